@@ -1,0 +1,164 @@
+// The one error class of the program, its stable codes and their exit statuses. It leaves printing to the
+// command line: everything below throws a StaveError, and only the outermost layer shows it.
+
+/** The codes by family; each family shares an exit status. Codes are API: added, never renamed. */
+const FAMILIES = {
+  2: ["USAGE", "CONFIG_INVALID", "REFERENCE_INVALID"],
+  3: ["CREDENTIALS_MISSING", "CREDENTIALS_REJECTED", "DENIED", "HELPER_FAILED"],
+  4: ["NETWORK", "TIMEOUT", "TLS", "RATE_LIMITED", "REGISTRY_ERROR", "UPLOAD_LOST"],
+  5: ["NOT_FOUND", "DIGEST_MISMATCH", "SIZE_MISMATCH", "MEDIA_TYPE", "TOO_LARGE", "ARCHIVE_UNSAFE", "CONTENT_INVALID"],
+  6: ["CONFLICT", "UNSUPPORTED"],
+  7: [
+    "SPEC_INVALID",
+    "SPEC_NOT_INSTALLED",
+    "SPEC_ABSENT",
+    "PLATFORM_MISMATCH",
+    "LIBC_TOO_OLD",
+    "RELOCATION_FAILED",
+    "BUDGET_EXCEEDED",
+  ],
+  8: ["SIGNATURE_MISSING", "SIGNATURE_INVALID", "IDENTITY_MISMATCH"],
+  9: ["PARTIAL"],
+  10: ["FILE_SYSTEM"],
+  70: ["INTERNAL"],
+  130: ["ABORTED"],
+} as const;
+
+/** A stable error code. */
+export type ErrorCode = (typeof FAMILIES)[keyof typeof FAMILIES][number];
+
+const EXIT_OF = new Map<ErrorCode, number>(
+  Object.entries(FAMILIES).flatMap(([exit, codes]) => codes.map((code): [ErrorCode, number] => [code, Number(exit)])),
+);
+
+/** Which end of a transfer failed. */
+export type Side = "source" | "destination";
+
+/** One entry of a registry's own error list (OCI distribution 1.1, "Error Codes"), kept as it was received. */
+export interface RegistryErrorEntry {
+  code: string;
+  message?: string;
+  detail?: unknown;
+}
+
+/** Everything a StaveError may carry beside its code and message. */
+export interface StaveErrorOptions {
+  /** The operation under way, for instance `fetch blob`. */
+  op?: string;
+  side?: Side;
+  /** The thing that failed: a digest, a reference, a path. */
+  subject?: string;
+  /** The HTTP status of the last answer. */
+  status?: number;
+  /** The registry's own error list, verbatim. */
+  registry?: RegistryErrorEntry[];
+  /** How many times it was tried. */
+  attempts?: number;
+  /** The next step: one command or one setting. */
+  hint?: string;
+  /** The failures that a PARTIAL error stands for. */
+  errors?: StaveError[];
+  cause?: unknown;
+}
+
+/**
+ * The error of every operation: one lower-case sentence, a stable code and, where there is one, a next step.
+ * Secrets and query strings are redacted by whoever constructs it.
+ */
+export class StaveError extends Error {
+  override readonly name = "StaveError";
+  readonly code: ErrorCode;
+  readonly op: string | undefined;
+  readonly side: Side | undefined;
+  readonly subject: string | undefined;
+  readonly status: number | undefined;
+  readonly registry: RegistryErrorEntry[] | undefined;
+  readonly attempts: number | undefined;
+  readonly hint: string | undefined;
+  readonly errors: StaveError[] | undefined;
+
+  constructor(code: ErrorCode, message: string, options: StaveErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.op = options.op;
+    this.side = options.side;
+    this.subject = options.subject;
+    this.status = options.status;
+    this.registry = options.registry;
+    this.attempts = options.attempts;
+    this.hint = options.hint;
+    this.errors = options.errors;
+  }
+
+  /** The exit status of this error's family. */
+  get exitCode(): number {
+    return EXIT_OF.get(this.code) ?? 70;
+  }
+
+  /** Returns the same error with more said about it; given fields replace, the others stay. */
+  with(options: StaveErrorOptions): StaveError {
+    const { op, side, subject, status, registry, attempts, hint, errors, cause } = this;
+    const mine = { op, side, subject, status, registry, attempts, hint, errors, cause };
+    const kept = Object.fromEntries(Object.entries(mine).filter(([, value]) => value !== undefined));
+    const next = new StaveError(this.code, this.message, { ...kept, ...options });
+    if (this.stack !== undefined) next.stack = this.stack;
+    return next;
+  }
+
+  /** The fields for `--json` and traces; causes are reduced to their messages. */
+  toJSON(): Record<string, unknown> {
+    const { code, message, op, side, subject, status, registry, attempts, hint } = this;
+    const all = { code, message, op, side, subject, status, registry, attempts, hint };
+    const out: Record<string, unknown> = Object.fromEntries(Object.entries(all).filter(([, v]) => v !== undefined));
+    if (this.errors) out["errors"] = this.errors.map((e) => e.toJSON());
+    return out;
+  }
+}
+
+/** Tells whether a caught value is a StaveError, of one of the given codes when any are given. */
+export function isStaveError(value: unknown, ...codes: ErrorCode[]): value is StaveError {
+  return value instanceof StaveError && (codes.length === 0 || codes.includes(value.code));
+}
+
+/** The system's error code (`ENOENT`, `ECONNRESET`, …) of a caught value, or undefined. */
+export function systemCode(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || !("code" in value)) return undefined;
+  return typeof value.code === "string" ? value.code : undefined;
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(value: unknown): string {
+  return value instanceof Error ? value.message : String(value);
+}
+
+const FILE_HINTS: Record<string, string> = {
+  ENOENT: "check the path",
+  EACCES: "check the permissions, or choose a folder that you may write",
+  EPERM: "check the permissions, or choose a folder that you may write",
+  EROFS: "the file system is read-only; choose another folder",
+  ENOSPC: "the disk is full; free some space and run the same command again",
+  EDQUOT: "the quota is used up; free some space and run the same command again",
+  ENOTDIR: "a part of the path is a file; choose a folder",
+  EISDIR: "the path is a folder; name a file",
+  EMFILE: "too many open files; raise `ulimit -n` or lower --jobs",
+};
+
+/** Turns an error of the file system into a StaveError that names the path; a StaveError passes through. */
+export function fileError(cause: unknown, op: string, path: string): StaveError {
+  if (cause instanceof StaveError) return cause;
+  const code = systemCode(cause);
+  const hint = code === undefined ? undefined : FILE_HINTS[code];
+  return new StaveError(code === "ENOENT" ? "NOT_FOUND" : "FILE_SYSTEM", `cannot ${op} ${path}: ${messageOf(cause)}`, {
+    op,
+    subject: path,
+    cause,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** The sum of several failures: PARTIAL with all of them, or the single one as it is. */
+export function aggregate(errors: StaveError[], what: string): StaveError {
+  const [first] = errors;
+  if (errors.length === 1 && first !== undefined) return first;
+  return new StaveError("PARTIAL", `${errors.length} ${what} failed`, { errors });
+}

@@ -1,0 +1,156 @@
+// Manifests, indexes and image configs: schemas, canonical bytes and successors. No I/O.
+import { z } from "zod";
+import { StaveError } from "../errors.ts";
+import { type Descriptor, descriptorSchema } from "./descriptor.ts";
+import { digestOf, digestSchema } from "./digest.ts";
+import { bareMediaType, DOCKER_INDEX, isIndexType, isManifestType, OCI_INDEX, OCI_MANIFEST } from "./mediatype.ts";
+
+const annotations = z.record(z.string(), z.string());
+
+/** The schema of an image or artifact manifest. */
+export const manifestSchema = z.looseObject({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().max(255).optional(),
+  artifactType: z.string().max(255).optional(),
+  config: descriptorSchema,
+  layers: z.array(descriptorSchema).max(10_000),
+  subject: descriptorSchema.optional(),
+  annotations: annotations.nullish(),
+});
+
+/** The schema of an image index or manifest list. */
+export const indexSchema = z.looseObject({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().max(255).optional(),
+  artifactType: z.string().max(255).optional(),
+  manifests: z.array(descriptorSchema).max(100_000),
+  subject: descriptorSchema.optional(),
+  annotations: annotations.nullish(),
+});
+
+/** The schema of an image config: what stave reads of it; everything else is kept as it is. */
+export const configSchema = z.looseObject({
+  architecture: z.string().max(64),
+  os: z.string().max(64),
+  variant: z.string().max(64).optional(),
+  created: z.string().max(64).optional(),
+  rootfs: z.looseObject({ type: z.string().max(32), diff_ids: z.array(digestSchema).max(10_000) }),
+  config: z
+    .looseObject({
+      Env: z.array(z.string()).nullish(),
+      Entrypoint: z.array(z.string()).nullish(),
+      Cmd: z.array(z.string()).nullish(),
+      User: z.string().optional(),
+      WorkingDir: z.string().optional(),
+      Labels: z.record(z.string(), z.string()).nullish(),
+    })
+    .nullish(),
+  history: z
+    .array(
+      z.looseObject({
+        created: z.string().optional(),
+        created_by: z.string().optional(),
+        empty_layer: z.boolean().optional(),
+      }),
+    )
+    .max(10_000)
+    .nullish(),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+export type Index = z.infer<typeof indexSchema>;
+export type Config = z.infer<typeof configSchema>;
+
+/** A parsed manifest document: one image or artifact, or a list of them. */
+export type ManifestDocument =
+  | { kind: "manifest"; mediaType: string; value: Manifest }
+  | { kind: "index"; mediaType: string; value: Index };
+
+/** Parses JSON bytes against a schema. Throws CONTENT_INVALID, naming the subject and the path inside the document. */
+export function parseJson<T>(bytes: Uint8Array | string, schema: z.ZodType<T>, subject: string): T {
+  let raw: unknown;
+  try {
+    const text = typeof bytes === "string" ? bytes : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    raw = JSON.parse(text);
+  } catch (cause) {
+    throw new StaveError("CONTENT_INVALID", `${subject} is not valid JSON: ${printable((cause as Error).message)}`, {
+      subject,
+      cause,
+    });
+  }
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const path = issue === undefined || issue.path.length === 0 ? "the top level" : issue.path.map(String).join(".");
+  throw new StaveError(
+    "CONTENT_INVALID",
+    `${subject} is invalid at ${path}: ${printable(issue?.message ?? "wrong shape")}`,
+    { subject },
+  );
+}
+
+// Text of unknown origin enters messages only without control characters and cut short.
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 200);
+}
+
+/**
+ * Parses the bytes of a manifest or index. The answer's media type decides, then the document's own; a document
+ * that says one thing and is another is refused (OCI image-spec 1.1, "mediaType" confusion).
+ * Throws CONTENT_INVALID or MEDIA_TYPE.
+ */
+export function parseManifest(bytes: Uint8Array, contentType: string | undefined, subject: string): ManifestDocument {
+  const probe = parseJson(
+    bytes,
+    z.looseObject({ mediaType: z.string().optional(), schemaVersion: z.number().optional() }),
+    subject,
+  );
+  const given = contentType === undefined ? "" : bareMediaType(contentType);
+  const known = isManifestType(given) || isIndexType(given);
+  const mediaType = known ? given : (probe.mediaType ?? guessMediaType(probe));
+  if (known && probe.mediaType !== undefined && bareMediaType(probe.mediaType) !== given)
+    throw new StaveError("MEDIA_TYPE", `${subject} was sent as ${given} but says it is ${printable(probe.mediaType)}`, {
+      subject,
+    });
+  if (isIndexType(mediaType)) {
+    if ("layers" in probe || "config" in probe)
+      throw new StaveError("CONTENT_INVALID", `${subject} is an index with layers or a config`, { subject });
+    return { kind: "index", mediaType, value: parseJson(bytes, indexSchema, subject) };
+  }
+  if (isManifestType(mediaType)) {
+    if ("manifests" in probe)
+      throw new StaveError("CONTENT_INVALID", `${subject} is an image with a list of manifests`, { subject });
+    return { kind: "manifest", mediaType, value: parseJson(bytes, manifestSchema, subject) };
+  }
+  throw new StaveError(
+    "MEDIA_TYPE",
+    `${subject} has media type ${JSON.stringify(printable(mediaType || given || "(none)"))}: expected an OCI or Docker v2 manifest or index`,
+    { subject },
+  );
+}
+
+function guessMediaType(document: Record<string, unknown>): string {
+  if (Array.isArray(document["manifests"])) return OCI_INDEX;
+  if (Array.isArray(document["layers"])) return OCI_MANIFEST;
+  return "";
+}
+
+/** The bytes of a document as stave writes it: compact JSON in key order. */
+export function canonicalBytes(document: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(document));
+}
+
+/** The descriptor of a document's bytes. */
+export function describe(bytes: Uint8Array, mediaType: string): Descriptor {
+  return { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
+}
+
+/** What a manifest or index points at, in order: config and layers, or child manifests. The subject is not a child. */
+export function successors(document: ManifestDocument): Descriptor[] {
+  return document.kind === "index" ? document.value.manifests : [document.value.config, ...document.value.layers];
+}
+
+/** An empty index of the given family, as a starting value. */
+export function emptyIndex(family: "oci" | "docker" = "oci"): Index {
+  return { schemaVersion: 2, mediaType: family === "oci" ? OCI_INDEX : DOCKER_INDEX, manifests: [] };
+}

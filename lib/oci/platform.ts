@@ -1,0 +1,65 @@
+// Platforms (OCI image-spec, "Image Index"): parse, format and match `os/architecture/variant`. No I/O.
+import { z } from "zod";
+import { StaveError } from "../errors.ts";
+
+/** The schema of a platform inside an index. */
+export const platformSchema = z.looseObject({
+  architecture: z.string().max(64),
+  os: z.string().max(64),
+  variant: z.string().max(64).optional(),
+  "os.version": z.string().max(128).optional(),
+});
+
+export interface Platform {
+  os: string;
+  architecture: string;
+  variant?: string | undefined;
+}
+
+const PART = /^[A-Za-z0-9_.-]{1,64}$/;
+
+/** Parses `linux/amd64` or `linux/arm64/v8`. Throws REFERENCE_INVALID. */
+export function parsePlatform(text: string): Platform {
+  const [os, architecture, variant, ...rest] = text.split("/");
+  const parts = [os, architecture, variant].filter((p) => p !== undefined);
+  if (os === undefined || architecture === undefined || rest.length > 0 || !parts.every((p) => PART.test(p)))
+    throw new StaveError(
+      "REFERENCE_INVALID",
+      `invalid platform ${JSON.stringify(text)}: expected OS/ARCH or OS/ARCH/VARIANT`,
+      {
+        hint: "for example --platform linux/arm64",
+      },
+    );
+  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+}
+
+export function formatPlatform(platform: Platform): string {
+  const { os, architecture, variant } = platform;
+  return variant ? `${os}/${architecture}/${variant}` : `${os}/${architecture}`;
+}
+
+// Runtimes treat a missing arm64 variant as v8 and a missing arm variant as v7 (containerd, "platforms").
+function normalVariant(platform: Platform): string {
+  if (platform.variant) return platform.variant;
+  return platform.architecture === "arm64" ? "v8" : platform.architecture === "arm" ? "v7" : "";
+}
+
+/** Tells whether an offered platform is the wanted one; a wanted platform without variant takes any variant. */
+export function matchesPlatform(offered: Platform, wanted: Platform): boolean {
+  if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return false;
+  return wanted.variant === undefined || normalVariant(offered) === normalVariant(wanted);
+}
+
+// Spack names a machine by its archspec family, OCI by GOARCH (Spack `oci/image.py`); other names are equal.
+const GOARCH: Record<string, string> = { x86_64: "amd64", aarch64: "arm64" };
+
+/** The Go name of an archspec family: `x86_64` is `amd64`, `aarch64` is `arm64`, others are the same. */
+export function goArchitecture(family: string): string {
+  return GOARCH[family] ?? family;
+}
+
+/** The Go name of the machine this process runs on, from Node's `process.arch`. */
+export function hostPlatform(arch: string): Platform {
+  const names: Record<string, string> = { x64: "amd64", arm64: "arm64", ia32: "386", ppc64: "ppc64le" };
+  return { os: "linux", architecture: names[arch] ?? arch };
+}

@@ -1,0 +1,156 @@
+// References and locations: `registry/repository:tag@digest`, `oci://` URLs and `oci-layout:` directories, and the
+// tag a text becomes. The grammar is Spack's (`oci/image.py`), itself that of the docker distribution. No I/O.
+import { StaveError } from "../errors.ts";
+import { type Digest, parseDigest } from "./digest.ts";
+
+/** Where something is in a registry. The tag and digest are undefined when the text had none. */
+export interface Reference {
+  /** Host and optional port, as written: `ghcr.io`, `localhost:5000`, `[::1]:5000`. */
+  registry: string;
+  /** Lower-case path inside the registry. */
+  repository: string;
+  tag: string | undefined;
+  digest: Digest | undefined;
+}
+
+/** Where content lives: a repository of a registry, or an OCI image layout directory. */
+export type Location =
+  | { kind: "registry"; scheme: "https" | "http" | undefined; reference: Reference }
+  | { kind: "layout"; directory: string; tag: string | undefined; digest: Digest | undefined };
+
+const ALNUM = "[a-zA-Z0-9]+";
+const COMPONENT = `${ALNUM}(?:(?:[._]|__|[-]+)${ALNUM})*`;
+const REMOTE = `${COMPONENT}(?:/${COMPONENT})*`;
+const LABEL = "(?:[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]|[a-zA-Z0-9])";
+const DOMAIN = `(?:${LABEL}(?:\\.${LABEL})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?`;
+const TAG = "[\\p{L}\\p{N}_][\\p{L}\\p{N}_.-]{0,127}";
+const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*[:][0-9a-fA-F]{32,}";
+const REFERENCE = new RegExp(`^((?:${DOMAIN}/)?${REMOTE})(?::(${TAG}))?(?:@(${DIGEST}))?$`, "u");
+const WITH_DOMAIN = new RegExp(`^(${DOMAIN})/(${REMOTE})$`);
+const ONLY_TAG = new RegExp(`^${TAG}$`, "u");
+const MAX_LENGTH = 1024;
+
+/** The registry and default tag that a bare name means. */
+export const DEFAULT_REGISTRY = "index.docker.io";
+export const DEFAULT_TAG = "latest";
+
+/** Tells whether a text may be a tag as it is. */
+export function isTag(text: string): boolean {
+  return ONLY_TAG.test(text);
+}
+
+/** Parses a tag as typed. Throws REFERENCE_INVALID. */
+export function parseTag(text: string): string {
+  if (isTag(text)) return text;
+  throw new StaveError(
+    "REFERENCE_INVALID",
+    `invalid tag ${shown(text)}: expected 1 to 128 letters, digits, "_", "." or "-", not beginning with "." or "-"`,
+    { subject: text.slice(0, 160) },
+  );
+}
+
+/** Makes a tag of any text: other characters become `_`, a long text keeps its first and last 64 (Spack `ensure_valid_tag`). */
+export function sanitizeTag(text: string): string {
+  const tag = text.replace(/[^\p{L}\p{N}_.-]/gu, "_");
+  const points = [...tag];
+  return points.length > 128 ? points.slice(0, 64).join("") + points.slice(-64).join("") : tag;
+}
+
+/** Parses `[HOST/]REPOSITORY[:TAG][@DIGEST]`. Throws REFERENCE_INVALID. */
+export function parseReference(text: string): Reference {
+  const found = text.length <= MAX_LENGTH ? REFERENCE.exec(text) : null;
+  if (!found?.[1])
+    throw new StaveError(
+      "REFERENCE_INVALID",
+      `invalid image reference ${shown(text)}: expected HOST/REPOSITORY[:TAG][@DIGEST]`,
+      {
+        subject: text.slice(0, 160),
+        hint: "for example ghcr.io/org/cache:tag, or oci-layout:./folder:tag for a directory",
+      },
+    );
+  const { registry, repository } = splitName(found[1]);
+  return {
+    registry,
+    repository: repository.toLowerCase(),
+    tag: found[2],
+    digest: found[3] === undefined ? undefined : parseDigest(found[3].toLowerCase()),
+  };
+}
+
+function splitName(name: string): { registry: string; repository: string } {
+  const found = WITH_DOMAIN.exec(name);
+  const [, domain, rest] = found ?? [];
+  if (domain === undefined || rest === undefined) return { registry: DEFAULT_REGISTRY, repository: `library/${name}` };
+  const isHost = /[.:]/.test(domain) || domain === "localhost" || domain.toLowerCase() !== domain;
+  return isHost ? { registry: domain, repository: rest } : { registry: DEFAULT_REGISTRY, repository: name };
+}
+
+/** Writes a reference: `registry/repository[:tag][@digest]`. */
+export function formatReference(reference: Reference): string {
+  const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
+  const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
+  return `${reference.registry}/${reference.repository}${tag}${digest}`;
+}
+
+const SCHEMES: Record<string, "https" | "http" | undefined> = {
+  "oci://": "https",
+  "oci+http://": "http",
+  "docker://": undefined,
+};
+
+/**
+ * Parses what a user types for an image, a repository or a cache: `oci://`, `oci+http://`, `docker://` or a bare
+ * reference, or `oci-layout:DIR[:TAG][@DIGEST]`. Throws REFERENCE_INVALID.
+ */
+export function parseLocation(text: string): Location {
+  if (text.startsWith("oci-layout:")) return parseLayoutLocation(text);
+  for (const [prefix, scheme] of Object.entries(SCHEMES))
+    if (text.startsWith(prefix))
+      return { kind: "registry", scheme, reference: parseReference(text.slice(prefix.length)) };
+  if (/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text))
+    throw new StaveError("REFERENCE_INVALID", `unknown URL scheme in ${shown(redactUserInfo(text))}`, {
+      hint: "use oci://HOST/REPOSITORY, oci+http://HOST/REPOSITORY, docker://HOST/REPOSITORY or oci-layout:DIR",
+    });
+  return { kind: "registry", scheme: undefined, reference: parseReference(text) };
+}
+
+function parseLayoutLocation(text: string): Location {
+  let rest = text.slice("oci-layout:".length);
+  let digest: Digest | undefined;
+  let tag: string | undefined;
+  const at = /@([A-Za-z0-9_+.-]+:[0-9a-fA-F]{32,})$/.exec(rest);
+  if (at?.[1] !== undefined) {
+    digest = parseDigest(at[1].toLowerCase());
+    rest = rest.slice(0, at.index);
+  }
+  // The tag is what follows the last colon, unless that is a part of the path.
+  const colon = rest.lastIndexOf(":");
+  if (colon > 0 && !rest.slice(colon + 1).includes("/")) {
+    tag = parseTag(rest.slice(colon + 1));
+    rest = rest.slice(0, colon);
+  }
+  if (rest === "" || rest.includes("\0"))
+    throw new StaveError(
+      "REFERENCE_INVALID",
+      `invalid layout location ${shown(text)}: expected oci-layout:DIR[:TAG][@DIGEST]`,
+    );
+  return { kind: "layout", directory: rest, tag, digest };
+}
+
+/** Writes a location as a user could type it again. */
+export function formatLocation(location: Location): string {
+  if (location.kind === "registry")
+    return `${location.scheme === "http" ? "oci+http" : "oci"}://${formatReference(location.reference)}`;
+  const tag = location.tag === undefined ? "" : `:${location.tag}`;
+  const digest = location.digest === undefined ? "" : `@${location.digest}`;
+  return `oci-layout:${location.directory}${tag}${digest}`;
+}
+
+/** Removes `user:password@` from anything that looks like a URL, so that it may enter a message. */
+export function redactUserInfo(text: string): string {
+  return text.replace(/(:\/\/)[^/@\s]*@/g, "$1***@");
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.length > 160 ? `${text.slice(0, 160)}…` : text);
+}

@@ -1,0 +1,128 @@
+// Limits on concurrency: a semaphore with priorities and a keyed single-flight. Both obey an AbortSignal.
+
+interface Waiter {
+  priority: number;
+  order: number;
+  start: () => void;
+}
+
+/** A semaphore: at most `capacity` at once; among those that wait, the smallest priority number goes first. */
+export class Limit {
+  #capacity: number;
+  #running = 0;
+  #order = 0;
+  readonly #waiting: Waiter[] = [];
+
+  constructor(capacity: number) {
+    this.#capacity = Math.max(1, capacity);
+  }
+
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Changes how many may run at once; those already running go on. */
+  set capacity(value: number) {
+    this.#capacity = Math.max(1, value);
+    this.#drain();
+  }
+
+  /** Waits for a place and returns the function that frees it; calling that twice does nothing more. */
+  async acquire(options: { priority?: number; signal?: AbortSignal | undefined } = {}): Promise<() => void> {
+    const { priority = 0, signal } = options;
+    signal?.throwIfAborted();
+    if (this.#running >= this.#capacity || this.#waiting.length > 0) await this.#wait(priority, signal);
+    else this.#running++;
+    let free = false;
+    return () => {
+      if (free) return;
+      free = true;
+      this.#running--;
+      this.#drain();
+    };
+  }
+
+  /** Runs a function inside a place. */
+  async run<T>(
+    work: () => Promise<T>,
+    options: { priority?: number; signal?: AbortSignal | undefined } = {},
+  ): Promise<T> {
+    const release = await this.acquire(options);
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  }
+
+  #wait(priority: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        const at = this.#waiting.indexOf(waiter);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        reject(signal?.reason);
+      };
+      const waiter: Waiter = {
+        priority,
+        order: this.#order++,
+        start: () => {
+          signal?.removeEventListener("abort", onAbort);
+          this.#running++;
+          resolve();
+        },
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.push(waiter);
+      this.#drain();
+    });
+  }
+
+  #drain(): void {
+    while (this.#running < this.#capacity && this.#waiting.length > 0) {
+      let best = 0;
+      for (let i = 1; i < this.#waiting.length; i++) {
+        const [a, b] = [this.#waiting[i], this.#waiting[best]];
+        if (a && b && (a.priority < b.priority || (a.priority === b.priority && a.order < b.order))) best = i;
+      }
+      this.#waiting.splice(best, 1)[0]?.start();
+    }
+  }
+}
+
+/** Runs one piece of work per key at a time; whoever asks meanwhile shares its outcome. */
+export class SingleFlight<T> {
+  readonly #flights = new Map<string, Promise<T>>();
+
+  run(key: string, work: () => Promise<T>): Promise<T> {
+    const flying = this.#flights.get(key);
+    if (flying) return flying;
+    const flight = work().finally(() => this.#flights.delete(key));
+    this.#flights.set(key, flight);
+    return flight;
+  }
+}
+
+/**
+ * Runs a function over items with at most `concurrency` at once. The first failure stops the start of further
+ * items, and is thrown when those under way have ended.
+ */
+export async function forEachLimit<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  concurrency: number,
+  work: (item: T) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const running = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  for await (const item of items) {
+    if (failures.length > 0) break;
+    signal?.throwIfAborted();
+    const task: Promise<void> = work(item)
+      .catch((error: unknown) => void failures.push(error))
+      .finally(() => running.delete(task));
+    running.add(task);
+    if (running.size >= concurrency) await Promise.race(running);
+  }
+  await Promise.all(running);
+  if (failures.length > 0) throw failures[0];
+}

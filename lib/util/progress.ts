@@ -1,0 +1,23 @@
+// Progress as data: what operations tell while they work. Drawing it is left to the command line.
+
+/** One thing that happened to one item of work. Sizes are bytes. */
+export type ProgressEvent =
+  | { type: "start"; id: string; label: string; size?: number | undefined }
+  | { type: "bytes"; id: string; count: number }
+  | {
+      type: "done";
+      id: string;
+      label: string;
+      outcome: "copied" | "mounted" | "skipped" | "failed";
+      size?: number | undefined;
+    }
+  /** A wait that the user should know the reason of, in milliseconds. */
+  | { type: "wait"; reason: string; milliseconds: number }
+  | { type: "note"; text: string }
+  | { type: "warning"; text: string };
+
+/** Receives events; must not throw. */
+export type ProgressSink = (event: ProgressEvent) => void;
+
+/** Ignores everything. */
+export const noProgress: ProgressSink = () => {};

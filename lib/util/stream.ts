@@ -1,0 +1,83 @@
+// Byte streams: sources that can be opened again at an offset, and the transforms that count, cap and verify.
+import { Readable, Transform, type TransformCallback } from "node:stream";
+import { StaveError } from "../errors.ts";
+import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
+
+/** Bytes that can be read again: a retry opens a new stream, it never re-uses one. */
+export interface Source {
+  /** Length in bytes. */
+  readonly size: number;
+  /** Opens the bytes from `offset` to the end. Whoever opens it consumes or destroys it. */
+  open(offset?: number): Readable | Promise<Readable>;
+}
+
+/** A source over bytes in memory. */
+export function bytesSource(bytes: Uint8Array): Source {
+  return {
+    size: bytes.byteLength,
+    open: (offset = 0) =>
+      Readable.from(offset >= bytes.byteLength ? [] : [bytes.subarray(offset)], { objectMode: false }),
+  };
+}
+
+/** What a stream of content must turn out to be. */
+export interface Expectation {
+  digest: Digest;
+  size: number;
+}
+
+/**
+ * Passes bytes on and fails at the end, before `end` is seen, unless they have the expected digest and size.
+ * A stream that grows too long fails as soon as it does. Throws DIGEST_MISMATCH or SIZE_MISMATCH.
+ */
+export function verifyStream(expected: Expectation, subject: string): Transform {
+  const digester = new Digester(algorithmOf(expected.digest));
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done: TransformCallback) {
+      digester.update(chunk);
+      if (digester.size > expected.size) done(sizeMismatch(subject, expected.size, `more than ${expected.size}`));
+      else done(null, chunk);
+    },
+    flush(done: TransformCallback) {
+      if (digester.size !== expected.size) return done(sizeMismatch(subject, expected.size, String(digester.size)));
+      const actual = digester.digest();
+      return done(actual === expected.digest ? null : digestMismatch(subject, expected.digest, actual));
+    },
+  });
+}
+
+/** The error of content whose digest is not the one that was asked for. */
+export function digestMismatch(subject: string, expected: Digest, actual: Digest): StaveError {
+  return new StaveError("DIGEST_MISMATCH", `${subject} has digest ${actual}, expected ${expected}`, {
+    subject,
+    hint: "the content was changed or damaged on its way; try again, and if it stays so push it again",
+  });
+}
+
+/** The error of content that is shorter or longer than it should be. */
+export function sizeMismatch(subject: string, expected: number, actual: string): StaveError {
+  return new StaveError("SIZE_MISMATCH", `${subject} has ${actual} bytes, expected ${expected}`, { subject });
+}
+
+/** Passes bytes on and tells how many, for progress. */
+export function countStream(onBytes: (count: number) => void): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done: TransformCallback) {
+      onBytes(chunk.byteLength);
+      done(null, chunk);
+    },
+  });
+}
+
+/** Reads a whole stream of at most `limit` bytes. Throws TOO_LARGE beyond that, and destroys the stream. */
+export async function readAll(stream: AsyncIterable<Uint8Array>, limit: number, subject: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.byteLength;
+    if (size > limit)
+      throw new StaveError("TOO_LARGE", `${subject} is larger than the limit of ${limit} bytes`, { subject });
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

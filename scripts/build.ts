@@ -1,0 +1,29 @@
+// Builds dist/: the command as one bundled file, and the library with its types.
+import { execFileSync } from "node:child_process";
+import { chmodSync, rmSync } from "node:fs";
+import { build } from "esbuild";
+
+const root = new URL("..", import.meta.url).pathname;
+rmSync(`${root}dist`, { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: { stave: "lib/cli/main.ts" },
+  outdir: "dist",
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node22",
+  minifySyntax: true,
+  legalComments: "none",
+  // koffi loads a prebuilt native library from beside its own files.
+  external: ["koffi"],
+  // Some dependencies are CommonJS and ask for Node's own modules by require.
+  banner: {
+    js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);',
+  },
+});
+chmodSync(`${root}dist/stave.js`, 0o755);
+if (!process.argv.includes("--bundle-only"))
+  execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", `${root}tsconfig.build.json`], {
+    stdio: "inherit",
+  });
