@@ -30,8 +30,11 @@ export interface BlobChecker {
 }
 
 export interface BlobPusher {
-  /** Stores a blob whose digest and size are known; does nothing more when it is there already. */
-  pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<void>;
+  /**
+   * Stores a blob whose digest and size are known: asks whether it is there, else mounts it where it can, else
+   * sends it. The source is opened only when bytes have to move.
+   */
+  pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<PushOutcome>;
   /**
    * Stores a stream whose length is not known beforehand, and returns what it was. The stream is read once:
    * after a break the upload resumes from what is still held in memory, else the error says UPLOAD_LOST.
@@ -39,19 +42,19 @@ export interface BlobPusher {
   pushStream(stream: Readable, mediaType: string, options?: PushStreamOptions): Promise<Descriptor>;
 }
 
+/** How a blob came to be in the target. */
+export type PushOutcome = "present" | "mounted" | "pushed";
+
 export interface PushBlobOptions extends OperationOptions {
   /** Told the bytes as they are sent; a negative count takes back what has to be sent again. */
   onBytes?: ((count: number) => void) | undefined;
+  /** Repositories (`mountName`) of the same mount domain to take the blob from without a transfer, in this order. */
+  mountFrom?: readonly string[] | undefined;
 }
 
 export interface PushStreamOptions extends PushBlobOptions {
   /** The digest, when a transform in front of the stream knows it by the end; asked once, after the last byte. */
   digest?: (() => Digest) | undefined;
-}
-
-export interface Mounter {
-  /** Takes a blob from another repository of the same registry without a transfer; false when the registry would not. */
-  mountBlob(descriptor: Descriptor, fromRepository: string, options?: OperationOptions): Promise<boolean>;
 }
 
 export interface ManifestFetcher {
@@ -114,15 +117,16 @@ export interface ReferrersOptions extends OperationOptions {
 export interface ReadTarget extends BlobFetcher, BlobChecker, ManifestFetcher, TagLister, ReferrerLister {
   /** The target as a user would type it, for messages. */
   readonly name: string;
+  /** Targets of the same domain can mount each other's blobs; undefined when this one cannot. */
+  readonly mountDomain?: string | undefined;
+  /** What another target of the same mount domain calls this one in `mountFrom`. */
+  readonly mountName?: string | undefined;
 }
 
 /** What may be read from and written to. */
 export interface Target extends ReadTarget, BlobPusher, ManifestPusher, Deleter {
-  /** Where mounts come from and go to; two targets of the same domain can mount. Undefined: this target cannot mount. */
-  readonly mountDomain?: string | undefined;
-  /** The name that another target of the same mount domain uses for this one. */
-  readonly mountName?: string | undefined;
-  mountBlob?: Mounter["mountBlob"];
+  /** The target refuses a manifest whose blobs it lacks, so that a manifest there means that all of it is there. */
+  readonly keepsClosure: boolean;
   /** Ends what the target holds open (connections, locks). */
   close(): Promise<void>;
 }
