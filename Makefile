@@ -1,0 +1,39 @@
+# Every target does its own set-up; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help install build demo test interop lint fmt bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: node_modules/.stamp ## install the exact dependencies of the lock file
+
+node_modules/.stamp: package.json package-lock.json
+	npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+build: install ## build dist/: the command and the library
+	npm run --silent build
+
+demo: install ## build, then run the main job on the embedded default and say what it did
+	npm run --silent build -- --bundle-only
+	npm run --silent demo
+
+test: install ## install the peers where that can be done, type-check, lint and run every test
+	npm test --silent
+
+interop: install ## only the tests against real registries and clients
+	npm test --silent -- interop
+
+lint: install ## check types, format and rules
+	npm run --silent typecheck
+	npm run --silent lint
+
+fmt: install ## format the sources
+	npm run --silent fmt
+
+bench: install ## measure, beside whatever peers are on the PATH, and print ratios
+	npm run --silent build -- --bundle-only
+	npm run --silent bench
+
+clean: ## remove what was built
+	rm -rf dist stave-cache demo-work

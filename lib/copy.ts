@@ -1,0 +1,301 @@
+// The one engine that moves content: copies a graph of manifests and blobs from one target to another, children
+// before parents, each thing once. Push, pull, mirror and base images are this with different hooks.
+import { Readable } from "node:stream";
+import { isStaveError, type Side, StaveError, type StaveErrorOptions } from "./errors.ts";
+import type { Descriptor } from "./oci/descriptor.ts";
+import type { Digest } from "./oci/digest.ts";
+import { type ManifestDocument, successors } from "./oci/manifest.ts";
+import { isForeignLayer, isIndexType, isManifestType } from "./oci/mediatype.ts";
+import type { Platform } from "./oci/platform.ts";
+import { fetchPlatform, parseFetched } from "./target/platform.ts";
+import type { FetchedManifest, ReadTarget, Target } from "./target/target.ts";
+import { forEachLimit, Limit } from "./util/limit.ts";
+import { noProgress, type ProgressSink } from "./util/progress.ts";
+import type { Source } from "./util/stream.ts";
+
+/** The choices and hooks of a copy. */
+export interface CopyOptions {
+  /** The tag to put on the root in the destination; set when everything else is there. */
+  tag?: string | undefined;
+  /** Copies only the image of this platform out of an index; the copied root is then that image. */
+  platform?: Platform | undefined;
+  /** Copies what refers to each copied manifest (signatures, SBOMs) too. */
+  referrers?: boolean | undefined;
+  /** The most blobs under way at once. */
+  concurrency?: number | undefined;
+  /** More repositories of the destination's registry that may hold a blob already. */
+  mountFrom?: readonly string[] | undefined;
+  /** Says no to a child: it is then neither read nor written, though its parent is. */
+  select?: ((child: Descriptor, parent: Descriptor) => boolean) | undefined;
+  /** A failure does not stop what else is under way: for several roots, each of which may fail on its own. */
+  keepGoing?: boolean | undefined;
+  progress?: ProgressSink | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** What a copy did. Bytes are those that really moved. */
+export interface CopyReport {
+  root: Descriptor;
+  manifests: { copied: number; skipped: number };
+  blobs: { copied: number; mounted: number; skipped: number };
+  bytes: number;
+}
+
+/** Indexes of indexes deeper than this are refused: no real image has them, a hostile one could. */
+const MAX_DEPTH = 8;
+const DEFAULT_CONCURRENCY = 6;
+/** How many manifests are read and written at once beside the blobs. */
+const MANIFEST_CONCURRENCY = 16;
+
+/**
+ * Copies what `reference` (a tag or digest of the source) names, and everything below it.
+ * Throws what the targets throw, with the side that failed; MEDIA_TYPE for what is not a manifest;
+ * PLATFORM_MISMATCH when an index has no image of the wanted platform.
+ */
+export async function copyGraph(
+  source: ReadTarget,
+  destination: Target,
+  reference: string,
+  options: CopyOptions = {},
+): Promise<CopyReport> {
+  return await new GraphCopy(source, destination, options).copy(reference, options.tag);
+}
+
+/** One copy with memory: several roots copied through the same instance share what they have in common. */
+export class GraphCopy {
+  readonly #source: ReadTarget;
+  readonly #destination: Target;
+  readonly #options: CopyOptions;
+  readonly #progress: ProgressSink;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #blobLimit: Limit;
+  readonly #manifestLimit = new Limit(MANIFEST_CONCURRENCY);
+  /** Everything already started, by digest: a blob shared by many images moves once. */
+  readonly #started = new Map<Digest, Promise<void>>();
+  readonly #report = { manifests: { copied: 0, skipped: 0 }, blobs: { copied: 0, mounted: 0, skipped: 0 }, bytes: 0 };
+
+  constructor(source: ReadTarget, destination: Target, options: CopyOptions = {}) {
+    this.#source = source;
+    this.#destination = destination;
+    this.#options = options;
+    this.#progress = options.progress ?? noProgress;
+    this.#signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
+    this.#blobLimit = new Limit(options.concurrency ?? DEFAULT_CONCURRENCY);
+  }
+
+  /** Copies one root and tags it; the report counts everything this instance has copied so far. */
+  async copy(reference: string, tag?: string): Promise<CopyReport> {
+    const fetched = await this.#fetchRoot(reference);
+    if (await this.#isTagged(fetched.descriptor, tag)) this.#skipped(fetched.descriptor);
+    else {
+      const document = this.#parse(fetched);
+      await this.#copyChildren(document, fetched.descriptor, 0);
+      await this.#write(fetched, tag);
+    }
+    if (this.#options.referrers) await this.#copyReferrers(fetched.descriptor, 0);
+    return { root: fetched.descriptor, ...this.counts() };
+  }
+
+  /** What this instance has done so far. */
+  counts(): Omit<CopyReport, "root"> {
+    return structuredClone(this.#report);
+  }
+
+  #fetchRoot(reference: string): Promise<FetchedManifest> {
+    const signal = this.#signal;
+    return this.#from(() => fetchPlatform(this.#source, reference, this.#options.platform, { signal }));
+  }
+
+  /** The tag is where it should be, and so is everything below: one request answers for the whole image. */
+  async #isTagged(root: Descriptor, tag: string | undefined): Promise<boolean> {
+    if (!this.#destination.keepsClosure) return false;
+    const signal = this.#signal;
+    const there = await this.#to(() => this.#destination.headManifest(tag ?? root.digest, { signal }));
+    return there?.digest === root.digest;
+  }
+
+  #node(descriptor: Descriptor, depth: number, fetched?: FetchedManifest): Promise<void> {
+    const started = this.#started.get(descriptor.digest);
+    if (started) return started;
+    const isManifest = isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType);
+    const work = isManifest ? this.#manifest(descriptor, depth, fetched) : this.#blob(descriptor);
+    this.#started.set(descriptor.digest, work);
+    return work.catch((error: unknown) => {
+      if (!this.#options.keepGoing) this.#stop.abort(error);
+      throw error;
+    });
+  }
+
+  async #manifest(descriptor: Descriptor, depth: number, known?: FetchedManifest): Promise<void> {
+    if (depth > MAX_DEPTH)
+      throw new StaveError(
+        "CONTENT_INVALID",
+        `${descriptor.digest} lies in indexes nested more than ${MAX_DEPTH} deep`,
+      );
+    const signal = this.#signal;
+    const there = await this.#manifestLimit.run(
+      () => this.#to(() => this.#destination.headManifest(descriptor.digest, { signal })),
+      { signal },
+    );
+    if (there !== undefined && this.#destination.keepsClosure) return this.#skipped(descriptor);
+    const fetched = known ?? (await this.#fetch(descriptor.digest));
+    await this.#copyChildren(this.#parse(fetched), descriptor, depth);
+    if (there === undefined) await this.#write(fetched, undefined);
+    else this.#skipped(descriptor);
+    if (this.#options.referrers) await this.#copyReferrers(descriptor, depth);
+  }
+
+  async #copyChildren(document: ManifestDocument, parent: Descriptor, depth: number): Promise<void> {
+    const { select } = this.#options;
+    const children = successors(document).filter((child) => select?.(child, parent) ?? true);
+    // Every child may wait at once: the limits inside bound what is really under way, and a nested index cannot
+    // block itself by holding a place while it waits for its children.
+    await forEachLimit(children, Number.POSITIVE_INFINITY, (child) => this.#node(child, depth + 1), this.#signal);
+  }
+
+  async #copyReferrers(subject: Descriptor, depth: number): Promise<void> {
+    const signal = this.#signal;
+    const referrers = await this.#from(() => this.#source.referrers(subject.digest, { signal }));
+    const copy = async (referrer: Descriptor) => {
+      const fetched = await this.#fetch(referrer.digest);
+      // A list of referrers is only a claim, and a false one could lead back to its own subject for ever; the
+      // digest inside the manifest cannot.
+      if (this.#parse(fetched).value.subject?.digest === subject.digest)
+        return await this.#node(fetched.descriptor, depth + 1, fetched);
+      const text = `${referrer.digest} is listed as a referrer of ${subject.digest} but does not name it; left out`;
+      return this.#progress({ type: "warning", text });
+    };
+    await forEachLimit(referrers, MANIFEST_CONCURRENCY, copy, signal);
+  }
+
+  #fetch(digest: Digest): Promise<FetchedManifest> {
+    const signal = this.#signal;
+    return this.#manifestLimit.run(() => this.#from(() => this.#source.fetchManifest(digest, { signal })), { signal });
+  }
+
+  async #write(fetched: FetchedManifest, tag: string | undefined): Promise<void> {
+    const { descriptor, bytes } = fetched;
+    const signal = this.#signal;
+    await this.#manifestLimit.run(
+      () => this.#to(() => this.#destination.pushManifest(bytes, descriptor.mediaType, { tag, signal })),
+      { signal },
+    );
+    this.#report.manifests.copied++;
+    this.#report.bytes += descriptor.size;
+    const label = tag === undefined ? short(descriptor) : `${short(descriptor)} as ${tag}`;
+    this.#progress({ type: "done", id: descriptor.digest, label, outcome: "copied", size: descriptor.size });
+  }
+
+  #skipped(descriptor: Descriptor): void {
+    this.#report.manifests.skipped++;
+    const { digest, size } = descriptor;
+    this.#progress({ type: "done", id: digest, label: short(descriptor), outcome: "skipped", size });
+  }
+
+  async #blob(descriptor: Descriptor): Promise<void> {
+    const signal = this.#signal;
+    const release = await this.#blobLimit.acquire({ signal });
+    const { digest, size } = descriptor;
+    const label = short(descriptor);
+    try {
+      // A foreign layer lives at its own URLs; it moves only when the source holds it.
+      if (
+        isForeignLayer(descriptor.mediaType) &&
+        !(await this.#from(() => this.#source.hasBlob(descriptor, { signal })))
+      ) {
+        this.#report.blobs.skipped++;
+        return this.#progress({ type: "done", id: digest, label, outcome: "skipped", size });
+      }
+      this.#progress({ type: "start", id: digest, label, size });
+      const outcome = await this.#to(() =>
+        this.#destination.pushBlob(descriptor, this.#sourceOf(descriptor), {
+          signal,
+          mountFrom: this.#mountFrom(),
+          onBytes: (count) => this.#progress({ type: "bytes", id: digest, count }),
+        }),
+      );
+      const counted = ({ pushed: "copied", mounted: "mounted", present: "skipped" } as const)[outcome];
+      this.#report.blobs[counted]++;
+      if (outcome === "pushed") this.#report.bytes += size;
+      this.#progress({ type: "done", id: digest, label, outcome: counted, size });
+    } catch (error) {
+      this.#progress({ type: "done", id: digest, label, outcome: "failed", size });
+      throw error;
+    } finally {
+      release();
+    }
+  }
+
+  #mountFrom(): string[] {
+    const { mountDomain, mountName } = this.#source;
+    const near = mountDomain !== undefined && mountDomain === this.#destination.mountDomain;
+    return [...(near && mountName !== undefined ? [mountName] : []), ...(this.#options.mountFrom ?? [])];
+  }
+
+  #sourceOf(descriptor: Descriptor): Source {
+    return {
+      size: descriptor.size,
+      open: async (offset = 0) => {
+        const stream = await this.#from(() => this.#source.fetchBlob(descriptor, { signal: this.#signal }));
+        return Readable.from(skipBytes(stream, offset), { objectMode: false, highWaterMark: 1 << 20 });
+      },
+    };
+  }
+
+  #parse(fetched: FetchedManifest): ManifestDocument {
+    return parseFetched(fetched, this.#source.name);
+  }
+
+  #from<T>(work: () => Promise<T>): Promise<T> {
+    return onSide("source", work);
+  }
+
+  #to<T>(work: () => Promise<T>): Promise<T> {
+    return onSide("destination", work);
+  }
+}
+
+/** Reads from the start, because only the whole can be verified, and passes on what follows the offset. */
+async function* skipBytes(stream: Readable, offset: number): AsyncIterable<Buffer> {
+  let left = offset;
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (left >= chunk.byteLength) left -= chunk.byteLength;
+      else {
+        yield left > 0 ? chunk.subarray(left) : chunk;
+        left = 0;
+      }
+    }
+  } catch (error) {
+    throw sided(error, "source");
+  }
+}
+
+async function onSide<T>(side: Side, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw sided(error, side);
+  }
+}
+
+/** Says which side failed, unless a deeper layer already knew. */
+function sided(error: unknown, side: Side): unknown {
+  if (!isStaveError(error) || error.side !== undefined) return error;
+  const more: StaveErrorOptions = { side };
+  return error.with(more);
+}
+
+const KINDS: [test: (mediaType: string) => boolean, name: string][] = [
+  [isIndexType, "index"],
+  [isManifestType, "manifest"],
+  [(type) => /config|container\.image\.v1/.test(type), "config"],
+  [() => true, "blob"],
+];
+
+/** A short name for progress: the kind and the first 12 hex digits. */
+function short(descriptor: Descriptor): string {
+  const kind = KINDS.find(([test]) => test(descriptor.mediaType))?.[1] ?? "blob";
+  return `${kind} ${descriptor.digest.slice(descriptor.digest.indexOf(":") + 1).slice(0, 12)}`;
+}

@@ -1,0 +1,54 @@
+// The real programs that the interop tests run against: which there are, and how to get them on Debian.
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** A peer: the program on the PATH and the Debian package that brings it. */
+export interface Peer {
+  program: string;
+  package: string;
+}
+
+export const PEERS: readonly Peer[] = [
+  { program: "docker-registry", package: "docker-registry" },
+  { program: "skopeo", package: "skopeo" },
+  { program: "buildah", package: "buildah" },
+  { program: "podman", package: "podman" },
+  { program: "umoci", package: "umoci" },
+];
+
+/** Finds a program on the PATH. */
+export function findProgram(program: string): string | undefined {
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    const path = join(folder, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return undefined;
+}
+
+/** The peers that are not on the PATH. */
+export function missingPeers(): Peer[] {
+  return PEERS.filter((peer) => findProgram(peer.program) === undefined);
+}
+
+/** Installs the missing peers where that is possible: as root on Debian. Returns what is missing afterwards. */
+export function installPeers(log: (text: string) => void): Peer[] {
+  const missing = missingPeers();
+  if (missing.length === 0 || process.getuid?.() !== 0 || !existsSync("/etc/debian_version")) return missing;
+  const packages = missing.map((peer) => peer.package);
+  log(`installing ${packages.join(" ")} with apt-get`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  try {
+    execFileSync("apt-get", ["-qq", "update"], { stdio: ["ignore", "ignore", "inherit"], env });
+    const flags = ["-qq", "install", "-y", "--no-install-recommends"];
+    execFileSync("apt-get", [...flags, ...packages], { stdio: ["ignore", "ignore", "inherit"], env });
+  } catch (error) {
+    log(`apt-get failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return missingPeers();
+}

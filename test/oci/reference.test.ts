@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { z } from "zod";
+import {
+  DEFAULT_TAG,
+  formatLocation,
+  formatReference,
+  isTag,
+  parseLocation,
+  parseReference,
+  parseTag,
+  sanitizeTag,
+} from "../../lib/oci/reference.ts";
+import { failsWith } from "../support/errors.ts";
+import { vector } from "../support/vectors.ts";
+
+const good = z.object({
+  input: z.string(),
+  domain: z.string(),
+  name: z.string(),
+  tag: z.string(),
+  digest: z.string().nullish(),
+});
+const bad = z.object({ input: z.string(), error: z.string() });
+
+// Spack knows sha256 only; stave reads sha512 too.
+const BEYOND_SPACK = new Set([`example.com/a@sha512:${"0".repeat(128)}`]);
+
+test("references are read as Spack reads them", async (t) => {
+  for (const row of vector("image_reference", z.array(z.union([good, bad])))) {
+    await t.test(JSON.stringify(row.input), async () => {
+      if ("error" in row) {
+        if (BEYOND_SPACK.has(row.input)) assert.equal(parseReference(row.input).digest?.slice(0, 7), "sha512:");
+        else await failsWith("REFERENCE_INVALID", () => parseReference(row.input));
+        return;
+      }
+      const reference = parseReference(row.input);
+      assert.equal(reference.registry, row.domain);
+      assert.equal(reference.repository, row.name);
+      assert.equal(reference.tag ?? DEFAULT_TAG, row.tag);
+      assert.equal(reference.digest ?? null, row.digest ?? null);
+      assert.deepEqual(parseReference(formatReference(reference)), reference);
+    });
+  }
+});
+
+test("oci:// and oci+http:// are read as Spack reads them", async () => {
+  const rows = vector("image_url", z.array(z.union([good.extend({ scheme: z.string() }).omit({ digest: true }), bad])));
+  for (const row of rows) {
+    if ("error" in row) {
+      // A bare word is a Docker Hub image to stave, as to docker; only Spack insists on a scheme.
+      if (row.input === "oci:x/y") continue;
+      await failsWith("REFERENCE_INVALID", () => parseLocation(row.input));
+      continue;
+    }
+    const location = parseLocation(row.input);
+    assert.ok(location.kind === "registry");
+    const { registry, repository, tag } = location.reference;
+    assert.deepEqual(
+      [location.scheme, registry, repository, tag ?? DEFAULT_TAG],
+      [row.scheme, row.domain, row.name, row.tag],
+    );
+  }
+});
+
+test("any text becomes a tag as Spack makes it", () => {
+  for (const [text, tag] of vector("ensure_valid_tag", z.array(z.tuple([z.string(), z.string()]))))
+    assert.equal(sanitizeTag(text), tag);
+});
+
+const layouts = [
+  { text: "oci-layout:dir", directory: "dir" },
+  { text: "oci-layout:./a/b:tag", directory: "./a/b", tag: "tag" },
+  { text: "oci-layout:/x:1/y", directory: "/x:1/y" },
+  { text: "oci-layout:/x:1/y:t", directory: "/x:1/y", tag: "t" },
+  { text: `oci-layout:d:t@sha256:${"a".repeat(64)}`, directory: "d", tag: "t", digest: `sha256:${"a".repeat(64)}` },
+  { text: `oci-layout:d@sha256:${"a".repeat(64)}`, directory: "d", digest: `sha256:${"a".repeat(64)}` },
+];
+
+test("layout locations", () => {
+  for (const { text, directory, tag, digest } of layouts) {
+    const location = parseLocation(text);
+    assert.deepEqual(location, { kind: "layout", directory, tag, digest });
+    assert.equal(formatLocation(location), text);
+  }
+});
+
+test("bad locations name what was typed and what was expected", async () => {
+  for (const text of ["oci-layout:", "oci-layout:d:-x", "oci-layout:d:a b", "s3://b/x", "oci:///x", "x:y:z", "a\0b"]) {
+    const error = await failsWith("REFERENCE_INVALID", () => parseLocation(text));
+    assert.ok(error.message.length < 400);
+  }
+  const error = await failsWith("REFERENCE_INVALID", () => parseLocation("ftp://me:secret@host/x"));
+  assert.ok(!error.message.includes("secret"));
+});
+
+test("tags as typed", async () => {
+  for (const tag of ["a", "A_b-1.2", "x".repeat(128), "日本"]) assert.equal(parseTag(tag), tag);
+  for (const tag of ["", "-a", ".a", "a b", "a/b", "a:b", "x".repeat(129), "a\n"]) {
+    assert.ok(!isTag(tag));
+    await failsWith("REFERENCE_INVALID", () => parseTag(tag));
+  }
+});
+
+test("no text makes the parser slow or throw another error", () => {
+  const nasty = [
+    "a".repeat(10_000),
+    "a-".repeat(5000),
+    "a.".repeat(5000),
+    "a/".repeat(5000),
+    `a${":a".repeat(5000)}`,
+    "a__".repeat(300),
+  ];
+  const seed = Date.now() & 0xffff;
+  console.log(`seed ${seed}`);
+  const check = (text: string) => {
+    const started = performance.now();
+    try {
+      parseLocation(text);
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, "REFERENCE_INVALID");
+    }
+    assert.ok(performance.now() - started < 500, `slow on ${text.slice(0, 40)}`);
+  };
+  for (const text of nasty) check(text);
+  fc.assert(fc.property(fc.string({ maxLength: 300 }), check), { seed });
+});

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { forEachLimit, Limit, SingleFlight } from "../../lib/util/limit.ts";
+
+const tick = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+test("at most as many at once as there are places, small priorities first", async () => {
+  const limit = new Limit(2);
+  const order: string[] = [];
+  let running = 0;
+  let most = 0;
+  const work = (name: string) => async () => {
+    most = Math.max(most, ++running);
+    order.push(name);
+    await tick();
+    running--;
+  };
+  await Promise.all([
+    limit.run(work("a")),
+    limit.run(work("b")),
+    limit.run(work("blob 1"), { priority: 1 }),
+    limit.run(work("blob 2"), { priority: 1 }),
+    limit.run(work("manifest"), { priority: 0 }),
+  ]);
+  assert.equal(most, 2);
+  assert.deepEqual(order, ["a", "b", "manifest", "blob 1", "blob 2"]);
+});
+
+test("who gives up while waiting takes no place", async () => {
+  const limit = new Limit(1);
+  const release = await limit.acquire();
+  const abort = new AbortController();
+  const waiting = limit.acquire({ signal: abort.signal });
+  abort.abort(new Error("enough"));
+  await assert.rejects(waiting, /enough/);
+  release();
+  release();
+  const [a] = await Promise.all([limit.acquire()]);
+  a();
+});
+
+test("many who ask for the same share one flight, and a failure is not remembered", async () => {
+  const flights = new SingleFlight<number>();
+  let count = 0;
+  const work = async () => {
+    await tick();
+    return ++count;
+  };
+  assert.deepEqual(await Promise.all([1, 2, 3].map(() => flights.run("k", work))), [1, 1, 1]);
+  await assert.rejects(
+    flights.run("k", () => Promise.reject(new Error("no"))),
+    /no/,
+  );
+  assert.equal(await flights.run("k", work), 2);
+});
+
+test("the first failure stops what has not begun, and is thrown after the rest has ended", async () => {
+  const started: number[] = [];
+  let ended = 0;
+  const work = async (n: number) => {
+    started.push(n);
+    await tick();
+    ended++;
+    if (n === 1) throw new Error("one");
+  };
+  await assert.rejects(forEachLimit([1, 2, 3, 4, 5, 6], 2, work), /one/);
+  assert.ok(started.length < 6);
+  assert.equal(ended, started.length);
+});
