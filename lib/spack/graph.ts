@@ -149,15 +149,25 @@ export class GraphBuilder {
       const edges: Edge[] = [];
       for (const { name, key, types, virtuals, direct } of references) {
         const child = this.#entries.get(this.#byName ? name : key)?.node;
+        if (child !== undefined && child.name !== name) throw misnamed(place, node, name, child);
         if (child !== undefined) edges.push({ child, types, virtuals, direct });
         else if (onDangling) onDangling({ parent: node, name, key });
         else throw dangling(place, node, name, key);
       }
       node.edges = edges;
     }
+    for (const { node, place } of this.#entries.values()) {
+      const built = node.buildSpec;
+      if (built === undefined || this.#entries.has(built.hash)) continue;
+      if (onDangling) onDangling({ parent: node, name: built.name, key: built.hash });
+      else throw dangling(place, node, built.name, built.hash);
+    }
     const nodes = new Map<string, SpecNode>();
     for (const { node } of this.#entries.values()) if (!nodes.has(node.hash)) nodes.set(node.hash, node);
-    const cycle = findCycle(Array.from(this.#entries.values(), (entry) => entry.node));
+    const cycle = findCycle(
+      Array.from(this.#entries.values(), (entry) => entry.node),
+      nodes,
+    );
     if (cycle !== undefined) throw cyclic(cycle, this.#entries.values().next().value?.place);
     return new Graph(nodes);
   }
@@ -168,6 +178,11 @@ function dangling(place: Place, parent: SpecNode, name: string, key: string): St
   return invalid(place.source, `is not valid: ${shortName(parent)} depends on ${child}, which is not in it`);
 }
 
+function misnamed(place: Place, parent: SpecNode, name: string, child: SpecNode): StaveError {
+  const problem = `${shortName(parent)} depends on ${printable(name)}, but that hash belongs to ${shortName(child)}`;
+  return invalid(place.source, `is not valid: ${problem}`);
+}
+
 function cyclic(cycle: readonly SpecNode[], place: Place | undefined): StaveError {
   const shown = cycle.length > 8 ? [...cycle.slice(0, 7).map(shortName), "…"] : cycle.map(shortName);
   const path = [...shown, ...cycle.slice(0, 1).map(shortName)].join(" -> ");
@@ -176,12 +191,13 @@ function cyclic(cycle: readonly SpecNode[], place: Place | undefined): StaveErro
 }
 
 // Kahn's algorithm: what cannot be taken away, parents before children, holds a cycle.
-function findCycle(nodes: readonly SpecNode[]): SpecNode[] | undefined {
+function findCycle(nodes: readonly SpecNode[], byHash: ReadonlyMap<string, SpecNode>): SpecNode[] | undefined {
   const parents = new Map<SpecNode, number>();
-  for (const node of nodes) for (const { child } of node.edges) parents.set(child, (parents.get(child) ?? 0) + 1);
+  for (const node of nodes)
+    for (const child of childrenOf(node, byHash)) parents.set(child, (parents.get(child) ?? 0) + 1);
   const free = nodes.filter((node) => !parents.has(node));
   for (let node = free.pop(); node !== undefined; node = free.pop())
-    for (const { child } of node.edges) {
+    for (const child of childrenOf(node, byHash)) {
       const left = (parents.get(child) ?? 0) - 1;
       if (left > 0) parents.set(child, left);
       else {
@@ -189,15 +205,22 @@ function findCycle(nodes: readonly SpecNode[]): SpecNode[] | undefined {
         free.push(child);
       }
     }
-  return parents.size === 0 ? undefined : walkCycle(parents);
+  return parents.size === 0 ? undefined : walkCycle(parents, byHash);
+}
+
+// What a node was really built as counts too: hashes cover it.
+function* childrenOf(node: SpecNode, byHash: ReadonlyMap<string, SpecNode>): Iterable<SpecNode> {
+  for (const { child } of node.edges) yield child;
+  const built = node.buildSpec === undefined ? undefined : byHash.get(node.buildSpec.hash);
+  if (built !== undefined) yield built;
 }
 
 // What remains is on a cycle or below one, so each such node has a parent that remains too: walking up must come back
 // to a node seen before.
-function walkCycle(remaining: ReadonlyMap<SpecNode, number>): SpecNode[] {
+function walkCycle(remaining: ReadonlyMap<SpecNode, number>, byHash: ReadonlyMap<string, SpecNode>): SpecNode[] {
   const parentOf = new Map<SpecNode, SpecNode>();
   for (const node of remaining.keys())
-    for (const { child } of node.edges) if (remaining.has(child)) parentOf.set(child, node);
+    for (const child of childrenOf(node, byHash)) if (remaining.has(child)) parentOf.set(child, node);
   const seen = new Map<SpecNode, number>();
   const walk: SpecNode[] = [];
   let [at] = remaining.keys();

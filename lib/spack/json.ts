@@ -290,6 +290,11 @@ export function writeJson(value: JsonValue): string {
   return new Writer().text(value);
 }
 
+/** Writes an object as `writeJson` does, but leaves one of its own keys out: hashes do not cover themselves. */
+export function writeJsonWithout(object: JsonObject, key: string): string {
+  return new Writer().without(object, key);
+}
+
 // One writer for one text; it quotes each distinct string once. Depth is that of the value given.
 class Writer {
   #out = "";
@@ -297,6 +302,11 @@ class Writer {
 
   text(value: JsonValue): string {
     this.#write(value);
+    return this.#out;
+  }
+
+  without(object: JsonObject, key: string): string {
+    this.#object(object, key);
     return this.#out;
   }
 
@@ -333,12 +343,12 @@ class Writer {
     this.#out += separator === "[" ? "[]" : "]";
   }
 
-  #object(object: JsonObject): void {
+  #object(object: JsonObject, left?: string): void {
     const kept = exact.get(object);
     let separator = "{";
     for (const key of orderedKeys(object, kept)) {
       const value = object[key];
-      if (value === undefined) continue;
+      if (value === undefined || key === left) continue;
       this.#out += `${separator}${this.#quote(key)}:`;
       this.#member(value, kept?.numbers?.get(key));
       separator = ",";

@@ -1,0 +1,121 @@
+// The DAG hash of a node, recomputed from its dictionary (Spack `spec.py`, spec_hash), and the check of a whole graph.
+import { createHash } from "node:crypto";
+import { StaveError } from "../errors.ts";
+import { postOrder } from "./dag.ts";
+import { own } from "./fields.ts";
+import { isObject, printable, writeJsonWithout } from "./json.ts";
+import type { SpecNode } from "./node.ts";
+import { shortName } from "./node-reader.ts";
+
+const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
+
+/** Spack's hash of a text: sha1 in lower-case base32, 32 characters. */
+export function base32Hash(text: string): string {
+  return base32(createHash("sha1").update(text).digest());
+}
+
+/** Bytes in lower-case base32 without padding. */
+export function base32(bytes: Uint8Array): string {
+  let out = "";
+  let bits = 0;
+  let held = 0;
+  for (const byte of bytes) {
+    held = (held << 8) | byte;
+    for (bits += 8; bits >= 5; bits -= 5) out += BASE32.charAt((held >> (bits - 5)) & 31);
+    held &= (1 << bits) - 1;
+  }
+  return bits > 0 ? out + BASE32.charAt((held << (5 - bits)) & 31) : out;
+}
+
+/**
+ * The first 63 bits of a DAG hash, as a number: the byte that stands for the spec in Spack's prefix lock file.
+ */
+export function lockOffset(hash: string): bigint {
+  let value = 0n;
+  for (const letter of hash.slice(0, 13)) value = value * 32n + BigInt(BASE32.indexOf(letter));
+  return value >> 2n;
+}
+
+/** The text that a node's hash is over: its dictionary as it was written, without `hash`. */
+export function hashedText(node: SpecNode): string {
+  return writeJsonWithout(node.raw, "hash");
+}
+
+/** Recomputes a node's hash; a spliced node ends with the last 7 characters of what was really built. */
+export function computeHash(node: SpecNode): string {
+  const hash = base32Hash(hashedText(node));
+  return node.buildSpec === undefined ? hash : hash.slice(0, -7) + node.buildSpec.hash.slice(-7);
+}
+
+/** A node whose hash cannot be recomputed, and why. */
+export interface Unverifiable {
+  readonly node: SpecNode;
+  readonly reason: string;
+}
+
+/** A node whose dictionary does not give its hash. */
+export interface Mismatch {
+  readonly node: SpecNode;
+  readonly computed: string;
+}
+
+/** What a check of hashes found; each node is in one of the lists. */
+export interface HashReport {
+  readonly verified: readonly SpecNode[];
+  readonly unverifiable: readonly Unverifiable[];
+  readonly mismatched: readonly Mismatch[];
+}
+
+/** Recomputes the hash of every node that can be reached, dependencies first. */
+export function checkHashes(roots: Iterable<SpecNode>): HashReport {
+  const verified: SpecNode[] = [];
+  const unverifiable: Unverifiable[] = [];
+  const mismatched: Mismatch[] = [];
+  for (const node of postOrder(roots)) {
+    const reason = whyUnverifiable(node);
+    if (reason !== undefined) {
+      unverifiable.push({ node, reason });
+      continue;
+    }
+    const computed = computeHash(node);
+    if (computed === node.hash) verified.push(node);
+    else if (node.buildSpec !== undefined) unverifiable.push({ node, reason: "it is spliced" });
+    else mismatched.push({ node, computed });
+  }
+  return { verified, unverifiable, mismatched };
+}
+
+/** As `checkHashes`, but throws SPEC_INVALID for the first node, dependencies first, whose hash is a lie. */
+export function verifyHashes(roots: Iterable<SpecNode>, name: string): HashReport {
+  const report = checkHashes(roots);
+  const [wrong] = report.mismatched;
+  if (wrong === undefined) return report;
+  const { node, computed } = wrong;
+  // Spack writes the target anew from its own table each time, so another release of the table changes the text.
+  const hint = hasDescribedTarget(node)
+    ? "it was changed after it was hashed, or written again by a Spack that describes the target differently"
+    : "it was changed after it was hashed; get it again from where it was built";
+  throw new StaveError(
+    "SPEC_INVALID",
+    `${printable(name)}: ${shortName(node)} has the DAG hash ${node.hash}, but its content gives ${computed}`,
+    { subject: node.hash, hint },
+  );
+}
+
+function hasDescribedTarget(node: SpecNode): boolean {
+  const arch = own(node.raw, "arch");
+  return isObject(arch) && isObject(own(arch, "target"));
+}
+
+function whyUnverifiable(node: SpecNode): string | undefined {
+  if (node.format < 4) return `it is written in spec format ${node.format}`;
+  const original = originalFormat(node);
+  return original < node.format ? `it was hashed in spec format ${original}, and written again since` : undefined;
+}
+
+/** The spec format that a node was concretised in: that of its annotation, else that of its document. */
+export function originalFormat(node: SpecNode): number {
+  const annotations = own(node.raw, "annotations");
+  const original = isObject(annotations) ? own(annotations, "original_specfile_version") : undefined;
+  return typeof original === "number" ? original : node.format;
+}
