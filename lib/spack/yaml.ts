@@ -1,5 +1,6 @@
 // Reads the YAML of Spack's configuration: YAML 1.2 as ruamel resolves it, bounded in size, depth and alias expansion,
 // with the file, line and column of every value. What the values mean is left to merge.ts and settings.ts.
+import { isAbsolute } from "node:path";
 import { Composer, isAlias, isMap, isScalar, isSeq, LineCounter, Parser, type Scalar, type YAMLMap } from "yaml";
 import { StaveError } from "../errors.ts";
 import { printable } from "./json.ts";
@@ -57,9 +58,9 @@ export function configError(place: Place, message: string, hint?: string): Stave
   });
 }
 
-/** A place as compilers write it: `file:line:column`, or the file alone. */
+/** A place as compilers write it: `file:line:column`; the name alone for a whole file and for what is in no file. */
 export function formatPlace({ file, line, column }: Place): string {
-  return line > 0 ? `${file}:${line}:${column}` : file;
+  return line > 0 && isAbsolute(file) ? `${file}:${line}:${column}` : file;
 }
 
 /** The place of a whole file. */
