@@ -12,6 +12,8 @@ export interface Dangling {
   readonly key: string;
 }
 
+const NO_CHILDREN: Node[] = [];
+
 // A node whose edges come later.
 class Node implements SpecNode {
   readonly hash: string;
@@ -29,6 +31,9 @@ class Node implements SpecNode {
   readonly format: number;
   readonly raw: SpecNode["raw"];
   edges: readonly Edge[] = [];
+  // While the graph is built: what must not lead back here, and how many nodes lead here.
+  children: Node[] = NO_CHILDREN;
+  waiting = 0;
 
   constructor(fields: NodeFields, hash: string) {
     this.hash = hash;
@@ -144,31 +149,38 @@ export class GraphBuilder {
    * is left out, as Spack does in databases. A cycle throws SPEC_INVALID naming its nodes.
    */
   build(onDangling?: (dangling: Dangling) => void): SpecGraph {
-    for (const { node, references, place } of this.#entries.values()) {
-      if (references.length === 0) continue;
+    const miss = (entry: Entry, name: string, key: string): void => {
+      if (onDangling === undefined) throw dangling(entry.place, entry.node, name, key);
+      onDangling({ parent: entry.node, name, key });
+    };
+    for (const entry of this.#entries.values()) {
+      const { node, references } = entry;
       const edges: Edge[] = [];
+      node.children = [];
       for (const { name, key, types, virtuals, direct } of references) {
         const child = this.#entries.get(this.#byName ? name : key)?.node;
-        if (child !== undefined && child.name !== name) throw misnamed(place, node, name, child);
-        if (child !== undefined) edges.push({ child, types, virtuals, direct });
-        else if (onDangling) onDangling({ parent: node, name, key });
-        else throw dangling(place, node, name, key);
+        if (child === undefined) miss(entry, name, key);
+        else if (child.name !== name) throw misnamed(entry.place, node, name, child);
+        else {
+          edges.push({ child, types, virtuals, direct });
+          node.children.push(child);
+        }
       }
       node.edges = edges;
+      // What a node was really built as may not depend on it either: its hash covers that too.
+      if (node.buildSpec === undefined) continue;
+      const built = this.#entries.get(node.buildSpec.hash)?.node;
+      if (built === undefined) miss(entry, node.buildSpec.name, node.buildSpec.hash);
+      else node.children.push(built);
     }
-    for (const { node, place } of this.#entries.values()) {
-      const built = node.buildSpec;
-      if (built === undefined || this.#entries.has(built.hash)) continue;
-      if (onDangling) onDangling({ parent: node, name: built.name, key: built.hash });
-      else throw dangling(place, node, built.name, built.hash);
-    }
-    const nodes = new Map<string, SpecNode>();
-    for (const { node } of this.#entries.values()) if (!nodes.has(node.hash)) nodes.set(node.hash, node);
-    const cycle = findCycle(
-      Array.from(this.#entries.values(), (entry) => entry.node),
-      nodes,
-    );
+    const all = Array.from(this.#entries.values(), (entry) => entry.node);
+    const cycle = findCycle(all);
     if (cycle !== undefined) throw cyclic(cycle, this.#entries.values().next().value?.place);
+    const nodes = new Map<string, SpecNode>();
+    for (const node of all) {
+      node.children = NO_CHILDREN;
+      if (!nodes.has(node.hash)) nodes.set(node.hash, node);
+    }
     return new Graph(nodes);
   }
 }
@@ -191,39 +203,25 @@ function cyclic(cycle: readonly SpecNode[], place: Place | undefined): StaveErro
 }
 
 // Kahn's algorithm: what cannot be taken away, parents before children, holds a cycle.
-function findCycle(nodes: readonly SpecNode[], byHash: ReadonlyMap<string, SpecNode>): SpecNode[] | undefined {
-  const parents = new Map<SpecNode, number>();
-  for (const node of nodes)
-    for (const child of childrenOf(node, byHash)) parents.set(child, (parents.get(child) ?? 0) + 1);
-  const free = nodes.filter((node) => !parents.has(node));
-  for (let node = free.pop(); node !== undefined; node = free.pop())
-    for (const child of childrenOf(node, byHash)) {
-      const left = (parents.get(child) ?? 0) - 1;
-      if (left > 0) parents.set(child, left);
-      else {
-        parents.delete(child);
-        free.push(child);
-      }
-    }
-  return parents.size === 0 ? undefined : walkCycle(parents, byHash);
-}
-
-// What a node was really built as counts too: hashes cover it.
-function* childrenOf(node: SpecNode, byHash: ReadonlyMap<string, SpecNode>): Iterable<SpecNode> {
-  for (const { child } of node.edges) yield child;
-  const built = node.buildSpec === undefined ? undefined : byHash.get(node.buildSpec.hash);
-  if (built !== undefined) yield built;
+function findCycle(nodes: readonly Node[]): Node[] | undefined {
+  for (const node of nodes) for (const child of node.children) child.waiting++;
+  const free = nodes.filter((node) => node.waiting === 0);
+  let taken = 0;
+  for (let node = free.pop(); node !== undefined; node = free.pop()) {
+    taken++;
+    for (const child of node.children) if (--child.waiting === 0) free.push(child);
+  }
+  return taken === nodes.length ? undefined : walkCycle(nodes.filter((node) => node.waiting > 0));
 }
 
 // What remains is on a cycle or below one, so each such node has a parent that remains too: walking up must come back
 // to a node seen before.
-function walkCycle(remaining: ReadonlyMap<SpecNode, number>, byHash: ReadonlyMap<string, SpecNode>): SpecNode[] {
-  const parentOf = new Map<SpecNode, SpecNode>();
-  for (const node of remaining.keys())
-    for (const child of childrenOf(node, byHash)) if (remaining.has(child)) parentOf.set(child, node);
-  const seen = new Map<SpecNode, number>();
-  const walk: SpecNode[] = [];
-  let [at] = remaining.keys();
+function walkCycle(remaining: readonly Node[]): Node[] {
+  const parentOf = new Map<Node, Node>();
+  for (const node of remaining) for (const child of node.children) if (child.waiting > 0) parentOf.set(child, node);
+  const seen = new Map<Node, number>();
+  const walk: Node[] = [];
+  let [at] = remaining;
   while (at !== undefined && !seen.has(at)) {
     seen.set(at, walk.length);
     walk.push(at);

@@ -75,7 +75,6 @@ export function readNode(value: JsonValue | undefined, format: number, where: Pl
     throw wrong(place, "version", version, "a version");
   if (own(raw, "concrete") === false) throw wrong(place, "concrete", false, "a concrete spec");
   const arch = objectAt(raw, "arch", place);
-  const [variants, flags] = readParameters(raw, place);
   return {
     name,
     version,
@@ -84,8 +83,7 @@ export function readNode(value: JsonValue | undefined, format: number, where: Pl
     platform: word(arch, "platform", inside(place, "arch")),
     os: word(arch, "platform_os", inside(place, "arch")),
     target: readTarget(arch, inside(place, "arch")),
-    variants,
-    flags,
+    ...readParameters(raw, place),
     external: readExternal(raw, place),
     compiler: readCompiler(raw, format, place),
     buildSpec: readBuildSpec(raw, place),
@@ -114,20 +112,37 @@ function readTarget(arch: JsonObject, place: Place): string {
   return isObject(target) ? word(target, "name", inside(place, "target")) : word(arch, "target", place);
 }
 
-function readParameters(raw: JsonObject, place: Place): [Map<string, VariantValue>, Map<string, readonly string[]>] {
-  const variants = new Map<string, VariantValue>();
-  const flags = new Map<string, readonly string[]>();
+interface Parameters {
+  readonly variants: ReadonlyMap<string, VariantValue>;
+  readonly flags: ReadonlyMap<string, readonly string[]>;
+}
+const NO_PARAMETERS: Parameters = { variants: new Map(), flags: new Map() };
+// Nearly every node has all kinds of flags, and all of them empty.
+const EMPTY_FLAGS: Parameters["flags"] = new Map(Array.from(FLAGS, (kind) => [kind, NONE]));
+// The parser shares equal objects and freezes them, so that most of these and of those on edges are read once.
+const nodeParameters = new WeakMap<JsonObject, Parameters>();
+
+function readParameters(raw: JsonObject, place: Place): Parameters {
   const parameters = own(raw, "parameters");
-  if (parameters === undefined) return [variants, flags];
+  if (parameters === undefined) return NO_PARAMETERS;
   if (!isObject(parameters)) throw wrong(place, "parameters", parameters, "an object");
+  const known = nodeParameters.get(parameters);
+  if (known !== undefined) return known;
+  const variants = new Map<string, VariantValue>();
+  const set: [string, readonly string[]][] = [];
+  let empty = 0;
   for (const key of Object.keys(parameters)) {
     const value = parameters[key];
-    if (FLAGS.has(key)) {
-      if (!Array.isArray(value)) throw wrong(inside(place, "parameters"), key, value, "a list of flags");
-      flags.set(key, value.length === 0 ? NONE : asStrings(value, inside(inside(place, "parameters"), key)));
-    } else variants.set(key, readVariant(value, key, place));
+    if (!FLAGS.has(key)) variants.set(key, readVariant(value, key, place));
+    else if (!Array.isArray(value)) throw wrong(inside(place, "parameters"), key, value, "a list of flags");
+    else {
+      if (value.length === 0) empty++;
+      set.push([key, value.length === 0 ? NONE : asStrings(value, inside(inside(place, "parameters"), key))]);
+    }
   }
-  return [variants, flags];
+  const read = { variants, flags: empty === FLAGS.size ? EMPTY_FLAGS : new Map(set) };
+  if (Object.isFrozen(parameters)) nodeParameters.set(parameters, read);
+  return read;
 }
 
 // Kinds are inferred (Spack `variant.py`, from_node_dict): a list is multi-valued; true and false, also as words in any
@@ -203,35 +218,49 @@ function readReferences(raw: JsonObject, format: number, place: Place): readonly
   const where = inside(place, "dependencies");
   if (format === 1) {
     if (!isObject(dependencies)) throw wrong(place, "dependencies", dependencies, "an object");
-    return Object.keys(dependencies).map((name) =>
-      readReference(dependencies[name], name, format, inside(where, name)),
-    );
+    return Object.keys(dependencies).map((name) => readReference(dependencies[name], name, format, where, name));
   }
   if (!Array.isArray(dependencies)) throw wrong(place, "dependencies", dependencies, "a list");
-  return dependencies.map((item, at) => readReference(item, undefined, format, inside(where, at)));
+  return dependencies.map((item, at) => readReference(item, undefined, format, where, at));
 }
 
+// A database has hundreds of thousands of these: the place is made only for an error.
 function readReference(
   item: JsonValue | undefined,
   known: string | undefined,
   format: number,
-  place: Place,
+  list: Place,
+  at: string | number,
 ): Reference {
-  if (!isObject(item)) throw wrong(place, "dependency", item, "an object");
-  const name = known ?? stringAt(item, "name", place);
-  const [, key] = hashOf(item) ?? [];
-  if (key === undefined) throw wrong(place, "hash", own(item, "hash"), "a DAG hash");
-  if (format < 4) return { name, key, types: readTypes(item, "type", place), virtuals: NONE, direct: true };
-  const parameters = objectAt(item, "parameters", place);
-  const where = inside(place, "parameters");
-  const virtuals = listAt(parameters, "virtuals", where);
-  return {
-    name,
-    key,
-    types: readTypes(parameters, "deptypes", where),
-    virtuals: virtuals.length === 0 ? NONE : asStrings(virtuals, inside(where, "virtuals")),
-    direct: format < 5 || own(parameters, "direct") === true,
+  if (!isObject(item)) throw wrong(list, at, item, "an object");
+  const name = known ?? own(item, "name");
+  if (typeof name !== "string") throw wrong(inside(list, at), "name", name, "a string");
+  const key = own(item, "hash") ?? hashOf(item)?.[1];
+  if (typeof key !== "string") throw wrong(inside(list, at), "hash", key, "a DAG hash");
+  if (format < 4) return { name, key, types: readTypes(item, "type", inside(list, at)), virtuals: NONE, direct: true };
+  const parameters = own(item, "parameters");
+  if (!isObject(parameters)) throw wrong(inside(list, at), "parameters", parameters, "an object");
+  const { types, virtuals, direct } = edgeParameters.get(parameters) ?? readEdgeParameters(parameters, list, at);
+  return { name, key, types, virtuals, direct: direct || format < 5 };
+}
+
+interface EdgeParameters {
+  readonly types: number;
+  readonly virtuals: readonly string[];
+  readonly direct: boolean;
+}
+const edgeParameters = new WeakMap<JsonObject, EdgeParameters>();
+
+function readEdgeParameters(parameters: JsonObject, list: Place, at: string | number): EdgeParameters {
+  const place = inside(inside(list, at), "parameters");
+  const virtuals = listAt(parameters, "virtuals", place);
+  const read = {
+    types: readTypes(parameters, "deptypes", place),
+    virtuals: virtuals.length === 0 ? NONE : asStrings(virtuals, inside(place, "virtuals")),
+    direct: own(parameters, "direct") === true,
   };
+  if (Object.isFrozen(parameters)) edgeParameters.set(parameters, read);
+  return read;
 }
 
 function readTypes(object: JsonObject, key: string, place: Place): number {

@@ -1,0 +1,114 @@
+// What Spack keeps inside an install prefix, under `.spack/`: the spec, and the list of what was installed.
+import { StaveError } from "../errors.ts";
+import { readBounded } from "../util/read-file.ts";
+import type { InstallRecord } from "./database.ts";
+import { inside, own, type Place, wrong } from "./fields.ts";
+import { isObject, parseJsonBytes } from "./json.ts";
+import type { JsonObject } from "./node.ts";
+import { shortName } from "./node-reader.ts";
+import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "./spec.ts";
+import type { Store } from "./store.ts";
+
+/** The folder of Spack's own files inside a prefix. */
+export const METADATA_FOLDER = ".spack";
+
+/**
+ * Reads the spec that was really installed in the prefix of a record, and checks that it is the recorded one. Throws
+ * SPEC_NOT_INSTALLED when nothing is there, SPEC_INVALID when it is another spec.
+ */
+export async function readInstalledSpec(store: Store, record: InstallRecord): Promise<SpecDocument> {
+  const prefix = store.prefixOf(record.node);
+  const file = `${await store.locate(prefix)}/${METADATA_FOLDER}/spec.json`;
+  const document = readSpecFile(await read(file, SPEC_FILE_LIMIT, record), file);
+  if (document.root.hash === record.node.hash) return document;
+  const problem = `${file} is the spec ${shortName(document.root)}, but the database has ${shortName(record.node)} there`;
+  throw new StaveError("SPEC_INVALID", problem, { subject: file, hint: REINDEX });
+}
+
+const REINDEX = "run `spack reindex` with the Spack that owns the store";
+
+async function read(file: string, limit: number, record: InstallRecord): Promise<Buffer> {
+  try {
+    return (await readBounded(file, limit)).bytes;
+  } catch (error) {
+    if (!(error instanceof StaveError && error.code === "NOT_FOUND")) throw error;
+    throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(record.node)} is not installed: ${file} is not there`, {
+      subject: record.node.hash,
+      hint: record.installed ? `the database is stale; ${REINDEX}` : "install it first",
+      cause: error,
+    });
+  }
+}
+
+/** One path of `install_manifest.json` (Spack `verify.py`). */
+export interface ManifestEntry {
+  /** The whole `st_mode`. */
+  readonly mode: number;
+  readonly owner: number;
+  readonly group: number;
+  /** Of files: sha1 in upper-case base32, and time of change in seconds, and bytes. */
+  readonly hash?: string;
+  readonly time?: number;
+  readonly size?: number;
+  /** Of symbolic links: where they point. */
+  readonly dest?: string;
+}
+
+/** The largest install manifest that is read, in bytes: about a million files. */
+const MANIFEST_LIMIT = 256 * 1024 * 1024;
+
+/**
+ * Reads the list of everything that was installed in a prefix, by absolute path; undefined when there is none. After an
+ * install from a build cache the paths may be those of the machine that built it. Throws CONTENT_INVALID.
+ */
+export async function readInstallManifest(
+  store: Store,
+  record: InstallRecord,
+): Promise<ReadonlyMap<string, ManifestEntry> | undefined> {
+  const prefix = await store.locate(store.prefixOf(record.node));
+  const file = `${prefix}/${METADATA_FOLDER}/install_manifest.json`;
+  let bytes: Buffer;
+  try {
+    bytes = (await readBounded(file, MANIFEST_LIMIT)).bytes;
+  } catch (error) {
+    if (error instanceof StaveError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  }
+  const place: Place = { source: { name: file } };
+  const document = parseJsonBytes(bytes, place.source);
+  if (!isObject(document)) throw wrong(place, "", document, "an object");
+  return new Map(
+    Object.keys(document).map((path) => {
+      const entry = document[path];
+      if (!path.startsWith("/")) throw wrong(place, path, entry, "no key but absolute paths");
+      if (!isObject(entry)) throw wrong(place, path, entry, "an object");
+      return [path, readEntry(entry, inside(place, path))];
+    }),
+  );
+}
+
+function readEntry(entry: JsonObject, place: Place): ManifestEntry {
+  const number = (key: string): number | undefined => {
+    const value = own(entry, key) ?? undefined;
+    if (value !== undefined && typeof value !== "number") throw wrong(place, key, value, "a number");
+    return value;
+  };
+  const text = (key: string): string | undefined => {
+    const value = own(entry, key) ?? undefined;
+    if (value !== undefined && typeof value !== "string") throw wrong(place, key, value, "a string");
+    return value;
+  };
+  const [mode, owner, group] = ["mode", "owner", "group"].map(number);
+  if (mode === undefined) throw wrong(place, "mode", undefined, "a number");
+  const [hash, dest] = ["hash", "dest"].map(text);
+  const [time, size] = ["time", "size"].map(number);
+  return {
+    mode,
+    owner: owner ?? 0,
+    group: group ?? 0,
+    ...(hash === undefined ? {} : { hash }),
+    ...(time === undefined ? {} : { time }),
+    ...(size === undefined ? {} : { size }),
+    ...(dest === undefined ? {} : { dest }),
+  };
+}

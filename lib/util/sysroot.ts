@@ -1,0 +1,55 @@
+// Paths of another root: a mounted image, a chroot, a test folder. What is recorded there as `/opt/store` is found at
+// `DIR/opt/store`, and its symbolic links mean places below DIR too.
+import { readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { fileError, StaveError, systemCode } from "../errors.ts";
+
+/** As many links as Linux follows in one path. */
+const MAX_LINKS = 40;
+
+/**
+ * The place on this machine of an absolute path recorded below another root. Symbolic links are followed as a process
+ * with that root would follow them, so the answer never lies outside; parts that do not exist are taken as they are.
+ * Without a root the path is its own place. Throws FILE_SYSTEM for a relative path and for too many links.
+ */
+export async function underSysroot(sysroot: string | undefined, path: string): Promise<string> {
+  if (sysroot === undefined) return path;
+  if (!path.startsWith("/"))
+    throw new StaveError(
+      "FILE_SYSTEM",
+      `cannot find ${path} under ${sysroot}: the path is relative, expected an absolute one`,
+    );
+  const done: string[] = [];
+  const todo = path.split("/").reverse();
+  let links = 0;
+  for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
+    if (part === "" || part === ".") continue;
+    if (part === "..") {
+      done.pop();
+      continue;
+    }
+    const target = await linkAt(join(sysroot, ...done, part));
+    if (target === undefined) {
+      done.push(part);
+      continue;
+    }
+    if (++links > MAX_LINKS)
+      throw new StaveError(
+        "FILE_SYSTEM",
+        `cannot find ${path} under ${sysroot}: more than ${MAX_LINKS} symbolic links`,
+      );
+    if (target.startsWith("/")) done.length = 0;
+    todo.push(...target.split("/").reverse());
+  }
+  return join(sysroot, ...done);
+}
+
+async function linkAt(place: string): Promise<string | undefined> {
+  try {
+    return await readlink(place);
+  } catch (error) {
+    // No link, or nothing at all: both are taken as they are.
+    if (["EINVAL", "ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
+    throw fileError(error, "read the link", place);
+  }
+}
