@@ -127,7 +127,8 @@ async function readIndex(
         subject: root,
         hint: "name the store with --store DIR",
       });
-    if (content !== "changing" && (left <= 1 || (await readVerifier(folder)) === before))
+    const settled = before !== undefined && (await readVerifier(folder)) === before;
+    if (content !== "changing" && (settled || left <= 1))
       return { name, hint: REINDEX, bytes: content.bytes, stamp: content.stamp };
     await options.clock.sleep(PAUSE);
   }
@@ -145,11 +146,11 @@ async function readOnce(path: string, again: boolean): Promise<FileContent | "ab
   }
 }
 
-// Very old stores have none; what it says does not matter, only whether it changes.
-async function readVerifier(folder: string): Promise<string> {
+// Undefined while it is being written. Very old stores have none; what it says does not matter, only whether it changes.
+async function readVerifier(folder: string): Promise<string | undefined> {
   try {
     return (await readBounded(`${folder}/index_verifier`, 4096)).bytes.toString("latin1");
-  } catch {
-    return "";
+  } catch (error) {
+    return error instanceof StaveError && error.code === "CONFLICT" ? undefined : "";
   }
 }
