@@ -3,18 +3,6 @@ import { z } from "zod";
 import { type Digest, digestSchema } from "./digest.ts";
 import { platformSchema } from "./platform.ts";
 
-/** The schema of a descriptor; unknown keys are kept, because they are part of the bytes of whoever wrote them. */
-export const descriptorSchema = z.looseObject({
-  mediaType: z.string().min(1).max(255),
-  digest: digestSchema,
-  size: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER),
-  annotations: z.record(z.string(), z.string()).optional(),
-  platform: platformSchema.optional(),
-  artifactType: z.string().max(255).optional(),
-  urls: z.array(z.string()).optional(),
-  data: z.string().optional(),
-});
-
 /** What content is: its media type, digest and size in bytes. */
 export interface Descriptor {
   mediaType: string;
@@ -25,6 +13,18 @@ export interface Descriptor {
   artifactType?: string | undefined;
   urls?: string[] | undefined;
 }
+
+/** The schema of a descriptor; unknown keys are kept, because they are part of the bytes of whoever wrote them. */
+export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({
+  mediaType: z.string().min(1).max(255),
+  digest: digestSchema,
+  size: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER),
+  annotations: z.record(z.string(), z.string()).optional(),
+  platform: platformSchema.optional(),
+  artifactType: z.string().max(255).optional(),
+  urls: z.array(z.string()).optional(),
+  data: z.string().optional(),
+});
 
 /** Tells whether two descriptors name the same bytes. */
 export function sameContent(a: Descriptor, b: Descriptor): boolean {

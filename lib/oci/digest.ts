@@ -68,6 +68,11 @@ export class Digester {
     return this;
   }
 
+  /** The digest of everything so far; more may follow. */
+  peek(): Digest {
+    return `${this.#algorithm}:${this.#hash.copy().digest("hex")}` as Digest;
+  }
+
   /** The digest of everything so far; ends the computation. */
   digest(): Digest {
     return `${this.#algorithm}:${this.#hash.digest("hex")}` as Digest;

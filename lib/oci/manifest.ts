@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { StaveError } from "../errors.ts";
 import { type Descriptor, descriptorSchema } from "./descriptor.ts";
-import { digestOf, digestSchema } from "./digest.ts";
+import { type DigestAlgorithm, digestOf, digestSchema } from "./digest.ts";
 import { bareMediaType, DOCKER_INDEX, isIndexType, isManifestType, OCI_INDEX, OCI_MANIFEST } from "./mediatype.ts";
 
 const annotations = z.record(z.string(), z.string());
@@ -141,8 +141,8 @@ export function canonicalBytes(document: unknown): Uint8Array {
 }
 
 /** The descriptor of a document's bytes. */
-export function describe(bytes: Uint8Array, mediaType: string): Descriptor {
-  return { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
+export function describe(bytes: Uint8Array, mediaType: string, algorithm?: DigestAlgorithm): Descriptor {
+  return { mediaType, digest: digestOf(bytes, algorithm), size: bytes.byteLength };
 }
 
 /** What a manifest or index points at, in order: config and layers, or child manifests. The subject is not a child. */

@@ -84,6 +84,8 @@ export interface ManifestPusher {
 export interface PushManifestOptions extends OperationOptions {
   tag?: string | undefined;
   condition?: TagCondition | undefined;
+  /** The digest under which it is pushed, when that is not the sha256 of the bytes. */
+  digest?: Digest | undefined;
 }
 
 /** A tag may be moved only when it is absent, or when it still names this digest. */

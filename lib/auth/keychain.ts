@@ -1,0 +1,141 @@
+// Where credentials come from, in order: said explicitly, the environment, podman's and docker's files and helpers.
+import { join } from "node:path";
+import { isStaveError, type StaveError } from "../errors.ts";
+import { findInFile, helperFor, keysFor, passwordCredential, readAuthFile } from "./auth-file.ts";
+import { askHelper } from "./helper.ts";
+import { type FoundCredential, Secret } from "./secret.ts";
+
+/** Credentials that the caller has for one host, such as those of a mirror in Spack's configuration. */
+export interface HostCredential {
+  registry: string;
+  username: string;
+  password: Secret;
+  /** Where it is from, for messages. */
+  from: string;
+}
+
+/** Everything a keychain looks at; the environment is passed in. */
+export interface KeychainOptions {
+  env: Readonly<Record<string, string | undefined>>;
+  home: string;
+  uid?: number | undefined;
+  /** The file named on the command line: then no other file is read. */
+  authfile?: string | undefined;
+  /** First of all. */
+  explicit?: readonly HostCredential[] | undefined;
+  helperTimeout?: number | undefined;
+  /** Told when a place cannot be read; the others are still asked. */
+  onWarning?: ((error: StaveError) => void) | undefined;
+}
+
+/** The answer of a keychain: what was found, and every place that was asked. */
+export interface KeychainAnswer {
+  found: FoundCredential | undefined;
+  looked: string[];
+}
+
+/** The credential files in the order in which they are read. */
+export function authFilePlaces(options: Pick<KeychainOptions, "env" | "home" | "uid" | "authfile">): string[] {
+  const { env, home, authfile } = options;
+  const named = authfile ?? env["REGISTRY_AUTH_FILE"];
+  if (named) return [named];
+  const config = env["XDG_CONFIG_HOME"] || join(home, ".config");
+  return [runtimeAuthFile(options), join(config, "containers", "auth.json"), dockerConfig(env, home)];
+}
+
+/** podman's own place, where a login goes when nothing else is said. */
+export function runtimeAuthFile(options: Pick<KeychainOptions, "env" | "home" | "uid">): string {
+  const { env, uid } = options;
+  const runtime = env["XDG_RUNTIME_DIR"];
+  // containers/image, "defaultPerUIDPathFormat": without a session's folder, one of /run by user.
+  return runtime ? join(runtime, "containers", "auth.json") : `/run/containers/${uid ?? 0}/auth.json`;
+}
+
+function dockerConfig(env: KeychainOptions["env"], home: string): string {
+  return join(env["DOCKER_CONFIG"] || join(home, ".docker"), "config.json");
+}
+
+/** Looks for credentials; what it read it remembers for the life of the process. */
+export class Keychain {
+  readonly #options: KeychainOptions;
+  readonly #answers = new Map<string, Promise<KeychainAnswer>>();
+
+  constructor(options: KeychainOptions) {
+    this.#options = options;
+  }
+
+  /** The credential for a repository of a registry. A place that fails is told of and passed over. */
+  resolve(registry: string, repository?: string, signal?: AbortSignal): Promise<KeychainAnswer> {
+    const key = `${registry}/${repository ?? ""}`;
+    const known = this.#answers.get(key);
+    if (known) return known;
+    const answer = this.#look(registry, repository, signal);
+    this.#answers.set(key, answer);
+    answer.catch(() => this.#answers.delete(key));
+    return answer;
+  }
+
+  async #look(
+    registry: string,
+    repository: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<KeychainAnswer> {
+    const looked: string[] = [];
+    const { explicit = [], env } = this.#options;
+    for (const { registry: host, username, password, from } of explicit) {
+      looked.push(from);
+      if (host === registry)
+        return { found: { credential: passwordCredential(username, password.reveal()), from }, looked };
+    }
+    const fromEnvironment = this.#environment(registry);
+    looked.push("STAVE_USERNAME and STAVE_PASSWORD, or STAVE_TOKEN, with STAVE_REGISTRY");
+    if (fromEnvironment) return { found: fromEnvironment, looked };
+    const keys = keysFor(registry, repository);
+    for (const path of authFilePlaces(this.#options)) {
+      looked.push(path);
+      try {
+        const found = await this.#file(path, keys, env, looked, signal);
+        if (found) return { found, looked };
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!isStaveError(error)) throw error;
+        // Whatever is wrong with one place, a public image can still be pulled.
+        this.#options.onWarning?.(error);
+      }
+    }
+    return { found: undefined, looked };
+  }
+
+  async #file(
+    path: string,
+    keys: string[],
+    env: KeychainOptions["env"],
+    looked: string[],
+    signal: AbortSignal | undefined,
+  ): Promise<FoundCredential | undefined> {
+    const file = await readAuthFile(path);
+    if (file === undefined) return undefined;
+    const helper = helperFor(file, keys);
+    if (helper) {
+      looked.push(`docker-credential-${helper.helper}`);
+      const credential = await askHelper(helper.helper, helper.server, {
+        env,
+        timeout: this.#options.helperTimeout,
+        signal,
+      });
+      if (credential) return { credential, from: `docker-credential-${helper.helper}` };
+    }
+    const credential = findInFile(file, keys, path);
+    return credential && { credential, from: path };
+  }
+
+  /** The environment's credentials are for the one registry they name: a secret is never offered to a host by chance. */
+  #environment(registry: string): FoundCredential | undefined {
+    const { env } = this.#options;
+    const from = "the environment (STAVE_REGISTRY)";
+    if (env["STAVE_REGISTRY"] !== registry) return undefined;
+    if (env["STAVE_TOKEN"]) return { credential: { kind: "bearer", token: new Secret(env["STAVE_TOKEN"]) }, from };
+    if (!env["STAVE_USERNAME"] || env["STAVE_PASSWORD"] === undefined) return undefined;
+    return { credential: passwordCredential(env["STAVE_USERNAME"], env["STAVE_PASSWORD"]), from };
+  }
+}

@@ -1,0 +1,136 @@
+// `login` and `logout`: credentials are tried first, then kept where podman keeps them, or by a helper.
+import { chmod, mkdir, open, realpath, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { fileError, StaveError } from "../errors.ts";
+import type { Authorizer, Transport } from "../http/types.ts";
+import type { Clock } from "../util/time.ts";
+import { type AuthFile, helperFor, keysFor, readAuthFile } from "./auth-file.ts";
+import { eraseWithHelper, storeWithHelper } from "./helper.ts";
+import { authFilePlaces, type KeychainOptions, runtimeAuthFile } from "./keychain.ts";
+import type { Secret } from "./secret.ts";
+
+/** What was stored, and where. */
+export interface LoginReport {
+  registry: string;
+  username: string;
+  /** A file, or `docker-credential-NAME`. */
+  storedIn: string;
+  /** False when the registry lets everybody in and so could not say whether the password is right. */
+  checked: boolean;
+}
+
+export interface LogoutReport {
+  registry: string;
+  removedFrom: string[];
+}
+
+/** Asks the registry whether it accepts the credentials the authorizer has. Returns false when it did not ask for any. */
+export async function checkLogin(
+  registry: string,
+  options: {
+    transport: Transport;
+    authorizer: Authorizer;
+    scheme?: "https" | "http" | undefined;
+    signal?: AbortSignal | undefined;
+  },
+): Promise<boolean> {
+  const { transport, signal } = options;
+  let asked = false;
+  const authorizer: Authorizer = {
+    authorize: (request, s) => options.authorizer.authorize(request, s),
+    challenged: (request, refusal, s) => {
+      asked = true;
+      return options.authorizer.challenged(request, refusal, s);
+    },
+  };
+  const host = registry === "docker.io" || registry === "index.docker.io" ? "registry-1.docker.io" : registry;
+  const scheme = options.scheme ?? (await transport.schemeFor(host, signal));
+  const url = new URL(`${scheme}://${host}/v2/`);
+  if (!transport.maySendSecrets(url))
+    throw new StaveError("DENIED", `${registry} would be told the password over plain http`, {
+      subject: registry,
+      hint: "add --plain-http if you trust the network in between",
+    });
+  await transport.requestBytes(
+    {
+      method: "GET",
+      url,
+      auth: { authorizer, registry, scopes: [] },
+      accept: [200],
+      op: "log in to",
+      subject: registry,
+      signal,
+    },
+    1024 * 1024,
+  );
+  return asked;
+}
+
+/** Where a login is kept: the helper of the file in use, or that file. */
+export async function storeLogin(
+  login: { registry: string; username: string; password: Secret },
+  options: KeychainOptions & { clock: Clock },
+): Promise<string> {
+  const { registry, username, password } = login;
+  const path = options.authfile ?? options.env["REGISTRY_AUTH_FILE"] ?? runtimeAuthFile(options);
+  const file = (await readAuthFile(path)) ?? {};
+  const helper = helperFor(file, keysFor(registry));
+  if (helper) {
+    await storeWithHelper(helper.helper, helper.server, username, password.reveal(), {
+      env: options.env,
+      timeout: options.helperTimeout,
+    });
+    return `docker-credential-${helper.helper}`;
+  }
+  const auth = Buffer.from(`${username}:${password.reveal()}`, "utf8").toString("base64");
+  const kept = { ...file, auths: { ...file.auths, [registry]: { auth } } };
+  await writeAuthFile(path, kept, options.clock);
+  return path;
+}
+
+/** Removes a registry from every file and helper that has it. Throws NOT_FOUND when none has. */
+export async function logout(registry: string, options: KeychainOptions & { clock: Clock }): Promise<LogoutReport> {
+  const removedFrom: string[] = [];
+  const keys = keysFor(registry);
+  for (const path of authFilePlaces(options)) {
+    const file = await readAuthFile(path);
+    if (file === undefined) continue;
+    const helper = helperFor(file, keys);
+    if (helper) {
+      await eraseWithHelper(helper.helper, helper.server, { env: options.env, timeout: options.helperTimeout });
+      removedFrom.push(`docker-credential-${helper.helper}`);
+    }
+    const auths = file.auths ?? {};
+    const same = (key: string) => key.replace(/^https?:\/\//, "").replace(/\/+$/, "") === registry;
+    if (!Object.keys(auths).some(same)) continue;
+    const rest = Object.fromEntries(Object.entries(auths).filter(([key]) => !same(key)));
+    await writeAuthFile(path, { ...file, auths: rest }, options.clock);
+    removedFrom.push(path);
+  }
+  if (removedFrom.length > 0) return { registry, removedFrom };
+  throw new StaveError("NOT_FOUND", `not logged in to ${registry}; looked in ${authFilePlaces(options).join(", ")}`, {
+    subject: registry,
+  });
+}
+
+/** Writes a credentials file beside its place and renames it: mode 0600 from the first byte on, never half a file. */
+async function writeAuthFile(named: string, content: AuthFile, clock: Clock): Promise<void> {
+  // A linked file is changed where it is, so that the link stays.
+  const path = await realpath(named).catch(() => named);
+  const temporary = `${path}.${clock.now().toString(36)}${Math.floor(clock.random() * 1e9).toString(36)}`;
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const handle = await open(temporary, "wx", 0o600);
+    try {
+      await handle.writeFile(`${JSON.stringify(content, null, "\t")}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await chmod(temporary, 0o600);
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw fileError(cause, "write", path);
+  }
+}

@@ -1,0 +1,87 @@
+// The command: finds the verb, loads only what it needs, runs it and ends with its status.
+import { Command, CommanderError } from "commander";
+import { processContext } from "./context.ts";
+import { asStaveError } from "./output.ts";
+import type { RunState, VerbFactory } from "./verb.ts";
+import { VERSION } from "./version.ts";
+
+interface Verb {
+  name: string;
+  aliases?: string[];
+  summary: string;
+  load: () => Promise<{ verb: VerbFactory }>;
+}
+
+// Loaded on demand: `stave --version` reads none of them.
+const VERBS: Verb[] = [
+  { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
+  { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
+  {
+    name: "inspect",
+    summary: "show an image: manifest, config, layers, spec",
+    load: () => import("./verbs/inspect.ts"),
+  },
+  { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
+  { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
+  { name: "logout", summary: "forget the credentials for a registry", load: () => import("./verbs/logout.ts") },
+];
+
+const EPILOGUE = `
+Where content lives:
+  oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme may be left out)
+  oci-layout:DIR[:TAG][@DIGEST]        a directory, no server needed
+
+"stave VERB --help" shows the flags and examples of a verb.`;
+
+async function run(argv: string[]): Promise<number> {
+  if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
+    process.stdout.write(`stave ${VERSION}\n`);
+    return 0;
+  }
+  const state: RunState = { context: processContext(), exitCode: 0 };
+  const program = new Command("stave")
+    .description("Turns an installed Spack environment into container images and back.")
+    .usage("VERB [OPTIONS] [ARGUMENTS]")
+    .version(`stave ${VERSION}`, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
+    .configureHelp({ helpWidth: 100, subcommandTerm: (command) => [command.name(), ...command.aliases()].join(", ") })
+    .addHelpText("after", EPILOGUE)
+    .helpCommand("help [verb]", "show the help of a verb");
+  const wanted = argv[0] === "help" ? argv[1] : argv[0];
+  for (const verb of VERBS) {
+    const isWanted = wanted === verb.name || verb.aliases?.includes(wanted ?? "");
+    const command = isWanted ? (await verb.load()).verb(state) : new Command(verb.name).summary(verb.summary);
+    program.addCommand(command.aliases(verb.aliases ?? []));
+  }
+  quietly(program);
+  if (argv.length === 0) {
+    program.outputHelp({ error: true });
+    return 2;
+  }
+  try {
+    await program.parseAsync(argv, { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return usageStatus(error);
+    throw error;
+  }
+  return state.exitCode;
+}
+
+/** Makes commander throw instead of ending the process, for every command: all have the same exit statuses. */
+function quietly(command: Command): void {
+  command.exitOverride().showHelpAfterError("(add --help to see the flags)").showSuggestionAfterError(true);
+  for (const child of command.commands) quietly(child);
+}
+
+/** Help and version are successes; every other complaint of commander is about usage, and was already printed. */
+function usageStatus(error: CommanderError): number {
+  return error.exitCode === 0 ? 0 : 2;
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  const failure = asStaveError(error);
+  process.stderr.write(`error: ${failure.message} [${failure.code}]\n`);
+  process.exitCode = failure.exitCode;
+}

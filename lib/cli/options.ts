@@ -1,0 +1,67 @@
+// The flags that several verbs share, each group added by one function, so that they are spelled the same everywhere.
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { OutputOptions } from "./output.ts";
+
+/** The transport flags as commander leaves them. */
+export interface TransportFlags {
+  cacert?: string;
+  cert?: string;
+  keyFile?: string;
+  insecureTls?: boolean;
+  plainHttp?: boolean;
+  retries?: number;
+  timeout?: number;
+  authfile?: string;
+  trace?: string;
+}
+
+/** A verb's command with the flags that every verb has. */
+export function verbCommand(name: string, summary: string): Command {
+  return new Command(name)
+    .summary(summary)
+    .description(summary)
+    .configureHelp({ showGlobalOptions: false, sortOptions: false, helpWidth: 100 })
+    .helpOption("-h, --help", "show this help")
+    .allowExcessArguments(false)
+    .option("--json", "print exactly one JSON document on stdout")
+    .option("-q, --quiet", "print nothing but results and errors")
+    .option("-v, --verbose", "tell more")
+    .option("--no-progress", "no progress bars, plain lines instead")
+    .addOption(new Option("--color <when>", "colours").choices(["auto", "always", "never"]).default("auto"));
+}
+
+/** Adds the flags of everything that talks to a registry. */
+export function addTransport(command: Command): Command {
+  return command
+    .optionsGroup("Registry options:")
+    .option("--plain-http", "speak http without TLS to any host (loopback hosts need no flag)")
+    .option("--cacert <file>", "trust the certificates in this PEM file too")
+    .option("--cert <file>", "client certificate (PEM)")
+    .option("--key-file <file>", "key of the client certificate (PEM)")
+    .option("--insecure-tls", "do not check the server's certificate")
+    .option("--retries <n>", "how often one request is tried again", wholeNumber(0, 100), 8)
+    .option(
+      "--timeout <s>",
+      "seconds without an answer or a byte before a request is tried again",
+      wholeNumber(1, 86_400),
+      60,
+    )
+    .option("--authfile <file>", "read and write credentials here (default: podman's and docker's places)")
+    .option("--trace <file>", "write a redacted log of every request and answer");
+}
+
+/** Adds `-j, --jobs`. */
+export function addJobs(command: Command, text: string, fallback: number): Command {
+  return command.option("-j, --jobs <n>", text, wholeNumber(1, 1024), fallback);
+}
+
+/** A parser of whole numbers between two bounds. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^[0-9]{1,15}$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}.`);
+  };
+}
+
+export type CommonFlags = OutputOptions & TransportFlags;

@@ -1,0 +1,118 @@
+// How a verb speaks: results on stdout, everything else on stderr, in text or as one JSON document.
+import { styleText } from "node:util";
+import { isStaveError, messageOf, StaveError } from "../errors.ts";
+import type { Context } from "./context.ts";
+
+/** The flags of every verb that decide how it speaks. */
+export interface OutputOptions {
+  json?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+  progress?: boolean;
+  color?: string;
+}
+
+/** The version of the JSON documents' common envelope; grows when a field changes its meaning. */
+const JSON_SCHEMA = 1;
+
+type Style = Parameters<typeof styleText>[0];
+
+/** The voice of one run of one verb. */
+export class Output {
+  readonly verb: string;
+  readonly options: OutputOptions;
+  readonly #context: Context;
+  readonly #color: { stdout: boolean; stderr: boolean };
+  /** Set while bars are on the screen: lines on stderr then go through them, so as not to tear them. */
+  line: ((text: string) => void) | undefined;
+
+  constructor(context: Context, verb: string, options: OutputOptions) {
+    this.#context = context;
+    this.verb = verb;
+    this.options = options;
+    const wants = (terminal: { isTTY?: boolean }) =>
+      options.color === "always" || (options.color !== "never" && !context.env["NO_COLOR"] && terminal.isTTY === true);
+    this.#color = { stdout: wants(context.stdout), stderr: wants(context.stderr) };
+  }
+
+  /** The width of the terminal, or undefined when the results go elsewhere and must not be cut. */
+  get columns(): number | undefined {
+    return this.#context.stdout.isTTY ? (this.#context.stdout.columns ?? 80) : undefined;
+  }
+
+  /** Styles text for stdout. */
+  style(style: Style, text: string): string {
+    return this.#color.stdout ? styleText(style, text, { validateStream: false }) : text;
+  }
+
+  /** Writes text results; nothing with --json, where the report says all. */
+  print(text: string): void {
+    if (!this.options.json) this.#context.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  }
+
+  /** Writes the report as the one JSON document, when that was asked for. */
+  report(report: unknown): void {
+    if (this.options.json) this.#document({ report });
+  }
+
+  /** Tells something on stderr, unless --quiet. */
+  note(text: string): void {
+    if (!this.options.quiet) this.#tell(text);
+  }
+
+  /** Tells something that only --verbose wants to know. */
+  detail(text: string): void {
+    if (this.options.verbose) this.#tell(this.#paint("dim", text));
+  }
+
+  warn(text: string): void {
+    this.#tell(`${this.#paint(["yellow", "bold"], "warning:")} ${text}`);
+  }
+
+  /** Shows a failure: the sentence and its code, what is known of it, the next step. Returns the exit status. */
+  fail(caught: unknown): number {
+    const error = asStaveError(caught);
+    for (const text of describeFailure(error, (style, part) => this.#paint(style, part))) this.#tell(text);
+    if (this.options.json) this.#document({ error });
+    if (error.code === "INTERNAL" && caught instanceof Error && caught.stack) this.detail(caught.stack);
+    return error.exitCode;
+  }
+
+  #paint(style: Style, text: string): string {
+    return this.#color.stderr ? styleText(style, text, { validateStream: false }) : text;
+  }
+
+  #tell(text: string): void {
+    if (this.line) this.line(text);
+    else this.#context.stderr.write(`${text}\n`);
+  }
+
+  #document(content: Record<string, unknown>): void {
+    this.#context.stdout.write(`${JSON.stringify({ schema: JSON_SCHEMA, verb: this.verb, ...content })}\n`);
+  }
+}
+
+/** Anything thrown, as a StaveError: what is not one is a defect of the program and says so. */
+export function asStaveError(caught: unknown): StaveError {
+  if (isStaveError(caught)) return caught;
+  return new StaveError("INTERNAL", `unexpected: ${messageOf(caught)}`, {
+    hint: "this is a defect of stave; run it again with --verbose and report what it prints",
+    cause: caught,
+  });
+}
+
+const MAX_SHOWN = 20;
+
+function describeFailure(error: StaveError, paint: (style: Style, text: string) => string): string[] {
+  const side = error.side === undefined ? "" : ` (${error.side})`;
+  const lines = [`${paint(["red", "bold"], "error:")} ${error.message}${side} ${paint("dim", `[${error.code}]`)}`];
+  for (const entry of error.registry ?? [])
+    lines.push(`  the registry says: ${entry.code}${entry.message ? `: ${entry.message}` : ""}`);
+  if ((error.attempts ?? 1) > 1) lines.push(`  tried ${error.attempts} times`);
+  for (const part of error.errors?.slice(0, MAX_SHOWN) ?? [])
+    lines.push(...describeFailure(part, paint).map((text) => `  ${text}`));
+  const more = (error.errors?.length ?? 0) - MAX_SHOWN;
+  if (more > 0) lines.push(`  … and ${more} more; --json lists them all`);
+  if (error.hint !== undefined) lines.push(`  ${paint("cyan", "hint:")} ${error.hint}`);
+  return lines;
+}

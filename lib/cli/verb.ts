@@ -1,0 +1,40 @@
+// How a verb is declared: a commander command and the function behind it, run with the context and an output.
+import type { Command } from "commander";
+import type { Context } from "./context.ts";
+import { Output, type OutputOptions } from "./output.ts";
+
+/** The status of the run, set by the action; commander itself passes no value through. */
+export interface RunState {
+  context: Context;
+  exitCode: number;
+}
+
+/** What each module of verbs/ exports. */
+export type VerbFactory = (state: RunState) => Command;
+
+/** The work of a verb; returns its exit status. */
+export type Action<A extends unknown[], F> = (
+  context: Context,
+  output: Output,
+  flags: F,
+  ...args: A
+) => Promise<number>;
+
+/** Binds an action to its command: failures are printed once, here, and become the exit status. */
+export function bindAction<A extends unknown[], F extends OutputOptions>(
+  command: Command,
+  state: RunState,
+  action: Action<A, F>,
+): Command {
+  return command.action(async (...all: unknown[]) => {
+    const flags = command.opts() as F;
+    const output = new Output(state.context, command.name(), flags);
+    const args = all.slice(0, -2) as A;
+    try {
+      state.exitCode = await action(state.context, output, flags, ...args);
+    } catch (error) {
+      const reason: unknown = state.context.signal.aborted ? state.context.signal.reason : error;
+      state.exitCode = output.fail(reason);
+    }
+  });
+}

@@ -1,0 +1,102 @@
+// `stave inspect`: what an image is made of.
+import { parsePlatform } from "../../oci/platform.ts";
+import { parseLocation } from "../../oci/reference.ts";
+import { type InspectReport, inspect } from "../../ops/inspect.ts";
+import { Opener, referenceOf } from "../open.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { formatBytes, printable, table } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags {
+  platform?: string;
+}
+
+const HELP = `
+Shows the manifest, the config, the layers with their sizes and, for an image that Spack or stave pushed, its spec.
+
+Examples:
+  stave inspect ghcr.io/org/app:1
+  stave inspect --platform linux/arm64 docker.io/library/debian:12
+  stave inspect oci-layout:./stave-cache:app --json`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("inspect", "show an image: manifest, config, layers, spec")
+    .argument("<image>", "image, index or artifact")
+    .option("--platform <os/arch>", "the image of this platform out of an index");
+  addTransport(command).addHelpText("after", HELP);
+  return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
+    const location = parseLocation(text);
+    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+    const opener = new Opener(context, output, flags, progressDisplay(context, output).sink);
+    try {
+      const target = await opener.read(location);
+      const reference = await referenceOf(location, target, context.signal);
+      const report = await inspect(target, reference, { platform, signal: context.signal });
+      output.print(describe(report, output));
+      output.report(report);
+      return 0;
+    } finally {
+      await opener.close();
+    }
+  });
+};
+
+function describe(report: InspectReport, output: Output): string {
+  const { descriptor, config, spec } = report;
+  const settings = config?.config ?? {};
+  const fields: [string, string | undefined][] = [
+    ["name", report.name],
+    ["kind", report.artifactType ? `${report.kind} (${report.artifactType})` : report.kind],
+    ["digest", descriptor.digest],
+    ["media type", descriptor.mediaType],
+    ["config", report.configDescriptor?.digest],
+    ["platform", report.platform],
+    ["created", config?.created],
+    ["size", formatBytes(report.totalSize)],
+    ["spec", spec && `${spec.name}@${spec.version} ${spec.architecture}`],
+    ["hash", spec && `${spec.hash} (${spec.nodes} nodes in its DAG)`],
+    ["entrypoint", settings.Entrypoint?.join(" ")],
+    ["command", settings.Cmd?.join(" ")],
+    ["user", settings.User || undefined],
+    ["working dir", settings.WorkingDir || undefined],
+  ];
+  const lines = fields.flatMap(([name, value]) => (value === undefined ? [] : [row(name, value, output)]));
+  for (const [name, value] of Object.entries(report.annotations))
+    lines.push(row("annotation", `${name}: ${value}`, output));
+  for (const [name, value] of Object.entries(settings.Labels ?? {}))
+    lines.push(row("label", `${name}: ${value}`, output));
+  for (const variable of settings.Env ?? []) lines.push(row("env", variable, output));
+  const parts = [lines.join("\n")];
+  if (report.layers.length > 0)
+    parts.push(
+      table(
+        [{ heading: "#", right: true }, { heading: "SIZE", right: true }, { heading: "LAYER" }, { heading: "TYPE" }],
+        report.layers.map(({ size, digest, mediaType }, at) => [String(at + 1), formatBytes(size), digest, mediaType]),
+        output.columns,
+      ),
+    );
+  for (const [heading, entries] of [
+    ["ENTRY", report.manifests],
+    ["REFERRER", report.referrers],
+  ] as const)
+    if (entries.length > 0)
+      parts.push(
+        table(
+          [{ heading: "SIZE", right: true }, { heading: "PLATFORM" }, { heading, right: false }, { heading: "TYPE" }],
+          entries.map(({ size, platform, digest, mediaType, artifactType }) => [
+            formatBytes(size),
+            platform ?? "",
+            digest,
+            artifactType ?? mediaType,
+          ]),
+          output.columns,
+        ),
+      );
+  return parts.join("\n\n");
+}
+
+function row(name: string, value: string, output: Output): string {
+  return `${output.style("bold", name.padEnd(12))} ${printable(value)}`;
+}

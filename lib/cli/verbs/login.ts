@@ -1,0 +1,104 @@
+// `stave login`: tries credentials and keeps them where podman does.
+import { createInterface } from "node:readline/promises";
+import { Keychain } from "../../auth/keychain.ts";
+import { checkLogin, type LoginReport, storeLogin } from "../../auth/login.ts";
+import { Secret } from "../../auth/secret.ts";
+import { StaveError } from "../../errors.ts";
+import { readAll } from "../../util/stream.ts";
+import type { Context } from "../context.ts";
+import { keychainOptions, Opener } from "../open.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { registryArgument } from "../registry-argument.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags {
+  username?: string;
+  password?: string;
+  passwordStdin?: boolean;
+}
+
+const HELP = `
+The registry is asked first whether the password is right. It is then kept in podman's auth.json (mode 0600), or by
+the credential helper that file names.
+
+Examples:
+  stave login ghcr.io -u me
+  echo "$TOKEN" | stave login ghcr.io -u me --password-stdin`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("login", "store credentials for a registry")
+    .argument("<registry>", "host, with its port if it has one")
+    .option("-u, --username <name>", "user name (asked for on a terminal)")
+    .option("--password-stdin", "read the password from standard input")
+    .option(
+      "-p, --password <text>",
+      "the password; other users of the machine may see it, better use --password-stdin",
+    );
+  addTransport(command).addHelpText("after", HELP);
+  return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
+    const { registry, scheme } = registryArgument(text);
+    const { username, password } = await askCredentials(context, output, flags, registry);
+    const keychain = new Keychain({
+      ...keychainOptions(context, flags),
+      explicit: [{ registry, username, password, from: "what was just given" }],
+    });
+    const opener = new Opener(context, output, flags, progressDisplay(context, output).sink, keychain);
+    try {
+      const { transport, authorizer } = opener;
+      const checked = await checkLogin(registry, { transport, authorizer, scheme, signal: context.signal });
+      const options = { ...keychainOptions(context, flags), clock: context.clock };
+      const storedIn = await storeLogin({ registry, username, password }, options);
+      const report: LoginReport = { registry, username, storedIn, checked };
+      if (!checked) output.warn(`${registry} did not ask for credentials, so nobody knows whether they are right`);
+      output.print(`logged in to ${registry} as ${username}; kept in ${storedIn}`);
+      output.report(report);
+      return 0;
+    } finally {
+      await opener.close();
+    }
+  });
+};
+
+const INPUT_LIMIT = 64 * 1024;
+
+async function askCredentials(
+  context: Context,
+  output: Output,
+  flags: Flags,
+  registry: string,
+): Promise<{ username: string; password: Secret }> {
+  const { stdin } = context;
+  if (flags.password !== undefined && flags.passwordStdin)
+    throw new StaveError("USAGE", "--password and --password-stdin exclude each other");
+  if (flags.password !== undefined)
+    output.warn("a password on the command line can be seen by other users of this machine; use --password-stdin");
+  const isAsked = flags.password === undefined && !flags.passwordStdin;
+  if ((flags.username === undefined || isAsked) && !stdin.isTTY)
+    throw new StaveError("USAGE", "no terminal to ask for a user name and password", {
+      hint: `echo "$TOKEN" | stave login ${registry} -u NAME --password-stdin`,
+    });
+  const username = flags.username ?? (await prompt(context, `user name for ${registry}: `, false));
+  if (username === "" || /[\r\n]/.test(username)) throw new StaveError("USAGE", "the user name is empty");
+  let password = flags.password;
+  if (flags.passwordStdin)
+    password = (await readAll(stdin, INPUT_LIMIT, "the password")).toString("utf8").replace(/\r?\n$/, "");
+  password ??= await prompt(context, "password: ", true);
+  if (password === "" || /[\r\n\0]/.test(password))
+    throw new StaveError("USAGE", "the password is empty or has more than one line");
+  return { username, password: new Secret(password) };
+}
+
+/** Asks on the terminal; a hidden answer is not shown while it is typed. */
+async function prompt(context: Context, question: string, hidden: boolean): Promise<string> {
+  const { stdin, stderr, signal } = context;
+  stderr.write(question);
+  const reader = createInterface({ input: stdin, terminal: true, ...(hidden ? {} : { output: stderr }) });
+  try {
+    return await reader.question("", { signal });
+  } finally {
+    reader.close();
+    if (hidden) stderr.write("\n");
+  }
+}

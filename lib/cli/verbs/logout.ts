@@ -1,0 +1,26 @@
+// `stave logout`: forgets the credentials for a registry.
+import { logout } from "../../auth/login.ts";
+import { keychainOptions } from "../open.ts";
+import { type CommonFlags, verbCommand } from "../options.ts";
+import { registryArgument } from "../registry-argument.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+const HELP = `
+Removes the registry from podman's and docker's files, and from the credential helpers they name.
+
+Examples:
+  stave logout ghcr.io`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("logout", "forget the credentials for a registry")
+    .argument("<registry>", "host, with its port if it has one")
+    .option("--authfile <file>", "look only here")
+    .addHelpText("after", HELP);
+  return bindAction<[string], CommonFlags>(command, state, async (context, output, flags, text) => {
+    const { registry } = registryArgument(text);
+    const report = await logout(registry, { ...keychainOptions(context, flags), clock: context.clock });
+    output.print(`logged out of ${registry}; removed from ${report.removedFrom.join(", ")}`);
+    output.report(report);
+    return 0;
+  });
+};

@@ -1,0 +1,98 @@
+// `stave serve`: a directory as a registry.
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { fileError, messageOf, StaveError } from "../../errors.ts";
+import { createRegistry } from "../../serve/registry.ts";
+import { verbCommand, wholeNumber } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends OutputOptions {
+  listen: string;
+  readOnly?: boolean;
+  tlsCert?: string;
+  tlsKey?: string;
+  htpasswd?: string;
+  chunkMinLength?: number;
+}
+
+const HELP = `
+A directory that is an image layout is one repository, named after the folder. Any other directory holds one layout
+for each repository, made when something is pushed there. docker, podman, skopeo, oras and Spack can pull and push.
+Ctrl-C lets running transfers end, then stops.
+
+Examples:
+  stave serve ./stave-cache                       then: podman pull localhost:5000/stave-cache:tag
+  stave serve /srv/images --listen 0.0.0.0:5000 --tls-cert c.pem --tls-key k.pem --htpasswd users
+  stave serve ./images --read-only`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("serve", "serve a directory as a registry")
+    .argument("<dir>", "image layout directory, or a folder of them")
+    .option("--listen <host:port>", "address to listen on; port 0 takes a free one", "127.0.0.1:5000")
+    .option("--read-only", "let nobody change anything")
+    .option("--tls-cert <file>", "certificate (PEM), to serve https")
+    .option("--tls-key <file>", "its key (PEM)")
+    .option("--htpasswd <file>", "let in only the users of this file (made with: htpasswd -nB USER)")
+    .option(
+      "--chunk-min-length <bytes>",
+      "ask clients for chunks of at least this size",
+      wholeNumber(0, 128 * 1024 * 1024),
+    )
+    .addHelpText("after", HELP);
+  return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
+    const { host, port } = parseListen(flags.listen);
+    const path = (file: string) => resolve(context.cwd, file);
+    if ((flags.tlsCert === undefined) !== (flags.tlsKey === undefined))
+      throw new StaveError("USAGE", "--tls-cert and --tls-key go together", { hint: "name both files" });
+    const tls =
+      flags.tlsCert !== undefined && flags.tlsKey !== undefined
+        ? { cert: await read(path(flags.tlsCert)), key: await read(path(flags.tlsKey)) }
+        : undefined;
+    const registry = await createRegistry({
+      directory: path(directory),
+      clock: context.clock,
+      readOnly: flags.readOnly,
+      tls,
+      htpasswd:
+        flags.htpasswd === undefined ? undefined : { text: await read(path(flags.htpasswd)), path: flags.htpasswd },
+      minChunk: flags.chunkMinLength,
+      onRequest: (method, url, status) => output.detail(`${status} ${method} ${url.split("?")[0]}`),
+      onError: (error) => output.warn(messageOf(error)),
+    });
+    const { url } = await registry.listen({ host, port });
+    const isLocal = /^(?:127\.|localhost$|::1$)/.test(host);
+    if (!isLocal && !flags.readOnly && flags.htpasswd === undefined)
+      output.warn(`anybody who can reach ${host} may push here; consider --htpasswd or --read-only`);
+    if (!isLocal && flags.htpasswd !== undefined && !tls)
+      output.warn("passwords will cross the network in the clear; consider --tls-cert and --tls-key");
+    const name = registry.repository === undefined ? "" : `/${registry.repository}`;
+    output.print(`serving ${directory} as ${url.replace(/^https?:\/\//, "")}${name}${tls ? "" : " (plain http)"}`);
+    output.report({ url, repository: registry.repository ?? null, directory: path(directory) });
+    await new Promise<void>((done) => {
+      if (context.signal.aborted) done();
+      context.signal.addEventListener("abort", () => done(), { once: true });
+    });
+    output.note("stopping");
+    await registry.close();
+    return 0;
+  });
+};
+
+function parseListen(text: string): { host: string; port: number } {
+  const found = /^(?:(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):)?([0-9]{1,5})$/.exec(text);
+  const port = Number(found?.[2] ?? "65536");
+  if (port > 65_535)
+    throw new StaveError("USAGE", `invalid address ${JSON.stringify(text.slice(0, 100))}: expected HOST:PORT`, {
+      hint: "for example --listen 127.0.0.1:5000",
+    });
+  return { host: (found?.[1] ?? "127.0.0.1").replace(/^\[|\]$/g, ""), port };
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw fileError(cause, "read", path);
+  }
+}

@@ -1,0 +1,38 @@
+// `stave tags`: the tags of a repository or directory.
+import { StaveError } from "../../errors.ts";
+import { formatLocation, parseLocation } from "../../oci/reference.ts";
+import { Opener } from "../open.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { progressDisplay } from "../progress.ts";
+import { printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+const HELP = `
+One tag a line, sorted.
+
+Examples:
+  stave tags ghcr.io/org/cache
+  stave tags oci-layout:./stave-cache --json`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("tags", "list the tags of a repository").argument("<repo>", "repository or directory");
+  addTransport(command).addHelpText("after", HELP);
+  return bindAction<[string], CommonFlags>(command, state, async (context, output, flags, text) => {
+    const location = parseLocation(text);
+    const { tag, digest } = location.kind === "layout" ? location : location.reference;
+    if (tag !== undefined || digest !== undefined)
+      throw new StaveError("USAGE", `expected a repository, not one image: ${formatLocation(location)}`, {
+        hint: "leave the tag out, or use `stave inspect` for one image",
+      });
+    const opener = new Opener(context, output, flags, progressDisplay(context, output).sink);
+    try {
+      const target = await opener.read(location);
+      const tags = (await Array.fromAsync(target.tags({ signal: context.signal }))).sort();
+      for (const name of tags) output.print(printable(name));
+      output.report({ name: target.name, tags });
+      return 0;
+    } finally {
+      await opener.close();
+    }
+  });
+};

@@ -1,0 +1,90 @@
+// What is shared by all requests to one host: places, the pause the host asked for, and the pace learned from its 429s.
+import { StaveError } from "../errors.ts";
+import { Limit } from "../util/limit.ts";
+import type { Clock } from "../util/time.ts";
+import type { Traffic } from "./types.ts";
+
+/** Places per class of traffic. Classes are apart, so that small requests never wait for large ones, and an upload that
+ * is fed by a download from the same host cannot wait for itself. */
+const PLACES: Record<Traffic, number> = { metadata: 16, upload: 8, download: 8 };
+/** After so many successes one more place is tried again. */
+const RECOVER_AFTER = 25;
+/** The slowest pace that is chosen by ourselves: one request in two seconds. */
+const SLOWEST = 2000;
+
+/** How long to wait for a place at most, in milliseconds, and by which clock. */
+export interface EnterOptions {
+  clock: Clock;
+  longest: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** The state of one host. Times are milliseconds of the injected clock. */
+export class HostState {
+  readonly #limits: Record<Traffic, Limit> = {
+    metadata: new Limit(PLACES.metadata),
+    upload: new Limit(PLACES.upload),
+    download: new Limit(PLACES.download),
+  };
+  readonly #name: string;
+  #pausedUntil = 0;
+  #interval = 0;
+  #next = 0;
+  #successes = 0;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** Waits for a place, for the end of a pause and for the pace; returns the function that frees the place. */
+  async enter(traffic: Traffic, options: EnterOptions): Promise<() => void> {
+    const { clock, longest, signal } = options;
+    const release = await this.#limits[traffic].acquire({ signal });
+    try {
+      for (;;) {
+        const now = clock.now();
+        const start = Math.max(this.#pausedUntil, this.#interval > 0 ? this.#next : 0);
+        if (start <= now) break;
+        if (start - now > longest) throw tooLong(this.#name, start - now);
+        await clock.sleep(start - now, signal);
+      }
+      this.#next = clock.now() + this.#interval;
+      return release;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** How long the host still wants to be left alone. */
+  pauseLeft(now: number): number | undefined {
+    return this.#pausedUntil > now ? this.#pausedUntil - now : undefined;
+  }
+
+  /** The host asked for less: everybody pauses for as long as it said, and a 429 halves the places and the pace. */
+  pushedBack(isRateLimit: boolean, asked: number | undefined, now: number): void {
+    this.#successes = 0;
+    if (asked !== undefined) this.#pausedUntil = Math.max(this.#pausedUntil, now + asked);
+    if (!isRateLimit) return;
+    for (const limit of Object.values(this.#limits)) limit.capacity = Math.floor(limit.capacity / 2);
+    this.#interval = Math.min(SLOWEST, Math.max(50, this.#interval * 2));
+  }
+
+  /** Slowly goes back to the full number of places and pace. */
+  succeeded(): void {
+    if (++this.#successes % RECOVER_AFTER !== 0) return;
+    this.#interval = this.#interval <= 50 ? 0 : this.#interval / 2;
+    for (const traffic of Object.keys(PLACES) as Traffic[]) {
+      const limit = this.#limits[traffic];
+      if (limit.capacity < PLACES[traffic]) limit.capacity++;
+    }
+  }
+}
+
+function tooLong(host: string, wait: number): StaveError {
+  const seconds = Math.ceil(wait / 1000);
+  return new StaveError("RATE_LIMITED", `${host} asked to be left alone for ${seconds} s`, {
+    subject: host,
+    hint: `run the same command again in ${seconds} s; it continues where it stopped`,
+  });
+}

@@ -1,0 +1,89 @@
+// The repositories of a served directory: the directory itself when it is a layout, else one layout per sub-directory.
+import { readdir, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { isStaveError } from "../errors.ts";
+import { LayoutTarget } from "../target/layout.ts";
+import { SingleFlight } from "../util/limit.ts";
+import type { Clock } from "../util/time.ts";
+import { Refusal } from "./answer.ts";
+
+// OCI distribution 1.1, "Pulling manifests": <name>.
+const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+const NAME_LIMIT = 255;
+/** Names that a layout uses for its own files, and so cannot be a repository's. */
+const RESERVED = new Set(["blobs", "index.json", "oci-layout"]);
+
+/** The repositories below one directory. */
+export class Repositories {
+  readonly directory: string;
+  /** The only repository's name, when the directory is one layout. */
+  readonly single: string | undefined;
+  readonly #clock: Clock;
+  readonly #open = new Map<string, LayoutTarget>();
+  readonly #opening = new SingleFlight<LayoutTarget>();
+
+  private constructor(directory: string, single: string | undefined, clock: Clock) {
+    this.directory = directory;
+    this.single = single;
+    this.#clock = clock;
+  }
+
+  static async open(directory: string, clock: Clock): Promise<Repositories> {
+    const isLayout = await stat(join(directory, "oci-layout")).then(
+      () => true,
+      () => false,
+    );
+    return new Repositories(directory, isLayout ? repositoryName(basename(resolve(directory))) : undefined, clock);
+  }
+
+  /** The layout of a repository; made when it is not there and `create` is set. Refuses bad and unknown names. */
+  async get(name: string, create: boolean): Promise<LayoutTarget> {
+    if (name.length > NAME_LIMIT || !NAME.test(name) || name.split("/").some((part) => RESERVED.has(part)))
+      throw new Refusal("NAME_INVALID", `invalid repository name ${JSON.stringify(name.slice(0, NAME_LIMIT))}`);
+    if (this.single !== undefined && name !== this.single)
+      throw new Refusal("NAME_UNKNOWN", `there is no repository ${name}; this registry has ${this.single}`);
+    const known = this.#open.get(name);
+    if (known) return known;
+    const directory = this.single === undefined ? join(this.directory, ...name.split("/")) : this.directory;
+    try {
+      // Who only looks must not share the failure with who creates, so these are different flights.
+      return await this.#opening.run(`${create} ${name}`, async () => {
+        const opened = await LayoutTarget.open(directory, { clock: this.#clock, create });
+        const first = this.#open.get(name) ?? opened;
+        this.#open.set(name, first);
+        return first;
+      });
+    } catch (error) {
+      if (isStaveError(error, "NOT_FOUND")) throw new Refusal("NAME_UNKNOWN", `there is no repository ${name}`);
+      throw error;
+    }
+  }
+
+  /** The names of all repositories, sorted. */
+  async names(): Promise<string[]> {
+    if (this.single !== undefined) return [this.single];
+    const found: string[] = [];
+    const walk = async (directory: string, name: string): Promise<void> => {
+      const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+      if (name !== "" && entries.some((entry) => entry.name === "oci-layout")) found.push(name);
+      for (const entry of entries)
+        if (entry.isDirectory() && !RESERVED.has(entry.name) && NAME.test(entry.name))
+          await walk(join(directory, entry.name), name === "" ? entry.name : `${name}/${entry.name}`);
+    };
+    await walk(this.directory, "");
+    return found.sort();
+  }
+
+  async close(): Promise<void> {
+    for (const opened of this.#open.values()) await opened.close();
+  }
+}
+
+/** A folder's name as a repository's. */
+function repositoryName(folder: string): string {
+  const name = folder
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "");
+  return name === "" ? "cache" : name;
+}

@@ -1,0 +1,252 @@
+// The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written beside and renamed into
+// place, so that a blob that has its name is whole.
+import { constants, type Stats } from "node:fs";
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { fileError, StaveError, systemCode } from "../errors.ts";
+import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../oci/digest.ts";
+import type { Clock } from "../util/time.ts";
+
+/** Reads and writes in pieces of this size. */
+const PIECE = 1 << 20;
+/** A temporary file this old belongs to nobody any more, in milliseconds. */
+const ABANDONED = 24 * 3600 * 1000;
+
+/** The blob files of one layout directory. */
+export class LayoutBlobs {
+  readonly #directory: string;
+  readonly #clock: Clock;
+  #cleaned = false;
+  #made = new Set<string>();
+
+  constructor(directory: string, clock: Clock) {
+    this.#directory = directory;
+    this.#clock = clock;
+  }
+
+  path(digest: Digest): string {
+    return join(this.#directory, "blobs", algorithmOf(digest), hexOf(digest));
+  }
+
+  /** The size of a blob in bytes, undefined when there is none. A link or folder in its place is none of ours. */
+  async size(digest: Digest): Promise<number | undefined> {
+    const path = this.path(digest);
+    try {
+      const stats = await lstat(path);
+      return stats.isFile() ? stats.size : undefined;
+    } catch (cause) {
+      const code = systemCode(cause);
+      if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+      throw fileError(cause, "look at", path);
+    }
+  }
+
+  /** Opens the bytes from `start` to before `end`. Not verified. Throws NOT_FOUND. */
+  async open(digest: Digest, start = 0, end?: number): Promise<Readable> {
+    const path = this.path(digest);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+      const stats = await handle.stat();
+      if (!stats.isFile()) throw new StaveError("CONTENT_INVALID", `${path} is not a plain file`, { subject: path });
+      return handle.createReadStream({ start, ...(end === undefined ? {} : { end: end - 1 }), highWaterMark: PIECE });
+    } catch (cause) {
+      await handle?.close();
+      const code = systemCode(cause);
+      if (code === "ELOOP") throw new StaveError("CONTENT_INVALID", `${path} is a link, not a blob`, { subject: path });
+      if (code === "ENOENT" || code === "ENOTDIR")
+        throw new StaveError("NOT_FOUND", `${this.#directory} has no blob ${digest}`, { subject: digest, cause });
+      throw fileError(cause, "read", path);
+    }
+  }
+
+  /** Begins a new blob. */
+  async create(algorithm: DigestAlgorithm = "sha256"): Promise<BlobWriter> {
+    const folder = join(this.#directory, ".tmp");
+    const name = `${this.#clock.now().toString(36)}-${Math.floor(this.#clock.random() * 2 ** 48).toString(36)}`;
+    const path = join(folder, name);
+    try {
+      await mkdir(folder, { recursive: true });
+      if (!this.#cleaned) {
+        this.#cleaned = true;
+        await this.#removeAbandoned(folder);
+      }
+      return new BlobWriter(this, path, await open(path, "wx+"), algorithm);
+    } catch (cause) {
+      throw fileError(cause, "write", path);
+    }
+  }
+
+  /** Gives a finished file its name. */
+  async adopt(path: string, digest: Digest): Promise<void> {
+    const target = this.path(digest);
+    try {
+      await this.#makeFolder(digest);
+      await rename(path, target);
+    } catch (cause) {
+      throw fileError(cause, "write", target);
+    }
+  }
+
+  /** Takes a blob over from another layout by a hard link; false when that cannot be done. */
+  async linkFrom(other: LayoutBlobs, digest: Digest): Promise<boolean> {
+    try {
+      await this.#makeFolder(digest);
+      await link(other.path(digest), this.path(digest));
+      return true;
+    } catch (cause) {
+      return systemCode(cause) === "EEXIST";
+    }
+  }
+
+  /** Removes a blob; false when it was not there. */
+  async remove(digest: Digest): Promise<boolean> {
+    const path = this.path(digest);
+    try {
+      await rm(path);
+      return true;
+    } catch (cause) {
+      if (systemCode(cause) === "ENOENT") return false;
+      throw fileError(cause, "remove", path);
+    }
+  }
+
+  async #makeFolder(digest: Digest): Promise<void> {
+    const algorithm = algorithmOf(digest);
+    if (this.#made.has(algorithm)) return;
+    await mkdir(join(this.#directory, "blobs", algorithm), { recursive: true });
+    this.#made.add(algorithm);
+  }
+
+  /** What killed processes left behind. */
+  async #removeAbandoned(folder: string): Promise<void> {
+    const before = this.#clock.now() - ABANDONED;
+    for (const name of await readdir(folder)) {
+      const path = join(folder, name);
+      const stats: Stats | undefined = await stat(path).catch(() => undefined);
+      if (stats?.isFile() && stats.mtimeMs < before) await rm(path, { force: true });
+    }
+  }
+
+  /** Removes the folder of temporary files when it is empty. */
+  async tidy(): Promise<void> {
+    await rmdir(join(this.#directory, ".tmp")).catch(() => {});
+  }
+}
+
+/** A blob that is being written: hashed on the way, nothing to see under its name before `commit`. */
+export class BlobWriter {
+  readonly path: string;
+  readonly #blobs: LayoutBlobs;
+  readonly #handle: FileHandle;
+  readonly #algorithm: DigestAlgorithm;
+  #digester: Digester;
+  #pending: Uint8Array[] = [];
+  #pendingSize = 0;
+  #writing: Promise<unknown> = Promise.resolve();
+  #isOpen = true;
+
+  constructor(blobs: LayoutBlobs, path: string, handle: FileHandle, algorithm: DigestAlgorithm) {
+    this.#blobs = blobs;
+    this.path = path;
+    this.#handle = handle;
+    this.#algorithm = algorithm;
+    this.#digester = new Digester(algorithm);
+  }
+
+  /** Bytes so far. */
+  get size(): number {
+    return this.#digester.size;
+  }
+
+  /** Adds bytes. Waits only when the disk is slower than the sender. */
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#digester.update(chunk);
+    this.#pending.push(chunk);
+    this.#pendingSize += chunk.byteLength;
+    if (this.#pendingSize >= PIECE) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      await this.#writing;
+      const pieces = this.#pending;
+      if (pieces.length === 0) return;
+      this.#pending = [];
+      this.#pendingSize = 0;
+      // One write is under way while the next piece is collected and hashed.
+      this.#writing = this.#writeAll(pieces);
+      this.#writing.catch(() => {});
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+  }
+
+  async #writeAll(pieces: Uint8Array[]): Promise<void> {
+    const total = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+    const { bytesWritten } = await this.#handle.writev(pieces);
+    // A short write happens on a disk that is about to be full.
+    if (bytesWritten < total) await this.#handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
+  }
+
+  /** Forgets the last bytes, back to `size`: what a broken chunk brought. Reads the file again for the digest. */
+  async truncate(size: number): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#writing;
+      await this.#handle.truncate(size);
+      this.#digester = await this.#rehash(this.#algorithm, size);
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+  }
+
+  /** The digest of everything so far, with this algorithm; the writer stays usable. */
+  async digest(algorithm: DigestAlgorithm = this.#algorithm): Promise<Digest> {
+    try {
+      await this.#flush();
+      await this.#writing;
+      if (algorithm === this.#algorithm) return this.#digester.peek();
+      return (await this.#rehash(algorithm, this.size)).peek();
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+  }
+
+  async #rehash(algorithm: DigestAlgorithm, size: number): Promise<Digester> {
+    const digester = new Digester(algorithm);
+    const buffer = Buffer.allocUnsafe(PIECE);
+    while (digester.size < size) {
+      const { bytesRead } = await this.#handle.read(buffer, 0, Math.min(PIECE, size - digester.size), digester.size);
+      if (bytesRead === 0) break;
+      digester.update(buffer.subarray(0, bytesRead));
+    }
+    return digester;
+  }
+
+  /** Closes the file and gives it the name of its digest, which the caller has checked. */
+  async commit(digest: Digest): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#writing;
+      await this.#close();
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+    await this.#blobs.adopt(this.path, digest);
+  }
+
+  /** Gives up: the file goes. */
+  async abort(): Promise<void> {
+    await this.#writing.catch(() => {});
+    await this.#close().catch(() => {});
+    await rm(this.path, { force: true }).catch(() => {});
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#handle.close();
+  }
+}

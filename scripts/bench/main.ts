@@ -1,0 +1,26 @@
+// Runs the benchmarks and prints their tables as Markdown; docs/benchmarks.md holds such a run.
+// usage: node scripts/bench/main.ts [NAME…]
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { benchCopy } from "./copy.ts";
+
+const BENCHMARKS: Record<string, (scratch: string, stave: string) => Promise<string>> = {
+  copy: benchCopy,
+};
+
+const stave = resolve(import.meta.dirname, "../../dist/stave.js");
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !(name in BENCHMARKS));
+if (unknown.length > 0)
+  throw new Error(`no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHMARKS).join(", ")}`);
+console.log(`Node ${process.version}, ${cpus().length} cores\n`);
+for (const [name, bench] of Object.entries(BENCHMARKS)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const scratch = mkdtempSync(join(tmpdir(), `stave-bench-${name}-`));
+  try {
+    console.log(`## ${name}\n\n${await bench(scratch, stave)}`);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
