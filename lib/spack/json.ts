@@ -2,7 +2,11 @@
 // read is written back byte for byte and hashes can be recomputed. Schemas are the business of whoever reads.
 import { isAscii, isUtf8 } from "node:buffer";
 import { type ErrorCode, StaveError } from "../errors.ts";
+import { exactOf } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./node.ts";
+
+export { keysOf } from "./json-exact.ts";
+export { writeJson, writeJsonWithout } from "./json-writer.ts";
 
 /** Says which document a value comes from, for error messages. */
 export interface JsonSource {
@@ -16,23 +20,6 @@ export interface JsonSource {
 
 /** Containers within containers, more than any file of Spack has. */
 const MAX_DEPTH = 64;
-
-// What a plain object cannot keep: the order of keys that look like array indexes, the spelling of numbers such as
-// 1.0 or 10000000000000000000000. Kept aside by container, so that values stay plain; a container that is changed
-// afterwards keeps its changes, because the writer compares.
-interface Exact {
-  order?: string[];
-  numbers?: Map<string, string>;
-}
-const exact = new WeakMap<object, Exact>();
-
-function exactOf(container: object): Exact {
-  const known = exact.get(container);
-  if (known) return known;
-  const fresh: Exact = {};
-  exact.set(container, fresh);
-  return fresh;
-}
 
 const INDEX_LIKE = /^(?:0|[1-9][0-9]{0,9})$/;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
@@ -261,7 +248,7 @@ class Parser {
   #error(problem: string): StaveError {
     const cut = this.#at >= this.#codes.length;
     const near = cut ? "the end" : `character ${this.#at + 1}`;
-    const found = cut ? "it is cut off there" : `found ${JSON.stringify(this.#text.slice(this.#at, this.#at + 12))}`;
+    const found = cut ? "it is cut off there" : `found "${printable(this.#text.slice(this.#at, this.#at + 12))}"`;
     const where = this.#path.length > 0 ? `, in ${pathText(this.#path)}` : "";
     return invalid(this.#source, `is not valid JSON at ${near}${where}: ${problem}, ${found}`);
   }
@@ -296,11 +283,15 @@ function pathText(path: readonly (string | number)[]): string {
   return path.map((part) => printable(String(part))).join(".");
 }
 
-/** Text from outside made fit for a message: control characters escaped, cut at 200 characters. */
+/** Text from outside made fit for a message: what a terminal would not show is escaped, and it is cut at 200 characters. */
 export function printable(text: string): string {
   const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text;
-  return JSON.stringify(cut).slice(1, -1).replaceAll('\\"', '"').replace(NON_ASCII, escapeUnit);
+  return JSON.stringify(cut).slice(1, -1).replaceAll('\\"', '"').replace(INVISIBLE, escapeInvisible);
 }
+
+// Controls, and marks that turn the direction of what follows.
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const escapeInvisible = (character: string): string => `\\u{${character.codePointAt(0)?.toString(16)}}`;
 
 /** The error of a document: `<name> <problem>`, with the code and hint of its source. */
 export function invalid(source: JsonSource, problem: string): StaveError {
@@ -329,97 +320,6 @@ export function parseJsonBytes(bytes: Uint8Array, source: JsonSource): JsonValue
   if (isAscii(buffer)) return new Parser(buffer.toString("latin1"), bytes, source).document();
   if (!isUtf8(buffer)) throw invalid(source, "is not valid JSON: it is not UTF-8 text");
   return parseJson(buffer.toString("utf8"), source);
-}
-
-// Python's json with ensure_ascii: everything outside printable ASCII is escaped, DEL too, by UTF-16 units.
-const NON_ASCII = /[\u007f-\uffff]/g;
-const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
-
-/**
- * Writes a value as Spack does: no white space, keys in their order, everything outside printable ASCII escaped with
- * lower-case hexadecimal digits (Python `json.dumps` with separators "," and ":").
- */
-export function writeJson(value: JsonValue): string {
-  return new Writer().text(value);
-}
-
-/** Writes an object as `writeJson` does, but leaves one of its own keys out: hashes do not cover themselves. */
-export function writeJsonWithout(object: JsonObject, key: string): string {
-  return new Writer().without(object, key);
-}
-
-// One writer for one text; it quotes each distinct string once. Depth is that of the value given.
-class Writer {
-  #out = "";
-  readonly #quoted = new Map<string, string>();
-
-  text(value: JsonValue): string {
-    this.#write(value);
-    return this.#out;
-  }
-
-  without(object: JsonObject, key: string): string {
-    this.#object(object, key);
-    return this.#out;
-  }
-
-  #write(value: JsonValue): void {
-    if (typeof value === "string") this.#out += this.#quote(value);
-    else if (typeof value !== "object" || value === null) this.#out += String(value);
-    else if (Array.isArray(value)) this.#array(value);
-    else this.#object(value);
-  }
-
-  #quote(text: string): string {
-    const known = this.#quoted.get(text);
-    if (known !== undefined) return known;
-    const quoted = JSON.stringify(text).replace(NON_ASCII, escapeUnit);
-    this.#quoted.set(text, quoted);
-    return quoted;
-  }
-
-  // A remembered spelling counts as long as the value is still the same.
-  #member(value: JsonValue, spelling: string | undefined): void {
-    if (spelling !== undefined && typeof value === "number" && Object.is(Number(spelling), value))
-      this.#out += spelling;
-    else this.#write(value);
-  }
-
-  #array(items: readonly JsonValue[]): void {
-    const numbers = exact.get(items)?.numbers;
-    let separator = "[";
-    for (let at = 0; at < items.length; at++) {
-      this.#out += separator;
-      this.#member(items[at] ?? null, numbers?.get(String(at)));
-      separator = ",";
-    }
-    this.#out += separator === "[" ? "[]" : "]";
-  }
-
-  #object(object: JsonObject, left?: string): void {
-    const kept = exact.get(object);
-    let separator = "{";
-    for (const key of orderedKeys(object, kept)) {
-      const value = object[key];
-      if (value === undefined || key === left) continue;
-      this.#out += `${separator}${this.#quote(key)}:`;
-      this.#member(value, kept?.numbers?.get(key));
-      separator = ",";
-    }
-    this.#out += separator === "{" ? "{}" : "}";
-  }
-}
-
-/** The keys of an object in the order of the file. */
-export function keysOf(object: JsonObject): string[] {
-  return orderedKeys(object, exact.get(object));
-}
-
-function orderedKeys(object: JsonObject, kept: Exact | undefined): string[] {
-  if (kept?.order === undefined) return Object.keys(object);
-  const order = kept.order.filter((key) => Object.hasOwn(object, key));
-  const known = new Set(order);
-  return [...order, ...Object.keys(object).filter((key) => !known.has(key))];
 }
 
 /** Tells an object from the other JSON values. */

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { checked } from "./check.ts";
 import type { Configuration } from "./config.ts";
 import { paddedRoot, systemPadding } from "./padding.ts";
+import { DEFAULT_PROJECTIONS, type Layout, LEGACY_PROJECTIONS, type Projections } from "./projection.ts";
 import { unresolved } from "./substitute.ts";
 import { configError, type Place, type YamlMap, type YamlNode } from "./yaml.ts";
 
@@ -11,14 +12,6 @@ import { configError, type Place, type YamlMap, type YamlNode } from "./yaml.ts"
 export interface Setting<T> {
   readonly value: T;
   readonly place: Place;
-}
-
-/** How prefixes are named below the root of a store. */
-export interface Layout {
-  /** Pairs of a spec and the format of its prefix; the first that fits counts, `all` last. */
-  readonly projections: readonly (readonly [spec: string, format: string])[];
-  /** `config:install_hash_length`, undefined for whole hashes. */
-  readonly hashLength: number | undefined;
 }
 
 /** Where specs are installed and how their prefixes are named. */
@@ -71,8 +64,6 @@ export interface Permissions {
 }
 
 const LEGACY_PADDING = /\$padding(?::(\d{1,5}))?|\$\{padding(?::(\d{1,5}))?\}/;
-const PROJECTION_1 = "{architecture.platform}-{architecture.target}/{name}-{version}-{hash}";
-const PROJECTION_0 = "{architecture}/{compiler.name}-{compiler.version}/{name}-{version}-{hash}";
 
 /** The install tree (Spack `store.py`, parse_install_tree); undefined when no root is configured. Throws CONFIG_INVALID. */
 export function installTree(config: Configuration): InstallTree | undefined {
@@ -114,8 +105,8 @@ function padding(config: Configuration, root: string): number {
   return length ? systemPadding(config.context.host.platform) : 0;
 }
 
-function projections(config: Configuration, node: YamlNode | undefined): (readonly [string, string])[] {
-  if (!node) return [["all", config.style === "platform" ? PROJECTION_0 : PROJECTION_1]];
+function projections(config: Configuration, node: YamlNode | undefined): Projections {
+  if (!node) return config.style === "platform" ? LEGACY_PROJECTIONS : DEFAULT_PROJECTIONS;
   return entriesOf(node, "config:install_tree:projections").map(([spec, value]) => {
     const format = checked(z.string().min(1), value, `config:install_tree:projections:${spec}`);
     // An absolute format or one with `..` would put prefixes outside the store.

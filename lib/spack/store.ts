@@ -6,7 +6,7 @@ import type { Clock } from "../util/time.ts";
 import { type Database, type DatabaseSource, emptyDatabase, type InstallRecord, readDatabases } from "./database.ts";
 import type { SpecNode } from "./node.ts";
 import { shortName } from "./node-reader.ts";
-import { DEFAULT_PROJECTIONS, type Layout, projectedPath } from "./projection.ts";
+import { DEFAULT_LAYOUT, type Layout, projectedPath, type Satisfies } from "./projection.ts";
 
 /** The largest database that is read, in bytes: 20 000 installs take 70 MB, and Node holds no text above 512 MB. */
 export const DATABASE_LIMIT: number = 500_000_000;
@@ -23,6 +23,8 @@ export interface StoreOptions {
   readonly upstreams?: readonly string[];
   /** How prefixes are laid out; Spack's default when not given. */
   readonly layout?: Layout;
+  /** How queries in projections are answered. */
+  readonly satisfies?: Satisfies;
   /** A store without database is an empty one; otherwise it throws NOT_FOUND. */
   readonly mayBeEmpty?: boolean;
 }
@@ -33,6 +35,7 @@ export class Store {
   readonly root: string;
   readonly sysroot: string | undefined;
   readonly layout: Layout;
+  readonly #satisfies: Satisfies | undefined;
   readonly database: Database;
   /** What tells this state of the local database from later ones; undefined when there was none. */
   readonly stamp: string | undefined;
@@ -41,7 +44,8 @@ export class Store {
   private constructor(root: string, options: StoreOptions, database: Database, stamp: string | undefined) {
     this.root = root;
     this.sysroot = options.sysroot;
-    this.layout = options.layout ?? { projections: DEFAULT_PROJECTIONS };
+    this.layout = options.layout ?? DEFAULT_LAYOUT;
+    this.#satisfies = options.satisfies;
     this.database = database;
     this.stamp = stamp;
   }
@@ -96,7 +100,7 @@ export class Store {
       throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is an external without a path`, {
         subject: node.hash,
       });
-    return `${this.root}/${projectedPath(node, this.layout)}`;
+    return `${this.root}/${projectedPath(node, this.layout, this.#satisfies)}`;
   }
 
   /** Where a recorded path is on this machine. */

@@ -4,7 +4,7 @@ import { preOrder } from "../../lib/spack/dag.ts";
 import { formatPath, formatSpec, politeFileName } from "../../lib/spack/format.ts";
 import { goArchitectureOf, legacyStem, manifestFileName, specString, specTag } from "../../lib/spack/name.ts";
 import type { SpecNode } from "../../lib/spack/node.ts";
-import { DEFAULT_PROJECTIONS, type Layout, paddedRoot, projectedPath } from "../../lib/spack/projection.ts";
+import { DEFAULT_LAYOUT, type Layout, projectedPath } from "../../lib/spack/projection.ts";
 import { readSpecDocument } from "../../lib/spack/spec.ts";
 import { vectors } from "../support/golden.ts";
 
@@ -42,7 +42,7 @@ test("every name of every node is Spack's", () => {
         default_tag: specTag(node),
         v3_manifest: manifestFileName(node),
         v2_name: legacyStem(node),
-        store_path: projectedPath(node, { projections: DEFAULT_PROJECTIONS }),
+        store_path: projectedPath(node, DEFAULT_LAYOUT),
         goarch: goArchitectureOf(node),
       },
       row,
@@ -53,12 +53,6 @@ test("every name of every node is Spack's", () => {
 test("file names are made polite as Spack does", () => {
   for (const [given, expected] of vectors<[string, string][]>("polite_filename"))
     assert.equal(politeFileName(given), expected);
-});
-
-test("roots are padded as Spack does", () => {
-  for (const [root, length, expected] of vectors<[string, number, string][]>("padding"))
-    assert.equal(paddedRoot(root, length), expected);
-  assert.throws(() => paddedRoot("/a/long/root", 8), { code: "CONFIG_INVALID" });
 });
 
 const FORMATS: { given: string; expect: string }[] = [
@@ -89,61 +83,70 @@ for (const given of BAD_FORMATS)
     assert.throws(() => formatSpec(named("hdf5"), given), { code: "CONFIG_INVALID" });
   });
 
-const PROJECTIONS: { name: string; layout: Layout; expect: string | RegExp }[] = [
-  {
-    name: "a flat one",
-    layout: { projections: [{ query: "all", format: "{name}/{version}/{hash:7}" }] },
-    expect: "hdf5/1.14.6/7juel3e",
-  },
-  {
-    name: "upper case and doubled slashes",
-    layout: { projections: [{ query: "all", format: "./{Name}//{HASH}" }] },
-    expect: "hdf5/7juel3ef425xufe5eiggadwgmcde2mn7",
-  },
-  {
-    name: "the first that matches",
-    layout: {
-      projections: [
-        { query: "all", format: "all/{name}" },
-        { query: "^mpi", format: "mpi/{name}-{^mpi.name}" },
-        { query: "hdf5", format: "late/{name}" },
-      ],
-      satisfies: (_node, query) => query !== "all",
+const PROJECTIONS: { name: string; layout: Partial<Layout> & Pick<Layout, "projections">; expect: string | RegExp }[] =
+  [
+    {
+      name: "a flat one",
+      layout: { projections: [["all", "{name}/{version}/{hash:7}"]] },
+      expect: "hdf5/1.14.6/7juel3e",
     },
-    expect: "mpi/hdf5-openmpi",
-  },
-  {
-    name: "a short hash",
-    layout: { projections: [{ query: "all", format: "{name}-{hash}" }], hashLength: 5 },
-    expect: "hdf5-7juel",
-  },
-  {
-    name: "a short hash without a hash",
-    layout: { projections: [{ query: "all", format: "{name}" }], hashLength: 5 },
-    expect: /no "\{hash\}" to shorten/,
-  },
-  {
-    name: "a way out",
-    layout: { projections: [{ query: "all", format: "../{name}" }] },
-    expect: /component is "\.\."/,
-  },
-  {
-    name: "a hidden way out",
-    layout: { projections: [{ query: "all", format: "a/.{namespace}./{name}" }] },
-    expect: "a/.builtin./hdf5",
-  },
-  { name: "an absolute path", layout: { projections: [{ query: "all", format: "/opt/{name}" }] }, expect: /absolute/ },
-  {
-    name: "a slash in a field",
-    layout: { projections: [{ query: "all", format: "{/hash}" }] },
-    expect: /is not closed/,
-  },
-  { name: "nothing for all", layout: { projections: [{ query: "zlib", format: "{name}" }] }, expect: /none for all/ },
-];
+    {
+      name: "upper case and doubled slashes",
+      layout: { projections: [["all", "./{Name}//{HASH}"]] },
+      expect: "hdf5/7juel3ef425xufe5eiggadwgmcde2mn7",
+    },
+    {
+      name: "the first that matches",
+      layout: {
+        projections: [
+          ["all", "all/{name}"],
+          ["^mpi", "mpi/{name}-{^mpi.name}"],
+          ["hdf5", "late/{name}"],
+        ],
+      },
+      expect: "mpi/hdf5-openmpi",
+    },
+    {
+      name: "a short hash",
+      layout: { projections: [["all", "{name}-{hash}"]], hashLength: 5 },
+      expect: "hdf5-7juel",
+    },
+    {
+      name: "a short hash without a hash",
+      layout: { projections: [["all", "{name}"]], hashLength: 5 },
+      expect: /no "\{hash\}" to shorten/,
+    },
+    {
+      name: "a way out",
+      layout: { projections: [["all", "../{name}"]] },
+      expect: /component is "\.\."/,
+    },
+    {
+      name: "a hidden way out",
+      layout: { projections: [["all", "a/.{namespace}./{name}"]] },
+      expect: "a/.builtin./hdf5",
+    },
+    { name: "an absolute path", layout: { projections: [["all", "/opt/{name}"]] }, expect: /absolute/ },
+    {
+      name: "a slash in a field",
+      layout: { projections: [["all", "{/hash}"]] },
+      expect: /is not closed/,
+    },
+    { name: "nothing for all", layout: { projections: [["zlib", "{name}"]] }, expect: /none for all/ },
+  ];
 for (const { name, layout, expect } of PROJECTIONS)
   test(`projection: ${name}`, () => {
-    if (typeof expect === "string") assert.equal(projectedPath(named("hdf5"), layout), expect);
-    else assert.throws(() => projectedPath(named("hdf5"), layout), { code: "CONFIG_INVALID", message: expect });
+    if (typeof expect === "string")
+      assert.equal(
+        projectedPath(named("hdf5"), { hashLength: undefined, ...layout }, (_node, query) => query.startsWith("^")),
+        expect,
+      );
+    else
+      assert.throws(
+        () =>
+          projectedPath(named("hdf5"), { hashLength: undefined, ...layout }, (_node, query) => query.startsWith("^")),
+        { code: "CONFIG_INVALID", message: expect },
+      );
   });
 
 test("a version that is a path does not lead out of the store", () => {
