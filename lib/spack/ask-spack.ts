@@ -1,0 +1,246 @@
+// Asks a Spack installation for the exact environment of installed specs, which only it knows because recipes set variables
+// that are recorded nowhere. The way around it, without Spack, is environment.ts.
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { z } from "zod";
+import { isStaveError, messageOf, StaveError } from "../errors.ts";
+import { readAll } from "../util/stream.ts";
+import type { EnvModification } from "./env-modifications.ts";
+import { type RunEnvironmentOptions, runEnvironment } from "./environment.ts";
+import type { Variables } from "./host.ts";
+import type { Installation } from "./installation.ts";
+import { printable } from "./json.ts";
+import type { SpecNode } from "./node.ts";
+import { shortName } from "./node-reader.ts";
+
+/** Which Spack to ask, and how. */
+export interface AskOptions {
+  readonly installation: Installation;
+  /** The environment of its process. */
+  readonly env: Variables;
+  /** The folder of the active environment, which must hold a `spack.yaml`. */
+  readonly environment?: string | undefined;
+  /** Scopes of `-C`, as they were given. */
+  readonly scopes?: readonly string[] | undefined;
+  /** How long to wait, in milliseconds; two minutes when not given. */
+  readonly timeout?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What Spack answered. */
+export interface SpackAnswer {
+  /** The version that answered. */
+  readonly version: string;
+  readonly modifications: readonly EnvModification[];
+}
+
+/** A run environment and who made it. */
+export interface MadeEnvironment {
+  readonly variables: Map<string, string>;
+  /** `spack` when it was asked, `install tree` when the variables follow from the store alone. */
+  readonly from: "spack" | "install tree";
+  /** The version of the Spack that was asked. */
+  readonly version: string | undefined;
+}
+
+/** Makes the run environment, by asking Spack when one is given. Throws what askSpack and runEnvironment throw. */
+export async function makeRunEnvironment(
+  options: RunEnvironmentOptions,
+  spack?: AskOptions | undefined,
+): Promise<MadeEnvironment> {
+  if (!spack) return { variables: runEnvironment(options), from: "install tree", version: undefined };
+  const { version, modifications } = await askSpack(options.roots, spack);
+  return { variables: runEnvironment({ ...options, asked: modifications }), from: "spack", version };
+}
+
+const MARK = "STAVE-ANSWER ";
+const ANSWER_LIMIT = 16 * 1024 * 1024;
+const WAIT = 120_000;
+
+// For Spack 0.21 and later. The hashes come on stdin, because a command line has an end.
+const SCRIPT = `
+import json, sys
+import spack, spack.store, spack.user_environment
+answer = {"version": spack.spack_version, "missing": [], "modifications": []}
+specs = []
+for dag_hash in json.load(sys.stdin):
+    _, record = spack.store.STORE.db.query_by_spec_hash(dag_hash)
+    if record is None or not (record.installed or record.spec.external):
+        answer["missing"].append(dag_hash)
+    else:
+        specs.append(record.spec)
+if not answer["missing"]:
+    found = spack.user_environment.environment_modifications_for_specs(*specs)
+    for one in found.env_modifications:
+        value = getattr(one, "value", None)
+        if value is not None:
+            value = [str(x) for x in value] if isinstance(value, (list, tuple)) else str(value)
+        answer["modifications"].append([type(one).__name__, one.name, value, getattr(one, "separator", ":")])
+sys.stdout.write("\\n${MARK}" + json.dumps(answer) + "\\n")
+sys.stdout.flush()
+`;
+
+/**
+ * Asks Spack for the modifications of the environment of installed specs. Throws SPEC_NOT_INSTALLED when its store lacks one of
+ * them, HELPER_FAILED when it does not run or answers nonsense, TIMEOUT, TOO_LARGE, and the signal's reason.
+ */
+export async function askSpack(roots: readonly SpecNode[], options: AskOptions): Promise<SpackAnswer> {
+  const { installation, environment, scopes = [] } = options;
+  const program = join(installation.root, "bin", "spack");
+  const where = environment === undefined ? ["--no-env"] : ["--env-dir", environment];
+  // `spack python -c` takes one line; a JSON text is a Python text too.
+  const line = `exec(${JSON.stringify(SCRIPT)})`;
+  const args = [...where, ...scopes.flatMap((scope) => ["-C", scope]), "python", "-c", line];
+  const output = await run(program, args, JSON.stringify(roots.map(({ hash }) => hash)), options);
+  const answer = output.split("\n").findLast((text) => text.startsWith(MARK));
+  const { version, missing, modifications } = parseAnswer(program, answer?.slice(MARK.length));
+  const absent = roots.filter(({ hash }) => missing.includes(hash));
+  if (absent.length > 0)
+    throw new StaveError(
+      "SPEC_NOT_INSTALLED",
+      `${program} does not have ${absent.map(shortName).slice(0, 5).join(", ")} installed, expected all specs of the environment`,
+      { op: "ask Spack", subject: program, hint: "name the Spack that installed them, or leave out --spack" },
+    );
+  return { version, modifications };
+}
+
+const Text = z.string().refine((text) => !text.includes("\0"));
+const Name = z.string().regex(/^[^=\0]+$/);
+const PATH_OPS = {
+  PrependPath: "prepend-path",
+  AppendPath: "append-path",
+  RemovePath: "remove-path",
+  RemoveFirstPath: "remove-first-path",
+  RemoveLastPath: "remove-last-path",
+  AppendFlagsEnv: "append-flags",
+  RemoveFlagsEnv: "remove-flags",
+} as const;
+const LIST_OPS = {
+  PruneDuplicatePaths: "prune-duplicate-paths",
+  DeprioritizeSystemPaths: "deprioritize-system-paths",
+} as const;
+const keysOf = <K extends string>(table: Readonly<Record<K, string>>): [K, ...K[]] => Object.keys(table) as [K, ...K[]];
+
+// Spack's classes of modifications (`util/environment.py`), by their names.
+const Modification = z.union([
+  z
+    .tuple([z.literal("SetEnv"), Name, Text, Text])
+    .transform(([, name, value]): EnvModification => ({ op: "set", name, value })),
+  z.tuple([z.literal("SetPath"), Name, z.union([Text, z.array(Text)]), Text]).transform(
+    ([, name, value, separator]): EnvModification => ({
+      op: "set",
+      name,
+      value: typeof value === "string" ? value : value.join(separator),
+    }),
+  ),
+  z
+    .tuple([z.literal("UnsetEnv"), Name, z.null(), Text])
+    .transform(([, name]): EnvModification => ({ op: "unset", name })),
+  z
+    .tuple([z.enum(keysOf(PATH_OPS)), Name, Text, Text.min(1)])
+    .transform(([kind, name, value, separator]): EnvModification => ({ op: PATH_OPS[kind], name, value, separator })),
+  z
+    .tuple([z.enum(keysOf(LIST_OPS)), Name, z.null(), Text.min(1)])
+    .transform(([kind, name, , separator]): EnvModification => ({ op: LIST_OPS[kind], name, separator })),
+]);
+const Answer = z.object({
+  version: z.string().max(100),
+  missing: z.array(z.string()),
+  modifications: z.array(Modification),
+});
+
+function parseAnswer(program: string, text: string | undefined): z.infer<typeof Answer> {
+  if (text === undefined) throw failed(program, "it ended without an answer");
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw failed(program, "its answer is no JSON", cause);
+  }
+  const result = Answer.safeParse(json);
+  if (!result.success) {
+    const at = result.error.issues[0]?.path.map(String).join(".") ?? "";
+    throw failed(program, `its answer is not valid at ${printable(at)}`, result.error);
+  }
+  return result.data;
+}
+
+function failed(program: string, problem: string, cause?: unknown): StaveError {
+  return new StaveError("HELPER_FAILED", `${program} was asked for the environment of the specs, but ${problem}`, {
+    op: "ask Spack",
+    subject: program,
+    hint: "leave out --spack to make the environment without it",
+    cause,
+  });
+}
+
+// Runs without a shell, in a process group of its own, so that whatever Spack started ends with it.
+async function run(program: string, args: readonly string[], input: string, options: AskOptions): Promise<string> {
+  const { signal, timeout = WAIT } = options;
+  signal?.throwIfAborted();
+  const { SPACK_ENV: _environment, PYTHONSTARTUP: _startup, ...env } = options.env;
+  const child = spawn(program, args, { env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
+  let stopped: StaveError | undefined;
+  const stop = (why?: StaveError): void => {
+    stopped ??= why;
+    if (child.pid !== undefined && child.exitCode === null) kill(child.pid);
+  };
+  const late = new StaveError("TIMEOUT", `${program} did not answer within ${timeout} ms`, {
+    op: "ask Spack",
+    subject: program,
+    hint: "leave out --spack to make the environment without it",
+  });
+  const timer = setTimeout(() => stop(late), timeout);
+  const onAbort = (): void => stop();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    const [code, output, errors] = await talk(child, input, program, stop);
+    signal?.throwIfAborted();
+    if (stopped) throw stopped;
+    const [last = ""] = errors.trim().split("\n").slice(-1);
+    if (code !== 0) throw failed(program, `it failed with status ${code ?? "none"}: ${printable(last)}`);
+    return output;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (stopped) throw stopped;
+    throw isStaveError(error) ? error : failed(program, `it cannot be run: ${printable(messageOf(error))}`, error);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+    stop();
+  }
+}
+
+async function talk(
+  child: ChildProcessByStdio<Writable, Readable, Readable>,
+  input: string,
+  program: string,
+  stop: () => void,
+): Promise<[code: number | null, output: string, errors: string]> {
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  // A program that does not listen breaks the pipe; its status tells more than that.
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  const read = async (stream: Readable): Promise<string> => {
+    try {
+      return (await readAll(stream, ANSWER_LIMIT, `the answer of ${program}`)).toString("utf8");
+    } catch (error) {
+      stop();
+      throw error;
+    }
+  };
+  const [code, output, errors] = await Promise.all([ended, read(child.stdout), read(child.stderr)]);
+  return [code, output, errors];
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended already.
+  }
+}

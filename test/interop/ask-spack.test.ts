@@ -1,0 +1,99 @@
+// Real Spack, asked for the environment of the golden store with made-up recipes: it must say what stave finds without it,
+// and what the recipes set.
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { makeRunEnvironment } from "../../lib/spack/ask-spack.ts";
+import { envList } from "../../lib/spack/env-modifications.ts";
+import { findInstallation } from "../../lib/spack/installation.ts";
+import type { SpecNode } from "../../lib/spack/node.ts";
+import { defaultInspections } from "../../lib/spack/settings.ts";
+import { readSpecFile } from "../../lib/spack/spec.ts";
+import { configTree, hostAt } from "../support/config-tree.ts";
+import { unpackGolden } from "../support/golden.ts";
+
+const installation = findInstallation(undefined, hostAt("/", { ...(process.env as Record<string, string>) }));
+const skip = installation === undefined ? "no spack in SPACK_ROOT or on the PATH" : false;
+const isOld = installation?.version.startsWith("0.") ?? false;
+const PACKAGES = {
+  shipyard: {
+    fleet: "",
+    voyage: 'env.set("VOYAGE_MODE", "calm")',
+    rigging: 'env.set("RIGGING_HOME", self.prefix)',
+    paddle: "",
+    hull: "",
+    "zlib-ish": "",
+  },
+  builtin: { gcc: "", glibc: "", "gcc-runtime": "", "compiler-wrapper": "" },
+};
+
+// A scope of -C with the store and repositories of recipes in the form of that Spack.
+function scope(store: string): string {
+  const files: Record<string, string> = { "scope/config.yaml": `config: {install_tree: {root: ${store}}}\n` };
+  for (const [namespace, packages] of Object.entries(PACKAGES)) {
+    const repository = isOld ? namespace : `spack_repo/${namespace}`;
+    files[`${repository}/repo.yaml`] = `repo:\n  namespace: ${namespace}\n${isOld ? "" : "  api: v2.0\n"}`;
+    for (const [name, body] of Object.entries(packages)) {
+      const type = name
+        .split("-")
+        .map((part) => part.charAt(0).toUpperCase() + part.slice(1))
+        .join("");
+      const [folder, base] = isOld ? [name, "Package"] : [name.replaceAll("-", "_"), "PackageBase"];
+      files[`${repository}/packages/${folder}/package.py`] = `from spack.package import *
+class ${type}(${base}):
+    has_code = False
+    version("1.0")
+    def setup_run_environment(self, env):
+        ${body || "pass"}
+`;
+    }
+  }
+  const root = configTree(files);
+  const paths = Object.keys(PACKAGES).map((name) => [name, join(root, isOld ? name : `spack_repo/${name}`)]);
+  const list = paths.map(([name, path]) => (isOld ? `- ${path}` : `  ${name}: ${path}`)).join("\n");
+  writeFileSync(join(root, "scope/repos.yaml"), `repos::\n${list}\n`);
+  return join(root, "scope");
+}
+
+test("real Spack and stave agree on the environment of the golden store", { skip }, async () => {
+  assert.ok(installation);
+  const [archive, folder] = isOld ? ["spack-0.23/store", "store23"] : ["spack-1.2/store", "store"];
+  const work = mkdtempSync(join(tmpdir(), "stave-ask-"));
+  try {
+    const store = join(work, folder);
+    cpSync(join(await unpackGolden(archive), folder), store, { recursive: true, verbatimSymlinks: true });
+    const index = join(store, ".spack-db/index.json");
+    writeFileSync(index, readFileSync(index, "utf8").replaceAll(`/opt/harbor/${folder}`, store));
+    const records: Record<string, { path: string; spec: { name: string } }> = JSON.parse(readFileSync(index, "utf8"))
+      .database.installs;
+    const fleet = Object.values(records).find(({ spec }) => spec.name === "fleet") ?? assert.fail();
+    const { root } = readSpecFile(readFileSync(join(fleet.path, ".spack/spec.json")), "fleet");
+    const options = {
+      roots: [root],
+      prefixOf: (node: SpecNode) => records[node.hash]?.path,
+      isDirectory: (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
+      inspections: defaultInspections("linux"),
+      spackEnv: true,
+    };
+    const asked = await makeRunEnvironment(options, {
+      installation,
+      env: { ...process.env, HOME: work },
+      scopes: [scope(store)],
+    });
+    assert.equal(asked.from, "spack");
+    const found = await makeRunEnvironment(options);
+    const byRecipe = envList(asked.variables).filter((entry) => /^(?:VOYAGE_MODE|RIGGING_HOME)=/.test(entry));
+    assert.deepEqual(
+      byRecipe.map((entry) => entry.split("=")[0]),
+      ["RIGGING_HOME", "VOYAGE_MODE"],
+    );
+    assert.deepEqual(
+      envList(asked.variables).filter((entry) => !byRecipe.includes(entry)),
+      envList(found.variables),
+    );
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+});
