@@ -66,7 +66,10 @@ export interface HashReport {
   readonly mismatched: readonly Mismatch[];
 }
 
-/** Recomputes the hash of every node that can be reached, dependencies first. */
+/**
+ * Recomputes the hash of every node that can be reached, dependencies first. Give all nodes of a graph to check also what
+ * spliced nodes were built as.
+ */
 export function checkHashes(roots: Iterable<SpecNode>): HashReport {
   const verified: SpecNode[] = [];
   const unverifiable: Unverifiable[] = [];

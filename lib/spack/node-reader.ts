@@ -146,15 +146,22 @@ function readParameters(raw: JsonObject, place: Place): Parameters {
 }
 
 // Kinds are inferred (Spack `variant.py`, from_node_dict): a list is multi-valued; true and false, also as words in any
-// case, are boolean; all else is single-valued.
+// case, are boolean; all else is single-valued. Old files hold numbers and Python's None now and then.
 function readVariant(value: JsonValue | undefined, key: string, place: Place): VariantValue {
   if (typeof value === "boolean") return value;
-  if (Array.isArray(value)) return asStrings(value, inside(inside(place, "parameters"), key));
+  const where = inside(place, "parameters");
+  if (Array.isArray(value)) return value.map((item, at) => variantText(item, inside(where, key), at));
+  const text = variantText(value, where, key);
+  const lower = text.length <= 5 ? text.toLowerCase() : "";
+  return lower === "true" ? true : lower === "false" ? false : text;
+}
+
+function variantText(value: JsonValue | undefined, place: Place, key: string | number): string {
+  if (typeof value === "string") return value;
   if (typeof value === "number") return String(value);
-  if (typeof value !== "string")
-    throw wrong(inside(place, "parameters"), key, value, "true, false, a string or a list of strings");
-  const lower = value.length <= 5 ? value.toLowerCase() : "";
-  return lower === "true" ? true : lower === "false" ? false : value;
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (value === null) return "None";
+  throw wrong(place, key, value, "true, false, a string or a list of strings");
 }
 
 function readExternal(raw: JsonObject, outer: Place): External | undefined {

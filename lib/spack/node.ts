@@ -58,7 +58,7 @@ export interface SpecNode {
   readonly format: number;
   /** The spec that was really built, when this one is spliced. */
   readonly buildSpec: { readonly name: string; readonly hash: string } | undefined;
-  /** The node dictionary as it was read, key order and unknown keys kept, `hash` included. */
+  /** The node dictionary as it was read, key order and unknown keys kept, `hash` included; parts may be shared and frozen. */
   readonly raw: JsonObject;
 }
 

@@ -53,22 +53,28 @@ interface SystemCalls {
 let calls: Promise<SystemCalls> | undefined;
 
 async function loadCalls(): Promise<SystemCalls> {
-  if (process.platform !== "linux" || process.arch === "arm" || process.arch === "ia32")
-    throw new StaveError(
+  const unsupported = (cause?: unknown): StaveError =>
+    new StaveError(
       "UNSUPPORTED",
       `file locks that Spack honours are not known for ${process.platform} on ${process.arch}`,
       {
         hint: "make sure that no Spack is running, and set config:locks to false",
+        ...(cause === undefined ? {} : { cause }),
       },
     );
-  const { default: koffi } = await import("koffi");
-  const members = { l_type: "short", l_whence: "short", l_start: "int64_t", l_len: "int64_t", l_pid: "int" };
-  const pointer = koffi.inout(koffi.pointer(koffi.struct(members)));
-  // What is linked into this process already: glibc or musl alike.
-  const fcntl = koffi.load(null).func("int fcntl(int fd, int command, ...)");
-  return {
-    fcntl: (fd, command, lock) => (fcntl(fd, command, pointer, lock) === 0 ? 0 : koffi.errno()),
-  };
+  if (process.platform !== "linux" || process.arch === "arm" || process.arch === "ia32") throw unsupported();
+  try {
+    const { default: koffi } = await import("koffi");
+    const members = { l_type: "short", l_whence: "short", l_start: "int64_t", l_len: "int64_t", l_pid: "int" };
+    const pointer = koffi.inout(koffi.pointer(koffi.struct(members)));
+    // What is linked into this process already: glibc or musl alike.
+    const fcntl = koffi.load(null).func("int fcntl(int fd, int command, ...)");
+    return {
+      fcntl: (fd, command, lock) => (fcntl(fd, command, pointer, lock) === 0 ? 0 : koffi.errno()),
+    };
+  } catch (error) {
+    throw unsupported(error);
+  }
 }
 
 /** An open file on which ranges are locked. Close it to let go of all of them. */

@@ -58,7 +58,15 @@ test("format 1 ties nodes together by name", () => {
     arch: { platform: "linux", platform_os: "ubuntu20.04", target: { name: "skylake_avx512", parents: ["skylake"] } },
     compiler: { name: "gcc", version: "9.4.0" },
     namespace: "builtin",
-    parameters: { mpi: true, shared: "False", fabrics: ["none"], api: "default", cflags: [] },
+    parameters: {
+      mpi: true,
+      shared: "False",
+      fabrics: ["none", 70, true, null],
+      api: "default",
+      level: 3,
+      nothing: null,
+      cflags: [],
+    },
     dependencies,
     hash: fakeHash(hash),
     build_hash: fakeHash(build),
@@ -216,8 +224,8 @@ const BAD: { name: string; given: JsonValue; message: RegExp }[] = [
   },
   {
     name: "a variant of numbers",
-    given: nodesOf(5, { ...one, parameters: { x: ["a", 1] } }),
-    message: /nodes\.0\.parameters\.x\.1 is the number 1, expected a string/,
+    given: nodesOf(5, { ...one, parameters: { x: ["a", []] } }),
+    message: /nodes\.0\.parameters\.x\.1 is a list, expected true, false/,
   },
   {
     name: "flags in one text",
