@@ -4,9 +4,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { benchCopy } from "./copy.ts";
+import { benchStore } from "./store.ts";
 
 const BENCHMARKS: Record<string, (scratch: string, stave: string) => Promise<string>> = {
   copy: benchCopy,
+  store: benchStore,
 };
 
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");

@@ -82,15 +82,14 @@ test("format 1 ties nodes together by name", () => {
       ["zlib", fakeHash(2)],
     ],
   );
-  assert.deepEqual(
-    [...root.variants],
-    [
-      ["mpi", true],
-      ["shared", false],
-      ["fabrics", ["none"]],
-      ["api", "default"],
-    ],
-  );
+  assert.deepEqual(Object.fromEntries(root.variants), {
+    mpi: true,
+    shared: false,
+    fabrics: ["none", "70", "True", "None"],
+    api: "default",
+    level: "3",
+    nothing: "None",
+  });
   const [edge] = root.edges;
   assert.deepEqual([edge?.child.name, edge?.types, edge?.direct], ["zlib", BUILD | LINK, true]);
 });

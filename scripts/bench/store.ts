@@ -1,0 +1,36 @@
+// Reads an install database of 20 000 specs: the whole process, and what of it is reading, indexing and verifying.
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { verifyHashes } from "../../lib/spack/dag-hash.ts";
+import { Store } from "../../lib/spack/store.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { writeStore } from "../make-database.ts";
+import { figuresTable, measure } from "./measure.ts";
+
+const INSTALLS = 20_000;
+const ROUNDS = 5;
+
+/** Makes the database, measures its reading in processes of their own, and returns the tables as Markdown. */
+export async function benchStore(scratch: string): Promise<string> {
+  const root = join(scratch, "store");
+  writeStore(root, { installs: INSTALLS, seed: 1, root });
+  const bytes = statSync(join(root, ".spack-db/index.json")).size;
+  const figures = await measure(
+    [
+      { name: "node alone", command: () => [process.execPath, "-e", "0"] },
+      { name: "read and index", command: () => [process.execPath, import.meta.filename, root] },
+      { name: "and verify every hash", command: () => [process.execPath, import.meta.filename, root, "verify"] },
+    ],
+    ROUNDS,
+  );
+  return figuresTable(`a database of ${INSTALLS} installs, ${(bytes / 1e6).toFixed(1)} MB`, figures);
+}
+
+if (import.meta.main) {
+  const [root = "", verify] = process.argv.slice(2);
+  const store = await Store.open(root, { clock: systemClock });
+  const [found] = store.records("hdf5");
+  if (found === undefined) throw new Error("no hdf5 in the database");
+  store.database.graph.virtualsOf(found.node);
+  if (verify === "verify") verifyHashes(store.database.graph.nodes(), root);
+}
