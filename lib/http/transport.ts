@@ -299,7 +299,8 @@ class UndiciTransport implements Transport {
   async close(): Promise<void> {
     const all = [...this.#dispatchers.values()];
     this.#dispatchers.clear();
-    await Promise.all(all.map(async (made) => (await made).destroy()));
+    // A dispatcher that could not be made has already failed its request.
+    for (const made of await Promise.allSettled(all)) if (made.status === "fulfilled") await made.value.destroy();
   }
 }
 

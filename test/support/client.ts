@@ -1,0 +1,64 @@
+// A client of a test registry: real transport and credentials, waits that cost no time.
+import { Keychain } from "../../lib/auth/keychain.ts";
+import { Secret } from "../../lib/auth/secret.ts";
+import { createAuthorizer } from "../../lib/auth/token.ts";
+import { createTransport, type TransportOptions } from "../../lib/http/transport.ts";
+import type { TraceEvent, Transport } from "../../lib/http/types.ts";
+import { RegistryTarget } from "../../lib/target/registry.ts";
+import type { Clock } from "../../lib/util/time.ts";
+
+/** A clock that jumps ahead instead of waiting, and keeps what it was asked for. */
+export interface JumpingClock extends Clock {
+  slept: number[];
+  advance(milliseconds: number): void;
+}
+
+export function jumpingClock(start: number = Date.now()): JumpingClock {
+  let ahead = 0;
+  const slept: number[] = [];
+  const real = Date.now();
+  return {
+    slept,
+    now: () => start + (Date.now() - real) + ahead,
+    advance: (milliseconds) => {
+      ahead += milliseconds;
+    },
+    sleep: async (milliseconds, signal) => {
+      signal?.throwIfAborted();
+      slept.push(milliseconds);
+      ahead += milliseconds;
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+    random: () => 0.5,
+  };
+}
+
+export interface TestClient {
+  target: RegistryTarget;
+  transport: Transport;
+  clock: JumpingClock;
+  trace: TraceEvent[];
+  close(): Promise<void>;
+}
+
+/** A target in a registry on loopback; tests with time-outs set a short one. */
+export function connect(
+  host: string,
+  repository: string,
+  options: Partial<TransportOptions> & {
+    login?: { username: string; password: string };
+    scheme?: "https" | "http";
+  } = {},
+): TestClient {
+  const { login, scheme = "http", ...rest } = options;
+  const clock = jumpingClock();
+  const trace: TraceEvent[] = [];
+  const transport = createTransport({ clock, timeout: 5000, trace: (event) => trace.push(event), ...rest });
+  const explicit = login
+    ? [{ registry: host, username: login.username, password: new Secret(login.password), from: "the test" }]
+    : [];
+  const keychain = new Keychain({ env: {}, home: "/nonexistent", authfile: "/nonexistent/auth.json", explicit });
+  const authorizer = createAuthorizer({ transport, keychain, clock });
+  const target = new RegistryTarget({ transport, authorizer, clock, registry: host, repository, scheme });
+  return { target, transport, clock, trace, close: () => transport.close() };
+}

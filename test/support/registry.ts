@@ -1,0 +1,313 @@
+// Our own registry on a free loopback port, wrapped with a script of faults, recording every request.
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createRegistry, type RegistryOptions } from "../../lib/serve/registry.ts";
+import { systemClock } from "../../lib/util/time.ts";
+
+/** What goes wrong. */
+export type Fault =
+  /** Answers by itself, without asking the registry. */
+  | { status: number; headers?: Record<string, string>; body?: string }
+  /** Lets the registry answer, after a while; milliseconds. */
+  | { delay: number }
+  /** Breaks the connection before anything is answered, and nothing is done. */
+  | "reset"
+  /** Reads so many bytes of the request's body, does nothing, and breaks the connection. */
+  | { resetAfter: number }
+  /** Sends the true answer's head and so many bytes of its body, then breaks the connection. */
+  | { truncate: number }
+  /** Does it, and breaks the connection instead of answering. */
+  | "lost commit"
+  /** Sends the true answer with the first byte of its body changed. */
+  | "wrong content"
+  /** Answers as if no Range had been asked for. */
+  | "ignore range"
+  /** Adds or replaces headers of the true answer. */
+  | { headers: Record<string, string> }
+  /** Sends elsewhere. */
+  | { redirect: string; status?: number }
+  /** Never answers. */
+  | "hang";
+
+/** When it goes wrong: all that is given must fit. */
+export interface Rule {
+  method?: string;
+  path?: RegExp;
+  /** Only the first so many of the requests that fit; default all. */
+  times?: number;
+  /** Leaves the first so many alone. */
+  after?: number;
+  fault: Fault;
+}
+
+/** Asks for credentials as registries do. */
+export interface Login {
+  kind: "basic" | "bearer";
+  username: string;
+  password: string;
+  /** Seconds a token is good for; default 300. */
+  tokenSeconds?: number;
+  /** Leaves the scope out of the challenge. */
+  withoutScope?: boolean;
+  /** Lets anybody pull. */
+  publicPull?: boolean;
+}
+
+/** One request as it arrived. */
+export interface Recorded {
+  method: string;
+  url: string;
+  path: string;
+  headers: IncomingMessage["headers"];
+  status: number;
+}
+
+export interface TestRegistry {
+  /** `127.0.0.1:PORT`. */
+  host: string;
+  url: string;
+  directory: string;
+  requests: Recorded[];
+  /** Requests to the token service. */
+  tokens: { method: string; url: string; body: string; authorization: string | undefined }[];
+  rules: Rule[];
+  /** How many recorded requests fit. */
+  count(method: string, path?: RegExp): number;
+  close(): Promise<void>;
+}
+
+/** Starts the registry; close it at the end of the test. */
+export async function startRegistry(
+  options: Partial<Pick<RegistryOptions, "minChunk" | "readOnly" | "htpasswd" | "directory">> & {
+    rules?: Rule[];
+    login?: Login;
+  } = {},
+): Promise<TestRegistry> {
+  const { rules = [], login, directory = mkdtempSync(join(tmpdir(), "stave-registry-")), ...rest } = options;
+  const inner = await createRegistry({ ...rest, directory, clock: systemClock });
+  const requests: Recorded[] = [];
+  const tokens: TestRegistry["tokens"] = [];
+  const fitted = new Map<Rule, number>();
+  const valid = new Map<string, { scopes: string; until: number }>();
+
+  const server: Server = createServer(async (request, response) => {
+    const [path = ""] = (request.url ?? "").split("?");
+    if (login && path === "/token") return await giveToken(request, response, login, tokens, valid);
+    const recorded: Recorded = {
+      method: request.method ?? "",
+      url: request.url ?? "",
+      path,
+      headers: { ...request.headers },
+      status: 0,
+    };
+    requests.push(recorded);
+    response.on("close", () => {
+      recorded.status = response.headersSent ? response.statusCode : 0;
+    });
+    if (login && !isAllowed(request, login, valid)) return challenge(request, response, login);
+    const rule = rules.find((candidate) => {
+      if (candidate.method !== undefined && candidate.method !== request.method) return false;
+      if (candidate.path !== undefined && !candidate.path.test(request.url ?? "")) return false;
+      const seen = (fitted.get(candidate) ?? 0) + 1;
+      fitted.set(candidate, seen);
+      const after = candidate.after ?? 0;
+      return seen > after && seen <= after + (candidate.times ?? Number.POSITIVE_INFINITY);
+    });
+    if (rule === undefined) return await inner.handle(request, response);
+    return await misbehave(rule.fault, request, response, (q, a) => inner.handle(q, a));
+  });
+  server.keepAliveTimeout = 60_000;
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    host,
+    url: `http://${host}`,
+    directory,
+    requests,
+    tokens,
+    rules,
+    count: (method, pattern = /./) => requests.filter((one) => one.method === method && pattern.test(one.url)).length,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await inner.close();
+      if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+async function misbehave(
+  fault: Fault,
+  request: IncomingMessage,
+  response: ServerResponse,
+  handle: Handler,
+): Promise<void> {
+  const broken = () => void request.socket.destroy();
+  if (fault === "hang") return;
+  if (fault === "reset") return broken();
+  if (fault === "ignore range") {
+    delete request.headers.range;
+    return await handle(request, response);
+  }
+  if (fault === "lost commit") {
+    const caught = await capture(request, handle);
+    return caught.status === 0 ? undefined : broken();
+  }
+  if (fault === "wrong content") {
+    const { status, headers, body } = await capture(request, handle);
+    if (body.length > 0) body.writeUInt8(body.readUInt8(0) ^ 1, 0);
+    response.writeHead(status, headers);
+    response.end(request.method === "HEAD" ? undefined : body);
+    return;
+  }
+  if ("resetAfter" in fault) {
+    let seen = 0;
+    request.on("data", (chunk: Buffer) => {
+      seen += chunk.byteLength;
+      if (seen >= fault.resetAfter) broken();
+    });
+    request.on("end", broken);
+    return;
+  }
+  if ("truncate" in fault) {
+    const { status, headers, body } = await capture(request, handle);
+    response.writeHead(status, headers);
+    response.write(body.subarray(0, fault.truncate), () => setTimeout(broken, 30));
+    return;
+  }
+  if ("delay" in fault) {
+    await new Promise((resolve) => setTimeout(resolve, fault.delay));
+    return await handle(request, response);
+  }
+  if ("redirect" in fault) {
+    request.resume();
+    response.writeHead(fault.status ?? 307, { location: fault.redirect, "content-length": 0 });
+    response.end();
+    return;
+  }
+  if ("status" in fault) {
+    request.resume();
+    response.writeHead(fault.status, fault.headers);
+    response.end(fault.body ?? "");
+    return;
+  }
+  const { status, headers, body } = await capture(request, handle);
+  response.writeHead(status, { ...headers, ...fault.headers });
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+/** Lets the registry answer into memory. */
+async function capture(
+  request: IncomingMessage,
+  handle: Handler,
+): Promise<{ status: number; headers: Record<string, string>; body: Buffer }> {
+  const chunks: Buffer[] = [];
+  const fake = new ServerResponse(request);
+  const keep = (chunk: unknown) => {
+    if (chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
+    else if (typeof chunk === "string") chunks.push(Buffer.from(chunk));
+  };
+  const finished = new Promise<void>((resolve) => {
+    fake.write = (chunk: unknown, ...rest: unknown[]) => {
+      keep(chunk);
+      for (const callback of rest) if (typeof callback === "function") callback();
+      return true;
+    };
+    fake.end = (chunk?: unknown) => {
+      keep(chunk);
+      fake.emit("finish");
+      fake.emit("close");
+      resolve();
+      return fake;
+    };
+  });
+  const headers: Record<string, string> = {};
+  fake.writeHead = (status: number, given?: unknown) => {
+    fake.statusCode = status;
+    Object.assign(headers, given);
+    return fake;
+  };
+  await handle(request, fake);
+  await finished;
+  return { status: fake.statusCode, headers, body: Buffer.concat(chunks) };
+}
+
+function scopesFor(request: IncomingMessage): string {
+  const found = /^\/v2\/(.+)\/(?:blobs|manifests|tags|referrers)\//.exec(request.url ?? "");
+  if (!found) return "";
+  const isRead = request.method === "GET" || request.method === "HEAD";
+  const from = /[?&]from=([^&]+)/.exec(request.url ?? "")?.[1];
+  const own = `repository:${found[1]}:${isRead ? "pull" : "pull,push"}`;
+  return from === undefined ? own : `${own} repository:${decodeURIComponent(from)}:pull`;
+}
+
+function isAllowed(
+  request: IncomingMessage,
+  login: Login,
+  valid: Map<string, { scopes: string; until: number }>,
+): boolean {
+  const { authorization = "" } = request.headers;
+  if (login.kind === "basic") return authorization === basicHeader(login);
+  const token = valid.get(authorization.replace(/^Bearer /, ""));
+  if (token === undefined || token.until < Date.now()) return false;
+  return scopesFor(request)
+    .split(" ")
+    .every((wanted) => {
+      const [, name, actions = ""] = /^repository:(.+):(.+)$/.exec(wanted) ?? [];
+      const granted = token.scopes.split(" ").find((scope) => scope.startsWith(`repository:${name}:`));
+      return (
+        name === undefined ||
+        actions.split(",").every((action) => granted?.split(":").at(-1)?.split(",").includes(action))
+      );
+    });
+}
+
+function basicHeader({ username, password }: Login): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+}
+
+function challenge(request: IncomingMessage, response: ServerResponse, login: Login): void {
+  request.resume();
+  const scope = login.withoutScope || scopesFor(request) === "" ? "" : `,scope="${scopesFor(request)}"`;
+  const realm = `http://${request.headers.host}/token`;
+  const header = login.kind === "basic" ? 'Basic realm="test"' : `Bearer realm="${realm}",service="test"${scope}`;
+  response.writeHead(401, { "www-authenticate": header, "content-type": "application/json" });
+  response.end('{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}');
+}
+
+async function giveToken(
+  request: IncomingMessage,
+  response: ServerResponse,
+  login: Login,
+  tokens: TestRegistry["tokens"],
+  valid: Map<string, { scopes: string; until: number }>,
+): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  const body = Buffer.concat(chunks).toString();
+  const { authorization } = request.headers;
+  tokens.push({ method: request.method ?? "", url: request.url ?? "", body, authorization });
+  const query = new URL(request.url ?? "", "http://x").searchParams;
+  const form = new URLSearchParams(body);
+  const isKnown =
+    authorization === basicHeader(login) ||
+    form.get("refresh_token") === login.password ||
+    form.get("password") === login.password;
+  let scopes = [...query.getAll("scope"), ...(form.get("scope")?.split(" ") ?? [])];
+  if (!isKnown && !(login.publicPull && authorization === undefined && body === "")) {
+    response.writeHead(401);
+    response.end("{}");
+    return;
+  }
+  if (!isKnown) scopes = scopes.map((scope) => scope.replace(/:[^:]*$/, ":pull"));
+  const token = `token-${tokens.length}-${Math.random().toString(36).slice(2)}`;
+  const seconds = login.tokenSeconds ?? 300;
+  valid.set(token, { scopes: scopes.join(" "), until: Date.now() + seconds * 1000 });
+  response.writeHead(200, { "content-type": "application/json" });
+  response.end(JSON.stringify({ token, expires_in: seconds }));
+}

@@ -1,0 +1,329 @@
+// The fault matrix: each fault at each step of a push and a fetch ends well after the right number of requests, or in
+// the right code; never in wrong bytes, never in a hang. Waits cost no time: the clock jumps.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { type ErrorCode, isStaveError } from "../../lib/errors.ts";
+import { bytesSource, readAll } from "../../lib/util/stream.ts";
+import { connect, type TestClient } from "../support/client.ts";
+import { blobOf, imageOf, pushImage, someBytes } from "../support/content.ts";
+import { type Fault, type Rule, startRegistry, type TestRegistry } from "../support/registry.ts";
+
+const BLOB = blobOf(someBytes(300_000, "faults"));
+const IMAGE = imageOf("faults", [2000]);
+
+/** A step of a push or a fetch: the request that goes wrong, and the operation around it. */
+interface Step {
+  name: string;
+  method: string;
+  path: RegExp;
+  /** Whether what is asked for is there already. */
+  present: boolean;
+  run: (client: TestClient) => Promise<void>;
+  /** Faults that make no sense there. */
+  not?: string[];
+}
+
+const steps: Step[] = [
+  {
+    name: "HEAD blob",
+    method: "HEAD",
+    path: /\/blobs\/sha256/,
+    present: true,
+    run: async ({ target }) => assert.equal(await target.hasBlob(BLOB.descriptor), true),
+    not: ["truncated", "wrong content"],
+  },
+  {
+    name: "POST session",
+    method: "POST",
+    path: /\/uploads\/$/,
+    present: false,
+    run: pushBlob,
+    not: ["truncated", "wrong content", "lost commit"],
+  },
+  {
+    name: "PUT blob",
+    method: "PUT",
+    path: /\/uploads\//,
+    present: false,
+    run: pushBlob,
+    not: ["truncated", "wrong content"],
+  },
+  {
+    name: "HEAD manifest",
+    method: "HEAD",
+    path: /\/manifests\//,
+    present: true,
+    run: async ({ target }) => assert.equal((await target.headManifest("tag"))?.digest, IMAGE.descriptor.digest),
+    not: ["truncated", "wrong content"],
+  },
+  {
+    name: "PUT manifest",
+    method: "PUT",
+    path: /\/manifests\//,
+    present: true,
+    run: async ({ target }) =>
+      assert.equal(
+        (await target.pushManifest(IMAGE.bytes, IMAGE.descriptor.mediaType, { tag: "tag" })).descriptor.digest,
+        IMAGE.descriptor.digest,
+      ),
+    not: ["truncated", "wrong content"],
+  },
+  {
+    name: "GET manifest",
+    method: "GET",
+    path: /\/manifests\//,
+    present: true,
+    run: async ({ target }) => assert.deepEqual((await target.fetchManifest("tag")).bytes, Buffer.from(IMAGE.bytes)),
+  },
+  { name: "GET blob", method: "GET", path: /\/blobs\/sha256/, present: true, run: fetchBlob },
+  {
+    name: "GET tags",
+    method: "GET",
+    path: /\/tags\/list/,
+    present: true,
+    run: async ({ target }) => assert.deepEqual(await Array.fromAsync(target.tags()), ["tag"]),
+    not: ["wrong content"],
+  },
+  {
+    name: "GET referrers",
+    method: "GET",
+    path: /\/referrers\//,
+    present: true,
+    run: async ({ target }) => assert.deepEqual(await target.referrers(IMAGE.descriptor.digest), []),
+    not: ["wrong content"],
+  },
+];
+
+async function pushBlob({ target }: TestClient): Promise<void> {
+  let told = 0;
+  const onBytes = (count: number) => {
+    told += count;
+  };
+  assert.equal(await target.pushBlob(BLOB.descriptor, bytesSource(BLOB.bytes), { onBytes }), "pushed");
+  assert.equal(told, BLOB.bytes.byteLength, "progress ends at the size, whatever was sent twice");
+}
+
+async function fetchBlob({ target }: TestClient): Promise<void> {
+  const bytes = await readAll(await target.fetchBlob(BLOB.descriptor), 1e6, "blob");
+  assert.ok(bytes.equals(BLOB.bytes), "the right bytes");
+}
+
+interface FaultCase {
+  name: string;
+  fault: Fault;
+  /** How often it happens; default once. */
+  times?: number;
+  /** The code it ends in; success when not given. */
+  code?: ErrorCode | Partial<Record<string, ErrorCode>>;
+  /** How many requests the step then sees; default one more than it fails. */
+  requests?: number | Partial<Record<string, number>>;
+  /** At least so many milliseconds were waited. */
+  waits?: number;
+}
+
+const always = Number.POSITIVE_INFINITY;
+const date = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCString();
+// A lost commit is found by asking for the blob, so that its bytes are not sent again.
+const faults: FaultCase[] = [
+  { name: "408", fault: { status: 408 } },
+  { name: "429 for 7 s", fault: { status: 429, headers: { "retry-after": "7" } }, waits: 7000 },
+  { name: "429 until a date", fault: { status: 429, headers: { "retry-after": date(30) } }, waits: 20_000 },
+  { name: "503 for 40 s", fault: { status: 503, headers: { "retry-after": "40" } }, waits: 40_000 },
+  { name: "500 twice", fault: { status: 500 }, times: 2 },
+  { name: "502", fault: { status: 502, body: "<html>bad gateway</html>" } },
+  { name: "504", fault: { status: 504 } },
+  { name: "reset before the answer", fault: "reset" },
+  { name: "reset within the request", fault: { resetAfter: 1000 } },
+  { name: "no answer in time", fault: "hang" },
+  { name: "truncated", fault: { truncate: 10 } },
+  { name: "lost commit", fault: "lost commit", requests: { "PUT blob": 1 } },
+  { name: "503 for ever", fault: { status: 503 }, times: always, code: "REGISTRY_ERROR", requests: 4 },
+  {
+    name: "429 for a day",
+    fault: { status: 429, headers: { "retry-after": "86400" } },
+    times: always,
+    code: "RATE_LIMITED",
+    requests: 1,
+  },
+  {
+    name: "403",
+    fault: { status: 403, body: '{"errors":[{"code":"DENIED"}]}' },
+    times: always,
+    code: "DENIED",
+    requests: 1,
+  },
+  { name: "wrong content", fault: "wrong content", times: always, code: "DIGEST_MISMATCH", requests: 1 },
+  {
+    name: "redirect loop",
+    fault: { redirect: "/v2/loop/blobs/sha256:x", status: 307 },
+    times: always,
+    code: "REGISTRY_ERROR",
+    requests: 1,
+  },
+  {
+    name: "redirect to no web address",
+    fault: { redirect: "file:///etc/passwd" },
+    times: always,
+    code: "REGISTRY_ERROR",
+    requests: 1,
+  },
+];
+
+const registries: TestRegistry[] = [];
+let full: TestRegistry;
+
+before(async () => {
+  full = await startRegistry();
+  registries.push(full);
+  const client = connect(full.host, "r");
+  await pushImage(client.target, IMAGE, "tag");
+  await client.target.pushBlob(BLOB.descriptor, bytesSource(BLOB.bytes));
+  await client.close();
+});
+
+after(async () => {
+  for (const registry of registries) await registry.close();
+});
+
+for (const step of steps)
+  for (const { name, fault, times = 1, code, requests, waits } of faults) {
+    if (step.not?.includes(name)) continue;
+    test(`${step.name}: ${name}`, { timeout: 20_000 }, async () => {
+      const registry = step.present ? full : await startRegistry();
+      if (!step.present) registries.push(registry);
+      const loop: Rule[] =
+        name === "redirect loop" ? [{ path: /^\/v2\/loop\//, fault: { redirect: "/v2/loop/blobs/sha256:x" } }] : [];
+      registry.rules.splice(0, registry.rules.length, ...loop, { method: step.method, path: step.path, times, fault });
+      registry.requests.length = 0;
+      const retry = { attempts: 4, milliseconds: 600_000 };
+      const client = connect(registry.host, "r", { timeout: name === "no answer in time" ? 150 : 3000, retry });
+      try {
+        const failure = await step.run(client).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        const wanted = typeof code === "object" ? code[step.name] : code;
+        if (wanted === undefined) assert.equal(failure, undefined);
+        else {
+          assert.ok(isStaveError(failure, wanted), `expected ${wanted}, got ${String(failure)}`);
+          assert.ok(!failure.message.includes("\n"));
+        }
+        const expected = (typeof requests === "object" ? requests[step.name] : requests) ?? times + 1;
+        assert.equal(
+          registry.requests.filter(
+            (one) => one.method === step.method && step.path.test(one.url) && !one.url.startsWith("/v2/loop/"),
+          ).length,
+          expected,
+          "requests of this step",
+        );
+        if (waits !== undefined)
+          assert.ok(client.clock.slept.reduce((sum, ms) => sum + ms, 0) >= waits - 100, `waited ${client.clock.slept}`);
+      } finally {
+        registry.rules.length = 0;
+        await client.close();
+      }
+    });
+  }
+
+test("a blob is read on where the connection broke, not from its start", async () => {
+  full.rules.splice(0, full.rules.length, { method: "GET", path: /blobs/, times: 3, fault: { truncate: 100_000 } });
+  full.requests.length = 0;
+  const client = connect(full.host, "r");
+  await fetchBlob(client);
+  full.rules.length = 0;
+  const ranges = full.requests.filter((one) => one.method === "GET").map((one) => one.headers.range?.split("-")[0]);
+  assert.equal(ranges[0], undefined);
+  assert.ok(ranges.length >= 3 && ranges.slice(1).every((range) => Number(range?.split("=")[1]) > 0), ranges.join(" "));
+  await client.close();
+});
+
+test("a server that ignores Range is read again from the start, and what is known is passed over", async () => {
+  full.requests.length = 0;
+  full.rules.splice(
+    0,
+    full.rules.length,
+    { method: "GET", path: /blobs/, times: 1, fault: { truncate: 100_000 } },
+    { method: "GET", path: /blobs/, fault: "ignore range" },
+  );
+  const client = connect(full.host, "r");
+  await fetchBlob(client);
+  full.rules.length = 0;
+  assert.deepEqual(
+    full.requests.map((one) => one.headers.range === undefined),
+    [true, false],
+  );
+  await client.close();
+});
+
+test("a server that answers with another range than asked for is refused", async () => {
+  full.rules.splice(
+    0,
+    full.rules.length,
+    { method: "GET", path: /blobs/, times: 1, fault: { truncate: 100_000 } },
+    { method: "GET", path: /blobs/, fault: { headers: { "content-range": "bytes 0-5/300000" } } },
+  );
+  const client = connect(full.host, "r");
+  await assert.rejects(fetchBlob(client), (error) => isStaveError(error, "REGISTRY_ERROR"));
+  full.rules.length = 0;
+  await client.close();
+});
+
+test("an upload that a proxy finds too large goes in chunks", async () => {
+  const registry = await startRegistry({
+    rules: [{ method: "PUT", path: /uploads/, times: 1, fault: { status: 413 } }],
+  });
+  const client = connect(registry.host, "r");
+  await pushBlob(client);
+  assert.equal(registry.count("PATCH"), 1);
+  await fetchBlob(client);
+  await client.close();
+  await registry.close();
+});
+
+test("an upload in chunks goes on after a broken chunk, asking how far it came", async () => {
+  const big = blobOf(someBytes(20_000_000, "big"));
+  const registry = await startRegistry({
+    minChunk: 1_000_000,
+    rules: [
+      { method: "PUT", path: /uploads/, times: 1, fault: { status: 413 } },
+      { method: "PATCH", after: 1, times: 1, fault: { resetAfter: 2_000_000 } },
+      { method: "PATCH", after: 1, times: 1, fault: "lost commit" },
+    ],
+  });
+  const client = connect(registry.host, "r");
+  assert.equal(await client.target.pushBlob(big.descriptor, bytesSource(big.bytes)), "pushed");
+  const bytes = await readAll(await client.target.fetchBlob(big.descriptor), 1e8, "blob");
+  assert.ok(bytes.equals(big.bytes));
+  assert.ok(
+    registry.requests.some((one) => one.method === "GET" && /uploads/.test(one.url)),
+    "asked for the state",
+  );
+  await client.close();
+  await registry.close();
+});
+
+test("an upload whose session is gone begins again; one whose bytes are gone says so", async () => {
+  const registry = await startRegistry({
+    rules: [
+      {
+        method: "PUT",
+        path: /uploads/,
+        times: 1,
+        fault: { status: 404, body: '{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}' },
+      },
+    ],
+  });
+  const client = connect(registry.host, "r");
+  await pushBlob(client);
+  assert.equal(registry.count("POST"), 2);
+  const big = someBytes(20_000_000, "gone");
+  registry.rules.push(
+    { method: "PATCH", after: 1, fault: "reset" },
+    { method: "GET", path: /uploads/, fault: { status: 404 } },
+  );
+  await assert.rejects(client.target.pushStream(bytesSource(big).open() as never, "x/y"), (error) =>
+    isStaveError(error, "UPLOAD_LOST"),
+  );
+  await client.close();
+  await registry.close();
+});
