@@ -1,0 +1,76 @@
+// Names and paths as the file system has them: bytes, held as strings with one character per byte (Latin-1). They
+// compare, concatenate and serve as keys like strings; this file turns them into paths, texts and Python's order.
+import { isUtf8 } from "node:buffer";
+
+/** Bytes as a string: each character is one byte, U+0000 to U+00FF. */
+export type ByteString = string;
+
+const ABOVE_ASCII = /[\u0080-\uffff]/;
+
+/** Tells whether a byte string (or a text) has ASCII characters only. */
+export function isPlainAscii(text: string): boolean {
+  return !ABOVE_ASCII.test(text);
+}
+
+/** The bytes of a text in UTF-8. */
+export function bytesOfText(text: string): ByteString {
+  return isPlainAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+}
+
+/** A path for `node:fs`: the text itself when it is ASCII, else its bytes. */
+export function fsPath(bytes: ByteString): string | Buffer {
+  return isPlainAscii(bytes) ? bytes : Buffer.from(bytes, "latin1");
+}
+
+/**
+ * The text that Python sees (UTF-8 with the error handler `surrogateescape`): a byte that is not part of valid UTF-8
+ * becomes U+DC80 to U+DCFF. Such a text holds lone surrogates.
+ */
+export function pythonText(bytes: ByteString): string {
+  if (isPlainAscii(bytes)) return bytes;
+  const buffer = Buffer.from(bytes, "latin1");
+  if (isUtf8(buffer)) return buffer.toString("utf8");
+  let out = "";
+  for (let at = 0; at < buffer.length; ) {
+    const length = sequenceLength(buffer, at);
+    out += length === 0 ? String.fromCharCode(0xdc00 + (buffer[at] ?? 0)) : buffer.toString("utf8", at, at + length);
+    at += Math.max(length, 1);
+  }
+  return out;
+}
+
+// The length of the valid UTF-8 sequence at an offset, 0 when there is none.
+function sequenceLength(buffer: Buffer, at: number): number {
+  const first = buffer[at] ?? 0;
+  const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  const end = at + length;
+  return end <= buffer.length && isUtf8(buffer.subarray(at, end)) ? length : 0;
+}
+
+/** For people: the name with what is not text or not printable as `\xNN`, cut at 300 characters. */
+export function shownName(bytes: ByteString): string {
+  const text = pythonText(bytes).replace(/[\p{Cc}\p{Cs}\u2028\u2029]/gu, (char) => {
+    const code = char.charCodeAt(0);
+    const byte = code >= 0xdc80 && code <= 0xdcff ? code - 0xdc00 : code;
+    return byte < 0x100 ? `\\x${byte.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
+  });
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}
+
+/** Python's order of names: by code point, undecodable bytes as U+DC80 to U+DCFF. */
+export function compareNames(a: ByteString, b: ByteString): number {
+  if (a === b) return 0;
+  // In valid UTF-8 the order of bytes is the order of code points.
+  if ((isPlainAscii(a) && isPlainAscii(b)) || (isValid(a) && isValid(b))) return a < b ? -1 : 1;
+  const left = Array.from(pythonText(a), codePoint);
+  const right = Array.from(pythonText(b), codePoint);
+  const shared = Math.min(left.length, right.length);
+  for (let at = 0; at < shared; at++) {
+    const difference = (left[at] ?? 0) - (right[at] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return left.length - right.length;
+}
+
+const isValid = (bytes: ByteString): boolean => isUtf8(Buffer.from(bytes, "latin1"));
+const codePoint = (char: string): number => char.codePointAt(0) ?? 0;
