@@ -17,7 +17,8 @@ export interface Scope {
   readonly kind: "builtin" | "folder" | "file" | "environment" | "settings";
   /** The folder or file; undefined for a scope that is in neither. */
   readonly path: string | undefined;
-  readonly priority: Priority;
+  /** It belongs to Spack itself: an environment's `include::` does not hide it. */
+  readonly isDefault: boolean;
   readonly content: SectionSource;
   /** The scopes it includes, the first with the highest precedence. */
   readonly includes: readonly Scope[];
@@ -28,10 +29,6 @@ export interface ConfigNote {
   readonly place: Place;
   readonly text: string;
 }
-
-/** Spack's `ConfigScopePriority`: a scope of a later kind precedes all of an earlier one. */
-export const PRIORITY = { defaults: 0, files: 1, environment: 2, custom: 3, settings: 4 } as const;
-export type Priority = (typeof PRIORITY)[keyof typeof PRIORITY];
 
 /** An environment whose manifest is a scope. */
 export interface EnvironmentScope {
@@ -67,9 +64,7 @@ export class ScopeStack {
     const hiding = this.#scopes[at];
     if (this.#style !== "nested" || !hiding) return this.#scopes;
     const kept = withIncludes(hiding, new Set());
-    return this.#scopes.filter(
-      (scope, index) => index >= at || scope.priority === PRIORITY.defaults || kept.has(scope),
-    );
+    return this.#scopes.filter((scope, index) => index >= at || scope.isDefault || kept.has(scope));
   }
 
   /** Adds the scopes of Spack's own defaults, of the installation, site, system and user. */
@@ -77,66 +72,64 @@ export class ScopeStack {
     const { host, installation } = this.#context;
     this.#push(
       { name: "_builtin", kind: "builtin", path: undefined, content: textSections(builtin, "built-in") },
-      PRIORITY.defaults,
+      true,
     );
     const etc = installation && join(installation.root, "etc", "spack");
-    if (etc !== undefined) this.#addFolder("defaults", join(etc, "defaults"), PRIORITY.defaults);
+    if (etc !== undefined) this.#addFolder("defaults", join(etc, "defaults"), true);
     if (etc !== undefined && this.#style === "nested") {
-      this.#addFolder("spack", etc, PRIORITY.files);
+      this.#addFolder("spack", etc);
       return;
     }
     const isLocal = !Object.hasOwn(host.env, "SPACK_DISABLE_LOCAL_CONFIG");
     const local = (variable: string, otherwise: string) =>
       resolve(host.cwd, expandUser(host.env[variable] || otherwise, host));
-    if (isLocal) this.#addFolder("system", local("SPACK_SYSTEM_CONFIG_PATH", "/etc/spack"), PRIORITY.files);
-    if (etc !== undefined) this.#addFolder("site", etc, PRIORITY.files);
-    if (isLocal) this.#addFolder("user", local("SPACK_USER_CONFIG_PATH", "~/.spack"), PRIORITY.files);
+    if (isLocal) this.#addFolder("system", local("SPACK_SYSTEM_CONFIG_PATH", "/etc/spack"));
+    if (etc !== undefined) this.#addFolder("site", etc);
+    if (isLocal) this.#addFolder("user", local("SPACK_USER_CONFIG_PATH", "~/.spack"));
   }
 
   /** Adds the active environment. */
   addEnvironment(environment: EnvironmentScope): void {
-    this.#addManifest(`env:${environment.name}`, environment.manifest, PRIORITY.environment);
+    this.#addManifest(`env:${environment.name}`, environment.manifest);
   }
 
   /** Adds the scopes of `-C`, the later the higher. */
   addCustom(scopes: readonly CustomScope[]): void {
     for (const [at, scope] of scopes.entries()) {
       const name = `cmd_scope_${at}`;
-      if ("folder" in scope) this.#addFolder(name, scope.folder, PRIORITY.custom);
-      else this.#addManifest(`${name}:env:${scope.environment.name}`, scope.environment.manifest, PRIORITY.custom);
+      if ("folder" in scope) this.#addFolder(name, scope.folder);
+      else this.#addManifest(`${name}:env:${scope.environment.name}`, scope.environment.manifest);
     }
   }
 
   /** Adds settings of the command line, above everything. */
   addSettings(content: SectionSource): void {
-    this.#push({ name: "command_line", kind: "settings", path: undefined, content }, PRIORITY.settings);
+    this.#push({ name: "command_line", kind: "settings", path: undefined, content });
   }
 
-  #addFolder(name: string, path: string, priority: Priority): void {
-    this.#push({ name, kind: "folder", path, content: folderSections(path) }, priority);
+  #addFolder(name: string, path: string, isDefault = false): void {
+    this.#push({ name, kind: "folder", path, content: folderSections(path) }, isDefault);
     if (this.#style !== "platform") return;
     const { platform } = this.#context.host;
     const sub = join(path, platform);
-    this.#push({ name: `${name}/${platform}`, kind: "folder", path: sub, content: folderSections(sub) }, priority);
+    this.#push({ name: `${name}/${platform}`, kind: "folder", path: sub, content: folderSections(sub) }, isDefault);
   }
 
-  #addManifest(name: string, path: string, priority: Priority): void {
-    this.#push({ name, kind: "environment", path, content: fileSections(path, "spack", "env") }, priority);
+  #addManifest(name: string, path: string): void {
+    this.#push({ name, kind: "environment", path, content: fileSections(path, "spack", "env") });
   }
 
   // Included scopes go below the scope that includes them, the first of them highest.
-  #push(bare: BareScope, priority: Priority): void {
-    this.#place(this.#withIncludes(bare, priority, []));
+  #push(bare: BareScope, isDefault = false): void {
+    this.#place(this.#withIncludes(bare, isDefault, []));
   }
 
   #place(scope: Scope): void {
     for (const included of scope.includes.toReversed()) this.#place(included);
-    const others = this.#scopes.filter(({ name }) => name !== scope.name);
-    const after = others.findLastIndex(({ priority }) => priority <= scope.priority);
-    this.#scopes = others.toSpliced(after + 1, 0, scope);
+    this.#scopes = [...this.#scopes.filter(({ name }) => name !== scope.name), scope];
   }
 
-  #withIncludes(bare: BareScope, priority: Priority, trail: readonly string[]): Scope {
+  #withIncludes(bare: BareScope, isDefault: boolean, trail: readonly string[]): Scope {
     const place = wholeFile(bare.path ?? bare.name);
     if (++this.#made > SCOPE_LIMIT) throw configError(place, `includes lead to more than ${SCOPE_LIMIT} scopes`);
     if (trail.length > DEPTH_LIMIT)
@@ -150,9 +143,9 @@ export class ScopeStack {
       if (!included) continue;
       if (includes.some(({ name }) => name === included.name))
         this.notes.push({ place: entry.place, text: `the scope ${included.name} is included twice; the first counts` });
-      else includes.push(this.#withIncludes(included, priority, inner));
+      else includes.push(this.#withIncludes(included, isDefault, inner));
     }
-    return { ...bare, priority, includes };
+    return { ...bare, isDefault, includes };
   }
 
   #included(entry: IncludeEntry, parent: BareScope, trail: readonly string[]): BareScope | undefined {
@@ -201,7 +194,7 @@ export class ScopeStack {
   }
 }
 
-type BareScope = Omit<Scope, "priority" | "includes">;
+type BareScope = Omit<Scope, "isDefault" | "includes">;
 
 function withIncludes(scope: Scope, into: Set<Scope>): Set<Scope> {
   into.add(scope);

@@ -12,11 +12,13 @@ import {
   normalPath,
 } from "../../lib/spack/env-modifications.ts";
 import { parseUserVariable, type RunEnvironmentOptions, runEnvironment } from "../../lib/spack/environment.ts";
-import type { SpecNode } from "../../lib/spack/node.ts";
+import { GraphBuilder } from "../../lib/spack/graph.ts";
+import type { JsonObject, JsonValue, SpecNode } from "../../lib/spack/node.ts";
 import { defaultInspections } from "../../lib/spack/settings.ts";
 import { readSpecFile } from "../../lib/spack/spec.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden, unpackGolden } from "../support/golden.ts";
+import { fakeHash, fakeNode } from "../support/graph.ts";
 
 // The folders of externals that the pushing host had.
 const HOST = new Set(["/usr/share/man", "/usr/share/aclocal", "/usr/lib/pkgconfig", "/usr/share/pkgconfig"]);
@@ -178,6 +180,103 @@ test("user variables are set last, and Spack can be asked instead of looking at 
     "UNSET=.",
   ]);
 });
+
+// A made-up root that runs `tool` (an external at /opt/vendor) and links `libc` (one at /usr) and `dep`.
+function withExternals(environment: JsonValue): RunEnvironmentOptions {
+  const builder = new GraphBuilder();
+  const place = { source: { name: "made-up.json" } };
+  const external = (path: string, attributes: JsonObject) => ({
+    external: { path, module: null, extra_attributes: attributes },
+  });
+  const root = fakeNode(
+    "app",
+    1,
+    [2, 3, 4].map((at) => ({ name: ["tool", "libc", "dep"][at - 2] ?? "", at })),
+  );
+  (root["dependencies"] as JsonObject[])[0] = {
+    name: "tool",
+    hash: fakeHash(2),
+    parameters: { deptypes: ["run"], virtuals: [] },
+  };
+  const nodes = [
+    root,
+    { ...fakeNode("tool", 2, []), ...external("/opt/vendor", { environment }) },
+    { ...fakeNode("libc", 3, []), ...external("/usr", {}) },
+    fakeNode("dep", 4, []),
+  ];
+  const [app] = nodes.map((node) => builder.add(node, 5, place));
+  builder.build();
+  return {
+    roots: [app ?? assert.fail()],
+    prefixOf: (node) => node.external?.path ?? `/opt/vendor/store/${node.name}`,
+    isDirectory: () => true,
+    inspections: [
+      { folder: "./bin", variables: ["PATH"] },
+      { folder: "share/man", variables: ["MANPATH"] },
+      { folder: "./", variables: ["TOP", "ALSO"] },
+      { folder: "/abs", variables: ["ABS"] },
+    ],
+  };
+}
+const ENVIRONMENT = {
+  set: { HOST: "/opt/vendor/x", LEVEL: 3, LIST: "a:/usr/lib", OTHER: "/elsewhere" },
+  prepend_path: { LD_PATH: "/opt/vendor/lib", EXTRA: "/elsewhere/lib" },
+  append_path: { EXTRA: "/usr/share/x" },
+  remove_path: { MANPATH: "/usr/share/man" },
+  unset: ["LEVEL", "NOTHING"],
+};
+
+test("externals: Spack's text has their folders and variables, but never a system path", () => {
+  const env = runEnvironment({ ...withExternals(ENVIRONMENT), spackEnv: true });
+  const store = "/opt/vendor/store";
+  assert.deepEqual(envList(env), [
+    `PATH=${store}/app/bin64:${store}/app/bin:/opt/vendor/bin64:/opt/vendor/bin:${store}/app/bin:${store}/dep/bin:/opt/vendor/bin:/bin:/usr/bin`,
+    "ABS=/abs:/abs:/abs:/abs",
+    `ALSO=${store}/app:${store}/dep:/opt/vendor`,
+    "EXTRA=/elsewhere/lib:/usr/share/x",
+    "HOST=/opt/vendor/x",
+    "LD_PATH=/opt/vendor/lib",
+    "LIST=a:/usr/lib",
+    `MANPATH=${store}/app/share/man:${store}/dep/share/man:/opt/vendor/share/man`,
+    "OTHER=/elsewhere",
+    `TOP=${store}/app:${store}/dep:/opt/vendor`,
+  ]);
+});
+
+test("externals: by default nothing that lies in their prefixes, unless in a store below them", () => {
+  const store = "/opt/vendor/store";
+  assert.deepEqual(envList(runEnvironment(withExternals(ENVIRONMENT))), [
+    `PATH=${store}/app/bin64:${store}/app/bin:${store}/dep/bin:/bin:/usr/bin`,
+    "ABS=/abs",
+    `ALSO=${store}/app:${store}/dep`,
+    "EXTRA=/elsewhere/lib",
+    `MANPATH=${store}/app/share/man:${store}/dep/share/man`,
+    "OTHER=/elsewhere",
+    `TOP=${store}/app:${store}/dep`,
+  ]);
+});
+
+const DAMAGED: { name: string; environment: JsonValue; message: RegExp }[] = [
+  {
+    name: "a list",
+    environment: [],
+    message: /the external tool@1\.0\/\w{7} has an extra attribute environment that is not valid/,
+  },
+  { name: "an unknown command", environment: { explode: {} }, message: /environment:explode/ },
+  {
+    name: "__proto__ as command",
+    environment: JSON.parse('{"__proto__": {"A": "b"}}'),
+    message: /environment:__proto__/,
+  },
+  { name: "a list of values", environment: { set: ["A"] }, message: /environment:set/ },
+  { name: "a value that is no text", environment: { set: { A: [1] } }, message: /environment:set:A/ },
+  { name: "a NUL", environment: { set: { A: "a\0b" } }, message: /environment:set:A/ },
+  { name: "a name to unset that is none", environment: { unset: [5, null] }, message: /environment:unset/ },
+];
+for (const { name, environment, message } of DAMAGED)
+  test(`the environment of an external is an error that names it: ${name}`, async () => {
+    await failsWith("SPEC_INVALID", () => runEnvironment(withExternals(environment)), message);
+  });
 
 const USER: [text: string, expect: EnvModification | undefined][] = [
   ["A=b", { op: "set", name: "A", value: "b" }],
