@@ -8,6 +8,7 @@ import { Secret } from "../util/secret.ts";
 import { checked } from "./check.ts";
 import type { Configuration } from "./config.ts";
 import type { Variables } from "./host.ts";
+import { printable } from "./json.ts";
 import { entriesOf } from "./settings.ts";
 import { schemeOf } from "./substitute.ts";
 import { configError, nodeAt, type Place, type YamlNode } from "./yaml.ts";
@@ -113,10 +114,7 @@ export class Mirror {
     return this.#value(direction, "view") ?? undefined;
   }
 
-  /**
-   * The credentials as the environment's variables make them. A pair of which a part is unset or empty is no pair. For
-   * pushing, a variable that is named and not set is an error, as in Spack: CREDENTIALS_MISSING.
-   */
+  /** The credentials as the environment's variables make them. A pair of which a part is unset or empty is no pair. */
   credentials(direction: Direction, env: Variables): Credentials {
     const missing: string[] = [];
     const variable = (name: string): string | undefined => {
@@ -134,12 +132,6 @@ export class Mirror {
         ("id" in pair ? pair.id : variable(pair.id_variable)) || undefined,
         variable(pair.secret_variable),
       ];
-    if (direction === "push" && missing.length > 0)
-      throw new StaveError(
-        "CREDENTIALS_MISSING",
-        `invalid push configuration for mirror ${this.name}: ${missing.join(" and ")} not set in the environment`,
-        { subject: this.name, hint: `set ${missing.join(" and ")}` },
-      );
     return {
       pair: id === undefined || secret === undefined ? undefined : { id, secret: new Secret(secret) },
       token: token === undefined ? undefined : new Secret(token),
@@ -147,6 +139,18 @@ export class Mirror {
       endpointUrl: this.#value(direction, "endpoint_url") || undefined,
       missing,
     };
+  }
+
+  /** The credentials for pushing; a variable that is named and not set is an error, as in Spack. Throws CREDENTIALS_MISSING. */
+  pushCredentials(env: Variables): Credentials {
+    const credentials = this.credentials("push", env);
+    const names = credentials.missing.join(" and ");
+    if (names === "") return credentials;
+    throw new StaveError(
+      "CREDENTIALS_MISSING",
+      `invalid push configuration for mirror ${printable(this.name)}: ${names} not set in the environment`,
+      { subject: this.name, hint: `set ${names}` },
+    );
   }
 
   /** The environment variables that the credentials of either direction name. */

@@ -22,7 +22,7 @@ export function substitute(text: string, context: Substitutions): string {
     return (Object.hasOwn(OWN, name) ? OWN[name]?.(context) : undefined) ?? whole;
   });
   const { env } = context.host;
-  const expanded = own.replace(/\$(\w+)|\$\{([^}$]{1,256})\}/g, (whole, bare?: string, braced?: string) => {
+  const expanded = own.replace(/\$(\w+)|\$\{([^}$]+)\}/g, (whole, bare?: string, braced?: string) => {
     const name = bare ?? braced ?? "";
     return (Object.hasOwn(env, name) ? env[name] : undefined) ?? whole;
   });

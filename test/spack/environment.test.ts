@@ -181,7 +181,7 @@ test("user variables are set last, and Spack can be asked instead of looking at 
   ]);
 });
 
-// A made-up root that runs `tool` (an external at /opt/vendor) and links `libc` (one at /usr) and `dep`.
+// A made-up root that runs `tool` (an external at /opt/vendor) and `libc` (one at /usr), and links `dep`.
 function withExternals(environment: JsonValue): RunEnvironmentOptions {
   const builder = new GraphBuilder();
   const place = { source: { name: "made-up.json" } };
@@ -193,11 +193,12 @@ function withExternals(environment: JsonValue): RunEnvironmentOptions {
     1,
     [2, 3, 4].map((at) => ({ name: ["tool", "libc", "dep"][at - 2] ?? "", at })),
   );
-  (root["dependencies"] as JsonObject[])[0] = {
-    name: "tool",
-    hash: fakeHash(2),
+  const runs = (name: string, at: number) => ({
+    name,
+    hash: fakeHash(at),
     parameters: { deptypes: ["run"], virtuals: [] },
-  };
+  });
+  (root["dependencies"] as JsonObject[]).splice(0, 2, runs("tool", 2), runs("libc", 3));
   const nodes = [
     root,
     { ...fakeNode("tool", 2, []), ...external("/opt/vendor", { environment }) },

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { inspect } from "node:util";
 import { Configuration } from "../../lib/spack/config.ts";
 import { type Direction, type Mirror, mirrors } from "../../lib/spack/mirror.ts";
+import { findMirror, registryCredentials } from "../../lib/spack/mirror-lookup.ts";
 import { configTree, hostAt } from "../support/config-tree.ts";
 import { failsWith } from "../support/errors.ts";
 
@@ -161,10 +162,14 @@ test("pushing with an unset variable is an error that names it", async () => {
   const mirror = one("{url: 'oci://h/r', access_pair: {id_variable: NO, secret_variable: UNSET}}");
   const error = await failsWith(
     "CREDENTIALS_MISSING",
-    () => mirror.credentials("push", ENV),
+    () => mirror.pushCredentials(ENV),
     /invalid push configuration for mirror m: NO and UNSET not set/,
   );
   assert.equal(error.hint, "set NO and UNSET");
+  assert.equal(
+    one("{url: 'oci://h/r', access_pair: {id: me, secret_variable: KEY}}").pushCredentials(ENV).pair?.id,
+    "me",
+  );
 });
 
 test("no secret is shown, however it is printed", () => {
@@ -225,3 +230,42 @@ for (const { name, entry, message } of WRONG)
     const error = await failsWith("CONFIG_INVALID", () => one(entry), message);
     assert.doesNotMatch(error.message, /hunter2/);
   });
+
+const LOOKUP = `mirrors:
+  here: ../mirror
+  plain: oci://ghcr.io/o/plain
+  unset: {url: 'oci://ghcr.io/o/unset', access_pair: {id: a, secret_variable: UNSET}}
+  pulls: {url: 'oci://ghcr.io/o/c', access_pair: {id: puller, secret_variable: KEY}, push: {url: 'oci://other.io/c'}}
+  local: {url: 'oci+http://localhost:5000/c', access_pair: {id: local, secret_variable: KEY}}
+  later: {url: 'oci://ghcr.io/o/d', access_pair: {id: later, secret_variable: KEY}}
+  web: {url: 'https://quay.io/x', access_pair: {id: web, secret_variable: KEY}}
+  hub: {url: 'oci://user/repository', access_pair: {id: hub, secret_variable: KEY}}
+  broken: {url: 'oci://::', access_pair: {id: broken, secret_variable: KEY}}
+`;
+const config = (text: string) => new Configuration({ host: hostAt(configTree({ "home/.spack/mirrors.yaml": text })) });
+
+test("the credentials of a registry are those of the first mirror on it, and the push side counts first", () => {
+  const all = mirrors(config(LOOKUP));
+  const id = (registry: string) => registryCredentials(all, registry, ENV)?.id;
+  assert.deepEqual(
+    ["ghcr.io", "other.io", "localhost:5000", "localhost", "quay.io", "index.docker.io", "none.io"].map(id),
+    ["puller", "puller", "local", undefined, undefined, "hub", undefined],
+  );
+});
+
+test("a mirror on the command line is a URL or path when it has a slash, else a configured name", async () => {
+  const at = config(LOOKUP);
+  const { cwd } = at.context.host;
+  assert.equal(findMirror("plain", at).url("push"), "oci://ghcr.io/o/plain");
+  assert.equal(findMirror("oci://h/r", at).url("push"), "oci://h/r");
+  assert.equal(findMirror("./plain", at).url("fetch"), `file://${cwd}/plain`);
+  assert.equal(findMirror(".", at).url("fetch"), `file://${cwd}`);
+  assert.equal(findMirror("/abs", at).name, "/abs");
+  const error = await failsWith(
+    "USAGE",
+    () => findMirror("plian", at),
+    /no mirror is named plian, expected one of here, plain, /,
+  );
+  assert.equal(error.hint, "did you mean ./plian?");
+  await failsWith("USAGE", () => findMirror("x", config("")), /no mirror is named x, and none is configured/);
+});
