@@ -43,7 +43,7 @@ export interface CopyReport {
 
 /** Indexes of indexes deeper than this are refused: no real image has them, a hostile one could. */
 const MAX_DEPTH = 8;
-const DEFAULT_CONCURRENCY = 6;
+const DEFAULT_CONCURRENCY = 4;
 /** How many manifests are read and written at once beside the blobs. */
 const MANIFEST_CONCURRENCY = 16;
 
@@ -73,6 +73,8 @@ export class GraphCopy {
   readonly #manifestLimit = new Limit(MANIFEST_CONCURRENCY);
   /** Everything already started, by digest: a blob shared by many images moves once. */
   readonly #started = new Map<Digest, Promise<void>>();
+  /** What broke while it was read; it surfaces in the destination, which reads it. */
+  readonly #sourceErrors = new WeakSet<Error>();
   readonly #report = { manifests: { copied: 0, skipped: 0 }, blobs: { copied: 0, mounted: 0, skipped: 0 }, bytes: 0 };
 
   constructor(source: ReadTarget, destination: Target, options: CopyOptions = {}) {
@@ -208,13 +210,15 @@ export class GraphCopy {
         return this.#progress({ type: "done", id: digest, label, outcome: "skipped", size });
       }
       this.#progress({ type: "start", id: digest, label, size });
-      const outcome = await this.#to(() =>
-        this.#destination.pushBlob(descriptor, this.#sourceOf(descriptor), {
-          signal,
-          mountFrom: this.#mountFrom(),
-          onBytes: (count) => this.#progress({ type: "bytes", id: digest, count }),
-        }),
-      );
+      const pushed = this.#destination.pushBlob(descriptor, this.#sourceOf(descriptor), {
+        signal,
+        mountFrom: this.#mountFrom(),
+        onBytes: (count) => this.#progress({ type: "bytes", id: digest, count }),
+      });
+      const outcome = await pushed.catch((error: unknown) => {
+        const isSource = error instanceof Error && this.#sourceErrors.has(error);
+        throw sided(error, isSource ? "source" : "destination");
+      });
       const counted = ({ pushed: "copied", mounted: "mounted", present: "skipped" } as const)[outcome];
       this.#report.blobs[counted]++;
       if (outcome === "pushed") this.#report.bytes += size;
@@ -236,9 +240,12 @@ export class GraphCopy {
   #sourceOf(descriptor: Descriptor): Source {
     return {
       size: descriptor.size,
+      isVerified: true,
       open: async (offset = 0) => {
         const stream = await this.#from(() => this.#source.fetchBlob(descriptor, { signal: this.#signal }));
-        return Readable.from(skipBytes(stream, offset), { objectMode: false, highWaterMark: 1 << 20 });
+        stream.once("error", (error) => this.#sourceErrors.add(error));
+        // Only the whole can be verified, so what comes before the offset is read and passed over.
+        return offset === 0 ? stream : Readable.from(skipBytes(stream, offset), { objectMode: false });
       },
     };
   }
@@ -256,19 +263,14 @@ export class GraphCopy {
   }
 }
 
-/** Reads from the start, because only the whole can be verified, and passes on what follows the offset. */
 async function* skipBytes(stream: Readable, offset: number): AsyncIterable<Buffer> {
   let left = offset;
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (left >= chunk.byteLength) left -= chunk.byteLength;
-      else {
-        yield left > 0 ? chunk.subarray(left) : chunk;
-        left = 0;
-      }
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    if (left >= chunk.byteLength) left -= chunk.byteLength;
+    else {
+      yield left > 0 ? chunk.subarray(left) : chunk;
+      left = 0;
     }
-  } catch (error) {
-    throw sided(error, "source");
   }
 }
 

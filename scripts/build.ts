@@ -1,4 +1,4 @@
-// Builds dist/: the command as one bundled file, and the library with its types.
+// Builds dist/: the command, bundled into one small file and the parts it loads on demand, and the library with its types.
 import { execFileSync } from "node:child_process";
 import { chmodSync, rmSync } from "node:fs";
 import { build } from "esbuild";
@@ -7,9 +7,12 @@ const root = new URL("..", import.meta.url).pathname;
 rmSync(`${root}dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { stave: "lib/cli/main.ts" },
+  entryPoints: { stave: "lib/cli/launch.ts" },
   outdir: "dist",
   bundle: true,
+  // Verbs and heavy libraries are loaded when they are needed, from files beside the command.
+  splitting: true,
+  chunkNames: "parts/[name]-[hash]",
   platform: "node",
   format: "esm",
   target: "node22",

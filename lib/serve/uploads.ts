@@ -45,7 +45,7 @@ export class Uploads {
     const upload: Upload = {
       id: randomUUID(),
       repository: name,
-      writer: await layout.blobs.create(),
+      writer: await layout.blobs.create("sha256"),
       touched: this.#clock.now(),
       isBusy: false,
     };

@@ -12,6 +12,9 @@ import type { OperationOptions } from "./target.ts";
 
 const path = (digest: Digest) => `blobs/${digest}`;
 
+/** Bytes read ahead of a slow consumer, for each blob under way. */
+const READ_AHEAD = 256 * 1024;
+
 /** Tells whether a blob is there; 404 and nothing else is a no. */
 export async function hasBlob(
   repository: Repository,
@@ -42,7 +45,7 @@ export async function fetchBlob(
   const first = await openAt(repository, descriptor, 0, options);
   const stream = Readable.from(read(repository, descriptor, first, options), {
     objectMode: false,
-    highWaterMark: 1 << 20,
+    highWaterMark: READ_AHEAD,
   });
   // A consumer that never begins to read must not leave the connection open.
   stream.once("close", () => first.body.destroy());

@@ -9,7 +9,7 @@ import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from 
 import type { Clock } from "../util/time.ts";
 
 /** Reads and writes in pieces of this size. */
-const PIECE = 1 << 20;
+const PIECE = 256 * 1024;
 /** A temporary file this old belongs to nobody any more, in milliseconds. */
 const ABANDONED = 24 * 3600 * 1000;
 
@@ -61,8 +61,8 @@ export class LayoutBlobs {
     }
   }
 
-  /** Begins a new blob. */
-  async create(algorithm: DigestAlgorithm = "sha256"): Promise<BlobWriter> {
+  /** Begins a new blob; without an algorithm it is not hashed on the way, because somebody else does. */
+  async create(algorithm: DigestAlgorithm | undefined): Promise<BlobWriter> {
     const folder = join(this.#directory, ".tmp");
     const name = `${this.#clock.now().toString(36)}-${Math.floor(this.#clock.random() * 2 ** 48).toString(36)}`;
     const path = join(folder, name);
@@ -140,29 +140,31 @@ export class BlobWriter {
   readonly path: string;
   readonly #blobs: LayoutBlobs;
   readonly #handle: FileHandle;
-  readonly #algorithm: DigestAlgorithm;
-  #digester: Digester;
+  readonly #algorithm: DigestAlgorithm | undefined;
+  #digester: Digester | undefined;
+  #size = 0;
   #pending: Uint8Array[] = [];
   #pendingSize = 0;
   #writing: Promise<unknown> = Promise.resolve();
   #isOpen = true;
 
-  constructor(blobs: LayoutBlobs, path: string, handle: FileHandle, algorithm: DigestAlgorithm) {
+  constructor(blobs: LayoutBlobs, path: string, handle: FileHandle, algorithm: DigestAlgorithm | undefined) {
     this.#blobs = blobs;
     this.path = path;
     this.#handle = handle;
     this.#algorithm = algorithm;
-    this.#digester = new Digester(algorithm);
+    this.#digester = algorithm && new Digester(algorithm);
   }
 
   /** Bytes so far. */
   get size(): number {
-    return this.#digester.size;
+    return this.#size;
   }
 
   /** Adds bytes. Waits only when the disk is slower than the sender. */
   async write(chunk: Uint8Array): Promise<void> {
-    this.#digester.update(chunk);
+    this.#digester?.update(chunk);
+    this.#size += chunk.byteLength;
     this.#pending.push(chunk);
     this.#pendingSize += chunk.byteLength;
     if (this.#pendingSize >= PIECE) await this.#flush();
@@ -196,29 +198,35 @@ export class BlobWriter {
       await this.#flush();
       await this.#writing;
       await this.#handle.truncate(size);
-      this.#digester = await this.#rehash(this.#algorithm, size);
+      this.#size = size;
+      this.#digester = this.#algorithm && (await this.#rehash(this.#algorithm));
     } catch (cause) {
       throw fileError(cause, "write", this.path);
     }
   }
 
   /** The digest of everything so far, with this algorithm; the writer stays usable. */
-  async digest(algorithm: DigestAlgorithm = this.#algorithm): Promise<Digest> {
+  async digest(algorithm: DigestAlgorithm = this.#algorithm ?? "sha256"): Promise<Digest> {
     try {
       await this.#flush();
       await this.#writing;
-      if (algorithm === this.#algorithm) return this.#digester.peek();
-      return (await this.#rehash(algorithm, this.size)).peek();
+      const digester = algorithm === this.#algorithm ? this.#digester : undefined;
+      return (digester ?? (await this.#rehash(algorithm))).peek();
     } catch (cause) {
       throw fileError(cause, "write", this.path);
     }
   }
 
-  async #rehash(algorithm: DigestAlgorithm, size: number): Promise<Digester> {
+  async #rehash(algorithm: DigestAlgorithm): Promise<Digester> {
     const digester = new Digester(algorithm);
     const buffer = Buffer.allocUnsafe(PIECE);
-    while (digester.size < size) {
-      const { bytesRead } = await this.#handle.read(buffer, 0, Math.min(PIECE, size - digester.size), digester.size);
+    while (digester.size < this.#size) {
+      const { bytesRead } = await this.#handle.read(
+        buffer,
+        0,
+        Math.min(PIECE, this.#size - digester.size),
+        digester.size,
+      );
       if (bytesRead === 0) break;
       digester.update(buffer.subarray(0, bytesRead));
     }

@@ -91,8 +91,8 @@ export class LayoutTarget implements Target {
   async pushBlob(descriptor: Descriptor, source: Source, options: PushBlobOptions = {}): Promise<PushOutcome> {
     const { digest, size } = descriptor;
     if (await this.hasBlob(descriptor)) return "present";
-    const writer = await this.blobs.create(algorithmOf(digest));
     const stream = await source.open(0);
+    const writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest));
     try {
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();
@@ -101,7 +101,7 @@ export class LayoutTarget implements Target {
         options.onBytes?.(chunk.byteLength);
       }
       if (writer.size !== size) throw sizeMismatch(`blob ${digest}`, size, String(writer.size));
-      const actual = await writer.digest();
+      const actual = source.isVerified ? digest : await writer.digest();
       if (actual !== digest) throw digestMismatch(`blob for ${this.name}`, digest, actual);
       await writer.commit(digest);
       return "pushed";
@@ -114,7 +114,7 @@ export class LayoutTarget implements Target {
   }
 
   async pushStream(stream: Readable, mediaType: string, options: PushStreamOptions = {}): Promise<Descriptor> {
-    const writer = await this.blobs.create();
+    const writer = await this.blobs.create(options.digest ? undefined : "sha256");
     try {
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();
@@ -172,7 +172,7 @@ export class LayoutTarget implements Target {
     const descriptor = describe(bytes, mediaType, options.digest && algorithmOf(options.digest));
     const document = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
     if (!(await this.hasBlob(descriptor))) {
-      const writer = await this.blobs.create();
+      const writer = await this.blobs.create(undefined);
       try {
         await writer.write(bytes);
         await writer.commit(descriptor.digest);

@@ -205,12 +205,17 @@ class Upload {
     const stream = await this.#source.open(0);
     const tell = (count: number) => this.#tell(count);
     async function* counted() {
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        yield chunk;
-        tell(chunk.byteLength);
+      try {
+        for await (const chunk of stream as AsyncIterable<Buffer>) {
+          yield chunk;
+          tell(chunk.byteLength);
+        }
+      } catch (error) {
+        // Said, so that the registry is not blamed for it, and not asked again.
+        throw isStaveError(error) ? error.with({ side: "source" }) : error;
       }
     }
-    const body = Readable.from(counted(), { objectMode: false, highWaterMark: 1 << 20 });
+    const body = Readable.from(counted(), { objectMode: false });
     body.once("close", () => stream.destroy());
     return body;
   }

@@ -7,6 +7,8 @@ import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
 export interface Source {
   /** Length in bytes. */
   readonly size: number;
+  /** A stream from the start fails at its end unless it had the expected digest, so that nobody need hash it again. */
+  readonly isVerified?: boolean | undefined;
   /** Opens the bytes from `offset` to the end. Whoever opens it consumes or destroys it. */
   open(offset?: number): Readable | Promise<Readable>;
 }

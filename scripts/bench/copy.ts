@@ -1,6 +1,7 @@
 // Copies an image of 48 layers and 400 MB between a directory and a registry on loopback, beside every peer that is on
 // the PATH (skopeo, crane, oras, regctl), in one run.
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -15,7 +16,14 @@ const ROUNDS = 5;
 type Way = (image: string, registry: string, fresh: string) => string[];
 
 // How each client writes "copy this directory's image to that registry" and back; `fresh` is a directory not there yet.
-const CLIENTS: { name: string; program: string; push: Way; pull: Way; env?: Record<string, string> }[] = [
+interface Client {
+  name: string;
+  program: string;
+  push: Way;
+  pull: Way;
+}
+
+const CLIENTS: Client[] = [
   {
     name: "skopeo",
     program: "skopeo",
@@ -54,45 +62,69 @@ const CLIENTS: { name: string; program: string; push: Way; pull: Way; env?: Reco
   },
 ];
 
+/** A registry that can be emptied: some clients remember where they have seen a blob, and mount it from there. */
+class Server {
+  readonly kind: string;
+  readonly port: number;
+  readonly host: string;
+  readonly #folder: string;
+  readonly #stave: string;
+  #process: ChildProcess | undefined;
+
+  constructor(kind: string, port: number, scratch: string, stave: string) {
+    this.kind = kind;
+    this.port = port;
+    this.host = `127.0.0.1:${port}`;
+    this.#folder = join(scratch, "registry");
+    this.#stave = stave;
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+    mkdirSync(this.#folder, { recursive: true });
+    this.#process = this.kind === "docker-registry" ? this.#distribution() : this.#own();
+    await untilUp(this.port);
+  }
+
+  #own(): ChildProcess {
+    const args = ["serve", join(this.#folder, "served"), "--listen", this.host, "-q"];
+    return spawn(process.execPath, [this.#stave, ...args], { stdio: "ignore" });
+  }
+
+  #distribution(): ChildProcess {
+    const config = join(this.#folder, "config.yml");
+    const storage = `storage: {filesystem: {rootdirectory: ${join(this.#folder, "data")}}}`;
+    writeFileSync(config, `version: 0.1\nlog: {level: error}\n${storage}\nhttp: {addr: ${this.host}}\n`);
+    return spawn("docker-registry", ["serve", config], { stdio: "ignore" });
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#process;
+    if (running === undefined || running.exitCode !== null) return;
+    running.kill("SIGKILL");
+    await once(running, "exit");
+  }
+}
+
 /** Runs the benchmark below a scratch folder and returns its tables. */
 export async function benchCopy(scratch: string, stave: string): Promise<string> {
   const image = join(scratch, "image");
   makeImage(image, { layers: LAYERS, size: SIZE, tag: "latest", seed: 1 });
   const parts: string[] = [];
-  const kinds: [string, (port: number) => ChildProcess][] = [
-    [
-      "stave serve",
-      (port) =>
-        spawn(process.execPath, [stave, "serve", join(scratch, "served"), "--listen", `127.0.0.1:${port}`, "-q"]),
-    ],
-  ];
-  if (findProgram("docker-registry"))
-    kinds.unshift([
-      "docker-registry",
-      (port) => {
-        const config = join(scratch, "registry.yml");
-        const root = join(scratch, "registry");
-        writeFileSync(
-          config,
-          `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${root}}}\nhttp: {addr: 127.0.0.1:${port}}\n`,
-        );
-        return spawn("docker-registry", ["serve", config], { stdio: "ignore" });
-      },
-    ]);
-  for (const [kind, start] of kinds) {
-    const port = await freePort();
-    const server = start(port);
+  for (const kind of findProgram("docker-registry") ? ["docker-registry", "stave serve"] : ["stave serve"]) {
+    const server = new Server(kind, await freePort(), scratch, stave);
     try {
-      await untilUp(port);
-      parts.push(...(await against(kind, `127.0.0.1:${port}`, scratch, image, stave)));
+      parts.push(...(await against(server, scratch, image, stave)));
     } finally {
-      server.kill();
+      await server.stop();
     }
   }
   return parts.join("\n");
 }
 
-async function against(kind: string, host: string, scratch: string, image: string, stave: string): Promise<string[]> {
+async function against(server: Server, scratch: string, image: string, stave: string): Promise<string[]> {
+  const { host } = server;
   const home = join(scratch, "home");
   mkdirSync(join(home, ".regctl"), { recursive: true });
   writeFileSync(
@@ -100,46 +132,35 @@ async function against(kind: string, host: string, scratch: string, image: strin
     JSON.stringify({ hosts: { [host]: { tls: "disabled", hostname: host } } }),
   );
   const env = { HOME: home, REGISTRY_AUTH_FILE: join(home, "none.json") };
-  const fresh = (name: string, round: number) => {
-    const path = join(scratch, "pulled", name);
-    rmSync(path, { recursive: true, force: true });
-    mkdirSync(join(scratch, "pulled"), { recursive: true });
-    return `${path}-${round}`;
+  const there = `${host}/bench/image:latest`;
+  const pulled = join(scratch, "pulled");
+  const own: Client = {
+    name: "stave",
+    program: process.execPath,
+    push: (dir, to) => [stave, "copy", "-q", `oci-layout:${dir}:latest`, to],
+    pull: (_dir, from, fresh) => [stave, "copy", "-q", from, `oci-layout:${fresh}:latest`],
   };
-  const clients = CLIENTS.filter(({ program }) => findProgram(program) !== undefined);
-  const all = (way: "push" | "pull"): Candidate[] => [
-    {
-      name: "stave",
-      env,
-      command: (round) =>
-        way === "push"
-          ? [process.execPath, stave, "copy", "-q", `oci-layout:${image}:latest`, `${host}/stave${round}/x:latest`]
-          : [
-              process.execPath,
-              stave,
-              "copy",
-              "-q",
-              `${host}/stave1/x:latest`,
-              `oci-layout:${fresh("stave", round)}:latest`,
-            ],
-    },
-    ...clients.map((client) => ({
+  const clients = [own, ...CLIENTS.filter(({ program }) => findProgram(program) !== undefined)];
+  const pushes = clients.map(
+    (client): Candidate => ({
       name: client.name,
       env,
-      command: (round: number) => [
-        client.program,
-        ...client[way](
-          image,
-          `${host}/${way === "push" ? client.name + round : "stave1"}/x:latest`,
-          fresh(client.name, round),
-        ),
-      ],
-    })),
-  ];
+      prepare: () => server.restart(),
+      command: () => [client.program, ...client.push(image, there, pulled)],
+    }),
+  );
+  const pulls = clients.map(
+    (client): Candidate => ({
+      name: client.name,
+      env,
+      prepare: async () => rmSync(pulled, { recursive: true, force: true }),
+      command: () => [client.program, ...client.pull(image, there, pulled)],
+    }),
+  );
   const what = `${LAYERS} layers, ${SIZE / 1e6} MB`;
-  const push = figuresTable(`directory to ${kind}, ${what}`, await measure(all("push"), ROUNDS));
-  const pull = figuresTable(`${kind} to directory, ${what}`, await measure(all("pull"), ROUNDS));
-  rmSync(join(scratch, "pulled"), { recursive: true, force: true });
+  const push = figuresTable(`directory to ${server.kind}, ${what}`, await measure(pushes, ROUNDS));
+  const pull = figuresTable(`${server.kind} to directory, ${what}`, await measure(pulls, ROUNDS));
+  rmSync(pulled, { recursive: true, force: true });
   return [push, pull];
 }
 

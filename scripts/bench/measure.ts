@@ -8,6 +8,8 @@ export interface Candidate {
   /** The command of one round; called again for each, so that it can name a fresh place. */
   command: (round: number) => string[];
   env?: Record<string, string>;
+  /** Makes things ready before each round; not measured. */
+  prepare?: (round: number) => Promise<void>;
 }
 
 export interface Figures {
@@ -31,6 +33,7 @@ export async function measure(candidates: Candidate[], rounds: number): Promise<
   const samples = new Map<string, Sample[]>();
   for (let round = 0; round <= rounds; round++)
     for (const candidate of candidates) {
+      await candidate.prepare?.(round);
       const sample = await runOnce(candidate, round);
       if (round > 0) samples.set(candidate.name, [...(samples.get(candidate.name) ?? []), sample]);
     }

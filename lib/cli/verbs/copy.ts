@@ -35,7 +35,7 @@ export const verb: VerbFactory = (state) => {
     .option("--all-tags", "copy every tag of SRC; those that fail do not stop the others")
     .option("--platform <os/arch>", "copy only the image of this platform out of an index")
     .option("--referrers", "copy what refers to the image too: signatures, SBOMs");
-  addJobs(command, "most blobs under way at once", 6);
+  addJobs(command, "most blobs under way at once", 4);
   addTransport(command).addHelpText("after", HELP);
   return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
     const source = parseLocation(from);
