@@ -1,6 +1,7 @@
 // What refers to a manifest: the referrers API, and the tag schema of registries without it (OCI distribution 1.1,
 // "Listing Referrers" and "Referrers Tag Schema").
 import { isStaveError, StaveError } from "../errors.ts";
+import { backoff } from "../http/retry.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, hexOf } from "../oci/digest.ts";
 import {
@@ -20,7 +21,7 @@ import type { OperationOptions, ReferrersOptions } from "./target.ts";
 
 const INDEX_LIMIT = 16 * 1024 * 1024;
 /** How often an update of the fall-back index is done again when somebody else wrote at the same time. */
-const UPDATE_TRIES = 8;
+const UPDATE_TRIES = 20;
 
 /** The tag that stands in for the API: `sha256-<hex>`, at most 64 hex digits. */
 export function referrersTag(digest: Digest): string {
@@ -55,7 +56,12 @@ function wanted(manifests: Descriptor[], artifactType: string | undefined): Desc
   return artifactType === undefined ? manifests : manifests.filter((entry) => entry.artifactType === artifactType);
 }
 
-async function readFallback(repository: Repository, digest: Digest, options: OperationOptions): Promise<Index> {
+/** The list under the fall-back tag, and the digest of what the tag names now. */
+async function readFallback(
+  repository: Repository,
+  digest: Digest,
+  options: OperationOptions,
+): Promise<{ manifests: Descriptor[]; present: Digest | undefined }> {
   try {
     const { bytes, descriptor } = await fetchManifest(repository, referrersTag(digest), {
       ...options,
@@ -63,9 +69,9 @@ async function readFallback(repository: Repository, digest: Digest, options: Ope
     });
     const document = parseManifest(bytes, descriptor.mediaType, `referrers of ${digest}`);
     // The tag may by chance be somebody's image; then there is no list.
-    return document.kind === "index" ? document.value : emptyIndex();
+    return { manifests: document.kind === "index" ? document.value.manifests : [], present: descriptor.digest };
   } catch (error) {
-    if (isStaveError(error, "NOT_FOUND")) return emptyIndex();
+    if (isStaveError(error, "NOT_FOUND")) return { manifests: [], present: undefined };
     throw error;
   }
 }
@@ -82,8 +88,9 @@ export function referrerEntry(descriptor: Descriptor, manifest: Manifest | Index
 }
 
 /**
- * Lists a new referrer under the fall-back tag, for a registry that does not do so itself. Reads again afterwards and
- * repeats, because another writer may have put its list over ours in between. Throws CONFLICT when that never ends.
+ * Lists a new referrer under the fall-back tag, for a registry that does not do so itself. Where the registry honours
+ * conditions, no writer can lose what another one wrote; elsewhere it is read again afterwards and written again, which
+ * leaves a small gap that only the registry could close. Throws CONFLICT when others are faster again and again.
  */
 export async function addFallbackReferrer(
   repository: Repository,
@@ -91,20 +98,37 @@ export async function addFallbackReferrer(
   entry: Descriptor,
   options: OperationOptions = {},
 ): Promise<void> {
-  for (let tried = 0; tried < UPDATE_TRIES; tried++) {
-    const index = await readFallback(repository, subject, options);
-    if (index.manifests.some((known) => known.digest === entry.digest)) return;
-    const bytes = canonicalBytes({ ...emptyIndex(), manifests: [...index.manifests, entry] });
-    await putManifest(repository, bytes, OCI_INDEX, { ...options, tag: referrersTag(subject) });
+  const { clock } = repository.options;
+  for (let tried = 1; tried <= UPDATE_TRIES; tried++) {
+    const { manifests, present } = await readFallback(repository, subject, options);
+    if (manifests.some((known) => known.digest === entry.digest)) return;
+    const bytes = canonicalBytes({ ...emptyIndex(), manifests: [...manifests, entry] });
+    if (await putFallback(repository, bytes, referrersTag(subject), present, options)) return;
+    await clock.sleep(backoff(Math.min(tried, 4), clock.random()), options.signal);
   }
-  const index = await readFallback(repository, subject, options);
-  if (index.manifests.some((known) => known.digest === entry.digest)) return;
   throw new StaveError(
     "CONFLICT",
     `the list of referrers of ${subject} in ${repository.name} is overwritten by others again and again`,
-    {
-      subject,
-      hint: "let fewer jobs attach to the same image at once",
-    },
+    { subject, hint: "let fewer jobs attach to the same image at once" },
   );
+}
+
+/** Puts the list; true when it is known to be there to stay, false when it has to be looked at again. */
+async function putFallback(
+  repository: Repository,
+  bytes: Uint8Array,
+  tag: string,
+  present: Digest | undefined,
+  options: OperationOptions,
+): Promise<boolean> {
+  const condition = present === undefined ? ({ absent: true } as const) : { digest: present };
+  try {
+    await putManifest(repository, bytes, OCI_INDEX, { ...options, tag, condition });
+    return true;
+  } catch (error) {
+    if (isStaveError(error, "CONFLICT")) return false;
+    if (!isStaveError(error, "UNSUPPORTED")) throw error;
+  }
+  await putManifest(repository, bytes, OCI_INDEX, { ...options, tag });
+  return false;
 }

@@ -27,6 +27,8 @@ export type Fault =
   | "ignore range"
   /** Adds or replaces headers of the true answer. */
   | { headers: Record<string, string> }
+  /** Leaves a header of the true answer out. */
+  | { withoutHeader: string }
   /** Sends elsewhere. */
   | { redirect: string; status?: number }
   /** Never answers. */
@@ -197,7 +199,9 @@ async function misbehave(
     return;
   }
   const { status, headers, body } = await capture(request, handle);
-  response.writeHead(status, { ...headers, ...fault.headers });
+  if ("withoutHeader" in fault) delete headers[fault.withoutHeader];
+  else Object.assign(headers, fault.headers);
+  response.writeHead(status, headers);
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
