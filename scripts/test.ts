@@ -43,4 +43,10 @@ step("types", `${bin}tsc`, ["--noEmit"]);
 step("lint", `${bin}biome`, ["check", "."]);
 step("build", process.execPath, ["scripts/build.ts"]);
 const concurrency = `--test-concurrency=${Math.max(2, availableParallelism())}`;
-step("tests", process.execPath, ["--test", "--test-reporter=spec", concurrency, ...chosenFiles()]);
+step("tests", process.execPath, [
+  "--test",
+  "--test-reporter=spec",
+  "--test-timeout=240000",
+  concurrency,
+  ...chosenFiles(),
+]);

@@ -3,7 +3,8 @@ import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { parseJson } from "../oci/manifest.ts";
-import { type Credential, Secret } from "./secret.ts";
+import { Secret } from "../util/secret.ts";
+import type { Credential } from "./credential.ts";
 
 const entrySchema = z.looseObject({
   auth: z.string().optional(),

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { messageOf, StaveError } from "../errors.ts";
 import { parseJson } from "../oci/manifest.ts";
 import { passwordCredential } from "./auth-file.ts";
-import type { Credential } from "./secret.ts";
+import type { Credential } from "./credential.ts";
 
 /** How helpers are run. */
 export interface HelperOptions {

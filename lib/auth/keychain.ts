@@ -1,9 +1,10 @@
 // Where credentials come from, in order: said explicitly, the environment, podman's and docker's files and helpers.
 import { join } from "node:path";
 import { isStaveError, type StaveError } from "../errors.ts";
+import { Secret } from "../util/secret.ts";
 import { findInFile, helperFor, keysFor, passwordCredential, readAuthFile } from "./auth-file.ts";
+import type { FoundCredential } from "./credential.ts";
 import { askHelper } from "./helper.ts";
-import { type FoundCredential, Secret } from "./secret.ts";
 
 /** Credentials that the caller has for one host, such as those of a mirror in Spack's configuration. */
 export interface HostCredential {

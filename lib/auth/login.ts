@@ -3,11 +3,11 @@ import { chmod, mkdir, open, realpath, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileError, StaveError } from "../errors.ts";
 import type { Authorizer, Transport } from "../http/types.ts";
+import type { Secret } from "../util/secret.ts";
 import type { Clock } from "../util/time.ts";
 import { type AuthFile, helperFor, keysFor, readAuthFile } from "./auth-file.ts";
 import { eraseWithHelper, storeWithHelper } from "./helper.ts";
 import { authFilePlaces, type KeychainOptions, runtimeAuthFile } from "./keychain.ts";
-import type { Secret } from "./secret.ts";
 
 /** What was stored, and where. */
 export interface LoginReport {

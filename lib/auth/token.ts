@@ -7,8 +7,8 @@ import { parseJson } from "../oci/manifest.ts";
 import { SingleFlight } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
+import type { Credential } from "./credential.ts";
 import type { Keychain, KeychainAnswer } from "./keychain.ts";
-import type { Credential } from "./secret.ts";
 
 /** What the authorizer works with. */
 export interface AuthorizerOptions {
@@ -214,7 +214,7 @@ class RegistryAuthorizer implements Authorizer {
   ) {
     try {
       return await this.#options.transport.requestBytes(
-        { ...what, op: "get a token for", subject: request.registry },
+        { ...what, traffic: "token", op: "get a token for", subject: request.registry },
         TOKEN_ANSWER_LIMIT,
       );
     } catch (error) {

@@ -4,9 +4,11 @@ import { Limit } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 import type { Traffic } from "./types.ts";
 
-/** Places per class of traffic. Classes are apart, so that small requests never wait for large ones, and an upload that
- * is fed by a download from the same host cannot wait for itself. */
-const PLACES: Record<Traffic, number> = { metadata: 16, upload: 8, download: 8 };
+/**
+ * Places per class of traffic. Classes are apart, so that small requests never wait for large ones, and nobody can wait
+ * for himself: an upload may be fed by a download from the same host, and any request may need a token from it first.
+ */
+const PLACES: Record<Traffic, number> = { metadata: 16, upload: 8, download: 8, token: 4 };
 /** After so many successes one more place is tried again. */
 const RECOVER_AFTER = 25;
 /** The slowest pace that is chosen by ourselves: one request in two seconds. */
@@ -25,6 +27,7 @@ export class HostState {
     metadata: new Limit(PLACES.metadata),
     upload: new Limit(PLACES.upload),
     download: new Limit(PLACES.download),
+    token: new Limit(PLACES.token),
   };
   readonly #name: string;
   #pausedUntil = 0;

@@ -35,7 +35,7 @@ export interface Authorizer {
 }
 
 /** The class of a request: each has its own places, so that small ones never wait for large ones. */
-export type Traffic = "metadata" | "upload" | "download";
+export type Traffic = "metadata" | "upload" | "download" | "token";
 
 export interface HttpRequest {
   method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";

@@ -1,10 +1,10 @@
 // A client of a test registry: real transport and credentials, waits that cost no time.
 import { Keychain } from "../../lib/auth/keychain.ts";
-import { Secret } from "../../lib/auth/secret.ts";
 import { createAuthorizer } from "../../lib/auth/token.ts";
 import { createTransport, type TransportOptions } from "../../lib/http/transport.ts";
 import type { TraceEvent, Transport } from "../../lib/http/types.ts";
 import { RegistryTarget } from "../../lib/target/registry.ts";
+import { Secret } from "../../lib/util/secret.ts";
 import type { Clock } from "../../lib/util/time.ts";
 
 /** A clock that jumps ahead instead of waiting, and keeps what it was asked for. */

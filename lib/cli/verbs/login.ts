@@ -2,8 +2,8 @@
 import { createInterface } from "node:readline/promises";
 import { Keychain } from "../../auth/keychain.ts";
 import { checkLogin, type LoginReport, storeLogin } from "../../auth/login.ts";
-import { Secret } from "../../auth/secret.ts";
 import { StaveError } from "../../errors.ts";
+import { Secret } from "../../util/secret.ts";
 import { readAll } from "../../util/stream.ts";
 import type { Context } from "../context.ts";
 import { keychainOptions, Opener } from "../open.ts";
