@@ -31,6 +31,9 @@ const EXIT_OF = new Map<ErrorCode, number>(
   Object.entries(FAMILIES).flatMap(([exit, codes]) => codes.map((code): [ErrorCode, number] => [code, Number(exit)])),
 );
 
+/** Every code, in the order of exit statuses. */
+export const ERROR_CODES: readonly ErrorCode[] = [...EXIT_OF.keys()];
+
 /** Which end of a transfer failed. */
 export type Side = "source" | "destination";
 

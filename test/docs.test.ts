@@ -1,0 +1,41 @@
+// The documents say what the program does: codes, exit statuses, verbs and flags.
+import assert from "node:assert/strict";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { ERROR_CODES, StaveError } from "../lib/errors.ts";
+import { stave } from "./support/cli.ts";
+
+const root = new URL("..", import.meta.url).pathname;
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+/** What stands in fenced blocks. */
+const fenced = (text: string) => [...text.matchAll(/^```[a-z]*\n([\s\S]*?)^```/gm)].map((block) => block[1]).join("\n");
+
+test("docs/errors.md lists every code with its exit status, and no other", () => {
+  const rows = [...read("docs/errors.md").matchAll(/^\| ([0-9]+) \| (`[^|]*`) \|/gm)];
+  const listed = rows.flatMap(([, exit, codes]) =>
+    [...(codes ?? "").matchAll(/`([A-Z_]+)`/g)].map(([, code]) => `${code} ${exit}`),
+  );
+  const real = ERROR_CODES.map((code) => `${code} ${new StaveError(code, "").exitCode}`);
+  assert.deepEqual(listed.sort(), [...real].sort());
+});
+
+test("every command in the README and the documents is one that the program knows", async () => {
+  const helps = new Map<string, string>();
+  for (const file of ["README.md", ...globSync("docs/*.md", { cwd: root })])
+    for (const [, verb = "", rest = ""] of fenced(read(file)).matchAll(/^(?:\$ )?stave ([a-z-]+)(.*)$/gm)) {
+      if (!helps.has(verb)) helps.set(verb, (await stave([verb, "--help"])).stdout);
+      const help = helps.get(verb) ?? "";
+      assert.match(help, new RegExp(`Usage: stave ${verb}`), `${file}: stave ${verb}`);
+      for (const [flag] of rest.replace(/#.*/, "").matchAll(/--[a-z][a-z-]*/g))
+        assert.ok(help.includes(flag), `${file}: stave ${verb} ${flag}`);
+    }
+  assert.ok(helps.size >= 4);
+});
+
+test("links between the documents lead somewhere", () => {
+  for (const file of ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...globSync("docs/*.md", { cwd: root })])
+    for (const [, target = ""] of read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g))
+      assert.ok(existsSync(join(root, dirname(file), target)), `${file}: ${target}`);
+});

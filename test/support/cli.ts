@@ -1,0 +1,55 @@
+// Runs the built command as a user would: a process of its own, with an environment of its own.
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = new URL("../..", import.meta.url).pathname;
+const command = join(root, "dist/stave.js");
+
+export interface Ran {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  env?: Record<string, string>;
+  input?: string;
+  cwd?: string;
+}
+
+const home = mkdtempSync(join(tmpdir(), "stave-home-"));
+
+function build(): void {
+  if (!existsSync(command)) execFileSync(process.execPath, ["scripts/build.ts", "--bundle-only"], { cwd: root });
+}
+
+/** Starts the command; nothing of the user's own configuration is seen by it. */
+export function startStave(args: string[], options: RunOptions = {}): ChildProcess {
+  build();
+  const env = { PATH: process.env["PATH"] ?? "", HOME: home, XDG_RUNTIME_DIR: join(home, "run"), ...options.env };
+  return spawn(process.execPath, [command, ...args], {
+    env,
+    cwd: options.cwd ?? root,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+}
+
+/** Runs the command to its end. */
+export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
+  const child = startStave(args, options);
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr?.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  child.stdin?.end(options.input ?? "");
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status) => resolve({ status, stdout, stderr }));
+  });
+}
