@@ -7,7 +7,8 @@ const root = new URL("..", import.meta.url).pathname;
 rmSync(`${root}dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { stave: "lib/cli/launch.ts" },
+  // Threads are started from a file of their own; see lib/image/pack-pool.ts.
+  entryPoints: { stave: "lib/cli/launch.ts", "parts/pack-worker": "lib/image/pack-worker.ts" },
   outdir: "dist",
   bundle: true,
   // Verbs and heavy libraries are loaded when they are needed, from files beside the command.

@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { base32Hash } from "../lib/spack/dag-hash.ts";
 import { writeJson } from "../lib/spack/json.ts";
 import type { JsonObject } from "../lib/spack/node.ts";
+import { dice } from "./dice.ts";
 
 export interface DatabaseOptions {
   /** How many records, externals included. */
@@ -24,17 +25,6 @@ interface Made {
   installed: boolean;
 }
 type Wanted = [child: Made, types: string[], virtuals: string[]];
-
-// A small, fast generator (mulberry32): the dice of a script must fall the same way everywhere.
-function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 // What much software builds upon, most used first; and what names are made of after that.
 const BASE =

@@ -1,8 +1,8 @@
-// The tar archive of a prefix as a sequence of pieces of one size, made in one pass over the files: read, looked at for
+// The tar archive of a prefix as a sequence of pieces, made in one pass over the files: read, looked at for
 // relocation, and hashed. It does not compress and holds one piece at a time.
+import { createHash, type Hash } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { crc32 } from "node:zlib";
-import { type Digest, Digester } from "../oci/digest.ts";
 import { type Relocatable, writeBuildInfo } from "./buildinfo.ts";
 import { fsPath, shownName } from "./byte-string.ts";
 import type { Classifier } from "./classify.ts";
@@ -24,8 +24,8 @@ export interface ArchiveJob extends Relocatable, PrefixLocation {}
 
 /** What an archive turned out to be. */
 export interface ArchiveSummary {
-  /** The digest of the whole archive, uncompressed. */
-  readonly diffId: Digest;
+  /** The sha256 of the whole archive, in hex digits. */
+  readonly sha256: string;
   /** The bytes of all entries, without the end of the archive. */
   readonly size: number;
   /** The CRC-32 of those bytes. */
@@ -40,15 +40,11 @@ export interface ArchiveSummary {
 const MOST_SKIPPED = 100;
 
 /**
- * Yields the entries of an archive in pieces of exactly `pieceSize` bytes, the last one shorter, and returns what it
- * turned out to be. `allocate` gives the memory of each piece; the consumer owns a piece once it has it. All calls are
- * synchronous: it is meant for a thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
+ * Yields the entries of an archive in pieces, and returns what it turned out to be. `allocate` gives the memory of each
+ * piece, which is filled, but for the last; the consumer owns a piece once it has it. All calls are synchronous: it is
+ * meant for a thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
  */
-export function* archivePieces(
-  job: ArchiveJob,
-  pieceSize: number,
-  allocate: () => Buffer = () => Buffer.allocUnsafeSlow(pieceSize),
-): Generator<Buffer, ArchiveSummary> {
+export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generator<Buffer, ArchiveSummary> {
   const writer = new PieceWriter(allocate);
   const list = relocationList(job);
   const linkNames = new Map<string, string>();
@@ -70,7 +66,8 @@ export function* archivePieces(
   yield* writer.write(ZEROS.subarray(0, padding(info.length, BLOCK)));
   yield* writer.flush();
   const end = endOfArchive(writer.size);
-  return { diffId: writer.digester.update(end).digest(), size: writer.size, crc: writer.crc, end, files, skipped };
+  const sha256 = writer.hash.update(end).digest("hex");
+  return { sha256, size: writer.size, crc: writer.crc, end, files, skipped };
 }
 
 const NO_FILE: Omit<TarEntry, "type" | "name"> = { linkName: "", executable: false, size: 0 };
@@ -78,7 +75,7 @@ const ZEROS = Buffer.alloc(BLOCK);
 
 // Fills pieces, and hashes each as it becomes full.
 class PieceWriter {
-  readonly digester: Digester = new Digester();
+  readonly hash: Hash = createHash("sha256");
   size = 0;
   crc = 0;
   readonly #allocate: () => Buffer;
@@ -113,7 +110,7 @@ class PieceWriter {
   *flush(): Generator<Buffer, void> {
     if (this.#piece === undefined) return;
     const full = this.#piece.subarray(0, this.#used);
-    this.digester.update(full);
+    this.hash.update(full);
     this.crc = crc32(full, this.crc);
     this.size += this.#used;
     this.#used = 0;

@@ -26,26 +26,30 @@ import type { Relocatable } from "../../lib/image/buildinfo.ts";
 import { specTag } from "../../lib/spack/name.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden } from "../support/golden.ts";
-import { goldenImages, goldenSpecs } from "../support/golden-store.ts";
+import { goldenImages, goldenSpecs, lastDiffId } from "../support/golden-store.ts";
 import { makeTree, type TreeItem, temporaryFolder } from "../support/tree.ts";
 import { vector } from "../support/vectors.ts";
 
-function pack(job: ArchiveJob, pieceSize = 1 << 20, onPiece = () => {}): { archive: Buffer; summary: ArchiveSummary } {
-  const generator = archivePieces(job, pieceSize);
+interface Packed {
+  archive: Buffer;
+  diffId: string;
+  summary: ArchiveSummary;
+}
+
+function pack(job: ArchiveJob, pieceSize = 1 << 20, onPiece = () => {}): Packed {
+  const generator = archivePieces(job, () => Buffer.alloc(pieceSize));
   const pieces: Buffer[] = [];
   for (;;) {
     const { done, value } = generator.next();
     if (done) {
       const archive = Buffer.concat([...pieces, value.end]);
-      assert.equal(value.diffId, `sha256:${createHash("sha256").update(archive).digest("hex")}`);
-      return { archive, summary: value };
+      assert.equal(value.sha256, createHash("sha256").update(archive).digest("hex"));
+      return { archive, diffId: `sha256:${value.sha256}`, summary: value };
     }
     pieces.push(value);
     onPiece();
   }
 }
-
-const configSchema = z.object({ rootfs: z.object({ diff_ids: z.array(z.string()) }) });
 
 for (const generation of ["spack-1.2", "spack-0.23"] as const)
   describe(`archives of the store of ${generation} are those of Spack`, async () => {
@@ -53,10 +57,8 @@ for (const generation of ["spack-1.2", "spack-0.23"] as const)
     const images = goldenImages(`${generation}/plain.oci`);
     for (const { root, job } of specs.values())
       test(root.name, () => {
-        const config = images.get(specTag(root))?.config;
-        assert.ok(config !== undefined);
-        const expected = configSchema.parse(JSON.parse(config)).rootfs.diff_ids.at(-1);
-        for (const pieceSize of [511, 4096, 1 << 20]) assert.equal(pack(job, pieceSize).summary.diffId, expected);
+        const expected = lastDiffId(images.get(specTag(root))?.config);
+        for (const pieceSize of [511, 4096, 1 << 20]) assert.equal(pack(job, pieceSize).diffId, expected);
       });
   });
 
@@ -81,7 +83,7 @@ describe("what is unpacked from a cache is packed into the same layer again", ()
       const prefix = `${root}/${info.relative_prefix}`;
       const hashToPrefix = Object.entries(hash_to_prefix);
       const mentioned = [...Object.values(hash_to_prefix), info.sbang_install_path, root];
-      const { summary } = pack({
+      const { diffId } = pack({
         root,
         spackPrefix,
         prefix,
@@ -90,7 +92,7 @@ describe("what is unpacked from a cache is packed into the same layer again", ()
         legacy: false,
         directory: folder + prefix,
       });
-      assert.equal(summary.diffId, configSchema.parse(JSON.parse(config)).rootfs.diff_ids.at(-1));
+      assert.equal(diffId, lastDiffId(config));
     });
   }
 });
@@ -149,10 +151,10 @@ test("a tree with everything in it becomes Spack's archive, byte for byte", () =
       mentioned: given.prefixes_to_relocate,
     },
   );
-  const { archive, summary } = pack(job);
+  const { archive, diffId } = pack(job);
   assert.ok(archive.includes(given.binary_distribution));
   assert.ok(archive.equals(gunzipSync(Buffer.from(given.tar_gz_base64, "base64"))));
-  assert.equal(summary.diffId, `sha256:${given.uncompressed_sha256}`);
+  assert.equal(diffId, `sha256:${given.uncompressed_sha256}`);
 });
 
 interface Listed {
@@ -288,7 +290,7 @@ test("a file of more than 8 GiB has its size in a pax record", () => {
   const job = jobFor([{ type: "file", path: "large" }]);
   const size = 8 * 1024 ** 3;
   truncateSync(join(job.directory, "large"), size);
-  const generator = archivePieces(job, 4096);
+  const generator = archivePieces(job, () => Buffer.alloc(4096));
   const { value } = generator.next();
   generator.return(undefined as never);
   assert.ok(value instanceof Buffer && value.includes(`size=${size}\n`));

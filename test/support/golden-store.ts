@@ -55,3 +55,10 @@ export function goldenImages(layout: string): Map<string, { manifest: string; co
     }),
   );
 }
+
+const configSchema = z.object({ rootfs: z.object({ diff_ids: z.array(z.string()) }) });
+
+/** The digest of the last archive in an image, by the text of its config. */
+export function lastDiffId(config: string | undefined): string | undefined {
+  return config === undefined ? undefined : configSchema.parse(JSON.parse(config)).rootfs.diff_ids.at(-1);
+}

@@ -1,0 +1,171 @@
+// A layer: the archive of a prefix, compressed, as a stream that is made while it is read. There is no temporary file;
+// whoever needs the bytes again has them made again.
+import { pipeline, Readable, Transform } from "node:stream";
+import { StaveError } from "../errors.ts";
+import { type Digest, Digester, digestFromHex } from "../oci/digest.ts";
+import type { Source } from "../util/stream.ts";
+import type { ArchiveJob, ArchiveSummary } from "./archive.ts";
+import { type Compression, streamHead, streamTail } from "./compression.ts";
+import type { PackPool, PackReceiver, PackTask } from "./pack-pool.ts";
+import { isSmallPrefix, packSmallPrefix } from "./small-prefix.ts";
+import { changed, type SkippedEntry } from "./walk.ts";
+
+/** What a layer turned out to be. */
+export interface PackedLayer {
+  /** The digest and the size in bytes of the layer as it is stored. */
+  readonly digest: Digest;
+  readonly size: number;
+  /** The digest and the size of the archive in it. */
+  readonly diffId: Digest;
+  readonly archiveSize: number;
+  /**
+   * The part that holds the entries, a gzip member or zstd frames of its own: its size in the layer and in the archive.
+   * What follows only ends the archive, so that layers can be joined without being compressed anew.
+   */
+  readonly entries: { readonly size: number; readonly archiveSize: number };
+  /** How many regular files it holds, the build info not counted. */
+  readonly files: number;
+  /** Sockets and the like, which were left out. */
+  readonly skipped: readonly SkippedEntry[];
+}
+
+/**
+ * The bytes of a layer. What they were is known when the stream has ended. Fails with SPEC_NOT_INSTALLED, FILE_SYSTEM or
+ * CONFLICT (see archivePieces). Destroying it stops the packing.
+ */
+export class LayerStream extends Readable {
+  readonly #compression: Compression;
+  readonly #digester = new Digester();
+  readonly #ready = new Map<number, Uint8Array>();
+  readonly #task: PackTask | undefined;
+  #next = 0;
+  #wanted = false;
+  #end: { pieces: number; summary: ArchiveSummary } | undefined;
+  #layer: PackedLayer | undefined;
+
+  constructor(pool: PackPool, job: ArchiveJob, compression: Compression) {
+    super({ highWaterMark: 256 * 1024 });
+    this.#compression = compression;
+    this.#send(streamHead(compression));
+    const receiver: PackReceiver = {
+      piece: (sequence, bytes) => {
+        this.#ready.set(sequence, bytes);
+        this.#advance();
+      },
+      end: (pieces, summary) => {
+        this.#end = { pieces, summary };
+        this.#advance();
+      },
+      fail: (error) => this.destroy(error),
+    };
+    if (isSmallPrefix(job)) packSmallPrefix(job, compression, receiver);
+    else this.#task = pool.pack(job, compression, receiver);
+  }
+
+  /** What the layer turned out to be. Throws INTERNAL before the stream has ended. */
+  get layer(): PackedLayer {
+    if (this.#layer === undefined) throw new StaveError("INTERNAL", "the layer has not been read to its end");
+    return this.#layer;
+  }
+
+  override _read(): void {
+    this.#wanted = true;
+    this.#advance();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#task?.cancel();
+    this.#ready.clear();
+    done(error);
+  }
+
+  #advance(): void {
+    while (this.#wanted) {
+      const bytes = this.#ready.get(this.#next);
+      if (bytes === undefined) break;
+      this.#ready.delete(this.#next++);
+      this.#task?.consumed();
+      this.#send(bytes);
+    }
+    if (this.#wanted && this.#next === this.#end?.pieces) this.#finish(this.#end.summary);
+  }
+
+  #send(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#digester.update(bytes);
+    this.#wanted = this.push(bytes);
+  }
+
+  #finish(summary: ArchiveSummary): void {
+    this.#end = undefined;
+    const { tail, rest } = streamTail(this.#compression, summary, summary.end);
+    const entriesSize = this.#digester.size + rest;
+    this.#send(tail);
+    this.#layer = {
+      digest: this.#digester.digest(),
+      size: this.#digester.size,
+      diffId: digestFromHex(summary.sha256),
+      archiveSize: summary.size + summary.end.length,
+      entries: { size: entriesSize, archiveSize: summary.size },
+      files: summary.files,
+      skipped: summary.skipped,
+    };
+    this.push(null);
+  }
+}
+
+/** Packs a prefix into a layer; the stream tells what it was when it has ended. */
+export function packLayer(pool: PackPool, job: ArchiveJob, compression: Compression): LayerStream {
+  return new LayerStream(pool, job, compression);
+}
+
+/** A layer that has been packed before, to be sent again: each opening packs anew, and checks that it is the same layer. */
+export function layerSource(pool: PackPool, job: ArchiveJob, compression: Compression, layer: PackedLayer): Source {
+  return {
+    size: layer.size,
+    open(offset = 0) {
+      const stream = packLayer(pool, job, compression);
+      let left = offset;
+      const checked = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          const from = Math.min(left, chunk.length);
+          left -= from;
+          done(null, chunk.subarray(from));
+        },
+        flush(done) {
+          const same = stream.layer.digest === layer.digest;
+          done(same ? null : changed(job.prefix, "it is not the layer that was packed from it before"));
+        },
+      });
+      // An error or the end of either ends both.
+      pipeline(stream, checked, () => {});
+      return checked;
+    },
+  };
+}
+
+/** What the archive of a prefix is, without compressing it. */
+export type DescribedLayer = Pick<PackedLayer, "diffId" | "archiveSize" | "files" | "skipped">;
+
+/** Reads a prefix for the digest and size of its archive only. Throws as packing does. */
+export function describeLayer(pool: PackPool, job: ArchiveJob, signal?: AbortSignal): Promise<DescribedLayer> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const task = pool.pack(job, undefined, {
+      piece: () => {},
+      end: (_pieces, { sha256, size, end, files, skipped }) => {
+        signal?.removeEventListener("abort", abort);
+        resolve({ diffId: digestFromHex(sha256), archiveSize: size + end.length, files, skipped });
+      },
+      fail: (error) => {
+        signal?.removeEventListener("abort", abort);
+        reject(error);
+      },
+    });
+    const abort = (): void => {
+      task.cancel();
+      reject(signal?.reason);
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
