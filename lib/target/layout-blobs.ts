@@ -2,7 +2,7 @@
 // place, so that a blob that has its name is whole.
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../oci/digest.ts";
@@ -12,6 +12,21 @@ import type { Clock } from "../util/time.ts";
 const PIECE = 256 * 1024;
 /** A temporary file this old belongs to nobody any more, in milliseconds. */
 const ABANDONED = 24 * 3600 * 1000;
+
+/** Opens a new file in the layout's folder for unfinished things, on the same file system as the places they move to. */
+export async function createTemporary(directory: string, clock: Clock): Promise<{ handle: FileHandle; path: string }> {
+  const folder = join(directory, ".tmp");
+  for (let tried = 1; ; tried++) {
+    const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
+    try {
+      await mkdir(folder, { recursive: true });
+      return { handle: await open(path, "wx+"), path };
+    } catch (cause) {
+      // Another process that has finished may have removed the empty folder in between.
+      if (systemCode(cause) !== "ENOENT" || tried >= 10) throw fileError(cause, "write", path);
+    }
+  }
+}
 
 /** The blob files of one layout directory. */
 export class LayoutBlobs {
@@ -63,19 +78,12 @@ export class LayoutBlobs {
 
   /** Begins a new blob; without an algorithm it is not hashed on the way, because somebody else does. */
   async create(algorithm: DigestAlgorithm | undefined): Promise<BlobWriter> {
-    const folder = join(this.#directory, ".tmp");
-    const name = `${this.#clock.now().toString(36)}-${Math.floor(this.#clock.random() * 2 ** 48).toString(36)}`;
-    const path = join(folder, name);
-    try {
-      await mkdir(folder, { recursive: true });
-      if (!this.#cleaned) {
-        this.#cleaned = true;
-        await this.#removeAbandoned(folder);
-      }
-      return new BlobWriter(this, path, await open(path, "wx+"), algorithm);
-    } catch (cause) {
-      throw fileError(cause, "write", path);
+    const { handle, path } = await createTemporary(this.#directory, this.#clock);
+    if (!this.#cleaned) {
+      this.#cleaned = true;
+      await this.#removeAbandoned(dirname(path));
     }
+    return new BlobWriter(this, path, handle, algorithm);
   }
 
   /** Gives a finished file its name. */
@@ -122,7 +130,7 @@ export class LayoutBlobs {
   /** What killed processes left behind. */
   async #removeAbandoned(folder: string): Promise<void> {
     const before = this.#clock.now() - ABANDONED;
-    for (const name of await readdir(folder)) {
+    for (const name of await readdir(folder).catch(() => [])) {
       const path = join(folder, name);
       const stats: Stats | undefined = await stat(path).catch(() => undefined);
       if (stats?.isFile() && stats.mtimeMs < before) await rm(path, { force: true });

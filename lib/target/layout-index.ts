@@ -1,6 +1,6 @@
 // `index.json` of an image layout directory: read with a memory of what did not change, and changed under a lock of
 // the system, which a killed process lets go of, by writing beside and renaming. Changes that wait are done together.
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
@@ -9,6 +9,7 @@ import type { Digest } from "../oci/digest.ts";
 import { emptyIndex, type Index, indexSchema, parseJson } from "../oci/manifest.ts";
 import { LockFile } from "../util/file-lock.ts";
 import type { Clock } from "../util/time.ts";
+import { createTemporary } from "./layout-blobs.ts";
 
 /** Where a tag is kept (OCI image-spec, "Image Layout", index.json). */
 const TAG_ANNOTATION = "org.opencontainers.image.ref.name";
@@ -221,12 +222,13 @@ export class LayoutIndex {
           },
         );
       await mkdir(join(this.directory, "blobs", "sha256"), { recursive: true });
+      // Several processes may be at this point at once; the marker comes last, when everything else is there.
       await this.#locked(async () => {
         const isThere = await stat(this.#path).then(
           () => true,
           () => false,
         );
-        if (!isThere) await this.#write({ ...emptyIndex(), manifests: [] });
+        if (!isThere) await this.#write(emptyIndex());
       });
       await writeFile(join(this.directory, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
     } catch (cause) {
@@ -295,18 +297,17 @@ export class LayoutIndex {
   }
 
   async #write(index: Index): Promise<void> {
-    const temporary = `${this.#path}.${Math.floor(this.#clock.random() * 2 ** 48).toString(36)}`;
+    const { handle, path } = await createTemporary(this.directory, this.#clock);
     try {
-      const handle = await open(temporary, "wx");
       try {
         await handle.writeFile(JSON.stringify(index));
         await handle.sync();
       } finally {
         await handle.close();
       }
-      await rename(temporary, this.#path);
+      await rename(path, this.#path);
     } catch (cause) {
-      await rm(temporary, { force: true }).catch(() => {});
+      await rm(path, { force: true }).catch(() => {});
       throw fileError(cause, "write", this.#path);
     }
   }
@@ -330,5 +331,5 @@ export class LayoutIndex {
 }
 
 const LOCK_NAME = ".stave-lock";
-/** What a run that was interrupted while it made the layout may have left. */
-const OURS = new Set([LOCK_NAME, ".tmp", "blobs", "index.json"]);
+/** What a run that was interrupted while it made the layout may have left, or one that makes it just now. */
+const OURS = new Set([LOCK_NAME, ".tmp", "blobs", "index.json", "oci-layout"]);

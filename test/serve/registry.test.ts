@@ -1,0 +1,413 @@
+// The registry's side of OCI distribution 1.1, asked by plain requests.
+import assert from "node:assert/strict";
+import { readdirSync, rmSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { hashSync } from "bcryptjs";
+import { digestOf } from "../../lib/oci/digest.ts";
+import { OCI_INDEX } from "../../lib/oci/mediatype.ts";
+import { imageOf, someBytes, type TestImage } from "../support/content.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
+
+let registry: TestRegistry;
+const image = imageOf("served", [5000]);
+const blob = someBytes(10_000, "blob");
+const digest = digestOf(blob);
+
+before(async () => {
+  registry = await startRegistry();
+  await pushByHand(registry.url, "r", image, "v1");
+  await upload(registry.url, "r", blob);
+});
+after(() => registry.close());
+
+async function upload(url: string, name: string, bytes: Uint8Array): Promise<Response> {
+  const opened = await fetch(`${url}/v2/${name}/blobs/uploads/`, { method: "POST" });
+  return await fetch(`${url}${opened.headers.get("location")}?digest=${digestOf(bytes)}`, {
+    method: "PUT",
+    body: Buffer.from(bytes),
+  });
+}
+
+async function pushByHand(url: string, name: string, given: TestImage, tag: string): Promise<Response> {
+  for (const { bytes } of given.blobs) await upload(url, name, bytes);
+  return await fetch(`${url}/v2/${name}/manifests/${tag}`, {
+    method: "PUT",
+    headers: { "content-type": given.descriptor.mediaType },
+    body: Buffer.from(given.bytes),
+  });
+}
+
+const code = async (response: Response) => ((await response.json()) as { errors: { code: string }[] }).errors[0]?.code;
+
+const none = `sha256:${"0".repeat(64)}`;
+const asked: {
+  name: string;
+  method?: string;
+  path: string;
+  headers?: Record<string, string>;
+  body?: string;
+  status: number;
+  code?: string;
+  expect?: Record<string, string | RegExp>;
+}[] = [
+  {
+    name: "the version check",
+    path: "/v2/",
+    status: 200,
+    expect: { "docker-distribution-api-version": "registry/2.0" },
+  },
+  { name: "an address that is none", path: "/v1/x", status: 404 },
+  {
+    name: "a blob",
+    path: `/v2/r/blobs/${digest}`,
+    status: 200,
+    expect: { "docker-content-digest": digest, "content-length": "10000", "accept-ranges": "bytes" },
+  },
+  {
+    name: "a blob's head",
+    method: "HEAD",
+    path: `/v2/r/blobs/${digest}`,
+    status: 200,
+    expect: { "content-length": "10000" },
+  },
+  {
+    name: "a part of a blob",
+    path: `/v2/r/blobs/${digest}`,
+    headers: { range: "bytes=10-19" },
+    status: 206,
+    expect: { "content-range": "bytes 10-19/10000", "content-length": "10" },
+  },
+  {
+    name: "the end of a blob",
+    path: `/v2/r/blobs/${digest}`,
+    headers: { range: "bytes=-5" },
+    status: 206,
+    expect: { "content-range": "bytes 9995-9999/10000" },
+  },
+  {
+    name: "a part beyond the end",
+    path: `/v2/r/blobs/${digest}`,
+    headers: { range: "bytes=10000-" },
+    status: 416,
+    code: "RANGE_INVALID",
+  },
+  { name: "several parts: the whole", path: `/v2/r/blobs/${digest}`, headers: { range: "bytes=0-1,3-4" }, status: 200 },
+  {
+    name: "a blob that is known already",
+    path: `/v2/r/blobs/${digest}`,
+    headers: { "if-none-match": `"${digest}"` },
+    status: 304,
+  },
+  { name: "a blob that is not there", path: `/v2/r/blobs/${none}`, status: 404, code: "BLOB_UNKNOWN" },
+  { name: "a digest that is none", path: "/v2/r/blobs/sha256:xyz", status: 400, code: "DIGEST_INVALID" },
+  {
+    name: "a path in place of a digest",
+    path: "/v2/r/blobs/..%2f..%2foci-layout",
+    status: 400,
+    code: "DIGEST_INVALID",
+  },
+  { name: "a repository that is not there", path: "/v2/nope/tags/list", status: 404, code: "NAME_UNKNOWN" },
+  { name: "a repository's name with capitals", path: "/v2/Nope/tags/list", status: 400, code: "NAME_INVALID" },
+  { name: "a repository's name that climbs", path: "/v2/a/%2e%2e/b/tags/list", status: 404 },
+  {
+    name: "a repository named as a layout's own folder",
+    method: "POST",
+    path: "/v2/r/blobs/sha256/blobs/uploads/",
+    status: 400,
+    code: "NAME_INVALID",
+  },
+  {
+    name: "a manifest by tag",
+    path: "/v2/r/manifests/v1",
+    status: 200,
+    expect: { "content-type": image.descriptor.mediaType, "docker-content-digest": image.descriptor.digest },
+  },
+  {
+    name: "a manifest by digest",
+    method: "HEAD",
+    path: `/v2/r/manifests/${image.descriptor.digest}`,
+    status: 200,
+    expect: { "content-length": String(image.descriptor.size) },
+  },
+  { name: "a manifest that is not there", path: "/v2/r/manifests/nope", status: 404, code: "MANIFEST_UNKNOWN" },
+  { name: "a manifest under what is no tag", path: "/v2/r/manifests/.bad", status: 404, code: "MANIFEST_UNKNOWN" },
+  {
+    name: "a manifest put under what is no tag",
+    method: "PUT",
+    path: "/v2/r/manifests/.bad",
+    headers: { "content-type": image.descriptor.mediaType },
+    body: "{}",
+    status: 400,
+    code: "TAG_INVALID",
+  },
+  {
+    name: "a manifest that is no JSON",
+    method: "PUT",
+    path: "/v2/r/manifests/x",
+    headers: { "content-type": image.descriptor.mediaType },
+    body: "<html>",
+    status: 400,
+    code: "MANIFEST_INVALID",
+  },
+  {
+    name: "a manifest of an unknown type",
+    method: "PUT",
+    path: "/v2/r/manifests/x",
+    headers: { "content-type": "text/plain" },
+    body: "{}",
+    status: 400,
+    code: "MANIFEST_INVALID",
+  },
+  {
+    name: "a manifest over the limit",
+    method: "PUT",
+    path: "/v2/r/manifests/x",
+    headers: { "content-type": image.descriptor.mediaType },
+    body: " ".repeat(5_000_000),
+    status: 413,
+    code: "TOO_LARGE",
+  },
+  {
+    name: "a manifest whose blobs are not there",
+    method: "PUT",
+    path: "/v2/r/manifests/x",
+    headers: { "content-type": image.descriptor.mediaType },
+    body: Buffer.from(imageOf("elsewhere").bytes).toString(),
+    status: 404,
+    code: "MANIFEST_BLOB_UNKNOWN",
+  },
+  {
+    name: "a manifest under another's digest",
+    method: "PUT",
+    path: `/v2/r/manifests/${none}`,
+    headers: { "content-type": image.descriptor.mediaType },
+    body: Buffer.from(image.bytes).toString(),
+    status: 400,
+    code: "DIGEST_INVALID",
+  },
+  {
+    name: "a tag that must not be there yet",
+    method: "PUT",
+    path: "/v2/r/manifests/v1",
+    headers: { "content-type": image.descriptor.mediaType, "if-none-match": "*" },
+    body: Buffer.from(image.bytes).toString(),
+    status: 412,
+    code: "PRECONDITION_FAILED",
+  },
+  {
+    name: "a tag that must be another",
+    method: "PUT",
+    path: "/v2/r/manifests/v1",
+    headers: { "content-type": image.descriptor.mediaType, "if-match": `"${none}"` },
+    body: Buffer.from(image.bytes).toString(),
+    status: 412,
+    code: "PRECONDITION_FAILED",
+  },
+  {
+    name: "a tag that must be what it is",
+    method: "PUT",
+    path: "/v2/r/manifests/v1",
+    headers: { "content-type": image.descriptor.mediaType, "if-match": `"${image.descriptor.digest}"` },
+    body: Buffer.from(image.bytes).toString(),
+    status: 201,
+    expect: { location: /manifests\/sha256:/ },
+  },
+  { name: "referrers of nothing", path: `/v2/r/referrers/${none}`, status: 200, expect: { "content-type": OCI_INDEX } },
+  {
+    name: "referrers where no repository is",
+    path: `/v2/nope/referrers/${none}`,
+    status: 200,
+    expect: { "content-type": OCI_INDEX },
+  },
+  {
+    name: "referrers of one type",
+    path: `/v2/r/referrers/${none}?artifactType=a/b`,
+    status: 200,
+    expect: { "oci-filters-applied": "artifactType" },
+  },
+  { name: "a method that is none", method: "POST", path: "/v2/r/manifests/v1", status: 405, code: "UNSUPPORTED" },
+  {
+    name: "an upload nobody opened",
+    method: "PATCH",
+    path: "/v2/r/blobs/uploads/nope",
+    body: "x",
+    status: 404,
+    code: "BLOB_UPLOAD_UNKNOWN",
+  },
+  {
+    name: "a mount of what is nowhere becomes an upload",
+    method: "POST",
+    path: `/v2/r/blobs/uploads/?mount=${none}&from=r`,
+    status: 202,
+    expect: { location: /uploads\// },
+  },
+  {
+    name: "a mount",
+    method: "POST",
+    path: `/v2/other/blobs/uploads/?mount=${digest}&from=r`,
+    status: 201,
+    expect: { location: `/v2/other/blobs/${digest}` },
+  },
+  {
+    name: "a mount from wherever it is",
+    method: "POST",
+    path: `/v2/third/blobs/uploads/?mount=${digest}`,
+    status: 201,
+  },
+  { name: "tags", path: "/v2/r/tags/list?n=0", status: 200 },
+  { name: "tags with nonsense for a number", path: "/v2/r/tags/list?n=many", status: 400 },
+  { name: "the catalog", path: "/v2/_catalog", status: 200 },
+];
+
+for (const { name, method = "GET", path, headers = {}, body, status, code: expectedCode, expect = {} } of asked)
+  test(`answers: ${name}`, async () => {
+    const response = await fetch(`${registry.url}${path}`, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body }),
+    });
+    assert.equal(response.status, status, await response.clone().text());
+    if (expectedCode !== undefined) assert.equal(await code(response), expectedCode);
+    for (const [header, value] of Object.entries(expect))
+      if (typeof value === "string") assert.equal(response.headers.get(header), value);
+      else assert.match(response.headers.get(header) ?? "", value);
+    if (!response.bodyUsed) await response.body?.cancel();
+  });
+
+test("an upload in one request", async () => {
+  const bytes = someBytes(3000, "single");
+  const response = await fetch(`${registry.url}/v2/r/blobs/uploads/?digest=${digestOf(bytes)}`, {
+    method: "POST",
+    body: Buffer.from(bytes),
+  });
+  assert.deepEqual([response.status, response.headers.get("docker-content-digest")], [201, digestOf(bytes)]);
+  const wrong = await fetch(`${registry.url}/v2/r/blobs/uploads/?digest=${none}`, {
+    method: "POST",
+    body: Buffer.from(bytes),
+  });
+  assert.deepEqual([wrong.status, await code(wrong)], [400, "DIGEST_INVALID"]);
+});
+
+test("an upload in chunks: in order only, asked for its state, cancelled", async () => {
+  const bytes = Buffer.from(someBytes(3000, "chunks"));
+  const opened = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
+  const at = `${registry.url}${opened.headers.get("location")}`;
+  const patch = (from: number, to: number) =>
+    fetch(at, { method: "PATCH", headers: { "content-range": `${from}-${to - 1}` }, body: bytes.subarray(from, to) });
+  const first = await patch(0, 1000);
+  assert.deepEqual([first.status, first.headers.get("range")], [202, "0-999"]);
+  const hole = await patch(2000, 3000);
+  assert.deepEqual([hole.status, await code(hole), hole.headers.get("range")], [416, "RANGE_INVALID", "0-999"]);
+  const short = await fetch(at, {
+    method: "PATCH",
+    headers: { "content-range": "1000-1999" },
+    body: bytes.subarray(1000, 1500),
+  });
+  assert.equal(await code(short), "SIZE_INVALID");
+  const state = await fetch(at);
+  assert.deepEqual([state.status, state.headers.get("range")], [204, "0-999"]);
+  assert.equal((await patch(1000, 2000)).status, 202);
+  const done = await fetch(`${at}?digest=${digestOf(bytes)}`, {
+    method: "PUT",
+    headers: { "content-range": "2000-2999" },
+    body: bytes.subarray(2000),
+  });
+  assert.equal(done.status, 201);
+  assert.equal((await fetch(at)).status, 404);
+  const other = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
+  const away = `${registry.url}${other.headers.get("location")}`;
+  assert.equal((await fetch(away, { method: "DELETE" })).status, 204);
+  assert.equal((await fetch(away)).status, 404);
+});
+
+test("an upload belongs to its repository", async () => {
+  const opened = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
+  const id = opened.headers.get("location")?.split("/").at(-1);
+  assert.equal((await fetch(`${registry.url}/v2/other/blobs/uploads/${id}`)).status, 404);
+});
+
+test("sha512", async () => {
+  const bytes = someBytes(2000, "512");
+  const strong = digestOf(bytes, "sha512");
+  const opened = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
+  const put = await fetch(`${registry.url}${opened.headers.get("location")}?digest=${strong}`, {
+    method: "PUT",
+    body: Buffer.from(bytes),
+  });
+  assert.equal(put.status, 201);
+  assert.equal((await fetch(`${registry.url}/v2/r/blobs/${strong}`)).status, 200);
+});
+
+test("tags are paged in order", async () => {
+  const url = `${registry.url}/v2/paged`;
+  for (const tag of ["c", "a", "b", "B"]) await pushByHand(registry.url, "paged", image, tag);
+  const page = async (query: string) => {
+    const response = await fetch(`${url}/tags/list${query}`);
+    return [((await response.json()) as { tags: string[] }).tags, response.headers.get("link")];
+  };
+  assert.deepEqual(await page(""), [["B", "a", "b", "c"], null]);
+  assert.deepEqual(await page("?n=2"), [["B", "a"], '</v2/paged/tags/list?n=2&last=a>; rel="next"']);
+  assert.deepEqual(await page("?n=2&last=a"), [["b", "c"], null]);
+  assert.deepEqual(await page("?n=0"), [[], null]);
+});
+
+test("a client that goes away in the middle leaves nothing", async () => {
+  const opened = await fetch(`${registry.url}/v2/gone/blobs/uploads/`, { method: "POST" });
+  const path = `${opened.headers.get("location")}?digest=${none}`;
+  await new Promise<void>((resolve) => {
+    const request = httpRequest(`${registry.url}${path}`, { method: "PUT", headers: { "content-length": 1e6 } });
+    request.on("error", () => resolve());
+    request.write(Buffer.alloc(1000), () => request.destroy());
+  });
+  await fetch(`${registry.url}${opened.headers.get("location")}`, { method: "DELETE" });
+  const left = readdirSync(join(registry.directory, "gone"), { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isFile() && entry.parentPath.endsWith(".tmp"),
+  );
+  assert.deepEqual(left, []);
+});
+
+test("read-only: reading goes on, nothing else", async () => {
+  const closed = await startRegistry({ directory: registry.directory, readOnly: true });
+  assert.equal((await fetch(`${closed.url}/v2/r/manifests/v1`)).status, 200);
+  for (const [method, path] of [
+    ["POST", "/v2/r/blobs/uploads/"],
+    ["PUT", "/v2/r/manifests/x"],
+    ["DELETE", "/v2/r/manifests/v1"],
+    ["DELETE", `/v2/r/blobs/${digest}`],
+  ] as const) {
+    const response = await fetch(`${closed.url}${path}`, { method });
+    assert.deepEqual([response.status, await code(response)], [403, "DENIED"], path);
+  }
+  await closed.close();
+});
+
+test("users: in with the right password only", async () => {
+  const users = `# comment\nme:${hashSync("s3cret", 4)}\n\nother:${hashSync("x", 4)}\n`;
+  const guarded = await startRegistry({ htpasswd: { text: users, path: "users" } });
+  const ask = (text?: string) =>
+    fetch(
+      `${guarded.url}/v2/`,
+      text === undefined ? {} : { headers: { authorization: `Basic ${Buffer.from(text).toString("base64")}` } },
+    );
+  const refused = await ask();
+  assert.deepEqual([refused.status, refused.headers.get("www-authenticate")?.slice(0, 5)], [401, "Basic"]);
+  for (const text of ["me:wrong", "nobody:s3cret", "me:", ":s3cret", "me", "other:s3cret"])
+    assert.equal((await ask(text)).status, 401, text);
+  for (const text of ["me:s3cret", "me:s3cret", "other:x"]) assert.equal((await ask(text)).status, 200, text);
+  await guarded.close();
+});
+
+test("a deleted manifest is gone by tag and digest; its blobs stay", async () => {
+  const gone = imageOf("gone", [100]);
+  await pushByHand(registry.url, "del", gone, "t");
+  assert.equal(
+    (await fetch(`${registry.url}/v2/del/manifests/${gone.descriptor.digest}`, { method: "DELETE" })).status,
+    202,
+  );
+  for (const reference of ["t", gone.descriptor.digest])
+    assert.equal((await fetch(`${registry.url}/v2/del/manifests/${reference}`)).status, 404);
+  assert.equal((await fetch(`${registry.url}/v2/del/blobs/${gone.blobs[0]?.descriptor.digest}`)).status, 200);
+  rmSync(join(registry.directory, "del"), { recursive: true });
+});
