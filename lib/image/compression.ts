@@ -2,7 +2,7 @@
 // own bytes, the 32 KiB before it, and the level; which pieces there are depends on the archive only.
 import { constants, crc32, deflateRawSync, zstdCompressSync } from "node:zlib";
 import { StaveError } from "../errors.ts";
-import { DOCKER_LAYER_GZIP, type MediaFamily, OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../oci/mediatype.ts";
+import { OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../oci/mediatype.ts";
 import { isIncompressible } from "./entropy.ts";
 
 /** A method and its level. */
@@ -37,13 +37,9 @@ export function formatCompression({ method, level }: Compression): string {
   return `${method}:${level}`;
 }
 
-/** The media type of a layer. Throws UNSUPPORTED for zstd in an image with Docker's media types, which have none for it. */
-export function layerMediaType({ method }: Compression, family: MediaFamily): string {
-  if (method === "gzip") return family === "docker" ? DOCKER_LAYER_GZIP : OCI_LAYER_GZIP;
-  if (family === "oci") return OCI_LAYER_ZSTD;
-  throw new StaveError("UNSUPPORTED", "the base image has Docker media types, which know no zstd layers", {
-    hint: "use --compression gzip, or a base image with OCI media types",
-  });
+/** The media type of a layer; in a Docker image it goes by another name (see layerTypeIn). */
+export function layerMediaType({ method }: Compression): string {
+  return method === "gzip" ? OCI_LAYER_GZIP : OCI_LAYER_ZSTD;
 }
 
 /** How many bytes of an archive are compressed at a time. */

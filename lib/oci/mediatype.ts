@@ -10,6 +10,7 @@ export const OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd";
 export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 export const DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json";
 export const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
+export const DOCKER_LAYER_TAR = "application/vnd.docker.image.rootfs.diff.tar";
 export const DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 export const DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 
@@ -45,4 +46,18 @@ export function isForeignLayer(mediaType: string): boolean {
   return (
     mediaType === DOCKER_FOREIGN_LAYER || mediaType.startsWith("application/vnd.oci.image.layer.nondistributable.")
   );
+}
+
+// Layer types that mean the same in both families.
+const SAME_LAYERS: readonly (readonly [oci: string, docker: string])[] = [
+  [OCI_LAYER_TAR, DOCKER_LAYER_TAR],
+  [OCI_LAYER_GZIP, DOCKER_LAYER_GZIP],
+  ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", DOCKER_FOREIGN_LAYER],
+];
+
+/** The name that a layer type has in a family; undefined when that family knows no such layer (Docker has no zstd). */
+export function layerTypeIn(family: MediaFamily, mediaType: string): string | undefined {
+  const same = SAME_LAYERS.find((pair) => pair.includes(mediaType));
+  if (same !== undefined) return family === "oci" ? same[0] : same[1];
+  return family === "oci" && mediaType.startsWith("application/vnd.oci.image.layer.") ? mediaType : undefined;
 }

@@ -1,7 +1,7 @@
 // The names of a concrete spec: as people read it, as a tag, as files of a build cache, as a path in a store.
 import { goArchitecture } from "../oci/platform.ts";
 import { sanitizeTag } from "../oci/reference.ts";
-import { exactVersion, flagsText, formatPath, variantText } from "./format.ts";
+import { exactVersion, flagsText, formatPath, formatSpec, variantText } from "./format.ts";
 import { familyOf } from "./microarchitecture.ts";
 import type { SpecNode } from "./node.ts";
 
@@ -12,6 +12,12 @@ export function specString(node: SpecNode): string {
   const { name, version, platform, os, target } = node;
   const settings = `${flagsText(node) ?? ""}${variantText(node) ?? ""}`;
   return `${name}@${exactVersion(version)}${settings} platform=${platform} os=${os} target=${target}`.trim();
+}
+
+/** The same as Spack before 1.0 prints it, which knows no `:=`. Only people read it. */
+export function legacySpecString(node: SpecNode): string {
+  const format = "{name}{@versions}{%compiler.name}{@compiler.versions}{compiler_flags}{variants}{ arch=architecture}";
+  return formatSpec(node, format).replaceAll(/ ([\w-]+):=/g, " $1=");
 }
 
 /** The tag of a spec's image: `name-version-hash.spack`. */

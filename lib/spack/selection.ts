@@ -4,9 +4,13 @@ import { LINK, RUN, type SpecNode, TEST } from "./node.ts";
 
 const isBuilt = (node: SpecNode): boolean => node.external === undefined;
 
-/** The nodes of an image, dependencies first, without externals (Spack `buildcache push`). */
-export function layerOrder(roots: Iterable<SpecNode>): SpecNode[] {
-  return environmentOrder(roots).filter(isBuilt).reverse();
+/**
+ * The nodes of an image, dependencies first, without externals (Spack `buildcache push`). Spack before 1.0 walked depth
+ * first (`legacy`).
+ */
+export function layerOrder(roots: Iterable<SpecNode>, legacy = false): SpecNode[] {
+  const order = legacy ? installOrder(roots) : environmentOrder(roots).reverse();
+  return order.filter(isBuilt);
 }
 
 /** The nodes that have a say in the run environment, dependents first, externals included. */
