@@ -197,7 +197,8 @@ test("every tag, and those that fail do not stop the others", async () => {
     report.images.map((image) => image.tag),
     ["v1", "v2", "v3"],
   );
-  assert.deepEqual(await Array.fromAsync(to.tags()), ["v1", "v2", "v3"]);
+  // Images are copied at the same time: the index lists them as they came.
+  assert.deepEqual((await Array.fromAsync(to.tags())).toSorted(), ["v1", "v2", "v3"]);
   started.rules.push({ path: /manifests\/v2$/, fault: { status: 403 } });
   const other = await layout();
   const error = await copyImages(from, other, { reference: undefined, tag: undefined }).then(
