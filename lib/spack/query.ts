@@ -46,7 +46,7 @@ export interface QueryEdge {
   readonly virtuals: readonly string[];
   /** The types that the edge must have (LINK | RUN | …); 0 for any. */
   readonly types: number;
-  /** The edge is asked for only where the parent can be this. */
+  /** The edge is asked for only where the parent satisfies this. */
   readonly when: SpecQuery | undefined;
   readonly child: SpecQuery;
 }

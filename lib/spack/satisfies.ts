@@ -9,20 +9,12 @@ import { versionSatisfies } from "./version-range.ts";
 
 /** Tells whether a concrete spec of a graph is what the query asks for. */
 export function satisfies(node: SpecNode, graph: SpecGraph, query: SpecQuery): boolean {
-  return matches(node, graph, query, SURE);
-}
-
-// "possible" lets a variant pass that the node does not have: so conditions of edges are decided.
-type Strictness = "sure" | "possible";
-const SURE: Strictness = "sure";
-
-function matches(node: SpecNode, graph: SpecGraph, query: SpecQuery, strictness: Strictness): boolean {
   if (query.file !== undefined)
     throw new StaveError("SPEC_INVALID", `the spec file ${query.file} stands for a spec, but was not read`);
   if (query.hash !== undefined && !node.hash.startsWith(query.hash)) return false;
   if (query.name !== undefined && query.name !== node.name)
     return query.versions === undefined && graph.virtualsOf(node).has(query.name);
-  if (!nodeSatisfies(node, query, strictness)) return false;
+  if (!nodeSatisfies(node, query)) return false;
   if (query.edges.length === 0) return true;
   const reach = new Reach(node);
   return query.edges.every(
@@ -34,19 +26,19 @@ function matches(node: SpecNode, graph: SpecGraph, query: SpecQuery, strictness:
 }
 
 // Everything but the name, the hash and the edges.
-function nodeSatisfies(node: SpecNode, query: SpecQuery, strictness: Strictness): boolean {
+function nodeSatisfies(node: SpecNode, query: SpecQuery): boolean {
   const { namespace, versions } = query;
   if (namespace !== undefined && node.namespace !== undefined && namespace !== node.namespace) return false;
   if (versions && !versionSatisfies(node.version, versions)) return false;
-  return variantsSatisfy(node, query, strictness) && architectureSatisfies(node, query) && flagsSatisfy(node, query);
+  return variantsSatisfy(node, query) && architectureSatisfies(node, query) && flagsSatisfy(node, query);
 }
 
-function variantsSatisfy(node: SpecNode, query: SpecQuery, strictness: Strictness): boolean {
+function variantsSatisfy(node: SpecNode, query: SpecQuery): boolean {
   const propagated: [string, VariantQuery][] = [];
   for (const [name, variant] of query.variants) {
     const value = node.variants.get(name);
     if (variant.propagated) propagated.push([name, variant]);
-    else if (value === undefined ? strictness === SURE : !variantSatisfies(name, value, variant)) return false;
+    else if (value === undefined || !variantSatisfies(name, value, variant)) return false;
   }
   if (propagated.length === 0) return true;
   const all = new Set([node]);
@@ -148,7 +140,7 @@ function edgeSatisfied(
   parent: string | undefined,
 ): boolean {
   const at = parent === undefined || parent === node.name ? node : findDependency(node, parent);
-  if (edge.when && at && !matches(at, graph, edge.when, "possible")) return true;
+  if (edge.when && at && !satisfies(at, graph, edge.when)) return true;
   if (!edge.direct) return belowSatisfied(edge, reach);
   // `gcc@13 %gcc@12` speaks of two nodes of one name.
   const from = parent !== undefined && parent === edge.child.name ? node : at;
@@ -178,7 +170,7 @@ function childSatisfies(edge: Edge, query: SpecQuery): boolean {
   if (query.hash !== undefined && !child.hash.startsWith(query.hash)) return false;
   if (query.name !== undefined && query.name !== child.name)
     return query.versions === undefined && edge.virtuals.includes(query.name);
-  return nodeSatisfies(child, query, SURE);
+  return nodeSatisfies(child, query);
 }
 
 function directSatisfied(node: SpecNode, { child, virtuals, types }: QueryEdge): boolean {
