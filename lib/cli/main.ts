@@ -14,6 +14,25 @@ interface Verb {
 
 // Loaded on demand: `stave --version` reads none of them.
 const VERBS: Verb[] = [
+  { name: "find", summary: "show what is installed in a Spack store", load: () => import("./verbs/find.ts") },
+  { name: "spec", summary: "show a concrete spec as a tree", load: () => import("./verbs/spec.ts") },
+  {
+    name: "name",
+    aliases: ["get-buildcache-name"],
+    summary: "print the name of a spec in a build cache",
+    load: () => import("./verbs/name.ts"),
+  },
+  {
+    name: "save-specfile",
+    summary: "write spec files of nodes of a DAG",
+    load: () => import("./verbs/save-specfile.ts"),
+  },
+  {
+    name: "preview",
+    summary: "show what would be relocated, and how much room there is",
+    load: () => import("./verbs/preview.ts"),
+  },
+  { name: "config", summary: "show what was found of Spack's configuration", load: () => import("./verbs/config.ts") },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {

@@ -15,8 +15,8 @@ export interface TransportFlags {
   trace?: string;
 }
 
-/** A verb's command with the flags that every verb has. */
-export function verbCommand(name: string, summary: string): Command {
+/** A verb's command with the flags that every verb has; `verbose` spells that flag where `-v` means something else. */
+export function verbCommand(name: string, summary: string, verbose = "-v, --verbose"): Command {
   return new Command(name)
     .summary(summary)
     .description(summary)
@@ -25,7 +25,7 @@ export function verbCommand(name: string, summary: string): Command {
     .allowExcessArguments(false)
     .option("--json", "print exactly one JSON document on stdout")
     .option("-q, --quiet", "print nothing but results and errors")
-    .option("-v, --verbose", "tell more")
+    .option(verbose, "tell more")
     .option("--no-progress", "no progress bars, plain lines instead")
     .addOption(new Option("--color <when>", "colours").choices(["auto", "always", "never"]).default("auto"));
 }

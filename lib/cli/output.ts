@@ -113,6 +113,11 @@ function describeFailure(error: StaveError, paint: (style: Style, text: string) 
     lines.push(...describeFailure(part, paint).map((text) => `  ${text}`));
   const more = (error.errors?.length ?? 0) - MAX_SHOWN;
   if (more > 0) lines.push(`  … and ${more} more; --json lists them all`);
-  if (error.hint !== undefined) lines.push(`  ${paint("cyan", "hint:")} ${error.hint}`);
+  if (error.hint !== undefined) {
+    // A hint of several lines shows a place in a text: its lines must stay below each other.
+    const [first = "", ...rest] = error.hint.split("\n");
+    if (rest.length === 0) lines.push(`  ${paint("cyan", "hint:")} ${first}`);
+    else lines.push(...[first, ...rest].map((text) => `    ${text}`));
+  }
   return lines;
 }

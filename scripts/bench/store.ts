@@ -11,7 +11,7 @@ const INSTALLS = 20_000;
 const ROUNDS = 5;
 
 /** Makes the database, measures its reading in processes of their own, and returns the tables as Markdown. */
-export async function benchStore(scratch: string): Promise<string> {
+export async function benchStore(scratch: string, stave: string): Promise<string> {
   const root = join(scratch, "store");
   writeStore(root, { installs: INSTALLS, seed: 1, root });
   const bytes = statSync(join(root, ".spack-db/index.json")).size;
@@ -19,7 +19,32 @@ export async function benchStore(scratch: string): Promise<string> {
     [
       { name: "node alone", command: () => [process.execPath, "-e", "0"] },
       { name: "read and index", command: () => [process.execPath, import.meta.filename, root] },
-      { name: "and verify every hash", command: () => [process.execPath, import.meta.filename, root, "verify"] },
+      {
+        name: "stave find hdf5",
+        command: () => [process.execPath, stave, "find", "hdf5", "--store", root, "--no-env"],
+      },
+      {
+        name: "stave find 'hdf5 ^mpi %gcc@12'",
+        // A query may find nothing, which is status 1; the shell makes that a success.
+        command: () => [
+          "sh",
+          "-c",
+          '"$@" || [ $? = 1 ]',
+          "sh",
+          process.execPath,
+          stave,
+          "find",
+          "hdf5 ^mpi %gcc@12",
+          "--store",
+          root,
+          "--no-env",
+        ],
+      },
+      { name: "stave --version", command: () => [process.execPath, stave, "--version"] },
+      {
+        name: "read, index and verify every hash",
+        command: () => [process.execPath, import.meta.filename, root, "verify"],
+      },
     ],
     ROUNDS,
   );

@@ -1,0 +1,99 @@
+// The flags of verbs that start from Spack's own files, and what they lead to: configuration, store, environment.
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { StaveError } from "../errors.ts";
+import { type Discovery, discover } from "../spack/discover.ts";
+import { type Lockfile, readEnvironmentLock } from "../spack/lockfile.ts";
+import type { SpecNode } from "../spack/node.ts";
+import { resolveFiles, type SpecQuery } from "../spack/query.ts";
+import { satisfies } from "../spack/satisfies.ts";
+import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
+import { parseQueries, parseQuery } from "../spack/spec-parser.ts";
+import { Store } from "../spack/store.ts";
+import { readBounded } from "../util/read-file.ts";
+import type { Context } from "./context.ts";
+import { currentHost } from "./host.ts";
+
+/** The flags as commander leaves them. */
+export interface SpackFlags {
+  store?: string;
+  env?: string | false;
+  scope?: string[];
+  config?: string[];
+  sysroot?: string;
+  spack?: string;
+}
+
+const collect = (value: string, before: string[] = []) => [...before, value];
+
+/** Adds the flags that say where Spack's things are. */
+export function addSpack(command: Command): Command {
+  return command
+    .optionsGroup("Spack options:")
+    .option("--store <dir>", "the Spack install tree (default: $STAVE_STORE, else from Spack's configuration)")
+    .option("-e, --env <name|dir>", "an environment (default: $SPACK_ENV)")
+    .option("--no-env", "no environment, even when $SPACK_ENV is set")
+    .option("-C, --scope <dir>", "one more configuration scope (may be repeated)", collect)
+    .option("-c, --config <key:value>", "one setting (may be repeated)", collect)
+    .option("--sysroot <dir>", "recorded paths are found under this folder")
+    .option("--spack <dir>", "the Spack installation (default: $SPACK_ROOT, else the one on the PATH)");
+}
+
+/** What the flags lead to; the store and the lock file are read when they are first asked for. */
+export class SpackFiles {
+  readonly discovery: Discovery;
+  readonly #context: Context;
+  readonly #flags: SpackFlags;
+
+  constructor(context: Context, flags: SpackFlags) {
+    this.#context = context;
+    this.#flags = flags;
+    this.discovery = discover({
+      host: currentHost(context),
+      spack: flags.spack,
+      // commander's --no-env makes it false; without any flag it is true.
+      environment: typeof flags.env === "string" ? flags.env : flags.env === false ? false : undefined,
+      scopes: flags.scope,
+      settings: flags.config,
+      store: flags.store,
+    });
+  }
+
+  /** Opens the store. Throws CONFIG_INVALID when nothing says where it is. */
+  async store(): Promise<Store> {
+    const { store, upstreams } = this.discovery;
+    if (store === undefined)
+      throw new StaveError("CONFIG_INVALID", "nothing says where the Spack store is", {
+        hint: "name it with --store DIR, or set SPACK_ROOT",
+      });
+    const { clock, cwd } = this.#context;
+    return await Store.open(store.tree.root, {
+      clock,
+      sysroot: this.#flags.sysroot === undefined ? undefined : resolve(cwd, this.#flags.sysroot),
+      upstreams: upstreams.map((upstream) => upstream.root),
+      layout: store.tree,
+      satisfies: (node, query) => satisfies(node, EMPTY_GRAPH, parseQuery(query)),
+    });
+  }
+
+  /** The lock file of the environment in use, undefined when there is none. */
+  async lock(): Promise<Lockfile | undefined> {
+    const { environment } = this.discovery;
+    return environment === undefined ? undefined : await readEnvironmentLock(environment.folder);
+  }
+
+  /** Parses SPEC arguments; spec files among them become the specs they hold. */
+  async queries(texts: readonly string[]): Promise<SpecQuery[]> {
+    const { platform, os } = currentHost(this.#context);
+    const parsed = texts.flatMap((text) => parseQueries(text, { platform, os }));
+    return await Promise.all(parsed.map((query) => resolveFiles(query, (path) => this.#readRoot(path))));
+  }
+
+  async #readRoot(path: string): Promise<SpecNode> {
+    const file = resolve(this.#context.cwd, path);
+    return readSpecFile((await readBounded(file, SPEC_FILE_LIMIT)).bytes, path).root;
+  }
+}
+
+/** Projections are asked of one node alone. */
+const EMPTY_GRAPH = { get: () => undefined, nodes: () => [], size: 0, virtualsOf: () => new Set<string>() };

@@ -1,0 +1,54 @@
+// From a SPEC argument to one concrete spec: a spec file, a hash, or a query that exactly one installed spec satisfies.
+
+import { resolve } from "node:path";
+import { StaveError } from "../errors.ts";
+import type { SpecGraph, SpecNode } from "../spack/node.ts";
+import { selectOne } from "../spack/select.ts";
+import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
+import type { Store } from "../spack/store.ts";
+import { readBounded } from "../util/read-file.ts";
+import type { Context } from "./context.ts";
+import { SpackFiles, type SpackFlags } from "./spack-options.ts";
+
+/** A concrete spec, the graph it lives in, and the store it was looked up in, when that was needed. */
+export interface ChosenSpec {
+  root: SpecNode;
+  graph: SpecGraph;
+  store: Store | undefined;
+}
+
+const SPEC_FILE = /\.json$/;
+
+/** Finds one concrete spec for each text, at least one. The store is opened only when a text is no spec file. */
+export async function chosenSpecs(
+  context: Context,
+  flags: SpackFlags,
+  texts: readonly string[],
+): Promise<[ChosenSpec, ...ChosenSpec[]]> {
+  let store: Store | undefined;
+  const files = new SpackFiles(context, flags);
+  const one = async (text: string): Promise<ChosenSpec> => {
+    if (text === "")
+      throw new StaveError("USAGE", "no spec was named", {
+        hint: "name one, for instance zlib, /abc123 or ./spec.json",
+      });
+    if (SPEC_FILE.test(text)) {
+      const { bytes } = await readBounded(resolve(context.cwd, text), SPEC_FILE_LIMIT);
+      return { ...readSpecFile(bytes, text), store: undefined };
+    }
+    store ??= await files.store();
+    const opened = store;
+    const [query, ...more] = await files.queries([text]);
+    if (query === undefined || more.length > 0)
+      throw new StaveError("USAGE", `${JSON.stringify(text)} is ${more.length + 1} specs, expected one`, {
+        hint: "quote one spec as one argument",
+      });
+    const nodes = [...opened.records()].filter((record) => record.installed).map((record) => record.node);
+    const { graph } = opened.database;
+    return { root: selectOne({ nodes, graph, place: `the store ${opened.root}` }, query), graph, store: opened };
+  };
+  const [first = "", ...rest] = texts;
+  const chosen: [ChosenSpec, ...ChosenSpec[]] = [await one(first)];
+  for (const text of rest) chosen.push(await one(text));
+  return chosen;
+}

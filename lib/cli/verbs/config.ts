@@ -1,0 +1,53 @@
+// `stave config`: what of Spack's configuration was found, from which file, and what stave will use.
+import { type DiscoveryReport, discoveryReport } from "../../spack/discovery-report.ts";
+import { verbCommand } from "../options.ts";
+import type { Output, OutputOptions } from "../output.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+const HELP = `
+Reads Spack's files only; Spack itself is not run, and nothing is asked of the network. No secret is shown.
+
+Examples:
+  stave config
+  stave config -e ./my-env --json
+  stave config --spack /opt/spack -C ./more-config`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("config", "show what was found of Spack's configuration, and from where");
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[], OutputOptions & SpackFlags>(command, state, async (context, output, flags) => {
+    const report = discoveryReport(new SpackFiles(context, flags).discovery);
+    for (const line of render(report, output)) output.print(line);
+    output.report(report);
+    return 0;
+  });
+};
+
+function* render(report: DiscoveryReport, output: Output): Iterable<string> {
+  const field = (name: string, value: string, from?: string) =>
+    `${output.style("bold", name.padEnd(14))} ${printable(value)}${from === undefined ? "" : output.style("dim", `  (${printable(from)})`)}`;
+  const { spack, environment, store, connectTimeout, verifyTls, certificates } = report;
+  yield spack ? field("spack", `${spack.root}, version ${spack.version}`, spack.from) : field("spack", "none found");
+  yield environment
+    ? field("environment", `${environment.name}: ${environment.folder}`, environment.lock ?? "not concretized")
+    : field("environment", "none");
+  yield store ? field("store", store.root, store.from) : field("store", "unknown; name it with --store DIR");
+  for (const [query, format] of store?.projections ?? []) yield field("projection", `${query}: ${format}`);
+  for (const upstream of report.upstreams) yield field("upstream", `${upstream.name}: ${upstream.root}`, upstream.from);
+  for (const { name, from, unsetVariables, ...rest } of report.mirrors) {
+    yield field("mirror", `${name}: ${JSON.stringify(rest)}`, from);
+    if (unsetVariables.length > 0) yield field("", `credentials incomplete: ${unsetVariables.join(", ")} not set`);
+  }
+  if (connectTimeout) yield field("timeout", `${connectTimeout.value} s`, connectTimeout.from);
+  if (verifyTls) yield field("verify TLS", String(verifyTls.value), verifyTls.from);
+  if (certificates) yield field("certificates", certificates.value, certificates.from);
+  yield field(
+    "locks",
+    report.locks.isEnabled ? `after ${report.locks.databaseTimeout} s the database is given up` : "off",
+  );
+  for (const { name, path, files } of report.scopes)
+    yield field("scope", `${name}: ${path ?? "(built in)"}`, files.length === 0 ? undefined : files.join(", "));
+  for (const note of report.notes) yield field("note", note.value, note.from);
+}

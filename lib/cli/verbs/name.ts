@@ -1,0 +1,32 @@
+// `stave name`: the names of a spec in build caches.
+import { legacyStem, manifestFileName, specTag } from "../../spack/name.ts";
+import { verbCommand } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { addSpack, type SpackFlags } from "../spack-options.ts";
+import { chosenSpecs } from "../spack-specs.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+const HELP = `
+Prints the name Spack's get-buildcache-name prints; --json has the tag in OCI caches and the file names of URL caches too.
+
+Examples:
+  stave name zlib
+  stave name ./zlib.spec.json --json`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("name", "print the name of a spec in a build cache")
+    .argument("[spec]", "a query of exactly one installed spec, /hash, or a spec file")
+    .option("-s, --spec <spec>", "the same, as Spack's command has it");
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[string | undefined], OutputOptions & SpackFlags & { spec?: string }>(
+    command,
+    state,
+    async (context, output, flags, text) => {
+      const [{ root }] = await chosenSpecs(context, flags, [flags.spec ?? text ?? ""]);
+      const report = { name: legacyStem(root), tag: specTag(root), manifest: manifestFileName(root), hash: root.hash };
+      output.print(report.name);
+      output.report(report);
+      return 0;
+    },
+  );
+};

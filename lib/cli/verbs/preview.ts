@@ -1,0 +1,57 @@
+// `stave preview`: what of a spec and its dependencies would be relocated.
+import { StaveError } from "../../errors.ts";
+import { type PreviewNode, preview } from "../../ops/preview.ts";
+import { verbCommand } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { addSpack, type SpackFlags } from "../spack-options.ts";
+import { chosenSpecs } from "../spack-specs.ts";
+import { count, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+const HELP = `
+Shows the tree of link and run dependencies, and how many files of each name their prefix or those of others: programs and
+libraries (always looked at), texts and links. Strings in programs cannot grow, so they bound the length of a new root.
+
+Examples:
+  stave preview voyage
+  stave preview /wsit3bg --json`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("preview", "show what would be relocated, and how much room there is").argument(
+    "<specs...>",
+    "queries of one installed spec each, or /hash",
+  );
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[string[]], OutputOptions & SpackFlags>(command, state, async (context, output, flags, texts) => {
+    const chosen = await chosenSpecs(context, flags, texts);
+    const { store } = chosen[0];
+    if (store === undefined)
+      throw new StaveError("USAGE", "a spec file has no files to look at", { hint: "name an installed spec" });
+    const report = await preview(
+      store,
+      chosen.map(({ root }) => root),
+    );
+    output.print("Relocatable nodes");
+    output.print("--------------------------------");
+    for (const node of report.nodes) output.print(line(node));
+    const room = report.room > 0 ? `, ${report.room} of them padding` : "";
+    output.print(`a new root may have up to ${count(report.longestRoot, "character")}${room} where programs name it`);
+    output.report(report);
+    return 0;
+  });
+};
+
+const SIGNS = { relocatable: "[+]", external: "[e]", "not installed": " - " } as const;
+
+function line({ status, depth, name, version, binaries, texts, links }: PreviewNode): string {
+  const parts = [
+    [binaries, "binary", "binaries"],
+    [texts, "text", "texts"],
+    [links, "link", "links"],
+  ] as const;
+  const counts = parts.flatMap(([files, one, many]) =>
+    files && files.length > 0 ? [count(files.length, one, many)] : [],
+  );
+  const shown = binaries === undefined ? status : counts.join(", ") || "nothing to relocate";
+  return `${SIGNS[status]}  ${"    ".repeat(depth)}${depth > 0 ? "^" : ""}${printable(`${name}@${version}`)}  (${shown})`;
+}

@@ -1,0 +1,66 @@
+// `stave save-specfile`: writes spec files of nodes of a DAG, as Spack's command does.
+import { mkdir, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileError, StaveError } from "../../errors.ts";
+import { preOrder } from "../../spack/dag.ts";
+import type { SpecNode } from "../../spack/node.ts";
+import { satisfies } from "../../spack/satisfies.ts";
+import { writeSpecFile } from "../../spack/spec-writer.ts";
+import { verbCommand } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { chosenSpecs } from "../spack-specs.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends OutputOptions, SpackFlags {
+  rootSpec?: string;
+  rootSpecfile?: string;
+  specs: string;
+  specfileDir: string;
+}
+
+const HELP = `
+Writes DIR/NAME.json for every node of the root's DAG that one of the specs fits, in Spack's own format.
+
+Examples:
+  stave save-specfile --root-spec voyage --specs "hull rigging" --specfile-dir ./specs`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("save-specfile", "write spec files of nodes of a DAG")
+    .option("--root-spec <spec>", "the root: a query of exactly one installed spec, or /hash")
+    .option("--root-specfile <file>", "the root, as a spec file")
+    .requiredOption("-s, --specs <list>", "which nodes, separated by spaces")
+    .requiredOption("--specfile-dir <dir>", "where to write");
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[], Flags>(command, state, async (context, output, flags) => {
+    if ((flags.rootSpec === undefined) === (flags.rootSpecfile === undefined))
+      throw new StaveError("USAGE", "name the root with --root-spec or with --root-specfile", {
+        hint: "one of the two",
+      });
+    const [{ root, graph }] = await chosenSpecs(context, flags, [flags.rootSpecfile ?? flags.rootSpec ?? ""]);
+    const queries = await new SpackFiles(context, flags).queries([flags.specs]);
+    const chosen: SpecNode[] = preOrder([root]).filter((node) =>
+      queries.some((query) => satisfies(node, graph, query)),
+    );
+    if (chosen.length === 0)
+      throw new StaveError("SPEC_ABSENT", `no node of ${root.name} is ${flags.specs}`, {
+        subject: flags.specs,
+        hint: `see them with \`stave spec /${root.hash.slice(0, 7)}\``,
+      });
+    const folder = resolve(context.cwd, flags.specfileDir);
+    const written: string[] = [];
+    for (const node of chosen) {
+      const path = join(folder, `${node.name}.json`);
+      try {
+        await mkdir(folder, { recursive: true });
+        await writeFile(path, writeSpecFile(node, graph));
+      } catch (cause) {
+        throw fileError(cause, "write", path);
+      }
+      written.push(path);
+      output.print(path);
+    }
+    output.report({ written });
+    return 0;
+  });
+};

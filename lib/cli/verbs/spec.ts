@@ -1,0 +1,57 @@
+// `stave spec`: one concrete spec as a tree.
+
+import { installedSize } from "../../ops/size.ts";
+import { treeLines } from "../../spack/dag.ts";
+import { checkHashes } from "../../spack/dag-hash.ts";
+import { specString } from "../../spack/name.ts";
+import { BUILD, LINK, RUN, type SpecNode, TEST } from "../../spack/node.ts";
+import { specDocument } from "../../spack/spec-writer.ts";
+import { verbCommand } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { addSpack, type SpackFlags } from "../spack-options.ts";
+import { chosenSpecs } from "../spack-specs.ts";
+import { formatBytes, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+const HELP = `
+Each line: the hash, the dependency types ([b]uild, [l]ink, [r]un, [t]est), the size on disk when it is installed, the spec.
+Hashes are recomputed, and those that do not fit are told of. With --json, the spec in Spack's own format.
+
+Examples:
+  stave spec voyage
+  stave spec ./voyage.spec.json
+  stave spec /wsit3bg --json`;
+
+const TYPES: [number, string][] = [
+  [BUILD, "b"],
+  [LINK, "l"],
+  [RUN, "r"],
+  [TEST, "t"],
+];
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("spec", "show a concrete spec as a tree").argument(
+    "<spec>",
+    "a query of exactly one installed spec, /hash, or a spec file",
+  );
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[string], OutputOptions & SpackFlags>(command, state, async (context, output, flags, text) => {
+    const [{ root, graph, store }] = await chosenSpecs(context, flags, [text]);
+    const sizes = new Map<string, number | undefined>();
+    for (const { node } of store ? treeLines([root]) : [])
+      sizes.set(node.hash, store && (await installedSize(store, node)));
+    for (const { node, depth, edge } of treeLines([root])) {
+      const types = TYPES.map(([bit, letter]) => (edge === undefined || edge.types & bit ? letter : " ")).join("");
+      const size = sizes.get(node.hash);
+      const shown = size === undefined ? "" : formatBytes(size);
+      output.print(
+        `${output.style("dim", node.hash.slice(0, 7))} [${edge === undefined ? "    " : types}] ${shown.padStart(8)}  ${"    ".repeat(depth)}${depth > 0 ? "^" : ""}${printable(specString(node))}`,
+      );
+    }
+    const { mismatched } = checkHashes(graph.nodes() as Iterable<SpecNode>);
+    for (const { node, computed } of mismatched)
+      output.warn(`${node.name} says its hash is ${node.hash}, but its contents give ${computed}`);
+    output.report({ spec: specDocument(root, graph) });
+    return 0;
+  });
+};
