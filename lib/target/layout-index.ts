@@ -1,6 +1,6 @@
 // `index.json` of an image layout directory: read with a memory of what did not change, and changed under a lock of
 // the system, which a killed process lets go of, by writing beside and renaming. Changes that wait are done together.
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
@@ -228,9 +228,9 @@ export class LayoutIndex {
           () => true,
           () => false,
         );
-        if (!isThere) await this.#write(emptyIndex());
+        if (!isThere) await this.#replace("index.json", JSON.stringify(emptyIndex()));
+        await this.#replace("oci-layout", '{"imageLayoutVersion":"1.0.0"}');
       });
-      await writeFile(join(this.directory, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
     } catch (cause) {
       throw fileError(cause, "write", this.directory);
     }
@@ -285,7 +285,8 @@ export class LayoutIndex {
             } catch (error) {
               waiting.reject(error);
             }
-          if (editor.hasChanged) await this.#write({ ...before.index, manifests: editor.entries() });
+          if (editor.hasChanged)
+            await this.#replace("index.json", JSON.stringify({ ...before.index, manifests: editor.entries() }));
         });
         for (const { resolve } of accepted) resolve();
       } catch (error) {
@@ -296,19 +297,21 @@ export class LayoutIndex {
     queue.isRunning = false;
   }
 
-  async #write(index: Index): Promise<void> {
+  /** Replaces a file as a whole: a reader sees the old text or the new one, never a part. */
+  async #replace(name: string, text: string): Promise<void> {
+    const target = join(this.directory, name);
     const { handle, path } = await createTemporary(this.directory, this.#clock);
     try {
       try {
-        await handle.writeFile(JSON.stringify(index));
+        await handle.writeFile(text);
         await handle.sync();
       } finally {
         await handle.close();
       }
-      await rename(path, this.#path);
+      await rename(path, target);
     } catch (cause) {
       await rm(path, { force: true }).catch(() => {});
-      throw fileError(cause, "write", this.#path);
+      throw fileError(cause, "write", target);
     }
   }
 
