@@ -13,7 +13,10 @@ import {
   sanitizeTag,
 } from "../../lib/oci/reference.ts";
 import { failsWith } from "../support/errors.ts";
+import { useSeed } from "../support/seed.ts";
 import { vector } from "../support/vectors.ts";
+
+useSeed();
 
 const good = z.object({
   input: z.string(),
@@ -112,8 +115,6 @@ test("no text makes the parser slow or throw another error", () => {
     `a${":a".repeat(5000)}`,
     "a__".repeat(300),
   ];
-  const seed = Date.now() & 0xffff;
-  console.log(`seed ${seed}`);
   const check = (text: string) => {
     const started = performance.now();
     try {
@@ -124,5 +125,5 @@ test("no text makes the parser slow or throw another error", () => {
     assert.ok(performance.now() - started < 500, `slow on ${text.slice(0, 40)}`);
   };
   for (const text of nasty) check(text);
-  fc.assert(fc.property(fc.string({ maxLength: 300 }), check), { seed });
+  fc.assert(fc.property(fc.string({ maxLength: 300 }), check));
 });

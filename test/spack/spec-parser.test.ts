@@ -10,7 +10,10 @@ import { parseQueries, parseQuery } from "../../lib/spack/spec-parser.ts";
 import { parseVersions, printVersions } from "../../lib/spack/version-range.ts";
 import { failsWith } from "../support/errors.ts";
 import { makeGraph } from "../support/graph.ts";
+import { useSeed } from "../support/seed.ts";
 import { vector } from "../support/vectors.ts";
+
+useSeed();
 
 const HOST = { platform: "linux", os: "debian12", target: "icelake" };
 

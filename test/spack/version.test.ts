@@ -12,7 +12,10 @@ import {
   versionsSatisfy,
 } from "../../lib/spack/version-range.ts";
 import { failsWith } from "../support/errors.ts";
+import { useSeed } from "../support/seed.ts";
 import { vector, vectorRows } from "../support/vectors.ts";
+
+useSeed();
 
 const compare = (a: string, b: string): number => Math.sign(compareVersions(parseVersion(a), parseVersion(b)));
 
