@@ -197,8 +197,9 @@ export class GraphCopy {
 
   async #blob(descriptor: Descriptor): Promise<void> {
     const signal = this.#signal;
-    const release = await this.#blobLimit.acquire({ signal });
     const { digest, size } = descriptor;
+    this.#progress({ type: "queued", id: digest, size });
+    const release = await this.#blobLimit.acquire({ signal });
     const label = short(descriptor);
     try {
       // A foreign layer lives at its own URLs; it moves only when the source holds it.

@@ -76,10 +76,12 @@ function bars(context: Context, output: Output): ProgressDisplay {
   };
   const handle = (event: ProgressEvent) => {
     switch (event.type) {
+      case "queued":
+        total.size += event.size;
+        total.items++;
+        break;
       case "start": {
         const size = event.size ?? 0;
-        total.size += size;
-        total.items++;
         active.set(event.id, { bar: multi.create(Math.max(1, size), 0, { label: event.label }), value: 0, size });
         break;
       }
@@ -88,6 +90,7 @@ function bars(context: Context, output: Output): ProgressDisplay {
         break;
       case "done": {
         const item = active.get(event.id);
+        // Manifests are neither queued nor shown.
         if (item === undefined) break;
         total.value += item.size - item.value;
         total.done++;

@@ -2,6 +2,8 @@
 
 /** One thing that happened to one item of work. Sizes are bytes. */
 export type ProgressEvent =
+  /** Work that is to be done, so that totals are known before it begins. */
+  | { type: "queued"; id: string; size: number }
   | { type: "start"; id: string; label: string; size?: number | undefined }
   | { type: "bytes"; id: string; count: number }
   | {
