@@ -102,7 +102,7 @@ function deflate(bytes: Buffer, dictionary: Buffer, level: number): Buffer {
     level,
     memLevel: 9,
     finishFlush: constants.Z_SYNC_FLUSH,
-    chunkSize: Math.max(1024, bytes.length + (bytes.length >> 10) + 64),
+    chunkSize: 256 * 1024,
     ...(dictionary.length === 0 ? {} : { dictionary }),
   });
 }

@@ -147,25 +147,25 @@ export function layerSource(pool: PackPool, job: ArchiveJob, compression: Compre
 /** What the archive of a prefix is, without compressing it. */
 export type DescribedLayer = Pick<PackedLayer, "diffId" | "archiveSize" | "files" | "skipped">;
 
-/** Reads a prefix for the digest and size of its archive only. Throws as packing does. */
-export function describeLayer(pool: PackPool, job: ArchiveJob, signal?: AbortSignal): Promise<DescribedLayer> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const task = pool.pack(job, undefined, {
-      piece: () => {},
-      end: (_pieces, { sha256, size, end, files, skipped }) => {
-        signal?.removeEventListener("abort", abort);
-        resolve({ diffId: digestFromHex(sha256), archiveSize: size + end.length, files, skipped });
-      },
-      fail: (error) => {
-        signal?.removeEventListener("abort", abort);
-        reject(error);
-      },
-    });
-    const abort = (): void => {
-      task.cancel();
-      reject(signal?.reason);
-    };
-    signal?.addEventListener("abort", abort, { once: true });
-  });
+/** Reads a prefix for the digest and size of its archive only. Throws as packing does, or the signal's reason. */
+export async function describeLayer(pool: PackPool, job: ArchiveJob, signal?: AbortSignal): Promise<DescribedLayer> {
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<DescribedLayer>();
+  const receiver: PackReceiver = {
+    piece: () => {},
+    end: (_pieces, { sha256, size, end, files, skipped }) =>
+      resolve({ diffId: digestFromHex(sha256), archiveSize: size + end.length, files, skipped }),
+    fail: reject,
+  };
+  if (isSmallPrefix(job)) {
+    packSmallPrefix(job, undefined, receiver);
+    return promise;
+  }
+  const task = pool.pack(job, undefined, receiver);
+  const abort = (): void => {
+    task.cancel();
+    reject(signal?.reason);
+  };
+  signal?.addEventListener("abort", abort, { once: true });
+  return promise.finally(() => signal?.removeEventListener("abort", abort));
 }

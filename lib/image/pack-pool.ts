@@ -170,7 +170,7 @@ export class PackPool {
         this.#endIfDone(task);
       }
     } else if (answer.type === "read") {
-      thread.reading = undefined;
+      if (thread.reading === task) thread.reading = undefined;
       if (task !== undefined) {
         task.reader = undefined;
         task.receiver.end(answer.pieces, answer.summary);
@@ -178,7 +178,7 @@ export class PackPool {
       }
     } else {
       if (answer.during === "compress") thread.compressing--;
-      else thread.reading = undefined;
+      else if (thread.reading === task) thread.reading = undefined;
       if (task !== undefined) this.#fail(task, errorFrom(answer.error));
     }
     this.#assign();

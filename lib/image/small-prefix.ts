@@ -3,7 +3,7 @@ import { lstatSync } from "node:fs";
 import { StaveError } from "../errors.ts";
 import type { ArchiveJob } from "./archive.ts";
 import { fsPath } from "./byte-string.ts";
-import type { Compression } from "./compression.ts";
+import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
 import { errorFrom, plainError } from "./pack-message.ts";
 import type { PackReceiver } from "./pack-pool.ts";
 import { compress, readPieces, windowSizeOf } from "./piece-reader.ts";
@@ -27,10 +27,10 @@ export function isSmallPrefix(job: ArchiveJob): boolean {
   return true;
 }
 
-/** Packs it, and tells the receiver everything before it returns. */
-export function packSmallPrefix(job: ArchiveJob, compression: Compression, receiver: PackReceiver): void {
+/** Packs it as PackPool does, and tells the receiver everything before it returns. */
+export function packSmallPrefix(job: ArchiveJob, compression: Compression | undefined, receiver: PackReceiver): void {
   try {
-    const window = new SharedArrayBuffer(windowSizeOf(compression));
+    const window = new SharedArrayBuffer(windowSizeOf(compression ?? DEFAULT_COMPRESSION));
     const pieces = readPieces(job, () => window);
     for (let sequence = 0; ; sequence++) {
       const { done, value } = pieces.next();
@@ -38,7 +38,7 @@ export function packSmallPrefix(job: ArchiveJob, compression: Compression, recei
         receiver.end(sequence, value);
         return;
       }
-      receiver.piece(sequence, compress(compression, value));
+      if (compression !== undefined) receiver.piece(sequence, compress(compression, value));
     }
   } catch (error) {
     receiver.fail(error instanceof StaveError ? error : errorFrom(plainError(error)));

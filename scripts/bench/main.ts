@@ -4,11 +4,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { benchCopy } from "./copy.ts";
+import { benchPack } from "./pack.ts";
 import { benchStore } from "./store.ts";
 
 const BENCHMARKS: Record<string, (scratch: string, stave: string) => Promise<string>> = {
   copy: benchCopy,
   store: benchStore,
+  pack: benchPack,
 };
 
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");

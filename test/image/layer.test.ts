@@ -140,13 +140,19 @@ test("closing the pool fails what is being packed", async () => {
   const failures = Promise.all([failsWith("ABORTED", packing), failsWith("ABORTED", waiting)]);
   await one.close();
   await failures;
-  await failsWith("INTERNAL", () => describeLayer(one, zeros(1)), /ended/);
+  await failsWith("INTERNAL", () => describeLayer(one, zeros(MIB)), /ended/);
 });
 
 test("an error of a thread arrives with its code and hint", async () => {
-  const error = await failsWith("SPEC_NOT_INSTALLED", describeLayer(pool, { ...zeros(1), directory: "/nowhere" }));
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  pool.pack({ ...zeros(1), directory: "/nowhere" }, GZIP, { piece: () => {}, end: resolve, fail: reject });
+  const error = await failsWith("SPEC_NOT_INSTALLED", promise, /\/nowhere is missing/);
   assert.match(error.hint ?? "", /install the spec again/);
+});
+
+test("a prefix that cannot be read fails the stream", async () => {
   await failsWith("SPEC_NOT_INSTALLED", pack({ ...zeros(1), directory: "/nowhere" }), /\/nowhere is missing/);
+  await failsWith("SPEC_NOT_INSTALLED", describeLayer(pool, { ...zeros(1), directory: "/nowhere" }));
 });
 
 test("an aborted description is given up with the reason of the signal", async () => {

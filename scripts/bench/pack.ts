@@ -1,0 +1,78 @@
+// Packs all layers of a made-up store at several levels, beside `tar | gzip -6` with one pipeline per core: time, memory
+// and the bytes that come out. The default level is chosen by this table.
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { finished } from "node:stream/promises";
+import { relocatable } from "../../lib/image/buildinfo.ts";
+import { parseCompression } from "../../lib/image/compression.ts";
+import { packLayer } from "../../lib/image/layer.ts";
+import { PackPool } from "../../lib/image/pack-pool.ts";
+import { Store } from "../../lib/spack/store.ts";
+import { forEachLimit } from "../../lib/util/limit.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { makeStore } from "../make-store.ts";
+import { measure } from "./measure.ts";
+
+const SIZE = { bytes: 400e6, files: 15_000, specs: 48, seed: 1 };
+const LEVELS = ["gzip:1", "gzip:3", "gzip:4", "gzip:5", "gzip:6", "zstd:1", "zstd:3", "zstd:6"];
+const ROUNDS = 1;
+// A bar would end the cell of a table.
+const GZIP = "tar, gzip -6";
+
+/** Makes the store, measures each level in a process of its own, and returns the table as Markdown. */
+export async function benchPack(scratch: string): Promise<string> {
+  const root = join(scratch, "store");
+  const { bytes, files, specs } = makeStore(root, SIZE);
+  const threads = availableParallelism();
+  const said = (name: string): string => join(scratch, name.replace(/\W/g, "-"));
+  // One archive per spec, with the same long names, as many pipelines at a time as there are cores.
+  const gzip = `ls -d ${root}/linux*/* | xargs -P ${threads} -I{} sh -c 'tar -P --format=posix -cf - {} | gzip -6 | wc -c' > ${said("gzip")}`;
+  const figures = await measure(
+    [
+      { name: GZIP, command: () => ["sh", "-c", gzip] },
+      ...LEVELS.map((level) => ({
+        name: level,
+        command: () => ["sh", "-c", `${process.execPath} ${import.meta.filename} ${root} ${level} > ${said(level)}`],
+      })),
+    ],
+    ROUNDS,
+  );
+  const sizes = figures.map(({ name }) =>
+    readFileSync(said(name === GZIP ? "gzip" : name), "utf8")
+      .trim()
+      .split("\n")
+      .reduce((sum, line) => sum + Number(line), 0),
+  );
+  const rows = figures.map(({ name, wall }, at) => {
+    const size = sizes[at] ?? 0;
+    const [speed, share] = [bytes / 1e6 / wall, size / (sizes[0] ?? 1)];
+    return `| ${name} | ${wall.toFixed(2)} s | ${speed.toFixed(0)} MB/s | ${(size / 1e6).toFixed(1)} MB | ${share.toFixed(3)} |`;
+  });
+  return [
+    `### ${specs} layers of ${(bytes / 1e6).toFixed(0)} MB in ${files} files`,
+    "",
+    "| compression | wall | speed | size | to gzip -6 |",
+    "| --- | --- | --- | --- | --- |",
+    ...rows,
+    "",
+  ].join("\n");
+}
+
+if (import.meta.main) {
+  const [root = "", level = "gzip"] = process.argv.slice(2);
+  const store = await Store.open(root, { clock: systemClock });
+  const installed = [...store.records()].filter((record) => record.installed && record.node.external === undefined);
+  const threads = availableParallelism();
+  const pool = new PackPool(threads);
+  let size = 0;
+  await forEachLimit(installed, threads, async ({ node }) => {
+    const job = relocatable(node, { root, prefixOf: (other) => store.prefixOf(other) });
+    const stream = packLayer(pool, job, parseCompression(level));
+    stream.resume();
+    await finished(stream);
+    size += stream.layer.size;
+  });
+  await pool.close();
+  console.log(size);
+}
