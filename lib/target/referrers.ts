@@ -38,7 +38,7 @@ export async function listReferrers(
   const query = artifactType === undefined ? "" : `?artifactType=${encodeURIComponent(artifactType)}`;
   const found: Descriptor[] = [];
   const settings = {
-    op: "list referrers",
+    what: "referrers",
     limit: INDEX_LIMIT,
     headers: { accept: OCI_INDEX },
     accept: [200, 400, 404, 405],

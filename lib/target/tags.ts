@@ -18,7 +18,7 @@ const MAX_PAGES = 100_000;
 /** Every tag in the registry's order. Throws NOT_FOUND when there is no such repository. */
 export async function* listTags(repository: Repository, options: OperationOptions = {}): AsyncIterable<string> {
   for await (const page of pages(repository, `tags/list?n=${PAGE_SIZE}`, {
-    op: "list tags",
+    what: "tags",
     limit: PAGE_LIMIT,
     ...options,
   }))
@@ -30,29 +30,29 @@ export async function* pages(
   repository: Repository,
   first: string,
   options: OperationOptions & {
-    op: string;
+    what: string;
     limit: number;
     headers?: Record<string, string>;
     accept?: readonly number[];
   },
 ): AsyncIterable<HttpResponse & { bytes: Buffer }> {
-  const { op, limit, headers, signal, accept = [200] } = options;
+  const { what, limit, headers, signal, accept = [200] } = options;
   const seen = new Set<string>();
   let url: string | URL | undefined = first;
   while (url !== undefined) {
     const response: HttpResponse & { bytes: Buffer } = await repository.send(
-      { method: "GET", url, headers, access: "pull", accept, op, subject: "page", signal },
+      { method: "GET", url, headers, access: "pull", accept, op: "list", subject: what, signal },
       limit,
     );
     yield response;
     const link = headerOf(response, "link");
     const next: string | undefined = link === undefined ? undefined : parseNextLink(link);
     if (next === undefined) return;
-    const target: URL = await repository.followed(next, response.url, op);
+    const target: URL = await repository.followed(next, response.url, `list ${what}`);
     if (target.origin !== (await repository.base()).origin)
-      throw loopError(repository, op, `leads to ${target.origin}`);
+      throw loopError(repository, `list ${what}`, `leads to ${target.origin}`);
     if (seen.has(target.href) || seen.size >= MAX_PAGES)
-      throw loopError(repository, op, "leads to a page again that was read before");
+      throw loopError(repository, `list ${what}`, "leads to a page again that was read before");
     seen.add(target.href);
     url = target;
   }
