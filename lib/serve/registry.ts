@@ -50,6 +50,8 @@ export interface RegistryServer {
 const VERSION_HEADER = { "docker-distribution-api-version": "registry/2.0" };
 /** How long requests may go on after `close`, in milliseconds. */
 const GRACE = 10_000;
+/** A connection on which nothing moves for so long is given up, in milliseconds; longer than hashing a huge blob takes. */
+const IDLE = 10 * 60 * 1000;
 
 const ROUTES: {
   pattern: RegExp;
@@ -95,8 +97,8 @@ class Registry implements RegistryServer {
       await this.#users?.check(request);
       await this.#route(request, response);
     } catch (error) {
-      // A client that went away needs no answer.
-      if (request.destroyed && !request.complete) return;
+      // A client that went away, in its request or in our answer, needs no answer and is no failure of ours.
+      if ((request.destroyed && !request.complete) || systemCode(error) === "ERR_STREAM_PREMATURE_CLOSE") return;
       const refusal = refusalOf(error);
       if (refusal.status >= 500) onError?.(error);
       refuse(request, response, refusal);
@@ -173,7 +175,7 @@ class Registry implements RegistryServer {
   async listen({ host, port }: { host: string; port: number }): Promise<{ url: string; host: string; port: number }> {
     const { tls } = this.#options;
     const handler = (request: IncomingMessage, response: ServerResponse) => void this.handle(request, response);
-    // Blobs may take long; headers may not. The body's own pace is not limited: uploads of many GB are what this is for.
+    // Blobs may take long; headers may not, and no silence. The pace is not limited: uploads of many GB are what this is for.
     const limits = {
       requestTimeout: 0,
       headersTimeout: 30_000,
@@ -182,6 +184,7 @@ class Registry implements RegistryServer {
       highWaterMark: 1 << 20,
     };
     const server = tls ? createTlsServer({ ...limits, ...tls }, handler) : createServer(limits, handler);
+    server.timeout = IDLE;
     await new Promise<void>((resolve, reject) => {
       const onError = (cause: Error) => {
         const why = systemCode(cause) === "EADDRINUSE" ? "it is in use" : cause.message;

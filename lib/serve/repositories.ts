@@ -48,13 +48,17 @@ export class Repositories {
     try {
       // Who only looks must not share the failure with who creates, so these are different flights.
       return await this.#opening.run(`${create} ${name}`, async () => {
-        const opened = await LayoutTarget.open(directory, { clock: this.#clock, create });
+        // With `a/b` there, `a` can still become a repository.
+        const mayStay = (entry: string) => holdsRepositories(directory, entry);
+        const opened = await LayoutTarget.open(directory, { clock: this.#clock, create, mayStay });
         const first = this.#open.get(name) ?? opened;
         this.#open.set(name, first);
         return first;
       });
     } catch (error) {
       if (isStaveError(error, "NOT_FOUND")) throw new Refusal("NAME_UNKNOWN", `there is no repository ${name}`);
+      if (isStaveError(error, "USAGE"))
+        throw new Refusal("DENIED", `${name} cannot be a repository: its folder holds other things`);
       throw error;
     }
   }
@@ -77,6 +81,17 @@ export class Repositories {
   async close(): Promise<void> {
     for (const opened of this.#open.values()) await opened.close();
   }
+}
+
+/** Whether an entry is a folder of nothing but repositories, whole ones or such that are just being made. */
+async function holdsRepositories(parent: string, entry: string): Promise<boolean> {
+  if (!NAME.test(entry)) return false;
+  const directory = join(parent, entry);
+  const inside = await readdir(directory).catch(() => undefined);
+  if (inside === undefined) return false;
+  if (inside.some((name) => RESERVED.has(name))) return true;
+  for (const name of inside) if (!(await holdsRepositories(directory, name))) return false;
+  return true;
 }
 
 /** A folder's name as a repository's. */

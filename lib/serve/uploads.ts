@@ -47,7 +47,8 @@ export class Uploads {
       repository: name,
       writer: await layout.blobs.create("sha256"),
       touched: this.#clock.now(),
-      isBusy: false,
+      // The body of a single request may take longer than an upload may lie untouched.
+      isBusy: digest !== null,
     };
     this.#byId.set(upload.id, upload);
     if (digest !== null) {

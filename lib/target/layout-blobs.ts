@@ -20,7 +20,8 @@ export async function createTemporary(directory: string, clock: Clock): Promise<
     const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
     try {
       await mkdir(folder, { recursive: true });
-      return { handle: await open(path, "wx+"), path };
+      // Appending: after a file was cut back, the next write must go to its new end and not leave a hole.
+      return { handle: await open(path, "ax+"), path };
     } catch (cause) {
       // Another process that has finished may have removed the empty folder in between.
       if (systemCode(cause) !== "ENOENT" || tried >= 10) throw fileError(cause, "write", path);

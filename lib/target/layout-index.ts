@@ -201,8 +201,11 @@ export class LayoutIndex {
     }
   }
 
-  /** Makes the directory a layout if it is none: it must be empty, or not there. Throws USAGE for a foreign folder. */
-  async create(): Promise<void> {
+  /**
+   * Makes the directory a layout if it is none: it must be empty, or not there, but for entries that `mayStay` allows.
+   * Throws USAGE for a foreign folder.
+   */
+  async create(mayStay: (name: string) => Promise<boolean> = async () => false): Promise<void> {
     try {
       await this.check();
       return;
@@ -211,16 +214,17 @@ export class LayoutIndex {
     }
     try {
       await mkdir(this.directory, { recursive: true });
-      const names = (await readdir(this.directory)).filter((name) => !OURS.has(name));
-      if (names.length > 0)
+      for (const name of await readdir(this.directory)) {
+        if (OURS.has(name) || (await mayStay(name))) continue;
         throw new StaveError(
           "USAGE",
-          `${this.directory} is not empty and not an image layout directory (it has ${JSON.stringify(names[0])})`,
+          `${this.directory} is not empty and not an image layout directory (it has ${JSON.stringify(name)})`,
           {
             subject: this.directory,
             hint: "choose an empty or new folder",
           },
         );
+      }
       await mkdir(join(this.directory, "blobs", "sha256"), { recursive: true });
       // Several processes may be at this point at once; the marker comes last, when everything else is there.
       await this.#locked(async () => {

@@ -30,6 +30,8 @@ export interface LayoutOptions {
   clock: Clock;
   /** Make it when it is not there. */
   create?: boolean;
+  /** What may stand in a folder that becomes a layout, by name; default nothing. */
+  mayStay?: (name: string) => Promise<boolean>;
   /** What to call it in messages; default `oci-layout:DIRECTORY`. */
   name?: string;
 }
@@ -66,7 +68,7 @@ export class LayoutTarget implements Target {
    */
   static async open(directory: string, options: LayoutOptions): Promise<LayoutTarget> {
     const target = new LayoutTarget(directory, options.clock, options.name ?? `oci-layout:${directory}`);
-    if (options.create) await target.index.create();
+    if (options.create) await target.index.create(options.mayStay);
     else await target.index.check();
     return target;
   }

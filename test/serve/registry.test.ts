@@ -1,13 +1,18 @@
 // The registry's side of OCI distribution 1.1, asked by plain requests.
 import assert from "node:assert/strict";
-import { readdirSync, rmSync } from "node:fs";
-import { request as httpRequest } from "node:http";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, request as httpRequest } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { hashSync } from "bcryptjs";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { OCI_INDEX } from "../../lib/oci/mediatype.ts";
-import { imageOf, someBytes, type TestImage } from "../support/content.ts";
+import { createRegistry } from "../../lib/serve/registry.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { code, pushByHand, read, upload } from "../support/by-hand.ts";
+import { imageOf, someBytes } from "../support/content.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 
 let registry: TestRegistry;
@@ -21,25 +26,6 @@ before(async () => {
   await upload(registry.url, "r", blob);
 });
 after(() => registry.close());
-
-async function upload(url: string, name: string, bytes: Uint8Array): Promise<Response> {
-  const opened = await fetch(`${url}/v2/${name}/blobs/uploads/`, { method: "POST" });
-  return await fetch(`${url}${opened.headers.get("location")}?digest=${digestOf(bytes)}`, {
-    method: "PUT",
-    body: Buffer.from(bytes),
-  });
-}
-
-async function pushByHand(url: string, name: string, given: TestImage, tag: string): Promise<Response> {
-  for (const { bytes } of given.blobs) await upload(url, name, bytes);
-  return await fetch(`${url}/v2/${name}/manifests/${tag}`, {
-    method: "PUT",
-    headers: { "content-type": given.descriptor.mediaType },
-    body: Buffer.from(given.bytes),
-  });
-}
-
-const code = async (response: Response) => ((await response.json()) as { errors: { code: string }[] }).errors[0]?.code;
 
 const none = `sha256:${"0".repeat(64)}`;
 const asked: {
@@ -276,68 +262,15 @@ for (const { name, method = "GET", path, headers = {}, body, status, code: expec
     if (!response.bodyUsed) await response.body?.cancel();
   });
 
-test("an upload in one request", async () => {
-  const bytes = someBytes(3000, "single");
-  const response = await fetch(`${registry.url}/v2/r/blobs/uploads/?digest=${digestOf(bytes)}`, {
-    method: "POST",
-    body: Buffer.from(bytes),
-  });
-  assert.deepEqual([response.status, response.headers.get("docker-content-digest")], [201, digestOf(bytes)]);
-  const wrong = await fetch(`${registry.url}/v2/r/blobs/uploads/?digest=${none}`, {
-    method: "POST",
-    body: Buffer.from(bytes),
-  });
-  assert.deepEqual([wrong.status, await code(wrong)], [400, "DIGEST_INVALID"]);
-});
-
-test("an upload in chunks: in order only, asked for its state, cancelled", async () => {
-  const bytes = Buffer.from(someBytes(3000, "chunks"));
-  const opened = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
-  const at = `${registry.url}${opened.headers.get("location")}`;
-  const patch = (from: number, to: number) =>
-    fetch(at, { method: "PATCH", headers: { "content-range": `${from}-${to - 1}` }, body: bytes.subarray(from, to) });
-  const first = await patch(0, 1000);
-  assert.deepEqual([first.status, first.headers.get("range")], [202, "0-999"]);
-  const hole = await patch(2000, 3000);
-  assert.deepEqual([hole.status, await code(hole), hole.headers.get("range")], [416, "RANGE_INVALID", "0-999"]);
-  const short = await fetch(at, {
-    method: "PATCH",
-    headers: { "content-range": "1000-1999" },
-    body: bytes.subarray(1000, 1500),
-  });
-  assert.equal(await code(short), "SIZE_INVALID");
-  const state = await fetch(at);
-  assert.deepEqual([state.status, state.headers.get("range")], [204, "0-999"]);
-  assert.equal((await patch(1000, 2000)).status, 202);
-  const done = await fetch(`${at}?digest=${digestOf(bytes)}`, {
-    method: "PUT",
-    headers: { "content-range": "2000-2999" },
-    body: bytes.subarray(2000),
-  });
-  assert.equal(done.status, 201);
-  assert.equal((await fetch(at)).status, 404);
-  const other = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
-  const away = `${registry.url}${other.headers.get("location")}`;
-  assert.equal((await fetch(away, { method: "DELETE" })).status, 204);
-  assert.equal((await fetch(away)).status, 404);
-});
-
-test("an upload belongs to its repository", async () => {
-  const opened = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
-  const id = opened.headers.get("location")?.split("/").at(-1);
-  assert.equal((await fetch(`${registry.url}/v2/other/blobs/uploads/${id}`)).status, 404);
-});
-
-test("sha512", async () => {
-  const bytes = someBytes(2000, "512");
-  const strong = digestOf(bytes, "sha512");
-  const opened = await fetch(`${registry.url}/v2/r/blobs/uploads/`, { method: "POST" });
-  const put = await fetch(`${registry.url}${opened.headers.get("location")}?digest=${strong}`, {
-    method: "PUT",
-    body: Buffer.from(bytes),
-  });
-  assert.equal(put.status, 201);
-  assert.equal((await fetch(`${registry.url}/v2/r/blobs/${strong}`)).status, 200);
+test("repositories stand below and above each other, in any order; not in a folder of other things", async () => {
+  const names = ["deep/a/b", "deep/a", "deep", "deep/a/b/c"];
+  for (const name of names) assert.equal((await pushByHand(registry.url, name, image, "v1")).status, 201, name);
+  for (const name of names) assert.ok((await read(registry.url, name, image.blobs[0]?.bytes ?? blob)).length > 0);
+  mkdirSync(join(registry.directory, "foreign", "sub"), { recursive: true });
+  writeFileSync(join(registry.directory, "foreign", "sub", "notes.txt"), "mine");
+  const refused = await fetch(`${registry.url}/v2/foreign/blobs/uploads/`, { method: "POST" });
+  assert.deepEqual([refused.status, await code(refused)], [403, "DENIED"]);
+  assert.deepEqual(readdirSync(join(registry.directory, "foreign")), ["sub"]);
 });
 
 test("tags are paged in order", async () => {
@@ -353,19 +286,28 @@ test("tags are paged in order", async () => {
   assert.deepEqual(await page("?n=0"), [[], null]);
 });
 
-test("a client that goes away in the middle leaves nothing", async () => {
-  const opened = await fetch(`${registry.url}/v2/gone/blobs/uploads/`, { method: "POST" });
-  const path = `${opened.headers.get("location")}?digest=${none}`;
-  await new Promise<void>((resolve) => {
-    const request = httpRequest(`${registry.url}${path}`, { method: "PUT", headers: { "content-length": 1e6 } });
-    request.on("error", () => resolve());
-    request.write(Buffer.alloc(1000), () => request.destroy());
-  });
-  await fetch(`${registry.url}${opened.headers.get("location")}`, { method: "DELETE" });
-  const left = readdirSync(join(registry.directory, "gone"), { recursive: true, withFileTypes: true }).filter(
-    (entry) => entry.isFile() && entry.parentPath.endsWith(".tmp"),
-  );
-  assert.deepEqual(left, []);
+test("a client that leaves in the middle of a download is no failure of the registry", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "stave-serve-"));
+  const failures: unknown[] = [];
+  const inner = await createRegistry({ directory, clock: systemClock, onError: (error) => failures.push(error) });
+  const handled: Promise<void>[] = [];
+  const server = createServer((request, response) => handled.push(inner.handle(request, response)));
+  try {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const bytes = someBytes(20_000_000, "left");
+    assert.equal((await upload(url, "r", bytes)).status, 201);
+    const request = httpRequest(`${url}/v2/r/blobs/${digestOf(bytes)}`);
+    request.on("error", () => {});
+    request.on("response", (response) => response.once("data", () => request.destroy()));
+    await new Promise((resolve) => request.on("close", resolve).end());
+    await Promise.all(handled);
+    assert.deepEqual(failures, []);
+  } finally {
+    server.close();
+    await inner.close();
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test("read-only: reading goes on, nothing else", async () => {
