@@ -25,8 +25,3 @@ export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({
   urls: z.array(z.string()).optional(),
   data: z.string().optional(),
 });
-
-/** Tells whether two descriptors name the same bytes. */
-export function sameContent(a: Descriptor, b: Descriptor): boolean {
-  return a.digest === b.digest && a.size === b.size;
-}

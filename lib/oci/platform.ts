@@ -57,9 +57,3 @@ const GOARCH: Record<string, string> = { x86_64: "amd64", aarch64: "arm64" };
 export function goArchitecture(family: string): string {
   return GOARCH[family] ?? family;
 }
-
-/** The Go name of the machine this process runs on, from Node's `process.arch`. */
-export function hostPlatform(arch: string): Platform {
-  const names: Record<string, string> = { x64: "amd64", arm64: "arm64", ia32: "386", ppc64: "ppc64le" };
-  return { os: "linux", architecture: names[arch] ?? arch };
-}

@@ -102,20 +102,16 @@ async function reopen(
   offset: number,
   options: OperationOptions,
 ): Promise<HttpResponse> {
-  const { transport, clock, onWait } = repository.options;
+  const { retry } = repository.options.transport;
   let isFirst = true;
-  return await withRetry(
-    transport.retry,
-    { clock, signal: options.signal, onWait: (ms, e) => onWait?.(ms, e.message) },
-    async () => {
-      // Even the first try after a break comes after a short wait, like that of a second try.
-      if (isFirst) {
-        isFirst = false;
-        return { again: new StaveError("NETWORK", `the connection broke while reading blob ${descriptor.digest}`) };
-      }
-      return { done: await openAt(repository, descriptor, offset, options) };
-    },
-  );
+  return await withRetry(retry, repository.retryHooks(options.signal), async () => {
+    // Even the first try after a break comes after a short wait, like that of a second try.
+    if (isFirst) {
+      isFirst = false;
+      return { again: new StaveError("NETWORK", `the connection broke while reading blob ${descriptor.digest}`) };
+    }
+    return { done: await openAt(repository, descriptor, offset, options) };
+  });
 }
 
 async function openAt(

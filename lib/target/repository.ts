@@ -1,5 +1,6 @@
 // One repository of one registry: its URLs and what its requests have in common.
 import { StaveError } from "../errors.ts";
+import type { RetryHooks } from "../http/retry.ts";
 import type { Authorizer, HttpRequest, HttpResponse, Scope, Transport } from "../http/types.ts";
 import type { Clock } from "../util/time.ts";
 
@@ -71,6 +72,12 @@ export class Repository {
     const { scheme, transport, repository } = this.options;
     const chosen = scheme ?? (await transport.schemeFor(this.host, signal));
     return new URL(`${chosen}://${this.host}/v2/${repository}/`);
+  }
+
+  /** What a retry loop around several requests of this repository goes by. */
+  retryHooks(signal: AbortSignal | undefined): RetryHooks {
+    const { clock, onWait } = this.options;
+    return { clock, signal, onWait: (milliseconds, reason) => onWait?.(milliseconds, reason.message) };
   }
 
   /** Sends a request whose body is to be streamed. */

@@ -189,11 +189,10 @@ export async function sendChunk(
   chunk: Buffer,
   options: OperationOptions,
 ): Promise<void> {
-  const { transport, clock, onWait } = repository.options;
+  const { retry } = repository.options.transport;
   const start = session.offset;
   const end = start + chunk.byteLength;
-  const hooks = { clock, signal: options.signal, onWait: (ms: number, e: StaveError) => onWait?.(ms, e.message) };
-  await withRetry(transport.retry, hooks, async (attempt): Promise<Outcome<void>> => {
+  await withRetry(retry, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
     if (attempt > 1) {
       const now = await status(repository, session, options);
       if (now === undefined || now.offset < start || now.offset > end) throw lost(repository);

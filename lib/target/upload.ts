@@ -2,7 +2,7 @@
 // (OCI distribution 1.1, "Pushing blobs"). Every retry opens the source anew; after a commit without an answer the
 // registry is asked first, because the blob often is there.
 import { Readable } from "node:stream";
-import { isStaveError, type StaveError } from "../errors.ts";
+import { isStaveError } from "../errors.ts";
 import { type Outcome, withRetry } from "../http/retry.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, Digester } from "../oci/digest.ts";
@@ -64,36 +64,35 @@ class Upload {
   }
 
   async run(opened: Session | undefined): Promise<void> {
-    const { transport, clock, onWait } = this.#repository.options;
-    const hooks = {
-      clock,
-      signal: this.#options.signal,
-      onWait: (ms: number, e: StaveError) => onWait?.(ms, e.message),
-    };
+    const { retry } = this.#repository.options.transport;
     let session = opened;
-    await withRetry(transport.retry, hooks, async (attempt): Promise<Outcome<void>> => {
-      if (attempt > 1) {
-        if (await hasBlob(this.#repository, this.#descriptor.digest, this.#options)) return { done: undefined };
-        if (session) session = await status(this.#repository, session, this.#options);
-        if (session && session.offset > this.#descriptor.size) session = undefined;
-      }
-      session ??= await openSession(this.#repository, this.#options);
-      try {
-        await this.#send(session);
-        return { done: undefined };
-      } catch (error) {
-        this.#takeBack(session.offset);
-        if (!isStaveError(error)) throw error;
-        if (error.status === 413 && !this.#inChunks) {
-          this.#inChunks = true;
-          session = undefined;
+    await withRetry(
+      retry,
+      this.#repository.retryHooks(this.#options.signal),
+      async (attempt): Promise<Outcome<void>> => {
+        if (attempt > 1) {
+          if (await hasBlob(this.#repository, this.#descriptor.digest, this.#options)) return { done: undefined };
+          if (session) session = await status(this.#repository, session, this.#options);
+          if (session && session.offset > this.#descriptor.size) session = undefined;
+        }
+        session ??= await openSession(this.#repository, this.#options);
+        try {
+          await this.#send(session);
+          return { done: undefined };
+        } catch (error) {
+          this.#takeBack(session.offset);
+          if (!isStaveError(error)) throw error;
+          if (error.status === 413 && !this.#inChunks) {
+            this.#inChunks = true;
+            session = undefined;
+            return { again: error };
+          }
+          if (isSessionLost(error)) session = undefined;
+          else if (!isPassing(error)) throw error;
           return { again: error };
         }
-        if (isSessionLost(error)) session = undefined;
-        else if (!isPassing(error)) throw error;
-        return { again: error };
-      }
-    });
+      },
+    );
     this.#tell(this.#descriptor.size - this.#told);
   }
 
@@ -201,9 +200,8 @@ async function commitStream(
   digest: Digest,
   options: OperationOptions,
 ): Promise<void> {
-  const { transport, clock, onWait } = repository.options;
-  const hooks = { clock, signal: options.signal, onWait: (ms: number, e: StaveError) => onWait?.(ms, e.message) };
-  await withRetry(transport.retry, hooks, async (attempt): Promise<Outcome<void>> => {
+  const { retry } = repository.options.transport;
+  await withRetry(retry, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
     if (attempt > 1 && (await hasBlob(repository, digest, options))) return { done: undefined };
     try {
       await commit(repository, session, digest, options);

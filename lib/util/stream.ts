@@ -61,16 +61,6 @@ export function sizeMismatch(subject: string, expected: number, actual: string):
   return new StaveError("SIZE_MISMATCH", `${subject} has ${actual} bytes, expected ${expected}`, { subject });
 }
 
-/** Passes bytes on and tells how many, for progress. */
-export function countStream(onBytes: (count: number) => void): Transform {
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done: TransformCallback) {
-      onBytes(chunk.byteLength);
-      done(null, chunk);
-    },
-  });
-}
-
 /** Reads a whole stream of at most `limit` bytes. Throws TOO_LARGE beyond that, and destroys the stream. */
 export async function readAll(stream: AsyncIterable<Uint8Array>, limit: number, subject: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
