@@ -1,22 +1,39 @@
 // The machine and user as Spack's configuration knows them.
-import { readFileSync } from "node:fs";
+import { closeSync, constants, openSync, readSync } from "node:fs";
 import { hostname, machine, platform, userInfo } from "node:os";
 import { type Host, osName } from "../spack/host.ts";
+import { CPUINFO_LIMIT, hostTarget } from "../spack/host-target.ts";
 import type { Context } from "./context.ts";
 
+/** What tells of the machine: its names, and the files in which Linux describes it. */
+export interface Machine {
+  /** The operating system as Node names it, `linux`. */
+  readonly system: string;
+  /** The processor as uname names it, `x86_64`. */
+  readonly processor: string;
+  readonly hostname: string;
+  /** The beginning of a file, `limit` bytes at most; undefined when it cannot be read. */
+  read(path: string, limit: number): string | undefined;
+}
+
 /** The host of this process. What the machine does not tell stays undefined, and configuration that needs it says so. */
-export function currentHost(context: Pick<Context, "env" | "cwd" | "home" | "clock">): Host {
+export function currentHost(
+  context: Pick<Context, "env" | "cwd" | "home" | "clock">,
+  told: Machine = { system: platform(), processor: machine(), hostname: hostname(), read: beginning },
+): Host {
   const { env, cwd, home, clock } = context;
-  const [system, processor] = [platform(), machine()];
+  const { system } = told;
+  const processor = told.processor === "arm64" ? "aarch64" : told.processor;
   return {
     env,
     cwd,
     home,
     user: userName(env),
-    hostname: hostname(),
+    hostname: told.hostname,
     platform: system === "win32" ? "windows" : system,
-    machine: processor === "arm64" ? "aarch64" : processor,
-    os: system === "linux" ? osName(osRelease()) : undefined,
+    machine: processor,
+    os: system === "linux" ? osName(osRelease(told)) : undefined,
+    target: system === "linux" ? hostTarget(processor, told.read("/proc/cpuinfo", CPUINFO_LIMIT) ?? "") : undefined,
     date: localDate(new Date(clock.now())),
   };
 }
@@ -30,14 +47,27 @@ function userName(env: Context["env"]): string {
   }
 }
 
-function osRelease(): string {
-  for (const file of ["/etc/os-release", "/usr/lib/os-release"])
-    try {
-      return readFileSync(file, "utf8");
-    } catch {
-      // The next one.
-    }
-  return "";
+function osRelease({ read }: Machine): string {
+  return read("/etc/os-release", OS_RELEASE_LIMIT) ?? read("/usr/lib/os-release", OS_RELEASE_LIMIT) ?? "";
+}
+
+const OS_RELEASE_LIMIT = 65536;
+
+// Files of /proc have no size, and are made while they are read: of a large machine only the beginning is asked for.
+function beginning(path: string, limit: number): string | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const bytes = Buffer.alloc(limit);
+    let filled = 0;
+    for (let count = -1; count !== 0 && filled < limit; filled += count)
+      count = readSync(file, bytes, filled, limit - filled, null);
+    return bytes.toString("utf8", 0, filled);
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
 }
 
 function localDate(now: Date): string {

@@ -84,8 +84,8 @@ export class SpackFiles {
 
   /** Parses SPEC arguments; spec files among them become the specs they hold. */
   async queries(texts: readonly string[]): Promise<SpecQuery[]> {
-    const { platform, os } = currentHost(this.#context);
-    const parsed = texts.flatMap((text) => parseQueries(text, { platform, os }));
+    const { host } = this.discovery.configuration.context;
+    const parsed = texts.flatMap((text) => parseQueries(text, host));
     return await Promise.all(parsed.map((query) => resolveFiles(query, (path) => this.#readRoot(path))));
   }
 

@@ -1,9 +1,22 @@
-// The order of microarchitectures (archspec): which one is a special case of which other, and the family of each.
+// The order of microarchitectures: which one is a special case of which other, the family of each, and what Spack writes of
+// it. The table is archspec's (Apache-2.0 OR MIT), written by scripts/archspec-table.ts.
 import targets from "./archspec-targets.json" with { type: "json" };
 
-interface Known {
+/** What archspec says of a target, and Spack writes into specs. */
+export interface TargetDescription {
+  readonly vendor: string;
   readonly parents: readonly string[];
+  /** Names of features as Linux has them, sorted, with spaces between. */
+  readonly features: string;
+  /** Of POWER processors; 0 when it is missing. */
+  readonly generation?: number;
+  /** Of ARM processors, `0xd0c`; empty when it is missing. */
+  readonly cpupart?: string;
+}
+
+interface Known extends TargetDescription {
   readonly family: string;
+  readonly earlier?: readonly TargetDescription[];
 }
 const TARGETS: ReadonlyMap<string, Known> = new Map(Object.entries(targets));
 const ancestry = new Map<string, ReadonlySet<string>>();
@@ -16,6 +29,17 @@ export function familyOf(target: string): string {
 /** Tells whether a name is in archspec's table. */
 export function isKnownTarget(target: string): boolean {
   return TARGETS.has(target);
+}
+
+/** The targets of archspec's table in its order. */
+export function knownTargets(): Iterable<readonly [string, TargetDescription]> {
+  return TARGETS;
+}
+
+/** How releases of archspec describe a target, the newest first; nothing for an unknown name. */
+export function descriptionsOf(target: string): readonly TargetDescription[] {
+  const known = TARGETS.get(target);
+  return known ? [known, ...(known.earlier ?? [])] : [];
 }
 
 /** All targets that code for `target` may be built for, itself included; an unknown name has only itself. */

@@ -111,6 +111,8 @@ export class NodeBuilder {
   #setArch(part: "platform" | "os" | "target", value: string): string | undefined {
     if (value === "" || value === "None") return undefined;
     if (this.#arch.has(part)) return `the ${part} is given twice`;
+    // No name begins like this, and it could not always be written again: quotes cannot end in a backslash.
+    if (value.startsWith("=")) return `"${printable(value)}" is no ${part}`;
     if (part === "platform" || !(HOST_WORDS.has(value) || value === `default_${part}`)) {
       this.#arch.set(part, value);
       return undefined;

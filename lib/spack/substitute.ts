@@ -5,6 +5,7 @@ import { dirname, isAbsolute, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expandUser, type Host } from "./host.ts";
 import { type Installation, shortVersion } from "./installation.ts";
+import { familyOf } from "./microarchitecture.ts";
 import type { Place } from "./yaml.ts";
 
 /** What the variables of configuration stand for. */
@@ -64,7 +65,7 @@ const OWN: Readonly<Record<string, (context: Substitutions) => string | undefine
   operating_system: ({ host }) => host.os,
   os: ({ host }) => host.os,
   target: ({ host }) => host.target,
-  target_family: ({ host }) => host.machine,
+  target_family: ({ host }) => familyOf(host.target ?? host.machine),
   date: ({ host }) => host.date,
   env: ({ environment }) => environment,
   spack_short_version: ({ installation }) => installation && shortVersion(installation.version),

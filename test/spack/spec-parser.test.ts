@@ -129,6 +129,7 @@ const ERRORS = [
   { given: "zlib ^a+x ^a~x", column: 11, caret: "          ^" },
   { given: "zlib os=fe os=be", column: 12, caret: "           ^^^^^" },
   { given: "a b", column: 3, caret: "  ^" },
+  { given: "a arch=linux-x-=\\", column: 3, caret: "  ^^^^^^^^^^^^^^^" },
   { given: "arch==linux-x-y", column: 1, caret: "^^^^^^^^^^^^^^^" },
   { given: "]", column: 1, caret: "^" },
   { given: "", column: undefined, caret: undefined },
