@@ -39,6 +39,19 @@ export function pythonText(bytes: ByteString): string {
   return out;
 }
 
+/** The bytes of a text that Python sees: what pythonText undoes. */
+export function bytesOfPythonText(text: string): ByteString {
+  if (isPlainAscii(text)) return text;
+  if (text.isWellFormed()) return bytesOfText(text);
+  let out = "";
+  for (const char of text) {
+    const code = char.charCodeAt(0);
+    out +=
+      char.length === 1 && code >= 0xdc80 && code <= 0xdcff ? String.fromCharCode(code - 0xdc00) : bytesOfText(char);
+  }
+  return out;
+}
+
 // The length of the valid UTF-8 sequence at an offset, 0 when there is none.
 function sequenceLength(buffer: Buffer, at: number): number {
   const first = buffer[at] ?? 0;

@@ -23,8 +23,8 @@ export function beginsWithTerm(target: Buffer, terms: readonly Buffer[]): boolea
 
 const SLASH = 0x2f;
 
-// [A-Za-z0-9_-], what may stand between a compiler flag's beginning and the path in it.
-const IS_WORD = new Uint8Array(256);
+/** By byte, 1 for [A-Za-z0-9_-]: what may stand between a compiler flag's beginning and the path in it. */
+export const IS_WORD: Uint8Array = new Uint8Array(256);
 for (let code = 0; code < 256; code++) IS_WORD[code] = /[\w-]/.test(String.fromCharCode(code)) && code < 128 ? 1 : 0;
 
 /** One search through one file; pieces are given in order, and not kept. */
@@ -73,9 +73,11 @@ export class PrefixSearch {
   }
 }
 
-// Whether the word that ends before `end` (it may be empty) follows a slash; `before` answers for the start of bytes.
-// Terms hold a slash, so the words before two of them never overlap and the work is linear.
-function endsAfterSlash(bytes: Buffer, end: number, before: boolean): boolean {
+/**
+ * Tells whether the word that ends before `end` (it may be empty) follows a slash; `before` answers for the start of
+ * bytes. Prefixes hold a slash, so the words before two of them never overlap and the work is linear.
+ */
+export function endsAfterSlash(bytes: Buffer, end: number, before: boolean): boolean {
   let at = end - 1;
   while (at >= 0 && IS_WORD[bytes[at] ?? 0] === 1) at--;
   return at < 0 ? before : bytes[at] === SLASH;

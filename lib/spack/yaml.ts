@@ -43,7 +43,7 @@ export interface YamlEntry {
   readonly place: Place;
 }
 
-/** The most bytes of a YAML file that are accepted. */
+/** The most bytes of a YAML file that are accepted, where nothing else is said. */
 export const YAML_LIMIT: number = 2 * 1024 * 1024;
 /** The deepest nesting of lists and mappings that is accepted. */
 export const YAML_DEPTH_LIMIT = 100;
@@ -70,9 +70,9 @@ export const wholeFile = (file: string): Place => ({ file, line: 0, column: 0 })
  * Parses one YAML document; undefined when there is nothing but comments. A string that ends in `:` loses the colon, and as
  * a key overrides lower scopes, as in Spack's `util/spack_yaml.py`. Throws TOO_LARGE, and CONFIG_INVALID with the place.
  */
-export function parseYaml(text: string, file: string): YamlNode | undefined {
-  if (Buffer.byteLength(text) > YAML_LIMIT)
-    throw new StaveError("TOO_LARGE", `${file} is larger than the limit of ${YAML_LIMIT} bytes for YAML`, {
+export function parseYaml(text: string, file: string, limit: number = YAML_LIMIT): YamlNode | undefined {
+  if (Buffer.byteLength(text) > limit)
+    throw new StaveError("TOO_LARGE", `${file} is larger than the limit of ${limit} bytes for YAML`, {
       subject: file,
     });
   return new Reader(text, file).read();

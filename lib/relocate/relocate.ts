@@ -1,0 +1,155 @@
+// Relocates the files of a tree: headers and C strings of programs, texts, links (Spack `binary_distribution.py`,
+// relocate_package). Which files these are is told from outside, by an archive's build info or by looking at them.
+import { setImmediate } from "node:timers/promises";
+import { isStaveError, StaveError } from "../errors.ts";
+import type { RelocatableFiles } from "../image/buildinfo.ts";
+import { type ByteString, shownName } from "../image/byte-string.ts";
+import { elfRanges, forgetElfPaths, relocateElfFile } from "./elf-file.ts";
+import { relocateLink } from "./links.ts";
+import { type OpenFile, Tree } from "./open-file.ts";
+import { type FindPatchelf, patchHeaders, programFor } from "./patchelf.ts";
+import type { PrefixMap } from "./prefix-map.ts";
+import { relocateStringFile, type StuckReport } from "./string-file.ts";
+import { relocateTextFile } from "./text-file.ts";
+
+/** How a tree is relocated. */
+export interface RelocateOptions {
+  readonly map: PrefixMap;
+  /** What to look at; paths below the tree. */
+  readonly files: RelocatableFiles;
+  /** Finds out all there is to be done, and whether it can be, and changes nothing. */
+  readonly dryRun?: boolean | undefined;
+  /** Where `patchelf` is, should a search path or interpreter have to grow. */
+  readonly findPatchelf?: FindPatchelf | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each file that was looked at, with its size in bytes. */
+  readonly onFile?: ((path: string, size: number) => void) | undefined;
+}
+
+/** What was changed, or would be: paths below the tree, fit for messages. */
+export interface RelocationReport {
+  readonly texts: string[];
+  readonly links: string[];
+  /** Search path or interpreter changed in place. */
+  readonly headers: string[];
+  /** Search path or interpreter made longer by `patchelf`. */
+  readonly patched: string[];
+  /** C strings changed. */
+  readonly strings: string[];
+}
+
+/** After so many bytes, or files, others get their turn. */
+const BREATH_BYTES = 16 << 20;
+const BREATH_FILES = 256;
+
+/** How many failures are told in full. */
+const MOST_FAILURES = 100;
+
+/**
+ * Relocates the files of a tree in place. A file that cannot be relocated does not keep the others from it; at the end all
+ * failures are thrown as one RELOCATION_FAILED, and the tree is of no use unless it was a dry run. Throws ARCHIVE_UNSAFE
+ * at once for paths that lead out of the tree, and FILE_SYSTEM.
+ */
+export async function relocateTree(directory: string, options: RelocateOptions): Promise<RelocationReport> {
+  const relocation = new Relocation(directory, options);
+  return options.map.isEmpty ? relocation.report : await relocation.run();
+}
+
+class Relocation {
+  readonly #tree: Tree;
+  readonly #options: RelocateOptions;
+  readonly #seen = new Set<string>();
+  readonly #failures: StaveError[] = [];
+  #failed = 0;
+  #bytes = 0;
+  #files = 0;
+  readonly report: RelocationReport = { texts: [], links: [], headers: [], patched: [], strings: [] };
+
+  constructor(directory: string, options: RelocateOptions) {
+    this.#tree = new Tree(directory, options.dryRun ?? false);
+    this.#options = options;
+  }
+
+  async run(): Promise<RelocationReport> {
+    const { files, map } = this.#options;
+    for (const path of files.links)
+      await this.#each(path, () => {
+        if (relocateLink(this.#tree, path, map)) this.report.links.push(shownName(path));
+        return 0;
+      });
+    for (const path of files.texts) await this.#open(path, (file) => this.#text(file));
+    for (const path of files.binaries) await this.#open(path, (file) => this.#binary(file));
+    const [first, ...more] = this.#failures;
+    if (first === undefined) return this.report;
+    if (more.length === 0) throw first;
+    const message = `${first.message} (and ${this.#failed - 1} more)`;
+    throw new StaveError("RELOCATION_FAILED", message, { errors: this.#failures }).with(hintOf(first));
+  }
+
+  #text(file: OpenFile): void {
+    if (relocateTextFile(file, this.#options.map, this.#tree.isDryRun)) this.report.texts.push(shownName(file.path));
+  }
+
+  async #binary(file: OpenFile): Promise<void> {
+    const { map } = this.#options;
+    const isDryRun = this.#tree.isDryRun;
+    const shown = shownName(file.path);
+    const outcome = relocateElfFile(file, map);
+    if (outcome.kind === "changed") this.report.headers.push(shown);
+    if (outcome.kind === "grow") {
+      const { findPatchelf = () => undefined, signal } = this.#options;
+      const program = programFor(file, findPatchelf);
+      if (isDryRun) forgetElfPaths(file, outcome.paths);
+      else await patchHeaders(file, outcome.paths, program, this.#tree.directory, signal);
+      this.report.patched.push(shown);
+    }
+    const done = map.isNested && outcome.kind !== "same" ? elfRanges(file) : [];
+    const { isChanged, stuck } = relocateStringFile(file, map, isDryRun, done);
+    if (stuck !== undefined) throw stuckError(shown, stuck);
+    if (isChanged) this.report.strings.push(shown);
+  }
+
+  // Opens a file unless another name of it was met before.
+  async #open(path: ByteString, work: (file: OpenFile) => void | Promise<void>): Promise<void> {
+    await this.#each(path, () =>
+      this.#tree.open(path, async (file) => {
+        if (file.inode !== undefined && this.#seen.has(file.inode)) return 0;
+        if (file.inode !== undefined) this.#seen.add(file.inode);
+        await work(file);
+        return file.size;
+      }),
+    );
+  }
+
+  async #each(path: ByteString, work: () => number | Promise<number>): Promise<void> {
+    this.#options.signal?.throwIfAborted();
+    let size = 0;
+    try {
+      size = await work();
+    } catch (error) {
+      if (!isStaveError(error, "RELOCATION_FAILED")) throw error;
+      this.#failed++;
+      if (this.#failures.length < MOST_FAILURES) this.#failures.push(error);
+    }
+    this.#options.onFile?.(shownName(path), size);
+    this.#bytes += size;
+    if (this.#bytes < BREATH_BYTES && ++this.#files < BREATH_FILES) return;
+    this.#bytes = 0;
+    this.#files = 0;
+    await setImmediate();
+  }
+}
+
+const hintOf = ({ hint }: StaveError): { hint?: string } => (hint === undefined ? {} : { hint });
+
+function stuckError(path: string, { string, oldPrefix, newPrefix, room }: StuckReport): StaveError {
+  const problem = `there is room for a prefix of ${room} bytes, ${JSON.stringify(newPrefix)} has ${Buffer.byteLength(newPrefix)}`;
+  return new StaveError(
+    "RELOCATION_FAILED",
+    `cannot relocate ${path}: in the string ${JSON.stringify(string)} ${problem}`,
+    {
+      subject: path,
+      hint: `choose a shorter root, or build with config:install_tree:padded_length (${oldPrefix} is the old prefix)`,
+    },
+  );
+}

@@ -1,0 +1,88 @@
+// Relocates the C strings of one file in place, window by window, and explains those that have no room.
+import { shownName } from "../image/byte-string.ts";
+import { LOOK_AHEAD, nextString, type StuckString } from "./c-strings.ts";
+import type { OpenFile } from "./open-file.ts";
+import type { PrefixMap } from "./prefix-map.ts";
+import { WINDOW } from "./text-file.ts";
+
+/** A string that cannot be changed, for people. */
+export interface StuckReport {
+  /** The string in the file, cut when it is long. */
+  readonly string: string;
+  readonly oldPrefix: string;
+  readonly newPrefix: string;
+  /** The most bytes that the new prefix may have. */
+  readonly room: number;
+}
+
+/** What became of the strings of a file. */
+export interface StringsReport {
+  readonly isChanged: boolean;
+  /** The first string that has no room; those after it were not looked at. */
+  readonly stuck: StuckReport | undefined;
+}
+
+/** A part of a file. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Replaces the prefixes in the strings of a file, up to the first one that cannot be changed; those in `done` were
+ * replaced before.
+ */
+export function relocateStringFile(
+  file: OpenFile,
+  map: PrefixMap,
+  isDryRun: boolean,
+  done: readonly Range[] = [],
+  window: number = WINDOW,
+): StringsReport {
+  const reach = map.longest + LOOK_AHEAD;
+  const buffer = Buffer.allocUnsafe(Math.min(file.size, Math.max(window, 2 * reach)));
+  let isChanged = false;
+  // Where the window begins in the file, and where in it the search goes on.
+  let start = 0;
+  let from = 0;
+  for (;;) {
+    const bytes = buffer.subarray(0, file.read(buffer, start));
+    const isLast = bytes.length < buffer.length || start + bytes.length >= file.size;
+    const before = isLast ? bytes.length : bytes.length - reach;
+    for (let match = nextString(bytes, map, from, before); match; match = nextString(bytes, map, from, before)) {
+      const at = start + (match.stuck ?? match.edit).at;
+      const part = done.find((range) => at >= range.start && at < range.end);
+      if (part !== undefined) {
+        from = part.end - start;
+        continue;
+      }
+      if (match.stuck) return { isChanged, stuck: describe(file, start, match.stuck) };
+      if (!isDryRun) file.write(match.edit.bytes, start + match.edit.at);
+      isChanged = true;
+      from = match.end;
+    }
+    if (isLast) return { isChanged, stuck: undefined };
+    const next = Math.max(from, before);
+    start += next;
+    from = 0;
+  }
+}
+
+const SHOWN = 256;
+
+function describe(file: OpenFile, start: number, { at, pair, reason }: StuckString): StuckReport {
+  const position = start + at;
+  const first = Math.max(0, position - SHOWN);
+  const around = Buffer.alloc(position - first + pair.old.length + SHOWN);
+  const bytes = around.subarray(0, file.read(around, first));
+  const begin = bytes.lastIndexOf(0, position - first) + 1;
+  const end = bytes.indexOf(0, position - first);
+  const shown = (part: Buffer): string => shownName(part.toString("latin1"));
+  return {
+    string: shown(bytes.subarray(begin, end < 0 ? bytes.length : end)),
+    oldPrefix: shown(pair.old),
+    newPrefix: shown(pair.new),
+    // To make a string shorter, more bytes must become free than others may share.
+    room: reason === "grow" ? pair.old.length : pair.old.length - LOOK_AHEAD,
+  };
+}

@@ -1,0 +1,69 @@
+// Replaces prefixes in text, piece by piece, so that a text of any size takes the memory of one piece. The bytes are
+// those of Spack's `(?<![\w\-_/])([\w\-_]*?)(P1|P2|…)([\w\-_/]*)` (Spack `relocate_text.py`): a prefix counts where no
+// slash stands before it, a word in between allowed, and nothing is replaced in the rest of the path that it begins.
+import { endsAfterSlash, IS_WORD } from "../image/prefix-search.ts";
+import type { PrefixMap } from "./prefix-map.ts";
+
+const SLASH = 0x2f;
+
+/** The replacement of one text. */
+export class TextRelocation {
+  readonly #map: PrefixMap;
+  // What was given and not yet decided: a prefix may begin in it.
+  #rest: Buffer = Buffer.alloc(0);
+  // Whether the word that ends where the rest begins follows a slash.
+  #afterSlash = false;
+  // Whether the rest begins in a path whose prefix was replaced.
+  #inPath = false;
+  #changed = false;
+
+  constructor(map: PrefixMap) {
+    this.#map = map;
+  }
+
+  /** Whether anything was replaced so far. */
+  get changed(): boolean {
+    return this.#changed;
+  }
+
+  /** How many bytes were given and are not in what was returned. */
+  get pending(): number {
+    return this.#rest.length;
+  }
+
+  /** Takes the next piece, and returns the text as far as it is decided: to its end after the last piece. */
+  push(piece: Buffer, isLast: boolean): Buffer[] {
+    const bytes = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
+    const decided = isLast ? bytes.length : Math.max(0, bytes.length - this.#map.longest + 1);
+    const out: Buffer[] = [];
+    let copied = 0;
+    // Where the path of the last replacement ends.
+    let pathEnd = this.#inPath ? endOfPath(bytes, 0) : -1;
+    let from = Math.max(0, pathEnd);
+    for (let hit = this.#map.find(bytes, from, decided); hit; hit = this.#map.find(bytes, from, decided)) {
+      if (endsAfterSlash(bytes, hit.at, this.#afterSlash)) {
+        from = hit.at + 1;
+        continue;
+      }
+      out.push(bytes.subarray(copied, hit.at), hit.pair.new);
+      copied = hit.at + hit.pair.old.length;
+      pathEnd = endOfPath(bytes, copied);
+      from = pathEnd;
+      this.#changed = true;
+    }
+    const end = Math.max(copied, decided);
+    out.push(bytes.subarray(copied, end));
+    this.#inPath = pathEnd >= end;
+    this.#afterSlash = endsAfterSlash(bytes, end, this.#afterSlash);
+    // The piece is its owner's.
+    this.#rest = Buffer.from(bytes.subarray(end));
+    return out;
+  }
+}
+
+// The end of the run of [A-Za-z0-9_/-] that begins at a place.
+function endOfPath(bytes: Buffer, from: number): number {
+  let at = from;
+  for (let byte = bytes[at]; byte !== undefined && (byte === SLASH || IS_WORD[byte] === 1); byte = bytes[at]) at++;
+  return at;
+}

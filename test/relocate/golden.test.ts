@@ -1,0 +1,172 @@
+// What Spack pushed, unpacked and relocated by stave, is what Spack installs: file by file.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { UnpackSync } from "tar";
+import { z } from "zod";
+import { readBuildInfo } from "../../lib/relocate/build-info.ts";
+import { prefixMapFor } from "../../lib/relocate/prefixes.ts";
+import { type RelocateOptions, type RelocationReport, relocateTree } from "../../lib/relocate/relocate.ts";
+import type { SpecNode } from "../../lib/spack/node.ts";
+import { readSpecFile } from "../../lib/spack/spec.ts";
+import { failsWith } from "../support/errors.ts";
+import { golden } from "../support/golden.ts";
+import { goldenImages } from "../support/golden-store.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+const manifestSchema = z.object({ layers: z.array(z.object({ digest: z.string() })) });
+
+interface Unpacked {
+  node: SpecNode;
+  /** Where the prefix is on disk. */
+  directory: string;
+  /** The prefix below the root, as the archive has it. */
+  relative: string;
+}
+
+/** Unpacks every archive of a layout, each into a folder of its own. */
+function* archives(layout: string): Iterable<Unpacked> {
+  for (const [tag, { manifest }] of goldenImages(layout)) {
+    if (!tag.endsWith(".spack") || tag === "index.spack") continue;
+    const { layers } = manifestSchema.parse(JSON.parse(manifest));
+    const blob = layers.at(-1)?.digest.replace(":", "/") ?? "";
+    const folder = temporaryFolder();
+    new UnpackSync({ cwd: folder, preservePaths: true }).end(
+      gunzipSync(readFileSync(golden(`${layout}/blobs/${blob}`))),
+    );
+    const found = readdirSync(folder, { recursive: true, encoding: "utf8" }).find((name) =>
+      name.endsWith(".spack/binary_distribution"),
+    );
+    const directory = join(folder, found ?? "", "../..");
+    const { root } = readSpecFile(readFileSync(join(directory, ".spack/spec.json")), tag);
+    yield { node: root, directory, relative: join("linux-x86_64", directory.split("/").at(-1) ?? "") };
+  }
+}
+
+async function relocate(
+  { node, directory }: Unpacked,
+  root: string,
+  more: Partial<RelocateOptions> = {},
+): Promise<RelocationReport> {
+  const info = await readBuildInfo(`${directory}/.spack/binary_distribution`);
+  const prefixOf = (other: SpecNode): string => {
+    const old = info.prefixes.get(other.hash) ?? "";
+    return `${root}${old.slice(info.root.length)}`;
+  };
+  const map = prefixMapFor(info, node, { root, prefixOf });
+  return await relocateTree(directory, { map, files: info.files, ...more });
+}
+
+/** One line for each thing in a tree; directories have the mode of the archive, which installing changes. */
+function listing(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .filter((name) => !/^\.spack\/install_(?:manifest|times)\.json$/.test(name))
+    .sort()
+    .map((name) => {
+      const path = join(directory, name);
+      const stats = lstatSync(path);
+      if (stats.isSymbolicLink()) return `${name} -> ${readlinkSync(path)}`;
+      if (stats.isDirectory()) return `${name}/`;
+      const mode = (stats.mode & 0o7777).toString(8);
+      return `${name} ${mode} ${stats.nlink} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`;
+    });
+}
+
+const listSchema = z.array(
+  z.object({
+    path: z.string(),
+    mode: z.string(),
+    type: z.enum(["dir", "file", "symlink"]),
+    sha256: z.string().optional(),
+    nlink: z.number().optional(),
+    target: z.string().optional(),
+  }),
+);
+
+function expectedListing(name: string, prefix: string): string[] {
+  const all = listSchema.parse(JSON.parse(readFileSync(golden(`spack-1.2/${name}.json`), "utf8")));
+  return all
+    .filter(({ path }) => path.startsWith(`${prefix}/`))
+    .map(({ path, mode, type, sha256, nlink, target }) => {
+      const relative = path.slice(prefix.length + 1);
+      if (type === "symlink") return `${relative} -> ${target}`;
+      return type === "dir" ? `${relative}/` : `${relative} ${mode.slice(2)} ${nlink} ${sha256}`;
+    })
+    .filter((line) => !/^\.spack\/install_(?:manifest|times)\.json /.test(line))
+    .sort();
+}
+
+for (const { layout, root, list } of [
+  { layout: "spack-1.2/plain.oci", root: "/opt/q/st", list: "installed-at-opt-q-st" },
+  { layout: "spack-1.2/padded.oci", root: "/opt/quayside/unpadded", list: "padded-installed-at-opt-quayside-unpadded" },
+])
+  describe(`${layout} at ${root} is what Spack installs there`, () => {
+    for (const archive of archives(layout)) {
+      const expected = expectedListing(list, archive.relative);
+      // Not every spec of the cache was installed there.
+      if (expected.length === 0) continue;
+      test(archive.node.name, async () => {
+        await relocate(archive, root);
+        assert.deepEqual(listing(archive.directory).sort(), expected);
+      });
+    }
+  });
+
+const LONGER = "/opt/harbor/another-store";
+const named = (layout: string): Map<string, Unpacked> =>
+  new Map(Array.from(archives(layout), (archive) => [archive.node.name, archive]));
+
+describe("at a longer root", () => {
+  const specs = named("spack-1.2/plain.oci");
+  const get = (name: string): Unpacked => specs.get(name) ?? assert.fail(`no ${name}`);
+
+  test("hull fails with the file, the string and the room there is", async () => {
+    const before = listing(get("hull").directory);
+    const error = await failsWith(
+      "RELOCATION_FAILED",
+      relocate(get("hull"), LONGER, { dryRun: true, findPatchelf: () => "/x" }),
+    );
+    assert.match(error.message, /lib\/libhull\.so\.1\.2: in the string "\/opt\/harbor\/store\/linux-x86_64\/hull-/);
+    assert.match(error.message, /room for a prefix of 75 bytes, "\/opt\/harbor\/another-store\/.*" has 83/);
+    assert.match(error.hint ?? "", /shorter root.*padded_length/);
+    assert.deepEqual(listing(get("hull").directory), before);
+  });
+
+  test("what only has texts and links can be installed", async () => {
+    const { texts, links, ...rest } = await relocate(get("rigging"), LONGER);
+    assert.deepEqual({ texts, links }, { texts: ["lib/pkgconfig/rigging.pc"], links: ["abs-link"] });
+    assert.deepEqual(rest, { headers: [], patched: [], strings: [] });
+    assert.match(readlinkSync(join(get("rigging").directory, "abs-link")), /^\/opt\/harbor\/another-store\/linux/);
+  });
+
+  test("without patchelf a search path that must grow is an error that names it", async () => {
+    const error = await failsWith("RELOCATION_FAILED", relocate(get("zlib-ish"), LONGER), /lib\/libzi\.so: .*patchelf/);
+    assert.match(error.hint ?? "", /install patchelf/);
+  });
+});
+
+for (const [layout, root] of [
+  ["spack-1.2/plain.oci", "/opt/q/st"],
+  ["spack-0.23/plain.oci", "/opt/q/st23"],
+  ["spack-0.23/plain.oci", "/opt/another/store"],
+] as const)
+  describe(`${layout} at ${root}`, () => {
+    for (const archive of archives(layout))
+      test(`${archive.node.name}: a dry run says what a run does, and a second run has nothing to do`, async () => {
+        const before = listing(archive.directory);
+        const planned = await relocate(archive, root, { dryRun: true });
+        assert.deepEqual(listing(archive.directory), before);
+        assert.deepEqual(await relocate(archive, root), planned);
+        const after = listing(archive.directory);
+        if (archive.node.name !== "gcc-runtime" && archive.node.name !== "compiler-wrapper")
+          assert.notDeepEqual(after, before);
+        const nothing: RelocationReport = { texts: [], links: [], headers: [], patched: [], strings: [] };
+        assert.deepEqual(await relocate(archive, root), nothing);
+        assert.deepEqual(listing(archive.directory), after);
+        for (const path of [...planned.texts, ...planned.headers, ...planned.strings])
+          assert.ok(!readFileSync(join(archive.directory, path)).includes("/opt/harbor/store"), path);
+      });
+  });
