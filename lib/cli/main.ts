@@ -40,6 +40,12 @@ const VERBS: Verb[] = [
     summary: "show an image: manifest, config, layers, spec",
     load: () => import("./verbs/inspect.ts"),
   },
+  {
+    name: "index",
+    aliases: ["update-index", "rebuild-index"],
+    summary: "bring the index of a build cache up to date",
+    load: () => import("./verbs/index.ts"),
+  },
   { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
   { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
   { name: "logout", summary: "forget the credentials for a registry", load: () => import("./verbs/logout.ts") },

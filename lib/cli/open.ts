@@ -47,6 +47,11 @@ export class Opener {
     return await this.#target(location, true);
   }
 
+  /** Opens a place to change; a directory must be there. */
+  async change(location: Location): Promise<Target> {
+    return await this.#target(location, false);
+  }
+
   async #target(location: Location, create: boolean): Promise<Target> {
     const { clock, cwd } = this.#context;
     if (location.kind === "layout") {

@@ -36,13 +36,16 @@ export function lockOffset(hash: string): bigint {
   return value >> 2n;
 }
 
+/** What a hash is computed from, and the hash that a node says it has. */
+export type HashedNode = Pick<SpecNode, "hash" | "raw" | "buildSpec" | "format">;
+
 /** The text that a node's hash is over: its dictionary as it was written, without `hash`. */
-export function hashedText(node: SpecNode): string {
+export function hashedText(node: HashedNode): string {
   return writeJsonWithout(node.raw, "hash");
 }
 
 /** Recomputes a node's hash; a spliced node ends with the last 7 characters of what was really built. */
-export function computeHash(node: SpecNode): string {
+export function computeHash(node: HashedNode): string {
   const hash = base32Hash(hashedText(node));
   return node.buildSpec === undefined ? hash : hash.slice(0, -7) + node.buildSpec.hash.slice(-7);
 }
@@ -105,19 +108,26 @@ export function verifyHashes(roots: Iterable<SpecNode>, name: string): HashRepor
   );
 }
 
+/** The hash that a node's dictionary gives, when it can be told and is another than the node says; undefined otherwise. */
+export function otherHash(node: HashedNode): string | undefined {
+  if (whyUnverifiable(node) !== undefined || node.buildSpec !== undefined) return undefined;
+  const computed = computeHash(node);
+  return computed === node.hash ? undefined : computed;
+}
+
 function hasDescribedTarget(node: SpecNode): boolean {
   const arch = own(node.raw, "arch");
   return isObject(arch) && isObject(own(arch, "target"));
 }
 
-function whyUnverifiable(node: SpecNode): string | undefined {
+function whyUnverifiable(node: HashedNode): string | undefined {
   if (node.format < 4) return `it is written in spec format ${node.format}`;
   const original = originalFormat(node);
   return original < node.format ? `it was hashed in spec format ${original}, and written again since` : undefined;
 }
 
 /** The spec format that a node was concretised in: that of its annotation, else that of its document. */
-export function originalFormat(node: SpecNode): number {
+export function originalFormat(node: Pick<SpecNode, "raw" | "format">): number {
   const annotations = own(node.raw, "annotations");
   const original = isObject(annotations) ? own(annotations, "original_specfile_version") : undefined;
   return typeof original === "number" ? original : node.format;

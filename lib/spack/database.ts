@@ -4,7 +4,7 @@ import { booleanAt, inside, objectAt, optionalStringAt, own, type Place, wrong }
 import { type Dangling, GraphBuilder } from "./graph.ts";
 import { isObject, type JsonSource, parseJsonBytes } from "./json.ts";
 import type { JsonObject, JsonValue, SpecGraph, SpecNode } from "./node.ts";
-import { isDagHash } from "./node-reader.ts";
+import { isDagHash, NEWEST_FORMAT } from "./node-reader.ts";
 
 /** What a database says of one spec. */
 export interface InstallRecord {
@@ -97,7 +97,8 @@ function readHead(source: DatabaseSource): [number, JsonObject, Place] {
   return [version, objectAt(database, "installs", place), inside(place, "installs")];
 }
 
-function readVersion(value: JsonValue | undefined, place: Place): number {
+/** Reads `database.version`, 5 to 8, at a place. Throws CONTENT_INVALID, with what to do about other versions. */
+export function readVersion(value: JsonValue | undefined, place: Place): number {
   const text = typeof value === "number" ? String(value) : value;
   if (typeof text === "string" && FORMATS.has(text)) return Number(text);
   const error = wrong(place, "version", value, `a database version from 5 to ${NEWEST_DATABASE}`);
@@ -110,6 +111,11 @@ function readVersion(value: JsonValue | undefined, place: Place): number {
   });
 }
 
+/** The spec format of the nodes in a database of a version. */
+export function nodeFormat(version: number): number {
+  return FORMATS.get(String(version)) ?? NEWEST_FORMAT;
+}
+
 function readInstalls(
   installs: JsonObject,
   version: number,
@@ -118,7 +124,7 @@ function readInstalls(
   builder: GraphBuilder,
   records: Map<string, InstallRecord>,
 ): void {
-  const format = FORMATS.get(String(version)) ?? NEWEST_DATABASE;
+  const format = nodeFormat(version);
   const specs: Place = { ...place, source: { ...place.source, code: "SPEC_INVALID" } };
   for (const hash of Object.keys(installs)) {
     if (!isDagHash(hash)) throw wrong(place, hash, installs[hash], "no key but DAG hashes");

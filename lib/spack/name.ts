@@ -21,7 +21,7 @@ export function legacySpecString(node: SpecNode): string {
 }
 
 /** The tag of a spec's image: `name-version-hash.spack`. */
-export function specTag(node: SpecNode): string {
+export function specTag(node: Pick<SpecNode, "name" | "version" | "hash">): string {
   return sanitizeTag(`${node.name}-${node.version}-${node.hash}.spack`);
 }
 

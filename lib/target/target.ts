@@ -50,6 +50,8 @@ export interface PushBlobOptions extends OperationOptions {
   onBytes?: ((count: number) => void) | undefined;
   /** Repositories (`mountName`) of the same mount domain to take the blob from without a transfer, in this order. */
   mountFrom?: readonly string[] | undefined;
+  /** The caller knows that it is not there, or would not mind sending it again: the question is not asked. */
+  isNew?: boolean | undefined;
 }
 
 export interface PushStreamOptions extends PushBlobOptions {

@@ -32,7 +32,7 @@ export async function pushBlob(
   source: Source,
   options: PushBlobOptions = {},
 ): Promise<PushOutcome> {
-  if (await hasBlob(repository, descriptor.digest, options)) return "present";
+  if (!options.isNew && (await hasBlob(repository, descriptor.digest, options))) return "present";
   let session: Session | undefined;
   for (const from of options.mountFrom ?? []) {
     if (from === repository.options.repository) continue;

@@ -1,0 +1,107 @@
+// Writes a cache index as Spack does (`database.py`, `binary_distribution.py`): a pure function of the specs that are in
+// the cache. Records are sorted, so that the same specs give the same bytes whoever writes them, and in whatever steps.
+import { Readable } from "node:stream";
+import { type Digest, Digester } from "../oci/digest.ts";
+import { writeJson } from "../spack/json.ts";
+import { NEWEST_FORMAT } from "../spack/node-reader.ts";
+import { nodeDictionary } from "../spack/spec-writer.ts";
+import type { Source } from "../util/stream.ts";
+import { graphOfRecords } from "./index-read.ts";
+import { closure, type NodeRecord, recordOfNode } from "./record.ts";
+
+/** An index, ready to be stored; its text is made while it is read. */
+export interface IndexText extends Source {
+  readonly digest: Digest;
+  /** The database version: "7" when Spack 0.x wrote all the specs, so that it can read them; else "8". */
+  readonly version: 7 | 8;
+  /** How many specs it says are in the cache. */
+  readonly specs: number;
+  /** What it says of each spec, dependencies included, by DAG hash. */
+  readonly records: ReadonlyMap<string, WrittenRecord>;
+}
+
+/** A record as it is written. */
+export interface WrittenRecord extends NodeRecord {
+  readonly inBuildcache: boolean;
+  /** How many edges lead here within the index. */
+  readonly refCount: number;
+}
+
+const CHUNK = 256 * 1024;
+const OLD_FORMAT = 4;
+
+/** Makes the index of a cache that has binaries of the specs of some hashes. */
+export function indexText(recordAt: (hash: string) => NodeRecord | undefined, inCache: Iterable<string>): IndexText {
+  const wanted = new Set(inCache);
+  const reached = closure(wanted, recordAt);
+  const isOld = reached.size > 0 && reached.values().every((record) => record.format === OLD_FORMAT);
+  const nodes = isOld ? reached : inNewestFormat(reached);
+  const counts = new Map<string, number>();
+  for (const { dependencies } of nodes.values())
+    for (const child of dependencies) counts.set(child, (counts.get(child) ?? 0) + 1);
+  const records = new Map<string, WrittenRecord>();
+  for (const hash of [...nodes.keys()].sort()) {
+    const node = nodes.get(hash);
+    if (node) records.set(hash, { ...node, inBuildcache: wanted.has(hash), refCount: counts.get(hash) ?? 0 });
+  }
+  const version = isOld ? 7 : 8;
+  const digester = new Digester();
+  for (const chunk of chunks(records, version)) digester.update(chunk);
+  const { size } = digester;
+  const specs = records.values().reduce((sum, record) => sum + Number(record.inBuildcache), 0);
+  return {
+    digest: digester.digest(),
+    size,
+    version,
+    specs,
+    records,
+    isVerified: true,
+    open: (offset = 0) => Readable.from(from(chunks(records, version), offset), { objectMode: false }),
+  };
+}
+
+// One index has one format: when specs of both generations meet, the older are written as Spack 1.x would.
+function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<string, NodeRecord> {
+  const old = [...records.values()].filter((record) => record.format < NEWEST_FORMAT);
+  if (old.length === 0) return records;
+  const hashes = old.map((record) => record.hash);
+  const graph = graphOfRecords(hashes, (hash) => records.get(hash), "the cache index");
+  const out = new Map(records);
+  for (const hash of hashes) {
+    const node = graph.get(hash);
+    if (node === undefined) continue;
+    const text = Buffer.from(writeJson(nodeDictionary(node)), "latin1");
+    out.set(hash, { ...recordOfNode(node), format: NEWEST_FORMAT, text });
+  }
+  return out;
+}
+
+function* chunks(records: ReadonlyMap<string, WrittenRecord>, version: number): Iterable<Buffer> {
+  let parts: Uint8Array[] = [Buffer.from(`{"database":{"version":"${version}","installs":{`)];
+  let size = 0;
+  let separator = "";
+  for (const { hash, text, refCount, inBuildcache } of records.values()) {
+    const head = Buffer.from(`${separator}"${hash}":{"spec":`);
+    const tail = Buffer.from(`,"ref_count":${refCount},"in_buildcache":${inBuildcache}}`);
+    parts.push(head, text, tail);
+    separator = ",";
+    size += head.byteLength + text.byteLength + tail.byteLength;
+    if (size < CHUNK) continue;
+    yield Buffer.concat(parts);
+    parts = [];
+    size = 0;
+  }
+  parts.push(Buffer.from("}}}"));
+  yield Buffer.concat(parts);
+}
+
+function* from(all: Iterable<Buffer>, offset: number): Iterable<Buffer> {
+  let left = offset;
+  for (const chunk of all) {
+    if (left >= chunk.byteLength) left -= chunk.byteLength;
+    else {
+      yield left > 0 ? chunk.subarray(left) : chunk;
+      left = 0;
+    }
+  }
+}

@@ -1,0 +1,212 @@
+// A build cache in a repository of a registry or in a layout directory, named as Spack names it (Spack
+// `binary_distribution.py`, `oci/oci.py`).
+import { gunzipSync } from "node:zlib";
+import { isStaveError, StaveError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { type Digest, hexOf } from "../oci/digest.ts";
+import { canonicalBytes, configSchema, describe, type Manifest, parseJson } from "../oci/manifest.ts";
+import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
+import { otherHash } from "../spack/dag-hash.ts";
+import { inside, own, type Place, wrong } from "../spack/fields.ts";
+import { invalid, isObject, parseJsonBytes, printable } from "../spack/json.ts";
+import { specTag } from "../spack/name.ts";
+import type { JsonObject, JsonValue } from "../spack/node.ts";
+import { shortName } from "../spack/node-reader.ts";
+import { readSpecDocument, type SpecDocument } from "../spack/spec.ts";
+import { parseFetched } from "../target/platform.ts";
+import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
+import { bytesSource, readAll } from "../util/stream.ts";
+import type {
+  CachedSpec,
+  CacheListing,
+  FetchSpecOptions,
+  IndexedCache,
+  ReadCache,
+  WriteIndexOptions,
+} from "./cache.ts";
+import { type CacheIndex, readIndexText } from "./index-read.ts";
+import type { IndexText } from "./index-write.ts";
+import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
+
+/** The most bytes of a config: a Spack image of 2 000 nodes has about 6 MB. */
+const CONFIG_LIMIT = 64 * 1024 * 1024;
+/** The most bytes of an index: 50 000 specs have 140 MB. */
+const INDEX_LIMIT = 1_000_000_000;
+/** The newest layout of specs in OCI caches that is known (Spack 1.0 to 1.2). */
+const NEWEST_LAYOUT = 3;
+const EMPTY_CONFIG = Buffer.from("{}");
+
+/** A build cache over anything that can be read. */
+export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCache {
+  readonly name: string;
+  readonly target: T;
+
+  constructor(target: T) {
+    this.target = target;
+    this.name = target.name;
+  }
+
+  async list(options: OperationOptions = {}): Promise<CacheListing> {
+    const specs = new Map<string, TaggedSpec>();
+    const foreign: string[] = [];
+    const others: string[] = [];
+    let hasIndex = false;
+    for await (const tag of this.target.tags(options)) {
+      const spec = parseSpecTag(tag);
+      if (spec !== undefined) specs.set(tag, spec);
+      else if (tag === INDEX_TAG) hasIndex = true;
+      else (isForeignTag(tag) ? foreign : others).push(tag);
+    }
+    return { specs, foreign, others, hasIndex };
+  }
+
+  async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
+    const { isKnown, signal } = options;
+    const fetched = await this.target.fetchManifest(tag, { signal });
+    const subject = `${this.name} ${tag}`;
+    const document = parseFetched(fetched, this.name);
+    if (document.kind === "index") throw notASpec(subject, "an image index");
+    const { config, layers } = document.value;
+    const archive = layers.at(-1);
+    checkImage(document.value, subject);
+    if (archive === undefined) throw notASpec(subject, "an image without layers");
+    const value = await this.#readConfig(config, subject, signal);
+    const found = readSpec(value, subject);
+    const { root, graph } = found.document;
+    if (specTag(root) !== tag)
+      throw new StaveError("SPEC_INVALID", `${subject} holds ${shortName(root)}, which is another spec`, { subject });
+    for (const node of graph.nodes()) {
+      if (isKnown?.(node.hash)) continue;
+      const other = otherHash(node);
+      if (other !== undefined)
+        throw new StaveError(
+          "SPEC_INVALID",
+          `${subject} has ${shortName(node)} under ${node.hash}, but its content gives ${other}`,
+          { subject },
+        );
+    }
+    checkArchive(value, archive, subject);
+    const diffId = found.diffIds.at(-1);
+    if (diffId === undefined || found.diffIds.length !== layers.length)
+      throw new StaveError(
+        "CONTENT_INVALID",
+        `${subject} has ${layers.length} layers, but its config names ${found.diffIds.length}`,
+        { subject },
+      );
+    const { descriptor: manifest } = fetched;
+    const { layoutVersion, document: spec } = found;
+    return { tag, manifest, config, layers, archive, diffId, layoutVersion, document: spec };
+  }
+
+  async #readConfig(config: Descriptor, subject: string, signal: AbortSignal | undefined): Promise<JsonObject> {
+    const what = `the config of ${subject}`;
+    const bytes = await this.#readBlob(config, CONFIG_LIMIT, what, signal);
+    const value = parseJsonBytes(inflated(bytes, what), { name: what });
+    if (!isObject(value)) throw wrong({ source: { name: what } }, "", value, "an object");
+    return value;
+  }
+
+  async #readBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
+    if (blob.size > limit)
+      throw new StaveError("TOO_LARGE", `${what} has ${blob.size} bytes, expected at most ${limit}`, { subject: what });
+    return await readAll(await this.target.fetchBlob(blob, { signal }), limit, what);
+  }
+
+  async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {
+    const { signal } = options;
+    const manifest = await this.#indexManifest(signal);
+    if (manifest === undefined) return undefined;
+    // Spack looks at the first layer only, whatever its media type says.
+    const [layer] = manifest.layers;
+    const name = `the index of ${this.name}`;
+    if (layer === undefined) throw notASpec(name, "an image without layers", "a cache index");
+    const bytes = await this.#readBlob(layer, INDEX_LIMIT, name, signal);
+    const hint = `make it anew with \`stave index --full ${this.name}\``;
+    const index = readIndexText({ name, bytes, digest: layer.digest, hint });
+    return { ...index, configDigest: manifest.config.digest };
+  }
+
+  async #indexManifest(signal: AbortSignal | undefined): Promise<Manifest | undefined> {
+    try {
+      const document = parseFetched(await this.target.fetchManifest(INDEX_TAG, { signal }), this.name);
+      if (document.kind === "manifest") return document.value;
+      throw notASpec(`${this.name} ${INDEX_TAG}`, "an image index", "the cache index");
+    } catch (error) {
+      if (isStaveError(error, "NOT_FOUND")) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** A build cache that can be written to. */
+export class OciCache extends ReadOciCache<Target> implements IndexedCache {
+  async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<void> {
+    const { signal, replaced } = options;
+    const { digest, size } = text;
+    // Spack says that the JSON is a compressed archive.
+    const layer = { mediaType: OCI_LAYER_GZIP, digest, size };
+    await this.target.pushBlob(layer, text, { signal, isNew: digest !== replaced?.digest });
+    // Everybody writes the same config, so that it is there when an index is.
+    const config = describe(EMPTY_CONFIG, OCI_CONFIG);
+    if (replaced === undefined || replaced.configDigest !== config.digest)
+      await this.target.pushBlob(config, bytesSource(EMPTY_CONFIG), { signal });
+    const manifest = { mediaType: OCI_MANIFEST, schemaVersion: 2, config, layers: [layer] };
+    await this.target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: INDEX_TAG, signal });
+  }
+}
+
+function notASpec(subject: string, what: string, expected = "the image of one spec"): StaveError {
+  return new StaveError("MEDIA_TYPE", `${subject} is ${what}, expected ${expected}`, { subject });
+}
+
+function checkImage({ artifactType, config }: Manifest, subject: string): void {
+  if (artifactType !== undefined) throw notASpec(subject, `an artifact of type ${printable(artifactType)}`);
+  if (config.mediaType !== OCI_CONFIG && config.mediaType !== DOCKER_CONFIG)
+    throw notASpec(subject, `an artifact whose config is of type ${printable(config.mediaType)}`);
+}
+
+// Spack also reads configs that are compressed, though it writes none.
+function inflated(bytes: Buffer, subject: string): Buffer {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  try {
+    return gunzipSync(bytes, { maxOutputLength: CONFIG_LIMIT });
+  } catch (cause) {
+    throw new StaveError("CONTENT_INVALID", `${subject} is not valid gzip of at most ${CONFIG_LIMIT} bytes`, {
+      subject,
+      cause,
+    });
+  }
+}
+
+interface FoundSpec {
+  readonly document: SpecDocument;
+  readonly diffIds: readonly Digest[];
+  readonly layoutVersion: number;
+}
+
+function readSpec(config: JsonObject, subject: string): FoundSpec {
+  const source = { name: `the config of ${subject}` };
+  const place: Place = { source };
+  if (own(config, "spec") === undefined) throw invalid({ ...source, code: "SPEC_INVALID" }, "has no spec");
+  const document = readSpecDocument(config, source);
+  const { rootfs } = parseJson(JSON.stringify({ ...config, spec: null }), configSchema, source.name);
+  return { document, diffIds: rootfs.diff_ids, layoutVersion: readLayout(config, place) };
+}
+
+function readLayout(config: JsonObject, place: Place): number {
+  const layout = own(config, "buildcache_layout_version") ?? 0;
+  const isKnown = typeof layout === "number" && Number.isInteger(layout) && layout >= 0 && layout <= NEWEST_LAYOUT;
+  if (isKnown) return layout;
+  const hint = typeof layout === "number" && layout > NEWEST_LAYOUT ? { hint: "update stave" } : {};
+  throw wrong(place, "buildcache_layout_version", layout, `a layout version up to ${NEWEST_LAYOUT}`).with(hint);
+}
+
+// Spack goes by the position of the layer alone; that both say the same keeps a swapped layer from being installed.
+function checkArchive(config: JsonObject, archive: Descriptor, subject: string): void {
+  const checksum: JsonValue | undefined = own(config, "binary_cache_checksum");
+  if (checksum === undefined) return;
+  const place = inside({ source: { name: `the config of ${subject}` } }, "binary_cache_checksum");
+  const hash = isObject(checksum) ? own(checksum, "hash") : undefined;
+  if (hash !== hexOf(archive.digest))
+    throw wrong(place, "hash", hash, `the digest of the last layer, ${archive.digest}`);
+}

@@ -1,0 +1,133 @@
+// From a CACHE argument to an open build cache: a URL, a directory, or the name of a mirror in Spack's configuration. The
+// one place that knows, for every verb that reads or writes a cache.
+import { Keychain } from "../auth/keychain.ts";
+import { OciCache, ReadOciCache } from "../cache/oci-cache.ts";
+import { isStaveError, StaveError } from "../errors.ts";
+import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
+import { type Direction, isOciUrl, type Mirror } from "../spack/mirror.ts";
+import { findMirror } from "../spack/mirror-lookup.ts";
+import type { ProgressSink } from "../util/progress.ts";
+import type { Context } from "./context.ts";
+import { keychainOptions, Opener } from "./open.ts";
+import type { CommonFlags } from "./options.ts";
+import type { Output } from "./output.ts";
+import { SpackFiles, type SpackFlags } from "./spack-options.ts";
+import { printable } from "./text.ts";
+
+/** Where a cache is when neither an argument nor $STAVE_CACHE says so. */
+export const DEFAULT_CACHE = "oci-layout:./stave-cache";
+
+/** How arguments describe a CACHE in help texts. */
+export const CACHE_ARGUMENT =
+  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR or a mirror's name (default: $STAVE_CACHE, else ./stave-cache)";
+
+/** A cache that was named. */
+export interface CacheChoice {
+  readonly location: Location;
+  /** The mirror of Spack's configuration that was named, whose credentials count. */
+  readonly mirror: Mirror | undefined;
+}
+
+const URL_CACHE = /^(?:file|https?|s3|gs|sftp|ftp):/;
+
+/**
+ * What a CACHE argument means; without one $STAVE_CACHE, else the default. A mirror has one URL to fetch from and one to push
+ * to. Throws USAGE for a mirror that is not configured and for one image of a cache, UNSUPPORTED for caches that are no
+ * OCI repository, REFERENCE_INVALID.
+ */
+export function cacheLocation(
+  text: string | undefined,
+  direction: Direction,
+  context: Context,
+  flags: SpackFlags,
+): CacheChoice {
+  const named = text ?? (context.env["STAVE_CACHE"] || DEFAULT_CACHE);
+  // A mirror's name has neither the colon of a scheme nor a slash.
+  const mirror = /[/:]/.test(named) ? undefined : mirrorNamed(named, context, flags);
+  const url = mirror?.url(direction) ?? named;
+  if (URL_CACHE.test(url) || (mirror !== undefined && !isOciUrl(url)))
+    throw new StaveError("UNSUPPORTED", `${printable(url.replace(/\/\/[^/]*@/, "//***@"))} is no OCI build cache`, {
+      subject: named,
+      hint: "name an oci:// registry or an oci-layout: directory",
+    });
+  if (/^[./~]/.test(url))
+    throw new StaveError("USAGE", `${JSON.stringify(url)} is a path, expected a cache`, {
+      subject: named,
+      hint: `for a directory write oci-layout:${url}`,
+    });
+  const location = parseLocation(url);
+  const { tag, digest } = location.kind === "layout" ? location : location.reference;
+  if (tag !== undefined || digest !== undefined)
+    throw new StaveError("USAGE", `expected a cache, not one image of it: ${formatLocation(location)}`, {
+      hint: "leave the tag and the digest out",
+    });
+  return { location, mirror };
+}
+
+function mirrorNamed(name: string, context: Context, flags: SpackFlags): Mirror {
+  try {
+    return findMirror(name, new SpackFiles(context, flags).discovery.configuration);
+  } catch (error) {
+    if (!isStaveError(error, "USAGE")) throw error;
+    throw error.with({ hint: `for a directory write oci-layout:${name}` });
+  }
+}
+
+/** An open cache; whoever opened it disposes of it. */
+export interface OpenedCache<C> {
+  readonly cache: C;
+  readonly location: Location;
+  readonly opener: Opener;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What opening a cache needs of a verb. */
+export interface CacheRun {
+  readonly context: Context;
+  readonly output: Output;
+  readonly flags: CommonFlags & SpackFlags;
+  readonly progress: ProgressSink;
+}
+
+/** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
+export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
+  const { location, opener } = openerFor(text, "fetch", run);
+  const cache = new ReadOciCache(await opener.read(location));
+  return { cache, location, opener, [Symbol.asyncDispose]: () => opener.close() };
+}
+
+/** Opens a cache to change it; with `create`, a directory is made when it is not there. */
+export async function writeCache(
+  text: string | undefined,
+  run: CacheRun,
+  options: { create: boolean },
+): Promise<OpenedCache<OciCache>> {
+  const { location, opener } = openerFor(text, "push", run);
+  const cache = new OciCache(options.create ? await opener.write(location) : await opener.change(location));
+  return { cache, location, opener, [Symbol.asyncDispose]: () => opener.close() };
+}
+
+function openerFor(
+  text: string | undefined,
+  direction: Direction,
+  run: CacheRun,
+): { location: Location; opener: Opener } {
+  const { context, output, flags, progress } = run;
+  const { location, mirror } = cacheLocation(text, direction, context, flags);
+  const explicit = mirror === undefined ? [] : mirrorCredentials(mirror, location, direction, context);
+  const keychain = new Keychain({
+    ...keychainOptions(context, flags),
+    explicit,
+    onWarning: (error) => output.warn(error.message),
+  });
+  return { location, opener: new Opener(context, output, flags, progress, keychain) };
+}
+
+// What a mirror is configured with counts before anything else, as it does for Spack.
+function mirrorCredentials(mirror: Mirror, location: Location, direction: Direction, { env }: Context) {
+  if (location.kind !== "registry") return [];
+  const { pair } = direction === "push" ? mirror.pushCredentials(env) : mirror.credentials("fetch", env);
+  if (pair === undefined) return [];
+  const from = `the mirror ${mirror.name}`;
+  return [{ registry: location.reference.registry, username: pair.id, password: pair.secret, from }];
+}

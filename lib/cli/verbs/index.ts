@@ -1,0 +1,68 @@
+// `stave index`: brings the index of a build cache up to date, or tells whether it is.
+import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
+import { CACHE_ARGUMENT, type CacheRun, readCache, writeCache } from "../cache-location.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { addSpack, type SpackFlags } from "../spack-options.ts";
+import { count, formatBytes, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  full?: boolean;
+  check?: boolean;
+}
+
+const HELP = `
+The index lists every spec of a cache, so that Spack and stave need not ask for each. Only what is new is read. Any number of
+writers may do this at once. Tags that are no specs are told and passed over. With --check nothing is written, and the
+status is 1 when the index is not what the cache has.
+
+Examples:
+  stave index oci://ghcr.io/org/cache
+  stave index oci-layout:./stave-cache --full
+  stave index --check my-mirror`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("index", "bring the index of a build cache up to date")
+    .argument("[cache]", CACHE_ARGUMENT)
+    .option("--full", "believe nothing of the present index: read every spec again")
+    .option("--check", "only compare; status 1 when the index is not up to date");
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
+    const display = progressDisplay(context, output);
+    const run = { context, output, flags, progress: display.sink };
+    try {
+      const report = await compareOrUpdate(text, run);
+      display.stop();
+      for (const line of render(report, output)) output.print(line);
+      for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
+      output.report(report);
+      return flags.check && !report.isCurrent ? 1 : 0;
+    } finally {
+      display.stop();
+    }
+  });
+};
+
+async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags: Flags }): Promise<IndexReport> {
+  const { flags, context, progress } = run;
+  const options = { full: flags.full, signal: context.signal, onProgress: progress };
+  if (flags.check) {
+    await using opened = await readCache(text, run);
+    return await checkIndex(opened.cache, options);
+  }
+  await using opened = await writeCache(text, run, { create: false });
+  return await updateIndex(opened.cache, options);
+}
+
+function* render(report: IndexReport, output: Output): Iterable<string> {
+  const { added, dropped, problems, unreadable, specs, records, size, isWritten, isCurrent } = report;
+  if (unreadable !== undefined) yield `could not use the old index: ${printable(unreadable)}`;
+  for (const { hash, reason } of problems) yield `left out of the old index: ${printable(hash)}: ${printable(reason)}`;
+  for (const tag of added) yield `${output.style("green", "+")} ${printable(tag)}`;
+  for (const tag of dropped) yield `${output.style("red", "-")} ${printable(tag)}`;
+  const state = isWritten ? "written" : isCurrent ? "up to date" : "not up to date";
+  const text = size === undefined ? "" : `, ${formatBytes(size)}`;
+  yield `${state}: ${count(specs, "spec")}, ${count(records, "record")}${text}`;
+}

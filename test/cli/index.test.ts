@@ -1,0 +1,54 @@
+// `stave index` as a user runs it.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { GraphCopy } from "../../lib/copy.ts";
+import { goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
+import { stave } from "../support/cli.ts";
+import { connect } from "../support/client.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
+
+let registry: TestRegistry;
+before(async () => {
+  registry = await startRegistry();
+});
+after(() => registry.close());
+
+test("index: up to date, after a push, after a deletion; --check asks only, and answers with its status", async () => {
+  const { target } = await goldenCache("spack-1.2/plain.oci");
+  const client = connect(registry.host, "org/cache");
+  const copy = new GraphCopy(target, client.target, {});
+  for await (const tag of target.tags()) await copy.copy(tag, tag);
+  const cache = `oci+http://${registry.host}/org/cache`;
+  const same = await stave(["index", cache]);
+  assert.deepEqual([same.status, same.stdout], [0, "up to date: 8 specs, 10 records, 8.5 kB\n"]);
+  const tag = await pushSpec(client.target, madeSpec("new", "1.0"));
+  const check = await stave(["index", "--check", cache]);
+  assert.equal(check.status, 1, check.stderr);
+  assert.equal(registry.count("PUT", /index\.spack/), 1, "only what the test itself put");
+  const added = await stave(["update-index", cache, "--json"]);
+  const { report } = JSON.parse(added.stdout);
+  assert.deepEqual([report.isWritten, report.added, report.kept, report.specs], [true, [tag], 8, 9]);
+  await client.target.deleteManifest(tag);
+  const dropped = await stave(["rebuild-index", cache]);
+  assert.match(dropped.stdout, new RegExp(`^- ${tag}\nwritten: 8 specs`));
+  assert.equal((await stave(["index", "--check", "--full", cache])).status, 0);
+  await client.close();
+});
+
+test("index: what is no spec is told and passed over", async () => {
+  const client = connect(registry.host, "org/mixed");
+  await pushSpec(client.target, madeSpec("good", "1.0"));
+  await pushSpec(client.target, madeSpec("odd", "1.0"), { tag: "something.spack" });
+  const ran = await stave(["index", `oci+http://${registry.host}/org/mixed`]);
+  assert.equal(ran.status, 0);
+  assert.match(ran.stdout, /written: 1 spec, 1 record/);
+  assert.match(ran.stderr, /warning: skipped something\.spack: its name is not NAME-VERSION-HASH\.spack/);
+  await client.close();
+});
+
+test("index: a cache that is not there", async () => {
+  const ran = await stave(["index", `oci+http://${registry.host}/org/none`]);
+  assert.equal(ran.status, 5, ran.stderr);
+  const folder = await stave(["index", "oci-layout:/nonexistent/cache"]);
+  assert.deepEqual([folder.status, /there is no directory/.test(folder.stderr)], [5, true]);
+});

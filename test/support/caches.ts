@@ -1,0 +1,89 @@
+// Build caches for tests: copies of the golden ones, and made-up specs as images.
+import { cpSync } from "node:fs";
+import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { buildImage } from "../../lib/image/image.ts";
+import { digestOf } from "../../lib/oci/digest.ts";
+import { OCI_LAYER_GZIP } from "../../lib/oci/mediatype.ts";
+import { base32Hash } from "../../lib/spack/dag-hash.ts";
+import { writeJson } from "../../lib/spack/json.ts";
+import { specString, specTag } from "../../lib/spack/name.ts";
+import type { JsonObject } from "../../lib/spack/node.ts";
+import { readSpecDocument, type SpecDocument } from "../../lib/spack/spec.ts";
+import { specDocument } from "../../lib/spack/spec-writer.ts";
+import { LayoutTarget } from "../../lib/target/layout.ts";
+import type { Target } from "../../lib/target/target.ts";
+import { bytesSource } from "../../lib/util/stream.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { golden } from "./golden.ts";
+import { temporaryFolder } from "./tree.ts";
+
+/** A copy of a golden layout, for instance `spack-1.2/plain.oci`, that a test may change. */
+export async function goldenCache(layout: string): Promise<OciCache> {
+  const folder = temporaryFolder();
+  cpSync(golden(layout), folder, { recursive: true });
+  return new OciCache(await LayoutTarget.open(folder, { clock: systemClock }));
+}
+
+/** A new layout directory without anything in it. */
+export async function emptyLayout(): Promise<LayoutTarget> {
+  return await LayoutTarget.open(temporaryFolder(), { clock: systemClock, create: true });
+}
+
+/** A made-up spec of format 5 with a true hash, over others. */
+export function madeSpec(name: string, version: string, children: readonly SpecDocument[] = []): SpecDocument {
+  const node: JsonObject = {
+    name,
+    version,
+    arch: { platform: "linux", platform_os: "debian12", target: "x86_64" },
+    namespace: "made",
+    parameters: { build_system: "generic" },
+    package_hash: `${base32Hash(name)}${base32Hash(version).slice(0, 20)}====`,
+    ...(children.length === 0
+      ? {}
+      : {
+          dependencies: children.map(({ root }) => ({
+            name: root.name,
+            hash: root.hash,
+            parameters: { deptypes: ["build", "link"], virtuals: [] },
+          })),
+        }),
+    annotations: { original_specfile_version: 5 },
+  };
+  node["hash"] = base32Hash(writeJson(node));
+  const below = new Map(children.flatMap(({ graph }) => Array.from(graph.nodes(), ({ hash, raw }) => [hash, raw])));
+  const document = { spec: { _meta: { version: 5 }, nodes: [node, ...below.values()] } };
+  return readSpecDocument(document, { name });
+}
+
+/** What of a spec's image is made otherwise than it should be. */
+export interface OddImage {
+  /** Instead of its own. */
+  readonly tag?: string;
+  readonly document?: JsonObject;
+  /** Changes the config or the manifest before they are written. */
+  readonly config?: (config: Record<string, unknown>) => unknown;
+  readonly manifest?: (manifest: Record<string, unknown>) => unknown;
+}
+
+/** Pushes the image of a spec, and returns its tag. */
+export async function pushSpec(target: Target, spec: SpecDocument, odd: OddImage = {}): Promise<string> {
+  const bytes = Buffer.from(`the archive of ${spec.root.hash}`);
+  const digest = digestOf(bytes);
+  const layer = { mediaType: OCI_LAYER_GZIP, digest, size: bytes.length, diffId: digest, label: spec.root.name };
+  const document = odd.document ?? specDocument(spec.root, spec.graph);
+  const description = specString(spec.root);
+  const image = buildImage({ architecture: "amd64", layers: [layer], env: [], spec: { document, description } });
+  const again = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+  const config = odd.config
+    ? again(odd.config(JSON.parse(Buffer.from(image.config.bytes).toString())))
+    : image.config.bytes;
+  const described = { ...image.config.descriptor, digest: digestOf(config), size: config.length };
+  const parsed = { ...JSON.parse(Buffer.from(image.manifest.bytes).toString()), config: described };
+  const manifest = odd.manifest ? again(odd.manifest(parsed)) : odd.config ? again(parsed) : image.manifest.bytes;
+  const tag = odd.tag ?? specTag(spec.root);
+  await target.pushBlob(layer, bytesSource(bytes));
+  await target.pushBlob(described, bytesSource(config));
+  const { mediaType } = JSON.parse(Buffer.from(manifest).toString());
+  await target.pushManifest(manifest, mediaType, { tag });
+  return tag;
+}
