@@ -15,6 +15,10 @@ export const PEERS: readonly Peer[] = [
   { program: "buildah", package: "buildah" },
   { program: "podman", package: "podman" },
   { program: "umoci", package: "umoci" },
+  { program: "patchelf", package: "patchelf" },
+  { program: "readelf", package: "binutils" },
+  // The compiler with the files that every program is linked with.
+  { program: "gcc", package: "build-essential" },
 ];
 
 /** Finds a program on the PATH. */

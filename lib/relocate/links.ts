@@ -1,8 +1,7 @@
 // Relocates symbolic links: an absolute target that begins with an old prefix (Spack `relocate.py`, relocate_links).
-import { lstatSync, readlinkSync, renameSync, symlinkSync } from "node:fs";
-import { StaveError } from "../errors.ts";
-import { type ByteString, fsPath, shownName } from "../image/byte-string.ts";
-import { type Tree, whileRelocating } from "./open-file.ts";
+import { readlinkSync, renameSync, symlinkSync } from "node:fs";
+import { type ByteString, fsPath } from "../image/byte-string.ts";
+import { type Tree, unfit, whileRelocating } from "./open-file.ts";
 import type { PrefixMap } from "./prefix-map.ts";
 
 /**
@@ -11,8 +10,8 @@ import type { PrefixMap } from "./prefix-map.ts";
  */
 export function relocateLink(tree: Tree, relative: ByteString, map: PrefixMap): boolean {
   const path = tree.locate(relative);
+  if (!tree.stats(relative).isSymbolicLink()) throw unfit(relative, "is no symbolic link");
   try {
-    if (!lstatSync(fsPath(path)).isSymbolicLink()) throw noLink(relative, "is no symbolic link");
     const target = readlinkSync(fsPath(path), "buffer");
     // Old prefixes are absolute, so a relative target never begins with one.
     const replaced = map.replaceStart(target);
@@ -26,9 +25,4 @@ export function relocateLink(tree: Tree, relative: ByteString, map: PrefixMap): 
   } catch (cause) {
     throw whileRelocating(cause, relative);
   }
-}
-
-function noLink(path: ByteString, how: string): StaveError {
-  const shown = shownName(path);
-  return new StaveError("RELOCATION_FAILED", `cannot relocate ${shown}: it ${how}`, { subject: shown });
 }

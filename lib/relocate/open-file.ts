@@ -41,7 +41,7 @@ export class Tree {
     for (const part of parts.slice(0, -1)) {
       folder = folder === "" ? part : `${folder}/${part}`;
       if (this.#folders.has(folder)) continue;
-      if (!this.#lstat(folder, relative).isDirectory())
+      if (!this.#stats(folder, relative).isDirectory())
         throw unsafe(relative, "leads through something that is no folder");
       this.#folders.add(folder);
     }
@@ -51,8 +51,8 @@ export class Tree {
   /** Opens a file while `work` runs. Throws as locate does, and RELOCATION_FAILED for what is no regular file. */
   async open<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
     const path = this.locate(relative);
-    const stats = this.#lstat(relative, relative);
-    if (!stats.isFile()) throw missing(relative, "is not a regular file");
+    const stats = this.#stats(relative, relative);
+    if (!stats.isFile()) throw unfit(relative, "is not a regular file");
     // Nothing else can be done with a file that its owner may not write; its mode is put back.
     const isReadOnly = !this.isDryRun && (stats.mode & 0o200) === 0;
     let descriptor: number | undefined;
@@ -69,12 +69,18 @@ export class Tree {
     }
   }
 
-  #lstat(path: ByteString, asked: ByteString): Stats {
+  /** What a path below the tree is, links not followed. Throws as locate does, and RELOCATION_FAILED when it is missing. */
+  stats(relative: ByteString): Stats {
+    this.locate(relative);
+    return this.#stats(relative, relative);
+  }
+
+  #stats(path: ByteString, asked: ByteString): Stats {
     try {
       return lstatSync(fsPath(`${this.#root}/${path}`));
     } catch (cause) {
       const code = systemCode(cause);
-      if (code === "ENOENT" || code === "ENOTDIR") throw missing(asked, "is missing");
+      if (code === "ENOENT" || code === "ENOTDIR") throw unfit(asked, "is missing");
       throw whileRelocating(cause, asked);
     }
   }
@@ -147,7 +153,8 @@ function unsafe(path: ByteString, how: string): StaveError {
   });
 }
 
-function missing(path: ByteString, how: string): StaveError {
+/** The error of something that is not what was listed. */
+export function unfit(path: ByteString, how: string): StaveError {
   const shown = shownName(path);
   return new StaveError("RELOCATION_FAILED", `cannot relocate ${shown}: it ${how}`, { subject: shown });
 }

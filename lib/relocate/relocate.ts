@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { RelocatableFiles } from "../image/buildinfo.ts";
 import { type ByteString, shownName } from "../image/byte-string.ts";
+import { SAFETY_SIZE } from "./c-strings.ts";
 import { elfRanges, forgetElfPaths, relocateElfFile } from "./elf-file.ts";
 import { relocateLink } from "./links.ts";
 import { type OpenFile, Tree } from "./open-file.ts";
@@ -142,14 +143,15 @@ class Relocation {
 
 const hintOf = ({ hint }: StaveError): { hint?: string } => (hint === undefined ? {} : { hint });
 
-function stuckError(path: string, { string, oldPrefix, newPrefix, room }: StuckReport): StaveError {
-  const problem = `there is room for a prefix of ${room} bytes, ${JSON.stringify(newPrefix)} has ${Buffer.byteLength(newPrefix)}`;
-  return new StaveError(
-    "RELOCATION_FAILED",
-    `cannot relocate ${path}: in the string ${JSON.stringify(string)} ${problem}`,
-    {
-      subject: path,
-      hint: `choose a shorter root, or build with config:install_tree:padded_length (${oldPrefix} is the old prefix)`,
-    },
-  );
+function stuckError(path: string, { string, oldPrefix, newPrefix, reason, room }: StuckReport): StaveError {
+  const [text, old, now] = [string, oldPrefix, newPrefix].map((each) => JSON.stringify(each));
+  const problem =
+    reason === "grow"
+      ? `in the string ${text} there is room for a prefix of ${room} bytes, ${now} has ${Buffer.byteLength(newPrefix)}`
+      : `the string ${text} may share its last ${SAFETY_SIZE} bytes with others, so ${now} would have to end like ${old}`;
+  const or = reason === "shrink" && room > 0 ? ` or have at most ${room} bytes` : "";
+  return new StaveError("RELOCATION_FAILED", `cannot relocate ${path}: ${problem}${or}`, {
+    subject: path,
+    hint: "choose a shorter root, or build with more room: config:install_tree:padded_length",
+  });
 }

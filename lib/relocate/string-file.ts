@@ -11,7 +11,8 @@ export interface StuckReport {
   readonly string: string;
   readonly oldPrefix: string;
   readonly newPrefix: string;
-  /** The most bytes that the new prefix may have. */
+  readonly reason: StuckString["reason"];
+  /** The most bytes that any new prefix may have. */
   readonly room: number;
 }
 
@@ -82,6 +83,7 @@ function describe(file: OpenFile, start: number, { at, pair, reason }: StuckStri
     string: shown(bytes.subarray(begin, end < 0 ? bytes.length : end)),
     oldPrefix: shown(pair.old),
     newPrefix: shown(pair.new),
+    reason,
     // To make a string shorter, more bytes must become free than others may share.
     room: reason === "grow" ? pair.old.length : pair.old.length - LOOK_AHEAD,
   };
