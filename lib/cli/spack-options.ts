@@ -8,7 +8,7 @@ import type { SpecNode } from "../spack/node.ts";
 import { resolveFiles, type SpecQuery } from "../spack/query.ts";
 import { satisfies } from "../spack/satisfies.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
-import { parseQueries, parseQuery } from "../spack/spec-parser.ts";
+import { parseQueries, parseQuery, type QueryContext } from "../spack/spec-parser.ts";
 import { Store } from "../spack/store.ts";
 import { readBounded } from "../util/read-file.ts";
 import type { Context } from "./context.ts";
@@ -39,13 +39,16 @@ export function addSpack(command: Command): Command {
     .option("--spack <dir>", "the Spack installation (default: $SPACK_ROOT, else the one on the PATH)");
 }
 
+/** What of the outside world Spack's files are found by. */
+type Surroundings = Pick<Context, "env" | "cwd" | "home" | "clock">;
+
 /** What the flags lead to; the store and the lock file are read when they are first asked for. */
 export class SpackFiles {
   readonly discovery: Discovery;
-  readonly #context: Context;
+  readonly #context: Surroundings;
   readonly #flags: SpackFlags;
 
-  constructor(context: Context, flags: SpackFlags) {
+  constructor(context: Surroundings, flags: SpackFlags) {
     this.#context = context;
     this.#flags = flags;
     this.discovery = discover({
@@ -67,12 +70,18 @@ export class SpackFiles {
         hint: "name it with --store DIR, or set SPACK_ROOT",
       });
     const { clock, cwd } = this.#context;
+    const projected = new Map<string, SpecQuery>();
+    const asked = (text: string): SpecQuery => {
+      const query = projected.get(text) ?? parseQuery(text, this.#queryContext());
+      projected.set(text, query);
+      return query;
+    };
     return await Store.open(store.tree.root, {
       clock,
       sysroot: this.#flags.sysroot === undefined ? undefined : resolve(cwd, this.#flags.sysroot),
       upstreams: upstreams.map((upstream) => upstream.root),
       layout: store.tree,
-      satisfies: (node, query) => satisfies(node, EMPTY_GRAPH, parseQuery(query)),
+      satisfies: (node, query) => satisfies(node, EMPTY_GRAPH, asked(query)),
     });
   }
 
@@ -84,9 +93,13 @@ export class SpackFiles {
 
   /** Parses SPEC arguments; spec files among them become the specs they hold. */
   async queries(texts: readonly string[]): Promise<SpecQuery[]> {
-    const { host } = this.discovery.configuration.context;
-    const parsed = texts.flatMap((text) => parseQueries(text, host));
+    const parsed = texts.flatMap((text) => parseQueries(text, this.#queryContext()));
     return await Promise.all(parsed.map((query) => resolveFiles(query, (path) => this.#readRoot(path))));
+  }
+
+  #queryContext(): QueryContext {
+    const { configuration, toolchains } = this.discovery;
+    return { host: configuration.context.host, toolchains };
   }
 
   async #readRoot(path: string): Promise<SpecNode> {

@@ -31,6 +31,7 @@ import {
   type View,
   views,
 } from "./spack-yaml.ts";
+import { type Toolchains, toolchains } from "./toolchains.ts";
 import { wholeFile } from "./yaml.ts";
 
 /** What the user named on the command line. */
@@ -74,6 +75,7 @@ export interface Discovery {
   readonly locks: LockSettings;
   readonly network: NetworkSettings;
   readonly inspections: readonly Inspection[];
+  readonly toolchains: Toolchains;
   readonly notes: readonly ConfigNote[];
 }
 
@@ -109,6 +111,7 @@ export function discover(options: DiscoverOptions): Discovery {
     locks: lockSettings(configuration),
     network: networkSettings(configuration),
     inspections: prefixInspections(configuration),
+    toolchains: toolchains(configuration),
     notes: configuration.notes,
   };
 }

@@ -47,6 +47,12 @@ export interface DiscoveryReport {
     readonly packageTimeout: number | null;
   };
   readonly environmentsRoot: string | null;
+  /** What `%name` stands for in specs. */
+  readonly toolchains: readonly {
+    readonly name: string;
+    readonly parts: readonly { readonly spec: string; readonly when: string | null }[];
+    readonly from: string;
+  }[];
   /** What is not used, and why. */
   readonly notes: readonly Placed<string>[];
 }
@@ -96,6 +102,11 @@ export function discoveryReport(found: Discovery): DiscoveryReport {
     certificates: placed(network.certificates),
     locks: { ...locks, packageTimeout: locks.packageTimeout ?? null },
     environmentsRoot: found.environmentsRoot ?? null,
+    toolchains: [...found.toolchains].map(([name, { parts, place }]) => ({
+      name,
+      parts: parts.map(({ spec, when }) => ({ spec, when: when ?? null })),
+      from: formatPlace(place),
+    })),
     notes: found.notes.map(({ place, text }) => ({ value: redactUserInfo(text), from: formatPlace(place) })),
   };
 }

@@ -1,9 +1,10 @@
 // The query that asks for what two queries of one node ask for (Spack `Spec.constrain`).
 import { StaveError } from "../errors.ts";
 import type { SpecQuery, VariantQuery } from "./query.ts";
+import { intersectTargets } from "./target-range.ts";
 import { intersectVersions } from "./version-range.ts";
 
-/** Merges two queries of a node; the edges are those of the first. Throws SPEC_INVALID when nothing could be both. */
+/** Merges two queries of a node; the edges and the file are those of the first. Throws SPEC_INVALID when nothing could be both. */
 export function merge(a: SpecQuery, b: SpecQuery): SpecQuery {
   const versions = a.versions && b.versions ? intersectVersions(a.versions, b.versions) : (a.versions ?? b.versions);
   if (versions?.length === 0) throw contradiction(a, "versions");
@@ -13,16 +14,20 @@ export function merge(a: SpecQuery, b: SpecQuery): SpecQuery {
     variants.set(name, known ? mergeVariants(a, name, known, variant) : variant);
   }
   const flags = new Map(a.flags);
-  for (const [kind, more] of b.flags) flags.set(kind, [...(flags.get(kind) ?? []), ...more]);
+  for (const [kind, more] of b.flags) {
+    const known = flags.get(kind) ?? [];
+    flags.set(kind, [...known, ...more.filter(({ text }) => !known.some((flag) => flag.text === text))]);
+  }
   return {
     ...a,
+    name: same(a, "names", a.name, b.name),
     namespace: same(a, "namespaces", a.namespace, b.namespace),
     versions,
     variants,
     flags,
     platform: same(a, "platforms", a.platform, b.platform),
     os: same(a, "operating systems", a.os, b.os),
-    target: same(a, "targets", a.target, b.target),
+    target: mergeTargets(a, b),
     hash: mergeHashes(a, b),
   };
 }
@@ -37,6 +42,13 @@ function contradiction(query: SpecQuery, what: string): StaveError {
 function same(query: SpecQuery, what: string, a: string | undefined, b: string | undefined): string | undefined {
   if (a !== undefined && b !== undefined && a !== b) throw contradiction(query, what);
   return a ?? b;
+}
+
+function mergeTargets(a: SpecQuery, b: SpecQuery): string | undefined {
+  if (a.target === undefined || b.target === undefined) return a.target ?? b.target;
+  const both = intersectTargets(a.target, b.target);
+  if (both === undefined) throw contradiction(a, "targets");
+  return both;
 }
 
 function mergeHashes(a: SpecQuery, b: SpecQuery): string | undefined {

@@ -2,9 +2,9 @@
 // that of a virtual package when an edge says so, and versions of virtual packages are never known.
 import { StaveError } from "../errors.ts";
 import { findDependency } from "./format.ts";
-import { ancestorsOf, targetAtMost } from "./microarchitecture.ts";
 import { BUILD, type Edge, LINK, RUN, type SpecGraph, type SpecNode, type VariantValue } from "./node.ts";
 import type { QueryEdge, SpecQuery, VariantQuery } from "./query.ts";
+import { targetSatisfies } from "./target-range.ts";
 import { versionSatisfies } from "./version-range.ts";
 
 /** Tells whether a concrete spec of a graph is what the query asks for. */
@@ -68,14 +68,7 @@ function architectureSatisfies(node: SpecNode, { platform, os, target }: SpecQue
   if (platform !== undefined && platform !== node.platform) return false;
   if (os === "*") return true;
   if (os !== undefined && os !== node.os) return false;
-  return target === undefined || target === "*" || target.split(",").some((part) => targetWithin(node.target, part));
-}
-
-function targetWithin(target: string, range: string): boolean {
-  const colon = range.indexOf(":");
-  if (colon < 0) return target === range;
-  const [low, high] = [range.slice(0, colon), range.slice(colon + 1)];
-  return (low === "" || ancestorsOf(target).has(low)) && (high === "" || targetAtMost(target, high));
+  return target === undefined || targetSatisfies(node.target, target);
 }
 
 /** Splits flags as Spack does: what does not begin with a dash belongs to the flag before it (`compilers/flags.py`). */

@@ -4,11 +4,22 @@ import { printable } from "./json.ts";
 import { ALL_TYPES, BUILD, LINK, RUN, TEST } from "./node.ts";
 import { ANY, type QueryEdge, type SpecQuery } from "./query.ts";
 import { NodeBuilder } from "./query-builder.ts";
+import { combined, type Dependency, EdgeList } from "./query-edges.ts";
 import { merge } from "./query-merge.ts";
 import { packageOfCompiler } from "./satisfies.ts";
 import { syntaxError, type Token, type TokenKind, tokenize } from "./spec-lexer.ts";
+import type { Toolchain, Toolchains } from "./toolchains.ts";
+import { formatPlace } from "./yaml.ts";
 
-/** What the reserved words `os=fe`, `target=default_target` and the like stand for. */
+/** What words of a spec stand for where it is read. */
+export interface QueryContext {
+  /** For the reserved words `os=fe`, `target=default_target` and the like. */
+  readonly host?: QueryHost | undefined;
+  /** For `%name`. */
+  readonly toolchains?: Toolchains | undefined;
+}
+
+/** The machine, by Spack's names. */
 export interface QueryHost {
   readonly platform: string;
   readonly os?: string | undefined;
@@ -25,15 +36,32 @@ const DEPENDENCY_TYPES: ReadonlyMap<string, number> = new Map([
 
 const IDENTIFIER = /^[a-zA-Z_0-9][a-zA-Z_0-9-]*$/;
 const MAX_DEPTH = 4;
+const MAX_NESTING = 16;
 
 /** Reads all specs of a text; a package name starts a new one. Throws SPEC_INVALID with the column and a caret line. */
-export function parseQueries(text: string, host?: QueryHost): SpecQuery[] {
-  return new Parser(text, host, 0).all();
+export function parseQueries(text: string, context: QueryContext = {}): SpecQuery[] {
+  return new Parser(text, outermost(context)).all();
 }
 
 /** Reads exactly one spec. Throws SPEC_INVALID with the column and a caret line. */
-export function parseQuery(text: string, host?: QueryHost): SpecQuery {
-  return new Parser(text, host, 0).one();
+export function parseQuery(text: string, context: QueryContext = {}): SpecQuery {
+  return new Parser(text, outermost(context)).one();
+}
+
+// What is passed on to the parsers of specs within specs.
+interface Surroundings {
+  readonly host: QueryHost | undefined;
+  readonly toolchains: Toolchains;
+  /** Toolchains that have been read. */
+  readonly expanded: Map<string, SpecQuery>;
+  /** Toolchains that are being read. */
+  readonly expanding: readonly string[];
+  /** How many conditions this one is within. */
+  readonly depth: number;
+}
+
+function outermost({ host, toolchains = new Map() }: QueryContext): Surroundings {
+  return { host, toolchains, expanded: new Map(), expanding: [], depth: 0 };
 }
 
 interface EdgeAttributes {
@@ -44,15 +72,13 @@ interface EdgeAttributes {
 
 class Parser {
   readonly #text: string;
-  readonly #host: QueryHost | undefined;
-  readonly #depth: number;
+  readonly #around: Surroundings;
   readonly #tokens: readonly Token[];
   #at = 0;
 
-  constructor(text: string, host: QueryHost | undefined, depth: number) {
+  constructor(text: string, around: Surroundings) {
     this.#text = text;
-    this.#host = host;
-    this.#depth = depth;
+    this.#around = around;
     this.#tokens = tokenize(text);
   }
 
@@ -72,33 +98,65 @@ class Parser {
 
   #spec(): SpecQuery {
     const before = this.#at;
-    const root = this.#node();
+    let root = this.#node();
     const edges = new EdgeList();
     // The `^` whose `%` are under way, if any.
-    let below: number | undefined;
+    let below: Dependency | undefined;
     for (let sigil = this.#sigil(); sigil; sigil = this.#sigil()) {
       const direct = sigil.text.startsWith("%");
       const propagated = sigil.text.startsWith("%%");
+      const toolchain = this.#toolchain(sigil);
+      if (toolchain) {
+        const { edges: asked, ...node } = toolchain;
+        this.#telling(sigil, () => {
+          if (below) below.constrain({ ...node, edges: [] });
+          else root = merge(root, { ...node, edges: [] });
+          (below?.below ?? edges).constrain(propagated ? asked.map((edge) => ({ ...edge, propagated })) : asked);
+        });
+        continue;
+      }
       const attributes = sigil.kind === "startEdge" ? this.#attributes() : NO_ATTRIBUTES;
       const assignment = this.#tokens[this.#at - 1]?.assignment;
       const node = this.#node(assignment?.name, sigil);
       const child = direct && node.name !== undefined ? { ...node, name: packageOfCompiler(node.name) } : node;
       const virtuals = [...new Set([...attributes.virtuals, ...(assignment?.virtuals ?? [])])];
       const edge: QueryEdge = { ...attributes, direct, propagated, virtuals, child };
-      try {
-        if (direct && below !== undefined) edges.addBelow(below, edge);
-        else {
-          const at = edges.add(edge);
-          if (!direct) below = at;
-        }
-      } catch (error) {
-        if (error instanceof StaveError) throw this.#wrong(sigil, error.message);
-        throw error;
-      }
+      this.#telling(sigil, () => {
+        if (direct) (below?.below ?? edges).add(edge);
+        else below = edges.add(edge);
+      });
     }
     const first = this.#tokens[before];
     if (this.#at === before && first) throw this.#wrong(first, `"${printable(first.text)}" is not expected here`);
     return { ...root, edges: edges.list() };
+  }
+
+  // What stands for a spec: the name behind a plain `%`. What follows it begins another spec.
+  #toolchain({ kind, text, assignment }: Token): SpecQuery | undefined {
+    const token = this.#tokens[this.#at];
+    if (kind !== "dependency" || text === "^" || assignment || token?.kind !== "name") return undefined;
+    const definition = this.#around.toolchains.get(token.text);
+    if (!definition) return undefined;
+    this.#at++;
+    const known = this.#around.expanded.get(token.text);
+    if (known) return known;
+    const made = this.#telling(token, () => this.#expand(token.text, definition));
+    this.#around.expanded.set(token.text, made);
+    return made;
+  }
+
+  #expand(name: string, { parts, place }: Toolchain): SpecQuery {
+    const around = { ...this.#around, expanding: [...this.#around.expanding, name] };
+    const read = (text: string): SpecQuery => new Parser(text, around).one();
+    try {
+      if (this.#around.expanding.includes(name))
+        throw invalid(`it leads back to itself: ${around.expanding.join(", ")}`);
+      if (around.expanding.length > MAX_NESTING) throw invalid(`toolchains are nested more than ${MAX_NESTING} deep`);
+      return combined(parts.map(({ spec, when }) => [read(spec), when === undefined ? undefined : read(when)]));
+    } catch (error) {
+      if (!(error instanceof StaveError)) throw error;
+      throw invalid(`the toolchain ${printable(name)} (${formatPlace(place)}) is wrong: ${error.message}`);
+    }
   }
 
   #sigil(): Token | undefined {
@@ -118,7 +176,7 @@ class Parser {
     const name = given ?? this.#accept("name")?.text;
     const file = name === undefined ? this.#accept("file") : undefined;
     if (file) return { ...ANY, file: file.text };
-    const builder = new NodeBuilder(name, this.#host);
+    const builder = new NodeBuilder(name, this.#around.host);
     for (let token = this.#tokens[this.#at]; token; token = this.#tokens[++this.#at]) {
       if (token.kind === "hash" && builder.hasHash) break;
       const problem = builder.take(token);
@@ -160,14 +218,21 @@ class Parser {
         attributes.types |= type;
       }
     } else if (key === "when") {
-      if (this.#depth >= MAX_DEPTH) throw this.#wrong(token, `conditions are nested more than ${MAX_DEPTH} deep`);
+      if (this.#around.depth >= MAX_DEPTH)
+        throw this.#wrong(token, `conditions are nested more than ${MAX_DEPTH} deep`);
       attributes.when = this.#condition(token, value);
     } else throw this.#wrong(token, `an edge has no attribute ${printable(key)}, expected deptypes, virtuals or when`);
   }
 
   #condition(token: Token, text: string): SpecQuery {
+    const around = { ...this.#around, depth: this.#around.depth + 1 };
+    return this.#telling(token, () => new Parser(text, around).one());
+  }
+
+  // Points at the token when what is done with it fails.
+  #telling<T>(token: Token, work: () => T): T {
     try {
-      return new Parser(text, this.#host, this.#depth + 1).one();
+      return work();
     } catch (error) {
       if (error instanceof StaveError) throw this.#wrong(token, error.message);
       throw error;
@@ -182,34 +247,6 @@ class Parser {
   }
 }
 
+const invalid = (problem: string): StaveError => new StaveError("SPEC_INVALID", problem);
+
 const NO_ATTRIBUTES: EdgeAttributes = { virtuals: [], types: 0, when: undefined };
-
-// The dependencies of one spec. The same package asked for twice is asked for once, with all that is asked.
-class EdgeList {
-  readonly #edges: { edge: QueryEdge; below: EdgeList }[] = [];
-  readonly #places = new Map<string, number>();
-
-  /** Adds an edge, or merges it with one to the same package; returns its place. */
-  add(edge: QueryEdge): number {
-    const key = edge.child.name === undefined ? undefined : `${edge.types} ${edge.child.name}`;
-    const place = key === undefined || edge.when ? undefined : this.#places.get(key);
-    const known = place === undefined ? undefined : this.#edges[place];
-    if (known && place !== undefined) {
-      const virtuals = [...new Set([...known.edge.virtuals, ...edge.virtuals])];
-      known.edge = { ...known.edge, virtuals, child: merge(known.edge.child, edge.child) };
-      return place;
-    }
-    this.#edges.push({ edge, below: new EdgeList() });
-    if (key !== undefined && !edge.when) this.#places.set(key, this.#edges.length - 1);
-    return this.#edges.length - 1;
-  }
-
-  /** Adds a direct dependency of the dependency at a place. */
-  addBelow(place: number, edge: QueryEdge): void {
-    this.#edges[place]?.below.add(edge);
-  }
-
-  list(): QueryEdge[] {
-    return this.#edges.map(({ edge, below }) => ({ ...edge, child: { ...edge.child, edges: below.list() } }));
-  }
-}

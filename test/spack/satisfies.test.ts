@@ -8,6 +8,8 @@ import { BUILD, LINK } from "../../lib/spack/node.ts";
 import { satisfies } from "../../lib/spack/satisfies.ts";
 import { readSpecDocument } from "../../lib/spack/spec.ts";
 import { parseQuery } from "../../lib/spack/spec-parser.ts";
+import type { Toolchain, Toolchains } from "../../lib/spack/toolchains.ts";
+import { wholeFile } from "../../lib/spack/yaml.ts";
 import { failsWith } from "../support/errors.ts";
 import { vectors } from "../support/golden.ts";
 import { makeGraph } from "../support/graph.ts";
@@ -77,6 +79,8 @@ const MORE: { spec: string; query: string; expect: boolean }[] = [
   { spec: "hdf5", query: "hdf5 ^nobody %gcc", expect: false },
   { spec: "hdf5", query: "hdf5 target=x86_64:zen2,:icelake", expect: true },
   { spec: "hdf5", query: "hdf5 target=unknown:", expect: false },
+  { spec: "hdf5", query: "hdf5 ^zlib-ng target=x86_64: ^zlib-ng target=:zen2,:icelake", expect: true },
+  { spec: "hdf5", query: "hdf5 ^zlib-ng target=aarch64: ^[when='~mpi'] zlib-ng@1", expect: false },
   { spec: "hdf5", query: "hdf5 ^zlib-ng++compat", expect: true },
   { spec: "hdf5", query: "hdf5 nosuchvariant==anything", expect: true },
 ];
@@ -84,6 +88,36 @@ for (const { spec, query, expect } of MORE)
   test(`${query} is ${expect}`, () => {
     const { node, graph } = nodeOf(spec, spec);
     assert.equal(satisfies(node, graph, parseQuery(query)), expect);
+  });
+
+const PLACE = wholeFile("toolchains.yaml");
+const TOOLCHAINS: Toolchains = new Map(
+  Object.entries({
+    new: [{ spec: "%c,cxx=gcc@12:", when: "%c" }],
+    old: [
+      { spec: "%fortran=gcc@:11", when: "%d" },
+      { spec: "%c=gcc@:11", when: "%c" },
+    ],
+    absent: [{ spec: "%d=ldc", when: "%d" }],
+    optimised: [{ spec: "cflags=-O3", when: "%d" }],
+  }).map(([name, parts]): [string, Toolchain] => [name, { parts, place: PLACE }]),
+);
+
+const WITH_TOOLCHAINS: { query: string; expect: boolean }[] = [
+  { query: "hdf5 %new", expect: true },
+  { query: "hdf5 %old", expect: false },
+  // Nothing of it compiles D, so that nothing is asked.
+  { query: "hdf5 %absent", expect: true },
+  { query: "hdf5 ^mpi ^zlib-ng %new", expect: true },
+  { query: "hdf5 ^zlib-ng %old", expect: false },
+  { query: "hdf5 ^zlib-ng %absent", expect: true },
+  // The condition is one of the dependencies only.
+  { query: "hdf5 %optimised", expect: false },
+];
+for (const { query, expect } of WITH_TOOLCHAINS)
+  test(`${query} is ${expect}, with toolchains`, () => {
+    const { node, graph } = nodeOf("hdf5", "hdf5");
+    assert.equal(satisfies(node, graph, parseQuery(query, { toolchains: TOOLCHAINS })), expect);
   });
 
 test("patches are found by the beginnings of their hashes", () => {

@@ -15,7 +15,7 @@ import { vector } from "../support/vectors.ts";
 
 useSeed();
 
-const HOST = { platform: "linux", os: "debian12", target: "icelake" };
+const HOST = { host: { platform: "linux", os: "debian12", target: "icelake" } };
 
 const VARIANT = z.object({
   type: z.string(),

@@ -47,6 +47,12 @@ function* render(report: DiscoveryReport, output: Output): Iterable<string> {
     "locks",
     report.locks.isEnabled ? `after ${report.locks.databaseTimeout} s the database is given up` : "off",
   );
+  for (const { name, parts, from } of report.toolchains)
+    yield field(
+      "toolchain",
+      `${name}: ${parts.map(({ spec, when }) => (when === null ? spec : `${spec} when ${when}`)).join("; ")}`,
+      from,
+    );
   for (const { name, path, files } of report.scopes)
     yield field("scope", `${name}: ${path ?? "(built in)"}`, files.length === 0 ? undefined : files.join(", "));
   for (const note of report.notes) yield field("note", note.value, note.from);
