@@ -32,12 +32,12 @@ export interface PreviewReport {
 }
 
 /** Looks at the link and run closure of some specs, each prefix once. */
-export async function preview(store: Store, roots: readonly SpecNode[]): Promise<PreviewReport> {
+export function preview(store: Store, roots: readonly SpecNode[]): PreviewReport {
   const seen = new Map<string, PreviewNode>();
   const nodes: PreviewNode[] = [];
   for (const line of treeLines(roots, { types: LINK | RUN })) {
     const known = seen.get(line.node.hash);
-    const made = known ? { ...known, depth: line.depth } : await previewNode(store, line);
+    const made = known ? { ...known, depth: line.depth } : previewNode(store, line);
     seen.set(line.node.hash, made);
     nodes.push(made);
   }
@@ -45,12 +45,12 @@ export async function preview(store: Store, roots: readonly SpecNode[]): Promise
   return { root, longestRoot: root.length, room: root.length - unpaddedRoot(root).length, nodes };
 }
 
-async function previewNode(store: Store, { node, depth }: TreeLine): Promise<PreviewNode> {
+function previewNode(store: Store, { node, depth }: TreeLine): PreviewNode {
   const nothing = { binaries: undefined, texts: undefined, links: undefined };
   const base = { name: node.name, version: node.version, hash: node.hash, depth };
   if (node.external) return { ...base, status: "external", prefix: node.external.path, ...nothing };
   const prefix = store.prefixOf(node);
-  const directory = await store.locate(prefix);
+  const directory = store.locate(prefix);
   if (!store.get(node.hash)?.installed || !statSync(directory, { throwIfNoEntry: false })?.isDirectory())
     return { ...base, status: "not installed", prefix, ...nothing };
   const legacy = node.format < 5;

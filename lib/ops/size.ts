@@ -9,7 +9,7 @@ import type { Store } from "../spack/store.ts";
 export async function installedSize(store: Store, node: SpecNode): Promise<number | undefined> {
   const record = store.get(node.hash);
   if (node.external !== undefined || !record?.installed || record.path === null) return undefined;
-  const root = await store.locate(record.path);
+  const root = store.locate(record.path);
   const seen = new Set<number>();
   let total = 0;
   try {

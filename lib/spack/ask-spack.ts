@@ -1,5 +1,5 @@
-// Asks a Spack installation for the exact environment of installed specs, which only it knows because recipes set variables
-// that are recorded nowhere. The way around it, without Spack, is environment.ts.
+// Asks a Spack installation for what only recipes know and no file records: the exact environment of installed specs, and
+// which of them may not be passed on. The way around the first, without Spack, is environment.ts.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -7,7 +7,6 @@ import { z } from "zod";
 import { isStaveError, messageOf, StaveError } from "../errors.ts";
 import { readAll } from "../util/stream.ts";
 import type { EnvModification } from "./env-modifications.ts";
-import { type RunEnvironmentOptions, runEnvironment } from "./environment.ts";
 import type { Variables } from "./host.ts";
 import type { Installation } from "./installation.ts";
 import { printable } from "./json.ts";
@@ -28,30 +27,22 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What is asked. */
+export interface SpackQuestion {
+  /** Sets of specs, each of which is to be used together. */
+  readonly environments: readonly (readonly SpecNode[])[];
+  /** Specs of which is asked whether they may be passed on. */
+  readonly specs: readonly SpecNode[];
+}
+
 /** What Spack answered. */
 export interface SpackAnswer {
   /** The version that answered. */
   readonly version: string;
-  readonly modifications: readonly EnvModification[];
-}
-
-/** A run environment and who made it. */
-export interface MadeEnvironment {
-  readonly variables: Map<string, string>;
-  /** `spack` when it was asked, `install tree` when the variables follow from the store alone. */
-  readonly from: "spack" | "install tree";
-  /** The version of the Spack that was asked. */
-  readonly version: string | undefined;
-}
-
-/** Makes the run environment, by asking Spack when one is given. Throws what askSpack and runEnvironment throw. */
-export async function makeRunEnvironment(
-  options: RunEnvironmentOptions,
-  spack?: AskOptions | undefined,
-): Promise<MadeEnvironment> {
-  if (!spack) return { variables: runEnvironment(options), from: "install tree", version: undefined };
-  const { version, modifications } = await askSpack(options.roots, spack);
-  return { variables: runEnvironment({ ...options, asked: modifications }), from: "spack", version };
+  /** The modifications of the environment, for each set. */
+  readonly environments: readonly (readonly EnvModification[])[];
+  /** The hashes of the specs whose recipe says that binaries may not be passed on (`redistribute`). */
+  readonly restricted: ReadonlySet<string>;
 }
 
 const MARK = "STAVE-ANSWER ";
@@ -62,47 +53,61 @@ const WAIT = 120_000;
 const SCRIPT = `
 import json, sys
 import spack, spack.store, spack.user_environment
-answer = {"version": spack.spack_version, "missing": [], "modifications": []}
-specs = []
-for dag_hash in json.load(sys.stdin):
+answer = {"version": spack.spack_version, "missing": [], "environments": [], "restricted": []}
+question = json.load(sys.stdin)
+specs = {}
+for dag_hash in sorted({x for group in question["environments"] for x in group} | set(question["specs"])):
     _, record = spack.store.STORE.db.query_by_spec_hash(dag_hash)
     if record is None or not (record.installed or record.spec.external):
         answer["missing"].append(dag_hash)
     else:
-        specs.append(record.spec)
+        specs[dag_hash] = record.spec
 if not answer["missing"]:
-    found = spack.user_environment.environment_modifications_for_specs(*specs)
-    for one in found.env_modifications:
-        value = getattr(one, "value", None)
-        if value is not None:
-            value = [str(x) for x in value] if isinstance(value, (list, tuple)) else str(value)
-        answer["modifications"].append([type(one).__name__, one.name, value, getattr(one, "separator", ":")])
+    for group in question["environments"]:
+        modifications = []
+        found = spack.user_environment.environment_modifications_for_specs(*[specs[x] for x in group])
+        for one in found.env_modifications:
+            value = getattr(one, "value", None)
+            if value is not None:
+                value = [str(x) for x in value] if isinstance(value, (list, tuple)) else str(value)
+            modifications.append([type(one).__name__, one.name, value, getattr(one, "separator", ":")])
+        answer["environments"].append(modifications)
+    for dag_hash in question["specs"]:
+        if not getattr(specs[dag_hash].package, "redistribute_binary", True):
+            answer["restricted"].append(dag_hash)
 sys.stdout.write("\\n${MARK}" + json.dumps(answer) + "\\n")
 sys.stdout.flush()
 `;
 
 /**
- * Asks Spack for the modifications of the environment of installed specs. Throws SPEC_NOT_INSTALLED when its store lacks one of
- * them, HELPER_FAILED when it does not run or answers nonsense, TIMEOUT, TOO_LARGE, and the signal's reason.
+ * Asks Spack about installed specs, in one process. Throws SPEC_NOT_INSTALLED when its store lacks one of them, HELPER_FAILED
+ * when it does not run or answers nonsense, TIMEOUT, TOO_LARGE, and the signal's reason.
  */
-export async function askSpack(roots: readonly SpecNode[], options: AskOptions): Promise<SpackAnswer> {
+export async function askSpack(question: SpackQuestion, options: AskOptions): Promise<SpackAnswer> {
   const { installation, environment, scopes = [] } = options;
   const program = join(installation.root, "bin", "spack");
   const where = environment === undefined ? ["--no-env"] : ["--env-dir", environment];
   // `spack python -c` takes one line; a JSON text is a Python text too.
   const line = `exec(${JSON.stringify(SCRIPT)})`;
   const args = [...where, ...scopes.flatMap((scope) => ["-C", scope]), "python", "-c", line];
-  const output = await run(program, args, JSON.stringify(roots.map(({ hash }) => hash)), options);
+  const hashes = (nodes: readonly SpecNode[]): string[] => nodes.map(({ hash }) => hash);
+  const asked = { environments: question.environments.map(hashes), specs: hashes(question.specs) };
+  const output = await run(program, args, JSON.stringify(asked), options);
   const answer = output.split("\n").findLast((text) => text.startsWith(MARK));
-  const { version, missing, modifications } = parseAnswer(program, answer?.slice(MARK.length));
-  const absent = roots.filter(({ hash }) => missing.includes(hash));
+  const { version, missing, environments, restricted } = parseAnswer(program, answer?.slice(MARK.length));
+  const absent = [...question.environments.flat(), ...question.specs].filter(({ hash }) => missing.includes(hash));
   if (absent.length > 0)
     throw new StaveError(
       "SPEC_NOT_INSTALLED",
-      `${program} does not have ${absent.map(shortName).slice(0, 5).join(", ")} installed, expected all specs of the environment`,
+      `${program} does not have ${[...new Set(absent.map(shortName))].slice(0, 5).join(", ")} installed, expected all specs of the environment`,
       { op: "ask Spack", subject: program, hint: "name the Spack that installed them, or leave out --spack" },
     );
-  return { version, modifications };
+  if (environments.length !== question.environments.length)
+    throw failed(
+      program,
+      `it answered for ${environments.length} environments, expected ${question.environments.length}`,
+    );
+  return { version, environments, restricted: new Set(restricted) };
 }
 
 const Text = z.string().refine((text) => !text.includes("\0"));
@@ -147,7 +152,8 @@ const Modification = z.union([
 const Answer = z.object({
   version: z.string().max(100),
   missing: z.array(z.string()),
-  modifications: z.array(Modification),
+  environments: z.array(z.array(Modification)),
+  restricted: z.array(z.string()),
 });
 
 function parseAnswer(program: string, text: string | undefined): z.infer<typeof Answer> {
@@ -167,7 +173,7 @@ function parseAnswer(program: string, text: string | undefined): z.infer<typeof 
 }
 
 function failed(program: string, problem: string, cause?: unknown): StaveError {
-  return new StaveError("HELPER_FAILED", `${program} was asked for the environment of the specs, but ${problem}`, {
+  return new StaveError("HELPER_FAILED", `${program} was asked about the specs, but ${problem}`, {
     op: "ask Spack",
     subject: program,
     hint: "leave out --spack to make the environment without it",

@@ -18,7 +18,7 @@ export const METADATA_FOLDER = ".spack";
  */
 export async function readInstalledSpec(store: Store, record: InstallRecord): Promise<SpecDocument> {
   const prefix = store.prefixOf(record.node);
-  const file = `${await store.locate(prefix)}/${METADATA_FOLDER}/spec.json`;
+  const file = `${store.locate(prefix)}/${METADATA_FOLDER}/spec.json`;
   const document = readSpecFile(await read(file, SPEC_FILE_LIMIT, record), file);
   if (document.root.hash === record.node.hash) return document;
   const problem = `${file} is the spec ${shortName(document.root)}, but the database has ${shortName(record.node)} there`;
@@ -65,7 +65,7 @@ export async function readInstallManifest(
   store: Store,
   record: InstallRecord,
 ): Promise<ReadonlyMap<string, ManifestEntry> | undefined> {
-  const prefix = await store.locate(store.prefixOf(record.node));
+  const prefix = store.locate(store.prefixOf(record.node));
   const file = `${prefix}/${METADATA_FOLDER}/install_manifest.json`;
   let bytes: Buffer;
   try {

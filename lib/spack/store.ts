@@ -104,7 +104,7 @@ export class Store {
   }
 
   /** Where a recorded path is on this machine. */
-  locate(path: string): Promise<string> {
+  locate(path: string): string {
     return underSysroot(this.sysroot, path);
   }
 }
@@ -120,7 +120,7 @@ async function readIndex(
   options: StoreOptions,
   mayBeAbsent: boolean,
 ): Promise<(DatabaseSource & { stamp: string }) | undefined> {
-  const folder = await underSysroot(options.sysroot, `${root}/${DATABASE_FOLDER}`);
+  const folder = underSysroot(options.sysroot, `${root}/${DATABASE_FOLDER}`);
   const name = `${folder}/index.json`;
   for (let left = TRIES; ; left--) {
     const before = await readVerifier(folder);

@@ -1,6 +1,6 @@
 // Paths of another root: a mounted image, a chroot, a test folder. What is recorded there as `/opt/store` is found at
 // `DIR/opt/store`, and its symbolic links mean places below DIR too.
-import { readlink } from "node:fs/promises";
+import { readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 
@@ -12,7 +12,7 @@ const MAX_LINKS = 40;
  * with that root would follow them, so the answer never lies outside; parts that do not exist are taken as they are.
  * Without a root the path is its own place. Throws FILE_SYSTEM for a relative path and for too many links.
  */
-export async function underSysroot(sysroot: string | undefined, path: string): Promise<string> {
+export function underSysroot(sysroot: string | undefined, path: string): string {
   if (sysroot === undefined) return path;
   if (!path.startsWith("/"))
     throw new StaveError(
@@ -28,7 +28,7 @@ export async function underSysroot(sysroot: string | undefined, path: string): P
       done.pop();
       continue;
     }
-    const target = await linkAt(join(sysroot, ...done, part));
+    const target = linkAt(join(sysroot, ...done, part));
     if (target === undefined) {
       done.push(part);
       continue;
@@ -44,9 +44,9 @@ export async function underSysroot(sysroot: string | undefined, path: string): P
   return join(sysroot, ...done);
 }
 
-async function linkAt(place: string): Promise<string | undefined> {
+function linkAt(place: string): string | undefined {
   try {
-    return await readlink(place);
+    return readlinkSync(place);
   } catch (error) {
     // No link, or nothing at all: both are taken as they are.
     if (["EINVAL", "ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;

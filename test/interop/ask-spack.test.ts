@@ -5,8 +5,10 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeRunEnvironment } from "../../lib/spack/ask-spack.ts";
+import { askSpack } from "../../lib/spack/ask-spack.ts";
+import { preOrder } from "../../lib/spack/dag.ts";
 import { envList } from "../../lib/spack/env-modifications.ts";
+import { runEnvironment } from "../../lib/spack/environment.ts";
 import { findInstallation } from "../../lib/spack/installation.ts";
 import type { SpecNode } from "../../lib/spack/node.ts";
 import { defaultInspections } from "../../lib/spack/settings.ts";
@@ -45,6 +47,7 @@ function scope(store: string): string {
 class ${type}(${base}):
     has_code = False
     version("1.0")
+    ${name === "paddle" ? "redistribute(binary=False)" : ""}
     def setup_run_environment(self, env):
         ${body || "pass"}
 `;
@@ -70,6 +73,8 @@ test("real Spack and stave agree on the environment of the golden store", { skip
       .database.installs;
     const fleet = Object.values(records).find(({ spec }) => spec.name === "fleet") ?? assert.fail();
     const { root } = readSpecFile(readFileSync(join(fleet.path, ".spack/spec.json")), "fleet");
+    const [paddle] = preOrder([root]).filter(({ name }) => name === "paddle");
+    assert.ok(paddle);
     const options = {
       roots: [root],
       prefixOf: (node: SpecNode) => records[node.hash]?.path,
@@ -77,21 +82,21 @@ test("real Spack and stave agree on the environment of the golden store", { skip
       inspections: defaultInspections("linux"),
       spackEnv: true,
     };
-    const asked = await makeRunEnvironment(options, {
-      installation,
-      env: { ...process.env, HOME: work },
-      scopes: [scope(store)],
-    });
-    assert.equal(asked.from, "spack");
-    const found = await makeRunEnvironment(options);
-    const byRecipe = envList(asked.variables).filter((entry) => /^(?:VOYAGE_MODE|RIGGING_HOME)=/.test(entry));
+    const answer = await askSpack(
+      { environments: [[root]], specs: [root, paddle] },
+      { installation, env: { ...process.env, HOME: work }, scopes: [scope(store)] },
+    );
+    assert.deepEqual([...answer.restricted], [paddle.hash]);
+    const asked = envList(runEnvironment({ ...options, asked: answer.environments[0] }));
+    const found = envList(runEnvironment(options));
+    const byRecipe = asked.filter((entry) => /^(?:VOYAGE_MODE|RIGGING_HOME)=/.test(entry));
     assert.deepEqual(
       byRecipe.map((entry) => entry.split("=")[0]),
       ["RIGGING_HOME", "VOYAGE_MODE"],
     );
     assert.deepEqual(
-      envList(asked.variables).filter((entry) => !byRecipe.includes(entry)),
-      envList(found.variables),
+      asked.filter((entry) => !byRecipe.includes(entry)),
+      found,
     );
   } finally {
     rmSync(work, { recursive: true, force: true });

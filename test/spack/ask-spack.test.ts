@@ -4,16 +4,16 @@ import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { type AskOptions, askSpack, makeRunEnvironment } from "../../lib/spack/ask-spack.ts";
-import { defaultInspections } from "../../lib/spack/settings.ts";
+import { type AskOptions, askSpack, type SpackQuestion } from "../../lib/spack/ask-spack.ts";
 import { configTree } from "../support/config-tree.ts";
 import { failsWith } from "../support/errors.ts";
 import { makeGraph } from "../support/graph.ts";
 
 const roots = makeGraph(2, () => []);
 const MARK = "STAVE-ANSWER ";
+const question: SpackQuestion = { environments: [roots], specs: roots.slice(1) };
 const answer = (modifications: unknown, missing: unknown = []) =>
-  `${MARK}${JSON.stringify({ version: "1.2.0", missing, modifications })}`;
+  `${MARK}${JSON.stringify({ version: "1.2.0", missing, environments: [modifications], restricted: [] })}`;
 
 // A Spack whose program is a shell script.
 function fake(script: string, mode = 0o755): { root: string; options: AskOptions } {
@@ -35,19 +35,20 @@ test("asks for the hashes on stdin, in the given environment and scopes, and not
     `cat > asked\nprintf '%s\\n' "${"$"}@" > arguments\nenv > variables\necho '${answer([])}'`,
   );
   const env = { PATH: "/usr/bin:/bin", SPACK_ENV: "/other", PYTHONSTARTUP: "/x.py", KEEP: "1" };
-  const found = await askSpack(roots, { ...options, env, environment: "/the env", scopes: ["a", "b c"] });
-  assert.deepEqual(found, { version: "1.2.0", modifications: [] });
-  assert.deepEqual(
-    JSON.parse(readFileSync(join(root, "bin/asked"), "utf8")),
-    roots.map(({ hash }) => hash),
-  );
+  const found = await askSpack(question, { ...options, env, environment: "/the env", scopes: ["a", "b c"] });
+  assert.deepEqual(found, { version: "1.2.0", environments: [[]], restricted: new Set() });
+  const hashes = roots.map(({ hash }) => hash);
+  assert.deepEqual(JSON.parse(readFileSync(join(root, "bin/asked"), "utf8")), {
+    environments: [hashes],
+    specs: hashes.slice(1),
+  });
   const given = readFileSync(join(root, "bin/arguments"), "utf8").split("\n");
   assert.deepEqual(given.slice(0, 8), ["--env-dir", "/the env", "-C", "a", "-C", "b c", "python", "-c"]);
   assert.match(given[8] ?? "", /^exec\("/);
   const variables = readFileSync(join(root, "bin/variables"), "utf8");
   assert.match(variables, /^KEEP=1$/m);
   assert.doesNotMatch(variables, /SPACK_ENV|PYTHONSTARTUP/);
-  await askSpack(roots, options);
+  await askSpack(question, options);
   assert.match(readFileSync(join(root, "bin/arguments"), "utf8"), /^--no-env\npython\n-c\n/);
 });
 
@@ -67,11 +68,11 @@ test("every kind of modification is understood, and noise before the answer is n
     ["PruneDuplicatePaths", "E", null, ":"],
     ["DeprioritizeSystemPaths", "E", null, ":"],
   ];
-  const { modifications } = await askSpack(
-    roots,
+  const { environments } = await askSpack(
+    question,
     saying(`==> Warning: \u001b[33mnoise\n${answer([["SetEnv", "OLD", "", ":"]])}\n${answer(all)}\ntrailing`),
   );
-  assert.deepEqual(modifications, [
+  assert.deepEqual(environments[0], [
     { op: "set", name: "A", value: "1" },
     { op: "set", name: "B", value: "/a;/b" },
     { op: "set", name: "C", value: "/a:/b" },
@@ -88,36 +89,24 @@ test("every kind of modification is understood, and noise before the answer is n
   ]);
 });
 
-test("says which of the two ways made an environment", async () => {
-  const options = {
-    roots,
-    prefixOf: () => "/p",
-    isDirectory: (path: string) => path === "/p/bin",
-    inspections: defaultInspections("linux"),
+test("tells which specs may not be passed on, and answers for each set", async () => {
+  const two = {
+    version: "1.2.0",
+    missing: [],
+    environments: [[], [["SetEnv", "A", "1", ":"]]],
+    restricted: [roots[1]?.hash],
   };
-  const without = await makeRunEnvironment(options);
-  assert.deepEqual(
-    [without.from, without.version, without.variables.get("PATH")],
-    ["install tree", undefined, "/p/bin:/bin:/usr/bin"],
-  );
-  const asked = await makeRunEnvironment(options, saying(answer([["SetEnv", "HOME_OF", "/p", ":"]])));
-  assert.deepEqual(
-    [asked.from, asked.version, [...asked.variables]],
-    [
-      "spack",
-      "1.2.0",
-      [
-        ["PATH", "/bin:/usr/bin"],
-        ["HOME_OF", "/p"],
-      ],
-    ],
-  );
+  const said = `${MARK}${JSON.stringify(two)}`;
+  const { environments, restricted } = await askSpack({ ...question, environments: [roots, roots] }, saying(said));
+  assert.deepEqual(environments, [[], [{ op: "set", name: "A", value: "1" }]]);
+  assert.deepEqual([...restricted], [roots[1]?.hash]);
+  await failsWith("HELPER_FAILED", askSpack(question, saying(said)), /answered for 2 environments, expected 1/);
 });
 
 test("a spec that Spack does not have is an error that names it", async () => {
   const error = await failsWith(
     "SPEC_NOT_INSTALLED",
-    askSpack(roots, saying(answer([], [roots[1]?.hash]))),
+    askSpack(question, saying(answer([], [roots[1]?.hash]))),
     /does not have p000001@1\.0\/\w{7} installed/,
   );
   assert.match(error.hint ?? "", /leave out --spack/);
@@ -138,42 +127,42 @@ const BAD: { name: string; script: string; message: RegExp }[] = [
   {
     name: "answers with a kind nobody knows",
     script: `echo '${answer([["Explode", "A", "b", ":"]])}'`,
-    message: /not valid at modifications\.0/,
+    message: /not valid at environments\.0\.0/,
   },
   {
     name: "answers with a name that is none",
     script: `echo '${answer([["SetEnv", "A=B", "c", ":"]])}'`,
-    message: /not valid at modifications\.0/,
+    message: /not valid at environments\.0\.0/,
   },
   {
     name: "answers with a NUL",
     script: `echo '${answer([["SetEnv", "A", "b\0c", ":"]])}'`,
-    message: /not valid at modifications\.0/,
+    message: /not valid at environments\.0\.0/,
   },
   {
     name: "answers with an empty separator",
     script: `echo '${answer([["PrependPath", "A", "b", ""]])}'`,
-    message: /not valid at modifications\.0/,
+    message: /not valid at environments\.0\.0/,
   },
 ];
 for (const { name, script, message } of BAD)
   test(`a Spack that ${name} is an error with a way on`, async () => {
-    const error = await failsWith("HELPER_FAILED", askSpack(roots, fake(script).options), message);
+    const error = await failsWith("HELPER_FAILED", askSpack(question, fake(script).options), message);
     assert.equal(error.hint, "leave out --spack to make the environment without it");
   });
 
 test("a Spack that cannot be started is an error", async () => {
-  await failsWith("HELPER_FAILED", askSpack(roots, fake("true", 0o644).options), /it cannot be run: .*EACCES/);
+  await failsWith("HELPER_FAILED", askSpack(question, fake("true", 0o644).options), /it cannot be run: .*EACCES/);
   const { options } = fake("true");
   await failsWith(
     "HELPER_FAILED",
-    askSpack(roots, { ...options, installation: { ...options.installation, root: "/nowhere" } }),
+    askSpack(question, { ...options, installation: { ...options.installation, root: "/nowhere" } }),
     /it cannot be run: .*ENOENT/,
   );
 });
 
 test("an answer without end is cut off", async () => {
-  await failsWith("TOO_LARGE", askSpack(roots, fake("yes").options), /the answer of .* is larger than/);
+  await failsWith("TOO_LARGE", askSpack(question, fake("yes").options), /the answer of .* is larger than/);
 });
 
 // Tells when a process has ended, waiting at most five seconds.
@@ -188,18 +177,18 @@ async function hasEnded(pid: number): Promise<boolean> {
 
 test("a Spack that hangs is ended with all that it started", async () => {
   const { root, options } = fake("sleep 600 & echo $! > child; sleep 600");
-  await failsWith("TIMEOUT", askSpack(roots, { ...options, timeout: 700 }), /did not answer within 700 ms/);
+  await failsWith("TIMEOUT", askSpack(question, { ...options, timeout: 700 }), /did not answer within 700 ms/);
   assert.ok(await hasEnded(Number(readFileSync(join(root, "bin/child"), "utf8"))));
 });
 
 test("whoever asks can stop it", async () => {
   const { root, options } = fake("echo $$ > me; sleep 600");
   const stop = new AbortController();
-  const asking = askSpack(roots, { ...options, signal: stop.signal });
+  const asking = askSpack(question, { ...options, signal: stop.signal });
   const me = join(root, "bin/me");
   for (let at = 0; at < 100 && !(existsSync(me) && readFileSync(me, "utf8") !== ""); at++) await wait(20);
   stop.abort(new Error("enough"));
   await assert.rejects(asking, /enough/);
   assert.ok(await hasEnded(Number(readFileSync(me, "utf8"))));
-  await assert.rejects(askSpack(roots, { ...options, signal: stop.signal }), /enough/);
+  await assert.rejects(askSpack(question, { ...options, signal: stop.signal }), /enough/);
 });

@@ -31,14 +31,14 @@ const PATHS: { name: string; given: string; expect: string }[] = [
   { name: "the root", given: "/", expect: "" },
 ];
 for (const { name, given, expect } of PATHS)
-  test(`finds ${name} under another root`, async () => {
-    assert.equal(await underSysroot(root, given), join(root, expect));
-    assert.equal(await underSysroot(undefined, given), given);
+  test(`finds ${name} under another root`, () => {
+    assert.equal(underSysroot(root, given), join(root, expect));
+    assert.equal(underSysroot(undefined, given), given);
   });
 
-test("a loop of links and a relative path are refused", async () => {
-  await assert.rejects(underSysroot(root, "/loop/x"), { code: "FILE_SYSTEM", message: /more than 40 symbolic links/ });
-  await assert.rejects(underSysroot(root, "opt"), { code: "FILE_SYSTEM", message: /the path is relative/ });
+test("a loop of links and a relative path are refused", () => {
+  assert.throws(() => underSysroot(root, "/loop/x"), { code: "FILE_SYSTEM", message: /more than 40 symbolic links/ });
+  assert.throws(() => underSysroot(root, "opt"), { code: "FILE_SYSTEM", message: /the path is relative/ });
 });
 
 test("a bounded file is read whole or not at all", async () => {

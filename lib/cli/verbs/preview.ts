@@ -27,7 +27,7 @@ export const verb: VerbFactory = (state) => {
     const { store } = chosen[0];
     if (store === undefined)
       throw new StaveError("USAGE", "a spec file has no files to look at", { hint: "name an installed spec" });
-    const report = await preview(
+    const report = preview(
       store,
       chosen.map(({ root }) => root),
     );
