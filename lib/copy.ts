@@ -1,14 +1,14 @@
 // The one engine that moves content: copies a graph of manifests and blobs from one target to another, children
 // before parents, each thing once. Push, pull, mirror and base images are this with different hooks.
-import { Readable } from "node:stream";
 import { isStaveError, type Side, StaveError, type StaveErrorOptions } from "./errors.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
 import type { Digest } from "./oci/digest.ts";
 import { type ManifestDocument, successors } from "./oci/manifest.ts";
 import { isForeignLayer, isIndexType, isManifestType } from "./oci/mediatype.ts";
 import type { Platform } from "./oci/platform.ts";
+import { blobSource, mountsBetween } from "./target/blob-source.ts";
 import { fetchPlatform, parseFetched } from "./target/platform.ts";
-import type { FetchedManifest, ReadTarget, Target } from "./target/target.ts";
+import type { BlobFetcher, FetchedManifest, ReadTarget, Target } from "./target/target.ts";
 import { forEachLimit, Limit } from "./util/limit.ts";
 import { noProgress, type ProgressSink } from "./util/progress.ts";
 import type { Source } from "./util/stream.ts";
@@ -213,7 +213,7 @@ export class GraphCopy {
       this.#progress({ type: "start", id: digest, label, size });
       const pushed = this.#destination.pushBlob(descriptor, this.#sourceOf(descriptor), {
         signal,
-        mountFrom: this.#mountFrom(),
+        mountFrom: [...mountsBetween(this.#source, this.#destination), ...(this.#options.mountFrom ?? [])],
         onBytes: (count) => this.#progress({ type: "bytes", id: digest, count }),
       });
       const outcome = await pushed.catch((error: unknown) => {
@@ -232,23 +232,14 @@ export class GraphCopy {
     }
   }
 
-  #mountFrom(): string[] {
-    const { mountDomain, mountName } = this.#source;
-    const near = mountDomain !== undefined && mountDomain === this.#destination.mountDomain;
-    return [...(near && mountName !== undefined ? [mountName] : []), ...(this.#options.mountFrom ?? [])];
-  }
-
   #sourceOf(descriptor: Descriptor): Source {
-    return {
-      size: descriptor.size,
-      isVerified: true,
-      open: async (offset = 0) => {
-        const stream = await this.#from(() => this.#source.fetchBlob(descriptor, { signal: this.#signal }));
-        stream.once("error", (error) => this.#sourceErrors.add(error));
-        // Only the whole can be verified, so what comes before the offset is read and passed over.
-        return offset === 0 ? stream : Readable.from(skipBytes(stream, offset), { objectMode: false });
-      },
+    // Errors are told apart here, because what is read breaks in the destination's hands.
+    const fetchBlob: BlobFetcher["fetchBlob"] = async (blob, options) => {
+      const stream = await this.#from(() => this.#source.fetchBlob(blob, options));
+      stream.once("error", (error) => this.#sourceErrors.add(error));
+      return stream;
     };
+    return blobSource({ fetchBlob }, descriptor, { signal: this.#signal });
   }
 
   #parse(fetched: FetchedManifest): ManifestDocument {
@@ -261,17 +252,6 @@ export class GraphCopy {
 
   #to<T>(work: () => Promise<T>): Promise<T> {
     return onSide("destination", work);
-  }
-}
-
-async function* skipBytes(stream: Readable, offset: number): AsyncIterable<Buffer> {
-  let left = offset;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    if (left >= chunk.byteLength) left -= chunk.byteLength;
-    else {
-      yield left > 0 ? chunk.subarray(left) : chunk;
-      left = 0;
-    }
   }
 }
 

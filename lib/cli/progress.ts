@@ -26,6 +26,7 @@ function lines(output: Output, silent: boolean): ProgressSink {
     if (event.type === "warning") output.warn(event.text);
     else if (silent) return;
     else if (event.type === "done") {
+      if (event.isTold) return;
       const size = event.size === undefined ? "" : ` (${formatBytes(event.size)})`;
       const text = `${VERBS[event.outcome]} ${event.label}${size}`;
       if (event.outcome === "skipped") output.detail(text);

@@ -23,7 +23,7 @@ export interface ImageLayer {
   readonly digest: Digest;
   readonly size: number;
   readonly diffId: Digest;
-  /** What is in it, for the image's history: `zlib-ng@2.1.4/abcdefg`. */
+  /** What is in it, for the image's history: `zlib-ng@2.1.4/` and the whole DAG hash. */
   readonly label: string;
 }
 
@@ -115,8 +115,10 @@ function configObject({ base, architecture, layers, env, spec }: ImageOptions): 
     config: { ...objectOr(own(config, "config"), {}), Env: [...env] },
   };
   const history = own(config, "history");
-  if (Array.isArray(history) && history.length > 0)
-    out["history"] = [...withLayers(history, base?.diffIds.length ?? 0), ...layers.map(historyEntry)];
+  const before = Array.isArray(history) ? history : [];
+  // Of an image of an environment it also tells, from then on, which layer is which spec; that of a spec is as Spack has it.
+  if (before.length > 0 || spec === undefined)
+    out["history"] = [...withLayers(before, base?.diffIds.length ?? 0), ...layers.map(historyEntry)];
   return spec === undefined ? out : { ...out, ...specKeys(spec, layers) };
 }
 
@@ -135,6 +137,11 @@ const historyEntry = ({ label }: ImageLayer): JsonObject => ({
   created_by: `spack install ${label}`,
   comment: "stave",
 });
+
+/** The DAG hash of the spec in a layer, by the layer's entry in an image's history; undefined when it does not tell. */
+export function hashInHistory(createdBy: string | undefined): string | undefined {
+  return /^spack install \S{1,1000}\/([a-z2-7]{32})$/.exec(createdBy ?? "")?.[1];
+}
 
 function specKeys({ document, legacy = false }: SpecPart, layers: readonly ImageLayer[]): JsonObject {
   const archive = layers.at(-1);

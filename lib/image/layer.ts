@@ -5,7 +5,7 @@ import { StaveError } from "../errors.ts";
 import { type Digest, Digester, digestFromHex } from "../oci/digest.ts";
 import type { Source } from "../util/stream.ts";
 import type { ArchiveJob, ArchiveSummary } from "./archive.ts";
-import { type Compression, streamHead, streamTail } from "./compression.ts";
+import { type Compression, pieceSizeOf, streamHead, streamTail } from "./compression.ts";
 import type { PackPool, PackReceiver, PackTask } from "./pack-pool.ts";
 import { isSmallPrefix, packSmallPrefix } from "./small-prefix.ts";
 import { changed, type SkippedEntry } from "./walk.ts";
@@ -35,6 +35,7 @@ export interface PackedLayer {
  */
 export class LayerStream extends Readable {
   readonly #compression: Compression;
+  readonly #onPacked: (bytes: number) => void;
   readonly #digester = new Digester();
   readonly #ready = new Map<number, Uint8Array>();
   readonly #task: PackTask | undefined;
@@ -43,9 +44,10 @@ export class LayerStream extends Readable {
   #end: { pieces: number; summary: ArchiveSummary } | undefined;
   #layer: PackedLayer | undefined;
 
-  constructor(pool: PackPool, job: ArchiveJob, compression: Compression) {
+  constructor(pool: PackPool, job: ArchiveJob, compression: Compression, onPacked: (bytes: number) => void = () => {}) {
     super({ highWaterMark: 256 * 1024 });
     this.#compression = compression;
+    this.#onPacked = onPacked;
     this.#send(streamHead(compression));
     const receiver: PackReceiver = {
       piece: (sequence, bytes) => {
@@ -85,6 +87,7 @@ export class LayerStream extends Readable {
       if (bytes === undefined) break;
       this.#ready.delete(this.#next++);
       this.#task?.consumed();
+      this.#onPacked(pieceSizeOf(this.#compression));
       this.#send(bytes);
     }
     if (this.#wanted && this.#next === this.#end?.pieces) this.#finish(this.#end.summary);
@@ -114,13 +117,26 @@ export class LayerStream extends Readable {
   }
 }
 
-/** Packs a prefix into a layer; the stream tells what it was when it has ended. */
-export function packLayer(pool: PackPool, job: ArchiveJob, compression: Compression): LayerStream {
-  return new LayerStream(pool, job, compression);
+/**
+ * Packs a prefix into a layer; the stream tells what it was when it has ended. `onPacked` hears how much of the archive has
+ * passed, in whole pieces: the last one may be smaller.
+ */
+export function packLayer(
+  pool: PackPool,
+  job: ArchiveJob,
+  compression: Compression,
+  onPacked?: (bytes: number) => void,
+): LayerStream {
+  return new LayerStream(pool, job, compression, onPacked);
 }
 
 /** A layer that has been packed before, to be sent again: each opening packs anew, and checks that it is the same layer. */
-export function layerSource(pool: PackPool, job: ArchiveJob, compression: Compression, layer: PackedLayer): Source {
+export function layerSource(
+  pool: PackPool,
+  job: ArchiveJob,
+  compression: Compression,
+  layer: Pick<PackedLayer, "digest" | "size">,
+): Source {
   return {
     size: layer.size,
     open(offset = 0) {

@@ -4,9 +4,9 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Config, configSchema, parseJson } from "../oci/manifest.ts";
 import { formatPlatform, type Platform } from "../oci/platform.ts";
+import { CONFIG_LIMIT, fetchConfig } from "../target/config.ts";
 import { fetchPlatform, parseFetched } from "../target/platform.ts";
 import type { OperationOptions, ReadTarget } from "../target/target.ts";
-import { readAll } from "../util/stream.ts";
 
 /** One layer; size in bytes as it lies there, compressed. */
 export interface LayerReport {
@@ -54,9 +54,6 @@ export interface InspectReport {
   referrers: EntryReport[];
   spec: ImageSpecReport | undefined;
 }
-
-/** The most bytes of a config: a Spack image of 2 000 nodes has about 6 MB. */
-const CONFIG_LIMIT = 64 * 1024 * 1024;
 
 // Spack puts the whole spec into the config of each spec's image (Spack `oci/oci.py`); only its head is read here.
 const spackConfigSchema = z.looseObject({
@@ -138,8 +135,7 @@ function entryReport({ digest, size, mediaType, platform, artifactType }: Descri
 
 async function readConfig(target: ReadTarget, config: Descriptor, signal: AbortSignal | undefined): Promise<string> {
   if (config.size > CONFIG_LIMIT) return "";
-  const stream = await target.fetchBlob(config, { signal });
-  return (await readAll(stream, CONFIG_LIMIT, `config ${config.digest}`)).toString("utf8");
+  return (await fetchConfig(target, config, { signal })).toString("utf8");
 }
 
 /** The config of an image; undefined for an artifact, whose config may be anything. */

@@ -11,6 +11,8 @@ export interface SpecDocument {
   readonly graph: SpecGraph;
   /** The spec format of the document: 1 to 5. */
   readonly format: number;
+  /** What stands under `spec`, as it was read. */
+  readonly value: JsonValue;
 }
 
 /** The largest spec file that is read, in bytes; real ones have less than 4 MB. */
@@ -58,7 +60,7 @@ function readNodes(spec: JsonObject, place: Place): SpecDocument {
     if (keyName !== "hash" && typeof key !== "string") throw wrong(where, keyName, key, "a hash");
     return builder.add(node, format, where, typeof key === "string" ? key : undefined);
   });
-  return documentOf(added, builder, format, place);
+  return documentOf(added, builder, { format, value: spec }, place);
 }
 
 // In format 2 the nodes go by the kind of hash that the first dependency uses.
@@ -80,12 +82,17 @@ function readFormat1(nodes: readonly JsonValue[], place: Place): SpecDocument {
     const [name] = isObject(node) ? Object.keys(node) : [];
     return builder.add(node, 1, inside(place, at), name);
   });
-  return documentOf(added, builder, 1, place);
+  return documentOf(added, builder, { format: 1, value: [...nodes] }, place);
 }
 
-function documentOf(added: readonly SpecNode[], builder: GraphBuilder, format: number, place: Place): SpecDocument {
+function documentOf(
+  added: readonly SpecNode[],
+  builder: GraphBuilder,
+  read: Pick<SpecDocument, "format" | "value">,
+  place: Place,
+): SpecDocument {
   const graph = builder.build();
   const [root] = added;
   if (root === undefined) throw invalid(place.source, "has no node");
-  return { root, graph, format };
+  return { root, graph, ...read };
 }

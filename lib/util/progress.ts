@@ -12,6 +12,8 @@ export type ProgressEvent =
       label: string;
       outcome: "copied" | "mounted" | "skipped" | "failed";
       size?: number | undefined;
+      /** Whoever works tells of it in other words; only bars need to know. */
+      isTold?: boolean | undefined;
     }
   /** A wait that the user should know the reason of, in milliseconds. */
   | { type: "wait"; reason: string; milliseconds: number }

@@ -1,0 +1,42 @@
+// The variables of images, for any set of specs of a store.
+import { statSync } from "node:fs";
+import type { BaseImage } from "../image/base.ts";
+import { type EnvModification, envList } from "../spack/env-modifications.ts";
+import { type RunEnvironmentOptions, runEnvironment } from "../spack/environment.ts";
+import type { SpecNode } from "../spack/node.ts";
+import type { Store } from "../spack/store.ts";
+
+/** Makes the `Env` of images; it remembers which folders are there. */
+export class ImageEnvironment {
+  readonly #store: Store;
+  readonly #settings: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user">;
+  readonly #folders = new Map<string, boolean>();
+
+  constructor(store: Store, settings: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user">) {
+    this.#store = store;
+    this.#settings = settings;
+  }
+
+  /** The variables for specs that are used together; `asked` is what Spack said of them. */
+  of(roots: readonly SpecNode[], base: BaseImage | undefined, asked: readonly EnvModification[] | undefined): string[] {
+    const store = this.#store;
+    return envList(
+      runEnvironment({
+        ...this.#settings,
+        roots,
+        asked,
+        base: base?.env,
+        prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,
+        isDirectory: (path) => this.#isDirectory(path),
+      }),
+    );
+  }
+
+  #isDirectory(path: string): boolean {
+    const known = this.#folders.get(path);
+    if (known !== undefined) return known;
+    const found = statSync(this.#store.locate(path), { throwIfNoEntry: false })?.isDirectory() ?? false;
+    this.#folders.set(path, found);
+    return found;
+  }
+}

@@ -1,0 +1,22 @@
+// Configs of images: small blobs that are read whole.
+import { StaveError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { readAll } from "../util/stream.ts";
+import type { BlobFetcher, OperationOptions } from "./target.ts";
+
+/** The most bytes of a config: a Spack image of 2 000 nodes has about 6 MB. */
+export const CONFIG_LIMIT: number = 64 * 1024 * 1024;
+
+/** Fetches a config, verified. Throws TOO_LARGE without asking for it, and as fetchBlob does. */
+export async function fetchConfig(
+  target: BlobFetcher,
+  config: Descriptor,
+  options: OperationOptions = {},
+): Promise<Buffer> {
+  const subject = `config ${config.digest}`;
+  if (config.size > CONFIG_LIMIT)
+    throw new StaveError("TOO_LARGE", `${subject} has ${config.size} bytes, expected at most ${CONFIG_LIMIT}`, {
+      subject,
+    });
+  return await readAll(await target.fetchBlob(config, options), CONFIG_LIMIT, subject);
+}
