@@ -6,6 +6,7 @@ import { isStaveError, StaveError } from "../errors.ts";
 import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
 import { type Direction, isOciUrl, type Mirror } from "../spack/mirror.ts";
 import { findMirror } from "../spack/mirror-lookup.ts";
+import { emptyTarget } from "../target/empty.ts";
 import type { ProgressSink } from "../util/progress.ts";
 import type { Context } from "./context.ts";
 import { keychainOptions, Opener } from "./open.ts";
@@ -64,6 +65,26 @@ export function cacheLocation(
   return { location, mirror };
 }
 
+// What comes before the first slash of a registry's reference; a package name has neither a dot nor a colon nor a port.
+const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
+
+/**
+ * Parts the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache when it is a URL, a registry's
+ * repository, or the name of a mirror.
+ */
+export function splitCache(
+  args: readonly string[],
+  mirrors: readonly Mirror[],
+): { cache: string | undefined; specs: readonly string[] } {
+  const [first, ...rest] = args;
+  if (first === undefined) return { cache: undefined, specs: [] };
+  const isCache =
+    /^(?:oci-layout:|[a-z][a-z0-9+.-]*:\/\/)/.test(first) ||
+    HOST.test(first) ||
+    mirrors.some(({ name }) => name === first);
+  return isCache ? { cache: first, specs: rest } : { cache: undefined, specs: args };
+}
+
 function mirrorNamed(name: string, context: Context, flags: SpackFlags): Mirror {
   try {
     return findMirror(name, new SpackFiles(context, flags).discovery.configuration);
@@ -94,6 +115,16 @@ export async function readCache(text: string | undefined, run: CacheRun): Promis
   const { location, opener } = openerFor(text, "fetch", run);
   const cache = new ReadOciCache(await opener.read(location));
   return { cache, location, opener, [Symbol.asyncDispose]: () => opener.close() };
+}
+
+/** Opens a cache to see what is in it; a directory that is not there yet is an empty one. */
+export async function readCacheIfThere(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
+  const { location, opener } = openerFor(text, "push", run);
+  const target = await opener.read(location).catch((error: unknown) => {
+    if (location.kind === "layout" && isStaveError(error, "NOT_FOUND")) return emptyTarget(formatLocation(location));
+    throw error;
+  });
+  return { cache: new ReadOciCache(target), location, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
 /** Opens a cache to change it; with `create`, a directory is made when it is not there. */

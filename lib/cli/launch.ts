@@ -3,7 +3,7 @@ import { enableCompileCache } from "node:module";
 import { setFlagsFromString } from "node:v8";
 
 /** Verbs that pass much content through. */
-const STREAMING = new Set(["copy", "serve"]);
+const STREAMING = new Set(["copy", "create", "push", "serve"]);
 
 // The parts are compiled once per machine, not once per run.
 enableCompileCache();

@@ -33,6 +33,12 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/preview.ts"),
   },
   { name: "config", summary: "show what was found of Spack's configuration", load: () => import("./verbs/config.ts") },
+  {
+    name: "push",
+    aliases: ["create"],
+    summary: "push installed specs as images, and an environment as one",
+    load: () => import("./verbs/push.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {

@@ -69,11 +69,14 @@ export class Output {
     this.#tell(`${this.#paint(["yellow", "bold"], "warning:")} ${text}`);
   }
 
-  /** Shows a failure: the sentence and its code, what is known of it, the next step. Returns the exit status. */
-  fail(caught: unknown): number {
+  /**
+   * Shows a failure: the sentence and its code, what is known of it, the next step. Returns the exit status. With --json the
+   * report of what was done all the same goes into the same document.
+   */
+  fail(caught: unknown, report?: unknown): number {
     const error = asStaveError(caught);
     for (const text of describeFailure(error, (style, part) => this.#paint(style, part))) this.#tell(text);
-    if (this.options.json) this.#document({ error });
+    if (this.options.json) this.#document(report === undefined ? { error } : { error, report });
     if (error.code === "INTERNAL" && caught instanceof Error && caught.stack) this.detail(caught.stack);
     return error.exitCode;
   }

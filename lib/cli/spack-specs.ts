@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { StaveError } from "../errors.ts";
 import type { SpecGraph, SpecNode } from "../spack/node.ts";
-import { selectOne } from "../spack/select.ts";
+import { select, selectOne } from "../spack/select.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
 import type { Store } from "../spack/store.ts";
 import { readBounded } from "../util/read-file.ts";
@@ -15,6 +15,47 @@ export interface ChosenSpec {
   root: SpecNode;
   graph: SpecGraph;
   store: Store | undefined;
+}
+
+/**
+ * Finds the specs to work on, each once: those that the texts name, or without any the roots of the environment. A query is
+ * looked up among what is installed first; in an environment only among its specs. Throws USAGE when nothing says which,
+ * SPEC_ABSENT, and USAGE when a query fits several.
+ */
+export async function chosenRoots(
+  context: Context,
+  files: SpackFiles,
+  store: Store,
+  texts: readonly string[],
+): Promise<SpecNode[]> {
+  const lock = await files.lock();
+  if (texts.length === 0 && lock === undefined)
+    throw new StaveError("USAGE", "nothing says which specs are meant", {
+      hint: "name some, for instance zlib or /abc123, or an environment with -e DIR",
+    });
+  const mine = (node: SpecNode): SpecNode => store.get(node.hash)?.node ?? node;
+  const candidates = [...store.records()].filter(({ node }) => lock === undefined || lock.graph.get(node.hash));
+  const installed = candidates.filter((record) => record.installed);
+  const { graph } = store.database;
+  const among = (records: typeof candidates, place: string) => ({
+    nodes: records.map(({ node }) => node),
+    graph,
+    place,
+  });
+  const place = `the store ${store.root}`;
+  const found: SpecNode[] = texts.length === 0 ? (lock?.roots ?? []).map(({ node }) => mine(node)) : [];
+  for (const text of texts) {
+    if (SPEC_FILE.test(text)) {
+      const { bytes } = await readBounded(resolve(context.cwd, text), SPEC_FILE_LIMIT);
+      found.push(mine(readSpecFile(bytes, text).root));
+      continue;
+    }
+    for (const query of await files.queries([text])) {
+      const isThere = select(among(installed, place), [query]).length > 0;
+      found.push(selectOne(among(isThere ? installed : candidates, place), query));
+    }
+  }
+  return [...new Map(found.map((node) => [node.hash, node])).values()];
 }
 
 const SPEC_FILE = /\.json$/;

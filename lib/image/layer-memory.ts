@@ -53,17 +53,17 @@ export class LayerMemory {
   }
 
   /** Remembers a layer; `survey` was made before it was packed, at the time `at`, in milliseconds. */
-  async remember(job: ArchiveJob, survey: Survey, layer: PackedLayer, at: number): Promise<void> {
+  remember(job: ArchiveJob, survey: Survey, layer: PackedLayer, at: number): void {
     // What was left out must be told again, and what has just been written may be written again.
     if (layer.skipped.length > 0 || survey.changed > at - SETTLED) return;
     const { skipped: _none, ...kept } = layer;
     const entry = { fingerprint: survey.fingerprint, layer: kept };
-    await this.#cache.set(KIND, this.#key(job), Buffer.from(JSON.stringify(entry)));
+    this.#cache.set(KIND, this.#key(job), Buffer.from(JSON.stringify(entry)));
   }
 
   /** Forgets the layer of a prefix. */
-  async forget(job: ArchiveJob): Promise<void> {
-    await this.#cache.delete(KIND, this.#key(job));
+  forget(job: ArchiveJob): void {
+    this.#cache.delete(KIND, this.#key(job));
   }
 
   #key(job: ArchiveJob): string {

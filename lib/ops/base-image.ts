@@ -26,7 +26,6 @@ export interface PlacedLayer {
 
 export interface BaseImagesOptions {
   readonly source: BaseSource;
-  readonly destination: Target;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
 }
@@ -50,9 +49,9 @@ export class BaseImages {
     return once(this.#read, architecture, () => this.#fetch(architecture));
   }
 
-  /** Brings its layers to the destination: they are there already, mounted, or copied. */
-  place(architecture: string): Promise<void> {
-    return once(this.#placing, architecture, () => this.#copy(architecture));
+  /** Brings its layers to where new images go: they are there already, mounted, or copied. */
+  place(architecture: string, destination: Target): Promise<void> {
+    return once(this.#placing, architecture, () => this.#copy(architecture, destination));
   }
 
   async #fetch(architecture: string): Promise<BaseImage> {
@@ -74,8 +73,8 @@ export class BaseImages {
     }
   }
 
-  async #copy(architecture: string): Promise<void> {
-    const { source, destination, signal } = this.#options;
+  async #copy(architecture: string, destination: Target): Promise<void> {
+    const { source, signal } = this.#options;
     const { layers } = await this.read(architecture);
     const mountFrom = mountsBetween(source.target, destination);
     const copy = async (descriptor: Descriptor): Promise<void> => {

@@ -95,7 +95,7 @@ export class LayerSender {
       return { digest, size, diffId, archiveSize, outcome, sent, packed, skipped: [] };
     } catch (error) {
       if (!isStaveError(error, "CONFLICT")) throw error;
-      await memory?.forget(job);
+      memory?.forget(job);
       return undefined;
     }
   }
@@ -113,7 +113,11 @@ export class LayerSender {
     const onBytes = (count: number): void => {
       sent += count;
     };
-    const digest = (): PackedLayer["digest"] => stream.layer.digest;
+    // Asked after the last byte and before the upload is ended: whatever happens then, the next run can ask for the layer.
+    const digest = (): PackedLayer["digest"] => {
+      memory?.remember(job, survey, stream.layer, at);
+      return stream.layer.digest;
+    };
     try {
       await target.pushStream(stream, layerMediaType(compression), { digest, onBytes, signal });
     } catch (error) {
@@ -123,7 +127,6 @@ export class LayerSender {
       await finished(stream).catch(() => {});
     }
     const { layer } = stream;
-    await memory?.remember(job, survey, layer, at);
     const { size, diffId, archiveSize, skipped } = layer;
     // A layer of one chunk is asked for before it is sent.
     const outcome = sent > 0 ? "pushed" : "present";

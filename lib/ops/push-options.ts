@@ -1,5 +1,5 @@
 // What a push is told.
-import type { ReadCache } from "../cache/cache.ts";
+import type { IndexedCache, ReadCache } from "../cache/cache.ts";
 import type { Compression } from "../image/compression.ts";
 import type { LayerMemory } from "../image/layer-memory.ts";
 import type { AskOptions } from "../spack/ask-spack.ts";
@@ -7,19 +7,20 @@ import type { RunEnvironmentOptions } from "../spack/environment.ts";
 import type { SpecNode } from "../spack/node.ts";
 import type { PushSelection } from "../spack/selection.ts";
 import type { Store } from "../spack/store.ts";
-import type { Target } from "../target/target.ts";
+import type { ReadTarget, Target } from "../target/target.ts";
 import type { ProgressSink } from "../util/progress.ts";
 import type { Clock } from "../util/time.ts";
 import type { BaseSource } from "./base-image.ts";
 import type { PushedSpec } from "./push-report.ts";
 import type { Shard } from "./shard.ts";
 
-export interface PushOptions {
+/** What a push is told; a plan needs only to read the place where things would go. */
+export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache = IndexedCache> {
   readonly store: Store;
   /** Where the images go. */
-  readonly target: Target;
+  readonly target: T;
   /** The same place as a build cache. */
-  readonly cache: ReadCache;
+  readonly cache: C;
   /** Nodes of the store's graph where it has them. */
   readonly roots: readonly SpecNode[];
   readonly only: NonNullable<PushSelection["only"]>;
@@ -33,6 +34,8 @@ export interface PushOptions {
   readonly verify: boolean;
   /** Stop at the first failure, and before anything is pushed when a spec is not installed. */
   readonly failFast: boolean;
+  /** Bring the cache's index up to date afterwards. */
+  readonly updateIndex: boolean;
   /** Make the tagged image even when layers are nowhere to be had. */
   readonly allowMissing: boolean;
   /** Push what may not be passed on, too. */
@@ -55,3 +58,6 @@ export interface PushOptions {
   readonly onSpec?: ((spec: PushedSpec) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What a plan is told. */
+export type PlanOptions = PushOptions<ReadTarget, ReadCache>;

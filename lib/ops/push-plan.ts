@@ -16,7 +16,7 @@ import type { Store } from "../spack/store.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { BaseImages } from "./base-image.ts";
 import { readEnvironmentImage } from "./environment-image.ts";
-import type { PushOptions } from "./push-options.ts";
+import type { PlanOptions } from "./push-options.ts";
 import { isInShard } from "./shard.ts";
 
 /** What is known before anything is written. */
@@ -45,7 +45,7 @@ export interface SpackSays {
 const CONCURRENCY = 16;
 
 /** Prepares a push. Throws what the cache and the base image throw; only a clear "not there" is taken for absence. */
-export async function preparePush(options: PushOptions, signal: AbortSignal): Promise<PreparedPush> {
+export async function preparePush(options: PlanOptions, signal: AbortSignal): Promise<PreparedPush> {
   const { tags, store } = options;
   if (tags.length > 0) checkOneArchitecture(options.roots);
   const selection = select(options);
@@ -58,15 +58,13 @@ export async function preparePush(options: PushOptions, signal: AbortSignal): Pr
     selected = selected.filter((node) => !restricted.includes(node));
     plan = await completePlan(options, selected, cache, signal);
   }
-  const bases =
-    options.base &&
-    new BaseImages({ ...progressOf(options), source: options.base, destination: options.target, signal });
+  const bases = options.base && new BaseImages({ ...progressOf(options), source: options.base, signal });
   const base = await readBases(bases, plan, options, signal);
   if (options.failFast) refuseAbsent(plan, store);
   return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged: cache.tagged, spack: says };
 }
 
-const progressOf = ({ progress }: PushOptions): { progress: NonNullable<PushOptions["progress"]> } => ({
+const progressOf = ({ progress }: PlanOptions): { progress: NonNullable<PlanOptions["progress"]> } => ({
   progress: progress ?? (() => {}),
 });
 
@@ -87,7 +85,7 @@ function checkOneArchitecture(roots: readonly SpecNode[]): void {
   );
 }
 
-function select({ roots, only, buildDependencies, store }: PushOptions): { nodes: SpecNode[]; leftOut: SpecNode[] } {
+function select({ roots, only, buildDependencies, store }: PlanOptions): { nodes: SpecNode[]; leftOut: SpecNode[] } {
   const all = pushOrder(roots, { only, withoutBuildDependencies: buildDependencies === "without" });
   if (buildDependencies !== "where installed") return { nodes: all, leftOut: [] };
   const needed = new Set(pushOrder(roots, { withoutBuildDependencies: true }).map(({ hash }) => hash));
@@ -102,7 +100,7 @@ interface CacheState {
   readonly tagged: Map<string, Digest>;
 }
 
-async function readCache(options: PushOptions, signal: AbortSignal): Promise<CacheState> {
+async function readCache(options: PlanOptions, signal: AbortSignal): Promise<CacheState> {
   const { cache, target, force } = options;
   const state: CacheState = { tags: new Set(), images: new Map(), known: new Map(), tagged: new Map() };
   const others = new Set<string>();
@@ -140,7 +138,7 @@ export function isBroken(error: unknown): boolean {
 
 // Reads images until nothing is missing for the plan: a broken one is packed anew, and so needs the images of others.
 async function completePlan(
-  options: PushOptions,
+  options: PlanOptions,
   selected: readonly SpecNode[],
   state: CacheState,
   signal: AbortSignal,
@@ -186,7 +184,7 @@ export function isMade({ action }: PlannedSpec): boolean {
 }
 
 async function askAbout(
-  options: PushOptions,
+  options: PlanOptions,
   plan: PushPlan,
   signal: AbortSignal,
 ): Promise<(SpackSays & { restricted: ReadonlySet<string> }) | undefined> {
@@ -206,7 +204,7 @@ async function askAbout(
 async function readBases(
   bases: BaseImages | undefined,
   plan: PushPlan,
-  options: PushOptions,
+  options: PlanOptions,
   signal: AbortSignal,
 ): Promise<Map<string, BaseImage>> {
   const found = new Map<string, BaseImage>();

@@ -1,4 +1,5 @@
 // What a push tells: of each spec, of the images of the environment, and in all.
+import type { IndexReport } from "../cache/index-update.ts";
 import type { StaveError } from "../errors.ts";
 import type { SpecAction } from "../image/plan.ts";
 import type { SkippedEntry } from "../image/walk.ts";
@@ -71,6 +72,8 @@ export interface PushReport {
   /** Specs that were left out because their recipes say that binaries may not be passed on. */
   readonly restricted: readonly string[];
   readonly totals: PushTotals;
+  /** What became of the index, when it was to be brought up to date. */
+  readonly index: IndexReport | undefined;
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;
 }

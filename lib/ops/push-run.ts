@@ -26,7 +26,7 @@ const IMAGE_CONCURRENCY = 16;
 const MOST_LAYERS = 127;
 
 /** What a push brought about. */
-export type PushResults = Pick<PushReport, "specs" | "images" | "totals" | "failures">;
+export type PushResults = Pick<PushReport, "specs" | "images" | "totals"> & { readonly failures: StaveError[] };
 
 /** One run of one plan. */
 export class PushRun {
@@ -198,7 +198,7 @@ export class PushRun {
     const { bases } = this.#prepared;
     if (bases === undefined) return { base: undefined, architecture };
     const base = await bases.read(architecture);
-    await bases.place(architecture);
+    await bases.place(architecture, this.#options.target);
     return { base, architecture };
   }
 

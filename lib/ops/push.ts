@@ -1,13 +1,16 @@
 // `push`: installed specs become images of a build cache, and all together an image with a tag. Prepare, then act.
+import { type IndexReport, updateIndex } from "../cache/index-update.ts";
+import { isStaveError } from "../errors.ts";
 import { surveyPrefix } from "../image/survey.ts";
 import { shortName } from "../spack/name.ts";
+import type { SpecGraph, SpecNode } from "../spack/node.ts";
 import { archiveJob } from "./push-layer.ts";
-import type { PushOptions } from "./push-options.ts";
+import type { PlanOptions, PushOptions } from "./push-options.ts";
 import { type PreparedPush, preparePush } from "./push-plan.ts";
 import type { PushPlanReport, PushReport, SpecPlan } from "./push-report.ts";
-import { PushRun } from "./push-run.ts";
+import { type PushResults, PushRun } from "./push-run.ts";
 
-export type { PushOptions } from "./push-options.ts";
+export type { PlanOptions, PushOptions } from "./push-options.ts";
 export type { PushPlanReport, PushReport } from "./push-report.ts";
 
 /**
@@ -25,11 +28,13 @@ export async function push(options: PushOptions): Promise<PushReport> {
     const prepared = await preparePush(options, stop.signal);
     const results = await new PushRun(options, prepared, stop).run();
     signal?.throwIfAborted();
+    const index = options.updateIndex ? await reindex(options, results) : undefined;
     const names = { leftOut: prepared.leftOut.map(shortName), restricted: prepared.restricted.map(shortName) };
     return {
       destination: target.name,
       ...results,
       ...names,
+      index,
       environment: environmentOf(prepared),
       milliseconds: clock.now() - started,
     };
@@ -38,6 +43,24 @@ export async function push(options: PushOptions): Promise<PushReport> {
     throw error;
   } finally {
     signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+// An index that could not be written is a failure beside the others: the specs are there all the same.
+async function reindex(options: PushOptions, { specs, failures }: PushResults): Promise<IndexReport | undefined> {
+  const { cache, store, signal, progress } = options;
+  const { graph } = store.database;
+  const known = new Map<string, { root: SpecNode; graph: SpecGraph }>();
+  for (const { hash, tag, manifest } of specs) {
+    const root = manifest === undefined ? undefined : graph.get(hash);
+    if (root) known.set(tag, { root, graph });
+  }
+  try {
+    return await updateIndex(cache, { known, signal, onProgress: progress });
+  } catch (error) {
+    if (!isStaveError(error) || signal?.aborted) throw error;
+    failures.push(error);
+    return undefined;
   }
 }
 
@@ -51,7 +74,7 @@ function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"]
 const USUAL_SHARE = 1 / 3;
 
 /** Tells what a push would do, and writes nothing. Throws as `push` does. */
-export async function planOf(options: PushOptions): Promise<PushPlanReport> {
+export async function planOf(options: PlanOptions): Promise<PushPlanReport> {
   const { store, spackPrefix, memory, target, base, signal } = options;
   const prepared = await preparePush(options, signal ?? new AbortController().signal);
   const { plan } = prepared;

@@ -1,7 +1,8 @@
 // Small things that are remembered between runs, one file each, in a folder that may be deleted at any time. What cannot be
 // read or written is simply not remembered; whoever reads an entry checks it.
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { readBounded } from "./read-file.ts";
 import type { Clock } from "./time.ts";
@@ -44,26 +45,29 @@ export class DiskCache {
     }
   }
 
-  /** Remembers an entry, or does nothing where that cannot be done. */
-  async set(kind: string, key: string, bytes: Uint8Array): Promise<void> {
+  /**
+   * Remembers an entry, or does nothing where that cannot be done. It is written when this returns, so that what is done next
+   * can rely on it even when the process is killed.
+   */
+  set(kind: string, key: string, bytes: Uint8Array): void {
     if (bytes.length > ENTRY_LIMIT) return;
     const path = this.#path(kind, key);
     const { clock } = this.#options;
     const beside = `${path}.${Math.floor(clock.random() * 2 ** 48).toString(36)}.tmp`;
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await writeFile(beside, bytes, { mode: 0o600 });
-      await rename(beside, path);
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      writeFileSync(beside, bytes, { mode: 0o600 });
+      renameSync(beside, path);
       this.#written += bytes.length;
-      if (this.#written > this.#limit / SHARE) await this.#shrink();
+      if (this.#written > this.#limit / SHARE) this.#shrink();
     } catch {
-      await rm(beside, { force: true }).catch(() => {});
+      remove(beside);
     }
   }
 
   /** Forgets an entry. */
-  async delete(kind: string, key: string): Promise<void> {
-    await rm(this.#path(kind, key), { force: true }).catch(() => {});
+  delete(kind: string, key: string): void {
+    remove(this.#path(kind, key));
   }
 
   // Keys may hold anything, so names of files are made of their digests.
@@ -72,20 +76,28 @@ export class DiskCache {
     return join(this.#options.folder, kind, name.slice(0, 2), name);
   }
 
-  async #shrink(): Promise<void> {
+  #shrink(): void {
     this.#written = 0;
     const entries: { path: string; size: number; used: number }[] = [];
-    for (const entry of await readdir(this.#options.folder, { recursive: true, withFileTypes: true })) {
+    for (const entry of readdirSync(this.#options.folder, { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;
       const path = join(entry.parentPath, entry.name);
-      const found = await stat(path).catch(() => undefined);
+      const found = statSync(path, { throwIfNoEntry: false });
       if (found) entries.push({ path, size: found.size, used: found.mtimeMs });
     }
     let total = entries.reduce((sum, { size }) => sum + size, 0);
     for (const { path, size } of entries.sort((a, b) => a.used - b.used)) {
       if (total <= this.#limit) break;
-      await rm(path, { force: true });
+      remove(path);
       total -= size;
     }
+  }
+}
+
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It stays, and takes room until somebody can remove it.
   }
 }

@@ -4,7 +4,13 @@ import { describe, test } from "node:test";
 import { z } from "zod";
 import { archivePieces } from "../../lib/image/archive.ts";
 import { type BaseImage, readBaseImage } from "../../lib/image/base.ts";
-import { type BuiltImage, buildImage, type ImageLayer, type ImageOptions } from "../../lib/image/image.ts";
+import {
+  type BuiltImage,
+  buildImage,
+  hashInHistory,
+  type ImageLayer,
+  type ImageOptions,
+} from "../../lib/image/image.ts";
 import { digestOf, digestSchema, parseDigest } from "../../lib/oci/digest.ts";
 import { configSchema, manifestSchema } from "../../lib/oci/manifest.ts";
 import {
@@ -64,7 +70,8 @@ function specDocumentOf(spec: GoldenSpec): JsonObject {
 
 // Spack leaves the history of the base image as it is, and writes the time of packing.
 const withoutTime = (config: string): string => config.replace(/"archive_timestamp":"[^"]*",/, "");
-const withoutHistory = (config: string): string => config.replace(/"history":\[[^\]]*\],/, "");
+const withoutHistory = (config: string): string =>
+  config.replace(/"history":\[[^\]]*\],|,"history":\[[^\]]*\](?=\}$)/, "");
 
 const GENERATIONS = {
   "spack-1.2": {
@@ -218,10 +225,26 @@ describe("the history has one entry for each layer, when the base image has any"
   for (const { name, given, expect } of rows)
     test(name, () => {
       const config = given === undefined ? CONFIG : { ...CONFIG, history: given };
-      const built = configSchema.parse(made({ base: base(MANIFEST, config) }).config);
+      const spec = { document: DOCUMENT, description: "a" };
+      const built = configSchema.parse(made({ base: base(MANIFEST, config), spec }).config);
       assert.equal(built.history?.filter((entry) => entry.empty_layer !== true).length, expect);
       if (expect === 3) assert.match(String(built.history?.at(-1)?.created_by), /a@1\/abcdefg/);
     });
+});
+
+test("the history of an image of an environment tells which layer is which spec", () => {
+  const hash = "abcdefghijklmnopqrstuvwxyz234567";
+  const label = `a@1/${hash}`;
+  for (const below of [undefined, base(MANIFEST, CONFIG)]) {
+    const { history, rootfs } = configSchema.parse(made({ base: below, layers: [{ ...LAYER, label }] }).config);
+    assert.equal(history?.length, rootfs.diff_ids.length);
+    assert.deepEqual(
+      history?.map((entry) => hashInHistory(String(entry.created_by))),
+      [...(below === undefined ? [] : [undefined, undefined]), hash],
+    );
+  }
+  for (const text of [undefined, "", "RUN x", "spack install a@1/abc", `spack install ${label} `])
+    assert.equal(hashInHistory(text), undefined);
 });
 
 test("everything else in the base image's config is kept", () => {

@@ -1,5 +1,5 @@
 // The golden data made by real Spack (testdata/golden/README.md), and the vectors; archives are unpacked once per run.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
@@ -21,17 +21,25 @@ const unpacked = new Map<string, Promise<string>>();
 export function unpackGolden(name: string): Promise<string> {
   let folder = unpacked.get(name);
   if (folder === undefined) {
-    folder = unpack(zstdDecompressSync(readFileSync(golden(`${name}.tar.zst`))));
+    folder = unpack(name, "");
     unpacked.set(name, folder);
   }
   return folder;
 }
 
-async function unpack(archive: Buffer): Promise<string> {
+/** Unpacks the archive of a golden store below a new folder, at the path that is recorded in it: a `--sysroot`. */
+export function goldenSysroot(generation: "spack-1.2" | "spack-0.23"): Promise<string> {
+  return unpack(`${generation}/store`, "opt/harbor");
+}
+
+async function unpack(name: string, below: string): Promise<string> {
+  const archive = zstdDecompressSync(readFileSync(golden(`${name}.tar.zst`)));
   const folder = mkdtempSync(join(tmpdir(), "stave-golden-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const cwd = join(folder, below);
+  mkdirSync(cwd, { recursive: true });
   await new Promise<void>((done, failed) => {
-    const extract = new Unpack({ cwd: folder, preservePaths: true, noMtime: true });
+    const extract = new Unpack({ cwd, preservePaths: true, noMtime: true });
     extract.on("close", done);
     extract.on("error", failed);
     extract.end(archive);

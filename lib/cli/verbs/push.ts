@@ -1,0 +1,266 @@
+// `stave push`: installed specs become container images.
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { aggregate, StaveError } from "../../errors.ts";
+import { DEFAULT_COMPRESSION, formatCompression, parseCompression } from "../../image/compression.ts";
+import { LayerMemory } from "../../image/layer-memory.ts";
+import { formatLocation, type Location, parseLocation, parseTag } from "../../oci/reference.ts";
+import type { BaseSource } from "../../ops/base-image.ts";
+import { planOf, push } from "../../ops/push.ts";
+import type { PushedSpec } from "../../ops/push-report.ts";
+import { parseShard } from "../../ops/shard.ts";
+import type { AskOptions } from "../../spack/ask-spack.ts";
+import { parseUserVariable } from "../../spack/environment.ts";
+import { DiskCache } from "../../util/disk-cache.ts";
+import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../cache-location.ts";
+import type { Context } from "../context.ts";
+import { Workflow } from "../github.ts";
+import { type Opener, referenceOf } from "../open.ts";
+import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { planText, pushMarkdown, pushSummary, specLine } from "../push-text.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { chosenRoots } from "../spack-specs.ts";
+import { count } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  tag?: string[];
+  plan?: boolean;
+  force?: boolean;
+  verify?: boolean;
+  only?: "package" | "dependencies";
+  withBuildDependencies?: boolean;
+  withoutBuildDependencies?: boolean;
+  deps?: boolean;
+  failFast?: boolean;
+  allowMissing?: boolean;
+  private?: boolean;
+  updateIndex?: boolean;
+  rebuildIndex?: boolean;
+  shard?: string;
+  baseImage?: string;
+  compression: string;
+  variable?: string[];
+  spackEnv?: boolean;
+  spackPrefix?: string;
+  jobs: number;
+  unsigned?: boolean;
+  signed?: boolean;
+  key?: string;
+  directory?: string;
+  specFile?: string[];
+  specYaml?: string[];
+  allowRoot?: boolean;
+  rel?: boolean;
+}
+
+const HELP = `
+Each spec becomes an image that Spack can install and docker, podman and Apptainer can run; --tag makes one image of all specs
+together. Without SPEC the roots of the environment are pushed (-e DIR, or $SPACK_ENV). What the cache has already is left
+alone; an interrupted push goes on where it stopped. CACHE is
+${CACHE_ARGUMENT}.
+
+Variables of the images follow from the install tree; what recipes set is known to Spack only, which is asked when --spack or
+$SPACK_ROOT names one. --variable NAME=VALUE sets one more, NAME+=DIR puts a folder behind a list, NAME^=DIR in front.
+
+Examples:
+  stave push -e . --tag app
+  stave push oci://ghcr.io/org/cache -e . --tag app:1 --base-image debian:12-slim --update-index
+  stave push oci://ghcr.io/org/cache hdf5 /abc1234
+  stave push oci-layout:./cache hdf5 --plan
+  stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag when all have ended`;
+
+const collect = (value: string, before: string[] = []) => [...before, value];
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("push", "push installed specs as images, and an environment as one")
+    .argument("[cache]", "where to")
+    .argument("[specs...]", "installed specs: queries of one each, /hash or spec files")
+    .option("-t, --tag <tag>", "also make one image of all specs, under this tag (may be repeated)", collect)
+    .option("--base-image <image>", "put the images on this one: a registry's, or oci-layout:DIR:TAG")
+    .option("--plan", "tell what would be done, and do nothing")
+    .option("--update-index", "bring the cache's index up to date afterwards")
+    .option("-f, --force", "pack and push what is there already")
+    .option("--verify", "read what is there already, and repair what is broken or lacks layers")
+    .addOption(
+      new Option("--only <what>", "push only the specs themselves, or only what they depend on").choices([
+        "package",
+        "dependencies",
+      ]),
+    )
+    .option("--with-build-dependencies", "what is needed for building only must be installed, too (default: if it is)")
+    .option("--without-build-dependencies", "leave out what is needed for building only")
+    .option("--allow-missing", "make the tagged image even when layers are nowhere to be had")
+    .option("--fail-fast", "stop at the first failure")
+    .option("--private", "push packages whose recipes forbid to pass binaries on, too")
+    .option("--shard <k/n>", "pack only this share of the specs, beside other jobs")
+    .option(
+      "--compression <how>",
+      "gzip:LEVEL, or zstd:LEVEL, which Spack cannot install",
+      formatCompression(DEFAULT_COMPRESSION),
+    )
+    .option("--variable <name=value>", "one more variable of the images (may be repeated)", collect)
+    .option("--spack-env", "keep Spack's variables as they are: with the host's folders, and repeated entries")
+    .option(
+      "--spack-prefix <dir>",
+      "where the Spack of the store lives (default: X for a store X/opt/spack, else the store)",
+    )
+    .option("-u, --unsigned", "do not sign (always so for images)");
+  addJobs(command, "threads that pack", availableParallelism());
+  addSeeds(command);
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string | undefined, string[]], Flags>(command, state, run);
+};
+
+// Flags of Spack's command, of this and earlier years, that other flags stand for here.
+function addSeeds(command: Command): void {
+  const hidden = (flags: string, text: string): Option => new Option(flags, text).hideHelp();
+  command
+    .addOption(hidden("--rebuild-index", "the same as --update-index"))
+    .addOption(hidden("--no-rebuild-index", "do not update the index, which is the default"))
+    .addOption(hidden("--signed", "refused: images are not signed"))
+    .addOption(hidden("-k, --key <key>", "refused: images are not signed"))
+    .addOption(hidden("-d, --directory <cache>", "the cache"))
+    .addOption(hidden("--spec-file <file>", "a spec file, the same as SPEC").argParser(collect))
+    .addOption(hidden("-y, --spec-yaml <file>", "a spec file, the same as SPEC").argParser(collect))
+    .addOption(hidden("--no-deps", "the same as --only package"))
+    .addOption(hidden("-a, --allow-root", "accepted: archives are never searched for roots"))
+    .addOption(hidden("-r, --rel", "refused: archives keep their paths and are relocated at installation"));
+}
+
+async function run(
+  context: Context,
+  output: Output,
+  flags: Flags,
+  first: string | undefined,
+  more: string[],
+): Promise<number> {
+  const args = first === undefined ? [] : [first, ...more];
+  checkFlags(flags, output);
+  const tags = [...new Set((flags.tag ?? []).map(imageTag))];
+  const compression = parseCompression(flags.compression);
+  const user = (flags.variable ?? []).map(parseUserVariable);
+  const files = new SpackFiles(context, flags);
+  const { discovery } = files;
+  const split =
+    flags.directory === undefined ? splitCache(args, discovery.mirrors) : { cache: flags.directory, specs: args };
+  const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
+  const display = progressDisplay(context, output);
+  const place = { context, output, flags, progress: display.sink };
+  try {
+    const store = await files.store();
+    const roots = await chosenRoots(context, files, store, texts);
+    const common = {
+      store,
+      roots,
+      tags,
+      compression,
+      shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
+      only: flags.deps === false ? "package" : (flags.only ?? "all"),
+      buildDependencies: flags.withBuildDependencies
+        ? "with"
+        : flags.withoutBuildDependencies
+          ? "without"
+          : "where installed",
+      force: flags.force === true,
+      verify: flags.verify === true,
+      failFast: flags.failFast === true,
+      allowMissing: flags.allowMissing === true,
+      private: flags.private === true,
+      updateIndex: flags.updateIndex === true || flags.rebuildIndex === true,
+      jobs: flags.jobs,
+      spackPrefix: flags.spackPrefix,
+      environment: { inspections: discovery.inspections, spackEnv: flags.spackEnv, user },
+      spack: spackToAsk(files, flags, context),
+      memory: new LayerMemory(new DiskCache({ folder: cacheFolder(context), clock: context.clock }), compression),
+      clock: context.clock,
+      progress: display.sink,
+      signal: context.signal,
+    } as const;
+    if (flags.plan) {
+      await using opened = await readCacheIfThere(split.cache, place);
+      const { cache } = opened;
+      const base = await baseSource(flags.baseImage, opened.opener, context);
+      const plan = await planOf({ ...common, cache, target: cache.target, base });
+      display.stop();
+      output.print(planText(plan, output.columns));
+      output.report(plan);
+      return 0;
+    }
+    await using opened = await writeCache(split.cache, place, { create: true });
+    const { cache, location, opener } = opened;
+    const base = await baseSource(flags.baseImage, opener, context);
+    const workflow = new Workflow(context, output);
+    const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);
+    const onSpec = (spec: PushedSpec): void => {
+      const text = specLine(spec);
+      if (text !== undefined) output.note(text);
+    };
+    const report = await push({ ...common, cache, target: cache.target, base, onSpec }).finally(endGroup);
+    display.stop();
+    const reference = (tag: string): string => formatLocation(tagged(location, tag));
+    output.print(pushSummary(report, reference));
+    workflow.summary(pushMarkdown(report, reference));
+    for (const { message } of report.failures) workflow.error(message);
+    if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
+    output.report(report);
+    return 0;
+  } finally {
+    display.stop();
+  }
+}
+
+function checkFlags(flags: Flags, output: Output): void {
+  if (flags.signed || flags.key !== undefined)
+    throw new StaveError("UNSUPPORTED", "images of an OCI cache are not signed, by Spack either", {
+      hint: "leave out --signed and --key",
+    });
+  if (flags.rel)
+    throw new StaveError(
+      "UNSUPPORTED",
+      "archives with relative paths are not made: they are relocated at installation",
+      {
+        hint: "leave out --rel",
+      },
+    );
+  if (flags.withBuildDependencies && flags.withoutBuildDependencies)
+    throw new StaveError("USAGE", "--with-build-dependencies and --without-build-dependencies exclude each other");
+  if (flags.updateIndex && flags.rebuildIndex === false)
+    throw new StaveError("USAGE", "--update-index and --no-rebuild-index exclude each other");
+  if (flags.allowRoot) output.warn("--allow-root has no effect: archives are never searched for roots");
+}
+
+/** A tag that real Spack's index update does not stumble over. Throws REFERENCE_INVALID, USAGE. */
+function imageTag(text: string): string {
+  const tag = parseTag(text);
+  if (!tag.endsWith(".spack")) return tag;
+  throw new StaveError("USAGE", `the tag ${tag} is for specs: Spack takes every tag that ends in .spack for one`, {
+    hint: "choose another --tag",
+  });
+}
+
+async function baseSource(text: string | undefined, opener: Opener, context: Context): Promise<BaseSource | undefined> {
+  if (text === undefined) return undefined;
+  const location = parseLocation(text);
+  const target = await opener.read(location);
+  return { name: text, target, reference: await referenceOf(location, target, context.signal) };
+}
+
+// One that was merely found on the PATH need not be the Spack of this store.
+function spackToAsk(files: SpackFiles, flags: Flags, context: Context): AskOptions | undefined {
+  const { installation, environment } = files.discovery;
+  if (installation === undefined || installation.from === "PATH") return undefined;
+  const folder = environment?.contents === undefined ? undefined : environment.folder;
+  return { installation, env: context.env, environment: folder, scopes: flags.scope };
+}
+
+function cacheFolder({ env, home, cwd }: Context): string {
+  return resolve(cwd, join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "stave"));
+}
+
+function tagged(location: Location, tag: string): Location {
+  return location.kind === "layout" ? { ...location, tag } : { ...location, reference: { ...location.reference, tag } };
+}

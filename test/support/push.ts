@@ -1,0 +1,64 @@
+// Pushes of golden stores, with the choices of the push that made the golden images.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { DEFAULT_COMPRESSION } from "../../lib/image/compression.ts";
+import type { PushOptions } from "../../lib/ops/push.ts";
+import type { SpecNode } from "../../lib/spack/node.ts";
+import { defaultInspections } from "../../lib/spack/settings.ts";
+import { Store } from "../../lib/spack/store.ts";
+import type { Target } from "../../lib/target/target.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { goldenSysroot } from "./golden.ts";
+
+const GENERATIONS = {
+  "spack-1.2": { root: "/opt/harbor/store", spackPrefix: "/opt/harbor/spack", roots: ["fleet", "hull"] },
+  "spack-0.23": { root: "/opt/harbor/store23", spackPrefix: "/opt/harbor/spack23", roots: ["fleet"] },
+} as const;
+export type Generation = keyof typeof GENERATIONS;
+
+/** A golden store at its recorded place below a folder of its own. */
+export async function goldenStore(generation: Generation = "spack-1.2"): Promise<{ store: Store; sysroot: string }> {
+  const sysroot = await goldenSysroot(generation);
+  // What the externals of the machine that pushed had.
+  for (const folder of ["share/aclocal", "share/man", "share/pkgconfig", "lib/pkgconfig"])
+    mkdirSync(join(sysroot, "usr", folder), { recursive: true });
+  return { store: await Store.open(GENERATIONS[generation].root, { clock: systemClock, sysroot }), sysroot };
+}
+
+/** The installed spec of a name. */
+export function named(store: Store, name: string): SpecNode {
+  for (const { node, installed } of store.records(name)) if (installed) return node;
+  throw new Error(`no ${name} is installed`);
+}
+
+/** What a push of the golden environment is told; everything may be said otherwise. */
+export function pushOptions(
+  store: Store,
+  target: Target,
+  more: Partial<PushOptions> & { generation?: Generation } = {},
+): PushOptions {
+  const { generation = "spack-1.2", ...rest } = more;
+  const { spackPrefix, roots } = GENERATIONS[generation];
+  return {
+    store,
+    target,
+    cache: new OciCache(target),
+    roots: roots.map((name) => named(store, name)),
+    only: "all",
+    buildDependencies: "where installed",
+    tags: [],
+    force: false,
+    verify: false,
+    failFast: false,
+    updateIndex: false,
+    allowMissing: false,
+    private: false,
+    compression: DEFAULT_COMPRESSION,
+    jobs: 2,
+    spackPrefix,
+    environment: { inspections: defaultInspections("linux"), spackEnv: true },
+    clock: systemClock,
+    ...rest,
+  };
+}
