@@ -42,13 +42,10 @@ function table(text: string): Map<string, Entry> {
 const parentsOf = ({ from }: Entry): string[] => (typeof from === "string" ? [from] : (from ?? []));
 
 function describe(entry: Entry): Description {
-  const features = new Set(entry.features);
-  // archspec adds it: Linux does not name it, but whatever has ssse3 has it.
-  if (features.has("ssse3")) features.add("sse3");
   return {
     vendor: entry.vendor,
     parents: parentsOf(entry),
-    features: [...features].sort().join(" "),
+    features: [...new Set(entry.features)].sort().join(" "),
     ...(entry.generation ? { generation: entry.generation } : {}),
     ...(entry.cpupart ? { cpupart: entry.cpupart } : {}),
   };

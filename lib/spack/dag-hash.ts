@@ -4,7 +4,8 @@ import { StaveError } from "../errors.ts";
 import { postOrder } from "./dag.ts";
 import { own } from "./fields.ts";
 import { isObject, printable, writeJsonWithout } from "./json.ts";
-import type { SpecNode } from "./node.ts";
+import { descriptionsOf, withImplied } from "./microarchitecture.ts";
+import type { JsonObject, SpecNode } from "./node.ts";
 import { shortName } from "./node-reader.ts";
 
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
@@ -45,9 +46,38 @@ export function hashedText(node: HashedNode): string {
 }
 
 /** Recomputes a node's hash; a spliced node ends with the last 7 characters of what was really built. */
-export function computeHash(node: HashedNode): string {
-  const hash = base32Hash(hashedText(node));
-  return node.buildSpec === undefined ? hash : hash.slice(0, -7) + node.buildSpec.hash.slice(-7);
+export function computeHash({ raw, buildSpec }: Pick<HashedNode, "raw" | "buildSpec">): string {
+  const hash = base32Hash(writeJsonWithout(raw, "hash"));
+  return buildSpec === undefined ? hash : hash.slice(0, -7) + buildSpec.hash.slice(-7);
+}
+
+// The hash that the node's dictionary gives, when it is another than the node says with every description of its target.
+function contradiction(node: HashedNode): string | undefined {
+  const { hash, buildSpec } = node;
+  const computed = computeHash(node);
+  if (computed === hash) return undefined;
+  return otherTargets(node).some((raw) => computeHash({ raw, buildSpec }) === hash) ? undefined : computed;
+}
+
+// The node with its target as other releases of Spack write it: each writes all targets of a file from its own table, or
+// as a name alone when its table lacks them, whatever the hash was made of. Readers use the name only, which stays.
+function otherTargets({ raw }: HashedNode): JsonObject[] {
+  const arch = own(raw, "arch");
+  const target = isObject(arch) ? own(arch, "target") : undefined;
+  const name = isObject(target) ? own(target, "name") : target;
+  if (!isObject(arch) || typeof name !== "string") return [];
+  return [name, ...descriptions(name)].map((described) => ({ ...raw, arch: { ...arch, target: described } }));
+}
+
+function descriptions(name: string): JsonObject[] {
+  return descriptionsOf(name).flatMap(({ vendor, parents, features, generation = 0, cpupart = "" }) => {
+    const named = features === "" ? [] : features.split(" ");
+    return [named, withImplied(named)].flatMap((all) => {
+      const described = { name, vendor, features: [...all], generation, parents: [...parents] };
+      // Spack before 1.0 had no part numbers.
+      return [described, { ...described, cpupart }];
+    });
+  });
 }
 
 /** A node whose hash cannot be recomputed, and why. */
@@ -70,8 +100,8 @@ export interface HashReport {
 }
 
 /**
- * Recomputes the hash of every node that can be reached, dependencies first. Give all nodes of a graph to check also what
- * spliced nodes were built as.
+ * Recomputes the hash of every node that can be reached, dependencies first; targets may be described as by another
+ * release of Spack. Give all nodes of a graph to check also what spliced nodes were built as.
  */
 export function checkHashes(roots: Iterable<SpecNode>): HashReport {
   const verified: SpecNode[] = [];
@@ -83,8 +113,8 @@ export function checkHashes(roots: Iterable<SpecNode>): HashReport {
       unverifiable.push({ node, reason });
       continue;
     }
-    const computed = computeHash(node);
-    if (computed === node.hash) verified.push(node);
+    const computed = contradiction(node);
+    if (computed === undefined) verified.push(node);
     else if (node.buildSpec !== undefined) unverifiable.push({ node, reason: "it is spliced" });
     else mismatched.push({ node, computed });
   }
@@ -97,27 +127,17 @@ export function verifyHashes(roots: Iterable<SpecNode>, name: string): HashRepor
   const [wrong] = report.mismatched;
   if (wrong === undefined) return report;
   const { node, computed } = wrong;
-  // Spack writes the target anew from its own table each time, so another release of the table changes the text.
-  const hint = hasDescribedTarget(node)
-    ? "it was changed after it was hashed, or written again by a Spack that describes the target differently"
-    : "it was changed after it was hashed; get it again from where it was built";
   throw new StaveError(
     "SPEC_INVALID",
     `${printable(name)}: ${shortName(node)} has the DAG hash ${node.hash}, but its content gives ${computed}`,
-    { subject: node.hash, hint },
+    { subject: node.hash, hint: "it was changed after it was hashed; get it again from where it was built" },
   );
 }
 
 /** The hash that a node's dictionary gives, when it can be told and is another than the node says; undefined otherwise. */
 export function otherHash(node: HashedNode): string | undefined {
   if (whyUnverifiable(node) !== undefined || node.buildSpec !== undefined) return undefined;
-  const computed = computeHash(node);
-  return computed === node.hash ? undefined : computed;
-}
-
-function hasDescribedTarget(node: SpecNode): boolean {
-  const arch = own(node.raw, "arch");
-  return isObject(arch) && isObject(own(arch, "target"));
+  return contradiction(node);
 }
 
 function whyUnverifiable(node: HashedNode): string | undefined {

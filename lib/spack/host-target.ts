@@ -1,5 +1,5 @@
 // Which microarchitecture this machine is, from what Linux says of its processor: the rules of archspec's `cpu/detect.py`.
-import { ancestorsOf, familyOf, knownTargets, type TargetDescription } from "./microarchitecture.ts";
+import { ancestorsOf, familyOf, knownTargets, type TargetDescription, withImplied } from "./microarchitecture.ts";
 
 /** As much of `/proc/cpuinfo` as is looked at: the first processor is described in the first few kilobytes. */
 export const CPUINFO_LIMIT = 65536;
@@ -13,7 +13,7 @@ export function hostTarget(machine: string, cpuinfo: string): string {
   if (!processor) return machine;
   const candidates: Candidate[] = [];
   for (const [name, description] of knownTargets()) {
-    const features = words(description.features);
+    const features = withImplied(words(description.features));
     if (familyOf(name) === machine && processor.runs(name, description, features))
       candidates.push({ name, description, rank: [ancestorsOf(name).size, features.length] });
   }
@@ -60,9 +60,7 @@ const FAMILIES: ReadonlyMap<string, (cpu: Fields) => Processor> = new Map([
 ]);
 
 function intel(cpu: Fields): Processor {
-  const has = new Set(words(cpu.get("flags") ?? ""));
-  // Linux does not name it, but whatever has ssse3 has it.
-  if (has.has("ssse3")) has.add("sse3");
+  const has = new Set(withImplied(words(cpu.get("flags") ?? "")));
   const vendor = cpu.get("vendor_id") ?? "generic";
   const isOurs = (target: TargetDescription): boolean => target.vendor === vendor || target.vendor === "generic";
   return { part: "", runs: (_, target, features) => isOurs(target) && features.every((one) => has.has(one)) };

@@ -36,6 +36,11 @@ export function knownTargets(): Iterable<readonly [string, TargetDescription]> {
   return TARGETS;
 }
 
+/** The features of a target with what archspec adds: Linux does not name sse3, but whatever has ssse3 has it. */
+export function withImplied(features: readonly string[]): readonly string[] {
+  return features.includes("ssse3") && !features.includes("sse3") ? [...features, "sse3"].sort() : features;
+}
+
 /** How releases of archspec describe a target, the newest first; nothing for an unknown name. */
 export function descriptionsOf(target: string): readonly TargetDescription[] {
   const known = TARGETS.get(target);

@@ -3,9 +3,9 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { preOrder } from "../../lib/spack/dag.ts";
-import { base32Hash, checkHashes, hashedText, lockOffset, verifyHashes } from "../../lib/spack/dag-hash.ts";
+import { base32Hash, checkHashes, hashedText, lockOffset, otherHash, verifyHashes } from "../../lib/spack/dag-hash.ts";
 import { parseJson, writeJson } from "../../lib/spack/json.ts";
-import type { JsonObject } from "../../lib/spack/node.ts";
+import type { JsonObject, JsonValue } from "../../lib/spack/node.ts";
 import { readSpecDocument, readSpecFile } from "../../lib/spack/spec.ts";
 import { specDocument, writeSpecFile } from "../../lib/spack/spec-writer.ts";
 import { unpackGolden, vectors } from "../support/golden.ts";
@@ -100,7 +100,7 @@ const LIES: { name: string; change: (text: string) => string; message: RegExp }[
   },
   {
     name: "another number spelling",
-    change: (text) => text.replace('"generation":0', '"generation":0.0'),
+    change: (text) => text.replace('"original_specfile_version":5', '"original_specfile_version":5.0'),
     message: /but its content gives/,
   },
 ];
@@ -111,6 +111,72 @@ for (const { name, change, message } of LIES)
     assert.throws(() => verifyHashes([root], "lie.json"), { code: "SPEC_INVALID", message });
     assert.equal(checkHashes([root]).mismatched.length + checkHashes([root]).verified.length, graph.size);
     assert.equal(writeSpecFile(root, graph), text);
+  });
+
+// The target of hdf5 as other releases of archspec, and so of Spack, describe it; the first is that of its hash.
+const hdf5 = JSON.stringify(concrete["hdf5"]);
+const ICELAKE = /"target":(\{"name":"icelake"[^}]*\})/;
+const [, described = ""] = ICELAKE.exec(hdf5) ?? [];
+const withTarget = (change: (target: Record<string, unknown>) => unknown): string =>
+  hdf5.replaceAll(described, JSON.stringify(change(JSON.parse(described))));
+const without =
+  (...names: string[]) =>
+  (target: Record<string, unknown>) => ({
+    ...target,
+    features: (target["features"] as string[]).filter((name) => !names.includes(name)),
+  });
+const TARGETS: { name: string; text: string; isVerified: boolean }[] = [
+  { name: "as it was hashed", text: hdf5, isVerified: true },
+  { name: "with features that the table had not yet", text: withTarget(without("cx16", "sse3")), isVerified: true },
+  {
+    name: "with other parents",
+    text: withTarget((target) => ({ ...target, parents: ["cannonlake"] })),
+    isVerified: true,
+  },
+  { name: "without the part number", text: withTarget(({ cpupart: _, ...target }) => target), isVerified: true },
+  { name: "as a name", text: withTarget(({ name }) => name), isVerified: true },
+  { name: "with another name", text: withTarget((target) => ({ ...target, name: "zen3" })), isVerified: false },
+  { name: "as another name", text: withTarget(() => "zen3"), isVerified: false },
+  { name: "as an unknown name", text: withTarget(() => "constructor"), isVerified: false },
+];
+for (const { name, text, isVerified } of TARGETS)
+  test(`a target written ${name} is ${isVerified ? "no" : "a"} lie`, () => {
+    assert.ok(described.length > 100);
+    const { root, graph } = readSpecFile(Buffer.from(text), "hdf5.json");
+    const report = checkHashes(graph.nodes());
+    assert.equal(report.mismatched.length === 0, isVerified);
+    assert.equal(otherHash(root) === undefined, isVerified);
+    if (isVerified) assert.equal(report.verified.length, graph.size);
+  });
+
+// Descriptions that Spack wrote before: of archspec 0.1.0 and 0.1.4, without part numbers, with and without sse3.
+const HASWELL = "aes avx avx2 bmi1 bmi2 f16c fma mmx movbe pclmulqdq popcnt rdrand sse sse2 sse4_1 sse4_2 ssse3";
+const OLD: { name: string; target: JsonObject; isVerified: boolean }[] = [
+  { name: "the first table", target: target(HASWELL.split(" "), ["ivybridge"]), isVerified: true },
+  {
+    name: "a later table",
+    target: target([...HASWELL.split(" "), "sse3"].sort(), ["ivybridge", "x86_64_v3"]),
+    isVerified: true,
+  },
+  { name: "a table of nobody", target: target(["mmx"], ["ivybridge"]), isVerified: false },
+];
+function target(features: string[], parents: string[]): JsonObject {
+  return { name: "haswell", vendor: "GenuineIntel", features, generation: 0, parents };
+}
+for (const { name, target, isVerified } of OLD)
+  test(`a hash made with ${name} ${isVerified ? "holds" : "does not hold"}`, () => {
+    const spec = concrete["hdf5"];
+    assert.ok(spec);
+    const leaf = preOrder([read(spec).root]).find((node) => node.edges.length === 0 && node.buildSpec === undefined);
+    assert.ok(leaf);
+    const { hash: _, ...hashed } = leaf.raw;
+    const at = (described: JsonValue): JsonObject => ({
+      ...hashed,
+      arch: { platform: "linux", platform_os: "debian12", target: described },
+    });
+    const node = { ...at("haswell"), hash: base32Hash(writeJson(at(target))) };
+    const { root } = read({ spec: { _meta: { version: 5 }, nodes: [node] } });
+    assert.equal(otherHash(root) === undefined, isVerified);
   });
 
 test("a spliced node ends with the hash of what was built", () => {
