@@ -32,6 +32,11 @@ const VERBS: Verb[] = [
     summary: "show what would be relocated, and how much room there is",
     load: () => import("./verbs/preview.ts"),
   },
+  {
+    name: "relocate",
+    summary: "make a tree that was moved name its new place",
+    load: () => import("./verbs/relocate.ts"),
+  },
   { name: "config", summary: "show what was found of Spack's configuration", load: () => import("./verbs/config.ts") },
   {
     name: "push",

@@ -19,7 +19,14 @@ export function progressDisplay(context: Context, output: Output): ProgressDispl
   return { sink: lines(output, quiet === true || json === true), stop: () => {} };
 }
 
-const VERBS = { copied: "copied", mounted: "mounted", skipped: "exists", failed: "failed" } as const;
+const VERBS = {
+  copied: "copied",
+  mounted: "mounted",
+  checked: "checked",
+  relocated: "relocated",
+  skipped: "exists",
+  failed: "failed",
+} as const;
 
 function lines(output: Output, silent: boolean): ProgressSink {
   return (event) => {

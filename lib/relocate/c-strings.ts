@@ -23,6 +23,12 @@ export interface StuckString {
   readonly reason: "grow" | "shrink";
 }
 
+/**
+ * How a string may change. `c-string`: as Spack changes those of programs. `pad`: only by slashes in front of the new prefix,
+ * so that no string becomes shorter, which holds for every format that counts the bytes of its strings.
+ */
+export type StringRule = "c-string" | "pad";
+
 /** One occurrence of a prefix: what to write, or why not, and where to go on. */
 export type StringMatch = { readonly end: number } & (
   | { readonly edit: Edit; readonly stuck?: undefined }
@@ -33,7 +39,13 @@ export type StringMatch = { readonly end: number } & (
  * The next occurrence that begins at `from` or later, and before `before`; LOOK_AHEAD bytes after the prefix matter, so that
  * `before` is the end of the bytes only where the file ends there too.
  */
-export function nextString(bytes: Buffer, map: PrefixMap, from: number, before: number): StringMatch | undefined {
+export function nextString(
+  bytes: Buffer,
+  map: PrefixMap,
+  from: number,
+  before: number,
+  rule: StringRule = "c-string",
+): StringMatch | undefined {
   const hit = map.find(bytes, from, before);
   if (hit === undefined) return undefined;
   const { at, pair } = hit;
@@ -42,7 +54,7 @@ export function nextString(bytes: Buffer, map: PrefixMap, from: number, before: 
   const end = nul < 0 ? oldEnd : oldEnd + nul + 1;
   const shorter = pair.old.length - pair.new.length;
   if (shorter < 0) return { end, stuck: { at, pair, reason: "grow" } };
-  if (nul < 0 || nul >= SAFETY_SIZE || sameEnd(pair, SAFETY_SIZE - nul))
+  if (rule === "pad" || nul < 0 || nul >= SAFETY_SIZE || sameEnd(pair, SAFETY_SIZE - nul))
     return { end, edit: { at, bytes: Buffer.concat([Buffer.alloc(shorter, "/"), pair.new]) } };
   if (shorter > SAFETY_SIZE)
     return { end, edit: { at, bytes: Buffer.concat([pair.new, bytes.subarray(oldEnd, end)]) } };

@@ -16,6 +16,9 @@ export interface ElfPaths {
   readonly interpreter: ElfString | undefined;
 }
 
+/** The first four bytes, big-endian. */
+export const ELF_MAGIC = 0x7f454c46;
+
 const ET_EXEC = 2;
 const ET_DYN = 3;
 const PT_LOAD = 1;
@@ -66,7 +69,7 @@ class ElfReader {
   constructor(file: OpenFile) {
     this.#file = file;
     const ident = this.#read(0, 16);
-    if (ident.readUInt32BE(0) !== 0x7f454c46) malformed();
+    if (ident.readUInt32BE(0) !== ELF_MAGIC) malformed();
     const [kind, order] = [ident[4], ident[5]];
     if ((kind !== 1 && kind !== 2) || (order !== 1 && order !== 2)) malformed();
     this.#is64 = kind === 2;

@@ -1,10 +1,12 @@
 // Relocates the files of a tree: headers and C strings of programs, texts, links (Spack `binary_distribution.py`,
 // relocate_package). Which files these are is told from outside, by an archive's build info or by looking at them.
-import { setImmediate } from "node:timers/promises";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { RelocatableFiles } from "../image/buildinfo.ts";
 import { type ByteString, shownName } from "../image/byte-string.ts";
+import { isProgram } from "../image/classify.ts";
+import { Breath } from "./breath.ts";
 import { SAFETY_SIZE } from "./c-strings.ts";
+import { ELF_MAGIC } from "./elf.ts";
 import { elfRanges, forgetElfPaths, relocateElfFile } from "./elf-file.ts";
 import { relocateLink } from "./links.ts";
 import { type OpenFile, Tree } from "./open-file.ts";
@@ -18,6 +20,10 @@ export interface RelocateOptions {
   readonly map: PrefixMap;
   /** What to look at; paths below the tree. */
   readonly files: RelocatableFiles;
+  /**
+   * Files of other formats: what they hold of prefixes is replaced where its length can stay. Spack leaves them alone.
+   */
+  readonly others?: readonly ByteString[] | undefined;
   /** Finds out all there is to be done, and whether it can be, and changes nothing. */
   readonly dryRun?: boolean | undefined;
   /** Where `patchelf` is, should a search path or interpreter have to grow. */
@@ -37,11 +43,11 @@ export interface RelocationReport {
   readonly patched: string[];
   /** C strings changed. */
   readonly strings: string[];
+  /** Mach-O files: their C strings are relocated, their load commands are not. */
+  readonly machO: string[];
+  /** Files of other formats changed. */
+  readonly others: string[];
 }
-
-/** After so many bytes, or files, others get their turn. */
-const BREATH_BYTES = 16 << 20;
-const BREATH_FILES = 256;
 
 /** How many failures are told in full. */
 const MOST_FAILURES = 100;
@@ -62,17 +68,25 @@ class Relocation {
   readonly #seen = new Set<string>();
   readonly #failures: StaveError[] = [];
   #failed = 0;
-  #bytes = 0;
-  #files = 0;
-  readonly report: RelocationReport = { texts: [], links: [], headers: [], patched: [], strings: [] };
+  readonly #breath: Breath;
+  readonly report: RelocationReport = {
+    texts: [],
+    links: [],
+    headers: [],
+    patched: [],
+    strings: [],
+    machO: [],
+    others: [],
+  };
 
   constructor(directory: string, options: RelocateOptions) {
     this.#tree = new Tree(directory, options.dryRun ?? false);
     this.#options = options;
+    this.#breath = new Breath(options.signal);
   }
 
   async run(): Promise<RelocationReport> {
-    const { files, map } = this.#options;
+    const { files, others = [], map } = this.#options;
     for (const path of files.links)
       await this.#each(path, () => {
         if (relocateLink(this.#tree, path, map)) this.report.links.push(shownName(path));
@@ -80,11 +94,12 @@ class Relocation {
       });
     for (const path of files.texts) await this.#open(path, (file) => this.#text(file));
     for (const path of files.binaries) await this.#open(path, (file) => this.#binary(file));
+    for (const path of others) await this.#open(path, (file) => this.#other(file));
     const [first, ...more] = this.#failures;
     if (first === undefined) return this.report;
     if (more.length === 0) throw first;
-    const message = `${first.message} (and ${this.#failed - 1} more)`;
-    throw new StaveError("RELOCATION_FAILED", message, { errors: this.#failures }).with(hintOf(first));
+    const message = `${this.#failed} files cannot be relocated`;
+    throw new StaveError("RELOCATION_FAILED", message, { errors: this.#failures });
   }
 
   #text(file: OpenFile): void {
@@ -95,6 +110,7 @@ class Relocation {
     const { map } = this.#options;
     const isDryRun = this.#tree.isDryRun;
     const shown = shownName(file.path);
+    if (isMachO(file)) this.report.machO.push(shown);
     const outcome = relocateElfFile(file, map);
     if (outcome.kind === "changed") this.report.headers.push(shown);
     if (outcome.kind === "grow") {
@@ -105,9 +121,18 @@ class Relocation {
       this.report.patched.push(shown);
     }
     const done = map.isNested && outcome.kind !== "same" ? elfRanges(file) : [];
-    const { isChanged, stuck } = relocateStringFile(file, map, isDryRun, done);
+    const { isChanged, stuck } = relocateStringFile(file, map, { dryRun: isDryRun, done });
     if (stuck !== undefined) throw stuckError(shown, stuck);
     if (isChanged) this.report.strings.push(shown);
+  }
+
+  // All or nothing: a file with some paths old and some new is the worst of both.
+  #other(file: OpenFile): void {
+    const { map } = this.#options;
+    const { isChanged, stuck } = relocateStringFile(file, map, { dryRun: true, rule: "pad" });
+    if (stuck !== undefined || !isChanged) return;
+    if (!this.#tree.isDryRun) relocateStringFile(file, map, { dryRun: false, rule: "pad" });
+    this.report.others.push(shownName(file.path));
   }
 
   // Opens a file unless another name of it was met before.
@@ -133,15 +158,14 @@ class Relocation {
       if (this.#failures.length < MOST_FAILURES) this.#failures.push(error);
     }
     this.#options.onFile?.(shownName(path), size);
-    this.#bytes += size;
-    if (this.#bytes < BREATH_BYTES && ++this.#files < BREATH_FILES) return;
-    this.#bytes = 0;
-    this.#files = 0;
-    await setImmediate();
+    await this.#breath.after(size);
   }
 }
 
-const hintOf = ({ hint }: StaveError): { hint?: string } => (hint === undefined ? {} : { hint });
+function isMachO(file: OpenFile): boolean {
+  const head = Buffer.alloc(8);
+  return file.read(head, 0) === head.length && isProgram(head) && head.readUInt32BE(0) !== ELF_MAGIC;
+}
 
 function stuckError(path: string, { string, oldPrefix, newPrefix, reason, room }: StuckReport): StaveError {
   const [text, old, now] = [string, oldPrefix, newPrefix].map((each) => JSON.stringify(each));

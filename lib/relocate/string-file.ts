@@ -1,6 +1,6 @@
 // Relocates the C strings of one file in place, window by window, and explains those that have no room.
 import { shownName } from "../image/byte-string.ts";
-import { LOOK_AHEAD, nextString, type StuckString } from "./c-strings.ts";
+import { LOOK_AHEAD, nextString, type StringMatch, type StringRule, type StuckString } from "./c-strings.ts";
 import type { OpenFile } from "./open-file.ts";
 import type { PrefixMap } from "./prefix-map.ts";
 import { WINDOW } from "./text-file.ts";
@@ -29,17 +29,19 @@ export interface Range {
   readonly end: number;
 }
 
-/**
- * Replaces the prefixes in the strings of a file, up to the first one that cannot be changed; those in `done` were
- * replaced before.
- */
-export function relocateStringFile(
-  file: OpenFile,
-  map: PrefixMap,
-  isDryRun: boolean,
-  done: readonly Range[] = [],
-  window: number = WINDOW,
-): StringsReport {
+/** How the strings of a file are relocated. */
+export interface StringOptions {
+  readonly dryRun: boolean;
+  readonly rule?: StringRule;
+  /** What was replaced before, and is not looked at. */
+  readonly done?: readonly Range[];
+  /** How much of the file is in memory at once, in bytes. */
+  readonly window?: number;
+}
+
+/** Replaces the prefixes in the strings of a file, up to the first one that cannot be changed. */
+export function relocateStringFile(file: OpenFile, map: PrefixMap, options: StringOptions): StringsReport {
+  const { dryRun, rule, done = [], window = WINDOW } = options;
   const reach = map.longest + LOOK_AHEAD;
   const buffer = Buffer.allocUnsafe(Math.min(file.size, Math.max(window, 2 * reach)));
   let isChanged = false;
@@ -50,7 +52,8 @@ export function relocateStringFile(
     const bytes = buffer.subarray(0, file.read(buffer, start));
     const isLast = bytes.length < buffer.length || start + bytes.length >= file.size;
     const before = isLast ? bytes.length : bytes.length - reach;
-    for (let match = nextString(bytes, map, from, before); match; match = nextString(bytes, map, from, before)) {
+    const next = (): StringMatch | undefined => nextString(bytes, map, from, before, rule);
+    for (let match = next(); match; match = next()) {
       const at = start + (match.stuck ?? match.edit).at;
       const part = done.find((range) => at >= range.start && at < range.end);
       if (part !== undefined) {
@@ -58,13 +61,12 @@ export function relocateStringFile(
         continue;
       }
       if (match.stuck) return { isChanged, stuck: describe(file, start, match.stuck) };
-      if (!isDryRun) file.write(match.edit.bytes, start + match.edit.at);
+      if (!dryRun) file.write(match.edit.bytes, start + match.edit.at);
       isChanged = true;
       from = match.end;
     }
     if (isLast) return { isChanged, stuck: undefined };
-    const next = Math.max(from, before);
-    start += next;
+    start += Math.max(from, before);
     from = 0;
   }
 }

@@ -58,6 +58,31 @@ export interface ManifestEntry {
 const MANIFEST_LIMIT = 256 * 1024 * 1024;
 
 /**
+ * The prefix that an install manifest is about, which need not be the one that it is found in; undefined when the manifest
+ * is missing or empty. Throws CONTENT_INVALID and TOO_LARGE.
+ */
+export async function readManifestPrefix(file: string): Promise<string | undefined> {
+  const bytes = await readOptional(file);
+  if (bytes === undefined) return undefined;
+  const place: Place = { source: { name: file } };
+  const document = parseJsonBytes(bytes, place.source);
+  if (!isObject(document)) throw wrong(place, "", document, "an object");
+  // Every other path in it is below the prefix.
+  let shortest: string | undefined;
+  for (const path of Object.keys(document)) if (path.length < (shortest?.length ?? Infinity)) shortest = path;
+  return shortest;
+}
+
+async function readOptional(file: string): Promise<Buffer | undefined> {
+  try {
+    return (await readBounded(file, MANIFEST_LIMIT)).bytes;
+  } catch (error) {
+    if (error instanceof StaveError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
+/**
  * Reads the list of everything that was installed in a prefix, by absolute path; undefined when there is none. After an
  * install from a build cache the paths may be those of the machine that built it. Throws CONTENT_INVALID.
  */
@@ -67,13 +92,8 @@ export async function readInstallManifest(
 ): Promise<ReadonlyMap<string, ManifestEntry> | undefined> {
   const prefix = store.locate(store.prefixOf(record.node));
   const file = `${prefix}/${METADATA_FOLDER}/install_manifest.json`;
-  let bytes: Buffer;
-  try {
-    bytes = (await readBounded(file, MANIFEST_LIMIT)).bytes;
-  } catch (error) {
-    if (error instanceof StaveError && error.code === "NOT_FOUND") return undefined;
-    throw error;
-  }
+  const bytes = await readOptional(file);
+  if (bytes === undefined) return undefined;
   const place: Place = { source: { name: file } };
   const document = parseJsonBytes(bytes, place.source);
   if (!isObject(document)) throw wrong(place, "", document, "an object");

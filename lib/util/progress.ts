@@ -10,7 +10,7 @@ export type ProgressEvent =
       type: "done";
       id: string;
       label: string;
-      outcome: "copied" | "mounted" | "skipped" | "failed";
+      outcome: "copied" | "mounted" | "checked" | "relocated" | "skipped" | "failed";
       size?: number | undefined;
       /** Whoever works tells of it in other words; only bars need to know. */
       isTold?: boolean | undefined;

@@ -88,7 +88,7 @@ describe("at a longer root", () => {
   test("what only has texts and links can be installed", async () => {
     const { texts, links, ...rest } = await relocate(get("rigging"), LONGER);
     assert.deepEqual({ texts, links }, { texts: ["lib/pkgconfig/rigging.pc"], links: ["abs-link"] });
-    assert.deepEqual(rest, { headers: [], patched: [], strings: [] });
+    assert.deepEqual(rest, { headers: [], patched: [], strings: [], machO: [], others: [] });
     assert.match(readlinkSync(join(get("rigging").directory, "abs-link")), /^\/opt\/harbor\/another-store\/linux/);
   });
 
@@ -113,7 +113,15 @@ for (const [layout, root] of [
         const after = listing(archive.directory);
         if (archive.node.name !== "gcc-runtime" && archive.node.name !== "compiler-wrapper")
           assert.notDeepEqual(after, before);
-        const nothing: RelocationReport = { texts: [], links: [], headers: [], patched: [], strings: [] };
+        const nothing: RelocationReport = {
+          texts: [],
+          links: [],
+          headers: [],
+          patched: [],
+          strings: [],
+          machO: [],
+          others: [],
+        };
         assert.deepEqual(await relocate(archive, root), nothing);
         assert.deepEqual(listing(archive.directory), after);
         for (const path of [...planned.texts, ...planned.headers, ...planned.strings])

@@ -170,7 +170,7 @@ test("the strings of a file of any size are changed in place as if it were read 
       const work = async (size: number): Promise<unknown> => {
         writeFileSync(join(folder, "data"), text);
         const report = await new Tree(folder, false).open("data", (file) =>
-          relocateStringFile(file, map, false, [], size),
+          relocateStringFile(file, map, { dryRun: false, window: size }),
         );
         return [report, readFileSync(join(folder, "data"), "latin1")];
       };

@@ -1,0 +1,95 @@
+// `stave relocate`: a tree that was moved names its new place.
+import { resolve } from "node:path";
+import { type RelocateTreeReport, relocate } from "../../ops/relocate.ts";
+import { verbCommand } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { findProgram } from "../programs.ts";
+import { progressDisplay } from "../progress.ts";
+import { count, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends OutputOptions {
+  from: string;
+  to: string;
+  dryRun?: boolean;
+  allFiles?: boolean;
+  strict?: boolean;
+}
+
+const HELP = `
+Replaces one root or prefix by another in every text, link, program and library of a tree, as an installation from a
+build cache does: texts freely, strings in programs where there is room, search paths with patchelf when they must grow.
+Nothing is changed unless everything can be. Files that still name the old place at the end are listed; with --all-files
+those of other formats (compiled messages, byte code, archives) are changed where no length changes, which a format with
+checksums may not like.
+
+Examples:
+  stave relocate /opt/new --from /opt/old --to /opt/new
+  stave relocate ./staging --from /opt/store --to /apps --dry-run`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("relocate", "make a tree that was moved name its new place")
+    .argument("<dir>", "the tree: a store, a prefix, or any folder; where it is need not be where it will be")
+    .requiredOption("--from <path>", "the place that its files name")
+    .requiredOption("--to <path>", "the place that they are to name")
+    .option("-n, --dry-run", "say what would be changed, and whether it can be")
+    .option("--all-files", "change files that are neither text nor program too, where no length changes")
+    .option("--strict", "fail when files still name the old place")
+    .addHelpText("after", HELP);
+  return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
+    const display = progressDisplay(context, output);
+    try {
+      const report = await relocate({
+        ...flags,
+        directory: resolve(context.cwd, directory),
+        findPatchelf: () => findProgram("patchelf", context),
+        progress: display.sink,
+        signal: context.signal,
+      });
+      display.stop();
+      for (const text of details(report)) output.detail(text);
+      output.print(summary(report));
+      for (const text of warnings(report)) output.warn(text);
+      output.report(report);
+      return 0;
+    } finally {
+      display.stop();
+    }
+  });
+};
+
+const KINDS = ["texts", "links", "headers", "patched", "strings", "others", "manifests"] as const;
+
+function details(report: RelocateTreeReport): string[] {
+  return KINDS.flatMap((kind) => report[kind].map((path) => `${kind}: ${path}`));
+}
+
+function summary({ dryRun, from, to, ...report }: RelocateTreeReport): string {
+  const programs = new Set([...report.headers, ...report.patched, ...report.strings]);
+  const parts = [
+    count(report.texts.length, "text"),
+    count(report.links.length, "link"),
+    count(programs.size, "program or library", "programs and libraries"),
+  ];
+  if (report.others.length > 0) parts.push(count(report.others.length, "other file"));
+  return `${dryRun ? "would change" : "changed"} ${parts.join(", ")} from ${printable(from)} to ${printable(to)}`;
+}
+
+const LISTED = 20;
+
+function warnings({ leftovers, machO, skipped, hasDatabase, from, dryRun }: RelocateTreeReport): string[] {
+  const list = (paths: readonly string[]): string =>
+    [...paths.slice(0, LISTED), ...(paths.length > LISTED ? [`… and ${paths.length - LISTED} more`] : [])]
+      .map((path) => `\n  ${path}`)
+      .join("");
+  const out: string[] = [];
+  if (leftovers.length > 0)
+    out.push(
+      `${count(leftovers.length, "file")} ${dryRun ? "would still name" : "still name"} ${from}:${list(leftovers)}`,
+    );
+  if (machO.length > 0) out.push(`the load commands of Mach-O files are left as they are:${list(machO)}`);
+  if (skipped.length > 0) out.push(`neither file, link nor folder, left alone:${list(skipped)}`);
+  if (hasDatabase)
+    out.push("the install database is left as it is; run `spack reindex` with the Spack that owns the store");
+  return out;
+}

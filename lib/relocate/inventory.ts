@@ -1,0 +1,158 @@
+// What a prefix has in it after relocation: the list that `spack verify` compares with (`install_manifest.json`), which
+// Spack leaves as the build machine wrote it (Spack `verify.py`), and the files that still name an old prefix.
+import { createHash } from "node:crypto";
+import { type BigIntStats, lstatSync, readlinkSync } from "node:fs";
+import { chmod, rename, rm, writeFile } from "node:fs/promises";
+import { fileError } from "../errors.ts";
+import { type ByteString, bytesOfText, fsPath, pythonText, shownName } from "../image/byte-string.ts";
+import { base32 } from "../spack/dag-hash.ts";
+import { writeJson } from "../spack/json-writer.ts";
+import { METADATA_FOLDER } from "../spack/prefix.ts";
+import { Breath } from "./breath.ts";
+import { Tree, whileRelocating } from "./open-file.ts";
+import { PathSearch } from "./path-search.ts";
+import type { PrefixMap } from "./prefix-map.ts";
+import { SPACK_FOLDERS } from "./scan.ts";
+import { WINDOW } from "./text-file.ts";
+import { walkTree } from "./walk-tree.ts";
+
+/** The name of Spack's list below a prefix. */
+export const INSTALL_MANIFEST: string = `${METADATA_FOLDER}/install_manifest.json`;
+
+// Spack writes this one later, and does not compare it.
+const TIMES = "install_times.json";
+
+/** How an inventory is taken. */
+export interface InventoryOptions {
+  /** The prefix as it is recorded; `directory` is where it is. */
+  readonly prefix: string;
+  /** What was replaced; nothing is searched without it. */
+  readonly map?: PrefixMap | undefined;
+  /** The mode of the list itself; 0644 when not given. */
+  readonly mode?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What was found. */
+export interface Inventory {
+  /** Paths below the prefix of files and links that name an old prefix, fit for messages; those in `.spack` do not count. */
+  readonly leftovers: string[];
+}
+
+/**
+ * Looks at everything in a prefix and writes its install manifest, as Spack would on the machine where it is; entries are in
+ * the order of their names, so that the same prefix gives the same bytes. Throws FILE_SYSTEM.
+ */
+export async function writeInventory(directory: string, options: InventoryOptions): Promise<Inventory> {
+  const writer = new Manifest(options.prefix);
+  const leftovers = await look(directory, options, (path, entry) => writer.add(path, entry));
+  const file = `${directory}/${INSTALL_MANIFEST}`;
+  const temporary = `${file}.${process.pid}.temp`;
+  try {
+    await writeFile(temporary, writer.end());
+    await chmod(temporary, options.mode ?? 0o644);
+    await rename(temporary, file);
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw fileError(cause, "write", file);
+  }
+  return { leftovers };
+}
+
+/** Finds the files and links of a tree that name an old prefix, by any name; as for an inventory, but writes nothing. */
+export async function findLeftovers(directory: string, map: PrefixMap, signal?: AbortSignal): Promise<string[]> {
+  return await look(directory, { map, signal }, undefined);
+}
+
+interface Entry {
+  readonly stats: BigIntStats;
+  readonly target?: ByteString;
+  readonly sha1?: string;
+}
+
+async function look(
+  directory: string,
+  { map, signal }: { map?: PrefixMap | undefined; signal?: AbortSignal | undefined },
+  onEntry: ((path: ByteString, entry: Entry) => void) | undefined,
+): Promise<string[]> {
+  const tree = new Tree(directory, true);
+  const breath = new Breath(signal);
+  const leftovers: string[] = [];
+  onEntry?.("", { stats: lstatSync(directory, { bigint: true }) });
+  for (const { path, type } of walkTree(directory)) {
+    if (path === INSTALL_MANIFEST) continue;
+    const stats = statsOf(tree, path);
+    const search = map === undefined || map.isEmpty || isSpacks(path) ? undefined : new PathSearch(map);
+    if (type === "symlink") {
+      const target = readlinkSync(fsPath(tree.locate(path)), "latin1");
+      search?.add(Buffer.from(target, "latin1"), true);
+      onEntry?.(path, { stats, target });
+    } else if (type === "file" && (search !== undefined || onEntry !== undefined)) {
+      const sha1 = await read(tree, path, search, breath);
+      onEntry?.(path, { stats, sha1 });
+    } else onEntry?.(path, { stats });
+    if (search?.found) leftovers.push(shownName(path));
+  }
+  return leftovers;
+}
+
+const isSpacks = (path: ByteString): boolean => path.split("/").some((part) => SPACK_FOLDERS.has(part));
+
+function statsOf(tree: Tree, path: ByteString): BigIntStats {
+  try {
+    return lstatSync(fsPath(tree.locate(path)), { bigint: true });
+  } catch (cause) {
+    throw whileRelocating(cause, path);
+  }
+}
+
+// Reads a file once for both purposes.
+function read(tree: Tree, path: ByteString, search: PathSearch | undefined, breath: Breath): Promise<string> {
+  return tree.open(path, async (file) => {
+    const sha1 = createHash("sha1");
+    const buffer = Buffer.allocUnsafe(Math.min(file.size, WINDOW));
+    for (let at = 0; at < file.size; ) {
+      const piece = buffer.subarray(0, file.read(buffer, at));
+      if (piece.length === 0) break;
+      at += piece.length;
+      sha1.update(piece);
+      search?.add(piece, at >= file.size);
+      await breath.after(piece.length);
+    }
+    return base32(sha1.digest()).toUpperCase();
+  });
+}
+
+// The text of the manifest (Python's json with its default of escaping everything outside ASCII).
+class Manifest {
+  readonly #prefix: ByteString;
+  readonly #entries: string[] = [];
+
+  constructor(prefix: string) {
+    this.#prefix = bytesOfText(prefix);
+  }
+
+  add(path: ByteString, { stats, target, sha1 }: Entry): void {
+    if (path.slice(path.lastIndexOf("/") + 1) === TIMES) return;
+    const fields = [`"mode":${stats.mode}`, `"owner":${stats.uid}`, `"group":${stats.gid}`];
+    if (target !== undefined) fields.push(`"dest":${quoted(target)}`);
+    if (sha1 !== undefined) fields.push(`"hash":"${sha1}"`, `"time":${seconds(stats.mtimeNs)}`, `"size":${stats.size}`);
+    this.#entries.push(`${quoted(path === "" ? this.#prefix : `${this.#prefix}/${path}`)}:{${fields.join(",")}}`);
+  }
+
+  end(): string {
+    return `{${this.#entries.join(",")}}`;
+  }
+}
+
+const quoted = (bytes: ByteString): string => writeJson(pythonText(bytes));
+
+const NANO = 1_000_000_000n;
+
+// A time as Python computes and writes it: verification compares for equality.
+function seconds(nanoseconds: bigint): string {
+  const rest = ((nanoseconds % NANO) + NANO) % NANO;
+  const whole = (nanoseconds - rest) / NANO;
+  const time = Number(whole) + 1e-9 * Number(rest);
+  return Number.isInteger(time) ? `${time}.0` : String(time);
+}

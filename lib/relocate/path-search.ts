@@ -1,0 +1,51 @@
+// Finds whether a file names an old prefix, in any way and place: what a relocation has left, or could not know of. An old
+// prefix that is there as a part of a new one is none.
+import type { PrefixMap } from "./prefix-map.ts";
+
+/** One search through one file; pieces are given in order, and not kept. */
+export class PathSearch {
+  readonly #map: PrefixMap;
+  // Each new prefix with an old one in it, and where in it.
+  readonly #nested: readonly { bytes: Buffer; at: number }[];
+  readonly #reach: number;
+  // The end of what was given, and from where on in it nothing was looked for.
+  #tail: Buffer = Buffer.alloc(0);
+  #from = 0;
+  #found = false;
+
+  constructor(map: PrefixMap) {
+    this.#map = map;
+    this.#nested = map.pairs.flatMap(({ new: bytes }) => {
+      const places: { bytes: Buffer; at: number }[] = [];
+      for (let hit = map.find(bytes, 0); hit; hit = map.find(bytes, hit.at + 1)) places.push({ bytes, at: hit.at });
+      return places;
+    });
+    this.#reach = Math.max(map.longest, ...this.#nested.map(({ bytes }) => bytes.length));
+  }
+
+  get found(): boolean {
+    return this.#found;
+  }
+
+  /** Searches the next piece, and what lies across its beginning. */
+  add(piece: Buffer, isLast: boolean): void {
+    if (this.#found) return;
+    const bytes = this.#tail.length === 0 ? piece : Buffer.concat([this.#tail, piece]);
+    const before = isLast ? bytes.length : Math.max(this.#from, bytes.length - this.#reach);
+    for (let hit = this.#map.find(bytes, this.#from, before); hit; hit = this.#map.find(bytes, hit.at + 1, before))
+      if (!this.#isNew(bytes, hit.at)) {
+        this.#found = true;
+        return;
+      }
+    const start = Math.max(0, before - this.#reach);
+    this.#tail = Buffer.from(bytes.subarray(start));
+    this.#from = before - start;
+  }
+
+  #isNew(bytes: Buffer, at: number): boolean {
+    return this.#nested.some((nested) => {
+      const start = at - nested.at;
+      return start >= 0 && bytes.subarray(start, start + nested.bytes.length).equals(nested.bytes);
+    });
+  }
+}
