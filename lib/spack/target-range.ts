@@ -1,6 +1,6 @@
 // What `target=` asks for: names, ranges `low:high`, lists of these with commas, or `*` (Spack `spec.py`, ArchSpec).
 import { StaveError } from "../errors.ts";
-import { ancestorsOf, familyOf, targetAtMost } from "./microarchitecture.ts";
+import { ancestorsOf, targetAtMost } from "./microarchitecture.ts";
 
 const ANY_TARGET = "*";
 
@@ -55,7 +55,7 @@ function intersectRanges(a: string, b: string): string | undefined {
   const high = tighter(mine.high, theirs.high, targetAtMost);
   if (low === undefined || high === undefined) return undefined;
   if (low === "" || high === "") return `${low}:${high}`;
-  if (familyOf(low) !== familyOf(high) || !targetAtMost(low, high)) return undefined;
+  if (!targetAtMost(low, high)) return undefined;
   return low === high ? low : `${low}:${high}`;
 }
 

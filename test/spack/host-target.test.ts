@@ -182,6 +182,13 @@ const SKYLAKE = cpuinfo(MACHINES[0]?.cpu ?? {});
 const without = (...features: string[]): string =>
   features.reduce((text, feature) => text.replace(new RegExp(` ${feature}\\b`), ""), SKYLAKE);
 
+// Of a Neoverse N2, whose features are those of a V2.
+const NEOVERSE = [
+  "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 asimddp",
+  "sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs sb dcpodp sve2 sveaes svepmull svebitperm svesha3 flagm2 frint",
+  "svei8mm svebf16 i8mm bf16 dgh",
+].join(" ");
+
 const CHANGED: { name: string; machine: string; text: string; expect: string }[] = [
   {
     name: "the first of several processors counts",
@@ -197,6 +204,18 @@ const CHANGED: { name: string; machine: string; text: string; expect: string }[]
   },
   { name: "a feature of AVX-512 is missing", machine: "x86_64", text: without("avx512cd"), expect: "skylake" },
   { name: "a feature that no level asks for is missing", machine: "x86_64", text: without("adx"), expect: "x86_64_v4" },
+  {
+    name: "of two that are as special the one with more features",
+    machine: "x86_64",
+    text: SKYLAKE.replace(" adx", " adx avx512ifma avx512vbmi sha_ni umip"),
+    expect: "cannonlake",
+  },
+  {
+    name: "of two ARMs with the same features the one of its part number",
+    machine: "aarch64",
+    text: `CPU implementer: 0x41\nCPU part: 0xd49\nFeatures: ${NEOVERSE}\n`,
+    expect: "neoverse_n2",
+  },
   { name: "nothing is told", machine: "x86_64", text: "", expect: "x86_64" },
   { name: "an emulated ARM", machine: "aarch64", text: SKYLAKE, expect: "aarch64" },
   {
