@@ -2,7 +2,7 @@
 // (`spec.py`, Spec._add_dependency for texts, Spec.constrain for toolchains).
 import { StaveError } from "../errors.ts";
 import { printable } from "./json.ts";
-import { LINK, RUN } from "./node.ts";
+import { ALL_TYPES, BUILD, LINK, RUN, TEST } from "./node.ts";
 import { ANY, printQuery, type QueryEdge, type SpecQuery } from "./query.ts";
 import { merge } from "./query-merge.ts";
 
@@ -43,8 +43,7 @@ export class Dependency {
 /** Gathers the edges of one parent. */
 export class EdgeList {
   readonly #edges: Dependency[] = [];
-  /** By name. */
-  readonly #first = new Map<string, Dependency>();
+  readonly #named = new Map<string, Dependency[]>();
   /** By name and condition: edges of the same package under the same condition have different dependency types. */
   readonly #groups = new Map<string, Dependency[]>();
 
@@ -81,18 +80,22 @@ export class EdgeList {
    * for what excludes each other, and for an edge without a name.
    */
   constrain(edges: readonly QueryEdge[]): void {
-    const names = new Set<string>();
-    for (const { child } of edges) {
-      if (child.name === undefined)
-        throw new StaveError("SPEC_INVALID", `the dependency ${printQuery(child)} has no name, expected one`);
+    const names = Map.groupBy(edges, ({ child }) => child.name);
+    for (const [name, asked] of names) {
+      const [first] = asked;
+      if (name === undefined && first)
+        throw new StaveError("SPEC_INVALID", `the dependency ${printQuery(first.child)} has no name, expected one`);
       // Whatever the conditions: that is what Spack compares.
-      const known = names.has(child.name) ? undefined : this.#first.get(child.name);
-      names.add(child.name);
-      if (known) merge(known.edge.child, child);
+      const known = leading(
+        (this.#named.get(name ?? "") ?? []).map(({ edge }) => edge),
+        visibility,
+      );
+      const more = leading(asked, visibility);
+      if (known && more) merge(known.child, more.child);
     }
     for (const edge of edges) {
       const group = this.#group(edge);
-      const [known] = group;
+      const known = leading(group, (one) => one.edge.types);
       known?.join(edge);
       known?.widen(edge);
       if (!known) this.#append(edge, group);
@@ -118,9 +121,24 @@ export class EdgeList {
     this.#edges.push(added);
     group.push(added);
     const { name } = edge.child;
-    if (name !== undefined && !this.#first.has(name)) this.#first.set(name, added);
+    const named = this.#named.get(name ?? "");
+    if (named) named.push(added);
+    else if (name !== undefined) this.#named.set(name, [added]);
     return added;
   }
+}
+
+// The first of those with the lowest rank.
+function leading<T>(all: readonly T[], rank: (one: T) => number): T | undefined {
+  return all.reduce<T | undefined>(
+    (best, one) => (best === undefined || rank(one) < rank(best) ? one : best),
+    undefined,
+  );
+}
+
+// Of several edges to a package the one that Spack finds by its name: what may be for building comes first.
+function visibility({ types }: QueryEdge): number {
+  return types === 0 || (types & (BUILD | TEST)) !== 0 ? types : types + ALL_TYPES;
 }
 
 // One dependency is built for one purpose of each kind, and linked and run as one (Spack `deptypes.py`, compatible).

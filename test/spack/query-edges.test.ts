@@ -129,6 +129,19 @@ const EXPANDED: Row[] = [
   { given: "foo %[deptypes=link] gcc %build", expect: "foo %[deptypes=link,build]gcc" },
   { given: "foo ^[virtuals=c] gcc@12.3 %gcc12", expect: "foo ^c=gcc@12.3 %gcc@12" },
   { given: "foo %gcc@12.3 ^bar %gcc12 %gcc@12.4", expect: "foo %gcc@12.3 ^bar %gcc@12.4" },
+  // Spack compares the toolchain with what may be for building first, whatever the conditions.
+  {
+    given: "foo %[deptypes=link] gcc@12 %[when='+y'] gcc@11 %gcc12",
+    expect: /at character 49: gcc .* versions that exclude/,
+  },
+  {
+    given: "foo %[deptypes=link when='+y'] gcc@11 %gcc@12 %gcc12",
+    expect: "foo %[deptypes=link when='+y']gcc@11 %gcc@12",
+  },
+  {
+    given: "foo %[deptypes=link] gcc %[deptypes=build] gcc %gcc12",
+    expect: "foo %[deptypes=build]gcc %[deptypes=link]gcc@12",
+  },
   { given: "foo %nothing", expect: "foo" },
   {
     given: "foo ^bar cflags=-g target=x86_64: %node",
