@@ -46,6 +46,17 @@ export function forgetElfPaths(file: OpenFile, { rpath, interpreter }: NewPaths)
   overwrite(file, paths?.interpreter, interpreter && nothing);
 }
 
+/** Drops items of the search path in place, an item being what stands between two colons; tells whether there were any. */
+export function dropRpathItems(file: OpenFile, isKept: (item: Buffer) => boolean): boolean {
+  const rpath = readElfPaths(file)?.rpath;
+  if (rpath === undefined) return false;
+  const items = rpath.value.toString("latin1").split(":");
+  const kept = items.filter((item) => isKept(Buffer.from(item, "latin1")));
+  if (kept.length === items.length) return false;
+  overwrite(file, rpath, Buffer.from(kept.join(":"), "latin1"));
+  return true;
+}
+
 // An item is one by its beginning, whatever follows; empty items, which pad some files, are dropped.
 function replaceItems(rpath: Buffer, map: PrefixMap): Buffer | undefined {
   let isChanged = false;

@@ -108,7 +108,7 @@ function statsOf(tree: Tree, path: ByteString): BigIntStats {
 
 // Reads a file once for both purposes.
 function read(tree: Tree, path: ByteString, search: PathSearch | undefined, breath: Breath): Promise<string> {
-  return tree.open(path, async (file) => {
+  return tree.read(path, async (file) => {
     const sha1 = createHash("sha1");
     const buffer = Buffer.allocUnsafe(Math.min(file.size, WINDOW));
     for (let at = 0; at < file.size; ) {

@@ -48,24 +48,34 @@ export class Tree {
     return `${this.#root}/${relative}`;
   }
 
-  /** Opens a file while `work` runs. Throws as locate does, and RELOCATION_FAILED for what is no regular file. */
-  async open<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+  /** Opens a file while `work` runs, for change. Throws as locate does, and RELOCATION_FAILED for what is no regular file. */
+  open<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    return this.#open(relative, !this.isDryRun, work);
+  }
+
+  /** Opens a file while `work` runs, only to read it; what is written is as in a dry run. Throws as open does. */
+  read<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    return this.#open(relative, false, work);
+  }
+
+  async #open<T>(relative: ByteString, isForChange: boolean, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
     const path = this.locate(relative);
     const stats = this.#stats(relative, relative);
     if (!stats.isFile()) throw unfit(relative, "is not a regular file");
-    // Nothing else can be done with a file that its owner may not write; its mode is put back.
-    const isReadOnly = !this.isDryRun && (stats.mode & 0o200) === 0;
+    // A file that its owner may not write is made writable for a moment; writing takes setuid and setgid away.
+    const isReadOnly = isForChange && (stats.mode & 0o200) === 0;
+    const losesBits = isForChange && (stats.mode & 0o6000) !== 0;
     let descriptor: number | undefined;
     try {
       if (isReadOnly) chmodSync(fsPath(path), (stats.mode & 0o7777) | 0o200);
-      const access = this.isDryRun ? constants.O_RDONLY : constants.O_RDWR;
+      const access = isForChange ? constants.O_RDWR : constants.O_RDONLY;
       descriptor = openSync(fsPath(path), access | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      return await work(new OpenFile(descriptor, relative, this.isDryRun));
+      return await work(new OpenFile(descriptor, relative, !isForChange));
     } catch (cause) {
       throw whileRelocating(cause, relative);
     } finally {
       if (descriptor !== undefined) closeSync(descriptor);
-      if (isReadOnly) chmodSync(fsPath(path), stats.mode & 0o7777);
+      if (isReadOnly || losesBits) chmodSync(fsPath(path), stats.mode & 0o7777);
     }
   }
 

@@ -53,7 +53,7 @@ export async function scanTree(directory: string, { map, signal, onFile }: ScanO
     if (type === "symlink" && beginsWithTerm(readlinkSync(fsPath(tree.locate(path)), "buffer"), terms))
       lists.links.push(path);
     if (type !== "file") continue;
-    await tree.open(path, async (file) => {
+    await tree.read(path, async (file) => {
       if (file.inode !== undefined && seen.has(file.inode)) return;
       if (file.inode !== undefined) seen.add(file.inode);
       const kind = await classify(file, terms, map, breath);

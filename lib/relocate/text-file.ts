@@ -64,6 +64,13 @@ function replace(
   return text.changed;
 }
 
+/** Replaces the first bytes of a file by at least as many others. */
+export function insertHead(file: OpenFile, oldLength: number, head: Buffer, window: number): void {
+  const lead = head.length - oldLength;
+  if (lead > 0) moveUp(file, lead, Buffer.allocUnsafe(Math.min(window, file.size)));
+  file.write(head, 0);
+}
+
 // Moves the content towards the end. The room is taken first, so that a full disk is found out before anything changed.
 function moveUp(file: OpenFile, by: number, buffer: Buffer): void {
   const { size } = file;

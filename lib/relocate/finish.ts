@@ -1,0 +1,95 @@
+// What Spack does to an installed prefix after relocation: scripts whose first line is too long for the system go through
+// `sbang` (Spack `hooks/sbang.py`), and search paths lose what leads nowhere (Spack `hooks/drop_redundant_rpaths.py`).
+import { shownName } from "../image/byte-string.ts";
+import { Breath } from "./breath.ts";
+import { ELF_MAGIC } from "./elf.ts";
+import { dropRpathItems } from "./elf-file.ts";
+import { type OpenFile, Tree } from "./open-file.ts";
+import { insertHead, WINDOW } from "./text-file.ts";
+import { walkTree } from "./walk-tree.ts";
+
+/** How a prefix is finished. */
+export interface FinishOptions {
+  /** The recorded path of the script `sbang`. */
+  readonly sbang: string;
+  /** The longest first line, its newline included, in bytes: 127 on Linux, 511 on macOS. */
+  readonly longestLine?: number | undefined;
+  /** Whether an absolute path of a search path leads to something; search paths are left alone without it. */
+  readonly exists?: ((path: string) => boolean) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What was changed; paths below the prefix, fit for messages. */
+export interface FinishReport {
+  readonly shebangs: string[];
+  readonly rpaths: string[];
+}
+
+// The smallest limit of all Linux versions.
+const LONGEST_LINE = 127;
+// Longer first lines are left alone.
+const LINE_LIMIT = 4096;
+const ANY_EXECUTE = 0o111;
+
+/** Finishes a prefix in place; a file with several names is looked at once. Throws FILE_SYSTEM. */
+export async function finishPrefix(directory: string, options: FinishOptions): Promise<FinishReport> {
+  const { sbang, longestLine = LONGEST_LINE, exists, signal } = options;
+  const tree = new Tree(directory, false);
+  const breath = new Breath(signal);
+  const seen = new Set<string>();
+  const report: FinishReport = { shebangs: [], rpaths: [] };
+  for (const { path, type } of walkTree(directory)) {
+    if (type !== "file") continue;
+    const { mode } = tree.stats(path);
+    const head = await tree.read(path, readHead);
+    const isScript = head.length >= 2 && head.toString("latin1", 0, 2) === "#!" && (mode & ANY_EXECUTE) !== 0;
+    const isElf = exists !== undefined && head.length === 4 && head.readUInt32BE(0) === ELF_MAGIC;
+    await breath.after(head.length);
+    if (!isScript && !isElf) continue;
+    await tree.open(path, (file) => {
+      if (file.inode !== undefined && seen.has(file.inode)) return;
+      if (file.inode !== undefined) seen.add(file.inode);
+      if (isScript && shortenShebang(file, sbang, longestLine)) report.shebangs.push(shownName(path));
+      if (isElf && dropRpathItems(file, (item) => isKept(item, exists))) report.rpaths.push(shownName(path));
+    });
+  }
+  return report;
+}
+
+function readHead(file: OpenFile): Buffer {
+  const head = Buffer.alloc(4);
+  return head.subarray(0, file.read(head, 0));
+}
+
+// What the loader expands is kept too.
+function isKept(item: Buffer, exists: (path: string) => boolean): boolean {
+  const text = item.toString("utf8");
+  return text.startsWith("$") || (text.startsWith("/") && exists(text));
+}
+
+/**
+ * Puts the line of `sbang` in front of a script when its first line is too long; tells whether it was. What the old line
+ * becomes is in the language of its interpreter, so that it is a comment there.
+ */
+export function shortenShebang(file: OpenFile, sbang: string, longestLine: number): boolean {
+  const bytes = Buffer.alloc(LINE_LIMIT);
+  const start = bytes.subarray(0, file.read(bytes, 0));
+  const newline = start.indexOf("\n");
+  // A line without an end is one when the file ends with it.
+  if (newline < 0 && start.length === LINE_LIMIT) return false;
+  const line = newline < 0 ? start : start.subarray(0, newline + 1);
+  if (line.length <= longestLine) return false;
+  const first = Buffer.from(`#!/bin/sh ${sbang}\n`, "utf8");
+  const interpreter = /^#![ \t]*([^ \t\0\n]+)/.exec(line.toString("latin1"))?.[1];
+  if (interpreter === undefined || line.equals(first)) return false;
+  insertHead(file, line.length, Buffer.concat([first, asComment(line, interpreter)]), WINDOW);
+  return true;
+}
+
+function asComment(line: Buffer, interpreter: string): Buffer {
+  const rest = line.subarray(2);
+  if (/\/lua(?:jit)?$/.test(interpreter)) return Buffer.concat([Buffer.from("--!"), rest]);
+  if (interpreter.endsWith("/node")) return Buffer.concat([Buffer.from("//!"), rest]);
+  if (interpreter.endsWith("/php")) return Buffer.concat([Buffer.from("<?php "), line, Buffer.from(" ?>")]);
+  return line;
+}
