@@ -10,7 +10,7 @@ import { noProgress, type ProgressSink } from "../util/progress.ts";
 import type { CacheListing, IndexedCache, ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
-import { arrange, type NodeRecord, recordOfNode } from "./record.ts";
+import { type NodeRecord, recordOfNode } from "./record.ts";
 
 /** How an index is compared with its cache. */
 export interface CheckIndexOptions extends OperationOptions {
@@ -132,12 +132,11 @@ class IndexUpdate {
       return undefined;
     });
     if (this.#old === undefined) return;
-    const { records, problems, version } = this.#old;
-    const { complete } = arrange(records);
+    const { records, problems, incomplete, version } = this.#old;
     for (const record of records.values()) {
       const tag = specTag(record);
       if (record.inBuildcache) this.#before.add(tag);
-      if (full || !complete.has(record.hash)) continue;
+      if (full || incomplete.has(record.hash)) continue;
       this.#nodes.set(record.hash, record);
       if (record.inBuildcache) this.#held.set(tag, record.hash);
     }

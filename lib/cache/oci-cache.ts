@@ -15,7 +15,7 @@ import { shortName } from "../spack/node-reader.ts";
 import { readSpecDocument, type SpecDocument } from "../spack/spec.ts";
 import { parseFetched } from "../target/platform.ts";
 import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
-import { bytesSource, readAll } from "../util/stream.ts";
+import { bytesSource, readSized } from "../util/stream.ts";
 import type {
   CachedSpec,
   CacheListing,
@@ -109,7 +109,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
   async #readBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
     if (blob.size > limit)
       throw new StaveError("TOO_LARGE", `${what} has ${blob.size} bytes, expected at most ${limit}`, { subject: what });
-    return await readAll(await this.target.fetchBlob(blob, { signal }), limit, what);
+    return await readSized(await this.target.fetchBlob(blob, { signal }), blob.size, what);
   }
 
   async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {

@@ -6,8 +6,9 @@ import { base32, otherHash } from "../spack/dag-hash.ts";
 import type { Place } from "../spack/fields.ts";
 import { invalid, parseJsonBytes, writeJson } from "../spack/json.ts";
 import type { JsonObject, SpecNode } from "../spack/node.ts";
-import { NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/node-reader.ts";
+import { isDagHash, NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/node-reader.ts";
 import { nodeDictionary } from "../spack/spec-writer.ts";
+import type { JsonScanner } from "./json-scanner.ts";
 
 /** A node of an index, as text. */
 export interface NodeRecord {
@@ -48,10 +49,8 @@ export function recordOf(
   const fields = readNode(value, format, place);
   const { hash } = fields;
   if (hash === undefined) throw invalid(place.source, `has a node ${shortName(fields)} without a hash`);
-  if (!endsWithTrueHash(text, hash, fields)) {
-    const other = otherHash({ ...fields, hash });
-    if (other !== undefined) throw lying(place, fields, other);
-  }
+  const other = otherHash({ ...fields, hash });
+  if (other !== undefined) throw lying(place, fields, other);
   return {
     hash: intern(hash),
     name: intern(fields.name),
@@ -63,9 +62,45 @@ export function recordOf(
   };
 }
 
-// What Spack wrote ends with the hash, so that what the hash covers need not be written again to compute it.
-function endsWithTrueHash(text: Uint8Array, hash: string, { format, buildSpec }: NodeFields): boolean {
-  if (format < 4 || buildSpec !== undefined) return false;
+/**
+ * The record of a node that is about to be read at the scanner, when its text ends with the hash it gives, as what Spack
+ * writes does; undefined for any other, which `recordOf` judges. The scanner is moved over it in either case.
+ */
+export function scanNode(
+  bytes: Uint8Array,
+  scanner: JsonScanner,
+  hash: string,
+  format: number,
+  intern: Intern,
+): NodeRecord | undefined {
+  const from = scanner.at;
+  const dependencies: string[] = [];
+  let [name, version]: (string | undefined)[] = [];
+  let isSpliced = false;
+  scanner.object((key) => {
+    if (key === "name") name = intern(scanner.string());
+    else if (key === "version") version = intern(scanner.string());
+    else if (key === "dependencies")
+      scanner.list(() =>
+        scanner.object((part) => {
+          if (part === "hash") dependencies.push(intern(scanner.string()));
+          else scanner.skip();
+        }),
+      );
+    else {
+      if (key === "build_spec") isSpliced = true;
+      scanner.skip();
+    }
+  });
+  const text = bytes.subarray(from, scanner.at);
+  if (name === undefined || version === undefined || isSpliced || !endsWithTrueHash(text, hash, format))
+    return undefined;
+  return { hash: intern(hash), name, version, dependencies, builtAs: undefined, format, text };
+}
+
+// What the hash covers need not be written again to compute it, when it stands last.
+function endsWithTrueHash(text: Uint8Array, hash: string, format: number): boolean {
+  if (format < 4 || !isDagHash(hash)) return false;
   const tail = `,"hash":"${hash}"}`;
   const start = text.byteLength - tail.length;
   if (start < 0 || Buffer.from(text.buffer, text.byteOffset + start, tail.length).toString("latin1") !== tail)
@@ -104,42 +139,54 @@ export function childrenOf(record: NodeRecord): readonly string[] {
 
 /** How the records of an index hang together. */
 export interface Arrangement {
-  /** Hashes of records that have all that they depend on, at any distance. */
-  readonly complete: ReadonlySet<string>;
+  /** Hashes of records that lack something they depend on, at any distance. */
+  readonly incomplete: ReadonlySet<string>;
   /** Hashes of records on a cycle, or that depend on one. */
-  readonly cyclic: readonly string[];
+  readonly cyclic: ReadonlySet<string>;
 }
 
-/** Finds what is complete and what is cyclic, children before parents; time and memory grow with the number of edges. */
+/** Finds what is incomplete and what is cyclic, children before parents; time and memory grow with the number of edges. */
 export function arrange(records: ReadonlyMap<string, NodeRecord>): Arrangement {
-  const parents = new Map<string, string[]>();
-  const waiting = new Map<string, number>();
-  const ready: string[] = [];
-  for (const record of records.values()) {
-    let children = 0;
-    for (const child of new Set(childrenOf(record))) {
-      if (!records.has(child)) continue;
-      children++;
-      const known = parents.get(child);
-      if (known) known.push(record.hash);
-      else parents.set(child, [record.hash]);
+  // Numbers instead of hashes, because an index has a million edges: those to a record stand together, in one array.
+  const all = [...records.values()];
+  const numberOf = new Map(all.map((record, at) => [record.hash, at]));
+  const isIncomplete = new Uint8Array(all.length);
+  const waiting = new Uint32Array(all.length);
+  const ends = new Uint32Array(all.length + 1);
+  const edges: [from: number[], to: number[]] = [[], []];
+  for (const [at, record] of all.entries())
+    for (const hash of childrenOf(record)) {
+      const child = numberOf.get(hash);
+      if (child === undefined) isIncomplete[at] = 1;
+      else {
+        edges[0].push(at);
+        edges[1].push(child);
+        waiting[at] = (waiting[at] ?? 0) + 1;
+        ends[child + 1] = (ends[child + 1] ?? 0) + 1;
+      }
     }
-    if (children === 0) ready.push(record.hash);
-    else waiting.set(record.hash, children);
+  for (let at = 1; at < ends.length; at++) ends[at] = (ends[at] ?? 0) + (ends[at - 1] ?? 0);
+  const parents = new Uint32Array(edges[0].length);
+  const filled = ends.slice();
+  for (const [edge, child] of edges[1].entries()) {
+    const place = filled[child] ?? 0;
+    parents[place] = edges[0][edge] ?? 0;
+    filled[child] = place + 1;
   }
-  const complete = new Set<string>();
-  for (let hash = ready.pop(); hash !== undefined; hash = ready.pop()) {
-    const record = records.get(hash);
-    if (record !== undefined && childrenOf(record).every((child) => complete.has(child))) complete.add(hash);
-    for (const parent of parents.get(hash) ?? []) {
-      const left = (waiting.get(parent) ?? 0) - 1;
-      waiting.set(parent, left);
-      if (left > 0) continue;
-      waiting.delete(parent);
-      ready.push(parent);
+  const ready = all
+    .keys()
+    .filter((at) => waiting[at] === 0)
+    .toArray();
+  for (let at = ready.pop(); at !== undefined; at = ready.pop())
+    for (const parent of parents.subarray(ends[at], ends[at + 1])) {
+      if (isIncomplete[at]) isIncomplete[parent] = 1;
+      const left = (waiting[parent] ?? 0) - 1;
+      waiting[parent] = left;
+      if (left === 0) ready.push(parent);
     }
-  }
-  return { complete, cyclic: [...waiting.keys()] };
+  const hashes = (marks: Uint8Array | Uint32Array): Set<string> =>
+    new Set(all.filter((_, at) => marks[at] !== 0).map((record) => record.hash));
+  return { incomplete: hashes(isIncomplete), cyclic: hashes(waiting) };
 }
 
 /** All records that can be reached from some hashes, those included; what is not there is left out. */

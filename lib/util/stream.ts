@@ -73,3 +73,16 @@ export async function readAll(stream: AsyncIterable<Uint8Array>, limit: number, 
   }
   return Buffer.concat(chunks);
 }
+
+/** Reads a stream of exactly `size` bytes, without holding them twice. Throws SIZE_MISMATCH, and destroys the stream. */
+export async function readSized(stream: AsyncIterable<Uint8Array>, size: number, subject: string): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(size);
+  let filled = 0;
+  for await (const chunk of stream) {
+    if (filled + chunk.byteLength > size) throw sizeMismatch(subject, size, `more than ${size}`);
+    bytes.set(chunk, filled);
+    filled += chunk.byteLength;
+  }
+  if (filled !== size) throw sizeMismatch(subject, size, String(filled));
+  return bytes;
+}

@@ -1,0 +1,72 @@
+// Makes a build cache of any size in a layout directory for benchmarks: as many tags as specs, an index that lacks the
+// newest of them, and the images of those, or of all. Archives are a few bytes each.
+// usage: node scripts/make-cache.ts DIR SPECS [NEW] [all]
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { indexText } from "../lib/cache/index-write.ts";
+import { OciCache } from "../lib/cache/oci-cache.ts";
+import { recordOfNode } from "../lib/cache/record.ts";
+import { buildImage } from "../lib/image/image.ts";
+import type { Descriptor } from "../lib/oci/descriptor.ts";
+import { digestOf, hexOf } from "../lib/oci/digest.ts";
+import { OCI_LAYER_GZIP, OCI_MANIFEST } from "../lib/oci/mediatype.ts";
+import { readDatabase } from "../lib/spack/database.ts";
+import { specString, specTag } from "../lib/spack/name.ts";
+import type { SpecGraph, SpecNode } from "../lib/spack/node.ts";
+import { specDocument } from "../lib/spack/spec-writer.ts";
+import { LayoutTarget } from "../lib/target/layout.ts";
+import { systemClock } from "../lib/util/time.ts";
+import { makeDatabase } from "./make-database.ts";
+
+export interface CacheOptions {
+  specs: number;
+  /** How many of them the index lacks. */
+  missing: number;
+  /** Write the images of all specs, not only of those that are missing. */
+  allImages: boolean;
+  seed: number;
+}
+
+/** Writes the cache into a new folder, and returns the tags that the index lacks. */
+export async function writeCacheFolder(folder: string, options: CacheOptions): Promise<string[]> {
+  const { specs, missing, allImages, seed } = options;
+  const text = makeDatabase({ installs: specs + 20, seed, root: "/opt/store" });
+  const { graph } = readDatabase({ name: "made", bytes: Buffer.from(text, "latin1") });
+  const nodes = [...graph.nodes()].filter((node) => node.external === undefined).slice(0, specs);
+  mkdirSync(join(folder, "blobs/sha256"), { recursive: true });
+  const write = (bytes: Uint8Array): void => writeFileSync(join(folder, "blobs/sha256", hexOf(digestOf(bytes))), bytes);
+  const fresh = nodes.slice(nodes.length - missing);
+  const withImage = new Set(allImages ? nodes : fresh);
+  const entries = nodes.map((node): Descriptor => {
+    const annotations = { "org.opencontainers.image.ref.name": specTag(node) };
+    const nothing = { mediaType: OCI_MANIFEST, digest: digestOf(node.hash), size: 1000, annotations };
+    return withImage.has(node) ? { ...imageOf(node, graph, write), annotations } : nothing;
+  });
+  writeFileSync(
+    join(folder, "index.json"),
+    JSON.stringify({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: entries }),
+  );
+  writeFileSync(join(folder, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+  const records = new Map(Array.from(graph.nodes(), (node) => [node.hash, recordOfNode(node)]));
+  const indexed = nodes.slice(0, nodes.length - missing).map((node) => node.hash);
+  const target = await LayoutTarget.open(folder, { clock: systemClock });
+  await new OciCache(target).writeIndex(indexText((hash) => records.get(hash), indexed));
+  await target.close();
+  return fresh.map(specTag);
+}
+
+function imageOf(node: SpecNode, graph: SpecGraph, write: (bytes: Uint8Array) => void): Descriptor {
+  const bytes = Buffer.from(`the archive of ${node.hash}`);
+  const digest = digestOf(bytes);
+  const layer = { mediaType: OCI_LAYER_GZIP, digest, size: bytes.length, diffId: digest, label: node.name };
+  const spec = { document: specDocument(node, graph), description: specString(node) };
+  const { config, manifest } = buildImage({ architecture: "amd64", layers: [layer], env: [], spec });
+  for (const part of [bytes, config.bytes, manifest.bytes]) write(part);
+  return manifest.descriptor;
+}
+
+if (import.meta.main) {
+  const [folder, specs = "1000", missing = "10", all] = process.argv.slice(2);
+  if (folder === undefined) throw new Error("usage: node scripts/make-cache.ts DIR SPECS [NEW] [all]");
+  await writeCacheFolder(folder, { specs: Number(specs), missing: Number(missing), allImages: all === "all", seed: 1 });
+}

@@ -1,0 +1,65 @@
+// What keeping an index costs in requests: in proportion to what changed, not to what is there.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
+import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { writeCacheFolder } from "../../scripts/make-cache.ts";
+import { connect } from "../support/client.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
+
+let registry: TestRegistry;
+before(async () => {
+  registry = await startRegistry();
+});
+after(() => registry.close());
+
+// A listing has one page for each 1 000 tags.
+const sizes = [
+  { specs: 40, missing: 1, pages: 1 },
+  { specs: 40, missing: 12, pages: 1 },
+  { specs: 1500, missing: 5, pages: 2 },
+];
+for (const { specs, missing, pages } of sizes)
+  test(`${missing} new of ${specs} specs`, async () => {
+    const name = `org/cache-${specs}-${missing}`;
+    const folder = join(registry.directory, name);
+    const fresh = await writeCacheFolder(folder, { specs, missing, allImages: false, seed: specs });
+    const client = connect(registry.host, name);
+    const cache = new OciCache(client.target);
+    const requests = async (work: () => Promise<unknown>): Promise<number> => {
+      const first = registry.requests.length;
+      await work();
+      return registry.requests.length - first;
+    };
+    // The index's manifest and text, the tags.
+    const asked = 2 + pages;
+    assert.equal(await requests(() => checkIndex(cache)), asked + 2 * missing);
+    const updated = await requests(async () => {
+      const report = await updateIndex(cache);
+      assert.deepEqual([report.added, report.specs, report.rounds], [fresh.toSorted(), specs, 2]);
+    });
+    // Manifest and config of each new spec; the index's blob (two requests) and manifest; the tags once more.
+    assert.equal(updated, asked + 2 * missing + 3 + pages);
+    assert.equal(await requests(() => updateIndex(cache)), asked, "nothing but looking when nothing changed");
+    assert.equal(registry.count("HEAD"), 0);
+    await client.close();
+  });
+
+test("specs that were just pushed are not read again", async () => {
+  const folder = join(registry.directory, "org/known");
+  await writeCacheFolder(folder, { specs: 30, missing: 6, allImages: false, seed: 3 });
+  const client = connect(registry.host, "org/known");
+  const cache = new OciCache(client.target);
+  const { specs } = await cache.list();
+  const indexed = new Set([...((await cache.readIndex())?.records.keys() ?? [])]);
+  const known = new Map();
+  for (const { tag, hash } of specs.values())
+    if (!indexed.has(hash)) known.set(tag, (await cache.fetchSpec(tag)).document);
+  const first = registry.requests.length;
+  const report = await updateIndex(cache, { known });
+  assert.equal(report.isWritten, true);
+  const [, ...rest] = registry.requests.slice(first).filter(({ path }) => /manifests\/.*-/.test(path));
+  assert.deepEqual(rest, []);
+  await client.close();
+});
