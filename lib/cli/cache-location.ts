@@ -127,13 +127,22 @@ export async function readCacheIfThere(text: string | undefined, run: CacheRun):
   return { cache: new ReadOciCache(target), location, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
-/** Opens a cache to change it; with `create`, a directory is made when it is not there. */
+/** How a cache is opened that is to be changed. */
+export interface WriteCacheOptions {
+  /** A directory is made when it is not there. */
+  readonly create: boolean;
+  /** What may fail and must come before anything is made. */
+  readonly first?: (opener: Opener) => Promise<void>;
+}
+
+/** Opens a cache to change it. */
 export async function writeCache(
   text: string | undefined,
   run: CacheRun,
-  options: { create: boolean },
+  options: WriteCacheOptions,
 ): Promise<OpenedCache<OciCache>> {
   const { location, opener } = openerFor(text, "push", run);
+  await options.first?.(opener);
   const cache = new OciCache(options.create ? await opener.write(location) : await opener.change(location));
   return { cache, location, opener, [Symbol.asyncDispose]: () => opener.close() };
 }

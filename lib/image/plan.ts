@@ -1,8 +1,9 @@
 // What a push will do, as data: which specs are packed, which images are made of which layers, what is left alone. Pure; what
 // the cache holds is passed in, and the plan says which of its images must be read before it is complete.
 import type { Digest } from "../oci/digest.ts";
+import { edgesOf } from "../spack/dag.ts";
 import { specTag } from "../spack/name.ts";
-import type { SpecNode } from "../spack/node.ts";
+import { LINK, RUN, type SpecNode } from "../spack/node.ts";
 import { layerOrder } from "../spack/selection.ts";
 import type { ImageLayer } from "./image.ts";
 
@@ -26,7 +27,10 @@ export interface PlanInput {
   readonly tags: ReadonlySet<string>;
   /** The images of the cache that have been read, by DAG hash; `broken` for one that cannot be used. */
   readonly images: ReadonlyMap<string, CachedImage | "broken">;
-  /** Layers that are known to be in the cache though their images were not read, by DAG hash. */
+  /**
+   * Layers of tagged images of the cache, by DAG hash. They spare reading the image of a spec when its dependencies are among
+   * them too: whoever made the tagged image has seen to it that those of its specs are whole.
+   */
   readonly known: ReadonlyMap<string, ImageLayer>;
   /** Pack what is there already. */
   readonly force: boolean;
@@ -82,10 +86,13 @@ class Planner {
   readonly #input: PlanInput;
   readonly #actions = new Map<string, SpecAction>();
   readonly #unread = new Map<string, SpecNode>();
+  // Specs whose layers and those of all that they link and run are known.
+  readonly #whole = new Set<string>();
 
   constructor(input: PlanInput) {
     this.#input = input;
     for (const node of input.selected) this.#actions.set(node.hash, this.#action(node));
+    if (input.known.size > 0) this.#findWhole(layerOrder([...input.selected, ...input.roots]));
   }
 
   get unread(): SpecNode[] {
@@ -114,6 +121,14 @@ class Planner {
     return layerOrder(roots, isLegacy).map((node) => this.#layer(node));
   }
 
+  #findWhole(dependenciesFirst: readonly SpecNode[]): void {
+    for (const node of dependenciesFirst) {
+      const needed = edgesOf(node, { types: LINK | RUN }).map(({ child }) => child);
+      const isWhole = needed.every((child) => child.external !== undefined || this.#whole.has(child.hash));
+      if (isWhole && this.#input.known.has(node.hash)) this.#whole.add(node.hash);
+    }
+  }
+
   #action(node: SpecNode): SpecAction {
     const { tags, images, force, isInstalled, isOurs } = this.#input;
     const isThere = tags.has(specTag(node)) && images.get(node.hash) !== "broken";
@@ -127,7 +142,7 @@ class Planner {
     if (this.#actions.get(node.hash) === "pack") return { node, from: "push" };
     const image = images.get(node.hash);
     if (image === "broken" || !tags.has(specTag(node))) return { node, from: "nowhere" };
-    const layer = image?.layer ?? known.get(node.hash);
+    const layer = image?.layer ?? (this.#whole.has(node.hash) ? known.get(node.hash) : undefined);
     if (layer !== undefined) return { node, from: "cache", layer };
     this.#unread.set(node.hash, node);
     return { node, from: "nowhere" };

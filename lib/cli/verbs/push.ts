@@ -190,9 +190,12 @@ async function run(
       output.report(plan);
       return 0;
     }
-    await using opened = await writeCache(split.cache, place, { create: true });
-    const { cache, location, opener } = opened;
-    const base = await baseSource(flags.baseImage, opener, context);
+    let base: BaseSource | undefined;
+    const first = async (opener: Opener): Promise<void> => {
+      base = await baseSource(flags.baseImage, opener, context);
+    };
+    await using opened = await writeCache(split.cache, place, { create: true, first });
+    const { cache, location } = opened;
     const workflow = new Workflow(context, output);
     const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);
     const onSpec = (spec: PushedSpec): void => {

@@ -1,0 +1,280 @@
+// `stave push` as a user runs it: what it prints, what it refuses, and what is left when it is killed.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { digestOf } from "../../lib/oci/digest.ts";
+import { makeStore } from "../../scripts/make-store.ts";
+import { type RunOptions, startStave, stave } from "../support/cli.ts";
+import { connect } from "../support/client.ts";
+import { golden } from "../support/golden.ts";
+import { goldenStore } from "../support/push.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+const { sysroot } = await goldenStore();
+const STORE = ["--sysroot", sysroot, "--store", "/opt/harbor/store"];
+
+function pushing(args: string[], options: RunOptions = {}): ReturnType<typeof stave> {
+  const env = { XDG_CACHE_HOME: temporaryFolder(), ...options.env };
+  return stave(["push", ...STORE, ...args], { ...options, env });
+}
+
+const digests = (directory: string): string => readFileSync(join(directory, "index.json"), "utf8");
+
+describe("to a directory", () => {
+  const work = temporaryFolder();
+  test("a plan writes nothing", async () => {
+    const { status, stdout, stderr } = await pushing(["--plan", "--tag", "app", "fleet"], { cwd: work });
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^ACTION\s+SPEC\s+FILES\s+BYTES\n/);
+    assert.match(stdout, /pack\s+hull@1\.10\.1\/uwlohrq\s+13\s+28\.0 kB/);
+    assert.match(stdout, /image app: 7 layers\n8 specs to pack: 46 files, 317 kB; to send about /);
+    assert.deepEqual(readdirSync(work), []);
+  });
+  test("the default is ./stave-cache: lines as specs are done, then the sums and the image", async () => {
+    const { status, stdout, stderr } = await pushing(["fleet", "hull", "-t", "app", "-t", "app:2".replace(":", "-")], {
+      cwd: work,
+    });
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr.match(/^pushed \S+@\S+\/[a-z2-7]{7} sha256:[0-9a-f]{64} \(.*\/s\)$/gm)?.length, 8, stderr);
+    assert.match(stdout, /^OUTCOME\s+SPECS\s+PACKED\s+LAYERS\npushed\s+8\s+614 kB\s+\d+ kB\n/);
+    assert.match(stdout, /^oci-layout:\.\/stave-cache:app sha256:[0-9a-f]{64} \(7 layers, /m);
+    assert.match(stdout, /^oci-layout:\.\/stave-cache:app-2 /m);
+    assert.match(stdout, /from the install tree/);
+  });
+  test("a second time there is nothing to do", async () => {
+    const before = digests(join(work, "stave-cache"));
+    const { status, stdout, stderr } = await pushing(["fleet", "hull", "-t", "app"], { cwd: work });
+    assert.deepEqual([status, stderr], [0, ""]);
+    assert.match(stdout, /already there\s+8\s*\nnothing to send/);
+    assert.match(stdout, /unchanged/);
+    assert.equal(digests(join(work, "stave-cache")), before);
+  });
+  test("--json is one document with everything", async () => {
+    const { status, stdout } = await pushing(["oci-layout:./json", "rigging", "--json", "--update-index"], {
+      cwd: work,
+    });
+    assert.equal(status, 0);
+    const { verb, report } = JSON.parse(stdout);
+    assert.deepEqual(
+      [verb, report.specs.length, report.specs[0].outcome, report.index.specs],
+      ["push", 1, "pushed", 1],
+    );
+    assert.equal(report.specs[0].layer.outcome, "pushed");
+  });
+  test("$STAVE_CACHE, and the older names of the verb and its flags", async () => {
+    const env = { STAVE_CACHE: "oci-layout:./named", XDG_CACHE_HOME: temporaryFolder() };
+    const { status, stderr } = await stave(
+      ["create", ...STORE, "--no-deps", "-u", "-a", "-d", "oci-layout:./named", "--no-rebuild-index", "fleet"],
+      {
+        cwd: work,
+        env,
+      },
+    );
+    assert.deepEqual([status, /warning: --allow-root has no effect/.test(stderr)], [0, true], stderr);
+    const index: { manifests: unknown[] } = JSON.parse(digests(join(work, "named")));
+    assert.equal(index.manifests.length, 1);
+  });
+  test("an environment's roots, and a spec file", async () => {
+    const env = join(work, "env");
+    writeFileSync(join(work, "spec.json"), readFileSync(specFile("rigging")));
+    const { status, stderr } = await pushing(["oci-layout:./file", "./spec.json"], { cwd: work });
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^pushed rigging@/);
+    mkdirSync(env);
+    for (const name of ["spack.yaml", "spack.lock"]) copyFileSync(golden(`spack-1.2/${name}`), join(env, name));
+    const all = await pushing(["oci-layout:./env-cache", "-e", env, "-t", "fleet-env", "-q"], { cwd: work });
+    assert.equal(all.status, 0, all.stderr);
+    assert.match(all.stdout, /pushed\s+8/);
+  });
+});
+
+function specFile(name: string): string {
+  const folder = join(sysroot, "opt/harbor/store/linux-x86_64");
+  const prefix = readdirSync(folder).find((entry) => entry.startsWith(`${name}-`)) ?? "";
+  return join(folder, prefix, ".spack/spec.json");
+}
+
+describe("variables of the images", () => {
+  test("the user's own come last, and the pushing host's folders are left out", async () => {
+    const work = temporaryFolder();
+    const more = ["--variable", "MODE=calm", "--variable", "PATH^=/first", "--variable", "PATH+=/last"];
+    const { status, stderr } = await pushing(["oci-layout:./c", "voyage", "-t", "app", "-q", ...more], { cwd: work });
+    assert.equal(status, 0, stderr);
+    const { stdout } = await stave(["inspect", "oci-layout:./c:app", "--json"], { cwd: work });
+    const { Env } = JSON.parse(stdout).report.config.config;
+    assert.ok(Env.includes("MODE=calm"));
+    const [path] = Env;
+    assert.match(path, /^PATH=\/first:\/opt\/harbor\/.*:\/bin:\/usr\/bin:\/last$/);
+    assert.equal(new Set(path.split(":")).size, path.split(":").length);
+    assert.ok(!Env.join("\n").includes("=/usr/share"));
+  });
+});
+
+describe("is refused with the next step", () => {
+  const rows: { name: string; args: string[]; status: number; message: RegExp }[] = [
+    { name: "a tag that is none", args: ["-t", "a b", "fleet"], status: 2, message: /invalid tag "a b"/ },
+    {
+      name: "a tag that Spack would take for a spec",
+      args: ["-t", "x.spack", "fleet"],
+      status: 2,
+      message: /ends in \.spack/,
+    },
+    { name: "a shard that is none", args: ["--shard", "3/2", "fleet"], status: 2, message: /expected K\/N/ },
+    { name: "signing", args: ["--signed", "fleet"], status: 6, message: /are not signed/ },
+    { name: "a key", args: ["-k", "ABC", "fleet"], status: 6, message: /are not signed/ },
+    { name: "relative archives", args: ["--rel", "fleet"], status: 6, message: /relative/ },
+    {
+      name: "contradictions",
+      args: ["--with-build-dependencies", "--without-build-dependencies", "fleet"],
+      status: 2,
+      message: /exclude each other/,
+    },
+    { name: "nothing to push", args: [], status: 2, message: /nothing says which specs/ },
+    { name: "an unknown spec", args: ["hul"], status: 7, message: /did you mean hull/ },
+    {
+      name: "a compression that is none",
+      args: ["--compression", "lzma", "fleet"],
+      status: 2,
+      message: /unknown compression/,
+    },
+    {
+      name: "a base image that is not there",
+      args: ["--base-image", "oci-layout:./none", "fleet"],
+      status: 5,
+      message: /none/,
+    },
+    { name: "a variable without a value", args: ["--variable", "X", "fleet"], status: 2, message: /NAME=VALUE/ },
+    {
+      name: "a repository that is none",
+      args: ["oci://ghcr.io/a//b", "fleet"],
+      status: 2,
+      message: /invalid image reference/,
+    },
+  ];
+  for (const { name, args, status, message } of rows)
+    test(name, async () => {
+      const work = temporaryFolder();
+      const ran = await pushing(args, { cwd: work });
+      assert.deepEqual([ran.status, ran.stdout], [status, ""], ran.stderr);
+      assert.match(ran.stderr, message);
+      assert.ok(!existsSync(join(work, "stave-cache", "blobs")));
+    });
+
+  test("what failed is told once more at the end, with status 9, and --json has both", async () => {
+    const work = temporaryFolder();
+    const { sysroot: other } = await goldenStore();
+    const prefixes = join(other, "opt/harbor/store/linux-x86_64");
+    for (const entry of readdirSync(prefixes))
+      if (/^(?:hull|rigging)-/.test(entry)) rmSync(join(prefixes, entry), { recursive: true });
+    const args = ["push", "--sysroot", other, "--store", "/opt/harbor/store", "fleet", "-t", "app"];
+    const summary = join(work, "summary.md");
+    const env = { GITHUB_ACTIONS: "true", GITHUB_STEP_SUMMARY: summary, XDG_CACHE_HOME: work };
+    const ran = await stave(args, { cwd: work, env });
+    assert.equal(ran.status, 9, ran.stderr);
+    assert.match(ran.stderr, /^::group::push 1 spec to oci-layout:\.\/stave-cache$/m);
+    assert.match(ran.stderr, /^::endgroup::$/m);
+    assert.match(ran.stderr, /^::error::hull@1\.10\.1\/uwlohrq was not pushed: /m);
+    assert.match(ran.stderr, /^error: \d parts of the push failed \[PARTIAL\]$/m);
+    assert.match(readFileSync(summary, "utf8"), /^\| failed \| \d \|/m);
+    const json = await stave([...args, "--json"], { cwd: work, env });
+    const { error, report } = JSON.parse(json.stdout);
+    assert.deepEqual([json.status, error.code, report.images], [9, "PARTIAL", []]);
+  });
+
+  test("a full disk leaves a layout that is whole", async () => {
+    const work = temporaryFolder();
+    // Files larger than this cannot be written: as with a full disk, some of a push succeeds.
+    const command = `ulimit -f 40; trap '' XFSZ; exec "$0" "$@"`;
+    const stavePath = new URL("../../dist/stave.js", import.meta.url).pathname;
+    const env = { PATH: process.env["PATH"] ?? "", HOME: work, NODE_DISABLE_COMPILE_CACHE: "1" };
+    const ran = spawnSync("sh", ["-c", command, process.execPath, stavePath, "push", ...STORE, "fleet", "-t", "app"], {
+      cwd: work,
+      env,
+      encoding: "utf8",
+    });
+    assert.equal(ran.status, 9, ran.stderr);
+    assert.match(ran.stderr, /gcc-runtime@12\.2\.0\/oj4v6xw was not pushed: .*(?:EFBIG|too large)/);
+    const again = await pushing(["fleet", "-t", "app"], { cwd: work });
+    assert.equal(again.status, 0, again.stderr);
+    assert.match(again.stdout, /already there/);
+  });
+});
+
+test("a repository is written in lower case, as Spack does", async () => {
+  const registry = await startRegistry();
+  const { status, stdout, stderr } = await pushing([`${registry.host}/Org/Cache`, "rigging", "-t", "app"]);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /\/org\/cache:app sha256:/);
+  await registry.close();
+});
+
+describe("killed at ten moments, and run again", () => {
+  const store = join(temporaryFolder(), "store");
+  makeStore(store, { bytes: 60e6, files: 60, specs: 3, seed: 4 });
+  const registries: TestRegistry[] = [];
+  after(async () => {
+    for (const registry of registries) await registry.close();
+  });
+
+  async function start(): Promise<TestRegistry> {
+    const registry = await startRegistry();
+    registries.push(registry);
+    return registry;
+  }
+  const run = (registry: TestRegistry, home: string) => {
+    const env = { XDG_CACHE_HOME: home, SPACK_ROOT: "" };
+    return startStave(["push", "--store", store, `${registry.host}/org/cache`, ...names, "-t", "app", "-q"], { env });
+  };
+  const index: { database: { installs: Record<string, { spec: { name: string }; installed: boolean }> } } = JSON.parse(
+    readFileSync(join(store, ".spack-db/index.json"), "utf8"),
+  );
+  const names = Object.entries(index.database.installs)
+    .filter(([, record]) => record.installed && !("external" in record.spec))
+    .map(([hash]) => `/${hash}`);
+
+  async function state(registry: TestRegistry): Promise<Record<string, string>> {
+    const client = connect(registry.host, "org/cache");
+    const cache = new OciCache(client.target);
+    const found: Record<string, string> = {};
+    for (const tag of await Array.fromAsync(client.target.tags()).catch(() => [])) {
+      if (tag.endsWith(".spack")) await cache.fetchSpec(tag);
+      found[tag] = digestOf((await client.target.fetchManifest(tag)).bytes);
+    }
+    await client.close();
+    return found;
+  }
+
+  test("the result is that of one go, and nothing that was committed is sent again", async () => {
+    const whole = await start();
+    const child = run(whole, temporaryFolder());
+    assert.equal((await once(child, "exit"))[0], 0);
+    const expected = await state(whole);
+    assert.equal(Object.keys(expected).length, names.length + 1);
+    const total = whole.requests.length;
+    for (let moment = 1; moment <= 10; moment++) {
+      const registry = await start();
+      const home = temporaryFolder();
+      const at = Math.round((moment * total) / 11);
+      const first = run(registry, home);
+      const timer = setInterval(() => registry.requests.length >= at && first.kill("SIGKILL"), 1);
+      const ended = await once(first, "exit");
+      clearInterval(timer);
+      assert.ok(ended[1] === "SIGKILL" || moment > 8, `moment ${moment}: ended with ${ended}`);
+      // Only whole images are there.
+      const left = await state(registry);
+      for (const [tag, digest] of Object.entries(left)) assert.equal(digest, expected[tag], tag);
+      const second = run(registry, home);
+      assert.equal((await once(second, "exit"))[0], 0, `moment ${moment}`);
+      assert.deepEqual(await state(registry), expected, `moment ${moment}`);
+      const commits = registry.requests
+        .filter(({ method, url, status }) => method === "PUT" && url.includes("digest=") && status === 201)
+        .map(({ url }) => new URL(url, "http://x").searchParams.get("digest"));
+      assert.equal(new Set(commits).size, commits.length, `moment ${moment}: sent twice: ${commits}`);
+    }
+  });
+});
