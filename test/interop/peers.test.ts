@@ -1,12 +1,11 @@
 // Real registries and clients, in both directions: what they write stave reads, what stave writes they read.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { hashSync } from "bcryptjs";
 import { copyGraph } from "../../lib/copy.ts";
-import { createRegistry } from "../../lib/serve/registry.ts";
 import { LayoutTarget } from "../../lib/target/layout.ts";
 import { readAll } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
@@ -16,6 +15,7 @@ import { connect } from "../support/client.ts";
 import { blobOf, imageOf, pushImage, someBytes } from "../support/content.ts";
 import { failsWith } from "../support/errors.ts";
 import { containerTools, peerTest, run, startDistribution } from "../support/peers.ts";
+import { startServe } from "../support/serve.ts";
 
 // podman takes the path of a layout for a name, which must be in lower case.
 const root = join(tmpdir(), `stave-interop-${process.pid}`);
@@ -34,16 +34,10 @@ const users = `me:${hashSync("s3cret", 4)}\n`;
 
 /** Our own registry over a directory, with TLS and users where asked for. */
 async function serve(options: { directory?: string; tls?: boolean; users?: boolean } = {}) {
-  const pem = (name: string) => readFileSync(new URL(`../../testdata/tls/${name}`, import.meta.url), "utf8");
-  const registry = await createRegistry({
-    directory: options.directory ?? place(),
-    clock: systemClock,
-    tls: options.tls ? { cert: pem("server.crt"), key: pem("server.key") } : undefined,
-    htpasswd: options.users ? { text: users, path: "users" } : undefined,
-  });
-  const { port } = await registry.listen({ host: "127.0.0.1", port: 0 });
-  closing.push(() => registry.close());
-  return { host: `127.0.0.1:${port}`, repository: registry.repository, close: () => registry.close() };
+  const { directory = place(), tls } = options;
+  const server = await startServe({ directory, tls, users: options.users ? users : undefined });
+  closing.push(() => server.close());
+  return server;
 }
 
 const open = (directory: string, create = false) => LayoutTarget.open(directory, { clock: systemClock, create });

@@ -1,0 +1,128 @@
+// Environments that stave pushed, in the hands of real registries and container tools; the programs in them run.
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { hashSync } from "bcryptjs";
+import { makeBase } from "../../scripts/make-base.ts";
+import { type Ran, stave } from "../support/cli.ts";
+import { containerTools, peerTest, run, startDistribution } from "../support/peers.ts";
+import { goldenStore } from "../support/push.ts";
+import { startServe, tlsFile } from "../support/serve.ts";
+
+// podman takes the path of a layout for a name, which must be in lower case.
+const root = join(tmpdir(), `stave-push-${process.pid}`);
+mkdirSync(root);
+after(() => rmSync(root, { recursive: true, force: true }));
+const { sysroot } = await goldenStore();
+const base = join(root, "base");
+makeBase(base, { tag: "small" });
+makeBase(join(root, "docker-base"), { tag: "small", docker: true });
+
+async function push(cache: string, ...args: string[]): Promise<Ran> {
+  const common = [
+    "push",
+    "--sysroot",
+    sysroot,
+    "--store",
+    "/opt/harbor/store",
+    "--base-image",
+    `oci-layout:${base}:small`,
+  ];
+  const env = { XDG_CACHE_HOME: mkdtempSync(join(root, "cache-")) };
+  const ran = await stave([...common, cache, "fleet", "hull", "--tag", "app", ...args], { env });
+  assert.equal(ran.status, 0, ran.stderr);
+  return ran;
+}
+
+const skopeo = (...args: string[]) => run("skopeo", ["--insecure-policy", ...args]);
+const layers = (inspected: string): number => JSON.parse(inspected).Layers.length;
+
+peerTest(
+  ["docker-registry", "skopeo", "buildah"],
+  "docker-registry: skopeo reads it, and voyage runs in it",
+  async () => {
+    const registry = await startDistribution();
+    const { flags, env } = containerTools();
+    const buildah = (...args: string[]) => run("buildah", [...flags, ...args], env);
+    try {
+      await push(`oci+http://${registry.host}/org/cache`, "--update-index");
+      const name = `${registry.host}/org/cache:app`;
+      assert.equal(layers(await skopeo("inspect", "--tls-verify=false", `docker://${name}`)), 9);
+      const container = (await buildah("from", "--tls-verify=false", name)).trim();
+      const said = await buildah("run", "--isolation", "chroot", container, "--", "voyage");
+      assert.match(said, /^voyage 420 from \/opt\/harbor\/store\/linux-x86_64\/voyage-/);
+      const variables = await buildah("run", "--isolation", "chroot", container, "--", "env");
+      assert.match(variables, /^BASE=yes$/m);
+      assert.match(variables, /^PATH=\/opt\/harbor\/store\/.*\/voyage-[^:]*\/bin:.*:\/usr\/bin:\/bin$/m);
+      assert.match(variables, /^CMAKE_PREFIX_PATH=\/opt\/harbor\/store\//m);
+      // The image of one spec runs too.
+      const { Tags } = JSON.parse(
+        await skopeo("list-tags", "--tls-verify=false", `docker://${registry.host}/org/cache`),
+      );
+      const tag = Tags.find((each: string) => each.startsWith("paddle-"));
+      const paddle = (await buildah("from", "--tls-verify=false", `${registry.host}/org/cache:${tag}`)).trim();
+      assert.match(await buildah("run", "--isolation", "chroot", paddle, "--", "paddle"), /^paddle 420 /);
+    } finally {
+      await registry.stop();
+    }
+  },
+);
+
+peerTest(["podman", "skopeo"], "stave serve with TLS and a login: podman pulls, skopeo copies", async () => {
+  const users = `me:${hashSync("s3cret", 4)}\n`;
+  const server = await startServe({ directory: join(root, "served"), tls: true, users });
+  const { flags, env } = containerTools();
+  try {
+    const auth = join(root, "auth.json");
+    writeFileSync(auth, JSON.stringify({ auths: { [server.host]: { auth: btoa("me:s3cret") } } }));
+    await push(`oci://${server.host}/org/cache`, "--cacert", tlsFile("ca.crt"), "--authfile", auth);
+    const name = `${server.host}/org/cache:app`;
+    const certificates = join(root, "certs");
+    mkdirSync(certificates);
+    copyFileSync(tlsFile("ca.crt"), join(certificates, "ca.crt"));
+    await run("podman", [...flags, "pull", "-q", "--cert-dir", certificates, "--authfile", auth, name], env);
+    const [inspected] = JSON.parse(await run("podman", [...flags, "image", "inspect", name], env));
+    assert.equal(inspected.RootFS.Layers.length, 9);
+    assert.ok(inspected.Config.Env.some((entry: string) => entry.startsWith("CMAKE_PREFIX_PATH=/opt/harbor/store/")));
+    const back = join(root, "back");
+    await skopeo("copy", "--src-cert-dir", certificates, "--src-authfile", auth, `docker://${name}`, `oci:${back}:app`);
+    assert.equal(layers(await skopeo("inspect", `oci:${back}:app`)), 9);
+  } finally {
+    await server.close();
+  }
+});
+
+peerTest(
+  ["skopeo", "buildah"],
+  "a directory over a Docker base: Docker's media types throughout, and voyage runs",
+  async () => {
+    const layout = join(root, "layout");
+    const { flags, env } = containerTools();
+    await push(`oci-layout:${layout}`, "--base-image", `oci-layout:${join(root, "docker-base")}:small`);
+    const served = await startServe({ directory: layout });
+    try {
+      const name = `${served.host}/${served.repository}:app`;
+      const raw = JSON.parse(await skopeo("inspect", "--raw", "--tls-verify=false", `docker://${name}`));
+      const types = new Set([
+        raw.mediaType,
+        raw.config.mediaType,
+        ...raw.layers.map((layer: { mediaType: string }) => layer.mediaType),
+      ]);
+      assert.deepEqual(
+        [...types],
+        [
+          "application/vnd.docker.distribution.manifest.v2+json",
+          "application/vnd.docker.container.image.v1+json",
+          "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        ],
+      );
+      const container = (await run("buildah", [...flags, "from", "--tls-verify=false", name], env)).trim();
+      const said = await run("buildah", [...flags, "run", "--isolation", "chroot", container, "--", "voyage"], env);
+      assert.match(said, /^voyage 420 from /);
+    } finally {
+      await served.close();
+    }
+  },
+);
