@@ -9,56 +9,11 @@ import { askSpack } from "../../lib/spack/ask-spack.ts";
 import { preOrder } from "../../lib/spack/dag.ts";
 import { envList } from "../../lib/spack/env-modifications.ts";
 import { runEnvironment } from "../../lib/spack/environment.ts";
-import { findInstallation } from "../../lib/spack/installation.ts";
 import type { SpecNode } from "../../lib/spack/node.ts";
 import { defaultInspections } from "../../lib/spack/settings.ts";
 import { readSpecFile } from "../../lib/spack/spec.ts";
-import { configTree, hostAt } from "../support/config-tree.ts";
 import { unpackGolden } from "../support/golden.ts";
-
-const installation = findInstallation(undefined, hostAt("/", { ...(process.env as Record<string, string>) }));
-const skip = installation === undefined ? "no spack in SPACK_ROOT or on the PATH" : false;
-const isOld = installation?.version.startsWith("0.") ?? false;
-const PACKAGES = {
-  shipyard: {
-    fleet: "",
-    voyage: 'env.set("VOYAGE_MODE", "calm")',
-    rigging: 'env.set("RIGGING_HOME", self.prefix)',
-    paddle: "",
-    hull: "",
-    "zlib-ish": "",
-  },
-  builtin: { gcc: "", glibc: "", "gcc-runtime": "", "compiler-wrapper": "" },
-};
-
-// A scope of -C with the store and repositories of recipes in the form of that Spack.
-function scope(store: string): string {
-  const files: Record<string, string> = { "scope/config.yaml": `config: {install_tree: {root: ${store}}}\n` };
-  for (const [namespace, packages] of Object.entries(PACKAGES)) {
-    const repository = isOld ? namespace : `spack_repo/${namespace}`;
-    files[`${repository}/repo.yaml`] = `repo:\n  namespace: ${namespace}\n${isOld ? "" : "  api: v2.0\n"}`;
-    for (const [name, body] of Object.entries(packages)) {
-      const type = name
-        .split("-")
-        .map((part) => part.charAt(0).toUpperCase() + part.slice(1))
-        .join("");
-      const [folder, base] = isOld ? [name, "Package"] : [name.replaceAll("-", "_"), "PackageBase"];
-      files[`${repository}/packages/${folder}/package.py`] = `from spack.package import *
-class ${type}(${base}):
-    has_code = False
-    version("1.0")
-    ${name === "paddle" ? "redistribute(binary=False)" : ""}
-    def setup_run_environment(self, env):
-        ${body || "pass"}
-`;
-    }
-  }
-  const root = configTree(files);
-  const paths = Object.keys(PACKAGES).map((name) => [name, join(root, isOld ? name : `spack_repo/${name}`)]);
-  const list = paths.map(([name, path]) => (isOld ? `- ${path}` : `  ${name}: ${path}`)).join("\n");
-  writeFileSync(join(root, "scope/repos.yaml"), `repos::\n${list}\n`);
-  return join(root, "scope");
-}
+import { installation, isOld, skip, spackScope } from "../support/spack.ts";
 
 test("real Spack and stave agree on the environment of the golden store", { skip }, async () => {
   assert.ok(installation);
@@ -84,7 +39,7 @@ test("real Spack and stave agree on the environment of the golden store", { skip
     };
     const answer = await askSpack(
       { environments: [[root]], specs: [root, paddle] },
-      { installation, env: { ...process.env, HOME: work }, scopes: [scope(store)] },
+      { installation, env: { ...process.env, HOME: work }, scopes: [spackScope(store)] },
     );
     assert.deepEqual([...answer.restricted], [paddle.hash]);
     const asked = envList(runEnvironment({ ...options, asked: answer.environments[0] }));
