@@ -1,65 +1,87 @@
-// The main job on the embedded default, through the command line, saying what it does: an image goes from a directory
-// to the embedded registry and back into another directory, and comes out the same.
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { readFileSync, rmSync } from "node:fs";
+// The main job on the embedded default, through the command line, saying what it does: a small Spack environment becomes
+// images in a directory, and the program in it runs from an image where buildah is there.
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { makeImage } from "./make-image.ts";
+import { zstdDecompressSync } from "node:zlib";
+import { Unpack } from "tar";
+import { makeBase } from "./make-base.ts";
+import { findProgram } from "./peers.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const work = join(root, "demo-work");
+const cache = join(root, "stave-cache");
 const command = join(root, "dist/stave.js");
-const shown = (text: string) => text.replaceAll(`${work}/`, `./${relative(process.cwd(), work)}/`);
+const shown = (text: string) => text.replaceAll(`${work}/`, "./demo-work/").replaceAll(cache, "./stave-cache");
 
-/** Runs one command as a user would, showing it and what it says. */
-function stave(...args: string[]): string {
-  console.log(`\n$ stave ${shown(args.join(" "))}`);
-  const { status, stdout } = spawnSync(process.execPath, [command, ...args], {
+/** Runs one program as a user would, showing it and what it says; undefined when it fails. */
+function run(program: string, args: string[], env: Record<string, string> = {}): string | undefined {
+  const { status, stdout } = spawnSync(program, args, {
+    cwd: root,
     stdio: ["ignore", "pipe", "inherit"],
     encoding: "utf8",
+    env: { ...process.env, ...env },
   });
-  process.stdout.write(shown(stdout));
-  if (status !== 0) throw new Error(`stave ${args[0]} ended with status ${status}`);
-  return stdout;
+  process.stdout.write(shown(stdout ?? ""));
+  return status === 0 ? stdout : undefined;
 }
 
-/** The digest of the only image of a layout directory. */
-function digestIn(directory: string): string {
-  const index: { manifests: { digest: string }[] } = JSON.parse(readFileSync(join(directory, "index.json"), "utf8"));
-  return index.manifests[0]?.digest ?? "none";
+function stave(...args: string[]): string {
+  console.log(`\n$ stave ${shown(args.join(" "))}`);
+  const said = run(process.execPath, [command, ...args], { XDG_CACHE_HOME: join(work, "home"), SPACK_ROOT: "" });
+  if (said === undefined) throw new Error(`stave ${args[0]} failed`);
+  return said;
+}
+
+/** Unpacks the store that real Spack installed, at the place that it was installed to, below a folder. */
+async function unpackStore(sysroot: string): Promise<void> {
+  const archive = zstdDecompressSync(readFileSync(join(root, "testdata/golden/spack-1.2/store.tar.zst")));
+  const cwd = join(sysroot, "opt/harbor");
+  mkdirSync(cwd, { recursive: true });
+  await new Promise<void>((done, failed) => {
+    const unpack = new Unpack({ cwd, preservePaths: true, noMtime: true });
+    unpack.on("close", done);
+    unpack.on("error", failed);
+    unpack.end(archive);
+  });
+}
+
+/** Runs a program in an image of the cache, in storage of its own; false where that cannot be done. */
+function runImage(tag: string, program: string): boolean {
+  if (findProgram("buildah") === undefined) return false;
+  const storage = ["--root", join(work, "storage"), "--runroot", join(work, "run"), "--storage-driver", "vfs"];
+  mkdirSync(join(work, "home/.config/containers"), { recursive: true });
+  const config = join(work, "containers.conf");
+  writeFileSync(config, '[containers]\ndefault_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]\n');
+  writeFileSync(join(work, "home/.config/containers/policy.json"), '{"default":[{"type":"insecureAcceptAnything"}]}');
+  const env = { CONTAINERS_CONF: config, HOME: join(work, "home"), XDG_RUNTIME_DIR: work, TMPDIR: work };
+  console.log(`\n$ buildah from oci:./stave-cache:${tag}`);
+  const container = run("buildah", [...storage, "from", "-q", `oci:${cache}:${tag}`], env)?.trim();
+  if (container === undefined) return false;
+  console.log(`\n$ buildah run --isolation chroot ${container} -- ${program}`);
+  return run("buildah", [...storage, "run", "--isolation", "chroot", container, "--", program], env) !== undefined;
 }
 
 rmSync(work, { recursive: true, force: true });
-const source = join(work, "image");
-const served = join(work, "registry");
-const back = join(work, "back");
-makeImage(source, { layers: 6, size: 24e6, tag: "demo", seed: 7 });
-console.log(`made an image of 6 layers and 24 MB in ${shown(source)}`);
-
-console.log(`\n$ stave serve ${shown(served)} --listen 127.0.0.1:0`);
-const server = spawn(process.execPath, [command, "serve", served, "--listen", "127.0.0.1:0", "--json"], {
-  stdio: ["ignore", "pipe", "inherit"],
-});
-try {
-  const [line] = await once(server.stdout, "data");
-  const { report }: { report: { url: string } } = JSON.parse(String(line));
-  const host = report.url.replace("http://", "");
-  console.log(`the directory is a registry now, at ${host}`);
-
-  stave("copy", `oci-layout:${source}:demo`, `${host}/fleet/app:demo`, "--quiet");
-  stave("inspect", `${host}/fleet/app:demo`);
-  stave("copy", `${host}/fleet/app:demo`, `${host}/fleet/mirror:demo`, "--quiet");
-  stave("tags", `${host}/fleet/mirror`);
-  stave("copy", `${host}/fleet/mirror:demo`, `oci-layout:${back}:demo`, "--quiet");
-} finally {
-  server.kill("SIGTERM");
+rmSync(cache, { recursive: true, force: true });
+const sysroot = join(work, "machine");
+await unpackStore(sysroot);
+console.log(`A Spack store with a small environment is in ${shown(`${work}/`)}machine/opt/harbor/store.`);
+const hasBase = findProgram("ldd") !== undefined;
+if (hasBase) {
+  makeBase(join(work, "base"), { tag: "small" });
+  console.log("A small base image is made of this machine's shell and C library.");
 }
-await once(server, "exit");
 
-const [before, after] = [digestIn(source), digestIn(back)];
-if (before !== after) throw new Error(`the image changed on its way: ${before} became ${after}`);
+const store = ["--sysroot", relative(root, sysroot), "--store", "/opt/harbor/store"];
+const base = hasBase ? ["--base-image", "oci-layout:./demo-work/base:small"] : [];
+stave("find", ...store);
+stave("push", ...store, ...base, "--tag", "app", "--update-index", "fleet");
+stave("push", ...store, ...base, "--tag", "app", "fleet");
+stave("inspect", "oci-layout:./stave-cache:app");
+if (!(hasBase && runImage("app", "voyage")))
+  console.log("\nWith buildah on the PATH, the demo also runs the program in the image.");
 console.log(
-  `\nThe image went from a directory to a registry, was mounted into another repository without being sent again,`,
+  "\nThe cache is in ./stave-cache: `stave serve ./stave-cache` shows it to docker and podman as a registry,",
 );
-console.log(`and came back into a second directory with the same digest:\n  ${after}`);
-console.log(`What was made is in ${shown(`${work}/`)} (remove it with \`make clean\`).`);
+console.log("and Spack installs from it. `make clean` removes what was made.");

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { parse } from "yaml";
+import { z } from "zod";
 import { ERROR_CODES, StaveError } from "../lib/errors.ts";
 import { stave } from "./support/cli.ts";
 
@@ -32,6 +34,24 @@ test("every command in the README and the documents is one that the program know
         assert.ok(help.includes(flag), `${file}: stave ${verb} ${flag}`);
     }
   assert.ok(helps.size >= 4);
+});
+
+test("every command in the example workflows is one that the program knows", async () => {
+  const files = globSync("examples/*.yml", { cwd: root });
+  assert.ok(files.length >= 2);
+  const step = z.looseObject({ run: z.string().optional() });
+  const workflow = z.looseObject({ jobs: z.record(z.string(), z.looseObject({ steps: z.array(step) })) });
+  for (const file of files) {
+    const { jobs } = workflow.parse(parse(read(file)));
+    const runs = Object.values(jobs).flatMap(({ steps }) => steps.flatMap((each) => each.run ?? []));
+    const commands = runs.flatMap((text) => [...text.matchAll(/(?:^|\| )stave ([a-z-]+)(.*)$/gm)]);
+    assert.ok(commands.length > 0, file);
+    for (const [, verb = "", rest = ""] of commands) {
+      const { stdout } = await stave([verb, "--help"]);
+      for (const [flag] of rest.matchAll(/--[a-z][a-z-]*/g))
+        assert.ok(stdout.includes(flag), `${file}: stave ${verb} ${flag}`);
+    }
+  }
 });
 
 test("links between the documents lead somewhere", () => {

@@ -155,7 +155,8 @@ class IndexUpdate {
         hasChanged = true;
       }
     const fresh = [...specs.keys()].filter((tag) => !this.#held.has(tag) && !this.#skipped.has(tag));
-    if (fresh.length > 0) this.#progress({ type: "note", text: `reading ${fresh.length} new specs` });
+    const unknown = fresh.filter((tag) => this.#options.known?.has(tag) !== true).length;
+    if (unknown > 0) this.#progress({ type: "note", text: `reading ${unknown} new specs` });
     const before = this.#held.size;
     try {
       await forEachLimit(fresh, CONCURRENCY, (tag) => this.#add(tag), this.#options.signal);

@@ -189,7 +189,7 @@ export class PushRun {
         : await installedSpecPart(node, store);
     const env = this.#environment.of([node], base, asked);
     const image = buildImage({ base, architecture, layers, env, spec });
-    await this.#write(image, tag);
+    await this.#write(image, architecture, tag);
     return image.manifest.descriptor.digest;
   }
 
@@ -197,14 +197,13 @@ export class PushRun {
     const architecture = goArchitectureOf(node);
     const { bases } = this.#prepared;
     if (bases === undefined) return { base: undefined, architecture };
-    const base = await bases.read(architecture);
-    await bases.place(architecture, this.#options.target);
-    return { base, architecture };
+    return { base: await bases.read(architecture), architecture };
   }
 
-  async #write({ config, manifest }: BuiltImage, tag: string): Promise<void> {
+  async #write({ config, manifest }: BuiltImage, architecture: string, tag: string): Promise<void> {
     const { target } = this.#options;
     const { signal } = this.#stop;
+    await this.#prepared.bases?.place(architecture, target);
     const outcome = await target.pushBlob(config.descriptor, bytesSource(config.bytes), { signal });
     if (outcome === "pushed") this.#totals.sentBytes += config.bytes.length;
     await target.pushManifest(manifest.bytes, manifest.descriptor.mediaType, { tag, signal });
@@ -232,7 +231,7 @@ export class PushRun {
       const made: PushedImage[] = [];
       for (const tag of tags) {
         const isNew = tagged.get(tag) !== digest;
-        if (isNew) await this.#write(image, tag);
+        if (isNew) await this.#write(image, architecture, tag);
         made.push({ tag, manifest: digest, layers: image.layers.length, size, isNew, missing });
       }
       return made;

@@ -68,7 +68,7 @@ $SPACK_ROOT names one. --variable NAME=VALUE sets one more, NAME+=DIR puts a fol
 
 Examples:
   stave push -e . --tag app
-  stave push oci://ghcr.io/org/cache -e . --tag app:1 --base-image debian:12-slim --update-index
+  stave push oci://ghcr.io/org/cache -e . --tag app --base-image debian:12-slim --update-index
   stave push oci://ghcr.io/org/cache hdf5 /abc1234
   stave push oci-layout:./cache hdf5 --plan
   stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag when all have ended`;
