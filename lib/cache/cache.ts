@@ -44,6 +44,8 @@ export interface ReadCache {
   readonly name: string;
   /** Asks once, page by page, which specs there are. Throws NOT_FOUND when there is no such cache. */
   list(options?: OperationOptions): Promise<CacheListing>;
+  /** Tells whether the cache has an image under the tag of a spec; nothing of it is read. */
+  has(tag: string, options?: OperationOptions): Promise<boolean>;
   /**
    * Reads the image of a spec: the spec is the one its tag names, its nodes give their hashes, its archive is named.
    * Throws NOT_FOUND, or MEDIA_TYPE, CONTENT_INVALID, SPEC_INVALID, TOO_LARGE for what is no binary of that spec.

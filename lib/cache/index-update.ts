@@ -3,6 +3,7 @@
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import { specTag } from "../spack/name.ts";
+import type { SpecGraph, SpecNode } from "../spack/node.ts";
 import type { SpecDocument } from "../spack/spec.ts";
 import type { OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
@@ -172,11 +173,23 @@ class IndexUpdate {
     try {
       const isKnown = (hash: string) => this.#nodes.has(hash);
       const { root, graph } = known?.get(tag) ?? (await this.#cache.fetchSpec(tag, { isKnown, signal })).document;
-      for (const node of graph.nodes()) if (!isKnown(node.hash)) this.#nodes.set(node.hash, recordOfNode(node));
+      this.#learn(root, graph);
       this.#held.set(tag, root.hash);
     } catch (error) {
       if (!isUnfit(error)) throw error;
       this.#skipped.set(tag, error.message);
+    }
+  }
+
+  // The graph may be that of a whole store; what is known is known with all that it depends on.
+  #learn(root: SpecNode, graph: SpecGraph): void {
+    const stack = [root];
+    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+      if (this.#nodes.has(node.hash)) continue;
+      this.#nodes.set(node.hash, recordOfNode(node));
+      for (const { child } of node.edges) stack.push(child);
+      const built = node.buildSpec === undefined ? undefined : graph.get(node.buildSpec.hash);
+      if (built) stack.push(built);
     }
   }
 

@@ -60,6 +60,10 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
     return { specs, foreign, others, hasIndex };
   }
 
+  async has(tag: string, options: OperationOptions = {}): Promise<boolean> {
+    return (await this.target.headManifest(tag, options)) !== undefined;
+  }
+
   async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
     const { isKnown, signal } = options;
     const fetched = await this.target.fetchManifest(tag, { signal });

@@ -132,6 +132,36 @@ export function dictionaryOf(record: NodeRecord): JsonObject {
   return parseJsonBytes(record.text, { name: `${record.name}/${record.hash}` }) as JsonObject;
 }
 
+/** A node alone: of its dependencies only the hash, name and version are there, and of those that are missing nothing. */
+export function lonelyNode(
+  record: NodeRecord,
+  recordAt: (hash: string) => NodeRecord | undefined,
+  name: string,
+): SpecNode {
+  const fields = readNode(dictionaryOf(record), record.format, { source: { name, code: "SPEC_INVALID" } });
+  const edges = fields.references.flatMap(({ key, types, virtuals, direct }) => {
+    const child = recordAt(key);
+    return child === undefined ? [] : [{ child: { ...NAMELESS, ...named(child) }, types, virtuals, direct }];
+  });
+  return { ...fields, hash: record.hash, edges };
+}
+
+const named = ({ hash, name, version }: NodeRecord) => ({ hash, name, version });
+const NAMELESS: Omit<SpecNode, "hash" | "name" | "version"> = {
+  namespace: undefined,
+  platform: "",
+  os: "",
+  target: "",
+  variants: new Map(),
+  flags: new Map(),
+  external: undefined,
+  compiler: undefined,
+  buildSpec: undefined,
+  edges: [],
+  format: NEWEST_FORMAT,
+  raw: {},
+};
+
 /** The records that one names: its dependencies, and what it was built as. */
 export function childrenOf(record: NodeRecord): readonly string[] {
   return record.builtAs === undefined ? record.dependencies : [...record.dependencies, record.builtAs];

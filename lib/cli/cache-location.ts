@@ -98,6 +98,7 @@ function mirrorNamed(name: string, context: Context, flags: SpackFlags): Mirror 
 export interface OpenedCache<C> {
   readonly cache: C;
   readonly location: Location;
+  readonly mirror: Mirror | undefined;
   readonly opener: Opener;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -112,19 +113,19 @@ export interface CacheRun {
 
 /** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
 export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, opener } = openerFor(text, "fetch", run);
+  const { location, mirror, opener } = openerFor(text, "fetch", run);
   const cache = new ReadOciCache(await opener.read(location));
-  return { cache, location, opener, [Symbol.asyncDispose]: () => opener.close() };
+  return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
 /** Opens a cache to see what is in it; a directory that is not there yet is an empty one. */
 export async function readCacheIfThere(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, opener } = openerFor(text, "push", run);
+  const { location, mirror, opener } = openerFor(text, "push", run);
   const target = await opener.read(location).catch((error: unknown) => {
     if (location.kind === "layout" && isStaveError(error, "NOT_FOUND")) return emptyTarget(formatLocation(location));
     throw error;
   });
-  return { cache: new ReadOciCache(target), location, opener, [Symbol.asyncDispose]: () => opener.close() };
+  return { cache: new ReadOciCache(target), location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
 /** How a cache is opened that is to be changed. */
@@ -141,17 +142,13 @@ export async function writeCache(
   run: CacheRun,
   options: WriteCacheOptions,
 ): Promise<OpenedCache<OciCache>> {
-  const { location, opener } = openerFor(text, "push", run);
+  const { location, mirror, opener } = openerFor(text, "push", run);
   await options.first?.(opener);
   const cache = new OciCache(options.create ? await opener.write(location) : await opener.change(location));
-  return { cache, location, opener, [Symbol.asyncDispose]: () => opener.close() };
+  return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
-function openerFor(
-  text: string | undefined,
-  direction: Direction,
-  run: CacheRun,
-): { location: Location; opener: Opener } {
+function openerFor(text: string | undefined, direction: Direction, run: CacheRun): CacheChoice & { opener: Opener } {
   const { context, output, flags, progress } = run;
   const { location, mirror } = cacheLocation(text, direction, context, flags);
   const explicit = mirror === undefined ? [] : mirrorCredentials(mirror, location, direction, context);
@@ -160,7 +157,7 @@ function openerFor(
     explicit,
     onWarning: (error) => output.warn(error.message),
   });
-  return { location, opener: new Opener(context, output, flags, progress, keychain) };
+  return { location, mirror, opener: new Opener(context, output, flags, progress, keychain) };
 }
 
 // What a mirror is configured with counts before anything else, as it does for Spack.

@@ -51,6 +51,12 @@ const VERBS: Verb[] = [
     summary: "show an image: manifest, config, layers, spec",
     load: () => import("./verbs/inspect.ts"),
   },
+  { name: "list", summary: "list the specs of a build cache", load: () => import("./verbs/list.ts") },
+  {
+    name: "check",
+    summary: "tell which specs a build cache lacks, and what of it is broken",
+    load: () => import("./verbs/check.ts"),
+  },
   {
     name: "index",
     aliases: ["update-index", "rebuild-index"],

@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { StaveError } from "../errors.ts";
 import type { SpecGraph, SpecNode } from "../spack/node.ts";
-import { select, selectOne } from "../spack/select.ts";
+import { type Candidates, select, selectOne } from "../spack/select.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
 import type { Store } from "../spack/store.ts";
 import { readBounded } from "../util/read-file.ts";
@@ -92,4 +92,38 @@ export async function chosenSpecs(
   const chosen: [ChosenSpec, ...ChosenSpec[]] = [await one(first)];
   for (const text of rest) chosen.push(await one(text));
   return chosen;
+}
+
+/**
+ * Finds specs that need not be installed: those that the texts name, or without any all of the environment, what they depend
+ * on included. A query is looked up in the environment when there is one, else in the store, which is opened only then.
+ * Throws as `chosenRoots`.
+ */
+export async function knownSpecs(context: Context, files: SpackFiles, texts: readonly string[]): Promise<SpecNode[]> {
+  const lock = await files.lock();
+  if (texts.length === 0 && lock !== undefined) return [...lock.graph.nodes()];
+  if (texts.length === 0)
+    throw new StaveError("USAGE", "nothing says which specs are meant", {
+      hint: "name some, for instance zlib or /abc123, or an environment with -e DIR",
+    });
+  const found: SpecNode[] = [];
+  let candidates: Candidates | undefined;
+  for (const text of texts) {
+    if (SPEC_FILE.test(text)) {
+      const { bytes } = await readBounded(resolve(context.cwd, text), SPEC_FILE_LIMIT);
+      found.push(readSpecFile(bytes, text).root);
+      continue;
+    }
+    candidates ??= lock
+      ? { nodes: [...lock.graph.nodes()], graph: lock.graph, place: "the environment" }
+      : await storeCandidates(files);
+    for (const query of await files.queries([text])) found.push(selectOne(candidates, query));
+  }
+  return [...new Map(found.map((node) => [node.hash, node])).values()];
+}
+
+async function storeCandidates(files: SpackFiles): Promise<Candidates> {
+  const store = await files.store();
+  const nodes = [...store.records()].map(({ node }) => node);
+  return { nodes, graph: store.database.graph, place: `the store ${store.root}` };
 }

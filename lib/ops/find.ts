@@ -1,28 +1,17 @@
 // `find`: what is installed, as groups and rows.
-import { compilerOf, flagsText, variantText } from "../spack/format.ts";
-import { specTag } from "../spack/name.ts";
 import type { SpecNode } from "../spack/node.ts";
 import type { SpecQuery } from "../spack/query.ts";
 import { select } from "../spack/select.ts";
 import type { Store } from "../spack/store.ts";
+import { type SpecRow, specRow } from "./spec-row.ts";
 
 /** One installed spec. */
-export interface FoundSpec {
-  name: string;
-  version: string;
-  hash: string;
-  namespace: string | undefined;
-  /** `platform-os-target`. */
-  architecture: string;
-  compiler: string | undefined;
-  /** Variants and flags as Spack writes them. */
-  variants: string;
+export interface FoundSpec extends SpecRow {
   prefix: string | null;
   explicit: boolean;
   external: boolean;
   /** Seconds since the epoch. */
   installationTime: number | undefined;
-  tag: string;
   /** Hashes of the direct dependencies. */
   dependencies: string[];
 }
@@ -50,20 +39,12 @@ export function find(store: Store, queries: readonly SpecQuery[]): FindReport {
 
 function foundSpec(node: SpecNode, store: Store): FoundSpec {
   const record = store.get(node.hash);
-  const compiler = compilerOf(node);
   return {
-    name: node.name,
-    version: node.version,
-    hash: node.hash,
-    namespace: node.namespace,
-    architecture: `${node.platform}-${node.os}-${node.target}`,
-    compiler: compiler && `${compiler.name}@${compiler.version}`,
-    variants: `${flagsText(node) ?? ""}${variantText(node) ?? ""}`.trim(),
+    ...specRow(node),
     prefix: record?.path ?? null,
     explicit: record?.explicit ?? false,
     external: node.external !== undefined,
     installationTime: record?.installationTime,
-    tag: specTag(node),
     dependencies: node.edges.map((edge) => edge.child.hash),
   };
 }

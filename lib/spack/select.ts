@@ -15,6 +15,8 @@ export interface Candidates {
   readonly place: string;
 }
 
+type NamedSpec = Pick<SpecNode, "name" | "version" | "hash">;
+
 const LISTED = 10;
 
 /** All specs that satisfy any of the queries, each once, by name, version (newest last) and hash; all without queries. */
@@ -47,7 +49,8 @@ export function selectOne(candidates: Candidates, query: SpecQuery): SpecNode {
   });
 }
 
-function compareNodes(a: SpecNode, b: SpecNode): number {
+/** The order of lists: by name, version (newest last) and hash. */
+export function compareNodes(a: NamedSpec, b: NamedSpec): number {
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
   return compareConcrete(a.version, b.version) || (a.hash < b.hash ? -1 : Number(a.hash > b.hash));
 }

@@ -15,11 +15,11 @@ const path = (digest: Digest) => `blobs/${digest}`;
 /** Bytes read ahead of a slow consumer, for each blob under way. */
 const READ_AHEAD = 256 * 1024;
 
-/** Tells whether a blob is there; 404 and nothing else is a no. */
+/** Tells whether a blob is there; 404 and nothing else is a no. Throws SIZE_MISMATCH when it is there with another size. */
 export async function hasBlob(
   repository: Repository,
   digest: Digest,
-  options: OperationOptions = {},
+  options: OperationOptions & { size?: number } = {},
 ): Promise<boolean> {
   const response = await repository.send({
     method: "HEAD",
@@ -30,7 +30,13 @@ export async function hasBlob(
     subject: digest,
     signal: options.signal,
   });
-  return response.status === 200;
+  if (response.status !== 200) return false;
+  // Not every registry tells the size of a blob.
+  const length = headerOf(response, "content-length");
+  const { size } = options;
+  if (size !== undefined && length !== undefined && /^[0-9]{1,15}$/.test(length) && Number(length) !== size)
+    throw sizeMismatch(`blob ${digest} of ${repository.name}`, size, length);
+  return true;
 }
 
 /**

@@ -40,7 +40,7 @@ export class RegistryTarget implements Target {
   }
 
   hasBlob(descriptor: Descriptor, options?: OperationOptions): Promise<boolean> {
-    return hasBlob(this.#repository, descriptor.digest, options);
+    return hasBlob(this.#repository, descriptor.digest, { ...options, size: descriptor.size });
   }
 
   fetchBlob(descriptor: Descriptor, options?: OperationOptions): Promise<Readable> {

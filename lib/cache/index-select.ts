@@ -1,0 +1,78 @@
+// Finds specs in a cache index by queries, making nodes of no more records than the queries need.
+import { graphOf } from "../spack/graph.ts";
+import type { SpecGraph, SpecNode } from "../spack/node.ts";
+import type { SpecQuery } from "../spack/query.ts";
+import { compareNodes, select } from "../spack/select.ts";
+import { type CacheIndex, graphOfRecords, type IndexRecord } from "./index-read.ts";
+import { lonelyNode } from "./record.ts";
+
+/** The specs of an index that have a binary, as far as they may be what is asked for. */
+export interface IndexedSpecs {
+  readonly nodes: readonly SpecNode[];
+  /** Holds all that the nodes depend on. */
+  readonly graph: SpecGraph;
+  readonly place: string;
+}
+
+/** The candidates of some queries, with their DAGs: those of the names that are asked for, else all. */
+export function indexedSpecs(index: CacheIndex, queries: readonly SpecQuery[], place: string): IndexedSpecs {
+  const chosen = [...candidates(index, queries)];
+  const hashes = chosen.map((record) => record.hash);
+  const graph = graphOfRecords(hashes, (hash) => index.records.get(hash), place);
+  const nodes = hashes.map((hash) => graph.get(hash)).filter((node) => node !== undefined);
+  return { nodes, graph, place };
+}
+
+/** The node of one record, with all that it depends on; undefined when there is none. */
+export function indexedSpec(index: CacheIndex, hash: string, place: string): SpecNode | undefined {
+  return graphOfRecords([hash], (other) => index.records.get(other), place).get(hash);
+}
+
+/**
+ * The rows of all specs with a binary that satisfy any of the queries, all without queries, in the order of lists. Of the
+ * dependencies of a node that `row` is given only names and versions count.
+ */
+export function listIndexed<T>(
+  index: CacheIndex,
+  queries: readonly SpecQuery[],
+  place: string,
+  row: (node: SpecNode) => T,
+): T[] {
+  const rows: { node: Pick<SpecNode, "name" | "version" | "hash">; row: T }[] = [];
+  const add = (node: SpecNode): void => {
+    const { name, version, hash } = node;
+    rows.push({ node: { name, version, hash }, row: row(node) });
+  };
+  if (queries.some(needsGraph) || isNarrow(index, queries))
+    for (const node of select(indexedSpecs(index, queries, place), queries)) add(node);
+  // One after the other: all at once would take several times the memory of the index.
+  else
+    for (const record of candidates(index, queries)) {
+      const node = lonelyNode(record, (hash) => index.records.get(hash), place);
+      for (const chosen of select({ nodes: [node], graph: graphOf([node]), place }, queries)) add(chosen);
+    }
+  return rows.sort((a, b) => compareNodes(a.node, b.node)).map((one) => one.row);
+}
+
+// Names of packages are by far the most selective part of a query; a name that no record has may be a virtual one.
+function* candidates(index: CacheIndex, queries: readonly SpecQuery[]): Iterable<IndexRecord> {
+  const names = isNarrow(index, queries) ? new Set(queries.map((query) => query.name)) : undefined;
+  for (const record of index.records.values())
+    if (record.inBuildcache && (names === undefined || names.has(record.name))) yield record;
+}
+
+function isNarrow(index: CacheIndex, queries: readonly SpecQuery[]): boolean {
+  if (queries.length === 0) return false;
+  const missing = new Set(queries.map((query) => query.name));
+  for (const { name } of index.records.values()) if (missing.delete(name) && missing.size === 0) return true;
+  return missing.size === 0;
+}
+
+// A name may be that of a virtual package, which only edges of others tell.
+function needsGraph(query: SpecQuery): boolean {
+  return (
+    query.name !== undefined ||
+    query.edges.length > 0 ||
+    [...query.variants.values()].some((variant) => variant.propagated)
+  );
+}

@@ -1,0 +1,94 @@
+// `stave check`: which specs must be built because a cache does not have them, and whether what it has is whole.
+import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { Option } from "commander";
+import { fileError, StaveError } from "../../errors.ts";
+import { formatLocation } from "../../oci/reference.ts";
+import { type CheckReport, check, type MissingSpec } from "../../ops/check.ts";
+import { writeJson } from "../../spack/json.ts";
+import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { knownSpecs } from "../spack-specs.ts";
+import { count, formatBytes, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  mirrorUrl?: string;
+  outputFile?: string;
+  deep?: boolean;
+  bytes?: boolean;
+  all?: boolean;
+  spec?: string[];
+  specFile?: string[];
+}
+
+const HELP = `
+Without SPEC, every spec of the environment is looked for (-e DIR, or $SPACK_ENV), what it depends on included; with --all,
+every image of the cache is looked at. The status is 1 when something must be built, or is not whole. CACHE is
+${CACHE_ARGUMENT}.
+
+Examples:
+  stave check -e . -m oci://ghcr.io/org/cache
+  stave check hdf5 /abc1234 -m my-mirror -o rebuild.json
+  stave check --all --deep -m oci-layout:./stave-cache`;
+
+const collect = (value: string, before: string[] = []) => [...before, value];
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("check", "tell which specs a build cache lacks, and what of it is broken")
+    .argument("[specs...]", "queries of one spec each, /hash or spec files")
+    .option("-m, --mirror-url <cache>", "the cache")
+    .option("-o, --output-file <file>", "write what must be built to this file, as Spack does")
+    .option("--all", "look at every spec of the cache")
+    .option("--deep", "also ask for every blob of every image")
+    .option("--bytes", "also read and hash every blob")
+    .addOption(new Option("-s, --spec <spec>", "the same as SPEC").argParser(collect).hideHelp())
+    .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").argParser(collect).hideHelp());
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
+    const texts = [...given, ...(flags.spec ?? []), ...(flags.specFile ?? [])];
+    if (flags.all && texts.length > 0)
+      throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
+    const specs = flags.all ? undefined : await knownSpecs(context, new SpackFiles(context, flags), texts);
+    const display = progressDisplay(context, output);
+    await using opened = await readCache(flags.mirrorUrl, { context, output, flags, progress: display.sink });
+    const onProgress = flags.verbose ? display.sink : undefined;
+    const depth = flags.bytes ? "bytes" : flags.deep ? "deep" : "tags";
+    const report = await check(opened.cache, { specs, depth, onProgress, signal: context.signal });
+    display.stop();
+    if (flags.outputFile !== undefined) {
+      // Spack gives this name to a mirror whose URL stands on the command line.
+      const name = opened.mirror?.name ?? "additionalMirrorUrl";
+      const path = resolve(context.cwd, flags.outputFile);
+      await writeRebuilds(report.missing, path, formatLocation(opened.location), name);
+    }
+    for (const line of render(report, output)) output.print(line);
+    output.report(report);
+    return report.missing.length + report.broken.length > 0 ? 1 : 0;
+  });
+};
+
+/** The report that Spack's `buildcache check -o` writes, by Python's json with its default separators. */
+async function writeRebuilds(missing: readonly MissingSpec[], path: string, url: string, name: string): Promise<void> {
+  const text = (value: string): string => writeJson(value);
+  const specs = missing.map(({ shortSpec, hash }) => `{"short_spec": ${text(shortSpec)}, "hash": ${text(hash)}}`);
+  const entry = `{"mirrorName": ${text(name)}, "mirrorUrl": ${text(url)}, "rebuildSpecs": [${specs.join(", ")}]}`;
+  try {
+    await writeFile(path, missing.length === 0 ? "{}" : `{${text(url)}: ${entry}}`);
+  } catch (cause) {
+    throw fileError(cause, "write", path);
+  }
+}
+
+function* render({ cache, checked, missing, broken, blobs, bytes }: CheckReport, output: Output): Iterable<string> {
+  for (const { name, version, hash } of missing)
+    yield `${output.style("yellow", "missing")} ${printable(`${name}@${version}/${hash.slice(0, 7)}`)}`;
+  for (const { tag, reason } of broken)
+    yield `${output.style("red", "broken")}  ${printable(tag)}: ${printable(reason)}`;
+  const looked = blobs > 0 ? `, ${count(blobs, "layer")} of ${formatBytes(bytes)}` : "";
+  const wrong = broken.length > 0 ? `, ${broken.length} broken` : "";
+  yield `${checked - missing.length} of ${count(checked, "spec")} in ${printable(cache)}${wrong}${looked}`;
+}

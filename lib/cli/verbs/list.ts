@@ -1,0 +1,70 @@
+// `stave list`: the specs of a build cache, as Spack's `buildcache list` shows them.
+import { type ListReport, list } from "../../ops/list.ts";
+import { CACHE_ARGUMENT, readCache, splitCache } from "../cache-location.ts";
+import { currentHost } from "../host.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
+import { count } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags, ListFlags {
+  allarch?: boolean;
+  tags?: boolean;
+  mirror?: string;
+}
+
+const HELP = `
+SPEC is Spack's own syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without one, everything is shown. As in Spack, only
+specs for exactly this machine's platform, system and processor are shown, unless -a asks for all. CACHE is
+${CACHE_ARGUMENT}.
+
+Examples:
+  stave list oci://ghcr.io/org/cache
+  stave list oci://ghcr.io/org/cache -a -lv hdf5 ^mpi
+  stave list my-mirror --tags hdf5@1.14:                 without any index: names, versions and hashes`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("list", "list the specs of a build cache", "--verbose")
+    .argument("[cache]", "where")
+    .argument("[specs...]", "what to look for")
+    .option("-a, --allarch", "specs for any machine, not only for this one")
+    .option("-m, --mirror <cache>", "the cache, the same as the argument")
+    .option("--tags", "ask the tags, not the index");
+  addList(command);
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string | undefined, string[]], Flags>(
+    command,
+    state,
+    async (context, output, flags, first, more) => {
+      const files = new SpackFiles(context, flags);
+      const args = first === undefined ? [] : [first, ...more];
+      const { cache: text, specs } =
+        flags.mirror === undefined ? splitCache(args, files.discovery.mirrors) : { cache: flags.mirror, specs: args };
+      const progress = progressDisplay(context, output);
+      await using opened = await readCache(text, { context, output, flags, progress: progress.sink });
+      const { platform, os, target } = currentHost(context);
+      const report = await list(opened.cache, {
+        queries: await files.queries(specs),
+        only: flags.allarch ? undefined : { platform, os, target },
+        fromTags: flags.tags,
+        signal: context.signal,
+      });
+      progress.stop();
+      if (!flags.json) show(report, flags, output);
+      output.report(report);
+      return 0;
+    },
+  );
+};
+
+function show(report: ListReport, flags: Flags, output: Output): void {
+  const { specs, source, otherArchitectures } = report;
+  if (source === "tags" && !flags.tags)
+    output.warn(`${report.cache} has no index: this is what its tags tell; make one with \`stave index\``);
+  for (const text of specGroups(specs, flags, output)) output.print(text);
+  const others = otherArchitectures > 0 ? `, and ${otherArchitectures} for other machines (-a shows them)` : "";
+  output.note(`${count(specs.length, "cached spec")}${others}`);
+}
