@@ -1,13 +1,11 @@
 // Copies an image of 48 layers and 400 MB between a directory and a registry on loopback, beside every peer that is on
 // the PATH (skopeo, crane, oras, regctl), in one run.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { makeImage } from "../make-image.ts";
 import { findProgram } from "../peers.ts";
 import { type Candidate, figuresTable, measure } from "./measure.ts";
+import { freePort, registryKinds, Server } from "./server.ts";
 
 const LAYERS = 48;
 const SIZE = 400e6;
@@ -62,57 +60,12 @@ const CLIENTS: Client[] = [
   },
 ];
 
-/** A registry that can be emptied: some clients remember where they have seen a blob, and mount it from there. */
-class Server {
-  readonly kind: string;
-  readonly port: number;
-  readonly host: string;
-  readonly #folder: string;
-  readonly #stave: string;
-  #process: ChildProcess | undefined;
-
-  constructor(kind: string, port: number, scratch: string, stave: string) {
-    this.kind = kind;
-    this.port = port;
-    this.host = `127.0.0.1:${port}`;
-    this.#folder = join(scratch, "registry");
-    this.#stave = stave;
-  }
-
-  async restart(): Promise<void> {
-    await this.stop();
-    rmSync(this.#folder, { recursive: true, force: true });
-    mkdirSync(this.#folder, { recursive: true });
-    this.#process = this.kind === "docker-registry" ? this.#distribution() : this.#own();
-    await untilUp(this.port);
-  }
-
-  #own(): ChildProcess {
-    const args = ["serve", join(this.#folder, "served"), "--listen", this.host, "-q"];
-    return spawn(process.execPath, [this.#stave, ...args], { stdio: "ignore" });
-  }
-
-  #distribution(): ChildProcess {
-    const config = join(this.#folder, "config.yml");
-    const storage = `storage: {filesystem: {rootdirectory: ${join(this.#folder, "data")}}}`;
-    writeFileSync(config, `version: 0.1\nlog: {level: error}\n${storage}\nhttp: {addr: ${this.host}}\n`);
-    return spawn("docker-registry", ["serve", config], { stdio: "ignore" });
-  }
-
-  async stop(): Promise<void> {
-    const running = this.#process;
-    if (running === undefined || running.exitCode !== null) return;
-    running.kill("SIGKILL");
-    await once(running, "exit");
-  }
-}
-
 /** Runs the benchmark below a scratch folder and returns its tables. */
 export async function benchCopy(scratch: string, stave: string): Promise<string> {
   const image = join(scratch, "image");
   makeImage(image, { layers: LAYERS, size: SIZE, tag: "latest", seed: 1 });
   const parts: string[] = [];
-  for (const kind of findProgram("docker-registry") ? ["docker-registry", "stave serve"] : ["stave serve"]) {
+  for (const kind of registryKinds()) {
     const server = new Server(kind, await freePort(), scratch, stave);
     try {
       parts.push(...(await against(server, scratch, image, stave)));
@@ -162,29 +115,4 @@ async function against(server: Server, scratch: string, image: string, stave: st
   const pull = figuresTable(`${server.kind} to directory, ${what}`, await measure(pulls, ROUNDS));
   rmSync(pulled, { recursive: true, force: true });
   return [push, pull];
-}
-
-/** A port of the loopback interface that nobody uses at the moment. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
-}
-
-/** Waits until a registry answers; at most 20 s. */
-export async function untilUp(port: number): Promise<void> {
-  for (let at = 0; at < 200; at++) {
-    try {
-      if ((await fetch(`http://127.0.0.1:${port}/v2/`)).status < 500) return;
-    } catch {
-      // Not yet.
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`no registry came up on port ${port}`);
 }

@@ -1,20 +1,28 @@
 // Runs the benchmarks and prints their tables as Markdown; docs/benchmarks.md holds such a run.
-// usage: node scripts/bench/main.ts [NAME…]
+// usage: node scripts/bench/main.ts [--scale N] [NAME…]     N below 1 makes the stores that are pushed and packed smaller
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { benchCopy } from "./copy.ts";
 import { benchPack } from "./pack.ts";
+import { benchPush } from "./push.ts";
 import { benchStore } from "./store.ts";
 
-const BENCHMARKS: Record<string, (scratch: string, stave: string) => Promise<string>> = {
+const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number) => Promise<string>> = {
   copy: benchCopy,
   store: benchStore,
   pack: benchPack,
+  push: benchPush,
 };
 
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");
-const wanted = process.argv.slice(2);
+const { values, positionals: wanted } = parseArgs({
+  options: { scale: { type: "string", default: "1" } },
+  allowPositionals: true,
+});
+const scale = Number(values.scale);
+if (!(scale > 0)) throw new Error(`--scale is a positive number, not ${values.scale}`);
 const unknown = wanted.filter((name) => !(name in BENCHMARKS));
 if (unknown.length > 0)
   throw new Error(`no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHMARKS).join(", ")}`);
@@ -23,7 +31,7 @@ for (const [name, bench] of Object.entries(BENCHMARKS)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const scratch = mkdtempSync(join(tmpdir(), `stave-bench-${name}-`));
   try {
-    console.log(`## ${name}\n\n${await bench(scratch, stave)}`);
+    console.log(`## ${name}\n\n${await bench(scratch, stave, scale)}`);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -1,7 +1,8 @@
-// Runs commands one after the other, several rounds in turn, and measures each as a whole process: wall time, CPU time
-// and peak resident memory. Rounds are interleaved, so that a machine that slows down slows everybody.
+// Runs commands one after the other, several rounds in turn, and measures each with all processes that it starts: wall
+// time, CPU time and peak resident memory. Rounds are interleaved, so that a machine that slows down slows everybody.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import type { Readable } from "node:stream";
 
 export interface Candidate {
   name: string;
@@ -10,11 +11,13 @@ export interface Candidate {
   env?: Record<string, string>;
   /** Makes things ready before each round; not measured. */
   prepare?: (round: number) => Promise<void>;
+  /** Hears what the command of a round has written to its standard output; not measured. */
+  finish?: (output: string) => void;
 }
 
 export interface Figures {
   name: string;
-  /** Medians: seconds, seconds, bytes. */
+  /** Medians: seconds; seconds, of all processes; bytes, of the largest process. */
   wall: number;
   cpu: number;
   memory: number;
@@ -26,12 +29,10 @@ interface Sample {
   memory: number;
 }
 
-const CLOCK_TICKS = 100;
-
-/** Measures the candidates over `rounds` rounds after one warm-up round of each. Throws when a command fails. */
-export async function measure(candidates: Candidate[], rounds: number): Promise<Figures[]> {
+/** Measures the candidates over `rounds` rounds, after `warmUps` that do not count. Throws when a command fails. */
+export async function measure(candidates: Candidate[], rounds: number, warmUps = 1): Promise<Figures[]> {
   const samples = new Map<string, Sample[]>();
-  for (let round = 0; round <= rounds; round++)
+  for (let round = 1 - warmUps; round <= rounds; round++)
     for (const candidate of candidates) {
       await candidate.prepare?.(round);
       const sample = await runOnce(candidate, round);
@@ -44,38 +45,64 @@ export async function measure(candidates: Candidate[], rounds: number): Promise<
   });
 }
 
-function runOnce(candidate: Candidate, round: number): Promise<Sample> {
-  const [program = "", ...args] = candidate.command(round);
+// The shell tells at its end how much time its children and theirs have taken (POSIX `times`).
+const TIMED = '"$@"; status=$?; times >&3; exit $status';
+
+async function runOnce(candidate: Candidate, round: number): Promise<Sample> {
+  const command = candidate.command(round);
   const started = performance.now();
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...candidate.env } });
-  let memory = 0;
-  let cpu = 0;
-  let said = "";
-  child.stdout.resume();
-  child.stderr.on("data", (chunk) => {
-    said = (said + chunk).slice(-2000);
+  const child = spawn("sh", ["-c", TIMED, "sh", ...command], {
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    env: { ...process.env, ...candidate.env },
   });
-  // The kernel keeps the high-water mark and the times of a process until it is reaped; the last look before that counts.
-  const look = () => {
-    try {
-      const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
-      memory = Math.max(memory, Number(/VmHWM:\s+([0-9]+)/.exec(status)?.[1] ?? 0) * 1024);
-      const stat = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-      cpu = Math.max(cpu, (Number(stat[11]) + Number(stat[12])) / CLOCK_TICKS);
-    } catch {
-      // Gone already.
-    }
-  };
-  const timer = setInterval(look, 10);
-  return new Promise((resolve, reject) => {
+  const { pid } = child;
+  const look = { memory: 0 };
+  const timer = setInterval(() => {
+    look.memory = Math.max(look.memory, largestBelow(pid));
+  }, 20);
+  const texts = Promise.all([child.stdio[1], child.stdio[2], child.stdio[3]].map((stream) => textOf(stream)));
+  const code = await new Promise<number | null>((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code) => {
-      clearInterval(timer);
-      const wall = (performance.now() - started) / 1000;
-      if (code === 0) resolve({ wall, cpu, memory });
-      else reject(new Error(`${candidate.name} failed with ${code}: ${[program, ...args].join(" ")}\n${said}`));
-    });
+    child.on("close", resolve);
   });
+  clearInterval(timer);
+  const wall = (performance.now() - started) / 1000;
+  const [output = "", said = "", times = ""] = await texts;
+  if (code !== 0)
+    throw new Error(`${candidate.name} failed with ${code}: ${command.join(" ").slice(0, 500)}\n${said.slice(-2000)}`);
+  candidate.finish?.(output);
+  return { wall, cpu: cpuOf(times), memory: look.memory };
+}
+
+async function textOf(stream: unknown): Promise<string> {
+  let text = "";
+  for await (const chunk of stream as Readable) text = (text + chunk).slice(-MOST_OUTPUT);
+  return text;
+}
+
+const MOST_OUTPUT = 4 * 1024 * 1024;
+
+// The second line is of the children: `1m2.345s 0m0.678s`, user and system.
+function cpuOf(times: string): number {
+  const [, children = ""] = times.trim().split("\n");
+  return [...children.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
+    (sum, [, minutes, seconds]) => sum + 60 * Number(minutes) + Number(seconds),
+    0,
+  );
+}
+
+// The kernel keeps the high-water mark of a process until it is reaped; the last look before that counts.
+function largestBelow(pid: number | undefined): number {
+  let most = 0;
+  try {
+    for (const child of readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean)) {
+      const status = readFileSync(`/proc/${child}/status`, "utf8");
+      most = Math.max(most, Number(/VmHWM:\s+([0-9]+)/.exec(status)?.[1] ?? 0) * 1024, largestBelow(Number(child)));
+    }
+  } catch {
+    // Gone already.
+  }
+  return most;
 }
 
 export function median(values: number[]): number {

@@ -21,9 +21,9 @@ const ROUNDS = 1;
 const GZIP = "tar, gzip -6";
 
 /** Makes the store, measures each level in a process of its own, and returns the table as Markdown. */
-export async function benchPack(scratch: string): Promise<string> {
+export async function benchPack(scratch: string, _stave: string, scale: number): Promise<string> {
   const root = join(scratch, "store");
-  const { bytes, files, specs } = makeStore(root, SIZE);
+  const { bytes, files, specs } = makeStore(root, { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale });
   const threads = availableParallelism();
   const said = (name: string): string => join(scratch, name.replace(/\W/g, "-"));
   // One archive per spec, with the same long names, as many pipelines at a time as there are cores.

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { freePort, untilUp } from "../../scripts/bench/copy.ts";
+import { freePort, untilUp } from "../../scripts/bench/server.ts";
 import { findProgram, PEERS } from "../../scripts/peers.ts";
 
 /** Declares a test that needs some programs. */

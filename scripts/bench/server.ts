@@ -1,0 +1,102 @@
+// Registries on loopback for benchmarks: Debian's docker-registry and `stave serve`, each with a folder of its own that
+// can be emptied, and with a log in which requests are counted.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { findProgram } from "../peers.ts";
+
+/** The registries that can be started here. */
+export function registryKinds(): string[] {
+  return findProgram("docker-registry") === undefined ? ["stave serve"] : ["docker-registry", "stave serve"];
+}
+
+/** A registry that can be emptied: some clients remember where they have seen a blob, and mount it from there. */
+export class Server {
+  readonly kind: string;
+  readonly port: number;
+  readonly host: string;
+  readonly #folder: string;
+  readonly #stave: string;
+  #process: ChildProcess | undefined;
+
+  constructor(kind: string, port: number, scratch: string, stave: string) {
+    this.kind = kind;
+    this.port = port;
+    this.host = `127.0.0.1:${port}`;
+    this.#folder = join(scratch, kind.replace(" ", "-"));
+    this.#stave = stave;
+  }
+
+  /** Starts it, empty. */
+  async restart(): Promise<void> {
+    await this.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+    mkdirSync(this.#folder, { recursive: true });
+    const log = openSync(this.#log, "w");
+    this.#process = this.kind === "docker-registry" ? this.#distribution(log) : this.#own(log);
+    closeSync(log);
+    await untilUp(this.port);
+  }
+
+  /** How many requests it has had since it was started, those that asked whether it is up included. */
+  requests(): number {
+    return [...readFileSync(this.#log, "utf8").matchAll(/^\d{3} [A-Z]+ \/|" \d{3} \d+ "/gm)].length;
+  }
+
+  /** The bytes of all blobs and manifests that it holds. */
+  stored(): number {
+    return readdirSync(this.#folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && (entry.name === "data" || /^[0-9a-f]{64}$/.test(entry.name)))
+      .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+  }
+
+  get #log(): string {
+    return join(this.#folder, "log");
+  }
+
+  #own(log: number): ChildProcess {
+    const args = ["serve", join(this.#folder, "served"), "--listen", this.host, "-v", "--color", "never"];
+    return spawn(process.execPath, [this.#stave, ...args], { stdio: ["ignore", "ignore", log] });
+  }
+
+  #distribution(log: number): ChildProcess {
+    const config = join(this.#folder, "config.yml");
+    const storage = `storage: {filesystem: {rootdirectory: ${join(this.#folder, "blobs")}}}`;
+    writeFileSync(config, `version: 0.1\nlog: {level: error}\n${storage}\nhttp: {addr: ${this.host}}\n`);
+    return spawn("docker-registry", ["serve", config], { stdio: ["ignore", log, log] });
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#process;
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
+    running.kill("SIGKILL");
+    await once(running, "exit");
+  }
+}
+
+/** A port of the loopback interface that nobody uses at the moment. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+}
+
+/** Waits until a registry answers; at most 20 s. */
+export async function untilUp(port: number): Promise<void> {
+  for (let at = 0; at < 200; at++) {
+    try {
+      if ((await fetch(`http://127.0.0.1:${port}/v2/`)).status < 500) return;
+    } catch {
+      // Not yet.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`no registry came up on port ${port}`);
+}
