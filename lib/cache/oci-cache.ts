@@ -3,7 +3,7 @@
 import { gunzipSync } from "node:zlib";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, hexOf } from "../oci/digest.ts";
+import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
 import { canonicalBytes, configSchema, describe, type Manifest, parseJson } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { otherHash } from "../spack/dag-hash.ts";
@@ -15,6 +15,7 @@ import { shortName } from "../spack/node-reader.ts";
 import { readSpecDocument, type SpecDocument } from "../spack/spec.ts";
 import { parseFetched } from "../target/platform.ts";
 import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
+import type { DiskCache } from "../util/disk-cache.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {
   CachedSpec,
@@ -34,15 +35,23 @@ const CONFIG_LIMIT = 64 * 1024 * 1024;
 const INDEX_LIMIT = 1_000_000_000;
 /** The newest layout of specs in OCI caches that is known (Spack 1.0 to 1.2). */
 const NEWEST_LAYOUT = 3;
+const MEMORY = "blobs";
 const EMPTY_CONFIG = Buffer.from("{}");
+
+export interface OciCacheOptions {
+  /** Where configs and indexes are kept between runs, by their digests, which are checked again when they are read. */
+  readonly memory?: DiskCache | undefined;
+}
 
 /** A build cache over anything that can be read. */
 export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCache {
   readonly name: string;
   readonly target: T;
+  readonly #memory: DiskCache | undefined;
 
-  constructor(target: T) {
+  constructor(target: T, options: OciCacheOptions = {}) {
     this.target = target;
+    this.#memory = options.memory;
     this.name = target.name;
   }
 
@@ -113,7 +122,11 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
   async #readBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
     if (blob.size > limit)
       throw new StaveError("TOO_LARGE", `${what} has ${blob.size} bytes, expected at most ${limit}`, { subject: what });
-    return await readSized(await this.target.fetchBlob(blob, { signal }), blob.size, what);
+    const known = await this.#memory?.get(MEMORY, blob.digest);
+    if (known?.length === blob.size && digestOf(known, algorithmOf(blob.digest)) === blob.digest) return known;
+    const bytes = await readSized(await this.target.fetchBlob(blob, { signal }), blob.size, what);
+    this.#memory?.set(MEMORY, blob.digest, bytes);
+    return bytes;
   }
 
   async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {

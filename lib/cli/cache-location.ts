@@ -1,13 +1,14 @@
 // From a CACHE argument to an open build cache: a URL, a directory, or the name of a mirror in Spack's configuration. The
 // one place that knows, for every verb that reads or writes a cache.
 import { Keychain } from "../auth/keychain.ts";
-import { OciCache, ReadOciCache } from "../cache/oci-cache.ts";
+import { OciCache, type OciCacheOptions, ReadOciCache } from "../cache/oci-cache.ts";
 import { isStaveError, StaveError } from "../errors.ts";
 import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
 import { type Direction, isOciUrl, type Mirror } from "../spack/mirror.ts";
 import { findMirror } from "../spack/mirror-lookup.ts";
 import { emptyTarget } from "../target/empty.ts";
 import type { ProgressSink } from "../util/progress.ts";
+import { diskCache } from "./cache-folder.ts";
 import type { Context } from "./context.ts";
 import { keychainOptions, Opener } from "./open.ts";
 import type { CommonFlags } from "./options.ts";
@@ -114,7 +115,7 @@ export interface CacheRun {
 /** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
 export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
   const { location, mirror, opener } = openerFor(text, "fetch", run);
-  const cache = new ReadOciCache(await opener.read(location));
+  const cache = new ReadOciCache(await opener.read(location), memoryFor(location, run));
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
@@ -125,7 +126,13 @@ export async function readCacheIfThere(text: string | undefined, run: CacheRun):
     if (location.kind === "layout" && isStaveError(error, "NOT_FOUND")) return emptyTarget(formatLocation(location));
     throw error;
   });
-  return { cache: new ReadOciCache(target), location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
+  return {
+    cache: new ReadOciCache(target, memoryFor(location, run)),
+    location,
+    mirror,
+    opener,
+    [Symbol.asyncDispose]: () => opener.close(),
+  };
 }
 
 /** How a cache is opened that is to be changed. */
@@ -144,7 +151,10 @@ export async function writeCache(
 ): Promise<OpenedCache<OciCache>> {
   const { location, mirror, opener } = openerFor(text, "push", run);
   await options.first?.(opener);
-  const cache = new OciCache(options.create ? await opener.write(location) : await opener.change(location));
+  const cache = new OciCache(
+    options.create ? await opener.write(location) : await opener.change(location),
+    memoryFor(location, run),
+  );
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
@@ -158,6 +168,11 @@ function openerFor(text: string | undefined, direction: Direction, run: CacheRun
     onWarning: (error) => output.warn(error.message),
   });
   return { location, mirror, opener: new Opener(context, output, flags, progress, keychain) };
+}
+
+// What is in a directory need not be kept a second time.
+function memoryFor({ kind }: Location, { context }: CacheRun): OciCacheOptions {
+  return kind === "layout" ? {} : { memory: diskCache(context) };
 }
 
 // What a mirror is configured with counts before anything else, as it does for Spack.

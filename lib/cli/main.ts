@@ -58,6 +58,21 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/check.ts"),
   },
   {
+    name: "download",
+    summary: "download the archive and the spec file of a spec",
+    load: () => import("./verbs/download.ts"),
+  },
+  {
+    name: "why-miss",
+    summary: "tell why a spec would not be installed from a build cache",
+    load: () => import("./verbs/why-miss.ts"),
+  },
+  {
+    name: "diff",
+    summary: "tell what changed between two images, caches or lock files",
+    load: () => import("./verbs/diff.ts"),
+  },
+  {
     name: "index",
     aliases: ["update-index", "rebuild-index"],
     summary: "bring the index of a build cache up to date",

@@ -2,11 +2,10 @@
 import type { ReadCache } from "../cache/cache.ts";
 import { listIndexed } from "../cache/index-select.ts";
 import type { TaggedSpec } from "../cache/spec-tag.ts";
-import { StaveError } from "../errors.ts";
-import { printQuery, type SpecQuery } from "../spack/query.ts";
+import type { SpecQuery } from "../spack/query.ts";
 import { compareNodes } from "../spack/select.ts";
-import { versionSatisfies } from "../spack/version-range.ts";
 import type { OperationOptions } from "../target/target.ts";
+import { isToldByTags, notTold, tagSatisfies } from "./find-cached.ts";
 import { type SpecRow, specRow } from "./spec-row.ts";
 
 export interface ListOptions extends OperationOptions {
@@ -56,25 +55,12 @@ export async function list(cache: ReadCache, options: ListOptions): Promise<List
 }
 
 function listTagged(tagged: Iterable<TaggedSpec>, queries: readonly SpecQuery[]): SpecRow[] {
-  for (const query of queries)
-    if (!isTold(query))
-      throw new StaveError("USAGE", `tags do not tell whether a spec is ${printQuery(query)}`, {
-        hint: "ask for a name, a version or a hash, or make an index with `stave index`",
-      });
-  const found = [...tagged].filter((spec) => queries.length === 0 || queries.some((query) => fits(spec, query)));
+  for (const query of queries) if (!isToldByTags(query)) throw notTold(query);
+  const found = [...tagged].filter(
+    (spec) => queries.length === 0 || queries.some((query) => tagSatisfies(spec, query)),
+  );
   return found.sort(compareNodes).map(({ name, version, hash, tag }) => ({
     ...{ name, version, hash, tag, variants: "" },
     ...{ namespace: undefined, architecture: undefined, compiler: undefined },
   }));
-}
-
-function isTold({ namespace, file, variants, flags, platform, os, target, edges }: SpecQuery): boolean {
-  const others = [namespace, file, platform, os, target];
-  return others.every((part) => part === undefined) && variants.size + flags.size + edges.length === 0;
-}
-
-function fits({ name, version, hash }: TaggedSpec, query: SpecQuery): boolean {
-  if (query.name !== undefined && query.name !== name) return false;
-  if (query.hash !== undefined && !hash.startsWith(query.hash)) return false;
-  return query.versions === undefined || (version !== "" && versionSatisfies(version, query.versions));
 }

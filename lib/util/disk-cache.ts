@@ -13,6 +13,8 @@ export interface DiskCacheOptions {
   readonly clock: Clock;
   /** The most bytes that are kept; the entries that were used longest ago go first. */
   readonly limit?: number | undefined;
+  /** The most bytes of one entry. */
+  readonly entryLimit?: number | undefined;
 }
 
 const LIMIT = 256 * 1024 * 1024;
@@ -24,18 +26,20 @@ const SHARE = 16;
 export class DiskCache {
   readonly #options: DiskCacheOptions;
   readonly #limit: number;
+  readonly #entryLimit: number;
   #written = Number.POSITIVE_INFINITY;
 
   constructor(options: DiskCacheOptions) {
     this.#options = options;
     this.#limit = options.limit ?? LIMIT;
+    this.#entryLimit = options.entryLimit ?? ENTRY_LIMIT;
   }
 
   /** The bytes of an entry; undefined when it is not there or cannot be read. */
   async get(kind: string, key: string): Promise<Buffer | undefined> {
     const path = this.#path(kind, key);
     try {
-      const { bytes } = await readBounded(path, ENTRY_LIMIT);
+      const { bytes } = await readBounded(path, this.#entryLimit);
       const now = this.#options.clock.now() / 1000;
       // When it was used last decides what goes first.
       await utimes(path, now, now);
@@ -50,7 +54,7 @@ export class DiskCache {
    * can rely on it even when the process is killed.
    */
   set(kind: string, key: string, bytes: Uint8Array): void {
-    if (bytes.length > ENTRY_LIMIT) return;
+    if (bytes.length > this.#entryLimit) return;
     const path = this.#path(kind, key);
     const { clock } = this.#options;
     const beside = `${path}.${Math.floor(clock.random() * 2 ** 48).toString(36)}.tmp`;

@@ -1,6 +1,5 @@
 // `stave push`: installed specs become container images.
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { aggregate, StaveError } from "../../errors.ts";
 import { DEFAULT_COMPRESSION, formatCompression, parseCompression } from "../../image/compression.ts";
@@ -12,7 +11,7 @@ import type { PushedSpec } from "../../ops/push-report.ts";
 import { parseShard } from "../../ops/shard.ts";
 import type { AskOptions } from "../../spack/ask-spack.ts";
 import { parseUserVariable } from "../../spack/environment.ts";
-import { DiskCache } from "../../util/disk-cache.ts";
+import { diskCache } from "../cache-folder.ts";
 import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
 import { Workflow } from "../github.ts";
@@ -175,7 +174,7 @@ async function run(
       spackPrefix: flags.spackPrefix,
       environment: { inspections: discovery.inspections, spackEnv: flags.spackEnv, user },
       spack: spackToAsk(files, flags, context),
-      memory: new LayerMemory(new DiskCache({ folder: cacheFolder(context), clock: context.clock }), compression),
+      memory: new LayerMemory(diskCache(context), compression),
       clock: context.clock,
       progress: display.sink,
       signal: context.signal,
@@ -258,10 +257,6 @@ function spackToAsk(files: SpackFiles, flags: Flags, context: Context): AskOptio
   if (installation === undefined || installation.from === "PATH") return undefined;
   const folder = environment?.contents === undefined ? undefined : environment.folder;
   return { installation, env: context.env, environment: folder, scopes: flags.scope };
-}
-
-function cacheFolder({ env, home, cwd }: Context): string {
-  return resolve(cwd, join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "stave"));
 }
 
 function tagged(location: Location, tag: string): Location {

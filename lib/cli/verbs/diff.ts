@@ -1,0 +1,99 @@
+// `stave diff`: what changed between two images, caches or lock files.
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { formatLocation, formatReference, parseLocation } from "../../oci/reference.ts";
+import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/diff.ts";
+import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/lockfile.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { type CacheRun, readCache } from "../cache-location.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { addSpack, type SpackFlags } from "../spack-options.ts";
+import { count, formatBytes, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+const HELP = `
+A and B are images (oci://HOST/REPO:TAG, oci-layout:DIR:TAG), caches, of which the indexes are compared, lock files, or folders
+of environments. Images of specs and all the others tell specs; images tell layers, and so how many bytes a machine that
+has A must pull for B. The status is 1 when they differ.
+
+Examples:
+  stave diff oci://ghcr.io/org/cache:app-1 oci://ghcr.io/org/cache:app-2
+  stave diff ./old/spack.lock ./spack.lock
+  stave diff oci://ghcr.io/org/cache oci-layout:./mirror`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("diff", "tell what changed between two images, caches or lock files")
+    .argument("<a>", "what was")
+    .argument("<b>", "what is");
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string, string], CommonFlags & SpackFlags>(
+    command,
+    state,
+    async (context, output, flags, a, b) => {
+      const display = progressDisplay(context, output);
+      const run = { context, output, flags, progress: display.sink };
+      const [from, to] = [await side(a, run), await side(b, run)];
+      display.stop();
+      const report = diff(from, to);
+      for (const line of render(report, output)) output.print(line);
+      output.report(report);
+      return isSame(report) ? 0 : 1;
+    },
+  );
+};
+
+async function side(text: string, run: CacheRun): Promise<DiffSide> {
+  const { context } = run;
+  const { signal } = context;
+  const path = resolve(context.cwd, text);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return lockSide(path, await readEnvironmentLock(path));
+  if (found?.isFile()) return lockSide(path, readLockfile((await readBounded(path, LOCKFILE_LIMIT)).bytes, text));
+  const [cacheText, reference] = splitImage(text);
+  await using opened = await readCache(cacheText, run);
+  return reference === undefined
+    ? await cacheSide(opened.cache, { signal })
+    : await imageSide(opened.cache, reference, { signal });
+}
+
+function lockSide(name: string, { graph }: ReturnType<typeof readLockfile>): DiffSide {
+  return { name, specs: [...graph.nodes()].filter((node) => node.external === undefined), layers: undefined };
+}
+
+// The cache that an image is in, and its tag or digest; a mirror's name is a cache.
+function splitImage(text: string): [cache: string, reference: string | undefined] {
+  if (!/[/:]/.test(text)) return [text, undefined];
+  const location = parseLocation(text);
+  const none = { tag: undefined, digest: undefined };
+  if (location.kind === "layout") return [formatLocation({ ...location, ...none }), location.digest ?? location.tag];
+  const { reference, scheme } = location;
+  const bare = { ...reference, ...none };
+  // What was typed without a scheme stays so: a loopback host may speak plain http.
+  const cache = scheme === undefined ? formatReference(bare) : formatLocation({ ...location, reference: bare });
+  return [cache, reference.digest ?? reference.tag];
+}
+
+const SHOWN = 3;
+
+function* render({ specs, layers }: DiffReport, output: Output): Iterable<string> {
+  const short = ({ name, version, hash }: { name: string; version: string; hash: string }): string =>
+    printable(`${name}@${version}/${hash.slice(0, 7)}`);
+  if (specs) {
+    for (const spec of specs.removed) yield `${output.style("red", "-")} ${short(spec)}`;
+    for (const spec of specs.added) yield `${output.style("green", "+")} ${short(spec)}`;
+    for (const { from, to, differences } of specs.rebuilt) {
+      yield `${output.style("yellow", "~")} ${short(from)} -> ${short(to)}`;
+      for (const { path, attribute, left, right } of differences.slice(0, SHOWN))
+        yield printable(
+          `    ${path.slice(1).join(" -> ")}${path.length > 1 ? ": " : ""}${attribute}: ${left} -> ${right}`,
+        );
+      if (differences.length > SHOWN) yield `    and ${count(differences.length - SHOWN, "more difference")}`;
+    }
+    const { added, removed, rebuilt, same } = specs;
+    yield `${added.length} added, ${removed.length} removed, ${rebuilt.length} rebuilt, ${same} the same`;
+  }
+  if (layers)
+    yield `${count(layers.added, "layer")} of ${formatBytes(layers.bytes)} to pull, ${layers.same} there already, ${layers.removed} no longer needed`;
+}

@@ -1,0 +1,76 @@
+// `stave download`: the archive and the spec file of one spec, out of a cache.
+import { resolve } from "node:path";
+import { Option } from "commander";
+import { StaveError } from "../../errors.ts";
+import { download } from "../../ops/download.ts";
+import { findCached } from "../../ops/find-cached.ts";
+import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { progressDisplay } from "../progress.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  mirror?: string;
+  path: string;
+  spec?: string;
+  specFile?: string;
+}
+
+const HELP = `
+Writes NAME-VERSION-HASH.spack, a compressed tar archive, and NAME-VERSION-HASH.spec.json into the folder, both checked. SPEC is
+looked up in the cache: its index, or for a /hash its tags alone. The status is 1 when the cache has no such spec. CACHE is
+${CACHE_ARGUMENT}.
+
+Examples:
+  stave download hdf5@1.14 -p ./binaries -m oci://ghcr.io/org/cache
+  stave download /abc1234 -p . -m my-mirror
+  stave download ./hdf5.spec.json -p .`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("download", "download the archive and the spec file of a spec")
+    .argument("[spec]", "a query of one spec of the cache, /hash or a spec file")
+    .requiredOption("-p, --path <dir>", "where to write")
+    .option("-m, --mirror <cache>", "the cache")
+    .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
+    .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, given) => {
+    const text = given ?? flags.spec ?? flags.specFile;
+    const [query, ...more] = text === undefined ? [] : await new SpackFiles(context, flags).queries([text]);
+    if (query === undefined || more.length > 0)
+      throw new StaveError("USAGE", "expected one spec to download", {
+        hint: "name it, for instance hdf5@1.14, /abc123 or ./spec.json",
+      });
+    const display = progressDisplay(context, output);
+    try {
+      await using opened = await readCache(flags.mirror, { context, output, flags, progress: display.sink });
+      const { signal } = context;
+      const [tag, ...others] = await findCached(opened.cache, query, { signal });
+      if (tag === undefined) {
+        display.stop();
+        output.note(`${opened.cache.name} has no ${printable(text ?? "")}`);
+        output.report(null);
+        return 1;
+      }
+      if (others.length > 0)
+        throw new StaveError(
+          "USAGE",
+          `${text} is ${others.length + 1} specs: ${[tag, ...others].slice(0, 10).join(", ")}`,
+          {
+            hint: "name one by its hash",
+          },
+        );
+      const folder = resolve(context.cwd, flags.path);
+      const report = await download(opened.cache, tag, folder, { onProgress: display.sink, signal });
+      display.stop();
+      output.print(report.archive);
+      output.print(report.specFile);
+      output.report(report);
+      return 0;
+    } finally {
+      display.stop();
+    }
+  });
+};

@@ -1,0 +1,203 @@
+// `stave download`, `why-miss` and `diff` as a user runs them, on the caches that real Spack wrote.
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { GraphCopy } from "../../lib/copy.ts";
+import { digestOf, hexOf } from "../../lib/oci/digest.ts";
+import { readSpecFile } from "../../lib/spack/spec.ts";
+import { writeSpecFile } from "../../lib/spack/spec-writer.ts";
+import { goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
+import { stave } from "../support/cli.ts";
+import { connect } from "../support/client.ts";
+import { golden } from "../support/golden.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+const plain = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+const padded = `oci-layout:${golden("spack-1.2/padded.oci")}`;
+const old = `oci-layout:${golden("spack-0.23/plain.oci")}`;
+let registry: TestRegistry;
+let remote = "";
+before(async () => {
+  registry = await startRegistry();
+  const { target } = await goldenCache("spack-1.2/plain.oci");
+  const client = connect(registry.host, "org/cache");
+  const copy = new GraphCopy(target, client.target, {});
+  for await (const tag of target.tags()) await copy.copy(tag, tag);
+  await client.close();
+  remote = `oci+http://${registry.host}/org/cache`;
+});
+after(() => registry.close());
+
+test("download: the archive and the spec file, whichever way the spec is named, and once", async () => {
+  const folder = temporaryFolder();
+  const ran = await stave(["download", "hull@1.10", "-p", join(folder, "new"), "-m", remote, "--json"]);
+  assert.equal(ran.status, 0, ran.stderr);
+  const { report } = JSON.parse(ran.stdout);
+  const archive = readFileSync(report.archive);
+  assert.deepEqual([digestOf(archive), archive.length, report.name], [report.digest, report.size, "hull"]);
+  const text = readFileSync(report.specFile);
+  assert.equal(readSpecFile(text, "spec").root.hash, report.hash);
+  assert.equal(JSON.parse(text.toString()).binary_cache_checksum.hash, hexOf(report.digest));
+  assert.deepEqual(readdirSync(join(folder, "new")).sort(), [
+    "hull-1.10.1-uwlohrquwwehihrnbieawl7jsmu7l2ww.spack",
+    "hull-1.10.1-uwlohrquwwehihrnbieawl7jsmu7l2ww.spec.json",
+  ]);
+  for (const spec of ["/uwlohrq", report.specFile]) {
+    const again = await stave(["download", "-s", spec, "-p", folder, "-m", plain]);
+    assert.equal(again.status, 0, again.stderr);
+  }
+});
+
+test("download: nothing, too much, and content that is not what it should be", async () => {
+  const folder = temporaryFolder();
+  const nothing = await stave(["download", "nope", "-p", folder, "-m", plain]);
+  assert.deepEqual([nothing.status, nothing.stdout, /has no nope/.test(nothing.stderr)], [1, "", true]);
+  const many = await stave(["download", "%gcc", "-p", folder, "-m", plain]);
+  assert.deepEqual([many.status, /is 5 specs/.test(many.stderr)], [2, true]);
+  assert.equal((await stave(["download", "-p", folder, "-m", plain])).status, 2);
+  const { target } = await goldenCache("spack-1.2/plain.oci");
+  const spec = madeSpec("odd", "1.0");
+  await pushSpec(target, spec);
+  const blob = hexOf(digestOf(`the archive of ${spec.root.hash}`));
+  writeFileSync(
+    join(target.name.slice("oci-layout:".length), "blobs/sha256", blob),
+    `The archive of ${spec.root.hash}`,
+  );
+  const changed = await stave(["download", "odd", "-p", folder, "-m", target.name]);
+  assert.deepEqual([changed.status, /has digest/.test(changed.stderr)], [5, true], changed.stderr);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+const questions: { name: string; args: string[]; reason: string; says: RegExp }[] = [
+  {
+    name: "it is there",
+    args: ["hull", "-e", golden("spack-1.2"), "-m", plain],
+    reason: "none",
+    says: /its index says so/,
+  },
+  {
+    name: "no such package",
+    args: ["fleet", "-e", golden("spack-1.2"), "-m", padded],
+    reason: "absent",
+    says: /has no fleet/,
+  },
+  {
+    name: "other flags",
+    args: ["hull", "-e", golden("spack-1.2"), "-m", padded],
+    reason: "other hash",
+    says: /its flags: cflags='-O2 -g0' here, none there/,
+  },
+  {
+    name: "another dependency",
+    args: ["paddle", "-e", golden("spack-1.2"), "-m", padded],
+    reason: "other hash",
+    says: /the flags of paddle -> hull: cflags='-O2 -g0' here/,
+  },
+  {
+    name: "an external",
+    args: ["glibc", "-e", golden("spack-1.2"), "-m", plain],
+    reason: "external",
+    says: /Spack did not build it/,
+  },
+  {
+    name: "another generation",
+    args: ["voyage", "-e", golden("spack-0.23"), "-m", plain],
+    reason: "other hash",
+    says: /spec format: 4 here, 5 there/,
+  },
+];
+for (const { name, args, reason, says } of questions)
+  test(`why-miss: ${name}`, async () => {
+    const ran = await stave(["why-miss", ...args]);
+    assert.equal(ran.status, reason === "none" ? 0 : 1, ran.stderr);
+    assert.ok(ran.stdout.startsWith(`${reason}: `), ran.stdout);
+    assert.match(ran.stdout, says);
+  });
+
+test("why-miss: versions, machines, tags without index, and images that cannot be used", async () => {
+  const cache = await goldenCache("spack-1.2/plain.oci");
+  const folder = temporaryFolder();
+  const ask = async (spec: ReturnType<typeof madeSpec>): Promise<string> => {
+    const file = join(folder, `${spec.root.hash}.json`);
+    writeFileSync(file, writeSpecFile(spec.root, spec.graph));
+    return (await stave(["why-miss", file, "-m", cache.target.name])).stdout.split("\n")[0] ?? "";
+  };
+  const spec = madeSpec("fresh", "1.0");
+  const tag = await pushSpec(cache.target, spec);
+  assert.match(await ask(spec), /^not in the index: .* run `stave index`/);
+  assert.equal((await stave(["index", cache.target.name])).status, 0);
+  assert.match(await ask(spec), /^none: /);
+  assert.match(await ask(madeSpec("fresh", "2.0")), /^other version: .*in other versions: 1\.0/);
+  assert.match(await ask(madeSpec("hull", "1.10.1")), /^other hash: /);
+  await pushSpec(cache.target, spec, { config: ({ spec: _, ...config }) => config });
+  assert.match(await ask(spec), /^unreadable: .*has no spec/);
+  await cache.target.deleteManifest(tag);
+  await cache.target.deleteManifest("index.spack");
+  assert.match(await ask(madeSpec("hull", "1.10.1")), /^other hash: /);
+});
+
+const comparisons: { name: string; args: string[]; says: RegExp; status?: number }[] = [
+  { name: "a cache and itself", args: [plain, plain], says: /^0 added, 0 removed, 0 rebuilt, 8 the same$/m, status: 0 },
+  {
+    name: "two caches",
+    args: [plain, padded],
+    says: /^~ hull@1\.10\.1\/uwlohrq -> hull@1\.10\.1\/2qoqeki\n {4}flags: cflags/m,
+  },
+  {
+    name: "environments",
+    args: [golden("spack-1.2"), join(golden("spack-0.23"), "spack.lock")],
+    says: /^0 added, 1 removed, 7 rebuilt, 0 the same$/m,
+  },
+  {
+    name: "an environment and a cache",
+    args: [golden("spack-1.2"), plain],
+    says: /^0 added, 0 removed, 0 rebuilt, 8 the same$/m,
+    status: 0,
+  },
+  {
+    name: "images of specs",
+    args: [
+      `${plain}:rigging-2024.11-6jo3dklqd5brozkby4araxgwkt6zlmfk.spack`,
+      `${plain}:fleet-1.0-xio7v2fyvs6ghjnhggnbioye2opoaqio.spack`,
+    ],
+    says: /^\+ fleet@1\.0\/xio7v2f\n(?:.*\n)*6 layers of [0-9.]+ kB to pull, 1 there already, 0 no longer needed$/m,
+  },
+  {
+    name: "images of environments",
+    args: [`${plain}:fleet-env`, `${old}:fleet-env`],
+    says: /^7 layers of .* to pull, 0 there already/m,
+  },
+];
+for (const { name, args, says, status = 1 } of comparisons)
+  test(`diff: ${name}`, async () => {
+    const ran = await stave(["diff", ...args]);
+    assert.equal(ran.status, status, ran.stderr);
+    assert.match(ran.stdout, says);
+  });
+
+test("diff: what cannot be compared", async () => {
+  const ran = await stave(["diff", `${plain}:fleet-env`, golden("spack-1.2")]);
+  assert.deepEqual([ran.status, /nothing in common/.test(ran.stderr)], [2, true]);
+});
+
+test("what was read from a registry is kept, checked again, and may be deleted", async () => {
+  const cache = temporaryFolder();
+  const env = { XDG_CACHE_HOME: cache };
+  const blobs = (): number => registry.count("GET", /org\/cache\/blobs/);
+  const list = async (): Promise<number> => {
+    const first = blobs();
+    const ran = await stave(["list", remote, "-a"], { env });
+    assert.equal(ran.stdout.match(/@/g)?.length, 9, ran.stderr);
+    return blobs() - first;
+  };
+  assert.deepEqual([await list(), await list()], [1, 0]);
+  const folder = join(cache, "stave/blobs");
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    const path = join(folder, name);
+    if (name.includes("/")) writeFileSync(path, readFileSync(path, "latin1").replace("hull", "HULL"));
+  }
+  assert.equal(await list(), 1, "what was changed on the disk is not believed");
+  assert.ok(existsSync(folder));
+});
