@@ -1,5 +1,6 @@
 // One layer on its way from a prefix to a target: remembered from before and only asked for, or packed while it is sent.
 import { finished } from "node:stream/promises";
+import { setImmediate } from "node:timers/promises";
 import { isStaveError, type StaveError } from "../errors.ts";
 import type { ArchiveJob } from "../image/archive.ts";
 import { relocatable } from "../image/buildinfo.ts";
@@ -53,19 +54,43 @@ export function archiveJob(node: SpecNode, store: Store, spackPrefix: string | u
 /** Brings layers to a target. */
 export class LayerSender {
   readonly #options: LayerSenderOptions;
+  readonly #surveys = new Map<string, { readonly job: ArchiveJob; readonly survey: Survey }>();
 
   constructor(options: LayerSenderOptions) {
     this.#options = options;
   }
 
+  /** Looks at prefixes beforehand, so that progress knows the whole; what is wrong with one is told when it is sent. */
+  async lookAhead(nodes: Iterable<SpecNode>): Promise<void> {
+    for (const node of nodes) {
+      if (this.#options.signal.aborted) return;
+      try {
+        this.#survey(node);
+      } catch (error) {
+        if (!isStaveError(error)) throw error;
+      }
+      // What is being sent meanwhile comes first.
+      await setImmediate();
+    }
+  }
+
+  #survey(node: SpecNode): { readonly job: ArchiveJob; readonly survey: Survey } {
+    const known = this.#surveys.get(node.hash);
+    if (known !== undefined) return known;
+    const { store, spackPrefix, progress } = this.#options;
+    const job = archiveJob(node, store, spackPrefix);
+    const made = { job, survey: surveyPrefix(job) };
+    this.#surveys.set(node.hash, made);
+    progress({ type: "queued", id: node.hash, size: made.survey.bytes });
+    return made;
+  }
+
   /** Sends the layer of one spec. Throws as packing does, and what the target throws. */
   async send(node: SpecNode): Promise<SentLayer> {
-    const { store, spackPrefix, memory, progress } = this.#options;
-    const job = archiveJob(node, store, spackPrefix);
-    const survey = surveyPrefix(job);
+    const { memory, progress } = this.#options;
+    const { job, survey } = this.#survey(node);
     const id = node.hash;
     const label = shortName(node);
-    progress({ type: "queued", id, size: survey.bytes });
     progress({ type: "start", id, label, size: survey.bytes });
     const done = (outcome: "copied" | "mounted" | "skipped" | "failed"): void =>
       progress({ type: "done", id, label, outcome, size: survey.bytes, isTold: true });

@@ -72,7 +72,11 @@ export class PushRun {
   async run(): Promise<PushResults> {
     const { plan } = this.#prepared;
     try {
-      const specs = await Promise.all(plan.specs.map((planned) => this.#spec(planned)));
+      const packed = plan.specs.filter(({ action }) => action === "pack").map(({ node }) => node);
+      const [specs] = await Promise.all([
+        Promise.all(plan.specs.map((planned) => this.#spec(planned))),
+        this.#sender.lookAhead(packed),
+      ]);
       const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
       if (absent.length > 0) this.#failures.push(notInstalled(absent, this.#options.store));
       const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
