@@ -127,7 +127,7 @@ const date = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCStr
 const faults: FaultCase[] = [
   { name: "408", fault: { status: 408 } },
   { name: "429 for 7 s", fault: { status: 429, headers: { "retry-after": "7" } }, waits: 7000 },
-  { name: "429 until a date", fault: { status: 429, headers: { "retry-after": date(30) } }, waits: 20_000 },
+  { name: "429 until a date", fault: { status: 429, headers: { "retry-after": date(60) } }, waits: 20_000 },
   { name: "503 for 40 s", fault: { status: 503, headers: { "retry-after": "40" } }, waits: 40_000 },
   { name: "500 twice", fault: { status: 500 }, times: 2 },
   { name: "502", fault: { status: 502, body: "<html>bad gateway</html>" } },
