@@ -121,7 +121,7 @@ peerTest(
   "at a longer root, what Spack can install there can be installed, and nothing else",
   async () => {
     const outcomes: Record<string, string> = {};
-    for (const archive of archives("spack-1.2/plain.oci")) {
+    for await (const archive of archives("spack-1.2/plain.oci")) {
       const work = relocate(archive, "/opt/harbor/another-store", { findPatchelf });
       outcomes[archive.node.name] = await work.then(
         () => "installed",

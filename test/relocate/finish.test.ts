@@ -88,7 +88,7 @@ test("what Spack built is finished already, wherever it goes", async () => {
     ["spack-1.2/plain.oci", "/opt/q/st"],
     ["spack-1.2/padded.oci", "/opt/quayside/unpadded"],
   ] as const)
-    for (const archive of archives(layout)) {
+    for await (const archive of archives(layout)) {
       await relocate(archive, root);
       const report = await finishPrefix(archive.directory, { sbang: `${root}/bin/sbang`, exists: () => true });
       assert.deepEqual(report, { shebangs: [], rpaths: [] }, archive.node.name);

@@ -10,7 +10,7 @@ import { failsWith } from "../support/errors.ts";
 import { golden } from "../support/golden.ts";
 import { archives, relocate, type Unpacked } from "../support/golden-archives.ts";
 
-/** One line for each thing in a tree; directories have the mode of the archive, which installing changes. */
+/** One line for each thing in a tree. */
 function listing(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" })
     .filter((name) => !/^\.spack\/install_(?:manifest|times)\.json$/.test(name))
@@ -19,8 +19,8 @@ function listing(directory: string): string[] {
       const path = join(directory, name);
       const stats = lstatSync(path);
       if (stats.isSymbolicLink()) return `${name} -> ${readlinkSync(path)}`;
-      if (stats.isDirectory()) return `${name}/`;
       const mode = (stats.mode & 0o7777).toString(8);
+      if (stats.isDirectory()) return `${name}/ ${mode}`;
       return `${name} ${mode} ${stats.nlink} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`;
     });
 }
@@ -43,7 +43,7 @@ function expectedListing(name: string, prefix: string): string[] {
     .map(({ path, mode, type, sha256, nlink, target }) => {
       const relative = path.slice(prefix.length + 1);
       if (type === "symlink") return `${relative} -> ${target}`;
-      return type === "dir" ? `${relative}/` : `${relative} ${mode.slice(2)} ${nlink} ${sha256}`;
+      return type === "dir" ? `${relative}/ ${mode.slice(2)}` : `${relative} ${mode.slice(2)} ${nlink} ${sha256}`;
     })
     .filter((line) => !/^\.spack\/install_(?:manifest|times)\.json /.test(line))
     .sort();
@@ -53,8 +53,8 @@ for (const { layout, root, list } of [
   { layout: "spack-1.2/plain.oci", root: "/opt/q/st", list: "installed-at-opt-q-st" },
   { layout: "spack-1.2/padded.oci", root: "/opt/quayside/unpadded", list: "padded-installed-at-opt-quayside-unpadded" },
 ])
-  describe(`${layout} at ${root} is what Spack installs there`, () => {
-    for (const archive of archives(layout)) {
+  describe(`${layout} at ${root} is what Spack installs there`, async () => {
+    for await (const archive of archives(layout)) {
       const expected = expectedListing(list, archive.relative);
       // Not every spec of the cache was installed there.
       if (expected.length === 0) continue;
@@ -66,11 +66,15 @@ for (const { layout, root, list } of [
   });
 
 const LONGER = "/opt/harbor/another-store";
-const named = (layout: string): Map<string, Unpacked> =>
-  new Map(Array.from(archives(layout), (archive) => [archive.node.name, archive]));
 
-describe("at a longer root", () => {
-  const specs = named("spack-1.2/plain.oci");
+async function named(layout: string): Promise<Map<string, Unpacked>> {
+  const found = new Map<string, Unpacked>();
+  for await (const archive of archives(layout)) found.set(archive.node.name, archive);
+  return found;
+}
+
+describe("at a longer root", async () => {
+  const specs = await named("spack-1.2/plain.oci");
   const get = (name: string): Unpacked => specs.get(name) ?? assert.fail(`no ${name}`);
 
   test("hull fails with the file, the string and the room there is", async () => {
@@ -103,8 +107,8 @@ for (const [layout, root] of [
   ["spack-0.23/plain.oci", "/opt/q/st23"],
   ["spack-0.23/plain.oci", "/opt/another/store"],
 ] as const)
-  describe(`${layout} at ${root}`, () => {
-    for (const archive of archives(layout))
+  describe(`${layout} at ${root}`, async () => {
+    for await (const archive of archives(layout))
       test(`${archive.node.name}: a dry run says what a run does, and a second run has nothing to do`, async () => {
         const before = listing(archive.directory);
         const planned = await relocate(archive, root, { dryRun: true });

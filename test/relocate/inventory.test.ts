@@ -38,8 +38,8 @@ const manifestSchema = z.record(
   }),
 );
 
-describe("the install manifest is the one that Spack writes", () => {
-  for (const archive of archives("spack-1.2/plain.oci"))
+describe("the install manifest is the one that Spack writes", async () => {
+  for await (const archive of archives("spack-1.2/plain.oci"))
     test(archive.node.name, async () => {
       const old = manifestSchema.parse(
         JSON.parse(readFileSync(join(archive.directory, ".spack/install_manifest.json"), "utf8")),
@@ -103,7 +103,7 @@ test("the manifest: links, names that are no text, exact times, and the same byt
 
 test("leftovers of real archives: what Spack leaves and says nothing of", async () => {
   const left: Record<string, string[]> = {};
-  for (const archive of archives("spack-1.2/plain.oci")) {
+  for await (const archive of archives("spack-1.2/plain.oci")) {
     await relocate(archive, "/opt/q/st");
     left[archive.node.name] = await findLeftovers(
       archive.directory,

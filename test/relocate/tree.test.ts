@@ -180,6 +180,21 @@ test("the strings of a file of any size are changed in place as if it were read 
   );
 });
 
+test("what belongs to one string is not looked at again in the next window", async () => {
+  const folder = temporaryFolder();
+  const map = new PrefixMap([["/ab", "/cb"]]);
+  for (let before = 0; before < 40; before++) {
+    writeFileSync(join(folder, "data"), `${"x".repeat(before)}/abxxx/ab\0${"x".repeat(40)}`);
+    const report = await new Tree(folder, false).open("data", (file) =>
+      relocateStringFile(file, map, { dryRun: false, window: 1 }),
+    );
+    // Spack's expression takes the end of a short string with its prefix: alone, the second one could not be changed.
+    assert.deepEqual(report, { isChanged: true, stuck: undefined });
+    const expected = `${"x".repeat(before)}/cbxxx/ab\0${"x".repeat(40)}`;
+    assert.equal(readFileSync(join(folder, "data"), "latin1"), expected, String(before));
+  }
+});
+
 test("a large text that grows takes little memory", async () => {
   const folder = temporaryFolder();
   const line = `${"x".repeat(1000)} /old/store/${"y".repeat(1000)}\n`;

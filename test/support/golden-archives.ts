@@ -1,19 +1,34 @@
 // Archives pushed by real Spack, unpacked and relocated.
-import { readdirSync, readFileSync } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
-import { UnpackSync } from "tar";
 import { z } from "zod";
 import { readBuildInfo } from "../../lib/relocate/build-info.ts";
 import { prefixMapFor } from "../../lib/relocate/prefixes.ts";
 import { type RelocateOptions, type RelocationReport, relocateTree } from "../../lib/relocate/relocate.ts";
+import { unpackArchive } from "../../lib/relocate/unpack.ts";
 import type { SpecNode } from "../../lib/spack/node.ts";
 import { readSpecFile } from "../../lib/spack/spec.ts";
 import { golden } from "./golden.ts";
-import { goldenImages } from "./golden-store.ts";
+import { goldenImages, lastDiffId } from "./golden-store.ts";
 import { temporaryFolder } from "./tree.ts";
 
 const manifestSchema = z.object({ layers: z.array(z.object({ digest: z.string() })) });
+
+/** The archive in an image of a spec. */
+export interface GoldenLayer {
+  tag: string;
+  digest: string;
+  diffId: string;
+}
+
+/** The archives of a layout. */
+export function* goldenLayers(layout: string): Iterable<GoldenLayer> {
+  for (const [tag, { manifest, config }] of goldenImages(layout)) {
+    if (!tag.endsWith(".spack") || tag === "index.spack") continue;
+    const { layers } = manifestSchema.parse(JSON.parse(manifest));
+    yield { tag, digest: layers.at(-1)?.digest ?? "", diffId: lastDiffId(config) ?? "" };
+  }
+}
 
 /** An archive of the cache, unpacked. */
 export interface Unpacked {
@@ -25,21 +40,12 @@ export interface Unpacked {
 }
 
 /** Unpacks every archive of a layout, each into a folder of its own. */
-export function* archives(layout: string): Iterable<Unpacked> {
-  for (const [tag, { manifest }] of goldenImages(layout)) {
-    if (!tag.endsWith(".spack") || tag === "index.spack") continue;
-    const { layers } = manifestSchema.parse(JSON.parse(manifest));
-    const blob = layers.at(-1)?.digest.replace(":", "/") ?? "";
-    const folder = temporaryFolder();
-    new UnpackSync({ cwd: folder, preservePaths: true }).end(
-      gunzipSync(readFileSync(golden(`${layout}/blobs/${blob}`))),
-    );
-    const found = readdirSync(folder, { recursive: true, encoding: "utf8" }).find((name) =>
-      name.endsWith(".spack/binary_distribution"),
-    );
-    const directory = join(folder, found ?? "", "../..");
+export async function* archives(layout: string): AsyncIterable<Unpacked> {
+  for (const { tag, digest } of goldenLayers(layout)) {
+    const blob = createReadStream(golden(`${layout}/blobs/${digest.replace(":", "/")}`));
+    const { directory, prefix } = await unpackArchive(blob, temporaryFolder(), { compression: "gzip" });
     const { root } = readSpecFile(readFileSync(join(directory, ".spack/spec.json")), tag);
-    yield { node: root, directory, relative: join("linux-x86_64", directory.split("/").at(-1) ?? "") };
+    yield { node: root, directory, relative: prefix.split("/").slice(-2).join("/") };
   }
 }
 

@@ -1,0 +1,201 @@
+// Writes the members of an archive below a folder of its own, by rules that keep them there: every folder on the way of a
+// member was made by this run, nothing that is there is opened or replaced, and links are never followed.
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  futimesSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { fileError, StaveError, systemCode } from "../errors.ts";
+import { type ByteString, bytesOfText, fsPath, pythonText, shownName } from "../image/byte-string.ts";
+import type { TarMember, TarVisitor } from "../image/tar-reader.ts";
+import { BUILD_INFO } from "../image/walk.ts";
+
+/** The modes of what is installed; a file that nobody may execute loses those bits (Spack `util/file_permissions.py`). */
+export interface Permissions {
+  readonly directory: number;
+  readonly file: number;
+}
+
+/** Spack's own choice where nothing is configured. */
+export const DEFAULT_PERMISSIONS: Permissions = { directory: 0o2755, file: 0o755 };
+
+/** How much an archive may hold. */
+export interface UnpackLimits {
+  readonly members: number;
+  /** Bytes, headers included. */
+  readonly bytes: number;
+  /** How many times larger than what was compressed, beyond the first 256 MiB. */
+  readonly ratio: number;
+}
+
+/** Far above what packages have: toolkits for accelerators reach a million files and 100 GB. */
+export const DEFAULT_LIMITS: UnpackLimits = { members: 2_000_000, bytes: 1e12, ratio: 200 };
+
+/** What was unpacked. */
+export interface Unpacked {
+  /** The prefix as the archive names it: an absolute path. */
+  readonly prefix: string;
+  /** Where it is now. */
+  readonly directory: string;
+  readonly members: number;
+  /** The bytes of all files. */
+  readonly bytes: number;
+}
+
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** Makes the tree. Nothing in the folder was there before, so whatever is in the way came from the archive. */
+export class TreeWriter implements TarVisitor {
+  readonly #root: ByteString;
+  readonly #permissions: Permissions;
+  readonly #limits: UnpackLimits;
+  // In the order in which they were made: parents first.
+  readonly #folders = new Set<ByteString>();
+  readonly #files = new Set<ByteString>();
+  #open: { descriptor: number; name: ByteString } | undefined;
+  #members = 0;
+  #bytes = 0;
+
+  constructor(folder: string, permissions: Permissions, limits: UnpackLimits) {
+    this.#root = bytesOfText(folder);
+    this.#permissions = permissions;
+    this.#limits = limits;
+  }
+
+  member(member: TarMember): void {
+    if (++this.#members > this.#limits.members)
+      throw new StaveError("TOO_LARGE", `the archive has more than ${this.#limits.members} members`);
+    const { type, name } = member;
+    if (name.split("/").some((part) => part === "" || part === "." || part === ".."))
+      throw unsafe(name, "has a name that is no plain path below the archive's root");
+    if (type === "directory") this.#folder(name);
+    else {
+      const parent = name.slice(0, Math.max(0, name.lastIndexOf("/")));
+      if (parent !== "") this.#folder(parent);
+      this.#make(member);
+    }
+  }
+
+  content(bytes: Buffer): void {
+    if (this.#open === undefined) return;
+    const { descriptor, name } = this.#open;
+    this.#bytes += bytes.length;
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done, bytes.length - done);
+    } catch (cause) {
+      throw fileError(cause, "write", shownName(name));
+    }
+  }
+
+  // Times are those of Spack's archives, whatever this one says: an installation does not depend on the clock.
+  contentEnd(): void {
+    if (this.#open !== undefined) futimesSync(this.#open.descriptor, 0, 0);
+    this.close();
+  }
+
+  /** Closes the file under way. */
+  close(): void {
+    if (this.#open !== undefined) closeSync(this.#open.descriptor);
+    this.#open = undefined;
+  }
+
+  /** Gives folders their modes and times, and finds the prefix. */
+  end(): Unpacked {
+    for (const name of [...this.#folders].reverse()) {
+      chmodSync(this.#path(name), this.#permissions.directory);
+      utimesSync(this.#path(name), 0, 0);
+    }
+    const name = this.#prefix();
+    const text = pythonText(name);
+    if (!text.isWellFormed()) throw unsafe(name, "is the prefix, but no text");
+    return {
+      prefix: `/${text}`,
+      directory: `${pythonText(this.#root)}/${text}`,
+      members: this.#members,
+      bytes: this.#bytes,
+    };
+  }
+
+  // Everything is below the prefix, but for the folders above it; the shortest path to a build info decides.
+  #prefix(): ByteString {
+    for (let name = ""; ; ) {
+      if (name !== "" && this.#files.has(`${name}/${BUILD_INFO}`)) return name;
+      const [child, ...others] = readdirSync(this.#path(name), { encoding: "latin1" });
+      const path = name === "" ? child : `${name}/${child}`;
+      if (path === undefined || child === undefined || others.length > 0 || !this.#folders.has(path))
+        throw new StaveError(
+          "ARCHIVE_UNSAFE",
+          `the archive is no Spack package: there is no prefix with ${BUILD_INFO}`,
+          {
+            hint: "only archives made by Spack or stave can be installed",
+          },
+        );
+      name = path;
+    }
+  }
+
+  #folder(name: ByteString): void {
+    if (this.#folders.has(name)) return;
+    const slash = name.lastIndexOf("/");
+    if (slash > 0) this.#folder(name.slice(0, slash));
+    this.#attempt(name, "folder", (path) => mkdirSync(path, 0o700));
+    this.#folders.add(name);
+  }
+
+  #make({ type, name, linkName, mode }: TarMember): void {
+    if (type === "symlink") {
+      const target = Buffer.from(linkName, "latin1");
+      this.#attempt(name, "link", (path) => {
+        symlinkSync(target, path);
+        lutimesSync(path, 0, 0);
+      });
+      return;
+    }
+    if (type === "hardlink") {
+      if (!this.#files.has(linkName))
+        throw unsafe(name, `is a hard link to ${shownName(linkName)}, which is no file before it`);
+      this.#attempt(name, "hard link", (path) => linkSync(this.#path(linkName), path));
+    } else {
+      const bits = (mode & 0o111) === 0 ? this.#permissions.file & ~0o111 : this.#permissions.file;
+      this.#attempt(name, "file", (path) => {
+        const descriptor = openSync(path, NEW_FILE, bits);
+        this.#open = { descriptor, name };
+        fchmodSync(descriptor, bits);
+      });
+    }
+    this.#files.add(name);
+  }
+
+  #attempt(name: ByteString, kind: string, work: (path: string | Buffer) => void): void {
+    try {
+      work(this.#path(name));
+    } catch (cause) {
+      const code = systemCode(cause);
+      if (code === "EEXIST") throw unsafe(name, `is a ${kind} where the archive has something else already`);
+      if (code === "ENOTDIR" || code === "ELOOP") throw unsafe(name, "leads through something that is no folder");
+      throw fileError(cause, `make ${kind}`, shownName(name));
+    }
+  }
+
+  #path(name: ByteString): string | Buffer {
+    return fsPath(name === "" ? this.#root : `${this.#root}/${name}`);
+  }
+}
+
+function unsafe(name: ByteString, how: string): StaveError {
+  const shown = shownName(name);
+  return new StaveError("ARCHIVE_UNSAFE", `the archive is unsafe: ${JSON.stringify(shown)} ${how}`, {
+    subject: shown,
+    hint: "it was not made by Spack or stave; do not use it",
+  });
+}
