@@ -38,6 +38,7 @@ const sha256 = (bytes: Buffer): string => `sha256:${createHash("sha256").update(
 
 // A made-up store of 9 MB: six prefixes, from small ones to one of several pieces.
 const root = temporaryFolder();
+const gone = join(root, "gone");
 makeStore(root, { bytes: 9e6, files: 500, specs: 6, seed: 3 });
 const database = readDatabase({ name: "index.json", bytes: readFileSync(`${root}/.spack-db/index.json`) });
 const installed = [...database.records.values()].filter(
@@ -148,14 +149,14 @@ test("closing the pool fails what is being packed", async () => {
 
 test("an error of a thread arrives with its code and hint", async () => {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  pool.pack({ ...zeros(1), directory: "/nowhere" }, GZIP, { piece: () => {}, end: resolve, fail: reject });
-  const error = await failsWith("SPEC_NOT_INSTALLED", promise, /\/nowhere is missing/);
+  pool.pack({ ...zeros(1), directory: gone }, GZIP, { piece: () => {}, end: resolve, fail: reject });
+  const error = await failsWith("SPEC_NOT_INSTALLED", promise, /gone is missing/);
   assert.match(error.hint ?? "", /install the spec again/);
 });
 
 test("a prefix that cannot be read fails the stream", async () => {
-  await failsWith("SPEC_NOT_INSTALLED", pack({ ...zeros(1), directory: "/nowhere" }), /\/nowhere is missing/);
-  await failsWith("SPEC_NOT_INSTALLED", describeLayer(pool, { ...zeros(1), directory: "/nowhere" }));
+  await failsWith("SPEC_NOT_INSTALLED", pack({ ...zeros(1), directory: gone }), /gone is missing/);
+  await failsWith("SPEC_NOT_INSTALLED", describeLayer(pool, { ...zeros(1), directory: gone }));
 });
 
 test("an aborted description is given up with the reason of the signal", async () => {
