@@ -20,9 +20,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   spack: ["errors", "oci", "util"],
   image: ["errors", "oci", "util", "spack"],
   relocate: ["errors", "oci", "util", "spack", "image"],
+  store: ["errors", "oci", "util", "spack", "image"],
   cache: ["errors", "oci", "util", "target", "copy", "spack", "image"],
   sign: ["errors", "oci", "util", "http", "auth", "target", "copy", "spack", "image", "cache"],
-  ops: ["errors", "oci", "util", "target", "serve", "copy", "spack", "image", "relocate", "cache", "sign"],
+  ops: ["errors", "oci", "util", "target", "serve", "copy", "spack", "image", "relocate", "store", "cache", "sign"],
   cli: [
     ...[
       "errors",
@@ -36,6 +37,7 @@ const MAY_IMPORT: Record<string, string[]> = {
       "spack",
       "image",
       "relocate",
+      "store",
       "cache",
       "sign",
     ],

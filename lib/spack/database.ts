@@ -68,33 +68,46 @@ export function readDatabase(source: DatabaseSource): Database {
   return readDatabases([source]);
 }
 
+/** Reads one database together with the document that it is in, for whoever changes it. Throws as `readDatabases`. */
+export function readDatabaseDocument(source: DatabaseSource): { document: JsonObject; database: Database } {
+  const head = readHead(source);
+  return { document: head.document, database: databaseOf([head]) };
+}
+
 /**
  * Reads a database and its upstreams together: dependencies are found across all of them, and of records that several
  * hold the first counts. Throws CONTENT_INVALID for what is no database of a known version, SPEC_INVALID for specs that
  * make no DAG; both name the place.
  */
 export function readDatabases(sources: readonly DatabaseSource[]): Database {
-  const builder = new GraphBuilder();
-  const records = new Map<string, InstallRecord>();
-  let version: number | undefined;
-  for (const [at, source] of sources.entries()) {
-    const [found, installs, place] = readHead(source);
-    version ??= found;
-    readInstalls(installs, found, place, at, builder, records);
-  }
-  const dangling: Dangling[] = [];
-  const graph = builder.build((missing) => dangling.push(missing));
-  return { version: version ?? NEWEST_DATABASE, records, graph, dangling };
+  return databaseOf(sources.map(readHead));
 }
 
-function readHead(source: DatabaseSource): [number, JsonObject, Place] {
+function databaseOf(heads: readonly Head[]): Database {
+  const builder = new GraphBuilder();
+  const records = new Map<string, InstallRecord>();
+  for (const [at, { version, installs, place }] of heads.entries())
+    readInstalls(installs, version, place, at, builder, records);
+  const dangling: Dangling[] = [];
+  const graph = builder.build((missing) => dangling.push(missing));
+  return { version: heads[0]?.version ?? NEWEST_DATABASE, records, graph, dangling };
+}
+
+interface Head {
+  readonly document: JsonObject;
+  readonly version: number;
+  readonly installs: JsonObject;
+  readonly place: Place;
+}
+
+function readHead(source: DatabaseSource): Head {
   const root: Place = { source };
   const document = parseJsonBytes(source.bytes, source);
   if (!isObject(document)) throw wrong(root, "", document, "an object");
   const database = objectAt(document, "database", root);
   const place = inside(root, "database");
   const version = readVersion(own(database, "version"), place);
-  return [version, objectAt(database, "installs", place), inside(place, "installs")];
+  return { document, version, installs: objectAt(database, "installs", place), place: inside(place, "installs") };
 }
 
 /** Reads `database.version`, 5 to 8, at a place. Throws CONTENT_INVALID, with what to do about other versions. */

@@ -24,6 +24,14 @@ export function keptOf(container: object): Exact | undefined {
   return exact.get(container);
 }
 
+/** A copy of an object that may be changed, with all that is kept of it; its members are the same. */
+export function copyObject(object: JsonObject): JsonObject {
+  const copy = { ...object };
+  const kept = exact.get(object);
+  if (kept) exact.set(copy, kept);
+  return copy;
+}
+
 /** The keys of an object in the order of the file. */
 export function keysOf(object: JsonObject): string[] {
   return orderedKeys(object, keptOf(object));

@@ -5,7 +5,7 @@ import { type ErrorCode, StaveError } from "../errors.ts";
 import { exactOf } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./node.ts";
 
-export { keysOf } from "./json-exact.ts";
+export { copyObject, keysOf } from "./json-exact.ts";
 export { writeJson, writeJsonWithout } from "./json-writer.ts";
 
 /** Says which document a value comes from, for error messages. */

@@ -16,7 +16,10 @@ export const METADATA_FOLDER = ".spack";
  * Reads the spec that was really installed in the prefix of a record, and checks that it is the recorded one. Throws
  * SPEC_NOT_INSTALLED when nothing is there, SPEC_INVALID when it is another spec.
  */
-export async function readInstalledSpec(store: Store, record: InstallRecord): Promise<SpecDocument> {
+export async function readInstalledSpec(
+  store: Store,
+  record: Pick<InstallRecord, "node" | "installed">,
+): Promise<SpecDocument> {
   const prefix = store.prefixOf(record.node);
   const file = `${store.locate(prefix)}/${METADATA_FOLDER}/spec.json`;
   const document = readSpecFile(await read(file, SPEC_FILE_LIMIT, record), file);
@@ -27,7 +30,7 @@ export async function readInstalledSpec(store: Store, record: InstallRecord): Pr
 
 const REINDEX = "run `spack reindex` with the Spack that owns the store";
 
-async function read(file: string, limit: number, record: InstallRecord): Promise<Buffer> {
+async function read(file: string, limit: number, record: Pick<InstallRecord, "node" | "installed">): Promise<Buffer> {
   try {
     return (await readBounded(file, limit)).bytes;
   } catch (error) {

@@ -26,6 +26,10 @@ export interface LockOptions {
   /** Seconds; 0 means one try, undefined means forever. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called once, before the first wait, with who holds the lock: `process 123` when the system knows. */
+  readonly onWait?: ((holder: string) => void) | undefined;
+  /** What to do when the time is up. */
+  readonly hint?: string | undefined;
 }
 
 // <fcntl.h> on 64-bit Linux.
@@ -130,20 +134,22 @@ export class LockFile implements AsyncDisposable {
    * naming the process that holds it when the system knows, and the signal's reason when aborted.
    */
   async lock(mode: LockMode, options: LockOptions): Promise<() => void> {
-    const { clock, range = WHOLE_FILE, timeout, signal } = options;
+    const { clock, range = WHOLE_FILE, timeout, signal, onWait } = options;
     const started = clock.now();
+    let waited = false;
     for (const pause of pauses()) {
       signal?.throwIfAborted();
       if (this.tryLock(mode, range)) return () => this.unlock(range);
       const left = timeout === undefined ? Number.POSITIVE_INFINITY : timeout * 1000 - (clock.now() - started);
       if (left <= 0) break;
+      if (!waited) onWait?.(this.#holder(mode, range));
+      waited = true;
       await clock.sleep(Math.min(pause, left), signal);
     }
-    const holder = this.#holder(mode, range);
     throw new StaveError(
       "CONFLICT",
-      `cannot lock ${this.path}: ${holder ?? "another process"} holds it, and ${timeout} s have passed`,
-      { subject: this.path, hint: "wait for the Spack that is at work there, or raise config:db_lock_timeout" },
+      `cannot lock ${this.path}: ${this.#holder(mode, range)} holds it, and ${timeout} s have passed`,
+      { subject: this.path, hint: options.hint ?? "wait for whoever is at work there" },
     );
   }
 
@@ -167,10 +173,10 @@ export class LockFile implements AsyncDisposable {
   }
 
   // The holder of an open file description lock has no number; that of Spack's locks has.
-  #holder(mode: LockMode, range: LockRange): string | undefined {
+  #holder(mode: LockMode, range: LockRange): string {
     const asked = flock(mode === "shared" ? F_RDLCK : F_WRLCK, range);
     const known = this.#call(F_OFD_GETLK, asked) === 0 && asked.l_type !== F_UNLCK && asked.l_pid > 0;
-    return known ? `process ${asked.l_pid}` : undefined;
+    return known ? `process ${asked.l_pid}` : "another process";
   }
 
   #failure(number: number): StaveError {

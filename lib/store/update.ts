@@ -1,0 +1,141 @@
+// Changes the database of a store in Spack's order: under its lock read, change, write beside, rename, and tell running
+// Spacks by a new text in `index_verifier` (Spack `database.py`, _write).
+import { randomUUID } from "node:crypto";
+import { open, readdir, rename, rm, truncate } from "node:fs/promises";
+import { hostname } from "node:os";
+import { fileError, isStaveError, StaveError } from "../errors.ts";
+import { type Database, NEWEST_DATABASE, readDatabaseDocument } from "../spack/database.ts";
+import { objectAt } from "../spack/fields.ts";
+import { copyObject, writeJson } from "../spack/json.ts";
+import type { JsonObject } from "../spack/node.ts";
+import { readInstalledSpec } from "../spack/prefix.ts";
+import { DATABASE_FOLDER, DATABASE_LIMIT, type Store } from "../spack/store.ts";
+import { readBounded } from "../util/read-file.ts";
+import type { Clock } from "../util/time.ts";
+import type { StoreLocks } from "./locks.ts";
+import { type Change, Records, type UpdateReport } from "./records.ts";
+
+/** What an update needs beside the store. */
+export interface UpdateOptions {
+  readonly clock: Clock;
+  readonly locks: StoreLocks;
+}
+
+// Version 7 is Spack 0.20 to 0.23; Spack itself refuses to write what is older than it.
+const OLDEST_DATABASE = 7;
+const OWNER = "run `spack reindex` with the Spack that owns the store";
+
+/**
+ * Changes the database of a store in one write. `decide` sees the local database as it is under the lock, and returns the
+ * changes, in their order; nothing is written when there are none or it throws. Every other record, and whatever this
+ * program does not know, stays as it is. The store must exist (see createStore).
+ * Throws CONFLICT when the lock is not to be had, CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED for a database that cannot
+ * be changed, SPEC_NOT_INSTALLED when an added spec is not in its prefix, FILE_SYSTEM when it cannot be written.
+ */
+export async function updateDatabase(
+  store: Store,
+  { clock, locks }: UpdateOptions,
+  decide: (database: Database) => Iterable<Change> | Promise<Iterable<Change>>,
+): Promise<UpdateReport> {
+  const folder = store.locate(`${store.root}/${DATABASE_FOLDER}`);
+  const release = await locks.database("exclusive");
+  try {
+    const { document, database } = await readIndex(folder);
+    const changes = [...(await decide(database))];
+    const inner = copyObject(objectAt(document, "database", { source: { name: folder } }));
+    const installs = copyObject(objectAt(inner, "installs", { source: { name: folder } }));
+    const records = new Records(installs, database, {
+      now: clock.now() / 1000,
+      prefixOf: (node) => store.prefixOf(node),
+      isThere: (node) => isThere(store, node),
+      isUpstream: (hash) => isUpstream(store, hash),
+    });
+    for (const change of changes) await records.apply(change);
+    const { added, changed, removed } = records.report;
+    if (added.length + changed.length + removed.length === 0) return records.report;
+    const whole = copyObject(document);
+    whole["database"] = Object.assign(inner, { installs });
+    if (locks.isEnabled) await removeLeftovers(folder);
+    await writeIndex(folder, writeJson(whole));
+    return records.report;
+  } finally {
+    release();
+  }
+}
+
+async function readIndex(folder: string): Promise<{ document: JsonObject; database: Database }> {
+  const name = `${folder}/index.json`;
+  const { bytes } = await readBounded(name, DATABASE_LIMIT).catch((error: unknown) => {
+    if (isStaveError(error, "NOT_FOUND")) return { bytes: EMPTY };
+    throw error;
+  });
+  const read = readDatabaseDocument({ name, hint: OWNER, bytes });
+  const { version } = read.database;
+  if (version >= OLDEST_DATABASE) return read;
+  const problem = `${name} has version ${version}, expected ${OLDEST_DATABASE} or ${NEWEST_DATABASE}`;
+  throw new StaveError("UNSUPPORTED", `cannot change an old database: ${problem}`, { subject: name, hint: OWNER });
+}
+
+const EMPTY = Buffer.from(`{"database":{"version":"${NEWEST_DATABASE}","installs":{}}}`);
+
+// Whatever Spack would not take for this spec counts as absent.
+async function isThere(store: Store, node: Parameters<Store["prefixOf"]>[0]): Promise<boolean> {
+  try {
+    await readInstalledSpec(store, { node, installed: false });
+    return true;
+  } catch (error) {
+    if (isStaveError(error, "SPEC_NOT_INSTALLED", "SPEC_INVALID", "CONTENT_INVALID", "TOO_LARGE")) return false;
+    throw error;
+  }
+}
+
+function isUpstream(store: Store, hash: string): boolean {
+  const record = store.get(hash);
+  return record !== undefined && record.database > 0 && record.installed;
+}
+
+// What a killed process left: only who has the lock writes such files.
+async function removeLeftovers(folder: string): Promise<void> {
+  try {
+    for (const name of await readdir(folder))
+      if (name.startsWith("index.json.") && name.endsWith(".temp")) await rm(`${folder}/${name}`, { force: true });
+  } catch {
+    // It stays, and takes room until somebody can remove it.
+  }
+}
+
+async function writeIndex(folder: string, text: string): Promise<void> {
+  const name = `${folder}/index.json`;
+  const temporary = `${name}.${hostname()}.${process.pid}.temp`;
+  try {
+    await rm(temporary, { force: true });
+    const file = await open(temporary, "wx", 0o666);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, name);
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw fileError(cause, "write", name);
+  }
+  await writeVerifier(`${folder}/index_verifier`);
+}
+
+// In place, as Spack does. Where there is no room for it, it stays empty, and then Spack reads the database every time.
+async function writeVerifier(name: string): Promise<void> {
+  try {
+    const file = await open(name, "w", 0o666);
+    try {
+      await file.writeFile(randomUUID());
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    await truncate(name, 0).catch(() => {
+      throw fileError(cause, "write", name);
+    });
+  }
+}
