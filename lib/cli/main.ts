@@ -37,6 +37,14 @@ const VERBS: Verb[] = [
     summary: "make a tree that was moved name its new place",
     load: () => import("./verbs/relocate.ts"),
   },
+  { name: "env", summary: "tell a shell what it needs to use installed specs", load: () => import("./verbs/env.ts") },
+  { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
+  {
+    name: "verify",
+    summary: "compare installed files with what was installed",
+    load: () => import("./verbs/verify.ts"),
+  },
+  { name: "uninstall", summary: "remove installed specs from a store", load: () => import("./verbs/uninstall.ts") },
   { name: "config", summary: "show what was found of Spack's configuration", load: () => import("./verbs/config.ts") },
   {
     name: "push",

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { StaveError } from "../errors.ts";
+import type { AskOptions } from "../spack/ask-spack.ts";
 import { type Discovery, discover } from "../spack/discover.ts";
 import { type Lockfile, readEnvironmentLock } from "../spack/lockfile.ts";
 import type { SpecNode } from "../spack/node.ts";
@@ -10,9 +11,11 @@ import { satisfies } from "../spack/satisfies.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
 import { parseQueries, parseQuery, type QueryContext } from "../spack/spec-parser.ts";
 import { Store } from "../spack/store.ts";
+import { StoreLocks } from "../store/locks.ts";
 import { readBounded } from "../util/read-file.ts";
 import type { Context } from "./context.ts";
 import { currentHost } from "./host.ts";
+import type { Output } from "./output.ts";
 
 /** The flags as commander leaves them. */
 export interface SpackFlags {
@@ -40,7 +43,7 @@ export function addSpack(command: Command): Command {
 }
 
 /** What of the outside world Spack's files are found by. */
-type Surroundings = Pick<Context, "env" | "cwd" | "home" | "clock">;
+type Surroundings = Pick<Context, "env" | "cwd" | "home" | "clock"> & Partial<Pick<Context, "signal">>;
 
 /** What the flags lead to; the store and the lock file are read when they are first asked for. */
 export class SpackFiles {
@@ -83,6 +86,24 @@ export class SpackFiles {
       layout: store.tree,
       satisfies: (node, query) => satisfies(node, EMPTY_GRAPH, asked(query)),
     });
+  }
+
+  /** The locks of the store, as the configuration wants them; a wait is told. */
+  locks(store: Store, output: Output): StoreLocks {
+    const { clock, signal } = this.#context;
+    const onWait = (text: string): void => output.note(text);
+    return new StoreLocks(store, { clock, settings: this.discovery.locks, signal, onWait });
+  }
+
+  /**
+   * The Spack that is asked what only it knows, with the environment and the scopes that are in use: one that was named. One
+   * that was merely found on the PATH need not be the Spack of this store.
+   */
+  spackToAsk(): AskOptions | undefined {
+    const { installation, environment } = this.discovery;
+    if (installation === undefined || installation.from === "PATH") return undefined;
+    const folder = environment?.contents === undefined ? undefined : environment.folder;
+    return { installation, env: this.#context.env, environment: folder, scopes: this.#flags.scope };
   }
 
   /** The lock file of the environment in use, undefined when there is none. */

@@ -2,14 +2,14 @@
 import { existsSync, statSync } from "node:fs";
 import { StaveError } from "../errors.ts";
 import { shownName } from "../image/byte-string.ts";
-import { findLeftovers, INSTALL_MANIFEST, writeInventory } from "../relocate/inventory.ts";
+import { findLeftovers, writeInventory } from "../relocate/inventory.ts";
 import type { FindPatchelf } from "../relocate/patchelf.ts";
 import type { PrefixMap } from "../relocate/prefix-map.ts";
 import { prefixMapOfRoots } from "../relocate/prefixes.ts";
 import { type RelocationReport, relocateTree } from "../relocate/relocate.ts";
 import { scanTree } from "../relocate/scan.ts";
 import { walkTree } from "../relocate/walk-tree.ts";
-import { METADATA_FOLDER, readManifestPrefix } from "../spack/prefix.ts";
+import { INSTALL_MANIFEST, METADATA_FOLDER, readManifestPrefix } from "../spack/prefix.ts";
 import { DATABASE_FOLDER } from "../spack/store.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 

@@ -7,7 +7,7 @@ import { fileError } from "../errors.ts";
 import { type ByteString, bytesOfText, fsPath, pythonText, shownName } from "../image/byte-string.ts";
 import { base32 } from "../spack/dag-hash.ts";
 import { writeJson } from "../spack/json-writer.ts";
-import { METADATA_FOLDER } from "../spack/prefix.ts";
+import { INSTALL_MANIFEST, INSTALL_TIMES, pythonTime } from "../spack/prefix.ts";
 import { Breath } from "./breath.ts";
 import { Tree, whileRelocating } from "./open-file.ts";
 import { PathSearch } from "./path-search.ts";
@@ -15,12 +15,6 @@ import type { PrefixMap } from "./prefix-map.ts";
 import { SPACK_FOLDERS } from "./scan.ts";
 import { WINDOW } from "./text-file.ts";
 import { walkTree } from "./walk-tree.ts";
-
-/** The name of Spack's list below a prefix. */
-export const INSTALL_MANIFEST: string = `${METADATA_FOLDER}/install_manifest.json`;
-
-// Spack writes this one later, and does not compare it.
-const TIMES = "install_times.json";
 
 /** How an inventory is taken. */
 export interface InventoryOptions {
@@ -133,7 +127,7 @@ class Manifest {
   }
 
   add(path: ByteString, { stats, target, sha1 }: Entry): void {
-    if (path.slice(path.lastIndexOf("/") + 1) === TIMES) return;
+    if (path.slice(path.lastIndexOf("/") + 1) === INSTALL_TIMES) return;
     const fields = [`"mode":${stats.mode}`, `"owner":${stats.uid}`, `"group":${stats.gid}`];
     if (target !== undefined) fields.push(`"dest":${quoted(target)}`);
     if (sha1 !== undefined) fields.push(`"hash":"${sha1}"`, `"time":${seconds(stats.mtimeNs)}`, `"size":${stats.size}`);
@@ -147,12 +141,8 @@ class Manifest {
 
 const quoted = (bytes: ByteString): string => writeJson(pythonText(bytes));
 
-const NANO = 1_000_000_000n;
-
-// A time as Python computes and writes it: verification compares for equality.
+// A time as Python writes it.
 function seconds(nanoseconds: bigint): string {
-  const rest = ((nanoseconds % NANO) + NANO) % NANO;
-  const whole = (nanoseconds - rest) / NANO;
-  const time = Number(whole) + 1e-9 * Number(rest);
+  const time = pythonTime(nanoseconds);
   return Number.isInteger(time) ? `${time}.0` : String(time);
 }

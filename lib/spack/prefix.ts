@@ -43,6 +43,20 @@ async function read(file: string, limit: number, record: Pick<InstallRecord, "no
   }
 }
 
+/** The name of the list of everything that was installed, below a prefix. */
+export const INSTALL_MANIFEST: string = `${METADATA_FOLDER}/install_manifest.json`;
+
+/** The name of a file that Spack writes after the list, and that it does not compare in whatever folder it is. */
+export const INSTALL_TIMES = "install_times.json";
+
+const NANO = 1_000_000_000n;
+
+/** Seconds since the epoch from nanoseconds, as Python computes them: times are compared for equality. */
+export function pythonTime(nanoseconds: bigint): number {
+  const rest = ((nanoseconds % NANO) + NANO) % NANO;
+  return Number((nanoseconds - rest) / NANO) + 1e-9 * Number(rest);
+}
+
 /** One path of `install_manifest.json` (Spack `verify.py`). */
 export interface ManifestEntry {
   /** The whole `st_mode`. */
@@ -94,7 +108,7 @@ export async function readInstallManifest(
   record: InstallRecord,
 ): Promise<ReadonlyMap<string, ManifestEntry> | undefined> {
   const prefix = store.locate(store.prefixOf(record.node));
-  const file = `${prefix}/${METADATA_FOLDER}/install_manifest.json`;
+  const file = `${prefix}/${INSTALL_MANIFEST}`;
   const bytes = await readOptional(file);
   if (bytes === undefined) return undefined;
   const place: Place = { source: { name: file } };

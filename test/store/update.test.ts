@@ -4,6 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -16,9 +17,9 @@ import {
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import fc from "fast-check";
 import { readDatabase } from "../../lib/spack/database.ts";
-import type { SpecNode } from "../../lib/spack/node.ts";
-import { Store } from "../../lib/spack/store.ts";
+import type { Store } from "../../lib/spack/store.ts";
 import { createStore } from "../../lib/store/create.ts";
 import { StoreLocks } from "../../lib/store/locks.ts";
 import type { Change, UpdateReport } from "../../lib/store/records.ts";
@@ -27,6 +28,7 @@ import { systemClock } from "../../lib/util/time.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden } from "../support/golden.ts";
 import { named } from "../support/push.ts";
+import { useSeed } from "../support/seed.ts";
 import {
   copyOf,
   databaseFile,
@@ -41,6 +43,7 @@ import {
 } from "../support/stores.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
+useSeed();
 const NOW = 1_700_000_000_250;
 const clock = { ...systemClock, now: () => NOW };
 
@@ -180,45 +183,45 @@ test("a deprecated spec lets go of its successor, and a spec that comes back kee
 });
 
 test("what an upstream has gets no record", async () => {
-  const { sysroot, store: whole } = await given(SPACK_1);
-  const rigging = named(whole, "rigging");
-  const upstream = await copyOf(SPACK_1);
-  // Both stores below one folder.
-  const root = "/opt/mine";
-  mkdirSync(join(upstream, root));
-  const store = await Store.open(root, {
-    clock: systemClock,
-    sysroot: upstream,
-    mayBeEmpty: true,
-    upstreams: [SPACK_1.root],
-  });
+  const { sysroot, store: upstream } = await given(SPACK_1);
+  const [rigging, fleet] = [named(upstream, "rigging"), named(upstream, "fleet")];
+  // Both stores below one folder; the upstream has all but the root.
+  await update(upstream, { op: "remove", hash: fleet.hash });
+  const mine = { root: "/opt/mine", version: 8 };
+  mkdirSync(join(sysroot, mine.root));
+  const store = await openStore(mine, sysroot, { upstreams: [SPACK_1.root] });
   await createStore(store);
   assert.deepEqual(await update(store, { op: "add", node: rigging }), { added: [], changed: [], removed: [] });
-  assert.ok(existsSync(sysroot));
-  assert.ok(!existsSync(databaseFile({ root }, upstream)));
+  assert.ok(!existsSync(databaseFile(mine, sysroot)));
+  cpSync(upstream.locate(upstream.prefixOf(fleet)), store.locate(store.prefixOf(fleet)), { recursive: true });
+  assert.deepEqual(await update(store, { op: "add", node: fleet }), { added: [fleet.hash], changed: [], removed: [] });
+  assert.deepEqual(Object.values(counts(databaseFile(mine, sysroot))), [[0, true]]);
 });
 
 test("reference counts are those of the graph, in whatever order specs come and go", async () => {
   const { sysroot, store, file } = await given(SPACK_1);
   const nodes = [...store.records()].map(({ node }) => node);
-  emptyIndex(SPACK_1, sysroot);
-  let seed = 7;
-  const pick = (): SpecNode => {
-    seed = (seed * 1103515245 + 12345) % 2 ** 31;
-    return nodes[seed % nodes.length] ?? assert.fail();
-  };
-  for (let round = 0; round < 60; round++) {
-    const node = pick();
-    await update(store, round % 3 === 2 ? { op: "remove", hash: node.hash } : { op: "add", node });
-    const { records, dangling } = readDatabase({ name: file, bytes: readFileSync(file) });
-    assert.equal(dangling.length, 0);
-    for (const record of records.values()) {
-      const parents = [...records.values()].filter((other) =>
-        other.node.edges.some(({ child }) => child === record.node),
-      );
-      assert.equal(record.refCount, parents.length, `round ${round}: ${record.node.name}`);
+  const step = fc.record({
+    node: fc.constantFrom(...nodes),
+    op: fc.constantFrom("add" as const, "add" as const, "remove" as const),
+  });
+  const property = fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+    emptyIndex(SPACK_1, sysroot);
+    for (const { node, op } of steps) {
+      await update(store, op === "add" ? { op, node } : { op, hash: node.hash });
+      const { records, dangling } = readDatabase({ name: file, bytes: readFileSync(file) });
+      assert.equal(dangling.length, 0);
+      assert.equal(records.get(node.hash)?.installed ?? false, op === "add");
+      for (const record of records.values()) {
+        const parents = [...records.values()].filter(({ node: { edges } }) =>
+          edges.some(({ child }) => child === record.node),
+        );
+        assert.equal(record.refCount, parents.length, record.node.name);
+        assert.ok(record.installed || parents.length > 0, record.node.name);
+      }
     }
-  }
+  });
+  await fc.assert(property, { numRuns: 25 });
 });
 
 test("a database that cannot be changed stays as it is", async () => {
@@ -385,6 +388,30 @@ test("eight processes add overlapping sets while another holds the lock: nothing
   );
   assert.equal(Object.keys(after).length, [...store.records()].length);
   await ended;
+});
+
+test("a writer that is killed leaves a whole database, and a lock that the next one gets", async () => {
+  const { sysroot, store, file } = await given(SPACK_1);
+  const all = Object.keys(installsOf(file)).length;
+  emptyIndex(SPACK_1, sysroot);
+  const names = [...store.records()].map(({ node }) => node.name);
+  const started = systemClock.now();
+  const whole = await write(sysroot, names).done;
+  const each = systemClock.now() - started;
+  assert.equal(whole, "");
+  emptyIndex(SPACK_1, sysroot);
+  for (let at = 1; at <= 8; at++) {
+    const { child, done } = write(sysroot, names);
+    await systemClock.sleep(each * (0.4 + at * 0.06));
+    child.kill("SIGKILL");
+    await done;
+    const { database } = await openStore(SPACK_1, sysroot);
+    assert.equal(database.dangling.length, 0, `killed for the ${at}th time`);
+  }
+  assert.equal(await write(sysroot, names).done, "");
+  assert.equal(Object.keys(installsOf(file)).length, all);
+  const known = ["index.json", "index_verifier", "lock", "prefix_failures", "prefix_lock"];
+  assert.deepEqual(readdirSync(dirname(file)).toSorted(), known);
 });
 
 test("the time for the lock is limited, and its holder named", {

@@ -9,7 +9,6 @@ import type { BaseSource } from "../../ops/base-image.ts";
 import { planOf, push } from "../../ops/push.ts";
 import type { PushedSpec } from "../../ops/push-report.ts";
 import { parseShard } from "../../ops/shard.ts";
-import type { AskOptions } from "../../spack/ask-spack.ts";
 import { parseUserVariable } from "../../spack/environment.ts";
 import { diskCache } from "../cache-folder.ts";
 import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../cache-location.ts";
@@ -173,7 +172,7 @@ async function run(
       jobs: flags.jobs,
       spackPrefix: flags.spackPrefix,
       environment: { inspections: discovery.inspections, spackEnv: flags.spackEnv, user },
-      spack: spackToAsk(files, flags, context),
+      spack: files.spackToAsk(),
       memory: new LayerMemory(diskCache(context), compression),
       clock: context.clock,
       progress: display.sink,
@@ -249,14 +248,6 @@ async function baseSource(text: string | undefined, opener: Opener, context: Con
   const location = parseLocation(text);
   const target = await opener.read(location);
   return { name: text, target, reference: await referenceOf(location, target, context.signal) };
-}
-
-// One that was merely found on the PATH need not be the Spack of this store.
-function spackToAsk(files: SpackFiles, flags: Flags, context: Context): AskOptions | undefined {
-  const { installation, environment } = files.discovery;
-  if (installation === undefined || installation.from === "PATH") return undefined;
-  const folder = environment?.contents === undefined ? undefined : environment.folder;
-  return { installation, env: context.env, environment: folder, scopes: flags.scope };
 }
 
 function tagged(location: Location, tag: string): Location {

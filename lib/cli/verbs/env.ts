@@ -1,0 +1,61 @@
+// `stave env`: what a shell is told so that installed specs can be used.
+
+import { StaveError } from "../../errors.ts";
+import { runVariables, type Shell, shellText } from "../../ops/env.ts";
+import { askSpack } from "../../spack/ask-spack.ts";
+import { verbCommand } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { chosenRoots } from "../spack-specs.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends OutputOptions, SpackFlags {
+  sh?: boolean;
+  csh?: boolean;
+  fish?: boolean;
+}
+
+const HELP = `
+Without SPEC, the roots of the environment are meant. The variables follow from the folders of the specs and of what they link
+and run; what recipes set is known to Spack only, which is asked when --spack or $SPACK_ROOT names it. What sh and fish are
+told works for whatever the variables are then, so it may be kept in a file; csh is told values for the present environment.
+
+Examples:
+  eval "$(stave env hdf5)"
+  eval \`stave env hdf5 --csh\`
+  stave env hdf5 --fish | source
+  stave env -e ./my-env > activate.sh`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("env", "tell a shell what it needs to use installed specs")
+    .argument("[specs...]", "what to use")
+    .option("--sh", "for sh, bash and zsh (this is the default)")
+    .option("--csh", "for csh and tcsh")
+    .option("--fish", "for fish");
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
+    const shells = (["sh", "csh", "fish"] as const).filter((name) => flags[name]);
+    if (shells.length + (flags.json ? 1 : 0) > 1)
+      throw new StaveError("USAGE", "--sh, --csh, --fish and --json exclude each other");
+    const shell: Shell = shells[0] ?? "sh";
+    const files = new SpackFiles(context, flags);
+    const store = await files.store();
+    const roots = await chosenRoots(context, files, store, texts);
+    for (const { name, hash } of roots)
+      if (!store.get(hash)?.installed)
+        throw new StaveError("SPEC_NOT_INSTALLED", `${name}/${hash.slice(0, 7)} is not installed`, { subject: hash });
+    const spack = files.spackToAsk();
+    const answer =
+      spack && (await askSpack({ environments: [roots], specs: [] }, { ...spack, signal: context.signal }));
+    const report = runVariables({
+      store,
+      roots,
+      inspections: files.discovery.inspections,
+      asked: answer?.environments[0],
+      current: context.env,
+    });
+    if (!flags.json) output.print(shellText(report.variables, shell));
+    output.report(report);
+    return 0;
+  });
+};

@@ -1,0 +1,78 @@
+// `stave uninstall`: installed specs are removed, unless others need them.
+
+import { Option } from "commander";
+import { StaveError } from "../../errors.ts";
+import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/uninstall.ts";
+import { confirm } from "../confirm.ts";
+import { verbCommand } from "../options.ts";
+import type { Output, OutputOptions } from "../output.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { chosenRoots } from "../spack-specs.ts";
+import { count, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends OutputOptions, SpackFlags {
+  dependents?: boolean;
+  yes?: boolean;
+  yesToAll?: boolean;
+  dryRun?: boolean;
+}
+
+const HELP = `
+Each SPEC must be exactly one installed spec. It stays in the database, as not installed, while others were built with it.
+Externals are only forgotten. Asks before it removes; without a terminal --yes is needed.
+
+Examples:
+  stave uninstall hdf5
+  stave uninstall --dependents zlib-ng --dry-run
+  stave uninstall -y /abc123`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("uninstall", "remove installed specs from a Spack store")
+    .argument("<specs...>", "what to remove")
+    .option("-R, --dependents", "remove what links or runs them too")
+    .option("-n, --dry-run", "say what would be removed")
+    .option("-y, --yes", "do not ask")
+    // Spack's spelling.
+    .addOption(new Option("--yes-to-all").hideHelp());
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
+    const files = new SpackFiles(context, flags);
+    const store = await files.store();
+    const nodes = await chosenRoots(context, files, store, texts);
+    const options = { store, nodes, dependents: flags.dependents === true };
+    const plan = planUninstall(options);
+    if (flags.dryRun) {
+      for (const text of render(plan.specs, output)) output.print(text);
+      output.note(`would uninstall ${count(plan.specs.length, "package")}`);
+      output.report({ ...plan, dryRun: true });
+      return 0;
+    }
+    if (flags.yes !== true && flags.yesToAll !== true) {
+      for (const text of render(plan.specs, output)) output.note(text);
+      if (!(await confirm(context, `uninstall ${count(plan.specs.length, "package")}?`)))
+        throw new StaveError("ABORTED", "nothing was uninstalled");
+    }
+    const locks = files.locks(store, output);
+    try {
+      const report = await uninstall({ ...options, locks, clock: context.clock });
+      for (const text of render(report.specs, output)) output.print(text);
+      output.note(`uninstalled ${count(report.specs.length, "package")}`);
+      output.report({ ...report, dryRun: false });
+      return 0;
+    } finally {
+      await locks[Symbol.asyncDispose]();
+    }
+  });
+};
+
+function* render(specs: readonly UninstalledSpec[], output: Output): Iterable<string> {
+  for (const { name, version, hash, external, dependent } of specs) {
+    const why = [
+      ...(dependent ? ["depends on what was named"] : []),
+      ...(external ? ["external: only its record"] : []),
+    ];
+    const more = why.length > 0 ? output.style("dim", `  ${why.join(", ")}`) : "";
+    yield `${output.style("dim", hash.slice(0, 7))} ${printable(`${name}@${version}`)}${more}`;
+  }
+}

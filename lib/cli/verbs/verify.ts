@@ -1,0 +1,56 @@
+// `stave verify`: whether installed files are still those that were installed.
+import { type VerifyReport, verify } from "../../ops/verify.ts";
+import { select } from "../../spack/select.ts";
+import { addJobs, verbCommand } from "../options.ts";
+import type { Output, OutputOptions } from "../output.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { count, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends OutputOptions, SpackFlags {
+  jobs: number;
+}
+
+const HELP = `
+Compares what is in each prefix with the list that was made when it was installed: presence, owner, group, mode, content, time
+and the targets of links, as \`spack verify manifest\` does. Without SPEC everything installed is looked at; externals have no
+list. The status is 1 when something differs, or nothing was found.
+
+Examples:
+  stave verify
+  stave verify hdf5 --json`;
+
+const JOBS = 4;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("verify", "compare installed files with what was installed").argument(
+    "[specs...]",
+    "what to look at (default: everything installed)",
+  );
+  addJobs(command, "how many specs are read at once", JOBS);
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
+    const files = new SpackFiles(context, flags);
+    const store = await files.store();
+    const nodes = [...store.records()].filter(({ installed }) => installed).map(({ node }) => node);
+    const { graph } = store.database;
+    const chosen = select({ nodes, graph, place: `the store ${store.root}` }, await files.queries(texts));
+    const records = chosen.flatMap(({ hash }) => store.get(hash) ?? []);
+    const report = await verify({ store, records, jobs: flags.jobs, signal: context.signal });
+    for (const text of render(report, output)) output.print(text);
+    output.report(report);
+    return report.differing > 0 || (chosen.length === 0 && texts.length > 0) ? 1 : 0;
+  });
+};
+
+function* render({ specs, differing }: VerifyReport, output: Output): Iterable<string> {
+  for (const { name, version, hash, differences } of specs) {
+    const all = Object.entries(differences);
+    if (all.length === 0) continue;
+    yield output.style("bold", printable(`${name}@${version}/${hash.slice(0, 7)}`));
+    for (const [path, problems] of all) yield `  ${printable(path)}: ${output.style("red", problems.join(", "))}`;
+  }
+  const entries = specs.reduce((sum, spec) => sum + spec.entries, 0);
+  const result = differing === 0 ? "all as they were installed" : `${count(differing, "package")} with differences`;
+  yield `${count(specs.length, "package")}, ${count(entries, "file, link or folder", "files, links and folders")}: ${result}`;
+}

@@ -1,0 +1,63 @@
+// `stave view`: one tree of links to the files of several installed specs.
+import { resolve } from "node:path";
+import { type ViewReport, view } from "../../ops/view.ts";
+import { verbCommand } from "../options.ts";
+import type { OutputOptions } from "../output.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { chosenRoots } from "../spack-specs.ts";
+import { count, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends OutputOptions, SpackFlags {
+  dependencies: boolean;
+  hardlink?: boolean;
+  strict?: boolean;
+}
+
+const HELP = `
+Without SPEC, the roots of the environment are meant. What they link and run is shown too; where two have a file in one place,
+that of the dependent is shown and the other one reported. A view may be completed by a second run: links into the store give
+way, anything else that is in the way is an error.
+
+Examples:
+  stave view ./view hdf5 cmake
+  stave view /opt/view -e ./my-env --strict`;
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("view", "make one tree of links to the files of installed specs")
+    .argument("<dir>", "where the view is, or will be")
+    .argument("[specs...]", "what it shows")
+    .option("--no-dependencies", "only what was named")
+    .option("--hardlink", "other names of the files, not symbolic links")
+    .option("--strict", "two files in one place are an error");
+  addSpack(command).addHelpText("after", HELP);
+  return bindAction<[string, string[]], Flags>(command, state, async (context, output, flags, directory, texts) => {
+    const files = new SpackFiles(context, flags);
+    const store = await files.store();
+    const report = await view({
+      store,
+      directory: resolve(context.cwd, directory),
+      roots: await chosenRoots(context, files, store, texts),
+      dependencies: flags.dependencies,
+      kind: flags.hardlink ? "hardlink" : "symlink",
+      strict: flags.strict === true,
+      signal: context.signal,
+    });
+    for (const text of conflicts(report)) output.warn(text);
+    const { specs, links, made } = report;
+    const isNew = made === links ? "" : `, ${made} of them new`;
+    output.print(
+      `${printable(report.directory)}: ${count(links, "link")} to ${count(specs.length, "package")}${isNew}`,
+    );
+    output.report(report);
+    return 0;
+  });
+};
+
+const LISTED = 20;
+
+function* conflicts({ conflicts: all }: ViewReport): Iterable<string> {
+  for (const { path, shown, hidden } of all.slice(0, LISTED))
+    yield `${printable(path)} is ${printable(shown)}, which hides ${printable(hidden)}`;
+  if (all.length > LISTED) yield `and ${all.length - LISTED} more; --json lists them all`;
+}

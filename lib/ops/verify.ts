@@ -1,0 +1,189 @@
+// `verify`: whether the files of installed prefixes are those that were installed (Spack `verify.py`).
+import { createHash } from "node:crypto";
+import { type BigIntStats, constants } from "node:fs";
+import { lstat, open, readlink } from "node:fs/promises";
+import { fileError, isStaveError, systemCode } from "../errors.ts";
+import { type ByteString, bytesOfPythonText, bytesOfText, fsPath, shownName } from "../image/byte-string.ts";
+import { walkTree } from "../relocate/walk-tree.ts";
+import { base32 } from "../spack/dag-hash.ts";
+import type { InstallRecord } from "../spack/database.ts";
+import {
+  INSTALL_MANIFEST,
+  INSTALL_TIMES,
+  type ManifestEntry,
+  pythonTime,
+  readInstallManifest,
+} from "../spack/prefix.ts";
+import type { Store } from "../spack/store.ts";
+import { forEachLimit } from "../util/limit.ts";
+
+/** What is verified. */
+export interface VerifyOptions {
+  readonly store: Store;
+  /** The specs; externals have no list of files and are left out. */
+  readonly records: readonly InstallRecord[];
+  /** How many specs are read at once. */
+  readonly jobs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How a path differs from the list: in Spack's words. */
+export type Difference =
+  | "added"
+  | "deleted"
+  | "owner"
+  | "group"
+  | "mode"
+  | "link"
+  | "type"
+  | "size"
+  | "mtime"
+  | "hash"
+  | "manifest missing"
+  | "manifest corrupted"
+  | "manifest of another prefix"
+  | "prefix missing";
+
+/** One spec that was looked at. */
+export interface VerifiedSpec {
+  readonly name: string;
+  readonly version: string;
+  readonly hash: string;
+  /** As it is recorded. */
+  readonly prefix: string;
+  /** How many files, links and folders were compared. */
+  readonly entries: number;
+  /** By recorded path, fit for messages. */
+  readonly differences: Readonly<Record<string, readonly Difference[]>>;
+}
+
+export interface VerifyReport {
+  readonly store: string;
+  /** In the order given. */
+  readonly specs: readonly VerifiedSpec[];
+  /** How many of them differ. */
+  readonly differing: number;
+}
+
+/** Compares prefixes with their lists of files. Throws FILE_SYSTEM for what cannot be read. */
+export async function verify({ store, records, jobs, signal }: VerifyOptions): Promise<VerifyReport> {
+  const found = new Map<string, VerifiedSpec>();
+  const built = records.filter(({ node }) => node.external === undefined);
+  await forEachLimit(
+    built,
+    jobs,
+    async (record) => void found.set(record.node.hash, await verifyOne(store, record, signal)),
+    signal,
+  );
+  const specs = built.flatMap(({ node }) => found.get(node.hash) ?? []);
+  return {
+    store: store.root,
+    specs,
+    differing: specs.filter((spec) => Object.keys(spec.differences).length > 0).length,
+  };
+}
+
+async function verifyOne(store: Store, record: InstallRecord, signal: AbortSignal | undefined): Promise<VerifiedSpec> {
+  const { name, version, hash } = record.node;
+  const prefix = store.prefixOf(record.node);
+  const differences: Record<string, readonly Difference[]> = {};
+  const done = (entries: number): VerifiedSpec => ({ name, version, hash, prefix, entries, differences });
+  const whole = (difference: Difference): VerifiedSpec => {
+    differences[prefix] = [difference];
+    return done(0);
+  };
+  const directory = store.locate(prefix);
+  const root = await statsOf(directory);
+  if (root === undefined) return whole("prefix missing");
+  let manifest: ReadonlyMap<string, ManifestEntry> | undefined;
+  try {
+    manifest = await readInstallManifest(store, record);
+  } catch (error) {
+    if (isStaveError(error, "CONTENT_INVALID", "TOO_LARGE")) return whole("manifest corrupted");
+    throw error;
+  }
+  if (manifest === undefined) return whole("manifest missing");
+  // After an installation by Spack from a build cache it is the list of the machine that built the spec.
+  if (!manifest.has(prefix) && manifest.size > 0) return whole("manifest of another prefix");
+  const expected = new Map(Array.from(manifest, ([path, entry]) => [bytesOfPythonText(path), entry]));
+  let entries = 0;
+  const compare = async (path: ByteString, place: ByteString, stats: BigIntStats | undefined): Promise<void> => {
+    const entry = expected.get(path);
+    expected.delete(path);
+    const problems = stats === undefined ? ["deleted" as const] : await compareEntry(place, stats, entry);
+    if (problems.length > 0) differences[shownName(path)] = problems;
+    entries++;
+  };
+  const [recorded, base] = [bytesOfText(prefix), bytesOfText(directory)];
+  await compare(recorded, base, root);
+  for (const { path } of walkTree(directory)) {
+    signal?.throwIfAborted();
+    // A list cannot hold its own hash; the times are written after it.
+    if (path === INSTALL_MANIFEST || path.slice(path.lastIndexOf("/") + 1) === INSTALL_TIMES) continue;
+    await compare(`${recorded}/${path}`, `${base}/${path}`, await statsOf(fsPath(`${base}/${path}`)));
+  }
+  for (const path of expected.keys()) differences[shownName(path)] = ["deleted"];
+  return done(entries);
+}
+
+async function compareEntry(
+  place: ByteString,
+  stats: BigIntStats,
+  entry: ManifestEntry | undefined,
+): Promise<Difference[]> {
+  if (entry === undefined) return ["added"];
+  const out: Difference[] = [];
+  if (stats.uid !== BigInt(entry.owner)) out.push("owner");
+  if (stats.gid !== BigInt(entry.group)) out.push("group");
+  if (stats.isSymbolicLink()) {
+    if (entry.dest === undefined || (await targetOf(place)) !== bytesOfPythonText(entry.dest)) out.push("link");
+    return out;
+  }
+  // Old lists have the mode of what a link led to, so links are left out of this.
+  if (stats.mode !== BigInt(entry.mode)) out.push("mode");
+  if (!stats.isFile()) return entry.hash === undefined ? out : [...out, "type"];
+  if (entry.hash === undefined) return [...out, "type"];
+  if (stats.size !== BigInt(entry.size ?? -1)) out.push("size");
+  if (pythonTime(stats.mtimeNs) !== entry.time) out.push("mtime");
+  if ((await hashOf(place)) !== entry.hash) out.push("hash");
+  return out;
+}
+
+async function statsOf(place: string | Buffer): Promise<BigIntStats | undefined> {
+  try {
+    return await lstat(place, { bigint: true });
+  } catch (cause) {
+    if (["ENOENT", "ENOTDIR"].includes(systemCode(cause) ?? "")) return undefined;
+    throw fileError(cause, "read", typeof place === "string" ? place : shownName(place.toString("latin1")));
+  }
+}
+
+async function targetOf(place: ByteString): Promise<ByteString> {
+  try {
+    return await readlink(fsPath(place), "latin1");
+  } catch (cause) {
+    throw fileError(cause, "read", shownName(place));
+  }
+}
+
+const WINDOW = 1 << 20;
+
+async function hashOf(place: ByteString): Promise<string> {
+  try {
+    const file = await open(fsPath(place), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const sha1 = createHash("sha1");
+      const { size } = await file.stat();
+      const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(size, WINDOW)));
+      for (;;) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length);
+        if (bytesRead === 0) return base32(sha1.digest()).toUpperCase();
+        sha1.update(buffer.subarray(0, bytesRead));
+      }
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw fileError(cause, "read", shownName(place));
+  }
+}
