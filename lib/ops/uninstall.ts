@@ -1,8 +1,10 @@
 // `uninstall`: removes installed specs from a store, unless others need them (Spack `cmd/uninstall.py`).
-import { access, constants } from "node:fs/promises";
-import { aggregate, fileError, StaveError } from "../errors.ts";
+import { access, constants, readdir } from "node:fs/promises";
+import { aggregate, fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
 import { topological } from "../spack/dag.ts";
 import type { Database, InstallRecord } from "../spack/database.ts";
+import { printable } from "../spack/json.ts";
+import { readEnvironmentLock } from "../spack/lockfile.ts";
 import { shortName } from "../spack/name.ts";
 import { LINK, RUN, type SpecNode } from "../spack/node.ts";
 import type { Store } from "../spack/store.ts";
@@ -19,6 +21,12 @@ export interface UninstallOptions {
   readonly nodes: readonly SpecNode[];
   /** What links or runs them goes too; otherwise it is a reason to refuse. */
   readonly dependents: boolean;
+  /** The folder of named environments; one that has any of them is a reason to refuse. */
+  readonly environmentsRoot?: string | undefined;
+  /** The folder of the environment in use, which is none. */
+  readonly environment?: string | undefined;
+  /** There is no reason to refuse. */
+  readonly force?: boolean | undefined;
 }
 
 /** One spec that is or was removed. */
@@ -41,11 +49,14 @@ export interface UninstallReport {
 }
 
 /**
- * What an uninstallation would remove, dependents first. Throws CONFLICT, listing them, when specs that stay depend on it;
- * SPEC_NOT_INSTALLED for what is not there, and UNSUPPORTED for what is in an upstream store.
+ * What an uninstallation would remove, dependents first. Throws CONFLICT, listing them, when specs that stay depend on it, or
+ * environments have it; SPEC_NOT_INSTALLED for what is not there, and UNSUPPORTED for what is in an upstream store.
  */
-export function planUninstall({ store, nodes, dependents }: UninstallOptions): UninstallReport {
-  return { store: store.root, specs: chosen(store.database, nodes, dependents) };
+export async function planUninstall(options: UninstallOptions): Promise<UninstallReport> {
+  const { store } = options;
+  const specs = chosen(store.database, options.nodes, options);
+  if (options.force !== true) await checkEnvironments(options, new Set(specs.map(({ hash }) => hash)));
+  return { store: store.root, specs };
 }
 
 /**
@@ -55,8 +66,8 @@ export function planUninstall({ store, nodes, dependents }: UninstallOptions): U
 export async function uninstall(
   options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock },
 ): Promise<UninstallReport> {
-  const { store, nodes, dependents, locks, clock } = options;
-  const { specs } = planUninstall(options);
+  const { store, nodes, locks, clock } = options;
+  const { specs } = await planUninstall(options);
   const hashes = new Set(specs.map(({ hash }) => hash));
   const held: Release[] = [];
   try {
@@ -67,7 +78,7 @@ export async function uninstall(
     await updateDatabase(store, { clock, locks }, (database) => {
       // Somebody else may have removed some of them meanwhile.
       const left = nodes.filter(({ hash }) => database.records.get(hash)?.installed);
-      done = chosen(database, left, dependents);
+      done = chosen(database, left, options);
       const [more] = done.filter(({ hash }) => !hashes.has(hash));
       if (more !== undefined)
         throw new StaveError("CONFLICT", `${more.name}@${more.version} was installed meanwhile, and depends on them`, {
@@ -101,11 +112,15 @@ async function checkRemovable(store: Store, prefix: string): Promise<void> {
   }
 }
 
-function chosen(database: Database, nodes: readonly SpecNode[], withDependents: boolean): UninstalledSpec[] {
+function chosen(
+  database: Database,
+  nodes: readonly SpecNode[],
+  { dependents, force }: Pick<UninstallOptions, "dependents" | "force">,
+): UninstalledSpec[] {
   const records = nodes.map((node) => recordOf(database, node));
   const named = new Set(records.map(({ node }) => node.hash));
-  const above = dependentsOf(database, named);
-  if (above.length > 0 && !withDependents) throw needed(above);
+  const above = dependents || force !== true ? dependentsOf(database, named) : [];
+  if (above.length > 0 && !dependents) throw needed(above);
   const all = new Map([...records, ...above].map((record) => [record.node.hash, record]));
   return topological([...all.values()].map(({ node }) => node)).flatMap((node) => {
     const record = all.get(node.hash);
@@ -150,6 +165,49 @@ function dependentsOf(database: Database, hashes: ReadonlySet<string>): InstallR
   return found;
 }
 
+async function checkEnvironments(
+  { environmentsRoot: root, environment }: UninstallOptions,
+  hashes: ReadonlySet<string>,
+): Promise<void> {
+  if (root === undefined) return;
+  const found: string[] = [];
+  for (const name of await foldersOf(root)) {
+    const folder = `${root}/${name}`;
+    if (folder !== environment && (await hasAny(folder, hashes))) found.push(name);
+  }
+  if (found.length === 0) return;
+  const [has, environments] = found.length === 1 ? ["has", "environment"] : ["have", "environments"];
+  throw new StaveError(
+    "CONFLICT",
+    `the ${environments} ${printable(found.join(", "))} ${has} what is to be uninstalled`,
+    {
+      subject: root,
+      hint: "remove it from there with `spack -e NAME remove`, or use --force",
+    },
+  );
+}
+
+// An environment that is not concretized needs nothing.
+async function hasAny(folder: string, hashes: ReadonlySet<string>): Promise<boolean> {
+  try {
+    const { graph } = await readEnvironmentLock(folder);
+    return [...hashes].some((hash) => graph.get(hash) !== undefined);
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return false;
+    throw error;
+  }
+}
+
+async function foldersOf(root: string): Promise<string[]> {
+  try {
+    const entries = await readdir(root, { withFileTypes: true });
+    return entries.flatMap((entry) => (entry.isFile() ? [] : [entry.name])).toSorted();
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT") return [];
+    throw fileError(cause, "read folder", root);
+  }
+}
+
 const LISTED = 10;
 
 function needed(above: readonly InstallRecord[]): StaveError {
@@ -157,6 +215,6 @@ function needed(above: readonly InstallRecord[]): StaveError {
   const more = above.length > LISTED ? ` and ${above.length - LISTED} more` : "";
   const depend = above.length === 1 ? "depends" : "depend";
   return new StaveError("CONFLICT", `${names.join(", ")}${more} ${depend} on what is to be uninstalled`, {
-    hint: "--dependents uninstalls what depends on it too",
+    hint: "--dependents uninstalls what depends on it too, --force leaves that broken",
   });
 }

@@ -1,15 +1,17 @@
 // `stave uninstall` on a store that real Spack wrote.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { uninstall } from "../../lib/ops/uninstall.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { stave } from "../support/cli.ts";
 import { failsWith } from "../support/errors.ts";
+import { golden } from "../support/golden.ts";
 import { named } from "../support/push.ts";
 import { copyOf, databaseFile, FROM_CACHE, installsOf, locksOf, openStore, SPACK_1 } from "../support/stores.ts";
+import { temporaryFolder } from "../support/tree.ts";
 
 const flags = (sysroot: string, root = SPACK_1.root): string[] => ["--store", root, "--sysroot", sysroot, "--no-env"];
 const names = (sysroot: string, root = SPACK_1.root): string[] =>
@@ -119,4 +121,24 @@ test("something that comes to depend on it meanwhile stops the uninstallation", 
   await failsWith("CONFLICT", uninstall({ ...options, dependents: false }), /fleet@1\.0.* depends on/);
   await failsWith("CONFLICT", uninstall({ ...options, dependents: true }), /fleet@1\.0 was installed meanwhile/);
   assert.equal(readFileSync(file, "utf8"), whole);
+});
+
+test("what a named environment has stays, unless it is forced", async () => {
+  const sysroot = await copyOf(SPACK_1);
+  const environments = temporaryFolder();
+  writeFileSync(join(environments, "notes"), "");
+  mkdirSync(join(environments, "fresh"));
+  mkdirSync(join(environments, "fleet"));
+  cpSync(golden("spack-1.2/spack.lock"), join(environments, "fleet/spack.lock"));
+  const args = ["uninstall", "-y", "hull", "-c", `config:environments_root:${environments}`, ...flags(sysroot)];
+  const refused = await stave([...args, "--dependents"]);
+  assert.equal(refused.status, 6, refused.stdout);
+  assert.match(refused.stderr, /the environment fleet has what is to be uninstalled/);
+  assert.ok(onDisk(sysroot).includes("hull"));
+  const forced = await stave([...args, "--force"]);
+  assert.equal(forced.status, 0, forced.stderr);
+  assert.ok(!onDisk(sysroot).includes("hull") && onDisk(sysroot).includes("paddle"));
+  assert.ok(!names(sysroot).includes("hull") && names(sysroot).includes("paddle"));
+  // Its record stays for those that were built with it.
+  assert.ok(Object.values(installsOf(databaseFile(SPACK_1, sysroot))).some(({ spec }) => spec.name === "hull"));
 });

@@ -13,6 +13,7 @@ import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
   dependents?: boolean;
+  force?: boolean;
   yes?: boolean;
   yesToAll?: boolean;
   dryRun?: boolean;
@@ -20,7 +21,8 @@ interface Flags extends OutputOptions, SpackFlags {
 
 const HELP = `
 Each SPEC must be exactly one installed spec. It stays in the database, as not installed, while others were built with it.
-Externals are only forgotten. Asks before it removes; without a terminal --yes is needed.
+Externals are only forgotten. Named environments
+that have one of them are a reason to refuse. Asks before it removes; without a terminal --yes is needed.
 
 Examples:
   stave uninstall hdf5
@@ -31,6 +33,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("uninstall", "remove installed specs from a Spack store")
     .argument("<specs...>", "what to remove")
     .option("-R, --dependents", "remove what links or runs them too")
+    .option("-f, --force", "even when others, or environments, need it")
     .option("-n, --dry-run", "say what would be removed")
     .option("-y, --yes", "do not ask")
     // Spack's spelling.
@@ -40,8 +43,16 @@ export const verb: VerbFactory = (state) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
     const nodes = await chosenRoots(context, files, store, texts);
-    const options = { store, nodes, dependents: flags.dependents === true };
-    const plan = planUninstall(options);
+    const { environmentsRoot, environment } = files.discovery;
+    const options = {
+      store,
+      nodes,
+      dependents: flags.dependents === true,
+      environmentsRoot,
+      environment: environment?.folder,
+      force: flags.force === true,
+    };
+    const plan = await planUninstall(options);
     if (flags.dryRun) {
       for (const text of render(plan.specs, output)) output.print(text);
       output.note(`would uninstall ${count(plan.specs.length, "package")}`);
