@@ -5,6 +5,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { type EnvVariable, shellText } from "../../lib/ops/env.ts";
+import { findProgram } from "../../scripts/peers.ts";
 import { stave } from "../support/cli.ts";
 import { failsWith } from "../support/errors.ts";
 import { named } from "../support/push.ts";
@@ -20,7 +21,6 @@ before(async () => {
 });
 const run = (args: string[], env: Record<string, string> = {}) =>
   stave(["env", "voyage", ...args, "--store", SPACK_1.root, "--sysroot", sysroot, "--no-env"], { env });
-const has = (shell: string): boolean => spawnSync(shell, ["-c", "exit 0"]).status === 0;
 
 /** The variables that a shell has after it was told something. */
 function told(shell: string, text: string, env: Record<string, string>): Record<string, string> {
@@ -63,15 +63,20 @@ const NASTY: EnvVariable[] = [
   { name: "GONE", path: undefined, value: undefined },
 ];
 for (const [shell, kind] of [
-  ["/bin/sh", "sh"],
-  ["/bin/bash", "sh"],
+  ["sh", "sh"],
+  ["bash", "sh"],
   ["zsh", "sh"],
   ["csh", "csh"],
   ["tcsh", "csh"],
   ["fish", "fish"],
 ] as const)
-  test(`${shell} takes values as they are`, { skip: has(shell) ? false : `${shell} is absent` }, () => {
-    const at = told(shell, shellText(NASTY, kind), { PATH: "/bin", B: "/own", GONE: "x", HOME: "/nowhere" });
+  test(`${shell} takes values as they are`, { skip: findProgram(shell) ? false : `${shell} is absent` }, () => {
+    const at = told(findProgram(shell) ?? shell, shellText(NASTY, kind), {
+      PATH: "/bin",
+      B: "/own",
+      GONE: "x",
+      HOME: "/nowhere",
+    });
     assert.deepEqual(
       [at["A"], at["B"], at["C_PATH"], at["GONE"]],
       [NASTY[0]?.value, "/a b'c:/$HOME:/own:/z!", "/last", undefined],
