@@ -144,7 +144,7 @@ export class StoreLocks implements AsyncDisposable {
     return await file.lock(mode, options);
   }
 
-  // Each file once: to close any descriptor of it would lose Spack-like locks, and to open it costs time.
+  // Each file once: two descriptors of this process would exclude each other.
   #file(name: string): Promise<LockFile> {
     let file = this.#files.get(name);
     if (file === undefined) {
