@@ -10,6 +10,7 @@ import { stave } from "../support/cli.ts";
 import { failsWith } from "../support/errors.ts";
 import { named } from "../support/push.ts";
 import { copyOf, openStore, SPACK_1 } from "../support/stores.ts";
+import { temporaryFolder } from "../support/tree.ts";
 
 let sysroot = "";
 let prefix = "";
@@ -75,7 +76,7 @@ for (const [shell, kind] of [
       PATH: "/bin",
       B: "/own",
       GONE: "x",
-      HOME: "/nowhere",
+      HOME: temporaryFolder(),
     });
     assert.deepEqual(
       [at["A"], at["B"], at["C_PATH"], at["GONE"]],

@@ -21,10 +21,10 @@ and run; what recipes set is known to Spack only, which is asked when --spack or
 told works for whatever the variables are then, so it may be kept in a file; csh is told values for the present environment.
 
 Examples:
+  stave env -e ./my-env > activate.sh
   eval "$(stave env hdf5)"
   eval \`stave env hdf5 --csh\`
-  stave env hdf5 --fish | source
-  stave env -e ./my-env > activate.sh`;
+  stave env hdf5 --fish | source`;
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("env", "tell a shell what it needs to use installed specs")
