@@ -3,7 +3,7 @@ import * as nodeModule from "node:module";
 import { setFlagsFromString } from "node:v8";
 
 /** Verbs that pass much content through. */
-const STREAMING = new Set(["copy", "create", "push", "serve"]);
+const STREAMING = new Set(["copy", "create", "install", "push", "serve"]);
 
 // An older Node stops at the first word that it does not know, and its message helps nobody.
 if (!("enableCompileCache" in nodeModule)) {

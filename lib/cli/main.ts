@@ -52,6 +52,11 @@ const VERBS: Verb[] = [
     summary: "push installed specs as images, and an environment as one",
     load: () => import("./verbs/push.ts"),
   },
+  {
+    name: "install",
+    summary: "install specs from build caches into a Spack store",
+    load: () => import("./verbs/install.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {

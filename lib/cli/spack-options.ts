@@ -10,7 +10,7 @@ import { resolveFiles, type SpecQuery } from "../spack/query.ts";
 import { satisfies } from "../spack/satisfies.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
 import { parseQueries, parseQuery, type QueryContext } from "../spack/spec-parser.ts";
-import { Store } from "../spack/store.ts";
+import { Store, type StoreOptions } from "../spack/store.ts";
 import { StoreLocks } from "../store/locks.ts";
 import { readBounded } from "../util/read-file.ts";
 import type { Context } from "./context.ts";
@@ -66,7 +66,7 @@ export class SpackFiles {
   }
 
   /** Opens the store. Throws CONFIG_INVALID when nothing says where it is. */
-  async store(): Promise<Store> {
+  async store(options: Pick<StoreOptions, "mayBeEmpty"> = {}): Promise<Store> {
     const { store, upstreams } = this.discovery;
     if (store === undefined)
       throw new StaveError("CONFIG_INVALID", "nothing says where the Spack store is", {
@@ -80,6 +80,7 @@ export class SpackFiles {
       return query;
     };
     return await Store.open(store.tree.root, {
+      ...options,
       clock,
       sysroot: this.#flags.sysroot === undefined ? undefined : resolve(cwd, this.#flags.sysroot),
       upstreams: upstreams.map((upstream) => upstream.root),

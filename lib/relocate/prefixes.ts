@@ -19,13 +19,31 @@ export interface Destination {
  * what is above others comes after them. Throws RELOCATION_FAILED for prefixes that are no folders of their own.
  */
 export function prefixMapFor(info: BuildInfo, node: SpecNode, at: Destination): PrefixMap {
+  return prefixMapOf(info, { root: at.root, prefixes: newPrefixes(node, at) });
+}
+
+/** Where things will be, as plain data that can be sent to other threads. */
+export interface NewPrefixes {
+  /** The install root, padding included. */
+  readonly root: string;
+  /** DAG hash and prefix of each spec that the files may name, itself first. */
+  readonly prefixes: readonly (readonly [string, string])[];
+}
+
+/** The new prefixes of a spec and of those that its files may name. */
+export function newPrefixes(node: SpecNode, at: Destination): NewPrefixes["prefixes"] {
+  return relocationSet(node).map((other) => [other.hash, at.prefixOf(other)] as const);
+}
+
+/** The same map as prefixMapFor. */
+export function prefixMapOf(info: BuildInfo, { root, prefixes }: NewPrefixes): PrefixMap {
   const pairs: [string, string][] = [];
-  if (info.sbang !== undefined) pairs.push([info.sbang, sbangPath(at.root)]);
-  for (const other of relocationSet(node)) {
-    const old = info.prefixes.get(other.hash);
-    if (old !== undefined) pairs.push([old, at.prefixOf(other)]);
+  if (info.sbang !== undefined) pairs.push([info.sbang, sbangPath(root)]);
+  for (const [hash, prefix] of prefixes) {
+    const old = info.prefixes.get(hash);
+    if (old !== undefined) pairs.push([old, prefix]);
   }
-  return new PrefixMap([...pairs, [info.root, at.root]]);
+  return new PrefixMap([...pairs, [info.root, root]]);
 }
 
 /** The map for a tree of which only the roots are known. `sbang` stands outside the padding of a root. */

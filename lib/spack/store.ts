@@ -35,7 +35,7 @@ export class Store {
   readonly root: string;
   readonly sysroot: string | undefined;
   readonly layout: Layout;
-  readonly #satisfies: Satisfies | undefined;
+  readonly #options: StoreOptions;
   readonly database: Database;
   /** What tells this state of the local database from later ones; undefined when there was none. */
   readonly stamp: string | undefined;
@@ -45,7 +45,7 @@ export class Store {
     this.root = root;
     this.sysroot = options.sysroot;
     this.layout = options.layout ?? DEFAULT_LAYOUT;
-    this.#satisfies = options.satisfies;
+    this.#options = options;
     this.database = database;
     this.stamp = stamp;
   }
@@ -66,6 +66,11 @@ export class Store {
       else sources.push({ name: place, bytes: EMPTY });
     }
     return new Store(root, options, sources.length === 0 ? emptyDatabase() : readDatabases(sources), stamp);
+  }
+
+  /** Opens the same store as it is now. Throws as `open`. */
+  reread(): Promise<Store> {
+    return Store.open(this.root, this.#options);
   }
 
   /** The record of a DAG hash. */
@@ -100,7 +105,7 @@ export class Store {
       throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is an external without a path`, {
         subject: node.hash,
       });
-    return `${this.root}/${projectedPath(node, this.layout, this.#satisfies)}`;
+    return `${this.root}/${projectedPath(node, this.layout, this.#options.satisfies)}`;
   }
 
   /** Where a recorded path is on this machine. */

@@ -64,20 +64,23 @@ export class StagedPrefix implements AsyncDisposable {
     return staged;
   }
 
-  /** Renames it into its place. What was there is removed afterwards, or is there again when that failed. */
-  async commit(): Promise<void> {
+  /**
+   * Renames it into its place, or a folder inside it. What was there is removed afterwards, or is there again when that
+   * failed.
+   */
+  async commit(inner: string = this.directory): Promise<void> {
     const final = this.#final;
     const old = beside(this.#place, this.#node.hash, "old");
     const isReplaced = await exists(final);
     if (isReplaced && !this.#replace) throw this.#taken();
     try {
       if (isReplaced) await rename(final, old);
-      await rename(this.directory, final);
+      await rename(inner, final);
     } catch (cause) {
       await putRight(this.#place, this.#node.hash, "old");
       throw fileError(cause, "move into place", final);
     }
-    this.#done = true;
+    if (inner === this.directory) this.#done = true;
     if (isReplaced) await removeTree(old);
   }
 

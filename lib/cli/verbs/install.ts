@@ -1,0 +1,180 @@
+// `stave install`: binaries from build caches into a Spack store.
+
+import { availableParallelism } from "node:os";
+import { Option } from "commander";
+import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import { aggregate, StaveError } from "../../errors.ts";
+import { type InstallOptions, install, planInstall } from "../../ops/install.ts";
+import { InstallSource } from "../../ops/install-source.ts";
+import { permissions } from "../../spack/settings.ts";
+import { StoreLocks } from "../../store/locks.ts";
+import { directoryMode } from "../../store/staged-prefix.ts";
+import { CACHE_ARGUMENT, type OpenedCache, readCache, splitCache } from "../cache-location.ts";
+import type { Context } from "../context.ts";
+import { Workflow } from "../github.ts";
+import { currentHost } from "../host.ts";
+import { installLine, installPlanText, installSummary } from "../install-text.ts";
+import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { findProgram } from "../programs.ts";
+import { progressDisplay } from "../progress.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { count } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  mirror?: string[];
+  plan?: boolean;
+  force?: boolean;
+  multiple?: boolean;
+  unsigned?: boolean;
+  otherarch?: boolean;
+  only?: "package" | "dependencies";
+  withBuildDependencies?: boolean;
+  strict?: boolean;
+  allFiles?: boolean;
+  allowRoot?: boolean;
+  jobs: number;
+}
+
+const HELP = `
+Installs specs and what they link and run, checked against their digests, relocated to the store, and known to its database: Spack
+may use the same store at the same time. SPEC is looked up in the cache: its index, or for /hash and spec files its tags alone.
+Without SPEC the roots of the environment's lock file are installed. CACHE is
+${CACHE_ARGUMENT}.
+
+Examples:
+  stave install oci://ghcr.io/org/cache hdf5 --store ~/spack/store
+  stave install -e . -m oci://ghcr.io/org/cache -m oci-layout:./stave-cache
+  stave install oci-layout:./stave-cache /abc1234 --store /opt/software --sysroot ./image
+  stave install oci://ghcr.io/org/cache hdf5 --plan`;
+
+const collect = (value: string, before: string[] = []) => [...before, value];
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("install", "install specs from build caches into a Spack store")
+    .argument("[cache]", "where from")
+    .argument("[specs...]", "specs of the cache: queries, /hash or spec files")
+    .option("-m, --mirror <cache>", "one more cache, asked after the others (may be repeated)", collect)
+    .option("--plan", "tell what would be done, and do nothing")
+    .option("-f, --force", "replace what is installed")
+    .option("--multiple", "take all specs that a query fits, not exactly one")
+    .option("-o, --otherarch", "take specs for other platforms, systems and processors, too")
+    .addOption(
+      new Option("--only <what>", "install only the specs themselves, or only what they depend on").choices([
+        "package",
+        "dependencies",
+      ]),
+    )
+    .option("--with-build-dependencies", "also what is needed for building only")
+    .option("--strict", "fail when files still name the old place")
+    .option("--all-files", "change what files hold of the old place even where Spack leaves them alone")
+    .option("-u, --unsigned", "take specs without a signature (those of images have none)")
+    .addOption(new Option("-a, --allow-root", "accepted: archives are never searched for roots").hideHelp());
+  addJobs(command, "specs that are worked on at once", Math.max(2, availableParallelism()));
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string | undefined, string[]], Flags>(command, state, run);
+};
+
+async function run(
+  context: Context,
+  output: Output,
+  flags: Flags,
+  first: string | undefined,
+  more: string[],
+): Promise<number> {
+  const files = new SpackFiles(context, flags);
+  const { discovery } = files;
+  const { cache: named, specs: texts } = splitCache(first === undefined ? [] : [first, ...more], discovery.mirrors);
+  const display = progressDisplay(context, output);
+  const place = { context, output, flags, progress: display.sink };
+  const caches: OpenedCache<ReadOciCache>[] = [];
+  try {
+    const { mirror = [] } = flags;
+    const names = [...(named === undefined && mirror.length > 0 ? [] : [named]), ...mirror];
+    for (const name of names) caches.push(await readCache(name, place));
+    const source = new InstallSource(caches.map(({ cache }) => cache));
+    const store = await files.store({ mayBeEmpty: true });
+    await using locks = new StoreLocks(store, {
+      clock: context.clock,
+      settings: discovery.locks,
+      signal: context.signal,
+      onWait: (text) => output.note(text),
+    });
+    const options: InstallOptions = {
+      store,
+      source,
+      roots: await rootsOf(files, source, texts, flags, context),
+      only: flags.only ?? "all",
+      withBuildDependencies: flags.withBuildDependencies === true,
+      force: flags.force === true,
+      strict: flags.strict === true,
+      allFiles: flags.allFiles === true,
+      host: flags.otherarch ? undefined : currentHost(context),
+      permissionsOf: (name) => {
+        const directory = directoryMode(permissions(discovery.configuration, name));
+        return { directory, file: directory & 0o777 };
+      },
+      patchelf: findProgram("patchelf", context),
+      locks,
+      jobs: flags.jobs,
+      clock: context.clock,
+      progress: display.sink,
+      onSpec: (spec) => {
+        const line = installLine(spec);
+        if (line !== undefined) output.note(line);
+      },
+      signal: context.signal,
+    };
+    if (flags.plan) {
+      const plan = await planInstall(options);
+      display.stop();
+      output.print(installPlanText(plan, output.columns));
+      output.report(plan);
+      return 0;
+    }
+    const endGroup = new Workflow(context, output).group(
+      `install ${count(options.roots.length, "spec")} into ${store.root}`,
+    );
+    const report = await install(options).finally(endGroup);
+    display.stop();
+    output.print(installSummary(report));
+    if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
+    output.report(report);
+    return 0;
+  } finally {
+    display.stop();
+    for (const opened of caches) await opened[Symbol.asyncDispose]();
+  }
+}
+
+async function rootsOf(
+  files: SpackFiles,
+  source: InstallSource,
+  texts: readonly string[],
+  flags: Flags,
+  { signal }: Context,
+): Promise<InstallOptions["roots"]> {
+  if (texts.length === 0) {
+    const lock = await files.lock();
+    if (lock === undefined)
+      throw new StaveError("USAGE", "nothing says which specs are meant", {
+        hint: "name some, for instance hdf5 or /abc123, or an environment with -e DIR",
+      });
+    const { graph } = lock;
+    return [...new Map(lock.roots.map(({ node }) => [node.hash, { node, graph }])).values()];
+  }
+  const roots = new Map<string, InstallOptions["roots"][number]>();
+  for (const text of texts)
+    for (const query of await files.queries([text])) {
+      const found = await source.find(query, text, { signal });
+      if (found.length > 1 && !flags.multiple) {
+        const names = found.slice(0, 10).map(({ root }) => `${root.name}@${root.version}/${root.hash.slice(0, 7)}`);
+        throw new StaveError("USAGE", `${text} is ${found.length} specs of ${source.name}: ${names.join(", ")}`, {
+          hint: "name one by its hash, or take all with --multiple",
+        });
+      }
+      for (const { root, graph } of found) roots.set(root.hash, { node: root, graph });
+    }
+  return [...roots.values()];
+}

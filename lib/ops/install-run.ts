@@ -1,0 +1,243 @@
+// Carries an installation out: specs side by side, each fetched, unpacked and relocated as it comes, finished and moved into
+// its place when what it needs is in its own, and told to the database.
+import { lstatSync } from "node:fs";
+import { isStaveError, StaveError } from "../errors.ts";
+import { finishPlaced, type PlaceJob, placeArchive } from "../relocate/place.ts";
+import { newPrefixes } from "../relocate/prefixes.ts";
+import { edgesOf } from "../spack/dag.ts";
+import { shortName } from "../spack/name.ts";
+import { LINK, RUN, type SpecGraph, type SpecNode } from "../spack/node.ts";
+import type { Store } from "../spack/store.ts";
+import { writeInstalledSpec, writeInstallTimes } from "../store/metadata.ts";
+import { removeLeftovers, StagedPrefix } from "../store/staged-prefix.ts";
+import { Limit } from "../util/limit.ts";
+import { noProgress } from "../util/progress.ts";
+import type { InstallOptions } from "./install-options.ts";
+import type { InstalledSpec } from "./install-report.ts";
+import type { FoundSpec } from "./install-source.ts";
+import { Registrar } from "./registrar.ts";
+
+/** Tells whether the database has a spec as installed and its prefix is there. */
+export function isThere(store: Store, node: SpecNode): boolean {
+  const record = store.get(node.hash);
+  if (record?.installed !== true) return false;
+  return record.path === null || lstatSync(store.locate(record.path), { throwIfNoEntry: false }) !== undefined;
+}
+
+type Common = Pick<InstalledSpec, "name" | "version" | "hash" | "prefix" | "explicit">;
+
+/** One run. */
+export class InstallRun {
+  readonly #options: InstallOptions;
+  readonly #nodes: readonly SpecNode[];
+  readonly #signal: AbortSignal;
+  readonly #working: Limit;
+  readonly #registrar: Registrar;
+  readonly #explicit: ReadonlySet<string>;
+  readonly #graphs = new Map<string, SpecGraph>();
+  /** Specs on their way, by DAG hash: in its place when it resolves. */
+  readonly #done = new Map<string, Promise<void>>();
+  #reread: Promise<Store> | undefined;
+
+  constructor(options: InstallOptions, nodes: readonly SpecNode[]) {
+    this.#options = options;
+    this.#nodes = nodes;
+    this.#signal = options.signal ?? new AbortController().signal;
+    this.#working = new Limit(options.jobs);
+    this.#registrar = new Registrar(options.store, options.locks, options.clock);
+    this.#explicit = new Set(options.roots.map(({ node }) => node.hash));
+    for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
+  }
+
+  /** Installs everything; failures are in what it returns. */
+  async run(): Promise<InstalledSpec[]> {
+    const [first] = this.#nodes.filter((node) => !node.external);
+    if (first) await removeLeftovers(this.#options.store, this.#options.locks, first);
+    return await Promise.all(this.#nodes.map((node) => this.#spec(node)));
+  }
+
+  async #spec(node: SpecNode): Promise<InstalledSpec> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Whoever needs it waits for it; nobody may.
+    promise.catch(() => {});
+    this.#done.set(node.hash, promise);
+    const { name, version, hash } = node;
+    const explicit = this.#explicit.has(hash);
+    const prefix = node.external ? (node.external.path ?? null) : this.#options.store.prefixOf(node);
+    const common = { name, version, hash, prefix, explicit };
+    let spec: InstalledSpec;
+    try {
+      spec = node.external ? this.#external(node, common) : await this.#install(node, common);
+      resolve();
+    } catch (caught) {
+      if (!isStaveError(caught)) throw caught;
+      reject(caught);
+      const error = this.#signal.aborted ? caught : failure(node, caught);
+      spec = { ...common, outcome: "failed", error };
+    }
+    this.#options.onSpec?.(spec);
+    return spec;
+  }
+
+  #external(node: SpecNode, common: Common): InstalledSpec {
+    const { store, progress = noProgress } = this.#options;
+    const { path } = node.external ?? {};
+    if (typeof path === "string" && lstatSync(store.locate(path), { throwIfNoEntry: false }) === undefined)
+      progress({
+        type: "warning",
+        text: `${shortName(node)} is to be found at ${path}, where nothing is on this machine`,
+      });
+    return { ...common, outcome: "external" };
+  }
+
+  async #install(node: SpecNode, common: Common): Promise<InstalledSpec> {
+    const { store, locks, force } = this.#options;
+    if (!force && isThere(store, node)) return await this.#present(node, common);
+    const release = await locks.prefix(node.hash, "exclusive");
+    try {
+      this.#signal.throwIfAborted();
+      // Somebody else may have been quicker.
+      if (!force && (await this.#isThereNow(node))) return { ...common, outcome: "present" };
+      const found = await this.#options.source.use(
+        node,
+        { signal: this.#signal, isKnown: (hash) => this.#graphs.has(hash) },
+        (from) => this.#place(node, common, from),
+      );
+      await this.#registrar.add(node, common.explicit || undefined);
+      return found;
+    } finally {
+      release();
+    }
+  }
+
+  async #present(node: SpecNode, common: Common): Promise<InstalledSpec> {
+    if (common.explicit && this.#options.store.get(node.hash)?.explicit !== true) await this.#registrar.mark(node.hash);
+    return { ...common, outcome: "present" };
+  }
+
+  // Asks the database again when something is in the place of a spec that was not installed when it was read.
+  async #isThereNow(node: SpecNode): Promise<boolean> {
+    const { store } = this.#options;
+    if (lstatSync(store.locate(store.prefixOf(node)), { throwIfNoEntry: false }) === undefined) return false;
+    // Once for all of the same moment: a large database takes a while to read.
+    this.#reread ??= store.reread().finally(() => {
+      this.#reread = undefined;
+    });
+    return isThere(await this.#reread, node);
+  }
+
+  // Fetches a spec from one cache and puts it in its place.
+  async #place(node: SpecNode, common: Common, { cache, image }: FoundSpec): Promise<InstalledSpec> {
+    const { store, clock, permissionsOf, allFiles, patchelf, strict, progress = noProgress } = this.#options;
+    const { archive, diffId } = image;
+    const signal = this.#signal;
+    const permissions = permissionsOf(node.name);
+    const id = node.hash;
+    const label = shortName(node);
+    progress({ type: "queued", id, size: archive.size });
+    await using staged = await StagedPrefix.create(store, node, { mode: permissions.directory, replace: true });
+    const job: PlaceJob = {
+      folder: staged.directory,
+      hash: node.hash,
+      name: label,
+      prefix: staged.prefix,
+      root: store.root,
+      prefixes: newPrefixes(node, { root: store.root, prefixOf: (other) => store.prefixOf(other) }),
+      compression: archive.mediaType.endsWith("zstd") ? "zstd" : archive.mediaType.endsWith("tar") ? "none" : "gzip",
+      diffId,
+      permissions,
+      allFiles,
+      patchelf,
+    };
+    let outcome: "copied" | "failed" = "failed";
+    let started = clock.now();
+    try {
+      const placed = await this.#working.run(
+        async () => {
+          started = clock.now();
+          progress({ type: "start", id, label, size: archive.size });
+          const stream = await cache.target.fetchBlob(archive, { signal });
+          return await placeArchive(stream, job, {
+            signal,
+            onBytes: (count) => progress({ type: "bytes", id, count }),
+          });
+        },
+        { signal },
+      );
+      const { directory } = placed;
+      const placedAt = clock.now();
+      if (placed.hasRelativeRpaths)
+        progress({
+          type: "warning",
+          text: `${label} was packed with relative search paths; its libraries may not be found`,
+        });
+      // What is finished now may look for what it needs, and nobody sees it before that is there.
+      await this.#dependencies(node);
+      const finished = await this.#working.run(
+        async () => {
+          if (!placed.hasSpecFile)
+            await writeInstalledSpec(directory, node, this.#graphs.get(node.hash) ?? image.document.graph);
+          const seconds = (placedAt - started) / 1000;
+          await writeInstallTimes(directory, node, [{ path: "install", seconds }]);
+          return await finishPlaced(directory, job, (path) => this.#exists(path, staged.prefix, directory), signal);
+        },
+        { signal },
+      );
+      if (strict && finished.leftovers.length > 0) throw leftBehind(finished.leftovers);
+      signal.throwIfAborted();
+      await staged.commit(directory);
+      outcome = "copied";
+      const { texts, links, headers, patched, strings, others } = placed.relocated;
+      const changed = new Set([texts, links, headers, patched, strings, others].flat());
+      return {
+        ...common,
+        outcome: "installed",
+        cache: cache.name,
+        downloadSize: archive.size,
+        bytes: placed.bytes,
+        files: placed.members,
+        milliseconds: clock.now() - started,
+        relocated: changed.size,
+        leftovers: finished.leftovers,
+      };
+    } finally {
+      progress({ type: "done", id, label, outcome, size: archive.size, isTold: true });
+    }
+  }
+
+  async #dependencies(node: SpecNode): Promise<void> {
+    for (const { child } of edgesOf(node, { types: LINK | RUN }))
+      await this.#done.get(child.hash)?.catch((cause: unknown) => {
+        const code = isStaveError(cause) ? cause.code : "INTERNAL";
+        throw new StaveError(code, `its dependency ${shortName(child)} failed`, { cause });
+      });
+  }
+
+  #exists(path: string, prefix: string, directory: string): boolean {
+    const own = path === prefix || path.startsWith(`${prefix}/`);
+    const place = own ? `${directory}${path.slice(prefix.length)}` : this.#options.store.locate(path);
+    return lstatSync(place, { throwIfNoEntry: false }) !== undefined;
+  }
+}
+
+function leftBehind(files: readonly string[]): StaveError {
+  const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
+  return new StaveError("RELOCATION_FAILED", `${files[0]}${more} still name the old place`, {
+    subject: files[0] ?? "",
+    hint: "add --all-files to change those that can be, or leave out --strict",
+  });
+}
+
+// The same failure, saying what was not installed because of it.
+function failure(node: SpecNode, error: StaveError): StaveError {
+  const name = shortName(node);
+  const { code, hint, status, registry, attempts, side, errors, message } = error;
+  const known = Object.entries({ hint, status, registry, attempts, side, errors }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return new StaveError(code, `${name} was not installed: ${message}`, {
+    ...Object.fromEntries(known),
+    subject: name,
+    cause: error,
+  });
+}

@@ -1,0 +1,120 @@
+// `install`: specs from build caches into a store, with what they link and run.
+import { aggregate, isStaveError, StaveError } from "../errors.ts";
+import { postOrder } from "../spack/dag.ts";
+import { targetAtMost } from "../spack/microarchitecture.ts";
+import { shortName } from "../spack/name.ts";
+import { LINK, RUN, type SpecNode } from "../spack/node.ts";
+import { createStore } from "../store/create.ts";
+import { ensureSbang } from "../store/sbang.ts";
+import { forEachLimit } from "../util/limit.ts";
+import type { InstallOptions } from "./install-options.ts";
+import type { InstallPlanReport, InstallReport, PlannedInstall } from "./install-report.ts";
+import { InstallRun, isThere } from "./install-run.ts";
+
+export type { InstallOptions } from "./install-options.ts";
+export type { InstallPlanReport, InstallReport } from "./install-report.ts";
+
+/**
+ * Installs specs, each after what it needs. What fails is in the report, and what does not need it is installed. Throws when
+ * nothing can be done: a spec does not fit the machine, the store cannot be made; and the signal's reason.
+ */
+export async function install(options: InstallOptions): Promise<InstallReport> {
+  const { store, clock, signal } = options;
+  signal?.throwIfAborted();
+  const started = clock.now();
+  const nodes = installNodes(options);
+  checkArchitecture(nodes, options);
+  await createStore(store);
+  await ensureSbang(store);
+  const specs = await new InstallRun(options, nodes).run();
+  signal?.throwIfAborted();
+  const sum = (of: (spec: (typeof specs)[number]) => number | undefined): number =>
+    specs.reduce((total, spec) => total + (spec.outcome === "installed" ? (of(spec) ?? 0) : 0), 0);
+  return {
+    store: store.root,
+    specs,
+    totals: {
+      installed: sum(() => 1),
+      downloaded: sum(({ downloadSize }) => downloadSize),
+      bytes: sum(({ bytes }) => bytes),
+      files: sum(({ files }) => files),
+    },
+    failures: specs.flatMap(({ error }) => error ?? []),
+    milliseconds: clock.now() - started,
+  };
+}
+
+/** Tells what an installation would do, and writes nothing. Throws as `install` does. */
+export async function planInstall(options: InstallOptions): Promise<InstallPlanReport> {
+  const { store, source, force, signal } = options;
+  const nodes = installNodes(options);
+  checkArchitecture(nodes, options);
+  const specs: PlannedInstall[] = [];
+  await forEachLimit(
+    nodes,
+    CONCURRENCY,
+    async (node) => {
+      const { name, version, hash } = node;
+      const common = {
+        name,
+        version,
+        hash,
+        prefix: node.external ? (node.external.path ?? null) : store.prefixOf(node),
+      };
+      if (node.external) return void specs.push({ ...common, action: "external" });
+      if (isThere(store, node) && !force) return void specs.push({ ...common, action: "keep" });
+      try {
+        const planned = await source.use(node, { signal }, ({ cache, image }) =>
+          Promise.resolve({ ...common, action: "install" as const, cache: cache.name, size: image.archive.size }),
+        );
+        specs.push(planned);
+      } catch (error) {
+        if (!isStaveError(error, "SPEC_ABSENT")) throw error;
+        specs.push({ ...common, action: "absent" });
+      }
+    },
+    signal,
+  );
+  const order = new Map(nodes.map(({ hash }, at) => [hash, at]));
+  specs.sort((a, b) => (order.get(a.hash) ?? 0) - (order.get(b.hash) ?? 0));
+  const wanted = specs.filter(({ action }) => action === "install");
+  return {
+    store: store.root,
+    specs,
+    totals: { install: wanted.length, download: wanted.reduce((total, { size = 0 }) => total + size, 0) },
+  };
+}
+
+const CONCURRENCY = 8;
+
+/** The specs to install, each after what it needs; externals included. */
+function installNodes({ roots, only, withBuildDependencies }: InstallOptions): SpecNode[] {
+  const asked = new Set(roots.map(({ node }) => node.hash));
+  const all = postOrder(
+    roots.map(({ node }) => node),
+    withBuildDependencies ? {} : { types: LINK | RUN },
+  );
+  return all.filter(({ hash }) => only === "all" || asked.has(hash) === (only === "package"));
+}
+
+function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallOptions): void {
+  if (host === undefined) return;
+  const failures = nodes.flatMap((node): StaveError[] => {
+    if (node.external) return [];
+    const { platform, os, target } = node;
+    const fits =
+      platform === host.platform &&
+      (host.os === undefined || os === host.os) &&
+      (host.target === undefined || targetAtMost(target, host.target));
+    if (fits) return [];
+    const here = `${host.platform}-${host.os ?? "any"}-${host.target ?? "any"}`;
+    const problem = `${shortName(node)} is for ${platform}-${os}-${target}, and this machine is ${here}`;
+    return [
+      new StaveError("PLATFORM_MISMATCH", problem, {
+        subject: node.hash,
+        hint: "use --otherarch to install it all the same",
+      }),
+    ];
+  });
+  if (failures.length > 0) throw aggregate(failures, "specs");
+}

@@ -1,0 +1,126 @@
+// From the archive of a spec to a prefix that is ready to be moved into its place: unpacked, relocated, finished as Spack's
+// hooks do, listed. Plain data goes in and comes out, so that it can be done on another thread.
+import type { Readable } from "node:stream";
+import { isStaveError, StaveError } from "../errors.ts";
+import { sbangPath } from "../image/buildinfo.ts";
+import { BUILD_INFO } from "../image/walk.ts";
+import type { Digest } from "../oci/digest.ts";
+import { METADATA_FOLDER } from "../spack/prefix.ts";
+import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
+import { readBounded } from "../util/read-file.ts";
+import { readBuildInfo } from "./build-info.ts";
+import { finishPrefix } from "./finish.ts";
+import { writeInventory } from "./inventory.ts";
+import { type NewPrefixes, prefixMapOf } from "./prefixes.ts";
+import { type RelocationReport, relocateTree } from "./relocate.ts";
+import { scanTree } from "./scan.ts";
+import type { Permissions } from "./tree-writer.ts";
+import { type UnpackOptions, unpackArchive } from "./unpack.ts";
+
+/** What is to be placed, and where. */
+export interface PlaceJob extends NewPrefixes {
+  /** An empty folder to work in. */
+  readonly folder: string;
+  /** The DAG hash of the spec, and its name for messages. */
+  readonly hash: string;
+  readonly name: string;
+  /** Where the prefix will be, as it is recorded. */
+  readonly prefix: string;
+  readonly compression: UnpackOptions["compression"];
+  readonly diffId: Digest;
+  readonly permissions: Permissions;
+  /** Also change what other files hold of old prefixes, where lengths can stay. */
+  readonly allFiles: boolean;
+  /** Where `patchelf` is. */
+  readonly patchelf: string | undefined;
+}
+
+/** An archive that was unpacked and relocated. */
+export interface PlacedTree {
+  /** The prefix, somewhere in the folder. */
+  readonly directory: string;
+  readonly members: number;
+  /** The bytes of all files. */
+  readonly bytes: number;
+  readonly relocated: RelocationReport;
+  /** Very old archives have none. */
+  readonly hasSpecFile: boolean;
+  /** It was made with `--rel`: libraries may not be found. */
+  readonly hasRelativeRpaths: boolean;
+}
+
+/** Unpacks and relocates. Throws as unpackArchive and relocateTree do, SPEC_INVALID for the archive of another spec. */
+export async function placeArchive(
+  stream: Readable,
+  job: PlaceJob,
+  options: Pick<UnpackOptions, "signal" | "onBytes"> = {},
+): Promise<PlacedTree> {
+  const { folder, compression, diffId, permissions, patchelf } = job;
+  const { directory, members, bytes } = await unpackArchive(stream, folder, {
+    ...options,
+    compression,
+    diffId,
+    permissions,
+  });
+  const hasSpecFile = await checkSpec(directory, job);
+  const info = await readBuildInfo(`${directory}/${BUILD_INFO}`);
+  const map = prefixMapOf(info, job);
+  const { signal } = options;
+  const others = job.allFiles ? (await scanTree(directory, { map, signal })).others : [];
+  const relocated = await relocateTree(directory, {
+    map,
+    files: info.files,
+    others,
+    findPatchelf: () => patchelf,
+    signal,
+  });
+  return { directory, members, bytes, relocated, hasSpecFile, hasRelativeRpaths: info.hasRelativeRpaths };
+}
+
+// Its metadata is what a database goes by. Tells whether there is any.
+async function checkSpec(directory: string, { hash, name }: PlaceJob): Promise<boolean> {
+  const file = `${directory}/${METADATA_FOLDER}/spec.json`;
+  try {
+    const { root } = readSpecFile(
+      (await readBounded(file, SPEC_FILE_LIMIT)).bytes,
+      `the spec file in the archive of ${name}`,
+    );
+    if (root.hash === hash) return true;
+    throw new StaveError(
+      "SPEC_INVALID",
+      `the archive of ${name} holds ${root.name}/${root.hash}, which is another spec`,
+      {
+        subject: name,
+        hint: "do not use this cache, or push the spec again",
+      },
+    );
+  } catch (error) {
+    if (!isStaveError(error, "NOT_FOUND")) throw error;
+    return false;
+  }
+}
+
+/** What finishing found and did; paths below the prefix, fit for messages. */
+export interface FinishedTree {
+  /** Files and links that still name an old prefix. */
+  readonly leftovers: string[];
+  readonly shebangs: string[];
+  readonly rpaths: string[];
+}
+
+/**
+ * Finishes a placed prefix, when all that it needs is in its place: `exists` is asked for absolute paths as they are recorded.
+ * Throws FILE_SYSTEM.
+ */
+export async function finishPlaced(
+  directory: string,
+  job: PlaceJob,
+  exists: (path: string) => boolean,
+  signal?: AbortSignal,
+): Promise<FinishedTree> {
+  const { prefix, root } = job;
+  const { shebangs, rpaths } = await finishPrefix(directory, { sbang: sbangPath(root), exists, signal });
+  const map = prefixMapOf(await readBuildInfo(`${directory}/${BUILD_INFO}`), job);
+  const { leftovers } = await writeInventory(directory, { prefix, map, signal });
+  return { leftovers, shebangs, rpaths };
+}
