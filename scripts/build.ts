@@ -8,7 +8,11 @@ rmSync(`${root}dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   // Threads are started from a file of their own; see lib/image/pack-pool.ts.
-  entryPoints: { stave: "lib/cli/launch.ts", "parts/pack-worker": "lib/image/pack-worker.ts" },
+  entryPoints: {
+    stave: "lib/cli/launch.ts",
+    "parts/pack-worker": "lib/image/pack-worker.ts",
+    "parts/place-worker": "lib/relocate/place-worker.ts",
+  },
   outdir: "dist",
   bundle: true,
   // Verbs and heavy libraries are loaded when they are needed, from files beside the command.

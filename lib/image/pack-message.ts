@@ -1,5 +1,5 @@
-// What the main thread and the packing threads say to each other, and errors in a form that survives the way.
-import { type ErrorCode, messageOf, StaveError } from "../errors.ts";
+// What the main thread and the packing threads say to each other.
+import type { PlainError } from "../util/plain-error.ts";
 import type { ArchiveJob, ArchiveSummary } from "./archive.ts";
 import type { Compression } from "./compression.ts";
 
@@ -27,29 +27,4 @@ export interface Piece {
   readonly from: number;
   readonly start: number;
   readonly end: number;
-}
-
-/** A StaveError as plain data. */
-export interface PlainError {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly subject: string | undefined;
-  readonly hint: string | undefined;
-}
-
-/** Makes plain data of anything that was thrown. */
-export function plainError(error: unknown): PlainError {
-  if (!(error instanceof StaveError))
-    return { code: "INTERNAL", message: messageOf(error), subject: undefined, hint: undefined };
-  const { code, message, subject, hint } = error;
-  return { code, message, subject, hint };
-}
-
-/** Makes an error of its plain data. */
-export function errorFrom({ code, message, subject, hint }: PlainError): StaveError {
-  return new StaveError(code, message, {
-    op: "pack layer",
-    ...(subject === undefined ? {} : { subject }),
-    ...(hint === undefined ? {} : { hint }),
-  });
 }

@@ -4,9 +4,10 @@ import { existsSync } from "node:fs";
 import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../errors.ts";
+import { errorFrom } from "../util/plain-error.ts";
 import type { ArchiveJob, ArchiveSummary } from "./archive.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
-import { type Answer, errorFrom, type Order } from "./pack-message.ts";
+import type { Answer, Order } from "./pack-message.ts";
 import { windowSizeOf } from "./piece-reader.ts";
 
 /** Hears what becomes of a prefix: its pieces in any order, the end after the last was read, or one failure. */

@@ -1,7 +1,8 @@
 // A packing thread, started by pack-pool.ts: reads prefixes, and compresses pieces of any of them in between.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort } from "node:worker_threads";
-import { type Answer, type Order, plainError } from "./pack-message.ts";
+import { plainError } from "../util/plain-error.ts";
+import type { Answer, Order } from "./pack-message.ts";
 import { compress, readPieces } from "./piece-reader.ts";
 
 if (parentPort === null) throw new Error("this file is started as a thread");

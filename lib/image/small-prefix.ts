@@ -1,10 +1,10 @@
 // Prefixes with a few small files are packed where they are asked for: that takes less time than to tell a thread.
 import { lstatSync } from "node:fs";
 import { StaveError } from "../errors.ts";
+import { errorFrom, plainError } from "../util/plain-error.ts";
 import type { ArchiveJob } from "./archive.ts";
 import { fsPath } from "./byte-string.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
-import { errorFrom, plainError } from "./pack-message.ts";
 import type { PackReceiver } from "./pack-pool.ts";
 import { compress, readPieces, windowSizeOf } from "./piece-reader.ts";
 import { walkPrefix } from "./walk.ts";

@@ -2,7 +2,8 @@
 // its place when what it needs is in its own, and told to the database.
 import { lstatSync } from "node:fs";
 import { isStaveError, StaveError } from "../errors.ts";
-import { finishPlaced, type PlaceJob, placeArchive } from "../relocate/place.ts";
+import type { PlaceJob } from "../relocate/place.ts";
+import { PlacePool } from "../relocate/place-pool.ts";
 import { newPrefixes } from "../relocate/prefixes.ts";
 import { edgesOf } from "../spack/dag.ts";
 import { shortName } from "../spack/name.ts";
@@ -10,7 +11,6 @@ import { LINK, RUN, type SpecGraph, type SpecNode } from "../spack/node.ts";
 import type { Store } from "../spack/store.ts";
 import { writeInstalledSpec, writeInstallTimes } from "../store/metadata.ts";
 import { removeLeftovers, StagedPrefix } from "../store/staged-prefix.ts";
-import { Limit } from "../util/limit.ts";
 import { noProgress } from "../util/progress.ts";
 import type { InstallOptions } from "./install-options.ts";
 import type { InstalledSpec } from "./install-report.ts";
@@ -31,7 +31,7 @@ export class InstallRun {
   readonly #options: InstallOptions;
   readonly #nodes: readonly SpecNode[];
   readonly #signal: AbortSignal;
-  readonly #working: Limit;
+  readonly #pool: PlacePool;
   readonly #registrar: Registrar;
   readonly #explicit: ReadonlySet<string>;
   readonly #graphs = new Map<string, SpecGraph>();
@@ -43,7 +43,7 @@ export class InstallRun {
     this.#options = options;
     this.#nodes = nodes;
     this.#signal = options.signal ?? new AbortController().signal;
-    this.#working = new Limit(options.jobs);
+    this.#pool = new PlacePool(options.jobs);
     this.#registrar = new Registrar(options.store, options.locks, options.clock);
     this.#explicit = new Set(options.roots.map(({ node }) => node.hash));
     for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
@@ -53,7 +53,11 @@ export class InstallRun {
   async run(): Promise<InstalledSpec[]> {
     const [first] = this.#nodes.filter((node) => !node.external);
     if (first) await removeLeftovers(this.#options.store, this.#options.locks, first);
-    return await Promise.all(this.#nodes.map((node) => this.#spec(node)));
+    try {
+      return await Promise.all(this.#nodes.map((node) => this.#spec(node)));
+    } finally {
+      await this.#pool[Symbol.asyncDispose]();
+    }
   }
 
   async #spec(node: SpecNode): Promise<InstalledSpec> {
@@ -152,18 +156,13 @@ export class InstallRun {
     let outcome: "copied" | "failed" = "failed";
     let started = clock.now();
     try {
-      const placed = await this.#working.run(
-        async () => {
-          started = clock.now();
-          progress({ type: "start", id, label, size: archive.size });
-          const stream = await cache.target.fetchBlob(archive, { signal });
-          return await placeArchive(stream, job, {
-            signal,
-            onBytes: (count) => progress({ type: "bytes", id, count }),
-          });
-        },
-        { signal },
-      );
+      const open = async () => {
+        started = clock.now();
+        progress({ type: "start", id, label, size: archive.size });
+        return await cache.target.fetchBlob(archive, { signal });
+      };
+      const onBytes = (count: number): void => progress({ type: "bytes", id, count });
+      const placed = await this.#pool.place(open, job, { signal, onBytes });
       const { directory } = placed;
       const placedAt = clock.now();
       if (placed.hasRelativeRpaths)
@@ -173,16 +172,11 @@ export class InstallRun {
         });
       // What is finished now may look for what it needs, and nobody sees it before that is there.
       await this.#dependencies(node);
-      const finished = await this.#working.run(
-        async () => {
-          if (!placed.hasSpecFile)
-            await writeInstalledSpec(directory, node, this.#graphs.get(node.hash) ?? image.document.graph);
-          const seconds = (placedAt - started) / 1000;
-          await writeInstallTimes(directory, node, [{ path: "install", seconds }]);
-          return await finishPlaced(directory, job, (path) => this.#exists(path, staged.prefix, directory), signal);
-        },
-        { signal },
-      );
+      if (!placed.hasSpecFile)
+        await writeInstalledSpec(directory, node, this.#graphs.get(node.hash) ?? image.document.graph);
+      await writeInstallTimes(directory, node, [{ path: "install", seconds: (placedAt - started) / 1000 }]);
+      const { prefix, root, prefixes } = job;
+      const finished = await this.#pool.finish({ directory, prefix, root, prefixes, sysroot: store.sysroot }, signal);
       if (strict && finished.leftovers.length > 0) throw leftBehind(finished.leftovers);
       signal.throwIfAborted();
       await staged.commit(directory);
@@ -211,12 +205,6 @@ export class InstallRun {
         const code = isStaveError(cause) ? cause.code : "INTERNAL";
         throw new StaveError(code, `its dependency ${shortName(child)} failed`, { cause });
       });
-  }
-
-  #exists(path: string, prefix: string, directory: string): boolean {
-    const own = path === prefix || path.startsWith(`${prefix}/`);
-    const place = own ? `${directory}${path.slice(prefix.length)}` : this.#options.store.locate(path);
-    return lstatSync(place, { throwIfNoEntry: false }) !== undefined;
   }
 }
 

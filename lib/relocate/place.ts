@@ -1,5 +1,6 @@
 // From the archive of a spec to a prefix that is ready to be moved into its place: unpacked, relocated, finished as Spack's
 // hooks do, listed. Plain data goes in and comes out, so that it can be done on another thread.
+import { lstatSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../errors.ts";
 import { sbangPath } from "../image/buildinfo.ts";
@@ -8,6 +9,7 @@ import type { Digest } from "../oci/digest.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
 import { readBounded } from "../util/read-file.ts";
+import { underSysroot } from "../util/sysroot.ts";
 import { readBuildInfo } from "./build-info.ts";
 import { finishPrefix } from "./finish.ts";
 import { writeInventory } from "./inventory.ts";
@@ -108,17 +110,23 @@ export interface FinishedTree {
   readonly rpaths: string[];
 }
 
-/**
- * Finishes a placed prefix, when all that it needs is in its place: `exists` is asked for absolute paths as they are recorded.
- * Throws FILE_SYSTEM.
- */
-export async function finishPlaced(
-  directory: string,
-  job: PlaceJob,
-  exists: (path: string) => boolean,
-  signal?: AbortSignal,
-): Promise<FinishedTree> {
-  const { prefix, root } = job;
+/** A placed prefix that is to be finished. */
+export interface FinishJob extends NewPrefixes {
+  /** Where it is now, and where it will be, as it is recorded. */
+  readonly directory: string;
+  readonly prefix: string;
+  /** Recorded paths are found below this folder. */
+  readonly sysroot: string | undefined;
+}
+
+/** Finishes a placed prefix, when all that it needs is in its place. Throws FILE_SYSTEM. */
+export async function finishPlaced(job: FinishJob, signal?: AbortSignal): Promise<FinishedTree> {
+  const { directory, prefix, root, sysroot } = job;
+  const exists = (path: string): boolean => {
+    const isOwn = path === prefix || path.startsWith(`${prefix}/`);
+    const place = isOwn ? `${directory}${path.slice(prefix.length)}` : underSysroot(sysroot, path);
+    return lstatSync(place, { throwIfNoEntry: false }) !== undefined;
+  };
   const { shebangs, rpaths } = await finishPrefix(directory, { sbang: sbangPath(root), exists, signal });
   const map = prefixMapOf(await readBuildInfo(`${directory}/${BUILD_INFO}`), job);
   const { leftovers } = await writeInventory(directory, { prefix, map, signal });
