@@ -106,17 +106,28 @@ export function asStaveError(caught: unknown): StaveError {
 
 const MAX_SHOWN = 20;
 
-function describeFailure(error: StaveError, paint: (style: Style, text: string) => string): string[] {
+/** Of the failures inside a failure. */
+const MAX_INNER = 3;
+
+// A hint that several failures share is told once: `told` has those above.
+function describeFailure(
+  error: StaveError,
+  paint: (style: Style, text: string) => string,
+  depth = 0,
+  told: Set<string> = new Set(),
+): string[] {
   const side = error.side === undefined ? "" : ` (${error.side})`;
   const lines = [`${paint(["red", "bold"], "error:")} ${error.message}${side} ${paint("dim", `[${error.code}]`)}`];
   for (const entry of error.registry ?? [])
     lines.push(`  the registry says: ${entry.code}${entry.message ? `: ${entry.message}` : ""}`);
   if ((error.attempts ?? 1) > 1) lines.push(`  tried ${error.attempts} times`);
-  for (const part of error.errors?.slice(0, MAX_SHOWN) ?? [])
-    lines.push(...describeFailure(part, paint).map((text) => `  ${text}`));
-  const more = (error.errors?.length ?? 0) - MAX_SHOWN;
+  const most = depth === 0 ? MAX_SHOWN : MAX_INNER;
+  for (const part of error.errors?.slice(0, most) ?? [])
+    lines.push(...describeFailure(part, paint, depth + 1, told).map((text) => `  ${text}`));
+  const more = (error.errors?.length ?? 0) - most;
   if (more > 0) lines.push(`  … and ${more} more; --json lists them all`);
-  if (error.hint !== undefined) {
+  if (error.hint !== undefined && !told.has(error.hint)) {
+    told.add(error.hint);
     // A hint of several lines shows a place in a text: its lines must stay below each other.
     const [first = "", ...rest] = error.hint.split("\n");
     if (rest.length === 0) lines.push(`  ${paint("cyan", "hint:")} ${first}`);

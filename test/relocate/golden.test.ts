@@ -1,53 +1,12 @@
 // What Spack pushed, unpacked and relocated by stave, is what Spack installs: file by file.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { z } from "zod";
 import type { RelocationReport } from "../../lib/relocate/relocate.ts";
 import { failsWith } from "../support/errors.ts";
-import { golden } from "../support/golden.ts";
 import { archives, relocate, type Unpacked } from "../support/golden-archives.ts";
-
-/** One line for each thing in a tree. */
-function listing(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .filter((name) => !/^\.spack\/install_(?:manifest|times)\.json$/.test(name))
-    .sort()
-    .map((name) => {
-      const path = join(directory, name);
-      const stats = lstatSync(path);
-      if (stats.isSymbolicLink()) return `${name} -> ${readlinkSync(path)}`;
-      const mode = (stats.mode & 0o7777).toString(8);
-      if (stats.isDirectory()) return `${name}/ ${mode}`;
-      return `${name} ${mode} ${stats.nlink} ${createHash("sha256").update(readFileSync(path)).digest("hex")}`;
-    });
-}
-
-const listSchema = z.array(
-  z.object({
-    path: z.string(),
-    mode: z.string(),
-    type: z.enum(["dir", "file", "symlink"]),
-    sha256: z.string().optional(),
-    nlink: z.number().optional(),
-    target: z.string().optional(),
-  }),
-);
-
-function expectedListing(name: string, prefix: string): string[] {
-  const all = listSchema.parse(JSON.parse(readFileSync(golden(`spack-1.2/${name}.json`), "utf8")));
-  return all
-    .filter(({ path }) => path.startsWith(`${prefix}/`))
-    .map(({ path, mode, type, sha256, nlink, target }) => {
-      const relative = path.slice(prefix.length + 1);
-      if (type === "symlink") return `${relative} -> ${target}`;
-      return type === "dir" ? `${relative}/ ${mode.slice(2)}` : `${relative} ${mode.slice(2)} ${nlink} ${sha256}`;
-    })
-    .filter((line) => !/^\.spack\/install_(?:manifest|times)\.json /.test(line))
-    .sort();
-}
+import { expectedListing, listing } from "../support/golden-listing.ts";
 
 for (const { layout, root, list } of [
   { layout: "spack-1.2/plain.oci", root: "/opt/q/st", list: "installed-at-opt-q-st" },

@@ -1,0 +1,52 @@
+// Installations from golden images and from caches that tests have filled.
+import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
+import type { InstallOptions } from "../../lib/ops/install.ts";
+import { InstallSource } from "../../lib/ops/install-source.ts";
+import { Store } from "../../lib/spack/store.ts";
+import { StoreLocks } from "../../lib/store/locks.ts";
+import { LayoutTarget } from "../../lib/target/layout.ts";
+import type { ReadTarget } from "../../lib/target/target.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { golden } from "./golden.ts";
+
+/** A golden layout, to read from. */
+export async function goldenLayout(name: string): Promise<ReadTarget> {
+  return await LayoutTarget.open(golden(name), { clock: systemClock, create: false, name });
+}
+
+/** What an installation of some specs from caches is told; names are of specs of the first cache. */
+export async function installOptions(
+  targets: readonly ReadTarget[],
+  root: string,
+  names: readonly string[],
+  more: Partial<InstallOptions> & { sysroot?: string } = {},
+): Promise<InstallOptions> {
+  const { sysroot, ...rest } = more;
+  const caches = targets.map((target) => new ReadOciCache(target));
+  const [first] = caches;
+  const tags = [...((await first?.list())?.specs.values() ?? [])];
+  const roots = await Promise.all(
+    tags.filter(({ name }) => names.includes(name)).map(async ({ tag }) => (await first?.fetchSpec(tag))?.document),
+  );
+  const store = await Store.open(root, { clock: systemClock, sysroot, mayBeEmpty: true });
+  return {
+    store,
+    source: new InstallSource(caches),
+    roots: roots.flatMap((document) => (document ? [{ node: document.root, graph: document.graph }] : [])),
+    only: "all",
+    withBuildDependencies: false,
+    force: false,
+    strict: false,
+    allFiles: false,
+    host: undefined,
+    permissionsOf: () => ({ directory: 0o2755, file: 0o755 }),
+    patchelf: undefined,
+    locks: new StoreLocks(store, {
+      clock: systemClock,
+      settings: { isEnabled: true, databaseTimeout: 60, packageTimeout: 60 },
+    }),
+    jobs: 2,
+    clock: systemClock,
+    ...rest,
+  };
+}
