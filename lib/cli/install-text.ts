@@ -20,7 +20,8 @@ export function installSummary(report: InstallReport): string {
   const of = (outcome: InstalledSpec["outcome"]): number =>
     report.specs.filter((spec) => spec.outcome === outcome).length;
   const { totals } = report;
-  const parts = [`${count(totals.installed, "spec")} installed`];
+  const isNothing = totals.installed === 0 && report.failures.length === 0;
+  const parts = [isNothing ? "nothing to install" : `${count(totals.installed, "spec")} installed`];
   if (of("present") > 0) parts.push(`${of("present")} already there`);
   if (of("external") > 0) parts.push(`${count(of("external"), "external")} left to the system`);
   if (of("failed") > 0) parts.push(`${of("failed")} failed`);

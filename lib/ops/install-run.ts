@@ -101,7 +101,7 @@ export class InstallRun {
     try {
       this.#signal.throwIfAborted();
       // Somebody else may have been quicker.
-      if (!force && (await this.#isThereNow(node))) return { ...common, outcome: "present" };
+      if (!force && (await this.#isThereNow(node))) return await this.#present(node, common);
       const found = await this.#options.source.use(
         node,
         { signal: this.#signal, isKnown: (hash) => this.#graphs.has(hash) },
