@@ -1,7 +1,7 @@
 // The main job on the embedded default, through the command line, saying what it does: a small Spack environment becomes
-// images in a directory, and the program in it runs from an image where buildah is there.
+// images in a directory, its program is installed elsewhere and runs from there, and from an image where buildah is there.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { Unpack } from "tar";
@@ -79,6 +79,13 @@ stave("find", ...store);
 stave("push", ...store, ...base, "--tag", "app", "--update-index", "fleet");
 stave("push", ...store, ...base, "--tag", "app", "fleet");
 stave("inspect", "oci-layout:./stave-cache:app");
+// Strings in programs cannot grow, so the new root is a short one.
+const elsewhere = mkdtempSync("/tmp/st");
+stave("install", "oci-layout:./stave-cache", "--store", elsewhere, "--otherarch", "voyage");
+const voyage = globSync(`${elsewhere}/*/voyage-*/bin/voyage`)[0] ?? "";
+console.log(`\n$ ${voyage}`);
+run(voyage, []);
+rmSync(elsewhere, { recursive: true });
 if (!(hasBase && runImage("app", "voyage")))
   console.log("\nWith buildah on the PATH, the demo also runs the program in the image.");
 console.log(

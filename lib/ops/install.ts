@@ -7,7 +7,7 @@ import { LINK, RUN, type SpecNode } from "../spack/node.ts";
 import { createStore } from "../store/create.ts";
 import { ensureSbang } from "../store/sbang.ts";
 import { forEachLimit } from "../util/limit.ts";
-import type { InstallOptions } from "./install-options.ts";
+import type { HostArchitecture, InstallOptions } from "./install-options.ts";
 import type { InstallPlanReport, InstallReport, PlannedInstall } from "./install-report.ts";
 import { InstallRun, isThere } from "./install-run.ts";
 
@@ -23,6 +23,7 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
   signal?.throwIfAborted();
   const started = clock.now();
   const nodes = installNodes(options);
+  checkSplices(nodes);
   checkArchitecture(nodes, options);
   await createStore(store);
   await ensureSbang(store);
@@ -48,6 +49,7 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
 export async function planInstall(options: InstallOptions): Promise<InstallPlanReport> {
   const { store, source, force, signal } = options;
   const nodes = installNodes(options);
+  checkSplices(nodes);
   checkArchitecture(nodes, options);
   const specs: PlannedInstall[] = [];
   await forEachLimit(
@@ -97,16 +99,29 @@ function installNodes({ roots, only, withBuildDependencies }: InstallOptions): S
   return all.filter(({ hash }) => only === "all" || asked.has(hash) === (only === "package"));
 }
 
+/** Tells whether code of a spec runs on a machine. */
+export function fitsHost({ platform, os, target }: SpecNode, host: HostArchitecture | undefined): boolean {
+  if (host === undefined) return true;
+  if (platform !== host.platform || (host.os !== undefined && os !== host.os)) return false;
+  return host.target === undefined || targetAtMost(target, host.target);
+}
+
+// A splice is another spec's archive with dependencies that it was not built with; Spack rewires it, which is not done here.
+function checkSplices(nodes: readonly SpecNode[]): void {
+  const spliced = nodes.find(({ buildSpec }) => buildSpec !== undefined);
+  if (spliced === undefined) return;
+  throw new StaveError("UNSUPPORTED", `${shortName(spliced)} is spliced, which only Spack can install`, {
+    subject: spliced.hash,
+    hint: `spack install --cache-only /${spliced.hash}`,
+  });
+}
+
 function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallOptions): void {
   if (host === undefined) return;
   const failures = nodes.flatMap((node): StaveError[] => {
     if (node.external) return [];
+    if (fitsHost(node, host)) return [];
     const { platform, os, target } = node;
-    const fits =
-      platform === host.platform &&
-      (host.os === undefined || os === host.os) &&
-      (host.target === undefined || targetAtMost(target, host.target));
-    if (fits) return [];
     const here = `${host.platform}-${host.os ?? "any"}-${host.target ?? "any"}`;
     const problem = `${shortName(node)} is for ${platform}-${os}-${target}, and this machine is ${here}`;
     return [

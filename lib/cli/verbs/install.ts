@@ -4,9 +4,13 @@ import { availableParallelism } from "node:os";
 import { Option } from "commander";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
-import { type InstallOptions, install, planInstall } from "../../ops/install.ts";
+import { fitsHost, type InstallOptions, install, planInstall } from "../../ops/install.ts";
+import type { HostArchitecture } from "../../ops/install-options.ts";
 import { InstallSource } from "../../ops/install-source.ts";
+import type { SpecQuery } from "../../spack/query.ts";
 import { permissions } from "../../spack/settings.ts";
+import type { SpecDocument } from "../../spack/spec.ts";
+import type { Store } from "../../spack/store.ts";
 import { StoreLocks } from "../../store/locks.ts";
 import { directoryMode } from "../../store/staged-prefix.ts";
 import { CACHE_ARGUMENT, type OpenedCache, readCache, splitCache } from "../cache-location.ts";
@@ -89,6 +93,7 @@ async function run(
   const display = progressDisplay(context, output);
   const place = { context, output, flags, progress: display.sink };
   const caches: OpenedCache<ReadOciCache>[] = [];
+  let warned = false;
   try {
     const { mirror = [] } = flags;
     const names = [...(named === undefined && mirror.length > 0 ? [] : [named]), ...mirror];
@@ -101,18 +106,24 @@ async function run(
       signal: context.signal,
       onWait: (text) => output.note(text),
     });
+    const host = flags.otherarch ? undefined : currentHost(context);
     const options: InstallOptions = {
       store,
       source,
-      roots: await rootsOf(files, source, texts, flags, context),
+      roots: await rootsOf({ files, source, store, host, isMany: flags.multiple === true, context }, texts),
       only: flags.only ?? "all",
       withBuildDependencies: flags.withBuildDependencies === true,
       force: flags.force === true,
       strict: flags.strict === true,
       allFiles: flags.allFiles === true,
-      host: flags.otherarch ? undefined : currentHost(context),
+      host,
       permissionsOf: (name) => {
-        const directory = directoryMode(permissions(discovery.configuration, name));
+        const wanted = permissions(discovery.configuration, name);
+        if (wanted.group !== undefined && !warned) {
+          warned = true;
+          output.warn(`the group ${wanted.group} of the configuration is not given to what is installed`);
+        }
+        const directory = directoryMode(wanted);
         return { directory, file: directory & 0o777 };
       },
       patchelf: findProgram("patchelf", context),
@@ -148,13 +159,18 @@ async function run(
   }
 }
 
-async function rootsOf(
-  files: SpackFiles,
-  source: InstallSource,
-  texts: readonly string[],
-  flags: Flags,
-  { signal }: Context,
-): Promise<InstallOptions["roots"]> {
+interface Lookup {
+  readonly files: SpackFiles;
+  readonly source: InstallSource;
+  readonly store: Store;
+  readonly host: HostArchitecture | undefined;
+  /** A query may fit several specs. */
+  readonly isMany: boolean;
+  readonly context: Context;
+}
+
+async function rootsOf(lookup: Lookup, texts: readonly string[]): Promise<InstallOptions["roots"]> {
+  const { files, store } = lookup;
   if (texts.length === 0) {
     const lock = await files.lock();
     if (lock === undefined)
@@ -167,14 +183,28 @@ async function rootsOf(
   const roots = new Map<string, InstallOptions["roots"][number]>();
   for (const text of texts)
     for (const query of await files.queries([text])) {
-      const found = await source.find(query, text, { signal });
-      if (found.length > 1 && !flags.multiple) {
-        const names = found.slice(0, 10).map(({ root }) => `${root.name}@${root.version}/${root.hash.slice(0, 7)}`);
-        throw new StaveError("USAGE", `${text} is ${found.length} specs of ${source.name}: ${names.join(", ")}`, {
-          hint: "name one by its hash, or take all with --multiple",
-        });
-      }
-      for (const { root, graph } of found) roots.set(root.hash, { node: root, graph });
+      // What is known by its whole hash and installed need not be asked for.
+      const there = query.hash === undefined ? undefined : store.get(query.hash);
+      if (there?.installed) roots.set(there.node.hash, { node: there.node, graph: store.database.graph });
+      else
+        for (const { root, graph } of await candidates(lookup, query, text))
+          roots.set(root.hash, { node: root, graph });
     }
   return [...roots.values()];
+}
+
+// Of several, those for this machine are meant.
+async function candidates(
+  { source, host, isMany, context }: Lookup,
+  query: SpecQuery,
+  text: string,
+): Promise<SpecDocument[]> {
+  const all = await source.find(query, text, { signal: context.signal });
+  const fitting = all.filter(({ root }) => fitsHost(root, host));
+  const found = fitting.length > 0 ? fitting : all;
+  if (found.length === 1 || isMany) return found;
+  const names = found.slice(0, 10).map(({ root }) => `${root.name}@${root.version}/${root.hash.slice(0, 7)}`);
+  throw new StaveError("USAGE", `${text} is ${found.length} specs of ${source.name}: ${names.join(", ")}`, {
+    hint: "name one by its hash, or take all with --multiple",
+  });
 }
