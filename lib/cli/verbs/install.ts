@@ -11,7 +11,6 @@ import type { SpecQuery } from "../../spack/query.ts";
 import { permissions } from "../../spack/settings.ts";
 import type { SpecDocument } from "../../spack/spec.ts";
 import type { Store } from "../../spack/store.ts";
-import { StoreLocks } from "../../store/locks.ts";
 import { directoryMode } from "../../store/staged-prefix.ts";
 import { CACHE_ARGUMENT, type OpenedCache, readCache, splitCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
@@ -100,12 +99,7 @@ async function run(
     for (const name of names) caches.push(await readCache(name, place));
     const source = new InstallSource(caches.map(({ cache }) => cache));
     const store = await files.store({ mayBeEmpty: true });
-    await using locks = new StoreLocks(store, {
-      clock: context.clock,
-      settings: discovery.locks,
-      signal: context.signal,
-      onWait: (text) => output.note(text),
-    });
+    await using locks = files.locks(store, output);
     const host = flags.otherarch ? undefined : currentHost(context);
     const options: InstallOptions = {
       store,
