@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { checkIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { copyGraph } from "../../lib/copy.ts";
 import { parseCompression } from "../../lib/image/compression.ts";
 import { LayerMemory } from "../../lib/image/layer-memory.ts";
 import { canonicalBytes } from "../../lib/oci/manifest.ts";
@@ -214,6 +215,21 @@ describe("base images", () => {
   }
   test("with OCI media types", () => withBase({ tag: "b" }, {}));
   test("with Docker's media types", () => withBase({ tag: "b", docker: true }, {}));
+  test("of the same registry are mounted, and nothing of them is sent", () =>
+    withRegistry(async ({ target, registry }) => {
+      const folder = join(temporaryFolder(), "base");
+      makeBase(folder, { tag: "b" });
+      const from = await LayoutTarget.open(folder, { clock: systemClock, create: false, name: "base" });
+      const near = connect(registry.host, "org/base");
+      await copyGraph(from, near.target, "b", { tag: "b" });
+      const base = { name: "near", target: near.target, reference: "b" };
+      const plan = await planOf(pushOptions(golden.store, target, { base, tags: ["app"] }));
+      assert.deepEqual([plan.totals.mounts, plan.base[0]?.mayMount], [2, true]);
+      const report = await push(pushOptions(golden.store, target, { base, tags: ["app"] }));
+      assert.deepEqual([report.failures, report.totals.blobs.mounted, report.images[0]?.layers], [[], 2, 9]);
+      await near.close();
+      await from.close();
+    }));
   test("of another architecture are refused", async () => {
     const error = await failsWith(
       "PLATFORM_MISMATCH",

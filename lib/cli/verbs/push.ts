@@ -199,6 +199,7 @@ async function run(
     const onSpec = (spec: PushedSpec): void => {
       const text = specLine(spec);
       if (text !== undefined) output.note(text);
+      else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
     };
     const report = await push({ ...common, cache, target: cache.target, base, onSpec }).finally(endGroup);
     display.stop();
