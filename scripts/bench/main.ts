@@ -1,10 +1,11 @@
 // Runs the benchmarks and prints their tables as Markdown; docs/benchmarks.md holds such a run.
-// usage: node scripts/bench/main.ts [--scale N] [NAME…]     N below 1 makes the stores that are pushed and packed smaller
+// usage: node scripts/bench/main.ts [--scale N] [NAME…]     N below 1 makes the stores of pack, push and install smaller
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { benchCopy } from "./copy.ts";
+import { benchInstall } from "./install.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
 import { benchStore } from "./store.ts";
@@ -14,6 +15,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   store: benchStore,
   pack: benchPack,
   push: benchPush,
+  install: benchInstall,
 };
 
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");

@@ -2,10 +2,22 @@
 // can be emptied, and with a log in which requests are counted.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { findProgram } from "../peers.ts";
+
+const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
 
 /** The registries that can be started here. */
 export function registryKinds(): string[] {
@@ -47,9 +59,24 @@ export class Server {
 
   /** The bytes of all blobs and manifests that it holds. */
   stored(): number {
+    return this.#blobs().reduce((sum, path) => sum + statSync(path).size, 0);
+  }
+
+  /** The files of those that are gzip, which only layers are. */
+  gzipBlobs(): string[] {
+    return this.#blobs().filter((path) => {
+      const head = Buffer.alloc(GZIP_MAGIC.length);
+      const descriptor = openSync(path, "r");
+      readSync(descriptor, head);
+      closeSync(descriptor);
+      return head.equals(GZIP_MAGIC);
+    });
+  }
+
+  #blobs(): string[] {
     return readdirSync(this.#folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && (entry.name === "data" || /^[0-9a-f]{64}$/.test(entry.name)))
-      .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+      .map((entry) => join(entry.parentPath, entry.name));
   }
 
   get #log(): string {

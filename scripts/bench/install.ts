@@ -1,0 +1,106 @@
+// Installs all of a made-up store from a registry on loopback: stave into an empty store and into a full one, beside
+// `tar -xzf` of the same layers, two at a time, and, where there is one, real Spack, in one run.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Store } from "../../lib/spack/store.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { makeStore } from "../make-store.ts";
+import { type Candidate, type Figures, measure } from "./measure.ts";
+import { freePort, registryKinds, Server } from "./server.ts";
+import { type SpackPeer, spackPeer } from "./spack.ts";
+
+const SIZE = { bytes: 1200e6, files: 46_000, specs: 48, seed: 1 };
+const ROUNDS = 3;
+const TAR = "tar -xzf, two at a time";
+// Long, because strings in programs cannot grow.
+const ROOT = `/opt/software${"/__spack_path_placeholder__".repeat(4)}`;
+
+/** Makes and pushes a store of `scale` times the usual size, installs it, and returns the table as Markdown. */
+export async function benchInstall(scratch: string, stave: string, scale: number): Promise<string> {
+  const sysroot = join(scratch, "built");
+  const size = { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale };
+  const made = makeStore(`${sysroot}${ROOT}`, { ...size, root: ROOT });
+  const store = await Store.open(ROOT, { clock: systemClock, sysroot });
+  const installed = [...store.records()].filter((record) => record.installed && record.node.external === undefined);
+  const [kind = "stave serve"] = registryKinds();
+  const server = new Server(kind, await freePort(), scratch, stave);
+  const cache = `oci+http://${server.host}/bench/install`;
+  const env = { HOME: join(scratch, "home"), XDG_CACHE_HOME: join(scratch, "cache"), SPACK_ROOT: "" };
+  const specs = installed.map(({ node }) => `/${node.hash}`);
+  try {
+    await server.restart();
+    const from = ["--sysroot", sysroot, "--store", ROOT, "--no-env", "--unsigned", "--update-index", "-q"];
+    const pushed = [stave, "push", cache, ...from, "--compression", "gzip", ...specs];
+    execFileSync(process.execPath, pushed, { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "inherit"] });
+    const to = join(scratch, "stave");
+    const install = [process.execPath, stave, "install", cache, "--store", to, "--no-env", "--unsigned", "--otherarch"];
+    const command = (): string[] => [...install, "-q", ...specs];
+    const candidates: Candidate[] = [
+      { name: `stave from ${kind}`, env, command, prepare: emptied(to, env.XDG_CACHE_HOME) },
+      { name: "stave, all are there", env, command },
+      tarAlone(server.gzipBlobs(), join(scratch, "tar")),
+    ];
+    const root = join(scratch, "spack");
+    const packages = [...store.database.graph.nodes()].map(({ name }) => name);
+    const spack = spackPeer({ scratch, root, packages, mirror: cache });
+    const files = installed.map(({ node }) => `${sysroot}${store.prefixOf(node)}/.spack/spec.json`);
+    if (spack) candidates.push(spackInstall(spack, root, kind, files));
+    const figures = await measure(candidates, ROUNDS, 0);
+    const what = `${made.specs} specs, ${(made.bytes / 1e6).toFixed(0)} MB in ${made.files} files`;
+    return table(`${what}${spack ? `, Spack ${spack.version}` : ""}`, figures);
+  } finally {
+    await server.stop();
+  }
+}
+
+// What earlier rounds have written is on disk before the next one begins, so that nobody waits for another's pages.
+function emptied(...folders: string[]): () => Promise<void> {
+  return async () => {
+    for (const folder of folders) {
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder);
+    }
+    execFileSync("sync");
+  };
+}
+
+function tarAlone(layers: readonly string[], to: string): Candidate {
+  const all = `printf '%s\\n' "$@" | xargs -P 2 -I{} tar -xzf {} -C ${to}`;
+  return { name: TAR, command: () => ["sh", "-c", all, "sh", ...layers], prepare: emptied(to) };
+}
+
+function spackInstall({ command, env }: SpackPeer, root: string, kind: string, files: string[]): Candidate {
+  return {
+    name: `Spack from ${kind}`,
+    env,
+    command: () =>
+      command("-c", "concretizer:unify:false", "install", "--cache-only", "--no-check-signature", ...files),
+    prepare: emptied(root),
+  };
+}
+
+function table(title: string, figures: readonly Figures[]): string {
+  const wallOf = (beginning: string): number | undefined =>
+    figures.find(({ name }) => name.startsWith(beginning))?.wall;
+  const [tar, spack] = [wallOf(TAR), wallOf("Spack ")];
+  const rows = figures.map(({ name, wall, cpu, memory }) => {
+    const cells = [
+      name,
+      `${wall.toFixed(2)} s`,
+      tar === undefined ? "" : (wall / tar).toFixed(2),
+      spack === undefined ? "" : `${(spack / wall).toFixed(1)}×`,
+      `${cpu.toFixed(2)} s`,
+      `${Math.round(memory / 1e6)} MB`,
+    ];
+    return `| ${cells.join(" | ")} |`;
+  });
+  return [
+    `### ${title}`,
+    "",
+    "| command | wall | to tar | faster than Spack | CPU | peak memory |",
+    `|${" --- |".repeat(6)}`,
+    ...rows,
+    "",
+  ].join("\n");
+}
