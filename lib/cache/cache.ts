@@ -30,6 +30,8 @@ export interface CachedSpec {
   readonly diffId: Digest;
   /** Spack's layout version: 2 before Spack 1.0, 3 since. */
   readonly layoutVersion: number;
+  /** When Spack packed it, in milliseconds since the epoch; stave does not say, nor do old Spacks. */
+  readonly archivedAt: number | undefined;
   readonly document: SpecDocument;
 }
 

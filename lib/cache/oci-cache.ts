@@ -108,7 +108,8 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
       );
     const { descriptor: manifest } = fetched;
     const { layoutVersion, document: spec } = found;
-    return { tag, manifest, config, layers, archive, diffId, layoutVersion, document: spec };
+    const archivedAt = timeOf(value);
+    return { tag, manifest, config, layers, archive, diffId, layoutVersion, archivedAt, document: spec };
   }
 
   async #readConfig(config: Descriptor, subject: string, signal: AbortSignal | undefined): Promise<JsonObject> {
@@ -216,6 +217,12 @@ function readLayout(config: JsonObject, place: Place): number {
   if (isKnown) return layout;
   const hint = typeof layout === "number" && layout > NEWEST_LAYOUT ? { hint: "update stave" } : {};
   throw wrong(place, "buildcache_layout_version", layout, `a layout version up to ${NEWEST_LAYOUT}`).with(hint);
+}
+
+function timeOf(config: JsonObject): number | undefined {
+  const text = own(config, "archive_timestamp");
+  const time = typeof text === "string" && text.length < 64 ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(time) ? undefined : time;
 }
 
 // Spack goes by the position of the layer alone; that both say the same keeps a swapped layer from being installed.

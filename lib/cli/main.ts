@@ -81,6 +81,11 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/why-miss.ts"),
   },
   {
+    name: "prune",
+    summary: "remove from a build cache what nothing needs any more",
+    load: () => import("./verbs/prune.ts"),
+  },
+  {
     name: "diff",
     summary: "tell what changed between two images, caches or lock files",
     load: () => import("./verbs/diff.ts"),

@@ -1,7 +1,7 @@
 // The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written beside and renamed into
 // place, so that a blob that has its name is whole.
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileError, StaveError, systemCode } from "../errors.ts";
@@ -56,6 +56,21 @@ export class LayoutBlobs {
       if (code === "ENOENT" || code === "ENOTDIR") return undefined;
       throw fileError(cause, "look at", path);
     }
+  }
+
+  /**
+   * When a blob came to be there, was linked or was last found useful, in milliseconds since the epoch; undefined when there is
+   * none.
+   */
+  async changed(digest: Digest): Promise<number | undefined> {
+    return (await lstat(this.path(digest)).catch(() => undefined))?.ctimeMs;
+  }
+
+  /** Notes that a blob is about to be used by somebody, so that nobody takes it for garbage. */
+  async touch(digest: Digest): Promise<void> {
+    const now = this.#clock.now() / 1000;
+    // Who may read a directory but not write to it does no harm.
+    await utimes(this.path(digest), now, now).catch(() => {});
   }
 
   /** Opens the bytes from `start` to before `end`. Not verified. Throws NOT_FOUND. */

@@ -92,7 +92,10 @@ export class LayoutTarget implements Target {
 
   async pushBlob(descriptor: Descriptor, source: Source, options: PushBlobOptions = {}): Promise<PushOutcome> {
     const { digest, size } = descriptor;
-    if (await this.hasBlob(descriptor)) return "present";
+    if (await this.hasBlob(descriptor)) {
+      await this.blobs.touch(digest);
+      return "present";
+    }
     const stream = await source.open(0);
     const writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest));
     try {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { benchCache } from "./cache.ts";
 import { benchCopy } from "./copy.ts";
 import { benchInstall } from "./install.ts";
 import { benchPack } from "./pack.ts";
@@ -16,6 +17,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   pack: benchPack,
   push: benchPush,
   install: benchInstall,
+  cache: benchCache,
 };
 
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");

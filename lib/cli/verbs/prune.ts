@@ -1,0 +1,165 @@
+// `stave prune`: removes from a cache what nothing needs any more, after having told what that is.
+import { readFile, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { updateIndex } from "../../cache/index-update.ts";
+import type { OciCache } from "../../cache/oci-cache.ts";
+import { fileError, StaveError } from "../../errors.ts";
+import { parseJson, parseManifest, successors } from "../../oci/manifest.ts";
+import { type PrunePlan, parseDuration, planPrune, prune } from "../../ops/prune.ts";
+import { LOCKFILE_LIMIT, readLockfile } from "../../spack/lockfile.ts";
+import { isDagHash } from "../../spack/node-reader.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { CACHE_ARGUMENT, writeCache } from "../cache-location.ts";
+import type { Context } from "../context.ts";
+import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import type { Output } from "../output.ts";
+import { progressDisplay } from "../progress.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { count, formatBytes, printable } from "../text.ts";
+import { bindAction, type VerbFactory } from "../verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  keepLock?: string[];
+  keeplist?: string;
+  keepWithin?: string;
+  grace: string;
+  yes?: boolean;
+  dryRun?: boolean;
+  undoFile?: string;
+  undo?: string;
+}
+
+const HELP = `
+Specs are removed when something says which are kept (--keep-lock, --keeplist, --keep-within, -e), and they are neither of those
+nor a dependency of one. Images under other tags are never touched, nor what they are made of. In a directory, blobs that
+nothing leads to any more are removed, too; registries collect theirs themselves. Nothing happens without --yes. CACHE is
+${CACHE_ARGUMENT}.
+
+Examples:
+  stave prune oci://ghcr.io/org/cache --keep-lock app/spack.lock --keep-within 30d
+  stave prune oci://ghcr.io/org/cache -e . --undo-file removed.json --yes
+  stave prune oci-layout:./stave-cache --yes                          only what nothing leads to
+  stave prune oci://ghcr.io/org/cache --undo removed.json             puts back what the registry still has`;
+
+const collect = (value: string, before: string[] = []) => [...before, value];
+
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("prune", "remove from a build cache what nothing needs any more")
+    .argument("[cache]", "where")
+    .option("--keep-lock <file>", "keep the specs of this lock file (may be repeated)", collect)
+    .option("-k, --keeplist <file>", "keep the specs whose hashes stand in this file, one on each line")
+    .option("--keep-within <time>", "keep what was pushed since, for instance 30d")
+    .option("--grace <time>", "in directories, leave alone what is younger: others may be pushing", "1h")
+    .option("--yes", "do it")
+    .option("--dry-run", "only tell, which is the default")
+    .option("--undo-file <file>", "write down what is removed")
+    .option("--undo <file>", "put back what such a file lists");
+  addSpack(addTransport(command)).addHelpText("after", HELP);
+  return bindAction<[string | undefined], Flags>(command, state, run);
+};
+
+async function run(context: Context, output: Output, flags: Flags, text: string | undefined): Promise<number> {
+  if (flags.yes && flags.dryRun)
+    throw new StaveError("USAGE", "--yes and --dry-run exclude each other", { hint: "leave one of them out" });
+  const display = progressDisplay(context, output);
+  try {
+    const keep = {
+      hashes: await keptHashes(context, flags),
+      within: flags.keepWithin === undefined ? undefined : parseDuration(flags.keepWithin, "--keep-within"),
+    };
+    const { signal, clock } = context;
+    const grace = parseDuration(flags.grace, "--grace");
+    const keepBlobs = flags.undoFile !== undefined;
+    const options = { keep, grace, now: clock.now(), keepBlobs, signal, onProgress: display.sink };
+    await using opened = await writeCache(text, { context, output, flags, progress: display.sink }, { create: false });
+    if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
+    const plan = await planPrune(opened.cache, options);
+    if (plan.ageless.length > 0)
+      output.warn(`${count(plan.ageless.length, "spec")} kept because nothing tells when it was pushed`);
+    if (flags.undoFile !== undefined && flags.yes) await writeUndo(plan, resolve(context.cwd, flags.undoFile));
+    const done = flags.yes ? await prune(opened.cache, plan, options) : undefined;
+    display.stop();
+    for (const line of render(done ?? plan, done !== undefined, output)) output.print(line);
+    if (done?.isUnsupported)
+      throw new StaveError("UNSUPPORTED", `${plan.cache} does not let anybody delete`, {
+        hint: "switch deletion on in the registry, or remove what is listed by the means of its owner",
+      });
+    // The manifests themselves are for the undo file.
+    const shown = (done ?? plan).images.map(({ manifest: _, ...image }) => image);
+    output.report({ ...(done ?? plan), images: shown, isDryRun: done === undefined });
+    return 0;
+  } finally {
+    display.stop();
+  }
+}
+
+/** The hashes that are named; undefined when nothing names any. */
+async function keptHashes(context: Context, flags: Flags): Promise<Set<string> | undefined> {
+  const { cwd } = context;
+  const hashes = new Set<string>();
+  const lock = await new SpackFiles(context, flags).lock();
+  const locks = lock === undefined ? [] : [lock];
+  for (const file of flags.keepLock ?? [])
+    locks.push(readLockfile((await readBounded(resolve(cwd, file), LOCKFILE_LIMIT)).bytes, file));
+  for (const { graph } of locks) for (const node of graph.nodes()) hashes.add(node.hash);
+  if (flags.keeplist !== undefined) {
+    const { bytes } = await readBounded(resolve(cwd, flags.keeplist), LOCKFILE_LIMIT);
+    for (const line of bytes.toString("utf8").split("\n")) {
+      const hash = line.replace(/#.*/, "").trim().replace(/^\//, "");
+      if (hash === "") continue;
+      if (!isDagHash(hash))
+        throw new StaveError(
+          "USAGE",
+          `${flags.keeplist} has the line "${printable(line.slice(0, 80))}", expected a whole DAG hash`,
+        );
+      hashes.add(hash);
+    }
+  }
+  return locks.length === 0 && flags.keeplist === undefined ? undefined : hashes;
+}
+
+const undoSchema = z.object({
+  cache: z.string(),
+  images: z.array(z.object({ tag: z.string(), mediaType: z.string(), manifest: z.string() })).max(1_000_000),
+});
+
+async function writeUndo({ cache, images }: PrunePlan, path: string): Promise<void> {
+  try {
+    await writeFile(path, `${JSON.stringify({ cache, images }, null, 1)}\n`, { flag: "wx" });
+  } catch (cause) {
+    throw fileError(cause, "write", path);
+  }
+}
+
+async function undo(cache: OciCache, file: string, context: Context, output: Output): Promise<number> {
+  const { signal, cwd } = context;
+  const path = resolve(cwd, file);
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw fileError(cause, "read", path);
+  });
+  const { images } = parseJson(bytes, undoSchema, file);
+  for (const { tag, mediaType, manifest } of images) {
+    const parts = successors(parseManifest(Buffer.from(manifest), mediaType, `the manifest of ${tag} in ${file}`));
+    for (const part of parts)
+      if (!(await cache.target.hasBlob(part, { signal })))
+        throw new StaveError("NOT_FOUND", `${tag} cannot be put back: ${part.digest} is gone`, {
+          subject: tag,
+          hint: "push the spec again",
+        });
+    await cache.target.pushManifest(Buffer.from(manifest), mediaType, { tag, signal });
+    output.print(`put back ${printable(tag)}`);
+  }
+  const index = await updateIndex(cache, { signal });
+  output.report({ cache: cache.name, restored: images.map(({ tag }) => tag), index });
+  return 0;
+}
+
+function* render(plan: PrunePlan, isDone: boolean, output: Output): Iterable<string> {
+  const { images, kept, garbage } = plan;
+  for (const { tag } of images) yield `${output.style("red", "-")} ${printable(tag)}`;
+  const verb = isDone ? "removed" : "would remove";
+  const blobs = garbage.count > 0 ? ` and ${count(garbage.count, "blob")} of ${formatBytes(garbage.bytes)}` : "";
+  yield `${verb} ${count(images.length, "spec")}${blobs}; ${kept} kept`;
+  if (!isDone && images.length + garbage.count > 0) yield "nothing was changed: do it with --yes";
+}

@@ -1,0 +1,195 @@
+// `stave prune` as a user runs it: what is kept, what goes, and that no image is ever left without its layers.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
+import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { GraphCopy } from "../../lib/copy.ts";
+import { canonicalBytes } from "../../lib/oci/manifest.ts";
+import { OCI_MANIFEST } from "../../lib/oci/mediatype.ts";
+import { planPrune } from "../../lib/ops/prune.ts";
+import { goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
+import { stave } from "../support/cli.ts";
+import { connect } from "../support/client.ts";
+import { failsWith } from "../support/errors.ts";
+import { golden } from "../support/golden.ts";
+import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+let registry: TestRegistry;
+before(async () => {
+  registry = await startRegistry();
+});
+after(() => registry.close());
+
+const [lib, tool] = [madeSpec("lib", "1.0"), madeSpec("tool", "1.0")];
+const [app, stale] = [madeSpec("app", "1.0", [lib]), madeSpec("stale", "1.0", [lib, tool])];
+
+/** A cache with four specs, and the image of one under a name of its own. */
+async function fill(cache: OciCache): Promise<Map<string, string>> {
+  const tags = new Map<string, string>();
+  for (const spec of [lib, tool, app, stale]) tags.set(spec.root.name, await pushSpec(cache.target, spec));
+  await updateIndex(cache);
+  return tags;
+}
+
+const specsOf = async (cache: OciCache): Promise<string[]> =>
+  [...(await cache.list()).specs.values()].map(({ name }) => name).sort();
+
+test("a dry run tells and changes nothing; --yes keeps what is listed and all it depends on", async () => {
+  const client = connect(registry.host, "org/cache");
+  const cache = new OciCache(client.target);
+  await fill(cache);
+  const list = join(temporaryFolder(), "keep");
+  writeFileSync(list, `# what we use\n/${app.root.hash}\n\n`);
+  const where = `oci+http://${registry.host}/org/cache`;
+  const dry = await stave(["prune", where, "-k", list]);
+  assert.equal(dry.status, 0, dry.stderr);
+  assert.match(
+    dry.stdout,
+    /^- stale-1\.0-\w+\.spack\n- tool-1\.0-\w+\.spack\nwould remove 2 specs; 2 kept\nnothing was changed/,
+  );
+  assert.equal(registry.count("DELETE"), 0);
+  const done = await stave(["prune", where, "-k", list, "--yes", "--json"]);
+  const { report } = JSON.parse(done.stdout);
+  assert.deepEqual([report.removed, report.kept, report.index.dropped.length], [2, 2, 2]);
+  assert.deepEqual(await specsOf(cache), ["app", "lib"]);
+  assert.equal((await checkIndex(cache)).isCurrent, true);
+  await client.close();
+});
+
+test("an environment, lock files and tags of other names are kept; without rules no spec is removed", async () => {
+  const client = connect(registry.host, "org/golden");
+  const cache = new OciCache(client.target);
+  const { target } = await goldenCache("spack-1.2/plain.oci");
+  const copy = new GraphCopy(target, client.target, {});
+  for await (const tag of target.tags()) await copy.copy(tag, tag);
+  const extra = await pushSpec(client.target, madeSpec("extra", "1.0"));
+  const { bytes, descriptor } = await client.target.fetchManifest(extra);
+  const where = `oci+http://${registry.host}/org/golden`;
+  assert.match((await stave(["prune", where])).stdout, /^would remove 0 specs; 9 kept\n$/);
+  for (const rule of [
+    ["-e", golden("spack-1.2")],
+    ["--keep-lock", join(golden("spack-1.2"), "spack.lock")],
+  ])
+    assert.match(
+      (await stave(["prune", where, ...rule])).stdout,
+      /^- extra-1\.0-\w+\.spack\nwould remove 1 spec; 8 kept/,
+    );
+  await client.target.pushManifest(bytes, descriptor.mediaType, { tag: "mine" });
+  const named = await stave(["prune", where, "-e", golden("spack-1.2"), "--yes"]);
+  assert.match(named.stdout, /^removed 0 specs; 9 kept/);
+  assert.equal(await cache.has("mine"), true);
+  await client.close();
+});
+
+test("what refers to an image goes with it", async () => {
+  const client = connect(registry.host, "org/signed");
+  const cache = new OciCache(client.target);
+  const tags = await fill(cache);
+  const subject = await client.target.headManifest(tags.get("stale") ?? "");
+  const { bytes } = await client.target.fetchManifest(tags.get("lib") ?? "");
+  const signature = { ...JSON.parse(bytes.toString()), subject, artifactType: "application/x.signature" };
+  const { descriptor } = await client.target.pushManifest(canonicalBytes(signature), OCI_MANIFEST);
+  const list = join(temporaryFolder(), "keep");
+  writeFileSync(list, `${app.root.hash}\n${tool.root.hash}\n`);
+  const ran = await stave(["prune", `oci+http://${registry.host}/org/signed`, "-k", list, "--yes", "--json"]);
+  assert.deepEqual(JSON.parse(ran.stdout).report.images[0].referrers, [descriptor.digest], ran.stderr);
+  assert.equal(await client.target.headManifest(descriptor.digest), undefined);
+  assert.deepEqual(await specsOf(cache), ["app", "lib", "tool"]);
+  await client.close();
+});
+
+test("a registry that does not let anybody delete is told of, and nothing is changed", async () => {
+  const client = connect(registry.host, "org/fixed");
+  const cache = new OciCache(client.target);
+  await fill(cache);
+  const list = join(temporaryFolder(), "keep");
+  writeFileSync(list, app.root.hash);
+  const rule = { method: "DELETE", path: /org\/fixed/, fault: { status: 405 } };
+  registry.rules.push(rule);
+  const ran = await stave(["prune", `oci+http://${registry.host}/org/fixed`, "-k", list, "--yes"]);
+  registry.rules.splice(registry.rules.indexOf(rule), 1);
+  assert.deepEqual([ran.status, /does not let anybody delete/.test(ran.stderr)], [6, true], ran.stderr);
+  assert.match(ran.stdout, /^- stale/);
+  assert.equal((await specsOf(cache)).length, 4);
+  await client.close();
+});
+
+test("undo puts back what was removed", async () => {
+  const client = connect(registry.host, "org/undone");
+  const cache = new OciCache(client.target);
+  await fill(cache);
+  const folder = temporaryFolder();
+  const [list, file] = [join(folder, "keep"), join(folder, "removed.json")];
+  writeFileSync(list, app.root.hash);
+  const where = `oci+http://${registry.host}/org/undone`;
+  assert.equal((await stave(["prune", where, "-k", list, "--yes", "--undo-file", file])).status, 0);
+  assert.deepEqual(await specsOf(cache), ["app", "lib"]);
+  const undone = await stave(["prune", where, "--undo", file]);
+  assert.equal(undone.status, 0, undone.stderr);
+  assert.deepEqual(await specsOf(cache), ["app", "lib", "stale", "tool"]);
+  assert.equal((await checkIndex(cache)).isCurrent, true);
+  const again = await stave(["prune", where, "-k", list, "--yes", "--undo-file", file]);
+  assert.equal(again.status, 10, "a file that is there is not overwritten");
+  await client.close();
+});
+
+test("a directory is collected: blobs that nothing leads to, but none that is young", async () => {
+  const cache = await goldenCache("spack-1.2/plain.oci");
+  const blobs = join(cache.target.name.slice("oci-layout:".length), "blobs/sha256");
+  const count = (): number => readdirSync(blobs).length;
+  const [first, tags] = [count(), await fill(cache)];
+  const lock = join(golden("spack-1.2"), "spack.lock");
+  const args = ["prune", cache.target.name, "--keep-lock", lock, "--yes"];
+  const young = await stave(args);
+  assert.match(young.stdout, /^removed 0 specs; 12 kept\n$/, "all of it was written just now");
+  const undone = await stave([...args, "--grace", "0s", "--undo-file", join(temporaryFolder(), "removed.json")]);
+  assert.match(undone.stdout, /removed 4 specs; 8 kept\n$/, "what can be undone is not collected");
+  const done = await stave([...args, "--grace", "0s"]);
+  assert.match(done.stdout, /^removed 0 specs and \d+ blobs of [0-9.]+ kB; 8 kept\n$/);
+  assert.equal(count(), first - 1 + 1, "what the golden cache had, with another index");
+  assert.equal(tags.size, 4);
+  const whole = await stave(["check", "--all", "--bytes", "-m", cache.target.name]);
+  assert.equal(whole.status, 0, whole.stdout);
+  for await (const tag of cache.target.tags()) await cache.target.fetchManifest(tag);
+});
+
+test("age: what was pushed lately is kept with what it depends on; what has no age is kept and told", async () => {
+  const cache = await goldenCache("spack-1.2/plain.oci");
+  await fill(cache);
+  const options = { keep: { within: 1000 }, grace: 0, now: Date.now() + 500 };
+  assert.equal((await planPrune(cache, options)).images.length, 0);
+  const later = { ...options, now: Date.now() + 10_000 };
+  assert.equal((await planPrune(cache, later)).images.length, 12);
+  const client = connect(registry.host, "org/aged");
+  const remote = new OciCache(client.target);
+  await fill(remote);
+  const plan = await planPrune(remote, later);
+  assert.deepEqual([plan.images.length, plan.ageless.length, plan.kept], [0, 4, 4]);
+  await client.close();
+});
+
+test("a directory in which a manifest cannot be read is not collected", async () => {
+  const cache = await goldenCache("spack-1.2/plain.oci");
+  const entry = await cache.target.headManifest("fleet-env");
+  const file = join(cache.target.name.slice("oci-layout:".length), "blobs", entry?.digest.replace(":", "/") ?? "");
+  writeFileSync(file, readFileSync(file, "utf8").replace("sha256", "sha512"));
+  await failsWith("DIGEST_MISMATCH", planPrune(cache, { keep: {}, grace: 0, now: Date.now() + 10_000 }));
+});
+
+test("mistakes", async () => {
+  const list = join(temporaryFolder(), "keep");
+  writeFileSync(list, "hdf5\n");
+  for (const [args, says] of [
+    [["--grace", "soon"], /--grace is "soon", expected a time/],
+    [["--keep-within", "1y"], /--keep-within is "1y"/],
+    [["--yes", "--dry-run"], /exclude each other/],
+    [["-k", list], /has the line "hdf5", expected a whole DAG hash/],
+  ] as const) {
+    const ran = await stave(["prune", `oci-layout:${golden("spack-1.2/plain.oci")}`, ...args]);
+    assert.equal(ran.status, 2, ran.stderr);
+    assert.match(ran.stderr, says);
+  }
+});
