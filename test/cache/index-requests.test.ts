@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { DiskCache } from "../../lib/util/disk-cache.ts";
 import { writeCacheFolder } from "../../scripts/make-cache.ts";
 import { connect } from "../support/client.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { temporaryFolder } from "../support/tree.ts";
 
 let registry: TestRegistry;
 before(async () => {
@@ -61,5 +63,23 @@ test("specs that were just pushed are not read again", async () => {
   assert.equal(report.isWritten, true);
   const [, ...rest] = registry.requests.slice(first).filter(({ path }) => /manifests\/.*-/.test(path));
   assert.deepEqual(rest, []);
+  await client.close();
+});
+
+test("an index that was read before is not read again", async () => {
+  const folder = join(registry.directory, "org/remembered");
+  await writeCacheFolder(folder, { specs: 30, missing: 4, allImages: false, seed: 5 });
+  const client = connect(registry.host, "org/remembered");
+  const memory = new DiskCache({ folder: temporaryFolder(), clock: client.clock });
+  const cache = new OciCache(client.target, { memory });
+  const requests = async (work: () => Promise<unknown>): Promise<number> => {
+    const first = registry.requests.length;
+    await work();
+    return registry.requests.length - first;
+  };
+  await cache.readIndex();
+  assert.equal(await requests(() => updateIndex(cache)), 2 + 2 * 4 + 3 + 1, "no more than 2d + 4 and two listings");
+  await cache.readIndex();
+  assert.equal(await requests(() => updateIndex(cache)), 2, "the index's manifest and the tags");
   await client.close();
 });
