@@ -102,7 +102,8 @@ function deflate(bytes: Buffer, dictionary: Buffer, level: number): Buffer {
     level,
     memLevel: 9,
     finishFlush: constants.Z_SYNC_FLUSH,
-    chunkSize: 256 * 1024,
+    // One buffer for all that comes out.
+    chunkSize: bytes.length + 1024,
     ...(dictionary.length === 0 ? {} : { dictionary }),
   });
 }
@@ -121,7 +122,15 @@ function storeBlocks(bytes: Buffer, parts: Buffer[]): void {
 }
 
 function zstd(bytes: Buffer, level: number): Buffer {
-  return zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } });
+  return zstdCompressSync(bytes, {
+    chunkSize: largestZstd(bytes.length),
+    params: { [constants.ZSTD_c_compressionLevel]: level },
+  });
+}
+
+// ZSTD_COMPRESSBOUND of zstd.h: with room for the worst case it compresses in one go, without copying what comes in.
+function largestZstd(size: number): number {
+  return size + (size >> 8) + 64;
 }
 
 // No name, no time, no hint at the level, unknown system: what Spack writes (RFC 1952, 2.3).

@@ -29,6 +29,17 @@ export interface PackedLayer {
   readonly skipped: readonly SkippedEntry[];
 }
 
+/** How a layer is read. */
+export interface LayerStreamOptions {
+  /** Hears how much of the archive has passed, in whole pieces: the last one may be smaller. */
+  readonly onPacked?: ((bytes: number) => void) | undefined;
+  /**
+   * Chunks are memory of the pool: the reader gives back each that it needs no more (`recycle`), and at the end whatever
+   * is left (`recycleAll`). Otherwise they are copies, which belong to the reader.
+   */
+  readonly lends?: boolean | undefined;
+}
+
 /**
  * The bytes of a layer. What they were is known when the stream has ended. Fails with SPEC_NOT_INSTALLED, FILE_SYSTEM or
  * CONFLICT (see archivePieces). Destroying it stops the packing.
@@ -38,14 +49,22 @@ export class LayerStream extends Readable {
   readonly #onPacked: (bytes: number) => void;
   readonly #digester = new Digester();
   readonly #ready = new Map<number, Uint8Array>();
+  readonly #pool: PackPool;
+  readonly #lends: boolean;
+  // What is being read of the pool's memory.
+  readonly #lent = new Map<ArrayBufferLike, Uint8Array>();
   readonly #task: PackTask | undefined;
   #next = 0;
   #wanted = false;
   #end: { pieces: number; summary: ArchiveSummary } | undefined;
   #layer: PackedLayer | undefined;
 
-  constructor(pool: PackPool, job: ArchiveJob, compression: Compression, onPacked: (bytes: number) => void = () => {}) {
-    super({ highWaterMark: 256 * 1024 });
+  constructor(pool: PackPool, job: ArchiveJob, compression: Compression, options: LayerStreamOptions = {}) {
+    const { onPacked = () => {}, lends = false } = options;
+    // Each piece is read by itself.
+    super({ highWaterMark: 1 });
+    this.#pool = pool;
+    this.#lends = lends;
     this.#compression = compression;
     this.#onPacked = onPacked;
     this.#send(streamHead(compression));
@@ -70,13 +89,32 @@ export class LayerStream extends Readable {
     return this.#layer;
   }
 
+  /** Takes back a chunk that was lent, which must not be read any more. */
+  recycle(chunk: Uint8Array): void {
+    const lent = this.#lent.get(chunk.buffer);
+    // A part of it may still be wanted.
+    if (lent === undefined || lent.byteLength !== chunk.byteLength) return;
+    this.#lent.delete(chunk.buffer);
+    this.#pool.recycle(lent);
+  }
+
+  /** Takes back all chunks that are still lent; for when nobody reads any more. */
+  recycleAll(): void {
+    for (const lent of this.#lent.values()) this.#pool.recycle(lent);
+    this.#lent.clear();
+  }
+
   override _read(): void {
-    this.#wanted = true;
-    this.#advance();
+    // Not at once: what is pushed while it is asked for is joined with what is there already, in a copy.
+    process.nextTick(() => {
+      this.#wanted = !this.destroyed;
+      this.#advance();
+    });
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#task?.cancel();
+    for (const bytes of this.#ready.values()) this.#pool.recycle(bytes);
     this.#ready.clear();
     done(error);
   }
@@ -88,7 +126,13 @@ export class LayerStream extends Readable {
       this.#ready.delete(this.#next++);
       this.#task?.consumed();
       this.#onPacked(pieceSizeOf(this.#compression));
-      this.#send(bytes);
+      if (this.#lends) {
+        this.#lent.set(bytes.buffer, bytes);
+        this.#send(bytes);
+      } else {
+        this.#send(Buffer.from(bytes));
+        this.#pool.recycle(bytes);
+      }
     }
     if (this.#wanted && this.#next === this.#end?.pieces) this.#finish(this.#end.summary);
   }
@@ -117,17 +161,14 @@ export class LayerStream extends Readable {
   }
 }
 
-/**
- * Packs a prefix into a layer; the stream tells what it was when it has ended. `onPacked` hears how much of the archive has
- * passed, in whole pieces: the last one may be smaller.
- */
+/** Packs a prefix into a layer; the stream tells what it was when it has ended. */
 export function packLayer(
   pool: PackPool,
   job: ArchiveJob,
   compression: Compression,
-  onPacked?: (bytes: number) => void,
+  options?: LayerStreamOptions,
 ): LayerStream {
-  return new LayerStream(pool, job, compression, onPacked);
+  return new LayerStream(pool, job, compression, options);
 }
 
 /** A layer that has been packed before, to be sent again: each opening packs anew, and checks that it is the same layer. */

@@ -3,27 +3,32 @@ import type { PlainError } from "../util/plain-error.ts";
 import type { ArchiveJob, ArchiveSummary } from "./archive.ts";
 import type { Compression } from "./compression.ts";
 
-/** To a thread. Windows are memory that all threads share; whoever is told of one has it to itself. */
+/** To a thread. Windows are memory that all threads share, known by number; whoever is told of one has it to itself. */
 export type Order =
+  /** The memory of a window, told to each thread once: each telling makes an object that counts with all its bytes. */
+  | { type: "memory"; window: number; memory: SharedArrayBuffer }
   /** Read a prefix in pieces, one in each window; without a compression only its summary is wanted, and one will do. */
-  | { type: "read"; id: number; job: ArchiveJob; compression: Compression | undefined; windows: SharedArrayBuffer[] }
+  | { type: "read"; id: number; job: ArchiveJob; compression: Compression | undefined; windows: number[] }
   /** One piece more may be read. */
-  | { type: "window"; id: number; window: SharedArrayBuffer }
-  /** Stop reading; no answer is wanted. */
+  | { type: "window"; id: number; window: number }
+  /** Stop reading; no answer is wanted but the windows. */
   | { type: "cancel"; id: number }
-  | { type: "compress"; id: number; sequence: number; piece: Piece; compression: Compression };
+  | { type: "compress"; id: number; sequence: number; piece: Piece<number>; compression: Compression };
 
 /** From a thread. */
 export type Answer =
-  | { type: "piece"; id: number; sequence: number; piece: Piece }
+  | { type: "piece"; id: number; sequence: number; piece: Piece<number> }
   /** All pieces have been told. */
   | { type: "read"; id: number; pieces: number; summary: ArchiveSummary }
-  | { type: "compressed"; id: number; sequence: number; bytes: Uint8Array; window: SharedArrayBuffer }
-  | { type: "failed"; id: number; during: "read" | "compress"; error: PlainError };
+  /** What came out is at the beginning of the window. */
+  | { type: "compressed"; id: number; sequence: number; window: number; length: number }
+  | { type: "failed"; id: number; during: "read" | "compress"; error: PlainError; window?: number }
+  /** These windows have not been used. */
+  | { type: "unused"; windows: number[] };
 
 /** Bytes to compress: those of `window` from `start` to `end`; they may refer to what is before them, from `from` on. */
-export interface Piece {
-  readonly window: SharedArrayBuffer;
+export interface Piece<Window> {
+  readonly window: Window;
   readonly from: number;
   readonly start: number;
   readonly end: number;

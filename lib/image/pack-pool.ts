@@ -12,6 +12,7 @@ import { windowSizeOf } from "./piece-reader.ts";
 
 /** Hears what becomes of a prefix: its pieces in any order, the end after the last was read, or one failure. */
 export interface PackReceiver {
+  /** The bytes are in the memory of a window, which must be given back (see recycle). */
   piece(sequence: number, bytes: Uint8Array): void;
   end(pieces: number, summary: ArchiveSummary): void;
   fail(error: StaveError): void;
@@ -39,6 +40,8 @@ interface Task extends PackTask {
 
 interface Thread {
   readonly worker: Worker;
+  /** The windows whose memory it has been told. */
+  readonly windows: Set<number>;
   reading: Task | undefined;
   compressing: number;
 }
@@ -52,7 +55,7 @@ const MOST_COMPRESSING = 2;
  * Threads that pack. They start when first needed, and keep the process alive only while something is being packed.
  *
  * Memory: at most `2 × threads + 2` pieces are under way in all, or 3 per thread, whatever is more. A piece has 1 MiB for
- * gzip and 4 MiB for zstd; its window is used again as soon as it is compressed.
+ * gzip and 4 MiB for zstd; its window is used again as soon as whoever gets the piece gives it back.
  */
 export class PackPool {
   readonly #size: number;
@@ -60,8 +63,11 @@ export class PackPool {
   readonly #waiting: Task[] = [];
   readonly #tasks = new Map<number, Task>();
   readonly #pieces: (Answer & { type: "piece" })[] = [];
-  // Memory that is in nobody's hands, by size.
-  readonly #windows = new Map<number, SharedArrayBuffer[]>();
+  // The memory of all windows by their numbers, and the other way round.
+  readonly #memories: SharedArrayBuffer[] = [];
+  readonly #numbers = new Map<ArrayBufferLike, number>();
+  // Windows that are in nobody's hands, by size.
+  readonly #free = new Map<number, number[]>();
   #nextId = 1;
   #closed = false;
 
@@ -90,6 +96,12 @@ export class PackPool {
     return task;
   }
 
+  /** Takes back the memory of a piece, which must not be read any more; other bytes are left alone. */
+  recycle({ buffer }: Uint8Array): void {
+    const window = this.#numbers.get(buffer);
+    if (window !== undefined) this.#release(window);
+  }
+
   /** Ends the threads; what is being packed fails with ABORTED. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -109,7 +121,7 @@ export class PackPool {
       task.reader = thread;
       const { id, job, compression } = task;
       task.underWay = compression === undefined ? 1 : this.#share();
-      const windows = Array.from({ length: task.underWay }, () => this.#window(compression));
+      const windows = Array.from({ length: task.underWay }, () => this.#window(thread, compression));
       thread.worker.postMessage({ type: "read", id, job, compression, windows } satisfies Order);
     }
     while (this.#pieces.length > 0) {
@@ -123,6 +135,7 @@ export class PackPool {
         continue;
       }
       thread.compressing++;
+      this.#introduce(thread, piece.window);
       thread.worker.postMessage({ type: "compress", id, sequence, piece, compression } satisfies Order);
     }
     for (const { worker } of this.#threads) this.#tasks.size > 0 ? worker.ref() : worker.unref();
@@ -146,7 +159,7 @@ export class PackPool {
 
   #start(): Thread {
     const worker = new Worker(workerFile(), { execArgv: [], name: "pack" });
-    const thread: Thread = { worker, reading: undefined, compressing: 0 };
+    const thread: Thread = { worker, windows: new Set(), reading: undefined, compressing: 0 };
     worker.on("message", (answer: Answer) => this.#heard(thread, answer));
     worker.on("error", (cause) => this.#lost(thread, messageOf(cause)));
     worker.on("exit", (status) => this.#lost(thread, `exit status ${status}`));
@@ -155,6 +168,10 @@ export class PackPool {
   }
 
   #heard(thread: Thread, answer: Answer): void {
+    if (answer.type === "unused") {
+      for (const window of answer.windows) this.#release(window);
+      return;
+    }
     const task = this.#tasks.get(answer.id);
     if (answer.type === "piece") {
       if (task === undefined) this.#release(answer.piece.window);
@@ -164,10 +181,12 @@ export class PackPool {
       }
     } else if (answer.type === "compressed") {
       thread.compressing--;
-      this.#release(answer.window);
-      if (task !== undefined) {
+      const { window, length } = answer;
+      const memory = this.#memories[window];
+      if (task === undefined || memory === undefined) this.#release(window);
+      else {
         task.compressing--;
-        task.receiver.piece(answer.sequence, answer.bytes);
+        task.receiver.piece(answer.sequence, Buffer.from(memory, 0, length));
         this.#endIfDone(task);
       }
     } else if (answer.type === "read") {
@@ -178,6 +197,7 @@ export class PackPool {
         this.#endIfDone(task);
       }
     } else {
+      if (answer.window !== undefined) this.#release(answer.window);
       if (answer.during === "compress") thread.compressing--;
       else if (thread.reading === task) thread.reading = undefined;
       if (task !== undefined) this.#fail(task, errorFrom(answer.error));
@@ -193,19 +213,35 @@ export class PackPool {
     task.underWay--;
     while (task.reader !== undefined && task.underWay < this.#share()) {
       task.underWay++;
-      const order: Order = { type: "window", id: task.id, window: this.#window(task.compression) };
-      task.reader.worker.postMessage(order);
+      const window = this.#window(task.reader, task.compression);
+      task.reader.worker.postMessage({ type: "window", id: task.id, window } satisfies Order);
     }
   }
 
-  #window(compression = DEFAULT_COMPRESSION): SharedArrayBuffer {
+  // A window that nobody has, for a thread to fill.
+  #window(thread: Thread, compression = DEFAULT_COMPRESSION): number {
     const size = windowSizeOf(compression);
-    return this.#windows.get(size)?.pop() ?? new SharedArrayBuffer(size);
+    let window = this.#free.get(size)?.pop();
+    if (window === undefined) {
+      const memory = new SharedArrayBuffer(size);
+      window = this.#memories.push(memory) - 1;
+      this.#numbers.set(memory, window);
+    }
+    this.#introduce(thread, window);
+    return window;
   }
 
-  #release(window: SharedArrayBuffer): void {
-    const same = this.#windows.get(window.byteLength);
-    if (same === undefined) this.#windows.set(window.byteLength, [window]);
+  #introduce({ worker, windows }: Thread, window: number): void {
+    const memory = this.#memories[window];
+    if (memory === undefined || windows.has(window)) return;
+    windows.add(window);
+    worker.postMessage({ type: "memory", window, memory } satisfies Order);
+  }
+
+  #release(window: number): void {
+    const size = this.#memories[window]?.byteLength ?? 0;
+    const same = this.#free.get(size);
+    if (same === undefined) this.#free.set(size, [window]);
     else same.push(window);
   }
 

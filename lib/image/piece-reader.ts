@@ -12,7 +12,10 @@ export function windowSizeOf(compression: Compression): number {
  * Yields the pieces of one archive and returns its summary. `nextWindow` is asked for one window per piece, and may give
  * the same again when the piece before is no longer needed. Synchronous; throws as archivePieces does.
  */
-export function* readPieces(job: ArchiveJob, nextWindow: () => SharedArrayBuffer): Generator<Piece, ArchiveSummary> {
+export function* readPieces(
+  job: ArchiveJob,
+  nextWindow: () => SharedArrayBuffer,
+): Generator<Piece<SharedArrayBuffer>, ArchiveSummary> {
   // What the next piece may refer to: the end of the last one.
   const before = Buffer.allocUnsafeSlow(LOOK_BACK);
   let known = 0;
@@ -38,11 +41,26 @@ export function* readPieces(job: ArchiveJob, nextWindow: () => SharedArrayBuffer
   }
 }
 
-/** Compresses a piece into bytes of their own. */
-export function compress(compression: Compression, { window, from, start, end }: Piece): Buffer<ArrayBuffer> {
+/**
+ * Compresses a piece and puts the result into its window, whose former contents are lost; returns how long it is. What
+ * does not get smaller grows by far less than LOOK_BACK, so that no part is overwritten before it has been copied.
+ */
+export function compressInPlace(
+  compression: Compression,
+  { window, from, start, end }: Piece<SharedArrayBuffer>,
+): number {
   const parts = compressPiece(compression, Buffer.from(window, from, end - from), start - from);
-  const out = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0));
+  const out = Buffer.from(window);
   let at = 0;
-  for (const part of parts) at += part.copy(out, at);
-  return out;
+  for (const part of parts) {
+    at += part.copy(out, at);
+    free(part);
+  }
+  return at;
+}
+
+// Gives memory back at once: the collector would let megabytes of it pile up, because it sees only small objects. What is
+// shared with others (a window, Node's pool for small buffers) is left alone.
+function free({ buffer }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
 }

@@ -5,8 +5,9 @@ import { errorFrom, plainError } from "../util/plain-error.ts";
 import type { ArchiveJob } from "./archive.ts";
 import { fsPath } from "./byte-string.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
+import type { Piece } from "./pack-message.ts";
 import type { PackReceiver } from "./pack-pool.ts";
-import { compress, readPieces, windowSizeOf } from "./piece-reader.ts";
+import { compressInPlace, readPieces, windowSizeOf } from "./piece-reader.ts";
 import { walkPrefix } from "./walk.ts";
 
 const MOST_ENTRIES = 48;
@@ -38,9 +39,15 @@ export function packSmallPrefix(job: ArchiveJob, compression: Compression | unde
         receiver.end(sequence, value);
         return;
       }
-      if (compression !== undefined) receiver.piece(sequence, compress(compression, value));
+      if (compression !== undefined) receiver.piece(sequence, compressed(compression, value));
     }
   } catch (error) {
     receiver.fail(error instanceof StaveError ? error : errorFrom(plainError(error)));
   }
+}
+
+// The window is used for the next piece, so the bytes must leave it.
+function compressed(compression: Compression, piece: Piece<SharedArrayBuffer>): Buffer {
+  const length = compressInPlace(compression, piece);
+  return Buffer.from(Buffer.from(piece.window, 0, length));
 }

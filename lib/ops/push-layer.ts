@@ -128,7 +128,10 @@ export class LayerSender {
   async #sendPacked(node: SpecNode, job: ArchiveJob, survey: Survey): Promise<SentLayer> {
     const { target, pool, compression, memory, clock, progress, signal } = this.#options;
     const at = clock.now();
-    const stream = packLayer(pool, job, compression, (count) => progress({ type: "bytes", id: node.hash, count }));
+    const stream = packLayer(pool, job, compression, {
+      onPacked: (count) => progress({ type: "bytes", id: node.hash, count }),
+      lends: true,
+    });
     // Whatever breaks while it is read is the packing's, not the registry's.
     let broken: StaveError | undefined;
     stream.once("error", (error) => {
@@ -144,12 +147,14 @@ export class LayerSender {
       return stream.layer.digest;
     };
     try {
-      await target.pushStream(stream, layerMediaType(compression), { digest, onBytes, signal });
+      const recycle = (chunk: Uint8Array): void => stream.recycle(chunk);
+      await target.pushStream(stream, layerMediaType(compression), { digest, onBytes, recycle, signal });
     } catch (error) {
       throw broken ?? error;
     } finally {
       stream.destroy();
       await finished(stream).catch(() => {});
+      stream.recycleAll();
     }
     const { layer } = stream;
     const { size, diffId, archiveSize, skipped } = layer;

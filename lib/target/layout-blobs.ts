@@ -92,14 +92,20 @@ export class LayoutBlobs {
     }
   }
 
-  /** Begins a new blob; without an algorithm it is not hashed on the way, because somebody else does. */
-  async create(algorithm: DigestAlgorithm | undefined): Promise<BlobWriter> {
+  /**
+   * Begins a new blob; without an algorithm it is not hashed on the way, because somebody else does. `recycle` hears of
+   * each chunk that has been written.
+   */
+  async create(
+    algorithm: DigestAlgorithm | undefined,
+    recycle: (chunk: Uint8Array) => void = () => {},
+  ): Promise<BlobWriter> {
     const { handle, path } = await createTemporary(this.#directory, this.#clock);
     if (!this.#cleaned) {
       this.#cleaned = true;
       await this.#removeAbandoned(dirname(path));
     }
-    return new BlobWriter(this, path, handle, algorithm);
+    return new BlobWriter(this, path, handle, algorithm, recycle);
   }
 
   /** Gives a finished file its name. */
@@ -165,6 +171,7 @@ export class BlobWriter {
   readonly #blobs: LayoutBlobs;
   readonly #handle: FileHandle;
   readonly #algorithm: DigestAlgorithm | undefined;
+  readonly #recycle: (chunk: Uint8Array) => void;
   #digester: Digester | undefined;
   #size = 0;
   #pending: Uint8Array[] = [];
@@ -172,11 +179,18 @@ export class BlobWriter {
   #writing: Promise<unknown> = Promise.resolve();
   #isOpen = true;
 
-  constructor(blobs: LayoutBlobs, path: string, handle: FileHandle, algorithm: DigestAlgorithm | undefined) {
+  constructor(
+    blobs: LayoutBlobs,
+    path: string,
+    handle: FileHandle,
+    algorithm: DigestAlgorithm | undefined,
+    recycle: (chunk: Uint8Array) => void,
+  ) {
     this.#blobs = blobs;
     this.path = path;
     this.#handle = handle;
     this.#algorithm = algorithm;
+    this.#recycle = recycle;
     this.#digester = algorithm && new Digester(algorithm);
   }
 
@@ -214,6 +228,7 @@ export class BlobWriter {
     const { bytesWritten } = await this.#handle.writev(pieces);
     // A short write happens on a disk that is about to be full.
     if (bytesWritten < total) await this.#handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
+    for (const piece of pieces) this.#recycle(piece);
   }
 
   /** Forgets the last bytes, back to `size`: what a broken chunk brought. Reads the file again for the digest. */

@@ -119,7 +119,7 @@ export class LayoutTarget implements Target {
   }
 
   async pushStream(stream: Readable, mediaType: string, options: PushStreamOptions = {}): Promise<Descriptor> {
-    const writer = await this.blobs.create(options.digest ? undefined : "sha256");
+    const writer = await this.blobs.create(options.digest ? undefined : "sha256", options.recycle);
     try {
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();

@@ -3,6 +3,7 @@ import { StaveError } from "../errors.ts";
 import type { RetryHooks } from "../http/retry.ts";
 import type { Authorizer, HttpRequest, HttpResponse, Scope, Transport } from "../http/types.ts";
 import type { Clock } from "../util/time.ts";
+import { Chunker } from "./chunks.ts";
 
 /** What a repository is reached with. */
 export interface RepositoryOptions {
@@ -49,6 +50,7 @@ export class Repository {
   readonly name: string;
   readonly host: string;
   readonly options: RepositoryOptions;
+  readonly chunker: Chunker = new Chunker();
   #base: Promise<URL> | undefined;
 
   constructor(options: RepositoryOptions) {

@@ -57,6 +57,8 @@ export interface PushBlobOptions extends OperationOptions {
 export interface PushStreamOptions extends PushBlobOptions {
   /** The digest, when a transform in front of the stream knows it by the end; asked once, after the last byte. */
   digest?: (() => Digest) | undefined;
+  /** Hears of each chunk of the stream whose memory is not needed any more, so that it can be used again. */
+  recycle?: ((chunk: Uint8Array) => void) | undefined;
 }
 
 export interface ManifestFetcher {

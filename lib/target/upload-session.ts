@@ -164,24 +164,6 @@ export async function commit(
     });
 }
 
-export async function* inChunks(stream: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
-  let parts: Uint8Array[] = [];
-  let held = 0;
-  for await (const part of stream) {
-    let rest = part;
-    while (held + rest.byteLength >= size) {
-      parts.push(rest.subarray(0, size - held));
-      rest = rest.subarray(size - held);
-      yield Buffer.concat(parts, size);
-      parts = [];
-      held = 0;
-    }
-    if (rest.byteLength > 0) parts.push(rest);
-    held += rest.byteLength;
-  }
-  if (held > 0) yield Buffer.concat(parts, held);
-}
-
 /** Sends one chunk from memory; after a break, asks how far it got and sends what is missing. */
 export async function sendChunk(
   repository: Repository,

@@ -14,7 +14,6 @@ import {
   CHUNK,
   cancel,
   commit,
-  inChunks,
   isPassing,
   isSessionLost,
   lost,
@@ -148,9 +147,9 @@ async function sendChunks(
 ): Promise<void> {
   const stream = await source.open(session.offset);
   try {
-    for await (const chunk of inChunks(stream, session.chunk)) {
-      await sendChunk(repository, session, chunk, options);
-      tell(chunk.byteLength);
+    for await (const { bytes } of repository.chunker.cut(stream, session.chunk)) {
+      await sendChunk(repository, session, bytes, options);
+      tell(bytes.byteLength);
     }
   } finally {
     stream.destroy();
@@ -165,32 +164,33 @@ export async function pushStream(
   options: PushStreamOptions = {},
 ): Promise<Descriptor> {
   const digester = new Digester();
+  const describe = (): Descriptor => {
+    const digest = options.digest?.() ?? digester.digest();
+    return { mediaType, digest, size: digester.size };
+  };
   let session: Session | undefined;
-  let held: Buffer | undefined;
+  let whole: Descriptor | undefined;
   try {
-    for await (const chunk of inChunks(stream, CHUNK)) {
-      if (options.digest === undefined) digester.update(chunk);
-      else digester.size += chunk.byteLength;
-      if (held !== undefined) {
-        session ??= await openSession(repository, options);
-        await sendChunk(repository, session, held, options);
-        options.onBytes?.(held.byteLength);
+    for await (const { bytes, isLast } of repository.chunker.cut(stream, CHUNK, options.recycle)) {
+      if (options.digest === undefined) digester.update(bytes);
+      else digester.size += bytes.byteLength;
+      // What fitted into one chunk is known by now, and may be there already.
+      if (isLast && session === undefined) {
+        whole = describe();
+        await pushBlob(repository, whole, bytesSource(bytes), options);
+        continue;
       }
-      held = chunk;
+      session ??= await openSession(repository, options);
+      await sendChunk(repository, session, bytes, options);
+      options.onBytes?.(bytes.byteLength);
     }
   } finally {
     stream.destroy();
   }
-  const bytes = held ?? Buffer.alloc(0);
-  const digest = options.digest?.() ?? digester.digest();
-  const descriptor = { mediaType, digest, size: digester.size };
-  // What fitted into one chunk is known by now, and may be there already.
-  if (session === undefined) await pushBlob(repository, descriptor, bytesSource(bytes), options);
-  else {
-    await sendChunk(repository, session, bytes, options);
-    options.onBytes?.(bytes.byteLength);
-    await commitStream(repository, session, digest, options);
-  }
+  if (whole !== undefined) return whole;
+  const descriptor = describe();
+  if (session === undefined) await pushBlob(repository, descriptor, bytesSource(Buffer.alloc(0)), options);
+  else await commitStream(repository, session, descriptor.digest, options);
   return descriptor;
 }
 

@@ -127,6 +127,29 @@ test("no more is read ahead than the bound says", async () => {
   await two.close();
 });
 
+test("lent chunks are the same bytes, and what is given back is used again", async () => {
+  const two = new PackPool(2);
+  const job = zeros(30 * MIB);
+  for (const compression of [GZIP, parseCompression("zstd")]) {
+    const { bytes } = await pack(job, compression, two);
+    const memories = new Set<ArrayBufferLike>();
+    for (let round = 0; round < 4; round++) {
+      const stream = packLayer(two, job, compression, { lends: true });
+      const parts: Buffer[] = [];
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        parts.push(Buffer.from(chunk));
+        if (chunk.buffer instanceof SharedArrayBuffer) memories.add(chunk.buffer);
+        stream.recycle(chunk);
+      }
+      stream.recycleAll();
+      assert.ok(Buffer.concat(parts).equals(bytes));
+    }
+    // Six at a time, and six that are on their way back when the next round begins.
+    assert.ok(memories.size > 0 && memories.size <= 12, `${memories.size} windows`);
+  }
+  await two.close();
+});
+
 test("a stream that is given up stops the packing, and the thread is free again", async () => {
   const one = new PackPool(1);
   const stream = packLayer(one, zeros(100 * MIB), GZIP);
