@@ -14,38 +14,6 @@ interface Verb {
 
 // Loaded on demand: `stave --version` reads none of them.
 const VERBS: Verb[] = [
-  { name: "find", summary: "show what is installed in a Spack store", load: () => import("./verbs/find.ts") },
-  { name: "spec", summary: "show a concrete spec as a tree", load: () => import("./verbs/spec.ts") },
-  {
-    name: "name",
-    aliases: ["get-buildcache-name"],
-    summary: "print the name of a spec in a build cache",
-    load: () => import("./verbs/name.ts"),
-  },
-  {
-    name: "save-specfile",
-    summary: "write spec files of nodes of a DAG",
-    load: () => import("./verbs/save-specfile.ts"),
-  },
-  {
-    name: "preview",
-    summary: "show what would be relocated, and how much room there is",
-    load: () => import("./verbs/preview.ts"),
-  },
-  {
-    name: "relocate",
-    summary: "make a tree that was moved name its new place",
-    load: () => import("./verbs/relocate.ts"),
-  },
-  { name: "env", summary: "tell a shell what it needs to use installed specs", load: () => import("./verbs/env.ts") },
-  { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
-  {
-    name: "verify",
-    summary: "compare installed files with what was installed",
-    load: () => import("./verbs/verify.ts"),
-  },
-  { name: "uninstall", summary: "remove installed specs from a store", load: () => import("./verbs/uninstall.ts") },
-  { name: "config", summary: "show what was found of Spack's configuration", load: () => import("./verbs/config.ts") },
   {
     name: "push",
     aliases: ["create"],
@@ -57,13 +25,6 @@ const VERBS: Verb[] = [
     summary: "install specs from build caches into a Spack store",
     load: () => import("./verbs/install.ts"),
   },
-  { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
-  { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
-  {
-    name: "inspect",
-    summary: "show an image: manifest, config, layers, spec",
-    load: () => import("./verbs/inspect.ts"),
-  },
   { name: "list", summary: "list the specs of a build cache", load: () => import("./verbs/list.ts") },
   {
     name: "check",
@@ -71,9 +32,10 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/check.ts"),
   },
   {
-    name: "download",
-    summary: "download the archive and the spec file of a spec",
-    load: () => import("./verbs/download.ts"),
+    name: "index",
+    aliases: ["update-index", "rebuild-index"],
+    summary: "bring the index of a build cache up to date",
+    load: () => import("./verbs/index.ts"),
   },
   {
     name: "why-miss",
@@ -81,9 +43,9 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/why-miss.ts"),
   },
   {
-    name: "prune",
-    summary: "remove from a build cache what nothing needs any more",
-    load: () => import("./verbs/prune.ts"),
+    name: "download",
+    summary: "download the archive and the spec file of a spec",
+    load: () => import("./verbs/download.ts"),
   },
   {
     name: "diff",
@@ -91,10 +53,48 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/diff.ts"),
   },
   {
-    name: "index",
-    aliases: ["update-index", "rebuild-index"],
-    summary: "bring the index of a build cache up to date",
-    load: () => import("./verbs/index.ts"),
+    name: "prune",
+    summary: "remove from a build cache what nothing needs any more",
+    load: () => import("./verbs/prune.ts"),
+  },
+  { name: "find", summary: "show what is installed in a Spack store", load: () => import("./verbs/find.ts") },
+  { name: "spec", summary: "show a concrete spec as a tree", load: () => import("./verbs/spec.ts") },
+  {
+    name: "preview",
+    summary: "show what would be relocated, and how much room there is",
+    load: () => import("./verbs/preview.ts"),
+  },
+  {
+    name: "name",
+    aliases: ["get-buildcache-name"],
+    summary: "print the name of a spec in a build cache",
+    load: () => import("./verbs/name.ts"),
+  },
+  {
+    name: "save-specfile",
+    summary: "write spec files of nodes of a DAG",
+    load: () => import("./verbs/save-specfile.ts"),
+  },
+  { name: "env", summary: "tell a shell what it needs to use installed specs", load: () => import("./verbs/env.ts") },
+  { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
+  {
+    name: "verify",
+    summary: "compare installed files with what was installed",
+    load: () => import("./verbs/verify.ts"),
+  },
+  { name: "uninstall", summary: "remove installed specs from a store", load: () => import("./verbs/uninstall.ts") },
+  {
+    name: "relocate",
+    summary: "make a tree that was moved name its new place",
+    load: () => import("./verbs/relocate.ts"),
+  },
+  { name: "config", summary: "show what was found of Spack's configuration", load: () => import("./verbs/config.ts") },
+  { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
+  { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
+  {
+    name: "inspect",
+    summary: "show an image: manifest, config, layers, spec",
+    load: () => import("./verbs/inspect.ts"),
   },
   { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
   { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
