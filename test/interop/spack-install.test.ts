@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { findProgram } from "../../scripts/peers.ts";
 import { stave } from "../support/cli.ts";
+import { golden } from "../support/golden.ts";
 import { run, startDistribution } from "../support/peers.ts";
 import { goldenStore } from "../support/push.ts";
 import { installation, isOld, skip, spackScope } from "../support/spack.ts";
@@ -31,6 +32,33 @@ test("real Spack installs what stave pushed", { skip: reason, timeout: 120_000 }
     assert.match(await run(voyage, []), /^voyage 420 from .*\/s\//);
   } finally {
     await registry.stop();
+    rmSync(work, { recursive: true, force: true });
+  }
+});
+
+test("real Spack keeps what stave installed: it finds, verifies and uninstalls it", {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  const work = mkdtempSync(join(tmpdir(), "s-"));
+  try {
+    const generation = isOld ? "spack-0.23" : "spack-1.2";
+    const store = `${work}/s`;
+    const cache = `oci-layout:${golden(`${generation}/plain.oci`)}`;
+    const ran = await stave(["install", cache, "fleet", "--store", store, "--otherarch"], {
+      env: { XDG_CACHE_HOME: work },
+    });
+    assert.equal(ran.status, 0, ran.stderr);
+    const scope = spackScope(store);
+    const program = join(installation?.root ?? "", "bin/spack");
+    const spack = (...args: string[]) => run(program, ["-C", scope, ...args], { HOME: work });
+    const found: { name: string; hash: string }[] = JSON.parse(await spack("find", "--json"));
+    for (const { name, hash } of found)
+      if (!["gcc", "glibc"].includes(name)) await spack("verify", ...(isOld ? [] : ["manifest"]), `/${hash}`);
+    assert.ok(found.some(({ name }) => name === "voyage"));
+    await spack("uninstall", "-y", "--dependents", "hull");
+    assert.deepEqual(globSync(`${store}/**/voyage-*/bin/voyage`), []);
+  } finally {
     rmSync(work, { recursive: true, force: true });
   }
 });
