@@ -1,6 +1,6 @@
 // What Spack does to an installed prefix after relocation: scripts whose first line is too long for the system go through
 // `sbang` (Spack `hooks/sbang.py`), and search paths lose what leads nowhere (Spack `hooks/drop_redundant_rpaths.py`).
-import { shownName } from "../image/byte-string.ts";
+import { type ByteString, shownName } from "../image/byte-string.ts";
 import { Breath } from "./breath.ts";
 import { ELF_MAGIC } from "./elf.ts";
 import { dropRpathItems } from "./elf-file.ts";
@@ -33,28 +33,53 @@ const ANY_EXECUTE = 0o111;
 
 /** Finishes a prefix in place; a file with several names is looked at once. Throws FILE_SYSTEM. */
 export async function finishPrefix(directory: string, options: FinishOptions): Promise<FinishReport> {
-  const { sbang, longestLine = LONGEST_LINE, exists, signal } = options;
-  const tree = new Tree(directory, false);
-  const breath = new Breath(signal);
-  const seen = new Set<string>();
-  const report: FinishReport = { shebangs: [], rpaths: [] };
+  const tree = new Tree(directory, true);
+  const breath = new Breath(options.signal);
+  const finisher = new Finisher(directory, options);
   for (const { path, type } of walkTree(directory)) {
     if (type !== "file") continue;
     const { mode } = tree.stats(path);
     const head = await tree.read(path, readHead);
-    const isScript = head.length >= 2 && head.toString("latin1", 0, 2) === "#!" && (mode & ANY_EXECUTE) !== 0;
-    const isElf = exists !== undefined && head.length === 4 && head.readUInt32BE(0) === ELF_MAGIC;
     await breath.after(head.length);
-    if (!isScript && !isElf) continue;
-    await tree.open(path, (file) => {
-      if (file.inode !== undefined && seen.has(file.inode)) return;
-      if (file.inode !== undefined) seen.add(file.inode);
-      if (isScript && shortenShebang(file, sbang, longestLine)) report.shebangs.push(shownName(path));
-      if (isElf && dropRpathItems(file, (item) => isKept(item, exists))) report.rpaths.push(shownName(path));
+    if (finisher.wants(head, mode)) await finisher.finish(path);
+  }
+  return finisher.report;
+}
+
+/** Finishes the files of one prefix, for whoever reads them all anyway. */
+export class Finisher {
+  readonly #tree: Tree;
+  readonly #options: FinishOptions;
+  readonly #seen = new Set<string>();
+  readonly report: { readonly shebangs: string[]; readonly rpaths: string[] } = { shebangs: [], rpaths: [] };
+
+  constructor(directory: string, options: FinishOptions) {
+    this.#tree = new Tree(directory, false);
+    this.#options = options;
+  }
+
+  /** Whether there may be something to do for a file of a mode that begins with some bytes, at least four if it has them. */
+  wants(head: Buffer, mode: number): boolean {
+    return (isScript(head) && (mode & ANY_EXECUTE) !== 0) || (this.#options.exists !== undefined && isElf(head));
+  }
+
+  /** Finishes a file that is wanted. Throws FILE_SYSTEM. */
+  async finish(path: ByteString): Promise<void> {
+    const { sbang, longestLine = LONGEST_LINE, exists } = this.#options;
+    await this.#tree.open(path, (file) => {
+      if (file.inode !== undefined && this.#seen.has(file.inode)) return;
+      if (file.inode !== undefined) this.#seen.add(file.inode);
+      const shown = shownName(path);
+      const head = readHead(file);
+      if (isScript(head) && shortenShebang(file, sbang, longestLine)) this.report.shebangs.push(shown);
+      if (exists !== undefined && isElf(head) && dropRpathItems(file, (item) => isKept(item, exists)))
+        this.report.rpaths.push(shown);
     });
   }
-  return report;
 }
+
+const isScript = (head: Buffer): boolean => head.length >= 2 && head.toString("latin1", 0, 2) === "#!";
+const isElf = (head: Buffer): boolean => head.length >= 4 && head.readUInt32BE(0) === ELF_MAGIC;
 
 function readHead(file: OpenFile): Buffer {
   const head = Buffer.alloc(4);

@@ -9,6 +9,7 @@ import { base32 } from "../spack/dag-hash.ts";
 import { writeJson } from "../spack/json-writer.ts";
 import { INSTALL_MANIFEST, INSTALL_TIMES, pythonTime } from "../spack/prefix.ts";
 import { Breath } from "./breath.ts";
+import type { Finisher } from "./finish.ts";
 import { Tree, whileRelocating } from "./open-file.ts";
 import { PathSearch } from "./path-search.ts";
 import type { PrefixMap } from "./prefix-map.ts";
@@ -22,6 +23,8 @@ export interface InventoryOptions {
   readonly prefix: string;
   /** What was replaced; nothing is searched without it. */
   readonly map?: PrefixMap | undefined;
+  /** Finishes each file before it is listed. */
+  readonly finisher?: Finisher | undefined;
   /** The mode of the list itself; 0644 when not given. */
   readonly mode?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -58,6 +61,8 @@ export async function findLeftovers(directory: string, map: PrefixMap, signal?: 
   return await look(directory, { map, signal }, undefined);
 }
 
+type LookOptions = Pick<InventoryOptions, "map" | "finisher" | "signal">;
+
 interface Entry {
   readonly stats: BigIntStats;
   readonly target?: ByteString;
@@ -66,25 +71,23 @@ interface Entry {
 
 async function look(
   directory: string,
-  { map, signal }: { map?: PrefixMap | undefined; signal?: AbortSignal | undefined },
+  { map, finisher, signal }: LookOptions,
   onEntry: ((path: ByteString, entry: Entry) => void) | undefined,
 ): Promise<string[]> {
   const tree = new Tree(directory, true);
-  const breath = new Breath(signal);
+  const reader = new EntryReader(tree, finisher, new Breath(signal));
   const leftovers: string[] = [];
   onEntry?.("", { stats: lstatSync(directory, { bigint: true }) });
   for (const { path, type } of walkTree(directory)) {
     if (path === INSTALL_MANIFEST) continue;
-    const stats = statsOf(tree, path);
     const search = map === undefined || map.isEmpty || isSpacks(path) ? undefined : new PathSearch(map);
     if (type === "symlink") {
       const target = readlinkSync(fsPath(tree.locate(path)), "latin1");
       search?.add(Buffer.from(target, "latin1"), true);
-      onEntry?.(path, { stats, target });
-    } else if (type === "file" && (search !== undefined || onEntry !== undefined)) {
-      const sha1 = await read(tree, path, search, breath);
-      onEntry?.(path, { stats, sha1 });
-    } else onEntry?.(path, { stats });
+      onEntry?.(path, { stats: statsOf(tree, path), target });
+    } else if (type === "file" && (search !== undefined || onEntry !== undefined))
+      onEntry ? onEntry(path, await reader.read(path, search)) : await reader.read(path, search);
+    else onEntry?.(path, { stats: statsOf(tree, path) });
     if (search?.found) leftovers.push(shownName(path));
   }
   return leftovers;
@@ -100,22 +103,58 @@ function statsOf(tree: Tree, path: ByteString): BigIntStats {
   }
 }
 
-// Reads a file once for both purposes.
-function read(tree: Tree, path: ByteString, search: PathSearch | undefined, breath: Breath): Promise<string> {
-  return tree.read(path, async (file) => {
-    const sha1 = createHash("sha1");
-    const buffer = Buffer.allocUnsafe(Math.min(file.size, WINDOW));
-    for (let at = 0; at < file.size; ) {
-      const piece = buffer.subarray(0, file.read(buffer, at));
-      if (piece.length === 0) break;
-      at += piece.length;
-      sha1.update(piece);
-      search?.add(piece, at >= file.size);
-      await breath.after(piece.length);
+// Reads a file once for all purposes, unless finishing changes it.
+class EntryReader {
+  readonly #tree: Tree;
+  readonly #finisher: Finisher | undefined;
+  readonly #breath: Breath;
+  // One for all files: a new one for each would be more than the collector keeps up with.
+  #buffer: Buffer = Buffer.alloc(0);
+
+  constructor(tree: Tree, finisher: Finisher | undefined, breath: Breath) {
+    this.#tree = tree;
+    this.#finisher = finisher;
+    this.#breath = breath;
+  }
+
+  async read(path: ByteString, search: PathSearch | undefined): Promise<Entry> {
+    let stats = statsOf(this.#tree, path);
+    const mode = Number(stats.mode);
+    let sha1 = await this.#contents(path, search, (head) => this.#finisher?.wants(head, mode) ?? false);
+    if (sha1 === undefined) {
+      await this.#finisher?.finish(path);
+      stats = statsOf(this.#tree, path);
+      sha1 = (await this.#contents(path, search, () => false)) ?? "";
     }
-    return base32(sha1.digest()).toUpperCase();
-  });
+    return { stats, sha1 };
+  }
+
+  // The checksum; undefined when nothing was looked at but the beginning of the file, which is to be finished.
+  #contents(
+    path: ByteString,
+    search: PathSearch | undefined,
+    isWanted: (head: Buffer) => boolean,
+  ): Promise<string | undefined> {
+    return this.#tree.read(path, async (file) => {
+      const sha1 = createHash("sha1");
+      const size = Math.min(file.size, WINDOW);
+      if (this.#buffer.length < size) this.#buffer = Buffer.allocUnsafeSlow(Math.max(size, SMALL));
+      const buffer = this.#buffer.subarray(0, size);
+      for (let at = 0; at < file.size; ) {
+        const piece = buffer.subarray(0, file.read(buffer, at));
+        if (piece.length === 0) break;
+        if (at === 0 && isWanted(piece)) return undefined;
+        at += piece.length;
+        sha1.update(piece);
+        search?.add(piece, at >= file.size);
+        await this.#breath.after(piece.length);
+      }
+      return base32(sha1.digest()).toUpperCase();
+    });
+  }
 }
+
+const SMALL = 1 << 18;
 
 // The text of the manifest (Python's json with its default of escaping everything outside ASCII).
 class Manifest {

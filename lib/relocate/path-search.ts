@@ -37,6 +37,7 @@ export class PathSearch {
         this.#found = true;
         return;
       }
+    if (isLast) return;
     const start = Math.max(0, before - this.#reach);
     this.#tail = Buffer.from(bytes.subarray(start));
     this.#from = before - start;

@@ -11,7 +11,7 @@ import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
 import { readBounded } from "../util/read-file.ts";
 import { underSysroot } from "../util/sysroot.ts";
 import { readBuildInfo } from "./build-info.ts";
-import { finishPrefix } from "./finish.ts";
+import { Finisher } from "./finish.ts";
 import { writeInventory } from "./inventory.ts";
 import { type NewPrefixes, prefixMapOf } from "./prefixes.ts";
 import { type RelocationReport, relocateTree } from "./relocate.ts";
@@ -127,8 +127,8 @@ export async function finishPlaced(job: FinishJob, signal?: AbortSignal): Promis
     const place = isOwn ? `${directory}${path.slice(prefix.length)}` : underSysroot(sysroot, path);
     return lstatSync(place, { throwIfNoEntry: false }) !== undefined;
   };
-  const { shebangs, rpaths } = await finishPrefix(directory, { sbang: sbangPath(root), exists, signal });
+  const finisher = new Finisher(directory, { sbang: sbangPath(root), exists });
   const map = prefixMapOf(await readBuildInfo(`${directory}/${BUILD_INFO}`), job);
-  const { leftovers } = await writeInventory(directory, { prefix, map, signal });
-  return { leftovers, shebangs, rpaths };
+  const { leftovers } = await writeInventory(directory, { prefix, map, finisher, signal });
+  return { leftovers, ...finisher.report };
 }

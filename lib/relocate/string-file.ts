@@ -3,6 +3,7 @@ import { shownName } from "../image/byte-string.ts";
 import { LOOK_AHEAD, nextString, type StringMatch, type StringRule, type StuckString } from "./c-strings.ts";
 import type { OpenFile } from "./open-file.ts";
 import type { PrefixMap } from "./prefix-map.ts";
+import { withScratch } from "./scratch.ts";
 import { WINDOW } from "./text-file.ts";
 
 /** A string that cannot be changed, for people. */
@@ -41,9 +42,19 @@ export interface StringOptions {
 
 /** Replaces the prefixes in the strings of a file, up to the first one that cannot be changed. */
 export function relocateStringFile(file: OpenFile, map: PrefixMap, options: StringOptions): StringsReport {
-  const { dryRun, rule, done = [], window = WINDOW } = options;
-  const reach = map.longest + LOOK_AHEAD;
-  const buffer = Buffer.allocUnsafe(Math.min(file.size, Math.max(window, 2 * reach)));
+  const size = Math.min(file.size, Math.max(options.window ?? WINDOW, 2 * reachOf(map)));
+  return withScratch(size, (buffer) => relocateStrings(file, map, options, buffer));
+}
+
+const reachOf = (map: PrefixMap): number => map.longest + LOOK_AHEAD;
+
+function relocateStrings(
+  file: OpenFile,
+  map: PrefixMap,
+  { dryRun, rule, done = [] }: StringOptions,
+  buffer: Buffer,
+): StringsReport {
+  const reach = reachOf(map);
   let isChanged = false;
   // Where the window begins in the file, and where in it the search goes on.
   let start = 0;

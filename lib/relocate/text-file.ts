@@ -2,6 +2,7 @@
 // its content is first moved up by as much as the new text will ever be ahead of the old one, then written from the start.
 import type { OpenFile } from "./open-file.ts";
 import type { PrefixMap } from "./prefix-map.ts";
+import { withScratch } from "./scratch.ts";
 import { TextRelocation } from "./text.ts";
 
 /** How much of a file is in memory at once, in bytes. */
@@ -10,14 +11,15 @@ export const WINDOW: number = 4 << 20;
 /** Replaces the prefixes in a text file; tells whether there were any. */
 export function relocateTextFile(file: OpenFile, map: PrefixMap, isDryRun: boolean, window: number = WINDOW): boolean {
   if (file.size > window) return relocateLarge(file, map, isDryRun, window);
-  const bytes = Buffer.allocUnsafe(file.size);
-  const text = new TextRelocation(map);
-  const pieces = text.push(bytes.subarray(0, file.read(bytes, 0)), true);
-  if (!text.changed || isDryRun) return text.changed;
-  const changed = Buffer.concat(pieces);
-  file.write(changed, 0);
-  if (changed.length < file.size) file.truncate(changed.length);
-  return true;
+  return withScratch(file.size, (bytes) => {
+    const text = new TextRelocation(map);
+    const pieces = text.push(bytes.subarray(0, file.read(bytes, 0)), true);
+    if (!text.changed || isDryRun) return text.changed;
+    const changed = Buffer.concat(pieces);
+    file.write(changed, 0);
+    if (changed.length < file.size) file.truncate(changed.length);
+    return true;
+  });
 }
 
 function relocateLarge(file: OpenFile, map: PrefixMap, isDryRun: boolean, window: number): boolean {

@@ -5,6 +5,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fstatSync,
   futimesSync,
   linkSync,
   lutimesSync,
@@ -63,6 +64,7 @@ export class TreeWriter implements TarVisitor {
   readonly #folders = new Set<ByteString>();
   readonly #files = new Set<ByteString>();
   #open: { descriptor: number; name: ByteString } | undefined;
+  readonly #keptModes = new Map<number, boolean>();
   #members = 0;
   #bytes = 0;
 
@@ -170,10 +172,19 @@ export class TreeWriter implements TarVisitor {
       this.#attempt(name, "file", (path) => {
         const descriptor = openSync(path, NEW_FILE, bits);
         this.#open = { descriptor, name };
+        if (this.#isModeKept(descriptor, bits)) return;
         fchmodSync(descriptor, bits);
       });
     }
     this.#files.add(name);
+  }
+
+  // Whether new files get the mode that they are made with: the umask, or what the folder's list of rights has as a default
+  // and all folders below inherit, may take bits away. The first file tells.
+  #isModeKept(descriptor: number, bits: number): boolean {
+    const isKept = this.#keptModes.get(bits) ?? (fstatSync(descriptor).mode & 0o7777) === bits;
+    this.#keptModes.set(bits, isKept);
+    return isKept;
   }
 
   #attempt(name: ByteString, kind: string, work: (path: string | Buffer) => void): void {

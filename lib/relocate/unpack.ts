@@ -52,6 +52,7 @@ export async function unpackArchive(stream: Readable, folder: string, options: U
       checkSize(size, taken, limits);
       digester?.update(chunk);
       reader.push(chunk);
+      if (compression !== "none") free(chunk);
     }
     reader.end();
     const actual = digester?.digest();
@@ -105,6 +106,13 @@ async function* inflate(
       hint: "push the spec again",
     });
   }
+}
+
+// Gives memory back at once: the collector would let megabytes of it pile up, because it sees only small objects. What the
+// decompressor may still write to is left alone.
+function free({ buffer, byteOffset, length }: Buffer): void {
+  const isWhole = byteOffset + length === buffer.byteLength && buffer.byteLength > Buffer.poolSize;
+  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 const GUNZIP = { chunkSize: 1 << 18 };
