@@ -33,17 +33,28 @@ export async function benchInstall(scratch: string, stave: string, scale: number
     const from = ["--sysroot", sysroot, "--store", ROOT, "--no-env", "--unsigned", "--update-index", "-q"];
     const pushed = [stave, "push", cache, ...from, "--compression", "gzip", ...specs];
     execFileSync(process.execPath, pushed, { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "inherit"] });
-    const to = join(scratch, "stave");
-    const install = [process.execPath, stave, "install", cache, "--store", to, "--no-env", "--unsigned", "--otherarch"];
-    const command = (): string[] => [...install, "-q", ...specs];
-    const candidates: Candidate[] = [
-      { name: `stave from ${kind}`, env, command, prepare: emptied(to, env.XDG_CACHE_HOME) },
-      { name: "stave, all are there", env, command },
-      tarAlone(server.gzipBlobs(), join(scratch, "tar")),
+    const to = fresh(scratch, "stave");
+    const install = [
+      process.execPath,
+      stave,
+      "install",
+      cache,
+      "--no-env",
+      "--unsigned",
+      "--otherarch",
+      "-q",
+      ...specs,
     ];
-    const root = join(scratch, "spack");
+    const command = (round: number): string[] => [...install, "--store", to(round)];
+    const forget = async (): Promise<void> => rmSync(env.XDG_CACHE_HOME, { recursive: true, force: true });
+    const candidates: Candidate[] = [
+      { name: `stave from ${kind}`, env, command, prepare: (round) => written(to(round)).then(forget) },
+      { name: "stave, all are there", env, command },
+      tarAlone(server.gzipBlobs(), fresh(scratch, "tar")),
+    ];
+    const root = fresh(scratch, "spack");
     const packages = [...store.database.graph.nodes()].map(({ name }) => name);
-    const spack = spackPeer({ scratch, root, packages, mirror: cache });
+    const spack = spackPeer({ scratch, root: root(0), packages, mirror: cache });
     const files = installed.map(({ node }) => `${sysroot}${store.prefixOf(node)}/.spack/spec.json`);
     if (spack) candidates.push(spackInstall(spack, root, kind, files));
     const figures = await measure(candidates, ROUNDS, 0);
@@ -54,29 +65,37 @@ export async function benchInstall(scratch: string, stave: string, scale: number
   }
 }
 
-// What earlier rounds have written is on disk before the next one begins, so that nobody waits for another's pages.
-function emptied(...folders: string[]): () => Promise<void> {
-  return async () => {
-    for (const folder of folders) {
-      rmSync(folder, { recursive: true, force: true });
-      mkdirSync(folder);
-    }
-    execFileSync("sync");
+type Place = (round: number) => string;
+
+// Each round has a folder of its own: ext4 passes over the inodes of what was removed in the last minute, one by one.
+const fresh =
+  (scratch: string, name: string): Place =>
+  (round) =>
+    join(scratch, `${name}-${round}`);
+
+// What was written before is on disk when something is measured, so that nobody waits for another's pages.
+async function written(folder: string): Promise<void> {
+  mkdirSync(folder);
+  execFileSync("sync");
+}
+
+function tarAlone(layers: readonly string[], to: Place): Candidate {
+  const all = `to=$1; shift; printf '%s\n' "$@" | xargs -P 2 -I{} tar -xzf {} -C "$to"`;
+  return {
+    name: TAR,
+    command: (round) => ["sh", "-c", all, "sh", to(round), ...layers],
+    prepare: (round) => written(to(round)),
   };
 }
 
-function tarAlone(layers: readonly string[], to: string): Candidate {
-  const all = `printf '%s\\n' "$@" | xargs -P 2 -I{} tar -xzf {} -C ${to}`;
-  return { name: TAR, command: () => ["sh", "-c", all, "sh", ...layers], prepare: emptied(to) };
-}
-
-function spackInstall({ command, env }: SpackPeer, root: string, kind: string, files: string[]): Candidate {
+function spackInstall({ command, env }: SpackPeer, root: Place, kind: string, files: string[]): Candidate {
+  const args = ["install", "--cache-only", "--no-check-signature", ...files];
+  const into = (round: number): string[] => ["-c", `config:install_tree:root:${root(round)}`];
   return {
     name: `Spack from ${kind}`,
     env,
-    command: () =>
-      command("-c", "concretizer:unify:false", "install", "--cache-only", "--no-check-signature", ...files),
-    prepare: emptied(root),
+    command: (round) => command("-c", "concretizer:unify:false", ...into(round), ...args),
+    prepare: (round) => written(root(round)),
   };
 }
 
