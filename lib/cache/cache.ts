@@ -67,6 +67,9 @@ export interface WriteIndexOptions extends OperationOptions {
 
 /** A build cache whose index can be written. */
 export interface IndexedCache extends ReadCache {
-  /** Replaces the index, of which `replaced` was read before. */
-  writeIndex(text: IndexText, options?: WriteIndexOptions): Promise<void>;
+  /**
+   * Replaces the index, of which `replaced` was read before. Tells whether it is certain that nobody has written another
+   * since then; where that can be known, it throws CONFLICT when somebody has.
+   */
+  writeIndex(text: IndexText, options?: WriteIndexOptions): Promise<boolean>;
 }

@@ -33,6 +33,14 @@ export interface IndexProblem {
   readonly reason: string;
 }
 
+/** The image of an index. */
+export interface StoredIndex {
+  readonly digest: Digest;
+  readonly configDigest: Digest;
+  /** It can be replaced on the condition that nobody else has. */
+  readonly obeysConditions: boolean;
+}
+
 /** An index as it was read. */
 export interface CacheIndex {
   /** The database version: 5 to 8. */
@@ -45,8 +53,8 @@ export interface CacheIndex {
   readonly problems: readonly IndexProblem[];
   /** Hashes of records of which a dependency, at any distance, is missing or was left out. */
   readonly incomplete: ReadonlySet<string>;
-  /** The digest of the config it is stored with, where it is stored as an image. */
-  readonly configDigest?: Digest;
+  /** The image it is stored as, where it is one. */
+  readonly stored?: StoredIndex;
 }
 
 /** The text of an index with what messages call it. */

@@ -1,5 +1,6 @@
-// Keeps a cache index the pure function of the tags that it is, with any number of writers and no lock: after writing,
-// list again and go on until nothing has changed. Whoever writes last has listed after all others, so a lost update heals.
+// Keeps a cache index the pure function of the tags that it is, with any number of writers and no lock: an index is only
+// replaced when it is still the one that was read, and then it is right; where a registry cannot promise that, list again
+// after writing and go on until nothing has changed. Whoever writes last has listed after all others: lost updates heal.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import { specTag } from "../spack/name.ts";
@@ -62,7 +63,7 @@ export interface IndexReport {
 /** Specs that are read at once. */
 const CONCURRENCY = 16;
 /** A cache that has changed so often while its index was written will go on to. */
-const MAX_ROUNDS = 30;
+const MAX_ROUNDS = 100;
 /** The oldest database version that is written. */
 const OLDEST_WRITTEN = 7;
 
@@ -77,7 +78,7 @@ export async function checkIndex(cache: ReadCache, options: CheckIndexOptions = 
 
 /**
  * Brings the index up to date: reads what the tags have and it lacks, drops what they no longer have, writes it when that
- * changes anything, and lists again until nothing is new. A spec that cannot be read is skipped and told; when the cache
+ * changes anything, and, unless nobody else can have written it meanwhile, lists again until nothing is new. A spec that cannot be read is skipped and told; when the cache
  * does not answer, what was read until then is written before that is thrown.
  */
 export async function updateIndex(cache: IndexedCache, options: UpdateIndexOptions = {}): Promise<IndexReport> {
@@ -87,7 +88,9 @@ export async function updateIndex(cache: IndexedCache, options: UpdateIndexOptio
   await update.readIndex();
   while (await update.absorb(await cache.list({ signal }))) {
     if (update.rounds > MAX_ROUNDS) throw restless(cache.name);
-    if (!(await update.write(cache))) break;
+    const outcome = await update.write(cache);
+    if (outcome === "settled") break;
+    if (outcome === "refused") await update.readIndex();
   }
   update.throwFailure();
   return update.report();
@@ -116,6 +119,8 @@ class IndexUpdate {
   #listed: CacheListing["specs"] = new Map();
   #text: IndexText | undefined;
   #isStale = false;
+  // The digest of an index that was not accepted, because the one to be replaced had been replaced by then.
+  #refused: Digest | undefined;
   #failure: unknown;
 
   constructor(cache: ReadCache, options: UpdateIndexOptions) {
@@ -127,6 +132,7 @@ class IndexUpdate {
   /** Takes from the present index what can be kept. */
   async readIndex(): Promise<void> {
     const { full = false, signal } = this.#options;
+    this.#unreadable = undefined;
     this.#old = await this.#cache.readIndex({ signal }).catch((error: unknown) => {
       if (!isUnfit(error) && !(full && isStaveError(error, "UNSUPPORTED"))) throw error;
       this.#unreadable = error.message;
@@ -136,7 +142,7 @@ class IndexUpdate {
     const { records, problems, incomplete, version } = this.#old;
     for (const record of records.values()) {
       const tag = specTag(record);
-      if (record.inBuildcache) this.#before.add(tag);
+      if (record.inBuildcache && this.rounds === 0) this.#before.add(tag);
       if (full || incomplete.has(record.hash)) continue;
       this.#nodes.set(record.hash, record);
       if (record.inBuildcache) this.#held.set(tag, record.hash);
@@ -147,9 +153,11 @@ class IndexUpdate {
   /** Takes over what a listing says, reading what is new. Tells whether the index now has to be written. */
   async absorb({ specs, foreign }: CacheListing): Promise<boolean> {
     this.rounds++;
+    this.#failure = undefined;
     this.#listed = specs;
     this.#foreign = foreign;
-    let hasChanged = this.rounds === 1 && (this.#isStale || (this.#old === undefined && specs.size > 0));
+    let hasChanged = this.#refused !== undefined;
+    hasChanged ||= this.rounds === 1 && (this.#isStale || (this.#old === undefined && specs.size > 0));
     for (const tag of this.#held.keys())
       if (!specs.has(tag)) {
         this.#held.delete(tag);
@@ -193,15 +201,27 @@ class IndexUpdate {
     }
   }
 
-  /** Writes the index if it is another than the present one. Tells whether the cache is to be listed again. */
-  async write(cache: IndexedCache): Promise<boolean> {
+  /**
+   * Writes the index if it is another than the present one: "settled" when nothing is left to do, "unsure" when the cache
+   * has to be listed again, "refused" when somebody else has written, whose index has to be read first.
+   */
+  async write(cache: IndexedCache): Promise<"settled" | "unsure" | "refused"> {
     const text = this.#makeText();
-    const present = this.#text ?? this.#old;
-    if (present?.digest === text.digest) return false;
+    if ((this.#text ?? this.#old)?.digest === text.digest) {
+      // What was refused is there: the first answer was lost on its way.
+      if (this.#refused === text.digest) this.#text = text;
+      return "settled";
+    }
     this.#progress({ type: "note", text: `writing the index of ${text.specs} specs` });
-    await cache.writeIndex(text, { replaced: this.#old, signal: this.#options.signal });
-    this.#text = text;
-    return this.#failure === undefined;
+    try {
+      const isCertain = await cache.writeIndex(text, { replaced: this.#old, signal: this.#options.signal });
+      this.#text = text;
+      return isCertain || this.#failure !== undefined ? "settled" : "unsure";
+    } catch (error) {
+      if (!isStaveError(error, "CONFLICT")) throw error;
+      this.#refused = text.digest;
+      return "refused";
+    }
   }
 
   #makeText(): IndexText {

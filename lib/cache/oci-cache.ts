@@ -25,7 +25,7 @@ import type {
   ReadCache,
   WriteIndexOptions,
 } from "./cache.ts";
-import { type CacheIndex, readIndexText } from "./index-read.ts";
+import { type CacheIndex, readIndexText, type StoredIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
 
@@ -132,8 +132,9 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
 
   async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {
     const { signal } = options;
-    const manifest = await this.#indexManifest(signal);
-    if (manifest === undefined) return undefined;
+    const found = await this.#indexManifest(signal);
+    if (found === undefined) return undefined;
+    const { manifest, stored } = found;
     // Spack looks at the first layer only, whatever its media type says.
     const [layer] = manifest.layers;
     const name = `the index of ${this.name}`;
@@ -141,13 +142,20 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
     const bytes = await this.#readBlob(layer, INDEX_LIMIT, name, signal);
     const hint = `make it anew with \`stave index --full ${this.name}\``;
     const index = readIndexText({ name, bytes, digest: layer.digest, hint });
-    return { ...index, configDigest: manifest.config.digest };
+    return { ...index, stored };
   }
 
-  async #indexManifest(signal: AbortSignal | undefined): Promise<Manifest | undefined> {
+  async #indexManifest(
+    signal: AbortSignal | undefined,
+  ): Promise<{ manifest: Manifest; stored: StoredIndex } | undefined> {
     try {
-      const document = parseFetched(await this.target.fetchManifest(INDEX_TAG, { signal }), this.name);
-      if (document.kind === "manifest") return document.value;
+      const fetched = await this.target.fetchManifest(INDEX_TAG, { signal });
+      const document = parseFetched(fetched, this.name);
+      if (document.kind === "manifest") {
+        const { descriptor, obeysConditions } = fetched;
+        const stored = { digest: descriptor.digest, configDigest: document.value.config.digest, obeysConditions };
+        return { manifest: document.value, stored };
+      }
       throw notASpec(`${this.name} ${INDEX_TAG}`, "an image index", "the cache index");
     } catch (error) {
       if (isStaveError(error, "NOT_FOUND")) return undefined;
@@ -158,18 +166,22 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
 
 /** A build cache that can be written to. */
 export class OciCache extends ReadOciCache<Target> implements IndexedCache {
-  async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<void> {
+  async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
     const { signal, replaced } = options;
     const { digest, size } = text;
+    const stored = replaced?.stored;
     // Spack says that the JSON is a compressed archive.
     const layer = { mediaType: OCI_LAYER_GZIP, digest, size };
     await this.target.pushBlob(layer, text, { signal, isNew: digest !== replaced?.digest });
     // Everybody writes the same config, so that it is there when an index is.
     const config = describe(EMPTY_CONFIG, OCI_CONFIG);
-    if (replaced === undefined || replaced.configDigest !== config.digest)
+    if (stored?.configDigest !== config.digest)
       await this.target.pushBlob(config, bytesSource(EMPTY_CONFIG), { signal });
     const manifest = { mediaType: OCI_MANIFEST, schemaVersion: 2, config, layers: [layer] };
-    await this.target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: INDEX_TAG, signal });
+    const isObeyed = stored?.obeysConditions === true;
+    const condition = isObeyed ? { digest: stored.digest, isObeyed } : undefined;
+    await this.target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: INDEX_TAG, condition, signal });
+    return isObeyed;
   }
 }
 

@@ -8,6 +8,7 @@ import { canonicalBytes, emptyIndex, parseManifest } from "../oci/manifest.ts";
 import { bareMediaType, isForeignLayer, isIndexType, isManifestType, OCI_INDEX } from "../oci/mediatype.ts";
 import { isTag } from "../oci/reference.ts";
 import type { LayoutTarget } from "../target/layout.ts";
+import { CONDITIONS_HEADER } from "../target/manifests.ts";
 import { MANIFEST_LIMIT, type TagCondition } from "../target/target.ts";
 import { answer, type Headers, Refusal, readBody } from "./answer.ts";
 
@@ -122,7 +123,12 @@ async function getManifest({ layout, request, response }: Exchange, reference: s
     throw error;
   });
   const { digest, mediaType, size } = descriptor;
-  const headers = { "content-type": mediaType, "docker-content-digest": digest, etag: `"${digest}"` };
+  const headers = {
+    "content-type": mediaType,
+    "docker-content-digest": digest,
+    etag: `"${digest}"`,
+    [CONDITIONS_HEADER]: "if-match",
+  };
   if (isUnchanged(request, digest)) return answer(response, 304, headers);
   return answer(response, 200, { ...headers, "content-length": size }, request.method === "HEAD" ? "" : bytes);
 }

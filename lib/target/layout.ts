@@ -163,7 +163,7 @@ export class LayoutTarget implements Target {
     const actual = digestOf(bytes, algorithmOf(digest));
     if (actual !== digest) throw digestMismatch(subject, digest, actual);
     const { mediaType } = parseManifest(bytes, entry?.mediaType, subject);
-    return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes };
+    return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes, obeysConditions: true };
   }
 
   async #entry(reference: string): Promise<Descriptor | undefined> {

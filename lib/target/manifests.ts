@@ -16,6 +16,9 @@ import {
   type TagCondition,
 } from "./target.ts";
 
+/** With it `stave serve` says that it obeys If-Match; no standard header does, and of others it has to be tried out. */
+export const CONDITIONS_HEADER = "stave-tag-conditions";
+
 const path = (reference: string) => `manifests/${reference}`;
 
 /** The descriptor of a tag or digest; undefined for 404 and nothing else. */
@@ -23,7 +26,7 @@ export async function headManifest(
   repository: Repository,
   reference: string,
   options: OperationOptions = {},
-): Promise<{ descriptor: Descriptor; etag: string | undefined } | undefined> {
+): Promise<{ descriptor: Descriptor; etag: string | undefined; obeysConditions: boolean } | undefined> {
   const response = await repository.send({
     method: "HEAD",
     url: path(reference),
@@ -42,11 +45,12 @@ export async function headManifest(
   // Not every registry says all of it on HEAD; then the document itself must tell.
   if (!isDigest(digest) || !/^[0-9]{1,15}$/.test(length) || mediaType === "") {
     const fetched = await fetchManifest(repository, reference, options).catch(absentIsUndefined);
-    return fetched && { descriptor: fetched.descriptor, etag };
+    return fetched && { descriptor: fetched.descriptor, etag, obeysConditions: fetched.obeysConditions };
   }
   if (isDigest(reference) && digest !== reference)
     throw digestMismatch(`manifest ${reference} of ${repository.name}`, reference, digest);
-  return { descriptor: { mediaType, digest, size: Number(length) }, etag };
+  const obeysConditions = headerOf(response, CONDITIONS_HEADER) !== undefined;
+  return { descriptor: { mediaType, digest, size: Number(length) }, etag, obeysConditions };
 }
 
 function absentIsUndefined(error: unknown): undefined {
@@ -81,7 +85,8 @@ export async function fetchManifest(
   if (expected !== undefined && digest !== expected)
     throw digestMismatch(`manifest ${reference} of ${repository.name}`, expected, digest);
   const mediaType = bareMediaType(headerOf(response, "content-type") ?? "") || OCI_MANIFEST;
-  return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes };
+  const obeysConditions = headerOf(response, CONDITIONS_HEADER) !== undefined;
+  return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes, obeysConditions };
 }
 
 function notFound(error: StaveError, repository: Repository, reference: string): StaveError {
@@ -139,10 +144,11 @@ async function conditionHeaders(
   condition: TagCondition,
   signal: AbortSignal | undefined,
 ): Promise<Record<string, string>> {
+  if ("digest" in condition && condition.isObeyed === true) return { "if-match": `"${condition.digest}"` };
   const there = await headManifest(repository, tag, { signal });
   if ("absent" in condition ? there !== undefined : there?.descriptor.digest !== condition.digest)
     throw moved(repository, tag);
-  if (!(await honoursConditions(repository, bytes, mediaType, signal)))
+  if (there?.obeysConditions !== true && !(await honoursConditions(repository, bytes, mediaType, signal)))
     throw new StaveError(
       "UNSUPPORTED",
       `${repository.name} moves tags without conditions: the registry ignores If-Match`,

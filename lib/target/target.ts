@@ -14,6 +14,8 @@ export interface OperationOptions {
 export interface FetchedManifest {
   descriptor: Descriptor;
   bytes: Buffer;
+  /** The target has said that it moves tags under conditions. */
+  obeysConditions: boolean;
 }
 
 export interface BlobFetcher {
@@ -92,8 +94,11 @@ export interface PushManifestOptions extends OperationOptions {
   digest?: Digest | undefined;
 }
 
-/** A tag may be moved only when it is absent, or when it still names this digest. */
-export type TagCondition = { absent: true } | { digest: Digest };
+/**
+ * A tag may be moved only when it is absent, or when it still names this digest; `isObeyed` when the target has said that
+ * it obeys conditions, and need not be asked.
+ */
+export type TagCondition = { absent: true } | { digest: Digest; isObeyed?: boolean | undefined };
 
 export interface PushedManifest {
   descriptor: Descriptor;

@@ -7,7 +7,7 @@ import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { DiskCache } from "../../lib/util/disk-cache.ts";
 import { writeCacheFolder } from "../../scripts/make-cache.ts";
 import { connect } from "../support/client.ts";
-import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { startRegistry, type TestRegistry, UNCONDITIONAL } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 let registry: TestRegistry;
@@ -16,15 +16,18 @@ before(async () => {
 });
 after(() => registry.close());
 
-// A listing has one page for each 1 000 tags.
+// A listing has one page for each 1 000 tags. Where the registry does not move tags under conditions, it is asked once more.
 const sizes = [
-  { specs: 40, missing: 1, pages: 1 },
-  { specs: 40, missing: 12, pages: 1 },
-  { specs: 1500, missing: 5, pages: 2 },
+  { specs: 40, missing: 1, pages: 1, obeys: true },
+  { specs: 40, missing: 12, pages: 1, obeys: true },
+  { specs: 40, missing: 12, pages: 1, obeys: false },
+  { specs: 1500, missing: 5, pages: 2, obeys: true },
+  { specs: 1500, missing: 5, pages: 2, obeys: false },
 ];
-for (const { specs, missing, pages } of sizes)
-  test(`${missing} new of ${specs} specs`, async () => {
-    const name = `org/cache-${specs}-${missing}`;
+for (const { specs, missing, pages, obeys } of sizes)
+  test(`${missing} new of ${specs} specs, ${obeys ? "with" : "without"} conditions`, async () => {
+    const name = `org/cache-${specs}-${missing}-${obeys}`;
+    registry.rules.splice(0, registry.rules.length, ...(obeys ? [] : [UNCONDITIONAL]));
     const folder = join(registry.directory, name);
     const fresh = await writeCacheFolder(folder, { specs, missing, allImages: false, seed: specs });
     const client = connect(registry.host, name);
@@ -39,12 +42,13 @@ for (const { specs, missing, pages } of sizes)
     assert.equal(await requests(() => checkIndex(cache)), asked + 2 * missing);
     const updated = await requests(async () => {
       const report = await updateIndex(cache);
-      assert.deepEqual([report.added, report.specs, report.rounds], [fresh.toSorted(), specs, 2]);
+      assert.deepEqual([report.added, report.specs, report.rounds], [fresh.toSorted(), specs, obeys ? 1 : 2]);
     });
-    // Manifest and config of each new spec; the index's blob (two requests) and manifest; the tags once more.
-    assert.equal(updated, asked + 2 * missing + 3 + pages);
+    // Manifest and config of each new spec; the index's blob (two requests) and manifest.
+    assert.equal(updated, asked + 2 * missing + 3 + (obeys ? 0 : pages));
     assert.equal(await requests(() => updateIndex(cache)), asked, "nothing but looking when nothing changed");
     assert.equal(registry.count("HEAD"), 0);
+    registry.rules.length = 0;
     await client.close();
   });
 
@@ -78,7 +82,7 @@ test("an index that was read before is not read again", async () => {
     return registry.requests.length - first;
   };
   await cache.readIndex();
-  assert.equal(await requests(() => updateIndex(cache)), 2 + 2 * 4 + 3 + 1, "no more than 2d + 4 and two listings");
+  assert.equal(await requests(() => updateIndex(cache)), 2 + 2 * 4 + 3, "2d + 4 and a listing");
   await cache.readIndex();
   assert.equal(await requests(() => updateIndex(cache)), 2, "the index's manifest and the tags");
   await client.close();

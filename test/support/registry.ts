@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRegistry, type RegistryOptions } from "../../lib/serve/registry.ts";
+import { CONDITIONS_HEADER } from "../../lib/target/manifests.ts";
 import { systemClock } from "../../lib/util/time.ts";
 
 /** What goes wrong. */
@@ -44,6 +45,9 @@ export interface Rule {
   after?: number;
   fault: Fault;
 }
+
+/** As most registries do, it does not say that it obeys If-Match, and is not asked to. */
+export const UNCONDITIONAL: Rule = { path: /\/manifests\//, fault: { withoutHeader: CONDITIONS_HEADER } };
 
 /** Asks for credentials as registries do. */
 export interface Login {
