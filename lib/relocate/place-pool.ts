@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../errors.ts";
 import { Limit } from "../util/limit.ts";
+import { wholeMemory } from "../util/memory.ts";
 import { errorFrom, plainError } from "../util/plain-error.ts";
 import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
@@ -105,7 +106,8 @@ class Thread {
     try {
       for await (const chunk of stream as AsyncIterable<Buffer>) {
         ahead += chunk.length;
-        this.#send({ type: "bytes", id, bytes: chunk });
+        const memory = wholeMemory(chunk);
+        this.#send({ type: "bytes", id, bytes: chunk }, memory && [memory]);
         while (ahead > AHEAD && !isOver)
           await new Promise<void>((resolve) => {
             wake = resolve;
@@ -131,8 +133,9 @@ class Thread {
     throw new StaveError("INTERNAL", `a placing thread answered ${answer.type}`);
   }
 
-  #send(order: PlaceOrder): void {
-    this.#worker.postMessage(order);
+  // What is moved is gone from here: nobody copies it, and there is nothing to collect.
+  #send(order: PlaceOrder, moved: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(order, moved);
   }
 
   #ask(

@@ -55,7 +55,7 @@ export interface PlacedTree {
 export async function placeArchive(
   stream: Readable,
   job: PlaceJob,
-  options: Pick<UnpackOptions, "signal" | "onBytes"> = {},
+  options: Pick<UnpackOptions, "signal" | "onTaken"> = {},
 ): Promise<PlacedTree> {
   const { folder, compression, diffId, permissions, patchelf } = job;
   const { directory, members, bytes } = await unpackArchive(stream, folder, {

@@ -1,5 +1,5 @@
 // Unpacks the archive of a spec: decompressed, checked against its digest and its limits, and written as it arrives.
-import { pipeline, type Readable, Transform } from "node:stream";
+import type { Readable, Transform } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { messageOf, StaveError } from "../errors.ts";
 import { TarReader } from "../image/tar-reader.ts";
@@ -23,8 +23,8 @@ export interface UnpackOptions {
   /** What the uncompressed archive must be. */
   readonly diffId?: Digest | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of the bytes that were taken, compressed ones. */
-  readonly onBytes?: ((count: number) => void) | undefined;
+  /** Told of each chunk of the stream that was taken, and is needed no more. */
+  readonly onTaken?: ((chunk: Buffer) => void) | undefined;
 }
 
 /**
@@ -33,27 +33,29 @@ export interface UnpackOptions {
  * CONTENT_INVALID, TOO_LARGE, DIGEST_MISMATCH, FILE_SYSTEM, and what the stream fails with.
  */
 export async function unpackArchive(stream: Readable, folder: string, options: UnpackOptions): Promise<Unpacked> {
-  const { compression, permissions = DEFAULT_PERMISSIONS, limits = DEFAULT_LIMITS, diffId, signal, onBytes } = options;
+  const { compression, permissions = DEFAULT_PERMISSIONS, limits = DEFAULT_LIMITS, diffId, signal, onTaken } = options;
   const writer = new TreeWriter(folder, permissions, limits);
   const reader = new TarReader(writer);
   const digester = diffId === undefined ? undefined : new Digester(algorithmOf(diffId));
   let taken = 0;
-  const bytes = inflate(stream, compression, (count) => {
-    taken += count;
-    onBytes?.(count);
-  });
   let size = 0;
+  const take = (bytes: Buffer): void => {
+    size += bytes.length;
+    checkSize(size, taken, limits);
+    digester?.update(bytes);
+    reader.push(bytes);
+  };
   const onAbort = (): void => void stream.destroy(signal?.reason);
   signal?.addEventListener("abort", onAbort);
+  using decoder = new Decoder(compression, take);
   try {
     signal?.throwIfAborted();
-    for await (const chunk of bytes) {
-      size += chunk.length;
-      checkSize(size, taken, limits);
-      digester?.update(chunk);
-      reader.push(chunk);
-      if (compression !== "none") free(chunk);
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      taken += chunk.length;
+      await decoder.write(chunk);
+      onTaken?.(chunk);
     }
+    await decoder.end();
     reader.end();
     const actual = digester?.digest();
     if (diffId !== undefined && actual !== undefined && actual !== diffId)
@@ -76,43 +78,79 @@ function checkSize(size: number, taken: number, limits: UnpackLimits): void {
     });
 }
 
-// What the source fails with passes as it is; what the decompressor fails with is the archive's fault.
-async function* inflate(
-  source: Readable,
-  compression: UnpackOptions["compression"],
-  onTaken: (count: number) => void,
-): AsyncGenerator<Buffer> {
-  const counted = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      onTaken(chunk.length);
-      done(null, chunk);
-    },
-  });
-  const last = compression === "none" ? counted : compression === "gzip" ? createGunzip(GUNZIP) : createZstdReader();
-  let fromSource: unknown;
-  source.once("error", (error) => {
-    fromSource = error;
-  });
-  // Errors are seen by whoever reads the last stream; destroying that one destroys all.
-  const ignore = (): void => {};
-  if (last === counted) pipeline(source, counted, ignore);
-  else pipeline(source, counted, last, ignore);
-  try {
-    for await (const chunk of last) yield chunk;
-  } catch (cause) {
-    if (cause === fromSource || cause instanceof StaveError || compression === "none") throw cause;
-    throw new StaveError("CONTENT_INVALID", `the archive is no whole ${compression} stream: ${messageOf(cause)}`, {
-      cause,
-      hint: "push the spec again",
+// Decompresses what is written to it, and hands each piece to somebody who is done with it on return.
+class Decoder implements Disposable {
+  readonly #compression: UnpackOptions["compression"];
+  readonly #stream: Transform | undefined;
+  readonly #take: (bytes: Buffer) => void;
+  #failure: { readonly error: unknown } | undefined;
+  #wake = (): void => {};
+
+  constructor(compression: UnpackOptions["compression"], take: (bytes: Buffer) => void) {
+    this.#compression = compression;
+    this.#take = take;
+    if (compression === "none") return;
+    this.#stream = compression === "gzip" ? createGunzip(GUNZIP) : createZstdReader();
+    this.#stream.on("data", (bytes: Buffer) => this.#piece(bytes));
+    this.#stream.on("error", (cause) => this.#fail(this.#broken(cause)));
+  }
+
+  /** Done when all that a chunk gives was taken. Throws what taking it does, and CONTENT_INVALID. */
+  async write(chunk: Buffer): Promise<void> {
+    if (this.#stream === undefined) this.#take(chunk);
+    else await this.#wait((done) => this.#stream?.write(chunk, done));
+  }
+
+  /** Throws also when something is missing. */
+  async end(): Promise<void> {
+    if (this.#stream !== undefined) await this.#wait((done) => this.#stream?.once("end", done).end());
+  }
+
+  [Symbol.dispose](): void {
+    this.#stream?.destroy();
+  }
+
+  async #wait(begin: (done: () => void) => void): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      begin(resolve);
     });
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  #piece(bytes: Buffer): void {
+    if (this.#failure) return;
+    try {
+      this.#take(bytes);
+      free(bytes);
+    } catch (error) {
+      this.#fail(error);
+      this.#stream?.destroy();
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+  }
+
+  #broken(cause: Error): StaveError {
+    if (cause instanceof StaveError) return cause;
+    return new StaveError(
+      "CONTENT_INVALID",
+      `the archive is no whole ${this.#compression} stream: ${messageOf(cause)}`,
+      {
+        cause,
+        hint: "push the spec again",
+      },
+    );
   }
 }
 
-// Gives memory back at once: the collector would let megabytes of it pile up, because it sees only small objects. What the
-// decompressor may still write to is left alone.
+// What the decompressor may still write to is left alone.
 function free({ buffer, byteOffset, length }: Buffer): void {
-  const isWhole = byteOffset + length === buffer.byteLength && buffer.byteLength > Buffer.poolSize;
-  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0);
+  const isEnd = byteOffset + length === buffer.byteLength && buffer.byteLength > Buffer.poolSize;
+  if (isEnd && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 const GUNZIP = { chunkSize: 1 << 18 };

@@ -58,8 +58,8 @@ describe("what Spack pushed comes out as its layer says", () => {
         const { prefix, directory, members } = await unpackArchive(createReadStream(blob), newFolder(), {
           compression: "gzip",
           diffId: parseDigest(diffId),
-          onBytes: (count) => {
-            taken += count;
+          onTaken: (chunk) => {
+            taken += chunk.length;
           },
         });
         assert.equal(taken, lstatSync(blob).size);
