@@ -3,9 +3,10 @@
 export { Keychain, type KeychainOptions } from "./auth/keychain.ts";
 export { type AuthorizerOptions, createAuthorizer } from "./auth/token.ts";
 export type { CachedSpec, CacheListing, IndexedCache, ReadCache } from "./cache/cache.ts";
-export type { CacheIndex, IndexRecord } from "./cache/index-read.ts";
+export type { CacheIndex } from "./cache/index-read.ts";
 export { checkIndex, type IndexReport, type UpdateIndexOptions, updateIndex } from "./cache/index-update.ts";
 export { OciCache, ReadOciCache } from "./cache/oci-cache.ts";
+export type { IndexRecord } from "./cache/record.ts";
 export { type CopyOptions, type CopyReport, copyGraph, GraphCopy } from "./copy.ts";
 export { aggregate, type ErrorCode, isStaveError, StaveError } from "./errors.ts";
 export { createTransport, type TransportOptions } from "./http/transport.ts";

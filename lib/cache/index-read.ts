@@ -9,23 +9,8 @@ import { invalid, isObject, type JsonSource, parseJsonBytes, printable } from ".
 import type { SpecGraph } from "../spack/node.ts";
 import { isDagHash } from "../spack/node-reader.ts";
 import { JsonScanner } from "./json-scanner.ts";
-import {
-  arrange,
-  closure,
-  dictionaryOf,
-  type Intern,
-  interner,
-  type NodeRecord,
-  recordOf,
-  scanNode,
-} from "./record.ts";
-
-/** What an index says of one spec. */
-export interface IndexRecord extends NodeRecord {
-  /** The cache has its binary; the others are only known as dependencies. */
-  readonly inBuildcache: boolean;
-  readonly refCount: number | undefined;
-}
+import { arrange, closure, dictionaryOf, type IndexRecord, type NodeRecord, recordOf } from "./record.ts";
+import { RecordScanner } from "./record-scanner.ts";
 
 /** A record that was left out, and why. */
 export interface IndexProblem {
@@ -69,16 +54,22 @@ export interface IndexSource extends JsonSource {
  */
 export function readIndexText(source: IndexSource): CacheIndex {
   const { bytes, digest } = source;
-  const records = new Map<string, IndexRecord>();
   const problems: IndexProblem[] = [];
-  const intern = interner();
   const place = inside({ source }, "database");
   const scanner = new JsonScanner(bytes, source);
   let version: number | undefined;
   let installs: number | undefined;
+  let records: Map<string, IndexRecord> | undefined;
   scanner.object((key) => {
     if (key !== "database") return void scanner.skip();
     return scanner.object((member) => {
+      // Readers would differ in which of two counts.
+      const isSecond = member === "version" ? version !== undefined : (installs ?? records) !== undefined;
+      if (isSecond && (member === "version" || member === "installs")) throw invalid(source, `has two of ${member}`);
+      if (member === "installs" && version !== undefined) {
+        records = readRecords(scanner, source, version, problems);
+        return;
+      }
       const from = scanner.skip();
       if (member === "version") version = checkVersion(bytes.subarray(from, scanner.at), place);
       else if (member === "installs") installs = from;
@@ -86,32 +77,46 @@ export function readIndexText(source: IndexSource): CacheIndex {
   });
   scanner.end();
   if (version === undefined) throw wrong(place, "version", undefined, "a database version");
-  if (installs === undefined) throw wrong(place, "installs", undefined, "an object");
-  const format = nodeFormat(version);
-  const entries = new JsonScanner(bytes, source, installs);
-  entries.object((hash) => {
-    const from = entries.at;
-    const add = (record: IndexRecord): void => {
-      if (records.has(hash)) throw invalid(source, `has two records of ${printable(hash)}`);
-      records.set(record.hash, record);
-    };
-    const fast = scanRecord(bytes, entries, source, hash, format, intern);
-    if (fast !== undefined) return add(fast);
-    entries.at = from;
-    entries.skip();
-    try {
-      add(readRecord(bytes.subarray(from, entries.at), hash, format, inside(place, "installs"), intern));
-    } catch (error) {
-      if (!isStaveError(error)) throw error;
-      problems.push({ hash, reason: error.message });
-    }
-  });
+  if (records === undefined) {
+    // Before the version it is not known how to read them; Spack writes them after it.
+    if (installs === undefined) throw wrong(place, "installs", undefined, "an object");
+    scanner.at = installs;
+    records = readRecords(scanner, source, version, problems);
+  }
   const { cyclic, incomplete } = arrange(records);
   for (const hash of cyclic) {
     records.delete(hash);
     problems.push({ hash, reason: "its dependencies form a cycle" });
   }
   return { version, digest, size: bytes.byteLength, records, problems, incomplete };
+}
+
+function readRecords(
+  scanner: JsonScanner,
+  source: IndexSource,
+  version: number,
+  problems: IndexProblem[],
+): Map<string, IndexRecord> {
+  const { bytes } = source;
+  const format = nodeFormat(version);
+  const place = inside(inside({ source }, "database"), "installs");
+  const records = new Map<string, IndexRecord>();
+  const fast = new RecordScanner(bytes, scanner, source, format);
+  scanner.object((hash) => {
+    if (records.has(hash)) throw invalid(source, `has two records of ${printable(hash)}`);
+    const from = scanner.at;
+    const found = fast.read(hash);
+    if (found !== undefined) return void records.set(hash, found);
+    scanner.at = from;
+    scanner.skip();
+    try {
+      records.set(hash, readRecord(bytes.subarray(from, scanner.at), hash, format, place));
+    } catch (error) {
+      if (!isStaveError(error)) throw error;
+      problems.push({ hash, reason: error.message });
+    }
+  });
+  return records;
 }
 
 // An index of a newer Spack is fit for others: it must not be taken for a damaged one.
@@ -124,14 +129,14 @@ function checkVersion(text: Uint8Array, place: Place): number {
   throw invalid({ ...place.source, code: "UNSUPPORTED", hint }, problem);
 }
 
-function readRecord(text: Uint8Array, hash: string, format: number, installs: Place, intern: Intern): IndexRecord {
+function readRecord(text: Uint8Array, hash: string, format: number, installs: Place): IndexRecord {
   const place = inside(installs, hash);
   const value = parseJsonBytes(text, place.source);
   if (!isDagHash(hash)) throw wrong(installs, hash, value, "no key but DAG hashes");
   if (!isObject(value)) throw wrong(installs, hash, value, "an object");
   const spec = own(value, "spec");
   if (!isObject(spec)) throw wrong(place, "spec", spec, "an object");
-  const node = recordOf(memberText(text, "spec", place.source), spec, format, inside(place, "spec"), intern);
+  const node = recordOf(memberText(text, "spec", place.source), spec, format, inside(place, "spec"));
   if (node.hash !== hash) throw wrong(inside(place, "spec"), "hash", node.hash, `the key of the record, ${hash}`);
   const refCount = own(value, "ref_count");
   return {
@@ -150,37 +155,6 @@ function memberText(text: Uint8Array, name: string, source: JsonSource): Uint8Ar
     if (key === name) found = text.subarray(from, scanner.at);
   });
   return found;
-}
-
-// Reads a record as Spack writes it without parsing all of it: that its text gives its hash says that it is whole.
-// Undefined for anything else, which is then looked at closely.
-function scanRecord(
-  bytes: Uint8Array,
-  scanner: JsonScanner,
-  source: JsonSource,
-  hash: string,
-  format: number,
-  intern: Intern,
-): IndexRecord | undefined {
-  let node: NodeRecord | undefined;
-  let inBuildcache = false;
-  let refCount: number | undefined;
-  try {
-    scanner.object((key) => {
-      if (key === "spec") {
-        node = scanNode(bytes, scanner, hash, format, intern);
-        return;
-      }
-      const from = scanner.skip();
-      const value = parseJsonBytes(bytes.subarray(from, scanner.at), source);
-      if (key === "in_buildcache") inBuildcache = value === true;
-      else if (key === "ref_count" && typeof value === "number") refCount = value;
-    });
-  } catch (error) {
-    if (isStaveError(error)) return undefined;
-    throw error;
-  }
-  return node && { ...node, inBuildcache, refCount };
 }
 
 /** The specs of some records and all that they depend on, tied together; dependencies that are not there are left out. */

@@ -3,8 +3,8 @@ import { graphOf } from "../spack/graph.ts";
 import type { SpecGraph, SpecNode } from "../spack/node.ts";
 import type { SpecQuery } from "../spack/query.ts";
 import { compareNodes, select } from "../spack/select.ts";
-import { type CacheIndex, graphOfRecords, type IndexRecord } from "./index-read.ts";
-import { lonelyNode } from "./record.ts";
+import { type CacheIndex, graphOfRecords } from "./index-read.ts";
+import { type IndexRecord, lonelyNode } from "./record.ts";
 
 /** The specs of an index that have a binary, as far as they may be what is asked for. */
 export interface IndexedSpecs {

@@ -28,6 +28,8 @@ export interface WrittenRecord extends NodeRecord {
 }
 
 const CHUNK = 256 * 1024;
+/** More than what stands around a record's text. */
+const AROUND = 256;
 const OLD_FORMAT = 4;
 
 /** Makes the index of a cache that has binaries of the specs of some hashes. */
@@ -46,7 +48,12 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
   }
   const version = isOld ? 7 : 8;
   const digester = new Digester();
-  for (const chunk of chunks(records, version)) digester.update(chunk);
+  let memory = Buffer.allocUnsafe(CHUNK);
+  const again = (size: number): Buffer => {
+    if (size > memory.byteLength) memory = Buffer.allocUnsafe(size);
+    return memory;
+  };
+  for (const chunk of chunks(records, version, again)) digester.update(chunk);
   const { size } = digester;
   const specs = records.values().reduce((sum, record) => sum + Number(record.inBuildcache), 0);
   return {
@@ -56,7 +63,8 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
     specs,
     records,
     isVerified: true,
-    open: (offset = 0) => Readable.from(from(chunks(records, version), offset), { objectMode: false }),
+    open: (offset = 0) =>
+      Readable.from(from(chunks(records, version, Buffer.allocUnsafe), offset), { objectMode: false }),
   };
 }
 
@@ -76,23 +84,30 @@ function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<s
   return out;
 }
 
-function* chunks(records: ReadonlyMap<string, WrittenRecord>, version: number): Iterable<Buffer> {
-  let parts: Uint8Array[] = [Buffer.from(`{"database":{"version":"${version}","installs":{`)];
-  let size = 0;
+// The text in pieces; each is `made` for itself, or one piece of memory that is used again.
+function* chunks(
+  records: ReadonlyMap<string, WrittenRecord>,
+  version: number,
+  make: (size: number) => Buffer,
+): Iterable<Buffer> {
+  let chunk = make(CHUNK);
+  let filled = chunk.write(`{"database":{"version":"${version}","installs":{`, "latin1");
   let separator = "";
   for (const { hash, text, refCount, inBuildcache } of records.values()) {
-    const head = Buffer.from(`${separator}"${hash}":{"spec":`);
-    const tail = Buffer.from(`,"ref_count":${refCount},"in_buildcache":${inBuildcache}}`);
-    parts.push(head, text, tail);
+    const most = text.byteLength + AROUND;
+    if (filled + most > chunk.byteLength) {
+      yield chunk.subarray(0, filled);
+      chunk = make(Math.max(CHUNK, most));
+      filled = 0;
+    }
+    filled += chunk.write(`${separator}"${hash}":{"spec":`, filled, "latin1");
+    chunk.set(text, filled);
+    filled += text.byteLength;
+    filled += chunk.write(`,"ref_count":${refCount},"in_buildcache":${inBuildcache}}`, filled, "latin1");
     separator = ",";
-    size += head.byteLength + text.byteLength + tail.byteLength;
-    if (size < CHUNK) continue;
-    yield Buffer.concat(parts);
-    parts = [];
-    size = 0;
   }
-  parts.push(Buffer.from("}}}"));
-  yield Buffer.concat(parts);
+  yield chunk.subarray(0, filled);
+  yield Buffer.from("}}}");
 }
 
 function* from(all: Iterable<Buffer>, offset: number): Iterable<Buffer> {

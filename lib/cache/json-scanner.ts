@@ -12,7 +12,10 @@ const CLOSE = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** A place in a JSON text that moves over its values. */
+/**
+ * A place in a JSON text that moves over its values. Strings that occur again and again, as keys and hashes do, are made
+ * once and shared.
+ */
 export class JsonScanner {
   /** The byte that is looked at next. */
   at: number;
@@ -20,12 +23,16 @@ export class JsonScanner {
   // The same bytes, with a Buffer's ways to make strings of them.
   readonly #text: Buffer;
   readonly #source: JsonSource;
+  // One place for each hash of a string, so that no text can make it slow.
+  readonly #strings: (string | undefined)[];
 
   constructor(bytes: Uint8Array, source: JsonSource, at = 0) {
     this.#bytes = bytes;
     this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#source = source;
     this.at = at;
+    const places = 2 ** Math.min(19, Math.max(6, Math.ceil(Math.log2(bytes.byteLength / 512 + 1))));
+    this.#strings = new Array<string | undefined>(places).fill(undefined);
   }
 
   /** Calls `visit` for each member of the object that follows; it must pass over the value. */
@@ -104,30 +111,40 @@ export class JsonScanner {
   }
 
   #key(): string {
+    const bytes = this.#bytes;
     const from = this.at + 1;
-    const isPlain = this.#string();
-    if (!isPlain) return String(parseJson(this.#text.toString("utf8", from - 1, this.at), this.#source));
-    return this.#text.toString("utf8", from, this.at - 1);
+    let at = from;
+    let hash = 0;
+    let code = bytes[at];
+    while (code !== QUOTE && code !== BACKSLASH && code !== undefined) {
+      hash = (Math.imul(hash, 31) + code) | 0;
+      code = bytes[++at];
+    }
+    if (code !== QUOTE) {
+      this.#string();
+      return String(parseJson(this.#text.toString("utf8", from - 1, this.at), this.#source));
+    }
+    this.at = at + 1;
+    const place = (hash ^ (hash >>> 15)) & (this.#strings.length - 1);
+    const known = this.#strings[place];
+    if (known !== undefined && known.length === at - from && isAt(bytes, from, known)) return known;
+    const made = this.#text.toString("utf8", from, at);
+    this.#strings[place] = made;
+    return made;
   }
 
-  // Passes over a string; tells whether it has no escapes.
-  #string(): boolean {
+  // Passes over a string.
+  #string(): void {
     const bytes = this.#bytes;
     let at = this.at + 1;
-    let isPlain = true;
     for (let code = bytes[at]; code !== QUOTE; code = bytes[at]) {
       if (code === undefined) {
         this.at = at;
         throw this.#error("the rest");
       }
-      if (code === BACKSLASH) {
-        isPlain = false;
-        at++;
-      }
-      at++;
+      at += code === BACKSLASH ? 2 : 1;
     }
     this.at = at + 1;
-    return isPlain;
   }
 
   #expect(code: number, what: string): void {
@@ -147,4 +164,10 @@ export class JsonScanner {
     const where = isCut ? "it is cut off at its end" : `at byte ${this.at}`;
     return invalid(this.#source, `is not valid JSON: ${where}, expected ${expected}`);
   }
+}
+
+// A string that is not ASCII has fewer characters than bytes, and is never found this way.
+function isAt(bytes: Uint8Array, from: number, text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) !== bytes[from + at]) return false;
+  return true;
 }

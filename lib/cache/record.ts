@@ -1,14 +1,12 @@
 // Nodes as an index holds them: their text as it was read, and what leads from one to the next. A graph of tens of
 // thousands of specs fits into memory this way, and what did not change is copied, not written anew.
-import { createHash } from "node:crypto";
 import type { StaveError } from "../errors.ts";
-import { base32, otherHash } from "../spack/dag-hash.ts";
+import { otherHash } from "../spack/dag-hash.ts";
 import type { Place } from "../spack/fields.ts";
 import { invalid, parseJsonBytes, writeJson } from "../spack/json.ts";
 import type { JsonObject, SpecNode } from "../spack/node.ts";
-import { isDagHash, NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/node-reader.ts";
+import { NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/node-reader.ts";
 import { nodeDictionary } from "../spack/spec-writer.ts";
-import type { JsonScanner } from "./json-scanner.ts";
 
 /** A node of an index, as text. */
 export interface NodeRecord {
@@ -25,87 +23,29 @@ export interface NodeRecord {
   readonly text: Uint8Array;
 }
 
-/** Gives one string for all that are equal: hashes occur again and again, and each copy would be kept. */
-export type Intern = (text: string) => string;
-
-/** A new memory of strings. */
-export function interner(): Intern {
-  const known = new Map<string, string>();
-  return (text) => {
-    const same = known.get(text);
-    if (same === undefined) known.set(text, text);
-    return same ?? text;
-  };
+/** What an index says of one spec. */
+export interface IndexRecord extends NodeRecord {
+  /** The cache has its binary; the others are only known as dependencies. */
+  readonly inBuildcache: boolean;
+  readonly refCount: number | undefined;
 }
 
 /** The record of a node that was read as text. Throws the code of the place's source when its content gives another hash. */
-export function recordOf(
-  text: Uint8Array,
-  value: JsonObject,
-  format: number,
-  place: Place,
-  intern: Intern,
-): NodeRecord {
+export function recordOf(text: Uint8Array, value: JsonObject, format: number, place: Place): NodeRecord {
   const fields = readNode(value, format, place);
   const { hash } = fields;
   if (hash === undefined) throw invalid(place.source, `has a node ${shortName(fields)} without a hash`);
   const other = otherHash({ ...fields, hash });
   if (other !== undefined) throw lying(place, fields, other);
   return {
-    hash: intern(hash),
-    name: intern(fields.name),
-    version: intern(fields.version),
-    dependencies: fields.references.map(({ key }) => intern(key)),
+    hash,
+    name: fields.name,
+    version: fields.version,
+    dependencies: fields.references.map(({ key }) => key),
     builtAs: fields.buildSpec?.hash,
     format,
     text,
   };
-}
-
-/**
- * The record of a node that is about to be read at the scanner, when its text ends with the hash it gives, as what Spack
- * writes does; undefined for any other, which `recordOf` judges. The scanner is moved over it in either case.
- */
-export function scanNode(
-  bytes: Uint8Array,
-  scanner: JsonScanner,
-  hash: string,
-  format: number,
-  intern: Intern,
-): NodeRecord | undefined {
-  const from = scanner.at;
-  const dependencies: string[] = [];
-  let [name, version]: (string | undefined)[] = [];
-  let isSpliced = false;
-  scanner.object((key) => {
-    if (key === "name") name = intern(scanner.string());
-    else if (key === "version") version = intern(scanner.string());
-    else if (key === "dependencies")
-      scanner.list(() =>
-        scanner.object((part) => {
-          if (part === "hash") dependencies.push(intern(scanner.string()));
-          else scanner.skip();
-        }),
-      );
-    else {
-      if (key === "build_spec") isSpliced = true;
-      scanner.skip();
-    }
-  });
-  const text = bytes.subarray(from, scanner.at);
-  if (name === undefined || version === undefined || isSpliced || !endsWithTrueHash(text, hash, format))
-    return undefined;
-  return { hash: intern(hash), name, version, dependencies, builtAs: undefined, format, text };
-}
-
-// What the hash covers need not be written again to compute it, when it stands last.
-function endsWithTrueHash(text: Uint8Array, hash: string, format: number): boolean {
-  if (format < 4 || !isDagHash(hash)) return false;
-  const tail = `,"hash":"${hash}"}`;
-  const start = text.byteLength - tail.length;
-  if (start < 0 || Buffer.from(text.buffer, text.byteOffset + start, tail.length).toString("latin1") !== tail)
-    return false;
-  return base32(createHash("sha1").update(text.subarray(0, start)).update("}").digest()) === hash;
 }
 
 function lying(place: Place, fields: NodeFields, other: string): StaveError {
@@ -183,26 +123,30 @@ export function arrange(records: ReadonlyMap<string, NodeRecord>): Arrangement {
   const isIncomplete = new Uint8Array(all.length);
   const waiting = new Uint32Array(all.length);
   const ends = new Uint32Array(all.length + 1);
-  const edges: [from: number[], to: number[]] = [[], []];
+  const children = new Int32Array(all.reduce((sum, record) => sum + childrenOf(record).length, 0));
+  let edge = 0;
   for (const [at, record] of all.entries())
     for (const hash of childrenOf(record)) {
-      const child = numberOf.get(hash);
-      if (child === undefined) isIncomplete[at] = 1;
+      const child = numberOf.get(hash) ?? -1;
+      children[edge++] = child;
+      if (child < 0) isIncomplete[at] = 1;
       else {
-        edges[0].push(at);
-        edges[1].push(child);
         waiting[at] = (waiting[at] ?? 0) + 1;
         ends[child + 1] = (ends[child + 1] ?? 0) + 1;
       }
     }
   for (let at = 1; at < ends.length; at++) ends[at] = (ends[at] ?? 0) + (ends[at - 1] ?? 0);
-  const parents = new Uint32Array(edges[0].length);
+  const parents = new Uint32Array(ends.at(-1) ?? 0);
   const filled = ends.slice();
-  for (const [edge, child] of edges[1].entries()) {
-    const place = filled[child] ?? 0;
-    parents[place] = edges[0][edge] ?? 0;
-    filled[child] = place + 1;
-  }
+  edge = 0;
+  for (const [at, record] of all.entries())
+    for (let left = childrenOf(record).length; left > 0; left--) {
+      const child = children[edge++] ?? -1;
+      if (child < 0) continue;
+      const place = filled[child] ?? 0;
+      parents[place] = at;
+      filled[child] = place + 1;
+    }
   const ready = all
     .keys()
     .filter((at) => waiting[at] === 0)

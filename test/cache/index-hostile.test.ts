@@ -214,6 +214,8 @@ const unreadable: { name: string; text: string; size?: number; says: RegExp }[] 
     text: whole.replace(/(\{"version":"8","installs":\{)(.*)(\}\}\})$/, "$1$2,$2$3"),
     says: /two records/,
   },
+  { name: "has two versions", text: whole.replace(/\}\}$/, ',"version":"7"}}'), says: /two of version/ },
+  { name: "has two lists of records", text: whole.replace(/\}\}$/, ',"installs":{}}}'), says: /two of installs/ },
 ];
 for (const { name, text, size, says } of unreadable)
   test(`an index that ${name} is made anew`, async () => {
@@ -240,6 +242,14 @@ test("an index of a newer Spack is left alone, unless it is to be made anew", as
   );
   assert.match(error.hint ?? "", /update stave/);
   assert.equal((await updateIndex(new OciCache(target), { full: true })).isWritten, true);
+});
+
+test("an index whose version stands last is read", async () => {
+  const target = await emptyLayout();
+  await pushSpec(target, good);
+  await putIndex(target, whole.replace('"version":"8",', "").replace(/\}\}$/, ',"version":"8"}}'));
+  const report = await checkIndex(new OciCache(target));
+  assert.deepEqual([report.isCurrent, report.specs, report.unreadable], [true, 1, undefined]);
 });
 
 const child = madeSpec("child", "1.0");

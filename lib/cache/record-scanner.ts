@@ -1,0 +1,103 @@
+// Reads the records of an index as Spack writes them without parsing all of them, several times faster: that a node's text
+// gives its hash says that it is whole. What is anything else is left to be looked at closely.
+import { hash as hashOnce } from "node:crypto";
+import { isStaveError } from "../errors.ts";
+import { base32 } from "../spack/dag-hash.ts";
+import { type JsonSource, parseJsonBytes } from "../spack/json.ts";
+import { isDagHash } from "../spack/node-reader.ts";
+import type { JsonScanner } from "./json-scanner.ts";
+import type { IndexRecord } from "./record.ts";
+
+const CLOSE_OBJECT = 0x7d;
+
+/** Reads one record after the other at a scanner. */
+export class RecordScanner {
+  readonly #bytes: Uint8Array;
+  readonly #scanner: JsonScanner;
+  readonly #source: JsonSource;
+  readonly #format: number;
+  // What was found of the record under way.
+  #name: string | undefined;
+  #version: string | undefined;
+  #dependencies: string[] = [];
+  #isSpliced = false;
+  #text: Uint8Array | undefined;
+  #inBuildcache = false;
+  #refCount: number | undefined;
+  // The text that is hashed: memory for the longest that there was.
+  #hashed = Buffer.alloc(0);
+
+  constructor(bytes: Uint8Array, scanner: JsonScanner, source: JsonSource, format: number) {
+    this.#bytes = bytes;
+    this.#scanner = scanner;
+    this.#source = source;
+    this.#format = format;
+  }
+
+  /**
+   * The record of a hash that is about to be read, if the text of its node ends with the hash that it gives; undefined for any
+   * other. Where the scanner is then has no meaning.
+   */
+  read(hash: string): IndexRecord | undefined {
+    this.#name = this.#version = this.#text = this.#refCount = undefined;
+    this.#isSpliced = this.#inBuildcache = false;
+    this.#dependencies = [];
+    try {
+      this.#scanner.object(this.#ofRecord);
+    } catch (error) {
+      if (isStaveError(error)) return undefined;
+      throw error;
+    }
+    const [name, version, text, dependencies] = [this.#name, this.#version, this.#text, this.#dependencies];
+    if (name === undefined || version === undefined || text === undefined || this.#isSpliced) return undefined;
+    if (!this.#endsWithTrueHash(text, hash)) return undefined;
+    const [inBuildcache, refCount, format] = [this.#inBuildcache, this.#refCount, this.#format];
+    return { hash, name, version, dependencies, builtAs: undefined, format, text, inBuildcache, refCount };
+  }
+
+  // These are made once, not for each of a million edges.
+  readonly #ofRecord = (key: string): void => {
+    const scanner = this.#scanner;
+    if (key === "spec") {
+      const from = scanner.at;
+      scanner.object(this.#ofNode);
+      this.#text = this.#bytes.subarray(from, scanner.at);
+      return;
+    }
+    const from = scanner.skip();
+    const value = parseJsonBytes(this.#bytes.subarray(from, scanner.at), this.#source);
+    if (key === "in_buildcache") this.#inBuildcache = value === true;
+    else if (key === "ref_count" && typeof value === "number") this.#refCount = value;
+  };
+
+  readonly #ofNode = (key: string): void => {
+    const scanner = this.#scanner;
+    if (key === "name") this.#name = scanner.string();
+    else if (key === "version") this.#version = scanner.string();
+    else if (key === "dependencies") scanner.list(this.#dependency);
+    else {
+      if (key === "build_spec") this.#isSpliced = true;
+      scanner.skip();
+    }
+  };
+
+  readonly #dependency = (): void => this.#scanner.object(this.#ofDependency);
+
+  readonly #ofDependency = (key: string): void => {
+    if (key === "hash") this.#dependencies.push(this.#scanner.string());
+    else this.#scanner.skip();
+  };
+
+  // What the hash covers need not be written again to compute it, when it stands last.
+  #endsWithTrueHash(text: Uint8Array, hash: string): boolean {
+    if (this.#format < 4 || !isDagHash(hash)) return false;
+    const tail = `,"hash":"${hash}"}`;
+    const length = text.byteLength - tail.length;
+    if (length < 0) return false;
+    for (let at = 0; at < tail.length; at++) if (text[length + at] !== tail.charCodeAt(at)) return false;
+    if (this.#hashed.byteLength <= length) this.#hashed = Buffer.alloc(2 * length + 1);
+    this.#hashed.set(text.subarray(0, length));
+    this.#hashed[length] = CLOSE_OBJECT;
+    return base32(hashOnce("sha1", this.#hashed.subarray(0, length + 1), "buffer")) === hash;
+  }
+}
