@@ -30,7 +30,7 @@ export function indexedSpec(index: CacheIndex, hash: string, place: string): Spe
 
 /**
  * The rows of all specs with a binary that satisfy any of the queries, all without queries, in the order of lists. Of the
- * dependencies of a node that `row` is given only names and versions count.
+ * dependencies of a node that `row` is given only names and versions of those count that provide something.
  */
 export function listIndexed<T>(
   index: CacheIndex,
@@ -46,11 +46,13 @@ export function listIndexed<T>(
   if (queries.some(needsGraph) || isNarrow(index, queries))
     for (const node of select(indexedSpecs(index, queries, place), queries)) add(node);
   // One after the other: all at once would take several times the memory of the index.
-  else
+  else {
     for (const record of candidates(index, queries)) {
       const node = lonelyNode(record, (hash) => index.records.get(hash), place);
-      for (const chosen of select({ nodes: [node], graph: graphOf([node]), place }, queries)) add(chosen);
+      if (queries.length === 0) add(node);
+      else for (const chosen of select({ nodes: [node], graph: graphOf([node]), place }, queries)) add(chosen);
     }
+  }
   return rows.sort((a, b) => compareNodes(a.node, b.node)).map((one) => one.row);
 }
 

@@ -2,8 +2,8 @@
 // thousands of specs fits into memory this way, and what did not change is copied, not written anew.
 import type { StaveError } from "../errors.ts";
 import { otherHash } from "../spack/dag-hash.ts";
-import type { Place } from "../spack/fields.ts";
-import { invalid, parseJsonBytes, writeJson } from "../spack/json.ts";
+import { type Place, wrong } from "../spack/fields.ts";
+import { invalid, isObject, parseJsonBytes, writeJson } from "../spack/json.ts";
 import type { JsonObject, SpecNode } from "../spack/node.ts";
 import { NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/node-reader.ts";
 import { nodeDictionary } from "../spack/spec-writer.ts";
@@ -68,11 +68,17 @@ export function recordOfNode(node: SpecNode): NodeRecord {
 }
 
 /** Reads the dictionary of a record again. */
-export function dictionaryOf(record: NodeRecord): JsonObject {
-  return parseJsonBytes(record.text, { name: `${record.name}/${record.hash}` }) as JsonObject;
+export function dictionaryOf({ name, hash, text }: NodeRecord): JsonObject {
+  const source = { name: `${name}/${hash}` };
+  const value = parseJsonBytes(text, source);
+  if (!isObject(value)) throw wrong({ source }, "", value, "an object");
+  return value;
 }
 
-/** A node alone: of its dependencies only the hash, name and version are there, and of those that are missing nothing. */
+/**
+ * A node alone, for lists: of its dependencies only those are there that provide something, as compilers do, and of these only
+ * the hash, name and version.
+ */
 export function lonelyNode(
   record: NodeRecord,
   recordAt: (hash: string) => NodeRecord | undefined,
@@ -80,7 +86,7 @@ export function lonelyNode(
 ): SpecNode {
   const fields = readNode(dictionaryOf(record), record.format, { source: { name, code: "SPEC_INVALID" } });
   const edges = fields.references.flatMap(({ key, types, virtuals, direct }) => {
-    const child = recordAt(key);
+    const child = virtuals.length === 0 ? undefined : recordAt(key);
     return child === undefined ? [] : [{ child: { ...NAMELESS, ...named(child) }, types, virtuals, direct }];
   });
   return { ...fields, hash: record.hash, edges };

@@ -86,12 +86,15 @@ class Parser {
       return code === OPEN_OBJECT ? this.#object(depth) : this.#list(depth);
     }
     if (code === MINUS || (code >= ZERO && code <= NINE)) return this.#number(container, key);
-    for (const [word, value] of WORDS)
-      if (this.#text.startsWith(word, this.#at)) {
-        this.#at += word.length;
-        return value;
-      }
-    throw this.#error("expected a value");
+    if (code === 0x74) return this.#word("true", true);
+    if (code === 0x66) return this.#word("false", false);
+    return this.#word("null", null);
+  }
+
+  #word(word: string, value: JsonValue): JsonValue {
+    if (!this.#text.startsWith(word, this.#at)) throw this.#error("expected a value");
+    this.#at += word.length;
+    return value;
   }
 
   #list(depth: number): JsonValue[] {
@@ -273,12 +276,6 @@ function freeze(value: JsonValue): void {
 }
 
 const PLAIN = { enumerable: true, configurable: true, writable: true };
-const WORDS: readonly (readonly [string, JsonValue])[] = [
-  ["true", true],
-  ["false", false],
-  ["null", null],
-];
-
 function pathText(path: readonly (string | number)[]): string {
   return path.map((part) => printable(String(part))).join(".");
 }
