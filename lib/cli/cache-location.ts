@@ -7,7 +7,6 @@ import { formatLocation, type Location, parseLocation } from "../oci/reference.t
 import { type Direction, isOciUrl, type Mirror } from "../spack/mirror.ts";
 import { findMirror } from "../spack/mirror-lookup.ts";
 import { emptyTarget } from "../target/empty.ts";
-import type { ProgressSink } from "../util/progress.ts";
 import { diskCache } from "./cache-folder.ts";
 import type { Context } from "./context.ts";
 import { keychainOptions, Opener } from "./open.ts";
@@ -109,7 +108,6 @@ export interface CacheRun {
   readonly context: Context;
   readonly output: Output;
   readonly flags: CommonFlags & SpackFlags;
-  readonly progress: ProgressSink;
 }
 
 /** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
@@ -159,7 +157,7 @@ export async function writeCache(
 }
 
 function openerFor(text: string | undefined, direction: Direction, run: CacheRun): CacheChoice & { opener: Opener } {
-  const { context, output, flags, progress } = run;
+  const { context, output, flags } = run;
   const { location, mirror } = cacheLocation(text, direction, context, flags);
   const explicit = mirror === undefined ? [] : mirrorCredentials(mirror, location, direction, context);
   const keychain = new Keychain({
@@ -167,7 +165,7 @@ function openerFor(text: string | undefined, direction: Direction, run: CacheRun
     explicit,
     onWarning: (error) => output.warn(error.message),
   });
-  return { location, mirror, opener: new Opener(context, output, flags, progress, keychain) };
+  return { location, mirror, opener: new Opener(context, output, flags, keychain) };
 }
 
 // What is in a directory need not be kept a second time.

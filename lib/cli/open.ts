@@ -1,16 +1,15 @@
 // From what the user typed and the environment says to an open target: one transport, one keychain for the whole run.
-import { openSync, writeSync } from "node:fs";
+import { existsSync, openSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Keychain, type KeychainOptions } from "../auth/keychain.ts";
 import { createAuthorizer } from "../auth/token.ts";
 import { fileError, StaveError } from "../errors.ts";
 import { createTransport } from "../http/transport.ts";
 import type { Authorizer, TraceEvent, Transport } from "../http/types.ts";
-import { DEFAULT_TAG, formatLocation, type Location } from "../oci/reference.ts";
+import { DEFAULT_REGISTRY, DEFAULT_TAG, formatLocation, type Location, type Reference } from "../oci/reference.ts";
 import { LayoutTarget } from "../target/layout.ts";
 import { RegistryTarget } from "../target/registry.ts";
 import type { ReadTarget, Target } from "../target/target.ts";
-import type { ProgressSink } from "../util/progress.ts";
 import type { Context } from "./context.ts";
 import type { TransportFlags } from "./options.ts";
 import type { Output } from "./output.ts";
@@ -21,12 +20,14 @@ export class Opener {
   readonly transport: Transport;
   readonly authorizer: Authorizer;
   readonly #context: Context;
+  readonly #output: Output;
   readonly #onWait: (milliseconds: number, reason: string) => void;
   readonly #open: { close(): Promise<void> }[] = [];
 
-  constructor(context: Context, output: Output, flags: TransportFlags, progress: ProgressSink, keychain?: Keychain) {
+  constructor(context: Context, output: Output, flags: TransportFlags, keychain?: Keychain) {
     this.#context = context;
-    this.#onWait = (milliseconds, reason) => progress({ type: "wait", milliseconds, reason });
+    this.#output = output;
+    this.#onWait = (milliseconds, reason) => output.progress({ type: "wait", milliseconds, reason });
     this.transport = transportOf(context, flags, this.#onWait);
     this.authorizer = createAuthorizer({
       transport: this.transport,
@@ -64,6 +65,7 @@ export class Opener {
       return target;
     }
     const { scheme, reference } = location;
+    if (scheme === undefined) this.#hintAtDirectory(reference);
     return new RegistryTarget({
       transport: this.transport,
       authorizer: this.authorizer,
@@ -73,6 +75,13 @@ export class Opener {
       scheme,
       onWait: this.#onWait,
     });
+  }
+
+  // A name without a host is one of Docker Hub, though a directory may be what was meant.
+  #hintAtDirectory({ registry, repository }: Reference): void {
+    const directory = repository.replace(/^library\//, "");
+    if (registry === DEFAULT_REGISTRY && existsSync(resolve(this.#context.cwd, directory, "oci-layout")))
+      this.#output.warn(`${directory} is looked for on Docker Hub; for the directory write oci-layout:${directory}`);
   }
 
   async close(): Promise<void> {

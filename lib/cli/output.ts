@@ -1,6 +1,7 @@
 // How a verb speaks: results on stdout, everything else on stderr, in text or as one JSON document.
 import { styleText } from "node:util";
 import { isStaveError, messageOf, StaveError } from "../errors.ts";
+import { noProgress, type ProgressSink } from "../util/progress.ts";
 import type { Context } from "./context.ts";
 
 /** The flags of every verb that decide how it speaks. */
@@ -17,6 +18,12 @@ const JSON_SCHEMA = 1;
 
 type Style = Parameters<typeof styleText>[0];
 
+/** What shows progress. */
+interface Display {
+  readonly sink: ProgressSink;
+  stop(): void;
+}
+
 /** The voice of one run of one verb. */
 export class Output {
   readonly verb: string;
@@ -25,14 +32,26 @@ export class Output {
   readonly #color: { stdout: boolean; stderr: boolean };
   /** Set while bars are on the screen: lines on stderr then go through them, so as not to tear them. */
   line: ((text: string) => void) | undefined;
+  readonly #display: Display | undefined;
 
-  constructor(context: Context, verb: string, options: OutputOptions) {
+  constructor(context: Context, verb: string, options: OutputOptions, display?: (output: Output) => Display) {
     this.#context = context;
     this.verb = verb;
     this.options = options;
     const wants = (terminal: { isTTY?: boolean }) =>
       options.color === "always" || (options.color !== "never" && !context.env["NO_COLOR"] && terminal.isTTY === true);
     this.#color = { stdout: wants(context.stdout), stderr: wants(context.stderr) };
+    this.#display = display?.(this);
+  }
+
+  /** Where work tells how far it is. */
+  get progress(): ProgressSink {
+    return this.#display?.sink ?? noProgress;
+  }
+
+  /** Takes what shows progress off the screen; results do so by themselves. */
+  endProgress(): void {
+    this.#display?.stop();
   }
 
   /** The width of the terminal, or undefined when the results go elsewhere and must not be cut. */
@@ -47,6 +66,7 @@ export class Output {
 
   /** Writes text results; nothing with --json, where the report says all. */
   print(text: string): void {
+    this.endProgress();
     if (!this.options.json) this.#context.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
   }
 
@@ -74,6 +94,7 @@ export class Output {
    * report of what was done all the same goes into the same document.
    */
   fail(caught: unknown, report?: unknown): number {
+    this.endProgress();
     const error = asStaveError(caught);
     for (const text of describeFailure(error, (style, part) => this.#paint(style, part))) this.#tell(text);
     if (this.options.json) this.#document(report === undefined ? { error } : { error, report });
@@ -91,6 +112,7 @@ export class Output {
   }
 
   #document(content: Record<string, unknown>): void {
+    this.endProgress();
     this.#context.stdout.write(`${JSON.stringify({ schema: JSON_SCHEMA, verb: this.verb, ...content })}\n`);
   }
 }

@@ -1,21 +1,23 @@
-// Progress on a terminal as bars, elsewhere as one line per finished thing.
+// Progress on a terminal as bars, elsewhere as one line per finished thing. Verbs reach it through their output, which takes
+// the bars off the screen before it writes results.
 import cliProgress from "cli-progress";
 import type { ProgressEvent, ProgressSink } from "../util/progress.ts";
 import type { Context } from "./context.ts";
 import type { Output } from "./output.ts";
 import { formatBytes, formatDuration } from "./text.ts";
 
-/** A running display; `stop` takes the bars off the screen. */
+/** A display of progress. */
 export interface ProgressDisplay {
-  sink: ProgressSink;
-  stop: () => void;
+  readonly sink: ProgressSink;
+  /** Takes the bars off the screen, with nothing lost of what was told meanwhile. */
+  stop(): void;
 }
 
 /** Chooses the display: bars on a terminal, lines elsewhere, only warnings with --quiet or --json. */
 export function progressDisplay(context: Context, output: Output): ProgressDisplay {
   const { quiet, json, progress } = output.options;
   const dumb = context.env["TERM"] === "dumb" || context.env["CI"] !== undefined;
-  if (context.stderr.isTTY && !dumb && !quiet && progress !== false) return bars(context, output);
+  if (context.stderr.isTTY && !dumb && !quiet && progress !== false) return new Bars(context, output);
   return { sink: lines(output, quiet === true || json === true), stop: () => {} };
 }
 
@@ -43,87 +45,128 @@ function lines(output: Output, silent: boolean): ProgressSink {
   };
 }
 
-/** The total of all that has started, with rate and remaining time, above a bar for each thing under way. */
-function bars(context: Context, output: Output): ProgressDisplay {
-  const started = context.clock.now();
-  const multi = new cliProgress.MultiBar(
-    {
-      stream: context.stderr as NodeJS.WriteStream,
-      hideCursor: true,
-      clearOnComplete: true,
-      stopOnComplete: false,
-      fps: 8,
-      format: (_options, params, payload) => {
-        const width = Math.max(10, Math.min(30, (context.stderr.columns ?? 80) - 62));
-        const full = Math.round(width * Math.min(1, params.progress));
-        const bar = `${"█".repeat(full)}${"░".repeat(width - full)}`;
-        const done = `${formatBytes(params.value)} of ${formatBytes(params.total)}`;
-        return `${String(payload.label).padEnd(22).slice(0, 22)} ${bar} ${done.padEnd(21)} ${payload.tail ?? ""}`;
-      },
-    },
-    cliProgress.Presets.shades_classic,
-  );
-  const total = { value: 0, size: 0, done: 0, items: 0 };
-  const summary = multi.create(1, 0, { label: "in all" });
-  const active = new Map<string, { bar: cliProgress.SingleBar; value: number; size: number }>();
+/** One thing under way. */
+interface Item {
+  bar: cliProgress.SingleBar;
+  value: number;
+  size: number;
+}
 
-  const refresh = () => {
-    const seconds = Math.max(0.001, (context.clock.now() - started) / 1000);
-    const rate = total.value / seconds;
-    const left = rate > 0 && total.size > total.value ? ((total.size - total.value) / rate) * 1000 : 0;
-    const tail = `${formatBytes(rate)}/s${left > 0 ? `, ${formatDuration(left)} left` : ""}`;
-    summary.setTotal(Math.max(1, total.size));
-    summary.update(total.value, { label: `${total.done} of ${total.items} done`, tail });
-  };
-  const add = (bytes: number, id: string) => {
-    const item = active.get(id);
-    if (item === undefined) return;
-    item.value += bytes;
-    total.value += bytes;
-    item.bar.update(item.value);
-  };
-  const handle = (event: ProgressEvent) => {
+/** The total of all that has started, with rate and remaining time, above a bar for each thing under way. */
+class Bars implements ProgressDisplay {
+  readonly #context: Context;
+  readonly #output: Output;
+  readonly #total = { value: 0, size: 0, done: 0, items: 0 };
+  readonly #active = new Map<string, Item>();
+  #started = 0;
+  // On the screen from the first thing that starts, so that quick verbs draw nothing.
+  #shown: { multi: cliProgress.MultiBar; summary: cliProgress.SingleBar } | undefined;
+
+  constructor(context: Context, output: Output) {
+    this.#context = context;
+    this.#output = output;
+  }
+
+  readonly sink = (event: ProgressEvent): void => {
+    const total = this.#total;
     switch (event.type) {
       case "queued":
         total.size += event.size;
         total.items++;
         break;
       case "start": {
-        const size = event.size ?? 0;
-        active.set(event.id, { bar: multi.create(Math.max(1, size), 0, { label: event.label }), value: 0, size });
+        const { size = 0, label } = event;
+        const { multi } = this.#show();
+        this.#active.set(event.id, { bar: multi.create(Math.max(1, size), 0, { label }), value: 0, size });
         break;
       }
       case "bytes":
-        add(event.count, event.id);
+        this.#add(event.count, event.id);
         break;
-      case "done": {
-        const item = active.get(event.id);
-        // Manifests are neither queued nor shown.
-        if (item === undefined) break;
-        total.value += item.size - item.value;
-        total.done++;
-        multi.remove(item.bar);
-        active.delete(event.id);
+      case "done":
+        this.#finish(event.id);
         break;
-      }
       case "wait":
-        output.note(`waiting ${formatDuration(event.milliseconds)}: ${event.reason}`);
+        this.#output.note(`waiting ${formatDuration(event.milliseconds)}: ${event.reason}`);
         break;
       case "note":
-        output.note(event.text);
+        this.#output.note(event.text);
         break;
       case "warning":
-        output.warn(event.text);
+        this.#output.warn(event.text);
         break;
     }
-    refresh();
+    this.#refresh();
   };
-  output.line = (text) => multi.log(`${text}\n`);
-  return {
-    sink: handle,
-    stop: () => {
-      output.line = undefined;
-      multi.stop();
-    },
-  };
+
+  stop(): void {
+    if (this.#shown === undefined) return;
+    const { multi } = this.#shown;
+    this.#shown = undefined;
+    this.#active.clear();
+    this.#output.line = undefined;
+    // What was told since the last drawing is still to be written.
+    multi.update();
+    multi.stop();
+  }
+
+  #show(): { multi: cliProgress.MultiBar; summary: cliProgress.SingleBar } {
+    if (this.#shown === undefined) {
+      const multi = new cliProgress.MultiBar(this.#style(), cliProgress.Presets.shades_classic);
+      this.#shown = { multi, summary: multi.create(1, 0, { label: "in all" }) };
+      this.#started = this.#context.clock.now();
+      this.#output.line = (text) => multi.log(`${text}\n`);
+    }
+    return this.#shown;
+  }
+
+  #style(): cliProgress.Options {
+    const { stderr } = this.#context;
+    return {
+      stream: stderr as NodeJS.WriteStream,
+      hideCursor: true,
+      clearOnComplete: true,
+      stopOnComplete: false,
+      fps: 8,
+      // What is told meanwhile may be longer than a line; the bars are cut.
+      linewrap: true,
+      format: (_options, params, payload) => {
+        const width = Math.max(10, Math.min(30, (stderr.columns ?? 80) - 62));
+        const full = Math.round(width * Math.min(1, params.progress));
+        const bar = `${"█".repeat(full)}${"░".repeat(width - full)}`;
+        const done = `${formatBytes(params.value)} of ${formatBytes(params.total)}`;
+        const label = String(payload.label).padEnd(22).slice(0, 22);
+        return `${label} ${bar} ${done.padEnd(21)} ${payload.tail ?? ""}`.slice(0, (stderr.columns ?? 80) - 1);
+      },
+    };
+  }
+
+  #add(bytes: number, id: string): void {
+    const item = this.#active.get(id);
+    if (item === undefined) return;
+    item.value += bytes;
+    this.#total.value += bytes;
+    item.bar.update(item.value);
+  }
+
+  #finish(id: string): void {
+    const item = this.#active.get(id);
+    // Manifests are neither queued nor shown.
+    if (item === undefined) return;
+    this.#total.value += item.size - item.value;
+    this.#total.done++;
+    this.#shown?.multi.remove(item.bar);
+    this.#active.delete(id);
+  }
+
+  #refresh(): void {
+    if (this.#shown === undefined) return;
+    const { value, size, done, items } = this.#total;
+    const seconds = Math.max(0.001, (this.#context.clock.now() - this.#started) / 1000);
+    const rate = value / seconds;
+    const left = rate > 0 && size > value ? ((size - value) / rate) * 1000 : 0;
+    const tail = `${formatBytes(rate)}/s${left > 0 ? `, ${formatDuration(left)} left` : ""}`;
+    this.#shown.summary.setTotal(Math.max(1, size));
+    this.#shown.summary.update(value, { label: `${done} of ${items} done`, tail });
+  }
 }

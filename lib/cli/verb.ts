@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { Context } from "./context.ts";
 import { Output, type OutputOptions } from "./output.ts";
+import { progressDisplay } from "./progress.ts";
 
 /** The status of the run, set by the action; commander itself passes no value through. */
 export interface RunState {
@@ -28,13 +29,15 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
 ): Command {
   return command.action(async (...all: unknown[]) => {
     const flags = command.opts() as F;
-    const output = new Output(state.context, command.name(), flags);
+    const output = new Output(state.context, command.name(), flags, (self) => progressDisplay(state.context, self));
     const args = all.slice(0, -2) as A;
     try {
       state.exitCode = await action(state.context, output, flags, ...args);
     } catch (error) {
       const reason: unknown = state.context.signal.aborted ? state.context.signal.reason : error;
       state.exitCode = output.fail(reason);
+    } finally {
+      output.endProgress();
     }
   });
 }

@@ -53,3 +53,27 @@ export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
     child.on("close", (status) => resolve({ status, stdout, stderr }));
   });
 }
+
+/** Runs the command to its end in a terminal of 100 columns, made by `script`; what the terminal has been sent. */
+export async function inTerminal(
+  args: string[],
+  options: RunOptions = {},
+): Promise<{ status: number | null; output: string }> {
+  build();
+  const env = { PATH: process.env["PATH"] ?? "", HOME: home, TERM: "xterm", ...options.env };
+  const line = ["stty cols 100 rows 40;", process.execPath, command, ...args].join(" ");
+  const child = spawn("script", ["-qec", line, "/dev/null"], {
+    env,
+    cwd: options.cwd ?? root,
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  let output = "";
+  child.stdout.on("data", (chunk) => {
+    output += chunk;
+  });
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  return { status, output };
+}

@@ -9,7 +9,6 @@ import { writeJson } from "../../spack/json.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpecs } from "../spack-specs.ts";
 import { count, formatBytes, printable } from "../text.ts";
@@ -53,12 +52,10 @@ export const verb: VerbFactory = (state) => {
     if (flags.all && texts.length > 0)
       throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
     const specs = flags.all ? undefined : await knownSpecs(context, new SpackFiles(context, flags), texts);
-    const display = progressDisplay(context, output);
-    await using opened = await readCache(flags.mirrorUrl, { context, output, flags, progress: display.sink });
-    const onProgress = flags.verbose ? display.sink : undefined;
+    await using opened = await readCache(flags.mirrorUrl, { context, output, flags });
+    const onProgress = flags.verbose ? output.progress : undefined;
     const depth = flags.bytes ? "bytes" : flags.deep ? "deep" : "tags";
     const report = await check(opened.cache, { specs, depth, onProgress, signal: context.signal });
-    display.stop();
     if (flags.outputFile !== undefined) {
       // Spack gives this name to a mirror whose URL stands on the command line.
       const name = opened.mirror?.name ?? "additionalMirrorUrl";

@@ -7,7 +7,6 @@ import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { type CopyImagesReport, copyImages } from "../../ops/copy.ts";
 import { Opener, referenceOf } from "../open.ts";
 import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
-import { progressDisplay } from "../progress.ts";
 import { count, formatBytes, formatDuration } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -43,8 +42,7 @@ export const verb: VerbFactory = (state) => {
     refuseDigest(destination);
     if (flags.allTags) refuseTags(source, destination);
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-    const display = progressDisplay(context, output);
-    const opener = new Opener(context, output, flags, display.sink);
+    const opener = new Opener(context, output, flags);
     const started = context.clock.now();
     try {
       const sourceTarget = await opener.read(source);
@@ -58,15 +56,13 @@ export const verb: VerbFactory = (state) => {
         platform,
         referrers: flags.referrers,
         concurrency: flags.jobs,
-        progress: display.sink,
+        progress: output.progress,
         signal: context.signal,
       });
-      display.stop();
       output.print(summary(report, destination, context.clock.now() - started));
       output.report(report);
       return 0;
     } finally {
-      display.stop();
       await opener.close();
     }
   });

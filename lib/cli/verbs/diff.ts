@@ -8,7 +8,6 @@ import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { count, formatBytes, printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -32,10 +31,8 @@ export const verb: VerbFactory = (state) => {
     command,
     state,
     async (context, output, flags, a, b) => {
-      const display = progressDisplay(context, output);
-      const run = { context, output, flags, progress: display.sink };
+      const run = { context, output, flags };
       const [from, to] = [await side(a, run), await side(b, run)];
-      display.stop();
       const report = diff(from, to);
       for (const line of render(report, output)) output.print(line);
       output.report(report);

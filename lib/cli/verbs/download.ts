@@ -6,7 +6,6 @@ import { download } from "../../ops/download.ts";
 import { findCached } from "../../ops/find-cached.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -43,34 +42,27 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", "expected one spec to download", {
         hint: "name it, for instance hdf5@1.14, /abc123 or ./spec.json",
       });
-    const display = progressDisplay(context, output);
-    try {
-      await using opened = await readCache(flags.mirror, { context, output, flags, progress: display.sink });
-      const { signal } = context;
-      const [tag, ...others] = await findCached(opened.cache, query, { signal });
-      if (tag === undefined) {
-        display.stop();
-        output.note(`${opened.cache.name} has no ${printable(text ?? "")}`);
-        output.report(null);
-        return 1;
-      }
-      if (others.length > 0)
-        throw new StaveError(
-          "USAGE",
-          `${text} is ${others.length + 1} specs: ${[tag, ...others].slice(0, 10).join(", ")}`,
-          {
-            hint: "name one by its hash",
-          },
-        );
-      const folder = resolve(context.cwd, flags.path);
-      const report = await download(opened.cache, tag, folder, { onProgress: display.sink, signal });
-      display.stop();
-      output.print(report.archive);
-      output.print(report.specFile);
-      output.report(report);
-      return 0;
-    } finally {
-      display.stop();
+    await using opened = await readCache(flags.mirror, { context, output, flags });
+    const { signal } = context;
+    const [tag, ...others] = await findCached(opened.cache, query, { signal });
+    if (tag === undefined) {
+      output.note(`${opened.cache.name} has no ${printable(text ?? "")}`);
+      output.report(null);
+      return 1;
     }
+    if (others.length > 0)
+      throw new StaveError(
+        "USAGE",
+        `${text} is ${others.length + 1} specs: ${[tag, ...others].slice(0, 10).join(", ")}`,
+        {
+          hint: "name one by its hash",
+        },
+      );
+    const folder = resolve(context.cwd, flags.path);
+    const report = await download(opened.cache, tag, folder, { onProgress: output.progress, signal });
+    output.print(report.archive);
+    output.print(report.specFile);
+    output.report(report);
+    return 0;
   });
 };

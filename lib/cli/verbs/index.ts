@@ -3,7 +3,6 @@ import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-upd
 import { CACHE_ARGUMENT, type CacheRun, readCache, writeCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { count, formatBytes, printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -30,24 +29,18 @@ export const verb: VerbFactory = (state) => {
     .option("--check", "only compare; status 1 when the index is not up to date");
   addSpack(addTransport(command)).addHelpText("after", HELP);
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
-    const display = progressDisplay(context, output);
-    const run = { context, output, flags, progress: display.sink };
-    try {
-      const report = await compareOrUpdate(text, run);
-      display.stop();
-      for (const line of render(report, output)) output.print(line);
-      for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
-      output.report(report);
-      return flags.check && !report.isCurrent ? 1 : 0;
-    } finally {
-      display.stop();
-    }
+    const run = { context, output, flags };
+    const report = await compareOrUpdate(text, run);
+    for (const line of render(report, output)) output.print(line);
+    for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
+    output.report(report);
+    return flags.check && !report.isCurrent ? 1 : 0;
   });
 };
 
 async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags: Flags }): Promise<IndexReport> {
-  const { flags, context, progress } = run;
-  const options = { full: flags.full, signal: context.signal, onProgress: progress };
+  const { flags, context, output } = run;
+  const options = { full: flags.full, signal: context.signal, onProgress: output.progress };
   if (flags.check) {
     await using opened = await readCache(text, run);
     return await checkIndex(opened.cache, options);

@@ -5,7 +5,6 @@ import { type InspectReport, inspect } from "../../ops/inspect.ts";
 import { Opener, referenceOf } from "../open.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { formatBytes, printable, table } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -29,7 +28,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-    const opener = new Opener(context, output, flags, progressDisplay(context, output).sink);
+    const opener = new Opener(context, output, flags);
     try {
       const target = await opener.read(location);
       const reference = await referenceOf(location, target, context.signal);

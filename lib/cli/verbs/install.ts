@@ -20,7 +20,6 @@ import { installLine, installPlanText, installSummary } from "../install-text.ts
 import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { findProgram } from "../programs.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -89,8 +88,7 @@ async function run(
   const files = new SpackFiles(context, flags);
   const { discovery } = files;
   const { cache: named, specs: texts } = splitCache(first === undefined ? [] : [first, ...more], discovery.mirrors);
-  const display = progressDisplay(context, output);
-  const place = { context, output, flags, progress: display.sink };
+  const place = { context, output, flags };
   const caches: OpenedCache<ReadOciCache>[] = [];
   let warned = false;
   try {
@@ -124,7 +122,7 @@ async function run(
       locks,
       jobs: flags.jobs,
       clock: context.clock,
-      progress: display.sink,
+      progress: output.progress,
       onSpec: (spec) => {
         const line = installLine(spec);
         if (line !== undefined) output.note(line);
@@ -133,7 +131,6 @@ async function run(
     };
     if (flags.plan) {
       const plan = await planInstall(options);
-      display.stop();
       output.print(installPlanText(plan, output.columns));
       output.report(plan);
       return 0;
@@ -142,13 +139,11 @@ async function run(
       `install ${count(options.roots.length, "spec")} into ${store.root}`,
     );
     const report = await install(options).finally(endGroup);
-    display.stop();
     output.print(installSummary(report));
     if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
     output.report(report);
     return 0;
   } finally {
-    display.stop();
     for (const opened of caches) await opened[Symbol.asyncDispose]();
   }
 }

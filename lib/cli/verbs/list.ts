@@ -4,7 +4,6 @@ import { CACHE_ARGUMENT, readCache, splitCache } from "../cache-location.ts";
 import { currentHost } from "../host.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
 import { count } from "../text.ts";
@@ -43,8 +42,7 @@ export const verb: VerbFactory = (state) => {
       const args = first === undefined ? [] : [first, ...more];
       const { cache: text, specs } =
         flags.mirror === undefined ? splitCache(args, files.discovery.mirrors) : { cache: flags.mirror, specs: args };
-      const progress = progressDisplay(context, output);
-      await using opened = await readCache(text, { context, output, flags, progress: progress.sink });
+      await using opened = await readCache(text, { context, output, flags });
       const { platform, os, target } = currentHost(context);
       const report = await list(opened.cache, {
         queries: await files.queries(specs),
@@ -52,7 +50,6 @@ export const verb: VerbFactory = (state) => {
         fromTags: flags.tags,
         signal: context.signal,
       });
-      progress.stop();
       if (!flags.json) show(report, flags, output);
       output.report(report);
       return 0;

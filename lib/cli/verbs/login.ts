@@ -9,7 +9,6 @@ import type { Context } from "../context.ts";
 import { keychainOptions, Opener } from "../open.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { registryArgument } from "../registry-argument.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -44,7 +43,7 @@ export const verb: VerbFactory = (state) => {
       ...keychainOptions(context, flags),
       explicit: [{ registry, username, password, from: "what was just given" }],
     });
-    const opener = new Opener(context, output, flags, progressDisplay(context, output).sink, keychain);
+    const opener = new Opener(context, output, flags, keychain);
     try {
       const { transport, authorizer } = opener;
       const checked = await checkLogin(registry, { transport, authorizer, scheme, signal: context.signal });

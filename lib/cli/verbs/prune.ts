@@ -14,7 +14,6 @@ import { CACHE_ARGUMENT, writeCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { count, formatBytes, printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -62,36 +61,30 @@ export const verb: VerbFactory = (state) => {
 async function run(context: Context, output: Output, flags: Flags, text: string | undefined): Promise<number> {
   if (flags.yes && flags.dryRun)
     throw new StaveError("USAGE", "--yes and --dry-run exclude each other", { hint: "leave one of them out" });
-  const display = progressDisplay(context, output);
-  try {
-    const keep = {
-      hashes: await keptHashes(context, flags),
-      within: flags.keepWithin === undefined ? undefined : parseDuration(flags.keepWithin, "--keep-within"),
-    };
-    const { signal, clock } = context;
-    const grace = parseDuration(flags.grace, "--grace");
-    const keepBlobs = flags.undoFile !== undefined;
-    const options = { keep, grace, now: clock.now(), keepBlobs, signal, onProgress: display.sink };
-    await using opened = await writeCache(text, { context, output, flags, progress: display.sink }, { create: false });
-    if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
-    const plan = await planPrune(opened.cache, options);
-    if (plan.ageless.length > 0)
-      output.warn(`${count(plan.ageless.length, "spec")} kept because nothing tells when it was pushed`);
-    if (flags.undoFile !== undefined && flags.yes) await writeUndo(plan, resolve(context.cwd, flags.undoFile));
-    const done = flags.yes ? await prune(opened.cache, plan, options) : undefined;
-    display.stop();
-    for (const line of render(done ?? plan, done !== undefined, output)) output.print(line);
-    if (done?.isUnsupported)
-      throw new StaveError("UNSUPPORTED", `${plan.cache} does not let anybody delete`, {
-        hint: "switch deletion on in the registry, or remove what is listed by the means of its owner",
-      });
-    // The manifests themselves are for the undo file.
-    const shown = (done ?? plan).images.map(({ manifest: _, ...image }) => image);
-    output.report({ ...(done ?? plan), images: shown, isDryRun: done === undefined });
-    return 0;
-  } finally {
-    display.stop();
-  }
+  const keep = {
+    hashes: await keptHashes(context, flags),
+    within: flags.keepWithin === undefined ? undefined : parseDuration(flags.keepWithin, "--keep-within"),
+  };
+  const { signal, clock } = context;
+  const grace = parseDuration(flags.grace, "--grace");
+  const keepBlobs = flags.undoFile !== undefined;
+  const options = { keep, grace, now: clock.now(), keepBlobs, signal, onProgress: output.progress };
+  await using opened = await writeCache(text, { context, output, flags }, { create: false });
+  if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
+  const plan = await planPrune(opened.cache, options);
+  if (plan.ageless.length > 0)
+    output.warn(`${count(plan.ageless.length, "spec")} kept because nothing tells when it was pushed`);
+  if (flags.undoFile !== undefined && flags.yes) await writeUndo(plan, resolve(context.cwd, flags.undoFile));
+  const done = flags.yes ? await prune(opened.cache, plan, options) : undefined;
+  for (const line of render(done ?? plan, done !== undefined, output)) output.print(line);
+  if (done?.isUnsupported)
+    throw new StaveError("UNSUPPORTED", `${plan.cache} does not let anybody delete`, {
+      hint: "switch deletion on in the registry, or remove what is listed by the means of its owner",
+    });
+  // The manifests themselves are for the undo file.
+  const shown = (done ?? plan).images.map(({ manifest: _, ...image }) => image);
+  output.report({ ...(done ?? plan), images: shown, isDryRun: done === undefined });
+  return 0;
 }
 
 /** The hashes that are named; undefined when nothing names any. */

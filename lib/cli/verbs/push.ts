@@ -17,7 +17,6 @@ import { Workflow } from "../github.ts";
 import { type Opener, referenceOf } from "../open.ts";
 import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../push-text.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { chosenRoots } from "../spack-specs.ts";
@@ -146,73 +145,66 @@ async function run(
   const split =
     flags.directory === undefined ? splitCache(args, discovery.mirrors) : { cache: flags.directory, specs: args };
   const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
-  const display = progressDisplay(context, output);
-  const place = { context, output, flags, progress: display.sink };
-  try {
-    const store = await files.store();
-    const roots = await chosenRoots(context, files, store, texts);
-    const common = {
-      store,
-      roots,
-      tags,
-      compression,
-      shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
-      only: flags.deps === false ? "package" : (flags.only ?? "all"),
-      buildDependencies: flags.withBuildDependencies
-        ? "with"
-        : flags.withoutBuildDependencies
-          ? "without"
-          : "where installed",
-      force: flags.force === true,
-      verify: flags.verify === true,
-      failFast: flags.failFast === true,
-      allowMissing: flags.allowMissing === true,
-      private: flags.private === true,
-      updateIndex: flags.updateIndex === true || flags.rebuildIndex === true,
-      jobs: flags.jobs,
-      spackPrefix: flags.spackPrefix,
-      environment: { inspections: discovery.inspections, spackEnv: flags.spackEnv, user },
-      spack: files.spackToAsk(),
-      memory: new LayerMemory(diskCache(context), compression),
-      clock: context.clock,
-      progress: display.sink,
-      signal: context.signal,
-    } as const;
-    if (flags.plan) {
-      await using opened = await readCacheIfThere(split.cache, place);
-      const { cache } = opened;
-      const base = await baseSource(flags.baseImage, opened.opener, context);
-      const plan = await planOf({ ...common, cache, target: cache.target, base });
-      display.stop();
-      output.print(planText(plan, output.columns));
-      output.report(plan);
-      return 0;
-    }
-    let base: BaseSource | undefined;
-    const first = async (opener: Opener): Promise<void> => {
-      base = await baseSource(flags.baseImage, opener, context);
-    };
-    await using opened = await writeCache(split.cache, place, { create: true, first });
-    const { cache, location } = opened;
-    const workflow = new Workflow(context, output);
-    const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);
-    const onSpec = (spec: PushedSpec): void => {
-      const text = specLine(spec);
-      if (text !== undefined) output.note(text);
-      else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
-    };
-    const report = await push({ ...common, cache, target: cache.target, base, onSpec }).finally(endGroup);
-    display.stop();
-    const reference = (tag: string): string => formatLocation(tagged(location, tag));
-    output.print(pushSummary(report, reference));
-    workflow.summary(pushMarkdown(report, reference));
-    for (const { message } of report.failures) workflow.error(message);
-    if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
-    output.report(report);
+  const place = { context, output, flags };
+  const store = await files.store();
+  const roots = await chosenRoots(context, files, store, texts);
+  const common = {
+    store,
+    roots,
+    tags,
+    compression,
+    shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
+    only: flags.deps === false ? "package" : (flags.only ?? "all"),
+    buildDependencies: flags.withBuildDependencies
+      ? "with"
+      : flags.withoutBuildDependencies
+        ? "without"
+        : "where installed",
+    force: flags.force === true,
+    verify: flags.verify === true,
+    failFast: flags.failFast === true,
+    allowMissing: flags.allowMissing === true,
+    private: flags.private === true,
+    updateIndex: flags.updateIndex === true || flags.rebuildIndex === true,
+    jobs: flags.jobs,
+    spackPrefix: flags.spackPrefix,
+    environment: { inspections: discovery.inspections, spackEnv: flags.spackEnv, user },
+    spack: files.spackToAsk(),
+    memory: new LayerMemory(diskCache(context), compression),
+    clock: context.clock,
+    progress: output.progress,
+    signal: context.signal,
+  } as const;
+  if (flags.plan) {
+    await using opened = await readCacheIfThere(split.cache, place);
+    const { cache } = opened;
+    const base = await baseSource(flags.baseImage, opened.opener, context);
+    const plan = await planOf({ ...common, cache, target: cache.target, base });
+    output.print(planText(plan, output.columns));
+    output.report(plan);
     return 0;
-  } finally {
-    display.stop();
   }
+  let base: BaseSource | undefined;
+  const openBase = async (opener: Opener): Promise<void> => {
+    base = await baseSource(flags.baseImage, opener, context);
+  };
+  await using opened = await writeCache(split.cache, place, { create: true, first: openBase });
+  const { cache, location } = opened;
+  const workflow = new Workflow(context, output);
+  const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);
+  const onSpec = (spec: PushedSpec): void => {
+    const text = specLine(spec);
+    if (text !== undefined) output.note(text);
+    else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
+  };
+  const report = await push({ ...common, cache, target: cache.target, base, onSpec }).finally(endGroup);
+  const reference = (tag: string): string => formatLocation(tagged(location, tag));
+  output.print(pushSummary(report, reference));
+  workflow.summary(pushMarkdown(report, reference));
+  for (const { message } of report.failures) workflow.error(message);
+  if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
+  output.report(report);
+  return 0;
 }
 
 function checkFlags(flags: Flags, output: Output): void {

@@ -4,7 +4,6 @@ import { type RelocateTreeReport, relocate } from "../../ops/relocate.ts";
 import { verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { findProgram } from "../programs.ts";
-import { progressDisplay } from "../progress.ts";
 import { count, printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -37,24 +36,18 @@ export const verb: VerbFactory = (state) => {
     .option("--strict", "fail when files still name the old place")
     .addHelpText("after", HELP);
   return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
-    const display = progressDisplay(context, output);
-    try {
-      const report = await relocate({
-        ...flags,
-        directory: resolve(context.cwd, directory),
-        findPatchelf: () => findProgram("patchelf", context),
-        progress: display.sink,
-        signal: context.signal,
-      });
-      display.stop();
-      for (const text of details(report)) output.detail(text);
-      output.print(summary(report));
-      for (const text of warnings(report)) output.warn(text);
-      output.report(report);
-      return 0;
-    } finally {
-      display.stop();
-    }
+    const report = await relocate({
+      ...flags,
+      directory: resolve(context.cwd, directory),
+      findPatchelf: () => findProgram("patchelf", context),
+      progress: output.progress,
+      signal: context.signal,
+    });
+    for (const text of details(report)) output.detail(text);
+    output.print(summary(report));
+    for (const text of warnings(report)) output.warn(text);
+    output.report(report);
+    return 0;
   });
 };
 

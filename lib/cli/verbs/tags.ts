@@ -3,7 +3,6 @@ import { StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { Opener } from "../open.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
-import { progressDisplay } from "../progress.ts";
 import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -24,7 +23,7 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", `expected a repository, not one image: ${formatLocation(location)}`, {
         hint: "leave the tag out, or use `stave inspect` for one image",
       });
-    const opener = new Opener(context, output, flags, progressDisplay(context, output).sink);
+    const opener = new Opener(context, output, flags);
     try {
       const target = await opener.read(location);
       const tags = (await Array.fromAsync(target.tags({ signal: context.signal }))).sort();

@@ -4,7 +4,6 @@ import { describeDifference, type WhyMissReport, whyMiss } from "../../ops/why-m
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { progressDisplay } from "../progress.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpecs } from "../spack-specs.ts";
 import { count, printable } from "../text.ts";
@@ -34,10 +33,8 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", `${JSON.stringify(text)} is ${more.length + 1} specs, expected one`, {
         hint: "quote one spec as one argument",
       });
-    const display = progressDisplay(context, output);
-    await using opened = await readCache(flags.mirror, { context, output, flags, progress: display.sink });
+    await using opened = await readCache(flags.mirror, { context, output, flags });
     const report = await whyMiss(opened.cache, wanted, { signal: context.signal });
-    display.stop();
     for (const line of render(report, output)) output.print(line);
     output.report(report);
     return report.reason === "none" ? 0 : 1;

@@ -1,0 +1,46 @@
+// The command in a terminal: bars come and go, no line is lost, and it ends.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { findProgram } from "../../scripts/peers.ts";
+import { inTerminal } from "../support/cli.ts";
+import { goldenStore } from "../support/push.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+const skip = findProgram("script") === undefined && "there is no `script` to make a terminal with";
+const ESCAPE = "\u001b[";
+
+// What cli-progress writes to move the cursor and to clear, and colours.
+const withoutEscapes = (text: string): string =>
+  text
+    .split(ESCAPE)
+    .map((part, at) => (at === 0 ? part : part.replace(/^\??[0-9;]*[A-Za-z]/, "")))
+    .join("");
+
+test("push shows bars, and each spec as it is done", { skip }, async () => {
+  const { sysroot } = await goldenStore();
+  const work = temporaryFolder();
+  const { status, output } = await inTerminal(
+    ["push", "--sysroot", sysroot, "--store", "/opt/harbor/store", "--update-index", "-t", "app", "fleet", "hull"],
+    { cwd: work, env: { XDG_CACHE_HOME: join(work, "cache") } },
+  );
+  assert.equal(status, 0, output);
+  const text = withoutEscapes(output);
+  assert.match(text, /[0-9] of 8 done/);
+  assert.equal(text.match(/pushed \S+@\S+\/[a-z2-7]{7} sha256:[0-9a-f]{64} \(.*\/s\)\r?\n/g)?.length, 8, text);
+  assert.match(text, /writing the index of 8 specs/);
+  // The last thing that is done to the screen before the results is clearing what was drawn.
+  const [drawn, results] = output.split("OUTCOME");
+  assert.ok(drawn?.endsWith(`${ESCAPE}0J`), JSON.stringify(drawn?.slice(-80)));
+  assert.doesNotMatch(results ?? "", /done/);
+  // The cursor is hidden and shown again.
+  assert.ok(output.lastIndexOf(`${ESCAPE}?25h`) > output.lastIndexOf(`${ESCAPE}?25l`));
+});
+
+test("what fails, and what is quick, draws nothing and ends", { skip }, async () => {
+  const work = temporaryFolder();
+  const missing = await inTerminal(["inspect", `oci-layout:${work}/nothing:app`]);
+  assert.equal(missing.status, 5, missing.output);
+  assert.match(withoutEscapes(missing.output), /^error: .* \[NOT_FOUND\]/m);
+  assert.doesNotMatch(missing.output, /█|░|\?25l/);
+});
