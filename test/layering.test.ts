@@ -45,6 +45,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
 };
 const PACKAGES: Record<string, string[]> = {
+  libdeflate: ["image"],
   undici: ["http"],
   zod: ["oci", "util", "http", "auth", "target", "serve", "spack", "image", "cache", "sign", "ops", "cli"],
   commander: ["cli"],

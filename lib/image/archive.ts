@@ -2,7 +2,6 @@
 // relocation, and hashed. It does not compress and holds one piece at a time.
 import { createHash, type Hash } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
-import { crc32 } from "node:zlib";
 import { type Relocatable, writeBuildInfo } from "./buildinfo.ts";
 import { fsPath, shownName } from "./byte-string.ts";
 import type { Classifier } from "./classify.ts";
@@ -28,8 +27,6 @@ export interface ArchiveSummary {
   readonly sha256: string;
   /** The bytes of all entries, without the end of the archive. */
   readonly size: number;
-  /** The CRC-32 of those bytes. */
-  readonly crc: number;
   /** The blocks that end the archive. */
   readonly end: Buffer;
   readonly files: number;
@@ -67,7 +64,7 @@ export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generat
   yield* writer.flush();
   const end = endOfArchive(writer.size);
   const sha256 = writer.hash.update(end).digest("hex");
-  return { sha256, size: writer.size, crc: writer.crc, end, files, skipped };
+  return { sha256, size: writer.size, end, files, skipped };
 }
 
 const NO_FILE: Omit<TarEntry, "type" | "name"> = { linkName: "", executable: false, size: 0 };
@@ -77,7 +74,6 @@ const ZEROS = Buffer.alloc(BLOCK);
 class PieceWriter {
   readonly hash: Hash = createHash("sha256");
   size = 0;
-  crc = 0;
   readonly #allocate: () => Buffer;
   // There is none between a full piece and what comes after it.
   #piece: Buffer | undefined;
@@ -111,7 +107,6 @@ class PieceWriter {
     if (this.#piece === undefined) return;
     const full = this.#piece.subarray(0, this.#used);
     this.hash.update(full);
-    this.crc = crc32(full, this.crc);
     this.size += this.#used;
     this.#used = 0;
     this.#piece = undefined;

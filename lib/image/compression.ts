@@ -1,8 +1,9 @@
-// How a layer is compressed: piece by piece, so that any number of threads makes the same bytes. A piece depends on its
-// own bytes, the 32 KiB before it, and the level; which pieces there are depends on the archive only.
-import { constants, crc32, deflateRawSync, zstdCompressSync } from "node:zlib";
+// How a layer is compressed: piece by piece, so that any number of threads makes the same bytes. What a piece becomes
+// depends on its own bytes and the level; which pieces there are depends on the archive only.
+import { constants, crc32, zstdCompressSync } from "node:zlib";
 import { StaveError } from "../errors.ts";
 import { OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../oci/mediatype.ts";
+import { DEFLATE_ENGINE, deflate } from "./deflate.ts";
 import { isIncompressible } from "./entropy.ts";
 
 /** A method and its level. */
@@ -12,11 +13,11 @@ export interface Compression {
 }
 
 /** What is used unless asked otherwise: Spack reads gzip only. */
-export const DEFAULT_COMPRESSION: Compression = { method: "gzip", level: 4 };
+export const DEFAULT_COMPRESSION: Compression = { method: "gzip", level: 1 };
 
 const METHODS = {
-  gzip: { levels: [1, 9], usual: DEFAULT_COMPRESSION.level, pieceSize: 1024 * 1024 },
-  zstd: { levels: [1, 19], usual: 3, pieceSize: 4 * 1024 * 1024 },
+  gzip: { levels: [1, 12], usual: DEFAULT_COMPRESSION.level, pieceSize: 1024 * 1024 },
+  zstd: { levels: [1, 19], usual: 2, pieceSize: 4 * 1024 * 1024 },
 } as const;
 
 /** Parses `gzip`, `zstd`, `gzip:LEVEL` or `zstd:LEVEL`. Throws USAGE. */
@@ -28,7 +29,7 @@ export function parseCompression(text: string): Compression {
     if (level >= levels[0] && level <= levels[1]) return { method, level };
   }
   throw new StaveError("USAGE", `unknown compression ${JSON.stringify(text.slice(0, 80))}`, {
-    hint: "use gzip:1 to gzip:9, or zstd:1 to zstd:19 (Spack installs gzip layers only)",
+    hint: "use gzip:1 to gzip:12, or zstd:1 to zstd:19 (Spack installs gzip layers only)",
   });
 }
 
@@ -47,78 +48,61 @@ export function pieceSizeOf({ method }: Compression): number {
   return METHODS[method].pieceSize;
 }
 
-/** How many bytes before a piece its compression may refer to. */
-export const LOOK_BACK: number = 32 * 1024;
-
-/** What comes before the pieces of the entries. */
-export function streamHead({ method }: Compression): Buffer {
-  return method === "gzip" ? GZIP_HEADER : Buffer.alloc(0);
+/** Names what makes the bytes of a layer; another may make others of the same archive. */
+export function engineOf({ method }: Compression): string {
+  return method === "gzip" ? DEFLATE_ENGINE : `zstd ${process.versions["zstd"]}`;
 }
 
 /**
- * What comes after the pieces: the rest of the member or frame of the entries, `rest` bytes of it, then the end of the
- * archive as one of its own.
+ * Compresses bytes into whole gzip members or a zstd frame, which decompressors read one after the other as one stream
+ * (RFC 1952, 2.2; RFC 8878, 3.1). The parts of the result follow each other; some are parts of what was given.
  */
-export function streamTail(
-  compression: Compression,
-  entries: { readonly size: number; readonly crc: number },
-  end: Buffer,
-): { tail: Buffer; rest: number } {
-  if (compression.method === "zstd") return { tail: zstd(end, compression.level), rest: 0 };
-  // An empty last block.
-  const rest = Buffer.concat([Buffer.from([3, 0]), gzipTrailer(entries.crc, entries.size)]);
-  const last = Buffer.concat([GZIP_HEADER, deflateRawSync(end, { level: 9 }), gzipTrailer(crc32(end), end.length)]);
-  return { tail: Buffer.concat([rest, last]), rest: rest.length };
+export function compressPiece({ method, level }: Compression, bytes: Buffer): Buffer[] {
+  return method === "gzip" ? gzip(bytes, level) : [zstd(bytes, level)];
 }
 
-/**
- * Compresses the bytes of `window` from `start` on; those before it, at most LOOK_BACK, are what the piece may refer to.
- * The parts of the result follow each other in the stream.
- */
-export function compressPiece({ method, level }: Compression, window: Buffer, start: number): Buffer[] {
-  return method === "zstd" ? [zstd(window.subarray(start), level)] : deflatePiece(window, start, level);
-}
-
-// Stretches that look like random numbers (archives, images) are stored: deflate would spend most of its time on them.
+// Stretches that look like random numbers (archives, images) are stored: deflate would spend its time on them in vain,
+// while zstd passes over them.
 const STRETCH = 64 * 1024;
 
-function deflatePiece(window: Buffer, start: number, level: number): Buffer[] {
+function gzip(bytes: Buffer, level: number): Buffer[] {
   const parts: Buffer[] = [];
-  for (let from = start; from < window.length; ) {
-    const stored = isIncompressible(window.subarray(from, from + STRETCH));
+  for (let from = 0; from < bytes.length; ) {
+    const isStored = isIncompressible(bytes.subarray(from, from + STRETCH));
     let to = from + STRETCH;
-    while (to < window.length && isIncompressible(window.subarray(to, to + STRETCH)) === stored) to += STRETCH;
-    to = Math.min(to, window.length);
-    if (stored) storeBlocks(window.subarray(from, to), parts);
-    else parts.push(deflate(window.subarray(from, to), window.subarray(Math.max(0, from - LOOK_BACK), from), level));
+    while (to < bytes.length && isIncompressible(bytes.subarray(to, to + STRETCH)) === isStored) to += STRETCH;
+    const stretch = bytes.subarray(from, to);
+    parts.push(GZIP_HEADER, ...(isStored ? stored(stretch) : [deflate(stretch, level)]), gzipTrailer(stretch));
     from = to;
   }
   return parts;
 }
 
-// Ends on a byte boundary, with an empty stored block (zlib's sync flush). More memory than usual makes it quicker.
-function deflate(bytes: Buffer, dictionary: Buffer, level: number): Buffer {
-  return deflateRawSync(bytes, {
-    level,
-    memLevel: 9,
-    finishFlush: constants.Z_SYNC_FLUSH,
-    // One buffer for all that comes out.
-    chunkSize: bytes.length + 1024,
-    ...(dictionary.length === 0 ? {} : { dictionary }),
-  });
+// No name, no time, no hint at the level, unknown system: what Spack writes (RFC 1952, 2.3).
+const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+
+function gzipTrailer(bytes: Buffer): Buffer {
+  const trailer = Buffer.alloc(8);
+  trailer.writeUInt32LE(crc32(bytes), 0);
+  trailer.writeUInt32LE(bytes.length, 4);
+  return trailer;
 }
 
 const LARGEST_BLOCK = 0xffff;
 
-// Blocks of deflate without compression: a byte for "not the last, stored", the length twice, the bytes (RFC 1951, 3.2.4).
-function storeBlocks(bytes: Buffer, parts: Buffer[]): void {
+// Blocks of deflate without compression: a byte for "stored" and whether it is the last, the length twice, the bytes
+// (RFC 1951, 3.2.4).
+function stored(bytes: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
   for (let at = 0; at < bytes.length; at += LARGEST_BLOCK) {
     const block = bytes.subarray(at, at + LARGEST_BLOCK);
     const head = Buffer.alloc(5);
+    head.writeUInt8(at + block.length === bytes.length ? 1 : 0);
     head.writeUInt16LE(block.length, 1);
     head.writeUInt16LE(block.length ^ 0xffff, 3);
     parts.push(head, block);
   }
+  return parts;
 }
 
 function zstd(bytes: Buffer, level: number): Buffer {
@@ -131,14 +115,4 @@ function zstd(bytes: Buffer, level: number): Buffer {
 // ZSTD_COMPRESSBOUND of zstd.h: with room for the worst case it compresses in one go, without copying what comes in.
 function largestZstd(size: number): number {
   return size + (size >> 8) + 64;
-}
-
-// No name, no time, no hint at the level, unknown system: what Spack writes (RFC 1952, 2.3).
-const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
-
-function gzipTrailer(crc: number, size: number): Buffer {
-  const trailer = Buffer.alloc(8);
-  trailer.writeUInt32LE(crc, 0);
-  trailer.writeUInt32LE(size % 2 ** 32, 4);
-  return trailer;
 }

@@ -4,15 +4,13 @@ import { z } from "zod";
 import { digestSchema } from "../oci/digest.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import type { ArchiveJob } from "./archive.ts";
-import { type Compression, formatCompression } from "./compression.ts";
+import { type Compression, engineOf, formatCompression } from "./compression.ts";
 import type { PackedLayer } from "./layer.ts";
 import type { Survey } from "./survey.ts";
 
 const KIND = "layers";
 /** A file written again within one tick of the file system's clock would look the same, in milliseconds. */
 const SETTLED = 2000;
-// The bytes of a layer also depend on who compresses.
-const ENGINE = `${process.versions["zlib"]}/${process.versions["zstd"]}`;
 
 const size = z.number().int().nonnegative();
 const entrySchema = z.object({
@@ -37,7 +35,7 @@ export class LayerMemory {
 
   constructor(cache: DiskCache, compression: Compression) {
     this.#cache = cache;
-    this.#suffix = `${formatCompression(compression)} ${ENGINE}`;
+    this.#suffix = `${formatCompression(compression)} ${engineOf(compression)}`;
   }
 
   /** The layer of a prefix that has not changed since it was packed. */

@@ -5,7 +5,7 @@ import { StaveError } from "../errors.ts";
 import { type Digest, Digester, digestFromHex } from "../oci/digest.ts";
 import type { Source } from "../util/stream.ts";
 import type { ArchiveJob, ArchiveSummary } from "./archive.ts";
-import { type Compression, pieceSizeOf, streamHead, streamTail } from "./compression.ts";
+import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
 import type { PackPool, PackReceiver, PackTask } from "./pack-pool.ts";
 import { isSmallPrefix, packSmallPrefix } from "./small-prefix.ts";
 import { changed, type SkippedEntry } from "./walk.ts";
@@ -19,7 +19,7 @@ export interface PackedLayer {
   readonly diffId: Digest;
   readonly archiveSize: number;
   /**
-   * The part that holds the entries, a gzip member or zstd frames of its own: its size in the layer and in the archive.
+   * The part that holds the entries, gzip members or zstd frames of its own: its size in the layer and in the archive.
    * What follows only ends the archive, so that layers can be joined without being compressed anew.
    */
   readonly entries: { readonly size: number; readonly archiveSize: number };
@@ -67,7 +67,6 @@ export class LayerStream extends Readable {
     this.#lends = lends;
     this.#compression = compression;
     this.#onPacked = onPacked;
-    this.#send(streamHead(compression));
     const receiver: PackReceiver = {
       piece: (sequence, bytes) => {
         this.#ready.set(sequence, bytes);
@@ -145,9 +144,8 @@ export class LayerStream extends Readable {
 
   #finish(summary: ArchiveSummary): void {
     this.#end = undefined;
-    const { tail, rest } = streamTail(this.#compression, summary, summary.end);
-    const entriesSize = this.#digester.size + rest;
-    this.#send(tail);
+    const entriesSize = this.#digester.size;
+    this.#send(Buffer.concat(compressPiece(this.#compression, summary.end)));
     this.#layer = {
       digest: this.#digester.digest(),
       size: this.#digester.size,

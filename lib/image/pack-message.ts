@@ -26,10 +26,8 @@ export type Answer =
   /** These windows have not been used. */
   | { type: "unused"; windows: number[] };
 
-/** Bytes to compress: those of `window` from `start` to `end`; they may refer to what is before them, from `from` on. */
+/** Bytes to compress, in a window: see piece-reader.ts for where they begin. */
 export interface Piece<Window> {
   readonly window: Window;
-  readonly from: number;
-  readonly start: number;
-  readonly end: number;
+  readonly length: number;
 }

@@ -1,11 +1,14 @@
-// The pieces of an archive in windows: each with the end of the one before it, which its compression may refer to.
+// The pieces of an archive in windows: memory that is filled with a piece, and then with what it is compressed to.
 import { type ArchiveJob, type ArchiveSummary, archivePieces } from "./archive.ts";
-import { type Compression, compressPiece, LOOK_BACK, pieceSizeOf } from "./compression.ts";
+import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
 import type { Piece } from "./pack-message.ts";
+
+// Where pieces begin: what does not get smaller grows by less (a byte in 256 at most, for zstd).
+const START = 32 * 1024;
 
 /** How large the window of a piece is, in bytes. */
 export function windowSizeOf(compression: Compression): number {
-  return LOOK_BACK + pieceSizeOf(compression);
+  return START + pieceSizeOf(compression);
 }
 
 /**
@@ -16,24 +19,16 @@ export function* readPieces(
   job: ArchiveJob,
   nextWindow: () => SharedArrayBuffer,
 ): Generator<Piece<SharedArrayBuffer>, ArchiveSummary> {
-  // What the next piece may refer to: the end of the last one.
-  const before = Buffer.allocUnsafeSlow(LOOK_BACK);
-  let known = 0;
   let window = new SharedArrayBuffer(0);
   const pieces = archivePieces(job, () => {
     window = nextWindow();
-    const bytes = Buffer.from(window);
-    before.copy(bytes, LOOK_BACK - known, LOOK_BACK - known);
-    return bytes.subarray(LOOK_BACK);
+    return Buffer.from(window, START);
   });
   try {
     for (;;) {
       const { done, value } = pieces.next();
       if (done) return value;
-      const piece = { window, from: LOOK_BACK - known, start: LOOK_BACK, end: LOOK_BACK + value.length };
-      known = Math.min(LOOK_BACK, piece.end - piece.from);
-      Buffer.from(window, piece.end - known, known).copy(before, LOOK_BACK - known);
-      yield piece;
+      yield { window, length: value.length };
     }
   } finally {
     // Closes the file that is being read when the consumer stops early.
@@ -42,17 +37,13 @@ export function* readPieces(
 }
 
 /**
- * Compresses a piece and puts the result into its window, whose former contents are lost; returns how long it is. What
- * does not get smaller grows by far less than LOOK_BACK, so that no part is overwritten before it has been copied.
+ * Compresses a piece and puts the result into its window, whose former contents are lost; returns how long it is. No part
+ * is overwritten before it has been copied.
  */
-export function compressInPlace(
-  compression: Compression,
-  { window, from, start, end }: Piece<SharedArrayBuffer>,
-): number {
-  const parts = compressPiece(compression, Buffer.from(window, from, end - from), start - from);
+export function compressInPlace(compression: Compression, { window, length }: Piece<SharedArrayBuffer>): number {
   const out = Buffer.from(window);
   let at = 0;
-  for (const part of parts) {
+  for (const part of compressPiece(compression, Buffer.from(window, START, length))) {
     at += part.copy(out, at);
     free(part);
   }
