@@ -45,6 +45,9 @@ function lines(output: Output, silent: boolean): ProgressSink {
   };
 }
 
+// Only the line that is written to is cleared otherwise; what is longer would show the bars' remains behind its end.
+const CLEAR_BELOW = "\u001b[0J";
+
 /** One thing under way. */
 interface Item {
   bar: cliProgress.SingleBar;
@@ -115,7 +118,7 @@ class Bars implements ProgressDisplay {
       const multi = new cliProgress.MultiBar(this.#style(), cliProgress.Presets.shades_classic);
       this.#shown = { multi, summary: multi.create(1, 0, { label: "in all" }) };
       this.#started = this.#context.clock.now();
-      this.#output.line = (text) => multi.log(`${text}\n`);
+      this.#output.line = (text) => multi.log(`${CLEAR_BELOW}${text}\n`);
     }
     return this.#shown;
   }
