@@ -108,7 +108,19 @@ Where content lives:
 
 "stave VERB --help" shows the flags and examples of a verb.`;
 
-async function run(argv: string[]): Promise<number> {
+/** Flags with a value that Spack takes before its command, as in `spack -e ENV find`. */
+const EARLY_FLAGS = new Set(["-e", "--env", "-C", "--scope", "-c", "--config"]);
+
+/** Puts the verb before the flags. */
+function verbFirst(argv: string[]): string[] {
+  let at = 0;
+  for (let flag = argv[0]; flag?.startsWith("-"); flag = argv[at]) at += EARLY_FLAGS.has(flag) ? 2 : 1;
+  const verb = argv[at];
+  return verb === undefined ? argv : [verb, ...argv.slice(0, at), ...argv.slice(at + 1)];
+}
+
+async function run(given: string[]): Promise<number> {
+  const argv = verbFirst(given);
   if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
     process.stdout.write(`stave ${VERSION}\n`);
     return 0;

@@ -77,6 +77,15 @@ test("find: groups, hashes, name spaces, variants and dependencies", async () =>
   assert.match(await text("-d", "voyage"), /^ {4}hull@1\.10\.1\n {8}zlib-ish@1\.0$/m);
 });
 
+test("flags that Spack takes before its command may stand before the verb", async () => {
+  const store = golden["1.2"] ?? [];
+  const usual = await stave(["find", ...store, "--json", "-c", "config:x:1", "voyage"]);
+  const early = await stave(["--json", "-c", "config:x:1", "find", ...store, "voyage"]);
+  assert.deepEqual([early.status, early.stdout], [0, usual.stdout], early.stderr);
+  const alone = await stave(["-e"]);
+  assert.deepEqual([alone.status, alone.stdout], [2, ""]);
+});
+
 test("spec: the tree, and with --json Spack's own document byte for byte", async () => {
   const store = golden["1.2"] ?? [];
   const tree = (await stave(["spec", "voyage", ...store])).stdout;
