@@ -128,10 +128,14 @@ export class LayerSender {
   async #sendPacked(node: SpecNode, job: ArchiveJob, survey: Survey): Promise<SentLayer> {
     const { target, pool, compression, memory, clock, progress, signal } = this.#options;
     const at = clock.now();
-    const stream = packLayer(pool, job, compression, {
-      onPacked: (count) => progress({ type: "bytes", id: node.hash, count }),
-      lends: true,
-    });
+    // Whole pieces are told, with the headers of the archive in them; progress is about the bytes of files.
+    let left = survey.bytes;
+    const onPacked = (bytes: number): void => {
+      const count = Math.min(bytes, left);
+      left -= count;
+      progress({ type: "bytes", id: node.hash, count });
+    };
+    const stream = packLayer(pool, job, compression, { onPacked, lends: true });
     // Whatever breaks while it is read is the packing's, not the registry's.
     let broken: StaveError | undefined;
     stream.once("error", (error) => {
