@@ -1,6 +1,7 @@
 // The command: finds the verb, loads only what it needs, runs it and ends with its status.
 import { Command, CommanderError } from "commander";
 import { processContext } from "./context.ts";
+import { HELP_WIDTH } from "./options.ts";
 import { asStaveError } from "./output.ts";
 import type { RunState, VerbFactory } from "./verb.ts";
 import { VERSION } from "./version.ts";
@@ -131,7 +132,10 @@ async function run(given: string[]): Promise<number> {
     .usage("VERB [OPTIONS] [ARGUMENTS]")
     .version(`stave ${VERSION}`, "-V, --version", "print the version")
     .helpOption("-h, --help", "show this help")
-    .configureHelp({ helpWidth: 100, subcommandTerm: (command) => [command.name(), ...command.aliases()].join(", ") })
+    .configureHelp({
+      helpWidth: HELP_WIDTH,
+      subcommandTerm: (command) => [command.name(), ...command.aliases()].join(", "),
+    })
     .addHelpText("after", EPILOGUE)
     .helpCommand("help [verb]", "show the help of a verb");
   const wanted = argv[0] === "help" ? argv[1] : argv[0];

@@ -1,5 +1,5 @@
 // The flags that several verbs share, each group added by one function, so that they are spelled the same everywhere.
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Help, InvalidArgumentError, Option } from "commander";
 import type { OutputOptions } from "./output.ts";
 
 /** The transport flags as commander leaves them. */
@@ -15,12 +15,26 @@ export interface TransportFlags {
   trace?: string;
 }
 
+/** Helps are written for this many columns: no wider than can be read well, nor than the terminal. */
+export const HELP_WIDTH: number = Math.min(100, process.stdout.columns ?? 100);
+
+/** The text after the flags of a help: paragraphs are wrapped, lines that are indented stay as they are. */
+export function helpText(text: string): string {
+  const paragraphs = text.split("\n\n").map((part) => {
+    const prose = part.split("\n").filter((line) => !line.startsWith(" "));
+    const rest = part.split("\n").slice(prose.length);
+    const lead = part.startsWith("\n") ? "\n" : "";
+    return [lead + new Help().boxWrap(prose.join(" ").trim(), HELP_WIDTH), ...rest].join("\n");
+  });
+  return paragraphs.join("\n\n");
+}
+
 /** A verb's command with the flags that every verb has; `verbose` spells that flag where `-v` means something else. */
 export function verbCommand(name: string, summary: string, verbose = "-v, --verbose"): Command {
   return new Command(name)
     .summary(summary)
     .description(summary)
-    .configureHelp({ showGlobalOptions: false, sortOptions: false, helpWidth: 100 })
+    .configureHelp({ showGlobalOptions: false, sortOptions: false, helpWidth: HELP_WIDTH })
     .helpOption("-h, --help", "show this help")
     .allowExcessArguments(false)
     .option("--json", "print exactly one JSON document on stdout")

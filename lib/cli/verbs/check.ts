@@ -7,7 +7,7 @@ import { formatLocation } from "../../oci/reference.ts";
 import { type CheckReport, check, type MissingSpec } from "../../ops/check.ts";
 import { writeJson } from "../../spack/json.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpecs } from "../spack-specs.ts";
@@ -46,7 +46,7 @@ export const verb: VerbFactory = (state) => {
     .option("--bytes", "also read and hash every blob")
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").argParser(collect).hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").argParser(collect).hideHelp());
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
     const texts = [...given, ...(flags.spec ?? []), ...(flags.specFile ?? [])];
     if (flags.all && texts.length > 0)

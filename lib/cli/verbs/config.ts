@@ -1,6 +1,6 @@
 // `stave config`: what of Spack's configuration was found, from which file, and what stave will use.
 import { type DiscoveryReport, discoveryReport } from "../../spack/discovery-report.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { printable } from "../text.ts";
@@ -16,7 +16,7 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("config", "show what was found of Spack's configuration, and from where");
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[], OutputOptions & SpackFlags>(command, state, async (context, output, flags) => {
     const report = discoveryReport(new SpackFiles(context, flags).discovery);
     for (const line of render(report, output)) output.print(line);

@@ -6,7 +6,7 @@ import type { Location } from "../../oci/reference.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { type CopyImagesReport, copyImages } from "../../ops/copy.ts";
 import { Opener, referenceOf } from "../open.ts";
-import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import { count, formatBytes, formatDuration } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -35,7 +35,7 @@ export const verb: VerbFactory = (state) => {
     .option("--platform <os/arch>", "copy only the image of this platform out of an index")
     .option("--referrers", "copy what refers to the image too: signatures, SBOMs");
   addJobs(command, "most blobs under way at once", 4);
-  addTransport(command).addHelpText("after", HELP);
+  addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
     const source = parseLocation(from);
     const destination = parseLocation(to);

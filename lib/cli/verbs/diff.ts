@@ -6,7 +6,7 @@ import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } fr
 import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/lockfile.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { count, formatBytes, printable } from "../text.ts";
@@ -26,7 +26,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("diff", "tell what changed between two images, caches or lock files")
     .argument("<a>", "what was")
     .argument("<b>", "what is");
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], CommonFlags & SpackFlags>(
     command,
     state,

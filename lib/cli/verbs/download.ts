@@ -5,7 +5,7 @@ import { StaveError } from "../../errors.ts";
 import { download } from "../../ops/download.ts";
 import { findCached } from "../../ops/find-cached.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -34,7 +34,7 @@ export const verb: VerbFactory = (state) => {
     .option("-m, --mirror <cache>", "the cache")
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, given) => {
     const text = given ?? flags.spec ?? flags.specFile;
     const [query, ...more] = text === undefined ? [] : await new SpackFiles(context, flags).queries([text]);

@@ -3,7 +3,7 @@
 import { StaveError } from "../../errors.ts";
 import { runVariables, type Shell, shellText } from "../../ops/env.ts";
 import { askSpack } from "../../spack/ask-spack.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { chosenRoots } from "../spack-specs.ts";
@@ -32,7 +32,7 @@ export const verb: VerbFactory = (state) => {
     .option("--sh", "for sh, bash and zsh (this is the default)")
     .option("--csh", "for csh and tcsh")
     .option("--fish", "for fish");
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const shells = (["sh", "csh", "fish"] as const).filter((name) => flags[name]);
     if (shells.length + (flags.json ? 1 : 0) > 1)

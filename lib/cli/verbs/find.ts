@@ -2,7 +2,7 @@
 import { find } from "../../ops/find.ts";
 import { treeLines } from "../../spack/dag.ts";
 import { LINK, RUN } from "../../spack/node.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
@@ -27,7 +27,7 @@ export const verb: VerbFactory = (state) => {
     .argument("[specs...]", "what to look for")
     .option("-d, --deps", "show dependencies below each spec");
   addList(command);
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();

@@ -1,7 +1,7 @@
 // `stave index`: brings the index of a build cache up to date, or tells whether it is.
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { CACHE_ARGUMENT, type CacheRun, readCache, writeCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { count, formatBytes, printable } from "../text.ts";
@@ -27,7 +27,7 @@ export const verb: VerbFactory = (state) => {
     .argument("[cache]", CACHE_ARGUMENT)
     .option("--full", "believe nothing of the present index: read every spec again")
     .option("--check", "only compare; status 1 when the index is not up to date");
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
     const run = { context, output, flags };
     const report = await compareOrUpdate(text, run);

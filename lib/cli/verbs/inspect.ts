@@ -3,7 +3,7 @@ import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { type InspectReport, inspect } from "../../ops/inspect.ts";
 import { Opener, referenceOf } from "../open.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { formatBytes, printable, table } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -24,7 +24,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("inspect", "show an image: manifest, config, layers, spec")
     .argument("<image>", "image, index or artifact")
     .option("--platform <os/arch>", "the image of this platform out of an index");
-  addTransport(command).addHelpText("after", HELP);
+  addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);

@@ -17,7 +17,7 @@ import type { Context } from "../context.ts";
 import { Workflow } from "../github.ts";
 import { currentHost } from "../host.ts";
 import { installLine, installPlanText, installSummary } from "../install-text.ts";
-import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { findProgram } from "../programs.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
@@ -74,7 +74,7 @@ export const verb: VerbFactory = (state) => {
     .option("-u, --unsigned", "take specs without a signature (those of images have none)")
     .addOption(new Option("-a, --allow-root", "accepted: archives are never searched for roots").hideHelp());
   addJobs(command, "specs that are worked on at once", Math.max(2, availableParallelism()));
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
 

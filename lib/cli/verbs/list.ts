@@ -2,7 +2,7 @@
 import { type ListReport, list } from "../../ops/list.ts";
 import { CACHE_ARGUMENT, readCache, splitCache } from "../cache-location.ts";
 import { currentHost } from "../host.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
@@ -33,7 +33,7 @@ export const verb: VerbFactory = (state) => {
     .option("-m, --mirror <cache>", "the cache, the same as the argument")
     .option("--tags", "ask the tags, not the index");
   addList(command);
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(
     command,
     state,

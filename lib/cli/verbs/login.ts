@@ -7,7 +7,7 @@ import { Secret } from "../../util/secret.ts";
 import { readAll } from "../../util/stream.ts";
 import type { Context } from "../context.ts";
 import { keychainOptions, Opener } from "../open.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { registryArgument } from "../registry-argument.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
@@ -35,7 +35,7 @@ export const verb: VerbFactory = (state) => {
       "-p, --password <text>",
       "the password; other users of the machine may see it, better use --password-stdin",
     );
-  addTransport(command).addHelpText("after", HELP);
+  addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const { registry, scheme } = registryArgument(text);
     const { username, password } = await askCredentials(context, output, flags, registry);

@@ -1,7 +1,7 @@
 // `stave logout`: forgets the credentials for a registry.
 import { logout } from "../../auth/login.ts";
 import { keychainOptions } from "../open.ts";
-import { type CommonFlags, verbCommand } from "../options.ts";
+import { type CommonFlags, helpText, verbCommand } from "../options.ts";
 import { registryArgument } from "../registry-argument.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -15,7 +15,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("logout", "forget the credentials for a registry")
     .argument("<registry>", "host, with its port if it has one")
     .option("--authfile <file>", "look only here")
-    .addHelpText("after", HELP);
+    .addHelpText("after", helpText(HELP));
   return bindAction<[string], CommonFlags>(command, state, async (context, output, flags, text) => {
     const { registry } = registryArgument(text);
     const report = await logout(registry, { ...keychainOptions(context, flags), clock: context.clock });

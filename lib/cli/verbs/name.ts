@@ -1,6 +1,6 @@
 // `stave name`: the names of a spec in build caches.
 import { legacyStem, manifestFileName, specTag } from "../../spack/name.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { chosenSpecs } from "../spack-specs.ts";
@@ -17,7 +17,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("name", "print the name of a spec in a build cache")
     .argument("[spec]", "a query of exactly one installed spec, /hash, or a spec file")
     .option("-s, --spec <spec>", "the same, as Spack's command has it");
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], OutputOptions & SpackFlags & { spec?: string }>(
     command,
     state,

@@ -1,7 +1,7 @@
 // `stave preview`: what of a spec and its dependencies would be relocated.
 import { StaveError } from "../../errors.ts";
 import { type PreviewNode, preview } from "../../ops/preview.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { chosenSpecs } from "../spack-specs.ts";
@@ -21,7 +21,7 @@ export const verb: VerbFactory = (state) => {
     "<specs...>",
     "queries of one installed spec each, or /hash",
   );
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], OutputOptions & SpackFlags>(command, state, async (context, output, flags, texts) => {
     const chosen = await chosenSpecs(context, flags, texts);
     const { store } = chosen[0];

@@ -12,7 +12,7 @@ import { isDagHash } from "../../spack/node-reader.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { CACHE_ARGUMENT, writeCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { count, formatBytes, printable } from "../text.ts";
@@ -54,7 +54,7 @@ export const verb: VerbFactory = (state) => {
     .option("--dry-run", "only tell, which is the default")
     .option("--undo-file <file>", "write down what is removed")
     .option("--undo <file>", "put back what such a file lists");
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, run);
 };
 

@@ -15,7 +15,7 @@ import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../cac
 import type { Context } from "../context.ts";
 import { Workflow } from "../github.ts";
 import { type Opener, referenceOf } from "../open.ts";
-import { addJobs, addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../push-text.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
@@ -108,7 +108,7 @@ export const verb: VerbFactory = (state) => {
     .option("-u, --unsigned", "do not sign (always so for images)");
   addJobs(command, "threads that pack", availableParallelism());
   addSeeds(command);
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
 

@@ -1,7 +1,7 @@
 // `stave relocate`: a tree that was moved names its new place.
 import { resolve } from "node:path";
 import { type RelocateTreeReport, relocate } from "../../ops/relocate.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { findProgram } from "../programs.ts";
 import { count, printable } from "../text.ts";
@@ -34,7 +34,7 @@ export const verb: VerbFactory = (state) => {
     .option("-n, --dry-run", "say what would be changed, and whether it can be")
     .option("--all-files", "change files that are neither text nor program too, where no length changes")
     .option("--strict", "fail when files still name the old place")
-    .addHelpText("after", HELP);
+    .addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
     const report = await relocate({
       ...flags,

@@ -6,7 +6,7 @@ import { preOrder } from "../../spack/dag.ts";
 import type { SpecNode } from "../../spack/node.ts";
 import { satisfies } from "../../spack/satisfies.ts";
 import { writeSpecFile } from "../../spack/spec-writer.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { chosenSpecs } from "../spack-specs.ts";
@@ -31,7 +31,7 @@ export const verb: VerbFactory = (state) => {
     .option("--root-specfile <file>", "the root, as a spec file")
     .requiredOption("-s, --specs <list>", "which nodes, separated by spaces")
     .requiredOption("--specfile-dir <dir>", "where to write");
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[], Flags>(command, state, async (context, output, flags) => {
     if ((flags.rootSpec === undefined) === (flags.rootSpecfile === undefined))
       throw new StaveError("USAGE", "name the root with --root-spec or with --root-specfile", {

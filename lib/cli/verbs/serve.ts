@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileError, messageOf, StaveError } from "../../errors.ts";
 import { createRegistry } from "../../serve/registry.ts";
-import { verbCommand, wholeNumber } from "../options.ts";
+import { helpText, verbCommand, wholeNumber } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -39,7 +39,7 @@ export const verb: VerbFactory = (state) => {
       "ask clients for chunks of at least this size",
       wholeNumber(0, 128 * 1024 * 1024),
     )
-    .addHelpText("after", HELP);
+    .addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
     const { host, port } = parseListen(flags.listen);
     const path = (file: string) => resolve(context.cwd, file);

@@ -6,7 +6,7 @@ import { checkHashes } from "../../spack/dag-hash.ts";
 import { specString } from "../../spack/name.ts";
 import { BUILD, LINK, RUN, type SpecNode, TEST } from "../../spack/node.ts";
 import { specDocument } from "../../spack/spec-writer.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { chosenSpecs } from "../spack-specs.ts";
@@ -34,7 +34,7 @@ export const verb: VerbFactory = (state) => {
     "<spec>",
     "a query of exactly one installed spec, /hash, or a spec file",
   );
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], OutputOptions & SpackFlags>(command, state, async (context, output, flags, text) => {
     const [{ root, graph, store }] = await chosenSpecs(context, flags, [text]);
     const sizes = new Map<string, number | undefined>();

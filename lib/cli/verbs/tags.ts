@@ -2,7 +2,7 @@
 import { StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { Opener } from "../open.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -15,7 +15,7 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("tags", "list the tags of a repository").argument("<repo>", "repository or directory");
-  addTransport(command).addHelpText("after", HELP);
+  addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], CommonFlags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);
     const { tag, digest } = location.kind === "layout" ? location : location.reference;

@@ -4,7 +4,7 @@ import { Option } from "commander";
 import { StaveError } from "../../errors.ts";
 import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/uninstall.ts";
 import { confirm } from "../confirm.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { chosenRoots } from "../spack-specs.ts";
@@ -38,7 +38,7 @@ export const verb: VerbFactory = (state) => {
     .option("-y, --yes", "do not ask")
     // Spack's spelling.
     .addOption(new Option("--yes-to-all").hideHelp());
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();

@@ -1,7 +1,7 @@
 // `stave verify`: whether installed files are still those that were installed.
 import { type VerifyReport, verify } from "../../ops/verify.ts";
 import { select } from "../../spack/select.ts";
-import { addJobs, verbCommand } from "../options.ts";
+import { addJobs, helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { count, printable } from "../text.ts";
@@ -28,7 +28,7 @@ export const verb: VerbFactory = (state) => {
     "what to look at (default: everything installed)",
   );
   addJobs(command, "how many specs are read at once", JOBS);
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();

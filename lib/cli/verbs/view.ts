@@ -1,7 +1,7 @@
 // `stave view`: one tree of links to the files of several installed specs.
 import { resolve } from "node:path";
 import { type ViewReport, view } from "../../ops/view.ts";
-import { verbCommand } from "../options.ts";
+import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { chosenRoots } from "../spack-specs.ts";
@@ -30,7 +30,7 @@ export const verb: VerbFactory = (state) => {
     .option("--no-dependencies", "only what was named")
     .option("--hardlink", "other names of the files, not symbolic links")
     .option("--strict", "two files in one place are an error");
-  addSpack(command).addHelpText("after", HELP);
+  addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string, string[]], Flags>(command, state, async (context, output, flags, directory, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();

@@ -2,7 +2,7 @@
 import { StaveError } from "../../errors.ts";
 import { describeDifference, type WhyMissReport, whyMiss } from "../../ops/why-miss.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpecs } from "../spack-specs.ts";
@@ -26,7 +26,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("why-miss", "tell why a spec would not be installed from a build cache")
     .argument("<spec>", "one concrete spec: a query, /hash or a spec file")
     .option("-m, --mirror <cache>", "the cache");
-  addSpack(addTransport(command)).addHelpText("after", HELP);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const [wanted, ...more] = await knownSpecs(context, new SpackFiles(context, flags), [text]);
     if (wanted === undefined || more.length > 0)
