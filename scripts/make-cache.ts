@@ -1,6 +1,6 @@
 // Makes a build cache of any size in a layout directory for benchmarks: as many tags as specs, an index that lacks the
-// newest of them, and the images of those, or of all. Archives are a few bytes each.
-// usage: node scripts/make-cache.ts DIR SPECS [NEW] [all]
+// newest of them, and the images of those, or of all. All have the same archive of a few bytes.
+// usage: node scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { indexText } from "../lib/cache/index-write.ts";
@@ -24,17 +24,22 @@ export interface CacheOptions {
   missing: number;
   /** Write the images of all specs, not only of those that are missing. */
   allImages: boolean;
+  /** Specs come in stacks of so many, which bounds their images: each holds all that its spec depends on. */
+  stack?: number;
   seed: number;
 }
 
+const ARCHIVE = Buffer.from("an archive");
+
 /** Writes the cache into a new folder, and returns the tags that the index lacks. */
 export async function writeCacheFolder(folder: string, options: CacheOptions): Promise<string[]> {
-  const { specs, missing, allImages, seed } = options;
-  const text = makeDatabase({ installs: specs + 20, seed, root: "/opt/store" });
+  const { specs, missing, allImages, stack, seed } = options;
+  const text = makeDatabase({ installs: specs + 20, seed, root: "/opt/store", ...(stack && { stack }) });
   const { graph } = readDatabase({ name: "made", bytes: Buffer.from(text, "latin1") });
   const nodes = [...graph.nodes()].filter((node) => node.external === undefined).slice(0, specs);
   mkdirSync(join(folder, "blobs/sha256"), { recursive: true });
   const write = (bytes: Uint8Array): void => writeFileSync(join(folder, "blobs/sha256", hexOf(digestOf(bytes))), bytes);
+  write(ARCHIVE);
   const fresh = nodes.slice(nodes.length - missing);
   const withImage = new Set(allImages ? nodes : fresh);
   const entries = nodes.map((node): Descriptor => {
@@ -56,17 +61,17 @@ export async function writeCacheFolder(folder: string, options: CacheOptions): P
 }
 
 function imageOf(node: SpecNode, graph: SpecGraph, write: (bytes: Uint8Array) => void): Descriptor {
-  const bytes = Buffer.from(`the archive of ${node.hash}`);
-  const digest = digestOf(bytes);
-  const layer = { mediaType: OCI_LAYER_GZIP, digest, size: bytes.length, diffId: digest, label: node.name };
+  const layer = { mediaType: OCI_LAYER_GZIP, digest: digestOf(ARCHIVE), size: ARCHIVE.length };
   const spec = { document: specDocument(node, graph), description: specString(node) };
-  const { config, manifest } = buildImage({ architecture: "amd64", layers: [layer], env: [], spec });
-  for (const part of [bytes, config.bytes, manifest.bytes]) write(part);
+  const layers = [{ ...layer, diffId: layer.digest, label: node.name }];
+  const { config, manifest } = buildImage({ architecture: "amd64", layers, env: [], spec });
+  for (const part of [config.bytes, manifest.bytes]) write(part);
   return manifest.descriptor;
 }
 
 if (import.meta.main) {
-  const [folder, specs = "1000", missing = "10", all] = process.argv.slice(2);
-  if (folder === undefined) throw new Error("usage: node scripts/make-cache.ts DIR SPECS [NEW] [all]");
-  await writeCacheFolder(folder, { specs: Number(specs), missing: Number(missing), allImages: all === "all", seed: 1 });
+  const [folder, specs = "1000", missing = "10", all, stack] = process.argv.slice(2);
+  if (folder === undefined) throw new Error("usage: node scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]");
+  const options = { specs: Number(specs), missing: Number(missing), allImages: all === "all", seed: 1 };
+  await writeCacheFolder(folder, { ...options, ...(stack && { stack: Number(stack) }) });
 }

@@ -13,6 +13,8 @@ export interface DatabaseOptions {
   seed: number;
   /** The root that paths are recorded below. */
   root: string;
+  /** So many specs after each other depend on nothing but each other and externals; on all before them when not given. */
+  stack?: number;
 }
 
 interface Made {
@@ -91,7 +93,7 @@ function packageNames(count: number, random: () => number): string[] {
 
 /** Makes the text of an `index.json` of version 8. */
 export function makeDatabase(options: DatabaseOptions): string {
-  const { installs, seed, root } = options;
+  const { installs, seed, root, stack = Number.POSITIVE_INFINITY } = options;
   const random = dice(seed);
   const below = (limit: number): number => Math.floor(random() * limit);
   const made: Made[] = [];
@@ -157,10 +159,16 @@ export function makeDatabase(options: DatabaseOptions): string {
     ]),
   );
 
-  const names = packageNames(Math.max(BASE.length, Math.ceil(installs / 12)), random);
+  const all = packageNames(Math.max(BASE.length, Math.ceil(installs / 12)), random);
+  let names = all;
   const seen = new Set(made.map((one) => one.hash));
   for (let at = 0; made.length < installs; at++) {
-    const rank = at < names.length ? at : below(names.length);
+    if (at % stack === 0) {
+      // What much builds upon is in every stack; the rest is not.
+      byPackage.clear();
+      names = all.map((name, rank) => (2 * rank < stack ? name : (all[below(all.length)] ?? name))).slice(0, stack);
+    }
+    const rank = at % stack < names.length ? at % stack : below(names.length);
     const name = names[rank] ?? "zlib-ng";
     const compiler = below(gccs.length);
     const [gcc, runtime] = [gccs[compiler], runtimes[compiler]];

@@ -1,47 +1,104 @@
-// The verbs that know a cache, at three sizes: made-up caches in directories, whose index lacks ten specs.
+// The verbs that know a cache, at three sizes: made-up caches behind `stave serve`, whose index lacks ten specs.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeCacheFolder } from "../make-cache.ts";
-import { type Candidate, figuresTable, measure } from "./measure.ts";
+import { type Candidate, type Figures, measure, median } from "./measure.ts";
+import { freePort, Server } from "./server.ts";
 
 const SIZES = [1000, 10_000, 50_000];
-/** Made anew in whole only up to here: the images of more specs do not fit on small disks. */
-const FULL = 1000;
 const MISSING = 10;
+/** How many specs depend on each other: an image holds the DAG of its spec, here 50 kB of it. */
+const STACK = 60;
 const ENVIRONMENT = 500;
 const ROUNDS = 3;
+/** Beyond so many specs, everything is read again only once. */
+const LARGE = 10_000;
 
 /** Makes the caches, measures each verb in processes of their own, and returns the tables as Markdown. */
-export async function benchCache(scratch: string, stave: string): Promise<string> {
+export async function benchCache(scratch: string, stave: string, scale: number): Promise<string> {
   const tables: string[] = [];
-  for (const specs of SIZES) {
-    const folder = join(scratch, `cache-${specs}`);
-    const allImages = specs <= FULL;
-    await writeCacheFolder(folder, { specs, missing: MISSING, allImages, seed: 1 });
-    const environment = join(scratch, `env-${specs}`);
-    writeEnvironment(folder, environment);
-    const run = (...args: string[]): string[] => [process.execPath, stave, ...args];
-    const where = `oci-layout:${folder}`;
-    const restore = restorer(folder);
-    const candidates: Candidate[] = [
-      { name: "node alone", command: () => [process.execPath, "-e", "0"] },
-      { name: `index, ${MISSING} new`, command: () => run("index", where), prepare: restore },
-      { name: "list hdf5", command: () => run("list", where, "-a", "hdf5") },
-      { name: "list", command: () => run("list", where, "-a") },
-      { name: `check of ${ENVIRONMENT} specs`, command: () => run("check", "-e", environment, "-m", where) },
-      ...(allImages ? [{ name: "index --full", command: () => run("index", "--full", where) }] : []),
-    ];
-    tables.push(figuresTable(`a cache of ${specs} specs`, await measure(candidates, ROUNDS)));
-    rmSync(folder, { recursive: true });
+  const server = new Server("stave serve", await freePort(), scratch, stave);
+  try {
+    for (const size of SIZES) tables.push(await benchSize(Math.round(size * scale), { scratch, stave, server }));
+  } finally {
+    await server.stop();
   }
   return tables.join("\n");
+}
+
+interface Place {
+  scratch: string;
+  stave: string;
+  server: Server;
+}
+
+async function benchSize(specs: number, { scratch, stave, server }: Place): Promise<string> {
+  await server.restart();
+  const folder = server.repository("cache");
+  await writeCacheFolder(folder, { specs, missing: MISSING, allImages: true, stack: STACK, seed: 1 });
+  const environment = join(scratch, `env-${specs}`);
+  writeEnvironment(folder, environment);
+  const where = `oci+http://${server.host}/cache`;
+  const restore = restorer(folder);
+  const memory = join(scratch, "cache-folder");
+  const env = { HOME: join(scratch, "home"), XDG_CACHE_HOME: memory, SPACK_ROOT: "", SPACK_ENV: "" };
+  const requests = new Map<string, number[]>();
+  const candidate = (name: string, args: string[], makeReady: () => void = () => {}): Candidate => {
+    let before = 0;
+    return {
+      name,
+      env,
+      command: () => [process.execPath, stave, ...args],
+      prepare: async () => {
+        makeReady();
+        before = server.requests();
+      },
+      finish: () => {
+        requests.set(name, [...(requests.get(name) ?? []), server.requests() - before]);
+      },
+    };
+  };
+  const forget = (): void => rmSync(memory, { recursive: true, force: true });
+  const figures = await measure(
+    [
+      { name: "node alone", command: () => [process.execPath, "-e", "0"] },
+      candidate("list hdf5, the first time", ["list", where, "-a", "hdf5"], forget),
+      candidate("list hdf5", ["list", where, "-a", "hdf5"]),
+      candidate("list", ["list", where, "-a"]),
+      candidate(`check of ${ENVIRONMENT} specs`, ["check", "-e", environment, "-m", where]),
+      candidate(`index, ${MISSING} new`, ["index", where], restore),
+    ],
+    ROUNDS,
+  );
+  const full = [candidate("index --full", ["index", "--full", where], forget)];
+  figures.push(...(await measure(full, specs > LARGE ? 1 : ROUNDS, 0)));
+  rmSync(folder, { recursive: true });
+  return table(`a cache of ${specs} specs`, figures, requests);
+}
+
+function table(title: string, figures: readonly Figures[], requests: ReadonlyMap<string, readonly number[]>): string {
+  const base = figures[0]?.wall ?? 1;
+  const rows = figures.map(({ name, wall, cpu, memory }) => {
+    const asked = requests.get(name);
+    const cells = [
+      name,
+      `${wall.toFixed(2)} s`,
+      (wall / base).toFixed(1),
+      `${cpu.toFixed(2)} s`,
+      `${Math.round(memory / 1e6)} MB`,
+      asked === undefined ? "" : String(median([...asked])),
+    ];
+    return `| ${cells.join(" | ")} |`;
+  });
+  const head = "| command | wall | ratio | CPU | peak memory | requests |";
+  return [`### ${title}`, "", head, `|${" --- |".repeat(6)}`, ...rows, ""].join("\n");
 }
 
 /** Takes back what an update of the index has written. */
 function restorer(folder: string): () => Promise<void> {
   const blobs = join(folder, "blobs/sha256");
   const present = new Set(readdirSync(blobs));
-  const [index, kept] = [join(folder, "index.json"), join(folder, "..", "index.json.kept")];
+  const [index, kept] = [join(folder, "index.json"), `${folder}.index.json`];
   copyFileSync(index, kept);
   return async () => {
     copyFileSync(kept, index);

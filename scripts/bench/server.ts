@@ -57,6 +57,11 @@ export class Server {
     return [...readFileSync(this.#log, "utf8").matchAll(/^\d{3} [A-Z]+ \/|" \d{3} \d+ "/gm)].length;
   }
 
+  /** Where `stave serve` keeps a repository: a layout directory. */
+  repository(name: string): string {
+    return join(this.#folder, "served", name);
+  }
+
   /** The bytes of all blobs and manifests that it holds. */
   stored(): number {
     return this.#blobs().reduce((sum, path) => sum + statSync(path).size, 0);
@@ -84,7 +89,7 @@ export class Server {
   }
 
   #own(log: number): ChildProcess {
-    const args = ["serve", join(this.#folder, "served"), "--listen", this.host, "-v", "--color", "never"];
+    const args = ["serve", this.repository(""), "--listen", this.host, "-v", "--color", "never"];
     return spawn(process.execPath, [this.#stave, ...args], { stdio: ["ignore", "ignore", log] });
   }
 
