@@ -5,6 +5,7 @@ import { isStaveError, StaveError } from "../errors.ts";
 import type { PlaceJob } from "../relocate/place.ts";
 import { PlacePool } from "../relocate/place-pool.ts";
 import { newPrefixes } from "../relocate/prefixes.ts";
+import { compressionOf } from "../relocate/unpack.ts";
 import { edgesOf } from "../spack/dag.ts";
 import { shortName } from "../spack/name.ts";
 import { LINK, RUN, type SpecGraph, type SpecNode } from "../spack/node.ts";
@@ -147,7 +148,7 @@ export class InstallRun {
       prefix: staged.prefix,
       root: store.root,
       prefixes: newPrefixes(node, { root: store.root, prefixOf: (other) => store.prefixOf(other) }),
-      compression: archive.mediaType.endsWith("zstd") ? "zstd" : archive.mediaType.endsWith("tar") ? "none" : "gzip",
+      compression: compressionOf(archive.mediaType),
       diffId,
       permissions,
       allFiles,

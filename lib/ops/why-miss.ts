@@ -2,12 +2,14 @@
 import type { CacheListing, ReadCache } from "../cache/cache.ts";
 import type { CacheIndex } from "../cache/index-read.ts";
 import { indexedSpecs } from "../cache/index-select.ts";
+import type { ReadOciCache } from "../cache/oci-cache.ts";
 import { isStaveError } from "../errors.ts";
 import { specTag } from "../spack/name.ts";
 import type { SpecNode } from "../spack/node.ts";
 import { ANY } from "../spack/query.ts";
 import { type Difference, specDifferences } from "../spack/spec-diff.ts";
 import type { OperationOptions } from "../target/target.ts";
+import { type TryRelocationOptions, tryRelocation } from "./try-relocation.ts";
 
 /** What stands in the way. `none` when nothing does. */
 export type MissReason =
@@ -18,7 +20,9 @@ export type MissReason =
   | "other architecture"
   | "other hash"
   | "not in the index"
-  | "unreadable";
+  | "unreadable"
+  | "prefix too short"
+  | "not relocatable";
 
 /** A spec of the cache that is near the one that was looked for. */
 export interface NearSpec {
@@ -41,8 +45,15 @@ export interface WhyMissReport {
   reason: MissReason;
   /** The reason as a sentence. */
   explanation: string;
+  /** The install root that its files were found to fit, or not to; undefined where that was not tried. */
+  root: string | undefined;
   /** Specs of the same name, those with the fewest differences first. */
   near: NearSpec[];
+}
+
+export interface WhyMissOptions extends OperationOptions {
+  /** Where it would be installed: to find out whether its files can be relocated to there, its archive is read. */
+  readonly install?: Omit<TryRelocationOptions, "signal"> | undefined;
 }
 
 const NEAR = 5;
@@ -51,12 +62,14 @@ const COMPARED = 200;
 
 /** Finds the reason. Throws when the cache does not answer. */
 export async function whyMiss(
-  cache: ReadCache,
+  cache: ReadOciCache,
   wanted: SpecNode,
-  options: OperationOptions = {},
+  options: WhyMissOptions = {},
 ): Promise<WhyMissReport> {
   const { name, version, hash } = wanted;
-  const base = { cache: cache.name, name, version, hash, tag: specTag(wanted), architecture: architectureOf(wanted) };
+  const { install } = options;
+  const named = { cache: cache.name, name, version, hash, tag: specTag(wanted) };
+  const base = { ...named, architecture: architectureOf(wanted), root: undefined };
   const answer = (reason: MissReason, explanation: string, near: NearSpec[] = []): WhyMissReport => {
     return { ...base, reason, explanation, near };
   };
@@ -64,32 +77,48 @@ export async function whyMiss(
   const listing = await cache.list(options);
   const index = await readIndex(cache, options);
   if (listing.specs.has(base.tag)) {
-    try {
-      await cache.fetchSpec(base.tag, options);
-    } catch (error) {
-      if (
-        !isStaveError(
-          error,
-          "NOT_FOUND",
-          "MEDIA_TYPE",
-          "CONTENT_INVALID",
-          "SPEC_INVALID",
-          "TOO_LARGE",
-          "DIGEST_MISMATCH",
-        )
-      )
-        throw error;
-      return answer("unreadable", `its image cannot be used: ${error.message}`);
-    }
+    const image = await orReason(() => cache.fetchSpec(base.tag, options));
+    if (typeof image === "string") return answer("unreadable", `its image cannot be used: ${image}`);
     if (typeof index === "string") return answer("not in the index", `the cache has it, but ${index}`);
     if (index.records.get(hash)?.inBuildcache !== true)
       return answer("not in the index", "the cache has it, but its index does not say so: run `stave index`");
-    return answer("none", "the cache has it, and its index says so");
+    const there = "the cache has it, and its index says so";
+    if (install === undefined) return answer("none", there);
+    const failure = await orReason(() => tryRelocation(cache, image, { ...install, signal: options.signal }));
+    if (typeof failure === "string") return answer("unreadable", `its archive cannot be used: ${failure}`);
+    const { root } = install.at;
+    if (failure === undefined) return { ...answer("none", `${there}; its files can be relocated to ${root}`), root };
+    const { error, isLonger } = failure;
+    const [first = error, ...more] = error.errors ?? [];
+    const others = more.length === 0 ? "" : `, and ${more.length} more files`;
+    const reason = isLonger ? "prefix too short" : "not relocatable";
+    return { ...answer(reason, `its files do not fit ${root}: ${first.message}${others}`), root };
   }
   const near = typeof index === "string" ? taggedNear(wanted, listing) : indexedNear(wanted, index, cache.name);
   const [reason, explanation] = compare(wanted, near);
   return answer(reason, explanation, near);
 }
+
+// What was read, or why it is of no use; that nobody answered is no reason.
+async function orReason<T>(read: () => Promise<T>): Promise<T | string> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isStaveError(error, ...UNUSABLE)) return error.message;
+    throw error;
+  }
+}
+
+const UNUSABLE = [
+  "NOT_FOUND",
+  "MEDIA_TYPE",
+  "CONTENT_INVALID",
+  "SPEC_INVALID",
+  "TOO_LARGE",
+  "DIGEST_MISMATCH",
+  "SIZE_MISMATCH",
+  "ARCHIVE_UNSAFE",
+] as const;
 
 // The index, or why it is of no use.
 async function readIndex(cache: ReadCache, options: OperationOptions): Promise<CacheIndex | string> {

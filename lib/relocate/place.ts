@@ -64,7 +64,7 @@ export async function placeArchive(
     diffId,
     permissions,
   });
-  const hasSpecFile = await checkSpec(directory, job);
+  const hasSpecFile = await checkArchivedSpec(directory, job);
   const info = await readBuildInfo(`${directory}/${BUILD_INFO}`);
   const map = prefixMapOf(info, job);
   const { signal } = options;
@@ -79,8 +79,14 @@ export async function placeArchive(
   return { directory, members, bytes, relocated, hasSpecFile, hasRelativeRpaths: info.hasRelativeRpaths };
 }
 
-// Its metadata is what a database goes by. Tells whether there is any.
-async function checkSpec(directory: string, { hash, name }: PlaceJob): Promise<boolean> {
+/**
+ * Checks that an unpacked archive is that of a spec: its metadata is what a database goes by. Tells whether there is any. Throws
+ * SPEC_INVALID.
+ */
+export async function checkArchivedSpec(
+  directory: string,
+  { hash, name }: Pick<PlaceJob, "hash" | "name">,
+): Promise<boolean> {
   const file = `${directory}/${METADATA_FOLDER}/spec.json`;
   try {
     const { root } = readSpecFile(

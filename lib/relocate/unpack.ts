@@ -27,6 +27,11 @@ export interface UnpackOptions {
   readonly onTaken?: ((chunk: Buffer) => void) | undefined;
 }
 
+/** How an archive of a media type is compressed. */
+export function compressionOf(mediaType: string): UnpackOptions["compression"] {
+  return mediaType.endsWith("zstd") ? "zstd" : mediaType.endsWith("tar") ? "none" : "gzip";
+}
+
 /**
  * Unpacks into `folder`, which must be empty and which nobody else writes to; the stream is read to its end or destroyed.
  * After a failure the folder holds a part of the archive, and is for the caller to remove. Throws ARCHIVE_UNSAFE,

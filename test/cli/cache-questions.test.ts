@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { updateIndex } from "../../lib/cache/index-update.ts";
 import { GraphCopy } from "../../lib/copy.ts";
 import { digestOf, hexOf } from "../../lib/oci/digest.ts";
 import { readSpecFile } from "../../lib/spack/spec.ts";
@@ -70,12 +71,32 @@ test("download: nothing, too much, and content that is not what it should be", a
   assert.deepEqual(readdirSync(folder), []);
 });
 
+const HULL = "hull-1.10.1-2qoqekihl3juysogi62buw55ofshthiq.spack";
+const LONG = `/tmp/${"l".repeat(100)}`;
 const questions: { name: string; args: string[]; reason: string; says: RegExp }[] = [
   {
     name: "it is there",
     args: ["hull", "-e", golden("spack-1.2"), "-m", plain],
     reason: "none",
     says: /its index says so/,
+  },
+  {
+    name: "its files fit a short root",
+    args: ["hull", "-e", golden("spack-1.2"), "-m", plain, "--store", "/tmp/s"],
+    reason: "none",
+    says: /its files can be relocated to \/tmp\/s$/m,
+  },
+  {
+    name: "its files do not fit a long root",
+    args: ["hull", "-e", golden("spack-1.2"), "-m", plain, "--store", LONG],
+    reason: "prefix too short",
+    says: /do not fit \/tmp\/l+: cannot relocate lib\/libhull\.so\.1\.2: .*there is room for a prefix of 75 bytes/,
+  },
+  {
+    name: "its archive is not looked at",
+    args: ["hull", "-e", golden("spack-1.2"), "-m", plain, "--store", LONG, "--no-archive"],
+    reason: "none",
+    says: /its index says so$/m,
   },
   {
     name: "no such package",
@@ -115,6 +136,28 @@ for (const { name, args, reason, says } of questions)
     assert.ok(ran.stdout.startsWith(`${reason}: `), ran.stdout);
     assert.match(ran.stdout, says);
   });
+
+test("why-miss: a padded archive fits a long root, and one that is no archive is told; nothing is left behind", async () => {
+  const folder = temporaryFolder();
+  const asked = async (file: string, cache: string) =>
+    await stave(["why-miss", file, "-m", cache, "--store", LONG], { env: { TMPDIR: folder } });
+  const image = await (await goldenCache("spack-1.2/padded.oci")).fetchSpec(HULL);
+  const file = join(temporaryFolder(), "spec.json");
+  writeFileSync(file, writeSpecFile(image.document.root, image.document.graph));
+  const fits = await asked(file, padded);
+  assert.match(fits.stdout, /^none: .*can be relocated to/, fits.stderr);
+  const cache = await goldenCache("spack-1.2/plain.oci");
+  const odd = madeSpec("odd", "1.0");
+  await pushSpec(cache.target, odd);
+  await updateIndex(cache);
+  writeFileSync(file, writeSpecFile(odd.root, odd.graph));
+  const broken = await asked(file, cache.target.name);
+  assert.match(broken.stdout, /^unreadable: odd@1\.0\/\w+: its archive cannot be used: /, broken.stderr);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith("stave")),
+    [],
+  );
+});
 
 test("why-miss: versions, machines, tags without index, and images that cannot be used", async () => {
   const cache = await goldenCache("spack-1.2/plain.oci");

@@ -1,9 +1,13 @@
 // `stave why-miss`: why an installation of a spec would not come from a cache.
 import { StaveError } from "../../errors.ts";
-import { describeDifference, type WhyMissReport, whyMiss } from "../../ops/why-miss.ts";
+import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMiss } from "../../ops/why-miss.ts";
+import type { SpecNode } from "../../spack/node.ts";
+import type { ProgressSink } from "../../util/progress.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
+import type { Context } from "../context.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
+import { findProgram } from "../programs.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpecs } from "../spack-specs.ts";
 import { count, printable } from "../text.ts";
@@ -11,35 +15,54 @@ import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirror?: string;
+  archive: boolean;
 }
 
 const HELP = `
-SPEC is concrete: it is looked up in the environment (-e DIR, or $SPACK_ENV), else in the store, or is a spec file. The status is
-1 when the cache would not be used. CACHE is
+SPEC is concrete: it is looked up in the environment (-e DIR, or $SPACK_ENV), else in the store, or is a spec file. When the cache
+has it and it is known where it would be installed (--store, or Spack's configuration), its archive is read too, because only the
+strings in its programs tell whether they have room for the prefixes of that place. Signatures are no reason: images of OCI caches
+have none, whatever signed: says of a mirror, and neither Spack nor stave asks for any. The status is 1 when the cache would not
+be used. CACHE is
 ${CACHE_ARGUMENT}.
 
 Examples:
   stave why-miss hdf5 -e . -m oci://ghcr.io/org/cache
+  stave why-miss hdf5 -e . -m oci://ghcr.io/org/cache --store /home/me/a/much/longer/root
   stave why-miss ./hdf5.spec.json -m my-mirror`;
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("why-miss", "tell why a spec would not be installed from a build cache")
     .argument("<spec>", "one concrete spec: a query, /hash or a spec file")
-    .option("-m, --mirror <cache>", "the cache");
+    .option("-m, --mirror <cache>", "the cache")
+    .option("--no-archive", "do not read the archive: whether its files can be relocated is not asked");
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
-    const [wanted, ...more] = await knownSpecs(context, new SpackFiles(context, flags), [text]);
+    const files = new SpackFiles(context, flags);
+    const [wanted, ...more] = await knownSpecs(context, files, [text]);
     if (wanted === undefined || more.length > 0)
       throw new StaveError("USAGE", `${JSON.stringify(text)} is ${more.length + 1} specs, expected one`, {
         hint: "quote one spec as one argument",
       });
     await using opened = await readCache(flags.mirror, { context, output, flags });
-    const report = await whyMiss(opened.cache, wanted, { signal: context.signal });
+    const install = flags.archive ? await placeToInstall(files, context, output.progress) : undefined;
+    const report = await whyMiss(opened.cache, wanted, { install, signal: context.signal });
     for (const line of render(report, output)) output.print(line);
     output.report(report);
     return report.reason === "none" ? 0 : 1;
   });
 };
+
+async function placeToInstall(
+  files: SpackFiles,
+  context: Context,
+  onProgress: ProgressSink,
+): Promise<WhyMissOptions["install"]> {
+  if (files.discovery.store === undefined) return undefined;
+  const store = await files.store({ mayBeEmpty: true });
+  const at = { root: store.root, prefixOf: (node: SpecNode) => store.prefixOf(node) };
+  return { at, scratch: context.env["TMPDIR"] || "/tmp", patchelf: findProgram("patchelf", context), onProgress };
+}
 
 const SHOWN = 8;
 
