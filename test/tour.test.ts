@@ -37,14 +37,7 @@ const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "
 
 /** An ellipsis is anything within a line; alone in its line, any number of lines. */
 function pattern(lines: readonly string[]): RegExp {
-  const parts = lines.map((line) =>
-    line === "…"
-      ? "(?:.*\n)*?"
-      : `${line
-          .split("…")
-          .map((part) => RegExp.escape(part))
-          .join(".*")}\n`,
-  );
+  const parts = lines.map((line) => (line === "…" ? "(?:.*\n)*?" : `${line.split("…").map(escaped).join(".*")}\n`));
   return new RegExp(`^${parts.join("")}$`);
 }
 
