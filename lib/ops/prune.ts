@@ -1,34 +1,18 @@
 // `prune`: which specs of a cache nothing needs any more, and their removal. Deciding comes first and is told; removing takes
 // images before what they hold, so that no image is ever left without its layers.
 
-import type { CacheIndex } from "../cache/index-read.ts";
 import type { IndexReport } from "../cache/index-update.ts";
 import { updateIndex } from "../cache/index-update.ts";
 import type { OciCache } from "../cache/oci-cache.ts";
-import { closure } from "../cache/record.ts";
-import type { TaggedSpec } from "../cache/spec-tag.ts";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import { LayoutTarget } from "../target/layout.ts";
 import { findGarbage } from "../target/layout-garbage.ts";
-import type { OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
+import { Keeper, type KeepOptions } from "./prune-keep.ts";
 
-/** What is kept of the specs; all of them when nothing says which. */
-export interface KeepRules {
-  /** DAG hashes, of which what they depend on is kept, too. */
-  readonly hashes?: ReadonlySet<string> | undefined;
-  /** Images younger than this are kept, in milliseconds, with what they depend on; those whose age nobody knows are kept. */
-  readonly within?: number | undefined;
-}
-
-export interface PruneOptions extends OperationOptions {
-  readonly keep: KeepRules;
-  /** In directories, what is younger than this, in milliseconds, is left alone: others may be pushing. */
-  readonly grace: number;
-  /** Milliseconds since the epoch. */
-  readonly now: number;
+export interface PruneOptions extends KeepOptions {
   /** Leave blobs where they are, so that what is removed can be put back. */
   readonly keepBlobs?: boolean | undefined;
   readonly onProgress?: ProgressSink | undefined;
@@ -53,6 +37,8 @@ export interface PrunePlan {
   images: PrunedImage[];
   /** Specs that are kept only because nobody knows how old they are. */
   ageless: string[];
+  /** Specs that are kept because they were pushed lately, as far as that can be known; others may just be pushing. */
+  young: string[];
   /** In directories: blobs that nothing leads to, and their bytes. Registries collect theirs themselves. */
   garbage: { count: number; bytes: number };
 }
@@ -64,29 +50,43 @@ export interface PruneReport extends PrunePlan {
   index: IndexReport | undefined;
 }
 
+interface Looked extends PrunedImage {
+  readonly age: number | undefined;
+}
+
 const CONCURRENCY = 8;
 
 /** Decides what would be removed, and removes nothing. */
 export async function planPrune(cache: OciCache, options: PruneOptions): Promise<PrunePlan> {
-  const { keep, signal } = options;
+  const { signal } = options;
   const listing = await cache.list({ signal });
-  const ageless: string[] = [];
-  const keepsAll = keep.hashes === undefined && keep.within === undefined;
-  const kept = keepsAll ? listing.specs : await keptSpecs(cache, listing.specs, options, ageless);
-  const doomed = [...listing.specs.values()].filter(({ tag }) => !kept.has(tag));
+  const specs = [...listing.specs.values()].sort((a, b) => (a.tag < b.tag ? -1 : 1));
+  const keeper = await Keeper.open(cache, specs, options);
+  const found = new Map<string, Looked>();
   // The same manifest may also be there under a name of its own.
   const named = new Set<Digest>();
   const look = async (tag: string): Promise<void> => {
-    const found = await cache.target.headManifest(tag, { signal });
-    if (found) named.add(found.digest);
+    const present = await cache.target.headManifest(tag, { signal });
+    if (present) named.add(present.digest);
   };
-  if (doomed.length > 0) await forEachLimit([...listing.others, ...listing.foreign], CONCURRENCY, look, signal);
-  const images: PrunedImage[] = [];
-  await forEachLimit(doomed, CONCURRENCY, async ({ tag }) => {
-    const image = await prunedImage(cache, tag, signal);
-    if (image !== undefined && !named.has(image.digest)) images.push(image);
+  if (specs.some((spec) => !keeper.keeps(spec)))
+    await forEachLimit([...listing.others, ...listing.foreign], CONCURRENCY, look, signal);
+  await forEachLimit(specs, CONCURRENCY, async (spec) => {
+    if (keeper.keeps(spec)) return;
+    const image = await prunedImage(cache, spec.tag, signal);
+    if (image === undefined || named.has(image.digest)) return;
+    found.set(spec.tag, image);
   });
-  images.sort((a, b) => (a.tag < b.tag ? -1 : 1));
+  for (const spec of specs) {
+    const age = found.get(spec.tag)?.age;
+    if (age !== undefined) await keeper.foundAge(spec, age);
+  }
+  const images = specs.flatMap((spec): PrunedImage[] => {
+    const looked = found.get(spec.tag);
+    if (looked === undefined || keeper.keeps(spec)) return [];
+    const { age: _, ...image } = looked;
+    return [image];
+  });
   const gone = new Set(images.flatMap(({ digest, referrers }) => [digest, ...referrers]));
   const garbage = await garbageOf(cache, gone, options);
   const bytes = garbage.reduce((sum, { size }) => sum + size, 0);
@@ -94,7 +94,8 @@ export async function planPrune(cache: OciCache, options: PruneOptions): Promise
     cache: cache.name,
     kept: listing.specs.size - images.length,
     images,
-    ageless: ageless.sort(),
+    ageless: keeper.ageless.sort(),
+    young: keeper.young.sort(),
     garbage: { count: garbage.length, bytes },
   };
 }
@@ -112,82 +113,14 @@ async function prunedImage(
   { target }: OciCache,
   tag: string,
   signal: AbortSignal | undefined,
-): Promise<PrunedImage | undefined> {
+): Promise<Looked | undefined> {
   try {
-    const { descriptor, bytes } = await target.fetchManifest(tag, { signal });
+    const { descriptor, bytes, age } = await target.fetchManifest(tag, { signal });
     const { digest, mediaType } = descriptor;
     const referrers = (await target.referrers(digest, { signal })).map((entry) => entry.digest);
-    return { tag, digest, mediaType, manifest: bytes.toString("utf8"), referrers };
+    return { tag, digest, mediaType, manifest: bytes.toString("utf8"), referrers, age };
   } catch (error) {
     if (isStaveError(error, "NOT_FOUND")) return undefined;
-    throw error;
-  }
-}
-
-async function layoutAge(target: LayoutTarget, digest: Digest, now: number): Promise<number | undefined> {
-  const changed = await target.blobs.changed(digest);
-  return changed === undefined ? undefined : now - changed;
-}
-
-/** The tags that are kept: those of the rules, and those of all that these depend on. */
-async function keptSpecs(
-  cache: OciCache,
-  specs: ReadonlyMap<string, TaggedSpec>,
-  options: PruneOptions,
-  ageless: string[],
-): Promise<Set<string>> {
-  const { keep, grace, signal } = options;
-  const roots = new Set(keep.hashes);
-  // Of a registry, asking for ages costs two requests for each spec: that is done only when the rules need them.
-  const isTimed = cache.target instanceof LayoutTarget;
-  if (keep.within !== undefined || isTimed)
-    await forEachLimit(specs.values(), CONCURRENCY, async ({ tag, hash }) => {
-      if (roots.has(hash)) return;
-      const age = await ageOf(cache, tag, options);
-      if (age === undefined && keep.within !== undefined) ageless.push(tag);
-      const isYoung = age === undefined ? keep.within !== undefined : age < Math.max(keep.within ?? 0, grace);
-      if (isYoung) roots.add(hash);
-    });
-  const index = await cache.readIndex({ signal });
-  const hashes = new Set(roots);
-  for (const spec of specs.values()) {
-    if (!roots.has(spec.hash)) continue;
-    for (const hash of await dependenciesOf(cache, spec, index, signal)) hashes.add(hash);
-  }
-  return new Set([...specs.values()].filter(({ hash }) => hashes.has(hash)).map(({ tag }) => tag));
-}
-
-// What the index does not know is read from the image; an image that cannot be read holds nothing but itself.
-async function dependenciesOf(
-  cache: OciCache,
-  { tag, hash }: TaggedSpec,
-  index: CacheIndex | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Iterable<string>> {
-  if (index?.records.has(hash) && !index.incomplete.has(hash))
-    return closure([hash], (other) => index.records.get(other)).keys();
-  try {
-    const { graph } = (await cache.fetchSpec(tag, { signal })).document;
-    return Array.from(graph.nodes(), (node) => node.hash);
-  } catch (error) {
-    if (isStaveError(error, "NOT_FOUND", "MEDIA_TYPE", "CONTENT_INVALID", "SPEC_INVALID", "TOO_LARGE")) return [hash];
-    throw error;
-  }
-}
-
-// Of a directory the file tells when an image was pushed, of a registry what Spack wrote into the config.
-async function ageOf(cache: OciCache, tag: string, { now, signal }: PruneOptions): Promise<number | undefined> {
-  const { target } = cache;
-  try {
-    if (target instanceof LayoutTarget) {
-      const descriptor = await target.headManifest(tag, { signal });
-      return descriptor && (await layoutAge(target, descriptor.digest, now));
-    }
-    const { archivedAt } = await cache.fetchSpec(tag, { signal });
-    return archivedAt === undefined ? undefined : now - archivedAt;
-  } catch (error) {
-    if (isStaveError(error, "NOT_FOUND", "MEDIA_TYPE", "CONTENT_INVALID", "SPEC_INVALID", "TOO_LARGE"))
-      return undefined;
     throw error;
   }
 }

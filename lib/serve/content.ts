@@ -123,10 +123,13 @@ async function getManifest({ layout, request, response }: Exchange, reference: s
     throw error;
   });
   const { digest, mediaType, size } = descriptor;
+  const changed = await layout.blobs.changed(digest);
   const headers = {
     "content-type": mediaType,
     "docker-content-digest": digest,
     etag: `"${digest}"`,
+    // Whoever prunes wants to know what was pushed lately.
+    ...(changed === undefined ? {} : { "last-modified": new Date(changed).toUTCString() }),
     [CONDITIONS_HEADER]: "if-match",
   };
   if (isUnchanged(request, digest)) return answer(response, 304, headers);

@@ -176,7 +176,8 @@ export class LayoutTarget implements Target {
     signal?.throwIfAborted();
     const descriptor = describe(bytes, mediaType, options.digest && algorithmOf(options.digest));
     const document = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
-    if (!(await this.hasBlob(descriptor))) {
+    if (await this.hasBlob(descriptor)) await this.blobs.touch(descriptor.digest);
+    else {
       const writer = await this.blobs.create(undefined);
       try {
         await writer.write(bytes);

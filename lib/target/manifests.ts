@@ -86,7 +86,14 @@ export async function fetchManifest(
     throw digestMismatch(`manifest ${reference} of ${repository.name}`, expected, digest);
   const mediaType = bareMediaType(headerOf(response, "content-type") ?? "") || OCI_MANIFEST;
   const obeysConditions = headerOf(response, CONDITIONS_HEADER) !== undefined;
-  return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes, obeysConditions };
+  return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes, obeysConditions, age: ageOf(response) };
+}
+
+// Both times are of the registry's clock, so that ours need not be right.
+function ageOf(response: Parameters<typeof headerOf>[0]): number | undefined {
+  const [now, then] = ["date", "last-modified"].map((name) => Date.parse(headerOf(response, name) ?? ""));
+  const age = (now ?? Number.NaN) - (then ?? Number.NaN);
+  return Number.isNaN(age) ? undefined : Math.max(0, age);
 }
 
 function notFound(error: StaveError, repository: Repository, reference: string): StaveError {

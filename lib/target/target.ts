@@ -16,6 +16,8 @@ export interface FetchedManifest {
   bytes: Buffer;
   /** The target has said that it moves tags under conditions. */
   obeysConditions: boolean;
+  /** How long it has been there, in milliseconds by the target's own clock; undefined where the target does not say. */
+  age?: number | undefined;
 }
 
 export interface BlobFetcher {

@@ -14,7 +14,7 @@ import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden } from "../support/golden.ts";
-import { startRegistry, type TestRegistry } from "../support/registry.ts";
+import { type Rule, startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 let registry: TestRegistry;
@@ -22,6 +22,9 @@ before(async () => {
   registry = await startRegistry();
 });
 after(() => registry.close());
+
+// As most registries do, it does not tell when a manifest was stored.
+const AGELESS: Rule = { path: /\/manifests\//, fault: { withoutHeader: "last-modified" } };
 
 const [lib, tool] = [madeSpec("lib", "1.0"), madeSpec("tool", "1.0")];
 const [app, stale] = [madeSpec("app", "1.0", [lib]), madeSpec("stale", "1.0", [lib, tool])];
@@ -34,6 +37,9 @@ async function fill(cache: OciCache): Promise<Map<string, string>> {
   return tags;
 }
 
+// Everything here was pushed just now.
+const NOW = ["--grace", "0s"];
+
 const specsOf = async (cache: OciCache): Promise<string[]> =>
   [...(await cache.list()).specs.values()].map(({ name }) => name).sort();
 
@@ -44,14 +50,14 @@ test("a dry run tells and changes nothing; --yes keeps what is listed and all it
   const list = join(temporaryFolder(), "keep");
   writeFileSync(list, `# what we use\n/${app.root.hash}\n\n`);
   const where = `oci+http://${registry.host}/org/cache`;
-  const dry = await stave(["prune", where, "-k", list]);
+  const dry = await stave(["prune", where, "-k", list, ...NOW]);
   assert.equal(dry.status, 0, dry.stderr);
   assert.match(
     dry.stdout,
     /^- stale-1\.0-\w+\.spack\n- tool-1\.0-\w+\.spack\nwould remove 2 specs; 2 kept\nnothing was changed/,
   );
   assert.equal(registry.count("DELETE"), 0);
-  const done = await stave(["prune", where, "-k", list, "--yes", "--json"]);
+  const done = await stave(["prune", where, "-k", list, ...NOW, "--yes", "--json"]);
   const { report } = JSON.parse(done.stdout);
   assert.deepEqual([report.removed, report.kept, report.index.dropped.length], [2, 2, 2]);
   assert.deepEqual(await specsOf(cache), ["app", "lib"]);
@@ -74,11 +80,11 @@ test("an environment, lock files and tags of other names are kept; without rules
     ["--keep-lock", join(golden("spack-1.2"), "spack.lock")],
   ])
     assert.match(
-      (await stave(["prune", where, ...rule])).stdout,
+      (await stave(["prune", where, ...NOW, ...rule])).stdout,
       /^- extra-1\.0-\w+\.spack\nwould remove 1 spec; 8 kept/,
     );
   await client.target.pushManifest(bytes, descriptor.mediaType, { tag: "mine" });
-  const named = await stave(["prune", where, "-e", golden("spack-1.2"), "--yes"]);
+  const named = await stave(["prune", where, "-e", golden("spack-1.2"), ...NOW, "--yes"]);
   assert.match(named.stdout, /^removed 0 specs; 9 kept/);
   assert.equal(await cache.has("mine"), true);
   await client.close();
@@ -94,7 +100,7 @@ test("what refers to an image goes with it", async () => {
   const { descriptor } = await client.target.pushManifest(canonicalBytes(signature), OCI_MANIFEST);
   const list = join(temporaryFolder(), "keep");
   writeFileSync(list, `${app.root.hash}\n${tool.root.hash}\n`);
-  const ran = await stave(["prune", `oci+http://${registry.host}/org/signed`, "-k", list, "--yes", "--json"]);
+  const ran = await stave(["prune", `oci+http://${registry.host}/org/signed`, "-k", list, ...NOW, "--yes", "--json"]);
   assert.deepEqual(JSON.parse(ran.stdout).report.images[0].referrers, [descriptor.digest], ran.stderr);
   assert.equal(await client.target.headManifest(descriptor.digest), undefined);
   assert.deepEqual(await specsOf(cache), ["app", "lib", "tool"]);
@@ -109,7 +115,7 @@ test("a registry that does not let anybody delete is told of, and nothing is cha
   writeFileSync(list, app.root.hash);
   const rule = { method: "DELETE", path: /org\/fixed/, fault: { status: 405 } };
   registry.rules.push(rule);
-  const ran = await stave(["prune", `oci+http://${registry.host}/org/fixed`, "-k", list, "--yes"]);
+  const ran = await stave(["prune", `oci+http://${registry.host}/org/fixed`, "-k", list, ...NOW, "--yes"]);
   registry.rules.splice(registry.rules.indexOf(rule), 1);
   assert.deepEqual([ran.status, /does not let anybody delete/.test(ran.stderr)], [6, true], ran.stderr);
   assert.match(ran.stdout, /^- stale/);
@@ -125,13 +131,13 @@ test("undo puts back what was removed", async () => {
   const [list, file] = [join(folder, "keep"), join(folder, "removed.json")];
   writeFileSync(list, app.root.hash);
   const where = `oci+http://${registry.host}/org/undone`;
-  assert.equal((await stave(["prune", where, "-k", list, "--yes", "--undo-file", file])).status, 0);
+  assert.equal((await stave(["prune", where, "-k", list, ...NOW, "--yes", "--undo-file", file])).status, 0);
   assert.deepEqual(await specsOf(cache), ["app", "lib"]);
   const undone = await stave(["prune", where, "--undo", file]);
   assert.equal(undone.status, 0, undone.stderr);
   assert.deepEqual(await specsOf(cache), ["app", "lib", "stale", "tool"]);
   assert.equal((await checkIndex(cache)).isCurrent, true);
-  const again = await stave(["prune", where, "-k", list, "--yes", "--undo-file", file]);
+  const again = await stave(["prune", where, "-k", list, ...NOW, "--yes", "--undo-file", file]);
   assert.equal(again.status, 10, "a file that is there is not overwritten");
   await client.close();
 });
@@ -166,8 +172,40 @@ test("age: what was pushed lately is kept with what it depends on; what has no a
   const client = connect(registry.host, "org/aged");
   const remote = new OciCache(client.target);
   await fill(remote);
+  const known = await planPrune(remote, { ...later, keep: { within: 60_000 } });
+  assert.deepEqual([known.images.length, known.ageless, known.kept], [0, [], 4]);
+  registry.rules.push(AGELESS);
   const plan = await planPrune(remote, later);
+  registry.rules.length = 0;
   assert.deepEqual([plan.images.length, plan.ageless.length, plan.kept], [0, 4, 4]);
+  await client.close();
+});
+
+test("grace on a registry: what is young by Last-Modified, or not in the index yet, is kept with what it depends on", async () => {
+  const client = connect(registry.host, "org/graced");
+  const cache = new OciCache(client.target);
+  const tags = await fill(cache);
+  const names = ({ images }: { images: { tag: string }[] }) => images.map(({ tag }) => tag.split("-")[0]);
+  const keep = { hashes: new Set([lib.root.hash]) };
+  const options = { keep, grace: 60_000, now: 0 };
+  const timed = await planPrune(cache, options);
+  assert.deepEqual([names(timed), timed.young], [[], [tags.get("app"), tags.get("stale")]]);
+  registry.rules.push(AGELESS);
+  assert.deepEqual(names(await planPrune(cache, options)), ["app", "stale", "tool"], "the registry does not tell ages");
+  // The index is of before `stale` was pushed; it needs `tool`.
+  await cache.target.deleteManifest(tags.get("stale") ?? "");
+  await updateIndex(cache);
+  await pushSpec(cache.target, stale);
+  const plan = await planPrune(cache, options);
+  assert.deepEqual([names(plan), plan.young], [["app"], [tags.get("stale")]]);
+  assert.deepEqual(names(await planPrune(cache, { ...options, grace: 0 })), ["app", "stale", "tool"]);
+  const where = `oci+http://${registry.host}/org/graced`;
+  const list = join(temporaryFolder(), "keep");
+  writeFileSync(list, lib.root.hash);
+  const ran = await stave(["prune", where, "-k", list]);
+  assert.match(ran.stdout, /^- app-\S+\nwould remove 1 spec; 3 kept\n/);
+  assert.match(ran.stderr, /1 spec kept because of --grace 1h/);
+  registry.rules.length = 0;
   await client.close();
 });
 

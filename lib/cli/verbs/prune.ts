@@ -32,7 +32,11 @@ interface Flags extends CommonFlags, SpackFlags {
 const HELP = `
 Specs are removed when something says which are kept (--keep-lock, --keeplist, --keep-within, -e), and they are neither of those
 nor a dependency of one. Images under other tags are never touched, nor what they are made of. In a directory, blobs that
-nothing leads to any more are removed, too; registries collect theirs themselves. Nothing happens without --yes. CACHE is
+nothing leads to any more are removed, too; registries collect theirs themselves. Nothing happens without --yes.
+
+Others may be pushing, or may have pushed what no lock file names yet: what is younger than --grace is left alone, with all that it
+depends on. In a directory the files tell ages; of registries some say when a manifest was stored (Last-Modified, as stave serve
+does), and on all of them what the index does not list yet counts as young. --grace 0s goes by the rules alone. CACHE is
 ${CACHE_ARGUMENT}.
 
 Examples:
@@ -49,7 +53,7 @@ export const verb: VerbFactory = (state) => {
     .option("--keep-lock <file>", "keep the specs of this lock file (may be repeated)", collect)
     .option("-k, --keeplist <file>", "keep the specs whose hashes stand in this file, one on each line")
     .option("--keep-within <time>", "keep what was pushed since, for instance 30d")
-    .option("--grace <time>", "in directories, leave alone what is younger: others may be pushing", "1h")
+    .option("--grace <time>", "leave alone what is younger: others may be pushing", "1h")
     .option("--yes", "do it")
     .option("--dry-run", "only tell, which is the default")
     .option("--undo-file <file>", "write down what is removed")
@@ -74,6 +78,10 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   const plan = await planPrune(opened.cache, options);
   if (plan.ageless.length > 0)
     output.warn(`${count(plan.ageless.length, "spec")} kept because nothing tells when it was pushed`);
+  if (plan.young.length > 0)
+    output.note(
+      `${count(plan.young.length, "spec")} kept because of --grace ${flags.grace}: pushed lately, or not in the index yet`,
+    );
   if (flags.undoFile !== undefined && flags.yes) await writeUndo(plan, resolve(context.cwd, flags.undoFile));
   const done = flags.yes ? await prune(opened.cache, plan, options) : undefined;
   for (const line of render(done ?? plan, done !== undefined, output)) output.print(line);
