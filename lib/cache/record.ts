@@ -1,7 +1,7 @@
 // Nodes as an index holds them: their text as it was read, and what leads from one to the next. A graph of tens of
 // thousands of specs fits into memory this way, and what did not change is copied, not written anew.
 import type { StaveError } from "../errors.ts";
-import { otherHash } from "../spack/dag-hash.ts";
+import { originalDictionary, otherHash } from "../spack/dag-hash.ts";
 import { type Place, wrong } from "../spack/fields.ts";
 import { invalid, isObject, parseJsonBytes, writeJson } from "../spack/json.ts";
 import type { JsonObject, SpecNode } from "../spack/node.ts";
@@ -37,6 +37,7 @@ export function recordOf(text: Uint8Array, value: JsonObject, format: number, pl
   if (hash === undefined) throw invalid(place.source, `has a node ${shortName(fields)} without a hash`);
   const other = otherHash({ ...fields, hash });
   if (other !== undefined) throw lying(place, fields, other);
+  const original = originalDictionary({ ...fields, hash });
   return {
     hash,
     name: fields.name,
@@ -44,7 +45,7 @@ export function recordOf(text: Uint8Array, value: JsonObject, format: number, pl
     dependencies: fields.references.map(({ key }) => key),
     builtAs: fields.buildSpec?.hash,
     format,
-    text,
+    text: original === fields.raw ? text : Buffer.from(writeJson(original), "latin1"),
   };
 }
 
@@ -63,7 +64,7 @@ export function recordOfNode(node: SpecNode): NodeRecord {
     dependencies: node.edges.map((edge) => edge.child.hash),
     builtAs: node.buildSpec?.hash,
     format: isOld ? NEWEST_FORMAT : node.format,
-    text: Buffer.from(writeJson(isOld ? nodeDictionary(node) : node.raw), "latin1"),
+    text: Buffer.from(writeJson(isOld ? nodeDictionary(node) : originalDictionary(node)), "latin1"),
   };
 }
 

@@ -59,6 +59,16 @@ function contradiction(node: HashedNode): string | undefined {
   return otherTargets(node).some((raw) => computeHash({ raw, buildSpec }) === hash) ? undefined : computed;
 }
 
+/**
+ * The dictionary that a node's hash was made of, where another release of Spack has described the target anew since; its
+ * dictionary as it is when that gives the hash, or when none does. It is one whoever wrote the node last.
+ */
+export function originalDictionary(node: HashedNode): JsonObject {
+  const { raw, buildSpec, hash } = node;
+  if (computeHash(node) === hash) return raw;
+  return otherTargets(node).find((other) => computeHash({ raw: other, buildSpec }) === hash) ?? raw;
+}
+
 // The node with its target as other releases of Spack write it: each writes all targets of a file from its own table, or
 // as a name alone when its table lacks them, whatever the hash was made of. Readers use the name only, which stays.
 function otherTargets({ raw }: HashedNode): JsonObject[] {

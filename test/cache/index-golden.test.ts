@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readIndexText } from "../../lib/cache/index-read.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
-import type { OciCache } from "../../lib/cache/oci-cache.ts";
+import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { readDatabase } from "../../lib/spack/database.ts";
+import type { JsonObject } from "../../lib/spack/node.ts";
+import { specDocument } from "../../lib/spack/spec-writer.ts";
 import { readAll } from "../../lib/util/stream.ts";
-import { goldenCache } from "../support/caches.ts";
+import { emptyLayout, goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
 
 const LAYOUTS = [
   { layout: "spack-1.2/plain.oci", version: 8, specs: 8, records: 10 },
@@ -81,4 +83,34 @@ test("specs of both generations in one cache: one index, of the newer version, t
   assert.deepEqual(fleet.map((record) => record.dependencies.length).sort(), [2, 4]);
   await updateIndex(cache, { full: true });
   assert.ok(incremental.equals(await indexBytes(cache)), "the same bytes whether in steps or at once");
+});
+
+test("a node that images describe in different ways is written as its hash was made, in whatever order they come", async () => {
+  const child = madeSpec("child", "1.0");
+  // As another release of Spack writes the target of what it did not concretise itself.
+  const target = { name: "x86_64", vendor: "generic", features: [], generation: 0, parents: [] };
+  const push = async (cache: OciCache, name: string): Promise<void> => {
+    const spec = madeSpec(name, "1.0", [child]);
+    const document = specDocument(spec.root, spec.graph);
+    const [root, node = {}] = document["nodes"] as JsonObject[];
+    const arch = { ...(node["arch"] as JsonObject), target };
+    const changed = { ...document, nodes: [root, { ...node, arch }] };
+    await pushSpec(cache.target, spec, name === "one" ? {} : { document: changed as JsonObject });
+  };
+  const made = async (...order: string[]): Promise<string> => {
+    const cache = new OciCache(await emptyLayout());
+    for (const name of order) {
+      await push(cache, name);
+      const { added } = await updateIndex(cache);
+      assert.equal(added.length, 1);
+    }
+    const text = (await indexBytes(cache)).toString();
+    await updateIndex(cache, { full: true });
+    assert.equal((await indexBytes(cache)).toString(), text, `${order} in steps and at once`);
+    return text;
+  };
+  const text = await made("one", "two", "three");
+  assert.equal(text.includes('"vendor"'), false, "the hash was made of the name alone");
+  assert.equal(await made("three", "two", "one"), text);
+  assert.equal(await made("two", "one", "three"), text);
 });
