@@ -22,6 +22,13 @@ export function fsPath(bytes: ByteString): string | Buffer {
   return isPlainAscii(bytes) ? bytes : Buffer.from(bytes, "latin1");
 }
 
+const ODD_PART = /(?:^|\/)\.{0,2}(?:\/|$)|\0/;
+
+/** Tells whether a path is relative and leads down only, in one way of writing: no `.`, no `..`, no slash too many, no NUL. */
+export function isPlainPath(path: ByteString): boolean {
+  return !ODD_PART.test(path);
+}
+
 /**
  * The text that Python sees (UTF-8 with the error handler `surrogateescape`): a byte that is not part of valid UTF-8
  * becomes U+DC80 to U+DCFF. Such a text holds lone surrogates.

@@ -229,9 +229,9 @@ const ZEROS = Buffer.alloc(BLOCK);
 
 // The sum of all bytes, those of the checksum itself taken as blanks.
 function hasChecksum(block: Buffer): boolean {
-  let sum = 0;
-  for (const byte of block) sum += byte;
-  for (let at = 148; at < 156; at++) sum += 32 - (block[at] ?? 0);
+  let sum = 8 * 32;
+  for (let at = 0; at < 148; at++) sum += block[at] ?? 0;
+  for (let at = 156; at < BLOCK; at++) sum += block[at] ?? 0;
   return numberAt(block, 148, 8) === sum;
 }
 

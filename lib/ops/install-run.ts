@@ -163,7 +163,7 @@ export class InstallRun {
         return await cache.target.fetchBlob(archive, { signal });
       };
       const onBytes = (count: number): void => progress({ type: "bytes", id, count });
-      const placed = await this.#pool.place(open, job, { signal, onBytes });
+      const placed = await this.#pool.place(open, job, { signal, onBytes, size: archive.size });
       const { directory } = placed;
       const placedAt = clock.now();
       if (placed.hasRelativeRpaths)

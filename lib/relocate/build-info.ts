@@ -3,6 +3,7 @@
 import { isStaveError, StaveError } from "../errors.ts";
 import type { RelocatableFiles } from "../image/buildinfo.ts";
 import { type ByteString, bytesOfPythonText } from "../image/byte-string.ts";
+import { readFlowYaml } from "../spack/flow-yaml-reader.ts";
 import { nodeAt, parseYaml, type YamlNode } from "../spack/yaml.ts";
 import { readBounded } from "../util/read-file.ts";
 
@@ -49,7 +50,8 @@ export function parseBuildInfo(bytes: Buffer, source: string): BuildInfo {
 
 function parse(bytes: Buffer, source: string): YamlNode | undefined {
   try {
-    return parseYaml(bytes.toString("utf8"), source, BUILD_INFO_LIMIT);
+    const text = bytes.toString("utf8");
+    return readFlowYaml(text, source) ?? parseYaml(text, source, BUILD_INFO_LIMIT);
   } catch (error) {
     if (!isStaveError(error, "CONFIG_INVALID")) throw error;
     throw new StaveError("CONTENT_INVALID", error.message, { subject: source, cause: error });

@@ -1,13 +1,13 @@
 // What a prefix has in it after relocation: the list that `spack verify` compares with (`install_manifest.json`), which
 // Spack leaves as the build machine wrote it (Spack `verify.py`), and the files that still name an old prefix.
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { type BigIntStats, lstatSync, readlinkSync } from "node:fs";
 import { chmod, rename, rm, writeFile } from "node:fs/promises";
 import { fileError } from "../errors.ts";
 import { type ByteString, bytesOfText, fsPath, pythonText, shownName } from "../image/byte-string.ts";
 import { base32 } from "../spack/dag-hash.ts";
 import { writeJson } from "../spack/json-writer.ts";
-import { INSTALL_MANIFEST, INSTALL_TIMES, pythonTime } from "../spack/prefix.ts";
+import { INSTALL_MANIFEST, INSTALL_TIMES, METADATA_FOLDER, pythonTime } from "../spack/prefix.ts";
 import { Breath } from "./breath.ts";
 import type { Finisher } from "./finish.ts";
 import { Tree, whileRelocating } from "./open-file.ts";
@@ -93,7 +93,8 @@ async function look(
   return leftovers;
 }
 
-const isSpacks = (path: ByteString): boolean => path.split("/").some((part) => SPACK_FOLDERS.has(part));
+const isSpacks = (path: ByteString): boolean =>
+  path.includes(METADATA_FOLDER) && path.split("/").some((part) => SPACK_FOLDERS.has(part));
 
 function statsOf(tree: Tree, path: ByteString): BigIntStats {
   try {
@@ -136,7 +137,9 @@ class EntryReader {
     isWanted: (head: Buffer) => boolean,
   ): Promise<string | undefined> {
     return this.#tree.read(path, async (file) => {
-      const sha1 = createHash("sha1");
+      // In one call where there is one piece: most files are small.
+      const sha1 = file.size > WINDOW ? createHash("sha1") : undefined;
+      let sum = EMPTY;
       const size = Math.min(file.size, WINDOW);
       if (this.#buffer.length < size) this.#buffer = Buffer.allocUnsafeSlow(Math.max(size, SMALL));
       const buffer = this.#buffer.subarray(0, size);
@@ -145,16 +148,18 @@ class EntryReader {
         if (piece.length === 0) break;
         if (at === 0 && isWanted(piece)) return undefined;
         at += piece.length;
-        sha1.update(piece);
+        if (sha1 === undefined) sum = hash("sha1", piece, "buffer");
+        else sha1.update(piece);
         search?.add(piece, at >= file.size);
         await this.#breath.after(piece.length);
       }
-      return base32(sha1.digest()).toUpperCase();
+      return base32(sha1?.digest() ?? sum).toUpperCase();
     });
   }
 }
 
 const SMALL = 1 << 18;
+const EMPTY = hash("sha1", "", "buffer");
 
 // The text of the manifest (Python's json with its default of escaping everything outside ASCII).
 class Manifest {

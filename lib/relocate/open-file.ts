@@ -13,7 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfText, fsPath, shownName } from "../image/byte-string.ts";
+import { type ByteString, bytesOfText, fsPath, isPlainPath, shownName } from "../image/byte-string.ts";
 
 /** The folder that is relocated. */
 export class Tree {
@@ -34,18 +34,18 @@ export class Tree {
    * it or leads through a link, and RELOCATION_FAILED when a folder on the way is missing.
    */
   locate(relative: ByteString): ByteString {
-    const parts = relative.split("/");
-    if (relative.includes("\0") || parts.some((part) => part === "" || part === "." || part === ".."))
-      throw unsafe(relative, "is no plain path below it");
-    let folder = "";
-    for (const part of parts.slice(0, -1)) {
-      folder = folder === "" ? part : `${folder}/${part}`;
-      if (this.#folders.has(folder)) continue;
-      if (!this.#stats(folder, relative).isDirectory())
-        throw unsafe(relative, "leads through something that is no folder");
-      this.#folders.add(folder);
-    }
+    if (!isPlainPath(relative)) throw unsafe(relative, "is no plain path below it");
+    const slash = relative.lastIndexOf("/");
+    if (slash > 0) this.#enter(relative.slice(0, slash), relative);
     return `${this.#root}/${relative}`;
+  }
+
+  #enter(folder: ByteString, asked: ByteString): void {
+    if (this.#folders.has(folder)) return;
+    const slash = folder.lastIndexOf("/");
+    if (slash > 0) this.#enter(folder.slice(0, slash), asked);
+    if (!this.#stats(folder, asked).isDirectory()) throw unsafe(asked, "leads through something that is no folder");
+    this.#folders.add(folder);
   }
 
   /** Opens a file while `work` runs, for change. Throws as locate does, and RELOCATION_FAILED for what is no regular file. */

@@ -15,6 +15,8 @@ import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 const AHEAD = 4 * 1024 * 1024;
 
 export interface PlaceOptions {
+  /** Of the archive, in bytes: of those that wait the largest goes first, so that no thread is alone with it at the end. */
+  readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of the bytes of the archive that were taken. */
   readonly onBytes?: ((count: number) => void) | undefined;
@@ -32,12 +34,12 @@ export class PlacePool implements AsyncDisposable {
 
   /** As placeArchive, on a thread; `open` is called when one is free. */
   async place(open: () => Promise<Readable>, job: PlaceJob, options: PlaceOptions = {}): Promise<PlacedTree> {
-    return await this.#with(options.signal, (thread) => thread.place(open, job, options));
+    return await this.#with(-(options.size ?? 0), options.signal, (thread) => thread.place(open, job, options));
   }
 
-  /** As finishPlaced, on a thread. */
+  /** As finishPlaced, on a thread, before what is to be placed: others may wait for it. */
   async finish(job: FinishJob, signal?: AbortSignal): Promise<FinishedTree> {
-    return await this.#with(signal, (thread) => thread.finish(job, signal));
+    return await this.#with(Number.NEGATIVE_INFINITY, signal, (thread) => thread.finish(job, signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -46,7 +48,7 @@ export class PlacePool implements AsyncDisposable {
     await Promise.all(threads.map((thread) => thread.end()));
   }
 
-  async #with<T>(signal: AbortSignal | undefined, work: (thread: Thread) => Promise<T>): Promise<T> {
+  async #with<T>(priority: number, signal: AbortSignal | undefined, work: (thread: Thread) => Promise<T>): Promise<T> {
     return await this.#limit.run(
       async () => {
         const thread = this.#idle.pop() ?? new Thread();
@@ -58,7 +60,7 @@ export class PlacePool implements AsyncDisposable {
           else this.#idle.push(thread);
         }
       },
-      { signal },
+      { priority, signal },
     );
   }
 }

@@ -17,7 +17,7 @@ import {
   writeSync,
 } from "node:fs";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfText, fsPath, pythonText, shownName } from "../image/byte-string.ts";
+import { type ByteString, bytesOfText, fsPath, isPlainPath, pythonText, shownName } from "../image/byte-string.ts";
 import type { TarMember, TarVisitor } from "../image/tar-reader.ts";
 import { BUILD_INFO } from "../image/walk.ts";
 
@@ -78,8 +78,7 @@ export class TreeWriter implements TarVisitor {
     if (++this.#members > this.#limits.members)
       throw new StaveError("TOO_LARGE", `the archive has more than ${this.#limits.members} members`);
     const { type, name } = member;
-    if (name.split("/").some((part) => part === "" || part === "." || part === ".."))
-      throw unsafe(name, "has a name that is no plain path below the archive's root");
+    if (!isPlainPath(name)) throw unsafe(name, "has a name that is no plain path below the archive's root");
     if (type === "directory") this.#folder(name);
     else {
       const parent = name.slice(0, Math.max(0, name.lastIndexOf("/")));

@@ -101,7 +101,8 @@ const FLOAT = /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[e
 const NULL = /^(?:~|null|Null|NULL|)$/;
 const STANDARD_TAG = /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/;
 
-function plainValue(text: string): YamlScalar["value"] {
+/** What a text without quotes stands for. */
+export function plainValue(text: string): YamlScalar["value"] {
   if (NULL.test(text)) return null;
   if (BOOLEAN.test(text)) return text.toLowerCase() === "true";
   const digits = text.replaceAll("_", "");
