@@ -17,7 +17,7 @@ export const DEFAULT_COMPRESSION: Compression = { method: "gzip", level: 1 };
 
 const METHODS = {
   gzip: { levels: [1, 12], usual: DEFAULT_COMPRESSION.level, pieceSize: 1024 * 1024 },
-  zstd: { levels: [1, 19], usual: 2, pieceSize: 4 * 1024 * 1024 },
+  zstd: { levels: [1, 19], usual: 2, pieceSize: 2 * 1024 * 1024 },
 } as const;
 
 /** Parses `gzip`, `zstd`, `gzip:LEVEL` or `zstd:LEVEL`. Throws USAGE. */
@@ -67,13 +67,15 @@ const STRETCH = 64 * 1024;
 
 function gzip(bytes: Buffer, level: number): Buffer[] {
   const parts: Buffer[] = [];
-  for (let from = 0; from < bytes.length; ) {
-    const isStored = isIncompressible(bytes.subarray(from, from + STRETCH));
-    let to = from + STRETCH;
-    while (to < bytes.length && isIncompressible(bytes.subarray(to, to + STRETCH)) === isStored) to += STRETCH;
+  let from = 0;
+  let isStored = isIncompressible(bytes.subarray(0, STRETCH));
+  for (let to = STRETCH; from < bytes.length; to += STRETCH) {
+    const isNextStored = isIncompressible(bytes.subarray(to, to + STRETCH));
+    if (to < bytes.length && isNextStored === isStored) continue;
     const stretch = bytes.subarray(from, to);
     parts.push(GZIP_HEADER, ...(isStored ? stored(stretch) : [deflate(stretch, level)]), gzipTrailer(stretch));
     from = to;
+    isStored = isNextStored;
   }
   return parts;
 }

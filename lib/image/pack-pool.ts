@@ -55,7 +55,7 @@ const MOST_COMPRESSING = 2;
  * Threads that pack. They start when first needed, and keep the process alive only while something is being packed.
  *
  * Memory: at most `2 × threads + 2` pieces are under way in all, or 3 per thread, whatever is more. A piece has 1 MiB for
- * gzip and 4 MiB for zstd; its window is used again as soon as whoever gets the piece gives it back.
+ * gzip and 2 MiB for zstd; its window is used again as soon as whoever gets the piece gives it back.
  */
 export class PackPool {
   readonly #size: number;
