@@ -1,5 +1,5 @@
-// The placing threads: each works on one prefix at a time. The main thread passes archives on to them as they come, a few
-// megabytes ahead.
+// The placing threads: each works on one prefix at a time. The main thread passes archives on to them as they come, a
+// megabyte ahead.
 import { existsSync } from "node:fs";
 import { extname } from "node:path";
 import type { Readable } from "node:stream";
@@ -12,7 +12,7 @@ import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 
 /** How many bytes of an archive are sent ahead of what the thread has taken. */
-const AHEAD = 4 * 1024 * 1024;
+const AHEAD = 1024 * 1024;
 
 export interface PlaceOptions {
   /** Of the archive, in bytes: of those that wait the largest goes first, so that no thread is alone with it at the end. */

@@ -158,4 +158,5 @@ function free({ buffer, byteOffset, length }: Buffer): void {
   if (isEnd && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
-const GUNZIP = { chunkSize: 1 << 18 };
+// What is packed in members of 1 MiB comes out in one piece each.
+const GUNZIP = { chunkSize: 1 << 20 };
