@@ -113,9 +113,18 @@ export interface CacheRun {
 /** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
 export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
   const { location, mirror, opener } = openerFor(text, "fetch", run);
-  const cache = new ReadOciCache(await opener.read(location), memoryFor(location, run));
+  const target = await opener.read(location).catch((error: unknown) => {
+    throw isStaveError(error, "NOT_FOUND") && isUnnamed(text, run) ? error.with({ hint: NAME_ONE }) : error;
+  });
+  const cache = new ReadOciCache(target, memoryFor(location, run));
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
+
+// Nobody has said which cache: what is missing then is its name.
+const isUnnamed = (text: string | undefined, { context }: CacheRun): boolean =>
+  text === undefined && !context.env["STAVE_CACHE"];
+const NAME_ONE =
+  "no cache was named, and this is the default: name one, for instance oci://HOST/REPO or oci-layout:DIR";
 
 /** Opens a cache to see what is in it; a directory that is not there yet is an empty one. */
 export async function readCacheIfThere(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {

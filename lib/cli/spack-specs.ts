@@ -123,6 +123,10 @@ export async function knownSpecs(context: Context, files: SpackFiles, texts: rea
 }
 
 async function storeCandidates(files: SpackFiles): Promise<Candidates> {
+  if (files.discovery.store === undefined)
+    throw new StaveError("CONFIG_INVALID", "nothing says where specs are looked up", {
+      hint: "name an environment with -e DIR, a store with --store DIR, or a spec file",
+    });
   const store = await files.store();
   const nodes = [...store.records()].map(({ node }) => node);
   return { nodes, graph: store.database.graph, place: `the store ${store.root}` };

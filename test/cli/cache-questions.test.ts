@@ -186,7 +186,7 @@ const comparisons: { name: string; args: string[]; says: RegExp; status?: number
   {
     name: "two caches",
     args: [plain, padded],
-    says: /^~ hull@1\.10\.1\/uwlohrq -> hull@1\.10\.1\/2qoqeki\n {4}flags: cflags/m,
+    says: /^~ hull@1\.10\.1\/uwlohrq -> hull@1\.10\.1\/2qoqeki\n {4}flags: cflags='-O2 -g0' -> none$/m,
   },
   {
     name: "environments",
@@ -244,3 +244,31 @@ test("what was read from a registry is kept, checked again, and may be deleted",
   assert.equal(await list(), 1, "what was changed on the disk is not believed");
   assert.ok(existsSync(folder));
 });
+
+const unclear: { name: string; args: string[]; status: number; says: RegExp }[] = [
+  {
+    name: "list of a spec without a cache",
+    args: ["list", "hull"],
+    status: 5,
+    says: /there is no directory .*stave-cache.*\n.*no cache was named, and this is the default/,
+  },
+  {
+    name: "diff with a file that is not there",
+    args: ["diff", "./nope.lock", plain],
+    status: 5,
+    says: /there is no file or folder \.\/nope\.lock/,
+  },
+  {
+    name: "why-miss without a place to look the spec up",
+    args: ["why-miss", "hull", "-m", plain],
+    status: 2,
+    says: /nothing says where specs are looked up.*\n.*-e DIR.*--store DIR/,
+  },
+  { name: "prune without a rule", args: ["prune", plain], status: 0, says: /nothing says which specs are kept/ },
+];
+for (const { name, args, status, says } of unclear)
+  test(`${name}: what is missing is told`, async () => {
+    const ran = await stave(args, { cwd: temporaryFolder(), env: { SPACK_ROOT: "", STAVE_CACHE: "" } });
+    assert.equal(ran.status, status, ran.stderr);
+    assert.match(ran.stderr, says);
+  });

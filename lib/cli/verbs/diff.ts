@@ -1,6 +1,7 @@
 // `stave diff`: what changed between two images, caches or lock files.
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import { StaveError } from "../../errors.ts";
 import { formatLocation, formatReference, parseLocation } from "../../oci/reference.ts";
 import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/diff.ts";
 import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/lockfile.ts";
@@ -48,6 +49,11 @@ async function side(text: string, run: CacheRun): Promise<DiffSide> {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) return lockSide(path, await readEnvironmentLock(path));
   if (found?.isFile()) return lockSide(path, readLockfile((await readBounded(path, LOCKFILE_LIMIT)).bytes, text));
+  if (/^[./~]/.test(text))
+    throw new StaveError("NOT_FOUND", `there is no file or folder ${printable(text)}`, {
+      subject: text,
+      hint: "name a lock file, the folder of an environment, an image or a cache",
+    });
   const [cacheText, reference] = splitImage(text);
   await using opened = await readCache(cacheText, run);
   return reference === undefined
@@ -84,7 +90,7 @@ function* render({ specs, layers }: DiffReport, output: Output): Iterable<string
       yield `${output.style("yellow", "~")} ${short(from)} -> ${short(to)}`;
       for (const { path, attribute, left, right } of differences.slice(0, SHOWN))
         yield printable(
-          `    ${path.slice(1).join(" -> ")}${path.length > 1 ? ": " : ""}${attribute}: ${left} -> ${right}`,
+          `    ${path.slice(1).join(" -> ")}${path.length > 1 ? ": " : ""}${attribute}: ${left || "none"} -> ${right || "none"}`,
         );
       if (differences.length > SHOWN) yield `    and ${count(differences.length - SHOWN, "more difference")}`;
     }

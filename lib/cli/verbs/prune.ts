@@ -76,6 +76,8 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   await using opened = await writeCache(text, { context, output, flags }, { create: false });
   if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
   const plan = await planPrune(opened.cache, options);
+  if (keep.hashes === undefined && keep.within === undefined)
+    output.note("nothing says which specs are kept (--keep-lock, --keeplist, --keep-within, -e): all of them are");
   if (plan.ageless.length > 0)
     output.warn(`${count(plan.ageless.length, "spec")} kept because nothing tells when it was pushed`);
   if (plan.young.length > 0)
