@@ -101,3 +101,10 @@ test("only the command line reads the environment, the clock and the console", (
   }
   assert.deepEqual(wrong, []);
 });
+
+test("folders are made by util/folder.ts: Node's recursive mkdir does not end on some file systems", () => {
+  const wrong = [...sources(lib)].filter((file) =>
+    /\bmkdir(?:Sync)?\([^;]*recursive: true/.test(readFileSync(file, "utf8")),
+  );
+  assert.deepEqual(wrong, []);
+});

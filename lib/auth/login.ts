@@ -1,8 +1,9 @@
 // `login` and `logout`: credentials are tried first, then kept where podman keeps them, or by a helper.
-import { chmod, mkdir, open, realpath, rename, rm } from "node:fs/promises";
+import { chmod, open, realpath, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileError, StaveError } from "../errors.ts";
 import type { Authorizer, Transport } from "../http/types.ts";
+import { makeFolder } from "../util/folder.ts";
 import type { Secret } from "../util/secret.ts";
 import type { Clock } from "../util/time.ts";
 import { type AuthFile, helperFor, keysFor, readAuthFile } from "./auth-file.ts";
@@ -119,7 +120,7 @@ async function writeAuthFile(named: string, content: AuthFile, clock: Clock): Pr
   const path = await realpath(named).catch(() => named);
   const temporary = `${path}.${clock.now().toString(36)}${Math.floor(clock.random() * 1e9).toString(36)}`;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path), 0o700);
     const handle = await open(temporary, "wx", 0o600);
     try {
       await handle.writeFile(`${JSON.stringify(content, null, "\t")}\n`);

@@ -1,6 +1,6 @@
 // `download`: the archive of a spec and its spec file, checked, into a folder.
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { CachedSpec } from "../cache/cache.ts";
@@ -10,6 +10,7 @@ import { type Digest, hexOf } from "../oci/digest.ts";
 import { writeJson } from "../spack/json.ts";
 import { specDocument } from "../spack/spec-writer.ts";
 import type { OperationOptions } from "../target/target.ts";
+import { makeFolder } from "../util/folder.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 
 export interface DownloadReport {
@@ -75,7 +76,7 @@ export async function download(
 async function written(path: string, write: (path: string) => Promise<void>): Promise<void> {
   const beside = `${path}.part`;
   try {
-    await mkdir(join(path, ".."), { recursive: true });
+    makeFolder(join(path, ".."));
     await rm(beside, { force: true });
     await write(beside);
     await rename(beside, path);

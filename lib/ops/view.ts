@@ -8,6 +8,7 @@ import type { SpecNode } from "../spack/node.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { environmentOrder } from "../spack/selection.ts";
 import type { Store } from "../spack/store.ts";
+import { makeFolder } from "../util/folder.ts";
 
 /** What a view shows. */
 export interface ViewOptions {
@@ -235,7 +236,7 @@ class Destination {
 
   async prepare(): Promise<void> {
     try {
-      await mkdir(this.#directory, { recursive: true });
+      makeFolder(this.#directory);
     } catch (cause) {
       throw fileError(cause, "make folder", this.#directory);
     }

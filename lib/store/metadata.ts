@@ -1,11 +1,12 @@
 // What Spack itself writes into the `.spack` folder of an installed prefix, beside the list of its files (Spack
 // `directory_layout.py`, write_spec; `util/timer.py`).
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { fileError } from "../errors.ts";
 import { writeJson } from "../spack/json.ts";
 import type { SpecGraph, SpecNode } from "../spack/node.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { writeSpecFile } from "../spack/spec-writer.ts";
+import { makeFolder } from "../util/folder.ts";
 
 /** A part of an installation and how long it took. */
 export interface InstallPhase {
@@ -39,7 +40,7 @@ export async function writeInstallTimes(
 async function write(directory: string, name: string, text: string): Promise<void> {
   const folder = `${directory}/${METADATA_FOLDER}`;
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     await writeFile(`${folder}/${name}`, text);
   } catch (cause) {
     throw fileError(cause, "write", `${folder}/${name}`);

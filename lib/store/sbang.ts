@@ -1,11 +1,12 @@
 // The script `bin/sbang` of a store, which runs scripts whose interpreter has too long a path for their first line (Spack
 // `hooks/sbang.py` writes such scripts). This one is stave's own, for stores that have none yet.
 import { randomUUID } from "node:crypto";
-import { chmod, link, lstat, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, link, lstat, rm, writeFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { sbangPath } from "../image/buildinfo.ts";
 import type { Store } from "../spack/store.ts";
+import { makeFolder } from "../util/folder.ts";
 
 // The smallest limit of all Linux versions on the first line of a script.
 const LONGEST_PATH = 127;
@@ -86,7 +87,7 @@ export async function ensureSbang(store: Pick<Store, "root" | "locate">): Promis
   const temporary = `${posix.dirname(file)}/.sbang.${randomUUID()}.tmp`;
   try {
     if (await isThere(file)) return recorded;
-    await mkdir(posix.dirname(file), { recursive: true });
+    makeFolder(posix.dirname(file));
     await writeFile(temporary, SBANG_SCRIPT, { flag: "wx" });
     await chmod(temporary, 0o755);
     // A link and not a rename: the script of a Spack that came first stays.

@@ -1,11 +1,12 @@
 // The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written beside and renamed into
 // place, so that a blob that has its name is whole.
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
+import { type FileHandle, link, lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../oci/digest.ts";
+import { makeFolder } from "../util/folder.ts";
 import type { Clock } from "../util/time.ts";
 
 /** Reads and writes in pieces of this size. */
@@ -19,7 +20,7 @@ export async function createTemporary(directory: string, clock: Clock): Promise<
   for (let tried = 1; ; tried++) {
     const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
     try {
-      await mkdir(folder, { recursive: true });
+      makeFolder(folder);
       // Appending: after a file was cut back, the next write must go to its new end and not leave a hole.
       return { handle: await open(path, "ax+"), path };
     } catch (cause) {
@@ -145,7 +146,7 @@ export class LayoutBlobs {
   async #makeFolder(digest: Digest): Promise<void> {
     const algorithm = algorithmOf(digest);
     if (this.#made.has(algorithm)) return;
-    await mkdir(join(this.#directory, "blobs", algorithm), { recursive: true });
+    makeFolder(join(this.#directory, "blobs", algorithm));
     this.#made.add(algorithm);
   }
 

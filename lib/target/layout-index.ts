@@ -1,6 +1,6 @@
 // `index.json` of an image layout directory: read with a memory of what did not change, and changed under a lock of
 // the system, which a killed process lets go of, by writing beside and renaming. Changes that wait are done together.
-import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
@@ -8,6 +8,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { emptyIndex, type Index, indexSchema, parseJson } from "../oci/manifest.ts";
 import { LockFile } from "../util/file-lock.ts";
+import { makeFolder } from "../util/folder.ts";
 import type { Clock } from "../util/time.ts";
 import { createTemporary } from "./layout-blobs.ts";
 
@@ -213,7 +214,7 @@ export class LayoutIndex {
       if (!isStaveError(error, "NOT_FOUND")) throw error;
     }
     try {
-      await mkdir(this.directory, { recursive: true });
+      makeFolder(this.directory);
       for (const name of await readdir(this.directory)) {
         if (OURS.has(name) || (await mayStay(name))) continue;
         throw new StaveError(
@@ -225,7 +226,7 @@ export class LayoutIndex {
           },
         );
       }
-      await mkdir(join(this.directory, "blobs", "sha256"), { recursive: true });
+      makeFolder(join(this.directory, "blobs", "sha256"));
       // Several processes may be at this point at once; the marker comes last, when everything else is there.
       await this.#locked(async () => {
         const isThere = await stat(this.#path).then(

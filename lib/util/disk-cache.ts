@@ -1,9 +1,10 @@
 // Small things that are remembered between runs, one file each, in a folder that may be deleted at any time. What cannot be
 // read or written is simply not remembered; whoever reads an entry checks it.
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeFolder } from "./folder.ts";
 import { readBounded } from "./read-file.ts";
 import type { Clock } from "./time.ts";
 
@@ -59,7 +60,7 @@ export class DiskCache {
     const { clock } = this.#options;
     const beside = `${path}.${Math.floor(clock.random() * 2 ** 48).toString(36)}.tmp`;
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      makeFolder(dirname(path), 0o700);
       writeFileSync(beside, bytes, { mode: 0o600 });
       renameSync(beside, path);
       this.#written += bytes.length;

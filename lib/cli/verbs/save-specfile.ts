@@ -1,11 +1,12 @@
 // `stave save-specfile`: writes spec files of nodes of a DAG, as Spack's command does.
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileError, StaveError } from "../../errors.ts";
 import { preOrder } from "../../spack/dag.ts";
 import type { SpecNode } from "../../spack/node.ts";
 import { satisfies } from "../../spack/satisfies.ts";
 import { writeSpecFile } from "../../spack/spec-writer.ts";
+import { makeFolder } from "../../util/folder.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
@@ -52,7 +53,7 @@ export const verb: VerbFactory = (state) => {
     for (const node of chosen) {
       const path = join(folder, `${node.name}.json`);
       try {
-        await mkdir(folder, { recursive: true });
+        makeFolder(folder);
         await writeFile(path, writeSpecFile(node, graph));
       } catch (cause) {
         throw fileError(cause, "write", path);
