@@ -286,11 +286,16 @@ for (const { name, installs, says } of flawed)
     assert.deepEqual((await cache.readIndex())?.problems, []);
   });
 
-test("a record whose dependency is missing is read from its image again", async () => {
+test("a record whose dependency is missing, at any distance, is read from its image again", async () => {
   const target = await emptyLayout();
-  for (const spec of [child, parent]) await pushSpec(target, spec);
-  await putIndex(target, database({ [parent.root.hash]: record(parent.root.raw) }));
-  assert.equal((await new OciCache(target).readIndex())?.incomplete.size, 1);
+  const top = madeSpec("top", "1.0", [parent]);
+  for (const spec of [child, parent, top]) await pushSpec(target, spec);
+  await putIndex(
+    target,
+    database(Object.fromEntries([top, good, parent].map(({ root }) => [root.hash, record(root.raw)]))),
+  );
+  const index = await new OciCache(target).readIndex();
+  assert.deepEqual(index?.incomplete, new Set([top.root.hash, parent.root.hash]));
   const report = await updateIndex(new OciCache(target));
-  assert.deepEqual([report.isWritten, report.records, report.specs], [true, 2, 2]);
+  assert.deepEqual([report.isWritten, report.records, report.specs], [true, 3, 3]);
 });
