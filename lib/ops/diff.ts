@@ -106,9 +106,11 @@ export async function imageSide(cache: ReadOciCache, reference: string, options:
   });
 }
 
-/** The side that a cache is: the specs of its index. Throws NOT_FOUND when it has none. */
+/** The side that a cache is: the specs of its index. Throws NOT_FOUND when it has none, unless it has no specs either. */
 export async function cacheSide(cache: ReadCache, options: OperationOptions): Promise<DiffSide> {
   const index = await cache.readIndex(options);
+  if (index === undefined && (await cache.list(options)).specs.size === 0)
+    return { name: cache.name, specs: [], layers: undefined };
   if (index === undefined)
     throw new StaveError("NOT_FOUND", `${cache.name} has no index`, { hint: "make one with `stave index`" });
   return { name: cache.name, specs: indexedSpecs(index, [], cache.name).nodes, layers: undefined };

@@ -40,7 +40,7 @@ export async function findCached(cache: ReadCache, query: SpecQuery, options: Op
     const found = select(indexedSpecs(index, [query], cache.name), [query]).map(specTag);
     if (found.length > 0 || !isToldByTags(query)) return found;
   }
-  if (!isToldByTags(query)) throw notTold(query);
   const { specs } = await cache.list(options);
+  if (specs.size > 0 && !isToldByTags(query)) throw notTold(query);
   return [...specs.values()].filter((spec) => tagSatisfies(spec, query)).map(({ tag }) => tag);
 }

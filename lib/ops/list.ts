@@ -40,7 +40,12 @@ export async function list(cache: ReadCache, options: ListOptions): Promise<List
   const index = fromTags ? undefined : await cache.readIndex({ signal });
   if (index === undefined) {
     const { specs } = await cache.list({ signal });
-    return { cache: cache.name, source: "tags", specs: listTagged(specs.values(), queries), otherArchitectures: 0 };
+    return {
+      cache: cache.name,
+      source: "tags",
+      specs: listTagged([...specs.values()], queries),
+      otherArchitectures: 0,
+    };
   }
   const found = listIndexed(index, queries, cache.name, (node) => {
     const fits =
@@ -54,11 +59,9 @@ export async function list(cache: ReadCache, options: ListOptions): Promise<List
   return { cache: cache.name, source: "index", specs, otherArchitectures: found.length - specs.length };
 }
 
-function listTagged(tagged: Iterable<TaggedSpec>, queries: readonly SpecQuery[]): SpecRow[] {
-  for (const query of queries) if (!isToldByTags(query)) throw notTold(query);
-  const found = [...tagged].filter(
-    (spec) => queries.length === 0 || queries.some((query) => tagSatisfies(spec, query)),
-  );
+function listTagged(tagged: readonly TaggedSpec[], queries: readonly SpecQuery[]): SpecRow[] {
+  for (const query of queries) if (tagged.length > 0 && !isToldByTags(query)) throw notTold(query);
+  const found = tagged.filter((spec) => queries.length === 0 || queries.some((query) => tagSatisfies(spec, query)));
   return found.sort(compareNodes).map(({ name, version, hash, tag }) => ({
     ...{ name, version, hash, tag, variants: "" },
     ...{ namespace: undefined, architecture: undefined, compiler: undefined },

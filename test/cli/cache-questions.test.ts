@@ -8,7 +8,7 @@ import { GraphCopy } from "../../lib/copy.ts";
 import { digestOf, hexOf } from "../../lib/oci/digest.ts";
 import { readSpecFile } from "../../lib/spack/spec.ts";
 import { writeSpecFile } from "../../lib/spack/spec-writer.ts";
-import { goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
+import { emptyLayout, goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { golden } from "../support/golden.ts";
@@ -272,3 +272,19 @@ for (const { name, args, status, says } of unclear)
     assert.equal(ran.status, status, ran.stderr);
     assert.match(ran.stderr, says);
   });
+
+test("a cache without any spec is an answer, not a mistake", async () => {
+  const { name } = await emptyLayout();
+  for (const [args, status, says] of [
+    [["list", name, "-a", "hull%gcc"], 0, /^0 cached specs\n$/],
+    [["index", name], 0, /^$/],
+    [["check", "--all", "-m", name], 0, /^$/],
+    [["diff", name, plain], 1, /^$/],
+    [["download", "hull%gcc", "-p", temporaryFolder(), "-m", name], 1, /has no hull%gcc\n$/],
+    [["why-miss", "hull", "-e", golden("spack-1.2"), "-m", name], 1, /^$/],
+  ] as const) {
+    const ran = await stave([...args]);
+    assert.equal(ran.status, status, ran.stderr);
+    assert.match(ran.stderr, says);
+  }
+});

@@ -59,7 +59,7 @@ export const verb: VerbFactory = (state) => {
 
 function show(report: ListReport, flags: Flags, output: Output): void {
   const { specs, source, otherArchitectures } = report;
-  if (source === "tags" && !flags.tags)
+  if (source === "tags" && !flags.tags && specs.length > 0)
     output.warn(`${report.cache} has no index: this is what its tags tell; make one with \`stave index\``);
   for (const text of specGroups(specs, flags, output)) output.print(text);
   const others = otherArchitectures > 0 ? `, and ${otherArchitectures} for other machines (-a shows them)` : "";
