@@ -195,7 +195,8 @@ const MAX_PAGE = 10_000;
 export async function handleTags({ name, layout, request, response, query }: Exchange): Promise<void> {
   if (request.method !== "GET" && request.method !== "HEAD")
     throw new Refusal("UNSUPPORTED", `${request.method} is not for tag lists`);
-  const all = (await Array.fromAsync(layout.tags())).sort();
+  // A long list is asked for page by page: it is sorted once.
+  const all = (await layout.index.read()).sortedTags();
   page(response, query, all, `/v2/${name}/tags/list`, (tags) => ({ name, tags }));
 }
 

@@ -25,6 +25,7 @@ export class LayoutEntries {
   readonly index: Index;
   #byTag: Map<string, Descriptor> | undefined;
   #byDigest: Map<Digest, Descriptor> | undefined;
+  #sorted: readonly string[] | undefined;
 
   constructor(index: Index) {
     this.index = index;
@@ -48,6 +49,12 @@ export class LayoutEntries {
       if (tag !== undefined) this.#byTag.set(tag, entry);
     }
     return this.#byTag;
+  }
+
+  /** All tags in lexical order (OCI distribution 1.1, "Listing Tags"). */
+  sortedTags(): readonly string[] {
+    this.#sorted ??= [...this.tagged().keys()].sort();
+    return this.#sorted;
   }
 }
 
