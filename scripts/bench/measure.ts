@@ -1,6 +1,6 @@
 // Runs commands one after the other, several rounds in turn, and measures each with all processes that it starts: wall
 // time, CPU time and peak resident memory. Rounds are interleaved, so that a machine that slows down slows everybody.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 
@@ -49,6 +49,8 @@ export async function measure(candidates: Candidate[], rounds: number, warmUps =
 const TIMED = '"$@"; status=$?; times >&3; exit $status';
 
 async function runOnce(candidate: Candidate, round: number): Promise<Sample> {
+  // Nobody pays for what others have written and the disk does not hold yet.
+  execFileSync("sync");
   const command = candidate.command(round);
   const started = performance.now();
   const child = spawn("sh", ["-c", TIMED, "sh", ...command], {
