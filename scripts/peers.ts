@@ -17,6 +17,12 @@ export const PEERS: readonly Peer[] = [
   { program: "umoci", package: "umoci" },
   { program: "patchelf", package: "patchelf" },
   { program: "readelf", package: "binutils" },
+  // What container runtimes unpack layers with, where they find it.
+  { program: "unpigz", package: "pigz" },
+  { program: "igzip", package: "isal" },
+  { program: "zsh", package: "zsh" },
+  { program: "tcsh", package: "tcsh" },
+  { program: "fish", package: "fish" },
   // The compiler with the files that every program is linked with.
   { program: "gcc", package: "build-essential" },
 ];
