@@ -62,6 +62,8 @@ export interface IndexReport {
 
 /** Specs that are read at once. */
 const CONCURRENCY = 16;
+/** After so many specs it is told how far it is: every few seconds. */
+const NOTED = 2000;
 /** A cache that has changed so often while its index was written will go on to. */
 const MAX_ROUNDS = 100;
 /** The oldest database version that is written. */
@@ -167,8 +169,13 @@ class IndexUpdate {
     const unknown = fresh.filter((tag) => this.#options.known?.has(tag) !== true).length;
     if (unknown > 0) this.#progress({ type: "note", text: `reading ${unknown} new specs` });
     const before = this.#held.size;
+    let done = 0;
+    const add = async (tag: string): Promise<void> => {
+      await this.#add(tag);
+      if (++done % NOTED === 0) this.#progress({ type: "note", text: `${done} of ${fresh.length} have been read` });
+    };
     try {
-      await forEachLimit(fresh, CONCURRENCY, (tag) => this.#add(tag), this.#options.signal);
+      await forEachLimit(fresh, CONCURRENCY, add, this.#options.signal);
     } catch (error) {
       if (isStaveError(error, "ABORTED") || this.#options.signal?.aborted) throw error;
       this.#failure = error;

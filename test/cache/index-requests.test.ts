@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import type { ReadCache } from "../../lib/cache/cache.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { StaveError } from "../../lib/errors.ts";
+import { base32Hash } from "../../lib/spack/dag-hash.ts";
 import { DiskCache } from "../../lib/util/disk-cache.ts";
 import { writeCacheFolder } from "../../scripts/make-cache.ts";
 import { connect } from "../support/client.ts";
@@ -86,4 +89,19 @@ test("an index that was read before is not read again", async () => {
   await cache.readIndex();
   assert.equal(await requests(() => updateIndex(cache)), 2, "the index's manifest and the tags");
   await client.close();
+});
+
+test("how far it is, is told every 2 000 specs", async () => {
+  const tags = Array.from({ length: 4100 }, (_, at) => `p-1.0-${base32Hash(String(at))}.spack`);
+  const specs = new Map(tags.map((tag) => [tag, { tag, name: "p", version: "1.0", hash: tag.slice(6, 38) }]));
+  const cache: ReadCache = {
+    name: "the cache",
+    list: () => Promise.resolve({ specs, foreign: [], others: [], hasIndex: false }),
+    has: () => Promise.resolve(true),
+    fetchSpec: (tag) => Promise.reject(new StaveError("NOT_FOUND", `${tag} is gone`)),
+    readIndex: () => Promise.resolve(undefined),
+  };
+  const told: string[] = [];
+  await checkIndex(cache, { onProgress: (event) => event.type === "note" && told.push(event.text) });
+  assert.deepEqual(told, ["reading 4100 new specs", "2000 of 4100 have been read", "4000 of 4100 have been read"]);
 });
