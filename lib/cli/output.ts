@@ -3,6 +3,7 @@ import { styleText } from "node:util";
 import { isStaveError, messageOf, StaveError } from "../errors.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 import type { Context } from "./context.ts";
+import type { ProgressDisplay } from "./progress.ts";
 
 /** The flags of every verb that decide how it speaks. */
 export interface OutputOptions {
@@ -18,12 +19,6 @@ const JSON_SCHEMA = 1;
 
 type Style = Parameters<typeof styleText>[0];
 
-/** What shows progress. */
-interface Display {
-  readonly sink: ProgressSink;
-  stop(): void;
-}
-
 /** The voice of one run of one verb. */
 export class Output {
   readonly verb: string;
@@ -32,26 +27,26 @@ export class Output {
   readonly #color: { stdout: boolean; stderr: boolean };
   /** Set while bars are on the screen: lines on stderr then go through them, so as not to tear them. */
   line: ((text: string) => void) | undefined;
-  readonly #display: Display | undefined;
+  /** Shows progress; whoever runs the verb sets it. */
+  display: ProgressDisplay | undefined;
 
-  constructor(context: Context, verb: string, options: OutputOptions, display?: (output: Output) => Display) {
+  constructor(context: Context, verb: string, options: OutputOptions) {
     this.#context = context;
     this.verb = verb;
     this.options = options;
     const wants = (terminal: { isTTY?: boolean }) =>
       options.color === "always" || (options.color !== "never" && !context.env["NO_COLOR"] && terminal.isTTY === true);
     this.#color = { stdout: wants(context.stdout), stderr: wants(context.stderr) };
-    this.#display = display?.(this);
   }
 
   /** Where work tells how far it is. */
   get progress(): ProgressSink {
-    return this.#display?.sink ?? noProgress;
+    return this.display?.sink ?? noProgress;
   }
 
   /** Takes what shows progress off the screen; results do so by themselves. */
   endProgress(): void {
-    this.#display?.stop();
+    this.display?.stop();
   }
 
   /** The width of the terminal, or undefined when the results go elsewhere and must not be cut. */

@@ -29,7 +29,8 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
 ): Command {
   return command.action(async (...all: unknown[]) => {
     const flags = command.opts() as F;
-    const output = new Output(state.context, command.name(), flags, (self) => progressDisplay(state.context, self));
+    const output = new Output(state.context, command.name(), flags);
+    output.display = await progressDisplay(state.context, output);
     const args = all.slice(0, -2) as A;
     try {
       state.exitCode = await action(state.context, output, flags, ...args);
