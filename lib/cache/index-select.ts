@@ -23,11 +23,6 @@ export function indexedSpecs(index: CacheIndex, queries: readonly SpecQuery[], p
   return { nodes, graph, place };
 }
 
-/** The node of one record, with all that it depends on; undefined when there is none. */
-export function indexedSpec(index: CacheIndex, hash: string, place: string): SpecNode | undefined {
-  return graphOfRecords([hash], (other) => index.records.get(other), place).get(hash);
-}
-
 /**
  * The rows of all specs with a binary that satisfy any of the queries, all without queries, in the order of lists. Of the
  * dependencies of a node that `row` is given only names and versions of those count that provide something.

@@ -1,12 +1,10 @@
 // What Spack does to an installed prefix after relocation: scripts whose first line is too long for the system go through
 // `sbang` (Spack `hooks/sbang.py`), and search paths lose what leads nowhere (Spack `hooks/drop_redundant_rpaths.py`).
 import { type ByteString, shownName } from "../image/byte-string.ts";
-import { Breath } from "./breath.ts";
 import { ELF_MAGIC } from "./elf.ts";
 import { dropRpathItems } from "./elf-file.ts";
 import { type OpenFile, Tree } from "./open-file.ts";
 import { insertHead, WINDOW } from "./text-file.ts";
-import { walkTree } from "./walk-tree.ts";
 
 /** How a prefix is finished. */
 export interface FinishOptions {
@@ -16,7 +14,6 @@ export interface FinishOptions {
   readonly longestLine?: number | undefined;
   /** Whether an absolute path of a search path leads to something; search paths are left alone without it. */
   readonly exists?: ((path: string) => boolean) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** What was changed; paths below the prefix, fit for messages. */
@@ -30,21 +27,6 @@ const LONGEST_LINE = 127;
 // Longer first lines are left alone.
 const LINE_LIMIT = 4096;
 const ANY_EXECUTE = 0o111;
-
-/** Finishes a prefix in place; a file with several names is looked at once. Throws FILE_SYSTEM. */
-export async function finishPrefix(directory: string, options: FinishOptions): Promise<FinishReport> {
-  const tree = new Tree(directory, true);
-  const breath = new Breath(options.signal);
-  const finisher = new Finisher(directory, options);
-  for (const { path, type } of walkTree(directory)) {
-    if (type !== "file") continue;
-    const { mode } = tree.stats(path);
-    const head = await tree.read(path, readHead);
-    await breath.after(head.length);
-    if (finisher.wants(head, mode)) await finisher.finish(path);
-  }
-  return finisher.report;
-}
 
 /** Finishes the files of one prefix, for whoever reads them all anyway. */
 export class Finisher {

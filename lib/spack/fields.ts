@@ -77,11 +77,6 @@ export function booleanAt(object: JsonObject, key: string, place: Place, absent:
   return value;
 }
 
-/** The member `key`, a list of strings. */
-export function stringsAt(object: JsonObject, key: string, place: Place): string[] {
-  return asStrings(listAt(object, key, place), inside(place, key));
-}
-
 /** A list of which every item must be a string. */
 export function asStrings(list: readonly JsonValue[], place: Place): string[] {
   return list.map((item, at) => {

@@ -26,11 +26,6 @@ export function familyOf(target: string): string {
   return TARGETS.get(target)?.family ?? target;
 }
 
-/** Tells whether a name is in archspec's table. */
-export function isKnownTarget(target: string): boolean {
-  return TARGETS.has(target);
-}
-
 /** The targets of archspec's table in its order. */
 export function knownTargets(): Iterable<readonly [string, TargetDescription]> {
   return TARGETS;

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { chmodSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { finishPrefix } from "../../lib/relocate/finish.ts";
+import { Finisher, type FinishOptions, type FinishReport } from "../../lib/relocate/finish.ts";
+import { Tree } from "../../lib/relocate/open-file.ts";
+import { walkTree } from "../../lib/relocate/walk-tree.ts";
 import { makeElf } from "../support/elf.ts";
 import { archives, relocate } from "../support/golden-archives.ts";
 import { makeTree, type TreeItem, temporaryFolder } from "../support/tree.ts";
@@ -11,6 +13,21 @@ import { makeTree, type TreeItem, temporaryFolder } from "../support/tree.ts";
 const SBANG = "/s/bin/sbang";
 const FIRST = `#!/bin/sh ${SBANG}\n`;
 const long = (end: string): string => `/${"x".repeat(150)}/${end}`;
+
+/** Finishes all files of a prefix, as an installation does while it reads them. */
+async function finishPrefix(directory: string, options: FinishOptions): Promise<FinishReport> {
+  const tree = new Tree(directory, true);
+  const finisher = new Finisher(directory, options);
+  for (const { path, type } of walkTree(directory)) {
+    if (type !== "file") continue;
+    const head = await tree.read(path, (file) => {
+      const bytes = Buffer.alloc(4);
+      return bytes.subarray(0, file.read(bytes, 0));
+    });
+    if (finisher.wants(head, tree.stats(path).mode)) await finisher.finish(path);
+  }
+  return finisher.report;
+}
 
 function tree(items: TreeItem[]): string {
   const folder = join(temporaryFolder(), "tree");
