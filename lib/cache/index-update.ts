@@ -13,6 +13,7 @@ import type { CacheListing, IndexedCache, ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
 import { type NodeRecord, recordOfNode } from "./record.ts";
+import { isUnfit } from "./unfit.ts";
 
 /** How an index is compared with its cache. */
 export interface CheckIndexOptions extends OperationOptions {
@@ -280,18 +281,4 @@ class IndexUpdate {
       return other !== undefined && other.inBuildcache === record.inBuildcache && other.format === record.format;
     });
   }
-}
-
-// What was read and is not what it should be; not what could not be read.
-function isUnfit(error: unknown): error is StaveError {
-  return isStaveError(
-    error,
-    "NOT_FOUND",
-    "MEDIA_TYPE",
-    "CONTENT_INVALID",
-    "SPEC_INVALID",
-    "TOO_LARGE",
-    "DIGEST_MISMATCH",
-    "SIZE_MISMATCH",
-  );
 }

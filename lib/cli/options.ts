@@ -18,15 +18,27 @@ export interface TransportFlags {
 /** Helps are written for this many columns: no wider than can be read well, nor than the terminal. */
 export const HELP_WIDTH: number = Math.min(100, process.stdout.columns ?? 100);
 
-/** The text after the flags of a help: paragraphs are wrapped, lines that are indented stay as they are. */
-export function helpText(text: string): string {
-  const paragraphs = text.split("\n\n").map((part) => {
-    const prose = part.split("\n").filter((line) => !line.startsWith(" "));
-    const rest = part.split("\n").slice(prose.length);
-    const lead = part.startsWith("\n") ? "\n" : "";
-    return [lead + new Help().boxWrap(prose.join(" ").trim(), HELP_WIDTH), ...rest].join("\n");
-  });
-  return paragraphs.join("\n\n");
+/** The text after the flags of a help, made when it is shown: paragraphs are wrapped, lines that are indented stay. */
+export function helpText(text: string): () => string {
+  return () => text.split("\n\n").map(wrapped).join("\n\n");
+}
+
+function wrapped(paragraph: string): string {
+  const lines = paragraph.split("\n");
+  const prose = lines.filter((line) => !line.startsWith(" "));
+  const lead = paragraph.startsWith("\n") ? "\n" : "";
+  return [lead + new Help().boxWrap(prose.join(" ").trim(), HELP_WIDTH), ...lines.slice(prose.length)].join("\n");
+}
+
+/** Gathers the values of a flag that may be repeated. */
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** The flag that leaves out specs, or what they depend on, of the `work` that is done. */
+export function onlyOption(work: string): Option {
+  const text = `${work} only the specs themselves, or only what they depend on`;
+  return new Option("--only <what>", text).choices(["package", "dependencies"]);
 }
 
 /** A verb's command with the flags that every verb has; `verbose` spells that flag where `-v` means something else. */

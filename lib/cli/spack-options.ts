@@ -15,6 +15,7 @@ import { StoreLocks } from "../store/locks.ts";
 import { readBounded } from "../util/read-file.ts";
 import type { Context } from "./context.ts";
 import { currentHost } from "./host.ts";
+import { collect } from "./options.ts";
 import type { Output } from "./output.ts";
 
 /** The flags as commander leaves them. */
@@ -26,8 +27,6 @@ export interface SpackFlags {
   sysroot?: string;
   spack?: string;
 }
-
-const collect = (value: string, before: string[] = []) => [...before, value];
 
 /** Adds the flags that say where Spack's things are. */
 export function addSpack(command: Command): Command {

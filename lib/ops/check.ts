@@ -1,7 +1,8 @@
 // `check`: whether a cache has the binaries of some specs, and whether what it has is whole.
+
 import type { CachedSpec } from "../cache/cache.ts";
 import type { ReadOciCache } from "../cache/oci-cache.ts";
-import { isStaveError } from "../errors.ts";
+import { isUnfit } from "../cache/unfit.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { formatSpec } from "../spack/format.ts";
 import { shortName, specTag } from "../spack/name.ts";
@@ -155,7 +156,6 @@ class ImageCheck {
 
 // What is wrong with content is an answer; that nobody answered is none.
 function reasonOf(error: unknown): string {
-  const codes = ["NOT_FOUND", "DIGEST_MISMATCH", "SIZE_MISMATCH", "MEDIA_TYPE", "TOO_LARGE"] as const;
-  if (isStaveError(error, ...codes, "CONTENT_INVALID", "SPEC_INVALID")) return error.message;
+  if (isUnfit(error)) return error.message;
   throw error;
 }

@@ -1,5 +1,6 @@
 // Everything that is found out before a push: what is selected, what the cache has, what Spack says, and the plan. Nothing is
 // written.
+import { isUnfit } from "../cache/unfit.ts";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { BaseImage } from "../image/base.ts";
 import { layerMediaType } from "../image/compression.ts";
@@ -118,7 +119,7 @@ async function readCache(options: PlanOptions, signal: AbortSignal): Promise<Cac
       state.tagged.set(tag, digest);
       if (!force) for (const [hash, layer] of layers) state.known.set(hash, layer);
     } catch (error) {
-      if (!isBroken(error)) throw error;
+      if (!isUnfit(error)) throw error;
     }
   };
   await forEachLimit(
@@ -128,12 +129,6 @@ async function readCache(options: PlanOptions, signal: AbortSignal): Promise<Cac
     signal,
   );
   return state;
-}
-
-/** Tells an image that is damaged from one that could not be asked for. */
-export function isBroken(error: unknown): boolean {
-  const codes = ["NOT_FOUND", "CONTENT_INVALID", "SPEC_INVALID", "MEDIA_TYPE", "TOO_LARGE"] as const;
-  return isStaveError(error, ...codes, "DIGEST_MISMATCH", "SIZE_MISMATCH");
 }
 
 // Reads images until nothing is missing for the plan: a broken one is packed anew, and so needs the images of others.
@@ -162,7 +157,7 @@ async function completePlan(
       const layer = { mediaType, digest, size, diffId, label: labelOf(node) };
       state.images.set(node.hash, { layer, digests: new Set(layers.map((each) => each.digest)) });
     } catch (error) {
-      if (!isBroken(error)) throw error;
+      if (!isUnfit(error)) throw error;
       state.images.set(node.hash, "broken");
     }
   };

@@ -1,8 +1,10 @@
 // `why-miss`: why an installation of a spec would not come from a cache.
+
 import type { CacheListing, ReadCache } from "../cache/cache.ts";
 import type { CacheIndex } from "../cache/index-read.ts";
 import { indexedSpecs } from "../cache/index-select.ts";
 import type { ReadOciCache } from "../cache/oci-cache.ts";
+import { isUnfit } from "../cache/unfit.ts";
 import { isStaveError } from "../errors.ts";
 import { specTag } from "../spack/name.ts";
 import type { SpecNode } from "../spack/node.ts";
@@ -104,21 +106,10 @@ async function orReason<T>(read: () => Promise<T>): Promise<T | string> {
   try {
     return await read();
   } catch (error) {
-    if (isStaveError(error, ...UNUSABLE)) return error.message;
+    if (isUnfit(error) || isStaveError(error, "ARCHIVE_UNSAFE")) return error.message;
     throw error;
   }
 }
-
-const UNUSABLE = [
-  "NOT_FOUND",
-  "MEDIA_TYPE",
-  "CONTENT_INVALID",
-  "SPEC_INVALID",
-  "TOO_LARGE",
-  "DIGEST_MISMATCH",
-  "SIZE_MISMATCH",
-  "ARCHIVE_UNSAFE",
-] as const;
 
 // The index, or why it is of no use.
 async function readIndex(cache: ReadCache, options: OperationOptions): Promise<CacheIndex | string> {

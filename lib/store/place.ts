@@ -1,9 +1,10 @@
 // Where in a store something may be written: below its root, whatever a spec, a database or a symbolic link says.
-import { chmod, lstat, mkdir, opendir, realpath, rm } from "node:fs/promises";
+import { chmod, lstat, opendir, realpath, rm } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { printable } from "../spack/json.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store.ts";
+import { makeFolder } from "../util/folder.ts";
 
 /** A prefix that may be written. */
 export interface PrefixPlace {
@@ -60,31 +61,14 @@ async function realPlace(path: string): Promise<string> {
 
 /** Makes a folder and those above it; new ones get the mode of the nearest that was there (Spack `filesystem.py`, mkdirp). */
 export async function makeParents(path: string): Promise<void> {
-  const missing: string[] = [];
-  let mode = 0o755;
   try {
-    for (let at = path; ; at = posix.dirname(at)) {
-      const stats = await lstat(at).catch((error: unknown) => {
-        if (systemCode(error) === "ENOENT" && at !== "/") return undefined;
-        throw error;
-      });
-      if (stats !== undefined) {
-        mode = stats.isSymbolicLink() ? mode : stats.mode & 0o7777;
-        break;
-      }
-      missing.push(at);
-    }
-    for (const each of missing.toReversed()) {
-      const made = await mkdir(each).then(
-        () => true,
-        (error: unknown) => {
-          // Somebody else may make it at the same time, and gives it the same mode.
-          if (systemCode(error) === "EEXIST") return false;
-          throw error;
-        },
-      );
-      if (made) await chmod(each, mode);
-    }
+    // Somebody else may make one at the same time, and gives it the same mode.
+    const made = makeFolder(path);
+    const [top] = made;
+    if (top === undefined) return;
+    const above = await lstat(posix.dirname(top));
+    const mode = above.isSymbolicLink() ? 0o755 : above.mode & 0o7777;
+    for (const each of made) await chmod(each, mode);
   } catch (cause) {
     throw fileError(cause, "make folder", path);
   }

@@ -4,24 +4,30 @@ import { mkdirSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { systemCode } from "../errors.ts";
 
-/** Makes a folder and those above it that are missing; one that is there is left as it is. Throws as `mkdir` does. */
-export function makeFolder(path: string, mode = 0o777): void {
-  const missing: string[] = [];
-  for (let at = resolve(path); !isMade(at, mode); at = dirname(at)) missing.push(at);
-  for (let at = missing.pop(); at !== undefined; at = missing.pop())
-    // Above it everything is there by now: what is still said to be missing cannot be made.
-    if (!isMade(at, mode)) mkdirSync(at, mode);
+/**
+ * Makes a folder and those above it that are missing, and returns those that it made, the topmost first; what is there is left
+ * as it is. Throws as `mkdir` does.
+ */
+export function makeFolder(path: string, mode = 0o777): string[] {
+  const at = resolve(path);
+  const found = tried(at, mode);
+  if (found !== "missing") return found === "made" ? [at] : [];
+  const above = makeFolder(dirname(at), mode);
+  const again = tried(at, mode);
+  // Everything is above it by now: what is still said to be missing cannot be made.
+  if (again === "missing") mkdirSync(at, mode);
+  return again === "there" ? above : [...above, at];
 }
 
-// False when what is above it is missing; the root is always there.
-function isMade(path: string, mode: number): boolean {
+// "missing" says that what is above it is; the root is always there.
+function tried(path: string, mode: number): "made" | "there" | "missing" {
   try {
     mkdirSync(path, mode);
-    return true;
+    return "made";
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return false;
+    if (systemCode(error) === "ENOENT") return "missing";
     // Read-only file systems and folders that may not be written to refuse before they look.
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return true;
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return "there";
     throw error;
   }
 }

@@ -1,8 +1,7 @@
 // `stave index` as a user runs it.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { GraphCopy } from "../../lib/copy.ts";
-import { goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
+import { madeSpec, pushGolden, pushSpec } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
@@ -14,10 +13,8 @@ before(async () => {
 after(() => registry.close());
 
 test("index: up to date, after a push, after a deletion; --check asks only, and answers with its status", async () => {
-  const { target } = await goldenCache("spack-1.2/plain.oci");
   const client = connect(registry.host, "org/cache");
-  const copy = new GraphCopy(target, client.target, {});
-  for await (const tag of target.tags()) await copy.copy(tag, tag);
+  await pushGolden("spack-1.2/plain.oci", client.target);
   const cache = `oci+http://${registry.host}/org/cache`;
   const same = await stave(["index", cache]);
   assert.deepEqual([same.status, same.stdout], [0, "up to date: 8 specs, 10 records, 8.5 kB\n"]);

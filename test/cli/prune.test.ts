@@ -5,11 +5,10 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
-import { GraphCopy } from "../../lib/copy.ts";
 import { canonicalBytes } from "../../lib/oci/manifest.ts";
 import { OCI_MANIFEST } from "../../lib/oci/mediatype.ts";
 import { planPrune } from "../../lib/ops/prune.ts";
-import { goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
+import { goldenCache, madeSpec, pushGolden, pushSpec } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { failsWith } from "../support/errors.ts";
@@ -68,9 +67,7 @@ test("a dry run tells and changes nothing; --yes keeps what is listed and all it
 test("an environment, lock files and tags of other names are kept; without rules no spec is removed", async () => {
   const client = connect(registry.host, "org/golden");
   const cache = new OciCache(client.target);
-  const { target } = await goldenCache("spack-1.2/plain.oci");
-  const copy = new GraphCopy(target, client.target, {});
-  for await (const tag of target.tags()) await copy.copy(tag, tag);
+  await pushGolden("spack-1.2/plain.oci", client.target);
   const extra = await pushSpec(client.target, madeSpec("extra", "1.0"));
   const { bytes, descriptor } = await client.target.fetchManifest(extra);
   const where = `oci+http://${registry.host}/org/golden`;

@@ -1,6 +1,7 @@
 // Build caches for tests: copies of the golden ones, and made-up specs as images.
 import { cpSync } from "node:fs";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { GraphCopy } from "../../lib/copy.ts";
 import { buildImage } from "../../lib/image/image.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { OCI_LAYER_GZIP } from "../../lib/oci/mediatype.ts";
@@ -22,6 +23,13 @@ export async function goldenCache(layout: string): Promise<OciCache> {
   const folder = temporaryFolder();
   cpSync(golden(layout), folder, { recursive: true });
   return new OciCache(await LayoutTarget.open(folder, { clock: systemClock }));
+}
+
+/** Copies all of a golden layout to another place. */
+export async function pushGolden(layout: string, to: Target): Promise<void> {
+  const { target } = await goldenCache(layout);
+  const copy = new GraphCopy(target, to, {});
+  for await (const tag of target.tags()) await copy.copy(tag, tag);
 }
 
 /** A new layout directory without anything in it. */

@@ -7,7 +7,7 @@ import { formatLocation } from "../../oci/reference.ts";
 import { type CheckReport, check, type MissingSpec } from "../../ops/check.ts";
 import { writeJson } from "../../spack/json.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpecs } from "../spack-specs.ts";
@@ -33,8 +33,6 @@ Examples:
   stave check -e . -m oci://ghcr.io/org/cache
   stave check hdf5 /abc1234 -m my-mirror -o rebuild.json
   stave check --all --deep -m oci-layout:./stave-cache`;
-
-const collect = (value: string, before: string[] = []) => [...before, value];
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("check", "tell which specs a build cache lacks, and what of it is broken")

@@ -17,7 +17,7 @@ import type { Context } from "../context.ts";
 import { Workflow } from "../github.ts";
 import { currentHost } from "../host.ts";
 import { installLine, installPlanText, installSummary } from "../install-text.ts";
-import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
+import { addJobs, addTransport, type CommonFlags, collect, helpText, onlyOption, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { findProgram } from "../programs.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
@@ -51,8 +51,6 @@ Examples:
   stave install oci-layout:./stave-cache /abc1234 --store /opt/software --sysroot ./image
   stave install oci://ghcr.io/org/cache hdf5 --plan`;
 
-const collect = (value: string, before: string[] = []) => [...before, value];
-
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("install", "install specs from build caches into a Spack store")
     .argument("[cache]", "where from")
@@ -62,12 +60,7 @@ export const verb: VerbFactory = (state) => {
     .option("-f, --force", "replace what is installed")
     .option("--multiple", "take all specs that a query fits, not exactly one")
     .option("-o, --otherarch", "take specs for other platforms, systems and processors, too")
-    .addOption(
-      new Option("--only <what>", "install only the specs themselves, or only what they depend on").choices([
-        "package",
-        "dependencies",
-      ]),
-    )
+    .addOption(onlyOption("install"))
     .option("--with-build-dependencies", "also what is needed for building only")
     .option("--strict", "fail when files still name the old place")
     .option("--all-files", "change what files hold of the old place even where Spack leaves them alone")

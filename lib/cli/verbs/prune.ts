@@ -12,7 +12,7 @@ import { isDagHash } from "../../spack/node-reader.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { CACHE_ARGUMENT, writeCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
+import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { count, formatBytes, printable } from "../text.ts";
@@ -44,8 +44,6 @@ Examples:
   stave prune oci://ghcr.io/org/cache -e . --undo-file removed.json --yes
   stave prune oci-layout:./stave-cache --yes                          only what nothing leads to
   stave prune oci://ghcr.io/org/cache --undo removed.json             puts back what the registry still has`;
-
-const collect = (value: string, before: string[] = []) => [...before, value];
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("prune", "remove from a build cache what nothing needs any more")

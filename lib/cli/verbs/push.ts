@@ -15,7 +15,7 @@ import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../cac
 import type { Context } from "../context.ts";
 import { Workflow } from "../github.ts";
 import { type Opener, referenceOf } from "../open.ts";
-import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
+import { addJobs, addTransport, type CommonFlags, collect, helpText, onlyOption, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../push-text.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
@@ -70,8 +70,6 @@ Examples:
   stave push oci-layout:./cache hdf5 --plan
   stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag when all have ended`;
 
-const collect = (value: string, before: string[] = []) => [...before, value];
-
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("push", "push installed specs as images, and an environment as one")
     .argument("[cache]", "where to")
@@ -82,12 +80,7 @@ export const verb: VerbFactory = (state) => {
     .option("--update-index", "bring the cache's index up to date afterwards")
     .option("-f, --force", "pack and push what is there already")
     .option("--verify", "read what is there already, and repair what is broken or lacks layers")
-    .addOption(
-      new Option("--only <what>", "push only the specs themselves, or only what they depend on").choices([
-        "package",
-        "dependencies",
-      ]),
-    )
+    .addOption(onlyOption("push"))
     .option("--with-build-dependencies", "what is needed for building only must be installed, too (default: if it is)")
     .option("--without-build-dependencies", "leave out what is needed for building only")
     .option("--allow-missing", "make the tagged image even when layers are nowhere to be had")
