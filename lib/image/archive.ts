@@ -2,8 +2,8 @@
 // relocation, and hashed. It does not compress and holds one piece at a time.
 import { createHash, type Hash } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { fsPath, shownName } from "../util/byte-string.ts";
 import { type Relocatable, writeBuildInfo } from "./buildinfo.ts";
-import { fsPath, shownName } from "./byte-string.ts";
 import type { Classifier } from "./classify.ts";
 import { type RelocationList, relocationList } from "./relocation-list.ts";
 import { BLOCK, endOfArchive, padding, type TarEntry, tarHeader } from "./tar.ts";

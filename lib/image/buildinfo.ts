@@ -5,7 +5,7 @@ import { preOrder } from "../spack/dag.ts";
 import type { SpecNode } from "../spack/node.ts";
 import { unpaddedRoot } from "../spack/padding.ts";
 import { relocationSet } from "../spack/selection.ts";
-import { type ByteString, pythonText } from "./byte-string.ts";
+import { type ByteString, pythonText } from "../util/byte-string.ts";
 import { type FlowValue, writeFlowYaml } from "./flow-yaml.ts";
 
 /** What is known of a spec before its files are looked at. Plain data: it is sent to other threads. */

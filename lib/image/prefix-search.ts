@@ -1,6 +1,6 @@
 // Finds whether any of some prefixes is mentioned in a file, in one pass over its pieces: Spack's regular expression
 // `(?<![\w\-_/])([\w\-_]*?)(P1|P2|…)` on bytes (Spack `relocate_text.py`), without decoding anything.
-import { bytesOfText } from "./byte-string.ts";
+import { bytesOfText } from "../util/byte-string.ts";
 
 /**
  * The prefixes as bytes, without those that begin with another one: where the longer is found the shorter is too,

@@ -1,7 +1,7 @@
 // What of a prefix would be relocated, by kind, without making its archive.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { fsPath } from "../util/byte-string.ts";
 import type { Relocatable, RelocatableFiles } from "./buildinfo.ts";
-import { fsPath } from "./byte-string.ts";
 import { relocationList } from "./relocation-list.ts";
 import { type PrefixLocation, walkPrefix, whilePacking } from "./walk.ts";
 

@@ -1,7 +1,7 @@
 // Collects which files and links of a prefix need relocation while its archive is made: the lists of the build info.
 
+import { type ByteString, compareNames } from "../util/byte-string.ts";
 import type { Relocatable, RelocatableFiles } from "./buildinfo.ts";
-import { type ByteString, compareNames } from "./byte-string.ts";
 import { type Classifier, FileClassifier, type Relocation } from "./classify.ts";
 import { LegacyClassifier } from "./classify-legacy.ts";
 import { beginsWithTerm, searchTerms } from "./prefix-search.ts";

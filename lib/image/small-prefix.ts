@@ -1,9 +1,9 @@
 // Prefixes with a few small files are packed where they are asked for: that takes less time than to tell a thread.
 import { lstatSync } from "node:fs";
 import { StaveError } from "../errors.ts";
+import { fsPath } from "../util/byte-string.ts";
 import { errorFrom, plainError } from "../util/plain-error.ts";
 import type { ArchiveJob } from "./archive.ts";
-import { fsPath } from "./byte-string.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
 import type { Piece } from "./pack-message.ts";
 import type { PackReceiver } from "./pack-pool.ts";

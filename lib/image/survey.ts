@@ -2,8 +2,8 @@
 // was written. As git's index does, it goes by sizes, inode numbers and times of change.
 import { createHash } from "node:crypto";
 import { lstatSync, type Stats } from "node:fs";
+import { type ByteString, fsPath } from "../util/byte-string.ts";
 import type { Relocatable } from "./buildinfo.ts";
-import { type ByteString, fsPath } from "./byte-string.ts";
 import { type PrefixLocation, walkPrefix, whilePacking } from "./walk.ts";
 
 /** What a look at a prefix tells. */

@@ -2,7 +2,7 @@
 // Whatever another reader might understand in another way is refused. Node's usual reader decodes names as UTF-8 and
 // drops pax records that are not, which gives such files wrong names; Spack's archives may have them.
 import { StaveError } from "../errors.ts";
-import { type ByteString, shownName } from "./byte-string.ts";
+import { type ByteString, shownName } from "../util/byte-string.ts";
 import { BLOCK, padding, type TarType } from "./tar.ts";
 
 /** One entry, as its headers have it. */

@@ -1,7 +1,7 @@
 // Tar headers in exactly the bytes that Spack writes (Python `tarfile`, POSIX pax format, and Spack `util/archive.py`,
 // which leaves out owners and times). Contents and the order of entries are left to others.
 import { isUtf8 } from "node:buffer";
-import { type ByteString, isPlainAscii, pythonText } from "./byte-string.ts";
+import { type ByteString, isPlainAscii, pythonText } from "../util/byte-string.ts";
 
 /** The unit of tar: headers have this size, contents are padded to it. */
 export const BLOCK = 512;

@@ -2,7 +2,7 @@
 // parents first, in each directory what is no directory before the sub-directories, both by name. Contents are not read.
 import { type Dirent, lstatSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "./byte-string.ts";
+import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "../util/byte-string.ts";
 
 /** What is found in a prefix. Hard links are not told apart here: they are files with a link count above 1. */
 export interface WalkEntry {

@@ -1,12 +1,12 @@
 // `preview`: what an installation elsewhere would have to change, node by node.
 import { statSync } from "node:fs";
 import { relocatable } from "../image/buildinfo.ts";
-import { shownName } from "../image/byte-string.ts";
 import { previewRelocation } from "../image/preview.ts";
 import { type TreeLine, treeLines } from "../spack/dag.ts";
 import { LINK, RUN, type SpecNode } from "../spack/node.ts";
 import { unpaddedRoot } from "../spack/padding.ts";
 import type { Store } from "../spack/store.ts";
+import { shownName } from "../util/byte-string.ts";
 
 /** One node of the tree. */
 export interface PreviewNode {

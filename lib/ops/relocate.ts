@@ -1,7 +1,6 @@
 // `relocate`: a tree that is already there, moved or about to be, names its new place.
 import { existsSync, statSync } from "node:fs";
 import { StaveError } from "../errors.ts";
-import { shownName } from "../image/byte-string.ts";
 import { findLeftovers, writeInventory } from "../relocate/inventory.ts";
 import type { FindPatchelf } from "../relocate/patchelf.ts";
 import type { PrefixMap } from "../relocate/prefix-map.ts";
@@ -11,6 +10,7 @@ import { scanTree } from "../relocate/scan.ts";
 import { walkTree } from "../relocate/walk-tree.ts";
 import { INSTALL_MANIFEST, METADATA_FOLDER, readManifestPrefix } from "../spack/prefix.ts";
 import { DATABASE_FOLDER } from "../spack/store.ts";
+import { shownName } from "../util/byte-string.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 
 /** What is relocated. */

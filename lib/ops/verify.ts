@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { type BigIntStats, constants } from "node:fs";
 import { lstat, open, readlink } from "node:fs/promises";
 import { fileError, isStaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfPythonText, bytesOfText, fsPath, shownName } from "../image/byte-string.ts";
 import { walkTree } from "../relocate/walk-tree.ts";
 import { base32 } from "../spack/dag-hash.ts";
 import type { InstallRecord } from "../spack/database.ts";
@@ -15,6 +14,7 @@ import {
   readInstallManifest,
 } from "../spack/prefix.ts";
 import type { Store } from "../spack/store.ts";
+import { type ByteString, bytesOfPythonText, bytesOfText, fsPath, shownName } from "../util/byte-string.ts";
 import { forEachLimit } from "../util/limit.ts";
 
 /** What is verified. */

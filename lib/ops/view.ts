@@ -2,12 +2,12 @@
 import { type BigIntStats, type Dirent, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { link, mkdir, rm, symlink } from "node:fs/promises";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "../image/byte-string.ts";
 import { shortName } from "../spack/name.ts";
 import type { SpecNode } from "../spack/node.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { environmentOrder } from "../spack/selection.ts";
 import type { Store } from "../spack/store.ts";
+import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "../util/byte-string.ts";
 import { makeFolder } from "../util/folder.ts";
 
 /** What a view shows. */

@@ -2,9 +2,9 @@
 // that place (Spack `binary_distribution.py`, read_buildinfo_file). It comes from the network and is believed in nothing.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { RelocatableFiles } from "../image/buildinfo.ts";
-import { type ByteString, bytesOfPythonText } from "../image/byte-string.ts";
 import { readFlowYaml } from "../spack/flow-yaml-reader.ts";
 import { nodeAt, parseYaml, type YamlNode } from "../spack/yaml.ts";
+import { type ByteString, bytesOfPythonText } from "../util/byte-string.ts";
 import { readBounded } from "../util/read-file.ts";
 
 /** What an archive says about relocation. Paths are those of the machine that built it. */

@@ -1,6 +1,6 @@
 // What Spack does to an installed prefix after relocation: scripts whose first line is too long for the system go through
 // `sbang` (Spack `hooks/sbang.py`), and search paths lose what leads nowhere (Spack `hooks/drop_redundant_rpaths.py`).
-import { type ByteString, shownName } from "../image/byte-string.ts";
+import { type ByteString, shownName } from "../util/byte-string.ts";
 import { ELF_MAGIC } from "./elf.ts";
 import { dropRpathItems } from "./elf-file.ts";
 import { type OpenFile, Tree } from "./open-file.ts";

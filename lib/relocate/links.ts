@@ -1,6 +1,6 @@
 // Relocates symbolic links: an absolute target that begins with an old prefix (Spack `relocate.py`, relocate_links).
 import { readlinkSync, renameSync, symlinkSync } from "node:fs";
-import { type ByteString, fsPath } from "../image/byte-string.ts";
+import { type ByteString, fsPath } from "../util/byte-string.ts";
 import { type Tree, unfit, whileRelocating } from "./open-file.ts";
 import type { PrefixMap } from "./prefix-map.ts";
 

@@ -13,7 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfText, fsPath, isPlainPath, shownName } from "../image/byte-string.ts";
+import { type ByteString, bytesOfText, fsPath, isPlainPath, shownName } from "../util/byte-string.ts";
 
 /** The folder that is relocated. */
 export class Tree {

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readSync, rmSync, statSync, writeSync } from "node:fs";
 import { StaveError } from "../errors.ts";
-import { shownName } from "../image/byte-string.ts";
+import { shownName } from "../util/byte-string.ts";
 import { readElfPaths } from "./elf.ts";
 import { OpenFile } from "./open-file.ts";
 

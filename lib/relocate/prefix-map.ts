@@ -1,7 +1,7 @@
 // Old prefixes and what replaces them, and how they are found in bytes: Spack's regular expression `P1|P2|…`, where at
 // one place the first alternative wins and not the longest (Spack `relocate_text.py`).
 import { StaveError } from "../errors.ts";
-import { bytesOfText, shownName } from "../image/byte-string.ts";
+import { bytesOfText, shownName } from "../util/byte-string.ts";
 
 /** A prefix and its replacement. */
 export interface PrefixPair {

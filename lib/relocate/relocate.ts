@@ -2,8 +2,8 @@
 // relocate_package). Which files these are is told from outside, by an archive's build info or by looking at them.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { RelocatableFiles } from "../image/buildinfo.ts";
-import { type ByteString, shownName } from "../image/byte-string.ts";
 import { isProgram } from "../image/classify.ts";
+import { type ByteString, shownName } from "../util/byte-string.ts";
 import { Breath } from "./breath.ts";
 import { SAFETY_SIZE } from "./c-strings.ts";
 import { ELF_MAGIC } from "./elf.ts";

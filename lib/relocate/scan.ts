@@ -1,11 +1,11 @@
 // Finds out by looking which files of a tree name an old root: for trees that have no list of them. What counts is what
 // counts for Spack's archives; Spack's own files, in `.spack` and `.spack-db`, do not.
 import { readlinkSync } from "node:fs";
-import { type ByteString, fsPath, shownName } from "../image/byte-string.ts";
 import { FileClassifier, isProgram } from "../image/classify.ts";
 import { beginsWithTerm, searchTerms } from "../image/prefix-search.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { DATABASE_FOLDER } from "../spack/store.ts";
+import { type ByteString, fsPath, shownName } from "../util/byte-string.ts";
 import { Breath } from "./breath.ts";
 import { type OpenFile, Tree } from "./open-file.ts";
 import { PathSearch } from "./path-search.ts";

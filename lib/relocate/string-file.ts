@@ -1,5 +1,5 @@
 // Relocates the C strings of one file in place, window by window, and explains those that have no room.
-import { shownName } from "../image/byte-string.ts";
+import { shownName } from "../util/byte-string.ts";
 import { LOOK_AHEAD, nextString, type StringMatch, type StringRule, type StuckString } from "./c-strings.ts";
 import type { OpenFile } from "./open-file.ts";
 import type { PrefixMap } from "./prefix-map.ts";

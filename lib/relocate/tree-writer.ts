@@ -17,9 +17,9 @@ import {
   writeSync,
 } from "node:fs";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfText, fsPath, isPlainPath, pythonText, shownName } from "../image/byte-string.ts";
 import type { TarMember, TarVisitor } from "../image/tar-reader.ts";
 import { BUILD_INFO } from "../image/walk.ts";
+import { type ByteString, bytesOfText, fsPath, isPlainPath, pythonText, shownName } from "../util/byte-string.ts";
 
 /** The modes of what is installed; a file that nobody may execute loses those bits (Spack `util/file_permissions.py`). */
 export interface Permissions {

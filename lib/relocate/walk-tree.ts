@@ -1,7 +1,7 @@
 // Everything in a folder, in an order that does not depend on the file system. Links are not followed, and what is neither
 // file, link nor folder is told and not touched.
 import { type Dirent, readdirSync } from "node:fs";
-import { type ByteString, bytesOfText, compareNames, fsPath } from "../image/byte-string.ts";
+import { type ByteString, bytesOfText, compareNames, fsPath } from "../util/byte-string.ts";
 import { whileRelocating } from "./open-file.ts";
 
 /** Something in a folder. */
