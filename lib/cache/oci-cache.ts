@@ -1,6 +1,5 @@
 // A build cache in a repository of a registry or in a layout directory, named as Spack names it (Spack
 // `binary_distribution.py`, `oci/oci.py`).
-import { gunzipSync } from "node:zlib";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
@@ -15,6 +14,7 @@ import { shortName } from "../spack/node-reader.ts";
 import { readSpecDocument, type SpecDocument } from "../spack/spec.ts";
 import { parseFetched } from "../target/platform.ts";
 import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
+import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {
@@ -197,15 +197,7 @@ function checkImage({ artifactType, config }: Manifest, subject: string): void {
 
 // Spack also reads configs that are compressed, though it writes none.
 function inflated(bytes: Buffer, subject: string): Buffer {
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  try {
-    return gunzipSync(bytes, { maxOutputLength: CONFIG_LIMIT });
-  } catch (cause) {
-    throw new StaveError("CONTENT_INVALID", `${subject} is not valid gzip of at most ${CONFIG_LIMIT} bytes`, {
-      subject,
-      cause,
-    });
-  }
+  return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzip(bytes, CONFIG_LIMIT, subject) : bytes;
 }
 
 interface FoundSpec {

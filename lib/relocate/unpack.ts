@@ -1,11 +1,10 @@
 // Unpacks the archive of a spec: decompressed, checked against its digest and its limits, and written as it arrives.
-import type { Readable, Transform } from "node:stream";
-import { createGunzip } from "node:zlib";
-import { messageOf, StaveError } from "../errors.ts";
+import type { Readable } from "node:stream";
+import { StaveError } from "../errors.ts";
 import { TarReader } from "../image/tar-reader.ts";
 import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
+import { type CompressionMethod, Decompressor } from "../util/decompress.ts";
 import { digestMismatch } from "../util/stream.ts";
-import { createZstdReader } from "../util/zstd.ts";
 import {
   DEFAULT_LIMITS,
   DEFAULT_PERMISSIONS,
@@ -17,7 +16,7 @@ import {
 
 /** How an archive is unpacked. */
 export interface UnpackOptions {
-  readonly compression: "gzip" | "zstd" | "none";
+  readonly compression: CompressionMethod | "none";
   readonly permissions?: Permissions | undefined;
   readonly limits?: UnpackLimits | undefined;
   /** What the uncompressed archive must be. */
@@ -52,15 +51,16 @@ export async function unpackArchive(stream: Readable, folder: string, options: U
   };
   const onAbort = (): void => void stream.destroy(signal?.reason);
   signal?.addEventListener("abort", onAbort);
-  using decoder = new Decoder(compression, take);
+  using decompressor = compression === "none" ? undefined : new Decompressor(compression, take, "the archive");
   try {
     signal?.throwIfAborted();
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       taken += chunk.length;
-      await decoder.write(chunk);
+      if (decompressor === undefined) take(chunk);
+      else await decompressor.write(chunk);
       onTaken?.(chunk);
     }
-    await decoder.end();
+    await decompressor?.end();
     reader.end();
     const actual = digester?.digest();
     if (diffId !== undefined && actual !== undefined && actual !== diffId)
@@ -82,81 +82,3 @@ function checkSize(size: number, taken: number, limits: UnpackLimits): void {
       hint: "it was not made by Spack or stave; do not use it",
     });
 }
-
-// Decompresses what is written to it, and hands each piece to somebody who is done with it on return.
-class Decoder implements Disposable {
-  readonly #compression: UnpackOptions["compression"];
-  readonly #stream: Transform | undefined;
-  readonly #take: (bytes: Buffer) => void;
-  #failure: { readonly error: unknown } | undefined;
-  #wake = (): void => {};
-
-  constructor(compression: UnpackOptions["compression"], take: (bytes: Buffer) => void) {
-    this.#compression = compression;
-    this.#take = take;
-    if (compression === "none") return;
-    this.#stream = compression === "gzip" ? createGunzip(GUNZIP) : createZstdReader();
-    this.#stream.on("data", (bytes: Buffer) => this.#piece(bytes));
-    this.#stream.on("error", (cause) => this.#fail(this.#broken(cause)));
-  }
-
-  /** Done when all that a chunk gives was taken. Throws what taking it does, and CONTENT_INVALID. */
-  async write(chunk: Buffer): Promise<void> {
-    if (this.#stream === undefined) this.#take(chunk);
-    else await this.#wait((done) => this.#stream?.write(chunk, done));
-  }
-
-  /** Throws also when something is missing. */
-  async end(): Promise<void> {
-    if (this.#stream !== undefined) await this.#wait((done) => this.#stream?.once("end", done).end());
-  }
-
-  [Symbol.dispose](): void {
-    this.#stream?.destroy();
-  }
-
-  async #wait(begin: (done: () => void) => void): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      begin(resolve);
-    });
-    if (this.#failure) throw this.#failure.error;
-  }
-
-  #piece(bytes: Buffer): void {
-    if (this.#failure) return;
-    try {
-      this.#take(bytes);
-      free(bytes);
-    } catch (error) {
-      this.#fail(error);
-      this.#stream?.destroy();
-    }
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#wake();
-  }
-
-  #broken(cause: Error): StaveError {
-    if (cause instanceof StaveError) return cause;
-    return new StaveError(
-      "CONTENT_INVALID",
-      `the archive is no whole ${this.#compression} stream: ${messageOf(cause)}`,
-      {
-        cause,
-        hint: "push the spec again",
-      },
-    );
-  }
-}
-
-// What the decompressor may still write to is left alone.
-function free({ buffer, byteOffset, length }: Buffer): void {
-  const isEnd = byteOffset + length === buffer.byteLength && buffer.byteLength > Buffer.poolSize;
-  if (isEnd && buffer instanceof ArrayBuffer) buffer.transfer(0);
-}
-
-// What is packed in members of 1 MiB comes out in one piece each.
-const GUNZIP = { chunkSize: 1 << 20 };

@@ -15,9 +15,8 @@ import {
 } from "../../lib/image/compression.ts";
 import { isIncompressible } from "../../lib/image/entropy.ts";
 import { OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../../lib/oci/mediatype.ts";
-import { readAll } from "../../lib/util/stream.ts";
-import { createZstdReader } from "../../lib/util/zstd.ts";
 import { packedMaker, programMaker, textMaker } from "../../scripts/store-content.ts";
+import { decompressed } from "../support/decompress.ts";
 import { failsWith } from "../support/errors.ts";
 
 describe("a compression is typed as METHOD or METHOD:LEVEL", () => {
@@ -44,11 +43,7 @@ function compressAll(compression: Compression, bytes: Buffer, pieceSize: number)
   return Buffer.concat(parts);
 }
 
-function unzstd(bytes: Buffer): Promise<Buffer> {
-  const reader = createZstdReader();
-  reader.end(bytes);
-  return readAll(reader, 100e6, "archive");
-}
+const unzstd = (bytes: Buffer): Promise<Buffer> => decompressed("zstd", [bytes]);
 
 test("pieces of any kind and size decompress to what they were", async () => {
   const makers = [textMaker(1), programMaker(2), packedMaker(3)];

@@ -12,8 +12,8 @@ import { PackPool } from "../../lib/image/pack-pool.ts";
 import { readDatabase } from "../../lib/spack/database.ts";
 import { specTag } from "../../lib/spack/name.ts";
 import { readAll } from "../../lib/util/stream.ts";
-import { createZstdReader } from "../../lib/util/zstd.ts";
 import { makeStore } from "../../scripts/make-store.ts";
+import { decompressed } from "../support/decompress.ts";
 import { failsWith } from "../support/errors.ts";
 import { goldenImages, goldenSpecs, lastDiffId } from "../support/golden-store.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -28,11 +28,7 @@ async function pack(job: ArchiveJob, compression = GZIP, on = pool): Promise<{ b
   return { bytes, layer: stream.layer };
 }
 
-function unzstd(bytes: Buffer): Promise<Buffer> {
-  const reader = createZstdReader();
-  reader.end(bytes);
-  return readAll(reader, 100e6, "archive");
-}
+const unzstd = (bytes: Buffer): Promise<Buffer> => decompressed("zstd", [bytes]);
 
 const sha256 = (bytes: Buffer): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 

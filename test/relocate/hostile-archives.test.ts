@@ -366,6 +366,16 @@ describe("archives that must not come out", () => {
     await failsWith("CONTENT_INVALID", unpackBytes(archive, { compression: "zstd" }), /no whole zstd stream/);
   });
 
+  test("bytes behind a compressed archive, in its last chunk or after it", async () => {
+    const archive = gzipSync(Buffer.concat([info, END]));
+    for (const more of [1, 100_000]) {
+      const { members } = await unpackBytes(Buffer.concat([archive, Buffer.alloc(more)]), { compression: "gzip" });
+      assert.equal(members, 1);
+      const ends = Buffer.concat([archive, Buffer.alloc(more), Buffer.from("x")]);
+      await failsWith("CONTENT_INVALID", unpackBytes(ends, { compression: "gzip" }), /followed by something else/);
+    }
+  });
+
   test("a source that fails, fails as it does; an interruption is one", async () => {
     for (const compression of ["none", "gzip", "zstd"] as const) {
       const source = new Readable({

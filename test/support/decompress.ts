@@ -1,0 +1,11 @@
+// Decompresses as the program does, from memory to memory.
+import { type CompressionMethod, Decompressor } from "../../lib/util/decompress.ts";
+
+/** What chunks hold, read one after the other. */
+export async function decompressed(method: CompressionMethod, chunks: readonly Buffer[]): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  using decompressor = new Decompressor(method, (bytes) => void pieces.push(Buffer.from(bytes)), "the content");
+  for (const chunk of chunks) await decompressor.write(chunk);
+  await decompressor.end();
+  return Buffer.concat(pieces);
+}
