@@ -5,11 +5,11 @@ import { StaveError } from "../errors.ts";
 import type { AskOptions } from "../spack/ask-spack.ts";
 import { type Discovery, discover } from "../spack/discover.ts";
 import { type Lockfile, readEnvironmentLock } from "../spack/lockfile.ts";
-import type { SpecNode } from "../spack/node.ts";
-import { resolveFiles, type SpecQuery } from "../spack/query.ts";
+import { ANY, printQuery, resolveFiles, type SpecQuery } from "../spack/query.ts";
 import { satisfies } from "../spack/satisfies.ts";
-import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
+import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../spack/spec.ts";
 import { parseQueries, parseQuery, type QueryContext } from "../spack/spec-parser.ts";
+import { joinWords } from "../spack/spec-words.ts";
 import { Store, type StoreOptions } from "../spack/store.ts";
 import { StoreLocks } from "../store/locks.ts";
 import { readBounded } from "../util/read-file.ts";
@@ -39,6 +39,15 @@ export function addSpack(command: Command): Command {
     .option("-c, --config <key:value>", "one setting (may be repeated)", collect)
     .option("--sysroot <dir>", "recorded paths are found under this folder")
     .option("--spack <dir>", "the Spack installation (default: $SPACK_ROOT, else the one on the PATH)");
+}
+
+/** One spec of the SPEC arguments. */
+export interface AskedSpec {
+  /** As messages name it. */
+  readonly text: string;
+  readonly query: SpecQuery;
+  /** The spec itself where a spec file was named. */
+  readonly document: SpecDocument | undefined;
 }
 
 /** What of the outside world Spack's files are found by. */
@@ -112,10 +121,36 @@ export class SpackFiles {
     return environment === undefined ? undefined : await readEnvironmentLock(environment.folder);
   }
 
-  /** Parses SPEC arguments; spec files among them become the specs they hold. */
-  async queries(texts: readonly string[]): Promise<SpecQuery[]> {
-    const parsed = texts.flatMap((text) => parseQueries(text, this.#queryContext()));
-    return await Promise.all(parsed.map((query) => resolveFiles(query, (path) => this.#readRoot(path))));
+  /** Parses SPEC arguments, whose words are one text as in Spack. Throws SPEC_INVALID, and what reading spec files throws. */
+  async specs(words: readonly string[]): Promise<AskedSpec[]> {
+    const asked: AskedSpec[] = [];
+    for (const part of joinWords(words)) {
+      const queries = "file" in part ? [{ ...ANY, file: part.file }] : parseQueries(part.text, this.#queryContext());
+      const [first] = queries;
+      const before = asked.at(-1);
+      if (before?.document && first && !("file" in part) && first.name === undefined && first.hash === undefined)
+        throw new StaveError("SPEC_INVALID", `nothing more can be asked of the spec file ${before.text}`, {
+          subject: before.text,
+          hint: `leave out ${printQuery(first)}, or name the spec instead of the file`,
+        });
+      for (const query of queries) asked.push(await this.#asked(query));
+    }
+    return asked;
+  }
+
+  /** The queries alone; a spec file is a query for its hash. */
+  async queries(words: readonly string[]): Promise<SpecQuery[]> {
+    return (await this.specs(words)).map(({ query }) => query);
+  }
+
+  async #asked(query: SpecQuery): Promise<AskedSpec> {
+    const text = printQuery(query);
+    if (query.file !== undefined) {
+      const document = await this.#readSpec(query.file);
+      return { text, query: { ...ANY, hash: document.root.hash }, document };
+    }
+    const resolved = await resolveFiles(query, async (path) => (await this.#readSpec(path)).root);
+    return { text, query: resolved, document: undefined };
   }
 
   #queryContext(): QueryContext {
@@ -123,9 +158,9 @@ export class SpackFiles {
     return { host: configuration.context.host, toolchains };
   }
 
-  async #readRoot(path: string): Promise<SpecNode> {
+  async #readSpec(path: string): Promise<SpecDocument> {
     const file = resolve(this.#context.cwd, path);
-    return readSpecFile((await readBounded(file, SPEC_FILE_LIMIT)).bytes, path).root;
+    return readSpecFile((await readBounded(file, SPEC_FILE_LIMIT)).bytes, path);
   }
 }
 

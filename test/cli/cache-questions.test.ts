@@ -277,7 +277,7 @@ test("a cache without any spec is an answer, not a mistake", async () => {
     [["index", name], 0, /^$/],
     [["check", "--all", "-m", name], 0, /^$/],
     [["diff", name, plain], 1, /^$/],
-    [["download", "hull%gcc", "-p", temporaryFolder(), "-m", name], 1, /has no hull%gcc\n$/],
+    [["download", "hull%gcc", "-p", temporaryFolder(), "-m", name], 1, /has no hull %gcc\n$/],
     [["why-miss", "hull", "-e", golden("spack-1.2"), "-m", name], 1, /^$/],
   ] as const) {
     const ran = await stave([...args]);

@@ -36,7 +36,7 @@ const lists: { args: string[]; names: string }[] = [
   { args: ["-a", "/wsit3bg"], names: "voyage" },
   { args: ["-a", "nothing"], names: "" },
   { args: ["--tags"], names: ALL },
-  { args: ["--tags", "hull@1.10", "/6jo3"], names: "hull rigging" },
+  { args: ["--tags", "hull@1.10", "rigging/6jo3"], names: "hull rigging" },
 ];
 for (const { args, names } of lists)
   test(`list ${args.join(" ")}`, async () => {

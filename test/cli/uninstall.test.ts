@@ -54,6 +54,24 @@ test("what nobody needs goes, from the database and from disk", async () => {
   assert.equal(again.status, 7);
 });
 
+test("the words of one spec remove what they mean together, and nothing else", async () => {
+  const sysroot = await copyOf(SPACK_1);
+  const before = names(sysroot);
+  const none = await stave(["uninstall", "-y", "hull", "^paddle", ...flags(sysroot)]);
+  assert.equal(none.status, 7, none.stdout);
+  assert.match(none.stderr, /is hull \^paddle/);
+  const blank = await stave(["uninstall", "-y", "", ...flags(sysroot)]);
+  assert.match(blank.stderr, /nothing says which specs are meant/);
+  assert.deepEqual([blank.status, names(sysroot)], [2, before]);
+  const ran = await stave(["uninstall", "--dry-run", "fleet", "^hull", "%gcc@12", ...flags(sysroot)]);
+  assert.deepEqual([ran.status, ran.stdout], [0, "xio7v2f fleet@1.0\n"], ran.stderr);
+  const folder = readdirSync(join(sysroot, SPACK_1.root, "linux-x86_64")).find((name) => name.startsWith("fleet"));
+  const file = join(sysroot, SPACK_1.root, "linux-x86_64", folder ?? "", ".spack/spec.json");
+  const more = await stave(["uninstall", "-y", file, "^hull", ...flags(sysroot)]);
+  assert.match(more.stderr, /nothing more can be asked of the spec file/);
+  assert.deepEqual([more.status, names(sysroot)], [7, before]);
+});
+
 test("what others link or run stays, unless they go too", async () => {
   const sysroot = await copyOf(SPACK_1);
   const before = names(sysroot);

@@ -1,8 +1,11 @@
 // Real Spack, where there is one: named by SPACK_ROOT or on the PATH. Recipes for the golden packages are made up.
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findInstallation } from "../../lib/spack/installation.ts";
 import { configTree, hostAt } from "./config-tree.ts";
+import { unpackGolden } from "./golden.ts";
 
 /** The Spack that is there. */
 export const installation = findInstallation(undefined, hostAt("/", { ...(process.env as Record<string, string>) }));
@@ -20,6 +23,12 @@ const PACKAGES = {
     "zlib-ish": "",
   },
   builtin: { gcc: "", glibc: "", "gcc-runtime": "", "compiler-wrapper": "" },
+};
+
+const VIRTUALS: Readonly<Record<string, string>> = {
+  paddle: '"propulsion"',
+  gcc: '"c", "cxx", "fortran"',
+  glibc: '"libc"',
 };
 
 /** A scope of -C with a store, repositories of recipes in the form of that Spack, and more files. */
@@ -40,6 +49,7 @@ class ${type}(${base}):
     has_code = False
     version("1.0")
     ${name === "paddle" ? "redistribute(binary=False)" : ""}
+    ${name in VIRTUALS ? `provides(${VIRTUALS[name]})` : ""}
     def setup_run_environment(self, env):
         ${body || "pass"}
 `;
@@ -50,4 +60,58 @@ class ${type}(${base}):
   const list = paths.map(([name, path]) => (isOld ? `- ${path}` : `  ${name}: ${path}`)).join("\n");
   writeFileSync(join(root, "scope/repos.yaml"), `repos::\n${list}\n`);
   return join(root, "scope");
+}
+
+/** A copy of a golden store below `work`, whose database names the copy. */
+export async function movedGolden(work: string): Promise<string> {
+  const [archive, folder] = isOld ? ["spack-0.23/store", "store23"] : ["spack-1.2/store", "store"];
+  const store = join(work, folder);
+  cpSync(join(await unpackGolden(archive), folder), store, { recursive: true, verbatimSymlinks: true });
+  const index = join(store, ".spack-db/index.json");
+  writeFileSync(index, readFileSync(index, "utf8").replaceAll(`/opt/harbor/${folder}`, store));
+  return store;
+}
+
+/** Environment of a Spack that reads nothing of the user and writes below `work`. */
+export function spackEnv(work: string): Record<string, string | undefined> {
+  const own = { SPACK_USER_CONFIG_PATH: join(work, "config"), SPACK_USER_CACHE_PATH: join(work, "cache") };
+  return { ...process.env, HOME: work, SPACK_DISABLE_LOCAL_CONFIG: "1", SPACK_ENV: undefined, ...own };
+}
+
+/** A command line of specs, and what Spack makes of it. */
+export interface SpecLine {
+  readonly words: readonly string[];
+  /** For each spec that it reads, what of the store is that, as `name/hash`; not there when it refuses the line. */
+  readonly specs?: readonly (readonly string[])[];
+}
+
+const ANSWER = "ANSWER ";
+const SCRIPT = `
+import json, sys
+import spack.cmd, spack.store
+lines = []
+for words in json.load(sys.stdin):
+    try:
+        found = [spack.store.STORE.db.query(x) for x in spack.cmd.parse_specs(words)]
+        lines.append({"words": words, "specs": [sorted(y.name + "/" + y.dag_hash(7) for y in x) for x in found]})
+    except Exception:
+        lines.append({"words": words})
+print("${ANSWER}" + json.dumps(lines))
+`;
+
+/** Asks real Spack what it finds for command lines in the golden store. */
+export async function askSpecLines(lines: readonly (readonly string[])[]): Promise<SpecLine[]> {
+  const work = mkdtempSync(join(tmpdir(), "stave-lines-"));
+  try {
+    const scope = spackScope(await movedGolden(work));
+    const program = join(installation?.root ?? "", "bin/spack");
+    const args = ["-C", scope, "python", "-c", `exec(${JSON.stringify(SCRIPT)})`];
+    const options = { input: JSON.stringify(lines), env: spackEnv(work), encoding: "utf8" } as const;
+    const answer = execFileSync(program, args, options)
+      .split("\n")
+      .find((text) => text.startsWith(ANSWER));
+    return JSON.parse(answer?.slice(ANSWER.length) ?? "[]");
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }

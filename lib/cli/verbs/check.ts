@@ -49,7 +49,7 @@ export const verb: VerbFactory = (state) => {
     const texts = [...given, ...(flags.spec ?? []), ...(flags.specFile ?? [])];
     if (flags.all && texts.length > 0)
       throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
-    const specs = flags.all ? undefined : await knownSpecs(context, new SpackFiles(context, flags), texts);
+    const specs = flags.all ? undefined : await knownSpecs(new SpackFiles(context, flags), texts);
     await using opened = await readCache(flags.mirrorUrl, { context, output, flags });
     const onProgress = flags.verbose ? output.progress : undefined;
     const depth = flags.bytes ? "bytes" : flags.deep ? "deep" : "tags";

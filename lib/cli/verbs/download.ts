@@ -7,6 +7,7 @@ import { findCached } from "../../ops/find-cached.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { askedSpec } from "../spack-specs.ts";
 import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -29,24 +30,20 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("download", "download the archive and the spec file of a spec")
-    .argument("[spec]", "a query of one spec of the cache, /hash or a spec file")
+    .argument("[spec...]", "a query of one spec of the cache, /hash or a spec file")
     .requiredOption("-p, --path <dir>", "where to write")
     .option("-m, --mirror <cache>", "the cache")
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
-  return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, given) => {
-    const text = given ?? flags.spec ?? flags.specFile;
-    const [query, ...more] = text === undefined ? [] : await new SpackFiles(context, flags).queries([text]);
-    if (query === undefined || more.length > 0)
-      throw new StaveError("USAGE", "expected one spec to download", {
-        hint: "name it, for instance hdf5@1.14, /abc123 or ./spec.json",
-      });
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
+    const words = [...given, ...[flags.spec, flags.specFile].filter((word) => word !== undefined)];
+    const { query, text } = await askedSpec(new SpackFiles(context, flags), words);
     await using opened = await readCache(flags.mirror, { context, output, flags });
     const { signal } = context;
     const [tag, ...others] = await findCached(opened.cache, query, { signal });
     if (tag === undefined) {
-      output.note(`${opened.cache.name} has no ${printable(text ?? "")}`);
+      output.note(`${opened.cache.name} has no ${printable(text)}`);
       output.report(null);
       return 1;
     }

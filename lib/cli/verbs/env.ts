@@ -40,7 +40,7 @@ export const verb: VerbFactory = (state) => {
     const shell: Shell = shells[0] ?? "sh";
     const files = new SpackFiles(context, flags);
     const store = await files.store();
-    const roots = await chosenRoots(context, files, store, texts);
+    const roots = await chosenRoots(files, store, texts);
     for (const { name, hash } of roots)
       if (!store.get(hash)?.installed)
         throw new StaveError("SPEC_NOT_INSTALLED", `${name}/${hash.slice(0, 7)} is not installed`, { subject: hash });

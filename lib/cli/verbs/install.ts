@@ -21,6 +21,7 @@ import { addJobs, addTransport, type CommonFlags, collect, helpText, onlyOption,
 import type { Output } from "../output.ts";
 import { findProgram } from "../programs.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
+import { nothingNamed } from "../spack-specs.ts";
 import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -151,27 +152,23 @@ interface Lookup {
   readonly context: Context;
 }
 
-async function rootsOf(lookup: Lookup, texts: readonly string[]): Promise<InstallOptions["roots"]> {
+async function rootsOf(lookup: Lookup, words: readonly string[]): Promise<InstallOptions["roots"]> {
   const { files, store } = lookup;
-  if (texts.length === 0) {
+  if (words.length === 0) {
     const lock = await files.lock();
-    if (lock === undefined)
-      throw new StaveError("USAGE", "nothing says which specs are meant", {
-        hint: "name some, for instance hdf5 or /abc123, or an environment with -e DIR",
-      });
+    if (lock === undefined) throw nothingNamed();
     const { graph } = lock;
     return [...new Map(lock.roots.map(({ node }) => [node.hash, { node, graph }])).values()];
   }
   const roots = new Map<string, InstallOptions["roots"][number]>();
-  for (const text of texts)
-    for (const query of await files.queries([text])) {
-      // What is known by its whole hash and installed need not be asked for.
-      const there = query.hash === undefined ? undefined : store.get(query.hash);
-      if (there?.installed) roots.set(there.node.hash, { node: there.node, graph: store.database.graph });
-      else
-        for (const { root, graph } of await candidates(lookup, query, text))
-          roots.set(root.hash, { node: root, graph });
-    }
+  for (const { query, text } of await files.specs(words)) {
+    // What is known by its whole hash and installed need not be asked for.
+    const there = query.hash === undefined ? undefined : store.get(query.hash);
+    if (there?.installed) roots.set(there.node.hash, { node: there.node, graph: store.database.graph });
+    else
+      for (const { root, graph } of await candidates(lookup, query, text)) roots.set(root.hash, { node: root, graph });
+  }
+  if (roots.size === 0) throw nothingNamed();
   return [...roots.values()];
 }
 

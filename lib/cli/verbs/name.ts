@@ -3,7 +3,7 @@ import { legacyStem, manifestFileName, specTag } from "../../spack/name.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
-import { chosenSpecs } from "../spack-specs.ts";
+import { chosenSpec } from "../spack-specs.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 const HELP = `
@@ -15,14 +15,14 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("name", "print the name of a spec in a build cache")
-    .argument("[spec]", "a query of exactly one installed spec, /hash, or a spec file")
+    .argument("[spec...]", "a query of exactly one installed spec, /hash, or a spec file")
     .option("-s, --spec <spec>", "the same, as Spack's command has it");
   addSpack(command).addHelpText("after", helpText(HELP));
-  return bindAction<[string | undefined], OutputOptions & SpackFlags & { spec?: string }>(
+  return bindAction<[string[]], OutputOptions & SpackFlags & { spec?: string }>(
     command,
     state,
-    async (context, output, flags, text) => {
-      const [{ root }] = await chosenSpecs(context, flags, [flags.spec ?? text ?? ""]);
+    async (context, output, flags, words) => {
+      const { root } = await chosenSpec(context, flags, flags.spec === undefined ? words : [flags.spec]);
       const report = { name: legacyStem(root), tag: specTag(root), manifest: manifestFileName(root), hash: root.hash };
       output.print(report.name);
       output.report(report);

@@ -140,7 +140,7 @@ async function run(
   const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
   const place = { context, output, flags };
   const store = await files.store();
-  const roots = await chosenRoots(context, files, store, texts);
+  const roots = await chosenRoots(files, store, texts);
   const common = {
     store,
     roots,

@@ -10,7 +10,7 @@ import { makeFolder } from "../../util/folder.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { chosenSpecs } from "../spack-specs.ts";
+import { chosenSpec } from "../spack-specs.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
@@ -38,7 +38,7 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", "name the root with --root-spec or with --root-specfile", {
         hint: "one of the two",
       });
-    const [{ root, graph }] = await chosenSpecs(context, flags, [flags.rootSpecfile ?? flags.rootSpec ?? ""]);
+    const { root, graph } = await chosenSpec(context, flags, [flags.rootSpecfile ?? flags.rootSpec ?? ""]);
     const queries = await new SpackFiles(context, flags).queries([flags.specs]);
     const chosen: SpecNode[] = preOrder([root]).filter((node) =>
       queries.some((query) => satisfies(node, graph, query)),

@@ -9,7 +9,7 @@ import { specDocument } from "../../spack/spec-writer.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
-import { chosenSpecs } from "../spack-specs.ts";
+import { chosenSpec } from "../spack-specs.ts";
 import { formatBytes, printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -19,6 +19,7 @@ Hashes are recomputed, and those that do not fit are told of. With --json, the s
 
 Examples:
   stave spec voyage
+  stave spec hdf5 ^mpich
   stave spec ./voyage.spec.json
   stave spec /wsit3bg --json`;
 
@@ -31,12 +32,12 @@ const TYPES: [number, string][] = [
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("spec", "show a concrete spec as a tree").argument(
-    "<spec>",
+    "<spec...>",
     "a query of exactly one installed spec, /hash, or a spec file",
   );
   addSpack(command).addHelpText("after", helpText(HELP));
-  return bindAction<[string], OutputOptions & SpackFlags>(command, state, async (context, output, flags, text) => {
-    const [{ root, graph, store }] = await chosenSpecs(context, flags, [text]);
+  return bindAction<[string[]], OutputOptions & SpackFlags>(command, state, async (context, output, flags, words) => {
+    const { root, graph, store } = await chosenSpec(context, flags, words);
     const sizes = new Map<string, number | undefined>();
     for (const { node } of store ? treeLines([root]) : [])
       sizes.set(node.hash, store && (await installedSize(store, node)));

@@ -20,12 +20,12 @@ interface Flags extends OutputOptions, SpackFlags {
 }
 
 const HELP = `
-Each SPEC must be exactly one installed spec. It stays in the database, as not installed, while others were built with it.
+Each SPEC must be exactly one installed spec; its words may stand apart, as in hdf5 ^mpich. It stays in the database, as not installed, while others were built with it.
 Externals are only forgotten. Named environments
 that have one of them are a reason to refuse. Asks before it removes; without a terminal --yes is needed.
 
 Examples:
-  stave uninstall hdf5
+  stave uninstall hdf5 ^mpich
   stave uninstall --dependents zlib-ng --dry-run
   stave uninstall -y /abc123`;
 
@@ -42,7 +42,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
-    const nodes = await chosenRoots(context, files, store, texts);
+    const nodes = await chosenRoots(files, store, texts);
     const { environmentsRoot, environment } = files.discovery;
     const options = {
       store,

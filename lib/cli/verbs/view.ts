@@ -37,7 +37,7 @@ export const verb: VerbFactory = (state) => {
     const report = await view({
       store,
       directory: resolve(context.cwd, directory),
-      roots: await chosenRoots(context, files, store, texts),
+      roots: await chosenRoots(files, store, texts),
       dependencies: flags.dependencies,
       kind: flags.hardlink ? "hardlink" : "symlink",
       strict: flags.strict === true,

@@ -1,5 +1,4 @@
 // `stave why-miss`: why an installation of a spec would not come from a cache.
-import { StaveError } from "../../errors.ts";
 import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMiss } from "../../ops/why-miss.ts";
 import type { SpecNode } from "../../spack/node.ts";
 import type { ProgressSink } from "../../util/progress.ts";
@@ -9,7 +8,7 @@ import { addTransport, type CommonFlags, helpText, verbCommand } from "../option
 import type { Output } from "../output.ts";
 import { findProgram } from "../programs.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { knownSpecs } from "../spack-specs.ts";
+import { knownSpec } from "../spack-specs.ts";
 import { count, printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
@@ -33,17 +32,13 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("why-miss", "tell why a spec would not be installed from a build cache")
-    .argument("<spec>", "one concrete spec: a query, /hash or a spec file")
+    .argument("<spec...>", "one concrete spec: a query, /hash or a spec file")
     .option("-m, --mirror <cache>", "the cache")
     .option("--no-archive", "do not read the archive: whether its files can be relocated is not asked");
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
-  return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);
-    const [wanted, ...more] = await knownSpecs(context, files, [text]);
-    if (wanted === undefined || more.length > 0)
-      throw new StaveError("USAGE", `${JSON.stringify(text)} is ${more.length + 1} specs, expected one`, {
-        hint: "quote one spec as one argument",
-      });
+    const wanted = await knownSpec(files, words);
     await using opened = await readCache(flags.mirror, { context, output, flags });
     const install = flags.archive ? await placeToInstall(files, context, output.progress) : undefined;
     const report = await whyMiss(opened.cache, wanted, { install, signal: context.signal });
