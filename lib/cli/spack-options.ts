@@ -106,13 +106,15 @@ export class SpackFiles {
 
   /**
    * The Spack that is asked what only it knows, with the environment and the scopes that are in use: one that was named. One
-   * that was merely found on the PATH need not be the Spack of this store.
+   * that was merely found on the PATH need not be the Spack of this store, and what is below --sysroot no Spack here sees.
    */
   spackToAsk(): AskOptions | undefined {
-    const { installation, environment } = this.discovery;
-    if (installation === undefined || installation.from === "PATH") return undefined;
+    const { installation, environment, store, upstreams } = this.discovery;
+    const { scope: scopes, config: settings, sysroot } = this.#flags;
+    if (installation === undefined || installation.from === "PATH" || sysroot !== undefined) return undefined;
     const folder = environment?.contents === undefined ? undefined : environment.folder;
-    return { installation, env: this.#context.env, environment: folder, scopes: this.#flags.scope };
+    const tree = store && { ...store.tree, upstreams: upstreams.map(({ root }) => root) };
+    return { installation, env: this.#context.env, environment: folder, scopes, settings, store: tree };
   }
 
   /** The lock file of the environment in use, undefined when there is none. */

@@ -6,6 +6,7 @@ import type { Readable, Writable } from "node:stream";
 import { z } from "zod";
 import { isStaveError, messageOf, StaveError } from "../errors.ts";
 import { readAll } from "../util/stream.ts";
+import { type AskedStore, strayPath } from "./asked-store.ts";
 import type { EnvModification } from "./env-modifications.ts";
 import type { Variables } from "./host.ts";
 import type { Installation } from "./installation.ts";
@@ -22,6 +23,10 @@ export interface AskOptions {
   readonly environment?: string | undefined;
   /** Scopes of `-C`, as they were given. */
   readonly scopes?: readonly string[] | undefined;
+  /** Settings of `-c`, as they were given. */
+  readonly settings?: readonly string[] | undefined;
+  /** The store it is asked about, whatever its own configuration says; its own when not given. */
+  readonly store?: AskedStore | undefined;
   /** How long to wait, in milliseconds; two minutes when not given. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -84,30 +89,54 @@ sys.stdout.flush()
  * when it does not run or answers nonsense, TIMEOUT, TOO_LARGE, and the signal's reason.
  */
 export async function askSpack(question: SpackQuestion, options: AskOptions): Promise<SpackAnswer> {
-  const { installation, environment, scopes = [] } = options;
-  const program = join(installation.root, "bin", "spack");
+  const { installation, environment, scopes = [], settings = [], store } = options;
+  const program = programOf(installation);
   const where = environment === undefined ? ["--no-env"] : ["--env-dir", environment];
   // `spack python -c` takes one line; a JSON text is a Python text too.
   const line = `exec(${JSON.stringify(SCRIPT)})`;
-  const args = [...where, ...scopes.flatMap((scope) => ["-C", scope]), "python", "-c", line];
+  const all = [...settings, ...(store ? storeSettings(store) : [])];
+  const flags = [...scopes.flatMap((scope) => ["-C", scope]), ...all.flatMap((setting) => ["-c", setting])];
+  const args = [...where, ...flags, "python", "-c", line];
   const hashes = (nodes: readonly SpecNode[]): string[] => nodes.map(({ hash }) => hash);
   const asked = { environments: question.environments.map(hashes), specs: hashes(question.specs) };
   const output = await run(program, args, JSON.stringify(asked), options);
   const answer = output.split("\n").findLast((text) => text.startsWith(MARK));
-  const { version, missing, environments, restricted } = parseAnswer(program, answer?.slice(MARK.length));
+  const { version, missing, environments, restricted } = parseAnswer(installation, answer?.slice(MARK.length));
   const absent = [...question.environments.flat(), ...question.specs].filter(({ hash }) => missing.includes(hash));
   if (absent.length > 0)
     throw new StaveError(
       "SPEC_NOT_INSTALLED",
       `${program} does not have ${[...new Set(absent.map(shortName))].slice(0, 5).join(", ")} installed, expected all specs of the environment`,
-      { op: "ask Spack", subject: program, hint: "name the Spack that installed them, or leave out --spack" },
+      {
+        op: "ask Spack",
+        subject: program,
+        hint: `name the Spack that installed them with --spack DIR, or ${withoutSpack(installation)}`,
+      },
     );
   if (environments.length !== question.environments.length)
     throw failed(
-      program,
+      installation,
       `it answered for ${environments.length} environments, expected ${question.environments.length}`,
     );
+  for (const [at, nodes] of question.environments.entries()) {
+    const stray = store && strayPath(nodes, environments[at] ?? [], store);
+    if (stray)
+      throw failed(
+        installation,
+        `${printable(stray.name)} has ${printable(stray.path)}, which is neither in the store ${store.root} nor in an external`,
+      );
+  }
   return { version, environments, restricted: new Set(restricted) };
+}
+
+// The last setting of a key counts. The root is that of a store which has its padding already.
+function storeSettings({ root, projections }: AskedStore): string[] {
+  const quoted = (text: string): string => (text.includes('"') ? `'${text}'` : `"${text}"`);
+  return [
+    `config:install_tree:root:${quoted(root)}`,
+    "config:install_tree:padded_length:0",
+    ...projections.map(([query, format]) => `config:install_tree:projections:${quoted(query)}:${quoted(format)}`),
+  ];
 }
 
 const Text = z.string().refine((text) => !text.includes("\0"));
@@ -156,34 +185,40 @@ const Answer = z.object({
   restricted: z.array(z.string()),
 });
 
-function parseAnswer(program: string, text: string | undefined): z.infer<typeof Answer> {
-  if (text === undefined) throw failed(program, "it ended without an answer");
+function parseAnswer(installation: Installation, text: string | undefined): z.infer<typeof Answer> {
+  if (text === undefined) throw failed(installation, "it ended without an answer");
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw failed(program, "its answer is no JSON", cause);
+    throw failed(installation, "its answer is no JSON", cause);
   }
   const result = Answer.safeParse(json);
   if (!result.success) {
     const at = result.error.issues[0]?.path.map(String).join(".") ?? "";
-    throw failed(program, `its answer is not valid at ${printable(at)}`, result.error);
+    throw failed(installation, `its answer is not valid at ${printable(at)}`, result.error);
   }
   return result.data;
 }
 
-function failed(program: string, problem: string, cause?: unknown): StaveError {
+const programOf = ({ root }: Installation): string => join(root, "bin", "spack");
+
+const withoutSpack = ({ from }: Installation): string =>
+  `${from === "SPACK_ROOT" ? "unset SPACK_ROOT" : "leave out --spack"} to make the environment without it`;
+
+function failed(installation: Installation, problem: string, cause?: unknown): StaveError {
+  const program = programOf(installation);
   return new StaveError("HELPER_FAILED", `${program} was asked about the specs, but ${problem}`, {
     op: "ask Spack",
     subject: program,
-    hint: "leave out --spack to make the environment without it",
+    hint: withoutSpack(installation),
     cause,
   });
 }
 
 // Runs without a shell, in a process group of its own, so that whatever Spack started ends with it.
 async function run(program: string, args: readonly string[], input: string, options: AskOptions): Promise<string> {
-  const { signal, timeout = WAIT } = options;
+  const { installation, signal, timeout = WAIT } = options;
   signal?.throwIfAborted();
   const { SPACK_ENV: _environment, PYTHONSTARTUP: _startup, ...env } = options.env;
   const child = spawn(program, args, { env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
@@ -195,7 +230,7 @@ async function run(program: string, args: readonly string[], input: string, opti
   const late = new StaveError("TIMEOUT", `${program} did not answer within ${timeout} ms`, {
     op: "ask Spack",
     subject: program,
-    hint: "leave out --spack to make the environment without it",
+    hint: withoutSpack(installation),
   });
   const timer = setTimeout(() => stop(late), timeout);
   const onAbort = (): void => stop();
@@ -205,12 +240,12 @@ async function run(program: string, args: readonly string[], input: string, opti
     signal?.throwIfAborted();
     if (stopped) throw stopped;
     const [last = ""] = errors.trim().split("\n").slice(-1);
-    if (code !== 0) throw failed(program, `it failed with status ${code ?? "none"}: ${printable(last)}`);
+    if (code !== 0) throw failed(installation, `it failed with status ${code ?? "none"}: ${printable(last)}`);
     return output;
   } catch (error) {
     signal?.throwIfAborted();
     if (stopped) throw stopped;
-    throw isStaveError(error) ? error : failed(program, `it cannot be run: ${printable(messageOf(error))}`, error);
+    throw isStaveError(error) ? error : failed(installation, `it cannot be run: ${printable(messageOf(error))}`, error);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);

@@ -12,7 +12,8 @@ import { runEnvironment } from "../../lib/spack/environment.ts";
 import type { SpecNode } from "../../lib/spack/node.ts";
 import { defaultInspections } from "../../lib/spack/settings.ts";
 import { readSpecFile } from "../../lib/spack/spec.ts";
-import { installation, movedGolden, skip, spackScope } from "../support/spack.ts";
+import { stave } from "../support/cli.ts";
+import { installation, movedGolden, skip, spackEnv, spackScope } from "../support/spack.ts";
 
 test("real Spack and stave agree on the environment of the golden store", { skip }, async () => {
   assert.ok(installation);
@@ -49,6 +50,33 @@ test("real Spack and stave agree on the environment of the golden store", { skip
       asked.filter((entry) => !byRecipe.includes(entry)),
       found,
     );
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+});
+
+test("a Spack that is configured for another store answers for the one that is named", { skip }, async () => {
+  const work = mkdtempSync(join(tmpdir(), "stave-ask-"));
+  try {
+    const store = await movedGolden(work);
+    const scope = spackScope(join(work, "another/store"), {
+      "modules.yaml": "modules: {prefix_inspections: {lib: [LIBRARIES]}}\n",
+    });
+    const env = { ...spackEnv(work), SPACK_ROOT: installation?.root ?? "", PATH: process.env["PATH"] ?? "" };
+    const words = ["env", "voyage", "-C", scope, "--store", store, "--no-env", "--json"];
+    const settings = ["-c", "modules:prefix_inspections:lib:[LIBS]"];
+    const ran = await stave([...words, ...settings], { env });
+    assert.equal(ran.status, 0, ran.stderr);
+    const { report } = JSON.parse(ran.stdout);
+    const all = new Map<string, string>(
+      report.variables.map(({ name, value }: { name: string; value: string }) => [name, value]),
+    );
+    assert.equal(all.get("VOYAGE_MODE"), "calm");
+    assert.ok(all.get("LIBRARIES")?.startsWith(`${store}/`), ran.stdout);
+    assert.equal(all.get("LIBS"), all.get("LIBRARIES"));
+    assert.doesNotMatch(ran.stdout, /another\/store/);
+    const padded = await stave([...words, "-c", "config:install_tree:padded_length:128"], { env });
+    assert.equal(padded.stdout, ran.stdout.replace(/\{"name":"LIBS".*?\},(?=\{"name")/, ""), padded.stderr);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -8,6 +8,8 @@ import { type AskOptions, askSpack, type SpackQuestion } from "../../lib/spack/a
 import { configTree } from "../support/config-tree.ts";
 import { failsWith } from "../support/errors.ts";
 import { makeGraph } from "../support/graph.ts";
+import { named } from "../support/push.ts";
+import { copyOf, openStore, SPACK_1 } from "../support/stores.ts";
 
 const roots = makeGraph(2, () => []);
 const MARK = "STAVE-ANSWER ";
@@ -50,6 +52,57 @@ test("asks for the hashes on stdin, in the given environment and scopes, and not
   assert.doesNotMatch(variables, /SPACK_ENV|PYTHONSTARTUP/);
   await askSpack(question, options);
   assert.match(readFileSync(join(root, "bin/arguments"), "utf8"), /^--no-env\npython\n-c\n/);
+});
+
+test("is asked about the store at hand, whatever it is configured for", async () => {
+  const { root, options } = fake(`cat > /dev/null\nprintf '%s\\n' "${"$"}@" > arguments\necho '${answer([])}'`);
+  const projections = [
+    ["^python@3:", "{name}/{hash}"],
+    ["all", '{name}"{version}"'],
+  ] as const;
+  const store = { root: "/a store", projections, upstreams: [] };
+  await askSpack(question, { ...options, scopes: ["a"], settings: ["config:install_tree:root:/mine"], store });
+  const given = readFileSync(join(root, "bin/arguments"), "utf8").split("\n");
+  assert.deepEqual(given.slice(0, 14), [
+    ...["--no-env", "-C", "a", "-c", "config:install_tree:root:/mine", "-c", 'config:install_tree:root:"/a store"'],
+    ...["-c", "config:install_tree:padded_length:0"],
+    ...["-c", 'config:install_tree:projections:"^python@3:":"{name}/{hash}"'],
+    ...["-c", `config:install_tree:projections:"all":'{name}"{version}"'`],
+    "python",
+  ]);
+});
+
+test("an answer about another store is an error, not an environment", async () => {
+  const golden = await openStore(SPACK_1, await copyOf(SPACK_1));
+  const asked: SpackQuestion = { environments: [[named(golden, "fleet")]], specs: [] };
+  const store = { root: SPACK_1.root, projections: [], upstreams: ["/up/stream"] };
+  const said = (...one: unknown[]) => askSpack(asked, { ...saying(answer([one])), store });
+  const fine = [
+    ["PrependPath", "PATH", `${SPACK_1.root}/x/bin`, ":"],
+    ["PrependPath", "PATH", "/up/stream/x/bin", ":"],
+    ["AppendPath", "PATH", "/usr/libexec/of-the-external-gcc", ":"],
+    ["SetEnv", "CERTIFICATES", "/etc/ssl/certs", ":"],
+    ["SetEnv", "URL", "https://example.com/x", ":"],
+    ["SetEnv", "MODE", "calm:/other", ":"],
+    ["RemovePath", "PATH", "/other/store/x/bin", ":"],
+  ];
+  for (const one of fine) assert.equal((await said(...one)).environments[0]?.length, 1);
+  const strays = [
+    ["PrependPath", "PATH", "/other/store/x/bin", ":"],
+    ["AppendPath", "PATH", `${SPACK_1.root}-2/x/bin`, ":"],
+    ["AppendPath", "PATH", `${SPACK_1.root}/../x/bin`, ":"],
+    ["SetEnv", "HOME_OF_X", "/other/store/x", ":"],
+    ["SetPath", "LIST", [`${SPACK_1.root}/x`, "/other"], ":"],
+  ];
+  for (const one of strays)
+    await failsWith("HELPER_FAILED", said(...one), /has \/\S+, which is neither in the store \/opt\/harbor\/store nor/);
+});
+
+test("what to leave out depends on what named the Spack", async () => {
+  const options = saying("nothing");
+  const installation = { ...options.installation, from: "SPACK_ROOT" } as const;
+  const error = await failsWith("HELPER_FAILED", askSpack(question, { ...options, installation }), /without an answer/);
+  assert.equal(error.hint, "unset SPACK_ROOT to make the environment without it");
 });
 
 test("every kind of modification is understood, and noise before the answer is not", async () => {

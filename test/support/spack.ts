@@ -73,9 +73,9 @@ export async function movedGolden(work: string): Promise<string> {
 }
 
 /** Environment of a Spack that reads nothing of the user and writes below `work`. */
-export function spackEnv(work: string): Record<string, string | undefined> {
+export function spackEnv(work: string): Record<string, string> {
   const own = { SPACK_USER_CONFIG_PATH: join(work, "config"), SPACK_USER_CACHE_PATH: join(work, "cache") };
-  return { ...process.env, HOME: work, SPACK_DISABLE_LOCAL_CONFIG: "1", SPACK_ENV: undefined, ...own };
+  return { PATH: process.env["PATH"] ?? "", HOME: work, SPACK_DISABLE_LOCAL_CONFIG: "1", ...own };
 }
 
 /** A command line of specs, and what Spack makes of it. */
