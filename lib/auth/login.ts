@@ -2,6 +2,7 @@
 import { chmod, open, realpath, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileError, StaveError } from "../errors.ts";
+import { saysHtml, webPageError } from "../http/response.ts";
 import type { Authorizer, Transport } from "../http/types.ts";
 import { makeFolder } from "../util/folder.ts";
 import type { Secret } from "../util/secret.ts";
@@ -52,7 +53,7 @@ export async function checkLogin(
       subject: registry,
       hint: "add --plain-http if you trust the network in between",
     });
-  await transport.requestBytes(
+  const response = await transport.requestBytes(
     {
       method: "GET",
       url,
@@ -64,6 +65,9 @@ export async function checkLogin(
     },
     1024 * 1024,
   );
+  // Some registries call an empty answer HTML, but all of those name the API (OCI distribution 1.1, "Determining Support").
+  if (saysHtml(response) && response.headers["docker-distribution-api-version"] === undefined)
+    throw webPageError({ op: "log in to", subject: registry }, response.url);
   return asked;
 }
 

@@ -21,14 +21,14 @@ export class Opener {
   readonly authorizer: Authorizer;
   readonly #context: Context;
   readonly #output: Output;
-  readonly #onWait: (milliseconds: number, reason: string) => void;
   readonly #open: { close(): Promise<void> }[] = [];
 
   constructor(context: Context, output: Output, flags: TransportFlags, keychain?: Keychain) {
     this.#context = context;
     this.#output = output;
-    this.#onWait = (milliseconds, reason) => output.progress({ type: "wait", milliseconds, reason });
-    this.transport = transportOf(context, flags, this.#onWait);
+    this.transport = transportOf(context, flags, (milliseconds, reason) =>
+      output.progress({ type: "wait", milliseconds, reason }),
+    );
     this.authorizer = createAuthorizer({
       transport: this.transport,
       clock: context.clock,
@@ -73,7 +73,6 @@ export class Opener {
       registry: reference.registry,
       repository: reference.repository,
       scheme,
-      onWait: this.#onWait,
     });
   }
 
@@ -111,21 +110,31 @@ function transportOf(
       ? { certificate: resolve(cwd, flags.cert), key: resolve(cwd, flags.keyFile) }
       : undefined;
   const authorities = [
-    ...(flags.cacert === undefined ? [] : [resolve(cwd, flags.cacert)]),
-    ...(env["SSL_CERT_FILE"] ? [env["SSL_CERT_FILE"]] : []),
+    ...(flags.cacert ?? []).map((file) => resolve(cwd, file)),
+    ...(env["SSL_CERT_FILE"] ? [resolve(cwd, env["SSL_CERT_FILE"])] : []),
   ];
+  const settings = env["XDG_CONFIG_HOME"] || join(home, ".config");
   return createTransport({
     clock,
     plainHttp: flags.plainHttp,
     insecureTls: flags.insecureTls,
     certificates: {
       authorities,
+      authorityFolders: (env["SSL_CERT_DIR"] ?? "").split(":").filter((folder) => folder !== ""),
       client,
-      hostFolders: [join(home, ".config/containers/certs.d"), "/etc/containers/certs.d", "/etc/docker/certs.d"],
+      hostFolders: [
+        join(settings, "containers/certs.d"),
+        join(settings, "docker/certs.d"),
+        join(home, ".docker/certs.d"),
+        "/etc/containers/certs.d",
+        "/etc/docker/certs.d",
+      ],
     },
     // An upper-case HTTP_PROXY can be set by a request's header in a CGI program, which stave never is.
     proxy: { http: of("http_proxy") ?? all, https: of("https_proxy") ?? all, noProxy: of("no_proxy") },
     timeout: flags.timeout === undefined ? undefined : flags.timeout * 1000,
+    connectTimeout: flags.connectTimeout === undefined ? undefined : flags.connectTimeout * 1000,
+    minRate: flags.minRate,
     retry: flags.retries === undefined ? undefined : { attempts: flags.retries + 1 },
     userAgent: `stave/${VERSION}`,
     trace: flags.trace === undefined ? undefined : traceTo(resolve(cwd, flags.trace)),

@@ -4,13 +4,15 @@ import type { OutputOptions } from "./output.ts";
 
 /** The transport flags as commander leaves them. */
 export interface TransportFlags {
-  cacert?: string;
+  cacert?: string[];
   cert?: string;
   keyFile?: string;
   insecureTls?: boolean;
   plainHttp?: boolean;
   retries?: number;
   timeout?: number;
+  connectTimeout?: number;
+  minRate?: number;
   authfile?: string;
   trace?: string;
 }
@@ -61,7 +63,7 @@ export function addTransport(command: Command): Command {
   return command
     .optionsGroup("Registry options:")
     .option("--plain-http", "speak http without TLS to any host (loopback hosts need no flag)")
-    .option("--cacert <file>", "trust the certificates in this PEM file too")
+    .option("--cacert <file>", "trust the certificates in this PEM file too (may be repeated)", collect)
     .option("--cert <file>", "client certificate (PEM)")
     .option("--key-file <file>", "key of the client certificate (PEM)")
     .option("--insecure-tls", "do not check the server's certificate")
@@ -71,6 +73,13 @@ export function addTransport(command: Command): Command {
       "seconds without an answer or a byte before a request is tried again",
       wholeNumber(1, 86_400),
       60,
+    )
+    .option("--connect-timeout <s>", "seconds a connection may take to be made (default: 30)", wholeNumber(1, 86_400))
+    .option(
+      "--min-rate <n>",
+      "bytes a second below which a transfer is taken for broken; 0 allows any",
+      wholeNumber(0, 1_000_000_000),
+      1024,
     )
     .option("--authfile <file>", "read and write credentials here (default: podman's and docker's places)")
     .option("--trace <file>", "write a redacted log of every request and answer");

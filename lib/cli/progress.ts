@@ -44,7 +44,7 @@ export function lines(output: Output, silent: boolean): ProgressSink {
       const text = `${VERBS[event.outcome]} ${event.label}${size}`;
       if (event.outcome === "skipped") output.detail(text);
       else output.note(text);
-    } else if (event.type === "wait") output.note(`waiting ${formatDuration(event.milliseconds)}: ${event.reason}`);
+    } else if (event.type === "wait") output.note(`waiting for ${formatDuration(event.milliseconds)}: ${event.reason}`);
     else if (event.type === "note") output.note(event.text);
   };
 }

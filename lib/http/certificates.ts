@@ -1,51 +1,147 @@
-// Certificates for a host: what the user named, and what docker and podman keep in `certs.d/HOST`.
+// Certificates for a host: those that Node and the system trust, what the user named, and what docker and podman keep in
+// `certs.d/HOST`. All of them add up. Read for the first request over TLS, never before.
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { rootCertificates } from "node:tls";
+import { getCACertificates } from "node:tls";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 
 /** What the user said about certificates; paths. */
 export interface CertificateOptions {
-  /** More authorities: PEM files (`--cacert`, `SSL_CERT_FILE`). */
+  /** More authorities: PEM files that must be there (`--cacert`, `SSL_CERT_FILE`). */
   authorities?: readonly string[] | undefined;
+  /** Folders of PEM files; other files in them, and folders that are not there, are passed over (`SSL_CERT_DIR`). */
+  authorityFolders?: readonly string[] | undefined;
   /** A client certificate and its key: PEM files. */
   client?: { certificate: string; key: string } | undefined;
   /** Folders with a sub-folder per host (`/etc/containers/certs.d`, `/etc/docker/certs.d`). */
   hostFolders?: readonly string[] | undefined;
 }
 
-/** The TLS material of one host, as PEM texts; undefined where Node's own default is right. */
+/** The TLS material of one host, as PEM texts. */
 export interface HostCertificates {
-  ca?: string[];
+  ca: string[];
   cert?: string;
   key?: string;
 }
 
 const PEM_LIMIT = 8 * 1024 * 1024;
+/** The most files of one folder that are read. */
+const FOLDER_LIMIT = 2000;
 
-/** Collects what applies to `host` (with its port). Throws CONFIG_INVALID for a file that is no PEM, NOT_FOUND for one that is not there. */
-export async function certificatesFor(host: string, options: CertificateOptions): Promise<HostCertificates> {
-  const more: string[] = [];
-  for (const file of options.authorities ?? []) more.push(await readPem(file, "CERTIFICATE"));
-  const found: HostCertificates = {};
-  if (options.client) {
-    found.cert = await readPem(options.client.certificate, "CERTIFICATE");
-    found.key = await readPem(options.client.key, "PRIVATE KEY");
+/** Where distributions keep the bundle of all authorities that the system trusts; the first one there is used. */
+const SYSTEM_BUNDLES = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/ca-bundle.pem",
+  "/etc/ssl/cert.pem",
+];
+
+/** Reads certificates; what is the same for every host is read once. */
+export class Certificates {
+  readonly #options: CertificateOptions;
+  #common: Promise<string[]> | undefined;
+
+  constructor(options: CertificateOptions) {
+    this.#options = options;
   }
-  for (const folder of options.hostFolders ?? []) {
-    // docker's rules: *.crt are authorities; NAME.cert is a client certificate with its key in NAME.key.
-    const place = join(folder, host.replace(/[^A-Za-z0-9.:[\]-]/g, "_"));
-    const names = await list(place);
-    for (const name of names) {
-      if (name.endsWith(".crt")) more.push(await readPem(join(place, name), "CERTIFICATE"));
-      if (!name.endsWith(".cert") || found.cert !== undefined) continue;
-      found.cert = await readPem(join(place, name), "CERTIFICATE");
-      found.key = await readPem(join(place, `${name.slice(0, -".cert".length)}.key`), "PRIVATE KEY");
+
+  /**
+   * Collects what applies to `host` (with its port). Throws CONFIG_INVALID for a file that is no PEM and for a key that
+   * does not fit its certificate, NOT_FOUND for a named file that is not there.
+   */
+  async of(host: string): Promise<HostCertificates> {
+    this.#common ??= commonAuthorities(this.#options);
+    const ca = new Set(await this.#common);
+    let client = this.#options.client;
+    for (const place of this.#options.hostFolders?.flatMap((folder) => hostPlaces(folder, host)) ?? []) {
+      // docker's rules: *.crt are authorities; NAME.cert is a client certificate with its key in NAME.key.
+      for (const name of await list(place)) {
+        const path = join(place, name);
+        if (name.endsWith(".crt")) for (const pem of await readAuthorities(path)) ca.add(pem);
+        if (name.endsWith(".cert")) client ??= { certificate: path, key: path.replace(/cert$/, "key") };
+      }
     }
+    return { ca: [...ca], ...(client === undefined ? {} : await readClient(client)) };
   }
-  // Naming authorities replaces Node's own, so those are given along.
-  if (more.length > 0) found.ca = [...rootCertificates, ...more];
-  return found;
+}
+
+async function commonAuthorities(options: CertificateOptions): Promise<string[]> {
+  // Naming authorities replaces Node's own, so those are given along (with NODE_EXTRA_CA_CERTS, which is Node's).
+  const all = new Set([...getCACertificates("default"), ...(await systemAuthorities())].map((pem) => pem.trim()));
+  for (const file of options.authorities ?? []) for (const pem of await readAuthorities(file)) all.add(pem);
+  for (const folder of options.authorityFolders ?? [])
+    for (const name of (await list(folder)).slice(0, FOLDER_LIMIT))
+      for (const pem of await readIfPem(join(folder, name))) if (isCertificate(pem)) all.add(pem);
+  return [...all];
+}
+
+async function systemAuthorities(): Promise<string[]> {
+  // One file is read ten times faster than Node collects the same from a folder of links.
+  for (const bundle of SYSTEM_BUNDLES) {
+    const found = await readIfPem(bundle);
+    if (found.length > 0) return found;
+  }
+  return getCACertificates("system");
+}
+
+function hostPlaces(folder: string, host: string): string[] {
+  const name = host.replace(/[^A-Za-z0-9.:[\]-]/g, "_");
+  const hasPort = /:[0-9]+$/.test(name);
+  return (hasPort ? [name] : [name, `${name}:443`]).map((each) => join(folder, each));
+}
+
+function certificatesIn(text: string): string[] {
+  return text.match(/-----BEGIN (?:X509 )?CERTIFICATE-----[^-]*-----END (?:X509 )?CERTIFICATE-----/g) ?? [];
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    new X509Certificate(pem);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The certificates of a file that was named. Throws CONFIG_INVALID unless it has some, and all can be understood. */
+async function readAuthorities(path: string): Promise<string[]> {
+  const found = certificatesIn(await readPem(path, "CERTIFICATE"));
+  if (found.length > 0 && found.every(isCertificate)) return found;
+  throw new StaveError("CONFIG_INVALID", `${path} has a certificate that cannot be understood`, { subject: path });
+}
+
+async function readIfPem(path: string): Promise<string[]> {
+  try {
+    const bytes = await readFile(path);
+    return bytes.byteLength > PEM_LIMIT ? [] : certificatesIn(bytes.toString("utf8"));
+  } catch {
+    // What cannot be read there is not trusted; the handshake then says what is missing.
+    return [];
+  }
+}
+
+async function readClient({ certificate, key }: { certificate: string; key: string }) {
+  const cert = await readPem(certificate, "CERTIFICATE");
+  const keyText = await readPem(key, "PRIVATE KEY");
+  let fits: boolean;
+  try {
+    fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(keyText));
+  } catch (cause) {
+    const why =
+      systemCode(cause) === "ERR_MISSING_PASSPHRASE" ? "is encrypted" : "or its certificate cannot be understood";
+    throw new StaveError("CONFIG_INVALID", `the client key ${key} ${why}`, {
+      subject: key,
+      cause,
+      hint: `openssl pkey -in ${key} -out FILE writes it without a passphrase`,
+    });
+  }
+  if (fits) return { cert, key: keyText };
+  throw new StaveError("CONFIG_INVALID", `the client key ${key} does not belong to the certificate ${certificate}`, {
+    subject: key,
+    hint: "name the key that the certificate was made for with --key-file",
+  });
 }
 
 async function list(folder: string): Promise<string[]> {

@@ -19,6 +19,7 @@ export interface EnterOptions {
   clock: Clock;
   longest: number;
   signal?: AbortSignal | undefined;
+  pause(milliseconds: number): Promise<void>;
 }
 
 /** The state of one host. Times are milliseconds of the injected clock. */
@@ -30,6 +31,8 @@ export class HostState {
     token: new Limit(PLACES.token),
   };
   readonly #name: string;
+  /** Whether it has answered anything yet. */
+  hasAnswered = false;
   #pausedUntil = 0;
   #interval = 0;
   #next = 0;
@@ -41,7 +44,7 @@ export class HostState {
 
   /** Waits for a place, for the end of a pause and for the pace; returns the function that frees the place. */
   async enter(traffic: Traffic, options: EnterOptions): Promise<() => void> {
-    const { clock, longest, signal } = options;
+    const { clock, longest, signal, pause } = options;
     const release = await this.#limits[traffic].acquire({ signal });
     try {
       for (;;) {
@@ -49,7 +52,7 @@ export class HostState {
         const start = Math.max(this.#pausedUntil, this.#interval > 0 ? this.#next : 0);
         if (start <= now) break;
         if (start - now > longest) throw tooLong(this.#name, start - now);
-        await clock.sleep(start - now, signal);
+        await pause(start - now);
       }
       this.#next = clock.now() + this.#interval;
       return release;

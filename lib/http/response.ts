@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type ErrorCode, messageOf, type RegistryErrorEntry, StaveError, systemCode } from "../errors.ts";
 import { readAll } from "../util/stream.ts";
+import { ProxyFailure } from "./tunnel.ts";
 import type { HttpRequest, HttpResponse } from "./types.ts";
 
 /** The most bytes of an error's body that are looked at. */
@@ -53,10 +54,11 @@ export async function responseError(request: HttpRequest, response: HttpResponse
   const text = await errorText(response);
   const registry = parseErrors(text);
   const known = BY_STATUS[status] ?? { code: "REGISTRY_ERROR" as const, says: "failed" };
+  if (status === 400 && /SSL certificate was sent|The SSL certificate error/i.test(text))
+    return clientCertificateError(`cannot ${op} ${subject}: ${url.host} demands a client certificate`, request);
+  if (status < 300 && isWebPage(text)) return webPageError(request, url, status);
   const page =
-    registry === undefined && /^\s*<(?:!doctype|html)/i.test(text)
-      ? ", with a web page instead of an answer (is a proxy in between?)"
-      : "";
+    registry === undefined && isWebPage(text) ? `, with a web page instead of an answer: ${PAGE_SOURCE}` : "";
   return new StaveError(known.code, `cannot ${op} ${subject}: ${url.host} ${known.says} (${status}${page})`, {
     op,
     subject,
@@ -64,6 +66,36 @@ export async function responseError(request: HttpRequest, response: HttpResponse
     ...(registry ? { registry } : {}),
     ...(known.hint ? { hint: known.hint } : {}),
   });
+}
+
+const PAGE_SOURCE = "a captive portal or a proxy?";
+
+/** True for what begins as an HTML document. */
+export function isWebPage(body: Buffer | string): boolean {
+  const start = typeof body === "string" ? body.slice(0, 500) : body.toString("latin1", 0, 500);
+  return /^(?:\u00ef\u00bb\u00bf|\ufeff)?\s*(?:<!--[\s\S]*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype html|html|head|body|script|meta)\b/i.test(
+    start,
+  );
+}
+
+/** True if an answer says that it is a web page. Some registries say so of answers without a body. */
+export function saysHtml(response: Pick<HttpResponse, "headers">): boolean {
+  return /\bx?html\b/i.test(headerOf(response, "content-type") ?? "");
+}
+
+/** The error for a web page where a registry should answer. */
+export function webPageError(request: Pick<HttpRequest, "op" | "subject">, url: URL, status = 200): StaveError {
+  const { op, subject } = request;
+  return new StaveError(
+    "REGISTRY_ERROR",
+    `cannot ${op} ${subject}: ${url.host} answers with a web page: ${PAGE_SOURCE} (${status})`,
+    {
+      op,
+      subject,
+      status,
+      hint: "log in to the network with a browser, or check the host name and the proxy settings",
+    },
+  );
 }
 
 async function errorText(response: HttpResponse): Promise<string> {
@@ -105,7 +137,12 @@ export function networkError(request: Pick<HttpRequest, "op" | "subject">, url: 
   if (cause instanceof StaveError) return cause;
   const { op, subject } = request;
   const code = deepCode(cause);
-  const what = `cannot ${op} ${subject}: ${url.host}`;
+  const failure = proxyFailureOf(cause);
+  if (failure?.status !== undefined && failure.status > 0) return proxyRefusal(request, { ...failure, cause });
+  const place = failure === undefined ? url.host : `the proxy ${failure.proxy}`;
+  const what = `cannot ${op} ${subject}: ${place}`;
+  if (failure !== undefined && failure.cause === undefined)
+    return new StaveError("NETWORK", `${what} ${failure.message}`, { op, subject, cause, hint: PROXY_HINT });
   if (isPlainHttpAnswer(cause))
     return new StaveError("TLS", `${what} does not speak TLS`, {
       op,
@@ -113,6 +150,8 @@ export function networkError(request: Pick<HttpRequest, "op" | "subject">, url: 
       cause,
       hint: "if it speaks plain http, write oci+http://HOST/REPO or add --plain-http",
     });
+  const wanted = clientCertificateProblem(cause);
+  if (wanted !== undefined) return clientCertificateError(`${what} ${wanted}`, request, cause);
   if (code !== undefined && TLS_CODES.test(code))
     return new StaveError("TLS", `${what} has a certificate that is not trusted (${messageOf(cause)})`, {
       op,
@@ -125,8 +164,11 @@ export function networkError(request: Pick<HttpRequest, "op" | "subject">, url: 
       op,
       subject,
       cause,
-      hint: "raise --timeout, or check the network",
+      hint: failure === undefined ? "raise --timeout, or check the network" : PROXY_HINT,
     });
+  // Some servers that demand a client certificate hang up without a word.
+  const hungUp =
+    url.protocol === "https:" && failure === undefined && /other side closed|before secure/.test(messageOf(cause));
   const reason = {
     ECONNREFUSED: "refused the connection",
     ENOTFOUND: "is not a known host",
@@ -136,8 +178,73 @@ export function networkError(request: Pick<HttpRequest, "op" | "subject">, url: 
     op,
     subject,
     cause,
-    hint: "check the host name, the network and the proxy settings",
+    hint:
+      failure !== undefined
+        ? PROXY_HINT
+        : `check the host name, the network and the proxy settings${
+            hungUp ? "; if it demands a client certificate, name yours with --cert FILE and --key-file FILE" : ""
+          }`,
   });
+}
+
+const PROXY_HINT = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; NO_PROXY=HOST goes without the proxy";
+
+function proxyFailureOf(value: unknown): ProxyFailure | undefined {
+  for (let at: unknown = value, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++)
+    if (at instanceof ProxyFailure) return at;
+  return undefined;
+}
+
+/** The error for a proxy that answered by itself. Only what its status calls passing is tried again. */
+export function proxyRefusal(
+  request: Pick<HttpRequest, "op" | "subject">,
+  answer: { proxy: string; status: number | undefined; cause?: unknown },
+): StaveError {
+  const { op, subject } = request;
+  const { proxy, status = 0, cause } = answer;
+  const more = { op, subject, ...(cause === undefined ? {} : { cause }) };
+  const what = `cannot ${op} ${subject}: the proxy ${proxy}`;
+  if (status === 407)
+    return new StaveError("CREDENTIALS_REJECTED", `${what} wants a user name and a password (407)`, {
+      ...more,
+      hint: "put them into the proxy's address: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+    });
+  if (status === 403)
+    return new StaveError("DENIED", `${what} does not let this host through (403)`, {
+      ...more,
+      hint: "ask who runs the proxy to allow the host, or go without it: NO_PROXY=HOST",
+    });
+  if (status >= 500 || status === 408 || status === 429)
+    return new StaveError("NETWORK", `${what} could not connect (${status})`, { ...more, hint: PROXY_HINT });
+  return new StaveError("REGISTRY_ERROR", `${what} refused the connection (${status})`, { ...more, hint: PROXY_HINT });
+}
+
+function clientCertificateError(
+  message: string,
+  { op, subject }: Pick<HttpRequest, "op" | "subject">,
+  cause?: unknown,
+): StaveError {
+  return new StaveError("TLS", message, {
+    op,
+    subject,
+    ...(cause === undefined ? {} : { cause }),
+    hint: "name yours with --cert FILE and --key-file FILE, or put them below certs.d",
+  });
+}
+
+/** What a server said of the client's certificate, by its TLS alert. */
+function clientCertificateProblem(cause: unknown): string | undefined {
+  const text = `${deepCode(cause) ?? ""} ${deepMessage(cause)}`;
+  if (/CERTIFICATE_REQUIRED|certificate required/i.test(text)) return "demands a client certificate";
+  if (
+    /ALERT_(?:BAD|UNSUPPORTED)_CERTIFICATE|ALERT_UNKNOWN_CA|ALERT_ACCESS_DENIED|ALERT_CERTIFICATE_(?:REVOKED|EXPIRED|UNKNOWN)/i.test(
+      text,
+    )
+  )
+    return `does not accept the client certificate (${messageOf(cause)})`;
+  if (/ALERT_HANDSHAKE_FAILURE/i.test(text))
+    return "broke off the TLS handshake (does it demand a client certificate?)";
+  return undefined;
 }
 
 /** Tells whether a failed TLS handshake looks like that of a server without TLS. */

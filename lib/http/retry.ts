@@ -1,6 +1,7 @@
 // When a request is sent again, and how long to wait before. The decisions are pure; the loop gets its clock from outside.
 import { StaveError } from "../errors.ts";
 import type { Clock } from "../util/time.ts";
+import { deepCode } from "./response.ts";
 import type { RetryBudget } from "./types.ts";
 
 /** The first wait and the longest that is chosen by ourselves, in milliseconds. */
@@ -27,42 +28,105 @@ export function backoff(attempt: number, random: number): number {
   return Math.round(full * (0.5 + random / 2));
 }
 
+/** Failures that another try may not meet: the network's, and those the status itself calls passing. */
+export function mayPass(error: StaveError): boolean {
+  if (error.status !== undefined) return isRetryableStatus(error.status);
+  return error.code === "TIMEOUT" || (error.code === "NETWORK" && deepCode(error.cause) !== "ENOTFOUND");
+}
+
+/** True if no connection was made at all: what another try will hardly change, unless the host was there before. */
+export function isUnreachable(error: StaveError): boolean {
+  return ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EAI_AGAIN"].includes(deepCode(error.cause) ?? "");
+}
+
 /** What one try came to. */
 export type Outcome<T> =
   | { done: T }
   /** Failed in a way that may pass; `after` is what the server asked for, in milliseconds. */
   | { again: StaveError; after?: number | undefined };
 
-/** What the loop tells and asks while it runs. */
+/**
+ * The patience for one operation: how often it may fail, and for how long it may be tried. All its requests and loops share
+ * one, so that loops inside loops do not multiply.
+ */
+export class Patience {
+  readonly budget: RetryBudget;
+  readonly #clock: Clock;
+  #failures = 0;
+  #started: number;
+  #moved: number;
+
+  constructor(budget: RetryBudget, clock: Clock) {
+    this.budget = budget;
+    this.#clock = clock;
+    this.#started = clock.now();
+    this.#moved = performance.now();
+  }
+
+  /** Failures since the last progress. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Milliseconds left for trying again. */
+  get left(): number {
+    return this.budget.milliseconds - (this.#clock.now() - this.#started);
+  }
+
+  /** When something last moved, by `performance.now()`: since then the user has been waiting. */
+  get moved(): number {
+    return this.#moved;
+  }
+
+  /** Counts a failed try; false when it was the last one, or a loop inside has had the last one. */
+  fail(): boolean {
+    this.#failures = Math.min(this.#failures + 1, this.budget.attempts);
+    return this.#failures < this.budget.attempts;
+  }
+
+  /** Bytes are on their way: what is waited for from now on is another wait. */
+  move(): void {
+    this.#moved = performance.now();
+  }
+
+  /** Something was done that need not be done again: the next failure is a first one. */
+  progress(): void {
+    this.#failures = 0;
+    this.#started = this.#clock.now();
+    this.move();
+  }
+}
+
+/** What the loop asks while it runs. */
 export interface RetryHooks {
   clock: Clock;
   signal?: AbortSignal | undefined;
-  onWait?: ((milliseconds: number, reason: StaveError) => void) | undefined;
+  /** Waits before the next try. */
+  pause(milliseconds: number, reason: StaveError, patience: Patience): Promise<void>;
 }
 
 /**
- * Tries until it is done or the budget is used up; the last failure is then thrown with the number of tries.
- * A wait that the server asks for is honoured in full, or not at all when it does not fit into the budget.
+ * Tries until it is done or the patience is at its end; the last failure is then thrown with the number of tries.
+ * A wait that the server asks for is honoured in full, or not at all when it does not fit into the time.
  */
 export async function withRetry<T>(
-  budget: RetryBudget,
+  patience: Patience,
   hooks: RetryHooks,
   attempt: (number: number) => Promise<Outcome<T>>,
 ): Promise<T> {
-  const { clock, signal, onWait } = hooks;
-  const started = clock.now();
+  const { clock, signal } = hooks;
   for (let number = 1; ; number++) {
     signal?.throwIfAborted();
     const outcome = await attempt(number);
     if ("done" in outcome) return outcome.done;
     const { again, after } = outcome;
-    const attempts = { attempts: number };
-    if (number >= budget.attempts) throw again.with(attempts);
-    const wait = Math.max(after ?? 0, backoff(number, clock.random()));
-    const left = budget.milliseconds - (clock.now() - started);
+    const mayGoOn = patience.fail();
+    const attempts = { attempts: patience.failures };
+    if (!mayGoOn) throw again.with(attempts);
+    const wait = Math.max(after ?? 0, backoff(patience.failures, clock.random()));
+    const { left } = patience;
     if (wait > left) throw outOfTime(again, wait, left, after).with(attempts);
-    onWait?.(wait, again);
-    await clock.sleep(wait, signal);
+    await hooks.pause(wait, again, patience);
   }
 }
 

@@ -1,17 +1,37 @@
 // The one way to the network: a dispatcher for each origin, limits and back-off shared per host, credentials, redirects,
 // proxies and traces. Retrying is decided in retry.ts, errors are named in response.ts.
-import type { Readable } from "node:stream";
-import { Agent, type Dispatcher, ProxyAgent } from "undici";
-import { StaveError } from "../errors.ts";
+import { Readable } from "node:stream";
+import { isStaveError, StaveError } from "../errors.ts";
 import { SingleFlight } from "../util/limit.ts";
 import { readAll } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
-import { type CertificateOptions, certificatesFor } from "./certificates.ts";
+import type { CertificateOptions } from "./certificates.ts";
 import { HostState } from "./host.ts";
-import { isLoopback, type ProxySettings, proxyFor } from "./network.ts";
-import { headerOf, isPlainHttpAnswer, networkError, redactUrl, responseError } from "./response.ts";
-import { isRetryableStatus, type Outcome, parseRetryAfter, withRetry } from "./retry.ts";
+import { isLoopback, type ProxySettings } from "./network.ts";
+import {
+  headerOf,
+  isPlainHttpAnswer,
+  isWebPage,
+  networkError,
+  proxyRefusal,
+  redactUrl,
+  responseError,
+  saysHtml,
+  webPageError,
+} from "./response.ts";
+import {
+  isRetryableStatus,
+  isUnreachable,
+  mayPass,
+  type Outcome,
+  Patience,
+  parseRetryAfter,
+  type RetryHooks,
+  withRetry,
+} from "./retry.ts";
 import type { HttpRequest, HttpResponse, RetryBudget, TraceEvent, Transport } from "./types.ts";
+import { Exchange, Watch } from "./watch.ts";
+import { Ways } from "./way.ts";
 
 /** How the network is used; everything from the environment comes in here. */
 export interface TransportOptions {
@@ -23,15 +43,29 @@ export interface TransportOptions {
   proxy?: ProxySettings | undefined;
   /** Milliseconds without an answer or a byte before a request has failed. Default 60 000. */
   timeout?: number | undefined;
+  /** Milliseconds for a connection to be made, and for a proxy's answer to CONNECT. Default: `timeout`, at most 30 000. */
+  connectTimeout?: number | undefined;
+  /** Bytes a second that a transfer must have, on average over `timeout`. Default 1024; 0 allows any. */
+  minRate?: number | undefined;
   retry?: Partial<RetryBudget> | undefined;
   userAgent?: string | undefined;
   trace?: ((event: TraceEvent) => void) | undefined;
-  /** Told of every wait that a user would notice. */
+  /** Milliseconds after which a wait is told. Default 5000. */
+  tellAfter?: number | undefined;
+  /** Told of every wait that a user would notice: how long it has lasted so far, and what is waited for. */
   onWait?: ((milliseconds: number, reason: string) => void) | undefined;
 }
 
 const MAX_REDIRECTS = 10;
 const DEFAULT_TIMEOUT = 60_000;
+const DEFAULT_MIN_RATE = 1024;
+const LONGEST_CONNECT = 30_000;
+/** A document (a manifest, a page of tags, a token) must be there, whole, after so many time-outs. */
+const DOCUMENT_TIMEOUTS = 5;
+/** How often a host is tried in all that cannot be reached, and never could be in this run. */
+const UNREACHABLE_TRIES = 3;
+/** Larger bodies are sent in pieces of this size, so that it is seen how far they are. */
+const PIECE = 64 * 1024;
 /** Nine tries and fifteen minutes: enough for a registry that restarts or a limit that is lifted by the minute. */
 const DEFAULT_RETRY: RetryBudget = { attempts: 9, milliseconds: 15 * 60_000 };
 /** What may be seen of headers in a trace. */
@@ -47,42 +81,93 @@ class UndiciTransport implements Transport {
   readonly retry: RetryBudget;
   readonly #options: TransportOptions;
   readonly #hosts = new Map<string, HostState>();
-  readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
+  readonly #ways: Ways;
+  readonly #watch: Watch;
+  /** Ends what has no signal of its own. */
+  readonly #closing = new AbortController();
   readonly #schemes = new Map<string, "https" | "http">();
   readonly #probes = new SingleFlight<"https" | "http">();
 
   constructor(options: TransportOptions) {
     this.#options = options;
     this.retry = { ...DEFAULT_RETRY, ...options.retry };
+    const { timeout = DEFAULT_TIMEOUT, onWait, tellAfter } = options;
+    this.#watch = new Watch({ minRate: options.minRate ?? DEFAULT_MIN_RATE, window: timeout, onWait, tellAfter });
+    this.#ways = new Ways({
+      certificates: options.certificates ?? {},
+      insecureTls: options.insecureTls === true,
+      proxy: options.proxy ?? {},
+      connectTimeout: options.connectTimeout ?? Math.min(timeout, LONGEST_CONNECT),
+      userAgent: this.#userAgent,
+    });
   }
 
   maySendSecrets(url: URL): boolean {
     return url.protocol === "https:" || isLoopback(url.hostname) || this.#options.plainHttp === true;
   }
 
+  get #userAgent(): string {
+    return this.#options.userAgent ?? "stave";
+  }
+
+  patience(): Patience {
+    return new Patience(this.retry, this.#options.clock);
+  }
+
+  retryHooks(host: string, signal?: AbortSignal): RetryHooks {
+    const { clock } = this.#options;
+    return {
+      clock,
+      signal,
+      pause: (milliseconds, reason, patience) =>
+        this.#pause(milliseconds, { host, patience, why: `${reason.message}; trying again`, signal }),
+    };
+  }
+
+  /** Waits on purpose; a user who waits long is told why. */
+  async #pause(
+    milliseconds: number,
+    wait: { host: string; patience: Patience; why: string; signal: AbortSignal | undefined },
+  ): Promise<void> {
+    const { host, patience, why, signal = this.#closing.signal } = wait;
+    const until = performance.now() + milliseconds;
+    const reason = () => `${why} in ${Math.max(1, Math.round((until - performance.now()) / 1000))} s`;
+    const end = this.#watch.begin({ host, patience, reason });
+    try {
+      await this.#options.clock.sleep(milliseconds, signal);
+    } finally {
+      end();
+    }
+  }
+
   async request(request: HttpRequest): Promise<HttpResponse> {
-    return await this.#tries(request, async (attempt) => ({ done: await this.#send(request, attempt) }));
+    return await this.#tries(request, async (attempt, patience) =>
+      this.#send(request, attempt, { patience, longest: this.#longest(request) }),
+    );
+  }
+
+  /** The most milliseconds for the answer to a request. */
+  #longest({ traffic = "metadata", isDocument = traffic === "metadata" || traffic === "token" }: HttpRequest) {
+    return isDocument ? DOCUMENT_TIMEOUTS * (this.#options.timeout ?? DEFAULT_TIMEOUT) : undefined;
   }
 
   async requestBytes(request: HttpRequest, limit: number): Promise<HttpResponse & { bytes: Buffer }> {
-    return await this.#tries(request, async (attempt) => {
-      const response = await this.#send(request, attempt);
+    return await this.#tries(request, async (attempt, patience) => {
+      const response = await this.#send(request, attempt, { patience, longest: this.#longest(request) });
       const announced = Number(headerOf(response, "content-length") ?? "0");
       if (announced > limit && request.method !== "HEAD") {
         response.body.destroy();
-        throw new StaveError(
-          "TOO_LARGE",
-          `${request.subject} has ${announced} bytes, more than the limit of ${limit}`,
-          {
-            op: request.op,
-            subject: request.subject,
-          },
-        );
+        throw tooLarge(request, response, `${announced} bytes, more than the limit of ${limit}`);
       }
       try {
-        return { done: { ...response, bytes: await readAll(response.body, limit, request.subject) } };
+        const bytes = await readAll(response.body, limit, request.subject);
+        // No registry and no token service answers in HTML; what does is something in between.
+        if (response.status < 300 && isWebPage(bytes)) throw webPageError(request, response.url);
+        return { ...response, bytes };
       } catch (cause) {
         request.signal?.throwIfAborted();
+        if (isStaveError(cause, "TOO_LARGE"))
+          throw tooLarge(request, response, `more than the limit of ${limit} bytes`);
         if (cause instanceof StaveError) throw cause;
         throw networkError(request, response.url, cause);
       }
@@ -90,35 +175,46 @@ class UndiciTransport implements Transport {
   }
 
   /** The loop around one request: what failed in a way that may pass is tried again. */
-  #tries<T>(request: HttpRequest, attempt: (number: number) => Promise<Outcome<T>>): Promise<T> {
-    const { clock, onWait } = this.#options;
-    const budget = request.retry === false ? { ...this.retry, attempts: 1 } : this.retry;
-    const tell = (milliseconds: number, reason: StaveError) => {
-      if (milliseconds >= 1000) onWait?.(milliseconds, reason.message);
-    };
-    return withRetry(budget, { clock, signal: request.signal, onWait: tell }, async (number) => {
+  async #tries<T>(request: HttpRequest, attempt: (number: number, patience: Patience) => Promise<T>): Promise<T> {
+    const { clock } = this.#options;
+    const patience = request.patience ?? this.patience();
+    const host = this.#host(request.url);
+    const hooks = this.retryHooks(request.url.host, request.signal);
+    const once = async (number: number): Promise<Outcome<T>> => {
       try {
-        return await attempt(number);
+        return { done: await attempt(number, patience) };
       } catch (error) {
         request.signal?.throwIfAborted();
         const again = networkError(request, request.url, error);
-        if (!mayPass(again)) throw again;
-        return { again, after: this.#host(request.url).pauseLeft(clock.now()) };
+        if (!mayPass(again) || request.retry === false || this.#closing.signal.aborted) throw again;
+        if (isUnreachable(again) && !host.hasAnswered && number >= UNREACHABLE_TRIES)
+          throw again.with({ attempts: number });
+        return { again, after: host.pauseLeft(clock.now()) };
       }
-    });
+    };
+    return await withRetry(patience, hooks, once);
   }
 
   /** One try: a place at the host, credentials, redirects. */
-  async #send(request: HttpRequest, attempt: number): Promise<HttpResponse> {
+  async #send(request: HttpRequest, attempt: number, bounds: Bounds): Promise<HttpResponse> {
     const { clock } = this.#options;
     const host = this.#host(request.url);
-    const longest = this.retry.milliseconds;
-    const release = await host.enter(request.traffic ?? "metadata", { clock, longest, signal: request.signal });
+    const { signal } = request;
+    const name = request.url.host;
+    const why = `${name} wants fewer requests; going on`;
+    const release = await host.enter(request.traffic ?? "metadata", {
+      clock,
+      longest: this.retry.milliseconds,
+      signal,
+      pause: (milliseconds) => this.#pause(milliseconds, { host: name, patience: bounds.patience, why, signal }),
+    });
     let isHeld = false;
     try {
-      const response = await this.#authorized(request, attempt);
+      const response = await this.#authorized(request, attempt, bounds);
+      host.hasAnswered = true;
       this.#learn(host, response);
       if (!request.accept.includes(response.status)) throw await responseError(request, response);
+      bounds.patience.move();
       // The place is kept for as long as bytes are under way.
       isHeld = true;
       if (response.body.readableEnded || response.body.destroyed) release();
@@ -137,13 +233,14 @@ class UndiciTransport implements Transport {
     } else host.succeeded();
   }
 
-  async #authorized(request: HttpRequest, attempt: number): Promise<HttpResponse> {
+  async #authorized(request: HttpRequest, attempt: number, bounds: Bounds): Promise<HttpResponse> {
     const { auth, url } = request;
-    if (auth === undefined || !this.maySendSecrets(url)) return await this.#redirected(request, undefined, attempt);
+    if (auth === undefined || !this.maySendSecrets(url))
+      return await this.#redirected(request, undefined, attempt, bounds);
     const who = { registry: auth.registry, origin: url.origin, scopes: auth.scopes };
     let sent = await auth.authorizer.authorize(who, request.signal);
     for (let isSecond = false; ; isSecond = true) {
-      const response = await this.#redirected(request, sent, attempt);
+      const response = await this.#redirected(request, sent, attempt, bounds);
       // An answer from elsewhere is not this registry's challenge.
       if (response.status !== 401 || response.url.origin !== url.origin) return response;
       const header = response.headers["www-authenticate"] ?? [];
@@ -153,13 +250,18 @@ class UndiciTransport implements Transport {
     }
   }
 
-  async #redirected(request: HttpRequest, authorization: string | undefined, attempt: number): Promise<HttpResponse> {
+  async #redirected(
+    request: HttpRequest,
+    authorization: string | undefined,
+    attempt: number,
+    bounds: Bounds,
+  ): Promise<HttpResponse> {
     let { url, method } = request;
     const seen = new Set<string>();
     for (;;) {
       // A secret goes to the origin it was made for, and nowhere else.
       const secret = url.origin === request.url.origin ? authorization : undefined;
-      const response = await this.#exchange(request, method, url, secret, attempt);
+      const response = await this.#exchange(request, { method, url, authorization: secret, attempt }, bounds);
       const location = headerOf(response, "location");
       if (
         ![301, 302, 303, 307, 308].includes(response.status) ||
@@ -180,44 +282,50 @@ class UndiciTransport implements Transport {
     }
   }
 
-  async #exchange(
-    request: HttpRequest,
-    method: HttpRequest["method"],
-    url: URL,
-    authorization: string | undefined,
-    attempt: number,
-  ): Promise<HttpResponse> {
+  async #exchange(request: HttpRequest, step: Step, bounds: Bounds): Promise<HttpResponse> {
     const { clock, trace, timeout = DEFAULT_TIMEOUT } = this.#options;
+    const { method, url, authorization, attempt } = step;
     const started = clock.now();
     const event = { time: started, method, url: redactUrl(url), attempt };
-    const dispatcher = await this.#dispatcher(url);
-    const headers: Record<string, string> = { ...request.headers, "user-agent": this.#options.userAgent ?? "stave" };
+    const { dispatcher, proxy, forward } = await this.#ways.to(url);
+    const headers: Record<string, string> = { ...request.headers, ...forward?.headers, "user-agent": this.#userAgent };
     if (authorization !== undefined) headers["authorization"] = authorization;
     let body: Readable | Uint8Array | null = null;
     if (method !== "GET" && method !== "HEAD" && request.body !== undefined)
-      body = typeof request.body === "function" ? await request.body() : request.body;
+      body = typeof request.body === "function" ? await request.body() : inPieces(request.body);
+    const stream = body !== null && "destroy" in body ? body : undefined;
+    const what = `${request.op} ${request.subject}`;
+    const exchange = new Exchange({ watch: this.#watch, host: url.host, what, proxy, body: stream, ...bounds });
+    const path = `${url.pathname}${url.search}`;
+    const watched = dispatcher.compose((dispatch) => (options, inner) => dispatch(options, exchange.handler(inner)));
+    const signal = request.signal ?? this.#closing.signal;
     try {
-      const answer = await dispatcher.request({
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
+      const sent = watched.request({
+        origin: forward?.origin ?? url.origin,
+        path: forward === undefined ? path : `${url.origin}${path}`,
         method,
         headers,
         body,
         headersTimeout: timeout,
         bodyTimeout: timeout,
-        signal: request.signal ?? null,
+        signal,
       });
+      const answer = await exchange.head(sent, signal);
       // Whoever reads the body hears of its errors; nobody else needs to.
-      answer.body.on("error", () => {});
+      answer.body.on("error", () => {}).once("close", () => exchange.finish());
       trace?.({
         ...event,
         status: answer.statusCode,
         milliseconds: clock.now() - started,
         headers: tracedHeaders(answer.headers),
       });
+      if (forward !== undefined && answer.statusCode === 407) {
+        answer.body.destroy();
+        throw proxyRefusal(request, { proxy: proxy ?? "", status: 407 });
+      }
       return { status: answer.statusCode, headers: answer.headers, body: answer.body, url };
     } catch (cause) {
-      if (body !== null && "destroy" in body) body.destroy();
+      stream?.destroy();
       request.signal?.throwIfAborted();
       const error = networkError(request, url, cause);
       trace?.({ ...event, milliseconds: clock.now() - started, error: error.message });
@@ -242,7 +350,8 @@ class UndiciTransport implements Transport {
   async #probe(url: URL, signal: AbortSignal | undefined): Promise<"https" | "http"> {
     const request: HttpRequest = { method: "GET", url, accept: [], op: "reach", subject: url.host, signal };
     try {
-      const response = await this.#exchange(request, "GET", url, undefined, 1);
+      const step = { method: "GET", url, authorization: undefined, attempt: 1 } as const;
+      const response = await this.#exchange(request, step, { patience: this.patience() });
       response.body.destroy();
       return "https";
     } catch (error) {
@@ -259,58 +368,40 @@ class UndiciTransport implements Transport {
     return made;
   }
 
-  #dispatcher(url: URL): Promise<Dispatcher> {
-    const known = this.#dispatchers.get(url.origin);
-    if (known) return known;
-    const made = this.#makeDispatcher(url);
-    this.#dispatchers.set(url.origin, made);
-    return made;
-  }
-
-  async #makeDispatcher(url: URL): Promise<Dispatcher> {
-    const { certificates = {}, insecureTls, proxy = {}, timeout = DEFAULT_TIMEOUT } = this.#options;
-    const tls = { ...(await certificatesFor(url.host, certificates)), rejectUnauthorized: insecureTls !== true };
-    const common = {
-      // Places are given out by HostState; a limit here could make a download wait for the upload that waits for it.
-      connections: null,
-      pipelining: 1,
-      keepAliveTimeout: 30_000,
-      maxHeaderSize: 64 * 1024,
-      connectTimeout: Math.min(timeout, 30_000),
-    };
-    const way = proxyFor(url, proxy);
-    if (way === undefined) return new Agent({ ...common, connect: { ...tls, timeout: common.connectTimeout } });
-    const to = proxyUrl(way);
-    const token =
-      to.username === ""
-        ? {}
-        : {
-            token: `Basic ${Buffer.from(`${decodeURIComponent(to.username)}:${decodeURIComponent(to.password)}`).toString("base64")}`,
-          };
-    return new ProxyAgent({
-      ...common,
-      uri: to.origin,
-      ...token,
-      requestTls: tls,
-      proxyTls: { rejectUnauthorized: tls.rejectUnauthorized, ...(tls.ca ? { ca: tls.ca } : {}) },
-    });
-  }
-
   async close(): Promise<void> {
-    const all = [...this.#dispatchers.values()];
-    this.#dispatchers.clear();
-    // A dispatcher that could not be made has already failed its request.
-    for (const made of await Promise.allSettled(all)) if (made.status === "fulfilled") await made.value.destroy();
+    this.#closing.abort(new StaveError("ABORTED", "the connection was closed"));
+    await this.#ways.close();
   }
 }
 
-/** Failures that another try may not meet: the network's, and those the status itself calls passing. */
-function mayPass(error: StaveError): boolean {
-  if (error.status !== undefined) return isRetryableStatus(error.status);
-  return (
-    error.code === "TIMEOUT" ||
-    (error.code === "NETWORK" && !(error.cause instanceof Error && /not a known host/.test(error.message)))
-  );
+/** What bounds one try. */
+interface Bounds {
+  patience: Patience;
+  /** The most milliseconds for the whole answer. */
+  longest?: number | undefined;
+}
+
+/** One exchange of a request: where redirects have led, and who asks. */
+interface Step {
+  method: HttpRequest["method"];
+  url: URL;
+  authorization: string | undefined;
+  attempt: number;
+}
+
+function tooLarge(request: HttpRequest, response: HttpResponse, what: string): StaveError {
+  const { op, subject } = request;
+  if (saysHtml(response)) return webPageError(request, response.url);
+  return new StaveError("TOO_LARGE", `${subject} has ${what}`, { op, subject });
+}
+
+/** A large body as a stream: undici would hand it to the socket whole, and nothing would be seen until all of it is sent. */
+function inPieces(bytes: Uint8Array): Readable | Uint8Array {
+  if (bytes.byteLength <= PIECE) return bytes;
+  function* pieces() {
+    for (let at = 0; at < bytes.byteLength; at += PIECE) yield bytes.subarray(at, at + PIECE);
+  }
+  return Readable.from(pieces(), { objectMode: false });
 }
 
 function redirectTarget(location: string, from: URL, request: HttpRequest): URL {
@@ -340,12 +431,4 @@ function tracedHeaders(headers: HttpResponse["headers"]): Record<string, string>
 function redactLocation(text: string): string {
   const url = URL.canParse(text, "http://relative.invalid") ? new URL(text, "http://relative.invalid") : undefined;
   return url === undefined ? "(malformed)" : redactUrl(url).replace(/^http:\/\/relative\.invalid/, "");
-}
-
-function proxyUrl(text: string): URL {
-  const url = text.includes("://") ? text : `http://${text}`;
-  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return new URL(url);
-  throw new StaveError("CONFIG_INVALID", "the proxy setting is not an http or https address", {
-    hint: "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
-  });
 }

@@ -1,5 +1,6 @@
 // What the transport takes and gives, and how credentials enter it. Nothing here knows undici.
 import type { Readable } from "node:stream";
+import type { Patience, RetryHooks } from "./retry.ts";
 
 /** An access that a request needs (docker distribution, "Token Scope"). */
 export interface Scope {
@@ -53,6 +54,10 @@ export interface HttpRequest {
   subject: string;
   /** False for what must not be sent twice without a look at its effect first. Default true. */
   retry?: boolean | undefined;
+  /** Small, and read whole: its answer has a longest time. Default: so are the classes `metadata` and `token`. */
+  isDocument?: boolean | undefined;
+  /** The patience of the operation that this is a part of; default one of its own. */
+  patience?: Patience | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -73,6 +78,10 @@ export interface Transport {
   requestBytes(request: HttpRequest, limit: number): Promise<HttpResponse & { bytes: Buffer }>;
   /** How long one thing may be tried again in all, and how often: what a caller with its own loop obeys. */
   readonly retry: RetryBudget;
+  /** New patience, for an operation of several requests. */
+  patience(): Patience;
+  /** What a retry loop around several requests to a host goes by. */
+  retryHooks(host: string, signal?: AbortSignal): RetryHooks;
   /** Whether a secret may be sent to this URL: over TLS, to the own machine, or where the user said so. */
   maySendSecrets(url: URL): boolean;
   /** The scheme to use with a host when the user named none. */

@@ -1,26 +1,38 @@
 // Blobs of a repository on the way down: existence, and verified reading that goes on after a break.
 import { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
-import { headerOf, networkError } from "../http/response.ts";
-import { withRetry } from "../http/retry.ts";
+import { headerOf, networkError, saysHtml, webPageError } from "../http/response.ts";
+import { mayPass, type Patience, withRetry } from "../http/retry.ts";
 import type { HttpResponse } from "../http/types.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
+import { algorithmOf, type Digest, Digester, isDigest } from "../oci/digest.ts";
 import { digestMismatch, sizeMismatch } from "../util/stream.ts";
+import { unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
-import type { OperationOptions } from "./target.ts";
+import type { FetchBlobOptions, OperationOptions } from "./target.ts";
 
 const path = (digest: Digest) => `blobs/${digest}`;
 
 /** Bytes read ahead of a slow consumer, for each blob under way. */
 const READ_AHEAD = 256 * 1024;
+/** So many bytes between two breaks, or an eighth of a small blob, make the second one a new one. */
+const NEWS = 1024 * 1024;
 
-/** Tells whether a blob is there; 404 and nothing else is a no. Throws SIZE_MISMATCH when it is there with another size. */
-export async function hasBlob(
-  repository: Repository,
-  digest: Digest,
-  options: OperationOptions & { size?: number } = {},
-): Promise<boolean> {
+/** Options of looking for a blob. */
+export interface HasBlobOptions extends OperationOptions {
+  size?: number;
+  patience?: Patience | undefined;
+  /** An answer without digest and size, of which any page is capable, counts as no. */
+  mustProve?: boolean;
+}
+
+/**
+ * Tells whether a blob is there; 404 and nothing else is a no. Throws SIZE_MISMATCH or DIGEST_MISMATCH when something else is
+ * there.
+ */
+export async function hasBlob(repository: Repository, digest: Digest, options: HasBlobOptions = {}): Promise<boolean> {
+  const { size, patience, signal, mustProve = false } = options;
+  const subject = `blob ${digest} of ${repository.name}`;
   const response = await repository.send({
     method: "HEAD",
     url: path(digest),
@@ -28,14 +40,21 @@ export async function hasBlob(
     accept: [200, 404],
     op: "look for blob",
     subject: digest,
-    signal: options.signal,
+    patience,
+    signal,
   });
   if (response.status !== 200) return false;
+  const named = headerOf(response, "docker-content-digest");
+  if (named !== undefined && isDigest(named) && algorithmOf(named) === algorithmOf(digest) && named !== digest)
+    throw digestMismatch(subject, digest, named);
   // Not every registry tells the size of a blob.
   const length = headerOf(response, "content-length");
-  const { size } = options;
-  if (size !== undefined && length !== undefined && /^[0-9]{1,15}$/.test(length) && Number(length) !== size)
-    throw sizeMismatch(`blob ${digest} of ${repository.name}`, size, length);
+  const hasLength = length !== undefined && /^[0-9]{1,15}$/.test(length);
+  const isRight = size !== undefined && hasLength && Number(length) === size;
+  if (named !== digest && !isRight && saysHtml(response))
+    throw webPageError({ op: "look for blob", subject: `${digest} in ${repository.name}` }, response.url);
+  if (mustProve) return named === digest || isRight;
+  if (size !== undefined && hasLength && !isRight) throw sizeMismatch(subject, size, length);
   return true;
 }
 
@@ -46,10 +65,11 @@ export async function hasBlob(
 export async function fetchBlob(
   repository: Repository,
   descriptor: Descriptor,
-  options: OperationOptions = {},
+  options: FetchBlobOptions = {},
 ): Promise<Readable> {
-  const first = await openAt(repository, descriptor, 0, options);
-  const stream = Readable.from(read(repository, descriptor, first, options), {
+  const patience = repository.options.transport.patience();
+  const first = await openAt(repository, descriptor, 0, { ...options, patience });
+  const stream = Readable.from(read(repository, descriptor, first, { ...options, patience }), {
     objectMode: false,
     highWaterMark: READ_AHEAD,
   });
@@ -62,17 +82,20 @@ async function* read(
   repository: Repository,
   descriptor: Descriptor,
   first: HttpResponse,
-  options: OperationOptions,
+  options: FetchBlobOptions & { patience: Patience },
 ): AsyncGenerator<Buffer> {
   const { digest, size } = descriptor;
+  const { patience } = options;
   const subject = `blob ${digest} of ${repository.name}`;
   const digester = new Digester(algorithmOf(digest));
-  let response: HttpResponse | undefined = first;
-  let failedAt = -1;
-  let failures = 0;
+  let response = first;
+  let broken: StaveError | undefined;
+  let failedAt = 0;
   try {
     for (;;) {
-      response ??= await reopen(repository, descriptor, digester.size, options);
+      if (broken !== undefined)
+        response = await reopen(repository, descriptor, digester.size, { ...options, patience, broken });
+      broken = undefined;
       try {
         for await (const chunk of response.body as AsyncIterable<Buffer>) {
           digester.update(chunk);
@@ -81,13 +104,14 @@ async function* read(
         }
       } catch (cause) {
         options.signal?.throwIfAborted();
-        if (cause instanceof StaveError) throw cause;
-        // Progress since the last break makes this a new one; without, it is the same that keeps happening.
-        failures = digester.size > failedAt ? 1 : failures + 1;
-        failedAt = digester.size;
         const error = networkError({ op: "fetch", subject }, response.url, cause);
-        if (failures >= repository.options.transport.retry.attempts) throw error.with({ attempts: failures });
-        response = undefined;
+        if (!mayPass(error)) throw error;
+        // Enough since the last break makes this a new one; else it is the same that keeps happening.
+        if (digester.size - failedAt >= Math.min(NEWS, size / 8)) {
+          failedAt = digester.size;
+          patience.progress();
+        }
+        broken = error;
         continue;
       }
       if (digester.size === size) break;
@@ -95,7 +119,7 @@ async function* read(
       throw sizeMismatch(subject, size, String(digester.size));
     }
   } finally {
-    response?.body.destroy();
+    response.body.destroy();
   }
   const actual = digester.digest();
   if (actual !== digest) throw digestMismatch(subject, digest, actual);
@@ -106,15 +130,14 @@ async function reopen(
   repository: Repository,
   descriptor: Descriptor,
   offset: number,
-  options: OperationOptions,
+  options: FetchBlobOptions & { patience: Patience; broken: StaveError },
 ): Promise<HttpResponse> {
-  const { retry } = repository.options.transport;
   let isFirst = true;
-  return await withRetry(retry, repository.retryHooks(options.signal), async () => {
+  return await withRetry(options.patience, repository.retryHooks(options.signal), async () => {
     // Even the first try after a break comes after a short wait, like that of a second try.
     if (isFirst) {
       isFirst = false;
-      return { again: new StaveError("NETWORK", `the connection broke while reading blob ${descriptor.digest}`) };
+      return { again: options.broken };
     }
     return { done: await openAt(repository, descriptor, offset, options) };
   });
@@ -124,7 +147,7 @@ async function openAt(
   repository: Repository,
   descriptor: Descriptor,
   offset: number,
-  options: OperationOptions,
+  options: FetchBlobOptions & { patience: Patience },
 ): Promise<HttpResponse> {
   const { digest, size } = descriptor;
   const response = await repository.stream({
@@ -136,8 +159,15 @@ async function openAt(
     traffic: "download",
     op: "fetch blob",
     subject: digest,
+    isDocument: options.isDocument,
+    patience: options.patience,
     signal: options.signal,
   });
+  // A blob may well be a web page, but then it has the right size.
+  if (saysHtml(response) && ![size, size - offset].includes(Number(headerOf(response, "content-length")))) {
+    response.body.destroy();
+    throw webPageError({ op: "fetch blob", subject: `${digest} from ${repository.name}` }, response.url);
+  }
   if (offset === 0) return response;
   if (response.status === 200) return { ...response, body: skip(response.body, offset) };
   const range = headerOf(response, "content-range");
@@ -173,7 +203,7 @@ export async function deleteBlob(
   digest: Digest,
   options: OperationOptions = {},
 ): Promise<void> {
-  await repository.send({
+  const { status } = await repository.send({
     method: "DELETE",
     url: path(digest),
     access: "delete",
@@ -182,4 +212,7 @@ export async function deleteBlob(
     subject: digest,
     signal: options.signal,
   });
+  // The specification knows 202 only.
+  if (status === 200 && (await hasBlob(repository, digest, options)))
+    throw unproved(repository, "delete blob", digest, status);
 }

@@ -18,5 +18,5 @@ export async function fetchConfig(
     throw new StaveError("TOO_LARGE", `${subject} has ${config.size} bytes, expected at most ${CONFIG_LIMIT}`, {
       subject,
     });
-  return await readAll(await target.fetchBlob(config, options), CONFIG_LIMIT, subject);
+  return await readAll(await target.fetchBlob(config, { ...options, isDocument: true }), CONFIG_LIMIT, subject);
 }

@@ -6,6 +6,7 @@ import { algorithmOf, type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { describe } from "../oci/manifest.ts";
 import { ACCEPT_MANIFEST, bareMediaType, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { digestMismatch } from "../util/stream.ts";
+import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
 import {
   type FetchedManifest,
@@ -42,8 +43,9 @@ export async function headManifest(
   const length = headerOf(response, "content-length") ?? "";
   const mediaType = bareMediaType(headerOf(response, "content-type") ?? "");
   const etag = headerOf(response, "etag");
-  // Not every registry says all of it on HEAD; then the document itself must tell.
-  if (!isDigest(digest) || !/^[0-9]{1,15}$/.test(length) || mediaType === "") {
+  // Not every registry says all of it on HEAD; then the document itself must tell. A web page has a size and a type, too.
+  const isManifest = /\+(?:json|prettyjws)$|^application\/json$/.test(mediaType);
+  if (!isDigest(digest) || !/^[0-9]{1,15}$/.test(length) || !isManifest) {
     const fetched = await fetchManifest(repository, reference, options).catch(absentIsUndefined);
     return fetched && { descriptor: fetched.descriptor, etag, obeysConditions: fetched.obeysConditions };
   }
@@ -131,14 +133,12 @@ export async function putManifest(
     subject: tag ?? descriptor.digest,
     signal,
   });
-  const named = headerOf(response, "docker-content-digest");
-  if (
-    named !== undefined &&
-    isDigest(named) &&
-    algorithmOf(named) === algorithmOf(descriptor.digest) &&
-    named !== descriptor.digest
-  )
-    throw digestMismatch(`manifest pushed to ${repository.name}`, descriptor.digest, named);
+  const reference = tag ?? descriptor.digest;
+  if (!isProof(repository, response, descriptor.digest, reference)) {
+    const there = await headManifest(repository, reference, { signal });
+    if (there?.descriptor.digest !== descriptor.digest)
+      throw unproved(repository, "push manifest", reference, response.status);
+  }
   return { descriptor, tookSubject: headerOf(response, "oci-subject") !== undefined };
 }
 
@@ -206,7 +206,7 @@ export async function deleteManifest(
   reference: string | Digest,
   options: OperationOptions = {},
 ): Promise<void> {
-  await repository.send({
+  const { status } = await repository.send({
     method: "DELETE",
     url: path(reference),
     access: "delete",
@@ -215,4 +215,7 @@ export async function deleteManifest(
     subject: reference,
     signal: options.signal,
   });
+  // The specification knows 202 only.
+  if (status === 200 && (await headManifest(repository, reference, options)) !== undefined)
+    throw unproved(repository, "delete manifest", reference, status);
 }

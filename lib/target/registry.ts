@@ -10,6 +10,7 @@ import { addFallbackReferrer, listReferrers, referrerEntry } from "./referrers.t
 import { Repository, type RepositoryOptions } from "./repository.ts";
 import { listTags } from "./tags.ts";
 import type {
+  FetchBlobOptions,
   FetchedManifest,
   FetchManifestOptions,
   OperationOptions,
@@ -43,7 +44,7 @@ export class RegistryTarget implements Target {
     return hasBlob(this.#repository, descriptor.digest, { ...options, size: descriptor.size });
   }
 
-  fetchBlob(descriptor: Descriptor, options?: OperationOptions): Promise<Readable> {
+  fetchBlob(descriptor: Descriptor, options?: FetchBlobOptions): Promise<Readable> {
     return fetchBlob(this.#repository, descriptor, options);
   }
 

@@ -15,8 +15,6 @@ export interface RepositoryOptions {
   repository: string;
   /** The scheme the user named; undefined lets the transport decide. */
   scheme?: "https" | "http" | undefined;
-  /** Told of each wait before something is sent again. */
-  onWait?: ((milliseconds: number, reason: string) => void) | undefined;
 }
 
 /** What one request says beside what all have in common. */
@@ -78,8 +76,7 @@ export class Repository {
 
   /** What a retry loop around several requests of this repository goes by. */
   retryHooks(signal: AbortSignal | undefined): RetryHooks {
-    const { clock, onWait } = this.options;
-    return { clock, signal, onWait: (milliseconds, reason) => onWait?.(milliseconds, reason.message) };
+    return this.options.transport.retryHooks(this.host, signal);
   }
 
   /** Sends a request whose body is to be streamed. */

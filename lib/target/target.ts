@@ -10,6 +10,12 @@ export interface OperationOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Options of fetching a blob. */
+export interface FetchBlobOptions extends OperationOptions {
+  /** It is a small one that is read whole, so that it has a longest time. */
+  isDocument?: boolean | undefined;
+}
+
 /** A manifest as it lies there: its exact bytes and their descriptor (media type as the target gave it). */
 export interface FetchedManifest {
   descriptor: Descriptor;
@@ -25,7 +31,7 @@ export interface BlobFetcher {
    * Opens a blob. The stream fails at its end with DIGEST_MISMATCH or SIZE_MISMATCH unless the bytes are right, so
    * nothing may be published before it has ended. Whoever asks consumes or destroys it. Throws NOT_FOUND.
    */
-  fetchBlob(descriptor: Descriptor, options?: OperationOptions): Promise<Readable>;
+  fetchBlob(descriptor: Descriptor, options?: FetchBlobOptions): Promise<Readable>;
 }
 
 export interface BlobChecker {

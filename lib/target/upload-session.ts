@@ -3,9 +3,11 @@
 import type { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../errors.ts";
 import { headerOf } from "../http/response.ts";
-import { isRetryableStatus, type Outcome, withRetry } from "../http/retry.ts";
+import { mayPass, type Outcome, type Patience, withRetry } from "../http/retry.ts";
 import type { HttpResponse } from "../http/types.ts";
-import type { Digest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { hasBlob } from "./blobs.ts";
+import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
 import type { OperationOptions } from "./target.ts";
 
@@ -22,13 +24,19 @@ export interface Session {
   chunk: number;
 }
 
+/** What the steps of one upload have in common. */
+export interface StepOptions extends OperationOptions {
+  patience: Patience;
+}
+
 /** Tries to mount; a registry that would not opens an upload instead, which is then used. */
 export async function mount(
   repository: Repository,
-  digest: Digest,
+  { digest, size }: Descriptor,
   from: string,
-  options: OperationOptions,
+  options: StepOptions,
 ): Promise<Session | "mounted" | undefined> {
+  const { patience, signal } = options;
   const send = (alsoPull: string[]) =>
     repository.send({
       method: "POST",
@@ -39,7 +47,8 @@ export async function mount(
       accept: [201, 202, 400, 401, 403, 404, 405],
       op: "mount blob",
       subject: digest,
-      signal: options.signal,
+      patience,
+      signal,
     });
   // Who may not read the other repository can still push to this one.
   const response = await send([from]).catch((error: unknown) => {
@@ -47,11 +56,16 @@ export async function mount(
       return undefined;
     throw error;
   });
-  if (response?.status === 201) return "mounted";
+  if (response?.status === 201) {
+    const isThere =
+      isProof(repository, response, digest) ||
+      (await hasBlob(repository, digest, { ...options, size, mustProve: true }));
+    return isThere ? "mounted" : undefined;
+  }
   return response?.status === 202 ? await sessionOf(repository, response) : undefined;
 }
 
-export async function openSession(repository: Repository, options: OperationOptions): Promise<Session> {
+export async function openSession(repository: Repository, options: StepOptions): Promise<Session> {
   const response = await repository.send({
     method: "POST",
     url: "blobs/uploads/",
@@ -60,6 +74,7 @@ export async function openSession(repository: Repository, options: OperationOpti
     accept: [202],
     op: "open upload",
     subject: "blob",
+    patience: options.patience,
     signal: options.signal,
   });
   return await sessionOf(repository, response);
@@ -89,7 +104,7 @@ export async function cancel(repository: Repository, session: Session): Promise<
 export async function status(
   repository: Repository,
   session: Session,
-  options: OperationOptions,
+  options: StepOptions,
 ): Promise<Session | undefined> {
   const response = await repository.send({
     method: "GET",
@@ -98,6 +113,7 @@ export async function status(
     accept: [200, 202, 204, 400, 404, 405, 416],
     op: "ask for the state of an upload",
     subject: "blob",
+    patience: options.patience,
     signal: options.signal,
   });
   if (response.status >= 400) return undefined;
@@ -123,35 +139,35 @@ export function isSessionLost(error: StaveError): boolean {
 }
 
 export function isPassing(error: StaveError): boolean {
-  return error.status === undefined
-    ? isStaveError(error, "NETWORK", "TIMEOUT") && error.side !== "source"
-    : isRetryableStatus(error.status);
+  return mayPass(error) && error.side !== "source";
 }
 
 /** Ends an upload, with the whole body or after chunks. Not tried again by itself: the caller asks first what became of it. */
 export async function commit(
   repository: Repository,
   session: Session,
-  digest: Digest,
-  options: OperationOptions,
-  whole?: { body: Uint8Array | (() => Promise<Readable>); size: number },
+  { digest, size }: Pick<Descriptor, "digest" | "size">,
+  options: StepOptions,
+  whole?: Uint8Array | (() => Promise<Readable>),
 ): Promise<void> {
+  const { patience, signal } = options;
   const url = new URL(session.url);
   // Appended as text: re-writing the query could break a signature in it.
   url.search = `${url.search === "" ? "?" : `${url.search}&`}digest=${encodeURIComponent(digest)}`;
-  await repository
+  const response = await repository
     .send({
       method: "PUT",
       url,
-      headers: { "content-type": "application/octet-stream", "content-length": String(whole?.size ?? 0) },
-      body: whole?.body,
+      headers: { "content-type": "application/octet-stream", "content-length": String(whole === undefined ? 0 : size) },
+      body: whole,
       access: "push",
       accept: [201, 202, 204],
       traffic: "upload",
       op: "push blob",
       subject: digest,
       retry: false,
-      signal: options.signal,
+      patience,
+      signal,
     })
     .catch((error: unknown) => {
       if (!isStaveError(error) || !error.registry?.some((entry) => entry.code === "DIGEST_INVALID")) throw error;
@@ -162,6 +178,9 @@ export async function commit(
         cause: error,
       });
     });
+  if (isProof(repository, response, digest)) return;
+  if (!(await hasBlob(repository, digest, { patience, signal, size, mustProve: true })))
+    throw unproved(repository, "push blob", digest, response.status);
 }
 
 /** Sends one chunk from memory; after a break, asks how far it got and sends what is missing. */
@@ -169,12 +188,12 @@ export async function sendChunk(
   repository: Repository,
   session: Session,
   chunk: Buffer,
-  options: OperationOptions,
+  options: StepOptions,
 ): Promise<void> {
-  const { retry } = repository.options.transport;
+  const { patience, signal } = options;
   const start = session.offset;
   const end = start + chunk.byteLength;
-  await withRetry(retry, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
+  await withRetry(patience, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
     if (attempt > 1) {
       const now = await status(repository, session, options);
       if (now === undefined || now.offset < start || now.offset > end) throw lost(repository);
@@ -199,17 +218,25 @@ export async function sendChunk(
         op: "push chunk",
         subject: "blob",
         retry: false,
-        signal: options.signal,
+        patience,
+        signal,
       });
       const next = await sessionOf(repository, response);
       session.url = next.url;
+      const reached = received(response);
+      if (reached > 0 && reached < end) return { again: cut(repository, end - reached) };
       session.offset = end;
+      patience.progress();
       return { done: undefined };
     } catch (error) {
       if (isStaveError(error) && (isPassing(error) || error.status === 416)) return { again: error };
       throw error;
     }
   });
+}
+
+function cut(repository: Repository, missing: number): StaveError {
+  return new StaveError("NETWORK", `cannot push chunk: ${repository.name} lacks the last ${missing} bytes of it`);
 }
 
 export function lost(repository: Repository): StaveError {

@@ -5,11 +5,11 @@ import { Readable } from "node:stream";
 import { isStaveError } from "../errors.ts";
 import { type Outcome, withRetry } from "../http/retry.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, Digester } from "../oci/digest.ts";
+import { Digester } from "../oci/digest.ts";
 import { bytesSource, type Source } from "../util/stream.ts";
 import { hasBlob } from "./blobs.ts";
 import type { Repository } from "./repository.ts";
-import type { OperationOptions, PushBlobOptions, PushOutcome, PushStreamOptions } from "./target.ts";
+import type { PushBlobOptions, PushOutcome, PushStreamOptions } from "./target.ts";
 import {
   CHUNK,
   cancel,
@@ -20,6 +20,7 @@ import {
   mount,
   openSession,
   type Session,
+  type StepOptions,
   sendChunk,
   status,
 } from "./upload-session.ts";
@@ -31,16 +32,18 @@ export async function pushBlob(
   source: Source,
   options: PushBlobOptions = {},
 ): Promise<PushOutcome> {
-  if (!options.isNew && (await hasBlob(repository, descriptor.digest, options))) return "present";
+  const steps = { ...options, patience: repository.options.transport.patience() };
+  const { digest, size } = descriptor;
+  if (!options.isNew && (await hasBlob(repository, digest, { ...steps, size, mustProve: true }))) return "present";
   let session: Session | undefined;
   for (const from of options.mountFrom ?? []) {
     if (from === repository.options.repository) continue;
     if (session) await cancel(repository, session);
-    const mounted = await mount(repository, descriptor.digest, from, options);
+    const mounted = await mount(repository, descriptor, from, steps);
     if (mounted === "mounted") return "mounted";
     session = mounted;
   }
-  await new Upload(repository, descriptor, source, options).run(session);
+  await new Upload(repository, descriptor, source, steps).run(session);
   return "pushed";
 }
 
@@ -49,13 +52,13 @@ class Upload {
   readonly #repository: Repository;
   readonly #descriptor: Descriptor;
   readonly #source: Source;
-  readonly #options: PushBlobOptions;
+  readonly #options: PushBlobOptions & StepOptions;
   /** Set when the registry (or a proxy before it) finds the whole too large for one request. */
   #inChunks = false;
   /** Bytes told to the listener that the registry may not have. */
   #told = 0;
 
-  constructor(repository: Repository, descriptor: Descriptor, source: Source, options: PushBlobOptions) {
+  constructor(repository: Repository, descriptor: Descriptor, source: Source, options: PushBlobOptions & StepOptions) {
     this.#repository = repository;
     this.#descriptor = descriptor;
     this.#source = source;
@@ -63,16 +66,17 @@ class Upload {
   }
 
   async run(opened: Session | undefined): Promise<void> {
-    const { retry } = this.#repository.options.transport;
+    const { digest, size } = this.#descriptor;
     let session = opened;
     await withRetry(
-      retry,
+      this.#options.patience,
       this.#repository.retryHooks(this.#options.signal),
       async (attempt): Promise<Outcome<void>> => {
         if (attempt > 1) {
-          if (await hasBlob(this.#repository, this.#descriptor.digest, this.#options)) return { done: undefined };
+          if (await hasBlob(this.#repository, digest, { ...this.#options, size, mustProve: true }))
+            return { done: undefined };
           if (session) session = await status(this.#repository, session, this.#options);
-          if (session && session.offset > this.#descriptor.size) session = undefined;
+          if (session && session.offset > size) session = undefined;
         }
         session ??= await openSession(this.#repository, this.#options);
         try {
@@ -92,18 +96,18 @@ class Upload {
         }
       },
     );
-    this.#tell(this.#descriptor.size - this.#told);
+    this.#tell(size - this.#told);
   }
 
   async #send(session: Session): Promise<void> {
-    const { digest, size } = this.#descriptor;
+    const { size } = this.#descriptor;
     this.#tell(session.offset - this.#told);
     if (this.#inChunks || session.offset > 0) {
       await sendChunks(this.#repository, session, this.#source, this.#options, (count) => this.#tell(count));
-      await commit(this.#repository, session, digest, this.#options);
+      await commit(this.#repository, session, this.#descriptor, this.#options);
     } else {
       const body = size === 0 ? new Uint8Array(0) : () => this.#counted();
-      await commit(this.#repository, session, digest, this.#options, { body, size });
+      await commit(this.#repository, session, this.#descriptor, this.#options, body);
     }
   }
 
@@ -142,7 +146,7 @@ async function sendChunks(
   repository: Repository,
   session: Session,
   source: Source,
-  options: OperationOptions,
+  options: StepOptions,
   tell: (count: number) => void,
 ): Promise<void> {
   const stream = await source.open(session.offset);
@@ -168,6 +172,7 @@ export async function pushStream(
     const digest = options.digest?.() ?? digester.digest();
     return { mediaType, digest, size: digester.size };
   };
+  const steps = { ...options, patience: repository.options.transport.patience() };
   let session: Session | undefined;
   let whole: Descriptor | undefined;
   try {
@@ -180,8 +185,8 @@ export async function pushStream(
         await pushBlob(repository, whole, bytesSource(bytes), options);
         continue;
       }
-      session ??= await openSession(repository, options);
-      await sendChunk(repository, session, bytes, options);
+      session ??= await openSession(repository, steps);
+      await sendChunk(repository, session, bytes, steps);
       options.onBytes?.(bytes.byteLength);
     }
   } finally {
@@ -190,26 +195,28 @@ export async function pushStream(
   if (whole !== undefined) return whole;
   const descriptor = describe();
   if (session === undefined) await pushBlob(repository, descriptor, bytesSource(Buffer.alloc(0)), options);
-  else await commitStream(repository, session, descriptor.digest, options);
+  else await commitStream(repository, session, descriptor, steps);
   return descriptor;
 }
 
 async function commitStream(
   repository: Repository,
   session: Session,
-  digest: Digest,
-  options: OperationOptions,
+  descriptor: Descriptor,
+  options: StepOptions,
 ): Promise<void> {
-  const { retry } = repository.options.transport;
-  await withRetry(retry, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
-    if (attempt > 1 && (await hasBlob(repository, digest, options))) return { done: undefined };
+  const { digest, size } = descriptor;
+  const isThere = () => hasBlob(repository, digest, { ...options, size, mustProve: true });
+  const hooks = repository.retryHooks(options.signal);
+  await withRetry(options.patience, hooks, async (attempt): Promise<Outcome<void>> => {
+    if (attempt > 1 && (await isThere())) return { done: undefined };
     try {
-      await commit(repository, session, digest, options);
+      await commit(repository, session, descriptor, options);
       return { done: undefined };
     } catch (error) {
       if (!isStaveError(error)) throw error;
       if (isSessionLost(error)) {
-        if (await hasBlob(repository, digest, options)) return { done: undefined };
+        if (await isThere()) return { done: undefined };
         throw lost(repository).with({ cause: error });
       }
       if (!isPassing(error)) throw error;

@@ -15,7 +15,7 @@ export type ProgressEvent =
       /** Whoever works tells of it in other words; only bars need to know. */
       isTold?: boolean | undefined;
     }
-  /** A wait that the user should know the reason of, in milliseconds. */
+  /** A wait that the user should know the reason of: what for, and for how many milliseconds already. */
   | { type: "wait"; reason: string; milliseconds: number }
   | { type: "note"; text: string }
   | { type: "warning"; text: string };

@@ -80,6 +80,8 @@ export interface TestRegistry {
   /** Requests to the token service. */
   tokens: { method: string; url: string; body: string; authorization: string | undefined }[];
   rules: Rule[];
+  /** Answers a request that came in over another way (TLS). */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** How many recorded requests fit. */
   count(method: string, path?: RegExp): number;
   close(): Promise<void>;
@@ -99,7 +101,7 @@ export async function startRegistry(
   const fitted = new Map<Rule, number>();
   const valid = new Map<string, { scopes: string; until: number }>();
 
-  const server: Server = createServer(async (request, response) => {
+  const handle: Handler = async (request, response) => {
     const [path = ""] = (request.url ?? "").split("?");
     if (login && path === "/token") return await giveToken(request, response, login, tokens, valid);
     const recorded: Recorded = {
@@ -124,7 +126,8 @@ export async function startRegistry(
     });
     if (rule === undefined) return await inner.handle(request, response);
     return await misbehave(rule.fault, request, response, (q, a) => inner.handle(q, a));
-  });
+  };
+  const server: Server = createServer(handle);
   server.keepAliveTimeout = 60_000;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -135,6 +138,7 @@ export async function startRegistry(
     requests,
     tokens,
     rules,
+    handle,
     count: (method, pattern = /./) => requests.filter((one) => one.method === method && pattern.test(one.url)).length,
     close: async () => {
       server.closeAllConnections();

@@ -208,7 +208,8 @@ test("tag lists that never end, lead elsewhere or are nonsense", async () => {
     { name: "the same page again", link: '</v2/a/tags/list?n=1000>; rel="next"', code: "REGISTRY_ERROR" },
     { name: "another origin", link: '<http://example.org/v2/a/tags/list?n=1>; rel="next"', code: "REGISTRY_ERROR" },
     { name: "a file", link: '<file:///etc/passwd>; rel="next"', code: "REGISTRY_ERROR" },
-    { name: "not JSON", link: "", body: "<html>", code: "CONTENT_INVALID" },
+    { name: "not JSON", link: "", body: "hello", code: "CONTENT_INVALID" },
+    { name: "a web page", link: "", body: "<html>", code: "REGISTRY_ERROR" },
     { name: "wrong shape", link: "", body: '{"tags":[1]}', code: "CONTENT_INVALID" },
   ];
   for (const { name, link, body = '{"tags":["x"]}', code } of cases) {

@@ -1,0 +1,273 @@
+// Watches what is under way on the network: says what is waited for from the fifth second on, and ends transfers that are
+// slower than the least rate or longer than they may be. It sees each exchange through undici's handlers, so that
+// watching costs a counter for each piece of a body and one timer for all.
+import type { Readable } from "node:stream";
+import type { Dispatcher } from "undici";
+import { StaveError } from "../errors.ts";
+import type { Patience } from "./retry.ts";
+
+/** What watching goes by. */
+export interface WatchOptions {
+  /** Bytes a second that a transfer must have, on average over `window`; 0 allows any. */
+  minRate: number;
+  /** Milliseconds. */
+  window: number;
+  /** Milliseconds after which a wait is told; default 5000. */
+  tellAfter?: number | undefined;
+  /** Told of a wait: how long it has lasted so far, and what is waited for. */
+  onWait?: ((milliseconds: number, reason: string) => void) | undefined;
+}
+
+/** Something that is waited for. */
+export interface Wait {
+  /** Waits for one host are told of in one line. */
+  host: string;
+  patience: Patience;
+  reason(): string;
+  /** Called about once a second, with the milliseconds since the last call. */
+  tick?(elapsed: number): void;
+}
+
+const TELL_AFTER = 5000;
+const TICK = 1000;
+
+/** All waits of a transport. */
+export class Watch {
+  readonly options: WatchOptions;
+  readonly #waits = new Set<Wait>();
+  /** After how long the next line about a host is told; doubled with each line. */
+  readonly #next = new Map<string, number>();
+  readonly #tellAfter: number;
+  #timer: NodeJS.Timeout | undefined;
+  #last = 0;
+
+  constructor(options: WatchOptions) {
+    this.options = options;
+    this.#tellAfter = options.tellAfter ?? TELL_AFTER;
+  }
+
+  /** Begins to watch; returns the function that ends it. */
+  begin(wait: Wait): () => void {
+    this.#waits.add(wait);
+    if (this.#timer === undefined) {
+      const period = Math.max(20, Math.min(TICK, this.options.window / 4, this.#tellAfter / 4));
+      this.#last = performance.now();
+      this.#timer = setInterval(() => this.#tick(), period).unref();
+    }
+    return () => {
+      this.#waits.delete(wait);
+      if (this.#waits.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+      this.#next.clear();
+    };
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const elapsed = now - this.#last;
+    this.#last = now;
+    const longest = new Map<string, Wait>();
+    for (const wait of this.#waits) {
+      wait.tick?.(elapsed);
+      const known = longest.get(wait.host);
+      if (known === undefined || wait.patience.moved < known.patience.moved) longest.set(wait.host, wait);
+    }
+    for (const [host, wait] of longest) {
+      const waited = now - wait.patience.moved;
+      if (waited < this.#tellAfter) this.#next.delete(host);
+      const next = this.#next.get(host) ?? this.#tellAfter;
+      if (waited < next) continue;
+      this.options.onWait?.(waited, wait.reason());
+      this.#next.set(host, 2 * next);
+    }
+  }
+}
+
+/** The phases of an exchange, as a user is told of them. */
+type Phase = "connect" | "send" | "answer" | "receive";
+
+/** What an exchange says of itself. */
+export interface ExchangeOptions {
+  watch: Watch;
+  patience: Patience;
+  host: string;
+  /** For messages: `fetch manifest TAG from REPO`. */
+  what: string;
+  /** The proxy that is used, for messages. */
+  proxy?: string | undefined;
+  /** The body that is sent, if it is a stream. */
+  body?: Readable | undefined;
+  /** The most milliseconds from now to the end of the answer. */
+  longest?: number | undefined;
+}
+
+/** One request and its answer while they are under way. */
+export class Exchange implements Wait {
+  readonly host: string;
+  readonly patience: Patience;
+  readonly #options: ExchangeOptions;
+  readonly #deadline: number;
+  readonly #end: () => void;
+  #phase: Phase = "connect";
+  #controller: Dispatcher.DispatchController | undefined;
+  #failure: unknown;
+  #fail: ((reason: unknown) => void) | undefined;
+  #bytes = 0;
+  #wasHeldUp = false;
+  /** Bytes and milliseconds of each tick, for as long back as the window. */
+  #ticks: { bytes: number; elapsed: number }[] = [];
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+    this.host = options.host;
+    this.patience = options.patience;
+    this.#deadline = options.longest === undefined ? Number.POSITIVE_INFINITY : performance.now() + options.longest;
+    this.#end = options.watch.begin(this);
+  }
+
+  reason(): string {
+    const { what, proxy } = this.#options;
+    const by = proxy === undefined ? "" : ` (through the proxy ${proxy})`;
+    const rate = `${Math.round(this.#rate())} bytes/s`;
+    const said = {
+      connect: `no connection to ${this.host} yet`,
+      send: `${this.host} takes ${rate}`,
+      answer: `${this.host} has not answered yet`,
+      receive: `${this.host} sends ${rate}`,
+    }[this.#phase];
+    return `${said}${by}, to ${what}`;
+  }
+
+  /**
+   * Waits for the head of the answer. undici hears of a signal once it has a connection only, so the signal, and what the
+   * watch itself finds, end the wait for that here. An answer that comes later is thrown away.
+   */
+  async head(
+    answer: Promise<Dispatcher.ResponseData>,
+    signal: AbortSignal | undefined,
+  ): Promise<Dispatcher.ResponseData> {
+    const onAbort = () => this.end(signal?.reason);
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#fail = reject;
+        if (this.#failure !== undefined) reject(this.#failure);
+        signal?.addEventListener("abort", onAbort, { once: true });
+        answer.then((response) => {
+          if (this.#failure === undefined) resolve(response);
+          else response.body.on("error", () => {}).destroy();
+        }, reject);
+      });
+    } catch (error) {
+      this.#end();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      this.#fail = undefined;
+    }
+  }
+
+  /** Ends the watching: the answer is there, or of no use. */
+  finish(): void {
+    this.#end();
+  }
+
+  /** Ends the exchange early. */
+  end(reason: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = reason;
+    this.#end();
+    this.#controller?.abort(reason instanceof Error ? reason : new Error(String(reason)));
+    this.#fail?.(reason);
+  }
+
+  tick(elapsed: number): void {
+    const { watch, body } = this.#options;
+    const { minRate, window } = watch.options;
+    if (performance.now() > this.#deadline) this.end(this.#tooLong());
+    if (this.#failure !== undefined) return;
+    const isSending = this.#phase === "send";
+    if (!isSending && this.#phase !== "receive") return;
+    // Who is slow: this side, which has nothing to send or does not read, or the other one?
+    const isOurs = isSending ? body?.isPaused() === false : this.#wasHeldUp || this.#controller?.paused === true;
+    const bytes = this.#bytes;
+    this.#bytes = 0;
+    this.#wasHeldUp = false;
+    if (isOurs || bytes * 1000 >= minRate * elapsed) this.patience.move();
+    if (isOurs) {
+      this.#ticks = [];
+      return;
+    }
+    this.#ticks.push({ bytes, elapsed });
+    let total = this.#ticks.reduce((sum, each) => sum + each.elapsed, 0);
+    while (total - (this.#ticks[0]?.elapsed ?? 0) >= window) total -= this.#ticks.shift()?.elapsed ?? 0;
+    if (minRate > 0 && total >= window && this.#rate() < minRate) this.end(this.#tooSlow());
+  }
+
+  #rate(): number {
+    const [bytes, elapsed] = this.#ticks.reduce(([b, e], tick) => [b + tick.bytes, e + tick.elapsed], [0, 0]);
+    return (bytes * 1000) / Math.max(1, elapsed);
+  }
+
+  #tooSlow(): StaveError {
+    const { what, watch } = this.#options;
+    const { minRate, window } = watch.options;
+    const text = `cannot ${what}: less than ${minRate} bytes/s for ${Math.round(window / 1000)} s ${
+      this.#phase === "send" ? "to" : "from"
+    } ${this.host}`;
+    return new StaveError("TIMEOUT", text, {
+      hint: "a network that is so slow needs --min-rate 0 or a longer --timeout",
+    });
+  }
+
+  #tooLong(): StaveError {
+    const { what, longest = 0 } = this.#options;
+    return new StaveError("TIMEOUT", `cannot ${what}: ${this.host} took more than ${Math.round(longest / 1000)} s`, {
+      hint: "raise --timeout, or check the network",
+    });
+  }
+
+  /** Passes on what undici tells its handler, and counts. */
+  handler(inner: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
+    return {
+      onRequestStart: (controller, context) => {
+        this.#controller = controller;
+        if (this.#failure !== undefined) controller.abort(this.#failure as Error);
+        else {
+          this.#phase = this.#options.body === undefined ? "answer" : "send";
+          if (this.patience.failures === 0) this.patience.move();
+        }
+        inner.onRequestStart?.(controller, context);
+      },
+      onRequestUpgrade: (...all) => inner.onRequestUpgrade?.(...all),
+      onBodySent: (chunk: Buffer) => {
+        this.#bytes += chunk.byteLength;
+        inner.onBodySent?.(chunk);
+      },
+      onRequestSent: () => {
+        if (this.#phase === "send") this.patience.move();
+        this.#phase = "answer";
+        inner.onRequestSent?.();
+      },
+      onResponseStart: (controller, status, headers, text) => {
+        this.#phase = "receive";
+        this.#bytes = 0;
+        this.#ticks = [];
+        inner.onResponseStart?.(controller, status, headers, text);
+      },
+      onResponseData: (controller, chunk) => {
+        this.#bytes += chunk.byteLength;
+        inner.onResponseData?.(controller, chunk);
+        if (controller.paused) this.#wasHeldUp = true;
+      },
+      onResponseEnd: (controller, trailers) => {
+        this.finish();
+        inner.onResponseEnd?.(controller, trailers);
+      },
+      onResponseError: (controller, error) => {
+        this.#end();
+        inner.onResponseError?.(controller, error);
+      },
+    };
+  }
+}
