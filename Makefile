@@ -1,9 +1,9 @@
 # Every target does its own set-up; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build demo test interop lint fmt bench clean
+.PHONY: help install build demo test test-node22 interop lint fmt bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: node_modules/.stamp ## install the exact dependencies of the lock file
 
@@ -20,6 +20,9 @@ demo: install ## build, then run the main job on the embedded default and say wh
 
 test: install ## install the peers where that can be done, type-check, lint and run every test
 	npm test --silent
+
+test-node22: install ## run every test with the oldest Node that is supported
+	npm run --silent test:node22
 
 interop: install ## only the tests against real registries and clients
 	npm test --silent -- interop

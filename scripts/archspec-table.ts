@@ -1,7 +1,7 @@
 // Writes lib/spack/archspec-targets.json from a clone of archspec's data (https://github.com/archspec/archspec-json): the
 // microarchitectures of today in archspec's order, and how earlier releases described those that changed since.
 // The newest description may come from a release of archspec itself.
-// usage: node scripts/archspec-table.ts <clone> [<microarchitectures.json>]
+// usage: tsx scripts/archspec-table.ts <clone> [<microarchitectures.json>]
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ interface Description {
 }
 
 const [, , clone, release] = process.argv;
-if (clone === undefined) throw new Error("usage: node scripts/archspec-table.ts <clone> [<microarchitectures.json>]");
+if (clone === undefined) throw new Error("usage: tsx scripts/archspec-table.ts <clone> [<microarchitectures.json>]");
 
 const git = (...args: string[]): string =>
   execFileSync("git", ["-C", clone, ...args], { encoding: "utf8", maxBuffer: 1 << 28 });

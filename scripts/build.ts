@@ -4,7 +4,10 @@ import { chmodSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 const root = new URL("..", import.meta.url).pathname;
-rmSync(`${root}dist`, { recursive: true, force: true });
+// A build of the bundle alone leaves the library as it is.
+const isBundleOnly = process.argv.includes("--bundle-only");
+for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist"])
+  rmSync(`${root}${old}`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   // Threads are started from a file of their own; see lib/image/pack-pool.ts.
@@ -31,7 +34,7 @@ await build({
   },
 });
 chmodSync(`${root}dist/stave.js`, 0o755);
-if (!process.argv.includes("--bundle-only"))
+if (!isBundleOnly)
   execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", `${root}tsconfig.build.json`], {
     stdio: "inherit",
   });

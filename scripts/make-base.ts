@@ -1,6 +1,6 @@
 // Makes a small base image of this machine's own shell and C library: what the demo and tests run programs of a store over,
 // where no registry with base images can be reached.
-// usage: node scripts/make-base.ts DIR [TAG]
+// usage: tsx scripts/make-base.ts DIR [TAG]
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 // Makes a build cache of any size in a layout directory for benchmarks: as many tags as specs, an index that lacks the
 // newest of them, and the images of those, or of all. All have the same archive of a few bytes.
-// usage: node scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]
+// usage: tsx scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { indexText } from "../lib/cache/index-write.ts";
@@ -71,7 +71,7 @@ function imageOf(node: SpecNode, graph: SpecGraph, write: (bytes: Uint8Array) =>
 
 if (import.meta.main) {
   const [folder, specs = "1000", missing = "10", all, stack] = process.argv.slice(2);
-  if (folder === undefined) throw new Error("usage: node scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]");
+  if (folder === undefined) throw new Error("usage: tsx scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]");
   const options = { specs: Number(specs), missing: Number(missing), allImages: all === "all", seed: 1 };
   await writeCacheFolder(folder, { ...options, ...(stack && { stack: Number(stack) }) });
 }

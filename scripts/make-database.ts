@@ -1,6 +1,6 @@
 // Makes an install database of any size for benchmarks and tests: realistic names, a compiler and its runtime, externals,
 // about fifteen dependencies each, and DAG hashes that are true. The same seed gives the same bytes.
-// usage: node scripts/make-database.ts DIR [INSTALLS] [SEED]
+// usage: tsx scripts/make-database.ts DIR [INSTALLS] [SEED]
 import { mkdirSync, writeFileSync } from "node:fs";
 import { base32Hash } from "../lib/spack/dag-hash.ts";
 import { writeJson } from "../lib/spack/json.ts";
@@ -224,6 +224,6 @@ export function writeStore(folder: string, options: DatabaseOptions): void {
 
 if (import.meta.main) {
   const [folder, installs = "20000", seed = "1"] = process.argv.slice(2);
-  if (folder === undefined) throw new Error("usage: node scripts/make-database.ts DIR [INSTALLS] [SEED]");
+  if (folder === undefined) throw new Error("usage: tsx scripts/make-database.ts DIR [INSTALLS] [SEED]");
   writeStore(folder, { installs: Number(installs), seed: Number(seed), root: folder });
 }

@@ -1,6 +1,6 @@
 // Makes an image layout directory of random layers: what the demo, the benchmarks and tests copy about. Seeded, so
 // that the same arguments give the same digests.
-// usage: node scripts/make-image.ts DIR [--layers N] [--size MB] [--tag TAG] [--seed N]
+// usage: tsx scripts/make-image.ts DIR [--layers N] [--size MB] [--tag TAG] [--seed N]
 import { createCipheriv } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -91,7 +91,7 @@ if (import.meta.main) {
   });
   const [directory] = positionals;
   if (directory === undefined)
-    throw new Error("usage: node scripts/make-image.ts DIR [--layers N] [--size MB] [--tag TAG] [--seed N]");
+    throw new Error("usage: tsx scripts/make-image.ts DIR [--layers N] [--size MB] [--tag TAG] [--seed N]");
   const { layers, size, tag, seed } = values;
   const made = makeImage(directory, { layers: Number(layers), size: Number(size) * 1e6, tag, seed: Number(seed) });
   console.log(`${directory}:${tag} ${made.digest}`);

@@ -1,6 +1,6 @@
 // Makes a store of any size for benchmarks and tests: a database with true hashes, and below it prefixes full of files
 // with a mix as real stores have it. The same seed gives the same bytes.
-// usage: node scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]
+// usage: tsx scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { readDatabase } from "../lib/spack/database.ts";
@@ -134,7 +134,7 @@ function write(path: string, content: Buffer, mode = 0o644): void {
 
 if (import.meta.main) {
   const [folder, bytes = "1200e6", files = "46000", specs = "48", seed = "1"] = process.argv.slice(2);
-  if (folder === undefined) throw new Error("usage: node scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]");
+  if (folder === undefined) throw new Error("usage: tsx scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]");
   const made = makeStore(folder, {
     bytes: Number(bytes),
     files: Number(files),

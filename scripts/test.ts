@@ -1,14 +1,16 @@
 // Everything that must hold: peers, types, lint, a build, and every test.
-// usage: node scripts/test.ts [unit|interop] [FILE…]
+// usage: tsx scripts/test.ts [unit|interop|node22] [FILE…]
+// `node22` runs the tests alone, with the oldest Node that is supported.
 import { spawnSync } from "node:child_process";
-import { globSync } from "node:fs";
+import { existsSync, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { installPeers } from "./peers.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const [kind, ...rest] = process.argv.slice(2);
-const only = kind === "unit" || kind === "interop" ? kind : undefined;
+const only = kind === "unit" || kind === "interop" || kind === "node22" ? kind : undefined;
 const files = only === undefined && kind !== undefined ? [kind, ...rest] : rest;
+const loader = ["--import", "tsx"];
 
 function step(name: string, command: string, args: string[]): void {
   console.log(`\n== ${name}`);
@@ -23,11 +25,11 @@ function step(name: string, command: string, args: string[]): void {
 function chosenFiles(): string[] {
   if (files.length > 0) return files;
   const all = globSync("test/**/*.test.ts", { cwd: root }).sort();
-  if (only === undefined) return all;
+  if (only === undefined || only === "node22") return all;
   return all.filter((file) => file.startsWith("test/interop/") === (only === "interop"));
 }
 
-if (only !== "unit" && files.length === 0) {
+if (only !== "unit" && only !== "node22" && files.length === 0) {
   console.log("== peers");
   const missing = installPeers((text) => console.log(text));
   for (const peer of missing)
@@ -39,11 +41,21 @@ if (only !== "unit" && files.length === 0) {
   }
 }
 const bin = `${root}node_modules/.bin/`;
-step("types", `${bin}tsc`, ["--noEmit"]);
-step("lint", `${bin}biome`, ["check", "."]);
-step("build", process.execPath, ["scripts/build.ts"]);
+let node = process.execPath;
+if (only === "node22") {
+  const folder = `${root}scripts/node22`;
+  node = `${folder}/node_modules/.bin/node`;
+  if (!existsSync(node))
+    step("Node 22", "npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error", "--prefix", folder]);
+  if (!existsSync(`${root}dist/stave.js`)) step("build", process.execPath, [...loader, "scripts/build.ts"]);
+} else {
+  step("types", `${bin}tsc`, ["--noEmit"]);
+  step("lint", `${bin}biome`, ["check", "."]);
+  step("build", process.execPath, [...loader, "scripts/build.ts"]);
+}
 const concurrency = `--test-concurrency=${Math.max(2, availableParallelism())}`;
-step("tests", process.execPath, [
+step("tests", node, [
+  ...loader,
   "--test",
   "--test-reporter=spec",
   "--test-timeout=240000",

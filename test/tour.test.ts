@@ -15,6 +15,7 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { golden, goldenSysroot } from "./support/golden.ts";
+import { LOADER } from "./support/loader.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 
@@ -51,7 +52,8 @@ test("the tour is as it is told", { timeout: 120_000 }, async (t) => {
   for (const file of ["spack.yaml", "spack.lock"])
     cpSync(golden(`spack-1.2/${file}`), join(folder, "fleet", file), { recursive: true });
   const command = join(root, "dist/stave.js");
-  if (!existsSync(command)) execFileSync(process.execPath, ["scripts/build.ts", "--bundle-only"], { cwd: root });
+  if (!existsSync(command))
+    execFileSync(process.execPath, [...LOADER, "scripts/build.ts", "--bundle-only"], { cwd: root });
   writeFileSync(join(bin, "stave"), `#!/bin/sh\nexec '${process.execPath}' '${command}' "$@"\n`);
   chmodSync(join(bin, "stave"), 0o755);
   const all = steps(readFileSync(join(root, "docs/tour.md"), "utf8"));

@@ -1,10 +1,9 @@
 // The packing threads, and who does what: a thread reads one prefix at a time, and the pieces of all prefixes are
 // compressed by whichever thread has the least to do. Which one it is makes no difference to the bytes.
-import { existsSync } from "node:fs";
-import { extname } from "node:path";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../errors.ts";
 import { errorFrom } from "../util/plain-error.ts";
+import { startThread } from "../util/thread.ts";
 import type { ArchiveJob, ArchiveSummary } from "./archive.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
 import type { Answer, Order } from "./pack-message.ts";
@@ -158,7 +157,7 @@ export class PackPool {
   }
 
   #start(): Thread {
-    const worker = new Worker(workerFile(), { execArgv: [], name: "pack" });
+    const worker = startThread(import.meta.url, "pack-worker", "pack");
     const thread: Thread = { worker, windows: new Set(), reading: undefined, compressing: 0 };
     worker.on("message", (answer: Answer) => this.#heard(thread, answer));
     worker.on("error", (cause) => this.#lost(thread, messageOf(cause)));
@@ -275,11 +274,4 @@ export class PackPool {
     });
     for (const task of [...this.#tasks.values()]) this.#fail(task, error);
   }
-}
-
-// Beside this file in the sources and in the library; in the bundled command beside the part that holds this code.
-function workerFile(): URL {
-  const name = `pack-worker${extname(import.meta.url)}`;
-  const beside = new URL(name, import.meta.url);
-  return existsSync(beside) ? beside : new URL(`parts/${name}`, import.meta.url);
 }

@@ -1,13 +1,12 @@
 // The placing threads: each works on one prefix at a time. The main thread passes archives on to them as they come, a
 // megabyte ahead.
-import { existsSync } from "node:fs";
-import { extname } from "node:path";
 import type { Readable } from "node:stream";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../errors.ts";
 import { Limit } from "../util/limit.ts";
 import { wholeMemory } from "../util/memory.ts";
 import { errorFrom, plainError } from "../util/plain-error.ts";
+import { startThread } from "../util/thread.ts";
 import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 
@@ -73,7 +72,7 @@ class Thread {
   isBroken = false;
 
   constructor() {
-    this.#worker = new Worker(workerFile(), { execArgv: [], name: "place" });
+    this.#worker = startThread(import.meta.url, "place-worker", "place");
     this.#worker.unref();
     this.#worker.on("message", (answer: PlaceAnswer) => {
       if (answer.id === this.#id) this.#hear(answer);
@@ -172,11 +171,4 @@ class Thread {
       }),
     );
   }
-}
-
-// Beside this file in the sources and in the library; in the bundled command beside the part that holds this code.
-function workerFile(): URL {
-  const name = `place-worker${extname(import.meta.url)}`;
-  const beside = new URL(name, import.meta.url);
-  return existsSync(beside) ? beside : new URL(`parts/${name}`, import.meta.url);
 }

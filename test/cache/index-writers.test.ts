@@ -10,6 +10,7 @@ import { systemClock } from "../../lib/util/time.ts";
 import { dice } from "../../scripts/dice.ts";
 import { madeSpec, pushSpec } from "../support/caches.ts";
 import { connect } from "../support/client.ts";
+import { LOADER } from "../support/loader.ts";
 import { type Fault, startRegistry, UNCONDITIONAL } from "../support/registry.ts";
 import { useSeed } from "../support/seed.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -44,7 +45,9 @@ class Writers {
 
   constructor(seed: number, place: readonly string[]) {
     const program = join(import.meta.dirname, "../support/cache-writer.ts");
-    this.#children = Array.from({ length: WRITERS }, (_, at) => fork(program, [`w${at}`, `${seed + at}`, ...place]));
+    this.#children = Array.from({ length: WRITERS }, (_, at) =>
+      fork(program, [`w${at}`, `${seed + at}`, ...place], { execArgv: [...LOADER] }),
+    );
   }
 
   async round(at: number): Promise<void> {

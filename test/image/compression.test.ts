@@ -18,6 +18,7 @@ import { OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../../lib/oci/mediatype.ts";
 import { packedMaker, programMaker, textMaker } from "../../scripts/store-content.ts";
 import { decompressed } from "../support/decompress.ts";
 import { failsWith } from "../support/errors.ts";
+import { LOADER } from "../support/loader.ts";
 
 describe("a compression is typed as METHOD or METHOD:LEVEL", () => {
   const rows = { gzip: "gzip:1", "gzip:12": "gzip:12", zstd: "zstd:2", "zstd:19": "zstd:19" };
@@ -114,6 +115,6 @@ test("compressing leaves the process' handlers of errors as they are", () => {
     if (deflate(Buffer.alloc(100), 1).length === 0) throw new Error("nothing");
     console.log(before, count());
   `;
-  const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+  const said = execFileSync(process.execPath, [...LOADER, "--input-type=module", "-e", script], { encoding: "utf8" });
   assert.equal(said, "0,1 0,1\n");
 });

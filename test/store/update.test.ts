@@ -27,6 +27,7 @@ import { updateDatabase } from "../../lib/store/update.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden } from "../support/golden.ts";
+import { LOADER } from "../support/loader.ts";
 import { named } from "../support/push.ts";
 import { useSeed } from "../support/seed.ts";
 import {
@@ -41,6 +42,7 @@ import {
   SPACK_0,
   SPACK_1,
 } from "../support/stores.ts";
+
 import { temporaryFolder } from "../support/tree.ts";
 
 useSeed();
@@ -292,7 +294,14 @@ const support = (name: string): string => join(import.meta.dirname, "../support"
 
 test("without room or permission nothing is changed, and nothing is left", async () => {
   const { sysroot, file } = await given(SPACK_1);
-  const writer = [support("database-writer.ts"), sysroot, SPACK_1.root, golden("spack-1.2/spack.lock"), "rigging"];
+  const writer = [
+    ...LOADER,
+    support("database-writer.ts"),
+    sysroot,
+    SPACK_1.root,
+    golden("spack-1.2/spack.lock"),
+    "rigging",
+  ];
   const before = readFileSync(file, "latin1");
   const files = readdirSync(dirname(file));
   // At most 4 blocks of 512 bytes to a file; the signal would kill the process.
@@ -333,7 +342,14 @@ fcntl.lockf(file, fcntl.LOCK_UN)
 `;
 
 function write(sysroot: string, names: readonly string[]): { child: ChildProcess; done: Promise<string> } {
-  const args = [support("database-writer.ts"), sysroot, SPACK_1.root, golden("spack-1.2/spack.lock"), ...names];
+  const args = [
+    ...LOADER,
+    support("database-writer.ts"),
+    sysroot,
+    SPACK_1.root,
+    golden("spack-1.2/spack.lock"),
+    ...names,
+  ];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr?.on("data", (chunk) => {

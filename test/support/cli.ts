@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { LOADER } from "./loader.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const command = join(root, "dist/stave.js");
@@ -22,7 +23,8 @@ export interface RunOptions {
 const home = mkdtempSync(join(tmpdir(), "stave-home-"));
 
 function build(): void {
-  if (!existsSync(command)) execFileSync(process.execPath, ["scripts/build.ts", "--bundle-only"], { cwd: root });
+  if (!existsSync(command))
+    execFileSync(process.execPath, [...LOADER, "scripts/build.ts", "--bundle-only"], { cwd: root });
 }
 
 /** Starts the command; nothing of the user's own configuration is seen by it. */

@@ -21,6 +21,7 @@ import { bytesSource, readAll } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { blobOf, imageOf, indexOf, pushImage, someBytes } from "../support/content.ts";
 import { failsWith } from "../support/errors.ts";
+import { LOADER } from "../support/loader.ts";
 
 const root = mkdtempSync(join(tmpdir(), "stave-layout-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -164,7 +165,7 @@ test("eight processes at once lose nothing", { timeout: 60_000 }, async () => {
   const directory = place();
   const writer = new URL("../support/layout-writer.ts", import.meta.url).pathname;
   const ended = Array.from({ length: 8 }, (_, at) => {
-    const child = spawn(process.execPath, [writer, directory, `p${at}`, "50"], {
+    const child = spawn(process.execPath, [...LOADER, writer, directory, `p${at}`, "50"], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     return new Promise<number | null>((resolve) => child.on("exit", resolve));
@@ -180,7 +181,9 @@ test("a process that is killed leaves a whole layout, and everything it had anno
   for (const delay of [150, 200, 250, 300, 400]) {
     const directory = place();
     const writer = new URL("../support/layout-writer.ts", import.meta.url).pathname;
-    const child = spawn(process.execPath, [writer, directory, "k", "300"], { stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawn(process.execPath, [...LOADER, writer, directory, "k", "300"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     const closed = new Promise((resolve) => child.on("close", resolve));
     let said = "";
     child.stdout.on("data", (chunk) => {
