@@ -1,4 +1,5 @@
 // The flags of verbs that start from Spack's own files, and what they lead to: configuration, store, environment.
+import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { StaveError } from "../errors.ts";
@@ -115,6 +116,17 @@ export class SpackFiles {
     const folder = environment?.contents === undefined ? undefined : environment.folder;
     const tree = store && { ...store.tree, upstreams: upstreams.map(({ root }) => root) };
     return { installation, env: this.#context.env, environment: folder, scopes, settings, store: tree };
+  }
+
+  /**
+   * Where the Spack lives that installed the specs, as archives name it: the one that was named, or whose configuration says
+   * where the store is.
+   */
+  get spackPrefix(): string | undefined {
+    const { installation, store } = this.discovery;
+    const isOwner = installation?.from !== "PATH" || store?.from === "configuration";
+    // Spack finds itself by its real path.
+    return installation && isOwner ? realpathSync(installation.root) : undefined;
   }
 
   /** The lock file of the environment in use, undefined when there is none. */

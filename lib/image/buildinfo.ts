@@ -52,8 +52,8 @@ export function relocatable(node: SpecNode, at: Installation): Relocatable {
 }
 
 /**
- * The directory of the Spack that owns a store, which no file of the store records: `X` for a root `X/opt/spack`, else
- * the root itself. Derived, so that an archive never depends on the machine that pushes.
+ * The directory of the Spack that owns a store where that Spack is not known, because no file of the store records it: `X`
+ * for a root `X/opt/spack`, else the root itself.
  */
 export function spackPrefixOf(root: string): string {
   const unpadded = unpaddedRoot(root);

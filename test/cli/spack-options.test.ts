@@ -1,11 +1,13 @@
 // What SPEC arguments mean: the toolchains and the host of the configuration that the flags lead to.
 import assert from "node:assert/strict";
+import { chmodSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { SpackFiles } from "../../lib/cli/spack-options.ts";
+import { SpackFiles, type SpackFlags } from "../../lib/cli/spack-options.ts";
 import { discoveryReport } from "../../lib/spack/discovery-report.ts";
 import { printQuery } from "../../lib/spack/query.ts";
 import { systemClock } from "../../lib/util/time.ts";
-import { configTree } from "../support/config-tree.ts";
+import { configTree, spackFiles } from "../support/config-tree.ts";
 import { failsWith } from "../support/errors.ts";
 
 const TOOLCHAINS = `toolchains:
@@ -42,4 +44,25 @@ test("reserved words stand for this machine", async () => {
   if (host.target === undefined) return;
   const [query] = await files.queries(["hull target=default_target"]);
   assert.deepEqual([query?.platform, query?.target], [host.platform, host.target]);
+});
+
+test("archives name the Spack that is known to own the store", () => {
+  const root = configTree(spackFiles("spack", "1.2.0"));
+  chmodSync(join(root, "spack/bin/spack"), 0o755);
+  symlinkSync("spack", join(root, "link"));
+  const prefix = (env: Record<string, string>, flags: SpackFlags): string | undefined => {
+    const isolated = { SPACK_DISABLE_LOCAL_CONFIG: "1", ...env };
+    return new SpackFiles({ env: isolated, home: root, cwd: root, clock: systemClock }, { env: false, ...flags })
+      .spackPrefix;
+  };
+  const spack = join(root, "spack");
+  const cases: [env: Record<string, string>, flags: SpackFlags, expected: string | undefined][] = [
+    [{}, { store: "/x" }, undefined],
+    [{ SPACK_ROOT: spack }, { store: "/x" }, spack],
+    [{ SPACK_ROOT: join(root, "link") }, {}, spack],
+    [{}, { spack, store: "/x" }, spack],
+    [{ PATH: join(spack, "bin") }, {}, spack],
+    [{ PATH: join(spack, "bin") }, { store: "/x" }, undefined],
+  ];
+  for (const [env, flags, expected] of cases) assert.equal(prefix(env, flags), expected, JSON.stringify([env, flags]));
 });

@@ -9,7 +9,7 @@ import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { run, startDistribution } from "../support/peers.ts";
 import { goldenStore } from "../support/push.ts";
-import { installation, isOld, skip, spackScope } from "../support/spack.ts";
+import { installation, isOld, movedGolden, skip, spackEnv, spackScope } from "../support/spack.ts";
 
 const reason = skip || (findProgram("docker-registry") ? false : "docker-registry is missing");
 
@@ -30,6 +30,40 @@ test("real Spack installs what stave pushed", { skip: reason, timeout: 120_000 }
     await run(spack, ["-C", scope, "install", "--cache-only", "--no-check-signature", specFile], { HOME: work });
     const [voyage = ""] = globSync(`${work}/s/**/voyage-*/bin/voyage`);
     assert.match(await run(voyage, []), /^voyage 420 from .*\/s\//);
+  } finally {
+    await registry.stop();
+    rmSync(work, { recursive: true, force: true });
+  }
+});
+
+test("layers are those that real Spack pushes, without a flag", { skip: reason, timeout: 240_000 }, async () => {
+  const work = mkdtempSync(join(tmpdir(), "s-"));
+  const registry = await startDistribution();
+  try {
+    const store = await movedGolden(work);
+    const scope = spackScope(store);
+    const cache = (name: string) => `oci+http://${registry.host}/${name}/cache`;
+    const program = join(installation?.root ?? "", "bin/spack");
+    await run(
+      program,
+      ["-C", scope, "buildcache", "push", "--unsigned", "--private", cache("spack"), "fleet"],
+      spackEnv(work),
+    );
+    const env = { XDG_CACHE_HOME: work, SPACK_ROOT: installation?.root ?? "" };
+    const ran = await stave(["push", cache("stave"), "fleet", "--private", "-C", scope, "--no-env"], { env });
+    assert.equal(ran.status, 0, ran.stderr);
+    const layers = async (name: string, tag: string): Promise<string[]> => {
+      const inspected = await stave(["inspect", `${cache(name)}:${tag}`, "--json"], { env: { XDG_CACHE_HOME: work } });
+      assert.equal(inspected.status, 0, inspected.stderr);
+      return JSON.parse(inspected.stdout).report.layers.map(({ diffID }: { diffID: string }) => diffID);
+    };
+    const tags = (await stave(["tags", cache("spack")])).stdout.split("\n").filter((tag) => tag.endsWith(".spack"));
+    assert.equal(tags.length, 8);
+    for (const tag of tags) {
+      const theirs = await layers("spack", tag);
+      assert.match(theirs.join(" "), /^sha256:\w{64}( sha256:\w{64})*$/);
+      assert.deepEqual(await layers("stave", tag), theirs, tag);
+    }
   } finally {
     await registry.stop();
     rmSync(work, { recursive: true, force: true });

@@ -96,7 +96,7 @@ export const verb: VerbFactory = (state) => {
     .option("--spack-env", "keep Spack's variables as they are: with the host's folders, and repeated entries")
     .option(
       "--spack-prefix <dir>",
-      "where the Spack of the store lives (default: X for a store X/opt/spack, else the store)",
+      "where the Spack of the store lives (default: the Spack that is known; else X for a store X/opt/spack, else the store)",
     )
     .option("-u, --unsigned", "do not sign (always so for images)");
   addJobs(command, "threads that pack", availableParallelism());
@@ -160,7 +160,7 @@ async function run(
     private: flags.private === true,
     updateIndex: flags.updateIndex === true || flags.rebuildIndex === true,
     jobs: flags.jobs,
-    spackPrefix: flags.spackPrefix,
+    spackPrefix: flags.spackPrefix ?? files.spackPrefix,
     environment: { inspections: discovery.inspections, spackEnv: flags.spackEnv, user },
     spack: files.spackToAsk(),
     memory: new LayerMemory(diskCache(context), compression),
