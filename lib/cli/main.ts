@@ -1,8 +1,9 @@
 // The command: finds the verb, loads only what it needs, runs it and ends with its status.
 import { Command, CommanderError } from "commander";
 import { processContext } from "./context.ts";
+import { guardRun } from "./guard.ts";
 import { HELP_WIDTH } from "./options.ts";
-import { asStaveError } from "./output.ts";
+import { printFailure } from "./output.ts";
 import type { RunState, VerbFactory } from "./verb.ts";
 import { VERSION } from "./version.ts";
 
@@ -120,13 +121,12 @@ function verbFirst(argv: string[]): string[] {
   return verb === undefined ? argv : [verb, ...argv.slice(0, at), ...argv.slice(at + 1)];
 }
 
-async function run(given: string[]): Promise<number> {
+async function run(given: string[], state: RunState): Promise<number> {
   const argv = verbFirst(given);
   if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
     process.stdout.write(`stave ${VERSION}\n`);
     return 0;
   }
-  const state: RunState = { context: processContext(), exitCode: 0 };
   const program = new Command("stave")
     .description("Turns an installed Spack environment into container images and back.")
     .usage("VERB [OPTIONS] [ARGUMENTS]")
@@ -169,10 +169,10 @@ function usageStatus(error: CommanderError): number {
   return error.exitCode === 0 ? 0 : 2;
 }
 
+const state: RunState = { context: processContext(), exitCode: 0, output: undefined };
+const ended = guardRun(state);
 try {
-  process.exitCode = await run(process.argv.slice(2));
+  ended(await run(process.argv.slice(2), state));
 } catch (error) {
-  const failure = asStaveError(error);
-  process.stderr.write(`error: ${failure.message} [${failure.code}]\n`);
-  process.exitCode = failure.exitCode;
+  ended(printFailure(state.context, error));
 }

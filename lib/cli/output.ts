@@ -121,6 +121,13 @@ export function asStaveError(caught: unknown): StaveError {
   });
 }
 
+/** Shows a failure outside of any verb, where no flags are known, and returns the exit status. */
+export function printFailure({ stderr }: Pick<Context, "stderr">, caught: unknown): number {
+  const { message, code, exitCode } = asStaveError(caught);
+  stderr.write(`error: ${message} [${code}]\n`);
+  return exitCode;
+}
+
 const MAX_SHOWN = 20;
 
 /** Of the failures inside a failure. */

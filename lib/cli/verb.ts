@@ -4,10 +4,13 @@ import type { Context } from "./context.ts";
 import { Output, type OutputOptions } from "./output.ts";
 import { progressDisplay } from "./progress.ts";
 
-/** The status of the run, set by the action; commander itself passes no value through. */
+/** A run of the command; commander itself passes no value through. */
 export interface RunState {
   context: Context;
+  /** Set by the action when it has ended. */
   exitCode: number;
+  /** The voice of the verb while it is at work. */
+  output: Output | undefined;
 }
 
 /** What each module of verbs/ exports. */
@@ -30,15 +33,17 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
   return command.action(async (...all: unknown[]) => {
     const flags = command.opts() as F;
     const output = new Output(state.context, command.name(), flags);
-    output.display = await progressDisplay(state.context, output);
     const args = all.slice(0, -2) as A;
+    state.output = output;
     try {
+      output.display = await progressDisplay(state.context, output);
       state.exitCode = await action(state.context, output, flags, ...args);
     } catch (error) {
       const reason: unknown = state.context.signal.aborted ? state.context.signal.reason : error;
       state.exitCode = output.fail(reason);
     } finally {
       output.endProgress();
+      state.output = undefined;
     }
   });
 }

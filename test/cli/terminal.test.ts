@@ -48,3 +48,20 @@ test("what fails, and what is quick, draws nothing and ends", { skip }, async ()
   assert.match(withoutEscapes(missing.output), /^error: .* \[NOT_FOUND\]/m);
   assert.doesNotMatch(missing.output, /█|░|\?25l/);
 });
+
+for (const [name, keys] of [
+  ["Ctrl-C", "\u0003"],
+  ["Ctrl-D", "\u0004"],
+] as const)
+  for (const args of [
+    ["login", "registry.invalid", "-u", "me"],
+    ["login", "registry.invalid"],
+  ])
+    test(`${name} instead of an answer to ${args.length > 2 ? "a hidden" : "a"} question ends the command`, {
+      skip,
+    }, async () => {
+      const after = args.length > 2 ? "password: " : "user name for registry.invalid: ";
+      const { status, output } = await inTerminal(args, { type: { after, keys } });
+      assert.equal(status, 130, output);
+      assert.match(withoutEscapes(output), /^error: no answer was given \[ABORTED\]/m);
+    });

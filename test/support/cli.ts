@@ -56,10 +56,13 @@ export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
   });
 }
 
-/** Runs the command to its end in a terminal of 100 columns, made by `script`; what the terminal has been sent. */
+/**
+ * Runs the command to its end in a terminal of 100 columns, made by `script`; what the terminal has been sent. `type` presses
+ * keys once a text is on the screen.
+ */
 export async function inTerminal(
   args: string[],
-  options: RunOptions = {},
+  options: RunOptions & { type?: { after: string; keys: string } } = {},
 ): Promise<{ status: number | null; output: string }> {
   build();
   const env = { PATH: process.env["PATH"] ?? "", HOME: home, TERM: "xterm", ...options.env };
@@ -70,8 +73,13 @@ export async function inTerminal(
     stdio: ["pipe", "pipe", "inherit"],
   });
   let output = "";
+  const { type } = options;
+  let isTyped = false;
   child.stdout.on("data", (chunk) => {
     output += chunk;
+    if (type === undefined || isTyped || !output.includes(type.after)) return;
+    isTyped = true;
+    child.stdin.write(type.keys);
   });
   const status = await new Promise<number | null>((resolve, reject) => {
     child.on("error", reject);

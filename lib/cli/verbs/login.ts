@@ -1,10 +1,11 @@
 // `stave login`: tries credentials and keeps them where podman does.
-import { createInterface } from "node:readline/promises";
+import { addAbortSignal } from "node:stream";
 import { Keychain } from "../../auth/keychain.ts";
 import { checkLogin, type LoginReport, storeLogin } from "../../auth/login.ts";
 import { StaveError } from "../../errors.ts";
 import { Secret } from "../../util/secret.ts";
 import { readAll } from "../../util/stream.ts";
+import { ask } from "../confirm.ts";
 import type { Context } from "../context.ts";
 import { keychainOptions, Opener } from "../open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
@@ -68,7 +69,7 @@ async function askCredentials(
   flags: Flags,
   registry: string,
 ): Promise<{ username: string; password: Secret }> {
-  const { stdin } = context;
+  const { stdin, signal } = context;
   if (flags.password !== undefined && flags.passwordStdin)
     throw new StaveError("USAGE", "--password and --password-stdin exclude each other");
   if (flags.password !== undefined)
@@ -78,26 +79,15 @@ async function askCredentials(
     throw new StaveError("USAGE", "no terminal to ask for a user name and password", {
       hint: `echo "$TOKEN" | stave login ${registry} -u NAME --password-stdin`,
     });
-  const username = flags.username ?? (await prompt(context, `user name for ${registry}: `, false));
+  const username = flags.username ?? (await ask(context, `user name for ${registry}: `));
   if (username === "" || /[\r\n]/.test(username)) throw new StaveError("USAGE", "the user name is empty");
   let password = flags.password;
   if (flags.passwordStdin)
-    password = (await readAll(stdin, INPUT_LIMIT, "the password")).toString("utf8").replace(/\r?\n$/, "");
-  password ??= await prompt(context, "password: ", true);
+    password = (await readAll(addAbortSignal(signal, stdin), INPUT_LIMIT, "the password"))
+      .toString("utf8")
+      .replace(/\r?\n$/, "");
+  password ??= await ask(context, "password: ", { hidden: true });
   if (password === "" || /[\r\n\0]/.test(password))
     throw new StaveError("USAGE", "the password is empty or has more than one line");
   return { username, password: new Secret(password) };
-}
-
-/** Asks on the terminal; a hidden answer is not shown while it is typed. */
-async function prompt(context: Context, question: string, hidden: boolean): Promise<string> {
-  const { stdin, stderr, signal } = context;
-  stderr.write(question);
-  const reader = createInterface({ input: stdin, terminal: true, ...(hidden ? {} : { output: stderr }) });
-  try {
-    return await reader.question("", { signal });
-  } finally {
-    reader.close();
-    if (hidden) stderr.write("\n");
-  }
 }

@@ -19,7 +19,7 @@ interface Flags extends OutputOptions {
 const HELP = `
 A directory that is an image layout is one repository, named after the folder. Any other directory holds one layout
 for each repository, made when something is pushed there. docker, podman, skopeo, oras and Spack can pull and push.
-Ctrl-C lets running transfers end, then stops.
+Ctrl-C lets running transfers go on for up to 10 seconds, then stops.
 
 Examples:
   stave serve ./stave-cache                       then: podman pull localhost:5000/stave-cache:tag

@@ -1,0 +1,36 @@
+// Sees to it that the process ends, and says why: when a verb waits for something that will not happen, when it fails where
+// no part of it listens, and when it does not stop after Ctrl-C.
+import { StaveError } from "../errors.ts";
+import { printFailure } from "./output.ts";
+import type { RunState } from "./verb.ts";
+
+/** How long a verb may take to stop after the first Ctrl-C, in milliseconds; `serve` needs 10 s of it for running transfers. */
+const LONGEST_STOP = 15_000;
+
+/** Watches over a run; the function that it returns is called with the exit status when the run has ended. */
+export function guardRun(state: RunState): (status: number) => void {
+  const { context } = state;
+  const { signal } = context;
+  let status: number | undefined;
+  const end = (caught: unknown): void => process.exit(state.output?.fail(caught) ?? printFailure(context, caught));
+  process.on("beforeExit", () => {
+    if (status === undefined) end(signal.aborted ? signal.reason : halted());
+  });
+  process.on("uncaughtException", end);
+  const onAbort = (): void => {
+    if (status === undefined) setTimeout(() => end(signal.reason), LONGEST_STOP).unref();
+    // All is said; what keeps the process alive is of no use any more.
+    else process.exit(status);
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  return (ended) => {
+    status = ended;
+    process.exitCode = ended;
+  };
+}
+
+function halted(): StaveError {
+  return new StaveError("INTERNAL", "the command came to a halt: it waits for something that will not happen", {
+    hint: "this is a defect of stave; run it again with --verbose and report what it prints",
+  });
+}
