@@ -151,7 +151,9 @@ export function fileError(cause: unknown, op: string, path: string): StaveError 
   if (cause instanceof StaveError) return cause;
   const code = systemCode(cause);
   const hint = code === undefined ? undefined : FILE_HINTS[code];
-  return new StaveError(code === "ENOENT" ? "NOT_FOUND" : "FILE_SYSTEM", `cannot ${op} ${path}: ${messageOf(cause)}`, {
+  // A descriptor that a path was reached by tells nothing.
+  const why = messageOf(cause).replace(/, \w+ '\/proc\/self\/fd\/.*$/s, "");
+  return new StaveError(code === "ENOENT" ? "NOT_FOUND" : "FILE_SYSTEM", `cannot ${op} ${path}: ${why}`, {
     op,
     subject: path,
     cause,

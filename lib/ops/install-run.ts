@@ -2,6 +2,7 @@
 // its place when what it needs is in its own, and told to the database.
 import { lstatSync } from "node:fs";
 import { isStaveError, StaveError } from "../errors.ts";
+import { writeInstalledSpec, writeInstallTimes } from "../relocate/metadata.ts";
 import type { PlaceJob } from "../relocate/place.ts";
 import { PlacePool } from "../relocate/place-pool.ts";
 import { newPrefixes } from "../relocate/prefixes.ts";
@@ -10,7 +11,6 @@ import { edgesOf } from "../spack/dag.ts";
 import { shortName } from "../spack/name.ts";
 import { LINK, RUN, type SpecGraph, type SpecNode } from "../spack/node.ts";
 import type { Store } from "../spack/store.ts";
-import { writeInstalledSpec, writeInstallTimes } from "../store/metadata.ts";
 import { removeLeftovers, StagedPrefix } from "../store/staged-prefix.ts";
 import { noProgress } from "../util/progress.ts";
 import type { InstallOptions } from "./install-options.ts";
@@ -173,9 +173,8 @@ export class InstallRun {
         });
       // What is finished now may look for what it needs, and nobody sees it before that is there.
       await this.#dependencies(node);
-      if (!placed.hasSpecFile)
-        await writeInstalledSpec(directory, node, this.#graphs.get(node.hash) ?? image.document.graph);
-      await writeInstallTimes(directory, node, [{ path: "install", seconds: (placedAt - started) / 1000 }]);
+      if (!placed.hasSpecFile) writeInstalledSpec(directory, node, this.#graphs.get(node.hash) ?? image.document.graph);
+      writeInstallTimes(directory, node, [{ path: "install", seconds: (placedAt - started) / 1000 }]);
       const { prefix, root, prefixes } = job;
       const finished = await this.#pool.finish({ directory, prefix, root, prefixes, sysroot: store.sysroot }, signal);
       if (strict && finished.leftovers.length > 0) throw leftBehind(finished.leftovers);

@@ -8,9 +8,10 @@ import { prefixMapOfRoots } from "../relocate/prefixes.ts";
 import { type RelocationReport, relocateTree } from "../relocate/relocate.ts";
 import { scanTree } from "../relocate/scan.ts";
 import { walkTree } from "../relocate/walk-tree.ts";
-import { INSTALL_MANIFEST, METADATA_FOLDER, readManifestPrefix } from "../spack/prefix.ts";
+import { METADATA_FOLDER, readManifestPrefix } from "../spack/prefix.ts";
 import { DATABASE_FOLDER } from "../spack/store.ts";
 import { shownName } from "../util/byte-string.ts";
+import { HeldTree } from "../util/held-tree.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 
 /** What is relocated. */
@@ -139,7 +140,7 @@ async function renewManifests(
   const renewed: string[] = [];
   for (const path of prefixesIn(directory)) {
     const folder = path === "" ? directory : `${directory}/${path}`;
-    const old = await readManifestPrefix(`${folder}/${INSTALL_MANIFEST}`);
+    const old = await readManifestPrefix(folder);
     const now = old === undefined ? undefined : map.replaceStart(Buffer.from(old, "utf8"))?.toString("utf8");
     if (now === undefined) continue;
     if (!dryRun) await writeInventory(folder, { prefix: now, signal });
@@ -150,7 +151,8 @@ async function renewManifests(
 
 // The folders with Spack's metadata; their names are texts, as Spack makes them.
 function* prefixesIn(directory: string): Iterable<string> {
-  const entries = walkTree(directory, (_path, name) => name !== METADATA_FOLDER && name !== DATABASE_FOLDER);
+  using tree = new HeldTree(directory);
+  const entries = walkTree(tree, (_path, name) => name !== METADATA_FOLDER && name !== DATABASE_FOLDER);
   for (const { path, type } of entries) {
     if (type !== "directory" || !(path === METADATA_FOLDER || path.endsWith(`/${METADATA_FOLDER}`))) continue;
     yield Buffer.from(path.slice(0, -METADATA_FOLDER.length - 1), "latin1").toString("utf8");

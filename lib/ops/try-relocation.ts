@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { CachedSpec } from "../cache/cache.ts";
 import type { ReadOciCache } from "../cache/oci-cache.ts";
 import { fileError, isStaveError, type StaveError } from "../errors.ts";
-import { BUILD_INFO } from "../image/walk.ts";
 import { readBuildInfo } from "../relocate/build-info.ts";
 import { checkArchivedSpec } from "../relocate/place.ts";
 import { type Destination, prefixMapFor } from "../relocate/prefixes.ts";
@@ -62,8 +61,8 @@ export async function tryRelocation(
       onTaken: ({ byteLength: count }) => onProgress({ type: "bytes", id, count }),
     });
     outcome = "copied";
-    await checkArchivedSpec(directory, { hash, name });
-    const info = await readBuildInfo(`${directory}/${BUILD_INFO}`);
+    checkArchivedSpec(directory, { hash, name });
+    const info = readBuildInfo(directory);
     const map = prefixMapFor(info, root, at);
     isLonger = map.pairs.some((pair) => pair.new.length > pair.old.length);
     await relocateTree(directory, { map, files: info.files, dryRun: true, findPatchelf: () => patchelf, signal });

@@ -1,7 +1,7 @@
 // `verify`: whether the files of installed prefixes are those that were installed (Spack `verify.py`).
 import { createHash } from "node:crypto";
-import { type BigIntStats, constants } from "node:fs";
-import { lstat, open, readlink } from "node:fs/promises";
+import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, read } from "node:fs";
+import { promisify } from "node:util";
 import { fileError, isStaveError, systemCode } from "../errors.ts";
 import { walkTree } from "../relocate/walk-tree.ts";
 import { base32 } from "../spack/dag-hash.ts";
@@ -14,7 +14,8 @@ import {
   readInstallManifest,
 } from "../spack/prefix.ts";
 import type { Store } from "../spack/store.ts";
-import { type ByteString, bytesOfPythonText, bytesOfText, fsPath, shownName } from "../util/byte-string.ts";
+import { type ByteString, bytesOfPythonText, bytesOfText, shownName } from "../util/byte-string.ts";
+import { type FsPath, HeldTree } from "../util/held-tree.ts";
 import { forEachLimit } from "../util/limit.ts";
 
 /** What is verified. */
@@ -93,8 +94,9 @@ async function verifyOne(store: Store, record: InstallRecord, signal: AbortSigna
     return done(0);
   };
   const directory = store.locate(prefix);
-  const root = await statsOf(directory);
+  const root = statsOf(directory);
   if (root === undefined) return whole("prefix missing");
+  using tree = new HeldTree(directory);
   let manifest: ReadonlyMap<string, ManifestEntry> | undefined;
   try {
     manifest = await readInstallManifest(store, record);
@@ -107,27 +109,28 @@ async function verifyOne(store: Store, record: InstallRecord, signal: AbortSigna
   if (!manifest.has(prefix) && manifest.size > 0) return whole("manifest of another prefix");
   const expected = new Map(Array.from(manifest, ([path, entry]) => [bytesOfPythonText(path), entry]));
   let entries = 0;
-  const compare = async (path: ByteString, place: ByteString, stats: BigIntStats | undefined): Promise<void> => {
+  const compare = async (path: ByteString, below: ByteString, stats: BigIntStats | undefined): Promise<void> => {
     const entry = expected.get(path);
     expected.delete(path);
-    const problems = stats === undefined ? ["deleted" as const] : await compareEntry(place, stats, entry);
+    const problems = stats === undefined ? ["deleted" as const] : await compareEntry(tree, below, stats, entry);
     if (problems.length > 0) differences[shownName(path)] = problems;
     entries++;
   };
-  const [recorded, base] = [bytesOfText(prefix), bytesOfText(directory)];
-  await compare(recorded, base, root);
-  for (const { path } of walkTree(directory)) {
+  const recorded = bytesOfText(prefix);
+  await compare(recorded, "", root);
+  for (const { path } of walkTree(tree)) {
     signal?.throwIfAborted();
     // A list cannot hold its own hash; the times are written after it.
     if (path === INSTALL_MANIFEST || path.slice(path.lastIndexOf("/") + 1) === INSTALL_TIMES) continue;
-    await compare(`${recorded}/${path}`, `${base}/${path}`, await statsOf(fsPath(`${base}/${path}`)));
+    await compare(`${recorded}/${path}`, path, statsOf(tree.at(path), path));
   }
   for (const path of expected.keys()) differences[shownName(path)] = ["deleted"];
   return done(entries);
 }
 
 async function compareEntry(
-  place: ByteString,
+  tree: HeldTree,
+  path: ByteString,
   stats: BigIntStats,
   entry: ManifestEntry | undefined,
 ): Promise<Difference[]> {
@@ -136,7 +139,7 @@ async function compareEntry(
   if (stats.uid !== BigInt(entry.owner)) out.push("owner");
   if (stats.gid !== BigInt(entry.group)) out.push("group");
   if (stats.isSymbolicLink()) {
-    if (entry.dest === undefined || (await targetOf(place)) !== bytesOfPythonText(entry.dest)) out.push("link");
+    if (entry.dest === undefined || tree.target(path) !== bytesOfPythonText(entry.dest)) out.push("link");
     return out;
   }
   // Old lists have the mode of what a link led to, so links are left out of this.
@@ -145,45 +148,38 @@ async function compareEntry(
   if (entry.hash === undefined) return [...out, "type"];
   if (stats.size !== BigInt(entry.size ?? -1)) out.push("size");
   if (pythonTime(stats.mtimeNs) !== entry.time) out.push("mtime");
-  if ((await hashOf(place)) !== entry.hash) out.push("hash");
+  if ((await hashOf(tree, path)) !== entry.hash) out.push("hash");
   return out;
 }
 
-async function statsOf(place: string | Buffer): Promise<BigIntStats | undefined> {
+function statsOf(place: FsPath, shown = String(place)): BigIntStats | undefined {
   try {
-    return await lstat(place, { bigint: true });
+    return lstatSync(place, { bigint: true });
   } catch (cause) {
     if (["ENOENT", "ENOTDIR"].includes(systemCode(cause) ?? "")) return undefined;
-    throw fileError(cause, "read", typeof place === "string" ? place : shownName(place.toString("latin1")));
-  }
-}
-
-async function targetOf(place: ByteString): Promise<ByteString> {
-  try {
-    return await readlink(fsPath(place), "latin1");
-  } catch (cause) {
-    throw fileError(cause, "read", shownName(place));
+    throw fileError(cause, "read", shownName(shown));
   }
 }
 
 const WINDOW = 1 << 20;
+const readAt = promisify(read);
 
-async function hashOf(place: ByteString): Promise<string> {
+async function hashOf(tree: HeldTree, path: ByteString): Promise<string> {
   try {
-    const file = await open(fsPath(place), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const file = openSync(tree.at(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const sha1 = createHash("sha1");
-      const { size } = await file.stat();
+      const { size } = fstatSync(file);
       const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(size, WINDOW)));
       for (;;) {
-        const { bytesRead } = await file.read(buffer, 0, buffer.length);
+        const { bytesRead } = await readAt(file, buffer, 0, buffer.length, null);
         if (bytesRead === 0) return base32(sha1.digest()).toUpperCase();
         sha1.update(buffer.subarray(0, bytesRead));
       }
     } finally {
-      await file.close();
+      closeSync(file);
     }
   } catch (cause) {
-    throw fileError(cause, "read", shownName(place));
+    throw fileError(cause, "read", shownName(path));
   }
 }

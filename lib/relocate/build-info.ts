@@ -2,10 +2,11 @@
 // that place (Spack `binary_distribution.py`, read_buildinfo_file). It comes from the network and is believed in nothing.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { RelocatableFiles } from "../image/buildinfo.ts";
+import { BUILD_INFO } from "../image/walk.ts";
 import { readFlowYaml } from "../spack/flow-yaml-reader.ts";
 import { nodeAt, parseYaml, type YamlNode } from "../spack/yaml.ts";
 import { type ByteString, bytesOfPythonText } from "../util/byte-string.ts";
-import { readBounded } from "../util/read-file.ts";
+import { HeldTree } from "../util/held-tree.ts";
 
 /** What an archive says about relocation. Paths are those of the machine that built it. */
 export interface BuildInfo {
@@ -23,9 +24,13 @@ export interface BuildInfo {
 /** The largest build info that is read, in bytes: some 300 000 files. */
 export const BUILD_INFO_LIMIT: number = 16 * 1024 * 1024;
 
-/** Reads the build info of an unpacked archive. Throws NOT_FOUND, TOO_LARGE and as parseBuildInfo does. */
-export async function readBuildInfo(path: string): Promise<BuildInfo> {
-  return parseBuildInfo((await readBounded(path, BUILD_INFO_LIMIT)).bytes, path);
+/** Reads the build info of an unpacked archive. Throws NOT_FOUND, and as HeldTree.read and parseBuildInfo do. */
+export function readBuildInfo(directory: string): BuildInfo {
+  using tree = new HeldTree(directory);
+  const path = `${directory}/${BUILD_INFO}`;
+  const bytes = tree.read(BUILD_INFO, BUILD_INFO_LIMIT);
+  if (bytes === undefined) throw new StaveError("NOT_FOUND", `${path} is not there`, { subject: path });
+  return parseBuildInfo(bytes, path);
 }
 
 /**

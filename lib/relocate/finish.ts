@@ -28,8 +28,8 @@ const LONGEST_LINE = 127;
 const LINE_LIMIT = 4096;
 const ANY_EXECUTE = 0o111;
 
-/** Finishes the files of one prefix, for whoever reads them all anyway. */
-export class Finisher {
+/** Finishes the files of one prefix, for whoever reads them all anyway. Dispose of it when done. */
+export class Finisher implements Disposable {
   readonly #tree: Tree;
   readonly #options: FinishOptions;
   readonly #seen = new Set<string>();
@@ -38,6 +38,10 @@ export class Finisher {
   constructor(directory: string, options: FinishOptions) {
     this.#tree = new Tree(directory, false);
     this.#options = options;
+  }
+
+  [Symbol.dispose](): void {
+    this.#tree[Symbol.dispose]();
   }
 
   /** Whether there may be something to do for a file of a mode that begins with some bytes, at least four if it has them. */

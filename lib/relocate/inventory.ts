@@ -1,13 +1,11 @@
 // What a prefix has in it after relocation: the list that `spack verify` compares with (`install_manifest.json`), which
 // Spack leaves as the build machine wrote it (Spack `verify.py`), and the files that still name an old prefix.
 import { createHash, hash } from "node:crypto";
-import { type BigIntStats, lstatSync, readlinkSync } from "node:fs";
-import { chmod, rename, rm, writeFile } from "node:fs/promises";
-import { fileError } from "../errors.ts";
+import { type BigIntStats, lstatSync } from "node:fs";
 import { base32 } from "../spack/dag-hash.ts";
 import { writeJson } from "../spack/json-writer.ts";
 import { INSTALL_MANIFEST, INSTALL_TIMES, METADATA_FOLDER, pythonTime } from "../spack/prefix.ts";
-import { type ByteString, bytesOfText, fsPath, pythonText, shownName } from "../util/byte-string.ts";
+import { type ByteString, bytesOfText, pythonText, shownName } from "../util/byte-string.ts";
 import { Breath } from "./breath.ts";
 import type { Finisher } from "./finish.ts";
 import { Tree, whileRelocating } from "./open-file.ts";
@@ -38,27 +36,21 @@ export interface Inventory {
 
 /**
  * Looks at everything in a prefix and writes its install manifest, as Spack would on the machine where it is; entries are in
- * the order of their names, so that the same prefix gives the same bytes. Throws FILE_SYSTEM.
+ * the order of their names, so that the same prefix gives the same bytes. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE when the
+ * manifest in the prefix is anything but a regular file.
  */
 export async function writeInventory(directory: string, options: InventoryOptions): Promise<Inventory> {
   const writer = new Manifest(options.prefix);
-  const leftovers = await look(directory, options, (path, entry) => writer.add(path, entry));
-  const file = `${directory}/${INSTALL_MANIFEST}`;
-  const temporary = `${file}.${process.pid}.temp`;
-  try {
-    await writeFile(temporary, writer.end());
-    await chmod(temporary, options.mode ?? 0o644);
-    await rename(temporary, file);
-  } catch (cause) {
-    await rm(temporary, { force: true });
-    throw fileError(cause, "write", file);
-  }
+  using tree = new Tree(directory, true);
+  const leftovers = await look(tree, options, (path, entry) => writer.add(path, entry));
+  tree.held.write(INSTALL_MANIFEST, writer.end(), options.mode ?? 0o644);
   return { leftovers };
 }
 
 /** Finds the files and links of a tree that name an old prefix, by any name; as for an inventory, but writes nothing. */
 export async function findLeftovers(directory: string, map: PrefixMap, signal?: AbortSignal): Promise<string[]> {
-  return await look(directory, { map, signal }, undefined);
+  using tree = new Tree(directory, true);
+  return await look(tree, { map, signal }, undefined);
 }
 
 type LookOptions = Pick<InventoryOptions, "map" | "finisher" | "signal">;
@@ -70,19 +62,18 @@ interface Entry {
 }
 
 async function look(
-  directory: string,
+  tree: Tree,
   { map, finisher, signal }: LookOptions,
   onEntry: ((path: ByteString, entry: Entry) => void) | undefined,
 ): Promise<string[]> {
-  const tree = new Tree(directory, true);
   const reader = new EntryReader(tree, finisher, new Breath(signal));
   const leftovers: string[] = [];
-  onEntry?.("", { stats: lstatSync(directory, { bigint: true }) });
-  for (const { path, type } of walkTree(directory)) {
+  onEntry?.("", { stats: lstatSync(tree.held.folder(""), { bigint: true }) });
+  for (const { path, type } of walkTree(tree.held)) {
     if (path === INSTALL_MANIFEST) continue;
     const search = map === undefined || map.isEmpty || isSpacks(path) ? undefined : new PathSearch(map);
     if (type === "symlink") {
-      const target = readlinkSync(fsPath(tree.locate(path)), "latin1");
+      const target = tree.held.target(path);
       search?.add(Buffer.from(target, "latin1"), true);
       onEntry?.(path, { stats: statsOf(tree, path), target });
     } else if (type === "file" && (search !== undefined || onEntry !== undefined))
@@ -98,7 +89,7 @@ const isSpacks = (path: ByteString): boolean =>
 
 function statsOf(tree: Tree, path: ByteString): BigIntStats {
   try {
-    return lstatSync(fsPath(tree.locate(path)), { bigint: true });
+    return lstatSync(tree.locate(path), { bigint: true });
   } catch (cause) {
     throw whileRelocating(cause, path);
   }

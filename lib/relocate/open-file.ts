@@ -1,9 +1,9 @@
 // The files of a tree, opened for change: named by paths below it that lead nowhere else, changed in place so that all
 // names of a file and its mode stay. In a dry run changes are kept in memory, where later reads see them.
 import {
-  chmodSync,
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   ftruncateSync,
   lstatSync,
@@ -13,39 +13,34 @@ import {
   writeSync,
 } from "node:fs";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { type ByteString, bytesOfText, fsPath, isPlainPath, shownName } from "../util/byte-string.ts";
+import { type ByteString, shownName } from "../util/byte-string.ts";
+import { type FsPath, HeldTree } from "../util/held-tree.ts";
 
-/** The folder that is relocated. */
-export class Tree {
-  readonly directory: string;
-  readonly #root: ByteString;
+/** The folder that is relocated. Dispose of it when done. */
+export class Tree implements Disposable {
+  readonly held: HeldTree;
   readonly isDryRun: boolean;
-  // Folders below the root that are known to be folders and no links.
-  readonly #folders = new Set<ByteString>();
 
+  /** Throws as HeldTree does. */
   constructor(directory: string, isDryRun: boolean) {
-    this.directory = directory.replace(/(?<=.)\/+$/, "");
-    this.#root = bytesOfText(this.directory);
+    this.held = new HeldTree(directory);
     this.isDryRun = isDryRun;
   }
 
-  /**
-   * The path on disk of something in the tree. Throws ARCHIVE_UNSAFE when the path below the tree is absolute, has `..` in
-   * it or leads through a link, and RELOCATION_FAILED when a folder on the way is missing.
-   */
-  locate(relative: ByteString): ByteString {
-    if (!isPlainPath(relative)) throw unsafe(relative, "is no plain path below it");
-    const slash = relative.lastIndexOf("/");
-    if (slash > 0) this.#enter(relative.slice(0, slash), relative);
-    return `${this.#root}/${relative}`;
+  [Symbol.dispose](): void {
+    this.held[Symbol.dispose]();
   }
 
-  #enter(folder: ByteString, asked: ByteString): void {
-    if (this.#folders.has(folder)) return;
-    const slash = folder.lastIndexOf("/");
-    if (slash > 0) this.#enter(folder.slice(0, slash), asked);
-    if (!this.#stats(folder, asked).isDirectory()) throw unsafe(asked, "leads through something that is no folder");
-    this.#folders.add(folder);
+  /**
+   * The path of something in the tree, for one call at once. Throws ARCHIVE_UNSAFE when the path below the tree is absolute, has
+   * `..` in it or leads through a link, and RELOCATION_FAILED when a folder on the way is missing.
+   */
+  locate(relative: ByteString): FsPath {
+    try {
+      return this.held.at(relative);
+    } catch (cause) {
+      throw notFound(cause, relative);
+    }
   }
 
   /** Opens a file while `work` runs, for change. Throws as locate does, and RELOCATION_FAILED for what is no regular file. */
@@ -59,41 +54,42 @@ export class Tree {
   }
 
   async #open<T>(relative: ByteString, isForChange: boolean, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
-    const path = this.locate(relative);
-    const stats = this.#stats(relative, relative);
+    const stats = this.stats(relative);
     if (!stats.isFile()) throw unfit(relative, "is not a regular file");
     // A file that its owner may not write is made writable for a moment; writing takes setuid and setgid away.
     const isReadOnly = isForChange && (stats.mode & 0o200) === 0;
     const losesBits = isForChange && (stats.mode & 0o6000) !== 0;
+    const mode = stats.mode & 0o7777;
     let descriptor: number | undefined;
     try {
-      if (isReadOnly) chmodSync(fsPath(path), (stats.mode & 0o7777) | 0o200);
-      const access = isForChange ? constants.O_RDWR : constants.O_RDONLY;
-      descriptor = openSync(fsPath(path), access | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      if (isReadOnly) this.held.chmod(relative, mode | 0o200);
+      descriptor = openSync(this.locate(relative), (isForChange ? constants.O_RDWR : constants.O_RDONLY) | AS_IT_IS);
       return await work(new OpenFile(descriptor, relative, !isForChange));
     } catch (cause) {
       throw whileRelocating(cause, relative);
     } finally {
-      if (descriptor !== undefined) closeSync(descriptor);
-      if (isReadOnly || losesBits) chmodSync(fsPath(path), stats.mode & 0o7777);
+      if (descriptor !== undefined) {
+        if (isReadOnly || losesBits) fchmodSync(descriptor, mode);
+        closeSync(descriptor);
+      } else if (isReadOnly) this.held.chmod(relative, mode);
     }
   }
 
   /** What a path below the tree is, links not followed. Throws as locate does, and RELOCATION_FAILED when it is missing. */
   stats(relative: ByteString): Stats {
-    this.locate(relative);
-    return this.#stats(relative, relative);
-  }
-
-  #stats(path: ByteString, asked: ByteString): Stats {
+    const path = this.locate(relative);
     try {
-      return lstatSync(fsPath(`${this.#root}/${path}`));
+      return lstatSync(path);
     } catch (cause) {
-      const code = systemCode(cause);
-      if (code === "ENOENT" || code === "ENOTDIR") throw unfit(asked, "is missing");
-      throw whileRelocating(cause, asked);
+      throw notFound(cause, relative);
     }
   }
+}
+
+const AS_IT_IS = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+function notFound(cause: unknown, path: ByteString): StaveError {
+  return systemCode(cause) === "ENOENT" ? unfit(path, "is missing") : whileRelocating(cause, path);
 }
 
 /** One opened file. */
@@ -154,13 +150,6 @@ export class OpenFile {
     ftruncateSync(this.#descriptor, size);
     this.#size = size;
   }
-}
-
-function unsafe(path: ByteString, how: string): StaveError {
-  const shown = shownName(path);
-  return new StaveError("ARCHIVE_UNSAFE", `the tree lists ${JSON.stringify(shown)} for relocation, which ${how}`, {
-    subject: shown,
-  });
 }
 
 /** The error of something that is not what was listed. */

@@ -1,9 +1,10 @@
 // Paths in ELF headers that must grow: the program `patchelf` makes room for them. It works on a copy, which is looked at
 // before it takes the place of the original, so that a failure changes nothing.
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readSync, rmSync, statSync, writeSync } from "node:fs";
+import { fstatSync, readSync, writeSync } from "node:fs";
 import { StaveError } from "../errors.ts";
 import { shownName } from "../util/byte-string.ts";
+import type { HeldTree } from "../util/held-tree.ts";
 import { readElfPaths } from "./elf.ts";
 import { OpenFile } from "./open-file.ts";
 
@@ -20,30 +21,24 @@ const COPY_PIECE = 1 << 20;
 const LONGEST_OUTPUT = 2000;
 
 /**
- * Sets search path and interpreter of an opened file, whose names and mode stay; the copy is made in `folder`. A RUNPATH
+ * Sets search path and interpreter of an opened file, whose names and mode stay; the copy is made in `tree`. A RUNPATH
  * becomes an RPATH, as Spack has it. Throws RELOCATION_FAILED when the program fails or did not do what it was asked for.
  */
 export async function patchHeaders(
   file: OpenFile,
   paths: NewPaths,
   program: string,
-  folder: string,
+  tree: HeldTree,
   signal?: AbortSignal,
 ): Promise<void> {
-  const copy = `${folder}/.stave-patchelf-${process.pid}-${copies++}`;
+  using copy = tree.temporary();
   const args: string[] = [];
   if (paths.rpath !== undefined) args.push("--force-rpath", "--set-rpath", paths.rpath.toString("utf8"));
   if (paths.interpreter !== undefined) args.push("--set-interpreter", paths.interpreter.toString("utf8"));
-  try {
-    copyOut(file, copy);
-    await run(file, program, [...args, copy], signal);
-    copyBack(file, copy, paths);
-  } finally {
-    rmSync(copy, { force: true });
-  }
+  copyOut(file, copy.descriptor);
+  await run(file, program, [...args, copy.path], copy.descriptor, signal);
+  copyBack(file, copy.descriptor, paths);
 }
-
-let copies = 0;
 
 /** The program, for a file whose headers must grow. Throws RELOCATION_FAILED when there is none. */
 export function programFor(file: OpenFile, find: FindPatchelf): string {
@@ -59,11 +54,14 @@ function failed(file: OpenFile, why: string, more: { hint?: string; cause?: unkn
   return new StaveError("RELOCATION_FAILED", `cannot relocate ${shown}: ${why}`, { subject: shown, ...more });
 }
 
-function run(file: OpenFile, program: string, args: string[], signal?: AbortSignal): Promise<void> {
+function run(file: OpenFile, program: string, args: string[], descriptor: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], ...(signal ? { signal } : {}) });
+    const child = spawn(program, args, {
+      stdio: ["ignore", "ignore", "pipe", descriptor],
+      ...(signal ? { signal } : {}),
+    });
     let output = "";
-    child.stderr.on("data", (chunk: Buffer) => {
+    child.stderr?.on("data", (chunk: Buffer) => {
       if (output.length < LONGEST_OUTPUT) output += chunk.toString("latin1");
     });
     child.on("error", (cause) => {
@@ -78,31 +76,25 @@ function run(file: OpenFile, program: string, args: string[], signal?: AbortSign
   });
 }
 
-function copyOut(file: OpenFile, copy: string): void {
-  const descriptor = openSync(copy, "wx", 0o700);
-  try {
-    const piece = Buffer.allocUnsafe(COPY_PIECE);
-    for (let at = 0, size = file.read(piece, 0); size > 0; at += size, size = file.read(piece, at))
-      for (let done = 0; done < size; ) done += writeSync(descriptor, piece, done, size - done);
-  } finally {
-    closeSync(descriptor);
-  }
+function copyOut(file: OpenFile, copy: number): void {
+  const piece = Buffer.allocUnsafe(COPY_PIECE);
+  for (let at = 0, size = file.read(piece, 0); size > 0; at += size, size = file.read(piece, at))
+    for (let done = 0; done < size; ) done += writeSync(copy, piece, done, size - done, at + done);
 }
 
-function copyBack(file: OpenFile, copy: string, wanted: NewPaths): void {
-  const { size } = statSync(copy);
-  const descriptor = openSync(copy, "r");
-  try {
-    const found = readElfPaths(new OpenFile(descriptor, file.path, true));
-    const isAsWanted = (value: Buffer | undefined, want: Buffer | undefined): boolean =>
-      want === undefined || value?.equals(want) === true;
-    if (!isAsWanted(found?.rpath?.value, wanted.rpath) || !isAsWanted(found?.interpreter?.value, wanted.interpreter))
-      throw failed(file, "patchelf did not set the paths that it was given");
-    const piece = Buffer.allocUnsafe(COPY_PIECE);
-    for (let at = 0, got = readSync(descriptor, piece); got > 0; at += got, got = readSync(descriptor, piece))
-      file.write(piece.subarray(0, got), at);
-    file.truncate(size);
-  } finally {
-    closeSync(descriptor);
+function copyBack(file: OpenFile, copy: number, wanted: NewPaths): void {
+  const { size } = fstatSync(copy);
+  const found = readElfPaths(new OpenFile(copy, file.path, true));
+  const isAsWanted = (value: Buffer | undefined, want: Buffer | undefined): boolean =>
+    want === undefined || value?.equals(want) === true;
+  if (!isAsWanted(found?.rpath?.value, wanted.rpath) || !isAsWanted(found?.interpreter?.value, wanted.interpreter))
+    throw failed(file, "patchelf did not set the paths that it was given");
+  const piece = Buffer.allocUnsafe(COPY_PIECE);
+  for (let at = 0; ; ) {
+    const got = readSync(copy, piece, 0, piece.length, at);
+    if (got === 0) break;
+    file.write(piece.subarray(0, got), at);
+    at += got;
   }
+  file.truncate(size);
 }

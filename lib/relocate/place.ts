@@ -2,13 +2,12 @@
 // hooks do, listed. Plain data goes in and comes out, so that it can be done on another thread.
 import { lstatSync } from "node:fs";
 import type { Readable } from "node:stream";
-import { isStaveError, StaveError } from "../errors.ts";
+import { StaveError } from "../errors.ts";
 import { sbangPath } from "../image/buildinfo.ts";
-import { BUILD_INFO } from "../image/walk.ts";
 import type { Digest } from "../oci/digest.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
-import { readBounded } from "../util/read-file.ts";
+import { HeldTree } from "../util/held-tree.ts";
 import { underSysroot } from "../util/sysroot.ts";
 import { readBuildInfo } from "./build-info.ts";
 import { Finisher } from "./finish.ts";
@@ -64,8 +63,8 @@ export async function placeArchive(
     diffId,
     permissions,
   });
-  const hasSpecFile = await checkArchivedSpec(directory, job);
-  const info = await readBuildInfo(`${directory}/${BUILD_INFO}`);
+  const hasSpecFile = checkArchivedSpec(directory, job);
+  const info = readBuildInfo(directory);
   const map = prefixMapOf(info, job);
   const { signal } = options;
   const others = job.allFiles ? (await scanTree(directory, { map, signal })).others : [];
@@ -81,31 +80,22 @@ export async function placeArchive(
 
 /**
  * Checks that an unpacked archive is that of a spec: its metadata is what a database goes by. Tells whether there is any. Throws
- * SPEC_INVALID.
+ * SPEC_INVALID, and as HeldTree.read does.
  */
-export async function checkArchivedSpec(
-  directory: string,
-  { hash, name }: Pick<PlaceJob, "hash" | "name">,
-): Promise<boolean> {
-  const file = `${directory}/${METADATA_FOLDER}/spec.json`;
-  try {
-    const { root } = readSpecFile(
-      (await readBounded(file, SPEC_FILE_LIMIT)).bytes,
-      `the spec file in the archive of ${name}`,
-    );
-    if (root.hash === hash) return true;
-    throw new StaveError(
-      "SPEC_INVALID",
-      `the archive of ${name} holds ${root.name}/${root.hash}, which is another spec`,
-      {
-        subject: name,
-        hint: "do not use this cache, or push the spec again",
-      },
-    );
-  } catch (error) {
-    if (!isStaveError(error, "NOT_FOUND")) throw error;
-    return false;
-  }
+export function checkArchivedSpec(directory: string, { hash, name }: Pick<PlaceJob, "hash" | "name">): boolean {
+  using tree = new HeldTree(directory);
+  const bytes = tree.read(`${METADATA_FOLDER}/spec.json`, SPEC_FILE_LIMIT);
+  if (bytes === undefined) return false;
+  const { root } = readSpecFile(bytes, `the spec file in the archive of ${name}`);
+  if (root.hash === hash) return true;
+  throw new StaveError(
+    "SPEC_INVALID",
+    `the archive of ${name} holds ${root.name}/${root.hash}, which is another spec`,
+    {
+      subject: name,
+      hint: "do not use this cache, or push the spec again",
+    },
+  );
 }
 
 /** What finishing found and did; paths below the prefix, fit for messages. */
@@ -133,8 +123,8 @@ export async function finishPlaced(job: FinishJob, signal?: AbortSignal): Promis
     const place = isOwn ? `${directory}${path.slice(prefix.length)}` : underSysroot(sysroot, path);
     return lstatSync(place, { throwIfNoEntry: false }) !== undefined;
   };
-  const finisher = new Finisher(directory, { sbang: sbangPath(root), exists });
-  const map = prefixMapOf(await readBuildInfo(`${directory}/${BUILD_INFO}`), job);
+  using finisher = new Finisher(directory, { sbang: sbangPath(root), exists });
+  const map = prefixMapOf(readBuildInfo(directory), job);
   const { leftovers } = await writeInventory(directory, { prefix, map, finisher, signal });
   return { leftovers, ...finisher.report };
 }

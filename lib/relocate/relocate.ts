@@ -58,7 +58,8 @@ const MOST_FAILURES = 100;
  * at once for paths that lead out of the tree, and FILE_SYSTEM.
  */
 export async function relocateTree(directory: string, options: RelocateOptions): Promise<RelocationReport> {
-  const relocation = new Relocation(directory, options);
+  using tree = new Tree(directory, options.dryRun ?? false);
+  const relocation = new Relocation(tree, options);
   return options.map.isEmpty ? relocation.report : await relocation.run();
 }
 
@@ -79,8 +80,8 @@ class Relocation {
     others: [],
   };
 
-  constructor(directory: string, options: RelocateOptions) {
-    this.#tree = new Tree(directory, options.dryRun ?? false);
+  constructor(tree: Tree, options: RelocateOptions) {
+    this.#tree = tree;
     this.#options = options;
     this.#breath = new Breath(options.signal);
   }
@@ -117,7 +118,7 @@ class Relocation {
       const { findPatchelf = () => undefined, signal } = this.#options;
       const program = programFor(file, findPatchelf);
       if (isDryRun) forgetElfPaths(file, outcome.paths);
-      else await patchHeaders(file, outcome.paths, program, this.#tree.directory, signal);
+      else await patchHeaders(file, outcome.paths, program, this.#tree.held, signal);
       this.report.patched.push(shown);
     }
     const done = map.isNested && outcome.kind !== "same" ? elfRanges(file) : [];

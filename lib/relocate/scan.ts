@@ -1,11 +1,10 @@
 // Finds out by looking which files of a tree name an old root: for trees that have no list of them. What counts is what
 // counts for Spack's archives; Spack's own files, in `.spack` and `.spack-db`, do not.
-import { readlinkSync } from "node:fs";
 import { FileClassifier, isProgram } from "../image/classify.ts";
 import { beginsWithTerm, searchTerms } from "../image/prefix-search.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { DATABASE_FOLDER } from "../spack/store.ts";
-import { type ByteString, fsPath, shownName } from "../util/byte-string.ts";
+import { type ByteString, shownName } from "../util/byte-string.ts";
 import { Breath } from "./breath.ts";
 import { type OpenFile, Tree } from "./open-file.ts";
 import { PathSearch } from "./path-search.ts";
@@ -41,16 +40,16 @@ type Kind = "texts" | "binaries" | "others";
 
 /** Looks at every file of a tree once, whatever number of names it has; a link's target is all there is of it. */
 export async function scanTree(directory: string, { map, signal, onFile }: ScanOptions): Promise<ScanReport> {
-  const tree = new Tree(directory, true);
+  using tree = new Tree(directory, true);
   const terms = searchTerms(map.pairs.map((pair) => pair.old.toString("utf8")));
   const breath = new Breath(signal);
   const seen = new Set<string>();
   const lists: Record<Kind | "links", ByteString[]> = { texts: [], binaries: [], others: [], links: [] };
   const skipped: string[] = [];
   let bytes = 0;
-  for (const { path, type } of walkTree(directory, (_path, name) => !SPACK_FOLDERS.has(name))) {
+  for (const { path, type } of walkTree(tree.held, (_path, name) => !SPACK_FOLDERS.has(name))) {
     if (type === "other") skipped.push(shownName(path));
-    if (type === "symlink" && beginsWithTerm(readlinkSync(fsPath(tree.locate(path)), "buffer"), terms))
+    if (type === "symlink" && beginsWithTerm(Buffer.from(tree.held.target(path), "latin1"), terms))
       lists.links.push(path);
     if (type !== "file") continue;
     await tree.read(path, async (file) => {

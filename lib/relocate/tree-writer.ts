@@ -11,15 +11,15 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
-  readdirSync,
   symlinkSync,
   utimesSync,
   writeSync,
 } from "node:fs";
-import { fileError, StaveError, systemCode } from "../errors.ts";
+import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
 import type { TarMember, TarVisitor } from "../image/tar-reader.ts";
 import { BUILD_INFO } from "../image/walk.ts";
-import { type ByteString, bytesOfText, fsPath, isPlainPath, pythonText, shownName } from "../util/byte-string.ts";
+import { type ByteString, isPlainPath, pythonText, shownName } from "../util/byte-string.ts";
+import { type FsPath, HeldTree } from "../util/held-tree.ts";
 
 /** The modes of what is installed; a file that nobody may execute loses those bits (Spack `util/file_permissions.py`). */
 export interface Permissions {
@@ -53,11 +53,13 @@ export interface Unpacked {
   readonly bytes: number;
 }
 
+// Twice as deep as anything that is installed; it bounds the work for one member.
+const DEEPEST = 256;
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /** Makes the tree. Nothing in the folder was there before, so whatever is in the way came from the archive. */
-export class TreeWriter implements TarVisitor {
-  readonly #root: ByteString;
+export class TreeWriter implements TarVisitor, Disposable {
+  readonly #tree: HeldTree;
   readonly #permissions: Permissions;
   readonly #limits: UnpackLimits;
   // In the order in which they were made: parents first.
@@ -68,8 +70,9 @@ export class TreeWriter implements TarVisitor {
   #members = 0;
   #bytes = 0;
 
+  /** Dispose of it when done, or when it failed. */
   constructor(folder: string, permissions: Permissions, limits: UnpackLimits) {
-    this.#root = bytesOfText(folder);
+    this.#tree = new HeldTree(folder);
     this.#permissions = permissions;
     this.#limits = limits;
   }
@@ -101,11 +104,15 @@ export class TreeWriter implements TarVisitor {
   // Times are those of Spack's archives, whatever this one says: an installation does not depend on the clock.
   contentEnd(): void {
     if (this.#open !== undefined) futimesSync(this.#open.descriptor, 0, 0);
-    this.close();
+    this.#close();
   }
 
-  /** Closes the file under way. */
-  close(): void {
+  [Symbol.dispose](): void {
+    this.#close();
+    this.#tree[Symbol.dispose]();
+  }
+
+  #close(): void {
     if (this.#open !== undefined) closeSync(this.#open.descriptor);
     this.#open = undefined;
   }
@@ -113,15 +120,18 @@ export class TreeWriter implements TarVisitor {
   /** Gives folders their modes and times, and finds the prefix. */
   end(): Unpacked {
     for (const name of [...this.#folders].reverse()) {
-      chmodSync(this.#path(name), this.#permissions.directory);
-      utimesSync(this.#path(name), 0, 0);
+      // The folder above is held from now on, which those beside this one use too.
+      this.#tree.at(name);
+      const folder = this.#tree.folder(name);
+      chmodSync(folder, this.#permissions.directory);
+      utimesSync(folder, 0, 0);
     }
     const name = this.#prefix();
     const text = pythonText(name);
     if (!text.isWellFormed()) throw unsafe(name, "is the prefix, but no text");
     return {
       prefix: `/${text}`,
-      directory: `${pythonText(this.#root)}/${text}`,
+      directory: `${this.#tree.directory}/${text}`,
       members: this.#members,
       bytes: this.#bytes,
     };
@@ -131,7 +141,7 @@ export class TreeWriter implements TarVisitor {
   #prefix(): ByteString {
     for (let name = ""; ; ) {
       if (name !== "" && this.#files.has(`${name}/${BUILD_INFO}`)) return name;
-      const [child, ...others] = readdirSync(this.#path(name), { encoding: "latin1" });
+      const [child, ...others] = this.#tree.entries(name).map((entry) => entry.name);
       const path = name === "" ? child : `${name}/${child}`;
       if (path === undefined || child === undefined || others.length > 0 || !this.#folders.has(path))
         throw new StaveError(
@@ -149,6 +159,7 @@ export class TreeWriter implements TarVisitor {
     if (this.#folders.has(name)) return;
     const slash = name.lastIndexOf("/");
     if (slash > 0) this.#folder(name.slice(0, slash));
+    if (name.split("/").length > DEEPEST) throw unsafe(name, `lies deeper than ${DEEPEST} folders`);
     this.#attempt(name, "folder", (path) => mkdirSync(path, 0o700));
     this.#folders.add(name);
   }
@@ -165,7 +176,7 @@ export class TreeWriter implements TarVisitor {
     if (type === "hardlink") {
       if (!this.#files.has(linkName))
         throw unsafe(name, `is a hard link to ${shownName(linkName)}, which is no file before it`);
-      this.#attempt(name, "hard link", (path) => linkSync(this.#path(linkName), path));
+      this.#attempt(name, "hard link", () => this.#hardLink(linkName, name));
     } else {
       const bits = (mode & 0o111) === 0 ? this.#permissions.file & ~0o111 : this.#permissions.file;
       this.#attempt(name, "file", (path) => {
@@ -186,19 +197,21 @@ export class TreeWriter implements TarVisitor {
     return isKept;
   }
 
-  #attempt(name: ByteString, kind: string, work: (path: string | Buffer) => void): void {
+  #attempt(name: ByteString, kind: string, work: (path: FsPath) => void): void {
     try {
-      work(this.#path(name));
+      work(this.#tree.at(name));
     } catch (cause) {
+      if (isStaveError(cause)) throw unsafe(name, "leads through something that is no folder");
       const code = systemCode(cause);
       if (code === "EEXIST") throw unsafe(name, `is a ${kind} where the archive has something else already`);
-      if (code === "ENOTDIR" || code === "ELOOP") throw unsafe(name, "leads through something that is no folder");
       throw fileError(cause, `make ${kind}`, shownName(name));
     }
   }
 
-  #path(name: ByteString): string | Buffer {
-    return fsPath(name === "" ? this.#root : `${this.#root}/${name}`);
+  // The first look-up makes sure that the second keeps its folder held.
+  #hardLink(from: ByteString, to: ByteString): void {
+    const existing = this.#tree.at(from);
+    linkSync(existing, this.#tree.at(to));
   }
 }
 

@@ -38,7 +38,7 @@ export function compressionOf(mediaType: string): UnpackOptions["compression"] {
  */
 export async function unpackArchive(stream: Readable, folder: string, options: UnpackOptions): Promise<Unpacked> {
   const { compression, permissions = DEFAULT_PERMISSIONS, limits = DEFAULT_LIMITS, diffId, signal, onTaken } = options;
-  const writer = new TreeWriter(folder, permissions, limits);
+  using writer = new TreeWriter(folder, permissions, limits);
   const reader = new TarReader(writer);
   const digester = diffId === undefined ? undefined : new Digester(algorithmOf(diffId));
   let taken = 0;
@@ -68,7 +68,6 @@ export async function unpackArchive(stream: Readable, folder: string, options: U
     return writer.end();
   } finally {
     signal?.removeEventListener("abort", onAbort);
-    writer.close();
     stream.destroy();
   }
 }

@@ -1,7 +1,8 @@
 // Everything in a folder, in an order that does not depend on the file system. Links are not followed, and what is neither
 // file, link nor folder is told and not touched.
-import { type Dirent, readdirSync } from "node:fs";
-import { type ByteString, bytesOfText, compareNames, fsPath } from "../util/byte-string.ts";
+import type { Dirent } from "node:fs";
+import { type ByteString, bytesOfText, compareNames } from "../util/byte-string.ts";
+import type { HeldTree } from "../util/held-tree.ts";
 import { whileRelocating } from "./open-file.ts";
 
 /** Something in a folder. */
@@ -13,14 +14,13 @@ export interface TreeEntry {
 
 /** Walks a folder, parents first; folders that `enters` says no to are told, and not entered. Throws FILE_SYSTEM. */
 export function* walkTree(
-  directory: string,
+  tree: HeldTree,
   enters: (path: ByteString, name: ByteString) => boolean = () => true,
 ): Generator<TreeEntry> {
-  const root = bytesOfText(directory);
   const todo: ByteString[] = [""];
   for (let parent = todo.pop(); parent !== undefined; parent = todo.pop()) {
     const folders: ByteString[] = [];
-    for (const entry of sortedEntries(root, parent)) {
+    for (const entry of sortedEntries(tree, parent)) {
       const path = parent === "" ? entry.name : `${parent}/${entry.name}`;
       const type = typeOf(entry);
       yield { path, type };
@@ -30,12 +30,11 @@ export function* walkTree(
   }
 }
 
-function sortedEntries(root: ByteString, path: ByteString): Dirent[] {
+function sortedEntries(tree: HeldTree, path: ByteString): Dirent[] {
   try {
-    const entries = readdirSync(fsPath(`${root}/${path}`), { withFileTypes: true, encoding: "latin1" });
-    return entries.sort((a, b) => compareNames(a.name, b.name));
+    return tree.entries(path).sort((a, b) => compareNames(a.name, b.name));
   } catch (cause) {
-    throw whileRelocating(cause, path === "" ? root : path);
+    throw whileRelocating(cause, path === "" ? bytesOfText(tree.directory) : path);
   }
 }
 

@@ -1,6 +1,6 @@
 // What Spack keeps inside an install prefix, under `.spack/`: the spec, and the list of what was installed.
-import { StaveError } from "../errors.ts";
-import { readBounded } from "../util/read-file.ts";
+import { isStaveError, StaveError } from "../errors.ts";
+import { HeldTree } from "../util/held-tree.ts";
 import type { InstallRecord } from "./database.ts";
 import { inside, own, type Place, wrong } from "./fields.ts";
 import { isObject, parseJsonBytes } from "./json.ts";
@@ -12,6 +12,8 @@ import type { Store } from "./store.ts";
 /** The folder of Spack's own files inside a prefix. */
 export const METADATA_FOLDER = ".spack";
 
+const SPEC_FILE = `${METADATA_FOLDER}/spec.json`;
+
 /**
  * Reads the spec that was really installed in the prefix of a record, and checks that it is the recorded one. Throws
  * SPEC_NOT_INSTALLED when nothing is there, SPEC_INVALID when it is another spec.
@@ -21,8 +23,11 @@ export async function readInstalledSpec(
   record: Pick<InstallRecord, "node" | "installed">,
 ): Promise<SpecDocument> {
   const prefix = store.prefixOf(record.node);
-  const file = `${store.locate(prefix)}/${METADATA_FOLDER}/spec.json`;
-  const document = readSpecFile(await read(file, SPEC_FILE_LIMIT, record), file);
+  const directory = store.locate(prefix);
+  const file = `${directory}/${SPEC_FILE}`;
+  const bytes = readBelow(directory, SPEC_FILE, SPEC_FILE_LIMIT);
+  if (bytes === undefined) throw notThere(file, record);
+  const document = readSpecFile(bytes, file);
   if (document.root.hash === record.node.hash) return document;
   const problem = `${file} is the spec ${shortName(document.root)}, but the database has ${shortName(record.node)} there`;
   throw new StaveError("SPEC_INVALID", problem, { subject: file, hint: REINDEX });
@@ -30,16 +35,21 @@ export async function readInstalledSpec(
 
 const REINDEX = "run `spack reindex` with the Spack that owns the store";
 
-async function read(file: string, limit: number, record: Pick<InstallRecord, "node" | "installed">): Promise<Buffer> {
+function notThere(file: string, { node, installed }: Pick<InstallRecord, "node" | "installed">): StaveError {
+  return new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed: ${file} is not there`, {
+    subject: node.hash,
+    hint: installed ? `the database is stale; ${REINDEX}` : "install it first",
+  });
+}
+
+// Undefined when the file, or the folder, is not there.
+function readBelow(directory: string, path: string, limit: number): Buffer | undefined {
   try {
-    return (await readBounded(file, limit)).bytes;
+    using tree = new HeldTree(directory);
+    return tree.read(path, limit);
   } catch (error) {
-    if (!(error instanceof StaveError && error.code === "NOT_FOUND")) throw error;
-    throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(record.node)} is not installed: ${file} is not there`, {
-      subject: record.node.hash,
-      hint: record.installed ? `the database is stale; ${REINDEX}` : "install it first",
-      cause: error,
-    });
+    if (isStaveError(error, "NOT_FOUND")) return undefined;
+    throw error;
   }
 }
 
@@ -75,11 +85,12 @@ export interface ManifestEntry {
 const MANIFEST_LIMIT = 256 * 1024 * 1024;
 
 /**
- * The prefix that an install manifest is about, which need not be the one that it is found in; undefined when the manifest
- * is missing or empty. Throws CONTENT_INVALID and TOO_LARGE.
+ * The prefix that the install manifest in a folder is about, which need not be that folder; undefined when the manifest is missing
+ * or empty. Throws CONTENT_INVALID and TOO_LARGE.
  */
-export async function readManifestPrefix(file: string): Promise<string | undefined> {
-  const bytes = await readOptional(file);
+export async function readManifestPrefix(directory: string): Promise<string | undefined> {
+  const file = `${directory}/${INSTALL_MANIFEST}`;
+  const bytes = readBelow(directory, INSTALL_MANIFEST, MANIFEST_LIMIT);
   if (bytes === undefined) return undefined;
   const place: Place = { source: { name: file } };
   const document = parseJsonBytes(bytes, place.source);
@@ -88,15 +99,6 @@ export async function readManifestPrefix(file: string): Promise<string | undefin
   let shortest: string | undefined;
   for (const path of Object.keys(document)) if (path.length < (shortest?.length ?? Infinity)) shortest = path;
   return shortest;
-}
-
-async function readOptional(file: string): Promise<Buffer | undefined> {
-  try {
-    return (await readBounded(file, MANIFEST_LIMIT)).bytes;
-  } catch (error) {
-    if (error instanceof StaveError && error.code === "NOT_FOUND") return undefined;
-    throw error;
-  }
 }
 
 /**
@@ -109,7 +111,7 @@ export async function readInstallManifest(
 ): Promise<ReadonlyMap<string, ManifestEntry> | undefined> {
   const prefix = store.locate(store.prefixOf(record.node));
   const file = `${prefix}/${INSTALL_MANIFEST}`;
-  const bytes = await readOptional(file);
+  const bytes = readBelow(prefix, INSTALL_MANIFEST, MANIFEST_LIMIT);
   if (bytes === undefined) return undefined;
   const place: Place = { source: { name: file } };
   const document = parseJsonBytes(bytes, place.source);

@@ -1,5 +1,5 @@
 // Whole files of bounded size. What is no regular file is refused without waiting for it: a pipe would block forever.
-import { constants } from "node:fs";
+import { type BigIntStats, constants, fstatSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { fileError, StaveError } from "../errors.ts";
 
@@ -19,23 +19,43 @@ export async function readBounded(path: string, limit: number): Promise<FileCont
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const before = await file.stat({ bigint: true });
-    if (!before.isFile())
-      throw new StaveError("FILE_SYSTEM", `cannot read ${path}: it is not a regular file`, { subject: path });
-    if (before.size > BigInt(limit)) throw tooLarge(path, before.size, limit);
-    const bytes = await readUpTo(file, Number(before.size));
-    const after = await file.stat({ bigint: true });
-    const [stamp, now] = [before, after].map((state) => `${state.dev}.${state.ino}.${state.size}.${state.mtimeNs}`);
-    if (stamp === undefined || stamp !== now || BigInt(bytes.byteLength) !== before.size)
-      throw new StaveError("CONFLICT", `${path} changed while it was read`, {
-        subject: path,
-        hint: "run the same command again",
-      });
-    return { bytes, stamp };
+    const bytes = await readUpTo(file, sizeOf(before, path, limit));
+    return { bytes, stamp: stampOf(before, await file.stat({ bigint: true }), bytes, path) };
   } catch (error) {
     throw fileError(error, "read", path);
   } finally {
     await file?.close();
   }
+}
+
+/** Reads the whole file of a descriptor, as readBounded does. */
+export function readDescriptor(descriptor: number, path: string, limit: number): Buffer {
+  const before = fstatSync(descriptor, { bigint: true });
+  const bytes = Buffer.allocUnsafe(sizeOf(before, path, limit));
+  let filled = 0;
+  while (filled < bytes.length) {
+    const size = readSync(descriptor, bytes, filled, bytes.length - filled, filled);
+    if (size === 0) break;
+    filled += size;
+  }
+  stampOf(before, fstatSync(descriptor, { bigint: true }), bytes.subarray(0, filled), path);
+  return bytes;
+}
+
+function sizeOf(stats: BigIntStats, path: string, limit: number): number {
+  if (!stats.isFile())
+    throw new StaveError("FILE_SYSTEM", `cannot read ${path}: it is not a regular file`, { subject: path });
+  if (stats.size > BigInt(limit)) throw tooLarge(path, stats.size, limit);
+  return Number(stats.size);
+}
+
+function stampOf(before: BigIntStats, after: BigIntStats, bytes: Buffer, path: string): string {
+  const [stamp, now] = [before, after].map((state) => `${state.dev}.${state.ino}.${state.size}.${state.mtimeNs}`);
+  if (stamp !== undefined && stamp === now && BigInt(bytes.byteLength) === before.size) return stamp;
+  throw new StaveError("CONFLICT", `${path} changed while it was read`, {
+    subject: path,
+    hint: "run the same command again",
+  });
 }
 
 function tooLarge(path: string, size: bigint, limit: number): StaveError {

@@ -16,9 +16,9 @@ const long = (end: string): string => `/${"x".repeat(150)}/${end}`;
 
 /** Finishes all files of a prefix, as an installation does while it reads them. */
 async function finishPrefix(directory: string, options: FinishOptions): Promise<FinishReport> {
-  const tree = new Tree(directory, true);
-  const finisher = new Finisher(directory, options);
-  for (const { path, type } of walkTree(directory)) {
+  using tree = new Tree(directory, true);
+  using finisher = new Finisher(directory, options);
+  for (const { path, type } of walkTree(tree.held)) {
     if (type !== "file") continue;
     const head = await tree.read(path, (file) => {
       const bytes = Buffer.alloc(4);

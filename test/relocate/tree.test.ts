@@ -48,7 +48,7 @@ describe("what the lists must not lead to", () => {
     { name: "a path with .. inside", path: "real/../../x", code: "ARCHIVE_UNSAFE", says: /no plain path/ },
     { name: "the tree itself", path: ".", code: "ARCHIVE_UNSAFE", says: /no plain path/ },
     { name: "no path", path: "", code: "ARCHIVE_UNSAFE", says: /no plain path/ },
-    { name: "a path with NUL", path: "a\0b", code: "ARCHIVE_UNSAFE", says: /"a\\\\x00b" for relocation/ },
+    { name: "a path with NUL", path: "a\0b", code: "ARCHIVE_UNSAFE", says: /"a\\\\x00b" is unsafe/ },
     { name: "a path through a link", path: "out/victim", code: "ARCHIVE_UNSAFE", says: /leads through something/ },
     { name: "a path through a file", path: "real/text/x", code: "ARCHIVE_UNSAFE", says: /leads through something/ },
     { name: "a link", path: "real/link", code: "RELOCATION_FAILED", says: /real\/link: it is not a regular file/ },

@@ -14,10 +14,10 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { writeInstalledSpec, writeInstallTimes } from "../../lib/relocate/metadata.ts";
 import type { SpecNode } from "../../lib/spack/node.ts";
 import { readInstalledSpec } from "../../lib/spack/prefix.ts";
 import type { Store } from "../../lib/spack/store.ts";
-import { writeInstalledSpec, writeInstallTimes } from "../../lib/store/metadata.ts";
 import { placeInStore } from "../../lib/store/place.ts";
 import { directoryMode, removeLeftovers, removePrefix, StagedPrefix } from "../../lib/store/staged-prefix.ts";
 import { failsWith } from "../support/errors.ts";
@@ -53,8 +53,8 @@ test("what is committed is in its place, what is not is gone", async () => {
   assert.ok(!existsSync(place));
   assert.deepEqual(leftovers(place), []);
   await using staged = await StagedPrefix.create(store, node, { mode: 0o2750 });
-  await writeInstalledSpec(staged.directory, node, store.database.graph);
-  await writeInstallTimes(staged.directory, node, [
+  writeInstalledSpec(staged.directory, node, store.database.graph);
+  writeInstallTimes(staged.directory, node, [
     { path: "fetch", seconds: 1 },
     { path: "install", seconds: 2 },
     { path: "install/extract", seconds: 1.5 },
@@ -78,7 +78,7 @@ test("what is committed is in its place, what is not is gone", async () => {
 test("the spec file is the one that Spack wrote", async () => {
   const { store, node, place } = await given("fleet");
   const folder = temporaryFolder();
-  await writeInstalledSpec(folder, node, store.database.graph);
+  writeInstalledSpec(folder, node, store.database.graph);
   assert.equal(
     readFileSync(join(folder, ".spack/spec.json"), "utf8"),
     readFileSync(join(place, ".spack/spec.json"), "utf8"),

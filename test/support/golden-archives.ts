@@ -55,7 +55,7 @@ export async function relocate(
   root: string,
   more: Partial<RelocateOptions> = {},
 ): Promise<RelocationReport> {
-  const info = await readBuildInfo(`${directory}/.spack/binary_distribution`);
+  const info = readBuildInfo(directory);
   const prefixOf = (other: SpecNode): string => {
     const old = info.prefixes.get(other.hash) ?? "";
     return `${root}${old.slice(info.root.length)}`;
