@@ -8,6 +8,7 @@ import { type Direction, isOciUrl, type Mirror } from "../spack/mirror.ts";
 import { findMirror } from "../spack/mirror-lookup.ts";
 import { emptyTarget } from "../target/empty.ts";
 import { diskCache } from "./cache-folder.ts";
+import { configuredNetwork } from "./configured-network.ts";
 import type { Context } from "./context.ts";
 import { keychainOptions, Opener } from "./open.ts";
 import type { CommonFlags } from "./options.ts";
@@ -108,6 +109,8 @@ export interface CacheRun {
   readonly context: Context;
   readonly output: Output;
   readonly flags: CommonFlags & SpackFlags;
+  /** What the flags lead to, where that is known already. */
+  readonly files?: SpackFiles;
 }
 
 /** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
@@ -168,13 +171,16 @@ export async function writeCache(
 function openerFor(text: string | undefined, direction: Direction, run: CacheRun): CacheChoice & { opener: Opener } {
   const { context, output, flags } = run;
   const { location, mirror } = cacheLocation(text, direction, context, flags);
+  const files = (): SpackFiles => run.files ?? new SpackFiles(context, flags);
+  // A directory is not spoken to.
+  const network = location.kind === "registry" ? configuredNetwork(flags, files().discovery.network, output) : flags;
   const explicit = mirror === undefined ? [] : mirrorCredentials(mirror, location, direction, context);
   const keychain = new Keychain({
     ...keychainOptions(context, flags),
     explicit,
     onWarning: (error) => output.warn(error.message),
   });
-  return { location, mirror, opener: new Opener(context, output, flags, keychain) };
+  return { location, mirror, opener: new Opener(context, output, network, keychain) };
 }
 
 // What is in a directory need not be kept a second time.

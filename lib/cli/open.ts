@@ -120,7 +120,10 @@ function transportOf(
     insecureTls: flags.insecureTls,
     certificates: {
       authorities,
-      authorityFolders: (env["SSL_CERT_DIR"] ?? "").split(":").filter((folder) => folder !== ""),
+      authorityFolders: [
+        ...(flags.capath ?? []),
+        ...(env["SSL_CERT_DIR"] ?? "").split(":").filter((folder) => folder !== ""),
+      ],
       client,
       hostFolders: [
         join(settings, "containers/certs.d"),

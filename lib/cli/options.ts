@@ -5,6 +5,8 @@ import type { OutputOptions } from "./output.ts";
 /** The transport flags as commander leaves them. */
 export interface TransportFlags {
   cacert?: string[];
+  /** Folders of certificates; no flag, but a setting of Spack's. */
+  capath?: string[];
   cert?: string;
   keyFile?: string;
   insecureTls?: boolean;
@@ -74,7 +76,11 @@ export function addTransport(command: Command): Command {
       wholeNumber(1, 86_400),
       60,
     )
-    .option("--connect-timeout <s>", "seconds a connection may take to be made (default: 30)", wholeNumber(1, 86_400))
+    .option(
+      "--connect-timeout <s>",
+      "seconds a connection may take to be made (default: Spack's config:connect_timeout, else 30)",
+      wholeNumber(1, 86_400),
+    )
     .option(
       "--min-rate <n>",
       "bytes a second below which a transfer is taken for broken; 0 allows any",

@@ -49,8 +49,9 @@ export const verb: VerbFactory = (state) => {
     const texts = [...given, ...(flags.spec ?? []), ...(flags.specFile ?? [])];
     if (flags.all && texts.length > 0)
       throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
-    const specs = flags.all ? undefined : await knownSpecs(new SpackFiles(context, flags), texts);
-    await using opened = await readCache(flags.mirrorUrl, { context, output, flags });
+    const files = new SpackFiles(context, flags);
+    const specs = flags.all ? undefined : await knownSpecs(files, texts);
+    await using opened = await readCache(flags.mirrorUrl, { context, output, flags, files });
     const onProgress = flags.verbose ? output.progress : undefined;
     const depth = flags.bytes ? "bytes" : flags.deep ? "deep" : "tags";
     const report = await check(opened.cache, { specs, depth, onProgress, signal: context.signal });

@@ -38,8 +38,9 @@ export const verb: VerbFactory = (state) => {
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
     const words = [...given, ...[flags.spec, flags.specFile].filter((word) => word !== undefined)];
-    const { query, text } = await askedSpec(new SpackFiles(context, flags), words);
-    await using opened = await readCache(flags.mirror, { context, output, flags });
+    const files = new SpackFiles(context, flags);
+    const { query, text } = await askedSpec(files, words);
+    await using opened = await readCache(flags.mirror, { context, output, flags, files });
     const { signal } = context;
     const [tag, ...others] = await findCached(opened.cache, query, { signal });
     if (tag === undefined) {

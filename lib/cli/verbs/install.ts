@@ -82,7 +82,7 @@ async function run(
   const files = new SpackFiles(context, flags);
   const { discovery } = files;
   const { cache: named, specs: texts } = splitCache(first === undefined ? [] : [first, ...more], discovery.mirrors);
-  const place = { context, output, flags };
+  const place = { context, output, flags, files };
   const caches: OpenedCache<ReadOciCache>[] = [];
   let warned = false;
   try {

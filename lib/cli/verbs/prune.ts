@@ -63,15 +63,16 @@ export const verb: VerbFactory = (state) => {
 async function run(context: Context, output: Output, flags: Flags, text: string | undefined): Promise<number> {
   if (flags.yes && flags.dryRun)
     throw new StaveError("USAGE", "--yes and --dry-run exclude each other", { hint: "leave one of them out" });
+  const files = new SpackFiles(context, flags);
   const keep = {
-    hashes: await keptHashes(context, flags),
+    hashes: await keptHashes(context, flags, files),
     within: flags.keepWithin === undefined ? undefined : parseDuration(flags.keepWithin, "--keep-within"),
   };
   const { signal, clock } = context;
   const grace = parseDuration(flags.grace, "--grace");
   const keepBlobs = flags.undoFile !== undefined;
   const options = { keep, grace, now: clock.now(), keepBlobs, signal, onProgress: output.progress };
-  await using opened = await writeCache(text, { context, output, flags }, { create: false });
+  await using opened = await writeCache(text, { context, output, flags, files }, { create: false });
   if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
   const plan = await planPrune(opened.cache, options);
   if (keep.hashes === undefined && keep.within === undefined)
@@ -96,10 +97,10 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
 }
 
 /** The hashes that are named; undefined when nothing names any. */
-async function keptHashes(context: Context, flags: Flags): Promise<Set<string> | undefined> {
+async function keptHashes(context: Context, flags: Flags, files: SpackFiles): Promise<Set<string> | undefined> {
   const { cwd } = context;
   const hashes = new Set<string>();
-  const lock = await new SpackFiles(context, flags).lock();
+  const lock = await files.lock();
   const locks = lock === undefined ? [] : [lock];
   for (const file of flags.keepLock ?? [])
     locks.push(readLockfile((await readBounded(resolve(cwd, file), LOCKFILE_LIMIT)).bytes, file));

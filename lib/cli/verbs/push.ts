@@ -138,7 +138,7 @@ async function run(
   const split =
     flags.directory === undefined ? splitCache(args, discovery.mirrors) : { cache: flags.directory, specs: args };
   const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
-  const place = { context, output, flags };
+  const place = { context, output, flags, files };
   const store = await files.store();
   const roots = await chosenRoots(files, store, texts);
   const common = {

@@ -39,7 +39,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);
     const wanted = await knownSpec(files, words);
-    await using opened = await readCache(flags.mirror, { context, output, flags });
+    await using opened = await readCache(flags.mirror, { context, output, flags, files });
     const install = flags.archive ? await placeToInstall(files, context, output.progress) : undefined;
     const report = await whyMiss(opened.cache, wanted, { install, signal: context.signal });
     for (const line of render(report, output)) output.print(line);
