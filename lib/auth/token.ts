@@ -4,7 +4,7 @@ import { z } from "zod";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Authorizer, AuthRequest, Refusal, Scope, Transport } from "../http/types.ts";
 import { parseJson } from "../oci/manifest.ts";
-import { SingleFlight } from "../util/limit.ts";
+import { SingleFlight, unlessAborted } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credential } from "./credential.ts";
@@ -132,15 +132,16 @@ class RegistryAuthorizer implements Authorizer {
     const cached = usable.find((token) => covers(token.scopes, scopes));
     if (cached) return cached;
     const key = [request.origin, known.realm.href, known.service, ...scopes.map(formatScope)].join(" ");
-    return await this.#exchanges.run(key, async () => {
+    const exchange = this.#exchanges.run(key, async () => {
       const answer = await keychain.resolve(request.registry, scopes[0]?.repository, signal);
       const token = await this.#exchange(request, known, scopes, answer);
       this.#tokens.set(request.origin, [...usable, token]);
       return token;
     });
+    return await unlessAborted(exchange, signal);
   }
 
-  // Others may wait for the same exchange, so it has no signal of one of them; the transport's time-outs bound it.
+  // Others may wait for the same exchange, so it has no signal of one of them; the transport's time-outs and its end bound it.
   async #exchange(
     request: AuthRequest,
     known: Known & { kind: "bearer" },

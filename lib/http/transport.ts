@@ -2,7 +2,7 @@
 // proxies and traces. Retrying is decided in retry.ts, errors are named in response.ts.
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../errors.ts";
-import { SingleFlight } from "../util/limit.ts";
+import { SingleFlight, unlessAborted } from "../util/limit.ts";
 import { readAll } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
 import type { CertificateOptions } from "./certificates.ts";
@@ -339,16 +339,17 @@ class UndiciTransport implements Transport {
     if (this.#options.plainHttp) return "http";
     const https = new URL(`https://${host}/v2/`);
     if (!isLoopback(https.hostname)) return "https";
-    return await this.#probes.run(host, async () => {
-      const scheme = await this.#probe(https, signal);
+    const probe = this.#probes.run(host, async () => {
+      const scheme = await this.#probe(https);
       this.#schemes.set(host, scheme);
       return scheme;
     });
+    return await unlessAborted(probe, signal);
   }
 
   /** As docker does with a registry on the own machine: TLS first, plain http when the server does not know TLS. */
-  async #probe(url: URL, signal: AbortSignal | undefined): Promise<"https" | "http"> {
-    const request: HttpRequest = { method: "GET", url, accept: [], op: "reach", subject: url.host, signal };
+  async #probe(url: URL): Promise<"https" | "http"> {
+    const request: HttpRequest = { method: "GET", url, accept: [], op: "reach", subject: url.host };
     try {
       const step = { method: "GET", url, authorization: undefined, attempt: 1 } as const;
       const response = await this.#exchange(request, step, { patience: this.patience() });

@@ -24,12 +24,12 @@ export interface Wait {
   host: string;
   patience: Patience;
   reason(): string;
-  /** Called about once a second, with the milliseconds since the last call. */
+  /** Called about twice a second, with the milliseconds since the last call. */
   tick?(elapsed: number): void;
 }
 
 const TELL_AFTER = 5000;
-const TICK = 1000;
+const TICK = 500;
 
 /** All waits of a transport. */
 export class Watch {

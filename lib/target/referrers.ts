@@ -47,7 +47,7 @@ export async function listReferrers(
   for await (const page of pages(repository, `referrers/${digest}${query}`, settings)) {
     if (page.status !== 200)
       return wanted((await readFallback(repository, digest, { signal })).manifests, artifactType);
-    found.push(...parseJson(page.bytes, indexSchema, `referrers of ${digest}`).manifests);
+    for (const entry of parseJson(page.bytes, indexSchema, `referrers of ${digest}`).manifests) found.push(entry);
   }
   return wanted(found, artifactType);
 }

@@ -1,8 +1,9 @@
 // The tag list of a repository, page by page (OCI distribution 1.1, "Listing Tags").
 import { z } from "zod";
-import { StaveError } from "../errors.ts";
+import { isStaveError, StaveError } from "../errors.ts";
 import { headerOf } from "../http/response.ts";
 import type { HttpResponse } from "../http/types.ts";
+import { digestOf } from "../oci/digest.ts";
 import { parseJson } from "../oci/manifest.ts";
 import type { Repository } from "./repository.ts";
 import type { OperationOptions } from "./target.ts";
@@ -11,21 +12,29 @@ const pageSchema = z.looseObject({ tags: z.array(z.string().max(1000)).nullish()
 
 /** A page that was asked for has 1 000 tags; a registry that ignores the wish may send all of its tags at once. */
 const PAGE_SIZE = 1000;
-const PAGE_LIMIT = 64 * 1024 * 1024;
+/** The most bytes of a whole listing: 700 000 tags as Spack makes them. */
+const LISTING_LIMIT = 64 * 1024 * 1024;
 /** More pages than this are a loop that changes its address each time. */
-const MAX_PAGES = 100_000;
+const MAX_PAGES = 10_000;
+/** So many pages may have the content of an earlier one: those in the middle may be empty. */
+const MAX_REPEATS = 100;
+/** The most milliseconds for a whole listing. */
+const LONGEST = 3600_000;
 
 /** Every tag in the registry's order. Throws NOT_FOUND when there is no such repository. */
 export async function* listTags(repository: Repository, options: OperationOptions = {}): AsyncIterable<string> {
   for await (const page of pages(repository, `tags/list?n=${PAGE_SIZE}`, {
     what: "tags",
-    limit: PAGE_LIMIT,
+    limit: LISTING_LIMIT,
     ...options,
   }))
     yield* parseJson(page.bytes, pageSchema, `tag list of ${repository.name}`).tags ?? [];
 }
 
-/** Follows `Link: <…>; rel="next"` from a first address. A page seen twice is an error, not a loop without end. */
+/**
+ * Follows `Link: <…>; rel="next"` from a first address, holding one page at a time; `limit` is for the bytes of all pages. A page
+ * that comes again, by its address or its content, is an error, not a loop without end.
+ */
 export async function* pages(
   repository: Repository,
   first: string,
@@ -37,25 +46,49 @@ export async function* pages(
   },
 ): AsyncIterable<HttpResponse & { bytes: Buffer }> {
   const { what, limit, headers, signal, accept = [200] } = options;
-  const seen = new Set<string>();
+  const { clock } = repository.options;
+  const started = clock.now();
+  const op = `list ${what}`;
+  const addresses = new Set<string>();
+  const contents = new Set<string>();
+  let repeats = 0;
+  let left = limit;
   let url: string | URL | undefined = first;
   while (url !== undefined) {
-    const response: HttpResponse & { bytes: Buffer } = await repository.send(
-      { method: "GET", url, headers, access: "pull", accept, op: "list", subject: what, signal },
-      limit,
-    );
+    if (left <= 0) throw tooMany(repository, op, limit);
+    const response: HttpResponse & { bytes: Buffer } = await repository
+      .send({ method: "GET", url, headers, access: "pull", accept, op: "list", subject: what, signal }, left)
+      .catch((error: unknown) => {
+        throw isStaveError(error, "TOO_LARGE") ? tooMany(repository, op, limit) : error;
+      });
+    left -= response.bytes.byteLength;
+    // Pages in the middle may be empty, where a registry leaves out what may not be seen.
+    const content = digestOf(response.bytes);
+    if (contents.has(content) && ++repeats > MAX_REPEATS)
+      throw loopError(repository, op, "repeats pages that were read before");
+    contents.add(content);
     yield response;
     const link = headerOf(response, "link");
     const next: string | undefined = link === undefined ? undefined : parseNextLink(link);
     if (next === undefined) return;
-    const target: URL = await repository.followed(next, response.url, `list ${what}`);
+    const target: URL = await repository.followed(next, response.url, op);
     if (target.origin !== (await repository.base()).origin)
-      throw loopError(repository, `list ${what}`, `leads to ${target.origin}`);
-    if (seen.has(target.href) || seen.size >= MAX_PAGES)
-      throw loopError(repository, `list ${what}`, "leads to a page again that was read before");
-    seen.add(target.href);
+      throw loopError(repository, op, `leads to ${target.origin}`);
+    if (addresses.has(target.href)) throw loopError(repository, op, "leads to a page again that was read before");
+    if (addresses.size >= MAX_PAGES) throw loopError(repository, op, `has more than ${MAX_PAGES} pages`);
+    if (clock.now() - started > LONGEST)
+      throw loopError(repository, op, `is not at its end after ${LONGEST / 60_000} min`);
+    addresses.add(target.href);
     url = target;
   }
+}
+
+function tooMany(repository: Repository, op: string, limit: number): StaveError {
+  const { name } = repository;
+  return new StaveError("TOO_LARGE", `cannot ${op} of ${name}: its list has more than ${limit} bytes`, {
+    op,
+    subject: name,
+  });
 }
 
 function loopError(repository: Repository, op: string, what: string): StaveError {

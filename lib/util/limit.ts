@@ -102,6 +102,22 @@ export class SingleFlight<T> {
   }
 }
 
+/** Waits for shared work, but no longer than until the signal: the work goes on for those that still wait. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  signal.throwIfAborted();
+  let onAbort: (() => void) | undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    if (onAbort) signal.removeEventListener("abort", onAbort);
+  }
+}
+
 /**
  * Runs a function over items with at most `concurrency` at once. The first failure stops the start of further
  * items, and is thrown when those under way have ended.

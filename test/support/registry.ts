@@ -33,7 +33,25 @@ export type Fault =
   /** Sends elsewhere. */
   | { redirect: string; status?: number }
   /** Never answers. */
-  | "hang";
+  | "hang"
+  /** Takes the request's body a byte at a time, and answers nothing. */
+  | "slow reader"
+  /** Sends the head and half a body, then nothing more. */
+  | "stall"
+  /** Sends the true answer one byte after the other, with so many milliseconds between. */
+  | { drip: number }
+  /** Answers everything with 200 and a page, as a captive portal does. */
+  | "portal"
+  /** Says 200 without a body to everything, and does nothing. */
+  | "yes man"
+  /** Answers a listing with a page that has never been seen, of about so many bytes, and a link to the next one. */
+  | { endlessPages: number }
+  /** Answers 401 with a message that repeats what it was sent as a secret. */
+  | "echo";
+
+/** What a captive portal shows. */
+export const PORTAL_PAGE =
+  "<!DOCTYPE html>\n<html><head><title>Welcome to our network</title></head><body>Log in</body></html>\n";
 
 /** When it goes wrong: all that is given must fit. */
 export interface Rule {
@@ -173,6 +191,54 @@ async function misbehave(
     if (body.length > 0) body.writeUInt8(body.readUInt8(0) ^ 1, 0);
     response.writeHead(status, headers);
     response.end(request.method === "HEAD" ? undefined : body);
+    return;
+  }
+  if (fault === "slow reader") return void request.pause();
+  if (fault === "portal") {
+    request.resume();
+    response.writeHead(200, { "content-type": "text/html", "content-length": Buffer.byteLength(PORTAL_PAGE) });
+    response.end(request.method === "HEAD" ? undefined : PORTAL_PAGE);
+    return;
+  }
+  if (fault === "yes man") {
+    request.resume();
+    response.writeHead(200, { "content-length": 0 });
+    response.end();
+    return;
+  }
+  if (fault === "echo") {
+    request.resume();
+    const message = `not allowed: ${request.headers.authorization ?? "nothing"}`;
+    response.writeHead(403, { "content-type": "application/json" });
+    response.end(
+      JSON.stringify({ errors: [{ code: "DENIED", message, detail: { sent: request.headers.authorization } }] }),
+    );
+    return;
+  }
+  if (fault === "stall") {
+    const { status, headers, body } = await capture(request, handle);
+    response.writeHead(status, headers);
+    response.write(body.subarray(0, body.length / 2));
+    return;
+  }
+  if ("drip" in fault) {
+    const { status, headers, body } = await capture(request, handle);
+    response.writeHead(status, headers);
+    if (request.method === "HEAD") return void response.end();
+    for (const byte of body) {
+      response.write(Buffer.of(byte));
+      await new Promise((resolve) => setTimeout(resolve, fault.drip));
+      if (response.destroyed) return;
+    }
+    response.end();
+    return;
+  }
+  if ("endlessPages" in fault) {
+    const page = Number(/[?&]page=([0-9]+)/.exec(request.url ?? "")?.[1] ?? "0");
+    const tags = Array.from({ length: Math.ceil(fault.endlessPages / 100) }, (_, i) => `${page}-${i}`.padEnd(97, "x"));
+    const [path = ""] = (request.url ?? "").split("?");
+    response.writeHead(200, { "content-type": "application/json", link: `<${path}?page=${page + 1}>; rel="next"` });
+    response.end(JSON.stringify({ name: "a", tags }));
     return;
   }
   if ("resetAfter" in fault) {
