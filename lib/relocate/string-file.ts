@@ -1,6 +1,6 @@
 // Relocates the C strings of one file in place, window by window, and explains those that have no room.
 import { shownName } from "../util/byte-string.ts";
-import { LOOK_AHEAD, nextString, type StringMatch, type StringRule, type StuckString } from "./c-strings.ts";
+import { type Edit, LOOK_AHEAD, nextString, type StringMatch, type StringRule, type StuckString } from "./c-strings.ts";
 import type { OpenFile } from "./open-file.ts";
 import type { PrefixMap } from "./prefix-map.ts";
 import { withScratch } from "./scratch.ts";
@@ -55,6 +55,7 @@ function relocateStrings(
   buffer: Buffer,
 ): StringsReport {
   const reach = reachOf(map);
+  const writer = new EditWriter(file, buffer);
   let isChanged = false;
   // Where the window begins in the file, and where in it the search goes on.
   let start = 0;
@@ -71,17 +72,50 @@ function relocateStrings(
         from = part.end - start;
         continue;
       }
-      if (match.stuck) return { isChanged, stuck: describe(file, start, match.stuck) };
-      if (!dryRun) file.write(match.edit.bytes, start + match.edit.at);
+      if (match.stuck) {
+        writer.flush(start);
+        return { isChanged, stuck: describe(file, start, match.stuck) };
+      }
+      if (!dryRun) writer.write(match.edit, start);
       isChanged = true;
       from = match.end;
     }
+    // The end of this window is read again.
+    writer.flush(start);
     if (isLast) return { isChanged, stuck: undefined };
     start += Math.max(from, before);
     from = 0;
   }
 }
 
+// Writes a window back, but only around what was changed: edits close to each other take one call, as there may be millions.
+class EditWriter {
+  readonly #file: OpenFile;
+  readonly #window: Buffer;
+  #start = 0;
+  #end = 0;
+
+  constructor(file: OpenFile, window: Buffer) {
+    this.#file = file;
+    this.#window = window;
+  }
+
+  write({ at, bytes }: Edit, windowStart: number): void {
+    if (at > this.#end + CLOSE) this.flush(windowStart);
+    if (this.#start === this.#end) this.#start = at;
+    bytes.copy(this.#window, at);
+    this.#end = at + bytes.length;
+  }
+
+  flush(windowStart: number): void {
+    if (this.#end > this.#start)
+      this.#file.write(this.#window.subarray(this.#start, this.#end), windowStart + this.#start);
+    this.#start = 0;
+    this.#end = 0;
+  }
+}
+
+const CLOSE = 4096;
 const SHOWN = 256;
 
 function describe(file: OpenFile, start: number, { at, pair, reason }: StuckString): StuckReport {

@@ -23,7 +23,7 @@ function relocateText(text: string, pairs: [string, string][], pieceSize = Numbe
     // Pieces belong to their owner: what was kept of one must not change with it.
     const piece = latin1(text.slice(at, at + pieceSize));
     at += pieceSize;
-    out.push(...relocation.push(piece, at >= text.length).map((bytes) => Buffer.from(bytes)));
+    out.push(Buffer.from(relocation.push(piece, at >= text.length)));
     piece.fill("!");
   } while (at < text.length);
   assert.equal(relocation.pending, 0);
