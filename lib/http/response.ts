@@ -1,6 +1,7 @@
 // From an answer or a broken connection to a StaveError: status, the registry's own error list, causes with names.
 import { z } from "zod";
 import { type ErrorCode, messageOf, type RegistryErrorEntry, StaveError, systemCode } from "../errors.ts";
+import { jsonExcess } from "../oci/json-limits.ts";
 import { readAll } from "../util/stream.ts";
 import { ProxyFailure } from "./tunnel.ts";
 import type { HttpRequest, HttpResponse } from "./types.ts";
@@ -111,6 +112,7 @@ async function errorText(response: HttpResponse): Promise<string> {
 function parseErrors(text: string): RegistryErrorEntry[] | undefined {
   let raw: unknown;
   try {
+    if (jsonExcess(text) !== undefined) return undefined;
     raw = JSON.parse(text);
   } catch {
     return undefined;

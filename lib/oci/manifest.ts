@@ -3,6 +3,7 @@ import { z } from "zod";
 import { StaveError } from "../errors.ts";
 import { type Descriptor, descriptorSchema } from "./descriptor.ts";
 import { type DigestAlgorithm, digestOf, digestSchema } from "./digest.ts";
+import { JSON_VALUE_LIMIT, jsonExcess } from "./json-limits.ts";
 import { bareMediaType, DOCKER_INDEX, isIndexType, isManifestType, OCI_INDEX, OCI_MANIFEST } from "./mediatype.ts";
 
 const annotations = z.record(z.string(), z.string());
@@ -66,13 +67,24 @@ export type ManifestDocument =
   | { kind: "manifest"; mediaType: string; value: Manifest }
   | { kind: "index"; mediaType: string; value: Index };
 
-/** Parses JSON bytes against a schema. Throws CONTENT_INVALID, naming the subject and the path inside the document. */
-export function parseJson<T>(bytes: Uint8Array | string, schema: z.ZodType<T>, subject: string): T {
+/**
+ * Parses JSON bytes against a schema. Throws CONTENT_INVALID, naming the subject and the path inside the document, and TOO_LARGE for
+ * more than `values` values.
+ */
+export function parseJson<T>(
+  bytes: Uint8Array | string,
+  schema: z.ZodType<T>,
+  subject: string,
+  values: number = JSON_VALUE_LIMIT,
+): T {
   let raw: unknown;
   try {
     const text = typeof bytes === "string" ? bytes : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const excess = jsonExcess(text, values);
+    if (excess !== undefined) throw new StaveError("TOO_LARGE", `${subject} has ${excess}`, { subject });
     raw = JSON.parse(text);
   } catch (cause) {
+    if (cause instanceof StaveError) throw cause;
     throw new StaveError("CONTENT_INVALID", `${subject} is not valid JSON: ${printable((cause as Error).message)}`, {
       subject,
       cause,

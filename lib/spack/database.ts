@@ -47,6 +47,9 @@ export interface DatabaseSource extends JsonSource {
   readonly bytes: Uint8Array;
 }
 
+/** Of a database of DATABASE_LIMIT bytes. */
+const VALUE_LIMIT = 20_000_000;
+
 // The spec format of the nodes, by version of the database.
 const FORMATS: ReadonlyMap<string, number> = new Map([
   ["5", 1],
@@ -102,7 +105,7 @@ interface Head {
 
 function readHead(source: DatabaseSource): Head {
   const root: Place = { source };
-  const document = parseJsonBytes(source.bytes, source);
+  const document = parseJsonBytes(source.bytes, { values: VALUE_LIMIT, ...source });
   if (!isObject(document)) throw wrong(root, "", document, "an object");
   const database = objectAt(document, "database", root);
   const place = inside(root, "database");

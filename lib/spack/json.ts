@@ -2,6 +2,7 @@
 // read is written back byte for byte and hashes can be recomputed. Schemas are the business of whoever reads.
 import { isAscii, isUtf8 } from "node:buffer";
 import { type ErrorCode, StaveError } from "../errors.ts";
+import { JSON_DEPTH_LIMIT, JSON_VALUE_LIMIT } from "../oci/json-limits.ts";
 import { exactOf } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./node.ts";
 
@@ -16,10 +17,9 @@ export interface JsonSource {
   readonly code?: ErrorCode;
   /** What to do about a damaged document. */
   readonly hint?: string;
+  /** The most values of the document, where JSON_VALUE_LIMIT is not enough. */
+  readonly values?: number;
 }
-
-/** Containers within containers, more than any file of Spack has. */
-const MAX_DEPTH = 64;
 
 const INDEX_LIKE = /^(?:0|[1-9][0-9]{0,9})$/;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
@@ -39,13 +39,15 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-// One parser for one text; recursion is bounded by MAX_DEPTH.
+// One parser for one text; recursion is bounded by JSON_DEPTH_LIMIT.
 class Parser {
   readonly #text: string;
   // The same, as numbers: looking at those is several times faster.
   readonly #codes: Uint8Array | Uint16Array;
   readonly #source: JsonSource;
   #at = 0;
+  // How many more values there may be: the rest is not looked at.
+  #left: number;
   // The keys and indexes from the root to the value under way.
   readonly #path: (string | number)[] = [];
   // Texts that occur again and again (keys, names, hashes) are kept once, and apart from the big text: a slice of it
@@ -56,6 +58,7 @@ class Parser {
   readonly #repeats = new Map<string, Repeat[]>();
 
   constructor(text: string, codes: Uint8Array | Uint16Array, source: JsonSource) {
+    this.#left = source.values ?? JSON_VALUE_LIMIT;
     this.#text = text;
     this.#codes = codes;
     this.#source = source;
@@ -80,9 +83,10 @@ class Parser {
   // Reads a value that `container` holds under `key`.
   #value(depth: number, container: object, key: string | number): JsonValue {
     const code = this.#peek();
+    if (--this.#left < 0) throw tooMany(this.#source);
     if (code === QUOTE) return this.#string();
     if (code === OPEN_OBJECT || code === OPEN_LIST) {
-      if (depth >= MAX_DEPTH) throw this.#error(`it is nested deeper than ${MAX_DEPTH} levels`);
+      if (depth >= JSON_DEPTH_LIMIT) throw this.#error(`it is nested deeper than ${JSON_DEPTH_LIMIT} levels`);
       return code === OPEN_OBJECT ? this.#object(depth) : this.#list(depth);
     }
     if (code === MINUS || (code >= ZERO && code <= NINE)) return this.#number(container, key);
@@ -255,6 +259,13 @@ class Parser {
     const where = this.#path.length > 0 ? `, in ${pathText(this.#path)}` : "";
     return invalid(this.#source, `is not valid JSON at ${near}${where}: ${problem}, ${found}`);
   }
+}
+
+function tooMany({ name, values = JSON_VALUE_LIMIT, hint }: JsonSource): StaveError {
+  return new StaveError("TOO_LARGE", `${printable(name)} has more than ${values} values`, {
+    subject: name,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 interface Repeat {

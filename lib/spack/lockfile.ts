@@ -29,6 +29,7 @@ export interface Lockfile {
 
 /** The largest lock file that is read, in bytes. */
 export const LOCKFILE_LIMIT: number = 256 * 1024 * 1024;
+const VALUE_LIMIT = 10_000_000;
 
 // The spec format of the nodes, by lock file version.
 const FORMATS: ReadonlyMap<number, number> = new Map([
@@ -61,7 +62,7 @@ export async function readEnvironmentLock(directory: string): Promise<Lockfile> 
 /** Reads the bytes of a lock file. Throws CONTENT_INVALID, or SPEC_INVALID for specs that make no DAG. */
 export function readLockfile(bytes: Uint8Array, name: string): Lockfile {
   const place: Place = { source: { name, hint: "concretize the environment again: spack concretize --force" } };
-  const document = parseJsonBytes(bytes, place.source);
+  const document = parseJsonBytes(bytes, { ...place.source, values: VALUE_LIMIT });
   if (!isObject(document)) throw wrong(place, "", document, "an object");
   const version = readVersion(objectAt(document, "_meta", place), inside(place, "_meta"));
   const builder = new GraphBuilder();

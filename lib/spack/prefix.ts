@@ -83,6 +83,7 @@ export interface ManifestEntry {
 
 /** The largest install manifest that is read, in bytes: about a million files. */
 const MANIFEST_LIMIT = 256 * 1024 * 1024;
+const MANIFEST_VALUES = 10_000_000;
 
 /**
  * The prefix that the install manifest in a folder is about, which need not be that folder; undefined when the manifest is missing
@@ -93,7 +94,7 @@ export async function readManifestPrefix(directory: string): Promise<string | un
   const bytes = readBelow(directory, INSTALL_MANIFEST, MANIFEST_LIMIT);
   if (bytes === undefined) return undefined;
   const place: Place = { source: { name: file } };
-  const document = parseJsonBytes(bytes, place.source);
+  const document = parseJsonBytes(bytes, { ...place.source, values: MANIFEST_VALUES });
   if (!isObject(document)) throw wrong(place, "", document, "an object");
   // Every other path in it is below the prefix.
   let shortest: string | undefined;
@@ -114,7 +115,7 @@ export async function readInstallManifest(
   const bytes = readBelow(prefix, INSTALL_MANIFEST, MANIFEST_LIMIT);
   if (bytes === undefined) return undefined;
   const place: Place = { source: { name: file } };
-  const document = parseJsonBytes(bytes, place.source);
+  const document = parseJsonBytes(bytes, { ...place.source, values: MANIFEST_VALUES });
   if (!isObject(document)) throw wrong(place, "", document, "an object");
   return new Map(
     Object.keys(document).map((path) => {

@@ -47,6 +47,9 @@ export interface YamlEntry {
 export const YAML_LIMIT: number = 2 * 1024 * 1024;
 /** The deepest nesting of lists and mappings that is accepted. */
 export const YAML_DEPTH_LIMIT = 100;
+/** The most parts of a file, by what separates or opens them: the parser takes two kilobytes for each. */
+export const YAML_PART_LIMIT = 200_000;
+const SEPARATOR = /[\n,[{]|[-?:](?=\s)/g;
 /** The most values a file may stand for once its aliases are written out. */
 export const YAML_VALUE_LIMIT = 1_000_000;
 
@@ -75,7 +78,17 @@ export function parseYaml(text: string, file: string, limit: number = YAML_LIMIT
     throw new StaveError("TOO_LARGE", `${file} is larger than the limit of ${limit} bytes for YAML`, {
       subject: file,
     });
+  if (hasMoreParts(text, YAML_PART_LIMIT))
+    throw new StaveError("TOO_LARGE", `${file} has more than ${YAML_PART_LIMIT} parts, which is the limit for YAML`, {
+      subject: file,
+    });
   return new Reader(text, file).read();
+}
+
+function hasMoreParts(text: string, most: number): boolean {
+  let parts = 0;
+  for (SEPARATOR.lastIndex = 0; parts <= most && SEPARATOR.test(text); ) parts++;
+  return parts > most;
 }
 
 /** The value as plain JSON: objects without a prototype, numbers as numbers. Their key order is JavaScript's. */

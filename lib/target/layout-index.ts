@@ -15,6 +15,8 @@ import { createTemporary } from "./layout-blobs.ts";
 /** Where a tag is kept (OCI image-spec, "Image Layout", index.json). */
 const TAG_ANNOTATION = "org.opencontainers.image.ref.name";
 const INDEX_LIMIT = 512 * 1024 * 1024;
+/** Of an index of that size. */
+const VALUE_LIMIT = 20_000_000;
 /** How long to wait for another process's change, in milliseconds. */
 const LOCK_TIMEOUT = 60_000;
 
@@ -261,7 +263,7 @@ export class LayoutIndex {
           `${this.#path} has ${stats.size} bytes, more than the limit of ${INDEX_LIMIT}`,
           { subject: this.#path },
         );
-      const entries = new LayoutEntries(parseJson(await readFile(this.#path), indexSchema, this.#path));
+      const entries = new LayoutEntries(parseJson(await readFile(this.#path), indexSchema, this.#path, VALUE_LIMIT));
       this.#known = { key, entries };
       return entries;
     } catch (cause) {
