@@ -6,6 +6,7 @@ import { StaveError } from "../errors.ts";
 import type { AskOptions } from "../spack/ask-spack.ts";
 import { type Discovery, discover } from "../spack/discover.ts";
 import { type Lockfile, readEnvironmentLock } from "../spack/lockfile.ts";
+import { readProviders } from "../spack/providers.ts";
 import { ANY, printQuery, resolveFiles, type SpecQuery } from "../spack/query.ts";
 import { satisfies } from "../spack/satisfies.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../spack/spec.ts";
@@ -94,6 +95,7 @@ export class SpackFiles {
       sysroot: this.#flags.sysroot === undefined ? undefined : resolve(cwd, this.#flags.sysroot),
       upstreams: upstreams.map((upstream) => upstream.root),
       layout: store.tree,
+      providers: () => readProviders(this.discovery.configuration, (text) => parseQuery(text, this.#queryContext())),
       satisfies: (node, query) => satisfies(node, EMPTY_GRAPH, asked(query)),
     });
   }

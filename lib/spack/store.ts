@@ -7,6 +7,7 @@ import { type Database, type DatabaseSource, emptyDatabase, type InstallRecord, 
 import type { SpecNode } from "./node.ts";
 import { shortName } from "./node-reader.ts";
 import { DEFAULT_LAYOUT, type Layout, projectedPath, type Satisfies } from "./projection.ts";
+import { type Providers, withProviders } from "./providers.ts";
 
 /** The largest database that is read, in bytes: 20 000 installs take 70 MB, and Node holds no text above 512 MB. */
 export const DATABASE_LIMIT: number = 500_000_000;
@@ -25,6 +26,8 @@ export interface StoreOptions {
   readonly layout?: Layout;
   /** How queries in projections are answered. */
   readonly satisfies?: Satisfies;
+  /** What provides virtual packages besides what the edges of the database say. */
+  readonly providers?: () => Providers;
   /** A store without database is an empty one; otherwise it throws NOT_FOUND. */
   readonly mayBeEmpty?: boolean;
 }
@@ -46,7 +49,8 @@ export class Store {
     this.sysroot = options.sysroot;
     this.layout = options.layout ?? DEFAULT_LAYOUT;
     this.#options = options;
-    this.database = database;
+    const { providers } = options;
+    this.database = providers ? { ...database, graph: withProviders(database.graph, providers) } : database;
     this.stamp = stamp;
   }
 

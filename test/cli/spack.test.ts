@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { stave } from "../support/cli.ts";
-import { unpackGolden } from "../support/golden.ts";
+import { golden as data, unpackGolden } from "../support/golden.ts";
 
 const root = mkdtempSync(join(tmpdir(), "stave-spack-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -77,6 +77,58 @@ test("find: groups, hashes, name spaces, variants and dependencies", async () =>
   assert.match(await text("-N", "voyage"), /^[a-z.]+\.voyage@0\.4\.2$/m);
   assert.match(await text("-v", "hull"), /^hull@1\.10\.1 cflags=.*\+shared/m);
   assert.match(await text("-d", "voyage"), /^ {4}hull@1\.10\.1\n {8}zlib-ish@1\.0$/m);
+});
+
+test("find in an environment: its specs only, after its roots, of which some are missing", async () => {
+  const own = join(root, "store-of-two");
+  cpSync(onDisk, own, { recursive: true, verbatimSymlinks: true });
+  const index = join(own, ".spack-db/index.json");
+  const text = readFileSync(index, "utf8").replaceAll("/opt/harbor/store", own);
+  writeFileSync(index, text.replace(/("xio7v2f[^"]*": *\{[\s\S]*?"installed": *)true/, "$1false"));
+  const environment = join(root, "environment");
+  mkdirSync(environment);
+  for (const file of ["spack.yaml", "spack.lock"]) cpSync(data(`spack-1.2/${file}`), join(environment, file));
+  const ran = await stave(["find", "-e", environment, "--store", own]);
+  assert.equal(ran.status, 0, ran.stderr);
+  assert.match(
+    ran.stdout,
+    /^-- 2 roots of the environment \S+\n - {2}fleet@1\.0\/xio7v2f\n\[\+\] hull@1\.10\.1\/uwlohrq\n\n-- /,
+  );
+  const none = join(root, "no-lock-of-it");
+  mkdirSync(none);
+  const lock = JSON.parse(readFileSync(data("spack-1.2/spack.lock"), "utf8"));
+  const [hull] = lock.roots.filter(({ spec }: { spec: string }) => spec.startsWith("hull"));
+  const kept = Object.entries<{ name: string }>(lock.concrete_specs).filter(
+    ([, { name }]) => !/fleet|voyage|paddle|rigging/.test(name),
+  );
+  writeFileSync(join(none, "spack.yaml"), "spack: {specs: [hull]}\n");
+  writeFileSync(
+    join(none, "spack.lock"),
+    JSON.stringify({ ...lock, roots: [hull], concrete_specs: Object.fromEntries(kept) }),
+  );
+  const { report } = JSON.parse((await stave(["find", "-e", none, "--store", own, "--json"])).stdout);
+  assert.deepEqual(
+    report.roots.map(({ name, installed }: { name: string; installed: boolean }) => [name, installed]),
+    [["hull", true]],
+  );
+  const shown = report.specs.map(({ name }: { name: string }) => name);
+  assert.ok(shown.includes("zlib-ish") && !shown.includes("rigging"), shown.join(" "));
+  assert.equal((await stave(["find", "rigging", "-e", none, "--store", own])).status, 1);
+});
+
+test("a virtual is its providers, those that nothing depends on included where the configuration knows them", async () => {
+  const providers = "packages: {all: {providers: {sails: ['rigging@2024:', hull+nosuch], tools: [nosuch, '%%%']}}}\n";
+  const scope = join(root, "providers");
+  mkdirSync(scope);
+  writeFileSync(join(scope, "packages.yaml"), providers);
+  const flags = [...(golden["1.2"] ?? []), "-C", scope];
+  const found = async (...words: string[]) => {
+    const { report } = JSON.parse((await stave(["find", ...words, ...flags, "--json"])).stdout);
+    return report.specs.map(({ name }: { name: string }) => name).join(" ");
+  };
+  assert.deepEqual([await found("sails"), await found("propulsion"), await found("tools")], ["rigging", "paddle", ""]);
+  const plan = await stave(["push", `oci-layout:${join(root, "cache")}`, "sails", "--plan", ...flags]);
+  assert.match(plan.stdout, /^pack +rigging@2024\.11/m, plan.stderr);
 });
 
 test("flags that Spack takes before its command may stand before the verb", async () => {

@@ -1,12 +1,12 @@
 // `stave find`: what is installed, as Spack's own `find` shows it.
-import { find } from "../../ops/find.ts";
+import { type FindReport, find } from "../../ops/find.ts";
 import { treeLines } from "../../spack/dag.ts";
 import { LINK, RUN } from "../../spack/node.ts";
 import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
+import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
-import { count } from "../text.ts";
+import { count, printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags, ListFlags {
@@ -14,12 +14,14 @@ interface Flags extends OutputOptions, SpackFlags, ListFlags {
 }
 
 const HELP = `
-SPEC is Spack's own syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without one, everything is shown.
+SPEC is Spack's own syntax: name@1.2: +variant %gcc@12 ^dependency /hash; the words of one spec may stand apart. Without one,
+everything is shown. In an environment (-e, or $SPACK_ENV) only its specs are, after its roots: [+] is installed, - is missing.
 The status is 1 when nothing was found.
 
 Examples:
   stave find
   stave find -lv hdf5 ^mpi
+  stave find -e ./my-env
   stave find --store /opt/spack --json /abc123`;
 
 export const verb: VerbFactory = (state) => {
@@ -28,20 +30,30 @@ export const verb: VerbFactory = (state) => {
     .option("-d, --deps", "show dependencies below each spec");
   addList(command);
   addSpack(command).addHelpText("after", helpText(HELP));
-  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
-    const report = find(store, await files.queries(texts));
+    const report = find(store, await files.queries(words), await files.lock());
     const { graph } = store.database;
     if (!flags.json) {
       const tree = (hash: string) => {
         const node = graph.get(hash);
         return flags.deps && node ? treeLines([node], { types: LINK | RUN }).slice(1) : [];
       };
+      if (words.length === 0)
+        for (const text of rootLines(report, files.discovery.environment?.name, output)) output.print(text);
       for (const text of specGroups(report.specs, flags, output, tree)) output.print(text);
-      output.note(`${count(report.specs.length, "installed package")}${texts.length > 0 ? " found" : ""}`);
+      output.note(`${count(report.specs.length, "installed package")}${words.length > 0 ? " found" : ""}`);
     }
     output.report(report);
-    return report.specs.length === 0 && texts.length > 0 ? 1 : 0;
+    return report.specs.length === 0 && words.length > 0 ? 1 : 0;
   });
 };
+
+function* rootLines({ roots }: FindReport, name: string | undefined, output: Output): Iterable<string> {
+  if (roots === undefined) return;
+  yield output.style("bold", `-- ${count(roots.length, "root")} of the environment ${name ?? ""}`);
+  for (const { name: root, version, hash, installed } of roots)
+    yield `${installed ? "[+]" : output.style("yellow", " - ")} ${printable(`${root}@${version}/${hash.slice(0, 7)}`)}`;
+  yield "";
+}
