@@ -6,12 +6,12 @@ import type { Digest } from "./oci/digest.ts";
 import { type ManifestDocument, successors } from "./oci/manifest.ts";
 import { isForeignLayer, isIndexType, isManifestType } from "./oci/mediatype.ts";
 import type { Platform } from "./oci/platform.ts";
-import { blobSource, mountsBetween } from "./target/blob-source.ts";
+import { mountsBetween } from "./target/blob-source.ts";
 import { fetchPlatform, parseFetched } from "./target/platform.ts";
-import type { BlobFetcher, FetchedManifest, ReadTarget, Target } from "./target/target.ts";
+import { transferBlob } from "./target/refetch.ts";
+import type { FetchedManifest, ReadTarget, Target } from "./target/target.ts";
 import { forEachLimit, Limit } from "./util/limit.ts";
 import { noProgress, type ProgressSink } from "./util/progress.ts";
-import type { Source } from "./util/stream.ts";
 
 /** The choices and hooks of a copy. */
 export interface CopyOptions {
@@ -73,8 +73,6 @@ export class GraphCopy {
   readonly #manifestLimit = new Limit(MANIFEST_CONCURRENCY);
   /** Everything already started, by digest: a blob shared by many images moves once. */
   readonly #started = new Map<Digest, Promise<void>>();
-  /** What broke while it was read; it surfaces in the destination, which reads it. */
-  readonly #sourceErrors = new WeakSet<Error>();
   readonly #report = { manifests: { copied: 0, skipped: 0 }, blobs: { copied: 0, mounted: 0, skipped: 0 }, bytes: 0 };
 
   constructor(source: ReadTarget, destination: Target, options: CopyOptions = {}) {
@@ -211,14 +209,11 @@ export class GraphCopy {
         return this.#progress({ type: "done", id: digest, label, outcome: "skipped", size });
       }
       this.#progress({ type: "start", id: digest, label, size });
-      const pushed = this.#destination.pushBlob(descriptor, this.#sourceOf(descriptor), {
+      const outcome = await transferBlob(this.#source, this.#destination, descriptor, {
         signal,
         mountFrom: [...mountsBetween(this.#source, this.#destination), ...(this.#options.mountFrom ?? [])],
         onBytes: (count) => this.#progress({ type: "bytes", id: digest, count }),
-      });
-      const outcome = await pushed.catch((error: unknown) => {
-        const isSource = error instanceof Error && this.#sourceErrors.has(error);
-        throw sided(error, isSource ? "source" : "destination");
+        onError: sided,
       });
       const counted = ({ pushed: "copied", mounted: "mounted", present: "skipped" } as const)[outcome];
       this.#report.blobs[counted]++;
@@ -230,16 +225,6 @@ export class GraphCopy {
     } finally {
       release();
     }
-  }
-
-  #sourceOf(descriptor: Descriptor): Source {
-    // Errors are told apart here, because what is read breaks in the destination's hands.
-    const fetchBlob: BlobFetcher["fetchBlob"] = async (blob, options) => {
-      const stream = await this.#from(() => this.#source.fetchBlob(blob, options));
-      stream.once("error", (error) => this.#sourceErrors.add(error));
-      return stream;
-    };
-    return blobSource({ fetchBlob }, descriptor, { signal: this.#signal });
   }
 
   #parse(fetched: FetchedManifest): ManifestDocument {

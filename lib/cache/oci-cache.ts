@@ -13,6 +13,7 @@ import type { JsonObject, JsonValue } from "../spack/node.ts";
 import { shortName } from "../spack/node-reader.ts";
 import { readSpecDocument, type SpecDocument } from "../spack/spec.ts";
 import { parseFetched } from "../target/platform.ts";
+import { withRefetch } from "../target/refetch.ts";
 import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
@@ -125,7 +126,9 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
       throw new StaveError("TOO_LARGE", `${what} has ${blob.size} bytes, expected at most ${limit}`, { subject: what });
     const known = await this.#memory?.get(MEMORY, blob.digest);
     if (known?.length === blob.size && digestOf(known, algorithmOf(blob.digest)) === blob.digest) return known;
-    const bytes = await readSized(await this.target.fetchBlob(blob, { signal }), blob.size, what);
+    const bytes = await withRefetch(this.target, async (from) =>
+      readSized(await from.fetchBlob(blob, { signal }), blob.size, what),
+    );
     this.#memory?.set(MEMORY, blob.digest, bytes);
     return bytes;
   }

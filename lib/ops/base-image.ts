@@ -2,9 +2,10 @@
 import { isStaveError } from "../errors.ts";
 import { type BaseImage, readBaseImage } from "../image/base.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { blobSource, mountsBetween } from "../target/blob-source.ts";
+import { mountsBetween } from "../target/blob-source.ts";
 import { fetchConfig } from "../target/config.ts";
 import { fetchPlatform, parseFetched } from "../target/platform.ts";
+import { transferBlob } from "../target/refetch.ts";
 import type { PushOutcome, ReadTarget, Target } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import type { ProgressSink } from "../util/progress.ts";
@@ -83,9 +84,8 @@ export class BaseImages {
       const { progress } = this.#options;
       progress({ type: "queued", id, size });
       progress({ type: "start", id, label, size });
-      const blob = blobSource(source.target, descriptor, { signal });
       const onBytes = (count: number): void => progress({ type: "bytes", id, count });
-      const outcome = await destination.pushBlob(descriptor, blob, { signal, mountFrom, onBytes });
+      const outcome = await transferBlob(source.target, destination, descriptor, { signal, mountFrom, onBytes });
       this.placed.push({ descriptor, outcome });
       const said = ({ pushed: "copied", mounted: "mounted", present: "skipped" } as const)[outcome];
       progress({ type: "done", id, label, outcome: said, size });

@@ -7,6 +7,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { formatSpec } from "../spack/format.ts";
 import { shortName, specTag } from "../spack/name.ts";
 import type { SpecNode } from "../spack/node.ts";
+import { withRefetch } from "../target/refetch.ts";
 import type { OperationOptions } from "../target/target.ts";
 import { forEachLimit, SingleFlight } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
@@ -140,7 +141,10 @@ class ImageCheck {
     const { target } = this.#cache;
     const reason = await (async () => {
       try {
-        if (depth === "bytes") for await (const _chunk of await target.fetchBlob(layer, { signal }));
+        if (depth === "bytes")
+          await withRefetch(target, async (from) => {
+            for await (const _chunk of await from.fetchBlob(layer, { signal }));
+          });
         else if (!(await target.hasBlob(layer, { signal }))) return `its layer ${layer.digest} is not there`;
         return undefined;
       } catch (error) {

@@ -9,6 +9,7 @@ import { fileError } from "../errors.ts";
 import { type Digest, hexOf } from "../oci/digest.ts";
 import { writeJson } from "../spack/json.ts";
 import { specDocument } from "../spack/spec-writer.ts";
+import { withRefetch } from "../target/refetch.ts";
 import type { OperationOptions } from "../target/target.ts";
 import { makeFolder } from "../util/folder.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
@@ -49,8 +50,10 @@ export async function download(
   const [archive, specFile] = [join(folder, `${stem}.spack`), join(folder, `${stem}.spec.json`)];
   onProgress({ type: "queued", id: digest, size });
   onProgress({ type: "start", id: digest, label: stem, size });
+  let told = 0;
   async function* counted(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
     for await (const chunk of chunks) {
+      told += chunk.byteLength;
       onProgress({ type: "bytes", id: digest, count: chunk.byteLength });
       yield chunk;
     }
@@ -58,10 +61,14 @@ export async function download(
   const label = `${stem}.spack`;
   try {
     // The stream is opened when everything is ready for it: one that fails before it is listened to ends the process.
-    await written(archive, async (path) => {
-      const blob = await cache.target.fetchBlob(image.archive, { signal });
-      await pipeline(blob, counted, createWriteStream(path, { flags: "wx" }), { signal });
-    });
+    await withRefetch(cache.target, (from) =>
+      written(archive, async (path) => {
+        onProgress({ type: "bytes", id: digest, count: -told });
+        told = 0;
+        const blob = await from.fetchBlob(image.archive, { signal });
+        await pipeline(blob, counted, createWriteStream(path, { flags: "wx" }), { signal });
+      }),
+    );
     await written(specFile, (path) => writeFile(path, specText(image), { flag: "wx" }));
   } catch (error) {
     onProgress({ type: "done", id: digest, label, outcome: "failed", size });

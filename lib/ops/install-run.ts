@@ -12,6 +12,8 @@ import { shortName } from "../spack/name.ts";
 import { LINK, RUN, type SpecGraph, type SpecNode } from "../spack/node.ts";
 import type { Store } from "../spack/store.ts";
 import { removeLeftovers, StagedPrefix } from "../store/staged-prefix.ts";
+import { withRefetch } from "../target/refetch.ts";
+import type { BlobFetcher } from "../target/target.ts";
 import { noProgress } from "../util/progress.ts";
 import type { InstallOptions } from "./install-options.ts";
 import type { InstalledSpec } from "./install-report.ts";
@@ -106,7 +108,8 @@ export class InstallRun {
       const found = await this.#options.source.use(
         node,
         { signal: this.#signal, isKnown: (hash) => this.#graphs.has(hash) },
-        (from) => this.#place(node, common, from),
+        ({ cache, image }) =>
+          withRefetch(cache.target, (target) => this.#place(node, common, { cache, image, target })),
       );
       await this.#registrar.add(node, common.explicit || undefined);
       return found;
@@ -132,7 +135,11 @@ export class InstallRun {
   }
 
   // Fetches a spec from one cache and puts it in its place.
-  async #place(node: SpecNode, common: Common, { cache, image }: FoundSpec): Promise<InstalledSpec> {
+  async #place(
+    node: SpecNode,
+    common: Common,
+    { cache, image, target }: FoundSpec & { readonly target: BlobFetcher },
+  ): Promise<InstalledSpec> {
     const { store, clock, permissionsOf, allFiles, patchelf, strict, progress = noProgress } = this.#options;
     const { archive, diffId } = image;
     const signal = this.#signal;
@@ -160,7 +167,7 @@ export class InstallRun {
       const open = async () => {
         started = clock.now();
         progress({ type: "start", id, label, size: archive.size });
-        return await cache.target.fetchBlob(archive, { signal });
+        return await target.fetchBlob(archive, { signal });
       };
       const onBytes = (count: number): void => progress({ type: "bytes", id, count });
       const placed = await this.#pool.place(open, job, { signal, onBytes, size: archive.size });

@@ -11,7 +11,8 @@ import { relocateTree } from "../relocate/relocate.ts";
 import { compressionOf, unpackArchive } from "../relocate/unpack.ts";
 import { shortName } from "../spack/name.ts";
 import { removeTree } from "../store/place.ts";
-import type { OperationOptions } from "../target/target.ts";
+import { withRefetch } from "../target/refetch.ts";
+import type { BlobFetcher, OperationOptions } from "../target/target.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 
 /** Where to, and with what. */
@@ -37,6 +38,14 @@ export interface Unrelocatable {
  */
 export async function tryRelocation(
   cache: ReadOciCache,
+  image: CachedSpec,
+  options: TryRelocationOptions,
+): Promise<Unrelocatable | undefined> {
+  return await withRefetch(cache.target, (from) => tryOnce(from, image, options));
+}
+
+async function tryOnce(
+  from: BlobFetcher,
   { archive, diffId, document }: CachedSpec,
   options: TryRelocationOptions,
 ): Promise<Unrelocatable | undefined> {
@@ -54,7 +63,7 @@ export async function tryRelocation(
   let isLonger = false;
   try {
     // What files are relocated stands in the last of them, so that nothing less than the whole archive is enough.
-    const { directory } = await unpackArchive(await cache.target.fetchBlob(archive, { signal }), folder, {
+    const { directory } = await unpackArchive(await from.fetchBlob(archive, { signal }), folder, {
       compression: compressionOf(archive.mediaType),
       diffId,
       signal,

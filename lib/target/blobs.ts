@@ -6,7 +6,7 @@ import { mayPass, type Patience, withRetry } from "../http/retry.ts";
 import type { HttpResponse } from "../http/types.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, Digester, isDigest } from "../oci/digest.ts";
-import { digestMismatch, sizeMismatch } from "../util/stream.ts";
+import { digestMismatch, sizeMismatch, withoutFirst } from "../util/stream.ts";
 import { unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
 import type { FetchBlobOptions, OperationOptions } from "./target.ts";
@@ -169,7 +169,8 @@ async function openAt(
     throw webPageError({ op: "fetch blob", subject: `${digest} from ${repository.name}` }, response.url);
   }
   if (offset === 0) return response;
-  if (response.status === 200) return { ...response, body: skip(response.body, offset) };
+  // Some servers send the whole again.
+  if (response.status === 200) return { ...response, body: withoutFirst(response.body, offset) };
   const range = headerOf(response, "content-range");
   if (range !== undefined && new RegExp(`^bytes ${offset}-`).test(range)) return response;
   response.body.destroy();
@@ -180,21 +181,6 @@ async function openAt(
       subject: digest,
     },
   );
-}
-
-/** The bytes after `offset`, from a server that sent the whole again. */
-function skip(body: Readable, offset: number): Readable {
-  async function* rest() {
-    let left = offset;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      if (left >= chunk.byteLength) left -= chunk.byteLength;
-      else {
-        yield left > 0 ? chunk.subarray(left) : chunk;
-        left = 0;
-      }
-    }
-  }
-  return Readable.from(rest(), { objectMode: false });
 }
 
 /** Removes a blob. Throws NOT_FOUND, UNSUPPORTED. */

@@ -2,6 +2,7 @@
 import { StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { readAll } from "../util/stream.ts";
+import { withRefetch } from "./refetch.ts";
 import type { BlobFetcher, OperationOptions } from "./target.ts";
 
 /** The most bytes of a config: a Spack image of 2 000 nodes has about 6 MB. */
@@ -18,5 +19,7 @@ export async function fetchConfig(
     throw new StaveError("TOO_LARGE", `${subject} has ${config.size} bytes, expected at most ${CONFIG_LIMIT}`, {
       subject,
     });
-  return await readAll(await target.fetchBlob(config, { ...options, isDocument: true }), CONFIG_LIMIT, subject);
+  return await withRefetch(target, async (from) =>
+    readAll(await from.fetchBlob(config, { ...options, isDocument: true }), CONFIG_LIMIT, subject),
+  );
 }

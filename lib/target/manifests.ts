@@ -7,6 +7,7 @@ import { describe } from "../oci/manifest.ts";
 import { ACCEPT_MANIFEST, bareMediaType, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { digestMismatch } from "../util/stream.ts";
 import { isProof, unproved } from "./proof.ts";
+import { rereadDamaged } from "./refetch.ts";
 import type { Repository } from "./repository.ts";
 import {
   type FetchedManifest,
@@ -65,6 +66,14 @@ export async function fetchManifest(
   repository: Repository,
   reference: string,
   options: FetchManifestOptions = {},
+): Promise<FetchedManifest> {
+  return await rereadDamaged(() => fetchOnce(repository, reference, options));
+}
+
+async function fetchOnce(
+  repository: Repository,
+  reference: string,
+  options: FetchManifestOptions,
 ): Promise<FetchedManifest> {
   const request = {
     method: "GET" as const,

@@ -48,6 +48,23 @@ export function verifyStream(expected: Expectation, subject: string): Transform 
   });
 }
 
+/** The bytes after the first `count`. Destroying either stream destroys both, also before anything was read. */
+export function withoutFirst(stream: Readable, count: number): Readable {
+  async function* rest(): AsyncIterable<Buffer> {
+    let left = count;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (left >= chunk.byteLength) left -= chunk.byteLength;
+      else {
+        yield left > 0 ? chunk.subarray(left) : chunk;
+        left = 0;
+      }
+    }
+  }
+  const out = Readable.from(rest(), { objectMode: false });
+  out.once("close", () => stream.destroy());
+  return out;
+}
+
 /** The error of content whose digest is not the one that was asked for. */
 export function digestMismatch(subject: string, expected: Digest, actual: Digest): StaveError {
   return new StaveError("DIGEST_MISMATCH", `${subject} has digest ${actual}, expected ${expected}`, {

@@ -24,6 +24,8 @@ export type Fault =
   | "lost commit"
   /** Sends the true answer with the first byte of its body changed. */
   | "wrong content"
+  /** Sends the true answer with one bit of its body changed: 0 is in its first byte, 1 in its last. */
+  | { flippedAt: number }
   /** Answers as if no Range had been asked for. */
   | "ignore range"
   /** Adds or replaces headers of the true answer. */
@@ -186,9 +188,10 @@ async function misbehave(
     const caught = await capture(request, handle);
     return caught.status === 0 ? undefined : broken();
   }
-  if (fault === "wrong content") {
+  if (fault === "wrong content" || (typeof fault === "object" && "flippedAt" in fault)) {
     const { status, headers, body } = await capture(request, handle);
-    if (body.length > 0) body.writeUInt8(body.readUInt8(0) ^ 1, 0);
+    const at = fault === "wrong content" ? 0 : Math.floor(fault.flippedAt * Math.max(0, body.length - 1));
+    if (body.length > 0) body.writeUInt8(body.readUInt8(at) ^ 1, at);
     response.writeHead(status, headers);
     response.end(request.method === "HEAD" ? undefined : body);
     return;
