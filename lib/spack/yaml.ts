@@ -1,7 +1,19 @@
 // Reads the YAML of Spack's configuration: YAML 1.2 as ruamel resolves it, bounded in size, depth and alias expansion,
 // with the file, line and column of every value. What the values mean is left to merge.ts and settings.ts.
 import { isAbsolute } from "node:path";
-import { Composer, isAlias, isMap, isScalar, isSeq, LineCounter, Parser, type Scalar, type YAMLMap } from "yaml";
+import {
+  Composer,
+  type CST,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  Parser,
+  type Scalar,
+  type YAMLMap,
+} from "yaml";
 import { StaveError } from "../errors.ts";
 import { printable } from "./json.ts";
 import type { JsonObject, JsonValue } from "./node.ts";
@@ -128,6 +140,8 @@ export function plainValue(text: string): YamlScalar["value"] {
   return text;
 }
 
+// What the parser has open at that depth: the document, its collections, and a text.
+const MOST_OPEN = YAML_DEPTH_LIMIT + 3;
 const TOO_DEEP = `values are nested more than ${YAML_DEPTH_LIMIT} levels deep`;
 
 // A value, how many values it stands for when its aliases are written out, and how many levels lie below it.
@@ -151,8 +165,7 @@ class Reader {
   read(): YamlNode | undefined {
     // Duplicate keys are found here and not by the composer, which compares every key with every other.
     const composer = new Composer({ schema: "failsafe", uniqueKeys: false, prettyErrors: false, version: "1.2" });
-    const parser = new Parser(this.#lines.addNewLine);
-    const documents = [...composer.compose(parser.parse(this.#text))].filter(
+    const documents = [...composer.compose(this.#tokens())].filter(
       (document, at) => at === 0 || document.contents !== null || document.errors.length > 0,
     );
     const [document, second] = documents;
@@ -164,6 +177,17 @@ class Reader {
       throw this.#error(0, `the file declares YAML ${document.directives.yaml.version}, expected 1.2`);
     const { node } = this.#node(document.contents, 0);
     return node.kind === "scalar" && node.value === null ? undefined : node;
+  }
+
+  // As the parser's own loop, but it ends at the depth limit: the parser recurses, and each further level slows every token.
+  *#tokens(): Generator<CST.Token> {
+    const parser = new Parser(this.#lines.addNewLine);
+    this.#lines.addNewLine(0);
+    for (const lexeme of new Lexer().lex(this.#text)) {
+      yield* parser.next(lexeme);
+      if (parser.stack.length > MOST_OPEN) throw this.#error(parser.offset, TOO_DEEP);
+    }
+    yield* parser.end();
   }
 
   #place(offset: number): Place {
@@ -270,9 +294,8 @@ function rangeStart(source: unknown): number | undefined {
   return isScalar(source) || isSeq(source) || isMap(source) || isAlias(source) ? source.range?.[0] : undefined;
 }
 
-// One line, lower case at its start, and no word about the parser's own stack.
+// One line, lower case at its start.
 function describe(message: string): string {
-  if (/call stack/i.test(message)) return TOO_DEEP;
   const line = printable((message.split("\n")[0] ?? message).slice(0, 200)).replace(/:$/, "");
   return line.charAt(0).toLowerCase() + line.slice(1);
 }
