@@ -69,6 +69,12 @@ export function parseReference(text: string): Reference {
       },
     );
   const { registry, repository } = splitName(found[1]);
+  if (!URL.canParse(`https://${registry}`))
+    throw new StaveError(
+      "REFERENCE_INVALID",
+      `invalid image reference ${shown(text)}: ${shown(registry)} is not a host, or its port is above 65535`,
+      { subject: text.slice(0, 160) },
+    );
   return {
     registry,
     repository: repository.toLowerCase(),

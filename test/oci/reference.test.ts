@@ -67,6 +67,11 @@ test("oci:// and oci+http:// are read as Spack reads them", async () => {
   }
 });
 
+test("a host or port that no URL can have is refused as a reference, not as an internal error", async () => {
+  for (const text of ["ghcr.io:99999/a", "[:::::]/a", "999.1.1.1/a"])
+    await failsWith("REFERENCE_INVALID", () => parseReference(text), /is not a host, or its port is above 65535/);
+});
+
 test("any text becomes a tag as Spack makes it", () => {
   for (const [text, tag] of vector("ensure_valid_tag", z.array(z.tuple([z.string(), z.string()]))))
     assert.equal(sanitizeTag(text), tag);
