@@ -4,6 +4,7 @@ import { z } from "zod";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { parseJson } from "../oci/manifest.ts";
 import { Secret } from "../util/secret.ts";
+import { withoutTrailing } from "../util/trim.ts";
 import type { Credential } from "./credential.ts";
 
 const entrySchema = z.looseObject({
@@ -70,10 +71,9 @@ export function keysFor(registry: string, repository?: string): string[] {
 
 /** A key of the file without scheme and trailing slashes, as it is compared. */
 function normalKey(key: string): string {
-  return key
-    .replace(/^https?:\/\//, "")
-    .replace(/\/+$/, "")
-    .replace(/^([^/]+)\/v[12]$/, (whole, host: string) => (host === "index.docker.io" ? whole : host));
+  return withoutTrailing(key.replace(/^https?:\/\//, ""), "/").replace(/^([^/]+)\/v[12]$/, (whole, host: string) =>
+    host === "index.docker.io" ? whole : host,
+  );
 }
 
 /** The credential a file itself holds for the first matching key. Throws CONFIG_INVALID for an entry that is damaged. */
@@ -91,7 +91,7 @@ function credentialOf(entry: Entry, key: string, path: string): Credential | und
   if (entry.registrytoken) return { kind: "bearer", token: new Secret(entry.registrytoken) };
   if (entry.identitytoken) return { kind: "identity", token: new Secret(entry.identitytoken) };
   if (entry.auth) {
-    const text = Buffer.from(entry.auth, "base64").toString("utf8").replace(/\0+$/, "");
+    const text = withoutTrailing(Buffer.from(entry.auth, "base64").toString("utf8"), "\0");
     const colon = text.indexOf(":");
     if (colon <= 0)
       throw new StaveError(

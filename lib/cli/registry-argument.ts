@@ -1,5 +1,6 @@
 // The registry that `login` and `logout` take: a host, perhaps with its scheme.
 import { StaveError } from "../errors.ts";
+import { withoutTrailing } from "../util/trim.ts";
 
 const HOST = /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?$/;
 const SCHEMES: Record<string, "https" | "http"> = {
@@ -12,7 +13,7 @@ const SCHEMES: Record<string, "https" | "http"> = {
 /** Parses `HOST[:PORT]`, with or without a scheme. Throws USAGE for anything else, such as a whole image name. */
 export function registryArgument(text: string): { registry: string; scheme: "https" | "http" | undefined } {
   const prefix = Object.keys(SCHEMES).find((start) => text.startsWith(start));
-  const registry = text.slice(prefix?.length ?? 0).replace(/\/+$/, "");
+  const registry = withoutTrailing(text.slice(prefix?.length ?? 0), "/");
   if (registry.length > 255 || !HOST.test(registry))
     throw new StaveError(
       "USAGE",

@@ -3,6 +3,7 @@
 // drops pax records that are not, which gives such files wrong names; Spack's archives may have them.
 import { StaveError } from "../errors.ts";
 import { type ByteString, shownName } from "../util/byte-string.ts";
+import { withoutTrailing } from "../util/trim.ts";
 import { BLOCK, padding, type TarType } from "./tar.ts";
 
 /** One entry, as its headers have it. */
@@ -154,7 +155,7 @@ export class TarReader {
     // Very old archives mark folders by their name alone.
     const isOldFolder = type === "file" && given.endsWith("/");
     if (isOldFolder) throw unsafe(`has a file whose name ends with a slash: ${shown}`);
-    const name = type === "directory" ? given.replace(/\/+$/, "") : given;
+    const name = type === "directory" ? withoutTrailing(given, "/") : given;
     const isLink = type === "symlink" || type === "hardlink";
     const linkName = linkpath ?? textAt(block, 157, 100);
     const bytes = this.#overrides.size ?? size;

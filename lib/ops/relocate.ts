@@ -13,6 +13,7 @@ import { DATABASE_FOLDER } from "../spack/store.ts";
 import { shownName } from "../util/byte-string.ts";
 import { HeldTree } from "../util/held-tree.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
+import { withoutTrailing } from "../util/trim.ts";
 
 /** What is relocated. */
 export interface RelocateTreeOptions {
@@ -107,7 +108,7 @@ export async function relocate(options: RelocateTreeOptions): Promise<RelocateTr
 }
 
 function checkedRoot(path: string, flag: string): string {
-  const plain = path.replace(/\/+$/, "");
+  const plain = withoutTrailing(path, "/");
   if (
     !plain.startsWith("/") ||
     plain.split("/").some((part, at) => at > 0 && (part === "" || part === "." || part === ".."))

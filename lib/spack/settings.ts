@@ -1,6 +1,7 @@
 // The settings of Spack's configuration that stave uses, each checked and typed, with the place it comes from.
 import { isAbsolute } from "node:path";
 import { z } from "zod";
+import { withoutTrailing } from "../util/trim.ts";
 import { checked } from "./check.ts";
 import type { Configuration } from "./config.ts";
 import { paddedRoot, systemPadding } from "./padding.ts";
@@ -82,7 +83,7 @@ export function installTree(config: Configuration): InstallTree | undefined {
       `config:install_tree:root is ${root}, expected a path without ${unknown.join(" and ") || "a URL"}`,
       "name the store with --store",
     );
-  const unpaddedRoot = root.replace(/\/+$/, "") || "/";
+  const unpaddedRoot = withoutTrailing(root, "/") || "/";
   const length = padding(config, written?.value ?? "");
   return { root: paddedRoot(unpaddedRoot, length), unpaddedRoot, ...layout(config), place };
 }

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { dirname, isAbsolute, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withoutTrailing } from "../util/trim.ts";
 import { expandUser, type Host } from "./host.ts";
 import { type Installation, shortVersion } from "./installation.ts";
 import { familyOf } from "./microarchitecture.ts";
@@ -86,7 +87,7 @@ function instanceId(root: string): string {
   ).join("");
 }
 
-const trimmed = (path: string): string => (path.length > 1 ? path.replace(/\/+$/, "") : path);
+const trimmed = (path: string): string => (path.length > 1 ? withoutTrailing(path, "/") : path);
 
 function fromFileUrl(url: string): string {
   try {

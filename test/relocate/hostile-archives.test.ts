@@ -42,6 +42,14 @@ describe("archives that must not come out", () => {
       given: [pax({ path: "s/p/a\0b" }), file],
       says: /a name with a NUL byte: s\/p\/a\\x00b/,
     },
+    {
+      name: "a folder whose long name is a million slashes",
+      given: [
+        rawMember({ name: "././@LongLink", type: "L" }, `${"/".repeat(1_000_000)}x`),
+        rawMember({ name: "d", type: "5" }),
+      ],
+      says: /name of 1000001 bytes/,
+    },
     { name: "a very long name", given: [pax({ path: `s/${"x/".repeat(2100)}y` }), file], says: /name of 4203 bytes/ },
     {
       name: "a part that is too long",
