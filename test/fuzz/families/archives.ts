@@ -1,0 +1,216 @@
+// Tar archives, and the gzip and zstd members that they come in.
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
+import fc from "fast-check";
+import { isStaveError } from "../../../lib/errors.ts";
+import { compressPiece } from "../../../lib/image/compression.ts";
+import { padding, tarHeader } from "../../../lib/image/tar.ts";
+import { type TarMember, TarReader, type TarVisitor } from "../../../lib/image/tar-reader.ts";
+import { unpackArchive } from "../../../lib/relocate/unpack.ts";
+import { Decompressor, gunzip } from "../../../lib/util/decompress.ts";
+import { temporaryFolder } from "../../support/tree.ts";
+import type { Family } from "../family.ts";
+import { archives } from "../seeds.ts";
+
+const BLOCK = 512;
+const packed = archives(6);
+const tars = packed.map((bytes) => gunzipSync(bytes)).filter(({ length }) => length < 64 * 1024);
+const pax = Buffer.from("30 path=a/b/c/d/e/f/g/h/i/j/k\n");
+const WORDS = [
+  "ustar\0" + "00",
+  "ustar  \0",
+  "../",
+  "/",
+  "./",
+  "\0",
+  "path=",
+  "linkpath=",
+  "size=",
+  "GNU.sparse.major=1",
+  "12 path=a/b\n",
+];
+
+/** What an archive holds, as text. */
+function listing(bytes: Buffer, cuts: readonly number[] = []): string[] {
+  const seen: string[] = [];
+  let content = 0;
+  const visitor: TarVisitor = {
+    member: ({ type, name, linkName, mode, size }: TarMember) =>
+      void seen.push(`${type} ${name} ${linkName} ${mode} ${size}`),
+    content: (piece) => {
+      content += piece.length;
+    },
+    contentEnd: () => void seen.push(`end at ${content}`),
+  };
+  const reader = new TarReader(visitor);
+  let at = 0;
+  for (const cut of [...cuts.toSorted((a, b) => a - b), bytes.length]) {
+    reader.push(bytes.subarray(at, cut));
+    at = cut;
+  }
+  reader.end();
+  assert.ok(content <= bytes.length);
+  return seen;
+}
+
+// Makes the checksum of every block right that looks like a header, so that changes behind the checksum are reached.
+function withChecksums(bytes: Buffer): Buffer {
+  for (let at = 0; at + BLOCK <= bytes.length; at += BLOCK) {
+    if (bytes.toString("latin1", at + 257, at + 262) !== "ustar") continue;
+    bytes.fill(0x20, at + 148, at + 156);
+    const sum = bytes.subarray(at, at + BLOCK).reduce((all, byte) => all + byte, 0);
+    bytes.write(`${sum.toString(8).padStart(6, "0")}\0 `, at + 148, "latin1");
+  }
+  return bytes;
+}
+
+// Unpacks into a folder beside which nothing may appear.
+const yard = temporaryFolder();
+async function unpack(bytes: Buffer, compression: "gzip" | "zstd" | "none"): Promise<void> {
+  const folder = join(yard, "in");
+  mkdirSync(folder);
+  try {
+    await unpackArchive(Readable.from([bytes], { objectMode: false }), folder, {
+      compression,
+      limits: { members: 10_000, bytes: 64 << 20, ratio: 200 },
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+    assert.deepEqual(readdirSync(yard), []);
+  }
+}
+
+const WRITES = "each input that is accepted writes files";
+const GZIP_WORDS = ["\x1f\x8b\x08\0\0\0\0\0\0\xff", "\0\0\0\0"];
+const small = [Buffer.from("some text, some text, some text"), Buffer.alloc(3000, 7), Buffer.alloc(0)];
+const member = fc.record({
+  name: fc.stringMatching(/^[a-zA-Z0-9_.\xe4 -]{1,120}$/),
+  content: fc.uint8Array({ maxLength: 1200 }),
+});
+
+export const family: Family = {
+  name: "archives",
+  targets: [
+    {
+      name: "tar",
+      seeds: [...tars, Buffer.concat([pax, Buffer.alloc(1024)])],
+      words: WORDS,
+      run: (input) => listing(input),
+    },
+    {
+      name: "tar with right checksums",
+      seeds: tars,
+      words: WORDS,
+      run: (input) => listing(withChecksums(input)),
+    },
+    {
+      name: "gzip members",
+      seeds: small.map((bytes) => gzipSync(bytes)),
+      words: GZIP_WORDS,
+      share: { of: 0.5, because: "each makes decoders" },
+      // Read at once and in pieces it is the same, or refused both times.
+      run: async (input) => {
+        const whole = await takenFrom(() => gunzip(input, 1 << 24, "the content"));
+        const pieces = await takenFrom(() => decompressed("gzip", input, 7 + (input.length >> 3)));
+        assert.deepEqual(pieces, whole);
+      },
+    },
+    {
+      name: "zstd frames",
+      seeds: small.map((bytes) => zstdCompressSync(bytes)),
+      words: ["\x28\xb5\x2f\xfd", "\x50\x2a\x4d\x18\x04\0\0\0abcd"],
+      share: { of: 0.5, because: "each makes decoders" },
+      run: async (input) => {
+        const whole = await takenFrom(() => decompressed("zstd", input, input.length));
+        const pieces = await takenFrom(() => decompressed("zstd", input, 7 + (input.length >> 3)));
+        // The decoder compares a frame with the size it announces in some pieces and not in others.
+        if (whole !== undefined && pieces !== undefined) assert.deepEqual(pieces, whole);
+      },
+    },
+    {
+      name: "unpacking a tar",
+      seeds: tars,
+      words: WORDS,
+      share: { of: 0.1, because: WRITES },
+      run: (input) => unpack(withChecksums(input), "none"),
+    },
+    {
+      name: "unpacking gzip members",
+      seeds: packed,
+      words: GZIP_WORDS,
+      share: { of: 0.1, because: WRITES },
+      run: (input) => unpack(input, "gzip"),
+    },
+    {
+      name: "unpacking zstd frames",
+      seeds: tars.map((bytes) => zstdCompressSync(bytes)),
+      words: ["\x28\xb5\x2f\xfd"],
+      share: { of: 0.1, because: WRITES },
+      run: (input) => unpack(input, "zstd"),
+    },
+  ],
+  properties: [
+    {
+      name: "a tar is read alike in any pieces",
+      check: (parameters) => {
+        const made = fc
+          .array(member, { maxLength: 5 })
+          .map((members) =>
+            Buffer.concat([
+              ...members.flatMap(({ name, content }) => [
+                tarHeader({ type: "file", name, linkName: "", executable: false, size: content.length }),
+                Buffer.from(content),
+                Buffer.alloc(padding(content.length, BLOCK)),
+              ]),
+              Buffer.alloc(2 * BLOCK),
+            ]),
+          );
+        fc.assert(
+          fc.property(made, fc.array(fc.nat(8000), { maxLength: 8 }), (bytes, cuts) => {
+            const inside = cuts.filter((cut) => cut < bytes.length);
+            assert.deepEqual(listing(bytes, inside), listing(bytes));
+          }),
+          parameters,
+        );
+      },
+    },
+    {
+      name: "members of any sizes are read in any pieces",
+      share: { of: 0.1, because: "each makes decoders" },
+      check: async (parameters) => {
+        const members = fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { minLength: 1, maxLength: 4 });
+        const methods = fc.constantFrom("gzip" as const, "zstd" as const);
+        await fc.assert(
+          fc.asyncProperty(methods, members, fc.integer({ min: 1, max: 200 }), async (method, parts, size) => {
+            const whole = parts.flatMap((part) => compressPiece({ method, level: 1 }, Buffer.from(part)));
+            const given = Buffer.concat(whole);
+            assert.ok((await decompressed(method, given, size)).equals(Buffer.concat(parts)));
+          }),
+          parameters,
+        );
+      },
+    },
+  ],
+};
+
+// What comes out of pieces of a size.
+async function decompressed(method: "gzip" | "zstd", bytes: Buffer, size: number): Promise<Buffer> {
+  const found: Buffer[] = [];
+  using reader = new Decompressor(method, (piece) => void found.push(Buffer.from(piece)), "the content");
+  for (let at = 0; at < bytes.length; at += size) await reader.write(bytes.subarray(at, at + size));
+  await reader.end();
+  return Buffer.concat(found);
+}
+
+// The bytes, or nothing for what is refused.
+async function takenFrom(work: () => Buffer | Promise<Buffer>): Promise<Buffer | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isStaveError(error, "CONTENT_INVALID")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,114 @@
+// JSON as Spack writes it: our own parser beside the language's.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { JsonScanner } from "../../../lib/cache/json-scanner.ts";
+import { isStaveError } from "../../../lib/errors.ts";
+import { parseJsonBytes, writeJson } from "../../../lib/spack/json.ts";
+import type { Family } from "../family.ts";
+import { imageTexts, specFiles } from "../seeds.ts";
+
+const SOURCE = { name: "the document" };
+const WORDS = [
+  "{",
+  "}",
+  "[",
+  "]",
+  '"',
+  ":",
+  ",",
+  "\\",
+  "\\u00",
+  "\\ud800",
+  "\\udc00",
+  "null",
+  "true",
+  "1e5",
+  "-",
+  "0.",
+  "NaN",
+  "__proto__",
+  '"a":',
+  "\u2028",
+  "[[[[",
+];
+
+// The language's parser; undefined for what it refuses.
+function native(input: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(input));
+  } catch {
+    return undefined;
+  }
+}
+
+// Objects without a prototype, so that members of any name compare.
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
+const value = fc.jsonValue({ maxDepth: 6 });
+
+export const family: Family = {
+  name: "json",
+  targets: [
+    {
+      name: "json texts",
+      seeds: [
+        ...specFiles(2),
+        ...imageTexts("manifest", 2),
+        '{"a":[1,-2.5e3,true,null,"\\u00e9\\n"],"b":{}}',
+        "[]",
+        '""',
+      ],
+      words: WORDS,
+      run: (input) => {
+        const expected = native(input);
+        let found: ReturnType<typeof parseJsonBytes>;
+        try {
+          found = parseJsonBytes(input, SOURCE);
+        } catch (error) {
+          // Ours has limits of its own, for depth and repeated keys; what breaks the grammar both refuse.
+          if (expected === undefined || /nested|twice|two|repeat/.test(String(error))) throw error;
+          if (isStaveError(error)) throw new Error(`refused what is JSON: ${error.message}`);
+          throw error;
+        }
+        assert.ok(expected !== undefined, "took what is no JSON");
+        const written = writeJson(found);
+        // Numbers too large are infinite, and written as Python writes them.
+        if (!written.includes("Infinity"))
+          assert.equal(JSON.stringify(native(Buffer.from(written))), JSON.stringify(expected));
+      },
+    },
+    {
+      name: "json scanner",
+      seeds: [...specFiles(2), '{"a":[1,{"b":"\\"]"}],"c":"}"}'],
+      words: WORDS,
+      run: (input) => {
+        const scanner = new JsonScanner(input, SOURCE);
+        const members: [string, number, number][] = [];
+        scanner.object((key) => {
+          const from = scanner.skip();
+          members.push([key, from, scanner.at]);
+        });
+        scanner.end();
+        const whole = native(input);
+        if (whole === undefined) return;
+        // What it finds in valid texts are the members.
+        const found = members.map(([key, from, to]) => [key, native(input.subarray(from, to))]);
+        assert.deepEqual(plain(Object.fromEntries(found)), plain(whole));
+      },
+    },
+  ],
+  properties: [
+    {
+      name: "json is read as it was written",
+      check: (parameters) =>
+        fc.assert(
+          fc.property(value, fc.constantFrom(0, 1, 2), (given, space) => {
+            const text = JSON.stringify(given, null, space);
+            const found = parseJsonBytes(Buffer.from(text), SOURCE);
+            assert.equal(JSON.stringify(JSON.parse(writeJson(found))), JSON.stringify(given));
+          }),
+          parameters,
+        ),
+    },
+  ],
+};

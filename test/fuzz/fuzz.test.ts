@@ -1,0 +1,19 @@
+// Every parser on 10^4 inputs that nobody has thought of: it takes them or refuses them with a StaveError, soon, with bounded
+// memory. `make fuzz` gives it a hundred times as many.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { drive } from "./drive.ts";
+import { FAMILIES } from "./families.ts";
+
+const COUNT = 10_000;
+const seed = Number(process.env["STAVE_TEST_SEED"] ?? Date.now() % 0x7fffffff);
+console.log(`seed ${seed} (make it again with STAVE_TEST_SEED=${seed})`);
+
+describe("no input hangs a parser, grows without bound or fails in disorder", { concurrency: 2 }, () => {
+  for (const family of FAMILIES)
+    test(family, async () => {
+      const folder = join(import.meta.dirname, "../../fuzz-failures");
+      assert.deepEqual(await drive({ seed, count: COUNT, jobs: 1, only: family, folder }), []);
+    });
+});
