@@ -1,5 +1,5 @@
-// Tells the install database of what was installed: all that has come together since the last write in one write, so that a
-// large database does not hold up many small packages, and a kill loses little.
+// Records in the install database what was installed: all that has come together since the last write in one write, so that a
+// large database does not hold up many small packages.
 import type { SpecNode } from "../spack/node.ts";
 import type { Store } from "../spack/store.ts";
 import type { StoreLocks } from "../store/locks.ts";
@@ -7,8 +7,10 @@ import type { Change } from "../store/records.ts";
 import { updateDatabase } from "../store/update.ts";
 import type { Clock } from "../util/time.ts";
 
-/** After a write it is waited for so many times as long as that took. */
-const SHARE = 4;
+/** The least time between two writes, in milliseconds: others may wait for what was installed. */
+const PAUSE = 250;
+/** It is at least so many times as long as the last write took. */
+const SHARE = 9;
 
 export class Registrar {
   readonly #store: Store;
@@ -16,7 +18,10 @@ export class Registrar {
   readonly #clock: Clock;
   #waiting: Change[] = [];
   #next: Promise<void> | undefined;
-  #pause = 0;
+  #hurry = new AbortController();
+  #last: Promise<void> = Promise.resolve();
+  #pause = PAUSE;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(store: Store, locks: StoreLocks, clock: Clock) {
     this.#store = store;
@@ -24,7 +29,10 @@ export class Registrar {
     this.#clock = clock;
   }
 
-  /** Records a spec that is in its place; done when the database says so. Throws as updateDatabase. */
+  /**
+   * Records a spec that is in its place, after all that was added before; done when the database has it. Throws as
+   * updateDatabase, and then for all that comes later: it may need what was not recorded.
+   */
   add(node: SpecNode, explicit: boolean | undefined): Promise<void> {
     return this.#change(explicit === undefined ? { op: "add", node } : { op: "add", node, explicit });
   }
@@ -34,6 +42,11 @@ export class Registrar {
     return this.#change({ op: "mark", hash, explicit: true });
   }
 
+  /** Writes what has come together now: nothing more comes soon. */
+  flush(): void {
+    this.#hurry.abort();
+  }
+
   #change(change: Change): Promise<void> {
     this.#waiting.push(change);
     this.#next ??= this.#write();
@@ -41,13 +54,24 @@ export class Registrar {
   }
 
   async #write(): Promise<void> {
-    await this.#clock.sleep(this.#pause);
+    this.#hurry = new AbortController();
+    // A flush comes before the pause is over.
+    await this.#clock.sleep(this.#pause, this.#hurry.signal).catch(() => {});
+    await this.#last;
     const changes = this.#waiting;
     this.#waiting = [];
-    // Whoever comes from here on is written next.
+    // What comes from here on is written next.
     this.#next = undefined;
+    if (this.#failure) throw this.#failure.error;
     const started = this.#clock.now();
-    await updateDatabase(this.#store, { clock: this.#clock, locks: this.#locks }, () => changes);
-    this.#pause = SHARE * (this.#clock.now() - started);
+    const write = updateDatabase(this.#store, { clock: this.#clock, locks: this.#locks }, () => changes);
+    this.#last = write.then(
+      () => {},
+      (error: unknown) => {
+        this.#failure = { error };
+      },
+    );
+    await write;
+    this.#pause = Math.max(PAUSE, SHARE * (this.#clock.now() - started));
   }
 }

@@ -8,10 +8,14 @@ import { readEnvironmentLock } from "../spack/lockfile.ts";
 import { shortName } from "../spack/name.ts";
 import { LINK, RUN, type SpecNode } from "../spack/node.ts";
 import type { Store } from "../spack/store.ts";
-import type { Release, StoreLocks } from "../store/locks.ts";
+import { LatestStore } from "../store/latest.ts";
+import type { SpecLock, StoreLocks } from "../store/locks.ts";
+import { readNote, removeNote, writeNote } from "../store/notes.ts";
 import { placeInStore } from "../store/place.ts";
-import { removePrefix } from "../store/staged-prefix.ts";
-import { updateDatabase } from "../store/update.ts";
+import { type Actions, carryOut, type UninstallStep, uninstalling } from "../store/protocol.ts";
+import { recoverStore, settle } from "../store/recover.ts";
+import { StagedPrefix } from "../store/staged-prefix.ts";
+import { LockedDatabase } from "../store/update.ts";
 import type { Clock } from "../util/time.ts";
 
 /** What is removed. */
@@ -60,48 +64,134 @@ export async function planUninstall(options: UninstallOptions): Promise<Uninstal
 }
 
 /**
- * Removes specs: first from the database, so that nothing counts as installed that is half there, then from disk. Throws
- * as the plan; CONFLICT too when something came to depend on them meanwhile, PARTIAL when prefixes could not be removed.
+ * Removes specs: out of their places, from the database, and then from disk, in the order of store/protocol.ts. Throws as the
+ * plan; CONFLICT too when something came to depend on them meanwhile, PARTIAL when prefixes could not be removed from disk.
  */
 export async function uninstall(
   options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock },
 ): Promise<UninstallReport> {
-  const { store, nodes, locks, clock } = options;
+  const { store, locks } = options;
+  await recoverStore(store, locks);
   const { specs } = await planUninstall(options);
-  const hashes = new Set(specs.map(({ hash }) => hash));
-  const held: Release[] = [];
+  const run = new UninstallRun(options, specs);
   try {
-    // In one order, so that two that wait for each other cannot be.
-    for (const hash of [...hashes].toSorted()) held.push(await locks.prefix(hash, "exclusive"));
-    for (const { prefix, external } of specs) if (!external && prefix !== null) await checkRemovable(store, prefix);
-    let done: UninstalledSpec[] = [];
-    await updateDatabase(store, { clock, locks }, (database) => {
-      // Somebody else may have removed some of them meanwhile.
-      const left = nodes.filter(({ hash }) => database.records.get(hash)?.installed);
-      done = chosen(database, left, options);
-      const [more] = done.filter(({ hash }) => !hashes.has(hash));
-      if (more !== undefined)
-        throw new StaveError("CONFLICT", `${more.name}@${more.version} was installed meanwhile, and depends on them`, {
-          subject: more.hash,
-          hint: "run the same command again",
-        });
-      return done.map(({ hash }) => ({ op: "remove", hash }));
-    });
-    const failures: StaveError[] = [];
-    for (const { hash, external } of done) {
-      const node = store.get(hash)?.node;
-      if (node === undefined || external) continue;
-      await removePrefix(store, node).catch((error: unknown) => failures.push(fileError(error, "remove", hash)));
-    }
-    if (failures.length > 0) throw aggregate(failures, "prefixes to be removed");
-    return { store: store.root, specs: done };
+    await carryOut(uninstalling(specs.map(({ hash }) => hash)), run.actions());
   } finally {
-    for (const release of held) release();
+    await run.end();
+  }
+  if (run.failures.length > 0) throw aggregate(run.failures, "prefixes to be removed");
+  return { store: store.root, specs: run.chosen };
+}
+
+// What the steps do for real.
+class UninstallRun {
+  readonly failures: StaveError[] = [];
+  chosen: readonly UninstalledSpec[] = [];
+  readonly #options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock };
+  readonly #specs: readonly UninstalledSpec[];
+  readonly #held = new Map<string, SpecLock[]>();
+  readonly #places = new Map<string, StagedPrefix>();
+  #database: LockedDatabase | undefined;
+
+  constructor(
+    options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock },
+    specs: readonly UninstalledSpec[],
+  ) {
+    this.#options = options;
+    this.#specs = specs;
+  }
+
+  actions(): Actions<UninstallStep> {
+    const { store, locks } = this.#options;
+    return {
+      tryLocks: async (hash) => {
+        const held: SpecLock[] = [];
+        this.#held.set(hash, held);
+        for (const kind of ["work", "prefix"] as const) {
+          const lock = await locks.trySpec(kind, hash);
+          if (lock !== undefined) held.push(lock);
+          else this.#unlock(hash);
+          if (lock === undefined) return false;
+        }
+        return true;
+      },
+      awaitLocks: async (hash) => {
+        for (const kind of ["work", "prefix"] as const) (await locks.spec(kind, hash, "exclusive"))?.release();
+      },
+      unlock: (hash) => this.#unlock(hash),
+      lockDatabase: async () => {
+        for (const { hash, prefix, external } of this.#specs)
+          if (!external && prefix !== null) this.#places.set(hash, await removable(store, hash, prefix));
+        this.#database = await LockedDatabase.open(store, this.#options);
+        this.chosen = this.#choose(this.#database.database);
+      },
+      unlockDatabase: () => this.#unlockDatabase(),
+      isChosen: (hash) => this.chosen.some((spec) => spec.hash === hash),
+      note: async (hash) => {
+        const place = this.#places.get(hash);
+        if (place) await writeNote(store, hash, place.prefix);
+      },
+      moveAside: async (hash) => void (await this.#places.get(hash)?.moveAside()),
+      forget: async () => {
+        await this.#database?.write(this.chosen.map(({ hash }) => ({ op: "remove", hash })));
+      },
+      clear: async (hash) => {
+        const place = this.#places.get(hash);
+        this.#places.delete(hash);
+        try {
+          await place?.clear();
+          if (place) removeNote(store, hash);
+        } catch (error) {
+          this.failures.push(fileError(error, "remove", hash));
+        }
+      },
+    };
+  }
+
+  /** Lets go of all locks, after undoing what was begun and not done. */
+  async end(): Promise<void> {
+    try {
+      const { store } = this.#options;
+      if (this.#places.size > 0) {
+        const latest = await new LatestStore(store).get();
+        for (const [hash, place] of this.#places)
+          if (readNote(store, hash) !== undefined) await settle(latest, hash, place);
+      }
+    } catch {
+      // The notes stay, and the next run puts it right.
+    } finally {
+      await this.#unlockDatabase();
+      for (const hash of this.#held.keys()) this.#unlock(hash);
+    }
+  }
+
+  // Somebody else may have removed some of them meanwhile, or installed what needs them.
+  #choose(database: Database): UninstalledSpec[] {
+    const left = this.#options.nodes.filter(({ hash }) => database.records.get(hash)?.installed);
+    const done = chosen(database, left, this.#options);
+    const known = new Set(this.#specs.map(({ hash }) => hash));
+    const [more] = done.filter(({ hash }) => !known.has(hash));
+    if (more !== undefined)
+      throw new StaveError("CONFLICT", `${more.name}@${more.version} was installed meanwhile, and depends on them`, {
+        subject: more.hash,
+        hint: "run the same command again",
+      });
+    return done;
+  }
+
+  #unlock(hash: string): void {
+    for (const lock of this.#held.get(hash) ?? []) lock.release();
+    this.#held.delete(hash);
+  }
+
+  async #unlockDatabase(): Promise<void> {
+    await this.#database?.[Symbol.asyncDispose]();
+    this.#database = undefined;
   }
 }
 
-// What the database is told must be possible on disk.
-async function checkRemovable(store: Store, prefix: string): Promise<void> {
+// The place of a prefix. What the database is told must be possible on disk.
+async function removable(store: Store, hash: string, prefix: string): Promise<StagedPrefix> {
   const { parent } = await placeInStore(store, prefix);
   try {
     await access(parent, constants.W_OK);
@@ -110,6 +200,7 @@ async function checkRemovable(store: Store, prefix: string): Promise<void> {
     // What is gone already needs no permission.
     if (error.code !== "NOT_FOUND") throw error;
   }
+  return await StagedPrefix.at(store, hash, prefix);
 }
 
 function chosen(

@@ -3,7 +3,14 @@ import { StaveError } from "../errors.ts";
 import { type FileContent, readBounded } from "../util/read-file.ts";
 import { underSysroot } from "../util/sysroot.ts";
 import type { Clock } from "../util/time.ts";
-import { type Database, type DatabaseSource, emptyDatabase, type InstallRecord, readDatabases } from "./database.ts";
+import {
+  type Database,
+  type DatabaseSource,
+  emptyDatabase,
+  type InstallRecord,
+  NEWEST_DATABASE,
+  readDatabases,
+} from "./database.ts";
 import type { SpecNode } from "./node.ts";
 import { shortName } from "./node-reader.ts";
 import { DEFAULT_LAYOUT, type Layout, projectedPath, type Satisfies } from "./projection.ts";
@@ -30,6 +37,8 @@ export interface StoreOptions {
   readonly providers?: () => Providers;
   /** A store without database is an empty one; otherwise it throws NOT_FOUND. */
   readonly mayBeEmpty?: boolean;
+  /** The version of the database that such a store will get; the newest when not given. */
+  readonly emptyVersion?: number | undefined;
 }
 
 /** An opened store: one state of its database, and answers about paths. */
@@ -67,7 +76,7 @@ export class Store {
       if (at === 0) stamp = read?.stamp;
       // The local database comes first even when there is none yet.
       if (read !== undefined) sources.push(read);
-      else sources.push({ name: place, bytes: EMPTY });
+      else sources.push({ name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) });
     }
     return new Store(root, options, sources.length === 0 ? emptyDatabase() : readDatabases(sources), stamp);
   }
@@ -118,7 +127,7 @@ export class Store {
   }
 }
 
-const EMPTY = Buffer.from('{"database":{"version":"8","installs":{}}}');
+const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
 const TRIES = 5;
 const PAUSE = 50;
 

@@ -1,11 +1,12 @@
 // The locks of a store, which exclude those of every Spack that uses it (Spack `database.py`, SpecLocker): one file for the
-// whole database, one byte of another file for each spec.
+// whole database, one byte of another file for the prefix of each spec. A third file is this program's own: one byte for the
+// work of one run on a spec (see protocol.ts).
 
 import { StaveError } from "../errors.ts";
 import { lockOffset } from "../spack/dag-hash.ts";
 import type { LockSettings } from "../spack/settings.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store.ts";
-import { LockFile, type LockMode, type LockOptions, type LockRange, WHOLE_FILE } from "../util/file-lock.ts";
+import { LockFile, type LockMode, type LockOptions, type LockRange } from "../util/file-lock.ts";
 import { Limit } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 
@@ -22,11 +23,16 @@ export interface StoreLockOptions {
 /** Lets go of a lock; calling it again does nothing more. */
 export type Release = () => void;
 
-interface Held {
-  readonly mode: LockMode;
-  readonly taken: Promise<Release>;
-  users: number;
+/** The lock of a spec. */
+export interface SpecLock {
+  /** Lets go of it; calling it again does nothing more. */
+  readonly release: Release;
+  /** Makes an exclusive lock a shared one, without letting go of it. */
+  readonly share: () => void;
 }
+
+/** `prefix`: as Spack locks it. `work`: this program's own. */
+export type SpecLockKind = "prefix" | "work";
 
 /** The locks of one store in this process. Close it to let go of all. */
 export class StoreLocks implements AsyncDisposable {
@@ -37,7 +43,7 @@ export class StoreLocks implements AsyncDisposable {
   readonly #files = new Map<string, Promise<LockFile>>();
   // The system knows this process as one holder, so its own parts take turns here.
   readonly #turn = new Limit(1);
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Set<string>();
 
   /** The folder of the database must exist when the first lock is taken (see createStore). */
   constructor(store: Pick<Store, "root" | "locate">, options: StoreLockOptions) {
@@ -53,9 +59,11 @@ export class StoreLocks implements AsyncDisposable {
   async database(mode: LockMode): Promise<Release> {
     const { settings, signal } = this.#options;
     const leave = await this.#turn.acquire({ signal });
+    if (!this.isEnabled) return leave;
     try {
+      const file = await this.#file("lock");
       const timeout = settings.databaseTimeout;
-      const release = await this.#lock("lock", mode, WHOLE_FILE, timeout, "the database", "config:db_lock_timeout");
+      const release = await file.lock(mode, this.#waiting(file, "the database", "config:db_lock_timeout", { timeout }));
       return once(() => {
         release();
         leave();
@@ -67,35 +75,52 @@ export class StoreLocks implements AsyncDisposable {
   }
 
   /**
-   * Waits for the lock on the prefix of a spec: exclusive to write it, shared to rely on it. Throws as `database`, after
-   * `config:package_lock_timeout`; and INTERNAL when this process has it in a way that excludes this one.
+   * Waits for a lock of a spec. While it waits it asks whether the lock is still needed, and gives undefined when it is not.
+   * Throws as `database`, after `config:package_lock_timeout`; INTERNAL when this process has the lock.
    */
-  async prefix(hash: string, mode: LockMode): Promise<Release> {
-    const known = this.#held.get(hash);
-    if (known !== undefined && (mode === "exclusive" || known.mode === "exclusive"))
-      throw new StaveError("INTERNAL", `the prefix of /${hash} is locked by this process already`, { subject: hash });
-    const held = known ?? { mode, taken: this.#lockPrefix(hash, mode), users: 0 };
-    this.#held.set(hash, held);
-    held.users++;
+  async spec(
+    kind: SpecLockKind,
+    hash: string,
+    mode: LockMode,
+    isOver: () => boolean | Promise<boolean> = () => false,
+  ): Promise<SpecLock | undefined> {
+    const key = this.#enter(kind, hash);
+    if (key === undefined)
+      throw new StaveError("INTERNAL", `/${hash} is locked by this process already`, { subject: hash });
+    if (!this.isEnabled) return this.#locked(key);
     try {
-      await held.taken;
+      const file = await this.#file(FILES[kind]);
+      const range = byteOf(hash);
+      const timeout = this.#options.settings.packageTimeout;
+      const options = this.#waiting(file, `the spec /${hash}`, "config:package_lock_timeout", { timeout, range });
+      if ((await file.lockUnless(mode, isOver, options)) !== undefined) return this.#locked(key, file, range);
     } catch (error) {
-      this.#leave(hash, held);
+      this.#held.delete(key);
       throw error;
     }
-    return once(() => this.#leave(hash, held));
+    this.#held.delete(key);
+    return undefined;
   }
 
-  /** As an exclusive `prefix`, but without waiting: undefined when anybody, this process too, has it. */
-  async tryPrefix(hash: string): Promise<Release | undefined> {
-    if (this.#held.has(hash)) return undefined;
-    if (!this.isEnabled) return await this.prefix(hash, "exclusive");
-    const file = await this.#file(PREFIX_FILE);
-    if (this.#held.has(hash) || !file.tryLock("exclusive", byteOf(hash))) return undefined;
-    const taken = Promise.resolve(() => file.unlock(byteOf(hash)));
-    const held: Held = { mode: "exclusive", taken, users: 1 };
-    this.#held.set(hash, held);
-    return once(() => this.#leave(hash, held));
+  /** Takes the exclusive lock of a spec, without waiting; undefined when anybody, this process too, has it. */
+  async trySpec(kind: SpecLockKind, hash: string): Promise<SpecLock | undefined> {
+    const key = this.#enter(kind, hash);
+    if (key === undefined) return undefined;
+    if (!this.isEnabled) return this.#locked(key);
+    try {
+      const file = await this.#file(FILES[kind]);
+      if (file.tryLock("exclusive", byteOf(hash))) return this.#locked(key, file, byteOf(hash));
+    } catch (error) {
+      this.#held.delete(key);
+      throw error;
+    }
+    this.#held.delete(key);
+    return undefined;
+  }
+
+  /** True if another run works on a spec. Nothing is locked for that. Throws FILE_SYSTEM. */
+  async isWorkedOn(hash: string): Promise<boolean> {
+    return this.isEnabled && (await this.#file(FILES.work)).isTaken("exclusive", byteOf(hash));
   }
 
   /** Lets go of everything. */
@@ -108,40 +133,37 @@ export class StoreLocks implements AsyncDisposable {
     this.#files.clear();
   }
 
-  #leave(hash: string, held: Held): void {
-    if (--held.users > 0) return;
-    this.#held.delete(hash);
-    held.taken.then(
-      (release) => release(),
-      () => {},
-    );
+  #enter(kind: SpecLockKind, hash: string): string | undefined {
+    const key = `${kind} ${hash}`;
+    if (this.#held.has(key)) return undefined;
+    this.#held.add(key);
+    return key;
   }
 
-  #lockPrefix(hash: string, mode: LockMode): Promise<Release> {
-    const timeout = this.#options.settings.packageTimeout;
-    return this.#lock(PREFIX_FILE, mode, byteOf(hash), timeout, `the spec /${hash}`, "config:package_lock_timeout");
+  #locked(key: string, file?: LockFile, range?: LockRange): SpecLock {
+    return {
+      release: once(() => {
+        this.#held.delete(key);
+        file?.unlock(range);
+      }),
+      share: () => void file?.tryLock("shared", range),
+    };
   }
 
-  async #lock(
-    name: string,
-    mode: LockMode,
-    range: LockRange,
-    timeout: number | undefined,
+  #waiting(
+    file: LockFile,
     what: string,
     setting: string,
-  ): Promise<Release> {
-    if (!this.isEnabled) return () => {};
+    options: Pick<LockOptions, "timeout" | "range">,
+  ): LockOptions {
     const { clock, signal, onWait } = this.#options;
-    const file = await this.#file(name);
-    const options: LockOptions = {
+    return {
+      ...options,
       clock,
-      range,
-      timeout,
       signal,
       hint: `wait for the Spack or stave that is at work there, or raise ${setting}`,
       onWait: (holder) => onWait?.(`waiting for ${what}: ${holder} holds ${file.path}`),
     };
-    return await file.lock(mode, options);
   }
 
   // Each file once: two descriptors of this process would exclude each other.
@@ -156,7 +178,7 @@ export class StoreLocks implements AsyncDisposable {
   }
 }
 
-const PREFIX_FILE = "prefix_lock";
+const FILES: Readonly<Record<SpecLockKind, string>> = { prefix: "prefix_lock", work: "work_lock" };
 const byteOf = (hash: string): LockRange => ({ start: lockOffset(hash), length: 1n });
 
 function once(release: Release): Release {

@@ -12,7 +12,7 @@ import { readInstalledSpec } from "../spack/prefix.ts";
 import { DATABASE_FOLDER, DATABASE_LIMIT, type Store } from "../spack/store.ts";
 import { readBounded } from "../util/read-file.ts";
 import type { Clock } from "../util/time.ts";
-import type { StoreLocks } from "./locks.ts";
+import type { Release, StoreLocks } from "./locks.ts";
 import { type Change, Records, type UpdateReport } from "./records.ts";
 
 /** What an update needs beside the store. */
@@ -27,24 +27,61 @@ const OWNER = "run `spack reindex` with the Spack that owns the store";
 
 /**
  * Changes the database of a store in one write. `decide` sees the local database as it is under the lock, and returns the
- * changes, in their order; nothing is written when there are none or it throws. Every other record, and whatever this
- * program does not know, stays as it is. The store must exist (see createStore).
- * Throws CONFLICT when the lock is not to be had, CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED for a database that cannot
- * be changed, SPEC_NOT_INSTALLED when an added spec is not in its prefix, FILE_SYSTEM when it cannot be written.
+ * changes, in their order; nothing is written when there are none or it throws. Throws as LockedDatabase.
  */
 export async function updateDatabase(
   store: Store,
-  { clock, locks }: UpdateOptions,
+  options: UpdateOptions,
   decide: (database: Database) => Iterable<Change> | Promise<Iterable<Change>>,
 ): Promise<UpdateReport> {
-  const folder = store.locate(`${store.root}/${DATABASE_FOLDER}`);
-  const release = await locks.database("exclusive");
-  try {
-    const { document, database } = await readIndex(folder);
-    const changes = [...(await decide(database))];
+  await using locked = await LockedDatabase.open(store, options);
+  return await locked.write(await decide(locked.database));
+}
+
+/** The local database of a store under its exclusive lock. Dispose of it to let go of the lock. */
+export class LockedDatabase implements AsyncDisposable {
+  /** As it was when the lock was taken. */
+  readonly database: Database;
+  readonly #document: JsonObject;
+  readonly #store: Store;
+  readonly #options: UpdateOptions;
+  readonly #release: Release;
+
+  private constructor(read: ReadIndex, store: Store, options: UpdateOptions, release: Release) {
+    this.database = read.database;
+    this.#document = read.document;
+    this.#store = store;
+    this.#options = options;
+    this.#release = release;
+  }
+
+  /**
+   * Waits for the lock, and reads. The store must exist (see createStore). Throws CONFLICT when the lock is not to be had,
+   * CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED for a database that cannot be changed.
+   */
+  static async open(store: Store, options: UpdateOptions): Promise<LockedDatabase> {
+    const release = await options.locks.database("exclusive");
+    try {
+      const read = await readIndex(folderOf(store), store.database.version);
+      return new LockedDatabase(read, store, options, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes changes, in their order, in one write; once. Every other record, and whatever this program does not know, stays as
+   * it is. Throws SPEC_NOT_INSTALLED when an added spec is not in its prefix, UNSUPPORTED for a spec that the database cannot
+   * hold, FILE_SYSTEM when it cannot be written.
+   */
+  async write(changes: Iterable<Change>): Promise<UpdateReport> {
+    const { clock, locks } = this.#options;
+    const [store, document] = [this.#store, this.#document];
+    const folder = folderOf(store);
     const inner = copyObject(objectAt(document, "database", { source: { name: folder } }));
     const installs = copyObject(objectAt(inner, "installs", { source: { name: folder } }));
-    const records = new Records(installs, database, {
+    const records = new Records(installs, this.database, {
       now: clock.now() / 1000,
       prefixOf: (node) => store.prefixOf(node),
       isThere: (node) => isThere(store, node),
@@ -58,15 +95,24 @@ export async function updateDatabase(
     if (locks.isEnabled) await removeLeftovers(folder);
     await writeIndex(folder, writeJson(whole));
     return records.report;
-  } finally {
-    release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#release();
   }
 }
 
-async function readIndex(folder: string): Promise<{ document: JsonObject; database: Database }> {
+const folderOf = (store: Store): string => store.locate(`${store.root}/${DATABASE_FOLDER}`);
+
+interface ReadIndex {
+  readonly document: JsonObject;
+  readonly database: Database;
+}
+
+async function readIndex(folder: string, emptyVersion: number): Promise<ReadIndex> {
   const name = `${folder}/index.json`;
   const { bytes } = await readBounded(name, DATABASE_LIMIT).catch((error: unknown) => {
-    if (isStaveError(error, "NOT_FOUND")) return { bytes: EMPTY };
+    if (isStaveError(error, "NOT_FOUND")) return { bytes: emptyIndex(emptyVersion) };
     throw error;
   });
   const read = readDatabaseDocument({ name, hint: OWNER, bytes });
@@ -76,7 +122,7 @@ async function readIndex(folder: string): Promise<{ document: JsonObject; databa
   throw new StaveError("UNSUPPORTED", `cannot change an old database: ${problem}`, { subject: name, hint: OWNER });
 }
 
-const EMPTY = Buffer.from(`{"database":{"version":"${NEWEST_DATABASE}","installs":{}}}`);
+const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
 
 // Whatever Spack would not take for this spec counts as absent.
 async function isThere(store: Store, node: Parameters<Store["prefixOf"]>[0]): Promise<boolean> {

@@ -134,12 +134,24 @@ export class LockFile implements AsyncDisposable {
    * naming the process that holds it when the system knows, and the signal's reason when aborted.
    */
   async lock(mode: LockMode, options: LockOptions): Promise<() => void> {
+    const release = await this.lockUnless(mode, () => false, options);
+    if (release === undefined) throw new StaveError("INTERNAL", `gave up waiting for ${this.path}`);
+    return release;
+  }
+
+  /** As `lock`, but asks before each pause whether the lock is still needed; undefined when it is not. */
+  async lockUnless(
+    mode: LockMode,
+    isOver: () => boolean | Promise<boolean>,
+    options: LockOptions,
+  ): Promise<(() => void) | undefined> {
     const { clock, range = WHOLE_FILE, timeout, signal, onWait } = options;
     const started = clock.now();
     let waited = false;
     for (const pause of pauses()) {
       signal?.throwIfAborted();
       if (this.tryLock(mode, range)) return () => this.unlock(range);
+      if (await isOver()) return undefined;
       const left = timeout === undefined ? Number.POSITIVE_INFINITY : timeout * 1000 - (clock.now() - started);
       if (left <= 0) break;
       if (!waited) onWait?.(this.#holder(mode, range));
@@ -151,6 +163,14 @@ export class LockFile implements AsyncDisposable {
       `cannot lock ${this.path}: ${this.#holder(mode, range)} holds it, and ${timeout} s have passed`,
       { subject: this.path, hint: options.hint ?? "wait for whoever is at work there" },
     );
+  }
+
+  /** True if another process, or another open file of this one, holds what excludes a lock. */
+  isTaken(mode: LockMode, range: LockRange): boolean {
+    const asked = flock(mode === "shared" ? F_RDLCK : F_WRLCK, range);
+    const failed = this.#call(F_OFD_GETLK, asked);
+    if (failed !== 0) throw this.#failure(failed);
+    return asked.l_type !== F_UNLCK;
   }
 
   /** Lets go of a range. */

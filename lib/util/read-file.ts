@@ -20,7 +20,7 @@ export async function readBounded(path: string, limit: number): Promise<FileCont
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const before = await file.stat({ bigint: true });
     const bytes = await readUpTo(file, sizeOf(before, path, limit));
-    return { bytes, stamp: stampOf(before, await file.stat({ bigint: true }), bytes, path) };
+    return { bytes, stamp: unchanged(before, await file.stat({ bigint: true }), bytes, path) };
   } catch (error) {
     throw fileError(error, "read", path);
   } finally {
@@ -38,7 +38,7 @@ export function readDescriptor(descriptor: number, path: string, limit: number):
     if (size === 0) break;
     filled += size;
   }
-  stampOf(before, fstatSync(descriptor, { bigint: true }), bytes.subarray(0, filled), path);
+  unchanged(before, fstatSync(descriptor, { bigint: true }), bytes.subarray(0, filled), path);
   return bytes;
 }
 
@@ -49,9 +49,14 @@ function sizeOf(stats: BigIntStats, path: string, limit: number): number {
   return Number(stats.size);
 }
 
-function stampOf(before: BigIntStats, after: BigIntStats, bytes: Buffer, path: string): string {
-  const [stamp, now] = [before, after].map((state) => `${state.dev}.${state.ino}.${state.size}.${state.mtimeNs}`);
-  if (stamp !== undefined && stamp === now && BigInt(bytes.byteLength) === before.size) return stamp;
+/** What tells a state of a file from another (see FileContent). */
+export function stampOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
+  return `${dev}.${ino}.${size}.${mtimeNs}`;
+}
+
+function unchanged(before: BigIntStats, after: BigIntStats, bytes: Buffer, path: string): string {
+  const stamp = stampOf(before);
+  if (stamp === stampOf(after) && BigInt(bytes.byteLength) === before.size) return stamp;
   throw new StaveError("CONFLICT", `${path} changed while it was read`, {
     subject: path,
     hint: "run the same command again",

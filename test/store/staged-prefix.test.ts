@@ -6,7 +6,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -18,8 +17,12 @@ import { writeInstalledSpec, writeInstallTimes } from "../../lib/relocate/metada
 import type { SpecNode } from "../../lib/spack/node.ts";
 import { readInstalledSpec } from "../../lib/spack/prefix.ts";
 import type { Store } from "../../lib/spack/store.ts";
+
+import { writeNote } from "../../lib/store/notes.ts";
+
 import { placeInStore } from "../../lib/store/place.ts";
-import { directoryMode, removeLeftovers, removePrefix, StagedPrefix } from "../../lib/store/staged-prefix.ts";
+import { interruptedSpecs, recoverStore } from "../../lib/store/recover.ts";
+import { directoryMode, StagedPrefix } from "../../lib/store/staged-prefix.ts";
 import { failsWith } from "../support/errors.ts";
 import { named } from "../support/push.ts";
 import { copyOf, locksOf, openStore, SPACK_1 } from "../support/stores.ts";
@@ -38,21 +41,22 @@ async function given(name = "rigging"): Promise<Given> {
   return { store, node, place: store.locate(store.prefixOf(node)) };
 }
 
-const MODE = { mode: 0o755 };
 const leftovers = (place: string): string[] => readdirSync(dirname(place)).filter((name) => name.startsWith("."));
+const stagedAt = (store: Store, node: SpecNode): Promise<StagedPrefix> =>
+  StagedPrefix.at(store, node.hash, store.prefixOf(node));
 
 test("what is committed is in its place, what is not is gone", async () => {
   const { store, node, place } = await given();
   rmSync(place, { recursive: true });
-  {
-    await using staged = await StagedPrefix.create(store, node, MODE);
-    assert.equal(dirname(staged.directory), dirname(place));
-    assert.equal(staged.prefix, store.prefixOf(node));
-    writeFileSync(join(staged.directory, "half"), "");
-  }
+  const staged = await stagedAt(store, node);
+  await staged.stage(0o755);
+  assert.equal(dirname(staged.directory), dirname(place));
+  assert.equal(staged.prefix, store.prefixOf(node));
+  writeFileSync(join(staged.directory, "half"), "");
+  await staged.discard();
   assert.ok(!existsSync(place));
   assert.deepEqual(leftovers(place), []);
-  await using staged = await StagedPrefix.create(store, node, { mode: 0o2750 });
+  await staged.stage(0o2750);
   writeInstalledSpec(staged.directory, node, store.database.graph);
   writeInstallTimes(staged.directory, node, [
     { path: "fetch", seconds: 1 },
@@ -85,91 +89,105 @@ test("the spec file is the one that Spack wrote", async () => {
   );
 });
 
-test("a prefix is replaced only when that is wanted, and comes back when it cannot be", async () => {
+test("a prefix is replaced, and comes back when it cannot be", async () => {
   const { store, node, place } = await given();
-  await failsWith("CONFLICT", StagedPrefix.create(store, node, MODE), /is there already/);
-  assert.deepEqual(leftovers(place), []);
-  {
-    await using staged = await StagedPrefix.create(store, node, { ...MODE, replace: true });
-    rmSync(staged.directory, { recursive: true });
-    await failsWith("NOT_FOUND", staged.commit());
-  }
+  const staged = await stagedAt(store, node);
+  await staged.stage(0o755);
+  rmSync(staged.directory, { recursive: true });
+  assert.equal(await staged.moveAside(), true);
+  assert.ok(!existsSync(place));
+  await failsWith("NOT_FOUND", staged.commit());
+  await staged.moveBack();
   assert.ok(existsSync(join(place, ".spack/spec.json")));
-  await using staged = await StagedPrefix.create(store, node, { ...MODE, replace: true });
+  await staged.stage(0o755);
   writeFileSync(join(staged.directory, "newer"), "");
-  assert.ok(existsSync(join(place, ".spack/spec.json")));
+  await staged.moveAside();
   await staged.commit();
+  await staged.moveBack();
   assert.deepEqual(readdirSync(place), ["newer"]);
+  chmodSync(join(dirname(place), leftovers(place)[0] ?? "", ".spack"), 0o555);
+  await staged.clear();
   assert.deepEqual(leftovers(place), []);
+  await staged.moveAside();
+  assert.equal(await staged.moveAside(), false);
 });
 
-test("the next run puts right what a killed one left", async () => {
-  const { store, node, place } = await given();
-  const left = (kind: string): string => join(dirname(place), `.stave-${kind}-${node.hash}-${place.split("/").at(-1)}`);
-  // Killed between the two renames of a replacement.
-  mkdirSync(join(left("new"), "lib"), { recursive: true });
-  renameSync(place, left("old"));
-  await using staged = await StagedPrefix.create(store, node, { ...MODE, replace: true });
-  assert.ok(existsSync(join(place, ".spack/spec.json")));
-  assert.deepEqual(readdirSync(staged.directory), []);
-  await staged.commit();
-  // Killed before the old one was removed.
-  mkdirSync(left("old"));
-  mkdirSync(join(left("gone"), "locked/inner"), { recursive: true });
-  chmodSync(join(left("gone"), "locked"), 0o555);
-  await (await StagedPrefix.create(store, node, { ...MODE, replace: true }))[Symbol.asyncDispose]();
-  assert.ok(existsSync(place));
-  assert.deepEqual(leftovers(place), []);
-});
+const LEFT: { name: string; left: (staged: StagedPrefix, place: string) => Promise<void>; isRecorded: boolean }[] = [
+  { name: "a prefix that is half made", left: (staged) => staged.stage(0o755), isRecorded: false },
+  { name: "a prefix in its place that is not recorded", left: async () => {}, isRecorded: false },
+  {
+    name: "a prefix moved aside and still recorded",
+    left: async (staged) => void (await staged.moveAside()),
+    isRecorded: true,
+  },
+  {
+    name: "a prefix moved aside and forgotten",
+    left: async (staged) => void (await staged.moveAside()),
+    isRecorded: false,
+  },
+  {
+    name: "a new prefix in its place, and the old one beside it",
+    left: async (staged, place) => {
+      await staged.moveAside();
+      mkdirSync(join(place, "new"), { recursive: true });
+    },
+    isRecorded: true,
+  },
+];
+for (const { name, left, isRecorded } of LEFT)
+  test(`the next run puts right what a killed one left: ${name}`, async () => {
+    const { store, node, place } = await given();
+    if (!isRecorded) {
+      const database = JSON.parse(readFileSync(store.locate(`${store.root}/.spack-db/index.json`), "utf8"));
+      database.database.installs[node.hash].installed = false;
+      writeFileSync(store.locate(`${store.root}/.spack-db/index.json`), JSON.stringify(database));
+    }
+    await left(await stagedAt(store, node), place);
+    await writeNote(store, node.hash, store.prefixOf(node));
+    await using mine = locksOf(store);
+    await using other = locksOf(store);
+    for (const kind of ["work", "prefix"] as const) {
+      const held = await other.spec(kind, node.hash, "exclusive");
+      assert.equal(await recoverStore(store, mine), 0, `somebody has the ${kind} lock`);
+      assert.equal((await interruptedSpecs(store, mine)).length, kind === "work" ? 0 : 1);
+      held?.release();
+    }
+    assert.deepEqual(await interruptedSpecs(store, mine), [{ hash: node.hash, prefix: store.prefixOf(node) }]);
+    assert.equal(await recoverStore(store, locksOf(store, { isEnabled: false })), 0);
+    assert.equal(await recoverStore(store, mine), 1);
+    assert.deepEqual([existsSync(place), leftovers(place)], [isRecorded, []]);
+    assert.deepEqual(await interruptedSpecs(store, mine), []);
+    assert.equal(await recoverStore(store, mine), 0);
+  });
 
-test("leftovers of other specs are put right too, unless somebody works on them", async () => {
+test("a note that was cut off, or leads out of the store, moves nothing", async () => {
   const { store, node, place } = await given();
-  const [hull, paddle] = [named(store, "hull"), named(store, "paddle")];
-  const folder = dirname(place);
-  mkdirSync(join(folder, `.stave-new-${hull.hash}-hull`));
-  renameSync(store.locate(store.prefixOf(paddle)), join(folder, `.stave-old-${paddle.hash}-paddle-3.1-${paddle.hash}`));
-  mkdirSync(join(folder, ".stave-new-of-somebody-else"));
-  await using mine = locksOf(store);
-  await using other = locksOf(store);
-  const release = await other.prefix(hull.hash, "exclusive");
-  assert.equal(await removeLeftovers(store, mine, node), 1);
-  assert.ok(existsSync(store.locate(store.prefixOf(paddle))));
-  assert.equal(await removeLeftovers(store, locksOf(store, { isEnabled: false }), node), 0);
-  assert.equal(leftovers(place).length, 2);
-  release();
-  assert.equal(await removeLeftovers(store, mine, node), 1);
-  assert.deepEqual(leftovers(place), [".stave-new-of-somebody-else"]);
+  await using locks = locksOf(store);
+  for (const prefix of ["", "/etc", `${store.root}/../x`, "x".repeat(100_000)]) {
+    await writeNote(store, node.hash, prefix);
+    assert.equal(await recoverStore(store, locks), 1);
+    assert.ok(existsSync(place));
+  }
 });
 
 test("locks on specs: many rely on one, one writes it", async () => {
   const { store, node } = await given();
   await using mine = locksOf(store);
   await using other = locksOf(store, { packageTimeout: 0 });
-  const [a, b] = await Promise.all([mine.prefix(node.hash, "shared"), mine.prefix(node.hash, "shared")]);
-  const shared = await other.prefix(node.hash, "shared");
-  shared();
-  await failsWith("CONFLICT", other.prefix(node.hash, "exclusive"), /prefix_lock.*0 s have passed/);
-  await failsWith("INTERNAL", mine.prefix(node.hash, "exclusive"));
-  a();
-  a();
-  assert.equal(await other.tryPrefix(node.hash), undefined);
-  b();
-  await systemTurn();
-  const release = await other.tryPrefix(node.hash);
-  assert.ok(release);
-  assert.equal(await mine.tryPrefix(node.hash), undefined);
-  release();
-});
-
-const systemTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-test("a prefix is removed, and only one of the store", async () => {
-  const { store, node, place } = await given();
-  chmodSync(join(place, ".spack"), 0o555);
-  assert.equal(await removePrefix(store, node), true);
-  assert.ok(!existsSync(place));
-  assert.equal(await removePrefix(store, node), false);
-  assert.deepEqual(leftovers(place), []);
+  const shared = await mine.spec("prefix", node.hash, "shared");
+  (await other.spec("prefix", node.hash, "shared"))?.release();
+  await failsWith("CONFLICT", other.spec("prefix", node.hash, "exclusive"), /prefix_lock.*0 s have passed/);
+  assert.equal(await other.spec("prefix", node.hash, "exclusive", () => true), undefined);
+  await failsWith("INTERNAL", mine.spec("prefix", node.hash, "exclusive"));
+  shared?.release();
+  shared?.release();
+  const exclusive = await other.trySpec("prefix", node.hash);
+  assert.ok(exclusive);
+  assert.equal(await mine.trySpec("prefix", node.hash), undefined);
+  assert.ok(await mine.trySpec("work", node.hash), "the two locks of a spec have nothing to do with each other");
+  assert.ok(await other.isWorkedOn(node.hash));
+  exclusive.share();
+  assert.ok(await mine.spec("prefix", node.hash, "shared"));
 });
 
 test("nothing outside the store is written or removed", async () => {
