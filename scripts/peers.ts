@@ -17,6 +17,7 @@ export const PEERS: readonly Peer[] = [
   { program: "umoci", package: "umoci" },
   { program: "patchelf", package: "patchelf" },
   { program: "readelf", package: "binutils" },
+  { program: "strace", package: "strace" },
   // What container runtimes unpack layers with, where they find it.
   { program: "unpigz", package: "pigz" },
   { program: "igzip", package: "isal" },

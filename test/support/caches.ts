@@ -3,7 +3,7 @@ import { cpSync } from "node:fs";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { GraphCopy } from "../../lib/copy.ts";
 import { buildImage } from "../../lib/image/image.ts";
-import { digestOf } from "../../lib/oci/digest.ts";
+import { type Digest, digestOf } from "../../lib/oci/digest.ts";
 import { OCI_LAYER_GZIP } from "../../lib/oci/mediatype.ts";
 import { base32Hash } from "../../lib/spack/dag-hash.ts";
 import { writeJson } from "../../lib/spack/json.ts";
@@ -68,16 +68,22 @@ export interface OddImage {
   /** Instead of its own. */
   readonly tag?: string;
   readonly document?: JsonObject;
+  readonly archive?: { readonly packed: Buffer; readonly diffId: Digest };
   /** Changes the config or the manifest before they are written. */
   readonly config?: (config: Record<string, unknown>) => unknown;
   readonly manifest?: (manifest: Record<string, unknown>) => unknown;
 }
 
+function madeArchive({ root }: SpecDocument): { packed: Buffer; diffId: Digest } {
+  const packed = Buffer.from(`the archive of ${root.hash}`);
+  return { packed, diffId: digestOf(packed) };
+}
+
 /** Pushes the image of a spec, and returns its tag. */
 export async function pushSpec(target: Target, spec: SpecDocument, odd: OddImage = {}): Promise<string> {
-  const bytes = Buffer.from(`the archive of ${spec.root.hash}`);
+  const { packed: bytes, diffId } = odd.archive ?? madeArchive(spec);
   const digest = digestOf(bytes);
-  const layer = { mediaType: OCI_LAYER_GZIP, digest, size: bytes.length, diffId: digest, label: spec.root.name };
+  const layer = { mediaType: OCI_LAYER_GZIP, digest, size: bytes.length, diffId, label: spec.root.name };
   const document = odd.document ?? specDocument(spec.root, spec.graph);
   const description = specString(spec.root);
   const image = buildImage({ architecture: "amd64", layers: [layer], env: [], spec: { document, description } });

@@ -1,0 +1,65 @@
+// Below a prefix everything is written through a HeldTree: the sources may use other calls that change files only where it is
+// listed here what they change instead.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+
+const lib = resolve(import.meta.dirname, "../../lib");
+
+const CHANGES =
+  /^(?:append|chmod|chown|copyFile|cp|createWriteStream|fchmod|fchown|ftruncate|futimes|lchmod|lchown|link|lutimes|mkdir|mkdtemp|open|rename|rm|rmdir|symlink|truncate|unlink|utimes|write)(?:File|v)?(?:Sync)?$/;
+
+// What each file changes, and with which calls.
+const ALLOWED: Record<string, { what: string; calls: string[] }> = {
+  "relocate/open-file.ts": {
+    what: "files that a HeldTree located, by their descriptors",
+    calls: ["fchmodSync", "ftruncateSync", "openSync", "writeSync"],
+  },
+  "relocate/patchelf.ts": { what: "a temporary file of a HeldTree", calls: ["writeSync"] },
+  "relocate/tree-writer.ts": {
+    what: "new files, links and folders at places of a HeldTree",
+    calls: [
+      ...["chmodSync", "fchmodSync", "futimesSync", "linkSync", "lutimesSync", "mkdirSync", "openSync"],
+      ...["symlinkSync", "utimesSync", "writeSync"],
+    ],
+  },
+  "store/place.ts": { what: "folders above prefixes; whole prefixes", calls: ["chmod", "rm"] },
+  "store/sbang.ts": { what: "the store's own script", calls: ["chmod", "link", "rm", "writeFile"] },
+  "store/staged-prefix.ts": { what: "the folder of a prefix as a whole", calls: ["chmod", "mkdir", "rename"] },
+  "store/update.ts": { what: "the database", calls: ["open", "rename", "rm", "truncate"] },
+  "ops/download.ts": { what: "the folder that was named", calls: ["createWriteStream", "rename", "rm", "writeFile"] },
+  "ops/try-relocation.ts": { what: "a temporary folder", calls: ["mkdtemp"] },
+  "ops/verify.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
+  "ops/view.ts": { what: "the folder of the view", calls: ["link", "mkdir", "rm", "symlink"] },
+};
+
+const IMPORT = /import\s+(?:type\s+)?([^;]*?)\s+from\s+"node:fs(?:\/promises)?"/g;
+
+test("prefixes are written by one module", () => {
+  const found: Record<string, string[]> = {};
+  for (const folder of ["relocate", "store", "ops"])
+    for (const name of readdirSync(join(lib, folder), { recursive: true, encoding: "utf8" })) {
+      if (!name.endsWith(".ts")) continue;
+      const file = `${folder}/${name}`;
+      const text = readFileSync(join(lib, file), "utf8");
+      assert.ok(
+        !/\b(?:import|require)\(\s*"node:fs/.test(text),
+        `${file} loads node:fs in a way that is not seen here`,
+      );
+      for (const [, names = ""] of text.matchAll(IMPORT)) {
+        assert.match(names, /^\{/, `${file} imports all of node:fs`);
+        const calls = names.split(/[{},]/).map((part) => part.trim().split(/\s+as\s+/)[0] ?? "");
+        const changing = calls.filter((call) => CHANGES.test(call));
+        if (changing.length > 0) found[file] = [...(found[file] ?? []), ...changing].toSorted();
+      }
+    }
+  const allowed = Object.fromEntries(Object.entries(ALLOWED).map(([file, { calls }]) => [file, calls.toSorted()]));
+  for (const [file, calls] of Object.entries(found))
+    assert.deepEqual(
+      calls.filter((call) => !allowed[file]?.includes(call)),
+      [],
+      `${file}: what is below a prefix is changed through lib/util/held-tree.ts; list here what else it changes`,
+    );
+  for (const file of Object.keys(allowed)) assert.ok(found[file], `${file} is listed and changes nothing`);
+});
