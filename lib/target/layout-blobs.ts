@@ -1,22 +1,20 @@
 // The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written beside and renamed into
 // place, so that a blob that has its name is whole.
-import { constants, type Stats } from "node:fs";
-import { type FileHandle, link, lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { constants } from "node:fs";
+import { type FileHandle, link, lstat, open, rename, rm, rmdir, utimes } from "node:fs/promises";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../oci/digest.ts";
 import { makeFolder } from "../util/folder.ts";
 import type { Clock } from "../util/time.ts";
+import { enterLayout, leaveLayout, TEMPORARY_FOLDER } from "./layout-presence.ts";
 
 /** Reads and writes in pieces of this size. */
 const PIECE = 256 * 1024;
-/** A temporary file this old belongs to nobody any more, in milliseconds. */
-const ABANDONED = 24 * 3600 * 1000;
-
 /** Opens a new file in the layout's folder for unfinished things, on the same file system as the places they move to. */
 export async function createTemporary(directory: string, clock: Clock): Promise<{ handle: FileHandle; path: string }> {
-  const folder = join(directory, ".tmp");
+  const folder = join(directory, TEMPORARY_FOLDER);
   for (let tried = 1; ; tried++) {
     const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
     try {
@@ -34,7 +32,8 @@ export async function createTemporary(directory: string, clock: Clock): Promise<
 export class LayoutBlobs {
   readonly #directory: string;
   readonly #clock: Clock;
-  #cleaned = false;
+  /** Settles when temporary files may be made. */
+  #presence: Promise<void> | undefined;
   #made = new Set<string>();
 
   constructor(directory: string, clock: Clock) {
@@ -101,11 +100,8 @@ export class LayoutBlobs {
     algorithm: DigestAlgorithm | undefined,
     recycle: (chunk: Uint8Array) => void = () => {},
   ): Promise<BlobWriter> {
+    await this.enter();
     const { handle, path } = await createTemporary(this.#directory, this.#clock);
-    if (!this.#cleaned) {
-      this.#cleaned = true;
-      await this.#removeAbandoned(dirname(path));
-    }
     return new BlobWriter(this, path, handle, algorithm, recycle);
   }
 
@@ -150,19 +146,21 @@ export class LayoutBlobs {
     this.#made.add(algorithm);
   }
 
-  /** What killed processes left behind. */
-  async #removeAbandoned(folder: string): Promise<void> {
-    const before = this.#clock.now() - ABANDONED;
-    for (const name of await readdir(folder).catch(() => [])) {
-      const path = join(folder, name);
-      const stats: Stats | undefined = await stat(path).catch(() => undefined);
-      if (stats?.isFile() && stats.mtimeMs < before) await rm(path, { force: true });
-    }
+  /** Announces that this process may have temporary files here. What killed processes left behind goes first. */
+  async enter(): Promise<void> {
+    this.#presence ??= enterLayout(this.#directory, this.#clock).catch((error: unknown) => {
+      this.#presence = undefined;
+      throw error;
+    });
+    await this.#presence;
   }
 
-  /** Removes the folder of temporary files when it is empty. */
-  async tidy(): Promise<void> {
-    await rmdir(join(this.#directory, ".tmp")).catch(() => {});
+  /** Ends the use of temporary files, and removes their folder when it is empty. */
+  async leave(): Promise<void> {
+    const isPresent = this.#presence !== undefined;
+    this.#presence = undefined;
+    if (isPresent) await leaveLayout(this.#directory);
+    await rmdir(join(this.#directory, TEMPORARY_FOLDER)).catch(() => {});
   }
 }
 

@@ -7,7 +7,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { successors } from "../oci/manifest.ts";
 import { isIndexType, isManifestType } from "../oci/mediatype.ts";
 import type { LayoutTarget } from "./layout.ts";
-import { tagOf } from "./layout-index.ts";
+import { tagOf } from "./layout-entries.ts";
 import { parseFetched } from "./platform.ts";
 
 export interface GarbageOptions {
@@ -32,7 +32,7 @@ export async function findGarbage(layout: LayoutTarget, options: GarbageOptions)
   const { before, gone = new Set(), signal } = options;
   // What is pushed from here on is younger than what is listed here.
   const blobs = await Array.fromAsync(oldBlobs(layout, before));
-  const { manifests } = (await layout.index.read()).index;
+  const manifests = (await layout.index.read()).manifests();
   const reached = new Set<Digest>();
   const waiting = new Map<Digest, Descriptor[]>();
   const visit = async (root: Descriptor): Promise<void> => {

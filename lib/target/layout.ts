@@ -8,7 +8,7 @@ import { forEachLimit } from "../util/limit.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifyStream } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
 import { LayoutBlobs } from "./layout-blobs.ts";
-import { type Change, LayoutIndex, tagOf } from "./layout-index.ts";
+import { type Change, LayoutIndex } from "./layout-index.ts";
 import { referrerEntry, referrersTag } from "./referrers.ts";
 import {
   type FetchedManifest,
@@ -193,15 +193,15 @@ export class LayoutTarget implements Target {
 
   async *tags(options: OperationOptions = {}): AsyncIterable<string> {
     options.signal?.throwIfAborted();
-    yield* (await this.index.read()).tagged().keys();
+    yield* (await this.index.read()).tags();
   }
 
   async referrers(digest: Digest, options: ReferrersOptions = {}): Promise<Descriptor[]> {
     const { artifactType, signal } = options;
-    const { index } = await this.index.read();
-    const listed = new Map(index.manifests.map((entry) => [entry.digest, entry]));
+    const entries = await this.index.read();
+    const listed = new Map(entries.manifests().map((entry) => [entry.digest, entry]));
     // Some clients keep referrers of layouts under the fall-back tag of registries.
-    const fallback = index.manifests.find((entry) => tagOf(entry) === referrersTag(digest));
+    const fallback = entries.byTag(referrersTag(digest));
     if (fallback) for (const entry of await this.#children(fallback)) listed.set(entry.digest, entry);
     const found: Descriptor[] = [];
     const look = async (entry: Descriptor) => {
@@ -251,7 +251,8 @@ export class LayoutTarget implements Target {
   }
 
   async close(): Promise<void> {
-    await this.blobs.tidy();
+    await this.index.close();
+    await this.blobs.leave();
   }
 }
 

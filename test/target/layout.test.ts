@@ -15,8 +15,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { hexOf } from "../../lib/oci/digest.ts";
 import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LockFile } from "../../lib/util/file-lock.ts";
 import { bytesSource, readAll } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { blobOf, imageOf, indexOf, pushImage, someBytes } from "../support/content.ts";
@@ -189,7 +191,7 @@ test("a process that is killed leaves a whole layout, and everything it had anno
     child.stdout.on("data", (chunk) => {
       said += chunk;
     });
-    await new Promise((resolve) => setTimeout(resolve, delay));
+    await setTimeout(delay);
     child.kill("SIGKILL");
     await closed;
     const target = await open(directory);
@@ -203,16 +205,35 @@ test("a process that is killed leaves a whole layout, and everything it had anno
   }
 });
 
-test("what killed processes left behind goes when it is old", async () => {
+test("what killed processes left behind goes; while others are at work, only what is old", async () => {
   const directory = place();
-  const target = await open(directory);
-  mkdirSync(join(directory, ".tmp"), { recursive: true });
-  const [old, young] = ["old", "young"].map((name) => join(directory, ".tmp", name));
-  assert.ok(old && young);
-  for (const path of [old, young]) writeFileSync(path, "x");
-  utimesSync(old, new Date(0), new Date(0));
-  await pushImage(target, imageOf(1), "v1");
-  assert.deepEqual([existsSync(old), existsSync(young)], [false, true]);
+  await (await open(directory)).close();
+  const leftovers = (): string[] => {
+    mkdirSync(join(directory, ".tmp"), { recursive: true });
+    const paths = ["old", "young"].map((name) => join(directory, ".tmp", name));
+    for (const path of paths) writeFileSync(path, "x");
+    utimesSync(paths[0] ?? "", new Date(0), new Date(0));
+    return paths;
+  };
+  // Another writer, as seen from this process: it shares the lock of those who have temporary files.
+  const other = await LockFile.open(join(directory, ".stave-lock"), { create: true });
+  assert.ok(other.tryLock("shared", { start: 1n, length: 1n }));
+  for (const expected of [
+    [false, true],
+    [false, false],
+  ]) {
+    const paths = leftovers();
+    const target = await open(directory);
+    await pushImage(target, imageOf(1), "v1");
+    await pushImage(target, imageOf(expected.length), "v2");
+    await target.close();
+    assert.deepEqual(
+      paths.map((path) => existsSync(path)),
+      expected,
+    );
+    rmSync(join(directory, "blobs"), { recursive: true });
+    await other.close();
+  }
 });
 
 const image = imageOf("bad");
