@@ -15,6 +15,7 @@ await build({
     stave: "lib/cli/launch.ts",
     "parts/pack-worker": "lib/image/pack-worker.ts",
     "parts/place-worker": "lib/relocate/place-worker.ts",
+    "parts/password-worker": "lib/serve/password-worker.ts",
   },
   outdir: "dist",
   bundle: true,

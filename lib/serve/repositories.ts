@@ -1,11 +1,13 @@
 // The repositories of a served directory: the directory itself when it is a layout, else one layout per sub-directory.
+import { lstatSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
-import { isStaveError } from "../errors.ts";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileError, isStaveError, systemCode } from "../errors.ts";
 import { LayoutTarget } from "../target/layout.ts";
+import { isEmptyLayout, LAYOUT_FILES, LEFTOVERS } from "../target/layout-index.ts";
 import { SingleFlight } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
-import { Refusal } from "./answer.ts";
+import { Refusal } from "./refusal.ts";
 
 // OCI distribution 1.1, "Pulling manifests": <name>.
 const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
@@ -23,7 +25,7 @@ export class Repositories {
   readonly #opening = new SingleFlight<LayoutTarget>();
 
   private constructor(directory: string, single: string | undefined, clock: Clock) {
-    this.directory = directory;
+    this.directory = resolve(directory);
     this.single = single;
     this.#clock = clock;
   }
@@ -42,9 +44,13 @@ export class Repositories {
       throw new Refusal("NAME_INVALID", `invalid repository name ${JSON.stringify(name.slice(0, NAME_LIMIT))}`);
     if (this.single !== undefined && name !== this.single)
       throw new Refusal("NAME_UNKNOWN", `there is no repository ${name}; this registry has ${this.single}`);
+    if (this.#hasLink(name)) {
+      const why = create ? `${name} cannot be a repository: a link is in its place` : `there is no repository ${name}`;
+      throw new Refusal(create ? "DENIED" : "NAME_UNKNOWN", why);
+    }
     const known = this.#open.get(name);
     if (known) return known;
-    const directory = this.single === undefined ? join(this.directory, ...name.split("/")) : this.directory;
+    const directory = this.#folder(name);
     try {
       // Who only looks must not share the failure with who creates, so these are different flights.
       return await this.#opening.run(`${create} ${name}`, async () => {
@@ -63,7 +69,30 @@ export class Repositories {
     }
   }
 
-  /** The names of all repositories, sorted. */
+  /** The names of the repositories that have a manifest, sorted. */
+  async catalog(): Promise<string[]> {
+    const found: string[] = [];
+    for (const name of await this.names()) if (!(await isEmptyLayout(this.#folder(name)))) found.push(name);
+    return found;
+  }
+
+  /**
+   * Whether a link stands where a folder or file of a repository belongs: it may lead out of the served directory, which itself
+   * may be one. Asked at each request, because it is cheap and links can be made at any time.
+   */
+  #hasLink(name: string): boolean {
+    const folder = this.#folder(name);
+    const paths = LAYOUT_FILES.map((file) => join(folder, file));
+    if (this.single === undefined)
+      for (let above = folder; above.length > this.directory.length; above = dirname(above)) paths.push(above);
+    return paths.some((path) => isLink(path));
+  }
+
+  #folder(name: string): string {
+    return this.single === undefined ? join(this.directory, ...name.split("/")) : this.directory;
+  }
+
+  /** The names of all repositories, also of those that have blobs only, sorted. */
   async names(): Promise<string[]> {
     if (this.single !== undefined) return [this.single];
     const found: string[] = [];
@@ -78,8 +107,33 @@ export class Repositories {
     return found.sort();
   }
 
+  /** Finishes what a killed server began: leftovers of uploads go, journals are folded in. */
+  async recover(onError: (error: unknown) => void): Promise<void> {
+    for (const name of await this.names())
+      try {
+        const inside = await readdir(this.#folder(name));
+        if (!LEFTOVERS.some((leftover) => inside.includes(leftover))) continue;
+        const layout = await this.get(name, false);
+        await layout.blobs.enter();
+        await layout.index.fold();
+        await layout.close();
+      } catch (error) {
+        onError(error);
+      }
+  }
+
   async close(): Promise<void> {
     for (const opened of this.#open.values()) await opened.close();
+  }
+}
+
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+  } catch (cause) {
+    // Below a plain file there is nothing.
+    if (systemCode(cause) === "ENOTDIR") return false;
+    throw fileError(cause, "look at", path);
   }
 }
 
@@ -87,6 +141,7 @@ export class Repositories {
 async function holdsRepositories(parent: string, entry: string): Promise<boolean> {
   if (!NAME.test(entry)) return false;
   const directory = join(parent, entry);
+  if (isLink(directory)) return false;
   const inside = await readdir(directory).catch(() => undefined);
   if (inside === undefined) return false;
   if (inside.some((name) => RESERVED.has(name))) return true;

@@ -1,61 +1,87 @@
 // Uploads under way: monolithic, streamed and chunked (OCI distribution 1.1, "Pushing blobs").
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { algorithmOf, type Digest, isDigest } from "../oci/digest.ts";
-import type { LayoutTarget } from "../target/layout.ts";
+import { isStaveError } from "../errors.ts";
+import { algorithmOf, type Digest, type DigestAlgorithm, isDigest } from "../oci/digest.ts";
 import type { BlobWriter } from "../target/layout-blobs.ts";
 import type { Clock } from "../util/time.ts";
-import { answer, Refusal } from "./answer.ts";
+import { answer } from "./answer.ts";
+import { bodyOf } from "./body.ts";
+import type { Exchange } from "./exchange.ts";
+import { Refusal } from "./refusal.ts";
 
 interface Upload {
   id: string;
   repository: string;
+  /** The user, else the address, that opened it. */
+  client: string;
   writer: BlobWriter;
   /** When it was last heard of, in milliseconds. */
   touched: number;
   isBusy: boolean;
+  /** It was given up while a request was writing to it. */
+  isGone: boolean;
 }
 
-/** An upload nobody has touched for so long is given up, in milliseconds. */
+/** An upload that has not been touched for this long is given up, in milliseconds. */
 const EXPIRES_AFTER = 3600 * 1000;
+/** The most uploads that are open at once, of all clients and of one. */
 const MAX_UPLOADS = 1000;
+const MAX_UPLOADS_OF_CLIENT = 200;
+
+/** How uploads are received. */
+export interface UploadsOptions {
+  readonly clock: Clock;
+  /** Clients are asked for chunks of at least this many bytes. */
+  readonly minChunk: number;
+  /** How long a client may send nothing, in milliseconds. */
+  readonly patience: number;
+}
+
+/** What uploads need to know of a request. */
+export type UploadExchange = Pick<Exchange, "name" | "layout" | "client" | "request" | "response" | "query">;
 
 /** The uploads of a server. */
 export class Uploads {
-  readonly #clock: Clock;
-  readonly #minChunk: number;
+  readonly #options: UploadsOptions;
   readonly #byId = new Map<string, Upload>();
+  /** How many each client has open, those included that are just being opened. */
+  readonly #open = new Map<string, number>();
+  #total = 0;
 
-  constructor(clock: Clock, minChunk: number) {
-    this.#clock = clock;
-    this.#minChunk = minChunk;
+  constructor(options: UploadsOptions) {
+    this.#options = options;
   }
 
-  /** Begins an upload and tells where it goes on; with `digest`, the body is the whole blob. */
-  async open(
-    name: string,
-    layout: LayoutTarget,
-    request: IncomingMessage,
-    response: ServerResponse,
-    digest: string | null,
-  ): Promise<void> {
+  /** Begins an upload and answers where it goes on; with `digest`, the body is the whole blob. */
+  async open({ name, layout, client, request, response, query }: UploadExchange): Promise<void> {
     await this.#expire();
-    if (this.#byId.size >= MAX_UPLOADS)
-      throw new Refusal("TOO_LARGE", "too many uploads are open", { status: 429, headers: { "retry-after": "5" } });
+    const digest = query.get("digest");
+    const algorithm = algorithmFor(query);
+    this.#enter(client);
+    let writer: BlobWriter;
+    try {
+      writer = await layout.blobs.create(algorithm);
+    } catch (error) {
+      this.#leave(client);
+      throw error;
+    }
     const upload: Upload = {
       id: randomUUID(),
       repository: name,
-      writer: await layout.blobs.create("sha256"),
-      touched: this.#clock.now(),
+      client,
+      writer,
+      touched: this.#options.clock.now(),
       // The body of a single request may take longer than an upload may lie untouched.
       isBusy: digest !== null,
+      isGone: false,
     };
     this.#byId.set(upload.id, upload);
     if (digest !== null) {
       try {
         await this.#finish(upload, request, response, digest);
       } catch (error) {
-        // Nobody was told of this upload, so nobody can go on with it.
+        // The client does not know this upload's address, so it cannot go on with it.
         await this.#drop(upload);
         throw error;
       }
@@ -63,22 +89,34 @@ export class Uploads {
     }
     answer(response, 202, {
       ...this.#where(upload),
-      ...(this.#minChunk > 0 ? { "oci-chunk-min-length": this.#minChunk } : {}),
+      ...(this.#options.minChunk > 0 ? { "oci-chunk-min-length": this.#options.minChunk } : {}),
     });
   }
 
+  /** Counts one more upload of a client, or refuses it. */
+  #enter(client: string): void {
+    const open = this.#open.get(client) ?? 0;
+    if (this.#total >= MAX_UPLOADS || open >= MAX_UPLOADS_OF_CLIENT)
+      throw new Refusal("TOOMANYREQUESTS", "too many uploads are open: finish or cancel some", {
+        headers: { "retry-after": "5" },
+      });
+    this.#open.set(client, open + 1);
+    this.#total++;
+  }
+
+  #leave(client: string): void {
+    const left = (this.#open.get(client) ?? 1) - 1;
+    if (left > 0) this.#open.set(client, left);
+    else this.#open.delete(client);
+    this.#total--;
+  }
+
   /** Handles `/blobs/uploads/ID`. */
-  async handle(
-    name: string,
-    id: string,
-    request: IncomingMessage,
-    response: ServerResponse,
-    digest: string | null,
-  ): Promise<void> {
+  async handle({ name, request, response, query }: UploadExchange, id: string): Promise<void> {
     const upload = this.#byId.get(id);
     if (upload === undefined || upload.repository !== name)
       throw new Refusal("BLOB_UPLOAD_UNKNOWN", `there is no upload ${id.slice(0, 64)}`);
-    upload.touched = this.#clock.now();
+    upload.touched = this.#options.clock.now();
     switch (request.method) {
       case "GET":
       case "HEAD":
@@ -87,7 +125,7 @@ export class Uploads {
         await this.#alone(upload, () => this.#append(upload, request));
         return answer(response, 202, this.#where(upload));
       case "PUT":
-        return await this.#alone(upload, () => this.#finish(upload, request, response, digest));
+        return await this.#alone(upload, () => this.#finish(upload, request, response, query.get("digest")));
       case "DELETE":
         await this.#drop(upload);
         return answer(response, 204);
@@ -110,9 +148,14 @@ export class Uploads {
     upload.isBusy = true;
     try {
       await work();
+    } catch (error) {
+      if (upload.isGone && !(error instanceof Refusal)) throw cancelled();
+      // Bytes that the disk did not take are missing from now on.
+      if (isStaveError(error, "FILE_SYSTEM")) await this.#drop(upload);
+      throw error;
     } finally {
       upload.isBusy = false;
-      upload.touched = this.#clock.now();
+      upload.touched = this.#options.clock.now();
     }
   }
 
@@ -132,19 +175,34 @@ export class Uploads {
         );
       expected = to - from + 1;
     }
+    await this.#receive(upload, request, expected);
+  }
+
+  /** Writes a body: the whole of it, or with a number of bytes to expect exactly these; else the upload is as it was before. */
+  async #receive(
+    upload: Upload,
+    request: IncomingMessage,
+    expected: number | undefined,
+    isWhole = false,
+  ): Promise<void> {
+    const { writer } = upload;
+    const start = writer.size;
     try {
-      for await (const chunk of request as AsyncIterable<Buffer>) {
-        await writer.write(chunk);
-        if (expected !== undefined && writer.size - start > expected)
+      for await (const chunk of bodyOf(request, this.#options.patience)) {
+        if (expected !== undefined && writer.size - start + chunk.byteLength > expected)
           throw new Refusal("SIZE_INVALID", "the chunk is longer than its Content-Range");
+        if (upload.isGone) break;
+        await writer.write(chunk);
       }
-      if (expected !== undefined && writer.size - start < expected)
+      if (expected !== undefined && writer.size - start < expected && !upload.isGone)
         throw new Refusal("SIZE_INVALID", "the chunk is shorter than its Content-Range");
     } catch (error) {
       // A chunk with a range counts whole or not at all; of a stream, what came has come.
-      if (expected !== undefined) await writer.truncate(start);
+      if ((expected !== undefined || isWhole) && !upload.isGone && !isStaveError(error, "FILE_SYSTEM"))
+        await writer.truncate(start);
       throw error;
     }
+    if (upload.isGone) throw cancelled();
   }
 
   async #finish(
@@ -155,32 +213,30 @@ export class Uploads {
   ): Promise<void> {
     if (digest === null || !isDigest(digest)) throw new Refusal("DIGEST_INVALID", "the query has no valid digest");
     const { writer, repository } = upload;
-    const start = writer.size;
     if (request.headers["content-range"] !== undefined) await this.#append(upload, request);
-    else
-      try {
-        for await (const chunk of request as AsyncIterable<Buffer>) await writer.write(chunk);
-      } catch (error) {
-        await writer.truncate(start);
-        throw error;
-      }
+    else await this.#receive(upload, request, undefined, true);
     const actual = await writer.digest(algorithmOf(digest));
     if (actual !== digest) {
       await this.#drop(upload);
       throw new Refusal("DIGEST_INVALID", `the bytes have digest ${actual}, not ${digest}`);
     }
     await writer.commit(digest);
-    this.#byId.delete(upload.id);
+    this.#forget(upload);
     answer(response, 201, created(repository, digest));
   }
 
   async #drop(upload: Upload): Promise<void> {
-    this.#byId.delete(upload.id);
+    upload.isGone = true;
+    this.#forget(upload);
     await upload.writer.abort();
   }
 
+  #forget(upload: Upload): void {
+    if (this.#byId.delete(upload.id)) this.#leave(upload.client);
+  }
+
   async #expire(): Promise<void> {
-    const before = this.#clock.now() - EXPIRES_AFTER;
+    const before = this.#options.clock.now() - EXPIRES_AFTER;
     for (const upload of [...this.#byId.values()])
       if (!upload.isBusy && upload.touched < before) await this.#drop(upload);
   }
@@ -188,6 +244,17 @@ export class Uploads {
   async close(): Promise<void> {
     for (const upload of [...this.#byId.values()]) await this.#drop(upload);
   }
+}
+
+/** The algorithm to hash an upload with on the way: that of its digest when it is known, or what the client announces. */
+function algorithmFor(query: URLSearchParams): DigestAlgorithm {
+  const digest = query.get("digest");
+  if (digest !== null) return isDigest(digest) ? algorithmOf(digest) : "sha256";
+  return query.get("digest-algorithm") === "sha512" ? "sha512" : "sha256";
+}
+
+function cancelled(): Refusal {
+  return new Refusal("BLOB_UPLOAD_UNKNOWN", "the upload was cancelled while it was written to");
 }
 
 /** The headers of a blob that is now there. */

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { hashSync } from "bcryptjs";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { OCI_INDEX } from "../../lib/oci/mediatype.ts";
@@ -13,6 +14,7 @@ import { createRegistry } from "../../lib/serve/registry.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { code, pushByHand, read, upload } from "../support/by-hand.ts";
 import { imageOf, someBytes } from "../support/content.ts";
+import { failsWith } from "../support/errors.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 
 let registry: TestRegistry;
@@ -339,6 +341,97 @@ test("users: in with the right password only", async () => {
     assert.equal((await ask(text)).status, 401, text);
   for (const text of ["me:s3cret", "me:s3cret", "other:x"]) assert.equal((await ask(text)).status, 200, text);
   await guarded.close();
+});
+
+test("tags as parameters, and digests of another algorithm with a tag", async () => {
+  const put = (reference: string, query: string) =>
+    fetch(`${registry.url}/v2/r/manifests/${reference}${query}`, {
+      method: "PUT",
+      headers: { "content-type": image.descriptor.mediaType },
+      body: Buffer.from(image.bytes),
+    });
+  const head = async (tag: string) =>
+    (await fetch(`${registry.url}/v2/r/manifests/${tag}`, { method: "HEAD" })).headers.get("docker-content-digest");
+  const strong = digestOf(image.bytes, "sha512");
+  const several = await put(strong, "?tag=p1&tag=p2&tag=p3");
+  assert.deepEqual([several.status, several.headers.get("oci-tag")], [201, "p1, p2, p3"]);
+  for (const tag of ["p1", "p2", "p3"]) assert.equal(await head(tag), strong);
+  assert.equal((await put("by-tag", `?digest=${strong}`)).status, 201);
+  assert.equal(await head("by-tag"), strong);
+  for (const [reference, query, expected] of [
+    ["by-tag", `?digest=${none}`, "DIGEST_INVALID"],
+    ["by-tag", "?digest=sha512:1", "DIGEST_INVALID"],
+    [strong, `?digest=${image.descriptor.digest}`, "DIGEST_INVALID"],
+    [strong, "?tag=.bad", "TAG_INVALID"],
+    [strong, `?${Array.from({ length: 101 }, (_, at) => `tag=n${at}`).join("&")}`, "UNSUPPORTED"],
+  ] as const)
+    assert.equal(await code(await put(reference, query)), expected, query.slice(0, 80));
+  assert.equal((await fetch(`${registry.url}/v2/r/manifests/n0`)).status, 404);
+});
+
+test("sparse: manifests of which something is missing are taken where that is allowed", async () => {
+  const sparse = await startRegistry({ sparse: true });
+  const put = await fetch(`${sparse.url}/v2/new/manifests/t`, {
+    method: "PUT",
+    headers: { "content-type": image.descriptor.mediaType },
+    body: Buffer.from(image.bytes),
+  });
+  assert.equal(put.status, 201);
+  assert.equal((await fetch(`${sparse.url}/v2/new/manifests/t`)).status, 200);
+  await sparse.close();
+});
+
+test("a repository is there once a manifest was taken, and not after one was refused", async () => {
+  const catalog = async () =>
+    ((await (await fetch(`${registry.url}/v2/_catalog`)).json()) as { repositories: string[] }).repositories;
+  const refused = await fetch(`${registry.url}/v2/never/manifests/t`, {
+    method: "PUT",
+    headers: { "content-type": image.descriptor.mediaType },
+    body: Buffer.from(image.bytes),
+  });
+  assert.equal(await code(refused), "MANIFEST_BLOB_UNKNOWN");
+  assert.equal((await fetch(`${registry.url}/v2/never/tags/list`)).status, 404);
+  assert.ok(!readdirSync(registry.directory).includes("never"));
+  await upload(registry.url, "begun", blob);
+  assert.deepEqual(
+    (await catalog()).filter((name) => ["never", "begun"].includes(name)),
+    [],
+  );
+  assert.equal((await pushByHand(registry.url, "begun", image, "v1")).status, 201);
+  assert.ok((await catalog()).includes("begun"));
+});
+
+test("a hundred wrong passwords hold up neither those who are known nor those who come in for the first time", async () => {
+  const users = ["me", "other"].map((name) => `${name}:${hashSync("s3cret", 10)}`).join("\n");
+  const guarded = await startRegistry({ htpasswd: { text: users, path: "users" } });
+  const ask = async (text: string) => {
+    const headers = { authorization: `Basic ${Buffer.from(text).toString("base64")}` };
+    const response = await fetch(`${guarded.url}/v2/`, { headers });
+    await response.arrayBuffer();
+    return response.status;
+  };
+  assert.deepEqual([await ask("me:s3cret"), await ask("me:wrong")], [200, 401]);
+  const statuses: number[] = [];
+  const flood = Array.from({ length: 100 }, async (_, at) => statuses.push(await ask(`me:wrong ${at}`)));
+  const checked = () => statuses.filter((status) => status === 401).length;
+  // What is remembered costs nothing, whether it was right or wrong.
+  for (let at = 0; at < 5; at++)
+    assert.deepEqual([await ask("me:s3cret"), await ask("me:wrong")], [200, 401], `round ${at}`);
+  assert.equal(await ask("other:s3cret"), 200);
+  assert.ok(checked() < 50, `${checked()} wrong passwords were checked first`);
+  // The queue is bounded, and its end does not wait for it.
+  while (!statuses.includes(429)) await sleep(5);
+  await guarded.close();
+  await Promise.allSettled(flood);
+});
+
+test("a hash that would take minutes to check is refused at the start", async () => {
+  const text = `me:$2b$20$${"a".repeat(53)}`;
+  await failsWith(
+    "CONFIG_INVALID",
+    startRegistry({ htpasswd: { text, path: "users" } }),
+    /line 1 has a hash of cost 20/,
+  );
 });
 
 test("a deleted manifest is gone by tag and digest; its blobs stay", async () => {

@@ -179,3 +179,19 @@ test("a client that goes away in the middle leaves nothing", async () => {
   );
   assert.deepEqual(left, []);
 });
+
+test("a client may have 200 uploads open; finished and cancelled ones do not count", async () => {
+  const server = await startRegistry();
+  const open = () => fetch(`${server.url}/v2/r/blobs/uploads/`, { method: "POST" });
+  const opened: string[] = [];
+  for (let at = 0; at < 200; at++) opened.push(`${server.url}${(await open()).headers.get("location")}`);
+  const refused = await open();
+  assert.deepEqual([refused.status, await code(refused)], [429, "TOOMANYREQUESTS"]);
+  assert.ok(refused.headers.has("retry-after"));
+  const [first = "", second = ""] = opened;
+  await fetch(first, { method: "DELETE" });
+  const empty = digestOf("");
+  assert.equal((await fetch(`${second}?digest=${empty}`, { method: "PUT" })).status, 201);
+  assert.deepEqual([(await open()).status, (await open()).status, (await open()).status], [202, 202, 429]);
+  await server.close();
+});

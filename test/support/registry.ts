@@ -109,7 +109,7 @@ export interface TestRegistry {
 
 /** Starts the registry; close it at the end of the test. */
 export async function startRegistry(
-  options: Partial<Pick<RegistryOptions, "minChunk" | "readOnly" | "htpasswd" | "directory">> & {
+  options: Partial<Pick<RegistryOptions, "minChunk" | "readOnly" | "sparse" | "htpasswd" | "directory">> & {
     rules?: Rule[];
     login?: Login;
   } = {},

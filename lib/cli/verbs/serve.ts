@@ -14,6 +14,7 @@ interface Flags extends OutputOptions {
   tlsKey?: string;
   htpasswd?: string;
   chunkMinLength?: number;
+  sparse?: boolean;
 }
 
 const HELP = `
@@ -39,6 +40,7 @@ export const verb: VerbFactory = (state) => {
       "ask clients for chunks of at least this size",
       wholeNumber(0, 128 * 1024 * 1024),
     )
+    .option("--sparse", "accept manifests of which some layers or images are missing")
     .addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
     const { host, port } = parseListen(flags.listen);
@@ -57,6 +59,7 @@ export const verb: VerbFactory = (state) => {
       htpasswd:
         flags.htpasswd === undefined ? undefined : { text: await read(path(flags.htpasswd)), path: flags.htpasswd },
       minChunk: flags.chunkMinLength,
+      sparse: flags.sparse,
       onRequest: (method, url, status) => output.detail(`${status} ${method} ${url.split("?")[0]}`),
       onError: (error) => output.warn(messageOf(error)),
     });

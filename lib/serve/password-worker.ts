@@ -1,0 +1,11 @@
+// The thread that compares passwords with bcrypt hashes: slow on purpose, and nothing else shall wait for it.
+import { parentPort } from "node:worker_threads";
+import { compareSync } from "bcryptjs";
+import type { PasswordAnswer, PasswordOrder } from "./password-message.ts";
+
+const port = parentPort;
+if (port === null) throw new Error("this file runs as a thread");
+
+port.on("message", ({ id, password, hash }: PasswordOrder) => {
+  port.postMessage({ id, isRight: compareSync(password, hash) } satisfies PasswordAnswer);
+});
