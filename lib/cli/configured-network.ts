@@ -1,8 +1,8 @@
 // What Spack's configuration says about the network, as if it had been said with flags: certificates are added, and flags
 // come before everything else.
-import { statSync } from "node:fs";
 import type { NetworkSettings } from "../spack/settings.ts";
 import { formatPlace } from "../spack/yaml.ts";
+import { kindAt } from "../util/look.ts";
 import type { TransportFlags } from "./options.ts";
 import type { Output } from "./output.ts";
 
@@ -12,8 +12,8 @@ export function configuredNetwork<F extends TransportFlags>(flags: F, network: N
   const found: TransportFlags = {};
   if (certificates) {
     const { value, place } = certificates;
-    const entry = statSync(value, { throwIfNoEntry: false });
-    if (entry?.isDirectory()) found.capath = [...(flags.capath ?? []), value];
+    const entry = kindAt(value);
+    if (entry === "folder") found.capath = [...(flags.capath ?? []), value];
     else if (entry) found.cacert = [...(flags.cacert ?? []), value];
     else output.warn(`config:ssl_certs names ${value}, which is not there (${formatPlace(place)})`);
   }

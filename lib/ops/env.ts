@@ -1,5 +1,4 @@
 // `env`: what a shell is told so that installed specs can be used, as Spack's `load` does it.
-import { statSync } from "node:fs";
 import { StaveError } from "../errors.ts";
 import { applyModifications, type EnvModification } from "../spack/env-modifications.ts";
 import { installedModifications } from "../spack/environment.ts";
@@ -7,6 +6,7 @@ import { printable } from "../spack/json.ts";
 import type { SpecNode } from "../spack/node.ts";
 import type { Inspection } from "../spack/settings.ts";
 import type { Store } from "../spack/store.ts";
+import { kindAt } from "../util/look.ts";
 
 /** The shells that can be told. */
 export type Shell = "sh" | "csh" | "fish";
@@ -47,7 +47,7 @@ export function runVariables({ store, roots, inspections, asked, current }: EnvO
       roots,
       inspections,
       prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,
-      isDirectory: (path) => statSync(store.locate(path), { throwIfNoEntry: false })?.isDirectory() ?? false,
+      isDirectory: (path) => kindAt(path, store.sysroot) === "folder",
     });
   const before = new Map(
     Object.entries(current).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),

@@ -1,10 +1,10 @@
 // The variables of images, for any set of specs of a store.
-import { statSync } from "node:fs";
 import type { BaseImage } from "../image/base.ts";
 import { type EnvModification, envList } from "../spack/env-modifications.ts";
 import { type RunEnvironmentOptions, runEnvironment } from "../spack/environment.ts";
 import type { SpecNode } from "../spack/node.ts";
 import type { Store } from "../spack/store.ts";
+import { kindAt } from "../util/look.ts";
 
 /** Makes the `Env` of images; it remembers which folders are there. */
 export class ImageEnvironment {
@@ -35,7 +35,7 @@ export class ImageEnvironment {
   #isDirectory(path: string): boolean {
     const known = this.#folders.get(path);
     if (known !== undefined) return known;
-    const found = statSync(this.#store.locate(path), { throwIfNoEntry: false })?.isDirectory() ?? false;
+    const found = kindAt(path, this.#store.sysroot) === "folder";
     this.#folders.set(path, found);
     return found;
   }

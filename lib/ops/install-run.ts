@@ -1,6 +1,5 @@
 // Carries an installation out: specs side by side, each in the order of store/protocol.ts. A spec is finished when what it needs
 // is in its place, by this run or another; the database is written for many together.
-import { lstatSync } from "node:fs";
 import { isStaveError, StaveError } from "../errors.ts";
 import { PlacePool } from "../relocate/place-pool.ts";
 import { edgesOf } from "../spack/dag.ts";
@@ -11,6 +10,7 @@ import { LatestStore } from "../store/latest.ts";
 import type { SpecLock } from "../store/locks.ts";
 import { carryOut, installing } from "../store/protocol.ts";
 import { recoverStore } from "../store/recover.ts";
+import { isGone } from "../util/look.ts";
 import { noProgress } from "../util/progress.ts";
 import type { InstallOptions } from "./install-options.ts";
 import type { InstalledSpec } from "./install-report.ts";
@@ -21,7 +21,7 @@ import { type SpecCommon, SpecInstall } from "./spec-install.ts";
 export function isThere(store: Store, node: SpecNode): boolean {
   const record = store.get(node.hash);
   if (record?.installed !== true) return false;
-  return record.path === null || lstatSync(store.locate(record.path), { throwIfNoEntry: false }) !== undefined;
+  return record.path === null || !isGone(record.path, store.sysroot);
 }
 
 /** One run. */
@@ -82,8 +82,9 @@ export class InstallRun {
       spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
       this.#placed.get(hash)?.resolve();
     } catch (caught) {
-      if (!isStaveError(caught)) throw caught;
+      // Nothing may wait for ever for what failed in an unknown way.
       this.#placed.get(hash)?.reject(caught);
+      if (!isStaveError(caught)) throw caught;
       const error = this.#options.signal?.aborted ? caught : failure(node, caught);
       spec = { ...common, outcome: "failed", error };
     } finally {
@@ -106,7 +107,7 @@ export class InstallRun {
   #external(node: SpecNode, common: SpecCommon): InstalledSpec {
     const { store, progress = noProgress } = this.#options;
     const { path } = node.external ?? {};
-    if (typeof path === "string" && lstatSync(store.locate(path), { throwIfNoEntry: false }) === undefined)
+    if (typeof path === "string" && isGone(path, store.sysroot))
       progress({
         type: "warning",
         text: `${shortName(node)} is to be found at ${path}, where nothing is on this machine`,
@@ -153,7 +154,7 @@ export class InstallRun {
   // With --force what was there before this run is not what is asked for.
   async #isThere(node: SpecNode): Promise<boolean> {
     const { store, force } = this.#options;
-    if (lstatSync(store.locate(store.prefixOf(node)), { throwIfNoEntry: false }) === undefined) return false;
+    if (isGone(store.prefixOf(node), store.sysroot)) return false;
     const latest = await this.#latest.get();
     const installed = latest.get(node.hash)?.installationTime ?? 0;
     return isThere(latest, node) && (!force || installed * 1000 > this.#started);

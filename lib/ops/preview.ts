@@ -1,5 +1,4 @@
 // `preview`: what an installation elsewhere would have to change, node by node.
-import { statSync } from "node:fs";
 import { relocatable } from "../image/buildinfo.ts";
 import { previewRelocation } from "../image/preview.ts";
 import { type TreeLine, treeLines } from "../spack/dag.ts";
@@ -7,6 +6,7 @@ import { LINK, RUN, type SpecNode } from "../spack/node.ts";
 import { unpaddedRoot } from "../spack/padding.ts";
 import type { Store } from "../spack/store.ts";
 import { shownName } from "../util/byte-string.ts";
+import { isGone } from "../util/look.ts";
 
 /** One node of the tree. */
 export interface PreviewNode {
@@ -51,7 +51,7 @@ function previewNode(store: Store, { node, depth }: TreeLine): PreviewNode {
   if (node.external) return { ...base, status: "external", prefix: node.external.path, ...nothing };
   const prefix = store.prefixOf(node);
   const directory = store.locate(prefix);
-  if (!store.get(node.hash)?.installed || !statSync(directory, { throwIfNoEntry: false })?.isDirectory())
+  if (!store.get(node.hash)?.installed || isGone(prefix, store.sysroot))
     return { ...base, status: "not installed", prefix, ...nothing };
   const legacy = node.format < 5;
   const job = relocatable(node, { root: store.root, prefixOf: (other) => store.prefixOf(other), legacy });

@@ -1,5 +1,5 @@
 // `relocate`: a tree that is already there, moved or about to be, names its new place.
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { StaveError } from "../errors.ts";
 import { findLeftovers, writeInventory } from "../relocate/inventory.ts";
 import type { FindPatchelf } from "../relocate/patchelf.ts";
@@ -9,6 +9,7 @@ import { type RelocationReport, relocateTree } from "../relocate/relocate.ts";
 import { scanTree } from "../relocate/scan.ts";
 import { walkTree } from "../relocate/walk-tree.ts";
 import { METADATA_FOLDER, readManifestPrefix } from "../spack/prefix.ts";
+import { pathKind } from "../spack/scope-file.ts";
 import { DATABASE_FOLDER } from "../spack/store.ts";
 import { shownName } from "../util/byte-string.ts";
 import { HeldTree } from "../util/held-tree.ts";
@@ -58,7 +59,7 @@ export async function relocate(options: RelocateTreeOptions): Promise<RelocateTr
   const { directory, dryRun = false, allFiles = false, strict = false, progress = noProgress, signal } = options;
   const [from, to] = [checkedRoot(options.from, "--from"), checkedRoot(options.to, "--to")];
   if (from === to) throw new StaveError("USAGE", `--from and --to are both ${from}, expected two places`);
-  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
+  if (pathKind(directory) !== "folder")
     throw new StaveError("NOT_FOUND", `${directory} is no folder`, {
       subject: directory,
       hint: "name the tree to relocate",

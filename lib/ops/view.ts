@@ -9,6 +9,7 @@ import { environmentOrder } from "../spack/selection.ts";
 import type { Store } from "../spack/store.ts";
 import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "../util/byte-string.ts";
 import { makeFolder } from "../util/folder.ts";
+import { kindAt } from "../util/look.ts";
 
 /** What a view shows. */
 export interface ViewOptions {
@@ -151,7 +152,7 @@ class Merge {
     const parent = this.#real(folder.source, folder.place);
     const child = this.#real(`${folder.source}/${name}`, `${folder.place}/${name}`);
     if (parent === undefined || child === undefined || !child.startsWith(parent)) return false;
-    return statSync(fsPath(child), { throwIfNoEntry: false })?.isDirectory() ?? false;
+    return kindAt(fsPath(child)) === "folder";
   }
 
   #real(source: ByteString, place: ByteString): ByteString | undefined {
@@ -187,7 +188,12 @@ class Merge {
   #isSame(a: Entry, b: Entry): boolean {
     const [one, other] = [a, b].map(({ source, place }) => {
       const real = this.#real(source, place);
-      return real === undefined ? undefined : statSync(fsPath(real), { bigint: true, throwIfNoEntry: false });
+      try {
+        return real === undefined ? undefined : statSync(fsPath(real), { bigint: true });
+      } catch {
+        // Nothing, or nothing that this user may look at: it is not the same as anything.
+        return undefined;
+      }
     });
     return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
   }

@@ -1,6 +1,5 @@
 // From the archive of a spec to a prefix that is ready to be moved into its place: unpacked, relocated, finished as Spack's
 // hooks do, listed. Plain data goes in and comes out, so that it can be done on another thread.
-import { lstatSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { sbangPath } from "../image/buildinfo.ts";
@@ -8,7 +7,7 @@ import type { Digest } from "../oci/digest.ts";
 import { METADATA_FOLDER } from "../spack/prefix.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../spack/spec.ts";
 import { HeldTree } from "../util/held-tree.ts";
-import { underSysroot } from "../util/sysroot.ts";
+import { isVisible } from "../util/look.ts";
 import { readBuildInfo } from "./build-info.ts";
 import { Finisher } from "./finish.ts";
 import { writeInventory } from "./inventory.ts";
@@ -120,8 +119,7 @@ export async function finishPlaced(job: FinishJob, signal?: AbortSignal): Promis
   const { directory, prefix, root, sysroot } = job;
   const exists = (path: string): boolean => {
     const isOwn = path === prefix || path.startsWith(`${prefix}/`);
-    const place = isOwn ? `${directory}${path.slice(prefix.length)}` : underSysroot(sysroot, path);
-    return lstatSync(place, { throwIfNoEntry: false }) !== undefined;
+    return isOwn ? isVisible(`${directory}${path.slice(prefix.length)}`) : isVisible(path, sysroot);
   };
   using finisher = new Finisher(directory, { sbang: sbangPath(root), exists });
   const map = prefixMapOf(readBuildInfo(directory), job);

@@ -19,18 +19,19 @@ export function underSysroot(sysroot: string | undefined, path: string): string 
       "FILE_SYSTEM",
       `cannot find ${path} under ${sysroot}: the path is relative, expected an absolute one`,
     );
-  const done: string[] = [];
+  // The place so far, below the root: one text, so that a path of thousands of parts takes no time.
+  let done = "";
   const todo = path.split("/").reverse();
   let links = 0;
   for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
     if (part === "" || part === ".") continue;
     if (part === "..") {
-      done.pop();
+      done = done.slice(0, Math.max(0, done.lastIndexOf("/")));
       continue;
     }
-    const target = linkAt(join(sysroot, ...done, part));
+    const target = linkAt(`${sysroot}${done}/${part}`);
     if (target === undefined) {
-      done.push(part);
+      done += `/${part}`;
       continue;
     }
     if (++links > MAX_LINKS)
@@ -38,18 +39,18 @@ export function underSysroot(sysroot: string | undefined, path: string): string 
         "FILE_SYSTEM",
         `cannot find ${path} under ${sysroot}: more than ${MAX_LINKS} symbolic links`,
       );
-    if (target.startsWith("/")) done.length = 0;
+    if (target.startsWith("/")) done = "";
     todo.push(...target.split("/").reverse());
   }
-  return join(sysroot, ...done);
+  return join(sysroot, done);
 }
 
 function linkAt(place: string): string | undefined {
   try {
     return readlinkSync(place);
   } catch (error) {
-    // No link, or nothing at all: both are taken as they are.
-    if (["EINVAL", "ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
+    // No link, nothing at all, or nothing that may be looked at: all are taken as they are.
+    if (["EINVAL", "ENOENT", "ENOTDIR", "EACCES", "ENAMETOOLONG"].includes(systemCode(error) ?? "")) return undefined;
     throw fileError(error, "read the link", place);
   }
 }

@@ -1,11 +1,13 @@
 // What Spack's hooks do to a prefix after relocation: long first lines, search paths that lead nowhere.
 import assert from "node:assert/strict";
-import { chmodSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { Finisher, type FinishOptions, type FinishReport } from "../../lib/relocate/finish.ts";
 import { Tree } from "../../lib/relocate/open-file.ts";
+import { finishPlaced } from "../../lib/relocate/place.ts";
 import { walkTree } from "../../lib/relocate/walk-tree.ts";
+import { buildInfo, jobFor, pack } from "../support/archive.ts";
 import { makeElf } from "../support/elf.ts";
 import { archives, relocate } from "../support/golden-archives.ts";
 import { makeTree, type TreeItem, temporaryFolder } from "../support/tree.ts";
@@ -78,6 +80,30 @@ describe("first lines", () => {
     const folder = tree([{ type: "file", path: "script", content: `#!${long("sh")}\n`, mode: 0o755 }]);
     assert.deepEqual(await finishPrefix(folder, { sbang: SBANG, longestLine: 511 }), { shebangs: [], rpaths: [] });
   });
+});
+
+test("search paths that cannot be looked at are dropped as if nothing were there, and fail nothing", async () => {
+  const outside = temporaryFolder();
+  symlinkSync("loop", join(outside, "loop"));
+  const rpath = [
+    `/${"x".repeat(300)}`,
+    `${outside}/loop/lib`,
+    `/${"x/".repeat(2100)}`,
+    "/etc/passwd/lib",
+    outside,
+  ].join(":");
+  const job = jobFor([{ type: "file", path: "lib/a", content: makeElf({ rpath, tag: 29 }).bytes }]);
+  const info = buildInfo(pack(job).archive);
+  makeTree(job.directory, [
+    { type: "file", path: ".spack/binary_distribution", content: info.slice(0, info.indexOf("\0")) },
+  ]);
+  for (const sysroot of [undefined, "/"]) {
+    const { prefix, root, directory } = job;
+    const { rpaths } = await finishPlaced({ directory, prefix, root, prefixes: job.hashToPrefix, sysroot });
+    assert.deepEqual(rpaths, sysroot === undefined ? ["lib/a"] : []);
+    const elf = readFileSync(join(directory, "lib/a"), "latin1");
+    assert.ok(elf.includes(`\0${outside}\0`));
+  }
 });
 
 test("search paths keep what exists and what the loader expands", async () => {

@@ -1,10 +1,10 @@
 // `stave diff`: what changed between two images, caches or lock files.
-import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { formatLocation, formatReference, parseLocation } from "../../oci/reference.ts";
 import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/diff.ts";
 import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/lockfile.ts";
+import { kindAt } from "../../util/look.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
@@ -46,9 +46,9 @@ async function side(text: string, run: CacheRun): Promise<DiffSide> {
   const { context } = run;
   const { signal } = context;
   const path = resolve(context.cwd, text);
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isDirectory()) return lockSide(path, await readEnvironmentLock(path));
-  if (found?.isFile()) return lockSide(path, readLockfile((await readBounded(path, LOCKFILE_LIMIT)).bytes, text));
+  const found = kindAt(path);
+  if (found === "folder") return lockSide(path, await readEnvironmentLock(path));
+  if (found === "file") return lockSide(path, readLockfile((await readBounded(path, LOCKFILE_LIMIT)).bytes, text));
   if (/^[./~]/.test(text))
     throw new StaveError("NOT_FOUND", `there is no file or folder ${printable(text)}`, {
       subject: text,
