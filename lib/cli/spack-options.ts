@@ -76,7 +76,7 @@ export class SpackFiles {
   }
 
   /** Opens the store. Throws CONFIG_INVALID when nothing says where it is. */
-  async store(options: Pick<StoreOptions, "mayBeEmpty"> = {}): Promise<Store> {
+  async store(options: Pick<StoreOptions, "mayBeEmpty" | "emptyVersion"> = {}): Promise<Store> {
     const { store, upstreams } = this.discovery;
     if (store === undefined)
       throw new StaveError("CONFIG_INVALID", "nothing says where the Spack store is", {

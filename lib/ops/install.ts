@@ -1,9 +1,11 @@
 // `install`: specs from build caches into a store, with what they link and run.
 import { aggregate, isStaveError, StaveError } from "../errors.ts";
 import { postOrder } from "../spack/dag.ts";
+import { NEWEST_DATABASE, nodeFormat } from "../spack/database.ts";
 import { targetAtMost } from "../spack/microarchitecture.ts";
 import { shortName } from "../spack/name.ts";
 import { LINK, RUN, type SpecNode } from "../spack/node.ts";
+import type { Store } from "../spack/store.ts";
 import { createStore } from "../store/create.ts";
 import { ensureSbang } from "../store/sbang.ts";
 import { forEachLimit } from "../util/limit.ts";
@@ -25,6 +27,7 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
   const nodes = installNodes(options);
   checkSplices(nodes);
   checkArchitecture(nodes, options);
+  checkFormats(nodes, store);
   await createStore(store);
   await ensureSbang(store);
   const specs = await new InstallRun(options, nodes).run();
@@ -51,6 +54,7 @@ export async function planInstall(options: InstallOptions): Promise<InstallPlanR
   const nodes = installNodes(options);
   checkSplices(nodes);
   checkArchitecture(nodes, options);
+  checkFormats(nodes, store);
   const specs: PlannedInstall[] = [];
   await forEachLimit(
     nodes,
@@ -113,6 +117,20 @@ function checkSplices(nodes: readonly SpecNode[]): void {
   throw new StaveError("UNSUPPORTED", `${shortName(spliced)} is spliced, which only Spack can install`, {
     subject: spliced.hash,
     hint: `spack install --cache-only /${spliced.hash}`,
+  });
+}
+
+// Nothing is fetched that the database could not hold.
+function checkFormats(nodes: readonly SpecNode[], store: Store): void {
+  const { version } = store.database;
+  if (version === NEWEST_DATABASE) return;
+  const wanted = nodeFormat(version);
+  const other = nodes.find((node) => node.format !== wanted && store.get(node.hash)?.installed !== true);
+  if (other === undefined) return;
+  const why = `${shortName(other)} is written in spec format ${other.format}, but the database of ${store.root} has version ${version}, which holds format ${wanted}`;
+  throw new StaveError("UNSUPPORTED", why, {
+    subject: other.hash,
+    hint: "install into another store with --store DIR; a new one gets --database-version",
   });
 }
 

@@ -10,9 +10,11 @@ import { canonicalBytes, describe as describeBytes } from "../../lib/oci/manifes
 import { OCI_CONFIG } from "../../lib/oci/mediatype.ts";
 import { install, planInstall } from "../../lib/ops/install.ts";
 import { InstallSource } from "../../lib/ops/install-source.ts";
+import { Store } from "../../lib/spack/store.ts";
 import { parseFetched } from "../../lib/target/platform.ts";
 import type { ReadTarget, Target } from "../../lib/target/target.ts";
 import { bytesSource } from "../../lib/util/stream.ts";
+import { systemClock } from "../../lib/util/time.ts";
 import { findProgram } from "../../scripts/peers.ts";
 import { connect } from "../support/client.ts";
 import { failsWith } from "../support/errors.ts";
@@ -309,4 +311,12 @@ test("the program runs from its new place", async () => {
   } finally {
     rmSync(root, { recursive: true });
   }
+});
+
+test("a database of version 7 gets no specs of format 5: nothing is fetched, and the reason is told", async () => {
+  const root = join(temporaryFolder(), "store");
+  const store = await Store.open(root, { clock: systemClock, mayBeEmpty: true, emptyVersion: 7 });
+  const options = await installOptions([await goldenLayout("spack-1.2/plain.oci")], root, ["fleet"], { store });
+  await failsWith("UNSUPPORTED", install(options), /spec format 5, .* has version 7, which holds format 4/);
+  assert.ok(!existsSync(root));
 });

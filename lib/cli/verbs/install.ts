@@ -37,6 +37,7 @@ interface Flags extends CommonFlags, SpackFlags {
   strict?: boolean;
   allFiles?: boolean;
   allowRoot?: boolean;
+  databaseVersion?: string;
   jobs: number;
 }
 
@@ -65,6 +66,12 @@ export const verb: VerbFactory = (state) => {
     .option("--with-build-dependencies", "also what is needed for building only")
     .option("--strict", "fail when files still name the old place")
     .option("--all-files", "change what files hold of the old place even where Spack leaves them alone")
+    .addOption(
+      new Option(
+        "--database-version <version>",
+        "of the database of a new store: 7 for Spack 0.20 to 0.23, 8 for later ones (default: that of the Spack in use)",
+      ).choices(["7", "8"]),
+    )
     .option("-u, --unsigned", "take specs without a signature (those of images have none)")
     .addOption(new Option("-a, --allow-root", "accepted: archives are never searched for roots").hideHelp());
   addJobs(command, "specs that are worked on at once", Math.max(2, availableParallelism()));
@@ -90,7 +97,9 @@ async function run(
     const names = [...(named === undefined && mirror.length > 0 ? [] : [named]), ...mirror];
     for (const name of names) caches.push(await readCache(name, place));
     const source = new InstallSource(caches.map(({ cache }) => cache));
-    const store = await files.store({ mayBeEmpty: true });
+    const isOldSpack = discovery.installation?.version.startsWith("0.") === true;
+    const emptyVersion = Number(flags.databaseVersion ?? (isOldSpack ? 7 : 8));
+    const store = await files.store({ mayBeEmpty: true, emptyVersion });
     await using locks = files.locks(store, output);
     const host = flags.otherarch ? undefined : currentHost(context);
     const options: InstallOptions = {

@@ -1,6 +1,7 @@
 // `stave verify`: whether installed files are still those that were installed.
 import { type VerifyReport, verify } from "../../ops/verify.ts";
 import { select } from "../../spack/select.ts";
+import { interruptedSpecs } from "../../store/recover.ts";
 import { addJobs, helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
@@ -38,7 +39,13 @@ export const verb: VerbFactory = (state) => {
     const records = chosen.flatMap(({ hash }) => store.get(hash) ?? []);
     const report = await verify({ store, records, jobs: flags.jobs, signal: context.signal });
     for (const text of render(report, output)) output.print(text);
-    output.report(report);
+    await using locks = files.locks(store, output);
+    const interrupted = await interruptedSpecs(store, locks);
+    for (const { hash, prefix } of interrupted)
+      output.print(
+        `${hash.slice(0, 7)} ${printable(prefix)}: a run was killed here; the next install or uninstall puts it right`,
+      );
+    output.report({ ...report, interrupted });
     return report.differing > 0 || (chosen.length === 0 && texts.length > 0) ? 1 : 0;
   });
 };
