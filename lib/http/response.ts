@@ -54,7 +54,10 @@ export async function responseError(request: HttpRequest, response: HttpResponse
   const { op, subject } = request;
   const text = await errorText(response);
   const registry = parseErrors(text);
-  const known = BY_STATUS[status] ?? { code: "REGISTRY_ERROR" as const, says: "failed" };
+  const known = BY_STATUS[status] ??
+    (status < 300
+      ? { code: "REGISTRY_ERROR" as const, says: "gave an answer that no registry gives here" }
+      : undefined) ?? { code: "REGISTRY_ERROR" as const, says: "failed" };
   if (status === 400 && /SSL certificate was sent|The SSL certificate error/i.test(text))
     return clientCertificateError(`cannot ${op} ${subject}: ${url.host} demands a client certificate`, request);
   if (status < 300 && isWebPage(text)) return webPageError(request, url, status);
