@@ -1,6 +1,6 @@
 # Every target does its own set-up; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build demo test test-node22 interop lint fmt bench fuzz clean
+.PHONY: help install build demo test test-node22 interop lint fmt bench fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ bench: install ## measure, beside whatever peers are on the PATH, and print rati
 
 fuzz: install ## give every parser 10^6 inputs (FUZZ_COUNT, FUZZ_SEED, FUZZ_ONLY, FUZZ_INPUT, FUZZ_JOBS)
 	npm run --silent fuzz
+
+soak: install ## commands that disturb one another for MINUTES=30, then a look at everything (SOAK_SEED, SOAK_PROCESSES)
+	npm run --silent build -- --bundle-only
+	npm run --silent soak
 
 clean: ## remove what was built
 	rm -rf dist stave-cache demo-work fuzz-failures soak-failures

@@ -1,0 +1,77 @@
+// docs/security.md says which numbers bound what comes from outside; they are those of the source.
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+
+const root = join(import.meta.dirname, "..");
+const document = readFileSync(join(root, "docs/security.md"), "utf8");
+const UNITS: Readonly<Record<string, number>> = {
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  // Times are milliseconds in the source, but for those that say otherwise.
+  s: 1000,
+  h: 3600_000,
+  seconds: 1,
+};
+const rows = [...document.matchAll(/^\| (.+?) \| ([0-9 ]+?)(?: ([A-Za-z]+))? \| `([^`]+)` `([^`]+)` \|$/gm)].map(
+  ([, what = "", digits = "", unit, file = "", name = ""]) => {
+    const factor = unit === undefined ? 1 : UNITS[unit];
+    assert.ok(factor !== undefined, `${what}: unknown unit ${unit}`);
+    return { what, value: Number(digits.replaceAll(" ", "")) * factor, file, name };
+  },
+);
+
+// Numbers that bound nothing from outside: how work is cut up, and how much is shown.
+const OTHERS = new Set([
+  "cli/output.ts MAX_INNER",
+  "cli/output.ts MAX_SHOWN",
+  "image/archive.ts MOST_SKIPPED",
+  "image/compression.ts LARGEST_BLOCK",
+  "image/pack-pool.ts MOST_COMPRESSING",
+  "image/small-prefix.ts MOST_BYTES",
+  "image/small-prefix.ts MOST_ENTRIES",
+  "image/tar.ts LARGEST_OCTAL_SIZE",
+  "ops/shard.ts MOST",
+  "relocate/finish.ts LINE_LIMIT",
+  "relocate/finish.ts LONGEST_LINE",
+  "relocate/patchelf.ts LONGEST_OUTPUT",
+  "relocate/relocate.ts MOST_FAILURES",
+  "relocate/scratch.ts LARGEST",
+  "spack/json.ts MAX_REPEATS",
+  "spack/spec-diff.ts LIMIT",
+  "spack/yaml.ts MOST_OPEN",
+  "store/sbang.ts LONGEST_PATH",
+  "util/held-tree.ts MOST_HELD",
+]);
+
+/** The number that a constant is set to, undefined for anything but plain arithmetic. */
+function constantIn(file: string, name: string): number | undefined {
+  const text = readFileSync(join(root, "lib", file), "utf8");
+  const [whole = "", member] = name.split(".");
+  const set = new RegExp(`^(?:export )?const ${whole}\\b[^=\\n]*= (.+);$`, "m").exec(text)?.[1];
+  const value = member === undefined ? set : new RegExp(`\\b${member}: ([^,}]+)`).exec(set ?? "")?.[1];
+  if (value === undefined || !/^[0-9_e+*< ]+$/.test(value)) return undefined;
+  return Number(new Function(`return ${value}`)());
+}
+
+test("every number in docs/security.md is that of its constant", () => {
+  assert.ok(rows.length > 60);
+  for (const { what, value, file, name } of rows)
+    assert.equal(constantIn(file, name), value, `${what}: ${file} ${name}`);
+});
+
+test("every limit in the source is in docs/security.md", () => {
+  const named = new Set(rows.map(({ file, name }) => `${file} ${name.split(".")[0]}`));
+  const missing: string[] = [];
+  for (const path of globSync("**/*.ts", { cwd: join(root, "lib") }))
+    for (const [, name = ""] of readFileSync(join(root, "lib", path), "utf8").matchAll(
+      /^(?:export )?const ([A-Z_]+)\b[^=\n]*=/gm,
+    ))
+      if (/(?:^|_)(?:LIMIT|LIMITS|MAX|MOST|LARGEST|LONGEST)(?:_|$)/.test(name))
+        if (!named.has(`${path} ${name}`) && !OTHERS.has(`${path} ${name}`)) missing.push(`${path} ${name}`);
+  assert.deepEqual(missing, []);
+});
