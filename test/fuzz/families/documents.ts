@@ -1,6 +1,6 @@
 // Documents with a schema: manifests, configs, spec files, lock files, credential files, answers of registries.
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { authFileSchema, findInFile, helperFor, keysFor, readAuthFile } from "../../../lib/auth/auth-file.ts";
@@ -11,7 +11,7 @@ import { OCI_CONFIG, OCI_INDEX, OCI_MANIFEST } from "../../../lib/oci/mediatype.
 import { checkHashes } from "../../../lib/spack/dag-hash.ts";
 import { readLockfile } from "../../../lib/spack/lockfile.ts";
 import { specString, specTag } from "../../../lib/spack/name.ts";
-import { readManifestPrefix } from "../../../lib/spack/prefix.ts";
+import { INSTALL_MANIFEST, METADATA_FOLDER, readManifestPrefix } from "../../../lib/spack/prefix.ts";
 import { readSpecFile } from "../../../lib/spack/spec.ts";
 import { writeSpecFile } from "../../../lib/spack/spec-writer.ts";
 import { temporaryFolder } from "../../support/tree.ts";
@@ -27,6 +27,8 @@ const index = JSON.stringify({
   manifests: [{ mediaType: OCI_MANIFEST, digest, size: 2, platform: { os: "linux", architecture: "amd64" } }],
 });
 const file = join(temporaryFolder(), "f.json");
+const prefix = temporaryFolder();
+mkdirSync(join(prefix, METADATA_FOLDER));
 const JSON_WORDS = [
   "{",
   "}",
@@ -137,8 +139,8 @@ export const family: Family = {
       words: [...JSON_WORDS, '"mode":', '"dest":', "/s/p"],
       share: { of: 0.5, because: "each is written to a file" },
       run: (input) => {
-        writeFileSync(file, input);
-        return readManifestPrefix(file);
+        writeFileSync(join(prefix, INSTALL_MANIFEST), input);
+        return readManifestPrefix(prefix);
       },
     },
     {
