@@ -44,6 +44,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     "ops",
   ],
 };
+// What every part may import, because all of them write messages; these files import one another only.
+const TEXT = new Set(["util/secret.ts", "util/text.ts"]);
 const PACKAGES: Record<string, string[]> = {
   libdeflate: ["image"],
   undici: ["http"],
@@ -63,7 +65,8 @@ function* sources(directory: string): Iterable<string> {
     else if (entry.name.endsWith(".ts")) yield join(directory, entry.name);
 }
 
-const partOf = (file: string): string => (relative(lib, file).split("/")[0] ?? "").replace(/\.ts$/, "");
+const partOf = (file: string): string =>
+  TEXT.has(relative(lib, file)) ? "text" : (relative(lib, file).split("/")[0] ?? "").replace(/\.ts$/, "");
 const importsOf = (text: string): string[] =>
   [...text.matchAll(/(?:\bfrom|\bimport)\s+"([^"\n]+)"|\bimport\("([^"\n]+)"\)/g)].map(
     (found) => found[1] ?? found[2] ?? "",
@@ -80,7 +83,7 @@ test("imports point down only", () => {
         if (part !== "cli") wrong.push(where);
       } else if (name.startsWith(".")) {
         const other = partOf(resolve(dirname(file), name));
-        if (other !== part && !MAY_IMPORT[part]?.includes(other)) wrong.push(where);
+        if (other !== part && other !== "text" && !MAY_IMPORT[part]?.includes(other)) wrong.push(where);
       } else if (!name.startsWith("node:") && !builtinModules.includes(name)) {
         const base = name.split("/")[0] ?? "";
         if (!PACKAGES[base]?.includes(part)) wrong.push(where);

@@ -1,5 +1,7 @@
 // WWW-Authenticate: the challenges of a 401 (RFC 9110, 11.6.1), read in one pass.
 import { StaveError } from "../errors.ts";
+import { redactQueries } from "../util/secret.ts";
+import { printable } from "../util/text.ts";
 
 /** One challenge: scheme and parameter names in lower case. */
 export interface Challenge {
@@ -17,7 +19,10 @@ const QUOTED = /"(?:[^"\\]|\\.)*"/y;
  */
 export function parseChallenges(header: string): Challenge[] {
   const bad = (): StaveError =>
-    new StaveError("CONTENT_INVALID", `the registry's challenge is malformed: ${JSON.stringify(header.slice(0, 200))}`);
+    new StaveError(
+      "CONTENT_INVALID",
+      `the registry's challenge is malformed: "${printable(redactQueries(header), { most: 200 })}"`,
+    );
   if (header.length > HEADER_LIMIT) throw bad();
   const challenges: { scheme: string; parameters: Map<string, string> }[] = [];
   let at = 0;

@@ -5,6 +5,8 @@ import { isStaveError, StaveError } from "../errors.ts";
 import type { Authorizer, AuthRequest, Refusal, Scope, Transport } from "../http/types.ts";
 import { parseJson } from "../oci/manifest.ts";
 import { SingleFlight, unlessAborted } from "../util/limit.ts";
+import { basicAuthorization, redactQueries, rememberSecret } from "../util/secret.ts";
+import { printable } from "../util/text.ts";
 import type { Clock } from "../util/time.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credential } from "./credential.ts";
@@ -30,6 +32,7 @@ type Known = { kind: "basic"; header: string } | { kind: "bearer"; realm: URL; s
 const tokenSchema = z.looseObject({
   token: z.string().optional(),
   access_token: z.string().optional(),
+  refresh_token: z.string().optional(),
   expires_in: z.number().optional(),
 });
 
@@ -98,7 +101,7 @@ class RegistryAuthorizer implements Authorizer {
           hint: `stave login ${registry}`,
         },
       );
-    const header = basic(credential.username, credential.password.reveal());
+    const header = basicAuthorization(credential.username, credential.password.reveal());
     if (header === refusal.sent) throw refused(request, answer);
     this.#known.set(origin, { kind: "basic", header });
     return header;
@@ -112,7 +115,7 @@ class RegistryAuthorizer implements Authorizer {
     const { registry } = request;
     throw new StaveError(
       "DENIED",
-      `${registry} sends its users to a token service that is not on https: ${JSON.stringify(text.slice(0, 200))}`,
+      `${registry} sends its users to a token service that is not on https: "${printable(redactQueries(text), { most: 200 })}"`,
       {
         subject: registry,
         hint: "add --plain-http if you trust the network in between",
@@ -179,7 +182,9 @@ class RegistryAuthorizer implements Authorizer {
     if (known.service !== undefined) url.searchParams.set("service", known.service);
     for (const scope of scopes) url.searchParams.append("scope", formatScope(scope));
     url.searchParams.set("client_id", "stave");
-    const headers = credential ? { authorization: basic(credential.username, credential.password.reveal()) } : {};
+    const headers = credential
+      ? { authorization: basicAuthorization(credential.username, credential.password.reveal()) }
+      : {};
     const response = await this.#ask(request, answer, { method: "GET", url, headers, accept: [200, 404, 405] });
     if (response.status === 200) return response.bytes;
     if (credential === undefined) throw refused(request, answer);
@@ -232,7 +237,9 @@ function parseTokenAnswer(bytes: Buffer, registry: string): { value: string; exp
   } catch {
     // The answer may hold a secret, so nothing of it is quoted.
   }
-  const value = parsed?.token ?? parsed?.access_token ?? "";
+  const { token, access_token, refresh_token } = parsed ?? {};
+  for (const secret of [token, access_token, refresh_token]) if (secret !== undefined) rememberSecret(secret);
+  const value = token ?? access_token ?? "";
   if (/^[\x21-\x7e]+$/.test(value)) return { value, expires_in: parsed?.expires_in };
   throw new StaveError("REGISTRY_ERROR", `the token service of ${registry} answered without a token`, {
     subject: registry,
@@ -262,16 +269,12 @@ function refused(request: AuthRequest, answer: KeychainAnswer, cause?: StaveErro
   );
 }
 
-function basic(username: string, password: string): string {
-  return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
-}
-
 function bearerHeader(token: string): string {
   return `Bearer ${token}`;
 }
 
 function names(challenges: Challenge[]): string {
-  return challenges.map((challenge) => challenge.scheme.slice(0, 40)).join(", ");
+  return challenges.map((challenge) => printable(challenge.scheme, { most: 40 })).join(", ");
 }
 
 /** `repository:NAME:pull,push`. */

@@ -7,7 +7,7 @@ import { canonicalBytes, configSchema, describe, type Manifest, parseJson } from
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { otherHash } from "../spack/dag-hash.ts";
 import { inside, own, type Place, wrong } from "../spack/fields.ts";
-import { invalid, isObject, parseJsonBytes, printable } from "../spack/json.ts";
+import { invalid, isObject, parseJsonBytes } from "../spack/json.ts";
 import { specTag } from "../spack/name.ts";
 import type { JsonObject, JsonValue } from "../spack/node.ts";
 import { shortName } from "../spack/node-reader.ts";
@@ -18,6 +18,7 @@ import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
+import { printable } from "../util/text.ts";
 import type {
   CachedSpec,
   CacheListing,

@@ -7,6 +7,7 @@ import { formatLocation, type Location, parseLocation } from "../oci/reference.t
 import { type Direction, isOciUrl, type Mirror } from "../spack/mirror.ts";
 import { findMirror } from "../spack/mirror-lookup.ts";
 import { emptyTarget } from "../target/empty.ts";
+import { printable } from "../util/text.ts";
 import { diskCache } from "./cache-folder.ts";
 import { configuredNetwork } from "./configured-network.ts";
 import type { Context } from "./context.ts";
@@ -14,7 +15,6 @@ import { keychainOptions, Opener } from "./open.ts";
 import type { CommonFlags } from "./options.ts";
 import type { Output } from "./output.ts";
 import { SpackFiles, type SpackFlags } from "./spack-options.ts";
-import { printable } from "./text.ts";
 
 /** Where a cache is when neither an argument nor $STAVE_CACHE says so. */
 export const DEFAULT_CACHE = "oci-layout:./stave-cache";

@@ -1,6 +1,7 @@
 // Questions on the terminal.
 import { createInterface } from "node:readline/promises";
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import type { Context } from "./context.ts";
 
 /** Asks before something that cannot be undone; anything but yes is no. Throws USAGE when nobody can answer. */
@@ -24,14 +25,15 @@ export async function ask(
     terminal: hidden || stderr.isTTY === true,
     ...(hidden ? {} : { output: stderr }),
   });
-  if (hidden) stderr.write(question);
+  const text = printable(question);
+  if (hidden) stderr.write(text);
   // Node's question neither resolves nor rejects when the input ends or Ctrl-C is typed (seen in Node 24.21, 2026-11-21).
   const { promise: closed, reject } = Promise.withResolvers<never>();
   closed.catch(() => {});
   reader.once("close", () => reject(new StaveError("ABORTED", "no answer was given")));
   let answer: string | undefined;
   try {
-    answer = await Promise.race([reader.question(hidden ? "" : question, { signal }), closed]);
+    answer = await Promise.race([reader.question(hidden ? "" : text, { signal }), closed]);
     return answer;
   } finally {
     reader.close();

@@ -1,6 +1,7 @@
 // What a workflow run of GitHub Actions shows beside the log: groups, error notes, and a page with a summary.
 import { appendFileSync } from "node:fs";
 import { messageOf } from "../errors.ts";
+import { printableLines } from "../util/text.ts";
 import type { Context } from "./context.ts";
 import type { Output } from "./output.ts";
 
@@ -32,7 +33,7 @@ export class Workflow {
   summary(markdown: string): void {
     if (this.#summary === undefined) return;
     try {
-      appendFileSync(this.#summary, markdown);
+      appendFileSync(this.#summary, printableLines(markdown));
     } catch (error) {
       this.#output.warn(`cannot write the step summary: ${messageOf(error)}`);
     }

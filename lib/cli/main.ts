@@ -1,5 +1,6 @@
 // The command: finds the verb, loads only what it needs, runs it and ends with its status.
 import { Command, CommanderError } from "commander";
+import { printableLines } from "../util/text.ts";
 import { processContext } from "./context.ts";
 import { guardRun } from "./guard.ts";
 import { HELP_WIDTH } from "./options.ts";
@@ -160,6 +161,7 @@ async function run(given: string[], state: RunState): Promise<number> {
 
 /** Makes commander throw instead of ending the process, for every command: all have the same exit statuses. */
 function quietly(command: Command): void {
+  command.configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) });
   command.exitOverride().showHelpAfterError("(add --help to see the flags)").showSuggestionAfterError(true);
   for (const child of command.commands) quietly(child);
 }

@@ -10,6 +10,7 @@ import { DEFAULT_REGISTRY, DEFAULT_TAG, formatLocation, type Location, type Refe
 import { LayoutTarget } from "../target/layout.ts";
 import { RegistryTarget } from "../target/registry.ts";
 import type { ReadTarget, Target } from "../target/target.ts";
+import { jsonText } from "../util/text.ts";
 import type { Context } from "./context.ts";
 import type { TransportFlags } from "./options.ts";
 import type { Output } from "./output.ts";
@@ -153,7 +154,7 @@ function traceTo(path: string): (event: TraceEvent) => void {
   } catch (cause) {
     throw fileError(cause, "write", path);
   }
-  return (event) => void writeSync(file, `${JSON.stringify(event)}\n`);
+  return (event) => void writeSync(file, `${jsonText(event)}\n`);
 }
 
 /**

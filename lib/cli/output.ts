@@ -1,7 +1,10 @@
-// How a verb speaks: results on stdout, everything else on stderr, in text or as one JSON document.
+// How a verb speaks: results on stdout, everything else on stderr, in text or as one JSON document. This is the one way out:
+// secrets are taken out of everything here, and whatever a terminal would obey, but the colours made here.
+import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
 import { isStaveError, messageOf, StaveError } from "../errors.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
+import { jsonText, printableLines } from "../util/text.ts";
 import type { Context } from "./context.ts";
 import type { ProgressDisplay } from "./progress.ts";
 
@@ -18,6 +21,9 @@ export interface OutputOptions {
 const JSON_SCHEMA = 1;
 
 type Style = Parameters<typeof styleText>[0];
+
+/** Stands for the escape character in the colours made here; no text from outside can know it. */
+const ESCAPE = `<${randomUUID()}>`;
 
 /** The voice of one run of one verb. */
 export class Output {
@@ -56,13 +62,18 @@ export class Output {
 
   /** Styles text for stdout. */
   style(style: Style, text: string): string {
-    return this.#color.stdout ? styleText(style, text, { validateStream: false }) : text;
+    return this.#color.stdout ? styled(style, text) : text;
   }
 
-  /** Writes text results; nothing with --json, where the report says all. */
+  /** Writes text results for people; nothing with --json, where the report says all. */
   print(text: string): void {
+    this.printExact(shown(text.endsWith("\n") ? text : `${text}\n`));
+  }
+
+  /** Writes a text for a program, such as a shell, to the last byte; nothing with --json. */
+  printExact(text: string): void {
     this.endProgress();
-    if (!this.options.json) this.#context.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+    if (!this.options.json) this.#context.stdout.write(text);
   }
 
   /** Writes the report as the one JSON document, when that was asked for. */
@@ -72,16 +83,16 @@ export class Output {
 
   /** Tells something on stderr, unless --quiet. */
   note(text: string): void {
-    if (!this.options.quiet) this.#tell(text);
+    if (!this.options.quiet) this.#tell(oneLine(text));
   }
 
   /** Tells something that only --verbose wants to know. */
   detail(text: string): void {
-    if (this.options.verbose) this.#tell(this.#paint("dim", text));
+    if (this.options.verbose) this.#tell(this.#paint("dim", oneLine(text)));
   }
 
   warn(text: string): void {
-    this.#tell(`${this.#paint(["yellow", "bold"], "warning:")} ${text}`);
+    this.#tell(`${this.#paint(["yellow", "bold"], "warning:")} ${oneLine(text)}`);
   }
 
   /**
@@ -93,23 +104,38 @@ export class Output {
     const error = asStaveError(caught);
     for (const text of describeFailure(error, (style, part) => this.#paint(style, part))) this.#tell(text);
     if (this.options.json) this.#document(report === undefined ? { error } : { error, report });
-    if (error.code === "INTERNAL" && caught instanceof Error && caught.stack) this.detail(caught.stack);
+    if (error.code === "INTERNAL" && caught instanceof Error)
+      for (const line of caught.stack?.split("\n") ?? []) this.detail(line);
     return error.exitCode;
   }
 
   #paint(style: Style, text: string): string {
-    return this.#color.stderr ? styleText(style, text, { validateStream: false }) : text;
+    return this.#color.stderr ? styled(style, text) : text;
   }
 
   #tell(text: string): void {
-    if (this.line) this.line(text);
-    else this.#context.stderr.write(`${text}\n`);
+    const safe = shown(text);
+    if (this.line) this.line(safe);
+    else this.#context.stderr.write(`${safe}\n`);
   }
 
   #document(content: Record<string, unknown>): void {
     this.endProgress();
-    this.#context.stdout.write(`${JSON.stringify({ schema: JSON_SCHEMA, verb: this.verb, ...content })}\n`);
+    this.#context.stdout.write(`${jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content })}\n`);
   }
+}
+
+function styled(style: Style, text: string): string {
+  return styleText(style, printableLines(text), { validateStream: false }).replaceAll("\u001b", ESCAPE);
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll("\n", "\\n");
+}
+
+/** Text as it is written: fit for a terminal, with the colours made here. */
+function shown(text: string): string {
+  return printableLines(text).replaceAll(ESCAPE, "\u001b");
 }
 
 /** Anything thrown, as a StaveError: what is not one is a defect of the program and says so. */
@@ -124,7 +150,7 @@ export function asStaveError(caught: unknown): StaveError {
 /** Shows a failure outside of any verb, where no flags are known, and returns the exit status. */
 export function printFailure({ stderr }: Pick<Context, "stderr">, caught: unknown): number {
   const { message, code, exitCode } = asStaveError(caught);
-  stderr.write(`error: ${message} [${code}]\n`);
+  stderr.write(shown(`error: ${oneLine(message)} [${code}]\n`));
   return exitCode;
 }
 
@@ -141,7 +167,9 @@ function describeFailure(
   told: Set<string> = new Set(),
 ): string[] {
   const side = error.side === undefined ? "" : ` (${error.side})`;
-  const lines = [`${paint(["red", "bold"], "error:")} ${error.message}${side} ${paint("dim", `[${error.code}]`)}`];
+  const lines = [
+    `${paint(["red", "bold"], "error:")} ${oneLine(error.message)}${side} ${paint("dim", `[${error.code}]`)}`,
+  ];
   for (const entry of error.registry ?? [])
     lines.push(`  the registry says: ${entry.code}${entry.message ? `: ${entry.message}` : ""}`);
   if ((error.attempts ?? 1) > 1) lines.push(`  tried ${error.attempts} times`);

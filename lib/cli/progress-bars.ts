@@ -1,6 +1,7 @@
 // Progress as bars on a terminal: the total of all that has started, above a bar for each thing under way.
 import cliProgress from "cli-progress";
 import type { ProgressEvent, ProgressSink } from "../util/progress.ts";
+import { printable } from "../util/text.ts";
 import type { Context } from "./context.ts";
 import type { Output } from "./output.ts";
 import { lines, type ProgressDisplay } from "./progress.ts";
@@ -94,7 +95,7 @@ export class Bars implements ProgressDisplay {
         const full = Math.round(width * Math.min(1, params.progress));
         const bar = `${"█".repeat(full)}${"░".repeat(width - full)}`;
         const done = `${formatBytes(params.value)} of ${formatBytes(params.total)}`;
-        const label = String(payload.label).padEnd(22).slice(0, 22);
+        const label = printable(String(payload.label)).padEnd(22).slice(0, 22);
         return `${label} ${bar} ${done.padEnd(21)} ${payload.tail ?? ""}`.slice(0, (stderr.columns ?? 80) - 1);
       },
     };

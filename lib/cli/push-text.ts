@@ -1,6 +1,7 @@
 // A push as people read it: a line for each spec as it is done, tables at the end, a plan.
 import type { PushedSpec, PushPlanReport, PushReport, SpecOutcome } from "../ops/push-report.ts";
-import { type Column, count, formatBytes, formatDuration, printable, table } from "./text.ts";
+import { printable } from "../util/text.ts";
+import { type Column, count, formatBytes, formatDuration, table } from "./text.ts";
 
 const OUTCOMES: Record<SpecOutcome, string> = {
   pushed: "pushed",
@@ -25,7 +26,12 @@ export function specLine(spec: PushedSpec): string | undefined {
     parts.push(`(${formatBytes(layer.size)}${how})`);
   }
   if (missing.length > 0)
-    parts.push(`without ${missing.slice(0, 3).map(printable).join(", ")}${missing.length > 3 ? ", …" : ""}`);
+    parts.push(
+      `without ${missing
+        .slice(0, 3)
+        .map((name) => printable(name))
+        .join(", ")}${missing.length > 3 ? ", …" : ""}`,
+    );
   if (skipped.length > 0) {
     const [first] = skipped;
     const more = skipped.length > 1 ? ` and ${skipped.length - 1} more` : "";
@@ -71,7 +77,9 @@ export function pushSummary(report: PushReport, reference: (tag: string) => stri
   if (leftOut.length > 0)
     lines.push(`${count(leftOut.length, "build dependency", "build dependencies")} not installed, left out`);
   if (restricted.length > 0)
-    lines.push(`may not be passed on, left out (--private pushes them): ${restricted.map(printable).join(", ")}`);
+    lines.push(
+      `may not be passed on, left out (--private pushes them): ${restricted.map((name) => printable(name)).join(", ")}`,
+    );
   const isMade =
     report.images.some(({ isNew }) => isNew) || report.specs.some(({ manifest }) => manifest !== undefined);
   if (environment && isMade)
@@ -83,7 +91,7 @@ export function pushSummary(report: PushReport, reference: (tag: string) => stri
   if (index) lines.push(`index: ${index.isWritten ? "written" : "up to date"}, ${count(index.specs, "spec")}`);
   for (const { tag, manifest, layers, size, isNew, missing } of report.images) {
     const state = isNew ? "" : ", unchanged";
-    const lack = missing.length > 0 ? `, without ${missing.map(printable).join(", ")}` : "";
+    const lack = missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : "";
     lines.push(`${reference(tag)} ${manifest} (${count(layers, "layer")}, ${formatBytes(size)}${state}${lack})`);
   }
   return lines.join("\n");
@@ -121,10 +129,10 @@ export function planText(plan: PushPlanReport, width: number | undefined): strin
     );
   for (const { tag, layers, missing } of plan.images)
     lines.push(
-      `image ${printable(tag)}: ${count(layers, "layer")}${missing.length > 0 ? `, without ${missing.map(printable).join(", ")}` : ""}`,
+      `image ${printable(tag)}: ${count(layers, "layer")}${missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : ""}`,
     );
   if (plan.restricted.length > 0)
-    lines.push(`may not be passed on, left out: ${plan.restricted.map(printable).join(", ")}`);
+    lines.push(`may not be passed on, left out: ${plan.restricted.map((name) => printable(name)).join(", ")}`);
   const requests = totals.requests > 0 ? `, at least ${count(totals.requests, "request")}` : "";
   lines.push(
     `${count(totals.packSpecs, "spec")} to pack: ${count(totals.packFiles, "file")}, ${formatBytes(totals.packBytes)}; ` +

@@ -1,5 +1,6 @@
 // The registry that `login` and `logout` take: a host, perhaps with its scheme.
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import { withoutTrailing } from "../util/trim.ts";
 
 const HOST = /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?$/;
@@ -17,7 +18,7 @@ export function registryArgument(text: string): { registry: string; scheme: "htt
   if (registry.length > 255 || !HOST.test(registry))
     throw new StaveError(
       "USAGE",
-      `expected a registry, not ${JSON.stringify(text.slice(0, 160).replace(/\/\/[^/]*@/, "//***@"))}`,
+      `expected a registry, not "${printable(text.replace(/^((?:[a-z+]+:\/\/)?)[^/]*@/, "$1***@"), { most: 160 })}"`,
       {
         hint: "name the host only, for example ghcr.io or localhost:5000",
       },

@@ -1,8 +1,8 @@
 // How lists of specs look, here as in Spack (`cmd/common/arguments.py`, `cmd/__init__.py`, display_specs).
 import type { Command } from "commander";
 import type { SpecRow } from "../ops/spec-row.ts";
+import { printable } from "../util/text.ts";
 import type { Output } from "./output.ts";
-import { printable } from "./text.ts";
 
 /** The flags that say what of each spec is shown. */
 export interface ListFlags {

@@ -1,4 +1,5 @@
 // Numbers and tables as people read them. Sizes are decimal (1 MB = 1 000 000 bytes), as registries show them.
+import { printable } from "../util/text.ts";
 
 /** `12.3 MB`. */
 export function formatBytes(bytes: number): string {
@@ -36,10 +37,10 @@ export interface Column {
 
 /**
  * Lays rows out in columns two spaces apart. With a width, the last left-aligned column is cut so that lines fit.
- * Control characters in cells are shown as `?`, because cells may come from the network.
+ * Cells are made printable first, because they may come from the network.
  */
 export function table(columns: Column[], rows: string[][], width?: number): string {
-  const clean = rows.map((row) => row.map(printable));
+  const clean = rows.map((row) => row.map((cell) => printable(cell)));
   const widths = columns.map((column, i) =>
     clean.reduce((most, row) => Math.max(most, (row[i] ?? "").length), column.heading.length),
   );
@@ -60,9 +61,4 @@ export function table(columns: Column[], rows: string[][], width?: number): stri
       .join("  ")
       .trimEnd();
   return [line(columns.map((column) => column.heading)), ...clean.map(line)].map((text) => `${text}\n`).join("");
-}
-
-/** Text of unknown origin, fit for a terminal. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, "?");
 }

@@ -2,7 +2,9 @@
 import { z } from "zod";
 import { type ErrorCode, messageOf, type RegistryErrorEntry, StaveError, systemCode } from "../errors.ts";
 import { jsonExcess } from "../oci/json-limits.ts";
+import { redact, redactQueries } from "../util/secret.ts";
 import { readAll } from "../util/stream.ts";
+import { jsonText, printable } from "../util/text.ts";
 import { ProxyFailure } from "./tunnel.ts";
 import type { HttpRequest, HttpResponse } from "./types.ts";
 
@@ -20,7 +22,7 @@ const errorListSchema = z.looseObject({
 /** A URL for messages and traces: no user info, and query values replaced. */
 export function redactUrl(url: URL): string {
   const query = [...url.searchParams.keys()].map((key) => `${encodeURIComponent(key)}=…`).join("&");
-  return `${url.origin}${url.pathname}${query === "" ? "" : `?${query}`}`;
+  return redact(`${url.origin}${url.pathname}${query === "" ? "" : `?${query}`}`);
 }
 
 /** One value of a header. */
@@ -123,14 +125,10 @@ function parseErrors(text: string): RegistryErrorEntry[] | undefined {
   const parsed = errorListSchema.safeParse(raw);
   if (!parsed.success || parsed.data.errors.length === 0) return undefined;
   return parsed.data.errors.slice(0, MAX_ENTRIES).map(({ code, message, detail }) => ({
-    code: printable(code, 100),
-    ...(message === undefined ? {} : { message: printable(message, 1000) }),
-    ...(detail === undefined || JSON.stringify(detail).length > 4000 ? {} : { detail }),
+    code: printable(code, { most: 100 }),
+    ...(message === undefined ? {} : { message: printable(redactQueries(message)) }),
+    ...(detail === undefined || JSON.stringify(detail).length > 4000 ? {} : { detail: JSON.parse(jsonText(detail)) }),
   }));
-}
-
-function printable(text: string, most: number): string {
-  return text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, most);
 }
 
 const TLS_CODES =

@@ -3,7 +3,9 @@
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../errors.ts";
 import { SingleFlight, unlessAborted } from "../util/limit.ts";
+import { redactQueries, rememberSignature } from "../util/secret.ts";
 import { readAll } from "../util/stream.ts";
+import { printable } from "../util/text.ts";
 import type { Clock } from "../util/time.ts";
 import type { CertificateOptions } from "./certificates.ts";
 import { HostState } from "./host.ts";
@@ -272,6 +274,7 @@ class UndiciTransport implements Transport {
       response.body.destroy();
       seen.add(`${method} ${url.href}`);
       url = redirectTarget(location, url, request);
+      rememberSignature(url);
       if (response.status <= 303 && method !== "GET" && method !== "HEAD") {
         if (response.status !== 303)
           throw redirectError(request, url, "a redirect that would change the request's method");
@@ -424,12 +427,9 @@ function tracedHeaders(headers: HttpResponse["headers"]): Record<string, string>
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || !TRACED_HEADERS.test(name)) continue;
     const text = Array.isArray(value) ? value.join(", ") : value;
-    out[name] = name === "location" ? redactLocation(text) : text.slice(0, 500);
+    out[name] = printable(/^(?:link|location|www-authenticate)$/.test(name) ? redactQueries(text) : text, {
+      most: 500,
+    });
   }
   return out;
-}
-
-function redactLocation(text: string): string {
-  const url = URL.canParse(text, "http://relative.invalid") ? new URL(text, "http://relative.invalid") : undefined;
-  return url === undefined ? "(malformed)" : redactUrl(url).replace(/^http:\/\/relative\.invalid/, "");
 }

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import { Agent, buildConnector, type Dispatcher } from "undici";
 import { messageOf, StaveError } from "../errors.ts";
+import { basicAuthorization } from "../util/secret.ts";
 import { type CertificateOptions, Certificates } from "./certificates.ts";
 import { type ProxySettings, proxyFor } from "./network.ts";
 import { bare, openTunnel, ProxyFailure, proxyName } from "./tunnel.ts";
@@ -141,8 +142,7 @@ export class Ways {
 
 function proxyAuthorization(proxy: URL): string | undefined {
   if (proxy.username === "") return undefined;
-  const user = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
-  return `Basic ${Buffer.from(user).toString("base64")}`;
+  return basicAuthorization(decodeURIComponent(proxy.username), decodeURIComponent(proxy.password));
 }
 
 function proxyUrl(text: string): URL {

@@ -6,8 +6,9 @@ import { type Config, configSchema, parseJson, parseManifest } from "../oci/mani
 import { DOCKER_CONFIG, familyOf, layerTypeIn, type MediaFamily, OCI_CONFIG } from "../oci/mediatype.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import { listAt, objectAt, own } from "../spack/fields.ts";
-import { isObject, parseJsonBytes, printable } from "../spack/json.ts";
+import { isObject, parseJsonBytes } from "../spack/json.ts";
 import type { JsonObject } from "../spack/node.ts";
+import { printable } from "../util/text.ts";
 
 /** A base image as it was fetched. */
 export interface FetchedBase {

@@ -1,6 +1,7 @@
 // Manifests, indexes and image configs: schemas, canonical bytes and successors. No I/O.
 import { z } from "zod";
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import { type Descriptor, descriptorSchema } from "./descriptor.ts";
 import { type DigestAlgorithm, digestOf, digestSchema } from "./digest.ts";
 import { JSON_VALUE_LIMIT, jsonExcess } from "./json-limits.ts";
@@ -99,11 +100,6 @@ export function parseJson<T>(
     `${subject} is invalid at ${path}: ${printable(issue?.message ?? "wrong shape")}`,
     { subject },
   );
-}
-
-// Text of unknown origin enters messages only without control characters and cut short.
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 200);
 }
 
 /**

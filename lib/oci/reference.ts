@@ -1,6 +1,8 @@
 // References and locations: `registry/repository:tag@digest`, `oci://` URLs and `oci-layout:` directories, and the
 // tag a text becomes. The grammar is Spack's (`oci/image.py`), itself that of the docker distribution. No I/O.
 import { StaveError } from "../errors.ts";
+import { redactUserInfo } from "../util/secret.ts";
+import { printable } from "../util/text.ts";
 import { type Digest, parseDigest } from "./digest.ts";
 
 /** Where something is in a registry. The tag and digest are undefined when the text had none. */
@@ -44,8 +46,8 @@ export function parseTag(text: string): string {
   if (isTag(text)) return text;
   throw new StaveError(
     "REFERENCE_INVALID",
-    `invalid tag ${shown(text)}: expected 1 to 128 letters, digits, "_", "." or "-", not beginning with "." or "-"`,
-    { subject: text.slice(0, 160) },
+    `invalid tag "${shown(text)}": expected 1 to 128 letters, digits, "_", "." or "-", not beginning with "." or "-"`,
+    { subject: shown(text) },
   );
 }
 
@@ -62,9 +64,9 @@ export function parseReference(text: string): Reference {
   if (!found?.[1])
     throw new StaveError(
       "REFERENCE_INVALID",
-      `invalid image reference ${shown(text)}: expected HOST/REPOSITORY[:TAG][@DIGEST]`,
+      `invalid image reference "${shown(text)}": expected HOST/REPOSITORY[:TAG][@DIGEST]`,
       {
-        subject: text.slice(0, 160),
+        subject: shown(text),
         hint: "for example ghcr.io/org/cache:tag, or oci-layout:./folder:tag for a directory",
       },
     );
@@ -114,7 +116,7 @@ export function parseLocation(text: string): Location {
     if (text.startsWith(prefix))
       return { kind: "registry", scheme, reference: parseReference(text.slice(prefix.length)) };
   if (/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text))
-    throw new StaveError("REFERENCE_INVALID", `unknown URL scheme in ${shown(redactUserInfo(text))}`, {
+    throw new StaveError("REFERENCE_INVALID", `unknown URL scheme in "${shown(text)}"`, {
       hint: "use oci://HOST/REPOSITORY, oci+http://HOST/REPOSITORY, docker://HOST/REPOSITORY or oci-layout:DIR",
     });
   return { kind: "registry", scheme: undefined, reference: parseReference(text) };
@@ -138,7 +140,7 @@ function parseLayoutLocation(text: string): Location {
   if (rest === "" || rest.includes("\0"))
     throw new StaveError(
       "REFERENCE_INVALID",
-      `invalid layout location ${shown(text)}: expected oci-layout:DIR[:TAG][@DIGEST]`,
+      `invalid layout location "${shown(text)}": expected oci-layout:DIR[:TAG][@DIGEST]`,
     );
   return { kind: "layout", directory: rest, tag, digest };
 }
@@ -152,11 +154,8 @@ export function formatLocation(location: Location): string {
   return `oci-layout:${location.directory}${tag}${digest}`;
 }
 
-/** Removes `user:password@` from anything that looks like a URL, so that it may enter a message. */
-export function redactUserInfo(text: string): string {
-  return text.replace(/(:\/\/)[^/@\s]*@/g, "$1***@");
-}
-
+// A password in front of the host has no place in a message; what follows the @ of a digest has a colon.
 function shown(text: string): string {
-  return JSON.stringify(text.length > 160 ? `${text.slice(0, 160)}…` : text);
+  const safe = redactUserInfo(text).replace(/^[^/@\s]*:[^/@\s]*@(?![a-z0-9]+:[0-9a-f]{32})/i, "***@");
+  return printable(safe, { most: 160 });
 }

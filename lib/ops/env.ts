@@ -2,11 +2,11 @@
 import { StaveError } from "../errors.ts";
 import { applyModifications, type EnvModification } from "../spack/env-modifications.ts";
 import { installedModifications } from "../spack/environment.ts";
-import { printable } from "../spack/json.ts";
 import type { SpecNode } from "../spack/node.ts";
 import type { Inspection } from "../spack/settings.ts";
 import type { Store } from "../spack/store.ts";
 import { kindAt } from "../util/look.ts";
+import { printable } from "../util/text.ts";
 
 /** The shells that can be told. */
 export type Shell = "sh" | "csh" | "fish";

@@ -3,7 +3,6 @@ import { access, constants, readdir } from "node:fs/promises";
 import { aggregate, fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
 import { topological } from "../spack/dag.ts";
 import type { Database, InstallRecord } from "../spack/database.ts";
-import { printable } from "../spack/json.ts";
 import { readEnvironmentLock } from "../spack/lockfile.ts";
 import { shortName } from "../spack/name.ts";
 import { LINK, RUN, type SpecNode } from "../spack/node.ts";
@@ -16,6 +15,7 @@ import { type Actions, carryOut, type UninstallStep, uninstalling } from "../sto
 import { recoverStore, settle } from "../store/recover.ts";
 import { StagedPrefix } from "../store/staged-prefix.ts";
 import { LockedDatabase } from "../store/update.ts";
+import { printable } from "../util/text.ts";
 import type { Clock } from "../util/time.ts";
 
 /** What is removed. */

@@ -6,11 +6,11 @@ import type { Readable, Writable } from "node:stream";
 import { z } from "zod";
 import { isStaveError, messageOf, StaveError } from "../errors.ts";
 import { readAll } from "../util/stream.ts";
+import { printable } from "../util/text.ts";
 import { type AskedStore, strayPath } from "./asked-store.ts";
 import type { EnvModification } from "./env-modifications.ts";
 import type { Variables } from "./host.ts";
 import type { Installation } from "./installation.ts";
-import { printable } from "./json.ts";
 import type { SpecNode } from "./node.ts";
 import { shortName } from "./node-reader.ts";
 

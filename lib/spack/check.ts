@@ -1,6 +1,6 @@
 // Checks a value of configuration against a schema, and says where in which file it is wrong.
 import type { z } from "zod";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import { configError, nodeAt, toJson, type YamlNode } from "./yaml.ts";
 
 /**

@@ -1,9 +1,10 @@
 // The DAG hash of a node, recomputed from its dictionary (Spack `spec.py`, spec_hash), and the check of a whole graph.
 import { createHash } from "node:crypto";
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import { postOrder } from "./dag.ts";
 import { own } from "./fields.ts";
-import { isObject, printable, writeJsonWithout } from "./json.ts";
+import { isObject, writeJsonWithout } from "./json.ts";
 import { descriptionsOf, withImplied } from "./microarchitecture.ts";
 import type { JsonObject, SpecNode } from "./node.ts";
 import { shortName } from "./node-reader.ts";

@@ -1,5 +1,5 @@
 // A discovery as plain data for `stave config` and `--json`: no secrets, and a place beside each value.
-import { redactUserInfo } from "../oci/reference.ts";
+import { redactUserInfo } from "../util/secret.ts";
 import type { Discovery } from "./discover.ts";
 import type { Mirror } from "./mirror.ts";
 import { formatPlace, type Place } from "./yaml.ts";

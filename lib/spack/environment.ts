@@ -2,6 +2,7 @@
 // `user_environment.py` without the recipes. What recipes set is known to Spack only; ask-spack.ts asks it.
 import { posix } from "node:path";
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import {
   applyModifications,
   baseEnvironment,
@@ -10,7 +11,6 @@ import {
   normalPath,
 } from "./env-modifications.ts";
 import { externalModifications } from "./external-environment.ts";
-import { printable } from "./json.ts";
 import type { SpecNode } from "./node.ts";
 import { environmentOrder } from "./selection.ts";
 import type { Inspection } from "./settings.ts";

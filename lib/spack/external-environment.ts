@@ -1,8 +1,9 @@
 // What the configuration of an external says about the environment: `extra_attributes: environment:` of its spec
 // (Spack `schema/environment.py`).
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import type { EnvModification } from "./env-modifications.ts";
-import { isObject, keysOf, printable } from "./json.ts";
+import { isObject, keysOf } from "./json.ts";
 import type { JsonValue, SpecNode } from "./node.ts";
 import { shortName } from "./node-reader.ts";
 

@@ -1,7 +1,8 @@
 // Hand-written checks of JSON fields. An install database holds millions of values, too many for a schema library;
 // these say the same: which document, which place, what is there and what was expected.
 import type { StaveError } from "../errors.ts";
-import { invalid, isObject, type JsonSource, printable } from "./json.ts";
+import { printable } from "../util/text.ts";
+import { invalid, isObject, type JsonSource } from "./json.ts";
 import type { JsonObject, JsonValue } from "./node.ts";
 
 /** Where in which document an object is; made for every object that is read, spelled out only in messages. */

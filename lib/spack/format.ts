@@ -1,8 +1,8 @@
 // Spack's format strings, `{name}-{version}-{hash:7}` and the like, for concrete specs (Spack `spec.py`, format and
 // format_path). What needs a recipe or an installation is not known here.
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import { edgesOf, sortedEdges } from "./dag.ts";
-import { printable } from "./json.ts";
 import { familyOf } from "./microarchitecture.ts";
 import { BUILD, LINK, RUN, type SpecNode, TEST, type VariantValue } from "./node.ts";
 

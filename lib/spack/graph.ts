@@ -1,7 +1,8 @@
 // Ties nodes to each other by hash into a graph in which each node is there once, and refuses what is no DAG.
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import type { Place } from "./fields.ts";
-import { invalid, printable, writeJson } from "./json.ts";
+import { invalid, writeJson } from "./json.ts";
 import type { Edge, JsonValue, SpecGraph, SpecNode } from "./node.ts";
 import { isDagHash, type NodeFields, type Reference, readNode, shortName } from "./node-reader.ts";
 

@@ -3,6 +3,7 @@
 import { isAscii, isUtf8 } from "node:buffer";
 import { type ErrorCode, StaveError } from "../errors.ts";
 import { JSON_DEPTH_LIMIT, JSON_VALUE_LIMIT } from "../oci/json-limits.ts";
+import { printable } from "../util/text.ts";
 import { exactOf } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./node.ts";
 
@@ -290,16 +291,6 @@ const PLAIN = { enumerable: true, configurable: true, writable: true };
 function pathText(path: readonly (string | number)[]): string {
   return path.map((part) => printable(String(part))).join(".");
 }
-
-/** Text from outside made fit for a message: what a terminal would not show is escaped, and it is cut at 200 characters. */
-export function printable(text: string): string {
-  const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text;
-  return JSON.stringify(cut).slice(1, -1).replaceAll('\\"', '"').replace(INVISIBLE, escapeInvisible);
-}
-
-// Controls, and marks that turn the direction of what follows.
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
-const escapeInvisible = (character: string): string => `\\u{${character.codePointAt(0)?.toString(16)}}`;
 
 /** The error of a document: `<name> <problem>`, with the code and hint of its source. */
 export function invalid(source: JsonSource, problem: string): StaveError {

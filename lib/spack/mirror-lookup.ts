@@ -2,9 +2,9 @@
 // `cmd/common/arguments.py` and `oci/opener.py`).
 import { StaveError } from "../errors.ts";
 import { parseLocation } from "../oci/reference.ts";
+import { printable } from "../util/text.ts";
 import type { Configuration } from "./config.ts";
 import type { Variables } from "./host.ts";
-import { printable } from "./json.ts";
 import { type Credentials, isOciUrl, Mirror, mirrors } from "./mirror.ts";
 import { wholeFile } from "./yaml.ts";
 

@@ -3,12 +3,11 @@
 import { inspect } from "node:util";
 import { z } from "zod";
 import { StaveError } from "../errors.ts";
-import { redactUserInfo } from "../oci/reference.ts";
-import { Secret } from "../util/secret.ts";
+import { redactUserInfo, Secret } from "../util/secret.ts";
+import { printable } from "../util/text.ts";
 import { checked } from "./check.ts";
 import type { Configuration } from "./config.ts";
 import type { Variables } from "./host.ts";
-import { printable } from "./json.ts";
 import { entriesOf } from "./settings.ts";
 import { schemeOf } from "./substitute.ts";
 import { configError, nodeAt, type Place, type YamlNode } from "./yaml.ts";

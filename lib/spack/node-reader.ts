@@ -1,7 +1,9 @@
 // Reads one node dictionary of any spec format (Spack `spec.py`, SpecfileV1 to SpecfileV5). Its dependencies stay
 // references here; graph.ts ties them together.
+
+import { printable } from "../util/text.ts";
 import { asStrings, inside, listAt, objectAt, optionalStringAt, own, type Place, stringAt, wrong } from "./fields.ts";
-import { isObject, printable } from "./json.ts";
+import { isObject } from "./json.ts";
 import { BUILD, type External, type JsonObject, type JsonValue, LINK, RUN, TEST, type VariantValue } from "./node.ts";
 
 /** A reference to another node, as it stands in the file. */

@@ -1,7 +1,7 @@
 // Where in a store a spec goes: projections and hash length (Spack `directory_layout.py`, `projections.py`).
 import { StaveError } from "../errors.ts";
+import { printable } from "../util/text.ts";
 import { formatPath } from "./format.ts";
-import { printable } from "./json.ts";
 import type { SpecNode } from "./node.ts";
 
 /** Rules of `config:install_tree:projections`: specs that satisfy the query go where the format says. */

@@ -1,5 +1,5 @@
 // One node of a query, gathered from its tokens.
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import { ANY, type FlagsQuery, type SpecQuery, type VariantQuery } from "./query.ts";
 import type { Token } from "./spec-lexer.ts";
 import type { QueryHost } from "./spec-parser.ts";

@@ -1,7 +1,7 @@
 // The dependencies that a spec text asks for. What is asked of one package several times is merged as by Spack
 // (`spec.py`, Spec._add_dependency for texts, Spec.constrain for toolchains).
 import { StaveError } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import { ALL_TYPES, BUILD, LINK, RUN, TEST } from "./node.ts";
 import { ANY, printQuery, type QueryEdge, type SpecQuery } from "./query.ts";
 import { merge } from "./query-merge.ts";

@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import { configError, parseYaml, wholeFile, YAML_LIMIT, type YamlEntry, type YamlMap, type YamlNode } from "./yaml.ts";
 
 /** Sections of configuration by name, as one scope gives them. */

@@ -1,7 +1,7 @@
 // Which configuration scopes there are, and in which order: Spack's `config.py` for 0.x, 1.0 and 1.1 and later. What they
 // hold is read when it is asked for; merging is in config.ts.
 import { basename, join, relative, resolve } from "node:path";
-import { redactUserInfo } from "../oci/reference.ts";
+import { redactUserInfo } from "../util/secret.ts";
 import { expandUser } from "./host.ts";
 import { type IncludeEntry, includesOf } from "./include.ts";
 import type { ScopeStyle } from "./installation.ts";

@@ -1,6 +1,6 @@
 // One setting of configuration in a line, `section:key:key:value`, as for Spack's `-c` (`config.py`, ConfigPath).
 import { StaveError } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import { type Joining, parseYaml, wholeFile, type YamlNode } from "./yaml.ts";
 
 const ORIGIN = wholeFile("command line");

@@ -3,10 +3,10 @@
 import { realpathSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
+import { printable } from "../util/text.ts";
 import { checked } from "./check.ts";
 import { Configuration, type ConfigurationOptions } from "./config.ts";
 import { expandUser } from "./host.ts";
-import { printable } from "./json.ts";
 import { fileSections, pathKind } from "./scope-file.ts";
 import type { CustomScope } from "./scopes.ts";
 import { entriesOf, environmentsRoot, read } from "./settings.ts";

@@ -1,6 +1,6 @@
 // Tokens of spec texts (Spack `spec_parser.py`, SpecTokens), found in one pass whose time grows with the length only.
 import { StaveError } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 
 /** What a token is; `propagated` ones are written with a doubled sign. */
 export type TokenKind =

@@ -1,6 +1,6 @@
 // Spec texts into queries: the grammar of Spack 1.x (`spec_parser.py`), which that of 0.x is a part of.
 import { StaveError } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import { ALL_TYPES, BUILD, LINK, RUN, TEST } from "./node.ts";
 import { ANY, type QueryEdge, type SpecQuery } from "./query.ts";
 import { NodeBuilder } from "./query-builder.ts";

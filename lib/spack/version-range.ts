@@ -1,6 +1,6 @@
 // What a query may say about a version: exact versions, git versions, ranges and lists of them (Spack `version_types.py`).
 import { StaveError } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import { compareVersions, HIGHEST, LOWEST, nextVersion, parseVersion, type Version } from "./version.ts";
 
 /** A git reference, with the version that it counts as. */

@@ -1,6 +1,6 @@
 // Concrete versions and their order (Spack `version_types.py`, StandardVersion). Ranges and lists are in version-range.ts.
 import { StaveError } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 
 /** A part of a version. Numbers keep their digits without leading zeros, so that no length of them loses its order. */
 export type Component =

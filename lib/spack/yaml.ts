@@ -15,7 +15,7 @@ import {
   type YAMLMap,
 } from "yaml";
 import { StaveError } from "../errors.ts";
-import { printable } from "./json.ts";
+import { printable } from "../util/text.ts";
 import type { JsonObject, JsonValue } from "./node.ts";
 
 /** Where a value stands; line and column count from 1, and are 0 for values that come from no file. */

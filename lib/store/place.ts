@@ -2,9 +2,9 @@
 import { chmod, lstat, opendir, realpath, rm } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { printable } from "../spack/json.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store.ts";
 import { makeFolder } from "../util/folder.ts";
+import { printable } from "../util/text.ts";
 
 /** A prefix that may be written. */
 export interface PrefixPlace {

@@ -1,6 +1,7 @@
 // Names and paths as the file system has them: bytes, held as strings with one character per byte (Latin-1). They
 // compare, concatenate and serve as keys like strings; this file turns them into paths, texts and Python's order.
 import { isUtf8 } from "node:buffer";
+import { printable } from "../util/text.ts";
 
 /** Bytes as a string: each character is one byte, U+0000 to U+00FF. */
 export type ByteString = string;
@@ -67,14 +68,13 @@ function sequenceLength(buffer: Buffer, at: number): number {
   return end <= buffer.length && isUtf8(buffer.subarray(at, end)) ? length : 0;
 }
 
-/** For people: the name with what is not text or not printable as `\xNN`, cut at 300 characters. */
+/** For people: the name made printable, with bytes that are not text as `\xNN`. */
 export function shownName(bytes: ByteString): string {
-  const text = pythonText(bytes).replace(/[\p{Cc}\p{Cs}\u2028\u2029]/gu, (char) => {
-    const code = char.charCodeAt(0);
-    const byte = code >= 0xdc80 && code <= 0xdcff ? code - 0xdc00 : code;
-    return byte < 0x100 ? `\\x${byte.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`;
-  });
-  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+  const text = pythonText(bytes).replace(
+    /[\udc80-\udcff]/g,
+    (unit) => `\\x${(unit.charCodeAt(0) - 0xdc00).toString(16)}`,
+  );
+  return printable(text, { most: 300 });
 }
 
 /** Python's order of names: by code point, undecodable bytes as U+DC80 to U+DCFF. */

@@ -309,7 +309,7 @@ test("the registry's own words are kept, as far as they can be printed", async (
   });
   const host = await serve((_request, response) => response.writeHead(400).end(body));
   const error = await failsWith("REGISTRY_ERROR", transport().request(get(`http://${host}/`)));
-  assert.deepEqual(error.registry, [{ code: "MANIFEST_INVALID", message: "bad?[2Jthing", detail: { a: 1 } }]);
+  assert.deepEqual(error.registry, [{ code: "MANIFEST_INVALID", message: "bad\\u001b[2Jthing", detail: { a: 1 } }]);
 });
 
 test("bodies are bounded, said or not", async () => {

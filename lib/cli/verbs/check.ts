@@ -6,12 +6,13 @@ import { fileError, StaveError } from "../../errors.ts";
 import { formatLocation } from "../../oci/reference.ts";
 import { type CheckReport, check, type MissingSpec } from "../../ops/check.ts";
 import { writeJson } from "../../spack/json.ts";
+import { printable } from "../../util/text.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpecs } from "../spack-specs.ts";
-import { count, formatBytes, printable } from "../text.ts";
+import { count, formatBytes } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {

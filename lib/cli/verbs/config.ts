@@ -1,9 +1,9 @@
 // `stave config`: what of Spack's configuration was found, from which file, and what stave will use.
 import { type DiscoveryReport, discoveryReport } from "../../spack/discovery-report.ts";
+import { printable } from "../../util/text.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 const HELP = `

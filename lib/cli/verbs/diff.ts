@@ -6,11 +6,12 @@ import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } fr
 import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/lockfile.ts";
 import { kindAt } from "../../util/look.ts";
 import { readBounded } from "../../util/read-file.ts";
+import { printable } from "../../util/text.ts";
 import { type CacheRun, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
-import { count, formatBytes, printable } from "../text.ts";
+import { count, formatBytes } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 const HELP = `

@@ -4,11 +4,11 @@ import { Option } from "commander";
 import { StaveError } from "../../errors.ts";
 import { download } from "../../ops/download.ts";
 import { findCached } from "../../ops/find-cached.ts";
+import { printable } from "../../util/text.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { askedSpec } from "../spack-specs.ts";
-import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {

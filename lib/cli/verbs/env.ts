@@ -54,7 +54,7 @@ export const verb: VerbFactory = (state) => {
       asked: answer?.environments[0],
       current: context.env,
     });
-    if (!flags.json) output.print(shellText(report.variables, shell));
+    if (!flags.json) output.printExact(shellText(report.variables, shell));
     output.report(report);
     return 0;
   });

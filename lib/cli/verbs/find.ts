@@ -6,7 +6,8 @@ import { helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
-import { count, printable } from "../text.ts";
+import { printable } from "../../util/text.ts";
+import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags, ListFlags {

@@ -2,10 +2,11 @@
 import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { type InspectReport, inspect } from "../../ops/inspect.ts";
+import { printable } from "../../util/text.ts";
 import { Opener, referenceOf } from "../open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
-import { formatBytes, printable, table } from "../text.ts";
+import { formatBytes, table } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends CommonFlags {

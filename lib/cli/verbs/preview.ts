@@ -1,11 +1,12 @@
 // `stave preview`: what of a spec and its dependencies would be relocated.
 import { StaveError } from "../../errors.ts";
 import { type PreviewNode, preview } from "../../ops/preview.ts";
+import { printable } from "../../util/text.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { chosenSpecs } from "../spack-specs.ts";
-import { count, printable } from "../text.ts";
+import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 const HELP = `

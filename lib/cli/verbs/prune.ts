@@ -10,12 +10,13 @@ import { type PrunePlan, parseDuration, planPrune, prune } from "../../ops/prune
 import { LOCKFILE_LIMIT, readLockfile } from "../../spack/lockfile.ts";
 import { isDagHash } from "../../spack/node-reader.ts";
 import { readBounded } from "../../util/read-file.ts";
+import { printable } from "../../util/text.ts";
 import { CACHE_ARGUMENT, writeCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
 import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../options.ts";
 import type { Output } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { count, formatBytes, printable } from "../text.ts";
+import { count, formatBytes } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {

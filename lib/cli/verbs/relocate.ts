@@ -1,10 +1,11 @@
 // `stave relocate`: a tree that was moved names its new place.
 import { resolve } from "node:path";
 import { type RelocateTreeReport, relocate } from "../../ops/relocate.ts";
+import { printable } from "../../util/text.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { findProgram } from "../programs.ts";
-import { count, printable } from "../text.ts";
+import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions {

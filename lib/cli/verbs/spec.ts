@@ -6,11 +6,12 @@ import { checkHashes } from "../../spack/dag-hash.ts";
 import { specString } from "../../spack/name.ts";
 import { BUILD, LINK, RUN, type SpecNode, TEST } from "../../spack/node.ts";
 import { specDocument } from "../../spack/spec-writer.ts";
+import { printable } from "../../util/text.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, type SpackFlags } from "../spack-options.ts";
 import { chosenSpec } from "../spack-specs.ts";
-import { formatBytes, printable } from "../text.ts";
+import { formatBytes } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 const HELP = `

@@ -1,9 +1,9 @@
 // `stave tags`: the tags of a repository or directory.
 import { StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
+import { printable } from "../../util/text.ts";
 import { Opener } from "../open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import { printable } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 const HELP = `

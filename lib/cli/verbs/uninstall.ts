@@ -3,12 +3,13 @@
 import { Option } from "commander";
 import { StaveError } from "../../errors.ts";
 import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/uninstall.ts";
+import { printable } from "../../util/text.ts";
 import { confirm } from "../confirm.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { chosenRoots } from "../spack-specs.ts";
-import { count, printable } from "../text.ts";
+import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {

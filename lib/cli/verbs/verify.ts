@@ -2,10 +2,11 @@
 import { type VerifyReport, verify } from "../../ops/verify.ts";
 import { select } from "../../spack/select.ts";
 import { interruptedSpecs } from "../../store/recover.ts";
+import { printable } from "../../util/text.ts";
 import { addJobs, helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { count, printable } from "../text.ts";
+import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {

@@ -1,11 +1,12 @@
 // `stave view`: one tree of links to the files of several installed specs.
 import { resolve } from "node:path";
 import { type ViewReport, view } from "../../ops/view.ts";
+import { printable } from "../../util/text.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { chosenRoots } from "../spack-specs.ts";
-import { count, printable } from "../text.ts";
+import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {

@@ -2,6 +2,7 @@
 import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMiss } from "../../ops/why-miss.ts";
 import type { SpecNode } from "../../spack/node.ts";
 import type { ProgressSink } from "../../util/progress.ts";
+import { printable } from "../../util/text.ts";
 import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
@@ -9,7 +10,7 @@ import type { Output } from "../output.ts";
 import { findProgram } from "../programs.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { knownSpec } from "../spack-specs.ts";
-import { count, printable } from "../text.ts";
+import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
