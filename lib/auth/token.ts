@@ -5,7 +5,7 @@ import { isStaveError, StaveError } from "../errors.ts";
 import type { Authorizer, AuthRequest, Refusal, Scope, Transport } from "../http/types.ts";
 import { parseJson } from "../oci/manifest.ts";
 import { SingleFlight, unlessAborted } from "../util/limit.ts";
-import { basicAuthorization, redactQueries, rememberSecret } from "../util/secret.ts";
+import { basicAuthorization, redactQueries, rememberSecret, rememberSignature } from "../util/secret.ts";
 import { printable } from "../util/text.ts";
 import type { Clock } from "../util/time.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
@@ -111,7 +111,10 @@ class RegistryAuthorizer implements Authorizer {
   #realm(challenge: Challenge, request: AuthRequest): URL {
     const text = challenge.parameters.get("realm") ?? "";
     const url = URL.canParse(text, request.origin) ? new URL(text, request.origin) : undefined;
-    if (url && /^https?:$/.test(url.protocol) && this.#options.transport.maySendSecrets(url)) return url;
+    if (url && /^https?:$/.test(url.protocol) && this.#options.transport.maySendSecrets(url)) {
+      rememberSignature(url);
+      return url;
+    }
     const { registry } = request;
     throw new StaveError(
       "DENIED",

@@ -61,13 +61,17 @@ class Recent {
   }
 }
 
-// As it is, as it is written in JSON, in a URL and in a form, and in base64.
+// As it is, as bytes are read out of a header, as it is written in JSON, in a URL and in a form, and in base64.
 function spellingsOf(text: string): Set<string> {
+  const utf8 = Buffer.from(text, "utf8");
   const form = new URLSearchParams({ "": text }).toString().slice(1);
-  const base64 = Buffer.from(text, "utf8").toString("base64").replace(/=+$/, "");
-  const all = [text, JSON.stringify(text).slice(1, -1), encodeURIComponent(text.toWellFormed()), form, base64];
-  return new Set([...all, ...all.map((one) => one.replace(/%[0-9A-F]{2}/g, (part) => part.toLowerCase()))]);
+  const base64 = utf8.toString("base64").replace(/=+$/, "");
+  const all = [text, utf8.toString("latin1"), encodeURIComponent(text.toWellFormed()), form, base64];
+  for (const one of [...all]) all.push(JSON.stringify(one).slice(1, -1), one.replace(/%[0-9A-F]{2}/g, inLowerCase));
+  return new Set(all);
 }
+
+const inLowerCase = (part: string): string => part.toLowerCase();
 
 /** Credentials and tokens; of a process that runs for weeks the newest. */
 const credentials = new Recent(2000);
