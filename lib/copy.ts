@@ -2,10 +2,11 @@
 // before parents, each thing once. Push, pull, mirror and base images are this with different hooks.
 import { isStaveError, type Side, StaveError, type StaveErrorOptions } from "./errors.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
-import type { Digest } from "./oci/digest.ts";
+import { algorithmOf, type Digest, hexOf } from "./oci/digest.ts";
 import { type ManifestDocument, successors } from "./oci/manifest.ts";
 import { isForeignLayer, isIndexType, isManifestType } from "./oci/mediatype.ts";
 import type { Platform } from "./oci/platform.ts";
+import { isTag } from "./oci/reference.ts";
 import { mountsBetween } from "./target/blob-source.ts";
 import { fetchPlatform, parseFetched } from "./target/platform.ts";
 import { transferBlob } from "./target/refetch.ts";
@@ -19,8 +20,10 @@ export interface CopyOptions {
   tag?: string | undefined;
   /** Copies only the image of this platform out of an index; the copied root is then that image. */
   platform?: Platform | undefined;
-  /** Copies what refers to each copied manifest (signatures, SBOMs) too. */
+  /** Copies what refers to each manifest (signatures, SBOMs) too, by its subject or, as cosign does, by its tag. */
   referrers?: boolean | undefined;
+  /** Every tag of the source is copied anyway, so that none has to be looked for. */
+  allTags?: boolean | undefined;
   /** The most blobs under way at once. */
   concurrency?: number | undefined;
   /** More repositories of the destination's registry that may hold a blob already. */
@@ -44,6 +47,8 @@ export interface CopyReport {
 /** Indexes of indexes deeper than this are refused: no real image has them, a hostile one could. */
 const MAX_DEPTH = 8;
 const DEFAULT_CONCURRENCY = 4;
+/** What cosign appends to `sha256-<hex>` for a signature, an attestation and an SBOM of the image with that digest. */
+const SUBJECT_TAGS = ["sig", "att", "sbom"];
 /** How many manifests are read and written at once beside the blobs. */
 const MANIFEST_CONCURRENCY = 16;
 
@@ -73,6 +78,9 @@ export class GraphCopy {
   readonly #manifestLimit = new Limit(MANIFEST_CONCURRENCY);
   /** Everything already started, by digest: a blob shared by many images moves once. */
   readonly #started = new Map<Digest, Promise<void>>();
+  /** Whose signatures by tag are still to be looked for. */
+  readonly #subjects = new Set<Digest>();
+  readonly #subjectTags = new Set<string>();
   readonly #report = { manifests: { copied: 0, skipped: 0 }, blobs: { copied: 0, mounted: 0, skipped: 0 }, bytes: 0 };
 
   constructor(source: ReadTarget, destination: Target, options: CopyOptions = {}) {
@@ -87,14 +95,41 @@ export class GraphCopy {
   /** Copies one root and tags it; the report counts everything this instance has copied so far. */
   async copy(reference: string, tag?: string): Promise<CopyReport> {
     const fetched = await this.#fetchRoot(reference);
-    if (await this.#isTagged(fetched.descriptor, tag)) this.#skipped(fetched.descriptor);
-    else {
-      const document = this.#parse(fetched);
-      await this.#copyChildren(document, fetched.descriptor, 0);
-      await this.#write(fetched, tag);
-    }
-    if (this.#options.referrers) await this.#copyReferrers(fetched.descriptor, 0);
+    await this.#root(fetched, tag);
+    if (this.#options.referrers && !this.#options.allTags) await this.#copySubjectTags();
     return { root: fetched.descriptor, ...this.counts() };
+  }
+
+  async #root(fetched: FetchedManifest, tag: string | undefined): Promise<void> {
+    const { descriptor } = fetched;
+    const isThere = await this.#isTagged(descriptor, tag);
+    if (!isThere || this.#options.referrers) await this.#copyChildren(this.#parse(fetched), descriptor, 0, isThere);
+    if (isThere) this.#skipped(descriptor);
+    else await this.#write(fetched, tag);
+    if (this.#options.referrers) await this.#copyReferrers(descriptor, 0);
+  }
+
+  /**
+   * Copies what names its subject in its tag only. Such a tag may lead anywhere, also back to where it started, so that it is
+   * not a part of the graph: each digest is looked at once, and what is found may have signatures of its own.
+   */
+  async #copySubjectTags(): Promise<void> {
+    const signal = this.#signal;
+    for (let depth = 0; this.#subjects.size > 0; depth++) {
+      if (depth > MAX_DEPTH)
+        throw new StaveError(
+          "CONTENT_INVALID",
+          `${this.#source.name} has signatures nested more than ${MAX_DEPTH} deep`,
+        );
+      const tags = [...this.#subjects].flatMap(subjectTags).filter((tag) => !this.#subjectTags.has(tag));
+      this.#subjects.clear();
+      for (const tag of tags) this.#subjectTags.add(tag);
+      const copy = async (tag: string): Promise<void> => {
+        const there = await this.#from(() => this.#source.headManifest(tag, { signal }));
+        if (there !== undefined) await this.#root(await this.#fetch(there.digest), tag);
+      };
+      await forEachLimit(tags, MANIFEST_CONCURRENCY, copy, signal);
+    }
   }
 
   /** What this instance has done so far. */
@@ -118,8 +153,7 @@ export class GraphCopy {
   #node(descriptor: Descriptor, depth: number, fetched?: FetchedManifest): Promise<void> {
     const started = this.#started.get(descriptor.digest);
     if (started) return started;
-    const isManifest = isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType);
-    const work = isManifest ? this.#manifest(descriptor, depth, fetched) : this.#blob(descriptor);
+    const work = isAnyManifest(descriptor) ? this.#manifest(descriptor, depth, fetched) : this.#blob(descriptor);
     this.#started.set(descriptor.digest, work);
     return work.catch((error: unknown) => {
       if (!this.#options.keepGoing) this.#stop.abort(error);
@@ -138,17 +172,21 @@ export class GraphCopy {
       () => this.#to(() => this.#destination.headManifest(descriptor.digest, { signal })),
       { signal },
     );
-    if (there !== undefined && this.#destination.keepsClosure) return this.#skipped(descriptor);
+    const isWhole = there !== undefined && this.#destination.keepsClosure;
+    if (isWhole && !this.#options.referrers) return this.#skipped(descriptor);
     const fetched = known ?? (await this.#fetch(descriptor.digest));
-    await this.#copyChildren(this.#parse(fetched), descriptor, depth);
+    await this.#copyChildren(this.#parse(fetched), descriptor, depth, isWhole);
     if (there === undefined) await this.#write(fetched, undefined);
     else this.#skipped(descriptor);
     if (this.#options.referrers) await this.#copyReferrers(descriptor, depth);
   }
 
-  async #copyChildren(document: ManifestDocument, parent: Descriptor, depth: number): Promise<void> {
+  /** Copies what a document names; of one that is there with all of it, only manifests matter, for what refers to them. */
+  async #copyChildren(document: ManifestDocument, parent: Descriptor, depth: number, isThere: boolean): Promise<void> {
     const { select } = this.#options;
-    const children = successors(document).filter((child) => select?.(child, parent) ?? true);
+    const children = successors(document).filter(
+      (child) => (!isThere || isAnyManifest(child)) && (select?.(child, parent) ?? true),
+    );
     // Every child may wait at once: the limits inside bound what is really under way, and a nested index cannot
     // block itself by holding a place while it waits for its children.
     await forEachLimit(children, Number.POSITIVE_INFINITY, (child) => this.#node(child, depth + 1), this.#signal);
@@ -156,6 +194,7 @@ export class GraphCopy {
 
   async #copyReferrers(subject: Descriptor, depth: number): Promise<void> {
     const signal = this.#signal;
+    this.#subjects.add(subject.digest);
     const referrers = await this.#from(() => this.#source.referrers(subject.digest, { signal }));
     const copy = async (referrer: Descriptor) => {
       const fetched = await this.#fetch(referrer.digest);
@@ -238,6 +277,15 @@ export class GraphCopy {
   #to<T>(work: () => Promise<T>): Promise<T> {
     return onSide("destination", work);
   }
+}
+
+function isAnyManifest({ mediaType }: Descriptor): boolean {
+  return isManifestType(mediaType) || isIndexType(mediaType);
+}
+
+/** The tags that cosign gives to what belongs to a digest; a long digest has none that is valid. */
+function subjectTags(digest: Digest): string[] {
+  return SUBJECT_TAGS.map((kind) => `${algorithmOf(digest)}-${hexOf(digest)}.${kind}`).filter(isTag);
 }
 
 async function onSide<T>(side: Side, work: () => Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { copyGraph } from "../lib/copy.ts";
 import { isStaveError } from "../lib/errors.ts";
+import type { Descriptor } from "../lib/oci/descriptor.ts";
 import { hexOf } from "../lib/oci/digest.ts";
 import { canonicalBytes, emptyIndex } from "../lib/oci/manifest.ts";
 import { DOCKER_FOREIGN_LAYER, OCI_INDEX } from "../lib/oci/mediatype.ts";
@@ -119,6 +120,67 @@ test("referrers come along when asked for, and referrers of referrers", async ()
     [signature.digest],
   );
   assert.equal((await to.referrers(signature.digest)).length, 1);
+});
+
+/** The tag that cosign gives to a signature, attestation or SBOM. */
+const tagOf = (subject: Descriptor, kind: string): string => `sha256-${hexOf(subject.digest)}.${kind}`;
+
+for (const direction of ["to a registry", "to a directory", "where the image is already"] as const)
+  test(`signatures that name their subject in their tag come along ${direction}`, async () => {
+    const started = await registry();
+    const ends = [await layout(), client(started.host, "a")] as const;
+    const [from, to] = direction === "to a directory" ? [ends[1], ends[0]] : ends;
+    const images = ["amd64", "arm64"].map((architecture) => ({
+      image: imageOf(architecture, [100], {}, architecture),
+      architecture,
+    }));
+    for (const { image } of images) await pushImage(from, image);
+    const index = indexOf(images);
+    await from.pushManifest(index.bytes, OCI_INDEX, { tag: "v1" });
+    const [child] = images;
+    assert.ok(child);
+    const tags = ["sig", "att", "sbom"].map((kind) => tagOf(index.descriptor, kind));
+    for (const tag of tags) await pushImage(from, imageOf(tag, [10]), tag);
+    tags.push(tagOf(child.image.descriptor, "sig"));
+    const ofChild = await pushImage(from, imageOf("child", [10]), tags.at(-1));
+    // A signature of a signature, and one of what refers to the image by its subject.
+    tags.push(tagOf(ofChild, "sig"));
+    await pushImage(from, imageOf("of a signature", [10]), tags.at(-1));
+    const referrer = await pushImage(
+      from,
+      imageOf("referrer", [10], { subject: child.image.descriptor, artifactType: "sbom" }),
+    );
+    tags.push(tagOf(referrer, "sig"));
+    await pushImage(from, imageOf("of a referrer", [10]), tags.at(-1));
+    await pushImage(from, imageOf("unrelated", [10]), tagOf(blobOf(someBytes(3)).descriptor, "sig"));
+    if (direction === "where the image is already") await copyGraph(from, to, "v1", { tag: "v1" });
+    await copyGraph(from, to, "v1", { tag: "v1", referrers: true });
+    assert.deepEqual((await Array.fromAsync(to.tags())).sort(), ["v1", ...tags].sort());
+    for (const tag of tags)
+      assert.equal((await to.headManifest(tag))?.digest, (await from.headManifest(tag))?.digest, tag);
+    assert.deepEqual(
+      (await to.referrers(child.image.descriptor.digest)).map(({ digest }) => digest),
+      [referrer.digest],
+    );
+  });
+
+test("signature tags that lead back to where they started, or on for ever, end", async () => {
+  const [from, to] = [await layout(), await layout()];
+  const image = imageOf("x", [10]);
+  const subject = await pushImage(from, image, "v1");
+  await pushImage(from, image, tagOf(subject, "sig"));
+  const other = await pushImage(from, imageOf("y", [10]), tagOf(subject, "att"));
+  await pushImage(from, image, tagOf(other, "sig"));
+  await copyGraph(from, to, "v1", { tag: "v1", referrers: true });
+  assert.equal((await to.headManifest(tagOf(other, "sig")))?.digest, subject.digest);
+  let last = other;
+  for (let depth = 0; depth < 12; depth++)
+    last = await pushImage(from, imageOf(`deep ${depth}`, [10]), tagOf(last, depth === 0 ? "sbom" : "sig"));
+  await failsWith(
+    "CONTENT_INVALID",
+    copyGraph(from, to, "v1", { tag: "v1", referrers: true }),
+    /nested more than 8 deep/,
+  );
 });
 
 test("a list of referrers that claims what is not so leads nowhere", async () => {

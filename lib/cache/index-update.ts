@@ -49,6 +49,8 @@ export interface IndexReport {
   readonly kept: number;
   /** Tags that say they are of a spec and are not; the rest is indexed all the same. */
   readonly skipped: readonly SkippedTag[];
+  /** Tags of something else, such as images of environments and signatures. */
+  readonly others: readonly string[];
   /** Records of the old index that were not fit to be kept. */
   readonly problems: readonly IndexProblem[];
   /** Why the old index could not be read at all. */
@@ -119,6 +121,7 @@ class IndexUpdate {
   readonly #before = new Set<string>();
   readonly #skipped = new Map<string, string>();
   #foreign: readonly string[] = [];
+  #others: readonly string[] = [];
   #listed: CacheListing["specs"] = new Map();
   #text: IndexText | undefined;
   #isStale = false;
@@ -154,11 +157,12 @@ class IndexUpdate {
   }
 
   /** Takes over what a listing says, reading what is new. Tells whether the index now has to be written. */
-  async absorb({ specs, foreign }: CacheListing): Promise<boolean> {
+  async absorb({ specs, foreign, others }: CacheListing): Promise<boolean> {
     this.rounds++;
     this.#failure = undefined;
     this.#listed = specs;
     this.#foreign = foreign;
+    this.#others = others;
     let hasChanged = this.#refused !== undefined;
     hasChanged ||= this.rounds === 1 && (this.#isStale || (this.#old === undefined && specs.size > 0));
     for (const tag of this.#held.keys())
@@ -261,6 +265,7 @@ class IndexUpdate {
       dropped,
       kept: this.#held.size - added.length,
       skipped,
+      others: [...this.#others].sort(),
       problems: this.#old?.problems ?? [],
       unreadable: this.#unreadable,
       rounds: this.rounds,

@@ -30,6 +30,7 @@ const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*[:][0-9a-fA-F
 const REFERENCE = new RegExp(`^((?:${DOMAIN}/)?${REMOTE})(?::(${TAG}))?(?:@(${DIGEST}))?$`, "u");
 const WITH_DOMAIN = new RegExp(`^(${DOMAIN})/(${REMOTE})$`);
 const ONLY_TAG = new RegExp(`^${TAG}$`, "u");
+const ONLY_REMOTE = new RegExp(`^${REMOTE}$`);
 const MAX_LENGTH = 1024;
 
 /** The registry and default tag that a bare name means. */
@@ -39,6 +40,11 @@ export const DEFAULT_TAG = "latest";
 /** Tells whether a text may be a tag as it is. */
 export function isTag(text: string): boolean {
   return ONLY_TAG.test(text);
+}
+
+/** Tells whether a text may be the name of a repository as it is. */
+export function isRepository(text: string): boolean {
+  return text.length <= MAX_LENGTH && ONLY_REMOTE.test(text);
 }
 
 /** Parses a tag as typed. Throws REFERENCE_INVALID. */

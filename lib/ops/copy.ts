@@ -12,7 +12,7 @@ export interface CopyImagesReport extends Omit<CopyReport, "root"> {
   images: { source: string; tag: string | undefined; digest: Digest; size: number }[];
 }
 
-export interface CopyImagesOptions extends Omit<CopyOptions, "tag" | "keepGoing"> {
+export interface CopyImagesOptions extends Omit<CopyOptions, "tag" | "keepGoing" | "allTags"> {
   /** The tag or digest to copy; undefined copies every tag under its own name. */
   reference: string | undefined;
   /** The tag in the destination; undefined leaves the image without one, reachable by digest. */
@@ -39,9 +39,9 @@ export async function copyImages(
 async function copyAllTags(
   source: ReadTarget,
   destination: Target,
-  options: Omit<CopyOptions, "tag" | "keepGoing">,
+  options: Omit<CopyOptions, "tag" | "keepGoing" | "allTags">,
 ): Promise<CopyImagesReport> {
-  const copy = new GraphCopy(source, destination, { ...options, keepGoing: true });
+  const copy = new GraphCopy(source, destination, { ...options, keepGoing: true, allTags: true });
   const images: CopyImagesReport["images"] = [];
   const failures: StaveError[] = [];
   const one = async (tag: string) => {

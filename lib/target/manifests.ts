@@ -5,6 +5,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { describe } from "../oci/manifest.ts";
 import { ACCEPT_MANIFEST, bareMediaType, OCI_MANIFEST } from "../oci/mediatype.ts";
+import { parseTag } from "../oci/reference.ts";
 import { digestMismatch } from "../util/stream.ts";
 import { isProof, unproved } from "./proof.ts";
 import { rereadDamaged } from "./refetch.ts";
@@ -21,7 +22,8 @@ import {
 /** With it `stave serve` says that it obeys If-Match; no standard header does, and of others it has to be tried out. */
 export const CONDITIONS_HEADER = "stave-tag-conditions";
 
-const path = (reference: string) => `manifests/${reference}`;
+// A directory may have tags of any text, which in a URL would lead elsewhere.
+const path = (reference: string): string => `manifests/${isDigest(reference) ? reference : parseTag(reference)}`;
 
 /** The descriptor of a tag or digest; undefined for 404 and nothing else. */
 export async function headManifest(

@@ -2,6 +2,8 @@
 import { StaveError } from "../errors.ts";
 import type { RetryHooks } from "../http/retry.ts";
 import type { Authorizer, HttpRequest, HttpResponse, Scope, Transport } from "../http/types.ts";
+import { isRepository } from "../oci/reference.ts";
+import { printable } from "../util/text.ts";
 import type { Clock } from "../util/time.ts";
 import { Chunker } from "./chunks.ts";
 
@@ -51,7 +53,16 @@ export class Repository {
   readonly chunker: Chunker = new Chunker();
   #base: Promise<URL> | undefined;
 
+  /** Throws REFERENCE_INVALID for a repository that would be another place in a URL. */
   constructor(options: RepositoryOptions) {
+    if (!isRepository(options.repository))
+      throw new StaveError(
+        "REFERENCE_INVALID",
+        `invalid repository "${printable(options.repository, { most: 160 })}"`,
+        {
+          hint: "for example org/cache",
+        },
+      );
     this.options = options;
     this.name = `${options.registry}/${options.repository}`;
     this.host = SERVED_BY[options.registry] ?? options.registry;

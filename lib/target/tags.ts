@@ -5,6 +5,8 @@ import { headerOf } from "../http/response.ts";
 import type { HttpResponse } from "../http/types.ts";
 import { digestOf } from "../oci/digest.ts";
 import { parseJson } from "../oci/manifest.ts";
+import { isTag } from "../oci/reference.ts";
+import { printable } from "../util/text.ts";
 import type { Repository } from "./repository.ts";
 import type { OperationOptions } from "./target.ts";
 
@@ -21,14 +23,28 @@ const MAX_REPEATS = 100;
 /** The most milliseconds for a whole listing. */
 const LONGEST = 3600_000;
 
-/** Every tag in the registry's order. Throws NOT_FOUND when there is no such repository. */
+/**
+ * Every tag in the registry's order. Throws NOT_FOUND when there is no such repository, and CONTENT_INVALID for a name that is
+ * no tag: it would lead to another place in a URL or a path.
+ */
 export async function* listTags(repository: Repository, options: OperationOptions = {}): AsyncIterable<string> {
   for await (const page of pages(repository, `tags/list?n=${PAGE_SIZE}`, {
     what: "tags",
     limit: LISTING_LIMIT,
     ...options,
   }))
-    yield* parseJson(page.bytes, pageSchema, `tag list of ${repository.name}`).tags ?? [];
+    for (const tag of parseJson(page.bytes, pageSchema, `tag list of ${repository.name}`).tags ?? []) {
+      if (!isTag(tag)) throw notATag(repository, tag);
+      yield tag;
+    }
+}
+
+function notATag(repository: Repository, text: string): StaveError {
+  const tag = printable(text, { most: 160 });
+  return new StaveError("CONTENT_INVALID", `${repository.name} lists a tag that cannot be one: "${tag}"`, {
+    op: "list tags",
+    subject: repository.name,
+  });
 }
 
 /**

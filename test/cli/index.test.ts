@@ -4,6 +4,7 @@ import { after, before, test } from "node:test";
 import { madeSpec, pushGolden, pushSpec } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
+import { imageOf, pushImage } from "../support/content.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 
 let registry: TestRegistry;
@@ -40,6 +41,23 @@ test("index: what is no spec is told and passed over", async () => {
   assert.equal(ran.status, 0);
   assert.match(ran.stdout, /written: 1 spec, 1 record/);
   assert.match(ran.stderr, /warning: skipped something\.spack: its name is not NAME-VERSION-HASH\.spack/);
+  assert.doesNotMatch(ran.stderr, /passed over/);
+  await client.close();
+});
+
+test("index: tags of other things are named, a few of them or all", async () => {
+  const client = connect(registry.host, "org/others");
+  await pushSpec(client.target, madeSpec("good", "1.0"));
+  const tags = ["app-1", "latest", "sha256-0123.sig", "x-1", "x-2", "x-3"];
+  for (const tag of tags) await pushImage(client.target, imageOf(tag, [10]), tag);
+  const cache = `oci+http://${registry.host}/org/others`;
+  const ran = await stave(["index", cache, "--json"]);
+  assert.deepEqual(JSON.parse(ran.stdout).report.others, tags);
+  assert.match(
+    ran.stderr,
+    /^passed over 6 tags of something else than a spec: app-1, latest, sha256-0123\.sig, x-1, x-2, and 1 more \(-v names all\)$/m,
+  );
+  assert.match((await stave(["index", "--check", "-v", cache])).stderr, /: app-1, latest, .*, x-3$/m);
   await client.close();
 });
 

@@ -220,6 +220,42 @@ test("tag lists that never end, lead elsewhere or are nonsense", async () => {
   }
 });
 
+const NO_TAGS = [
+  "../../other/manifests/1",
+  "a/b",
+  "a?b",
+  "a#b",
+  "%2e%2e",
+  ".hidden",
+  "",
+  "a\u001b[2J",
+  "a\u202eb",
+  "a".repeat(129),
+];
+
+test("names that are no tags are not used, wherever they are from", async () => {
+  for (const tag of NO_TAGS) {
+    const host = await scripted((_request, response) => response.end(JSON.stringify({ tags: ["good", tag] })));
+    const error = await failsWith("CONTENT_INVALID", Array.fromAsync(client(host, "a").target.tags()), /cannot be one/);
+    assert.doesNotMatch(error.message, /[\p{Cc}\p{Cf}]/u);
+  }
+  const started = await registry();
+  const { target } = client(started.host, "a");
+  const image = imageOf("x", [10]);
+  for (const tag of NO_TAGS) {
+    await failsWith("REFERENCE_INVALID", target.headManifest(tag));
+    await failsWith("REFERENCE_INVALID", target.fetchManifest(tag));
+    await failsWith("REFERENCE_INVALID", target.deleteManifest(tag));
+    await failsWith("REFERENCE_INVALID", target.pushManifest(image.bytes, image.descriptor.mediaType, { tag }));
+  }
+  assert.equal(started.requests.length, 0);
+});
+
+test("a repository that would be another place in a URL is refused", async () => {
+  for (const name of ["../other", "a/../b", "a?b", "a#b", "a b", "", "/a", "a%2fb", "a\nb"])
+    await failsWith("REFERENCE_INVALID", () => client("127.0.0.1:1", name));
+});
+
 test("an absolute Link to the same origin is followed, which Spack does not do", async () => {
   const { host, rules, requests } = await registry();
   const { target } = client(host, "a");

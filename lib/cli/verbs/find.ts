@@ -2,11 +2,11 @@
 import { type FindReport, find } from "../../ops/find.ts";
 import { treeLines } from "../../spack/dag.ts";
 import { LINK, RUN } from "../../spack/node.ts";
+import { printable } from "../../util/text.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { Output, OutputOptions } from "../output.ts";
 import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
 import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
-import { printable } from "../../util/text.ts";
 import { count } from "../text.ts";
 import { bindAction, type VerbFactory } from "../verb.ts";
 

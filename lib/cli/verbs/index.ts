@@ -34,10 +34,23 @@ export const verb: VerbFactory = (state) => {
     const report = await compareOrUpdate(text, run);
     for (const line of render(report, output)) output.print(line);
     for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
+    tellOthers(report.others, output);
     output.report(report);
     return flags.check && !report.isCurrent ? 1 : 0;
   });
 };
+
+/** How many of the tags that are no specs are named without --verbose. */
+const NAMED = 5;
+
+function tellOthers(others: readonly string[], output: Output): void {
+  if (others.length === 0) return;
+  const named = output.options.verbose ? others : others.slice(0, NAMED);
+  const more = others.length > named.length ? `, and ${others.length - named.length} more (-v names all)` : "";
+  output.note(
+    `passed over ${count(others.length, "tag")} of something else than a spec: ${named.map((tag) => printable(tag)).join(", ")}${more}`,
+  );
+}
 
 async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags: Flags }): Promise<IndexReport> {
   const { flags, context, output } = run;
