@@ -121,7 +121,11 @@ const COMMANDS: Record<Shell, (variable: EnvVariable) => string> = {
 };
 
 const quoteSh = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-// History is looked for inside quotes too, and a line ends them.
+// History is looked for inside quotes too. What backquotes around the command would change (line ends and other blanks, braces,
+// patterns) is written as numbers, which tcsh reads between $' and '.
 const quoteCsh = (text: string): string =>
-  `'${text.replaceAll("'", "'\\''").replaceAll("!", "\\!").replaceAll("\n", "\\\n")}'`;
+  /[^\S ]| {2}|^ | $|[{}*?[\]]/.test(text)
+    ? `$'${text.replace(/[^\w./:,+@%=\u0080-\uffff-]/g, octal)}'`
+    : `'${text.replaceAll("'", "'\\''").replaceAll("!", "\\!")}'`;
+const octal = (character: string): string => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`;
 const quoteFish = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;

@@ -1,7 +1,7 @@
 // `stave env`: what shells make of it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { type EnvVariable, shellText } from "../../lib/ops/env.ts";
@@ -82,6 +82,68 @@ for (const [shell, kind] of [
       [at["A"], at["B"], at["C_PATH"], at["GONE"]],
       [NASTY[0]?.value, "/a b'c:/$HOME:/own:/z!", "/last", undefined],
     );
+  });
+
+const VALUES = [
+  ...[
+    "a b",
+    "a  b",
+    " a ",
+    "a\tb",
+    "a\nb",
+    "\n",
+    "a\rb",
+    "a*b",
+    "a?b",
+    "a[bc]d",
+    "a{b,c}d",
+    "~root",
+    "it's",
+    'a"b',
+    "a!b",
+    "!!",
+  ],
+  ...[
+    "a\\b",
+    "a\\",
+    "a\\!b",
+    "$HOME",
+    "`echo x`",
+    "$(echo x)",
+    "a;b",
+    "a #b",
+    "\u00e9\u4e2d",
+    "^a^b",
+    "a&b|c<d>(e)",
+    "",
+  ],
+];
+const READS = {
+  sh: ['eval "$(cat text)"', ". ./text"],
+  csh: ["eval `cat text`", 'eval "`cat text`"', "source text"],
+  fish: ["source text", "cat text | source"],
+};
+for (const [shell, kind] of [
+  ["sh", "sh"],
+  ["bash", "sh"],
+  ["zsh", "sh"],
+  ["tcsh", "csh"],
+  ["fish", "fish"],
+] as const)
+  test(`${shell} takes any value, however it reads the text`, {
+    skip: findProgram(shell) ? false : `${shell} is absent`,
+  }, () => {
+    const folder = temporaryFolder();
+    const variables = VALUES.map((value, at) => ({ name: `V${at}`, path: undefined, value }));
+    writeFileSync(join(folder, "text"), shellText(variables, kind));
+    for (const read of READS[kind]) {
+      const at = told(findProgram(shell) ?? shell, `cd ${folder}\n${read}`, { PATH: "/usr/bin:/bin", HOME: folder });
+      assert.deepEqual(
+        variables.map(({ name }) => at[name]),
+        VALUES,
+        read,
+      );
+    }
   });
 
 test("texts for shells that are not here", () => {
