@@ -82,6 +82,7 @@ function run(
     );
   const { env, timeout = DEFAULT_TIMEOUT, signal } = options;
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
     const child = spawn(`docker-credential-${helper}`, [verb], {
       env: { ...env },
       stdio: ["pipe", "pipe", "ignore"],
@@ -97,6 +98,8 @@ function run(
       } catch {
         // Gone already.
       }
+      // A program that it started, and that has left its group, may keep the pipe open for ever.
+      child.stdout.destroy();
     };
     const timer = setTimeout(
       () => end(failed(helper, `did not answer within ${Math.round(timeout / 1000)} s`)),

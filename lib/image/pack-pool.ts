@@ -161,6 +161,7 @@ export class PackPool {
     const thread: Thread = { worker, windows: new Set(), reading: undefined, compressing: 0 };
     worker.on("message", (answer: Answer) => this.#heard(thread, answer));
     worker.on("error", (cause) => this.#lost(thread, messageOf(cause)));
+    worker.on("messageerror", (cause) => this.#lost(thread, messageOf(cause)));
     worker.on("exit", (status) => this.#lost(thread, `exit status ${status}`));
     this.#threads.add(thread);
     return thread;

@@ -50,7 +50,7 @@ export class PlacePool implements AsyncDisposable {
   async #with<T>(priority: number, signal: AbortSignal | undefined, work: (thread: Thread) => Promise<T>): Promise<T> {
     return await this.#limit.run(
       async () => {
-        const thread = this.#idle.pop() ?? new Thread();
+        const thread = this.#takeIdle() ?? new Thread();
         this.#all.add(thread);
         try {
           return await work(thread);
@@ -62,6 +62,15 @@ export class PlacePool implements AsyncDisposable {
       { priority, signal },
     );
   }
+
+  // One that has died while it had nothing to do would never answer.
+  #takeIdle(): Thread | undefined {
+    for (let thread = this.#idle.pop(); thread !== undefined; thread = this.#idle.pop()) {
+      if (!thread.isBroken) return thread;
+      this.#all.delete(thread);
+    }
+    return undefined;
+  }
 }
 
 class Thread {
@@ -69,7 +78,7 @@ class Thread {
   #id = 0;
   #hear: (answer: PlaceAnswer) => void = () => {};
   #fail: (error: StaveError) => void = () => {};
-  isBroken = false;
+  #loss: StaveError | undefined;
 
   constructor() {
     this.#worker = startThread(import.meta.url, "place-worker", "place");
@@ -78,15 +87,30 @@ class Thread {
       if (answer.id === this.#id) this.#hear(answer);
     });
     this.#worker.on("error", (cause) => this.#lost(messageOf(cause)));
+    this.#worker.on("messageerror", (cause) => this.#lost(messageOf(cause)));
     this.#worker.on("exit", (status) => this.#lost(`exit status ${status}`));
+  }
+
+  /** It has died, and will not answer. */
+  get isBroken(): boolean {
+    return this.#loss !== undefined;
   }
 
   async end(): Promise<void> {
     await this.#worker.terminate();
   }
 
-  async place(open: () => Promise<Readable>, job: PlaceJob, { signal, onBytes }: PlaceOptions): Promise<PlacedTree> {
+  async place(open: () => Promise<Readable>, job: PlaceJob, options: PlaceOptions): Promise<PlacedTree> {
     const stream = await open();
+    try {
+      return await this.#place(stream, job, options);
+    } finally {
+      // Whatever has happened while it was opened.
+      stream.destroy();
+    }
+  }
+
+  async #place(stream: Readable, job: PlaceJob, { signal, onBytes }: PlaceOptions): Promise<PlacedTree> {
     let ahead = 0;
     let wake = (): void => {};
     const answer = this.#ask({ type: "place", id: ++this.#id, job }, signal, (count) => {
@@ -145,6 +169,7 @@ class Thread {
     onTaken: (count: number) => void,
   ): Promise<PlaceAnswer> {
     signal?.throwIfAborted();
+    if (this.#loss !== undefined) throw this.#loss;
     const { promise, resolve, reject } = Promise.withResolvers<PlaceAnswer>();
     this.#hear = (answer) => {
       if (answer.type === "taken") onTaken(answer.count);
@@ -164,11 +189,9 @@ class Thread {
   }
 
   #lost(why: string): void {
-    this.isBroken = true;
-    this.#fail(
-      new StaveError("INTERNAL", `a placing thread ended: ${why}`, {
-        hint: "try again with a smaller --jobs; it may have run out of memory",
-      }),
-    );
+    this.#loss ??= new StaveError("INTERNAL", `a placing thread ended: ${why}`, {
+      hint: "try again with a smaller --jobs; it may have run out of memory",
+    });
+    this.#fail(this.#loss);
   }
 }

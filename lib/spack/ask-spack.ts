@@ -226,6 +226,9 @@ async function run(program: string, args: readonly string[], input: string, opti
   const stop = (why?: StaveError): void => {
     stopped ??= why;
     if (child.pid !== undefined && child.exitCode === null) kill(child.pid);
+    // A program that it started, and that has left its group, may keep the pipes open for ever.
+    child.stdout.destroy();
+    child.stderr.destroy();
   };
   const late = new StaveError("TIMEOUT", `${program} did not answer within ${timeout} ms`, {
     op: "ask Spack",

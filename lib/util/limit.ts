@@ -130,14 +130,19 @@ export async function forEachLimit<T>(
 ): Promise<void> {
   const running = new Set<Promise<void>>();
   const failures: unknown[] = [];
-  for await (const item of items) {
-    if (failures.length > 0) break;
-    signal?.throwIfAborted();
-    const task: Promise<void> = work(item)
-      .catch((error: unknown) => void failures.push(error))
-      .finally(() => running.delete(task));
-    running.add(task);
-    if (running.size >= concurrency) await Promise.race(running);
+  try {
+    for await (const item of items) {
+      if (failures.length > 0) break;
+      signal?.throwIfAborted();
+      const task: Promise<void> = work(item)
+        .catch((error: unknown) => void failures.push(error))
+        .finally(() => running.delete(task));
+      running.add(task);
+      if (running.size >= concurrency) await Promise.race(running);
+    }
+  } catch (error) {
+    // The items themselves failed, or the signal; what is under way is waited for all the same.
+    failures.push(error);
   }
   await Promise.all(running);
   if (failures.length > 0) throw failures[0];

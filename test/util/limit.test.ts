@@ -67,3 +67,17 @@ test("the first failure stops what has not begun, and is thrown after the rest h
   assert.ok(started.length < 6);
   assert.equal(ended, started.length);
 });
+
+test("items that cannot be listed further fail the work, after what is under way has ended", async () => {
+  async function* items(): AsyncIterable<number> {
+    yield 1;
+    throw new Error("no more");
+  }
+  let hasEnded = false;
+  const work = async (): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    hasEnded = true;
+  };
+  await assert.rejects(forEachLimit(items(), 2, work), /no more/);
+  assert.ok(hasEnded);
+});
