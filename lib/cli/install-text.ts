@@ -2,6 +2,7 @@
 import type { InstalledSpec, InstallPlanReport, InstallReport } from "../ops/install-report.ts";
 import { printable } from "../util/text.ts";
 import { type Column, count, formatBytes, formatDuration, table } from "./text.ts";
+import { worthTelling } from "./leftovers.ts";
 
 const shown = ({ name, version, hash }: Pick<InstalledSpec, "name" | "version" | "hash">): string =>
   printable(`${name}@${version}/${hash.slice(0, 7)}`);
@@ -16,8 +17,8 @@ export function installLine(spec: InstalledSpec): string | undefined {
   return `installed ${shown(spec)} ${printable(prefix ?? "")} (${formatBytes(downloadSize)}${rate}, ${count(files, "file")}, ${relocated} relocated)`;
 }
 
-/** The end of an installation, for stdout. */
-export function installSummary(report: InstallReport): string {
+/** The end of an installation, for stdout; with `all`, every file that still names the old place. */
+export function installSummary(report: InstallReport, all?: boolean): string {
   const of = (outcome: InstalledSpec["outcome"]): number =>
     report.specs.filter((spec) => spec.outcome === outcome).length;
   const { totals } = report;
@@ -31,13 +32,17 @@ export function installSummary(report: InstallReport): string {
     lines.push(
       `${formatBytes(totals.downloaded)} downloaded, ${formatBytes(totals.bytes)} in ${count(totals.files, "file")} written to ${printable(report.store)}`,
     );
-  const left = report.specs.filter(({ leftovers = [] }) => leftovers.length > 0);
-  for (const spec of left.slice(0, 10)) {
-    const { leftovers = [] } = spec;
-    const more = leftovers.length > 1 ? ` and ${leftovers.length - 1} more` : "";
-    lines.push(`${shown(spec)} still names its old place in ${printable(leftovers[0] ?? "")}${more}`);
-  }
-  if (left.length > 10) lines.push(`… and ${left.length - 10} more specs; --json lists them all`);
+  const left = report.specs
+    .map((spec) => ({ spec, files: worthTelling(spec.leftovers ?? [], all) }))
+    .filter(({ files }) => files.length > 0);
+  const files = left.reduce((sum, each) => sum + each.files.length, 0);
+  const hint = all ? ":" : " (--verbose lists them)";
+  if (files > 0)
+    lines.push(
+      `${count(files, "file")} of ${count(left.length, "spec")} ${files === 1 ? "still names" : "still name"} the old place${hint}`,
+    );
+  if (all)
+    for (const each of left) for (const file of each.files) lines.push(`  ${shown(each.spec)} ${printable(file)}`);
   return lines.join("\n");
 }
 

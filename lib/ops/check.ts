@@ -42,6 +42,8 @@ export interface CheckReport {
   cache: string;
   /** How many specs were looked for. */
   checked: number;
+  /** How many were left out, because Spack did not build them and no cache has them. */
+  externals: number;
   missing: MissingSpec[];
   broken: BrokenImage[];
   /** How many different blobs were looked at, and their bytes. */
@@ -64,6 +66,7 @@ export async function check(cache: ReadOciCache, options: CheckOptions): Promise
   const missing = [...byTag].filter(([tag]) => !isThere.has(tag)).map(([tag, spec]) => missingSpec(spec, tag));
   const report: CheckReport = {
     ...{ cache: cache.name, checked: wanted?.length ?? isThere.size, missing, broken: [] },
+    externals: (specs?.length ?? 0) - (wanted?.length ?? 0),
     ...{ blobs: 0, bytes: 0 },
   };
   if (depth === "tags") return report;

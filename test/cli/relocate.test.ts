@@ -81,6 +81,9 @@ test("what is left is told, or changed with --all-files, or an error with --stri
     strict.stderr,
     /2 files still name \/opt\/harbor\/store, the first is .*libhull\.a.*\[RELOCATION_FAILED\]\n.*--all-files/,
   );
+  const dry = await stave([...args, "--dry-run"]);
+  assert.match(dry.stderr, /1 file would still name \/opt\/harbor\/store:\n {2}\S+nul\.bin\n(?![\s\S]*libhull\.a)/);
+  assert.match((await stave([...args, "--dry-run", "-v"])).stderr, /2 files would still name [\s\S]*libhull\.a\n/);
   const ran = await stave([...args, "--all-files", "--strict", "-v"]);
   assert.equal(ran.status, 0, ran.stderr);
   assert.match(

@@ -26,7 +26,8 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Without SPEC, every spec of the environment is looked for (-e DIR, or $SPACK_ENV), what it depends on included; with --all,
+Without SPEC, every spec of the environment is looked for (-e DIR, or $SPACK_ENV), what it depends on included; externals are left
+out, because no cache has them. With --all,
 every image of the cache is looked at. The status is 1 when something must be built, or is not whole. CACHE is
 ${CACHE_ARGUMENT}.
 
@@ -80,12 +81,16 @@ async function writeRebuilds(missing: readonly MissingSpec[], path: string, url:
   }
 }
 
-function* render({ cache, checked, missing, broken, blobs, bytes }: CheckReport, output: Output): Iterable<string> {
+function* render(
+  { cache, checked, externals, missing, broken, blobs, bytes }: CheckReport,
+  output: Output,
+): Iterable<string> {
   for (const { name, version, hash } of missing)
     yield `${output.style("yellow", "missing")} ${printable(`${name}@${version}/${hash.slice(0, 7)}`)}`;
   for (const { tag, reason } of broken)
     yield `${output.style("red", "broken")}  ${printable(tag)}: ${printable(reason)}`;
   const looked = blobs > 0 ? `, ${count(blobs, "layer")} of ${formatBytes(bytes)}` : "";
+  const left = externals > 0 ? `, ${count(externals, "external")} left out` : "";
   const wrong = broken.length > 0 ? `, ${broken.length} broken` : "";
-  yield `${checked - missing.length} of ${count(checked, "spec")} in ${printable(cache)}${wrong}${looked}`;
+  yield `${checked - missing.length} of ${count(checked, "spec")} in ${printable(cache)}${wrong}${looked}${left}`;
 }

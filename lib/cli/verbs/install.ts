@@ -142,7 +142,7 @@ async function run(
       `install ${count(options.roots.length, "spec")} into ${store.root}`,
     );
     const report = await install(options).finally(endGroup);
-    output.print(installSummary(report));
+    output.print(installSummary(report, flags.verbose));
     if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
     output.report(report);
     return 0;

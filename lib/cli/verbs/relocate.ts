@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { type RelocateTreeReport, relocate } from "../../ops/relocate.ts";
 import { printable } from "../../util/text.ts";
+import { worthTelling } from "../leftovers.ts";
 import { helpText, verbCommand } from "../options.ts";
 import type { OutputOptions } from "../output.ts";
 import { findProgram } from "../programs.ts";
@@ -46,7 +47,7 @@ export const verb: VerbFactory = (state) => {
     });
     for (const text of details(report)) output.detail(text);
     output.print(summary(report));
-    for (const text of warnings(report)) output.warn(text);
+    for (const text of warnings(report, flags.verbose)) output.warn(text);
     output.report(report);
     return 0;
   });
@@ -71,7 +72,11 @@ function summary({ dryRun, from, to, ...report }: RelocateTreeReport): string {
 
 const LISTED = 20;
 
-function warnings({ leftovers, machO, skipped, hasDatabase, from, dryRun }: RelocateTreeReport): string[] {
+function warnings(
+  { leftovers: all, machO, skipped, hasDatabase, from, dryRun }: RelocateTreeReport,
+  verbose: boolean | undefined,
+): string[] {
+  const leftovers = worthTelling(all, verbose);
   const list = (paths: readonly string[]): string =>
     [...paths.slice(0, LISTED), ...(paths.length > LISTED ? [`… and ${paths.length - LISTED} more`] : [])]
       .map((path) => `\n  ${path}`)

@@ -15,33 +15,42 @@ import { bindAction, type VerbFactory } from "../verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirror?: string;
+  from?: string;
+  into?: string;
   archive: boolean;
 }
 
 const HELP = `
-SPEC is concrete: it is looked up in the environment (-e DIR, or $SPACK_ENV), else in the store, or is a spec file. When the cache
-has it and it is known where it would be installed (--store, or Spack's configuration), its archive is read too, because only the
-strings in its programs tell whether they have room for the prefixes of that place. Signatures are no reason: images of OCI caches
+SPEC is concrete: a spec file, or a query that is looked up in the store of --from, else in the environment (-e DIR, or $SPACK_ENV),
+else in the store that is configured. When the cache has it and it is known where it would be installed (--into, else --store or
+Spack's configuration), its archive is read too, because only the strings in its programs tell whether they have room for the
+prefixes of that place. Signatures are no reason: images of OCI caches
 have none, whatever signed: says of a mirror, and neither Spack nor stave asks for any. The status is 1 when the cache would not
 be used. CACHE is
 ${CACHE_ARGUMENT}.
 
 Examples:
   stave why-miss hdf5 -e . -m oci://ghcr.io/org/cache
-  stave why-miss hdf5 -e . -m oci://ghcr.io/org/cache --store /home/me/a/much/longer/root
+  stave why-miss hdf5 -e . -m oci://ghcr.io/org/cache --into /home/me/a/much/longer/root
+  stave why-miss hdf5 --from /opt/software -m my-mirror --into /home/me/software
   stave why-miss ./hdf5.spec.json -m my-mirror`;
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("why-miss", "tell why a spec would not be installed from a build cache")
     .argument("<spec...>", "one concrete spec: a query, /hash or a spec file")
     .option("-m, --mirror <cache>", "the cache")
+    .option("--from <store>", "the store that SPEC is looked up in")
+    .option("--into <dir>", "the store that it would be installed into")
     .option("--no-archive", "do not read the archive: whether its files can be relocated is not asked");
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);
-    const wanted = await knownSpec(files, words);
+    const wanted = await knownSpec(
+      flags.from === undefined ? files : new SpackFiles(context, { ...flags, store: flags.from, env: false }),
+      words,
+    );
     await using opened = await readCache(flags.mirror, { context, output, flags, files });
-    const install = flags.archive ? await placeToInstall(files, context, output.progress) : undefined;
+    const install = flags.archive ? await placeToInstall(flags, files, context, output.progress) : undefined;
     const report = await whyMiss(opened.cache, wanted, { install, signal: context.signal });
     for (const line of render(report, output)) output.print(line);
     output.report(report);
@@ -50,10 +59,12 @@ export const verb: VerbFactory = (state) => {
 };
 
 async function placeToInstall(
-  files: SpackFiles,
+  flags: Flags,
+  known: SpackFiles,
   context: Context,
   onProgress: ProgressSink,
 ): Promise<WhyMissOptions["install"]> {
+  const files = flags.into === undefined ? known : new SpackFiles(context, { ...flags, store: flags.into });
   if (files.discovery.store === undefined) return undefined;
   const store = await files.store({ mayBeEmpty: true });
   const at = { root: store.root, prefixOf: (node: SpecNode) => store.prefixOf(node) };
