@@ -1,8 +1,8 @@
 // An installation as people read it: a line for each spec as it is done, sums at the end, a plan.
 import type { InstalledSpec, InstallPlanReport, InstallReport } from "../ops/install-report.ts";
 import { printable } from "../util/text.ts";
-import { type Column, count, formatBytes, formatDuration, table } from "./text.ts";
 import { worthTelling } from "./leftovers.ts";
+import { type Column, count, formatBytes, formatDuration, table } from "./text.ts";
 
 const shown = ({ name, version, hash }: Pick<InstalledSpec, "name" | "version" | "hash">): string =>
   printable(`${name}@${version}/${hash.slice(0, 7)}`);

@@ -10,7 +10,7 @@ import { writeSpecFile } from "../../lib/spack/spec-writer.ts";
 import { emptyLayout, goldenCache, madeSpec, pushGolden, pushSpec } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
-import { golden } from "../support/golden.ts";
+import { golden, unpackGolden } from "../support/golden.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
@@ -69,6 +69,7 @@ test("download: nothing, too much, and content that is not what it should be", a
 });
 
 const HULL = "hull-1.10.1-2qoqekihl3juysogi62buw55ofshthiq.spack";
+const goldenRoot = join(await unpackGolden("spack-1.2/store"), "store");
 const LONG = `/tmp/${"l".repeat(100)}`;
 const questions: { name: string; args: string[]; reason: string; says: RegExp }[] = [
   {
@@ -88,6 +89,12 @@ const questions: { name: string; args: string[]; reason: string; says: RegExp }[
     args: ["hull", "-e", golden("spack-1.2"), "-m", plain, "--store", LONG],
     reason: "prefix too short",
     says: /do not fit \/tmp\/l+: cannot relocate lib\/libhull\.so\.1\.2: .*there is room for a prefix of 75 bytes/,
+  },
+  {
+    name: "looked up in one store, to be installed into another",
+    args: ["hull", "--from", goldenRoot, "-m", plain, "--into", LONG],
+    reason: "prefix too short",
+    says: /do not fit \/tmp\/l+: /,
   },
   {
     name: "its archive is not looked at",
@@ -273,7 +280,7 @@ for (const { name, args, status, says } of unclear)
 test("a cache without any spec is an answer, not a mistake", async () => {
   const { name } = await emptyLayout();
   for (const [args, status, says] of [
-    [["list", name, "-a", "hull%gcc"], 0, /^0 cached specs\n$/],
+    [["list", name, "-a", "hull%gcc"], 1, /^0 cached specs\n$/],
     [["index", name], 0, /^$/],
     [["check", "--all", "-m", name], 0, /^$/],
     [["diff", name, plain], 1, /^$/],

@@ -41,7 +41,7 @@ const lists: { args: string[]; names: string }[] = [
 for (const { args, names } of lists)
   test(`list ${args.join(" ")}`, async () => {
     const ran = await stave(["list", plain, ...args, "--json"]);
-    assert.equal(ran.status, 0, ran.stderr);
+    assert.equal(ran.status, names === "" ? 1 : 0, ran.stderr);
     const { report } = JSON.parse(ran.stdout);
     assert.equal(report.specs.map((spec: { name: string }) => spec.name).join(" "), names);
   });
@@ -98,6 +98,8 @@ test("check: what must be built, with Spack's report", async () => {
 test("check: one spec of the environment, a spec file, and mistakes", async () => {
   const env = ["-e", golden("spack-1.2")];
   assert.equal((await stave(["check", "hull", ...env, "-m", plain])).stdout, `1 of 1 spec in ${plain}\n`);
+  const external = await stave(["check", "gcc", ...env, "-m", plain]);
+  assert.deepEqual([external.status, external.stdout], [0, `0 of 0 specs in ${plain}, 1 external left out\n`]);
   const nothing = await stave(["check", "--no-env", "-m", plain]);
   assert.deepEqual([nothing.status, /nothing says which specs/.test(nothing.stderr)], [2, true]);
   assert.equal((await stave(["check", "nope", ...env, "-m", plain])).status, 7);

@@ -213,6 +213,7 @@ const mistakes: { args: string[]; status: number; says: RegExp }[] = [
   { args: ["spec", "%gcc"], status: 2, says: /is [0-9] specs of the store/ },
   { args: ["spec", "hull", "voyage"], status: 2, says: /"hull voyage" is 2 specs, expected one/ },
   { args: ["name", "hull", "^voyage"], status: 7, says: /is hull \^voyage \[/ },
+  { args: ["push", "oci-layout:/nonexistent", "hull", "gcc"], status: 2, says: /gcc@12\.2\.0\/3kkp3m4 is an external/ },
   { args: ["spec", "./absent.json"], status: 5, says: /absent\.json/ },
   { args: ["name"], status: 2, says: /no spec was named/ },
   { args: ["save-specfile", "--specs", "x", "--specfile-dir", "/tmp/x"], status: 2, says: /--root-spec/ },

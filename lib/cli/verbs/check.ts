@@ -90,7 +90,7 @@ function* render(
   for (const { tag, reason } of broken)
     yield `${output.style("red", "broken")}  ${printable(tag)}: ${printable(reason)}`;
   const looked = blobs > 0 ? `, ${count(blobs, "layer")} of ${formatBytes(bytes)}` : "";
-  const left = externals > 0 ? `, ${count(externals, "external")} left out` : "";
+  const left = checked === 0 && externals > 0 ? `, ${count(externals, "external")} left out` : "";
   const wrong = broken.length > 0 ? `, ${broken.length} broken` : "";
   yield `${checked - missing.length} of ${count(checked, "spec")} in ${printable(cache)}${wrong}${looked}${left}`;
 }

@@ -16,7 +16,8 @@ interface Flags extends CommonFlags, SpackFlags, ListFlags {
 }
 
 const HELP = `
-SPEC is Spack's own syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without one, everything is shown. As in Spack, only
+SPEC is Spack's own syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without one, everything is shown.
+The status is 1 when nothing was found. As in Spack, only
 specs for exactly this machine's platform, system and processor are shown, unless -a asks for all. CACHE is
 ${CACHE_ARGUMENT}.
 
@@ -52,7 +53,7 @@ export const verb: VerbFactory = (state) => {
       });
       if (!flags.json) show(report, flags, output);
       output.report(report);
-      return 0;
+      return report.specs.length === 0 && specs.length > 0 ? 1 : 0;
     },
   );
 };

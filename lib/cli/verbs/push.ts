@@ -10,6 +10,7 @@ import { planOf, push } from "../../ops/push.ts";
 import type { PushedSpec } from "../../ops/push-report.ts";
 import { parseShard } from "../../ops/shard.ts";
 import { parseUserVariable } from "../../spack/environment.ts";
+import type { SpecNode } from "../../spack/node.ts";
 import { diskCache } from "../cache-folder.ts";
 import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../cache-location.ts";
 import type { Context } from "../context.ts";
@@ -141,6 +142,7 @@ async function run(
   const place = { context, output, flags, files };
   const store = await files.store();
   const roots = await chosenRoots(files, store, texts);
+  if (texts.length > 0) refuseExternals(roots);
   const common = {
     store,
     roots,
@@ -198,6 +200,17 @@ async function run(
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
   output.report(report);
   return 0;
+}
+
+// Of an environment they are passed over: there is nothing of them that could be pushed.
+function refuseExternals(roots: readonly SpecNode[]): void {
+  const [external] = roots.filter((node) => node.external !== undefined);
+  if (external === undefined) return;
+  const name = `${external.name}@${external.version}/${external.hash.slice(0, 7)}`;
+  throw new StaveError("USAGE", `${name} is an external: Spack did not build it, and it cannot be pushed`, {
+    subject: external.hash,
+    hint: "leave it out, and add it to images with --base-image",
+  });
 }
 
 function checkFlags(flags: Flags, output: Output): void {

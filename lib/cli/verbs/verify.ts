@@ -1,6 +1,6 @@
 // `stave verify`: whether installed files are still those that were installed.
 import { type VerifyReport, verify } from "../../ops/verify.ts";
-import { select } from "../../spack/select.ts";
+import { select, selectSome } from "../../spack/select.ts";
 import { interruptedSpecs } from "../../store/recover.ts";
 import { printable } from "../../util/text.ts";
 import { addJobs, helpText, verbCommand } from "../options.ts";
@@ -16,7 +16,7 @@ interface Flags extends OutputOptions, SpackFlags {
 const HELP = `
 Compares what is in each prefix with the list that was made when it was installed: presence, owner, group, mode, content, time
 and the targets of links, as \`spack verify manifest\` does. Without SPEC everything installed is looked at; externals have no
-list. The status is 1 when something differs, or nothing was found.
+list. The status is 1 when something differs.
 
 Examples:
   stave verify
@@ -31,12 +31,15 @@ export const verb: VerbFactory = (state) => {
   );
   addJobs(command, "how many specs are read at once", JOBS);
   addSpack(command).addHelpText("after", helpText(HELP));
-  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
+  return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
     const nodes = [...store.records()].filter(({ installed }) => installed).map(({ node }) => node);
     const { graph } = store.database;
-    const chosen = select({ nodes, graph, place: `the store ${store.root}` }, await files.queries(texts));
+    const candidates = { nodes, graph, place: `the store ${store.root}` };
+    const queries = await files.queries(words);
+    for (const query of queries) selectSome(candidates, query);
+    const chosen = select(candidates, queries);
     const records = chosen.flatMap(({ hash }) => store.get(hash) ?? []);
     const report = await verify({ store, records, jobs: flags.jobs, signal: context.signal });
     for (const text of render(report, output)) output.print(text);
@@ -47,7 +50,7 @@ export const verb: VerbFactory = (state) => {
         `${hash.slice(0, 7)} ${printable(prefix)}: a run was killed here; the next install or uninstall puts it right`,
       );
     output.report({ ...report, interrupted });
-    return report.differing > 0 || (chosen.length === 0 && texts.length > 0) ? 1 : 0;
+    return report.differing > 0 ? 1 : 0;
   });
 };
 
