@@ -8,7 +8,7 @@ import { isForeignLayer, isIndexType, isManifestType } from "./oci/mediatype.ts"
 import type { Platform } from "./oci/platform.ts";
 import { isTag } from "./oci/reference.ts";
 import { mountsBetween } from "./target/blob-source.ts";
-import { fetchPlatform, parseFetched } from "./target/platform.ts";
+import { fetchPlatform, parseFetched } from "./target/choose-platform.ts";
 import { transferBlob } from "./target/refetch.ts";
 import type { FetchedManifest, ReadTarget, Target } from "./target/target.ts";
 import { forEachLimit, Limit } from "./util/limit.ts";

@@ -129,6 +129,16 @@ export function systemCode(value: unknown): string | undefined {
   return typeof value.code === "string" ? value.code : undefined;
 }
 
+/** The system's code of an error or of what caused it. */
+export function deepCode(value: unknown): string | undefined {
+  for (let at: unknown = value, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    const code = systemCode(at);
+    if (code !== undefined && code !== "UND_ERR_SOCKET") return code;
+    if (at instanceof AggregateError && at.errors.length > 0) return deepCode(at.errors[0]);
+  }
+  return systemCode(value);
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(value: unknown): string {
   return value instanceof Error ? value.message : String(value);

@@ -1,4 +1,4 @@
-// Writes lib/spack/archspec-targets.json from a clone of archspec's data (https://github.com/archspec/archspec-json): the
+// Writes lib/spack/spec/archspec-targets.json from a clone of archspec's data (https://github.com/archspec/archspec-json): the
 // microarchitectures of today in archspec's order, and how earlier releases described those that changed since.
 // The newest description may come from a release of archspec itself.
 // usage: tsx scripts/archspec-table.ts <clone> [<microarchitectures.json>]
@@ -84,4 +84,4 @@ const lines = [...texts].map(([name, [now = "", ...before]]) => {
   const earlier = before.map((text) => JSON.parse(text) as Description);
   return `${JSON.stringify(name)}: ${JSON.stringify(earlier.length > 0 ? { ...known, earlier } : known)}`;
 });
-writeFileSync(join(import.meta.dirname, "../lib/spack/archspec-targets.json"), `{\n${lines.join(",\n")}\n}\n`);
+writeFileSync(join(import.meta.dirname, "../lib/spack/spec/archspec-targets.json"), `{\n${lines.join(",\n")}\n}\n`);

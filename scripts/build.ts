@@ -10,11 +10,11 @@ for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  // Threads are started from a file of their own; see lib/image/pack-pool.ts.
+  // Threads are started from a file of their own; see lib/image/pack/pack-pool.ts.
   entryPoints: {
     stave: "lib/cli/launch.ts",
-    "parts/pack-worker": "lib/image/pack-worker.ts",
-    "parts/place-worker": "lib/relocate/place-worker.ts",
+    "parts/pack-worker": "lib/image/pack/pack-worker.ts",
+    "parts/place-worker": "lib/relocate/place/place-worker.ts",
     "parts/password-worker": "lib/serve/password-worker.ts",
   },
   outdir: "dist",

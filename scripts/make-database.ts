@@ -2,9 +2,9 @@
 // about fifteen dependencies each, and DAG hashes that are true. The same seed gives the same bytes.
 // usage: tsx scripts/make-database.ts DIR [INSTALLS] [SEED]
 import { mkdirSync, writeFileSync } from "node:fs";
-import { base32Hash } from "../lib/spack/dag-hash.ts";
-import { writeJson } from "../lib/spack/json.ts";
-import type { JsonObject } from "../lib/spack/node.ts";
+import { base32Hash } from "../lib/spack/spec/dag-hash.ts";
+import { writeJson } from "../lib/spack/text/json.ts";
+import type { JsonObject } from "../lib/spack/text/json-value.ts";
 import { dice } from "./dice.ts";
 
 export interface DatabaseOptions {

@@ -3,8 +3,8 @@
 // usage: tsx scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { readDatabase } from "../lib/spack/database.ts";
-import { writeSpecFile } from "../lib/spack/spec-writer.ts";
+import { writeSpecFile } from "../lib/spack/spec/spec-writer.ts";
+import { readDatabase } from "../lib/spack/store/database.ts";
 import { dice } from "./dice.ts";
 import { makeDatabase } from "./make-database.ts";
 import { byteCodeMaker, type Maker, packedMaker, programMaker, textMaker } from "./store-content.ts";

@@ -3,8 +3,8 @@ import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { parseJson } from "../oci/manifest.ts";
-import { Secret } from "../util/secret.ts";
-import { withoutTrailing } from "../util/trim.ts";
+import { Secret } from "../printable/secret.ts";
+import { withoutTrailing } from "../util/without-trailing.ts";
 import type { Credential } from "./credential.ts";
 
 const entrySchema = z.looseObject({

@@ -1,7 +1,7 @@
 // WWW-Authenticate: the challenges of a 401 (RFC 9110, 11.6.1), read in one pass.
 import { StaveError } from "../errors.ts";
-import { redactQueries } from "../util/secret.ts";
-import { printable } from "../util/text.ts";
+import { printable } from "../printable/printable.ts";
+import { redactQueries } from "../printable/secret.ts";
 
 /** One challenge: scheme and parameter names in lower case. */
 export interface Challenge {

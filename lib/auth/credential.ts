@@ -1,5 +1,5 @@
 // What a user may be known by to a registry.
-import type { Secret } from "../util/secret.ts";
+import type { Secret } from "../printable/secret.ts";
 
 /** What a user is known by. */
 export type Credential =

@@ -1,7 +1,7 @@
 // Where credentials come from, in order: said explicitly, the environment, podman's and docker's files and helpers.
 import { join } from "node:path";
 import { isStaveError, type StaveError } from "../errors.ts";
-import { Secret } from "../util/secret.ts";
+import { Secret } from "../printable/secret.ts";
 import { findInFile, helperFor, keysFor, passwordCredential, readAuthFile } from "./auth-file.ts";
 import type { FoundCredential } from "./credential.ts";
 import { askHelper } from "./helper.ts";

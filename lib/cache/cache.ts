@@ -1,7 +1,7 @@
 // The seam between verbs and build caches: what any cache can be asked for, wherever its specs lie.
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { SpecDocument } from "../spack/spec.ts";
+import type { SpecDocument } from "../spack/spec/spec-file.ts";
 import type { OperationOptions } from "../target/target.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";

@@ -2,13 +2,13 @@
 // that is damaged costs nothing but itself, and memory stays near the size of the text.
 import { isStaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
-import { NEWEST_DATABASE, nodeFormat, readVersion } from "../spack/database.ts";
-import { booleanAt, inside, own, type Place, wrong } from "../spack/fields.ts";
-import { GraphBuilder } from "../spack/graph.ts";
-import { invalid, isObject, type JsonSource, parseJsonBytes } from "../spack/json.ts";
-import type { SpecGraph } from "../spack/node.ts";
-import { isDagHash } from "../spack/node-reader.ts";
-import { printable } from "../util/text.ts";
+import { printable } from "../printable/printable.ts";
+import { GraphBuilder } from "../spack/spec/graph.ts";
+import type { SpecGraph } from "../spack/spec/node.ts";
+import { isDagHash } from "../spack/spec/node-reader.ts";
+import { NEWEST_DATABASE, nodeFormat, readVersion } from "../spack/store/database.ts";
+import { booleanAt, inside, own, type Place, wrong } from "../spack/text/fields.ts";
+import { invalid, isObject, type JsonSource, parseJsonBytes } from "../spack/text/json.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { arrange, closure, dictionaryOf, type IndexRecord, type NodeRecord, recordOf } from "./record.ts";
 import { RecordScanner } from "./record-scanner.ts";

@@ -1,8 +1,9 @@
 // Finds specs in a cache index by queries, making nodes of no more records than the queries need.
-import { graphOf } from "../spack/graph.ts";
-import type { SpecGraph, SpecNode } from "../spack/node.ts";
-import type { SpecQuery } from "../spack/query.ts";
-import { compareNodes, select } from "../spack/select.ts";
+
+import type { SpecQuery } from "../spack/query/query.ts";
+import { compareNodes, select } from "../spack/query/select.ts";
+import { graphOf } from "../spack/spec/graph.ts";
+import type { SpecGraph, SpecNode } from "../spack/spec/node.ts";
 import { type CacheIndex, graphOfRecords } from "./index-read.ts";
 import { type IndexRecord, lonelyNode } from "./record.ts";
 

@@ -3,9 +3,9 @@
 // after writing and go on until nothing has changed. Whoever writes last has listed after all others: lost updates heal.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
-import { specTag } from "../spack/name.ts";
-import type { SpecGraph, SpecNode } from "../spack/node.ts";
-import type { SpecDocument } from "../spack/spec.ts";
+import type { SpecGraph, SpecNode } from "../spack/spec/node.ts";
+import type { SpecDocument } from "../spack/spec/spec-file.ts";
+import { specTag } from "../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";

@@ -2,9 +2,9 @@
 // the cache. Records are sorted, so that the same specs give the same bytes whoever writes them, and in whatever steps.
 import { Readable } from "node:stream";
 import { type Digest, Digester } from "../oci/digest.ts";
-import { writeJson } from "../spack/json.ts";
-import { NEWEST_FORMAT } from "../spack/node-reader.ts";
-import { nodeDictionary } from "../spack/spec-writer.ts";
+import { NEWEST_FORMAT } from "../spack/spec/node-reader.ts";
+import { nodeDictionary } from "../spack/spec/spec-writer.ts";
+import { writeJson } from "../spack/text/json.ts";
 import type { Source } from "../util/stream.ts";
 import { graphOfRecords } from "./index-read.ts";
 import { closure, type NodeRecord, recordOfNode } from "./record.ts";

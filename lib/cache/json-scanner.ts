@@ -1,6 +1,6 @@
 // Finds where values begin and end in a JSON text, several times faster than parsing it. It does not see every mistake:
 // what it finds is verified, or parsed, by whoever asks.
-import { invalid, type JsonSource, parseJson } from "../spack/json.ts";
+import { invalid, type JsonSource, parseJson } from "../spack/text/json.ts";
 
 const SPACE = 0x20;
 const QUOTE = 0x22;

@@ -5,20 +5,20 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
 import { canonicalBytes, configSchema, describe, type Manifest, parseJson } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
-import { otherHash } from "../spack/dag-hash.ts";
-import { inside, own, type Place, wrong } from "../spack/fields.ts";
-import { invalid, isObject, parseJsonBytes } from "../spack/json.ts";
-import { specTag } from "../spack/name.ts";
-import type { JsonObject, JsonValue } from "../spack/node.ts";
-import { shortName } from "../spack/node-reader.ts";
-import { readSpecDocument, type SpecDocument } from "../spack/spec.ts";
-import { parseFetched } from "../target/platform.ts";
+import { printable } from "../printable/printable.ts";
+import { otherHash } from "../spack/spec/dag-hash.ts";
+import { shortName } from "../spack/spec/node-reader.ts";
+import { readSpecDocument, type SpecDocument } from "../spack/spec/spec-file.ts";
+import { specTag } from "../spack/spec/spec-name.ts";
+import { inside, own, type Place, wrong } from "../spack/text/fields.ts";
+import { invalid, isObject, parseJsonBytes } from "../spack/text/json.ts";
+import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
+import { parseFetched } from "../target/choose-platform.ts";
 import { withRefetch } from "../target/refetch.ts";
 import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
-import { printable } from "../util/text.ts";
 import type {
   CachedSpec,
   CacheListing,

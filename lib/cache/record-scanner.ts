@@ -2,9 +2,9 @@
 // gives its hash says that it is whole. What is anything else is left to be looked at closely.
 import { hash as hashOnce } from "node:crypto";
 import { isStaveError } from "../errors.ts";
-import { base32 } from "../spack/dag-hash.ts";
-import { type JsonSource, parseJsonBytes } from "../spack/json.ts";
-import { isDagHash } from "../spack/node-reader.ts";
+import { base32 } from "../spack/spec/dag-hash.ts";
+import { isDagHash } from "../spack/spec/node-reader.ts";
+import { type JsonSource, parseJsonBytes } from "../spack/text/json.ts";
 import type { JsonScanner } from "./json-scanner.ts";
 import type { IndexRecord } from "./record.ts";
 

@@ -1,12 +1,13 @@
 // Nodes as an index holds them: their text as it was read, and what leads from one to the next. A graph of tens of
 // thousands of specs fits into memory this way, and what did not change is copied, not written anew.
 import type { StaveError } from "../errors.ts";
-import { originalDictionary, otherHash } from "../spack/dag-hash.ts";
-import { type Place, wrong } from "../spack/fields.ts";
-import { invalid, isObject, parseJsonBytes, writeJson } from "../spack/json.ts";
-import type { JsonObject, JsonValue, SpecNode } from "../spack/node.ts";
-import { NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/node-reader.ts";
-import { nodeDictionary } from "../spack/spec-writer.ts";
+import { originalDictionary, otherHash } from "../spack/spec/dag-hash.ts";
+import type { SpecNode } from "../spack/spec/node.ts";
+import { NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/spec/node-reader.ts";
+import { nodeDictionary } from "../spack/spec/spec-writer.ts";
+import { type Place, wrong } from "../spack/text/fields.ts";
+import { invalid, isObject, parseJsonBytes, writeJson } from "../spack/text/json.ts";
+import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 
 /** A node of an index, as text. */
 export interface NodeRecord {

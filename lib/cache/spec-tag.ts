@@ -1,6 +1,6 @@
 // The tags of an OCI build cache: which are binaries of specs, which is the index, and what a tag tells of a spec
 // (Spack `binary_distribution.py`, _oci_default_tag).
-import { isDagHash } from "../spack/node-reader.ts";
+import { isDagHash } from "../spack/spec/node-reader.ts";
 
 /** The tag of the cache index. */
 export const INDEX_TAG = "index.spack";

@@ -1,8 +1,8 @@
 // Sees to it that the process ends, and says why: when a verb waits for something that will not happen, when it fails where
 // no part of it listens, and when it does not stop after Ctrl-C.
 import { StaveError } from "../errors.ts";
-import { printFailure } from "./output.ts";
-import type { RunState } from "./verb.ts";
+import { printFailure } from "./output/output.ts";
+import type { RunState } from "./verbs/verb.ts";
 
 /** How long a verb may take to stop after the first Ctrl-C, in milliseconds; `serve` needs 10 s of it for running transfers. */
 const LONGEST_STOP = 15_000;

@@ -1,12 +1,12 @@
 // The command: finds the verb, loads only what it needs, runs it and ends with its status.
 import { Command, CommanderError } from "commander";
-import { printableLines } from "../util/text.ts";
-import { processContext } from "./context.ts";
+import { printableLines } from "../printable/printable.ts";
+import { HELP_WIDTH } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
-import { HELP_WIDTH } from "./options.ts";
-import { printFailure } from "./output.ts";
-import type { RunState, VerbFactory } from "./verb.ts";
-import { VERSION } from "./version.ts";
+import { processContext } from "./machine/context.ts";
+import { VERSION } from "./machine/stave-version.ts";
+import { printFailure } from "./output/output.ts";
+import type { RunState, VerbFactory } from "./verbs/verb.ts";
 
 interface Verb {
   name: string;

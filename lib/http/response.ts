@@ -1,10 +1,10 @@
 // From an answer or a broken connection to a StaveError: status, the registry's own error list, causes with names.
 import { z } from "zod";
-import { type ErrorCode, messageOf, type RegistryErrorEntry, StaveError, systemCode } from "../errors.ts";
+import { deepCode, type ErrorCode, messageOf, type RegistryErrorEntry, StaveError } from "../errors.ts";
 import { jsonExcess } from "../oci/json-limits.ts";
-import { redact, redactQueries } from "../util/secret.ts";
+import { jsonText, printable } from "../printable/printable.ts";
+import { redact, redactQueries } from "../printable/secret.ts";
 import { readAll } from "../util/stream.ts";
-import { jsonText, printable } from "../util/text.ts";
 import { ProxyFailure } from "./tunnel.ts";
 import type { HttpRequest, HttpResponse } from "./types.ts";
 
@@ -260,14 +260,4 @@ function deepMessage(value: unknown): string {
   for (let at: unknown = value, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++)
     texts.push(at.message);
   return texts.join(" ");
-}
-
-/** The system's code of an error or of what caused it. */
-export function deepCode(value: unknown): string | undefined {
-  for (let at: unknown = value, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
-    const code = systemCode(at);
-    if (code !== undefined && code !== "UND_ERR_SOCKET") return code;
-    if (at instanceof AggregateError && at.errors.length > 0) return deepCode(at.errors[0]);
-  }
-  return systemCode(value);
 }

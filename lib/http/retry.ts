@@ -1,8 +1,6 @@
 // When a request is sent again, and how long to wait before. The decisions are pure; the loop gets its clock from outside.
-import { StaveError } from "../errors.ts";
+import { deepCode, StaveError } from "../errors.ts";
 import type { Clock } from "../util/time.ts";
-import { deepCode } from "./response.ts";
-import type { RetryBudget } from "./types.ts";
 
 /** The first wait and the longest that is chosen by ourselves, in milliseconds. */
 const BASE = 400;
@@ -44,6 +42,12 @@ export type Outcome<T> =
   | { done: T }
   /** Failed in a way that may pass; `after` is what the server asked for, in milliseconds. */
   | { again: StaveError; after?: number | undefined };
+
+/** The bounds of trying again: tries in all, and milliseconds in all. */
+export interface RetryBudget {
+  attempts: number;
+  milliseconds: number;
+}
 
 /**
  * The patience for one operation: how often it may fail, and for how long it may be tried. All its requests and loops share

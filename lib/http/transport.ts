@@ -2,14 +2,14 @@
 // proxies and traces. Retrying is decided in retry.ts, errors are named in response.ts.
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../errors.ts";
+import { printable } from "../printable/printable.ts";
+import { redactQueries, rememberSignature } from "../printable/secret.ts";
 import { SingleFlight, unlessAborted } from "../util/limit.ts";
-import { redactQueries, rememberSignature } from "../util/secret.ts";
 import { readAll } from "../util/stream.ts";
-import { printable } from "../util/text.ts";
 import type { Clock } from "../util/time.ts";
+import { isLoopback, type ProxySettings } from "./addresses.ts";
 import type { CertificateOptions } from "./certificates.ts";
-import { HostState } from "./host.ts";
-import { isLoopback, type ProxySettings } from "./network.ts";
+import { HostState } from "./host-limits.ts";
 import {
   headerOf,
   isPlainHttpAnswer,
@@ -28,12 +28,13 @@ import {
   type Outcome,
   Patience,
   parseRetryAfter,
+  type RetryBudget,
   type RetryHooks,
   withRetry,
 } from "./retry.ts";
-import type { HttpRequest, HttpResponse, RetryBudget, TraceEvent, Transport } from "./types.ts";
+import { Ways } from "./routes.ts";
+import type { HttpRequest, HttpResponse, TraceEvent, Transport } from "./types.ts";
 import { Exchange, Watch } from "./watch.ts";
-import { Ways } from "./way.ts";
 
 /** How the network is used; everything from the environment comes in here. */
 export interface TransportOptions {

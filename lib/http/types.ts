@@ -1,6 +1,6 @@
 // What the transport takes and gives, and how credentials enter it. Nothing here knows undici.
 import type { Readable } from "node:stream";
-import type { Patience, RetryHooks } from "./retry.ts";
+import type { Patience, RetryBudget, RetryHooks } from "./retry.ts";
 
 /** An access that a request needs (docker distribution, "Token Scope"). */
 export interface Scope {
@@ -87,12 +87,6 @@ export interface Transport {
   /** The scheme to use with a host when the user named none. */
   schemeFor(host: string, signal?: AbortSignal): Promise<"https" | "http">;
   close(): Promise<void>;
-}
-
-/** The bounds of trying again: tries in all, and milliseconds in all. */
-export interface RetryBudget {
-  attempts: number;
-  milliseconds: number;
 }
 
 /** One line of a trace; nothing in it is secret. */

@@ -1,7 +1,7 @@
 // Manifests, indexes and image configs: schemas, canonical bytes and successors. No I/O.
 import { z } from "zod";
 import { StaveError } from "../errors.ts";
-import { printable } from "../util/text.ts";
+import { printable } from "../printable/printable.ts";
 import { type Descriptor, descriptorSchema } from "./descriptor.ts";
 import { type DigestAlgorithm, digestOf, digestSchema } from "./digest.ts";
 import { JSON_VALUE_LIMIT, jsonExcess } from "./json-limits.ts";

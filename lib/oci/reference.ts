@@ -1,8 +1,8 @@
 // References and locations: `registry/repository:tag@digest`, `oci://` URLs and `oci-layout:` directories, and the
 // tag a text becomes. The grammar is Spack's (`oci/image.py`), itself that of the docker distribution. No I/O.
 import { StaveError } from "../errors.ts";
-import { redactUserInfo } from "../util/secret.ts";
-import { printable } from "../util/text.ts";
+import { printable } from "../printable/printable.ts";
+import { redactUserInfo } from "../printable/secret.ts";
 import { type Digest, parseDigest } from "./digest.ts";
 
 /** Where something is in a registry. The tag and digest are undefined when the text had none. */

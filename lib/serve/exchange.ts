@@ -1,6 +1,6 @@
 // One request to one repository, as the handlers get it.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { LayoutTarget } from "../target/layout.ts";
+import type { LayoutTarget } from "../target/layout/layout.ts";
 
 /** One request to a repository that is there. */
 export interface Exchange {

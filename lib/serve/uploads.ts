@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isStaveError } from "../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, isDigest } from "../oci/digest.ts";
-import type { BlobWriter } from "../target/layout-blobs.ts";
+import type { BlobWriter } from "../target/layout/layout-blobs.ts";
 import type { Clock } from "../util/time.ts";
 import { answer } from "./answer.ts";
 import { bodyOf } from "./body.ts";

@@ -1,6 +1,6 @@
 // The database of a store as it is now, read again only when it has changed.
 import { statSync } from "node:fs";
-import { DATABASE_FOLDER, type Store } from "../spack/store.ts";
+import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
 import { stampOf } from "../util/read-file.ts";
 
 export class LatestStore {

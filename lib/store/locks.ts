@@ -3,9 +3,9 @@
 // work of one run on a spec (see protocol.ts).
 
 import { StaveError } from "../errors.ts";
-import { lockOffset } from "../spack/dag-hash.ts";
-import type { LockSettings } from "../spack/settings.ts";
-import { DATABASE_FOLDER, type Store } from "../spack/store.ts";
+import type { LockSettings } from "../spack/config/settings.ts";
+import { lockOffset } from "../spack/spec/dag-hash.ts";
+import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
 import { LockFile, type LockMode, type LockOptions, type LockRange } from "../util/file-lock.ts";
 import { Limit } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";

@@ -3,9 +3,9 @@
 // one left, wherever in the store that is.
 import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileError, systemCode } from "../errors.ts";
-import { isDagHash } from "../spack/node-reader.ts";
-import { DATABASE_FOLDER, type Store } from "../spack/store.ts";
-import { makeParents } from "./place.ts";
+import { isDagHash } from "../spack/spec/node-reader.ts";
+import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
+import { makeParents } from "./prefix-place.ts";
 
 type Place = Pick<Store, "root" | "locate">;
 

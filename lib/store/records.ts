@@ -1,12 +1,13 @@
 // Changes of the records of an install database, with reference counts as Spack keeps them (Spack `database.py`, _add and
 // _remove). Works on values; reading and writing the file is the business of update.ts.
 import { StaveError } from "../errors.ts";
-import { sortedEdges } from "../spack/dag.ts";
-import { type Database, NEWEST_DATABASE, nodeFormat } from "../spack/database.ts";
-import { copyObject } from "../spack/json.ts";
-import { shortName } from "../spack/name.ts";
-import type { JsonObject, JsonValue, SpecNode } from "../spack/node.ts";
-import { nodeDictionary } from "../spack/spec-writer.ts";
+import type { SpecNode } from "../spack/spec/node.ts";
+import { shortName } from "../spack/spec/spec-name.ts";
+import { nodeDictionary } from "../spack/spec/spec-writer.ts";
+import { sortedEdges } from "../spack/spec/traversal.ts";
+import { type Database, NEWEST_DATABASE, nodeFormat } from "../spack/store/database.ts";
+import { copyObject } from "../spack/text/json.ts";
+import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 
 /** One change of the database. */
 export type Change =

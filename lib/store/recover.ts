@@ -1,6 +1,6 @@
 // What killed runs left in a store: found by the notes they made, and put right by the next run that writes.
 import { isStaveError } from "../errors.ts";
-import type { Store } from "../spack/store.ts";
+import type { Store } from "../spack/store/store.ts";
 import { LatestStore } from "./latest.ts";
 import type { SpecLock, StoreLocks } from "./locks.ts";
 import { notedSpecs, readNote, removeNote } from "./notes.ts";

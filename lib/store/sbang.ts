@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 import { chmod, link, lstat, rm, writeFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { sbangPath } from "../image/buildinfo.ts";
-import type { Store } from "../spack/store.ts";
+import { sbangPath } from "../image/archive/build-info-writer.ts";
+import type { Store } from "../spack/store/store.ts";
 import { makeFolder } from "../util/folder.ts";
 
 // The smallest limit of all Linux versions on the first line of a script.

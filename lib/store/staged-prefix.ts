@@ -2,9 +2,9 @@
 // place before it is removed. So a prefix is whole or absent at any moment; see protocol.ts for the order of things.
 import { chmod, lstat, mkdir, rename } from "node:fs/promises";
 import { fileError, systemCode } from "../errors.ts";
-import type { Permissions } from "../spack/settings.ts";
-import type { Store } from "../spack/store.ts";
-import { makeParents, type PrefixPlace, placeInStore, removeTree } from "./place.ts";
+import type { Permissions } from "../spack/config/settings.ts";
+import type { Store } from "../spack/store/store.ts";
+import { makeParents, type PrefixPlace, placeInStore, removeTree } from "./prefix-place.ts";
 
 /** The place of one prefix, and what lies beside it. The caller has the locks that protocol.ts asks for. */
 export class StagedPrefix {

@@ -1,7 +1,7 @@
 // Names and paths as the file system has them: bytes, held as strings with one character per byte (Latin-1). They
 // compare, concatenate and serve as keys like strings; this file turns them into paths, texts and Python's order.
 import { isUtf8 } from "node:buffer";
-import { printable } from "../util/text.ts";
+import { printable } from "../printable/printable.ts";
 
 /** Bytes as a string: each character is one byte, U+0000 to U+00FF. */
 export type ByteString = string;

@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { Store } from "../../lib/spack/store.ts";
+import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../make-store.ts";
 import { type Candidate, type Figures, measure } from "./measure.ts";

@@ -1,8 +1,8 @@
 // Reads an install database of 20 000 specs: the whole process, and what of it is reading, indexing and verifying.
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { verifyHashes } from "../../lib/spack/dag-hash.ts";
-import { Store } from "../../lib/spack/store.ts";
+import { verifyHashes } from "../../lib/spack/spec/dag-hash.ts";
+import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { writeStore } from "../make-database.ts";
 import { figuresTable, measure } from "./measure.ts";

@@ -19,7 +19,7 @@ import type { Credential } from "../../lib/auth/credential.ts";
 import { authFilePlaces, Keychain, type KeychainOptions } from "../../lib/auth/keychain.ts";
 import { logout, storeLogin } from "../../lib/auth/login.ts";
 import { isStaveError, type StaveError } from "../../lib/errors.ts";
-import { Secret } from "../../lib/util/secret.ts";
+import { Secret } from "../../lib/printable/secret.ts";
 import { jumpingClock } from "../support/client.ts";
 import { failsWith } from "../support/errors.ts";
 

@@ -5,9 +5,9 @@ import { readIndexText } from "../../lib/cache/index-read.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
-import { readDatabase } from "../../lib/spack/database.ts";
-import type { JsonObject } from "../../lib/spack/node.ts";
-import { specDocument } from "../../lib/spack/spec-writer.ts";
+import { specDocument } from "../../lib/spack/spec/spec-writer.ts";
+import { readDatabase } from "../../lib/spack/store/database.ts";
+import type { JsonObject } from "../../lib/spack/text/json-value.ts";
 import { readAll } from "../../lib/util/stream.ts";
 import { emptyLayout, goldenCache, madeSpec, pushSpec } from "../support/caches.ts";
 

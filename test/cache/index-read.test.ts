@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type CacheIndex, readIndexText } from "../../lib/cache/index-read.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
-import { readDatabase } from "../../lib/spack/database.ts";
+import { readDatabase } from "../../lib/spack/store/database.ts";
 import { makeDatabase } from "../../scripts/make-database.ts";
 import { useSeed } from "../support/seed.ts";
 

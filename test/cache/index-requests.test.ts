@@ -6,7 +6,7 @@ import type { ReadCache } from "../../lib/cache/cache.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { StaveError } from "../../lib/errors.ts";
-import { base32Hash } from "../../lib/spack/dag-hash.ts";
+import { base32Hash } from "../../lib/spack/spec/dag-hash.ts";
 import { DiskCache } from "../../lib/util/disk-cache.ts";
 import { writeCacheFolder } from "../../scripts/make-cache.ts";
 import { connect } from "../support/client.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { dice } from "../../scripts/dice.ts";
 import { madeSpec, pushSpec } from "../support/caches.ts";

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { type EnvVariable, shellText } from "../../lib/ops/env.ts";
+import { type EnvVariable, shellText } from "../../lib/ops/store/env.ts";
 import { findProgram } from "../../scripts/peers.ts";
 import { stave } from "../support/cli.ts";
 import { failsWith } from "../support/errors.ts";

@@ -19,7 +19,7 @@ import { gunzipSync } from "node:zlib";
 import { updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { HOSTILE, hostileArchive } from "../../scripts/make-hostile.ts";
 import { findProgram } from "../../scripts/peers.ts";

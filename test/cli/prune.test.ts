@@ -7,7 +7,7 @@ import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { canonicalBytes } from "../../lib/oci/manifest.ts";
 import { OCI_MANIFEST } from "../../lib/oci/mediatype.ts";
-import { planPrune } from "../../lib/ops/prune.ts";
+import { planPrune } from "../../lib/ops/cache/prune.ts";
 import { goldenCache, madeSpec, pushGolden, pushSpec } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { uninstall } from "../../lib/ops/uninstall.ts";
+import { uninstall } from "../../lib/ops/store/uninstall.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { stave } from "../support/cli.ts";
 import { failsWith } from "../support/errors.ts";

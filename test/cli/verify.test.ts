@@ -12,8 +12,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { writeInventory } from "../../lib/relocate/inventory.ts";
-import type { Store } from "../../lib/spack/store.ts";
+import { writeInventory } from "../../lib/relocate/place/inventory.ts";
+import type { Store } from "../../lib/spack/store/store.ts";
 import { stave } from "../support/cli.ts";
 import { named } from "../support/push.ts";
 import { copyOf, FROM_CACHE, openStore, SPACK_1 } from "../support/stores.ts";

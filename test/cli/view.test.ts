@@ -14,8 +14,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { view } from "../../lib/ops/view.ts";
-import type { Store } from "../../lib/spack/store.ts";
+import { view } from "../../lib/ops/store/view.ts";
+import type { Store } from "../../lib/spack/store/store.ts";
 import { stave } from "../support/cli.ts";
 import { failsWith } from "../support/errors.ts";
 import { named } from "../support/push.ts";

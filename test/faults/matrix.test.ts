@@ -8,9 +8,9 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { after, before, describe, test } from "node:test";
-import type { Context } from "../../lib/cli/context.ts";
-import type { VerbFactory } from "../../lib/cli/verb.ts";
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import type { Context } from "../../lib/cli/machine/context.ts";
+import type { VerbFactory } from "../../lib/cli/verbs/verb.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { connect } from "../support/client.ts";
 import { golden } from "../support/golden.ts";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { isStaveError } from "../../lib/errors.ts";
-import { isLoopback, proxyFor } from "../../lib/http/network.ts";
+import { isLoopback, proxyFor } from "../../lib/http/addresses.ts";
 import { backoff, isRetryableStatus, parseRetryAfter } from "../../lib/http/retry.ts";
 import { createTransport, type TransportOptions } from "../../lib/http/transport.ts";
 import type { Authorizer, HttpRequest } from "../../lib/http/types.ts";

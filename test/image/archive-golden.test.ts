@@ -5,7 +5,7 @@ import { gunzipSync } from "node:zlib";
 import { UnpackSync } from "tar";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
-import { specTag } from "../../lib/spack/name.ts";
+import { specTag } from "../../lib/spack/spec/spec-name.ts";
 import { buildInfo, jobFor, pack } from "../support/archive.ts";
 import { golden } from "../support/golden.ts";
 import { goldenImages, goldenSpecs, lastDiffId } from "../support/golden-store.ts";

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../../scripts/make-store.ts";
 import { stave } from "../support/cli.ts";

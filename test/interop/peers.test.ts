@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { hashSync } from "bcryptjs";
 import { copyGraph } from "../../lib/copy.ts";
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { readAll } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeImage } from "../../scripts/make-image.ts";

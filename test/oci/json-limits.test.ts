@@ -4,8 +4,8 @@ import { describe, test } from "node:test";
 import { z } from "zod";
 import { jsonExcess } from "../../lib/oci/json-limits.ts";
 import { parseJson, parseManifest } from "../../lib/oci/manifest.ts";
-import { parseJsonBytes } from "../../lib/spack/json.ts";
-import { parseYaml } from "../../lib/spack/yaml.ts";
+import { parseJsonBytes } from "../../lib/spack/text/json.ts";
+import { parseYaml } from "../../lib/spack/text/yaml.ts";
 import { failsWith } from "../support/errors.ts";
 
 const attempt = async <T>(work: () => T): Promise<T> => work();

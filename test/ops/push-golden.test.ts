@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { z } from "zod";
-import { push } from "../../lib/ops/push.ts";
-import { fetchConfig } from "../../lib/target/config.ts";
-import { parseFetched } from "../../lib/target/platform.ts";
+import { push } from "../../lib/ops/push/push.ts";
+import { parseFetched } from "../../lib/target/choose-platform.ts";
+import { fetchConfig } from "../../lib/target/image-config.ts";
 import type { Target } from "../../lib/target/target.ts";
 import { connect } from "../support/client.ts";
 import { goldenImages } from "../support/golden-store.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import type { RelocationReport } from "../../lib/relocate/relocate.ts";
+import type { RelocationReport } from "../../lib/relocate/tree/relocate-tree.ts";
 import { failsWith } from "../support/errors.ts";
 import { archives, relocate, type Unpacked } from "../support/golden-archives.ts";
 import { expectedListing, listing } from "../support/golden-listing.ts";

@@ -13,7 +13,7 @@ import { hashSync } from "bcryptjs";
 import { request as undiciRequest } from "undici";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { OCI_MANIFEST } from "../../lib/oci/mediatype.ts";
-import { createRegistry, type RegistryOptions } from "../../lib/serve/registry.ts";
+import { createRegistry, type RegistryOptions } from "../../lib/serve/registry-server.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { code } from "../support/by-hand.ts";
 import { someBytes } from "../support/content.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { digestOf } from "../../lib/oci/digest.ts";
-import { createRegistry } from "../../lib/serve/registry.ts";
+import { createRegistry } from "../../lib/serve/registry-server.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { code, read } from "../support/by-hand.ts";
 import { someBytes } from "../support/content.ts";

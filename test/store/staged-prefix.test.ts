@@ -13,14 +13,14 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { writeInstalledSpec, writeInstallTimes } from "../../lib/relocate/metadata.ts";
-import type { SpecNode } from "../../lib/spack/node.ts";
-import { readInstalledSpec } from "../../lib/spack/prefix.ts";
-import type { Store } from "../../lib/spack/store.ts";
+import { writeInstalledSpec, writeInstallTimes } from "../../lib/relocate/place/write-metadata.ts";
+import type { SpecNode } from "../../lib/spack/spec/node.ts";
+import { readInstalledSpec } from "../../lib/spack/store/prefix-metadata.ts";
+import type { Store } from "../../lib/spack/store/store.ts";
 
 import { writeNote } from "../../lib/store/notes.ts";
 
-import { placeInStore } from "../../lib/store/place.ts";
+import { placeInStore } from "../../lib/store/prefix-place.ts";
 import { interruptedSpecs, recoverStore } from "../../lib/store/recover.ts";
 import { directoryMode, StagedPrefix } from "../../lib/store/staged-prefix.ts";
 import { failsWith } from "../support/errors.ts";

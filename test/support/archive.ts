@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { type ArchiveJob, type ArchiveSummary, archivePieces } from "../../lib/image/archive.ts";
-import type { Relocatable } from "../../lib/image/buildinfo.ts";
+import { type ArchiveJob, type ArchiveSummary, archivePieces } from "../../lib/image/archive/archive.ts";
+import type { Relocatable } from "../../lib/image/archive/build-info-writer.ts";
 import { makeTree, type TreeItem, temporaryFolder } from "./tree.ts";
 
 /** A whole archive. */

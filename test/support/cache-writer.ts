@@ -5,7 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import { updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { isStaveError } from "../../lib/errors.ts";
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import type { Target } from "../../lib/target/target.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { dice } from "../../scripts/dice.ts";

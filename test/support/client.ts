@@ -3,8 +3,8 @@ import { Keychain } from "../../lib/auth/keychain.ts";
 import { createAuthorizer } from "../../lib/auth/token.ts";
 import { createTransport, type TransportOptions } from "../../lib/http/transport.ts";
 import type { TraceEvent, Transport } from "../../lib/http/types.ts";
-import { RegistryTarget } from "../../lib/target/registry.ts";
-import { Secret } from "../../lib/util/secret.ts";
+import { Secret } from "../../lib/printable/secret.ts";
+import { RegistryTarget } from "../../lib/target/registry/registry.ts";
 import type { Clock } from "../../lib/util/time.ts";
 
 /** A clock that jumps ahead instead of waiting, and keeps what it was asked for. */

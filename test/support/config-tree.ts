@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Host } from "../../lib/spack/host.ts";
+import type { Host } from "../../lib/spack/config/machine.ts";
 
 const roots: string[] = [];
 process.on("exit", () => {

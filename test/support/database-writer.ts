@@ -3,7 +3,7 @@
 // usage: node database-writer.ts SYSROOT ROOT SPECS.json NAME…
 
 import { readFileSync } from "node:fs";
-import { readLockfile } from "../../lib/spack/lockfile.ts";
+import { readLockfile } from "../../lib/spack/spec/lockfile.ts";
 import { updateDatabase } from "../../lib/store/update.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { locksOf, openStore } from "./stores.ts";

@@ -2,12 +2,12 @@
 import { createReadStream, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readBuildInfo } from "../../lib/relocate/build-info.ts";
-import { prefixMapFor } from "../../lib/relocate/prefixes.ts";
-import { type RelocateOptions, type RelocationReport, relocateTree } from "../../lib/relocate/relocate.ts";
-import { unpackArchive } from "../../lib/relocate/unpack.ts";
-import type { SpecNode } from "../../lib/spack/node.ts";
-import { readSpecFile } from "../../lib/spack/spec.ts";
+import { readBuildInfo } from "../../lib/relocate/prefix/build-info-reader.ts";
+import { prefixMapFor } from "../../lib/relocate/prefix/new-prefixes.ts";
+import { type RelocateOptions, type RelocationReport, relocateTree } from "../../lib/relocate/tree/relocate-tree.ts";
+import { unpackArchive } from "../../lib/relocate/unpack/unpack.ts";
+import type { SpecNode } from "../../lib/spack/spec/node.ts";
+import { readSpecFile } from "../../lib/spack/spec/spec-file.ts";
 import { golden } from "./golden.ts";
 import { goldenImages, lastDiffId } from "./golden-store.ts";
 import { temporaryFolder } from "./tree.ts";

@@ -2,9 +2,9 @@
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import type { ArchiveJob } from "../../lib/image/archive.ts";
-import { type Installation, relocatable } from "../../lib/image/buildinfo.ts";
-import { readSpecFile, type SpecDocument } from "../../lib/spack/spec.ts";
+import type { ArchiveJob } from "../../lib/image/archive/archive.ts";
+import { type Installation, relocatable } from "../../lib/image/archive/build-info-writer.ts";
+import { readSpecFile, type SpecDocument } from "../../lib/spack/spec/spec-file.ts";
 import { golden, unpackGolden } from "./golden.ts";
 
 /** One installed spec. */

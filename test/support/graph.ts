@@ -1,7 +1,9 @@
 // Graphs of made-up nodes in any shape, for tests of walks and limits.
-import type { Place } from "../../lib/spack/fields.ts";
-import { GraphBuilder } from "../../lib/spack/graph.ts";
-import type { JsonObject, SpecNode } from "../../lib/spack/node.ts";
+
+import { GraphBuilder } from "../../lib/spack/spec/graph.ts";
+import type { SpecNode } from "../../lib/spack/spec/node.ts";
+import type { Place } from "../../lib/spack/text/fields.ts";
+import type { JsonObject } from "../../lib/spack/text/json-value.ts";
 
 const PLACE: Place = { source: { name: "made-up.json", code: "SPEC_INVALID" } };
 const DIGITS = "abcdefghijklmnopqrstuvwxyz234567";

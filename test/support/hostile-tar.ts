@@ -2,9 +2,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { BLOCK } from "../../lib/image/tar.ts";
-import type { Unpacked } from "../../lib/relocate/tree-writer.ts";
-import { type UnpackOptions, unpackArchive } from "../../lib/relocate/unpack.ts";
+import { BLOCK } from "../../lib/image/archive/tar-writer.ts";
+import type { Unpacked } from "../../lib/relocate/unpack/tree-writer.ts";
+import { type UnpackOptions, unpackArchive } from "../../lib/relocate/unpack/unpack.ts";
 import { temporaryFolder } from "./tree.ts";
 
 /** The fields of a header, as they are written; names hold one character per byte. */

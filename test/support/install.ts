@@ -1,10 +1,10 @@
 // Installations from golden images and from caches that tests have filled.
 import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
-import type { InstallOptions } from "../../lib/ops/install.ts";
-import { InstallSource } from "../../lib/ops/install-source.ts";
-import { Store } from "../../lib/spack/store.ts";
+import type { InstallOptions } from "../../lib/ops/install/install.ts";
+import { InstallSource } from "../../lib/ops/install/source.ts";
+import { Store } from "../../lib/spack/store/store.ts";
 import { StoreLocks } from "../../lib/store/locks.ts";
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import type { ReadTarget } from "../../lib/target/target.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { golden } from "./golden.ts";

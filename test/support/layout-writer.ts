@@ -1,6 +1,6 @@
 // A process that writes images into a layout directory; run by the tests of several writers at once.
 // usage: node layout-writer.ts DIR NAME COUNT
-import { LayoutTarget } from "../../lib/target/layout.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { imageOf, pushImage } from "./content.ts";
 

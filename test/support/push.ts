@@ -2,11 +2,11 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
-import { DEFAULT_COMPRESSION } from "../../lib/image/compression.ts";
-import type { PushOptions } from "../../lib/ops/push.ts";
-import type { SpecNode } from "../../lib/spack/node.ts";
-import { defaultInspections } from "../../lib/spack/settings.ts";
-import { Store } from "../../lib/spack/store.ts";
+import { DEFAULT_COMPRESSION } from "../../lib/image/pack/compression.ts";
+import type { PushOptions } from "../../lib/ops/push/push.ts";
+import { defaultInspections } from "../../lib/spack/config/settings.ts";
+import type { SpecNode } from "../../lib/spack/spec/node.ts";
+import { Store } from "../../lib/spack/store/store.ts";
 import type { Target } from "../../lib/target/target.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { goldenSysroot } from "./golden.ts";

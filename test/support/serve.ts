@@ -1,6 +1,6 @@
 // `stave serve` inside the test's process, on a free port.
 import { readFileSync } from "node:fs";
-import { createRegistry } from "../../lib/serve/registry.ts";
+import { createRegistry } from "../../lib/serve/registry-server.ts";
 import { systemClock } from "../../lib/util/time.ts";
 
 /** The path of a file of testdata/tls: `ca.crt`, `server.crt`, `server.key`. */

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findInstallation } from "../../lib/spack/installation.ts";
+import { findInstallation } from "../../lib/spack/config/spack-installation.ts";
 import { configTree, hostAt } from "./config-tree.ts";
 import { unpackGolden } from "./golden.ts";
 

@@ -1,9 +1,9 @@
 // Copies of golden stores that a test may change, and what a test says about locks.
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { LEGACY_PROJECTIONS } from "../../lib/spack/projection.ts";
-import type { LockSettings } from "../../lib/spack/settings.ts";
-import { Store, type StoreOptions } from "../../lib/spack/store.ts";
+import type { LockSettings } from "../../lib/spack/config/settings.ts";
+import { LEGACY_PROJECTIONS } from "../../lib/spack/store/projection.ts";
+import { Store, type StoreOptions } from "../../lib/spack/store/store.ts";
 import { StoreLocks } from "../../lib/store/locks.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { unpackGolden } from "./golden.ts";

@@ -4,16 +4,16 @@ import { resolve } from "node:path";
 import { Option } from "commander";
 import { fileError, StaveError } from "../../errors.ts";
 import { formatLocation } from "../../oci/reference.ts";
-import { type CheckReport, check, type MissingSpec } from "../../ops/check.ts";
-import { writeJson } from "../../spack/json.ts";
-import { printable } from "../../util/text.ts";
-import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { knownSpecs } from "../spack-specs.ts";
-import { count, formatBytes } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type CheckReport, check, type MissingSpec } from "../../ops/cache/check.ts";
+import { printable } from "../../printable/printable.ts";
+import { writeJson } from "../../spack/text/json.ts";
+import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
+import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { knownSpecs } from "../arguments/spack-specs.ts";
+import { count, formatBytes } from "../output/formatting.ts";
+import type { Output } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirrorUrl?: string;

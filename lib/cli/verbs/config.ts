@@ -1,10 +1,11 @@
 // `stave config`: what of Spack's configuration was found, from which file, and what stave will use.
-import { type DiscoveryReport, discoveryReport } from "../../spack/discovery-report.ts";
-import { printable } from "../../util/text.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { Output, OutputOptions } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+
+import { printable } from "../../printable/printable.ts";
+import { type DiscoveryReport, discoveryReport } from "../../spack/config/discovery-report.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import type { Output, OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
 Reads Spack's files only; Spack itself is not run, and nothing is asked of the network. No secret is shown.

@@ -4,11 +4,11 @@ import { StaveError } from "../../errors.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import type { Location } from "../../oci/reference.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
-import { type CopyImagesReport, copyImages } from "../../ops/copy.ts";
-import { Opener, referenceOf } from "../open.ts";
-import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import { count, formatBytes, formatDuration } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type CopyImagesReport, copyImages } from "../../ops/image/copy.ts";
+import { Opener, referenceOf } from "../arguments/open.ts";
+import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { count, formatBytes, formatDuration } from "../output/formatting.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
   allTags?: boolean;

@@ -2,17 +2,17 @@
 import { resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { formatLocation, formatReference, parseLocation } from "../../oci/reference.ts";
-import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/diff.ts";
-import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/lockfile.ts";
+import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/cache/diff.ts";
+import { printable } from "../../printable/printable.ts";
+import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/spec/lockfile.ts";
 import { kindAt } from "../../util/look.ts";
 import { readBounded } from "../../util/read-file.ts";
-import { printable } from "../../util/text.ts";
-import { type CacheRun, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { addSpack, type SpackFlags } from "../spack-options.ts";
-import { count, formatBytes } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type CacheRun, readCache } from "../arguments/cache-location.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
+import { count, formatBytes } from "../output/formatting.ts";
+import type { Output } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
 A and B are images (oci://HOST/REPO:TAG, oci-layout:DIR:TAG), caches, of which the indexes are compared, lock files, or folders

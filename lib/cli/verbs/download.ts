@@ -2,14 +2,14 @@
 import { resolve } from "node:path";
 import { Option } from "commander";
 import { StaveError } from "../../errors.ts";
-import { download } from "../../ops/download.ts";
-import { findCached } from "../../ops/find-cached.ts";
-import { printable } from "../../util/text.ts";
-import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { askedSpec } from "../spack-specs.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { download } from "../../ops/cache/download.ts";
+import { findCached } from "../../ops/cache/find-cached.ts";
+import { printable } from "../../printable/printable.ts";
+import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { askedSpec } from "../arguments/spack-specs.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirror?: string;

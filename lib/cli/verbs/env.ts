@@ -1,13 +1,13 @@
 // `stave env`: what a shell is told so that installed specs can be used.
 
 import { StaveError } from "../../errors.ts";
-import { runVariables, type Shell, shellText } from "../../ops/env.ts";
-import { askSpack } from "../../spack/ask-spack.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { chosenRoots } from "../spack-specs.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { runVariables, type Shell, shellText } from "../../ops/store/env.ts";
+import { askSpack } from "../../spack/environment/ask-spack.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenRoots } from "../arguments/spack-specs.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
   sh?: boolean;

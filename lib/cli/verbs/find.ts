@@ -1,14 +1,14 @@
 // `stave find`: what is installed, as Spack's own `find` shows it.
-import { type FindReport, find } from "../../ops/find.ts";
-import { treeLines } from "../../spack/dag.ts";
-import { LINK, RUN } from "../../spack/node.ts";
-import { printable } from "../../util/text.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { Output, OutputOptions } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type FindReport, find } from "../../ops/store/find.ts";
+import { printable } from "../../printable/printable.ts";
+import { LINK, RUN } from "../../spack/spec/node.ts";
+import { treeLines } from "../../spack/spec/traversal.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { count } from "../output/formatting.ts";
+import type { Output, OutputOptions } from "../output/output.ts";
+import { addList, type ListFlags, specGroups } from "../output/spec-groups.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags, ListFlags {
   deps?: boolean;

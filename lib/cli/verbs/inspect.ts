@@ -1,13 +1,13 @@
 // `stave inspect`: what an image is made of.
 import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
-import { type InspectReport, inspect } from "../../ops/inspect.ts";
-import { printable } from "../../util/text.ts";
-import { Opener, referenceOf } from "../open.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { formatBytes, table } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type InspectReport, inspect } from "../../ops/image/inspect.ts";
+import { printable } from "../../printable/printable.ts";
+import { Opener, referenceOf } from "../arguments/open.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { formatBytes, table } from "../output/formatting.ts";
+import type { Output } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
   platform?: string;

@@ -4,26 +4,34 @@ import { availableParallelism } from "node:os";
 import { Option } from "commander";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
-import { fitsHost, type InstallOptions, install, planInstall } from "../../ops/install.ts";
-import type { HostArchitecture } from "../../ops/install-options.ts";
-import { InstallSource } from "../../ops/install-source.ts";
-import type { SpecQuery } from "../../spack/query.ts";
-import { permissions } from "../../spack/settings.ts";
-import type { SpecDocument } from "../../spack/spec.ts";
-import type { Store } from "../../spack/store.ts";
+import { fitsHost, type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
+import type { HostArchitecture } from "../../ops/install/options.ts";
+import { InstallSource } from "../../ops/install/source.ts";
+import { permissions } from "../../spack/config/settings.ts";
+import type { SpecQuery } from "../../spack/query/query.ts";
+import type { SpecDocument } from "../../spack/spec/spec-file.ts";
+import type { Store } from "../../spack/store/store.ts";
 import { directoryMode } from "../../store/staged-prefix.ts";
-import { CACHE_ARGUMENT, type OpenedCache, readCache, splitCache } from "../cache-location.ts";
-import type { Context } from "../context.ts";
-import { Workflow } from "../github.ts";
-import { currentHost } from "../host.ts";
-import { installLine, installPlanText, installSummary } from "../install-text.ts";
-import { addJobs, addTransport, type CommonFlags, collect, helpText, onlyOption, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { findProgram } from "../programs.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { nothingNamed } from "../spack-specs.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { CACHE_ARGUMENT, type OpenedCache, readCache, splitCache } from "../arguments/cache-location.ts";
+import {
+  addJobs,
+  addTransport,
+  type CommonFlags,
+  collect,
+  helpText,
+  onlyOption,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { nothingNamed } from "../arguments/spack-specs.ts";
+import type { Context } from "../machine/context.ts";
+import { findProgram } from "../machine/programs.ts";
+import { currentHost } from "../machine/read-machine.ts";
+import { count } from "../output/formatting.ts";
+import { Workflow } from "../output/github.ts";
+import { installLine, installPlanText, installSummary } from "../output/install-text.ts";
+import type { Output } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirror?: string[];

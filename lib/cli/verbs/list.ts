@@ -1,13 +1,13 @@
 // `stave list`: the specs of a build cache, as Spack's `buildcache list` shows them.
-import { type ListReport, list } from "../../ops/list.ts";
-import { CACHE_ARGUMENT, readCache, splitCache } from "../cache-location.ts";
-import { currentHost } from "../host.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { addList, type ListFlags, specGroups } from "../spec-groups.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type ListReport, list } from "../../ops/cache/list.ts";
+import { CACHE_ARGUMENT, readCache, splitCache } from "../arguments/cache-location.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { currentHost } from "../machine/read-machine.ts";
+import { count } from "../output/formatting.ts";
+import type { Output } from "../output/output.ts";
+import { addList, type ListFlags, specGroups } from "../output/spec-groups.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, ListFlags {
   allarch?: boolean;

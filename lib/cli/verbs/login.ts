@@ -3,15 +3,15 @@ import { addAbortSignal } from "node:stream";
 import { Keychain } from "../../auth/keychain.ts";
 import { checkLogin, type LoginReport, storeLogin } from "../../auth/login.ts";
 import { StaveError } from "../../errors.ts";
-import { Secret } from "../../util/secret.ts";
+import { Secret } from "../../printable/secret.ts";
 import { readAll } from "../../util/stream.ts";
-import { ask } from "../confirm.ts";
-import type { Context } from "../context.ts";
-import { keychainOptions, Opener } from "../open.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { registryArgument } from "../registry-argument.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { keychainOptions, Opener } from "../arguments/open.ts";
+import { registryArgument } from "../arguments/registry-argument.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import type { Context } from "../machine/context.ts";
+import { ask } from "../output/confirm.ts";
+import type { Output } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
   username?: string;

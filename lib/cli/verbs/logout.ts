@@ -1,9 +1,9 @@
 // `stave logout`: forgets the credentials for a registry.
 import { logout } from "../../auth/login.ts";
-import { keychainOptions } from "../open.ts";
-import { type CommonFlags, helpText, verbCommand } from "../options.ts";
-import { registryArgument } from "../registry-argument.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { keychainOptions } from "../arguments/open.ts";
+import { registryArgument } from "../arguments/registry-argument.ts";
+import { type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
 Removes the registry from podman's and docker's files, and from the credential helpers they name.

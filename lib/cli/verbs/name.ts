@@ -1,10 +1,10 @@
 // `stave name`: the names of a spec in build caches.
-import { legacyStem, manifestFileName, specTag } from "../../spack/name.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { addSpack, type SpackFlags } from "../spack-options.ts";
-import { chosenSpec } from "../spack-specs.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { legacyStem, manifestFileName, specTag } from "../../spack/spec/spec-name.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenSpec } from "../arguments/spack-specs.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
 Prints the name Spack's get-buildcache-name prints; --json has the tag in OCI caches and the file names of URL caches too.

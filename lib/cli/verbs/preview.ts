@@ -1,13 +1,13 @@
 // `stave preview`: what of a spec and its dependencies would be relocated.
 import { StaveError } from "../../errors.ts";
-import { type PreviewNode, preview } from "../../ops/preview.ts";
-import { printable } from "../../util/text.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { addSpack, type SpackFlags } from "../spack-options.ts";
-import { chosenSpecs } from "../spack-specs.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type PreviewNode, preview } from "../../ops/store/preview.ts";
+import { printable } from "../../printable/printable.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenSpecs } from "../arguments/spack-specs.ts";
+import { count } from "../output/formatting.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
 Shows the tree of link and run dependencies, and how many files of each name their prefix or those of others: programs and

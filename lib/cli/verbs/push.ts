@@ -2,27 +2,35 @@
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { aggregate, StaveError } from "../../errors.ts";
-import { DEFAULT_COMPRESSION, formatCompression, parseCompression } from "../../image/compression.ts";
-import { LayerMemory } from "../../image/layer-memory.ts";
+import { DEFAULT_COMPRESSION, formatCompression, parseCompression } from "../../image/pack/compression.ts";
+import { LayerMemory } from "../../image/pack/layer-memory.ts";
 import { formatLocation, type Location, parseLocation, parseTag } from "../../oci/reference.ts";
-import type { BaseSource } from "../../ops/base-image.ts";
-import { planOf, push } from "../../ops/push.ts";
-import type { PushedSpec } from "../../ops/push-report.ts";
-import { parseShard } from "../../ops/shard.ts";
-import { parseUserVariable } from "../../spack/environment.ts";
-import type { SpecNode } from "../../spack/node.ts";
-import { diskCache } from "../cache-folder.ts";
-import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../cache-location.ts";
-import type { Context } from "../context.ts";
-import { Workflow } from "../github.ts";
-import { type Opener, referenceOf } from "../open.ts";
-import { addJobs, addTransport, type CommonFlags, collect, helpText, onlyOption, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { planText, pushMarkdown, pushSummary, specLine } from "../push-text.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { chosenRoots } from "../spack-specs.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import type { BaseSource } from "../../ops/push/base-image.ts";
+import { planOf, push } from "../../ops/push/push.ts";
+import type { PushedSpec } from "../../ops/push/report.ts";
+import { parseShard } from "../../ops/push/shard.ts";
+import { parseUserVariable } from "../../spack/environment/run-environment.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../arguments/cache-location.ts";
+import { type Opener, referenceOf } from "../arguments/open.ts";
+import {
+  addJobs,
+  addTransport,
+  type CommonFlags,
+  collect,
+  helpText,
+  onlyOption,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenRoots } from "../arguments/spack-specs.ts";
+import { diskCache } from "../machine/cache-folder.ts";
+import type { Context } from "../machine/context.ts";
+import { count } from "../output/formatting.ts";
+import { Workflow } from "../output/github.ts";
+import type { Output } from "../output/output.ts";
+import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-text.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   tag?: string[];

@@ -1,13 +1,13 @@
 // `stave relocate`: a tree that was moved names its new place.
 import { resolve } from "node:path";
-import { type RelocateTreeReport, relocate } from "../../ops/relocate.ts";
-import { printable } from "../../util/text.ts";
-import { worthTelling } from "../leftovers.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { findProgram } from "../programs.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type RelocateTreeReport, relocate } from "../../ops/store/relocate.ts";
+import { printable } from "../../printable/printable.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { findProgram } from "../machine/programs.ts";
+import { count } from "../output/formatting.ts";
+import { worthTelling } from "../output/leftovers.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions {
   from: string;

@@ -2,16 +2,16 @@
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileError, StaveError } from "../../errors.ts";
-import { preOrder } from "../../spack/dag.ts";
-import type { SpecNode } from "../../spack/node.ts";
-import { satisfies } from "../../spack/satisfies.ts";
-import { writeSpecFile } from "../../spack/spec-writer.ts";
+import { satisfies } from "../../spack/query/satisfies.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { writeSpecFile } from "../../spack/spec/spec-writer.ts";
+import { preOrder } from "../../spack/spec/traversal.ts";
 import { makeFolder } from "../../util/folder.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { chosenSpec } from "../spack-specs.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenSpec } from "../arguments/spack-specs.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
   rootSpec?: string;

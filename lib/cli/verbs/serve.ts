@@ -2,10 +2,10 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileError, messageOf, StaveError } from "../../errors.ts";
-import { createRegistry } from "../../serve/registry.ts";
-import { helpText, verbCommand, wholeNumber } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { createRegistry } from "../../serve/registry-server.ts";
+import { helpText, verbCommand, wholeNumber } from "../arguments/shared-flags.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions {
   listen: string;

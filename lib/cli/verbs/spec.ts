@@ -1,18 +1,18 @@
 // `stave spec`: one concrete spec as a tree.
 
-import { installedSize } from "../../ops/size.ts";
-import { treeLines } from "../../spack/dag.ts";
-import { checkHashes } from "../../spack/dag-hash.ts";
-import { specString } from "../../spack/name.ts";
-import { BUILD, LINK, RUN, type SpecNode, TEST } from "../../spack/node.ts";
-import { specDocument } from "../../spack/spec-writer.ts";
-import { printable } from "../../util/text.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { addSpack, type SpackFlags } from "../spack-options.ts";
-import { chosenSpec } from "../spack-specs.ts";
-import { formatBytes } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { installedSize } from "../../ops/store/size.ts";
+import { printable } from "../../printable/printable.ts";
+import { checkHashes } from "../../spack/spec/dag-hash.ts";
+import { BUILD, LINK, RUN, type SpecNode, TEST } from "../../spack/spec/node.ts";
+import { specString } from "../../spack/spec/spec-name.ts";
+import { specDocument } from "../../spack/spec/spec-writer.ts";
+import { treeLines } from "../../spack/spec/traversal.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenSpec } from "../arguments/spack-specs.ts";
+import { formatBytes } from "../output/formatting.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
 Each line: the hash, the dependency types ([b]uild, [l]ink, [r]un, [t]est), the size on disk when it is installed, the spec.

@@ -1,10 +1,10 @@
 // `stave tags`: the tags of a repository or directory.
 import { StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
-import { printable } from "../../util/text.ts";
-import { Opener } from "../open.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { printable } from "../../printable/printable.ts";
+import { Opener } from "../arguments/open.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
 One tag a line, sorted.

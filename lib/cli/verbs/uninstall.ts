@@ -2,15 +2,15 @@
 
 import { Option } from "commander";
 import { StaveError } from "../../errors.ts";
-import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/uninstall.ts";
-import { printable } from "../../util/text.ts";
-import { confirm } from "../confirm.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { Output, OutputOptions } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { chosenRoots } from "../spack-specs.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/store/uninstall.ts";
+import { printable } from "../../printable/printable.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenRoots } from "../arguments/spack-specs.ts";
+import { confirm } from "../output/confirm.ts";
+import { count } from "../output/formatting.ts";
+import type { Output, OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
   dependents?: boolean;

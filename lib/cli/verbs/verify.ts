@@ -1,13 +1,13 @@
 // `stave verify`: whether installed files are still those that were installed.
-import { type VerifyReport, verify } from "../../ops/verify.ts";
-import { select, selectSome } from "../../spack/select.ts";
+import { type VerifyReport, verify } from "../../ops/store/verify.ts";
+import { printable } from "../../printable/printable.ts";
+import { select, selectSome } from "../../spack/query/select.ts";
 import { interruptedSpecs } from "../../store/recover.ts";
-import { printable } from "../../util/text.ts";
-import { addJobs, helpText, verbCommand } from "../options.ts";
-import type { Output, OutputOptions } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { addJobs, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { count } from "../output/formatting.ts";
+import type { Output, OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
   jobs: number;

@@ -1,13 +1,13 @@
 // `stave view`: one tree of links to the files of several installed specs.
 import { resolve } from "node:path";
-import { type ViewReport, view } from "../../ops/view.ts";
-import { printable } from "../../util/text.ts";
-import { helpText, verbCommand } from "../options.ts";
-import type { OutputOptions } from "../output.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { chosenRoots } from "../spack-specs.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { type ViewReport, view } from "../../ops/store/view.ts";
+import { printable } from "../../printable/printable.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { chosenRoots } from "../arguments/spack-specs.ts";
+import { count } from "../output/formatting.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
   dependencies: boolean;

@@ -1,17 +1,17 @@
 // `stave why-miss`: why an installation of a spec would not come from a cache.
-import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMiss } from "../../ops/why-miss.ts";
-import type { SpecNode } from "../../spack/node.ts";
+import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMiss } from "../../ops/cache/why-miss.ts";
+import { printable } from "../../printable/printable.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
 import type { ProgressSink } from "../../util/progress.ts";
-import { printable } from "../../util/text.ts";
-import { CACHE_ARGUMENT, readCache } from "../cache-location.ts";
-import type { Context } from "../context.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../options.ts";
-import type { Output } from "../output.ts";
-import { findProgram } from "../programs.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../spack-options.ts";
-import { knownSpec } from "../spack-specs.ts";
-import { count } from "../text.ts";
-import { bindAction, type VerbFactory } from "../verb.ts";
+import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { knownSpec } from "../arguments/spack-specs.ts";
+import type { Context } from "../machine/context.ts";
+import { findProgram } from "../machine/programs.ts";
+import { count } from "../output/formatting.ts";
+import type { Output } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirror?: string;

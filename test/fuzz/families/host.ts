@@ -1,12 +1,12 @@
 // What the machine and the user's environment say.
 import assert from "node:assert/strict";
-import { formatCompression, parseCompression } from "../../../lib/image/compression.ts";
-import { parseUserVariable } from "../../../lib/spack/environment.ts";
-import { expandUser, osName } from "../../../lib/spack/host.ts";
-import { hostTarget } from "../../../lib/spack/host-target.ts";
-import { canonicalPath, substitute } from "../../../lib/spack/substitute.ts";
+import { formatCompression, parseCompression } from "../../../lib/image/pack/compression.ts";
+import { printable as printableText } from "../../../lib/printable/printable.ts";
+import { hostTarget } from "../../../lib/spack/config/host-target.ts";
+import { expandUser, osName } from "../../../lib/spack/config/machine.ts";
+import { canonicalPath, substitute } from "../../../lib/spack/config/substitute.ts";
+import { parseUserVariable } from "../../../lib/spack/environment/run-environment.ts";
 import { bytesOfPythonText, pythonText, shownName } from "../../../lib/util/byte-string.ts";
-import { printable as printableText } from "../../../lib/util/text.ts";
 import { hostAt } from "../../support/config-tree.ts";
 import type { Family } from "../family.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readIndexText } from "../../../lib/cache/index-read.ts";
 import { indexText } from "../../../lib/cache/index-write.ts";
 import { digestOf } from "../../../lib/oci/digest.ts";
-import { readDatabase } from "../../../lib/spack/database.ts";
+import { readDatabase } from "../../../lib/spack/store/database.ts";
 import { readAll } from "../../../lib/util/stream.ts";
 import { makeDatabase } from "../../../scripts/make-database.ts";
 import type { Family } from "../family.ts";

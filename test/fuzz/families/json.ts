@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { JsonScanner } from "../../../lib/cache/json-scanner.ts";
 import { isStaveError } from "../../../lib/errors.ts";
-import { parseJsonBytes, writeJson } from "../../../lib/spack/json.ts";
+import { parseJsonBytes, writeJson } from "../../../lib/spack/text/json.ts";
 import type { Family } from "../family.ts";
 import { imageTexts, specFiles } from "../seeds.ts";
 

@@ -4,21 +4,21 @@ import fc from "fast-check";
 import { z } from "zod";
 import { parseSpecTag } from "../../../lib/cache/spec-tag.ts";
 import { isStaveError } from "../../../lib/errors.ts";
-import { formatPath, formatSpec } from "../../../lib/spack/format.ts";
-import { printQuery } from "../../../lib/spack/query.ts";
-import { satisfies } from "../../../lib/spack/satisfies.ts";
-import { readSpecFile } from "../../../lib/spack/spec.ts";
-import { parseQueries } from "../../../lib/spack/spec-parser.ts";
-import { intersectTargets, targetSatisfies } from "../../../lib/spack/target-range.ts";
-import { compareVersions, parseVersion } from "../../../lib/spack/version.ts";
+import { decide } from "../../../lib/spack/config/when-condition.ts";
+import { printQuery } from "../../../lib/spack/query/query.ts";
+import { satisfies } from "../../../lib/spack/query/satisfies.ts";
+import { parseQueries } from "../../../lib/spack/query/spec-parser.ts";
+import { intersectTargets, targetSatisfies } from "../../../lib/spack/query/target-range.ts";
 import {
   intersectVersions,
   parseVersions,
   printVersions,
   versionsIntersect,
   versionsSatisfy,
-} from "../../../lib/spack/version-range.ts";
-import { decide } from "../../../lib/spack/when.ts";
+} from "../../../lib/spack/query/version-range.ts";
+import { readSpecFile } from "../../../lib/spack/spec/spec-file.ts";
+import { formatPath, formatSpec } from "../../../lib/spack/spec/spec-format.ts";
+import { compareVersions, parseVersion } from "../../../lib/spack/spec/version.ts";
 import { hostAt } from "../../support/config-tree.ts";
 import { vector } from "../../support/vectors.ts";
 import type { Family } from "../family.ts";

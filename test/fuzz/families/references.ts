@@ -1,9 +1,9 @@
 // Names of places: references, locations, digests, tags, platforms, registries, proxies.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { cacheLocation, splitCache } from "../../../lib/cli/cache-location.ts";
-import { registryArgument } from "../../../lib/cli/registry-argument.ts";
-import { isLoopback, proxyFor } from "../../../lib/http/network.ts";
+import { cacheLocation, splitCache } from "../../../lib/cli/arguments/cache-location.ts";
+import { registryArgument } from "../../../lib/cli/arguments/registry-argument.ts";
+import { isLoopback, proxyFor } from "../../../lib/http/addresses.ts";
 import { isDigest, parseDigest } from "../../../lib/oci/digest.ts";
 import { formatPlatform, matchesPlatform, parsePlatform } from "../../../lib/oci/platform.ts";
 import {

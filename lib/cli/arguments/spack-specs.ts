@@ -1,0 +1,142 @@
+// From SPEC arguments to concrete specs: spec files, hashes, or queries that exactly one spec satisfies.
+
+import { StaveError } from "../../errors.ts";
+import { type Candidates, select, selectOne } from "../../spack/query/select.ts";
+import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
+import type { Store } from "../../spack/store/store.ts";
+import type { Context } from "../machine/context.ts";
+import { type AskedSpec, SpackFiles, type SpackFlags } from "./spack-options.ts";
+
+/** A concrete spec, the graph it lives in, and the store it was looked up in, when that was needed. */
+export interface ChosenSpec {
+  root: SpecNode;
+  graph: SpecGraph;
+  store: Store | undefined;
+}
+
+/**
+ * Finds the specs to work on, each once: those that the words name, or without any the roots of the environment. A query is
+ * looked up among what is installed first; in an environment only among its specs. Throws USAGE when nothing says which,
+ * SPEC_ABSENT, and USAGE when a query fits several.
+ */
+export async function chosenRoots(files: SpackFiles, store: Store, words: readonly string[]): Promise<SpecNode[]> {
+  const lock = await files.lock();
+  const asked = await files.specs(words);
+  if (asked.length === 0 && (words.length > 0 || lock === undefined)) throw nothingNamed();
+  const mine = (node: SpecNode): SpecNode => store.get(node.hash)?.node ?? node;
+  const candidates = [...store.records()].filter(({ node }) => lock === undefined || lock.graph.get(node.hash));
+  const installed = candidates.filter((record) => record.installed);
+  const { graph } = store.database;
+  const among = (records: typeof candidates, place: string) => ({
+    nodes: records.map(({ node }) => node),
+    graph,
+    place,
+  });
+  const place = `the store ${store.root}`;
+  const found: SpecNode[] = words.length === 0 ? (lock?.roots ?? []).map(({ node }) => mine(node)) : [];
+  for (const { query, document } of asked) {
+    if (document) {
+      found.push(mine(document.root));
+      continue;
+    }
+    const isThere = select(among(installed, place), [query]).length > 0;
+    found.push(selectOne(among(isThere ? installed : candidates, place), query));
+  }
+  return once(found);
+}
+
+/** Finds one concrete spec for each that is asked for, at least one. The store is opened only for queries. */
+export async function chosenSpecs(
+  context: Context,
+  flags: SpackFlags,
+  words: readonly string[],
+): Promise<[ChosenSpec, ...ChosenSpec[]]> {
+  let store: Store | undefined;
+  const files = new SpackFiles(context, flags);
+  const chosen: ChosenSpec[] = [];
+  for (const { query, document } of await files.specs(words)) {
+    if (document) {
+      chosen.push({ ...document, store: undefined });
+      continue;
+    }
+    store ??= await files.store();
+    const nodes = [...store.records()].filter((record) => record.installed).map((record) => record.node);
+    const { graph } = store.database;
+    chosen.push({ root: selectOne({ nodes, graph, place: `the store ${store.root}` }, query), graph, store });
+  }
+  const [first, ...rest] = chosen;
+  if (first === undefined)
+    throw new StaveError("USAGE", "no spec was named", { hint: "name one, for instance zlib, /abc123 or ./spec.json" });
+  return [first, ...rest];
+}
+
+/** The one spec that the words name. Throws USAGE for none and for several, and as `chosenSpecs`. */
+export async function chosenSpec(context: Context, flags: SpackFlags, words: readonly string[]): Promise<ChosenSpec> {
+  return onlyOne(await chosenSpecs(context, flags, words), words);
+}
+
+/** The one spec that the words ask for. Throws USAGE for none and for several. */
+export async function askedSpec(files: SpackFiles, words: readonly string[]): Promise<AskedSpec> {
+  return onlyOne(await files.specs(words), words);
+}
+
+function onlyOne<T>(found: readonly T[], words: readonly string[]): T {
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return only;
+  const text = words.join(" ");
+  throw new StaveError(
+    "USAGE",
+    `"${text}" is ${found.length === 0 ? "no spec" : `${found.length} specs`}, expected one`,
+    {
+      hint: "name one spec, for instance hdf5@1.14 ^mpi, /abc123 or ./spec.json",
+    },
+  );
+}
+
+/**
+ * Finds specs that need not be installed: those that the words name, or without any all of the environment, what they depend
+ * on included. A query is looked up in the environment when there is one, else in the store, which is opened only then.
+ * Throws as `chosenRoots`.
+ */
+export async function knownSpecs(files: SpackFiles, words: readonly string[]): Promise<SpecNode[]> {
+  const lock = await files.lock();
+  if (words.length === 0 && lock !== undefined) return [...lock.graph.nodes()];
+  const asked = await files.specs(words);
+  if (asked.length === 0) throw nothingNamed();
+  const found: SpecNode[] = [];
+  let candidates: Candidates | undefined;
+  for (const { query, document } of asked) {
+    if (document) {
+      found.push(document.root);
+      continue;
+    }
+    candidates ??= lock
+      ? { nodes: [...lock.graph.nodes()], graph: lock.graph, place: "the environment" }
+      : await storeCandidates(files);
+    found.push(selectOne(candidates, query));
+  }
+  return once(found);
+}
+
+/** The one spec that the words name, installed or not. Throws USAGE for none and for several, and as `knownSpecs`. */
+export async function knownSpec(files: SpackFiles, words: readonly string[]): Promise<SpecNode> {
+  return onlyOne(await knownSpecs(files, words), words);
+}
+
+const once = (nodes: readonly SpecNode[]): SpecNode[] => [...new Map(nodes.map((node) => [node.hash, node])).values()];
+
+/** The error when nothing names a spec. */
+export const nothingNamed = (): StaveError =>
+  new StaveError("USAGE", "nothing says which specs are meant", {
+    hint: "name some, for instance zlib or /abc123, or an environment with -e DIR",
+  });
+
+async function storeCandidates(files: SpackFiles): Promise<Candidates> {
+  if (files.discovery.store === undefined)
+    throw new StaveError("CONFIG_INVALID", "nothing says where specs are looked up", {
+      hint: "name an environment with -e DIR, a store with --store DIR, or a spec file",
+    });
+  const store = await files.store();
+  const nodes = [...store.records()].map(({ node }) => node);
+  return { nodes, graph: store.database.graph, place: `the store ${store.root}` };
+}

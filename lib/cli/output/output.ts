@@ -1,0 +1,189 @@
+// How a verb speaks: results on stdout, everything else on stderr, in text or as one JSON document. This is the one way out:
+// secrets are taken out of everything here, and whatever a terminal would obey, but the colours made here.
+import { randomUUID } from "node:crypto";
+import { styleText } from "node:util";
+import { isStaveError, messageOf, StaveError } from "../../errors.ts";
+import { jsonText, printableLines } from "../../printable/printable.ts";
+import { noProgress, type ProgressSink } from "../../util/progress.ts";
+import type { Context } from "../machine/context.ts";
+import type { ProgressDisplay } from "./display.ts";
+
+/** The flags of every verb that decide how it speaks. */
+export interface OutputOptions {
+  json?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+  progress?: boolean;
+  color?: string;
+}
+
+/** The version of the JSON documents' common envelope; grows when a field changes its meaning. */
+const JSON_SCHEMA = 1;
+
+type Style = Parameters<typeof styleText>[0];
+
+/** Stands for the escape character in the colours made here; no text from outside can know it. */
+const ESCAPE = `<${randomUUID()}>`;
+
+/** The voice of one run of one verb. */
+export class Output {
+  readonly verb: string;
+  readonly options: OutputOptions;
+  readonly #context: Context;
+  readonly #color: { stdout: boolean; stderr: boolean };
+  /** Set while bars are on the screen: lines on stderr then go through them, so as not to tear them. */
+  line: ((text: string) => void) | undefined;
+  /** Shows progress; whoever runs the verb sets it. */
+  display: ProgressDisplay | undefined;
+
+  constructor(context: Context, verb: string, options: OutputOptions) {
+    this.#context = context;
+    this.verb = verb;
+    this.options = options;
+    const wants = (terminal: { isTTY?: boolean }) =>
+      options.color === "always" || (options.color !== "never" && !context.env["NO_COLOR"] && terminal.isTTY === true);
+    this.#color = { stdout: wants(context.stdout), stderr: wants(context.stderr) };
+  }
+
+  /** Where work tells how far it is. */
+  get progress(): ProgressSink {
+    return this.display?.sink ?? noProgress;
+  }
+
+  /** Takes what shows progress off the screen; results do so by themselves. */
+  endProgress(): void {
+    this.display?.stop();
+  }
+
+  /** The width of the terminal, or undefined when the results go elsewhere and must not be cut. */
+  get columns(): number | undefined {
+    return this.#context.stdout.isTTY ? (this.#context.stdout.columns ?? 80) : undefined;
+  }
+
+  /** Styles text for stdout. */
+  style(style: Style, text: string): string {
+    return this.#color.stdout ? styled(style, text) : text;
+  }
+
+  /** Writes text results for people; nothing with --json, where the report says all. */
+  print(text: string): void {
+    this.printExact(shown(text.endsWith("\n") ? text : `${text}\n`));
+  }
+
+  /** Writes a text for a program, such as a shell, to the last byte; nothing with --json. */
+  printExact(text: string): void {
+    this.endProgress();
+    if (!this.options.json) this.#context.stdout.write(text);
+  }
+
+  /** Writes the report as the one JSON document, when that was asked for. */
+  report(report: unknown): void {
+    if (this.options.json) this.#document({ report });
+  }
+
+  /** Tells something on stderr, unless --quiet. */
+  note(text: string): void {
+    if (!this.options.quiet) this.#tell(oneLine(text));
+  }
+
+  /** Tells something that only --verbose wants to know. */
+  detail(text: string): void {
+    if (this.options.verbose) this.#tell(this.#paint("dim", oneLine(text)));
+  }
+
+  warn(text: string): void {
+    this.#tell(`${this.#paint(["yellow", "bold"], "warning:")} ${oneLine(text)}`);
+  }
+
+  /**
+   * Shows a failure: the sentence and its code, what is known of it, the next step. Returns the exit status. With --json the
+   * report of what was done all the same goes into the same document.
+   */
+  fail(caught: unknown, report?: unknown): number {
+    this.endProgress();
+    const error = asStaveError(caught);
+    for (const text of describeFailure(error, (style, part) => this.#paint(style, part))) this.#tell(text);
+    if (this.options.json) this.#document(report === undefined ? { error } : { error, report });
+    if (error.code === "INTERNAL" && caught instanceof Error)
+      for (const line of caught.stack?.split("\n") ?? []) this.detail(line);
+    return error.exitCode;
+  }
+
+  #paint(style: Style, text: string): string {
+    return this.#color.stderr ? styled(style, text) : text;
+  }
+
+  #tell(text: string): void {
+    const safe = shown(text);
+    if (this.line) this.line(safe);
+    else this.#context.stderr.write(`${safe}\n`);
+  }
+
+  #document(content: Record<string, unknown>): void {
+    this.endProgress();
+    this.#context.stdout.write(`${jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content })}\n`);
+  }
+}
+
+function styled(style: Style, text: string): string {
+  return styleText(style, printableLines(text), { validateStream: false }).replaceAll("\u001b", ESCAPE);
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll("\n", "\\n");
+}
+
+/** Text as it is written: fit for a terminal, with the colours made here. */
+function shown(text: string): string {
+  return printableLines(text).replaceAll(ESCAPE, "\u001b");
+}
+
+/** Anything thrown, as a StaveError: what is not one is a defect of the program and says so. */
+export function asStaveError(caught: unknown): StaveError {
+  if (isStaveError(caught)) return caught;
+  return new StaveError("INTERNAL", `unexpected: ${messageOf(caught)}`, {
+    hint: "this is a defect of stave; run it again with --verbose and report what it prints",
+    cause: caught,
+  });
+}
+
+/** Shows a failure outside of any verb, where no flags are known, and returns the exit status. */
+export function printFailure({ stderr }: Pick<Context, "stderr">, caught: unknown): number {
+  const { message, code, exitCode } = asStaveError(caught);
+  stderr.write(shown(`error: ${oneLine(message)} [${code}]\n`));
+  return exitCode;
+}
+
+const MAX_SHOWN = 20;
+
+/** Of the failures inside a failure. */
+const MAX_INNER = 3;
+
+// A hint that several failures share is told once: `told` has those above.
+function describeFailure(
+  error: StaveError,
+  paint: (style: Style, text: string) => string,
+  depth = 0,
+  told: Set<string> = new Set(),
+): string[] {
+  const side = error.side === undefined ? "" : ` (${error.side})`;
+  const lines = [
+    `${paint(["red", "bold"], "error:")} ${oneLine(error.message)}${side} ${paint("dim", `[${error.code}]`)}`,
+  ];
+  for (const entry of error.registry ?? [])
+    lines.push(`  the registry says: ${entry.code}${entry.message ? `: ${entry.message}` : ""}`);
+  if ((error.attempts ?? 1) > 1) lines.push(`  tried ${error.attempts} times`);
+  const most = depth === 0 ? MAX_SHOWN : MAX_INNER;
+  for (const part of error.errors?.slice(0, most) ?? [])
+    lines.push(...describeFailure(part, paint, depth + 1, told).map((text) => `  ${text}`));
+  const more = (error.errors?.length ?? 0) - most;
+  if (more > 0) lines.push(`  … and ${more} more; --json lists them all`);
+  if (error.hint !== undefined && !told.has(error.hint)) {
+    told.add(error.hint);
+    // A hint of several lines shows a place in a text: its lines must stay below each other.
+    const [first = "", ...rest] = error.hint.split("\n");
+    if (rest.length === 0) lines.push(`  ${paint("cyan", "hint:")} ${first}`);
+    else lines.push(...[first, ...rest].map((text) => `    ${text}`));
+  }
+  return lines;
+}

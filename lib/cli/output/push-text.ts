@@ -1,0 +1,161 @@
+// A push as people read it: a line for each spec as it is done, tables at the end, a plan.
+import type { PushedSpec, PushPlanReport, PushReport, SpecOutcome } from "../../ops/push/report.ts";
+import { printable } from "../../printable/printable.ts";
+import { type Column, count, formatBytes, formatDuration, table } from "./formatting.ts";
+
+const OUTCOMES: Record<SpecOutcome, string> = {
+  pushed: "pushed",
+  repaired: "repaired",
+  completed: "completed",
+  present: "already there",
+  "not installed": "not installed",
+  "other shard": "other shards'",
+  failed: "failed",
+};
+
+/** The line of a spec that was worked on; undefined for one that was left alone. */
+export function specLine(spec: PushedSpec): string | undefined {
+  const { outcome, layer, manifest, milliseconds = 0, missing = [], skipped = [] } = spec;
+  const name = printable(`${spec.name}@${spec.version}/${spec.hash.slice(0, 7)}`);
+  if (outcome === "failed") return `failed ${name}${spec.error ? `: ${printable(spec.error.message)}` : ""}`;
+  if (manifest === undefined) return undefined;
+  const parts = [`${OUTCOMES[outcome]} ${name} ${manifest}`];
+  if (layer) {
+    const rate = milliseconds > 0 ? `, ${formatBytes((layer.size / milliseconds) * 1000)}/s` : "";
+    const how = layer.outcome === "pushed" ? rate : layer.outcome === "mounted" ? ", mounted" : ", layer already there";
+    parts.push(`(${formatBytes(layer.size)}${how})`);
+  }
+  if (missing.length > 0)
+    parts.push(
+      `without ${missing
+        .slice(0, 3)
+        .map((name) => printable(name))
+        .join(", ")}${missing.length > 3 ? ", …" : ""}`,
+    );
+  if (skipped.length > 0) {
+    const [first] = skipped;
+    const more = skipped.length > 1 ? ` and ${skipped.length - 1} more` : "";
+    parts.push(`left out: the ${first?.kind} ${printable(first?.path ?? "")}${more}`);
+  }
+  return parts.join(" ");
+}
+
+const COLUMNS: Column[] = [
+  { heading: "OUTCOME" },
+  { heading: "SPECS", right: true },
+  { heading: "PACKED", right: true },
+  { heading: "LAYERS", right: true },
+];
+
+// Specs by what became of them: how many, how many bytes were packed, how many their layers have.
+function outcomeRows(report: PushReport): string[][] {
+  const size = (bytes: number): string => (bytes > 0 ? formatBytes(bytes) : "");
+  const groups = Map.groupBy(report.specs, ({ outcome }) => outcome);
+  const rows = Object.entries(OUTCOMES).flatMap(([outcome, heading]): string[][] => {
+    const specs = groups.get(outcome as SpecOutcome) ?? [];
+    if (specs.length === 0) return [];
+    const sum = (of: (layer: NonNullable<PushedSpec["layer"]>) => number): number =>
+      specs.reduce((total, { layer }) => total + (layer ? of(layer) : 0), 0);
+    return [[heading, String(specs.length), size(sum((l) => l.archiveSize)), size(sum((l) => l.size))]];
+  });
+  return rows;
+}
+
+/** The end of a push, for stdout. */
+export function pushSummary(report: PushReport, reference: (tag: string) => string): string {
+  const { totals, milliseconds, environment, restricted, leftOut, index } = report;
+  const lines: string[] = [];
+  if (report.specs.length > 0) lines.push(table(COLUMNS, outcomeRows(report)).trimEnd());
+  const { blobs, packedBytes, sentBytes } = totals;
+  const counts =
+    sentBytes + packedBytes === 0
+      ? ["nothing to send"]
+      : [`${formatBytes(sentBytes)} sent`, `${formatBytes(packedBytes)} packed`];
+  if (blobs.mounted > 0) counts.push(`${count(blobs.mounted, "layer")} mounted`);
+  if (blobs.present > 0) counts.push(`${count(blobs.present, "layer")} already there`);
+  lines.push(`${counts.join(", ")}, in ${formatDuration(milliseconds)}`);
+  if (leftOut.length > 0)
+    lines.push(`${count(leftOut.length, "build dependency", "build dependencies")} not installed, left out`);
+  if (restricted.length > 0)
+    lines.push(
+      `may not be passed on, left out (--private pushes them): ${restricted.map((name) => printable(name)).join(", ")}`,
+    );
+  const isMade =
+    report.images.some(({ isNew }) => isNew) || report.specs.some(({ manifest }) => manifest !== undefined);
+  if (environment && isMade)
+    lines.push(
+      environment.from === "spack"
+        ? `environment variables: as Spack ${environment.version} says`
+        : "environment variables: from the install tree; what recipes set is known to Spack only (--spack DIR asks it, --variable adds)",
+    );
+  if (index) lines.push(`index: ${index.isWritten ? "written" : "up to date"}, ${count(index.specs, "spec")}`);
+  for (const { tag, manifest, layers, size, isNew, missing } of report.images) {
+    const state = isNew ? "" : ", unchanged";
+    const lack = missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : "";
+    lines.push(`${reference(tag)} ${manifest} (${count(layers, "layer")}, ${formatBytes(size)}${state}${lack})`);
+  }
+  return lines.join("\n");
+}
+
+const ACTIONS = {
+  pack: "pack",
+  complete: "complete",
+  keep: "keep",
+  "not installed": "not installed",
+  "other shard": "other shards'",
+} as const;
+
+/** A plan, for stdout. */
+export function planText(plan: PushPlanReport, width: number | undefined): string {
+  const size = (bytes: number | undefined): string => (bytes === undefined ? "" : formatBytes(bytes));
+  const columns: Column[] = [
+    { heading: "ACTION" },
+    { heading: "SPEC" },
+    { heading: "FILES", right: true },
+    { heading: "BYTES", right: true },
+  ];
+  const rows = plan.specs.map(({ action, isRepair, name, version, hash, files, bytes, missing }) => [
+    `${ACTIONS[action]}${isRepair ? " (broken)" : ""}`,
+    `${name}@${version}/${hash.slice(0, 7)}${missing.length > 0 ? ` without ${missing.join(", ")}` : ""}`,
+    files === undefined ? "" : String(files),
+    size(bytes),
+  ]);
+  const { totals } = plan;
+  const about = totals.isEstimate ? "about " : "";
+  const lines = rows.length > 0 ? [table(columns, rows, width).trimEnd()] : [];
+  for (const { architecture, layers, size: bytes, mayMount } of plan.base)
+    lines.push(
+      `base image for ${architecture}: ${count(layers, "layer")}, ${formatBytes(bytes)}, to be ${mayMount ? "mounted" : "copied"}`,
+    );
+  for (const { tag, layers, missing } of plan.images)
+    lines.push(
+      `image ${printable(tag)}: ${count(layers, "layer")}${missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : ""}`,
+    );
+  if (plan.restricted.length > 0)
+    lines.push(`may not be passed on, left out: ${plan.restricted.map((name) => printable(name)).join(", ")}`);
+  const requests = totals.requests > 0 ? `, at least ${count(totals.requests, "request")}` : "";
+  lines.push(
+    `${count(totals.packSpecs, "spec")} to pack: ${count(totals.packFiles, "file")}, ${formatBytes(totals.packBytes)}; ` +
+      `to send ${about}${formatBytes(totals.sendBytes)}${totals.mounts > 0 ? `, ${count(totals.mounts, "mount")}` : ""}${requests}`,
+  );
+  return lines.join("\n");
+}
+
+/** The same end as Markdown, for the page of a workflow run. */
+export function pushMarkdown(report: PushReport, reference: (tag: string) => string): string {
+  const cell = (text: string): string => printable(text).replaceAll("|", "\\|");
+  const lines = [
+    "### stave push",
+    "",
+    `To \`${cell(report.destination)}\` in ${formatDuration(report.milliseconds)}.`,
+    "",
+  ];
+  lines.push("| outcome | specs | packed | layers |", "| --- | ---: | ---: | ---: |");
+  for (const row of outcomeRows(report)) lines.push(`| ${row.map(cell).join(" | ")} |`);
+  if (report.images.length > 0) lines.push("", "| image | digest | layers | size |", "| --- | --- | ---: | ---: |");
+  for (const { tag, manifest, layers, size } of report.images)
+    lines.push(`| \`${cell(reference(tag))}\` | \`${manifest}\` | ${layers} | ${formatBytes(size)} |`);
+  if (report.failures.length > 0)
+    lines.push("", ...report.failures.map(({ message, code }) => `- ${cell(message)} \`${code}\``));
+  return `${lines.join("\n")}\n\n`;
+}

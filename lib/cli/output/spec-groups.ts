@@ -1,0 +1,57 @@
+// How lists of specs look, here as in Spack (`cmd/common/arguments.py`, `cmd/__init__.py`, display_specs).
+import type { Command } from "commander";
+import type { SpecRow } from "../../ops/store/spec-row.ts";
+import { printable } from "../../printable/printable.ts";
+import type { Output } from "./output.ts";
+
+/** The flags that say what of each spec is shown. */
+export interface ListFlags {
+  long?: boolean;
+  veryLong?: boolean;
+  variants?: boolean;
+  namespaces?: boolean;
+}
+
+/** Adds them. `-v` is `--variants` here, as in Spack. */
+export function addList(command: Command): Command {
+  return command
+    .option("-l, --long", "show the first 7 characters of hashes")
+    .option("-L, --very-long", "show whole hashes")
+    .option("-v, --variants", "show variants and flags")
+    .option("-N, --namespaces", "show namespaces");
+}
+
+/** The lines below a spec, by its hash. */
+export type Tree = (
+  hash: string,
+) => readonly { node: { name: string; version: string; hash: string }; depth: number }[];
+
+/** Groups by architecture and compiler, each under its rule, as `spack find` does. */
+export function* specGroups(
+  specs: readonly SpecRow[],
+  flags: ListFlags,
+  output: Output,
+  tree: Tree = () => [],
+): Iterable<string> {
+  const groups = Map.groupBy(specs, ({ architecture = "", compiler }) =>
+    architecture === "" ? "" : `${architecture} / ${compiler === undefined ? "no compilers" : `%${compiler}`}`,
+  );
+  const width = output.columns ?? 80;
+  for (const [heading, members] of [...groups].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    const title = `-- ${heading} `;
+    if (heading !== "") yield output.style("bold", title.padEnd(Math.min(width, 79), "-"));
+    for (const spec of members) {
+      yield row(spec, flags, output);
+      for (const { node, depth } of tree(spec.hash))
+        yield `${" ".repeat(flags.long || flags.veryLong ? 8 : 0)}${"    ".repeat(depth)}${node.name}@${node.version}`;
+    }
+    yield "";
+  }
+}
+
+function row(spec: SpecRow, flags: ListFlags, output: Output): string {
+  const hash = flags.veryLong ? spec.hash : flags.long ? spec.hash.slice(0, 7) : "";
+  const name = flags.namespaces && spec.namespace ? `${spec.namespace}.${spec.name}` : spec.name;
+  const variants = flags.variants && spec.variants !== "" ? ` ${spec.variants}` : "";
+  return `${hash === "" ? "" : `${output.style("dim", hash)} `}${printable(`${name}@${spec.version}${variants}`)}`;
+}

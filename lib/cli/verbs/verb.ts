@@ -1,0 +1,49 @@
+// How a verb is declared: a commander command and the function behind it, run with the context and an output.
+import type { Command } from "commander";
+import type { Context } from "../machine/context.ts";
+import { Output, type OutputOptions } from "../output/output.ts";
+import { progressDisplay } from "../output/progress-display.ts";
+
+/** A run of the command; commander itself passes no value through. */
+export interface RunState {
+  context: Context;
+  /** Set by the action when it has ended. */
+  exitCode: number;
+  /** The voice of the verb while it is at work. */
+  output: Output | undefined;
+}
+
+/** What each module of verbs/ exports. */
+export type VerbFactory = (state: RunState) => Command;
+
+/** The work of a verb; returns its exit status. */
+export type Action<A extends unknown[], F> = (
+  context: Context,
+  output: Output,
+  flags: F,
+  ...args: A
+) => Promise<number>;
+
+/** Binds an action to its command: failures are printed once, here, and become the exit status. */
+export function bindAction<A extends unknown[], F extends OutputOptions>(
+  command: Command,
+  state: RunState,
+  action: Action<A, F>,
+): Command {
+  return command.action(async (...all: unknown[]) => {
+    const flags = command.opts() as F;
+    const output = new Output(state.context, command.name(), flags);
+    const args = all.slice(0, -2) as A;
+    state.output = output;
+    try {
+      output.display = await progressDisplay(state.context, output);
+      state.exitCode = await action(state.context, output, flags, ...args);
+    } catch (error) {
+      const reason: unknown = state.context.signal.aborted ? state.context.signal.reason : error;
+      state.exitCode = output.fail(reason);
+    } finally {
+      output.endProgress();
+      state.output = undefined;
+    }
+  });
+}

@@ -1,0 +1,154 @@
+// The ways to hosts: direct or through a proxy, with the certificates of each host. A way is made for the first request to an
+// origin and kept; closing ends its connections, also those that are still being made.
+import type { Socket } from "node:net";
+import { createSecureContext } from "node:tls";
+import { Agent, buildConnector, type Dispatcher } from "undici";
+import { messageOf, StaveError } from "../errors.ts";
+import { basicAuthorization } from "../printable/secret.ts";
+import { type ProxySettings, proxyFor } from "./addresses.ts";
+import { type CertificateOptions, Certificates } from "./certificates.ts";
+import { bare, openTunnel, ProxyFailure, proxyName } from "./tunnel.ts";
+
+/** What ways are made by. */
+export interface WayOptions {
+  certificates: CertificateOptions;
+  insecureTls: boolean;
+  proxy: ProxySettings;
+  /** Milliseconds for each of: the connection with its TLS handshake, and a proxy's answer to CONNECT. */
+  connectTimeout: number;
+  userAgent: string;
+}
+
+/** How an origin is reached. */
+export interface Way {
+  dispatcher: Dispatcher;
+  /** The proxy's name for messages, where there is one. */
+  proxy?: string;
+  /** A proxy that is given whole URLs, as for plain http; what it must be told beside. */
+  forward?: { origin: string; headers: Record<string, string> };
+}
+
+/** Makes and keeps the ways of a transport. */
+export class Ways {
+  readonly #options: WayOptions;
+  readonly #certificates: Certificates;
+  readonly #known = new Map<string, Promise<Way>>();
+  readonly #opening = new Set<Socket>();
+
+  constructor(options: WayOptions) {
+    this.#options = options;
+    this.#certificates = new Certificates(options.certificates);
+  }
+
+  /** The way to a URL. Throws CONFIG_INVALID for certificates and proxy settings that make no sense. */
+  to(url: URL): Promise<Way> {
+    const known = this.#known.get(url.origin);
+    if (known) return known;
+    const made = this.#make(url);
+    this.#known.set(url.origin, made);
+    return made;
+  }
+
+  async #make(url: URL): Promise<Way> {
+    const text = proxyFor(url, this.#options.proxy);
+    if (text === undefined) return { dispatcher: this.#agent(await this.#dialer(url)) };
+    const proxy = proxyUrl(text);
+    const name = proxyName(proxy);
+    const dial = await this.#dialer(proxy, proxy.protocol === "https:" ? { allowH2: false } : {});
+    const authorization = proxyAuthorization(proxy);
+    if (url.protocol === "http:") {
+      const { hostname, host, port, protocol } = proxy;
+      const connect: buildConnector.connector = (_options, callback) =>
+        dial({ hostname: bare(hostname), host, port, protocol }, (error, socket) => {
+          if (socket) callback(null, socket);
+          else callback(new ProxyFailure(name, "cannot be reached", { cause: error }), null);
+        });
+      const headers = { host: url.host, ...(authorization ? { "proxy-authorization": authorization } : {}) };
+      return { dispatcher: this.#agent(connect), proxy: name, forward: { origin: proxy.origin, headers } };
+    }
+    const secure = await this.#dialer(url);
+    const { connectTimeout, userAgent } = this.#options;
+    const connect: buildConnector.connector = (options, callback) => {
+      const { hostname, port } = options;
+      const onSocket = (socket: Socket) => this.#track(socket);
+      openTunnel(`${hostname.includes(":") ? `[${hostname}]` : hostname}:${port || "443"}`, {
+        proxy,
+        dial,
+        authorization,
+        timeout: connectTimeout,
+        userAgent,
+        onSocket,
+      }).then(
+        (socket) => secure({ ...options, httpSocket: socket }, callback),
+        (error: unknown) => callback(error as Error, null),
+      );
+    };
+    return { dispatcher: this.#agent(connect), proxy: name };
+  }
+
+  #agent(connect: buildConnector.connector): Agent {
+    return new Agent({
+      // Places are given out by HostState; a limit here could make a download wait for the upload that waits for it.
+      connections: null,
+      pipelining: 1,
+      keepAliveTimeout: 30_000,
+      maxHeaderSize: 64 * 1024,
+      connect,
+    });
+  }
+
+  /** What opens connections to a host. */
+  async #dialer(url: URL, more: { allowH2?: boolean } = {}): Promise<buildConnector.connector> {
+    const { connectTimeout: timeout } = this.#options;
+    const tls = url.protocol === "https:" ? await this.#tls(url) : {};
+    const dial = buildConnector({ timeout, ...more, ...tls });
+    return (options, callback) => {
+      const socket = (dial as (...all: Parameters<buildConnector.connector>) => unknown)(options, callback);
+      this.#track(socket as Socket);
+    };
+  }
+
+  async #tls(url: URL): Promise<buildConnector.BuildOptions> {
+    const rejectUnauthorized = !this.#options.insecureTls;
+    const material = await this.#certificates.of(url.host);
+    try {
+      // Made once: hundreds of authorities take 20 ms to read, and every connection would read them anew.
+      return { rejectUnauthorized, secureContext: createSecureContext(material) };
+    } catch (cause) {
+      throw new StaveError("CONFIG_INVALID", `the certificates for ${url.host} cannot be used: ${messageOf(cause)}`, {
+        subject: url.host,
+        cause,
+        hint: "check --cacert, --cert, --key-file and the files below certs.d",
+      });
+    }
+  }
+
+  #track(socket: Socket): void {
+    this.#opening.add(socket);
+    socket.once("close", () => this.#opening.delete(socket));
+  }
+
+  /** Ends all connections. */
+  async close(): Promise<void> {
+    const all = [...this.#known.values()];
+    this.#known.clear();
+    // A way that could not be made has already failed its request.
+    for (const made of await Promise.allSettled(all))
+      if (made.status === "fulfilled") await made.value.dispatcher.destroy();
+    // undici leaves alone what is not connected yet.
+    for (const socket of this.#opening) socket.on("error", () => {}).destroy();
+  }
+}
+
+function proxyAuthorization(proxy: URL): string | undefined {
+  if (proxy.username === "") return undefined;
+  return basicAuthorization(decodeURIComponent(proxy.username), decodeURIComponent(proxy.password));
+}
+
+function proxyUrl(text: string): URL {
+  const url = text.includes("://") ? text : `http://${text}`;
+  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return new URL(url);
+  throw new StaveError("CONFIG_INVALID", "the proxy setting is not an http or https address", {
+    hint: "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
+  });
+}

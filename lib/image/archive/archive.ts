@@ -1,0 +1,209 @@
+// The tar archive of a prefix as a sequence of pieces, made in one pass over the files: read, looked at for
+// relocation, and hashed. It does not compress and holds one piece at a time.
+import { createHash, type Hash } from "node:crypto";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { fsPath, shownName } from "../../util/byte-string.ts";
+import { type Relocatable, writeBuildInfo } from "./build-info-writer.ts";
+import type { Classifier } from "./file-kind.ts";
+import {
+  BUILD_INFO,
+  changed,
+  locate,
+  type PrefixLocation,
+  type SkippedEntry,
+  type WalkEntry,
+  walkPrefix,
+  whilePacking,
+} from "./prefix-walk.ts";
+import { type RelocationList, relocationList } from "./relocation-list.ts";
+import { BLOCK, endOfArchive, padding, type TarEntry, tarHeader } from "./tar-writer.ts";
+
+/** What to put into an archive. Plain data: it is sent to other threads. */
+export interface ArchiveJob extends Relocatable, PrefixLocation {}
+
+/** What an archive turned out to be. */
+export interface ArchiveSummary {
+  /** The sha256 of the whole archive, in hex digits. */
+  readonly sha256: string;
+  /** The bytes of all entries, without the end of the archive. */
+  readonly size: number;
+  /** The blocks that end the archive. */
+  readonly end: Buffer;
+  readonly files: number;
+  /** What was left out; at most 100 are named. */
+  readonly skipped: readonly SkippedEntry[];
+}
+
+const MOST_SKIPPED = 100;
+
+/**
+ * Yields the entries of an archive in pieces, and returns what it turned out to be. `allocate` gives the memory of each
+ * piece, which is filled, but for the last; the consumer owns a piece once it has it. All calls are synchronous: it is
+ * meant for a thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
+ */
+export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generator<Buffer, ArchiveSummary> {
+  const writer = new PieceWriter(allocate);
+  const list = relocationList(job);
+  const linkNames = new Map<string, string>();
+  const skipped: SkippedEntry[] = [];
+  let files = 0;
+  for (const entry of walkPrefix(job, (left) => skipped.length < MOST_SKIPPED && skipped.push(left))) {
+    if (entry.type === "file") {
+      files++;
+      yield* fileEntry(entry, writer, list, linkNames);
+      continue;
+    }
+    if (entry.type === "symlink") list.symlink(entry.relative ?? "", entry.target);
+    yield* writer.write(tarHeader({ ...NO_FILE, type: entry.type, name: entry.name, linkName: entry.target }));
+  }
+  const info = writeBuildInfo(job, list.end());
+  const name = `${locate(job).name}/${BUILD_INFO}`;
+  yield* writer.write(tarHeader({ ...NO_FILE, type: "file", name, size: info.length }));
+  yield* writer.write(info);
+  yield* writer.write(ZEROS.subarray(0, padding(info.length, BLOCK)));
+  yield* writer.flush();
+  const end = endOfArchive(writer.size);
+  const sha256 = writer.hash.update(end).digest("hex");
+  return { sha256, size: writer.size, end, files, skipped };
+}
+
+const NO_FILE: Omit<TarEntry, "type" | "name"> = { linkName: "", executable: false, size: 0 };
+const ZEROS = Buffer.alloc(BLOCK);
+
+// Fills pieces, and hashes each as it becomes full.
+class PieceWriter {
+  readonly hash: Hash = createHash("sha256");
+  size = 0;
+  readonly #allocate: () => Buffer;
+  // There is none between a full piece and what comes after it.
+  #piece: Buffer | undefined;
+  #used = 0;
+
+  constructor(allocate: () => Buffer) {
+    this.#allocate = allocate;
+  }
+
+  *write(bytes: Buffer): Generator<Buffer, void> {
+    let at = 0;
+    while (at < bytes.length) {
+      const count = bytes.copy(this.#room(), 0, at);
+      at += count;
+      yield* this.#advance(count);
+    }
+  }
+
+  /** Lets `fill` put up to `wanted` bytes straight into the piece, and returns those; undefined when it has none left. */
+  *fill(wanted: number, fill: (target: Buffer) => number, onBytes: (bytes: Buffer) => void): Generator<Buffer, number> {
+    const target = this.#room().subarray(0, wanted);
+    const count = fill(target);
+    if (count > 0) {
+      onBytes(target.subarray(0, count));
+      yield* this.#advance(count);
+    }
+    return count;
+  }
+
+  *flush(): Generator<Buffer, void> {
+    if (this.#piece === undefined) return;
+    const full = this.#piece.subarray(0, this.#used);
+    this.hash.update(full);
+    this.size += this.#used;
+    this.#used = 0;
+    this.#piece = undefined;
+    yield full;
+  }
+
+  #room(): Buffer {
+    this.#piece ??= this.#allocate();
+    return this.#piece.subarray(this.#used);
+  }
+
+  *#advance(count: number): Generator<Buffer, void> {
+    this.#used += count;
+    if (this.#used === this.#piece?.length) yield* this.flush();
+  }
+}
+
+function* fileEntry(
+  entry: WalkEntry,
+  writer: PieceWriter,
+  list: RelocationList,
+  linkNames: Map<string, string>,
+): Generator<Buffer, void> {
+  const relative = entry.relative ?? "";
+  const file = open(entry);
+  try {
+    const { nlink, mode, size } = file.stats;
+    const executable = (mode & 0o100) !== 0;
+    const inode = nlink > 1 ? inodeOf(file.fd) : undefined;
+    const first = inode === undefined ? undefined : linkNames.get(inode);
+    if (inode !== undefined && first !== undefined) {
+      list.hardLink(relative, inode);
+      yield* writer.write(tarHeader({ ...NO_FILE, type: "hardlink", name: entry.name, linkName: first, executable }));
+      return;
+    }
+    if (inode !== undefined) linkNames.set(inode, entry.name);
+    yield* writer.write(tarHeader({ ...NO_FILE, type: "file", name: entry.name, executable, size }));
+    const classifier = list.classifier(relative);
+    yield* contents(entry, file, writer, classifier);
+    list.file(relative, inode, classifier?.end() ?? "none");
+  } finally {
+    closeSync(file.fd);
+  }
+}
+
+interface OpenFile {
+  readonly fd: number;
+  readonly stats: Stats;
+}
+
+function open(entry: WalkEntry): OpenFile {
+  let fd: number | undefined;
+  try {
+    // A link, FIFO or device that has taken the file's place is neither followed nor waited for.
+    fd = openSync(fsPath(entry.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const stats = fstatSync(fd);
+    if (stats.isFile()) return { fd, stats };
+  } catch (cause) {
+    if (fd !== undefined) closeSync(fd);
+    throw whilePacking(cause, "read", entry.path);
+  }
+  closeSync(fd);
+  throw changed(shownName(entry.path), "it is no file any more");
+}
+
+// With numbers as BigInt: inode numbers of some file systems do not fit into a double.
+function inodeOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return `${dev}:${ino}`;
+}
+
+function* contents(
+  entry: WalkEntry,
+  { fd, stats }: OpenFile,
+  writer: PieceWriter,
+  classifier: Classifier | undefined,
+): Generator<Buffer, void> {
+  let left = stats.size;
+  while (left > 0) {
+    const count = yield* writer.fill(
+      left,
+      (target) => read(fd, target, entry),
+      (bytes) => classifier?.add(bytes),
+    );
+    if (count === 0) throw changed(shownName(entry.path), `it has ${stats.size - left} bytes, expected ${stats.size}`);
+    left -= count;
+  }
+  const now = fstatSync(fd);
+  if (now.size !== stats.size) throw changed(shownName(entry.path), `it has ${now.size} bytes, expected ${stats.size}`);
+  if (now.mtimeMs !== stats.mtimeMs) throw changed(shownName(entry.path), "it was written to");
+  yield* writer.write(ZEROS.subarray(0, padding(stats.size, BLOCK)));
+}
+
+function read(fd: number, target: Buffer, entry: WalkEntry): number {
+  try {
+    return readSync(fd, target, 0, target.length, null);
+  } catch (cause) {
+    throw whilePacking(cause, "read", entry.path);
+  }
+}

@@ -1,0 +1,93 @@
+// The image that others are built upon: read, and found fit for that. Resolving its name is left to others.
+import { StaveError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import { type Config, configSchema, parseJson, parseManifest } from "../oci/manifest.ts";
+import { DOCKER_CONFIG, familyOf, layerTypeIn, type MediaFamily, OCI_CONFIG } from "../oci/mediatype.ts";
+import { formatPlatform } from "../oci/platform.ts";
+import { printable } from "../printable/printable.ts";
+import { listAt, objectAt, own } from "../spack/text/fields.ts";
+import { isObject, parseJsonBytes } from "../spack/text/json.ts";
+import type { JsonObject } from "../spack/text/json-value.ts";
+
+/** A base image as it was fetched. */
+export interface FetchedBase {
+  /** As a user knows it, for messages. */
+  readonly name: string;
+  readonly manifest: Uint8Array;
+  /** The media type that the manifest was fetched with. */
+  readonly mediaType: string | undefined;
+  readonly config: Uint8Array;
+}
+
+/** A base image that has been checked. */
+export interface BaseImage {
+  readonly family: MediaFamily;
+  /** The manifest's `mediaType`; undefined when it has none. */
+  readonly manifestType: string | undefined;
+  /** What must be where the new image goes. */
+  readonly layers: readonly Descriptor[];
+  /** The layers as they are written in the manifest, all keys kept. */
+  readonly layerObjects: readonly JsonObject[];
+  /** The config as it is written, all keys kept. */
+  readonly config: JsonObject;
+  readonly diffIds: readonly Digest[];
+  /** The `Env` of its config. */
+  readonly env: readonly string[];
+}
+
+/**
+ * Reads a base image for a Go architecture. Throws MEDIA_TYPE for what is no image, PLATFORM_MISMATCH for an image of
+ * another architecture or system, CONTENT_INVALID for a damaged one.
+ */
+export function readBaseImage(base: FetchedBase, architecture: string): BaseImage {
+  const document = parseManifest(base.manifest, base.mediaType, base.name);
+  if (document.kind === "index") throw notAnImage(base, "an index");
+  const { config: descriptor, layers, artifactType } = document.value;
+  if (artifactType !== undefined) throw notAnImage(base, `an artifact of type ${printable(artifactType)}`);
+  if (descriptor.mediaType !== OCI_CONFIG && descriptor.mediaType !== DOCKER_CONFIG)
+    throw notAnImage(base, `an artifact whose config is of type ${printable(descriptor.mediaType)}`);
+  const odd = layers.find(({ mediaType }) => layerTypeIn("oci", mediaType) === undefined);
+  if (odd !== undefined) throw notAnImage(base, `an artifact with a layer of type ${printable(odd.mediaType)}`);
+  const config = parseJson(base.config, configSchema, `the config of ${base.name}`);
+  checkPlatform(base, config, architecture);
+  const diffIds = config.rootfs.diff_ids;
+  if (diffIds.length !== layers.length)
+    throw new StaveError(
+      "CONTENT_INVALID",
+      `the base image ${base.name} has ${layers.length} layers, but its config names ${diffIds.length}`,
+      { subject: base.name },
+    );
+  const place = { source: { name: base.name } };
+  const manifest = objectOf(base.manifest, base.name);
+  const manifestType = own(manifest, "mediaType");
+  return {
+    family: familyOf(document.mediaType),
+    manifestType: typeof manifestType === "string" ? manifestType : undefined,
+    layers,
+    layerObjects: listAt(manifest, "layers", place).filter(isObject),
+    config: objectOf(base.config, `the config of ${base.name}`),
+    diffIds,
+    env: config.config?.Env ?? [],
+  };
+}
+
+function objectOf(bytes: Uint8Array, name: string): JsonObject {
+  return objectAt({ document: parseJsonBytes(bytes, { name }) }, "document", { source: { name } });
+}
+
+function notAnImage(base: FetchedBase, what: string): StaveError {
+  return new StaveError("MEDIA_TYPE", `the base image ${base.name} is ${what}, expected an image`, {
+    subject: base.name,
+    hint: "name a container image with --base-image, for example debian:12-slim",
+  });
+}
+
+function checkPlatform(base: FetchedBase, { os, architecture }: Config, wanted: string): void {
+  if (os === "linux" && architecture === wanted) return;
+  const found = printable(formatPlatform({ os, architecture }));
+  throw new StaveError("PLATFORM_MISMATCH", `the base image ${base.name} is for ${found}, expected linux/${wanted}`, {
+    subject: base.name,
+    hint: `name a base image that has linux/${wanted} with --base-image`,
+  });
+}

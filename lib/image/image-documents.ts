@@ -1,0 +1,157 @@
+// Config and manifest of an image: layers over an optional base, as bytes with their descriptors. Pure; the keys stand in
+// the order in which Spack writes them (Spack `binary_distribution.py`, _oci_put_manifest).
+import { StaveError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { type Digest, digestOf, hexOf } from "../oci/digest.ts";
+import {
+  DOCKER_CONFIG,
+  DOCKER_MANIFEST,
+  layerTypeIn,
+  type MediaFamily,
+  OCI_CONFIG,
+  OCI_MANIFEST,
+} from "../oci/mediatype.ts";
+import { own } from "../spack/text/fields.ts";
+import { isObject, writeJson } from "../spack/text/json.ts";
+import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
+import type { BaseImage } from "./base-image-reader.ts";
+
+/** A layer of specs in an image. */
+export interface ImageLayer {
+  /** Of any family: it is written as the image's family has it. */
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly diffId: Digest;
+  /** What is in it, for the image's history: `zlib-ng@2.1.4/` and the whole DAG hash. */
+  readonly label: string;
+}
+
+/** What makes an image the binary package of one spec. Its own layer is the last. */
+export interface SpecPart {
+  /** What its `spec.json` has under `spec`. */
+  readonly document: JsonObject;
+  /** The spec as Spack prints it. */
+  readonly description: string;
+  /** Write the layout of Spack before 1.0. */
+  readonly legacy?: boolean | undefined;
+}
+
+/** What an image is made of. */
+export interface ImageOptions {
+  readonly base?: BaseImage | undefined;
+  /** The Go name, for instance `amd64`. */
+  readonly architecture: string;
+  /** In the order in which they lie on each other: dependencies first. */
+  readonly layers: readonly ImageLayer[];
+  /** The final `Env`, in order; that of the base image is a part of it already. */
+  readonly env: readonly string[];
+  /** The spec of a spec's image; not given for an image of an environment. */
+  readonly spec?: SpecPart | undefined;
+}
+
+/** A document, ready to be pushed. */
+export interface ImageDocument {
+  readonly bytes: Uint8Array;
+  readonly descriptor: Descriptor;
+}
+
+/** An image, ready to be pushed: its layers first, then its config, then its manifest. */
+export interface BuiltImage {
+  readonly family: MediaFamily;
+  readonly manifest: ImageDocument;
+  readonly config: ImageDocument;
+  /** Those of the base image first. */
+  readonly layers: readonly Descriptor[];
+}
+
+/**
+ * Builds an image; the same input gives the same bytes. Throws UNSUPPORTED for zstd layers over a base image with Docker
+ * media types, which never mix with others.
+ */
+export function buildImage(options: ImageOptions): BuiltImage {
+  const { base, layers } = options;
+  const family = base?.family ?? "oci";
+  const config = documentOf(configObject(options), family === "docker" ? DOCKER_CONFIG : OCI_CONFIG);
+  const added = layers.map(({ mediaType, digest, size }) => ({ mediaType: typeIn(family, mediaType), digest, size }));
+  const below = (base?.layers ?? []).map((layer) => ({ ...layer, mediaType: typeIn(family, layer.mediaType) }));
+  const manifestType = base?.manifestType ?? (family === "docker" ? DOCKER_MANIFEST : OCI_MANIFEST);
+  const { descriptor } = config;
+  const manifest: JsonObject = {
+    mediaType: manifestType,
+    schemaVersion: 2,
+    config: { mediaType: descriptor.mediaType, digest: descriptor.digest, size: descriptor.size },
+    layers: [
+      ...(base?.layerObjects ?? []).map((layer, at) => ({ ...layer, mediaType: below[at]?.mediaType ?? "" })),
+      ...added,
+    ],
+  };
+  // Docker's manifests have no annotations.
+  if (options.spec !== undefined && family === "oci")
+    manifest["annotations"] = { "org.opencontainers.image.description": options.spec.description };
+  return { family, manifest: documentOf(manifest, manifestType), config, layers: [...below, ...added] };
+}
+
+function documentOf(object: JsonObject, mediaType: string): ImageDocument {
+  const bytes = Buffer.from(writeJson(object), "latin1");
+  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
+}
+
+function typeIn(family: MediaFamily, mediaType: string): string {
+  const type = layerTypeIn(family, mediaType);
+  if (type !== undefined) return type;
+  throw new StaveError("UNSUPPORTED", `an image with ${family} media types cannot hold a layer of type ${mediaType}`, {
+    hint: "use --compression gzip, or a base image with OCI media types",
+  });
+}
+
+function configObject({ base, architecture, layers, env, spec }: ImageOptions): JsonObject {
+  const config: JsonObject = base?.config ?? { architecture, os: "linux", rootfs: {}, config: {} };
+  const rootfs = objectOr(own(config, "rootfs"), { type: "layers", diff_ids: [] });
+  const diffIds = [...(base?.diffIds ?? []), ...layers.map(({ diffId }) => diffId)];
+  const out: JsonObject = {
+    ...config,
+    rootfs: { type: "layers", ...rootfs, diff_ids: diffIds },
+    config: { ...objectOr(own(config, "config"), {}), Env: [...env] },
+  };
+  const history = own(config, "history");
+  const before = Array.isArray(history) ? history : [];
+  // Of an image of an environment it also tells, from then on, which layer is which spec; that of a spec is as Spack has it.
+  if (before.length > 0 || spec === undefined)
+    out["history"] = [...withLayers(before, base?.diffIds.length ?? 0), ...layers.map(historyEntry)];
+  return spec === undefined ? out : { ...out, ...specKeys(spec, layers) };
+}
+
+function objectOr(value: JsonValue | undefined, otherwise: JsonObject): JsonObject {
+  return isObject(value) ? value : otherwise;
+}
+
+// The history of a base image that says less than its layers is completed: readers match entries and layers by position.
+function withLayers(history: readonly JsonValue[], count: number): JsonValue[] {
+  const said = history.filter((entry) => !isObject(entry) || own(entry, "empty_layer") !== true).length;
+  const missing = Array.from({ length: Math.max(0, count - said) }, () => ({ comment: "unknown" }));
+  return [...history, ...missing];
+}
+
+const historyEntry = ({ label }: ImageLayer): JsonObject => ({
+  created_by: `spack install ${label}`,
+  comment: "stave",
+});
+
+/** The DAG hash of the spec in a layer, by the layer's entry in an image's history; undefined when it does not tell. */
+export function hashInHistory(createdBy: string | undefined): string | undefined {
+  return /^spack install \S{1,1000}\/([a-z2-7]{32})$/.exec(createdBy ?? "")?.[1];
+}
+
+function specKeys({ document, legacy = false }: SpecPart, layers: readonly ImageLayer[]): JsonObject {
+  const archive = layers.at(-1);
+  if (archive === undefined) throw new StaveError("INTERNAL", "the image of a spec has no layer");
+  const keys: JsonObject = {
+    spec: document,
+    buildcache_layout_version: legacy ? 2 : 3,
+    binary_cache_checksum: { hash_algorithm: "sha256", hash: hexOf(archive.digest) },
+  };
+  // Spack 1.2 also writes a time, which nobody reads; without it the same spec gives the same image.
+  const compression = archive.mediaType.endsWith("zstd") ? "zstd" : "gzip";
+  return legacy ? keys : { ...keys, archive_size: archive.size, archive_compression: compression };
+}

@@ -1,0 +1,158 @@
+// What a push will do, as data: which specs are packed, which images are made of which layers, what is left alone. Pure; what
+// the cache holds is passed in, and the plan says which of its images must be read before it is complete.
+import type { Digest } from "../oci/digest.ts";
+import { LINK, RUN, type SpecNode } from "../spack/spec/node.ts";
+import { specTag } from "../spack/spec/spec-name.ts";
+import { layerOrder } from "../spack/spec/spec-orders.ts";
+import { edgesOf } from "../spack/spec/traversal.ts";
+import type { ImageLayer } from "./image-documents.ts";
+
+/** The image of a spec that a cache has. */
+export interface CachedImage {
+  /** The spec's own layer. */
+  readonly layer: ImageLayer;
+  /** The digests of all its layers. */
+  readonly digests: ReadonlySet<Digest>;
+}
+
+/** What there is to plan with. */
+export interface PlanInput {
+  /** The specs of the environment image. */
+  readonly roots: readonly SpecNode[];
+  /** The specs to push, dependencies first. */
+  readonly selected: readonly SpecNode[];
+  /** Tells whether a spec can be packed. */
+  isInstalled(node: SpecNode): boolean;
+  /** The tags of the cache. */
+  readonly tags: ReadonlySet<string>;
+  /** The images of the cache that have been read, by DAG hash; `broken` for one that cannot be used. */
+  readonly images: ReadonlyMap<string, CachedImage | "broken">;
+  /**
+   * Layers of tagged images of the cache, by DAG hash. They spare reading the image of a spec when its dependencies are among
+   * them too: whoever made the tagged image has seen to it that those of its specs are whole.
+   */
+  readonly known: ReadonlyMap<string, ImageLayer>;
+  /** Pack what is there already. */
+  readonly force: boolean;
+  /** Read every image of the selected specs, to find broken and incomplete ones. */
+  readonly verify: boolean;
+  /** Leave out of the packing what other jobs pack. */
+  isOurs(node: SpecNode): boolean;
+  /** Make an image of all roots together. */
+  readonly wantsEnvironment: boolean;
+}
+
+/** Where the layer of a spec comes from; `nowhere` when it is neither packed nor in the cache. */
+export type PlannedLayer =
+  | { readonly node: SpecNode; readonly from: "push" | "nowhere" }
+  | { readonly node: SpecNode; readonly from: "cache"; readonly layer: ImageLayer };
+
+/**
+ * What is done for a spec: it is packed and its image pushed; or its image is pushed again, because it lacks layers of
+ * dependencies that are there now; or it is kept; or it cannot be packed; or another job does it.
+ */
+export type SpecAction = "pack" | "complete" | "keep" | "not installed" | "other shard";
+
+/** One selected spec. */
+export interface PlannedSpec {
+  readonly node: SpecNode;
+  readonly tag: string;
+  readonly action: SpecAction;
+  /** The image that is there is broken. */
+  readonly isRepair: boolean;
+  /** Of images that are made: dependencies first, the spec itself last. */
+  readonly layers: readonly PlannedLayer[];
+}
+
+/** A push before it happens. */
+export interface PushPlan {
+  /** In the order of pushing: dependencies first. */
+  readonly specs: readonly PlannedSpec[];
+  /** The layers of the image of all roots; undefined when none is wanted. */
+  readonly environment: readonly PlannedLayer[] | undefined;
+  /** Specs whose images must be read and given as `images` before the plan is complete. */
+  readonly unread: readonly SpecNode[];
+}
+
+/** Makes the plan. Call it again with more `images` as long as it leaves some unread. */
+export function planPush(input: PlanInput): PushPlan {
+  const planner = new Planner(input);
+  const specs = input.selected.map((node) => planner.spec(node));
+  const environment = input.wantsEnvironment ? planner.layers(input.roots) : undefined;
+  return { specs, environment, unread: planner.unread };
+}
+
+class Planner {
+  readonly #input: PlanInput;
+  readonly #actions = new Map<string, SpecAction>();
+  readonly #unread = new Map<string, SpecNode>();
+  // Specs whose layers and those of all that they link and run are known.
+  readonly #whole = new Set<string>();
+
+  constructor(input: PlanInput) {
+    this.#input = input;
+    for (const node of input.selected) this.#actions.set(node.hash, this.#action(node));
+    if (input.known.size > 0) this.#findWhole(layerOrder([...input.selected, ...input.roots]));
+  }
+
+  get unread(): SpecNode[] {
+    return [...this.#unread.values()];
+  }
+
+  spec(node: SpecNode): PlannedSpec {
+    const { images, verify } = this.#input;
+    const action = this.#actions.get(node.hash) ?? "keep";
+    const image = images.get(node.hash);
+    const common = { node, tag: specTag(node), isRepair: image === "broken" };
+    if (action === "pack") return { ...common, action, layers: this.layers([node]) };
+    if (action !== "keep") return { ...common, action, layers: [] };
+    if (image === undefined || image === "broken") {
+      if (verify) this.#unread.set(node.hash, node);
+      return { ...common, action, layers: [] };
+    }
+    const layers = this.layers([node]);
+    return this.#isIncomplete(image, layers)
+      ? { ...common, action: "complete", layers }
+      : { ...common, action, layers: [] };
+  }
+
+  layers(roots: readonly SpecNode[]): PlannedLayer[] {
+    const isLegacy = !roots.some(({ format }) => format >= 5);
+    return layerOrder(roots, isLegacy).map((node) => this.#layer(node));
+  }
+
+  #findWhole(dependenciesFirst: readonly SpecNode[]): void {
+    for (const node of dependenciesFirst) {
+      const needed = edgesOf(node, { types: LINK | RUN }).map(({ child }) => child);
+      const isWhole = needed.every((child) => child.external !== undefined || this.#whole.has(child.hash));
+      if (isWhole && this.#input.known.has(node.hash)) this.#whole.add(node.hash);
+    }
+  }
+
+  #action(node: SpecNode): SpecAction {
+    const { tags, images, force, isInstalled, isOurs } = this.#input;
+    const isThere = tags.has(specTag(node)) && images.get(node.hash) !== "broken";
+    if (isThere && !force) return "keep";
+    if (!isInstalled(node)) return isThere ? "keep" : "not installed";
+    return isOurs(node) ? "pack" : isThere ? "keep" : "other shard";
+  }
+
+  #layer(node: SpecNode): PlannedLayer {
+    const { tags, images, known } = this.#input;
+    if (this.#actions.get(node.hash) === "pack") return { node, from: "push" };
+    const image = images.get(node.hash);
+    if (image === "broken" || !tags.has(specTag(node))) return { node, from: "nowhere" };
+    const layer = image?.layer ?? (this.#whole.has(node.hash) ? known.get(node.hash) : undefined);
+    if (layer !== undefined) return { node, from: "cache", layer };
+    this.#unread.set(node.hash, node);
+    return { node, from: "nowhere" };
+  }
+
+  // A layer packed now cannot be in an image that was pushed before, unless it is packed in order to be repaired.
+  #isIncomplete(image: CachedImage, layers: readonly PlannedLayer[]): boolean {
+    return layers.some((planned) => {
+      if (planned.from === "cache") return !image.digests.has(planned.layer.digest);
+      return planned.from === "push" && !this.#input.tags.has(specTag(planned.node));
+    });
+  }
+}

@@ -1,0 +1,70 @@
+// Which layer a prefix gave, remembered between runs: a push that goes on where another was interrupted, or that goes to
+// another registry, asks for a layer by its digest instead of packing it to learn what it is.
+import { z } from "zod";
+import { digestSchema } from "../../oci/digest.ts";
+import type { DiskCache } from "../../util/disk-cache.ts";
+import type { ArchiveJob } from "../archive/archive.ts";
+import type { Survey } from "../archive/survey.ts";
+import { type Compression, engineOf, formatCompression } from "./compression.ts";
+import type { PackedLayer } from "./layer.ts";
+
+const KIND = "layers";
+/** A file written again within one tick of the file system's clock would look the same, in milliseconds. */
+const SETTLED = 2000;
+
+const size = z.number().int().nonnegative();
+const entrySchema = z.object({
+  fingerprint: z.string(),
+  layer: z.object({
+    digest: digestSchema,
+    size,
+    diffId: digestSchema,
+    archiveSize: size,
+    entries: z.object({ size, archiveSize: size }),
+    files: size,
+  }),
+});
+
+/** What is remembered of a layer: all but what was left out of it. */
+export type RememberedLayer = Omit<PackedLayer, "skipped">;
+
+/** The layers of prefixes, for one compression. */
+export class LayerMemory {
+  readonly #cache: DiskCache;
+  readonly #suffix: string;
+
+  constructor(cache: DiskCache, compression: Compression) {
+    this.#cache = cache;
+    this.#suffix = `${formatCompression(compression)} ${engineOf(compression)}`;
+  }
+
+  /** The layer of a prefix that has not changed since it was packed. */
+  async recall(job: ArchiveJob, survey: Survey): Promise<RememberedLayer | undefined> {
+    const bytes = await this.#cache.get(KIND, this.#key(job));
+    if (bytes === undefined) return undefined;
+    try {
+      const { fingerprint, layer } = entrySchema.parse(JSON.parse(bytes.toString()));
+      return fingerprint === survey.fingerprint ? layer : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Remembers a layer; `survey` was made before it was packed, at the time `at`, in milliseconds. */
+  remember(job: ArchiveJob, survey: Survey, layer: PackedLayer, at: number): void {
+    // What was left out must be told again, and what has just been written may be written again.
+    if (layer.skipped.length > 0 || survey.changed > at - SETTLED) return;
+    const { skipped: _none, ...kept } = layer;
+    const entry = { fingerprint: survey.fingerprint, layer: kept };
+    this.#cache.set(KIND, this.#key(job), Buffer.from(JSON.stringify(entry)));
+  }
+
+  /** Forgets the layer of a prefix. */
+  forget(job: ArchiveJob): void {
+    this.#cache.delete(KIND, this.#key(job));
+  }
+
+  #key(job: ArchiveJob): string {
+    return `${job.directory ?? ""} ${job.prefix} ${this.#suffix}`;
+  }
+}

@@ -1,0 +1,168 @@
+// `check`: whether a cache has the binaries of some specs, and whether what it has is whole.
+
+import type { CachedSpec } from "../../cache/cache.ts";
+import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import { isUnfit } from "../../cache/unfit.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { formatSpec } from "../../spack/spec/spec-format.ts";
+import { shortName, specTag } from "../../spack/spec/spec-name.ts";
+import { withRefetch } from "../../target/refetch.ts";
+import type { OperationOptions } from "../../target/target.ts";
+import { forEachLimit, SingleFlight } from "../../util/limit.ts";
+import { noProgress, type ProgressSink } from "../../util/progress.ts";
+
+/** How closely images are looked at: `deep` asks for each of their blobs, `bytes` reads and hashes them too. */
+export type Depth = "tags" | "deep" | "bytes";
+
+export interface CheckOptions extends OperationOptions {
+  /** The specs to look for; externals among them are passed over. Every spec of the cache when not given. */
+  readonly specs?: readonly SpecNode[] | undefined;
+  readonly depth: Depth;
+  readonly onProgress?: ProgressSink | undefined;
+}
+
+/** A spec that is not in the cache, and must be built. */
+export interface MissingSpec {
+  name: string;
+  version: string;
+  hash: string;
+  tag: string;
+  /** As Spack's reports have it. */
+  shortSpec: string;
+}
+
+/** An image that is there and cannot be used. */
+export interface BrokenImage {
+  tag: string;
+  reason: string;
+}
+
+export interface CheckReport {
+  cache: string;
+  /** How many specs were looked for. */
+  checked: number;
+  /** How many were left out, because Spack did not build them and no cache has them. */
+  externals: number;
+  missing: MissingSpec[];
+  broken: BrokenImage[];
+  /** How many different blobs were looked at, and their bytes. */
+  blobs: number;
+  bytes: number;
+}
+
+// Beyond this, listing all tags costs less than asking for each.
+const FEW = 16;
+const CONCURRENCY = 16;
+const SHORT =
+  "{name}{@version}{variants}{ platform=architecture.platform}{ os=architecture.os}{ target=architecture.target}{/hash:7}";
+
+/** Checks a cache. Absent is what the cache says is not there; what it does not answer is thrown. */
+export async function check(cache: ReadOciCache, options: CheckOptions): Promise<CheckReport> {
+  const { specs, depth, signal } = options;
+  const wanted = specs?.filter((spec) => spec.external === undefined);
+  const byTag = new Map(wanted?.map((spec) => [specTag(spec), spec]));
+  const isThere = await presence(cache, [...byTag.keys()], specs === undefined, signal);
+  const missing = [...byTag].filter(([tag]) => !isThere.has(tag)).map(([tag, spec]) => missingSpec(spec, tag));
+  const report: CheckReport = {
+    ...{ cache: cache.name, checked: wanted?.length ?? isThere.size, missing, broken: [] },
+    externals: (specs?.length ?? 0) - (wanted?.length ?? 0),
+    ...{ blobs: 0, bytes: 0 },
+  };
+  if (depth === "tags") return report;
+  const images = new ImageCheck(cache, options, report);
+  const tags = [...isThere].filter((tag) => specs === undefined || byTag.has(tag));
+  await forEachLimit(tags, CONCURRENCY, (tag) => images.check(tag), signal);
+  report.broken.sort((a, b) => (a.tag < b.tag ? -1 : 1));
+  return report;
+}
+
+async function presence(
+  cache: ReadOciCache,
+  tags: readonly string[],
+  all: boolean,
+  signal: AbortSignal | undefined,
+): Promise<Set<string>> {
+  if (all || tags.length > FEW) return new Set((await cache.list({ signal })).specs.keys());
+  const found = new Set<string>();
+  const ask = async (tag: string): Promise<void> => {
+    if (await cache.has(tag, { signal })) found.add(tag);
+  };
+  await forEachLimit(tags, CONCURRENCY, ask, signal);
+  return found;
+}
+
+function missingSpec(spec: SpecNode, tag: string): MissingSpec {
+  const { name, version, hash } = spec;
+  return { name, version, hash, tag, shortSpec: formatSpec(spec, SHORT) };
+}
+
+class ImageCheck {
+  readonly #cache: ReadOciCache;
+  readonly #options: CheckOptions;
+  readonly #report: CheckReport;
+  readonly #progress: ProgressSink;
+  // Images share layers: each blob is looked at once, and what was wrong with it is known to all that name it.
+  readonly #blobs = new Map<string, string | undefined>();
+  readonly #flights = new SingleFlight<string | undefined>();
+  readonly #known = new Set<string>();
+
+  constructor(cache: ReadOciCache, options: CheckOptions, report: CheckReport) {
+    this.#cache = cache;
+    this.#options = options;
+    this.#report = report;
+    this.#progress = options.onProgress ?? noProgress;
+  }
+
+  async check(tag: string): Promise<void> {
+    const { signal } = this.#options;
+    const image = await this.#fetch(tag);
+    if (typeof image === "string") return void this.#report.broken.push({ tag, reason: image });
+    for (const { hash } of image.document.graph.nodes()) this.#known.add(hash);
+    for (const layer of image.layers) {
+      signal?.throwIfAborted();
+      const key = `${layer.digest} ${layer.size}`;
+      const reason = this.#blobs.has(key)
+        ? this.#blobs.get(key)
+        : await this.#flights.run(key, () => this.#look(key, layer));
+      if (reason !== undefined) return void this.#report.broken.push({ tag, reason });
+    }
+    this.#progress({ type: "note", text: `whole: ${shortName(image.document.root)}` });
+  }
+
+  async #fetch(tag: string): Promise<CachedSpec | string> {
+    const { signal } = this.#options;
+    try {
+      return await this.#cache.fetchSpec(tag, { isKnown: (hash) => this.#known.has(hash), signal });
+    } catch (error) {
+      return reasonOf(error);
+    }
+  }
+
+  async #look(key: string, layer: Descriptor): Promise<string | undefined> {
+    const { depth, signal } = this.#options;
+    const { target } = this.#cache;
+    const reason = await (async () => {
+      try {
+        if (depth === "bytes")
+          await withRefetch(target, async (from) => {
+            for await (const _chunk of await from.fetchBlob(layer, { signal }));
+          });
+        else if (!(await target.hasBlob(layer, { signal }))) return `its layer ${layer.digest} is not there`;
+        return undefined;
+      } catch (error) {
+        return reasonOf(error);
+      }
+    })();
+    this.#blobs.set(key, reason);
+    this.#report.blobs++;
+    this.#report.bytes += layer.size;
+    return reason;
+  }
+}
+
+// What is wrong with content is an answer; that nobody answered is none.
+function reasonOf(error: unknown): string {
+  if (isUnfit(error)) return error.message;
+  throw error;
+}

@@ -1,0 +1,117 @@
+// `diff`: what is other in one set of specs, or in one image, than in another.
+import type { ReadCache } from "../../cache/cache.ts";
+import { indexedSpecs } from "../../cache/index-select.ts";
+import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import { parseSpecTag } from "../../cache/spec-tag.ts";
+import { StaveError } from "../../errors.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { compareNodes } from "../../spack/query/select.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { type Difference, specDifferences } from "../../spack/spec/spec-diff.ts";
+import { parseFetched } from "../../target/choose-platform.ts";
+import type { OperationOptions } from "../../target/target.ts";
+
+/** One side of a comparison: specs, layers, or both, as far as it has them. */
+export interface DiffSide {
+  readonly name: string;
+  readonly specs: readonly SpecNode[] | undefined;
+  readonly layers: readonly Descriptor[] | undefined;
+}
+
+export interface DiffSpec {
+  name: string;
+  version: string;
+  hash: string;
+}
+
+/** A package that both sides have, under other hashes. */
+export interface RebuiltSpec {
+  name: string;
+  from: DiffSpec;
+  to: DiffSpec;
+  /** Why: `left` is what it was. */
+  differences: Difference[];
+}
+
+export interface DiffReport {
+  from: string;
+  to: string;
+  /** Undefined where a side does not tell its specs, as images of environments do not. */
+  specs: { added: DiffSpec[]; removed: DiffSpec[]; rebuilt: RebuiltSpec[]; same: number } | undefined;
+  /** Undefined where a side has no layers. `bytes` are those that who has `from` must pull to have `to`. */
+  layers: { added: number; removed: number; same: number; bytes: number } | undefined;
+}
+
+/** Compares two sides. */
+export function diff(from: DiffSide, to: DiffSide): DiffReport {
+  const specs = from.specs && to.specs ? diffSpecs(from.specs, to.specs) : undefined;
+  const layers = from.layers && to.layers ? diffLayers(from.layers, to.layers) : undefined;
+  if (specs === undefined && layers === undefined)
+    throw new StaveError("USAGE", `${from.name} and ${to.name} have nothing in common to compare`, {
+      hint: "compare two images, or two of lock files, caches and images of specs",
+    });
+  return { from: from.name, to: to.name, specs, layers };
+}
+
+/** Tells whether a comparison found nothing. */
+export function isSame({ specs, layers }: DiffReport): boolean {
+  const other = specs ? specs.added.length + specs.removed.length + specs.rebuilt.length : 0;
+  return other === 0 && (layers === undefined || layers.added + layers.removed === 0);
+}
+
+function diffSpecs(from: readonly SpecNode[], to: readonly SpecNode[]): NonNullable<DiffReport["specs"]> {
+  const [before, after] = [byHash(from), byHash(to)];
+  const gone = [...before.values()].filter(({ hash }) => !after.has(hash)).sort(compareNodes);
+  const fresh = [...after.values()].filter(({ hash }) => !before.has(hash)).sort(compareNodes);
+  const rebuilt: RebuiltSpec[] = [];
+  const paired = new Set<string>();
+  for (const node of fresh) {
+    const old = bestMatch(node, gone, paired);
+    if (old === undefined) continue;
+    paired.add(old.hash).add(node.hash);
+    rebuilt.push({ name: node.name, from: named(old), to: named(node), differences: specDifferences(old, node) });
+  }
+  const rest = (nodes: readonly SpecNode[]) => nodes.filter(({ hash }) => !paired.has(hash)).map(named);
+  return { added: rest(fresh), removed: rest(gone), rebuilt, same: after.size - fresh.length };
+}
+
+// Of the same name: the same version, else any that is left.
+function bestMatch(node: SpecNode, gone: readonly SpecNode[], paired: ReadonlySet<string>): SpecNode | undefined {
+  const free = gone.filter(({ name, hash }) => name === node.name && !paired.has(hash));
+  return free.find(({ version, target }) => version === node.version && target === node.target) ?? free[0];
+}
+
+const byHash = (nodes: readonly SpecNode[]): Map<string, SpecNode> => new Map(nodes.map((node) => [node.hash, node]));
+const named = ({ name, version, hash }: SpecNode): DiffSpec => ({ name, version, hash });
+
+function diffLayers(from: readonly Descriptor[], to: readonly Descriptor[]): NonNullable<DiffReport["layers"]> {
+  const [before, after] = [from, to].map((layers) => new Map(layers.map((layer) => [layer.digest, layer.size])));
+  const added = [...(after ?? [])].filter(([digest]) => !before?.has(digest));
+  const removed = [...(before ?? [])].filter(([digest]) => !after?.has(digest));
+  const bytes = added.reduce((sum, [, size]) => sum + size, 0);
+  return { added: added.length, removed: removed.length, same: (after?.size ?? 0) - added.length, bytes };
+}
+
+/** The side that a tag or digest of a cache is: its layers, and for the image of a spec its DAG. */
+export async function imageSide(cache: ReadOciCache, reference: string, options: OperationOptions): Promise<DiffSide> {
+  const name = `${cache.name} ${reference}`;
+  if (parseSpecTag(reference)) {
+    const { document, layers } = await cache.fetchSpec(reference, options);
+    return { name, specs: [...document.graph.nodes()], layers };
+  }
+  const image = parseFetched(await cache.target.fetchManifest(reference, options), cache.name);
+  if (image.kind === "manifest") return { name, specs: undefined, layers: image.value.layers };
+  throw new StaveError("MEDIA_TYPE", `${name} is an image index, expected one image`, {
+    hint: "name one of its images by digest",
+  });
+}
+
+/** The side that a cache is: the specs of its index. Throws NOT_FOUND when it has none, unless it has no specs either. */
+export async function cacheSide(cache: ReadCache, options: OperationOptions): Promise<DiffSide> {
+  const index = await cache.readIndex(options);
+  if (index === undefined && (await cache.list(options)).specs.size === 0)
+    return { name: cache.name, specs: [], layers: undefined };
+  if (index === undefined)
+    throw new StaveError("NOT_FOUND", `${cache.name} has no index`, { hint: "make one with `stave index`" });
+  return { name: cache.name, specs: indexedSpecs(index, [], cache.name).nodes, layers: undefined };
+}

@@ -1,0 +1,102 @@
+// `download`: the archive of a spec and its spec file, checked, into a folder.
+import { createWriteStream } from "node:fs";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { CachedSpec } from "../../cache/cache.ts";
+import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import { fileError } from "../../errors.ts";
+import { type Digest, hexOf } from "../../oci/digest.ts";
+import { specDocument } from "../../spack/spec/spec-writer.ts";
+import { writeJson } from "../../spack/text/json.ts";
+import { withRefetch } from "../../target/refetch.ts";
+import type { OperationOptions } from "../../target/target.ts";
+import { makeFolder } from "../../util/folder.ts";
+import { noProgress, type ProgressSink } from "../../util/progress.ts";
+
+export interface DownloadReport {
+  cache: string;
+  tag: string;
+  name: string;
+  version: string;
+  hash: string;
+  /** Absolute paths. */
+  archive: string;
+  specFile: string;
+  /** Of the archive. */
+  digest: Digest;
+  size: number;
+}
+
+export interface DownloadOptions extends OperationOptions {
+  readonly onProgress?: ProgressSink | undefined;
+}
+
+/**
+ * Downloads the archive of a tag into `FOLDER/NAME-VERSION-HASH.spack`, and beside it `….spec.json` with the spec and the
+ * archive's checksum as Spack's URL caches have them. A file appears under its name when it is whole and was verified. Throws
+ * what reading the image throws, and FILE_SYSTEM.
+ */
+export async function download(
+  cache: ReadOciCache,
+  tag: string,
+  folder: string,
+  options: DownloadOptions = {},
+): Promise<DownloadReport> {
+  const { signal, onProgress = noProgress } = options;
+  const image = await cache.fetchSpec(tag, { signal });
+  const { digest, size } = image.archive;
+  const stem = tag.slice(0, -".spack".length);
+  const [archive, specFile] = [join(folder, `${stem}.spack`), join(folder, `${stem}.spec.json`)];
+  onProgress({ type: "queued", id: digest, size });
+  onProgress({ type: "start", id: digest, label: stem, size });
+  let told = 0;
+  async function* counted(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+    for await (const chunk of chunks) {
+      told += chunk.byteLength;
+      onProgress({ type: "bytes", id: digest, count: chunk.byteLength });
+      yield chunk;
+    }
+  }
+  const label = `${stem}.spack`;
+  try {
+    // The stream is opened when everything is ready for it: one that fails before it is listened to ends the process.
+    await withRefetch(cache.target, (from) =>
+      written(archive, async (path) => {
+        onProgress({ type: "bytes", id: digest, count: -told });
+        told = 0;
+        const blob = await from.fetchBlob(image.archive, { signal });
+        await pipeline(blob, counted, createWriteStream(path, { flags: "wx" }), { signal });
+      }),
+    );
+    await written(specFile, (path) => writeFile(path, specText(image), { flag: "wx" }));
+  } catch (error) {
+    onProgress({ type: "done", id: digest, label, outcome: "failed", size });
+    throw error;
+  }
+  onProgress({ type: "done", id: digest, label, outcome: "copied", size });
+  const { name, version, hash } = image.document.root;
+  return { cache: cache.name, tag, name, version, hash, archive, specFile, digest, size };
+}
+
+/** Writes beside the place and renames, so that a file that is there is whole. */
+async function written(path: string, write: (path: string) => Promise<void>): Promise<void> {
+  const beside = `${path}.part`;
+  try {
+    makeFolder(join(path, "../.."));
+    await rm(beside, { force: true });
+    await write(beside);
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true }).catch(() => {});
+    throw fileError(error, "write", path);
+  }
+}
+
+function specText({ document, archive, layoutVersion }: CachedSpec): string {
+  return writeJson({
+    spec: specDocument(document.root, document.graph),
+    buildcache_layout_version: layoutVersion,
+    binary_cache_checksum: { hash_algorithm: "sha256", hash: hexOf(archive.digest) },
+  });
+}

@@ -1,0 +1,86 @@
+// Whether an archive can be relocated to an install root, found out by doing it: only its strings tell, and they must be read.
+import { mkdtemp } from "node:fs/promises";
+import { join } from "node:path";
+import type { CachedSpec } from "../../cache/cache.ts";
+import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import { fileError, isStaveError, type StaveError } from "../../errors.ts";
+import { checkArchivedSpec } from "../../relocate/place/place.ts";
+import { readBuildInfo } from "../../relocate/prefix/build-info-reader.ts";
+import { type Destination, prefixMapFor } from "../../relocate/prefix/new-prefixes.ts";
+import { relocateTree } from "../../relocate/tree/relocate-tree.ts";
+import { compressionOf, unpackArchive } from "../../relocate/unpack/unpack.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
+import { removeTree } from "../../store/prefix-place.ts";
+import { withRefetch } from "../../target/refetch.ts";
+import type { BlobFetcher, OperationOptions } from "../../target/target.ts";
+import { noProgress, type ProgressSink } from "../../util/progress.ts";
+
+/** Where to, and with what. */
+export interface TryRelocationOptions extends OperationOptions {
+  readonly at: Destination;
+  /** An existing folder for temporary files. */
+  readonly scratch: string;
+  /** Where `patchelf` is. */
+  readonly patchelf: string | undefined;
+  readonly onProgress?: ProgressSink | undefined;
+}
+
+/** What kept an archive from being relocated. */
+export interface Unrelocatable {
+  readonly error: StaveError;
+  /** A new prefix is longer than the old one. */
+  readonly isLonger: boolean;
+}
+
+/**
+ * Unpacks the archive of a spec into a temporary folder and goes through all that an installation would change; what cannot be
+ * changed is returned, and undefined when everything can. Throws what reading and unpacking the archive throw.
+ */
+export async function tryRelocation(
+  cache: ReadOciCache,
+  image: CachedSpec,
+  options: TryRelocationOptions,
+): Promise<Unrelocatable | undefined> {
+  return await withRefetch(cache.target, (from) => tryOnce(from, image, options));
+}
+
+async function tryOnce(
+  from: BlobFetcher,
+  { archive, diffId, document }: CachedSpec,
+  options: TryRelocationOptions,
+): Promise<Unrelocatable | undefined> {
+  const { at, scratch, patchelf, signal, onProgress = noProgress } = options;
+  const { root } = document;
+  const { hash } = root;
+  const name = shortName(root);
+  const { digest: id, size } = archive;
+  const folder = await mkdtemp(join(scratch, "stave-")).catch((cause: unknown) => {
+    throw fileError(cause, "write", scratch);
+  });
+  onProgress({ type: "queued", id, size });
+  onProgress({ type: "start", id, label: name, size });
+  let outcome: "copied" | "failed" = "failed";
+  let isLonger = false;
+  try {
+    // What files are relocated stands in the last of them, so that nothing less than the whole archive is enough.
+    const { directory } = await unpackArchive(await from.fetchBlob(archive, { signal }), folder, {
+      compression: compressionOf(archive.mediaType),
+      diffId,
+      signal,
+      onTaken: ({ byteLength: count }) => onProgress({ type: "bytes", id, count }),
+    });
+    outcome = "copied";
+    checkArchivedSpec(directory, { hash, name });
+    const info = readBuildInfo(directory);
+    const map = prefixMapFor(info, root, at);
+    isLonger = map.pairs.some((pair) => pair.new.length > pair.old.length);
+    await relocateTree(directory, { map, files: info.files, dryRun: true, findPatchelf: () => patchelf, signal });
+    return undefined;
+  } catch (error) {
+    if (isStaveError(error, "RELOCATION_FAILED")) return { error, isLonger };
+    throw error;
+  } finally {
+    onProgress({ type: "done", id, label: name, outcome, size });
+    await removeTree(folder);
+  }
+}

@@ -1,0 +1,185 @@
+// `why-miss`: why an installation of a spec would not come from a cache.
+
+import type { CacheListing, ReadCache } from "../../cache/cache.ts";
+import type { CacheIndex } from "../../cache/index-read.ts";
+import { indexedSpecs } from "../../cache/index-select.ts";
+import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import { isUnfit } from "../../cache/unfit.ts";
+import { isStaveError } from "../../errors.ts";
+import { ANY } from "../../spack/query/query.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { type Difference, specDifferences } from "../../spack/spec/spec-diff.ts";
+import { specTag } from "../../spack/spec/spec-name.ts";
+import type { OperationOptions } from "../../target/target.ts";
+import { type TryRelocationOptions, tryRelocation } from "./try-relocation.ts";
+
+/** What stands in the way. `none` when nothing does. */
+export type MissReason =
+  | "none"
+  | "external"
+  | "absent"
+  | "other version"
+  | "other architecture"
+  | "other hash"
+  | "not in the index"
+  | "unreadable"
+  | "prefix too short"
+  | "not relocatable";
+
+/** A spec of the cache that is near the one that was looked for. */
+export interface NearSpec {
+  name: string;
+  version: string;
+  hash: string;
+  tag: string;
+  architecture: string | undefined;
+  /** What is other in the cache (`right`) than in the wanted spec (`left`), nearest to the root first. */
+  differences: Difference[];
+}
+
+export interface WhyMissReport {
+  cache: string;
+  name: string;
+  version: string;
+  hash: string;
+  tag: string;
+  architecture: string;
+  reason: MissReason;
+  /** The reason as a sentence. */
+  explanation: string;
+  /** The install root that its files were found to fit, or not to; undefined where that was not tried. */
+  root: string | undefined;
+  /** Specs of the same name, those with the fewest differences first. */
+  near: NearSpec[];
+}
+
+export interface WhyMissOptions extends OperationOptions {
+  /** Where it would be installed: to find out whether its files can be relocated to there, its archive is read. */
+  readonly install?: Omit<TryRelocationOptions, "signal"> | undefined;
+}
+
+const NEAR = 5;
+/** So many specs of the same name are compared; a cache rarely has more. */
+const COMPARED = 200;
+
+/** Finds the reason. Throws when the cache does not answer. */
+export async function whyMiss(
+  cache: ReadOciCache,
+  wanted: SpecNode,
+  options: WhyMissOptions = {},
+): Promise<WhyMissReport> {
+  const { name, version, hash } = wanted;
+  const { install } = options;
+  const named = { cache: cache.name, name, version, hash, tag: specTag(wanted) };
+  const base = { ...named, architecture: architectureOf(wanted), root: undefined };
+  const answer = (reason: MissReason, explanation: string, near: NearSpec[] = []): WhyMissReport => {
+    return { ...base, reason, explanation, near };
+  };
+  if (wanted.external !== undefined) return answer("external", "it is an external: Spack did not build it");
+  const listing = await cache.list(options);
+  const index = await readIndex(cache, options);
+  if (listing.specs.has(base.tag)) {
+    const image = await orReason(() => cache.fetchSpec(base.tag, options));
+    if (typeof image === "string") return answer("unreadable", `its image cannot be used: ${image}`);
+    if (typeof index === "string") return answer("not in the index", `the cache has it, but ${index}`);
+    if (index.records.get(hash)?.inBuildcache !== true)
+      return answer("not in the index", "the cache has it, but its index does not say so: run `stave index`");
+    const there = "the cache has it, and its index says so";
+    if (install === undefined) return answer("none", there);
+    const failure = await orReason(() => tryRelocation(cache, image, { ...install, signal: options.signal }));
+    if (typeof failure === "string") return answer("unreadable", `its archive cannot be used: ${failure}`);
+    const { root } = install.at;
+    if (failure === undefined) return { ...answer("none", `${there}; its files can be relocated to ${root}`), root };
+    const { error, isLonger } = failure;
+    const [first = error, ...more] = error.errors ?? [];
+    const others = more.length === 0 ? "" : `, and ${more.length} more files`;
+    const reason = isLonger ? "prefix too short" : "not relocatable";
+    return { ...answer(reason, `its files do not fit ${root}: ${first.message}${others}`), root };
+  }
+  const near = typeof index === "string" ? taggedNear(wanted, listing) : indexedNear(wanted, index, cache.name);
+  const [reason, explanation] = compare(wanted, near);
+  return answer(reason, explanation, near);
+}
+
+// What was read, or why it is of no use; that nobody answered is no reason.
+async function orReason<T>(read: () => Promise<T>): Promise<T | string> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isUnfit(error) || isStaveError(error, "ARCHIVE_UNSAFE")) return error.message;
+    throw error;
+  }
+}
+
+// The index, or why it is of no use.
+async function readIndex(cache: ReadCache, options: OperationOptions): Promise<CacheIndex | string> {
+  try {
+    return (await cache.readIndex(options)) ?? "there is no index: run `stave index`";
+  } catch (error) {
+    if (isStaveError(error, "CONTENT_INVALID", "MEDIA_TYPE", "TOO_LARGE", "UNSUPPORTED", "DIGEST_MISMATCH"))
+      return `its index cannot be read: ${error.message}`;
+    throw error;
+  }
+}
+
+function indexedNear(wanted: SpecNode, index: CacheIndex, place: string): NearSpec[] {
+  const { nodes } = indexedSpecs(index, [{ ...ANY, name: wanted.name }], place);
+  const alike = nodes.filter((node) => node.name === wanted.name);
+  // Those that are most alike by their own attributes are worth a look at their dependencies.
+  const scored = alike.map((node) => ({ node, score: likeness(wanted, node) })).sort((a, b) => b.score - a.score);
+  return scored
+    .slice(0, COMPARED)
+    .map(({ node, score }) => ({ node, score, differences: specDifferences(wanted, node) }))
+    .sort((a, b) => b.score - a.score || a.differences.length - b.differences.length)
+    .slice(0, NEAR)
+    .map(({ node, differences }) => {
+      const { name, version, hash } = node;
+      return { name, version, hash, tag: specTag(node), architecture: architectureOf(node), differences };
+    });
+}
+
+function taggedNear(wanted: SpecNode, { specs }: CacheListing): NearSpec[] {
+  return [...specs.values()]
+    .filter(({ name }) => name === wanted.name)
+    .sort((a, b) => Number(b.version === wanted.version) - Number(a.version === wanted.version))
+    .slice(0, NEAR)
+    .map(({ name, version, hash, tag }) => ({ name, version, hash, tag, architecture: undefined, differences: [] }));
+}
+
+function likeness(a: SpecNode, b: SpecNode): number {
+  return 4 * Number(a.version === b.version) + 2 * Number(a.os === b.os) + Number(a.target === b.target);
+}
+
+function compare(wanted: SpecNode, near: readonly NearSpec[]): [MissReason, string] {
+  const [nearest] = near;
+  if (nearest === undefined) return ["absent", `the cache has no ${wanted.name}`];
+  if (nearest.version !== wanted.version) {
+    const versions = [...new Set(near.map(({ version }) => version))].join(", ");
+    return ["other version", `the cache has ${wanted.name} in other versions: ${versions}`];
+  }
+  const mine = architectureOf(wanted);
+  if (nearest.architecture !== undefined && nearest.architecture !== mine)
+    return ["other architecture", `the cache has it for ${nearest.architecture}, not for ${mine}`];
+  const [first] = nearest.differences;
+  const why = first === undefined ? "" : `: ${describeDifference(first)}`;
+  return ["other hash", `the cache has the same version under another hash${why}`];
+}
+
+/** A difference as a sentence. */
+export function describeDifference({ path, attribute, left, right }: Difference): string {
+  const shown = (text: string): string => (text === "" ? "none" : text);
+  const node = path.length > 1 ? `the ${attribute} of ${path.join(" -> ")}` : `its ${attribute}`;
+  const [a, b] = attribute === "variants" || attribute === "dependencies" ? changedWords(left, right) : [left, right];
+  return `${node}: ${shown(a)} here, ${shown(b)} there`;
+}
+
+// Of two long lists, what only one of them has.
+function changedWords(left: string, right: string): [string, string] {
+  const split = (text: string): string[] => text.match(/[+~][^+~\s]+|\S+/g) ?? [];
+  const [a, b] = [split(left), split(right)];
+  return [a.filter((word) => !b.includes(word)).join(" "), b.filter((word) => !a.includes(word)).join(" ")];
+}
+
+function architectureOf({ platform, os, target }: SpecNode): string {
+  return `${platform}-${os}-${target}`;
+}

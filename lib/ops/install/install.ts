@@ -1,0 +1,153 @@
+// `install`: specs from build caches into a store, with what they link and run.
+import { aggregate, isStaveError, StaveError } from "../../errors.ts";
+import { targetAtMost } from "../../spack/spec/microarchitecture.ts";
+import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
+import { postOrder } from "../../spack/spec/traversal.ts";
+import { NEWEST_DATABASE, nodeFormat } from "../../spack/store/database.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { createStore } from "../../store/create.ts";
+import { ensureSbang } from "../../store/sbang.ts";
+import { forEachLimit } from "../../util/limit.ts";
+import type { HostArchitecture, InstallOptions } from "./options.ts";
+import type { InstallPlanReport, InstallReport, PlannedInstall } from "./report.ts";
+import { InstallRun, isThere } from "./run.ts";
+
+export type { InstallOptions } from "./options.ts";
+export type { InstallPlanReport, InstallReport } from "./report.ts";
+
+/**
+ * Installs specs, each after what it needs. What fails is in the report, and what does not need it is installed. Throws when
+ * nothing can be done: a spec does not fit the machine, the store cannot be made; and the signal's reason.
+ */
+export async function install(options: InstallOptions): Promise<InstallReport> {
+  const { store, clock, signal } = options;
+  signal?.throwIfAborted();
+  const started = clock.now();
+  const nodes = installNodes(options);
+  checkSplices(nodes);
+  checkArchitecture(nodes, options);
+  checkFormats(nodes, store);
+  await createStore(store);
+  await ensureSbang(store);
+  const specs = await new InstallRun(options, nodes).run();
+  signal?.throwIfAborted();
+  const sum = (of: (spec: (typeof specs)[number]) => number | undefined): number =>
+    specs.reduce((total, spec) => total + (spec.outcome === "installed" ? (of(spec) ?? 0) : 0), 0);
+  return {
+    store: store.root,
+    specs,
+    totals: {
+      installed: sum(() => 1),
+      downloaded: sum(({ downloadSize }) => downloadSize),
+      bytes: sum(({ bytes }) => bytes),
+      files: sum(({ files }) => files),
+    },
+    failures: specs.flatMap(({ error }) => error ?? []),
+    milliseconds: clock.now() - started,
+  };
+}
+
+/** Tells what an installation would do, and writes nothing. Throws as `install` does. */
+export async function planInstall(options: InstallOptions): Promise<InstallPlanReport> {
+  const { store, source, force, signal } = options;
+  const nodes = installNodes(options);
+  checkSplices(nodes);
+  checkArchitecture(nodes, options);
+  checkFormats(nodes, store);
+  const specs: PlannedInstall[] = [];
+  await forEachLimit(
+    nodes,
+    CONCURRENCY,
+    async (node) => {
+      const { name, version, hash } = node;
+      const common = {
+        name,
+        version,
+        hash,
+        prefix: node.external ? (node.external.path ?? null) : store.prefixOf(node),
+      };
+      if (node.external) return void specs.push({ ...common, action: "external" });
+      if (isThere(store, node) && !force) return void specs.push({ ...common, action: "keep" });
+      try {
+        const planned = await source.use(node, { signal }, ({ cache, image }) =>
+          Promise.resolve({ ...common, action: "install" as const, cache: cache.name, size: image.archive.size }),
+        );
+        specs.push(planned);
+      } catch (error) {
+        if (!isStaveError(error, "SPEC_ABSENT")) throw error;
+        specs.push({ ...common, action: "absent" });
+      }
+    },
+    signal,
+  );
+  const order = new Map(nodes.map(({ hash }, at) => [hash, at]));
+  specs.sort((a, b) => (order.get(a.hash) ?? 0) - (order.get(b.hash) ?? 0));
+  const wanted = specs.filter(({ action }) => action === "install");
+  return {
+    store: store.root,
+    specs,
+    totals: { install: wanted.length, download: wanted.reduce((total, { size = 0 }) => total + size, 0) },
+  };
+}
+
+const CONCURRENCY = 8;
+
+/** The specs to install, each after what it needs; externals included. */
+function installNodes({ roots, only, withBuildDependencies }: InstallOptions): SpecNode[] {
+  const asked = new Set(roots.map(({ node }) => node.hash));
+  const all = postOrder(
+    roots.map(({ node }) => node),
+    withBuildDependencies ? {} : { types: LINK | RUN },
+  );
+  return all.filter(({ hash }) => only === "all" || asked.has(hash) === (only === "package"));
+}
+
+/** Tells whether code of a spec runs on a machine. */
+export function fitsHost({ platform, os, target }: SpecNode, host: HostArchitecture | undefined): boolean {
+  if (host === undefined) return true;
+  if (platform !== host.platform || (host.os !== undefined && os !== host.os)) return false;
+  return host.target === undefined || targetAtMost(target, host.target);
+}
+
+// A splice is another spec's archive with dependencies that it was not built with; Spack rewires it, which is not done here.
+function checkSplices(nodes: readonly SpecNode[]): void {
+  const spliced = nodes.find(({ buildSpec }) => buildSpec !== undefined);
+  if (spliced === undefined) return;
+  throw new StaveError("UNSUPPORTED", `${shortName(spliced)} is spliced, which only Spack can install`, {
+    subject: spliced.hash,
+    hint: `spack install --cache-only /${spliced.hash}`,
+  });
+}
+
+// Nothing is fetched that the database could not hold.
+function checkFormats(nodes: readonly SpecNode[], store: Store): void {
+  const { version } = store.database;
+  if (version === NEWEST_DATABASE) return;
+  const wanted = nodeFormat(version);
+  const other = nodes.find((node) => node.format !== wanted && store.get(node.hash)?.installed !== true);
+  if (other === undefined) return;
+  const why = `${shortName(other)} is written in spec format ${other.format}, but the database of ${store.root} has version ${version}, which holds format ${wanted}`;
+  throw new StaveError("UNSUPPORTED", why, {
+    subject: other.hash,
+    hint: "install into another store with --store DIR; a new one gets --database-version",
+  });
+}
+
+function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallOptions): void {
+  if (host === undefined) return;
+  const failures = nodes.flatMap((node): StaveError[] => {
+    if (node.external) return [];
+    if (fitsHost(node, host)) return [];
+    const { platform, os, target } = node;
+    const here = `${host.platform}-${host.os ?? "any"}-${host.target ?? "any"}`;
+    const problem = `${shortName(node)} is for ${platform}-${os}-${target}, and this machine is ${here}`;
+    return [
+      new StaveError("PLATFORM_MISMATCH", problem, {
+        subject: node.hash,
+        hint: "use --otherarch to install it all the same",
+      }),
+    ];
+  });
+  if (failures.length > 0) throw aggregate(failures, "specs");
+}

@@ -1,0 +1,77 @@
+// Records in the install database what was installed: all that has come together since the last write in one write, so that a
+// large database does not hold up many small packages.
+import type { SpecNode } from "../../spack/spec/node.ts";
+import type { Store } from "../../spack/store/store.ts";
+import type { StoreLocks } from "../../store/locks.ts";
+import type { Change } from "../../store/records.ts";
+import { updateDatabase } from "../../store/update.ts";
+import type { Clock } from "../../util/time.ts";
+
+/** The least time between two writes, in milliseconds: others may wait for what was installed. */
+const PAUSE = 250;
+/** It is at least so many times as long as the last write took. */
+const SHARE = 9;
+
+export class Registrar {
+  readonly #store: Store;
+  readonly #locks: StoreLocks;
+  readonly #clock: Clock;
+  #waiting: Change[] = [];
+  #next: Promise<void> | undefined;
+  #hurry = new AbortController();
+  #last: Promise<void> = Promise.resolve();
+  #pause = PAUSE;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(store: Store, locks: StoreLocks, clock: Clock) {
+    this.#store = store;
+    this.#locks = locks;
+    this.#clock = clock;
+  }
+
+  /**
+   * Records a spec that is in its place, after all that was added before; done when the database has it. Throws as
+   * updateDatabase, and then for all that comes later: it may need what was not recorded.
+   */
+  add(node: SpecNode, explicit: boolean | undefined): Promise<void> {
+    return this.#change(explicit === undefined ? { op: "add", node } : { op: "add", node, explicit });
+  }
+
+  /** Records that the user asked for a spec that was there. */
+  mark(hash: string): Promise<void> {
+    return this.#change({ op: "mark", hash, explicit: true });
+  }
+
+  /** Writes what has come together now: nothing more comes soon. */
+  flush(): void {
+    this.#hurry.abort();
+  }
+
+  #change(change: Change): Promise<void> {
+    this.#waiting.push(change);
+    this.#next ??= this.#write();
+    return this.#next;
+  }
+
+  async #write(): Promise<void> {
+    this.#hurry = new AbortController();
+    // A flush comes before the pause is over.
+    await this.#clock.sleep(this.#pause, this.#hurry.signal).catch(() => {});
+    await this.#last;
+    const changes = this.#waiting;
+    this.#waiting = [];
+    // What comes from here on is written next.
+    this.#next = undefined;
+    if (this.#failure) throw this.#failure.error;
+    const started = this.#clock.now();
+    const write = updateDatabase(this.#store, { clock: this.#clock, locks: this.#locks }, () => changes);
+    this.#last = write.then(
+      () => {},
+      (error: unknown) => {
+        this.#failure = { error };
+      },
+    );
+    await write;
+    this.#pause = Math.max(PAUSE, SHARE * (this.#clock.now() - started));
+  }
+}

@@ -1,0 +1,203 @@
+// Carries an installation out: specs side by side, each in the order of store/protocol.ts. A spec is finished when what it needs
+// is in its place, by this run or another; the database is written for many together.
+import { isStaveError, StaveError } from "../../errors.ts";
+import { PlacePool } from "../../relocate/place/place-pool.ts";
+import { LINK, RUN, type SpecGraph, type SpecNode } from "../../spack/spec/node.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
+import { edgesOf } from "../../spack/spec/traversal.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { LatestStore } from "../../store/latest.ts";
+import type { SpecLock } from "../../store/locks.ts";
+import { carryOut, installing } from "../../store/protocol.ts";
+import { recoverStore } from "../../store/recover.ts";
+import { isGone } from "../../util/look.ts";
+import { noProgress } from "../../util/progress.ts";
+import type { InstallOptions } from "./options.ts";
+import { Registrar } from "./registrar.ts";
+import type { InstalledSpec } from "./report.ts";
+import { type SpecCommon, SpecInstall } from "./spec-install.ts";
+
+/** Tells whether the database has a spec as installed and its prefix is there. */
+export function isThere(store: Store, node: SpecNode): boolean {
+  const record = store.get(node.hash);
+  if (record?.installed !== true) return false;
+  return record.path === null || !isGone(record.path, store.sysroot);
+}
+
+/** One run. */
+export class InstallRun {
+  readonly #options: InstallOptions;
+  readonly #nodes: readonly SpecNode[];
+  readonly #pool: PlacePool;
+  readonly #registrar: Registrar;
+  readonly #latest: LatestStore;
+  readonly #explicit: ReadonlySet<string>;
+  readonly #graphs = new Map<string, SpecGraph>();
+  /** Specs on their way, by DAG hash: in its place when it resolves. */
+  readonly #placed = new Map<string, PromiseWithResolvers<void>>();
+  /** What this run relies on, locked until it is over. */
+  readonly #kept: SpecLock[] = [];
+  readonly #guarded = new Map<string, Promise<void>>();
+  readonly #started: number;
+  #working = 0;
+
+  constructor(options: InstallOptions, nodes: readonly SpecNode[]) {
+    this.#options = options;
+    this.#nodes = nodes;
+    this.#pool = new PlacePool(options.jobs);
+    this.#registrar = new Registrar(options.store, options.locks, options.clock);
+    this.#latest = new LatestStore(options.store);
+    this.#explicit = new Set(options.roots.map(({ node }) => node.hash));
+    this.#started = options.clock.now();
+    for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
+  }
+
+  /** Installs everything; failures are in what it returns. */
+  async run(): Promise<InstalledSpec[]> {
+    const { store, locks } = this.#options;
+    await recoverStore(store, locks);
+    this.#working = this.#nodes.length;
+    for (const { hash } of this.#nodes) {
+      const placed = Promise.withResolvers<void>();
+      // Dependents may await this; without any, a rejection must not count as unhandled.
+      placed.promise.catch(() => {});
+      this.#placed.set(hash, placed);
+    }
+    try {
+      return await Promise.all(this.#nodes.map((node) => this.#spec(node)));
+    } finally {
+      for (const lock of this.#kept) lock.release();
+      await this.#pool[Symbol.asyncDispose]();
+    }
+  }
+
+  async #spec(node: SpecNode): Promise<InstalledSpec> {
+    const { name, version, hash } = node;
+    const explicit = this.#explicit.has(hash);
+    const prefix = node.external ? (node.external.path ?? null) : this.#options.store.prefixOf(node);
+    const common = { name, version, hash, prefix, explicit };
+    const over = this.#work();
+    let spec: InstalledSpec;
+    try {
+      spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
+      this.#placed.get(hash)?.resolve();
+    } catch (caught) {
+      // Nothing may wait for ever for what failed in an unknown way.
+      this.#placed.get(hash)?.reject(caught);
+      if (!isStaveError(caught)) throw caught;
+      const error = this.#options.signal?.aborted ? caught : failure(node, caught);
+      spec = { ...common, outcome: "failed", error };
+    } finally {
+      over();
+    }
+    this.#options.onSpec?.(spec);
+    return spec;
+  }
+
+  // When no spec is worked on any more, what is to be recorded need not wait for others.
+  #work(): () => void {
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      if (--this.#working === 0) this.#registrar.flush();
+    };
+  }
+
+  #external(node: SpecNode, common: SpecCommon): InstalledSpec {
+    const { store, progress = noProgress } = this.#options;
+    const { path } = node.external ?? {};
+    if (typeof path === "string" && isGone(path, store.sysroot))
+      progress({
+        type: "warning",
+        text: `${shortName(node)} is to be found at ${path}, where nothing is on this machine`,
+      });
+    return { ...common, outcome: "external" };
+  }
+
+  async #install(node: SpecNode, common: SpecCommon, over: () => void): Promise<InstalledSpec> {
+    const { force } = this.#options;
+    const install = new SpecInstall(
+      {
+        options: this.#options,
+        pool: this.#pool,
+        latest: this.#latest,
+        graph: this.#graphs.get(node.hash),
+        isKnown: (hash) => this.#graphs.has(hash),
+        isThere: () => this.#isThere(node),
+        awaitDependencies: () => this.#dependencies(node),
+        record: async () => {
+          this.#placed.get(node.hash)?.resolve();
+          const recorded = this.#registrar.add(node, common.explicit || undefined);
+          over();
+          await recorded;
+        },
+      },
+      node,
+      common,
+    );
+    try {
+      const outcome = await carryOut(installing(node.hash, { dependenciesFirst: force }), install.actions());
+      if (install.lock) this.#kept.push(install.lock);
+      if (outcome === "installed" && install.report) return install.report;
+    } catch (error) {
+      await install.undo();
+      throw error;
+    }
+    const isMarked = !common.explicit || (await this.#latest.get()).get(node.hash)?.explicit === true;
+    const marked = isMarked ? undefined : this.#registrar.mark(node.hash);
+    over();
+    await marked;
+    return { ...common, outcome: "present" };
+  }
+
+  // With --force what was there before this run is not what is asked for.
+  async #isThere(node: SpecNode): Promise<boolean> {
+    const { store, force } = this.#options;
+    if (isGone(store.prefixOf(node), store.sysroot)) return false;
+    const latest = await this.#latest.get();
+    const installed = latest.get(node.hash)?.installationTime ?? 0;
+    return isThere(latest, node) && (!force || installed * 1000 > this.#started);
+  }
+
+  async #dependencies(node: SpecNode): Promise<void> {
+    for (const { child } of edgesOf(node, { types: LINK | RUN })) {
+      const placed = this.#placed.get(child.hash);
+      if (placed === undefined) await this.#guard(child);
+      else
+        await placed.promise.catch((cause: unknown) => {
+          const code = isStaveError(cause) ? cause.code : "INTERNAL";
+          throw new StaveError(code, `its dependency ${shortName(child)} failed`, { cause });
+        });
+    }
+  }
+
+  // What is needed and not to be installed stays, if it is there.
+  async #guard(node: SpecNode): Promise<void> {
+    if (node.external) return;
+    const { locks } = this.#options;
+    const guarded =
+      this.#guarded.get(node.hash) ??
+      (async () => {
+        if (!isThere(await this.#latest.get(), node)) return;
+        const lock = await locks.spec("prefix", node.hash, "shared");
+        if (lock) this.#kept.push(lock);
+      })();
+    this.#guarded.set(node.hash, guarded);
+    await guarded;
+  }
+}
+
+// The same failure, saying what was not installed because of it.
+function failure(node: SpecNode, error: StaveError): StaveError {
+  const name = shortName(node);
+  const { code, hint, status, registry, attempts, side, errors, message } = error;
+  const known = Object.entries({ hint, status, registry, attempts, side, errors }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return new StaveError(code, `${name} was not installed: ${message}`, {
+    ...Object.fromEntries(known),
+    subject: name,
+    cause: error,
+  });
+}

@@ -1,0 +1,82 @@
+// Several build caches as one: the first that has a spec gives it, and the others are asked when it breaks.
+import type { CachedSpec } from "../../cache/cache.ts";
+import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import { type ErrorCode, isStaveError, StaveError } from "../../errors.ts";
+import type { SpecQuery } from "../../spack/query/query.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import type { SpecDocument } from "../../spack/spec/spec-file.ts";
+import { shortName, specTag } from "../../spack/spec/spec-name.ts";
+import type { OperationOptions } from "../../target/target.ts";
+import { findCached } from "../cache/find-cached.ts";
+
+/** A spec as one of the caches has it. */
+export interface FoundSpec {
+  readonly cache: ReadOciCache;
+  readonly image: CachedSpec;
+}
+
+/** The caches of an installation, in the order in which they are asked. */
+export class InstallSource {
+  readonly #caches: readonly ReadOciCache[];
+
+  constructor(caches: readonly ReadOciCache[]) {
+    this.#caches = caches;
+  }
+
+  /** What messages call them. */
+  get name(): string {
+    return this.#caches.map(({ name }) => name).join(", ");
+  }
+
+  /** The specs that satisfy a query, from the first cache that has any. Throws as `fetch`. */
+  async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
+    const failures: StaveError[] = [];
+    for (const cache of this.#caches) {
+      try {
+        const tags = await findCached(cache, query, options);
+        const found: SpecDocument[] = [];
+        for (const tag of tags) found.push((await cache.fetchSpec(tag, options)).document);
+        if (found.length > 0) return found;
+      } catch (error) {
+        if (!isStaveError(error) || isStaveError(error, "USAGE", "ABORTED")) throw error;
+        if (!isStaveError(error, "NOT_FOUND")) failures.push(error);
+      }
+    }
+    throw absent(text, this.name, failures);
+  }
+
+  /**
+   * Lets `use` take a spec from the caches, one after the other, until it succeeds. Throws SPEC_ABSENT when all caches say that
+   * they do not have it, and the first failure when one of them could not be asked or gave what is of no use.
+   */
+  async use<T>(
+    node: SpecNode,
+    options: OperationOptions & { readonly isKnown?: (hash: string) => boolean },
+    use: (found: FoundSpec) => Promise<T>,
+  ): Promise<T> {
+    const failures: StaveError[] = [];
+    for (const cache of this.#caches) {
+      try {
+        const image = await cache.fetchSpec(specTag(node), options);
+        return await use({ cache, image });
+      } catch (error) {
+        // What the machine here does not allow, no other cache makes better.
+        if (!(error instanceof StaveError) || HERE.has(error.code)) throw error;
+        if (error.code !== "NOT_FOUND") failures.push(error.with({ side: error.side ?? "source" }));
+      }
+    }
+    throw absent(shortName(node), this.name, failures);
+  }
+}
+
+const HERE: ReadonlySet<ErrorCode> = new Set(["ABORTED", "FILE_SYSTEM", "RELOCATION_FAILED", "CONFLICT", "INTERNAL"]);
+
+function absent(what: string, where: string, failures: readonly StaveError[]): StaveError {
+  const [first, ...more] = failures;
+  if (first === undefined)
+    return new StaveError("SPEC_ABSENT", `${what} is not in ${where}`, {
+      subject: what,
+      hint: "`stave list` shows what is there; `stave why-miss` tells what comes near",
+    });
+  return more.length === 0 ? first : first.with({ errors: [...failures] });
+}

@@ -1,0 +1,276 @@
+// The installation of one spec: what each step of store/protocol.ts does for real.
+import { StaveError } from "../../errors.ts";
+import type { PlacedTree, PlaceJob } from "../../relocate/place/place.ts";
+import type { PlacePool } from "../../relocate/place/place-pool.ts";
+import { writeInstalledSpec, writeInstallTimes } from "../../relocate/place/write-metadata.ts";
+import { newPrefixes } from "../../relocate/prefix/new-prefixes.ts";
+import { compressionOf } from "../../relocate/unpack/unpack.ts";
+import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
+import type { LatestStore } from "../../store/latest.ts";
+import type { SpecLock } from "../../store/locks.ts";
+import { readNote, removeNote, writeNote } from "../../store/notes.ts";
+import type { Actions, InstallStep } from "../../store/protocol.ts";
+import { settle } from "../../store/recover.ts";
+import { StagedPrefix } from "../../store/staged-prefix.ts";
+import { withRefetch } from "../../target/refetch.ts";
+import type { BlobFetcher } from "../../target/target.ts";
+import { noProgress } from "../../util/progress.ts";
+import type { InstallOptions } from "./options.ts";
+import type { InstalledSpec } from "./report.ts";
+import type { FoundSpec } from "./source.ts";
+
+/** What is known of a spec before anything is done. */
+export type SpecCommon = Pick<InstalledSpec, "name" | "version" | "hash" | "prefix" | "explicit">;
+
+/** What the run does for its specs. */
+export interface SpecSurroundings {
+  readonly options: InstallOptions;
+  readonly pool: PlacePool;
+  readonly latest: LatestStore;
+  /** The graph that names the spec, for its spec file. */
+  readonly graph: SpecGraph | undefined;
+  isKnown(hash: string): boolean;
+  /** Whether the spec need not be installed, as the database is now. */
+  isThere(): Promise<boolean>;
+  /** Waits until every dependency is in its place. Throws when one of them failed. */
+  awaitDependencies(): Promise<void>;
+  /** Records the spec, which is in its place; done when the database has it. */
+  record(): Promise<void>;
+}
+
+// An archive that was unpacked and relocated beside its place.
+interface Placed {
+  readonly found: FoundSpec;
+  readonly job: PlaceJob;
+  readonly tree: PlacedTree;
+  readonly started: number;
+  readonly placedAt: number;
+}
+
+export class SpecInstall {
+  readonly #around: SpecSurroundings;
+  readonly #node: SpecNode;
+  readonly #common: SpecCommon;
+  readonly #signal: AbortSignal;
+  #place: StagedPrefix | undefined;
+  #work: SpecLock | undefined;
+  #placed: Placed | undefined;
+  #isNoted = false;
+  #isLeft = false;
+  #isExclusive = false;
+  /** The prefix lock; shared, and the caller's, when all steps were done. */
+  lock: SpecLock | undefined;
+  /** What was done, when it was installed. */
+  report: InstalledSpec | undefined;
+
+  constructor(around: SpecSurroundings, node: SpecNode, common: SpecCommon) {
+    this.#around = around;
+    this.#node = node;
+    this.#common = common;
+    this.#signal = around.options.signal ?? new AbortController().signal;
+  }
+
+  /** The steps. */
+  actions(): Actions<InstallStep> {
+    const { store, locks } = this.#around.options;
+    const { hash } = this.#node;
+    const isThere = (): Promise<boolean> => this.#around.isThere();
+    return {
+      isThere,
+      lockShared: async () => {
+        this.lock = await locks.spec("prefix", hash, "shared");
+      },
+      lockWork: async () => {
+        this.#work = await locks.spec("work", hash, "exclusive", isThere);
+        this.#signal.throwIfAborted();
+        return this.#work !== undefined;
+      },
+      lockExclusive: async () => {
+        this.lock = await locks.spec("prefix", hash, "exclusive", isThere);
+        this.#isExclusive = this.lock !== undefined;
+        return this.#isExclusive;
+      },
+      note: async () => {
+        const prefix = store.prefixOf(this.#node);
+        this.#place = await StagedPrefix.at(store, hash, prefix);
+        this.#isLeft = readNote(store, hash) !== undefined;
+        await writeNote(store, hash, prefix);
+        this.#isNoted = true;
+        return this.#isLeft;
+      },
+      unnote: () => this.#unnote(),
+      place: () => this.#fetch(),
+      discard: () => this.#discard(),
+      awaitDependencies: () => this.#around.awaitDependencies(),
+      finish: () => this.#finish(),
+      moveAside: async () => void (await this.#prefix.moveAside()),
+      commit: () => this.#commit(),
+      record: () => this.#around.record(),
+      clear: async () => {
+        await this.#prefix.clear();
+        this.#unnote();
+      },
+      share: () => {
+        this.lock?.share();
+        this.#isExclusive = false;
+      },
+      unlockPrefix: () => this.#unlockPrefix(),
+      unlockWork: () => this.#unlockWork(),
+    };
+  }
+
+  /** Undoes the steps that were done, after one has failed, and lets go of all locks. */
+  async undo(): Promise<void> {
+    this.#done("failed");
+    try {
+      if (this.#isNoted && this.#isExclusive)
+        await settle(await this.#around.latest.get(), this.#node.hash, this.#prefix);
+      else if (this.#isNoted) {
+        await this.#discard();
+        if (!this.#isLeft) this.#unnote();
+      }
+    } catch {
+      // The note stays, and the next run puts it right.
+    } finally {
+      this.#unlockWork();
+      this.#unlockPrefix();
+    }
+  }
+
+  get #prefix(): StagedPrefix {
+    if (this.#place === undefined) throw new StaveError("INTERNAL", "a prefix has no place yet");
+    return this.#place;
+  }
+
+  #unnote(): void {
+    removeNote(this.#around.options.store, this.#node.hash);
+    this.#isNoted = false;
+  }
+
+  #unlockWork(): void {
+    this.#work?.release();
+    this.#work = undefined;
+  }
+
+  #unlockPrefix(): void {
+    this.lock?.release();
+    this.lock = undefined;
+    this.#isExclusive = false;
+  }
+
+  async #discard(): Promise<void> {
+    this.#done("failed");
+    this.report = undefined;
+    await this.#prefix.discard();
+  }
+
+  // Fetches the spec from one of the caches, and makes its prefix beside its place.
+  async #fetch(): Promise<void> {
+    const { isKnown } = this.#around;
+    this.#placed = await this.#around.options.source.use(
+      this.#node,
+      { signal: this.#signal, isKnown },
+      async (found) => {
+        try {
+          return await withRefetch(found.cache.target, (target) => this.#unpack(found, target));
+        } catch (error) {
+          this.#done("failed", found);
+          throw error;
+        }
+      },
+    );
+  }
+
+  async #unpack(found: FoundSpec, target: BlobFetcher): Promise<Placed> {
+    const { pool, options } = this.#around;
+    const { store, clock, permissionsOf, allFiles, patchelf, progress = noProgress } = options;
+    const { archive, diffId } = found.image;
+    const node = this.#node;
+    const signal = this.#signal;
+    const permissions = permissionsOf(node.name);
+    const id = node.hash;
+    const label = shortName(node);
+    progress({ type: "queued", id, size: archive.size });
+    await this.#prefix.stage(permissions.directory);
+    const job: PlaceJob = {
+      folder: this.#prefix.directory,
+      hash: node.hash,
+      name: label,
+      prefix: this.#prefix.prefix,
+      root: store.root,
+      prefixes: newPrefixes(node, { root: store.root, prefixOf: (other) => store.prefixOf(other) }),
+      compression: compressionOf(archive.mediaType),
+      diffId,
+      permissions,
+      allFiles,
+      patchelf,
+    };
+    let started = clock.now();
+    const open = async () => {
+      started = clock.now();
+      progress({ type: "start", id, label, size: archive.size });
+      return await target.fetchBlob(archive, { signal });
+    };
+    const onBytes = (count: number): void => progress({ type: "bytes", id, count });
+    const tree = await pool.place(open, job, { signal, onBytes, size: archive.size });
+    if (tree.hasRelativeRpaths)
+      progress({
+        type: "warning",
+        text: `${label} was packed with relative search paths; its libraries may not be found`,
+      });
+    return { found, job, tree, started, placedAt: clock.now() };
+  }
+
+  // What is finished looks for what it needs, and is not seen before that is there.
+  async #finish(): Promise<void> {
+    const { pool, options, graph } = this.#around;
+    const { store, clock, strict } = options;
+    const { found, job, tree, started, placedAt } = this.#tree;
+    const { directory } = tree;
+    if (!tree.hasSpecFile) writeInstalledSpec(directory, this.#node, graph ?? found.image.document.graph);
+    writeInstallTimes(directory, this.#node, [{ path: "install", seconds: (placedAt - started) / 1000 }]);
+    const { prefix, root, prefixes } = job;
+    const finished = await pool.finish({ directory, prefix, root, prefixes, sysroot: store.sysroot }, this.#signal);
+    if (strict && finished.leftovers.length > 0) throw leftBehind(finished.leftovers);
+    this.#signal.throwIfAborted();
+    const { texts, links, headers, patched, strings, others } = tree.relocated;
+    this.report = {
+      ...this.#common,
+      outcome: "installed",
+      cache: found.cache.name,
+      downloadSize: found.image.archive.size,
+      bytes: tree.bytes,
+      files: tree.members,
+      milliseconds: clock.now() - started,
+      relocated: new Set([texts, links, headers, patched, strings, others].flat()).size,
+      leftovers: finished.leftovers,
+    };
+  }
+
+  async #commit(): Promise<void> {
+    await this.#prefix.commit(this.#tree.tree.directory);
+    this.#done("copied");
+  }
+
+  get #tree(): Placed {
+    if (this.#placed === undefined) throw new StaveError("INTERNAL", "a prefix is not made yet");
+    return this.#placed;
+  }
+
+  #done(outcome: "copied" | "failed", found: FoundSpec | undefined = this.#placed?.found): void {
+    this.#placed = undefined;
+    if (found === undefined) return;
+    const { progress = noProgress } = this.#around.options;
+    const { size } = found.image.archive;
+    progress({ type: "done", id: this.#node.hash, label: shortName(this.#node), outcome, size, isTold: true });
+  }
+}
+
+function leftBehind(files: readonly string[]): StaveError {
+  const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
+  return new StaveError("RELOCATION_FAILED", `${files[0]}${more} still name the old place`, {
+    subject: files[0] ?? "",
+    hint: "add --all-files to change those that can be, or leave out --strict",
+  });
+}

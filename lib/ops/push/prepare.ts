@@ -1,0 +1,244 @@
+// Everything that is found out before a push: what is selected, what the cache has, what Spack says, and the plan. Nothing is
+// written.
+import { isUnfit } from "../../cache/unfit.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
+import type { BaseImage } from "../../image/base-image-reader.ts";
+import type { ImageLayer } from "../../image/image-documents.ts";
+import { type CachedImage, type PlannedSpec, type PushPlan, planPush } from "../../image/layer-plan.ts";
+import { layerMediaType } from "../../image/pack/compression.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { layerTypeIn } from "../../oci/mediatype.ts";
+import { askSpack } from "../../spack/environment/ask-spack.ts";
+import type { EnvModification } from "../../spack/environment/env-modifications.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { goArchitectureOf, shortName, specTag } from "../../spack/spec/spec-name.ts";
+import { pushOrder } from "../../spack/spec/spec-orders.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { forEachLimit } from "../../util/limit.ts";
+import { readEnvironmentImage } from "../image/tagged-image.ts";
+import { BaseImages } from "./base-image.ts";
+import type { PlanOptions } from "./options.ts";
+import { isInShard } from "./shard.ts";
+
+/** What is known before anything is written. */
+export interface PreparedPush {
+  readonly plan: PushPlan;
+  /** Build dependencies that are not installed, and were left out. */
+  readonly leftOut: readonly SpecNode[];
+  /** What may not be passed on, and was left out. */
+  readonly restricted: readonly SpecNode[];
+  /** The base images, and those that the plan needs, by Go architecture. */
+  readonly bases: BaseImages | undefined;
+  readonly base: ReadonlyMap<string, BaseImage>;
+  /** The digests of the tags of environment images that are there. */
+  readonly tagged: ReadonlyMap<string, Digest>;
+  readonly spack: SpackSays | undefined;
+}
+
+/** What Spack answered. */
+export interface SpackSays {
+  readonly version: string;
+  /** For each image that is made: by the DAG hash of its spec, and of the environment. */
+  readonly bySpec: ReadonlyMap<string, readonly EnvModification[]>;
+  readonly environment: readonly EnvModification[] | undefined;
+}
+
+const CONCURRENCY = 16;
+
+/** Prepares a push. Throws what the cache and the base image throw; only a clear "not there" is taken for absence. */
+export async function preparePush(options: PlanOptions, signal: AbortSignal): Promise<PreparedPush> {
+  const { tags, store } = options;
+  if (tags.length > 0) checkOneArchitecture(options.roots);
+  const selection = select(options);
+  const cache = await readCache(options, signal);
+  let selected = selection.nodes;
+  let plan = await completePlan(options, selected, cache, signal);
+  const says = options.spack && (await askAbout(options, plan, signal));
+  const restricted = selected.filter(({ hash }) => says?.restricted.has(hash) === true);
+  if (restricted.length > 0) {
+    selected = selected.filter((node) => !restricted.includes(node));
+    plan = await completePlan(options, selected, cache, signal);
+  }
+  const bases = options.base && new BaseImages({ ...progressOf(options), source: options.base, signal });
+  const base = await readBases(bases, plan, options, signal);
+  if (options.failFast) refuseAbsent(plan, store);
+  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged: cache.tagged, spack: says };
+}
+
+const progressOf = ({ progress }: PlanOptions): { progress: NonNullable<PlanOptions["progress"]> } => ({
+  progress: progress ?? (() => {}),
+});
+
+/** Tells whether a spec can be packed: it is installed and no external. */
+export function isInstalled(store: Store, node: SpecNode): boolean {
+  return node.external === undefined && store.get(node.hash)?.installed === true;
+}
+
+function checkOneArchitecture(roots: readonly SpecNode[]): void {
+  const all = [...new Set(roots.map(goArchitectureOf))];
+  if (all.length <= 1) return;
+  throw new StaveError(
+    "PLATFORM_MISMATCH",
+    `an image has one architecture, but the specs are for ${all.join(" and ")}`,
+    {
+      hint: "push the specs of each architecture with a --tag of its own",
+    },
+  );
+}
+
+function select({ roots, only, buildDependencies, store }: PlanOptions): { nodes: SpecNode[]; leftOut: SpecNode[] } {
+  const all = pushOrder(roots, { only, withoutBuildDependencies: buildDependencies === "without" });
+  if (buildDependencies !== "where installed") return { nodes: all, leftOut: [] };
+  const needed = new Set(pushOrder(roots, { withoutBuildDependencies: true }).map(({ hash }) => hash));
+  const isWanted = (node: SpecNode): boolean => needed.has(node.hash) || isInstalled(store, node);
+  return { nodes: all.filter(isWanted), leftOut: all.filter((node) => !isWanted(node)) };
+}
+
+interface CacheState {
+  readonly tags: Set<string>;
+  readonly images: Map<string, CachedImage | "broken">;
+  readonly known: Map<string, ImageLayer>;
+  readonly tagged: Map<string, Digest>;
+}
+
+async function readCache(options: PlanOptions, signal: AbortSignal): Promise<CacheState> {
+  const { cache, target, force } = options;
+  const state: CacheState = { tags: new Set(), images: new Map(), known: new Map(), tagged: new Map() };
+  const others = new Set<string>();
+  try {
+    const listing = await cache.list({ signal });
+    for (const tag of listing.specs.keys()) state.tags.add(tag);
+    for (const tag of listing.others) others.add(tag);
+  } catch (error) {
+    // A repository comes to be with the first push to it.
+    if (!isStaveError(error, "NOT_FOUND")) throw error;
+  }
+  const readTagged = async (tag: string): Promise<void> => {
+    try {
+      const { digest, layers } = await readEnvironmentImage(target, tag, { signal });
+      state.tagged.set(tag, digest);
+      if (!force) for (const [hash, layer] of layers) state.known.set(hash, layer);
+    } catch (error) {
+      if (!isUnfit(error)) throw error;
+    }
+  };
+  await forEachLimit(
+    options.tags.filter((tag) => others.has(tag)),
+    CONCURRENCY,
+    readTagged,
+    signal,
+  );
+  return state;
+}
+
+// Reads images until nothing is missing for the plan: a broken one is packed anew, and so needs the images of others.
+async function completePlan(
+  options: PlanOptions,
+  selected: readonly SpecNode[],
+  state: CacheState,
+  signal: AbortSignal,
+): Promise<PushPlan> {
+  const { store, force, verify, tags, shard, roots, cache } = options;
+  const input = {
+    roots,
+    selected,
+    force,
+    verify,
+    isInstalled: (node: SpecNode) => isInstalled(store, node),
+    isOurs: (node: SpecNode) => isInShard(node, shard),
+    wantsEnvironment: tags.length > 0,
+    ...state,
+  };
+  const isKnown = (hash: string): boolean => store.database.graph.get(hash) !== undefined;
+  const read = async (node: SpecNode): Promise<void> => {
+    try {
+      const { archive, diffId, layers } = await cache.fetchSpec(specTag(node), { signal, isKnown });
+      const { mediaType, digest, size } = archive;
+      const layer = { mediaType, digest, size, diffId, label: labelOf(node) };
+      state.images.set(node.hash, { layer, digests: new Set(layers.map((each) => each.digest)) });
+    } catch (error) {
+      if (!isUnfit(error)) throw error;
+      state.images.set(node.hash, "broken");
+    }
+  };
+  for (;;) {
+    const plan = planPush(input);
+    if (plan.unread.length === 0) return plan;
+    await forEachLimit(plan.unread, CONCURRENCY, read, signal);
+  }
+}
+
+/** What an image's history says of a layer. */
+export function labelOf(node: SpecNode): string {
+  return `${node.name}@${node.version}/${node.hash}`;
+}
+
+/** Tells whether an image is made for a spec. */
+export function isMade({ action }: PlannedSpec): boolean {
+  return action === "pack" || action === "complete";
+}
+
+async function askAbout(
+  options: PlanOptions,
+  plan: PushPlan,
+  signal: AbortSignal,
+): Promise<(SpackSays & { restricted: ReadonlySet<string> }) | undefined> {
+  if (options.spack === undefined) return undefined;
+  const made = plan.specs.filter(isMade).map(({ node }) => node);
+  // Installed ones only: Spack knows nothing of the others.
+  const isKnown = (node: SpecNode): boolean => isInstalled(options.store, node);
+  const roots = plan.environment === undefined ? [] : [options.roots.filter(isKnown)];
+  if (made.length === 0 && roots.length === 0) return undefined;
+  const known = made.filter(isKnown);
+  const question = { environments: [...known.map((node) => [node]), ...roots], specs: options.private ? [] : known };
+  const { version, environments, restricted } = await askSpack(question, { ...options.spack, signal });
+  const bySpec = new Map(known.map((node, at) => [node.hash, environments[at] ?? []]));
+  return { version, bySpec, environment: environments[known.length], restricted };
+}
+
+async function readBases(
+  bases: BaseImages | undefined,
+  plan: PushPlan,
+  options: PlanOptions,
+  signal: AbortSignal,
+): Promise<Map<string, BaseImage>> {
+  const found = new Map<string, BaseImage>();
+  if (bases === undefined) return found;
+  const nodes = plan.specs.filter(isMade).map(({ node }) => node);
+  if (plan.environment !== undefined) nodes.push(...options.roots.slice(0, 1));
+  await forEachLimit(
+    new Set(nodes.map(goArchitectureOf)),
+    CONCURRENCY,
+    async (architecture) => {
+      const base = await bases.read(architecture);
+      const type = layerMediaType(options.compression);
+      if (layerTypeIn(base.family, type) === undefined)
+        throw new StaveError(
+          "UNSUPPORTED",
+          `layers of type ${type} cannot lie on ${options.base?.name ?? ""}, which has ${base.family} media types`,
+          {
+            hint: "use --compression gzip, or a base image with OCI media types",
+          },
+        );
+      found.set(architecture, base);
+    },
+    signal,
+  );
+  return found;
+}
+
+function refuseAbsent(plan: PushPlan, store: Store): void {
+  const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
+  if (absent.length === 0) return;
+  throw notInstalled(absent, store);
+}
+
+/** The error of specs that cannot be packed. */
+export function notInstalled(nodes: readonly SpecNode[], store: Store): StaveError {
+  const names = nodes.slice(0, 10).map(shortName).join(", ");
+  const more = nodes.length > 10 ? ` and ${nodes.length - 10} more` : "";
+  return new StaveError("SPEC_NOT_INSTALLED", `${names}${more} cannot be pushed: not installed in ${store.root}`, {
+    subject: nodes[0]?.hash ?? store.root,
+    hint: "install them first, or push without them: --only package, --without-build-dependencies",
+  });
+}

@@ -1,0 +1,126 @@
+// `push`: installed specs become images of a build cache, and all together an image with a tag. Prepare, then act.
+import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
+import { isStaveError } from "../../errors.ts";
+import { surveyPrefix } from "../../image/archive/survey.ts";
+import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
+import type { PlanOptions, PushOptions } from "./options.ts";
+import { type PreparedPush, preparePush } from "./prepare.ts";
+import type { PushPlanReport, PushReport, SpecPlan } from "./report.ts";
+import { type PushResults, PushRun } from "./run.ts";
+import { archiveJob } from "./send-layer.ts";
+
+export type { PlanOptions, PushOptions } from "./options.ts";
+export type { PushPlanReport, PushReport } from "./report.ts";
+
+/**
+ * Pushes specs. What fails is in the report, and the rest is pushed. Throws when nothing can be done at all: the cache does not
+ * answer, the base image is none, with `failFast` a spec is not installed; and the signal's reason.
+ */
+export async function push(options: PushOptions): Promise<PushReport> {
+  const { signal, clock, target } = options;
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal?.reason);
+  signal?.throwIfAborted();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const started = clock.now();
+  try {
+    const prepared = await preparePush(options, stop.signal);
+    const results = await new PushRun(options, prepared, stop).run();
+    signal?.throwIfAborted();
+    const index = options.updateIndex ? await reindex(options, results) : undefined;
+    const names = { leftOut: prepared.leftOut.map(shortName), restricted: prepared.restricted.map(shortName) };
+    return {
+      destination: target.name,
+      ...results,
+      ...names,
+      index,
+      environment: environmentOf(prepared),
+      milliseconds: clock.now() - started,
+    };
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+// An index that could not be written is a failure beside the others: the specs are there all the same.
+async function reindex(options: PushOptions, { specs, failures }: PushResults): Promise<IndexReport | undefined> {
+  const { cache, store, signal, progress } = options;
+  const { graph } = store.database;
+  const known = new Map<string, { root: SpecNode; graph: SpecGraph }>();
+  for (const { hash, tag, manifest } of specs) {
+    const root = manifest === undefined ? undefined : graph.get(hash);
+    if (root) known.set(tag, { root, graph });
+  }
+  try {
+    return await updateIndex(cache, { known, signal, onProgress: progress });
+  } catch (error) {
+    if (!isStaveError(error) || signal?.aborted) throw error;
+    failures.push(error);
+    return undefined;
+  }
+}
+
+function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"] {
+  if (spack) return { from: "spack", version: spack.version };
+  const isMade = plan.environment !== undefined || plan.specs.some(({ action }) => action === "pack");
+  return isMade ? { from: "install tree", version: undefined } : undefined;
+}
+
+/** Of a layer that was not packed before, about so much is left by compression. */
+const USUAL_SHARE = 1 / 3;
+
+/** Tells what a push would do, and writes nothing. Throws as `push` does. */
+export async function planOf(options: PlanOptions): Promise<PushPlanReport> {
+  const { store, spackPrefix, memory, target, base, signal } = options;
+  const prepared = await preparePush(options, signal ?? new AbortController().signal);
+  const { plan } = prepared;
+  const specs: SpecPlan[] = [];
+  const totals = { packSpecs: 0, packFiles: 0, packBytes: 0, sendBytes: 0, isEstimate: false, mounts: 0, requests: 0 };
+  for (const { node, tag, action, isRepair, layers } of plan.specs) {
+    const { name, version, hash } = node;
+    const missing = layers.filter(({ from }) => from === "nowhere").map((layer) => shortName(layer.node));
+    const planned = { name, version, hash, tag, action, isRepair, missing };
+    // A config and a manifest each.
+    if (action === "complete") totals.requests += 4;
+    if (action !== "pack") {
+      specs.push(planned);
+      continue;
+    }
+    const job = archiveJob(node, store, spackPrefix);
+    const survey = surveyPrefix(job);
+    const known = await memory?.recall(job, survey);
+    totals.packSpecs++;
+    totals.packFiles += survey.files;
+    totals.packBytes += survey.bytes;
+    totals.sendBytes += known?.size ?? Math.round(survey.bytes * USUAL_SHARE);
+    if (known === undefined) totals.isEstimate = true;
+    // A question or the opening of the upload, the bytes, the end of it; a config likewise; the manifest.
+    totals.requests += 7;
+    const layer = known && { known: { digest: known.digest, size: known.size } };
+    specs.push({ ...planned, files: survey.files, bytes: survey.bytes, ...layer });
+  }
+  const bases = [...prepared.base].map(([architecture, { layers }]) => {
+    const size = layers.reduce((sum, layer) => sum + layer.size, 0);
+    const mayMount = base?.target.mountDomain !== undefined && base.target.mountDomain === target.mountDomain;
+    totals.requests += 2 * layers.length;
+    if (mayMount) totals.mounts += layers.length;
+    else totals.sendBytes += size;
+    return { architecture, layers: layers.length, size, mayMount };
+  });
+  const { environment } = plan;
+  const below = bases[0]?.layers ?? 0;
+  const images = options.tags.map((tag) => ({
+    tag,
+    layers: below + (environment ?? []).filter(({ from }) => from !== "nowhere").length,
+    missing: (environment ?? []).filter(({ from }) => from === "nowhere").map(({ node }) => shortName(node)),
+  }));
+  totals.requests += 4 * images.length;
+  // A directory gets none; only registries have a mount domain.
+  if (target.mountDomain === undefined) totals.requests = 0;
+  const restricted = prepared.restricted.map(shortName);
+  return { destination: target.name, specs, images, base: bases, restricted, totals };
+}

@@ -1,0 +1,264 @@
+// Carries out a plan: layers, then the images of specs, each after those of its dependencies, then the tagged images. What
+// fails stops what needs it and nothing else.
+import { isStaveError, StaveError } from "../../errors.ts";
+import type { BaseImage } from "../../image/base-image-reader.ts";
+import { type BuiltImage, buildImage, type ImageLayer, type SpecPart } from "../../image/image-documents.ts";
+import type { PlannedLayer, PlannedSpec } from "../../image/layer-plan.ts";
+import { layerMediaType } from "../../image/pack/compression.ts";
+import { PackPool } from "../../image/pack/pack-pool.ts";
+import type { Digest } from "../../oci/digest.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { goArchitectureOf, shortName } from "../../spack/spec/spec-name.ts";
+import type { PushOutcome } from "../../target/target.ts";
+import { Limit } from "../../util/limit.ts";
+import { noProgress } from "../../util/progress.ts";
+import { bytesSource } from "../../util/stream.ts";
+import { ImageEnvironment } from "./image-variables.ts";
+import type { PushOptions } from "./options.ts";
+import { isInstalled, labelOf, notInstalled, type PreparedPush } from "./prepare.ts";
+import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.ts";
+import { LayerSender, type SentLayer } from "./send-layer.ts";
+import { installedSpecPart, specPartOf } from "./spec-config.ts";
+
+/** How many images are written at once beside the layers. */
+const IMAGE_CONCURRENCY = 16;
+/** Docker runs no image with more layers (overlay2). */
+const MOST_LAYERS = 127;
+
+/** What a push brought about. */
+export type PushResults = Pick<PushReport, "specs" | "images" | "totals"> & { readonly failures: StaveError[] };
+
+/** One run of one plan. */
+export class PushRun {
+  readonly #options: PushOptions;
+  readonly #prepared: PreparedPush;
+  readonly #stop: AbortController;
+  readonly #pool: PackPool;
+  readonly #sender: LayerSender;
+  readonly #environment: ImageEnvironment;
+  readonly #packing: Limit;
+  readonly #writing = new Limit(IMAGE_CONCURRENCY);
+  /** The layers of the specs that are packed, by DAG hash, known when their images are there. */
+  readonly #made = new Map<string, Promise<ImageLayer>>();
+  readonly #failures: StaveError[] = [];
+  readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
+
+  /** `stop` ends everything when it is aborted; with `failFast` the run does that itself. */
+  constructor(options: PushOptions, prepared: PreparedPush, stop: AbortController) {
+    this.#options = options;
+    this.#prepared = prepared;
+    this.#stop = stop;
+    this.#pool = new PackPool(options.jobs);
+    const { store, target, compression, spackPrefix, memory, clock, progress = noProgress, jobs } = options;
+    const { signal } = stop;
+    const pool = this.#pool;
+    this.#sender = new LayerSender({
+      store,
+      target,
+      pool,
+      compression,
+      spackPrefix,
+      memory,
+      clock,
+      progress,
+      signal,
+    });
+    this.#environment = new ImageEnvironment(store, options.environment);
+    // One more than there are threads, so that these have something to do while a layer is being finished.
+    this.#packing = new Limit(jobs + 1);
+  }
+
+  /** Does everything. Failures are in the results; throws only when it is stopped from outside. */
+  async run(): Promise<PushResults> {
+    const { plan } = this.#prepared;
+    try {
+      const packed = plan.specs.filter(({ action }) => action === "pack").map(({ node }) => node);
+      const [specs] = await Promise.all([
+        Promise.all(plan.specs.map((planned) => this.#spec(planned))),
+        this.#sender.lookAhead(packed),
+      ]);
+      const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
+      if (absent.length > 0) this.#failures.push(notInstalled(absent, this.#options.store));
+      const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
+      for (const { outcome, descriptor } of this.#prepared.bases?.placed ?? [])
+        this.#count(outcome, outcome === "pushed" ? descriptor.size : 0);
+      return { specs, images, totals: this.#totals, failures: this.#failures };
+    } finally {
+      await this.#pool.close();
+    }
+  }
+
+  async #spec(planned: PlannedSpec): Promise<PushedSpec> {
+    const { node, tag, action } = planned;
+    const common = { name: node.name, version: node.version, hash: node.hash, tag };
+    const outcomes: Partial<Record<typeof action, SpecOutcome>> = {
+      keep: "present",
+      "not installed": "not installed",
+      "other shard": "other shard",
+    };
+    const outcome = outcomes[action];
+    const done = outcome === undefined ? await this.#image(planned, common) : { ...common, outcome };
+    this.#options.onSpec?.(done);
+    return done;
+  }
+
+  async #image(
+    planned: PlannedSpec,
+    common: Pick<PushedSpec, "name" | "version" | "hash" | "tag">,
+  ): Promise<PushedSpec> {
+    const { clock } = this.#options;
+    const { signal } = this.#stop;
+    const { node, action } = planned;
+    const { promise, resolve, reject } = Promise.withResolvers<ImageLayer>();
+    // Whoever needs the layer waits for it; nobody may.
+    promise.catch(() => {});
+    if (action === "pack") this.#made.set(node.hash, promise);
+    try {
+      let started = clock.now();
+      const sent =
+        action !== "pack"
+          ? undefined
+          : await this.#packing.run(
+              async () => {
+                started = clock.now();
+                return await this.#sender.send(node);
+              },
+              { signal },
+            );
+      const milliseconds = clock.now() - started;
+      if (sent) this.#count(sent.outcome, sent.sent, sent.packed);
+      const own = sent && this.#layerOf(node, sent);
+      const { layers, missing } = await this.#layersOf(planned.layers, node, own);
+      const manifest = await this.#writing.run(() => this.#writeSpec(planned, layers), { signal });
+      if (own) resolve(own);
+      const outcome = sent === undefined ? "completed" : planned.isRepair ? "repaired" : "pushed";
+      if (sent === undefined) return { ...common, outcome, manifest, missing };
+      const { digest, size, diffId, archiveSize, skipped } = sent;
+      const layer = { digest, size, diffId, archiveSize, outcome: sent.outcome };
+      return { ...common, outcome, manifest, layer, milliseconds, missing, skipped };
+    } catch (caught) {
+      if (!isStaveError(caught)) throw caught;
+      reject(caught);
+      if (signal.aborted) return { ...common, outcome: "failed", error: caught };
+      const error = failure(shortName(node), caught);
+      this.#failures.push(error);
+      if (this.#options.failFast) this.#stop.abort(error);
+      return { ...common, outcome: "failed", error };
+    }
+  }
+
+  #count(outcome: PushOutcome, sent: number, packed = 0): void {
+    this.#totals.blobs[outcome]++;
+    this.#totals.sentBytes += sent;
+    this.#totals.packedBytes += packed;
+  }
+
+  #layerOf(node: SpecNode, { digest, size, diffId }: SentLayer): ImageLayer {
+    return { mediaType: layerMediaType(this.#options.compression), digest, size, diffId, label: labelOf(node) };
+  }
+
+  // The layers of an image as they are known by now; waits for those that are being packed.
+  async #layersOf(
+    planned: readonly PlannedLayer[],
+    self?: SpecNode,
+    own?: ImageLayer,
+  ): Promise<{ layers: ImageLayer[]; missing: string[] }> {
+    const layers: ImageLayer[] = [];
+    const missing: string[] = [];
+    for (const each of planned) {
+      const { node } = each;
+      if (own && node.hash === self?.hash) layers.push(own);
+      else if (each.from === "cache") layers.push(each.layer);
+      else if (each.from === "nowhere") missing.push(shortName(node));
+      else {
+        const made = await this.#made.get(node.hash)?.catch((cause: unknown) => {
+          const code = isStaveError(cause) ? cause.code : "INTERNAL";
+          throw new StaveError(code, `its dependency ${shortName(node)} failed`, { cause });
+        });
+        if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
+        layers.push(made);
+      }
+    }
+    return { layers, missing };
+  }
+
+  async #writeSpec({ node, tag, action }: PlannedSpec, layers: readonly ImageLayer[]): Promise<Digest> {
+    const { store, cache } = this.#options;
+    const { signal } = this.#stop;
+    const asked = this.#prepared.spack?.bySpec.get(node.hash);
+    const { base, architecture } = await this.#base(node);
+    const spec: SpecPart =
+      action === "complete" && !isInstalled(store, node)
+        ? specPartOf(node, (await cache.fetchSpec(tag, { signal })).document.value)
+        : await installedSpecPart(node, store);
+    const env = this.#environment.of([node], base, asked);
+    const image = buildImage({ base, architecture, layers, env, spec });
+    await this.#write(image, architecture, tag);
+    return image.manifest.descriptor.digest;
+  }
+
+  async #base(node: SpecNode): Promise<{ base: BaseImage | undefined; architecture: string }> {
+    const architecture = goArchitectureOf(node);
+    const { bases } = this.#prepared;
+    if (bases === undefined) return { base: undefined, architecture };
+    return { base: await bases.read(architecture), architecture };
+  }
+
+  async #write({ config, manifest }: BuiltImage, architecture: string, tag: string): Promise<void> {
+    const { target } = this.#options;
+    const { signal } = this.#stop;
+    await this.#prepared.bases?.place(architecture, target);
+    const outcome = await target.pushBlob(config.descriptor, bytesSource(config.bytes), { signal });
+    if (outcome === "pushed") this.#totals.sentBytes += config.bytes.length;
+    await target.pushManifest(manifest.bytes, manifest.descriptor.mediaType, { tag, signal });
+  }
+
+  async #environmentImages(): Promise<PushedImage[]> {
+    const { plan, tagged, spack } = this.#prepared;
+    const { tags, roots, allowMissing, progress } = this.#options;
+    const [first] = roots;
+    if (plan.environment === undefined || first === undefined) return [];
+    const shown = tags.join(", ");
+    try {
+      const { layers, missing } = await this.#layersOf(plan.environment);
+      if (missing.length > 0 && !allowMissing) throw lacking(missing);
+      const { base, architecture } = await this.#base(first);
+      const env = this.#environment.of(roots, base, spack?.environment);
+      const image = buildImage({ base, architecture, layers, env });
+      const { digest } = image.manifest.descriptor;
+      if (image.layers.length > MOST_LAYERS)
+        progress?.({
+          type: "warning",
+          text: `the image ${shown} has ${image.layers.length} layers; docker runs images of at most ${MOST_LAYERS}`,
+        });
+      const size = image.layers.reduce((sum, layer) => sum + layer.size, 0);
+      const made: PushedImage[] = [];
+      for (const tag of tags) {
+        const isNew = tagged.get(tag) !== digest;
+        if (isNew) await this.#write(image, architecture, tag);
+        made.push({ tag, manifest: digest, layers: image.layers.length, size, isNew, missing });
+      }
+      return made;
+    } catch (caught) {
+      if (!isStaveError(caught) || this.#stop.signal.aborted) throw caught;
+      this.#failures.push(failure(`the image ${shown}`, caught));
+      return [];
+    }
+  }
+}
+
+function lacking(missing: readonly string[]): StaveError {
+  const shown = missing.slice(0, 5).join(", ");
+  const more = missing.length > 5 ? ` and ${missing.length - 5} more` : "";
+  return new StaveError("SPEC_ABSENT", `the layers of ${shown}${more} are neither packed now nor in the cache`, {
+    hint: "push these specs first (other shards may still be at it), or use --allow-missing",
+  });
+}
+
+// The same failure, saying what was not pushed because of it.
+function failure(what: string, error: StaveError): StaveError {
+  const { code, hint, status, registry, attempts, side, message } = error;
+  const known = { side, status, registry, attempts, hint };
+  const given = Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+  return new StaveError(code, `${what} was not pushed: ${message}`, { ...given, subject: what, cause: error });
+}

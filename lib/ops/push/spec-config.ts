@@ -1,0 +1,35 @@
+// What makes an image the binary package of a spec: the spec as it was installed, and its text for people.
+import { isStaveError } from "../../errors.ts";
+import type { SpecPart } from "../../image/image-documents.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { legacySpecString, specString } from "../../spack/spec/spec-name.ts";
+import { specDocument } from "../../spack/spec/spec-writer.ts";
+import { readInstalledSpec } from "../../spack/store/prefix-metadata.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { isObject } from "../../spack/text/json.ts";
+import type { JsonObject, JsonValue } from "../../spack/text/json-value.ts";
+
+/** Reads it from the prefix. Throws SPEC_INVALID when another spec is there. */
+export async function installedSpecPart(node: SpecNode, store: Store): Promise<SpecPart> {
+  return specPartOf(node, (await readDocument(node, store)) ?? specDocument(node, store.database.graph));
+}
+
+/** Makes it of a document; `value` is what stands under `spec` in it. */
+export function specPartOf(node: SpecNode, value: JsonValue): SpecPart {
+  const legacy = node.format < 5;
+  const document = isObject(value) ? value : {};
+  return { document, description: legacy ? legacySpecString(node) : specString(node), legacy };
+}
+
+// What Spack wrote at installation. A prefix without it can still be packed: the database knows the spec too.
+async function readDocument(node: SpecNode, store: Store): Promise<JsonObject | undefined> {
+  const record = store.get(node.hash);
+  if (record === undefined) return undefined;
+  try {
+    const { value } = await readInstalledSpec(store, record);
+    return isObject(value) ? value : undefined;
+  } catch (error) {
+    if (isStaveError(error, "SPEC_NOT_INSTALLED")) return undefined;
+    throw error;
+  }
+}

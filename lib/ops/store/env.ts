@@ -1,0 +1,131 @@
+// `env`: what a shell is told so that installed specs can be used, as Spack's `load` does it.
+import { StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import type { Inspection } from "../../spack/config/settings.ts";
+import { applyModifications, type EnvModification } from "../../spack/environment/env-modifications.ts";
+import { installedModifications } from "../../spack/environment/run-environment.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { kindAt } from "../../util/look.ts";
+
+/** The shells that can be told. */
+export type Shell = "sh" | "csh" | "fish";
+
+/** What the environment is for. */
+export interface EnvOptions {
+  readonly store: Store;
+  /** The specs that are used; what they link and run is found from them. */
+  readonly roots: readonly SpecNode[];
+  readonly inspections: readonly Inspection[];
+  /** The exact modifications, when Spack was asked for them. */
+  readonly asked?: readonly EnvModification[] | undefined;
+  /** The environment that is changed. */
+  readonly current: Readonly<Record<string, string | undefined>>;
+}
+
+/** One variable. */
+export interface EnvVariable {
+  readonly name: string;
+  /** The folders in front of what the variable has, and behind it, when that is all that is done. */
+  readonly path: { readonly before: readonly string[]; readonly after: readonly string[] } | undefined;
+  /** Its value in the current environment once changed; undefined when it is unset. */
+  readonly value: string | undefined;
+}
+
+export interface EnvReport {
+  readonly store: string;
+  readonly specs: readonly string[];
+  /** By name. */
+  readonly variables: readonly EnvVariable[];
+}
+
+/** The variables of installed specs. Throws SPEC_INVALID for an external that is described wrongly. */
+export function runVariables({ store, roots, inspections, asked, current }: EnvOptions): EnvReport {
+  const all =
+    asked ??
+    installedModifications({
+      roots,
+      inspections,
+      prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,
+      isDirectory: (path) => kindAt(path, store.sysroot) === "folder",
+    });
+  const before = new Map(
+    Object.entries(current).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+  const after = applyModifications(all, before);
+  const byName = Map.groupBy(all, ({ name }) => name);
+  const variables = [...byName].map(([name, modifications]): EnvVariable => {
+    const path = pathOf(modifications);
+    const value = path === undefined ? after.get(name) : joined(path, before.get(name));
+    return { name, path, value: value === undefined ? undefined : withSystem(name, value) };
+  });
+  return {
+    store: store.root,
+    specs: roots.map(({ hash }) => hash),
+    variables: variables.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}
+
+// Folders are named once: in front the last one that was put there counts most.
+function pathOf(modifications: readonly EnvModification[]): EnvVariable["path"] {
+  const before: string[] = [];
+  const after: string[] = [];
+  for (const one of modifications) {
+    if (one.op === "prepend-path" && one.separator === ":") before.unshift(one.value);
+    else if (one.op === "append-path" && one.separator === ":") after.push(one.value);
+    else return undefined;
+  }
+  const first = new Set(before);
+  return { before: [...first], after: [...new Set(after)].filter((folder) => !first.has(folder)) };
+}
+
+function joined({ before, after }: NonNullable<EnvVariable["path"]>, current: string | undefined): string {
+  return [...before, ...(current ? [current] : []), ...after].join(":");
+}
+
+// Programs look for manuals in their own places too when the list ends so.
+const withSystem = (name: string, value: string): string =>
+  name === "MANPATH" && !value.endsWith(":") ? `${value}:` : value;
+
+/**
+ * The text for a shell, one command per line. For sh and fish folders are put around what a variable has when the text is
+ * read, so it may be kept; csh is told the values for the current environment. Throws SPEC_INVALID for a name that would be
+ * more than a name there.
+ */
+export function shellText(variables: readonly EnvVariable[], shell: Shell): string {
+  for (const { name } of variables)
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+      throw new StaveError("SPEC_INVALID", `no shell can be told of a variable named "${printable(name)}"`, {
+        hint: "correct the environment of the external that names it",
+      });
+  return variables.map((variable) => `${COMMANDS[shell](variable)}\n`).join("");
+}
+
+const COMMANDS: Record<Shell, (variable: EnvVariable) => string> = {
+  sh: ({ name, path, value }) => {
+    if (value === undefined) return `unset ${name};`;
+    if (path === undefined) return `export ${name}=${quoteSh(value)};`;
+    const before = path.before.length > 0 ? quoteSh(path.before.join(":")) : "";
+    const after = path.after.length > 0 ? quoteSh(path.after.join(":")) : "";
+    const own = before === "" ? `"\${${name}:+$${name}:}"` : `"\${${name}:+:$${name}}"`;
+    const last = before !== "" && after !== "" ? `:${after}` : after;
+    return `export ${name}=${before}${own}${last}${name === "MANPATH" ? ":" : ""};`;
+  },
+  csh: ({ name, value }) => (value === undefined ? `unsetenv ${name};` : `setenv ${name} ${quoteCsh(value)};`),
+  fish: ({ name, path, value }) => {
+    if (value === undefined) return `set -e ${name};`;
+    if (path === undefined) return `set -gx ${name} ${quoteFish(value)};`;
+    const words = [...path.before.map(quoteFish), `$${name}`, ...path.after.map(quoteFish)];
+    return `set -gx --path ${name} ${words.join(" ")}${name === "MANPATH" ? " ''" : ""};`;
+  },
+};
+
+const quoteSh = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+// History is looked for inside quotes too. What backquotes around the command would change (line ends and other blanks, braces,
+// patterns) is written as numbers, which tcsh reads between $' and '.
+const quoteCsh = (text: string): string =>
+  /[^\S ]| {2}|^ | $|[{}*?[\]]/.test(text)
+    ? `$'${text.replace(/[^\w./:,+@%=\u0080-\uffff-]/g, octal)}'`
+    : `'${text.replaceAll("'", "'\\''").replaceAll("!", "\\!")}'`;
+const octal = (character: string): string => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`;
+const quoteFish = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;

@@ -1,0 +1,75 @@
+// `find`: what is installed, as groups and rows.
+
+import type { SpecQuery } from "../../spack/query/query.ts";
+import { select } from "../../spack/query/select.ts";
+import type { Lockfile } from "../../spack/spec/lockfile.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { type SpecRow, specRow } from "./spec-row.ts";
+
+/** One installed spec. */
+export interface FoundSpec extends SpecRow {
+  prefix: string | null;
+  explicit: boolean;
+  external: boolean;
+  /** Seconds since the epoch. */
+  installationTime: number | undefined;
+  /** Hashes of the direct dependencies. */
+  dependencies: string[];
+}
+
+/** A root of an environment. */
+export interface FoundRoot {
+  name: string;
+  version: string;
+  hash: string;
+  /** As it is written in spack.yaml. */
+  spec: string;
+  installed: boolean;
+}
+
+export interface FindReport {
+  store: string;
+  /** The roots of the environment that was looked in. */
+  roots?: FoundRoot[];
+  specs: FoundSpec[];
+}
+
+/**
+ * Finds the installed specs that satisfy any of the queries, all of them without queries; of an environment only its own, and
+ * its roots. Externals count as installed.
+ */
+export function find(store: Store, queries: readonly SpecQuery[], environment?: Lockfile): FindReport {
+  const { graph } = store.database;
+  const named = new Set(queries.map((query) => query.name));
+  // Names are by far the most selective part of a query, so records of other names are not looked at.
+  const onlyNames = queries.length > 0 && !named.has(undefined);
+  const records = [...store.records()].filter(({ installed, node }) => installed && isOf(environment, node));
+  const nodes = records
+    .map((record) => record.node)
+    .filter(
+      (node) => !onlyNames || named.has(node.name) || [...graph.virtualsOf(node)].some((name) => named.has(name)),
+    );
+  const chosen = select({ nodes, graph, place: `the store ${store.root}` }, queries);
+  const specs = chosen.map((node) => foundSpec(node, store));
+  if (environment === undefined) return { store: store.root, specs };
+  const roots = environment.roots.map(({ node: { name, version, hash }, spec }): FoundRoot => {
+    return { name, version, hash, spec, installed: store.get(hash)?.installed ?? false };
+  });
+  return { store: store.root, roots, specs };
+}
+
+const isOf = (environment: Lockfile | undefined, { hash }: SpecNode): boolean =>
+  environment === undefined || environment.graph.get(hash) !== undefined;
+
+function foundSpec(node: SpecNode, store: Store): FoundSpec {
+  const record = store.get(node.hash);
+  return {
+    ...specRow(node),
+    prefix: record?.path ?? null,
+    explicit: record?.explicit ?? false,
+    external: node.external !== undefined,
+    installationTime: record?.installationTime,
+    dependencies: node.edges.map((edge) => edge.child.hash),
+  };
+}

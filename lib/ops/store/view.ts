@@ -1,0 +1,324 @@
+// `view`: one tree of links to the files of several prefixes (Spack `filesystem_view.py` and `llnl/util/link_tree.py`).
+import { type BigIntStats, type Dirent, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { link, mkdir, rm, symlink } from "node:fs/promises";
+import { fileError, StaveError, systemCode } from "../../errors.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
+import { environmentOrder } from "../../spack/spec/spec-orders.ts";
+import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "../../util/byte-string.ts";
+import { makeFolder } from "../../util/folder.ts";
+import { kindAt } from "../../util/look.ts";
+
+/** What a view shows. */
+export interface ViewOptions {
+  readonly store: Store;
+  /** Where it is; made when it is not there. */
+  readonly directory: string;
+  /** The specs, those that count most first. */
+  readonly roots: readonly SpecNode[];
+  /** What they link and run is shown too. */
+  readonly dependencies: boolean;
+  /** Symbolic links to the recorded paths, or other names of the files themselves. */
+  readonly kind: "symlink" | "hardlink";
+  /** Two files in one place are an error; otherwise the first one counts. */
+  readonly strict: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A place that two prefixes have a file for. */
+export interface ViewConflict {
+  /** Below the view, fit for messages. */
+  readonly path: string;
+  /** The recorded path that is shown. */
+  readonly shown: string;
+  readonly hidden: string;
+}
+
+export interface ViewReport {
+  readonly directory: string;
+  /** DAG hashes, dependents first. */
+  readonly specs: readonly string[];
+  /** How many links the view has, and how many of them are new. */
+  readonly links: number;
+  readonly made: number;
+  readonly conflicts: readonly ViewConflict[];
+}
+
+/**
+ * Makes or completes a view. What is in the folder already stays, unless it is a link into the store, as views make them.
+ * Throws CONFLICT, before anything is made, for two specs of one name, for a file where another prefix has a folder, for a
+ * foreign file in the way, and with `strict` for two files in one place; SPEC_NOT_INSTALLED, FILE_SYSTEM.
+ */
+export async function view(options: ViewOptions): Promise<ViewReport> {
+  const { store, directory, roots, kind, strict, signal } = options;
+  const order = options.dependencies ? environmentOrder(roots) : [...roots];
+  const nodes = order.filter((node) => node.external === undefined);
+  checkNames(nodes);
+  const merge = new Merge(store);
+  for (const node of nodes) merge.add(prefixOf(store, node), "");
+  for (const node of nodes) merge.add(`${prefixOf(store, node)}/${METADATA_FOLDER}`, `${METADATA_FOLDER}/${node.name}`);
+  if (strict && merge.conflicts.length > 0) throw conflict(merge.conflicts);
+  const target = new Destination(directory, bytesOfText(store.root), kind);
+  const todo = target.plan(merge);
+  let links = 0;
+  for (const { isFolder } of merge.entries.values()) if (!isFolder) links++;
+  await target.prepare();
+  for (const step of todo) {
+    signal?.throwIfAborted();
+    await target.make(step);
+  }
+  const made = todo.filter(({ entry }) => !entry.isFolder).length;
+  const conflicts = merge.conflicts.map(shownConflict);
+  return { directory, specs: nodes.map(({ hash }) => hash), links, made, conflicts };
+}
+
+function prefixOf(store: Store, node: SpecNode): string {
+  const record = store.get(node.hash);
+  if (record?.installed && record.path !== null) return record.path;
+  throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed`, {
+    subject: node.hash,
+    hint: "install it first, or use --no-dependencies",
+  });
+}
+
+function checkNames(nodes: readonly SpecNode[]): void {
+  const seen = new Map<string, SpecNode>();
+  for (const node of nodes) {
+    const other = seen.get(node.name);
+    if (other !== undefined)
+      throw new StaveError("CONFLICT", `${shortName(other)} and ${shortName(node)} do not fit into one view`, {
+        subject: node.hash,
+        hint: "make two views, or name specs that agree",
+      });
+    seen.set(node.name, node);
+  }
+}
+
+interface Entry {
+  readonly isFolder: boolean;
+  /** The recorded path. */
+  readonly source: ByteString;
+  /** Where that is on this machine. */
+  readonly place: ByteString;
+}
+
+interface Clash {
+  readonly path: ByteString;
+  readonly shown: ByteString;
+  readonly hidden: ByteString;
+}
+
+// What the view will have, by path below it; folders before what is in them.
+class Merge {
+  readonly entries = new Map<ByteString, Entry>();
+  readonly conflicts: Clash[] = [];
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Adds the content of a recorded folder at a path below the view; the metadata of specs is added by itself. */
+  add(recorded: string, at: string): void {
+    const source = bytesOfText(recorded);
+    const place = bytesOfText(this.#store.locate(recorded));
+    let path = "";
+    for (const part of at === "" ? [] : bytesOfText(at).split("/")) {
+      path = path === "" ? part : `${path}/${part}`;
+      this.#folder(path, { isFolder: true, source, place });
+    }
+    this.#walk({ isFolder: true, source, place }, path, 0, at === "");
+  }
+
+  #walk(folder: Entry, path: ByteString, depth: number, isPrefix: boolean): void {
+    for (const { name, type } of entriesOf(folder.place)) {
+      if (isPrefix && name === METADATA_FOLDER) continue;
+      const inner: Entry = {
+        isFolder: type === "directory" || (type === "symlink" && depth <= 1 && this.#leadsDeeper(folder, name)),
+        source: `${folder.source}/${name}`,
+        place: `${folder.place}/${name}`,
+      };
+      const where = path === "" ? name : `${path}/${name}`;
+      if (!inner.isFolder) this.#file(where, inner, type === "symlink");
+      else if (this.#folder(where, inner)) this.#walk(inner, where, depth + 1, isPrefix);
+    }
+  }
+
+  // A link to a folder that lies in the folder of the link can be a folder of the view, and be merged with others. Spack does
+  // so near the top only, where it matters.
+  #leadsDeeper(folder: Entry, name: ByteString): boolean {
+    const parent = this.#real(folder.source, folder.place);
+    const child = this.#real(`${folder.source}/${name}`, `${folder.place}/${name}`);
+    if (parent === undefined || child === undefined || !child.startsWith(parent)) return false;
+    return kindAt(fsPath(child)) === "folder";
+  }
+
+  #real(source: ByteString, place: ByteString): ByteString | undefined {
+    try {
+      if (this.#store.sysroot === undefined) return realpathSync(fsPath(place), "latin1");
+      return bytesOfText(this.#store.locate(Buffer.from(source, "latin1").toString("utf8")));
+    } catch {
+      // It leads nowhere.
+      return undefined;
+    }
+  }
+
+  #folder(path: ByteString, entry: Entry): boolean {
+    const known = this.entries.get(path);
+    if (known?.isFolder) return true;
+    if (known !== undefined && !this.#isSame(known, entry)) throw conflict([clashOf(path, known, entry)]);
+    // A link to this very folder gives way to it.
+    this.entries.delete(path);
+    this.entries.set(path, entry);
+    return true;
+  }
+
+  #file(path: ByteString, entry: Entry, isLink: boolean): void {
+    const known = this.entries.get(path);
+    if (known === undefined) this.entries.set(path, entry);
+    else if (this.#isSame(known, entry)) {
+      // Of two names of one file the one that is no link counts.
+      if (!known.isFolder && !isLink) this.entries.set(path, entry);
+    } else if (known.isFolder) throw conflict([clashOf(path, known, entry)]);
+    else this.conflicts.push(clashOf(path, known, entry));
+  }
+
+  #isSame(a: Entry, b: Entry): boolean {
+    const [one, other] = [a, b].map(({ source, place }) => {
+      const real = this.#real(source, place);
+      try {
+        return real === undefined ? undefined : statSync(fsPath(real), { bigint: true });
+      } catch {
+        // Nothing, or nothing that this user may look at: it is not the same as anything.
+        return undefined;
+      }
+    });
+    return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
+  }
+}
+
+interface Step {
+  readonly path: ByteString;
+  readonly entry: Entry;
+  /** A link into the store is there, and gives way. */
+  readonly replaces: boolean;
+}
+
+// The folder of the view, as it is and as it becomes.
+class Destination {
+  readonly #directory: string;
+  readonly #base: ByteString;
+  readonly #root: ByteString;
+  readonly #kind: ViewOptions["kind"];
+
+  constructor(directory: string, root: ByteString, kind: ViewOptions["kind"]) {
+    this.#directory = directory;
+    this.#base = bytesOfText(directory);
+    this.#root = root;
+    this.#kind = kind;
+  }
+
+  /** What is to be made; throws CONFLICT for what is in the way. */
+  plan({ entries }: Merge): Step[] {
+    const steps: Step[] = [];
+    const foreign: ByteString[] = [];
+    for (const [path, entry] of entries) {
+      const there = lstatOf(`${this.#base}/${path}`);
+      if (there === undefined) steps.push({ path, entry, replaces: false });
+      else if (entry.isFolder ? there.isDirectory() : this.#isIt(path, entry, there)) continue;
+      else if (this.#isOurs(path, there)) steps.push({ path, entry, replaces: true });
+      else foreign.push(path);
+    }
+    const [first] = foreign;
+    if (first === undefined) return steps;
+    const more = foreign.length > 1 ? ` and ${foreign.length - 1} more` : "";
+    throw new StaveError("CONFLICT", `${shownName(`${this.#base}/${first}`)}${more} is in the way of the view`, {
+      subject: this.#directory,
+      hint: "it was not made by a view; move it away, or choose another folder",
+    });
+  }
+
+  async prepare(): Promise<void> {
+    try {
+      makeFolder(this.#directory);
+    } catch (cause) {
+      throw fileError(cause, "make folder", this.#directory);
+    }
+  }
+
+  async make({ path, entry, replaces }: Step): Promise<void> {
+    const place = fsPath(`${this.#base}/${path}`);
+    try {
+      if (replaces) await rm(place);
+      if (entry.isFolder) await mkdir(place);
+      else if (this.#kind === "symlink") await symlink(fsPath(entry.source), place);
+      else await link(fsPath(entry.place), place);
+    } catch (cause) {
+      const error = fileError(cause, "make", shownName(`${this.#base}/${path}`));
+      throw systemCode(cause) === "EXDEV"
+        ? error.with({ hint: "the store is on another file system; leave out --hardlink" })
+        : error;
+    }
+  }
+
+  #isIt(path: ByteString, entry: Entry, there: BigIntStats): boolean {
+    if (this.#kind === "symlink") return this.#targetOf(path, there) === entry.source;
+    const file = lstatOf(entry.place);
+    return file !== undefined && file.dev === there.dev && file.ino === there.ino;
+  }
+
+  #isOurs(path: ByteString, there: BigIntStats): boolean {
+    return this.#targetOf(path, there)?.startsWith(`${this.#root}/`) ?? false;
+  }
+
+  #targetOf(path: ByteString, there: BigIntStats): ByteString | undefined {
+    return there.isSymbolicLink() ? readlinkSync(fsPath(`${this.#base}/${path}`), "latin1") : undefined;
+  }
+}
+
+function lstatOf(place: ByteString): BigIntStats | undefined {
+  try {
+    return lstatSync(fsPath(place), { bigint: true, throwIfNoEntry: false });
+  } catch (cause) {
+    // A file stands where a folder would be; that is told for the folder.
+    if (systemCode(cause) === "ENOTDIR") return undefined;
+    throw fileError(cause, "read", shownName(place));
+  }
+}
+
+function entriesOf(place: ByteString): { name: ByteString; type: "directory" | "symlink" | "file" }[] {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(fsPath(place), { withFileTypes: true, encoding: "latin1" });
+  } catch (cause) {
+    throw fileError(cause, "read folder", shownName(place));
+  }
+  return entries
+    .toSorted((a, b) => compareNames(a.name, b.name))
+    .map((entry) => ({
+      name: entry.name,
+      type: entry.isDirectory() ? "directory" : entry.isSymbolicLink() ? "symlink" : "file",
+    }));
+}
+
+const clashOf = (path: ByteString, shown: Entry, hidden: Entry): Clash => ({
+  path,
+  shown: shown.source,
+  hidden: hidden.source,
+});
+
+const shownConflict = ({ path, shown, hidden }: Clash): ViewConflict => ({
+  path: shownName(path),
+  shown: shownName(shown),
+  hidden: shownName(hidden),
+});
+
+function conflict(clashes: readonly Clash[]): StaveError {
+  const [first] = clashes.map(shownConflict);
+  const more = clashes.length > 1 ? `, and ${clashes.length - 1} more places` : "";
+  return new StaveError("CONFLICT", `${first?.shown} and ${first?.hidden} are both ${first?.path} in the view${more}`, {
+    hint: "leave one of the specs out",
+  });
+}

@@ -1,0 +1,80 @@
+// Relocates the search path and the interpreter in the headers of one ELF file (Spack `util/elf.py`,
+// substitute_rpath_and_pt_interp_in_place_or_raise).
+
+import type { PrefixMap } from "../prefix/prefix-map.ts";
+import { type ElfString, readElfPaths } from "./elf.ts";
+import type { OpenFile } from "./open-file.ts";
+import type { NewPaths } from "./patchelf.ts";
+import type { Range } from "./string-file.ts";
+
+/** What is to be done about the headers of a file. */
+export type ElfOutcome =
+  /** Nothing names an old prefix, or it is no ELF file with paths. */
+  | { readonly kind: "same" }
+  /** The new strings were written over the old ones. */
+  | { readonly kind: "changed" }
+  /** Something must grow; nothing was changed. */
+  | { readonly kind: "grow"; readonly paths: NewPaths };
+
+/** Replaces the paths in the headers when the new ones are not longer; the kind of search path stays. */
+export function relocateElfFile(file: OpenFile, map: PrefixMap): ElfOutcome {
+  const paths = readElfPaths(file);
+  const rpath = paths?.rpath && replaceItems(paths.rpath.value, map);
+  const interpreter = paths?.interpreter && map.replaceStart(paths.interpreter.value);
+  if (rpath === undefined && interpreter === undefined) return { kind: "same" };
+  const fits = (value: Buffer | undefined, old: ElfString | undefined): boolean =>
+    value === undefined || value.length <= (old?.value.length ?? 0);
+  if (!fits(rpath, paths?.rpath) || !fits(interpreter, paths?.interpreter))
+    return { kind: "grow", paths: { rpath, interpreter } };
+  overwrite(file, paths?.rpath, rpath);
+  overwrite(file, paths?.interpreter, interpreter);
+  return { kind: "changed" };
+}
+
+/** Where the strings of the headers are in the file. */
+export function elfRanges(file: OpenFile): Range[] {
+  const paths = readElfPaths(file);
+  return [paths?.rpath, paths?.interpreter].flatMap((string) =>
+    string === undefined ? [] : [{ start: string.offset, end: string.offset + string.value.length }],
+  );
+}
+
+/** Clears the strings of the headers, as they will be gone from where they are: for the rest of a dry run. */
+export function forgetElfPaths(file: OpenFile, { rpath, interpreter }: NewPaths): void {
+  const paths = readElfPaths(file);
+  const nothing = Buffer.alloc(0);
+  overwrite(file, paths?.rpath, rpath && nothing);
+  overwrite(file, paths?.interpreter, interpreter && nothing);
+}
+
+/** Drops items of the search path in place, an item being what stands between two colons; tells whether there were any. */
+export function dropRpathItems(file: OpenFile, isKept: (item: Buffer) => boolean): boolean {
+  const rpath = readElfPaths(file)?.rpath;
+  if (rpath === undefined) return false;
+  const items = rpath.value.toString("latin1").split(":");
+  const kept = items.filter((item) => isKept(Buffer.from(item, "latin1")));
+  if (kept.length === items.length) return false;
+  overwrite(file, rpath, Buffer.from(kept.join(":"), "latin1"));
+  return true;
+}
+
+// An item is one by its beginning, whatever follows; empty items, which pad some files, are dropped.
+function replaceItems(rpath: Buffer, map: PrefixMap): Buffer | undefined {
+  let isChanged = false;
+  const items = rpath
+    .toString("latin1")
+    .split(":")
+    .filter((item) => item !== "");
+  const replaced = items.map((item) => {
+    const now = map.replaceStart(Buffer.from(item, "latin1"));
+    isChanged ||= now !== undefined;
+    return now?.toString("latin1") ?? item;
+  });
+  return isChanged ? Buffer.from(replaced.join(":"), "latin1") : undefined;
+}
+
+// What becomes free is zeroed: it is the end of a C string.
+function overwrite(file: OpenFile, old: ElfString | undefined, value: Buffer | undefined): void {
+  if (old === undefined || value === undefined) return;
+  file.write(Buffer.concat([value, Buffer.alloc(old.value.length - value.length)]), old.offset);
+}

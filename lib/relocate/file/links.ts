@@ -1,0 +1,23 @@
+// Relocates symbolic links: an absolute target that begins with an old prefix (Spack `relocate.py`, relocate_links).
+import type { ByteString } from "../../util/byte-string.ts";
+import type { PrefixMap } from "../prefix/prefix-map.ts";
+import { type Tree, unfit, whileRelocating } from "./open-file.ts";
+
+/**
+ * Points a link of the tree to the new place; tells whether that took a change. Nothing is looked for at either place.
+ * Throws RELOCATION_FAILED for what is no link, and as Tree.locate does.
+ */
+export function relocateLink(tree: Tree, relative: ByteString, map: PrefixMap): boolean {
+  if (!tree.stats(relative).isSymbolicLink()) throw unfit(relative, "is no symbolic link");
+  try {
+    const target = Buffer.from(tree.held.target(relative), "latin1");
+    // Old prefixes are absolute, so a relative target never begins with one.
+    const replaced = map.replaceStart(target);
+    if (replaced === undefined) return false;
+    if (tree.isDryRun) return true;
+    tree.held.relink(relative, replaced);
+    return true;
+  } catch (cause) {
+    throw whileRelocating(cause, relative);
+  }
+}

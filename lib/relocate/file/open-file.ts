@@ -1,0 +1,165 @@
+// The files of a tree, opened for change: named by paths below it that lead nowhere else, changed in place so that all
+// names of a file and its mode stay. In a dry run changes are kept in memory, where later reads see them.
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readSync,
+  type Stats,
+  writeSync,
+} from "node:fs";
+import { fileError, StaveError, systemCode } from "../../errors.ts";
+import { type ByteString, shownName } from "../../util/byte-string.ts";
+import { type FsPath, HeldTree } from "../../util/held-tree.ts";
+
+/** The folder that is relocated. Dispose of it when done. */
+export class Tree implements Disposable {
+  readonly held: HeldTree;
+  readonly isDryRun: boolean;
+
+  /** Throws as HeldTree does. */
+  constructor(directory: string, isDryRun: boolean) {
+    this.held = new HeldTree(directory);
+    this.isDryRun = isDryRun;
+  }
+
+  [Symbol.dispose](): void {
+    this.held[Symbol.dispose]();
+  }
+
+  /**
+   * The path of something in the tree, for one call at once. Throws ARCHIVE_UNSAFE when the path below the tree is absolute, has
+   * `..` in it or leads through a link, and RELOCATION_FAILED when a folder on the way is missing.
+   */
+  locate(relative: ByteString): FsPath {
+    try {
+      return this.held.at(relative);
+    } catch (cause) {
+      throw notFound(cause, relative);
+    }
+  }
+
+  /** Opens a file while `work` runs, for change. Throws as locate does, and RELOCATION_FAILED for what is no regular file. */
+  open<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    return this.#open(relative, !this.isDryRun, work);
+  }
+
+  /** Opens a file while `work` runs, only to read it; what is written is as in a dry run. Throws as open does. */
+  read<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    return this.#open(relative, false, work);
+  }
+
+  async #open<T>(relative: ByteString, isForChange: boolean, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    const stats = this.stats(relative);
+    if (!stats.isFile()) throw unfit(relative, "is not a regular file");
+    // A file that its owner may not write is made writable for a moment; writing takes setuid and setgid away.
+    const isReadOnly = isForChange && (stats.mode & 0o200) === 0;
+    const losesBits = isForChange && (stats.mode & 0o6000) !== 0;
+    const mode = stats.mode & 0o7777;
+    let descriptor: number | undefined;
+    try {
+      if (isReadOnly) this.held.chmod(relative, mode | 0o200);
+      descriptor = openSync(this.locate(relative), (isForChange ? constants.O_RDWR : constants.O_RDONLY) | AS_IT_IS);
+      return await work(new OpenFile(descriptor, relative, !isForChange));
+    } catch (cause) {
+      throw whileRelocating(cause, relative);
+    } finally {
+      if (descriptor !== undefined) {
+        if (isReadOnly || losesBits) fchmodSync(descriptor, mode);
+        closeSync(descriptor);
+      } else if (isReadOnly) this.held.chmod(relative, mode);
+    }
+  }
+
+  /** What a path below the tree is, links not followed. Throws as locate does, and RELOCATION_FAILED when it is missing. */
+  stats(relative: ByteString): Stats {
+    const path = this.locate(relative);
+    try {
+      return lstatSync(path);
+    } catch (cause) {
+      throw notFound(cause, relative);
+    }
+  }
+}
+
+const AS_IT_IS = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+function notFound(cause: unknown, path: ByteString): StaveError {
+  return systemCode(cause) === "ENOENT" ? unfit(path, "is missing") : whileRelocating(cause, path);
+}
+
+/** One opened file. */
+export class OpenFile {
+  readonly #descriptor: number;
+  readonly #isDryRun: boolean;
+  // What a dry run would have written.
+  readonly #pretended: { position: number; bytes: Buffer }[] = [];
+  /** Below the tree. */
+  readonly path: ByteString;
+  #size: number;
+  /** Device and inode of a file that has other names; undefined when it has one. */
+  readonly inode: string | undefined;
+
+  constructor(descriptor: number, path: ByteString, isDryRun: boolean) {
+    this.#descriptor = descriptor;
+    this.#isDryRun = isDryRun;
+    this.path = path;
+    const { size, dev, ino, nlink } = fstatSync(descriptor, { bigint: true });
+    this.#size = Number(size);
+    this.inode = nlink > 1n ? `${dev}:${ino}` : undefined;
+  }
+
+  /** Bytes. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Fills a buffer from a position on, and returns how much there was. */
+  read(buffer: Buffer, position: number): number {
+    let filled = 0;
+    while (filled < buffer.length) {
+      const size = readSync(this.#descriptor, buffer, filled, buffer.length - filled, position + filled);
+      if (size === 0) break;
+      filled += size;
+    }
+    for (const { position: at, bytes } of this.#pretended) {
+      const from = Math.max(0, position - at);
+      if (from < bytes.length && at < position + filled)
+        bytes.copy(buffer, Math.max(0, at - position), from, Math.min(bytes.length, position + filled - at));
+    }
+    return filled;
+  }
+
+  /** Writes over what is there. */
+  write(bytes: Buffer, position: number): void {
+    if (this.#isDryRun) {
+      this.#pretended.push({ position, bytes });
+      return;
+    }
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(this.#descriptor, bytes, done, bytes.length - done, position + done);
+    this.#size = Math.max(this.#size, position + bytes.length);
+  }
+
+  /** Sets the size; not for dry runs, in which sizes stay. */
+  truncate(size: number): void {
+    ftruncateSync(this.#descriptor, size);
+    this.#size = size;
+  }
+}
+
+/** The error of something that is not what was listed. */
+export function unfit(path: ByteString, how: string): StaveError {
+  const shown = shownName(path);
+  return new StaveError("RELOCATION_FAILED", `cannot relocate ${shown}: it ${how}`, { subject: shown });
+}
+
+/** The error of a file system call on something in the tree. */
+export function whileRelocating(cause: unknown, path: ByteString): StaveError {
+  const error = fileError(cause, "relocate", shownName(path));
+  return systemCode(cause) === "ETXTBSY" ? error.with({ hint: "it is running; stop it and try again" }) : error;
+}

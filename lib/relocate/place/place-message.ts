@@ -1,0 +1,20 @@
+// What the main thread and the placing threads say to each other.
+import type { PlainError } from "../../util/plain-error.ts";
+import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
+
+/** To a thread. */
+export type PlaceOrder =
+  | { readonly type: "place"; readonly id: number; readonly job: PlaceJob }
+  /** The next bytes of the archive; undefined after the last. */
+  | { readonly type: "bytes"; readonly id: number; readonly bytes: Uint8Array | undefined }
+  | { readonly type: "finish"; readonly id: number; readonly job: FinishJob }
+  /** Stop; the answer may say anything. */
+  | { readonly type: "cancel"; readonly id: number; readonly error: PlainError };
+
+/** From a thread. */
+export type PlaceAnswer =
+  /** So many bytes have been taken, and as many more may be sent. */
+  | { readonly type: "taken"; readonly id: number; readonly count: number }
+  | { readonly type: "placed"; readonly id: number; readonly tree: PlacedTree }
+  | { readonly type: "finished"; readonly id: number; readonly tree: FinishedTree }
+  | { readonly type: "failed"; readonly id: number; readonly error: PlainError };

@@ -1,0 +1,197 @@
+// The placing threads: each works on one prefix at a time. The main thread passes archives on to them as they come, a
+// megabyte ahead.
+import type { Readable } from "node:stream";
+import type { Worker } from "node:worker_threads";
+import { messageOf, StaveError } from "../../errors.ts";
+import { Limit } from "../../util/limit.ts";
+import { wholeMemory } from "../../util/memory.ts";
+import { errorFrom, plainError } from "../../util/plain-error.ts";
+import { startThread } from "../../util/thread.ts";
+import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
+import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
+
+/** How many bytes of an archive are sent ahead of what the thread has taken. */
+const AHEAD = 1024 * 1024;
+
+export interface PlaceOptions {
+  /** Of the archive, in bytes: of those that wait the largest goes first, so that no thread is alone with it at the end. */
+  readonly size?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of the bytes of the archive that were taken. */
+  readonly onBytes?: ((count: number) => void) | undefined;
+}
+
+/** Threads that place prefixes. They start when first needed; close the pool to end them. */
+export class PlacePool implements AsyncDisposable {
+  readonly #limit: Limit;
+  readonly #idle: Thread[] = [];
+  readonly #all = new Set<Thread>();
+
+  constructor(threads: number) {
+    this.#limit = new Limit(threads);
+  }
+
+  /** As placeArchive, on a thread; `open` is called when one is free. */
+  async place(open: () => Promise<Readable>, job: PlaceJob, options: PlaceOptions = {}): Promise<PlacedTree> {
+    return await this.#with(-(options.size ?? 0), options.signal, (thread) => thread.place(open, job, options));
+  }
+
+  /** As finishPlaced, on a thread, before what is to be placed: others may wait for it. */
+  async finish(job: FinishJob, signal?: AbortSignal): Promise<FinishedTree> {
+    return await this.#with(Number.NEGATIVE_INFINITY, signal, (thread) => thread.finish(job, signal));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const threads = [...this.#all];
+    this.#all.clear();
+    await Promise.all(threads.map((thread) => thread.end()));
+  }
+
+  async #with<T>(priority: number, signal: AbortSignal | undefined, work: (thread: Thread) => Promise<T>): Promise<T> {
+    return await this.#limit.run(
+      async () => {
+        const thread = this.#takeIdle() ?? new Thread();
+        this.#all.add(thread);
+        try {
+          return await work(thread);
+        } finally {
+          if (thread.isBroken) this.#all.delete(thread);
+          else this.#idle.push(thread);
+        }
+      },
+      { priority, signal },
+    );
+  }
+
+  // One that has died while it had nothing to do would never answer.
+  #takeIdle(): Thread | undefined {
+    for (let thread = this.#idle.pop(); thread !== undefined; thread = this.#idle.pop()) {
+      if (!thread.isBroken) return thread;
+      this.#all.delete(thread);
+    }
+    return undefined;
+  }
+}
+
+class Thread {
+  readonly #worker: Worker;
+  #id = 0;
+  #hear: (answer: PlaceAnswer) => void = () => {};
+  #fail: (error: StaveError) => void = () => {};
+  #loss: StaveError | undefined;
+
+  constructor() {
+    this.#worker = startThread(import.meta.url, "place-worker", "place");
+    this.#worker.unref();
+    this.#worker.on("message", (answer: PlaceAnswer) => {
+      if (answer.id === this.#id) this.#hear(answer);
+    });
+    this.#worker.on("error", (cause) => this.#lost(messageOf(cause)));
+    this.#worker.on("messageerror", (cause) => this.#lost(messageOf(cause)));
+    this.#worker.on("exit", (status) => this.#lost(`exit status ${status}`));
+  }
+
+  /** It has died, and will not answer. */
+  get isBroken(): boolean {
+    return this.#loss !== undefined;
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  async place(open: () => Promise<Readable>, job: PlaceJob, options: PlaceOptions): Promise<PlacedTree> {
+    const stream = await open();
+    try {
+      return await this.#place(stream, job, options);
+    } finally {
+      // Whatever has happened while it was opened.
+      stream.destroy();
+    }
+  }
+
+  async #place(stream: Readable, job: PlaceJob, { signal, onBytes }: PlaceOptions): Promise<PlacedTree> {
+    let ahead = 0;
+    let wake = (): void => {};
+    const answer = this.#ask({ type: "place", id: ++this.#id, job }, signal, (count) => {
+      ahead -= count;
+      onBytes?.(count);
+      wake();
+    });
+    const id = this.#id;
+    let isOver = false;
+    const over = answer.then(
+      () => {},
+      () => {
+        isOver = true;
+        wake();
+        stream.destroy();
+      },
+    );
+    try {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        ahead += chunk.length;
+        const memory = wholeMemory(chunk);
+        this.#send({ type: "bytes", id, bytes: chunk }, memory && [memory]);
+        while (ahead > AHEAD && !isOver)
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      }
+      this.#send({ type: "bytes", id, bytes: undefined });
+    } catch (error) {
+      // What the thread failed with came first when the stream was destroyed for it.
+      if (!isOver) {
+        this.#send({ type: "cancel", id, error: plainError(error) });
+        await over;
+        throw error;
+      }
+    }
+    const placed = await answer;
+    if (placed.type === "placed") return placed.tree;
+    throw new StaveError("INTERNAL", `a placing thread answered ${placed.type}`);
+  }
+
+  async finish(job: FinishJob, signal: AbortSignal | undefined): Promise<FinishedTree> {
+    const answer = await this.#ask({ type: "finish", id: ++this.#id, job }, signal, () => {});
+    if (answer.type === "finished") return answer.tree;
+    throw new StaveError("INTERNAL", `a placing thread answered ${answer.type}`);
+  }
+
+  // What is moved is gone from here: nobody copies it, and there is nothing to collect.
+  #send(order: PlaceOrder, moved: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(order, moved);
+  }
+
+  #ask(
+    order: PlaceOrder & { type: "place" | "finish" },
+    signal: AbortSignal | undefined,
+    onTaken: (count: number) => void,
+  ): Promise<PlaceAnswer> {
+    signal?.throwIfAborted();
+    if (this.#loss !== undefined) throw this.#loss;
+    const { promise, resolve, reject } = Promise.withResolvers<PlaceAnswer>();
+    this.#hear = (answer) => {
+      if (answer.type === "taken") onTaken(answer.count);
+      else if (answer.type === "failed") reject(errorFrom(answer.error));
+      else resolve(answer);
+    };
+    this.#fail = reject;
+    const onAbort = (): void => this.#send({ type: "cancel", id: order.id, error: plainError(signal?.reason) });
+    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#worker.ref();
+    this.#send(order);
+    return promise.finally(() => {
+      signal?.removeEventListener("abort", onAbort);
+      this.#worker.unref();
+      this.#fail = () => {};
+    });
+  }
+
+  #lost(why: string): void {
+    this.#loss ??= new StaveError("INTERNAL", `a placing thread ended: ${why}`, {
+      hint: "try again with a smaller --jobs; it may have run out of memory",
+    });
+    this.#fail(this.#loss);
+  }
+}

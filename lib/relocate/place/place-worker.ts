@@ -1,0 +1,51 @@
+// A placing thread, started by place-pool.ts: one prefix at a time, from the bytes of its archive that the main thread sends.
+import { Readable } from "node:stream";
+import { parentPort } from "node:worker_threads";
+import { release } from "../../util/memory.ts";
+import { errorFrom, plainError } from "../../util/plain-error.ts";
+import { finishPlaced, placeArchive } from "./place.ts";
+import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
+
+if (parentPort === null) throw new Error("this file is started as a thread");
+const port = parentPort;
+const tell = (answer: PlaceAnswer): void => port.postMessage(answer);
+
+let archive: Readable | undefined;
+let stop = new AbortController();
+
+port.on("message", (order: PlaceOrder) => {
+  if (order.type === "cancel") stop.abort(errorFrom(order.error));
+  else if (order.type === "bytes") {
+    // What comes after a failure is passed over.
+    if (archive !== undefined && !archive.destroyed)
+      archive.push(order.bytes === undefined ? null : asBuffer(order.bytes));
+    else if (order.bytes !== undefined) tell({ type: "taken", id: order.id, count: order.bytes.length });
+  } else void work(order);
+});
+
+async function work(order: PlaceOrder & { type: "place" | "finish" }): Promise<void> {
+  const { id } = order;
+  stop = new AbortController();
+  const { signal } = stop;
+  try {
+    if (order.type === "finish") tell({ type: "finished", id, tree: await finishPlaced(order.job, signal) });
+    else {
+      // Chunk by chunk: otherwise what waits would be copied into one.
+      archive = new Readable({ read: () => {}, objectMode: true });
+      const onTaken = (chunk: Buffer): void => {
+        tell({ type: "taken", id, count: chunk.length });
+        release(chunk);
+      };
+      tell({ type: "placed", id, tree: await placeArchive(archive, order.job, { signal, onTaken }) });
+    }
+  } catch (error) {
+    tell({ type: "failed", id, error: plainError(error) });
+  } finally {
+    archive = undefined;
+  }
+}
+
+// Of messages only the bytes arrive, not their class.
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}

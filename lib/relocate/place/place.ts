@@ -1,0 +1,128 @@
+// From the archive of a spec to a prefix that is ready to be moved into its place: unpacked, relocated, finished as Spack's
+// hooks do, listed. Plain data goes in and comes out, so that it can be done on another thread.
+import type { Readable } from "node:stream";
+import { StaveError } from "../../errors.ts";
+import { sbangPath } from "../../image/archive/build-info-writer.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { readSpecFile, SPEC_FILE_LIMIT } from "../../spack/spec/spec-file.ts";
+import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
+import { HeldTree } from "../../util/held-tree.ts";
+import { isVisible } from "../../util/look.ts";
+import { readBuildInfo } from "../prefix/build-info-reader.ts";
+import { type NewPrefixes, prefixMapOf } from "../prefix/new-prefixes.ts";
+import { type RelocationReport, relocateTree } from "../tree/relocate-tree.ts";
+import { scanTree } from "../tree/scan.ts";
+import type { Permissions } from "../unpack/tree-writer.ts";
+import { type UnpackOptions, unpackArchive } from "../unpack/unpack.ts";
+import { Finisher } from "./finish.ts";
+import { writeInventory } from "./inventory.ts";
+
+/** What is to be placed, and where. */
+export interface PlaceJob extends NewPrefixes {
+  /** An empty folder to work in. */
+  readonly folder: string;
+  /** The DAG hash of the spec, and its name for messages. */
+  readonly hash: string;
+  readonly name: string;
+  /** Where the prefix will be, as it is recorded. */
+  readonly prefix: string;
+  readonly compression: UnpackOptions["compression"];
+  readonly diffId: Digest;
+  readonly permissions: Permissions;
+  /** Also change what other files hold of old prefixes, where lengths can stay. */
+  readonly allFiles: boolean;
+  /** Where `patchelf` is. */
+  readonly patchelf: string | undefined;
+}
+
+/** An archive that was unpacked and relocated. */
+export interface PlacedTree {
+  /** The prefix, somewhere in the folder. */
+  readonly directory: string;
+  readonly members: number;
+  /** The bytes of all files. */
+  readonly bytes: number;
+  readonly relocated: RelocationReport;
+  /** Very old archives have none. */
+  readonly hasSpecFile: boolean;
+  /** It was made with `--rel`: libraries may not be found. */
+  readonly hasRelativeRpaths: boolean;
+}
+
+/** Unpacks and relocates. Throws as unpackArchive and relocateTree do, SPEC_INVALID for the archive of another spec. */
+export async function placeArchive(
+  stream: Readable,
+  job: PlaceJob,
+  options: Pick<UnpackOptions, "signal" | "onTaken"> = {},
+): Promise<PlacedTree> {
+  const { folder, compression, diffId, permissions, patchelf } = job;
+  const { directory, members, bytes } = await unpackArchive(stream, folder, {
+    ...options,
+    compression,
+    diffId,
+    permissions,
+  });
+  const hasSpecFile = checkArchivedSpec(directory, job);
+  const info = readBuildInfo(directory);
+  const map = prefixMapOf(info, job);
+  const { signal } = options;
+  const others = job.allFiles ? (await scanTree(directory, { map, signal })).others : [];
+  const relocated = await relocateTree(directory, {
+    map,
+    files: info.files,
+    others,
+    findPatchelf: () => patchelf,
+    signal,
+  });
+  return { directory, members, bytes, relocated, hasSpecFile, hasRelativeRpaths: info.hasRelativeRpaths };
+}
+
+/**
+ * Checks that an unpacked archive is that of a spec: its metadata is what a database goes by. Tells whether there is any. Throws
+ * SPEC_INVALID, and as HeldTree.read does.
+ */
+export function checkArchivedSpec(directory: string, { hash, name }: Pick<PlaceJob, "hash" | "name">): boolean {
+  using tree = new HeldTree(directory);
+  const bytes = tree.read(`${METADATA_FOLDER}/spec.json`, SPEC_FILE_LIMIT);
+  if (bytes === undefined) return false;
+  const { root } = readSpecFile(bytes, `the spec file in the archive of ${name}`);
+  if (root.hash === hash) return true;
+  throw new StaveError(
+    "SPEC_INVALID",
+    `the archive of ${name} holds ${root.name}/${root.hash}, which is another spec`,
+    {
+      subject: name,
+      hint: "do not use this cache, or push the spec again",
+    },
+  );
+}
+
+/** What finishing found and did; paths below the prefix, fit for messages. */
+export interface FinishedTree {
+  /** Files and links that still name an old prefix. */
+  readonly leftovers: string[];
+  readonly shebangs: string[];
+  readonly rpaths: string[];
+}
+
+/** A placed prefix that is to be finished. */
+export interface FinishJob extends NewPrefixes {
+  /** Where it is now, and where it will be, as it is recorded. */
+  readonly directory: string;
+  readonly prefix: string;
+  /** Recorded paths are found below this folder. */
+  readonly sysroot: string | undefined;
+}
+
+/** Finishes a placed prefix, when all that it needs is in its place. Throws FILE_SYSTEM. */
+export async function finishPlaced(job: FinishJob, signal?: AbortSignal): Promise<FinishedTree> {
+  const { directory, prefix, root, sysroot } = job;
+  const exists = (path: string): boolean => {
+    const isOwn = path === prefix || path.startsWith(`${prefix}/`);
+    return isOwn ? isVisible(`${directory}${path.slice(prefix.length)}`) : isVisible(path, sysroot);
+  };
+  using finisher = new Finisher(directory, { sbang: sbangPath(root), exists });
+  const map = prefixMapOf(readBuildInfo(directory), job);
+  const { leftovers } = await writeInventory(directory, { prefix, map, finisher, signal });
+  return { leftovers, ...finisher.report };
+}

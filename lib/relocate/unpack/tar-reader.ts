@@ -1,0 +1,268 @@
+// Reads tar archives strictly: what Python's `tarfile` writes (POSIX pax, and GNU as it did before 3.8), names as bytes.
+// Whatever another reader might understand in another way is refused. Node's usual reader decodes names as UTF-8 and
+// drops pax records that are not, which gives such files wrong names; Spack's archives may have them.
+import { StaveError } from "../../errors.ts";
+import { BLOCK, padding, type TarType } from "../../image/archive/tar-writer.ts";
+import { type ByteString, shownName } from "../../util/byte-string.ts";
+import { withoutTrailing } from "../../util/without-trailing.ts";
+
+/** One entry, as its headers have it. */
+export interface TarMember {
+  readonly type: TarType;
+  /** Directories without their trailing slash. */
+  readonly name: ByteString;
+  /** The target of a symlink, or the name of the entry that a hard link repeats; empty otherwise. */
+  readonly linkName: ByteString;
+  /** Permissions, setuid, setgid and sticky bit. */
+  readonly mode: number;
+  /** The bytes of contents; 0 for all but files. */
+  readonly size: number;
+}
+
+/** Receives what is read, in order. */
+export interface TarVisitor {
+  member(member: TarMember): void;
+  /** The next bytes of the file under way; not kept by the reader, and not to be kept. */
+  content(bytes: Buffer): void;
+  /** The file under way is complete; empty ones too. */
+  contentEnd(): void;
+}
+
+/** The most bytes of a header that stands for another (long names, pax records). */
+const META_LIMIT = 1 << 20;
+/** The longest name or target: Linux' PATH_MAX. */
+const NAME_LIMIT = 4096;
+
+const FILE_TYPES: ReadonlyMap<string, TarType> = new Map([
+  ["0", "file"],
+  ["\0", "file"],
+  ["1", "hardlink"],
+  ["2", "symlink"],
+  ["5", "directory"],
+]);
+// What stands for a part of the next header: its pax records, a GNU long name, a GNU long target.
+const META_TYPES = new Set(["x", "g", "L", "K"]);
+const REFUSED: ReadonlyMap<string, string> = new Map([
+  ["3", "a character device"],
+  ["4", "a block device"],
+  ["6", "a FIFO"],
+]);
+
+// What headers in front of a member say about it.
+interface Overrides {
+  path?: ByteString;
+  linkpath?: ByteString;
+  size?: number;
+}
+
+/** Parses an archive that is pushed to it piece by piece. Throws ARCHIVE_UNSAFE and CONTENT_INVALID, naming the member. */
+export class TarReader {
+  readonly #visitor: TarVisitor;
+  #partial: Buffer = Buffer.alloc(0);
+  // How much of the member's content, and of the padding behind it, is still to come.
+  #content = 0;
+  #padding = 0;
+  #isFile = false;
+  #meta: { type: string; parts: Buffer[] } | undefined;
+  #overrides: Overrides = {};
+  #hasEnded = false;
+  #members = 0;
+
+  constructor(visitor: TarVisitor) {
+    this.#visitor = visitor;
+  }
+
+  /** Takes the next bytes. */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#content > 0) {
+        const piece = chunk.subarray(at, at + this.#content);
+        at += piece.length;
+        this.#content -= piece.length;
+        if (this.#meta) this.#meta.parts.push(Buffer.from(piece));
+        else this.#visitor.content(piece);
+        if (this.#content === 0) this.#endContent();
+      } else if (this.#padding > 0) {
+        const skipped = Math.min(this.#padding, chunk.length - at);
+        at += skipped;
+        this.#padding -= skipped;
+      } else if (this.#partial.length > 0 || chunk.length - at < BLOCK) {
+        const piece = chunk.subarray(at, at + BLOCK - this.#partial.length);
+        at += piece.length;
+        this.#partial = Buffer.concat([this.#partial, piece]);
+        if (this.#partial.length < BLOCK) continue;
+        const block = this.#partial;
+        this.#partial = Buffer.alloc(0);
+        this.#block(block);
+      } else {
+        this.#block(chunk.subarray(at, at + BLOCK));
+        at += BLOCK;
+      }
+    }
+  }
+
+  /** Tells that there is no more. Throws CONTENT_INVALID for an archive without its end. */
+  end(): void {
+    if (!this.#hasEnded || this.#partial.length > 0)
+      throw invalid("ends in the middle, expected two blocks of zeros at its end");
+  }
+
+  #block(block: Buffer): void {
+    if (isZero(block)) {
+      if (this.#overrides.path !== undefined || this.#overrides.linkpath !== undefined)
+        throw invalid("ends where a member was announced");
+      this.#hasEnded = true;
+      return;
+    }
+    // Some readers stop at the first block of zeros, others do not.
+    if (this.#hasEnded) throw unsafe("has something behind its end");
+    this.#header(block);
+  }
+
+  #header(block: Buffer): void {
+    const what = `member ${++this.#members}`;
+    if (!hasChecksum(block)) throw invalid(`has a wrong checksum in the header of ${what}`);
+    const magic = block.toString("latin1", 257, 265);
+    if (magic !== "ustar\x0000" && magic !== "ustar  \0")
+      throw invalid(`has an unknown format in the header of ${what}`);
+    const flag = block.toString("latin1", 156, 157);
+    const size = numberAt(block, 124, 12) ?? invalidNumber(what, "size");
+    if (META_TYPES.has(flag)) {
+      if (size > META_LIMIT) throw unsafe(`has a header of ${size} bytes for ${what}, expected at most ${META_LIMIT}`);
+      this.#meta = { type: flag, parts: [] };
+      this.#begin(size);
+      return;
+    }
+    const member = this.#member(block, what, flag, size);
+    this.#overrides = {};
+    this.#visitor.member(member);
+    this.#isFile = member.type === "file";
+    this.#begin(member.size);
+  }
+
+  #member(block: Buffer, what: string, flag: string, size: number): TarMember {
+    const { path, linkpath } = this.#overrides;
+    // GNU uses the place of the first half of long names for times.
+    const isPosix = block[262] === 0;
+    const front = isPosix ? textAt(block, 345, 155) : "";
+    const back = textAt(block, 0, 100);
+    const given = path ?? (front === "" ? back : `${front}/${back}`);
+    const shown = given === "" ? what : shownName(given);
+    const type = FILE_TYPES.get(flag);
+    if (type === undefined)
+      throw unsafe(`has ${REFUSED.get(flag) ?? `a member of type ${JSON.stringify(flag)}`}: ${shown}`);
+    // Very old archives mark folders by their name alone.
+    const isOldFolder = type === "file" && given.endsWith("/");
+    if (isOldFolder) throw unsafe(`has a file whose name ends with a slash: ${shown}`);
+    const name = type === "directory" ? withoutTrailing(given, "/") : given;
+    const isLink = type === "symlink" || type === "hardlink";
+    const linkName = linkpath ?? textAt(block, 157, 100);
+    const bytes = this.#overrides.size ?? size;
+    if (name === "" || name.length > NAME_LIMIT) throw unsafe(`has a name of ${name.length} bytes: ${shown}`);
+    if (isLink && (linkName === "" || linkName.length > NAME_LIMIT))
+      throw unsafe(`has a link with a target of ${linkName.length} bytes: ${shown}`);
+    if (!isLink && linkName !== "") throw unsafe(`has a target for what is no link: ${shown}`);
+    if (type !== "file" && bytes !== 0) throw unsafe(`has contents for a ${type}: ${shown}`);
+    const mode = numberAt(block, 100, 8) ?? invalidNumber(shown, "mode");
+    return { type, name, linkName: isLink ? linkName : "", mode: mode & 0o7777, size: bytes };
+  }
+
+  #begin(size: number): void {
+    this.#content = size;
+    this.#padding = padding(size, BLOCK);
+    if (size === 0) this.#endContent();
+  }
+
+  #endContent(): void {
+    const meta = this.#meta;
+    this.#meta = undefined;
+    if (meta) this.#apply(meta.type, Buffer.concat(meta.parts).toString("latin1"));
+    else if (this.#isFile) this.#visitor.contentEnd();
+    if (!meta) this.#isFile = false;
+  }
+
+  #apply(type: string, text: string): void {
+    if (type === "L" || type === "K") {
+      // A C string, whose NUL counts.
+      const name = text.endsWith("\0") ? text.slice(0, -1) : text;
+      this.#override(type === "L" ? "path" : "linkpath", name);
+      return;
+    }
+    for (const [key, value] of paxRecords(text)) {
+      const isName = key === "path" || key === "linkpath";
+      if (key.startsWith("GNU.sparse.")) throw unsafe("has a sparse file, which other readers take for another one");
+      if (!isName && key !== "size") continue;
+      if (type === "g") throw unsafe(`says ${key} for all members at once`);
+      if (isName) this.#override(key, value);
+      else {
+        if (!/^[0-9]{1,15}$/.test(value)) throw invalid(`says ${JSON.stringify(value.slice(0, 40))} for a size`);
+        this.#overrides.size = Number(value);
+      }
+    }
+  }
+
+  #override(key: "path" | "linkpath", value: ByteString): void {
+    if (value.includes("\0")) throw unsafe(`has a name with a NUL byte: ${shownName(value)}`);
+    if (this.#overrides[key] !== undefined) throw unsafe(`has two names for one member: ${shownName(value)}`);
+    this.#overrides[key] = value;
+  }
+}
+
+// Records of the form `LENGTH KEY=VALUE\n`, the length being that of the whole record in decimal digits.
+function* paxRecords(text: string): Iterable<[string, string]> {
+  for (let at = 0; at < text.length; ) {
+    const digits = /^[0-9]{1,8}(?= )/.exec(text.slice(at, at + 10))?.[0];
+    const end = at + Number(digits ?? 0);
+    const record = digits === undefined ? "" : text.slice(at + digits.length + 1, end);
+    const equals = record.indexOf("=");
+    if (end > text.length || !record.endsWith("\n") || equals < 1) throw invalid("has a pax header that is not valid");
+    yield [record.slice(0, equals), record.slice(equals + 1, -1)];
+    at = end;
+  }
+}
+
+function isZero(block: Buffer): boolean {
+  return block[0] === 0 && block.equals(ZEROS);
+}
+
+const ZEROS = Buffer.alloc(BLOCK);
+
+// The sum of all bytes, those of the checksum itself taken as blanks.
+function hasChecksum(block: Buffer): boolean {
+  let sum = 8 * 32;
+  for (let at = 0; at < 148; at++) sum += block[at] ?? 0;
+  for (let at = 156; at < BLOCK; at++) sum += block[at] ?? 0;
+  return numberAt(block, 148, 8) === sum;
+}
+
+function textAt(block: Buffer, at: number, length: number): ByteString {
+  const text = block.toString("latin1", at, at + length);
+  const end = text.indexOf("\0");
+  return end < 0 ? text : text.slice(0, end);
+}
+
+// Octal digits, or, for what they have no room for, a first byte of 0x80 and a binary number.
+function numberAt(block: Buffer, at: number, length: number): number | undefined {
+  if (block[at] === 0x80) {
+    let value = 0n;
+    for (const byte of block.subarray(at + 1, at + length)) value = value * 256n + BigInt(byte);
+    return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : undefined;
+  }
+  const digits = /^ *([0-7]*)[ \0]*$/.exec(block.toString("latin1", at, at + length))?.[1];
+  return digits === undefined ? undefined : Number.parseInt(digits === "" ? "0" : digits, 8);
+}
+
+function invalidNumber(what: string, field: string): never {
+  throw invalid(`has no ${field} for ${what}`);
+}
+
+function invalid(how: string): StaveError {
+  return new StaveError("CONTENT_INVALID", `the archive ${how}`, { hint: "push the spec again" });
+}
+
+function unsafe(how: string): StaveError {
+  return new StaveError("ARCHIVE_UNSAFE", `the archive ${how}`, {
+    hint: "it was not made by Spack or stave; do not use it",
+  });
+}

@@ -1,0 +1,224 @@
+// Writes the members of an archive below a folder of its own, by rules that keep them there: every folder on the way of a
+// member was made by this run, nothing that is there is opened or replaced, and links are never followed.
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  futimesSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
+import { BUILD_INFO } from "../../image/archive/prefix-walk.ts";
+import { type ByteString, isPlainPath, pythonText, shownName } from "../../util/byte-string.ts";
+import { type FsPath, HeldTree } from "../../util/held-tree.ts";
+import type { TarMember, TarVisitor } from "./tar-reader.ts";
+
+/** The modes of what is installed; a file that nobody may execute loses those bits (Spack `util/file_permissions.py`). */
+export interface Permissions {
+  readonly directory: number;
+  readonly file: number;
+}
+
+/** Spack's own choice where nothing is configured. */
+export const DEFAULT_PERMISSIONS: Permissions = { directory: 0o2755, file: 0o755 };
+
+/** How much an archive may hold. */
+export interface UnpackLimits {
+  readonly members: number;
+  /** Bytes, headers included. */
+  readonly bytes: number;
+  /** How many times larger than what was compressed, beyond the first 256 MiB. */
+  readonly ratio: number;
+}
+
+/** Far above what packages have: toolkits for accelerators reach a million files and 100 GB. */
+export const DEFAULT_LIMITS: UnpackLimits = { members: 2_000_000, bytes: 1e12, ratio: 200 };
+
+/** What was unpacked. */
+export interface Unpacked {
+  /** The prefix as the archive names it: an absolute path. */
+  readonly prefix: string;
+  /** Where it is now. */
+  readonly directory: string;
+  readonly members: number;
+  /** The bytes of all files. */
+  readonly bytes: number;
+}
+
+// Twice as deep as anything that is installed; it bounds the work for one member.
+const DEEPEST = 256;
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** Makes the tree. Nothing in the folder was there before, so whatever is in the way came from the archive. */
+export class TreeWriter implements TarVisitor, Disposable {
+  readonly #tree: HeldTree;
+  readonly #permissions: Permissions;
+  readonly #limits: UnpackLimits;
+  // In the order in which they were made: parents first.
+  readonly #folders = new Set<ByteString>();
+  readonly #files = new Set<ByteString>();
+  #open: { descriptor: number; name: ByteString } | undefined;
+  readonly #keptModes = new Map<number, boolean>();
+  #members = 0;
+  #bytes = 0;
+
+  /** Dispose of it when done, or when it failed. */
+  constructor(folder: string, permissions: Permissions, limits: UnpackLimits) {
+    this.#tree = new HeldTree(folder);
+    this.#permissions = permissions;
+    this.#limits = limits;
+  }
+
+  member(member: TarMember): void {
+    if (++this.#members > this.#limits.members)
+      throw new StaveError("TOO_LARGE", `the archive has more than ${this.#limits.members} members`);
+    const { type, name } = member;
+    if (!isPlainPath(name)) throw unsafe(name, "has a name that is no plain path below the archive's root");
+    if (type === "directory") this.#folder(name);
+    else {
+      const parent = name.slice(0, Math.max(0, name.lastIndexOf("/")));
+      if (parent !== "") this.#folder(parent);
+      this.#make(member);
+    }
+  }
+
+  content(bytes: Buffer): void {
+    if (this.#open === undefined) return;
+    const { descriptor, name } = this.#open;
+    this.#bytes += bytes.length;
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done, bytes.length - done);
+    } catch (cause) {
+      throw fileError(cause, "write", shownName(name));
+    }
+  }
+
+  // Times are those of Spack's archives, whatever this one says: an installation does not depend on the clock.
+  contentEnd(): void {
+    if (this.#open !== undefined) futimesSync(this.#open.descriptor, 0, 0);
+    this.#close();
+  }
+
+  [Symbol.dispose](): void {
+    this.#close();
+    this.#tree[Symbol.dispose]();
+  }
+
+  #close(): void {
+    if (this.#open !== undefined) closeSync(this.#open.descriptor);
+    this.#open = undefined;
+  }
+
+  /** Gives folders their modes and times, and finds the prefix. */
+  end(): Unpacked {
+    for (const name of [...this.#folders].reverse()) {
+      // The folder above is held from now on, which those beside this one use too.
+      this.#tree.at(name);
+      const folder = this.#tree.folder(name);
+      chmodSync(folder, this.#permissions.directory);
+      utimesSync(folder, 0, 0);
+    }
+    const name = this.#prefix();
+    const text = pythonText(name);
+    if (!text.isWellFormed()) throw unsafe(name, "is the prefix, but no text");
+    return {
+      prefix: `/${text}`,
+      directory: `${this.#tree.directory}/${text}`,
+      members: this.#members,
+      bytes: this.#bytes,
+    };
+  }
+
+  // Everything is below the prefix, but for the folders above it; the shortest path to a build info decides.
+  #prefix(): ByteString {
+    for (let name = ""; ; ) {
+      if (name !== "" && this.#files.has(`${name}/${BUILD_INFO}`)) return name;
+      const [child, ...others] = this.#tree.entries(name).map((entry) => entry.name);
+      const path = name === "" ? child : `${name}/${child}`;
+      if (path === undefined || child === undefined || others.length > 0 || !this.#folders.has(path))
+        throw new StaveError(
+          "ARCHIVE_UNSAFE",
+          `the archive is no Spack package: there is no prefix with ${BUILD_INFO}`,
+          {
+            hint: "only archives made by Spack or stave can be installed",
+          },
+        );
+      name = path;
+    }
+  }
+
+  #folder(name: ByteString): void {
+    if (this.#folders.has(name)) return;
+    const slash = name.lastIndexOf("/");
+    if (slash > 0) this.#folder(name.slice(0, slash));
+    if (name.split("/").length > DEEPEST) throw unsafe(name, `lies deeper than ${DEEPEST} folders`);
+    this.#attempt(name, "folder", (path) => mkdirSync(path, 0o700));
+    this.#folders.add(name);
+  }
+
+  #make({ type, name, linkName, mode }: TarMember): void {
+    if (type === "symlink") {
+      const target = Buffer.from(linkName, "latin1");
+      this.#attempt(name, "link", (path) => {
+        symlinkSync(target, path);
+        lutimesSync(path, 0, 0);
+      });
+      return;
+    }
+    if (type === "hardlink") {
+      if (!this.#files.has(linkName))
+        throw unsafe(name, `is a hard link to ${shownName(linkName)}, which is no file before it`);
+      this.#attempt(name, "hard link", () => this.#hardLink(linkName, name));
+    } else {
+      const bits = (mode & 0o111) === 0 ? this.#permissions.file & ~0o111 : this.#permissions.file;
+      this.#attempt(name, "file", (path) => {
+        const descriptor = openSync(path, NEW_FILE, bits);
+        this.#open = { descriptor, name };
+        if (this.#isModeKept(descriptor, bits)) return;
+        fchmodSync(descriptor, bits);
+      });
+    }
+    this.#files.add(name);
+  }
+
+  // Whether new files get the mode that they are made with: the umask, or what the folder's list of rights has as a default
+  // and all folders below inherit, may take bits away. The first file tells.
+  #isModeKept(descriptor: number, bits: number): boolean {
+    const isKept = this.#keptModes.get(bits) ?? (fstatSync(descriptor).mode & 0o7777) === bits;
+    this.#keptModes.set(bits, isKept);
+    return isKept;
+  }
+
+  #attempt(name: ByteString, kind: string, work: (path: FsPath) => void): void {
+    try {
+      work(this.#tree.at(name));
+    } catch (cause) {
+      if (isStaveError(cause)) throw unsafe(name, "leads through something that is no folder");
+      const code = systemCode(cause);
+      if (code === "EEXIST") throw unsafe(name, `is a ${kind} where the archive has something else already`);
+      throw fileError(cause, `make ${kind}`, shownName(name));
+    }
+  }
+
+  // The first look-up makes sure that the second keeps its folder held.
+  #hardLink(from: ByteString, to: ByteString): void {
+    const existing = this.#tree.at(from);
+    linkSync(existing, this.#tree.at(to));
+  }
+}
+
+function unsafe(name: ByteString, how: string): StaveError {
+  const shown = shownName(name);
+  return new StaveError("ARCHIVE_UNSAFE", `the archive is unsafe: ${JSON.stringify(shown)} ${how}`, {
+    subject: shown,
+    hint: "it was not made by Spack or stave; do not use it",
+  });
+}

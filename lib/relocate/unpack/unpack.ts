@@ -1,0 +1,83 @@
+// Unpacks the archive of a spec: decompressed, checked against its digest and its limits, and written as it arrives.
+import type { Readable } from "node:stream";
+import { StaveError } from "../../errors.ts";
+import { algorithmOf, type Digest, Digester } from "../../oci/digest.ts";
+import { type CompressionMethod, Decompressor } from "../../util/decompress.ts";
+import { digestMismatch } from "../../util/stream.ts";
+import { TarReader } from "./tar-reader.ts";
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_PERMISSIONS,
+  type Permissions,
+  TreeWriter,
+  type Unpacked,
+  type UnpackLimits,
+} from "./tree-writer.ts";
+
+/** How an archive is unpacked. */
+export interface UnpackOptions {
+  readonly compression: CompressionMethod | "none";
+  readonly permissions?: Permissions | undefined;
+  readonly limits?: UnpackLimits | undefined;
+  /** What the uncompressed archive must be. */
+  readonly diffId?: Digest | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each chunk of the stream that was taken, and is needed no more. */
+  readonly onTaken?: ((chunk: Buffer) => void) | undefined;
+}
+
+/** How an archive of a media type is compressed. */
+export function compressionOf(mediaType: string): UnpackOptions["compression"] {
+  return mediaType.endsWith("zstd") ? "zstd" : mediaType.endsWith("tar") ? "none" : "gzip";
+}
+
+/**
+ * Unpacks into `folder`, which must be empty and which nobody else writes to; the stream is read to its end or destroyed.
+ * After a failure the folder holds a part of the archive, and is for the caller to remove. Throws ARCHIVE_UNSAFE,
+ * CONTENT_INVALID, TOO_LARGE, DIGEST_MISMATCH, FILE_SYSTEM, and what the stream fails with.
+ */
+export async function unpackArchive(stream: Readable, folder: string, options: UnpackOptions): Promise<Unpacked> {
+  const { compression, permissions = DEFAULT_PERMISSIONS, limits = DEFAULT_LIMITS, diffId, signal, onTaken } = options;
+  using writer = new TreeWriter(folder, permissions, limits);
+  const reader = new TarReader(writer);
+  const digester = diffId === undefined ? undefined : new Digester(algorithmOf(diffId));
+  let taken = 0;
+  let size = 0;
+  const take = (bytes: Buffer): void => {
+    size += bytes.length;
+    checkSize(size, taken, limits);
+    digester?.update(bytes);
+    reader.push(bytes);
+  };
+  const onAbort = (): void => void stream.destroy(signal?.reason);
+  signal?.addEventListener("abort", onAbort);
+  using decompressor = compression === "none" ? undefined : new Decompressor(compression, take, "the archive");
+  try {
+    signal?.throwIfAborted();
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      taken += chunk.length;
+      if (decompressor === undefined) take(chunk);
+      else await decompressor.write(chunk);
+      onTaken?.(chunk);
+    }
+    await decompressor?.end();
+    reader.end();
+    const actual = digester?.digest();
+    if (diffId !== undefined && actual !== undefined && actual !== diffId)
+      throw digestMismatch("the uncompressed archive", diffId, actual);
+    return writer.end();
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+    stream.destroy();
+  }
+}
+
+const FREE_OF_RATIO = 256 * 1024 * 1024;
+
+function checkSize(size: number, taken: number, limits: UnpackLimits): void {
+  const most = Math.min(limits.bytes, Math.max(FREE_OF_RATIO, taken * limits.ratio));
+  if (size > most)
+    throw new StaveError("TOO_LARGE", `the archive has more than ${most} bytes when ${taken} of it are decompressed`, {
+      hint: "it was not made by Spack or stave; do not use it",
+    });
+}

@@ -1,0 +1,144 @@
+// The files of configuration scopes: a folder with one file per section, or one file with many sections.
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileError, StaveError, systemCode } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import {
+  configError,
+  parseYaml,
+  wholeFile,
+  YAML_LIMIT,
+  type YamlEntry,
+  type YamlMap,
+  type YamlNode,
+} from "../text/yaml.ts";
+
+/** Sections of configuration by name, as one scope gives them. */
+export interface SectionSource {
+  /** The section, undefined when this scope does not have it. Throws CONFIG_INVALID, TOO_LARGE, FILE_SYSTEM. */
+  section(name: string): YamlEntry | undefined;
+  /** The files that have been read and were there. */
+  readonly files: ReadonlySet<string>;
+}
+
+/** A scope that is a folder: section `mirrors` is the key `mirrors` of `mirrors.yaml`, which has no other key. */
+export function folderSections(folder: string): SectionSource {
+  const files = new Set<string>();
+  const sections = new Map<string, YamlEntry | undefined>();
+  const read = (name: string): YamlEntry | undefined => {
+    const file = join(folder, `${name}.yaml`);
+    const content = readYamlFile(file);
+    if (content === undefined) return undefined;
+    files.add(file);
+    const map = asMap(content, file);
+    for (const [key, { place }] of map?.entries ?? [])
+      if (key !== name)
+        throw configError(
+          place,
+          `the key is ${printable(key.slice(0, 80))}, expected ${name}, which is all that ${name}.yaml may hold`,
+        );
+    return present(map?.entries.get(name));
+  };
+  return {
+    files,
+    section: (name) => {
+      if (!sections.has(name)) sections.set(name, read(name));
+      return sections.get(name);
+    },
+  };
+}
+
+/** A scope that is one file with many sections, below `keys[0]` when it is an environment's `spack.yaml`. */
+export function fileSections(file: string, ...keys: string[]): SectionSource {
+  const files = new Set<string>();
+  let sections: YamlMap | undefined;
+  let isRead = false;
+  const read = (): YamlMap | undefined => {
+    const content = readYamlFile(file);
+    if (content === undefined) return undefined;
+    files.add(file);
+    const map = asMap(content, file);
+    if (keys.length === 0) return map;
+    const inner = keys.map((key) => map?.entries.get(key)?.value).find((value) => value !== undefined);
+    return inner && asMap(inner, file);
+  };
+  return {
+    files,
+    section: (name) => {
+      if (!isRead) sections = read();
+      isRead = true;
+      return present(sections?.entries.get(name));
+    },
+  };
+}
+
+/** A scope whose text is part of the program or of the command line. */
+export function textSections(text: string, name: string): SectionSource {
+  const content = parseYaml(text, name);
+  return { files: new Set(), section: (section) => present(content && asMap(content, name)?.entries.get(section)) };
+}
+
+/**
+ * Reads a YAML file of at most YAML_LIMIT bytes; undefined when it does not exist or holds nothing. Throws CONFIG_INVALID with the
+ * place, TOO_LARGE, FILE_SYSTEM.
+ */
+export function readYamlFile(file: string): YamlNode | undefined {
+  const bytes = readFile(file);
+  if (bytes === undefined) return undefined;
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new StaveError("CONFIG_INVALID", `${file} is not UTF-8 text`, { subject: file, cause });
+  }
+  return parseYaml(text, file);
+}
+
+/** What a path leads to, undefined for nothing; a socket or pipe is a `file`. Throws FILE_SYSTEM when that cannot be told. */
+export function pathKind(path: string): "file" | "folder" | undefined {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return stat && (stat.isDirectory() ? "folder" : "file");
+  } catch (error) {
+    throw fileError(error, "look at", path);
+  }
+}
+
+function readFile(file: string): Buffer | undefined {
+  let handle: number;
+  try {
+    // Not blocking, because a pipe of that name would wait for a writer for ever.
+    handle = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
+    throw fileError(error, "read", file);
+  }
+  try {
+    const stat = fstatSync(handle);
+    if (!stat.isFile())
+      throw new StaveError("CONFIG_INVALID", `${file} is no file, expected a configuration file`, { subject: file });
+    if (stat.size > YAML_LIMIT)
+      throw new StaveError("TOO_LARGE", `${file} has ${stat.size} bytes, expected at most ${YAML_LIMIT} for YAML`, {
+        subject: file,
+      });
+    return readFileSync(handle);
+  } catch (error) {
+    throw fileError(error, "read", file);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+// A key without a value says nothing; Spack would refuse it.
+function present(entry: YamlEntry | undefined): YamlEntry | undefined {
+  return entry?.value.kind === "scalar" && entry.value.value === null ? undefined : entry;
+}
+
+function asMap(node: YamlNode, file: string): YamlMap | undefined {
+  if (node.kind === "map") return node;
+  if (node.kind === "scalar" && node.value === null) return undefined;
+  throw configError(
+    node.place.line > 0 ? node.place : wholeFile(file),
+    `the file holds a ${node.kind}, expected a mapping of sections`,
+  );
+}

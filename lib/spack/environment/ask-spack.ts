@@ -1,0 +1,290 @@
+// Asks a Spack installation for what only recipes know and no file records: the exact environment of installed specs, and
+// which of them may not be passed on. The way around the first, without Spack, is environment.ts.
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { z } from "zod";
+import { isStaveError, messageOf, StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import { readAll } from "../../util/stream.ts";
+import type { Variables } from "../config/machine.ts";
+import type { Installation } from "../config/spack-installation.ts";
+import type { SpecNode } from "../spec/node.ts";
+import { shortName } from "../spec/node-reader.ts";
+import { type AskedStore, strayPath } from "./asked-store.ts";
+import type { EnvModification } from "./env-modifications.ts";
+
+/** Which Spack to ask, and how. */
+export interface AskOptions {
+  readonly installation: Installation;
+  /** The environment of its process. */
+  readonly env: Variables;
+  /** The folder of the active environment, which must hold a `spack.yaml`. */
+  readonly environment?: string | undefined;
+  /** Scopes of `-C`, as they were given. */
+  readonly scopes?: readonly string[] | undefined;
+  /** Settings of `-c`, as they were given. */
+  readonly settings?: readonly string[] | undefined;
+  /** The store it is asked about, whatever its own configuration says; its own when not given. */
+  readonly store?: AskedStore | undefined;
+  /** How long to wait, in milliseconds; two minutes when not given. */
+  readonly timeout?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What is asked. */
+export interface SpackQuestion {
+  /** Sets of specs, each of which is to be used together. */
+  readonly environments: readonly (readonly SpecNode[])[];
+  /** Specs of which is asked whether they may be passed on. */
+  readonly specs: readonly SpecNode[];
+}
+
+/** What Spack answered. */
+export interface SpackAnswer {
+  /** The version that answered. */
+  readonly version: string;
+  /** The modifications of the environment, for each set. */
+  readonly environments: readonly (readonly EnvModification[])[];
+  /** The hashes of the specs whose recipe says that binaries may not be passed on (`redistribute`). */
+  readonly restricted: ReadonlySet<string>;
+}
+
+const MARK = "STAVE-ANSWER ";
+const ANSWER_LIMIT = 16 * 1024 * 1024;
+const WAIT = 120_000;
+
+// For Spack 0.21 and later. The hashes come on stdin, because a command line has an end.
+const SCRIPT = `
+import json, sys
+import spack, spack.store, spack.user_environment
+answer = {"version": spack.spack_version, "missing": [], "environments": [], "restricted": []}
+question = json.load(sys.stdin)
+specs = {}
+for dag_hash in sorted({x for group in question["environments"] for x in group} | set(question["specs"])):
+    _, record = spack.store.STORE.db.query_by_spec_hash(dag_hash)
+    if record is None or not (record.installed or record.spec.external):
+        answer["missing"].append(dag_hash)
+    else:
+        specs[dag_hash] = record.spec
+if not answer["missing"]:
+    for group in question["environments"]:
+        modifications = []
+        found = spack.user_environment.environment_modifications_for_specs(*[specs[x] for x in group])
+        for one in found.env_modifications:
+            value = getattr(one, "value", None)
+            if value is not None:
+                value = [str(x) for x in value] if isinstance(value, (list, tuple)) else str(value)
+            modifications.append([type(one).__name__, one.name, value, getattr(one, "separator", ":")])
+        answer["environments"].append(modifications)
+    for dag_hash in question["specs"]:
+        if not getattr(specs[dag_hash].package, "redistribute_binary", True):
+            answer["restricted"].append(dag_hash)
+sys.stdout.write("\\n${MARK}" + json.dumps(answer) + "\\n")
+sys.stdout.flush()
+`;
+
+/**
+ * Asks Spack about installed specs, in one process. Throws SPEC_NOT_INSTALLED when its store lacks one of them, HELPER_FAILED
+ * when it does not run or answers nonsense, TIMEOUT, TOO_LARGE, and the signal's reason.
+ */
+export async function askSpack(question: SpackQuestion, options: AskOptions): Promise<SpackAnswer> {
+  const { installation, environment, scopes = [], settings = [], store } = options;
+  const program = programOf(installation);
+  const where = environment === undefined ? ["--no-env"] : ["--env-dir", environment];
+  // `spack python -c` takes one line; a JSON text is a Python text too.
+  const line = `exec(${JSON.stringify(SCRIPT)})`;
+  const all = [...settings, ...(store ? storeSettings(store) : [])];
+  const flags = [...scopes.flatMap((scope) => ["-C", scope]), ...all.flatMap((setting) => ["-c", setting])];
+  const args = [...where, ...flags, "python", "-c", line];
+  const hashes = (nodes: readonly SpecNode[]): string[] => nodes.map(({ hash }) => hash);
+  const asked = { environments: question.environments.map(hashes), specs: hashes(question.specs) };
+  const output = await run(program, args, JSON.stringify(asked), options);
+  const answer = output.split("\n").findLast((text) => text.startsWith(MARK));
+  const { version, missing, environments, restricted } = parseAnswer(installation, answer?.slice(MARK.length));
+  const absent = [...question.environments.flat(), ...question.specs].filter(({ hash }) => missing.includes(hash));
+  if (absent.length > 0)
+    throw new StaveError(
+      "SPEC_NOT_INSTALLED",
+      `${program} does not have ${[...new Set(absent.map(shortName))].slice(0, 5).join(", ")} installed, expected all specs of the environment`,
+      {
+        op: "ask Spack",
+        subject: program,
+        hint: `name the Spack that installed them with --spack DIR, or ${withoutSpack(installation)}`,
+      },
+    );
+  if (environments.length !== question.environments.length)
+    throw failed(
+      installation,
+      `it answered for ${environments.length} environments, expected ${question.environments.length}`,
+    );
+  for (const [at, nodes] of question.environments.entries()) {
+    const stray = store && strayPath(nodes, environments[at] ?? [], store);
+    if (stray)
+      throw failed(
+        installation,
+        `${printable(stray.name)} has ${printable(stray.path)}, which is neither in the store ${store.root} nor in an external`,
+      );
+  }
+  return { version, environments, restricted: new Set(restricted) };
+}
+
+// The last setting of a key counts. The root is that of a store which has its padding already.
+function storeSettings({ root, projections }: AskedStore): string[] {
+  const quoted = (text: string): string => (text.includes('"') ? `'${text}'` : `"${text}"`);
+  return [
+    `config:install_tree:root:${quoted(root)}`,
+    "config:install_tree:padded_length:0",
+    ...projections.map(([query, format]) => `config:install_tree:projections:${quoted(query)}:${quoted(format)}`),
+  ];
+}
+
+const Text = z.string().refine((text) => !text.includes("\0"));
+const Name = z.string().regex(/^[^=\0]+$/);
+const PATH_OPS = {
+  PrependPath: "prepend-path",
+  AppendPath: "append-path",
+  RemovePath: "remove-path",
+  RemoveFirstPath: "remove-first-path",
+  RemoveLastPath: "remove-last-path",
+  AppendFlagsEnv: "append-flags",
+  RemoveFlagsEnv: "remove-flags",
+} as const;
+const LIST_OPS = {
+  PruneDuplicatePaths: "prune-duplicate-paths",
+  DeprioritizeSystemPaths: "deprioritize-system-paths",
+} as const;
+const keysOf = <K extends string>(table: Readonly<Record<K, string>>): [K, ...K[]] => Object.keys(table) as [K, ...K[]];
+
+// Spack's classes of modifications (`util/environment.py`), by their names.
+const Modification = z.union([
+  z
+    .tuple([z.literal("SetEnv"), Name, Text, Text])
+    .transform(([, name, value]): EnvModification => ({ op: "set", name, value })),
+  z.tuple([z.literal("SetPath"), Name, z.union([Text, z.array(Text)]), Text]).transform(
+    ([, name, value, separator]): EnvModification => ({
+      op: "set",
+      name,
+      value: typeof value === "string" ? value : value.join(separator),
+    }),
+  ),
+  z
+    .tuple([z.literal("UnsetEnv"), Name, z.null(), Text])
+    .transform(([, name]): EnvModification => ({ op: "unset", name })),
+  z
+    .tuple([z.enum(keysOf(PATH_OPS)), Name, Text, Text.min(1)])
+    .transform(([kind, name, value, separator]): EnvModification => ({ op: PATH_OPS[kind], name, value, separator })),
+  z
+    .tuple([z.enum(keysOf(LIST_OPS)), Name, z.null(), Text.min(1)])
+    .transform(([kind, name, , separator]): EnvModification => ({ op: LIST_OPS[kind], name, separator })),
+]);
+const Answer = z.object({
+  version: z.string().max(100),
+  missing: z.array(z.string()),
+  environments: z.array(z.array(Modification)),
+  restricted: z.array(z.string()),
+});
+
+function parseAnswer(installation: Installation, text: string | undefined): z.infer<typeof Answer> {
+  if (text === undefined) throw failed(installation, "it ended without an answer");
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw failed(installation, "its answer is no JSON", cause);
+  }
+  const result = Answer.safeParse(json);
+  if (!result.success) {
+    const at = result.error.issues[0]?.path.map(String).join("..") ?? "";
+    throw failed(installation, `its answer is not valid at ${printable(at)}`, result.error);
+  }
+  return result.data;
+}
+
+const programOf = ({ root }: Installation): string => join(root, "bin", "spack");
+
+const withoutSpack = ({ from }: Installation): string =>
+  `${from === "SPACK_ROOT" ? "unset SPACK_ROOT" : "leave out --spack"} to make the environment without it`;
+
+function failed(installation: Installation, problem: string, cause?: unknown): StaveError {
+  const program = programOf(installation);
+  return new StaveError("HELPER_FAILED", `${program} was asked about the specs, but ${problem}`, {
+    op: "ask Spack",
+    subject: program,
+    hint: withoutSpack(installation),
+    cause,
+  });
+}
+
+// Runs without a shell, in a process group of its own, so that whatever Spack started ends with it.
+async function run(program: string, args: readonly string[], input: string, options: AskOptions): Promise<string> {
+  const { installation, signal, timeout = WAIT } = options;
+  signal?.throwIfAborted();
+  const { SPACK_ENV: _environment, PYTHONSTARTUP: _startup, ...env } = options.env;
+  const child = spawn(program, args, { env, detached: true, stdio: ["pipe", "pipe", "pipe"] });
+  let stopped: StaveError | undefined;
+  const stop = (why?: StaveError): void => {
+    stopped ??= why;
+    if (child.pid !== undefined && child.exitCode === null) kill(child.pid);
+    // A program that it started, and that has left its group, may keep the pipes open for ever.
+    child.stdout.destroy();
+    child.stderr.destroy();
+  };
+  const late = new StaveError("TIMEOUT", `${program} did not answer within ${timeout} ms`, {
+    op: "ask Spack",
+    subject: program,
+    hint: withoutSpack(installation),
+  });
+  const timer = setTimeout(() => stop(late), timeout);
+  const onAbort = (): void => stop();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    const [code, output, errors] = await talk(child, input, program, stop);
+    signal?.throwIfAborted();
+    if (stopped) throw stopped;
+    const [last = ""] = errors.trim().split("\n").slice(-1);
+    if (code !== 0) throw failed(installation, `it failed with status ${code ?? "none"}: ${printable(last)}`);
+    return output;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (stopped) throw stopped;
+    throw isStaveError(error) ? error : failed(installation, `it cannot be run: ${printable(messageOf(error))}`, error);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+    stop();
+  }
+}
+
+async function talk(
+  child: ChildProcessByStdio<Writable, Readable, Readable>,
+  input: string,
+  program: string,
+  stop: () => void,
+): Promise<[code: number | null, output: string, errors: string]> {
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  // A program that does not listen breaks the pipe; its status tells more than that.
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  const read = async (stream: Readable): Promise<string> => {
+    try {
+      return (await readAll(stream, ANSWER_LIMIT, `the answer of ${program}`)).toString("utf8");
+    } catch (error) {
+      stop();
+      throw error;
+    }
+  };
+  const [code, output, errors] = await Promise.all([ended, read(child.stdout), read(child.stderr)]);
+  return [code, output, errors];
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended already.
+  }
+}

@@ -1,0 +1,127 @@
+// Modifications of environment variables as data, and their application the way Spack does it (`util/environment.py`).
+import { posix } from "node:path";
+
+/** One modification of one variable. `separator` stands between the entries of a list of paths, or between flags. */
+export type EnvModification =
+  | { readonly op: "set"; readonly name: string; readonly value: string }
+  | { readonly op: "unset"; readonly name: string }
+  | {
+      readonly op:
+        | "prepend-path"
+        | "append-path"
+        | "remove-path"
+        | "remove-first-path"
+        | "remove-last-path"
+        | "append-flags"
+        | "remove-flags";
+      readonly name: string;
+      readonly value: string;
+      readonly separator: string;
+    }
+  | { readonly op: "prune-duplicate-paths"; readonly name: string; readonly separator: string }
+  | { readonly op: "deprioritize-system-paths"; readonly name: string; readonly separator: string };
+
+/** The environment of a container before anything is added: Spack's `PATH`, overlaid by the base image's `Env`. */
+export function baseEnvironment(entries: readonly string[] = []): Map<string, string> {
+  const base = new Map([["PATH", "/bin:/usr/bin"]]);
+  for (const entry of entries) {
+    const at = entry.indexOf("=");
+    if (at > 0) base.set(entry.slice(0, at), entry.slice(at + 1));
+  }
+  return base;
+}
+
+/**
+ * Applies modifications to a copy of an environment: variable by variable in alphabetical order, those of one variable in
+ * sequence. Known variables keep their place, new ones come at the end. To remove from a variable that does not exist is
+ * nothing, but `exact` makes it `.`, as Spack does.
+ */
+export function applyModifications(
+  modifications: readonly EnvModification[],
+  base: ReadonlyMap<string, string>,
+  exact = false,
+): Map<string, string> {
+  const env = new Map(base);
+  const byName = Map.groupBy(modifications, ({ name }) => name);
+  for (const [name, all] of [...byName].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const value = applied(all, base.get(name), exact);
+    // What was unset and is set again comes at the end.
+    if (all.some(({ op }) => op === "unset")) env.delete(name);
+    if (value !== undefined) env.set(name, value);
+  }
+  return env;
+}
+
+// The value of one variable. Lists stay lists between modifications: an environment of 20 000 specs has one as long.
+function applied(
+  modifications: readonly EnvModification[],
+  value: string | undefined,
+  exact: boolean,
+): string | undefined {
+  let text = value;
+  let list: { entries: string[]; separator: string } | undefined;
+  const settle = (): void => {
+    if (list) text = list.entries.join(list.separator);
+    list = undefined;
+  };
+  for (const one of modifications) {
+    if (one.op === "set" || one.op === "unset" || one.op === "append-flags") {
+      settle();
+      if (one.op === "append-flags") text = text ? text + one.separator + one.value : one.value;
+      else text = one.op === "set" ? one.value : undefined;
+      continue;
+    }
+    const isAdding = one.op === "prepend-path" || one.op === "append-path";
+    // An entry that was added may hold separators itself, and counts as several from now on.
+    if (!isAdding || list?.separator !== one.separator) settle();
+    if (list === undefined && text === undefined && !isAdding && !exact) continue;
+    const isRemoving = one.op.startsWith("remove-") && one.op.endsWith("-path");
+    list ??= { entries: text || isRemoving ? (text ?? "").split(one.separator) : [], separator: one.separator };
+    if (one.op === "prepend-path") list.entries.unshift(normalPath(one.value));
+    else if (one.op === "append-path") list.entries.push(normalPath(one.value));
+    else list.entries = reduced(one, list.entries);
+    // An empty list is an empty text, which is not a list of one empty entry.
+    if (list.entries.length === 0 || (list.entries.length === 1 && list.entries[0] === "")) settle();
+  }
+  settle();
+  return text;
+}
+
+// The entries that a modification leaves. Spack normalises all of them when it removes or sorts.
+function reduced(one: Exclude<EnvModification, { op: "set" | "unset" }>, entries: readonly string[]): string[] {
+  if (one.op === "remove-flags") return entries.filter((flag) => flag !== one.value);
+  const normal = entries.map(normalPath);
+  if (one.op === "prune-duplicate-paths") return [...new Set(normal)];
+  if (one.op === "deprioritize-system-paths")
+    return [...normal.filter((path) => !isSystemPath(path)), ...normal.filter(isSystemPath)];
+  const gone = normalPath(one.value);
+  // This one compares before it normalises.
+  if (one.op === "remove-path") return entries.filter((path) => path !== gone).map(normalPath);
+  const at = one.op === "remove-first-path" ? normal.indexOf(gone) : normal.lastIndexOf(gone);
+  return at < 0 ? normal : normal.toSpliced(at, 1);
+}
+
+/** Python's `os.path.normpath`: no empty, `.` or `..` folders, no slash at the end, two slashes in front kept. */
+export function normalPath(path: string): string {
+  if (path === "") return "..";
+  const normal = posix.normalize(path);
+  const plain = normal.length > 1 ? normal.replace(/\/$/, "") : normal;
+  return /^\/\/(?!\/)/.test(path) ? `/${plain}` : plain;
+}
+
+const SYSTEM = new Set(
+  ["/", "/usr", "/usr/local"].flatMap((root) => [
+    root,
+    ...["bin", "bin64", "include", "lib", "lib64"].map((sub) => posix.join(root, sub)),
+  ]),
+);
+
+/** Tells the folders that every system searches anyway, and that Spack therefore never adds. */
+export function isSystemPath(path: string): boolean {
+  return path !== "" && SYSTEM.has(normalPath(path));
+}
+
+/** The entries of an image's `Env`. */
+export function envList(env: ReadonlyMap<string, string>): string[] {
+  return [...env].map(([name, value]) => `${name}=${value}`);
+}

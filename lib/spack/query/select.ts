@@ -1,0 +1,104 @@
+// Chooses concrete specs by queries, and says what was near when nothing, or too much, was found.
+import { StaveError } from "../../errors.ts";
+import type { SpecGraph, SpecNode } from "../spec/node.ts";
+import { shortName } from "../spec/spec-name.ts";
+import { compareVersions } from "../spec/version.ts";
+import { printQuery, type SpecQuery } from "./query.ts";
+import { satisfies } from "./satisfies.ts";
+import { parseConcrete } from "./version-range.ts";
+
+/** Where is chosen from, and what a message calls it. */
+export interface Candidates {
+  readonly nodes: Iterable<SpecNode>;
+  readonly graph: SpecGraph;
+  /** For instance `the store /opt/spack`. */
+  readonly place: string;
+}
+
+type NamedSpec = Pick<SpecNode, "name" | "version" | "hash">;
+
+const LISTED = 10;
+
+/** All specs that satisfy any of the queries, each once, by name, version (newest last) and hash; all without queries. */
+export function select(candidates: Candidates, queries: readonly SpecQuery[]): SpecNode[] {
+  const found: SpecNode[] = [];
+  for (const node of candidates.nodes)
+    if (queries.length === 0 || queries.some((query) => satisfies(node, candidates.graph, query))) found.push(node);
+  return found.toSorted(compareNodes);
+}
+
+/** The specs that satisfy a query. Throws SPEC_ABSENT, with what comes near as a hint, when there are none. */
+export function selectSome(candidates: Candidates, query: SpecQuery): SpecNode[] {
+  const found = select(candidates, [query]);
+  if (found.length === 0) throw absent(candidates, query);
+  return found;
+}
+
+/**
+ * The one spec that satisfies a query. Throws SPEC_ABSENT when there is none, and USAGE with the candidates when there
+ * are several.
+ */
+export function selectOne(candidates: Candidates, query: SpecQuery): SpecNode {
+  const found = selectSome(candidates, query);
+  const [only, second] = found;
+  if (only && second === undefined) return only;
+  const text = printQuery(query);
+  throw new StaveError("USAGE", `${text} is ${found.length} specs of ${candidates.place}: ${listed(found)}`, {
+    subject: text,
+    hint: `name one by its hash, for instance /${only?.hash.slice(0, 7)}`,
+  });
+}
+
+/** The order of lists: by name, version (newest last) and hash. */
+export function compareNodes(a: NamedSpec, b: NamedSpec): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  return compareConcrete(a.version, b.version) || (a.hash < b.hash ? -1 : Number(a.hash > b.hash));
+}
+
+function compareConcrete(a: string, b: string): number {
+  const [mine, other] = [parseConcrete(a), parseConcrete(b)];
+  if (mine.version && other.version) {
+    const order = compareVersions(mine.version, other.version);
+    if (order !== 0) return order;
+  }
+  return a < b ? -1 : Number(a > b);
+}
+
+function listed(nodes: readonly SpecNode[]): string {
+  const names = nodes.slice(0, LISTED).map(shortName);
+  return nodes.length > LISTED ? `${names.join(", ")} and ${nodes.length - LISTED} more` : names.join(", ");
+}
+
+function absent(candidates: Candidates, query: SpecQuery): StaveError {
+  const text = printQuery(query);
+  const near = nearMisses(candidates, query);
+  return new StaveError("SPEC_ABSENT", `no spec of ${candidates.place} is ${text}`, {
+    subject: text,
+    hint: near ?? "`stave find` lists what is there",
+  });
+}
+
+// What has the name or the hash, but not all the rest; else the names that hold the asked one.
+function nearMisses(candidates: Candidates, query: SpecQuery): string | undefined {
+  const { name, hash } = query;
+  if (name === undefined) return undefined;
+  const named: SpecNode[] = [];
+  const similar = new Set<string>();
+  for (const node of candidates.nodes) {
+    if (node.name === name || candidates.graph.virtualsOf(node).has(name)) named.push(node);
+    else if (node.name.includes(name) || (name.length > 2 && isNear(node.name, name))) similar.add(node.name);
+  }
+  if (named.length > 0)
+    return `there is ${listed(named.toSorted(compareNodes))}${hash === undefined ? "" : ", of another hash"}`;
+  if (similar.size === 0) return undefined;
+  return `no ${name} is there; did you mean ${[...similar].toSorted().slice(0, LISTED).join(", ")}?`;
+}
+
+// One letter more, less or other.
+function isNear(a: string, b: string): boolean {
+  if (Math.abs(a.length - b.length) > 1) return false;
+  let start = 0;
+  while (start < a.length && a.charAt(start) === b.charAt(start)) start++;
+  const [restA, restB] = [a.slice(start), b.slice(start)];
+  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
+}

@@ -1,0 +1,175 @@
+// What a query may say about a version: exact versions, git versions, ranges and lists of them (Spack `version_types.py`).
+import { StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import { compareVersions, HIGHEST, LOWEST, nextVersion, parseVersion, type Version } from "../spec/version.ts";
+
+/** A git reference, with the version that it counts as. */
+export interface GitVersion {
+  readonly kind: "git";
+  readonly text: string;
+  readonly ref: string;
+  /** Undefined when it is not said: only a repository could tell, and such a version matches its own reference only. */
+  readonly version: Version | undefined;
+}
+/** One version and nothing else: `=1.2`. */
+export interface ExactVersion {
+  readonly kind: "exact";
+  readonly version: Version;
+}
+/** All versions from `low` on and below `end`, which is the first version after all that belong to `high`. */
+export interface VersionRange {
+  readonly kind: "range";
+  readonly low: Version;
+  readonly high: Version;
+  readonly end: Version;
+}
+export type VersionElement = ExactVersion | GitVersion | VersionRange;
+
+/** Sorted elements that neither overlap nor touch. */
+export type VersionList = readonly VersionElement[];
+
+const COMMIT = /^[0-9a-fA-F]{40}$/;
+
+/** Reads what stands behind `@`: `1.2`, `=1.2`, `1.2:1.4,1.6:`, `git.main=1.2`. Throws SPEC_INVALID naming the text. */
+export function parseVersions(text: string): VersionList {
+  return normalise(text.replaceAll(" ", "").split(",").map(parseElement));
+}
+
+/** Reads the version of a concrete spec, which is exact or a git version. Throws SPEC_INVALID. */
+export function parseConcrete(text: string): ExactVersion | GitVersion {
+  return isGit(text) ? parseGit(text) : { kind: "exact", version: parseVersion(text) };
+}
+
+function isGit(text: string): boolean {
+  return text.startsWith("git.") || text.includes("=", 1) || COMMIT.test(text);
+}
+
+function parseElement(text: string): VersionElement {
+  const [low = "", high, more] = text.split(":", 3);
+  if (more !== undefined) throw invalidVersion(text, "has more than one colon");
+  if (high !== undefined)
+    return rangeOf(low === "" ? LOWEST : parseVersion(low), high === "" ? HIGHEST : parseVersion(high));
+  if (text.startsWith("=")) return parseConcrete(text.slice(1));
+  if (isGit(text)) return parseGit(text);
+  const version = parseVersion(text);
+  return rangeOf(version, version);
+}
+
+function parseGit(text: string): GitVersion {
+  const [ref = "", version, more] = (text.startsWith("git.") ? text.slice(4) : text).split("=", 3);
+  if (ref === "" || more !== undefined) throw invalidVersion(text, "is no git version, expected git.REF=VERSION");
+  return { kind: "git", text, ref, version: version === undefined ? undefined : parseVersion(version) };
+}
+
+function invalidVersion(text: string, problem: string): StaveError {
+  return new StaveError("SPEC_INVALID", `the version "${printable(text)}" ${problem}`, { subject: text });
+}
+
+function rangeOf(low: Version, high: Version): VersionRange {
+  const end = nextVersion(high);
+  if (compareVersions(end, low) < 0) throw invalidVersion(`${low.text}:${high.text}`, "is an empty range");
+  return { kind: "range", low, high: compareVersions(low, high) === 0 ? low : high, end };
+}
+
+// Where an element begins; git versions nobody knows the place of come last.
+function lowOf(element: VersionElement): Version {
+  return element.kind === "range" ? element.low : (element.version ?? HIGHEST);
+}
+
+const TIES = { range: 0, exact: 1, git: 2 };
+
+function compareElements(a: VersionElement, b: VersionElement): number {
+  const order = compareVersions(lowOf(a), lowOf(b)) || TIES[a.kind] - TIES[b.kind];
+  if (order !== 0 || a.kind !== "git" || b.kind !== "git") return order;
+  return a.ref < b.ref ? -1 : Number(a.ref > b.ref);
+}
+
+function normalise(elements: readonly VersionElement[]): VersionList {
+  if (elements.length < 2) return elements;
+  const out: VersionElement[] = [];
+  for (const element of elements.toSorted(compareElements)) {
+    const last = out.at(-1);
+    if (last && element.kind === "range" && last.kind === "range" && compareVersions(element.low, last.end) <= 0) {
+      if (compareVersions(element.end, last.end) > 0)
+        out[out.length - 1] = { ...last, high: element.high, end: element.end };
+    } else if (!last || element.kind === "range" || !elementSatisfies(element, last)) out.push(element);
+  }
+  return out;
+}
+
+function within(version: Version, range: VersionRange): boolean {
+  return compareVersions(range.low, version) <= 0 && compareVersions(version, range.end) < 0;
+}
+
+function sameGit(a: GitVersion, b: GitVersion): boolean {
+  if (a.ref !== b.ref) return false;
+  return a.version === undefined || b.version === undefined || compareVersions(a.version, b.version) === 0;
+}
+
+function elementSatisfies(a: VersionElement, b: VersionElement): boolean {
+  if (a.kind === "range")
+    return b.kind === "range" && compareVersions(a.low, b.low) >= 0 && compareVersions(a.end, b.end) <= 0;
+  if (b.kind === "range") return a.version !== undefined && within(a.version, b);
+  if (a.kind === "git") return b.kind === "git" && sameGit(a, b);
+  return b.kind === "exact" && compareVersions(a.version, b.version) === 0;
+}
+
+function elementsIntersect(a: VersionElement, b: VersionElement): boolean {
+  if (a.kind === "range" && b.kind === "range")
+    return compareVersions(a.low, b.end) < 0 && compareVersions(b.low, a.end) < 0;
+  return a.kind === "range" ? elementSatisfies(b, a) : elementSatisfies(a, b);
+}
+
+/** Tells whether every version of `a` is one of `b`. */
+export function versionsSatisfy(a: VersionList, b: VersionList): boolean {
+  return a.every((mine) => b.some((other) => elementSatisfies(mine, other)));
+}
+
+/** Tells whether the version of a concrete spec is one of `list`. */
+export function versionSatisfies(version: string, list: VersionList): boolean {
+  const mine = parseConcrete(version);
+  return list.some((other) => elementSatisfies(mine, other));
+}
+
+/** Tells whether the two have a version in common. */
+export function versionsIntersect(a: VersionList, b: VersionList): boolean {
+  return a.some((mine) => b.some((other) => elementsIntersect(mine, other)));
+}
+
+/** The versions that both have. */
+export function intersectVersions(a: VersionList, b: VersionList): VersionList {
+  const common: VersionElement[] = [];
+  // Both are sorted: whichever element ends first cannot meet anything that follows in the other list.
+  for (let [at, other] = [0, 0]; ; ) {
+    const [mine, theirs] = [a[at], b[other]];
+    if (!mine || !theirs) break;
+    if (elementsIntersect(mine, theirs)) common.push(mine.kind === "range" ? cut(theirs, mine) : mine);
+    if (compareEnds(mine, theirs) <= 0) at++;
+    else other++;
+  }
+  return normalise(common);
+}
+
+function compareEnds(a: VersionElement, b: VersionElement): number {
+  const [mine, other] = [a, b].map((element) => (element.kind === "range" ? element.end : lowOf(element)));
+  return (mine && other ? compareVersions(mine, other) : 0) || TIES[a.kind] - TIES[b.kind] || compareElements(a, b);
+}
+
+function cut(element: VersionElement, range: VersionRange): VersionElement {
+  if (element.kind !== "range") return element;
+  const low = compareVersions(element.low, range.low) >= 0 ? element.low : range.low;
+  const { high, end } = compareVersions(element.end, range.end) <= 0 ? element : range;
+  return { kind: "range", low, high, end };
+}
+
+/** Prints a list as Spack does; `parseVersions` reads it back. */
+export function printVersions(list: VersionList): string {
+  return list.map(printElement).join(",");
+}
+
+function printElement(element: VersionElement): string {
+  if (element.kind === "git") return element.text;
+  if (element.kind === "exact") return `=${element.version.text}`;
+  const { low, high } = element;
+  return low !== LOWEST && compareVersions(low, high) === 0 ? low.text : `${low.text}:${high.text}`;
+}

@@ -1,0 +1,134 @@
+// `spack.lock`, the concrete specs of an environment: versions 1 to 6 (Spack `environment/environment.py`).
+import { StaveError } from "../../errors.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { inside, listAt, objectAt, optionalStringAt, own, type Place, stringAt, wrong } from "../text/fields.ts";
+import { isObject, parseJsonBytes } from "../text/json.ts";
+import type { JsonObject } from "../text/json-value.ts";
+import { GraphBuilder, graphOf } from "./graph.ts";
+import type { SpecGraph, SpecNode } from "./node.ts";
+import { preOrder } from "./traversal.ts";
+
+/** A root of an environment. */
+export interface LockRoot {
+  readonly node: SpecNode;
+  /** What the user asked for, in Spack's syntax. */
+  readonly spec: string;
+  /** The environment it was included from (`include_concrete`); undefined for the environment's own. */
+  readonly includedFrom: string | undefined;
+}
+
+/** A lock file. */
+export interface Lockfile {
+  /** 1 to 6. */
+  readonly version: number;
+  /** The roots in the order of the file, those of included environments after the environment's own. */
+  readonly roots: readonly LockRoot[];
+  readonly graph: SpecGraph;
+  /** The version of the Spack that wrote it; not in old files. */
+  readonly spackVersion: string | undefined;
+}
+
+/** The largest lock file that is read, in bytes. */
+export const LOCKFILE_LIMIT: number = 256 * 1024 * 1024;
+const VALUE_LIMIT = 10_000_000;
+
+// The spec format of the nodes, by lock file version.
+const FORMATS: ReadonlyMap<number, number> = new Map([
+  [1, 1],
+  [2, 1],
+  [3, 2],
+  [4, 3],
+  [5, 4],
+  [6, 5],
+]);
+const NEWEST_LOCKFILE = 6;
+// Before this version the keys were hashes of another kind, and several keys could stand for one DAG hash.
+const FIRST_WITH_DAG_HASHES = 4;
+
+/** Reads the lock file of an environment directory. Throws NOT_FOUND when there is none, else as `readLockfile`. */
+export async function readEnvironmentLock(directory: string): Promise<Lockfile> {
+  const file = `${directory}/spack.lock`;
+  try {
+    return readLockfile((await readBounded(file, LOCKFILE_LIMIT)).bytes, file);
+  } catch (error) {
+    if (!(error instanceof StaveError && error.code === "NOT_FOUND")) throw error;
+    throw new StaveError("NOT_FOUND", `the environment ${directory} is not concretized: ${file} is not there`, {
+      subject: directory,
+      hint: `spack -e ${directory} concretize`,
+      cause: error,
+    });
+  }
+}
+
+/** Reads the bytes of a lock file. Throws CONTENT_INVALID, or SPEC_INVALID for specs that make no DAG. */
+export function readLockfile(bytes: Uint8Array, name: string): Lockfile {
+  const place: Place = { source: { name, hint: "concretize the environment again: spack concretize --force" } };
+  const document = parseJsonBytes(bytes, { ...place.source, values: VALUE_LIMIT });
+  if (!isObject(document)) throw wrong(place, "", document, "an object");
+  const version = readVersion(objectAt(document, "_meta", place), inside(place, "_meta"));
+  const builder = new GraphBuilder();
+  const keys: RootKey[] = [];
+  readEnvironment(document, version, undefined, place, builder, keys);
+  const all = builder.build();
+  const found = keys.map(({ key, place: where, ...root }): LockRoot => {
+    const node = builder.get(key);
+    if (node === undefined) throw wrong(where, "hash", key, "the key of a concrete spec");
+    return { ...root, node };
+  });
+  // Of several nodes with one DAG hash the first that the roots lead to counts.
+  const graph = version >= FIRST_WITH_DAG_HASHES ? all : graphOf(preOrder(found.map(({ node }) => node)));
+  const roots = found.map((root) => ({ ...root, node: graph.get(root.node.hash) ?? root.node }));
+  const spack = own(document, "spack");
+  const spackVersion = isObject(spack) ? optionalStringAt(spack, "version", inside(place, "spack")) : undefined;
+  return { version, roots, graph, spackVersion };
+}
+
+function readVersion(meta: JsonObject, place: Place): number {
+  const version = own(meta, "lockfile-version");
+  if (typeof version === "number" && FORMATS.has(version)) return version;
+  const error = wrong(place, "lockfile-version", version, `a lock file version from 1 to ${NEWEST_LOCKFILE}`);
+  const newer = typeof version === "number" && version > NEWEST_LOCKFILE;
+  throw newer ? error.with({ hint: "it was written by a newer Spack; update stave" }) : error;
+}
+
+interface RootKey {
+  readonly key: string;
+  readonly spec: string;
+  readonly includedFrom: string | undefined;
+  readonly place: Place;
+}
+
+// An included environment has the same form as the whole, without the head.
+function readEnvironment(
+  environment: JsonObject,
+  version: number,
+  includedFrom: string | undefined,
+  place: Place,
+  builder: GraphBuilder,
+  keys: RootKey[],
+): void {
+  for (const [at, root] of listAt(environment, "roots", place).entries()) {
+    const where = inside(inside(place, "roots"), at);
+    if (!isObject(root)) throw wrong(inside(place, "roots"), at, root, "an object");
+    keys.push({ key: stringAt(root, "hash", where), spec: stringAt(root, "spec", where), includedFrom, place: where });
+  }
+  readConcreteSpecs(objectAt(environment, "concrete_specs", place), version, inside(place, "concrete_specs"), builder);
+  if (own(environment, "include_concrete") === undefined) return;
+  const included = objectAt(environment, "include_concrete", place);
+  for (const path of Object.keys(included)) {
+    const where = inside(place, "include_concrete");
+    readEnvironment(objectAt(included, path, where), version, path, inside(where, path), builder, keys);
+  }
+}
+
+function readConcreteSpecs(specs: JsonObject, version: number, outer: Place, builder: GraphBuilder): void {
+  const place: Place = { ...outer, source: { ...outer.source, code: "SPEC_INVALID" } };
+  const format = FORMATS.get(version) ?? NEWEST_LOCKFILE;
+  for (const key of Object.keys(specs)) {
+    // Environments that include one another hold the same specs.
+    if (builder.get(key) !== undefined) continue;
+    const node = builder.add(specs[key], format, inside(place, key), key);
+    if (version >= FIRST_WITH_DAG_HASHES && node.hash !== key)
+      throw wrong(inside(place, key), "hash", node.hash, `the key that it stands under, ${key}`);
+  }
+}

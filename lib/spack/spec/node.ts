@@ -1,0 +1,67 @@
+// The concrete spec as data: nodes, edges and the graph they form. Reading and writing is in spec.ts, walking in dag.ts.
+import type { JsonObject } from "../text/json-value.ts";
+
+/** Dependency types as bits (Spack `deptypes.py`). */
+export const LINK = 1;
+export const RUN = 2;
+export const BUILD = 4;
+export const TEST = 8;
+export const ALL_TYPES: number = LINK | RUN | BUILD | TEST;
+
+/** The value of a variant: boolean, single-valued or multi-valued (Spack spec format 2 and later). */
+export type VariantValue = boolean | string | readonly string[];
+
+/** An edge of the DAG, from the node that holds it to `child`. */
+export interface Edge {
+  readonly child: SpecNode;
+  /** LINK | RUN | BUILD | TEST. */
+  readonly types: number;
+  /** The virtual packages that the child provides to the parent. */
+  readonly virtuals: readonly string[];
+  /** The edge is marked direct (`%` in 1.x; every edge of formats before 5). */
+  readonly direct: boolean;
+}
+
+/** Where a package that Spack did not build lives. */
+export interface External {
+  readonly path: string | null;
+  readonly modules: readonly string[];
+  readonly extraAttributes: JsonObject;
+}
+
+/** One concrete spec. Immutable once its graph is built; shared by every DAG that holds its hash. */
+export interface SpecNode {
+  /** The DAG hash: 32 characters of a-z2-7. */
+  readonly hash: string;
+  readonly name: string;
+  /** The exact version, git versions as `git.main=1.2`. */
+  readonly version: string;
+  readonly namespace: string | undefined;
+  readonly platform: string;
+  readonly os: string;
+  /** The name of the microarchitecture. */
+  readonly target: string;
+  readonly variants: ReadonlyMap<string, VariantValue>;
+  /** Compiler flags by kind (`cflags`, …). */
+  readonly flags: ReadonlyMap<string, readonly string[]>;
+  readonly external: External | undefined;
+  /** The compiler of a format-4 node, or that of `annotations.compiler`. */
+  readonly compiler: { readonly name: string; readonly version: string } | undefined;
+  /** Edges in the order of the file; the traversals of dag.ts sort them. */
+  readonly edges: readonly Edge[];
+  /** The spec format this node was written in: 1 to 5. */
+  readonly format: number;
+  /** The spec that was really built, when this one is spliced. */
+  readonly buildSpec: { readonly name: string; readonly hash: string } | undefined;
+  /** The node dictionary as it was read, key order and unknown keys kept, `hash` included; parts may be shared and frozen. */
+  readonly raw: JsonObject;
+}
+
+/** Nodes by DAG hash, each exactly once. */
+export interface SpecGraph {
+  get(hash: string): SpecNode | undefined;
+  nodes(): Iterable<SpecNode>;
+  readonly size: number;
+  /** The virtuals that any edge of the graph into this node lists. */
+  virtualsOf(node: SpecNode): ReadonlySet<string>;
+}

@@ -1,0 +1,99 @@
+// Spec files: `spec.json` of every format into a graph, and a graph into `spec.json` of format 5 (Spack `spec.py`).
+import { inside, listAt, objectAt, own, type Place, wrong } from "../text/fields.ts";
+import { invalid, isObject, type JsonSource, parseJsonBytes } from "../text/json.ts";
+import type { JsonObject, JsonValue } from "../text/json-value.ts";
+import { GraphBuilder } from "./graph.ts";
+import type { SpecGraph, SpecNode } from "./node.ts";
+import { type HASH_KEYS, hashOf, NEWEST_FORMAT } from "./node-reader.ts";
+
+/** One spec with everything that it depends on. */
+export interface SpecDocument {
+  readonly root: SpecNode;
+  readonly graph: SpecGraph;
+  /** The spec format of the document: 1 to 5. */
+  readonly format: number;
+  /** What stands under `spec`, as it was read. */
+  readonly value: JsonValue;
+}
+
+/** The largest spec file that is read, in bytes; real ones have less than 4 MB. */
+export const SPEC_FILE_LIMIT: number = 64 * 1024 * 1024;
+
+/** Reads the bytes of a `spec.json`. Throws CONTENT_INVALID for what is no JSON, SPEC_INVALID for what is no spec. */
+export function readSpecFile(bytes: Uint8Array, name: string): SpecDocument {
+  return readSpecDocument(parseJsonBytes(bytes, { name }), { name });
+}
+
+/**
+ * Reads `{"spec": {"_meta": …, "nodes": […]}}`, or the list of format 1; further keys beside `spec` are left to others.
+ * The value must come from `parseJson`, or hashes cannot be verified. Throws SPEC_INVALID.
+ */
+export function readSpecDocument(document: JsonValue, source: JsonSource): SpecDocument {
+  const place: Place = { source: { code: "SPEC_INVALID", ...source } };
+  if (!isObject(document)) throw wrong(place, "", document, "an object");
+  const spec = own(document, "spec");
+  if (Array.isArray(spec)) return readFormat1(spec, inside(place, "spec"));
+  return readNodes(objectAt(document, "spec", place), inside(place, "spec"));
+}
+
+/** Checks a spec format version. Throws the code of the place's source. */
+export function checkFormat(version: JsonValue | undefined, oldest: number, place: Place): number {
+  if (typeof version === "number" && Number.isInteger(version) && version >= oldest && version <= NEWEST_FORMAT)
+    return version;
+  const hint =
+    typeof version === "number" && version > NEWEST_FORMAT
+      ? { hint: "it was written by a newer Spack; update stave" }
+      : {};
+  throw wrong(place, "version", version, `a spec format from ${oldest} to ${NEWEST_FORMAT}`).with(hint);
+}
+
+function readNodes(spec: JsonObject, place: Place): SpecDocument {
+  const meta = objectAt(spec, "_meta", place);
+  const format = checkFormat(own(meta, "version"), 2, inside(place, "_meta"));
+  const nodes = listAt(spec, "nodes", place);
+  if (nodes.length === 0)
+    throw invalid(place.source, "is not valid: spec.nodes is empty, expected at least the spec itself");
+  const keyName = format < 3 ? keyNameOf(nodes) : "hash";
+  const builder = new GraphBuilder();
+  const added = nodes.map((node, at) => {
+    const where = inside(inside(place, "nodes"), at);
+    const key = isObject(node) ? own(node, keyName) : undefined;
+    if (keyName !== "hash" && typeof key !== "string") throw wrong(where, keyName, key, "a hash");
+    return builder.add(node, format, where, typeof key === "string" ? key : undefined);
+  });
+  return documentOf(added, builder, { format, value: spec }, place);
+}
+
+// In format 2 the nodes go by the kind of hash that the first dependency uses.
+function keyNameOf(nodes: readonly JsonValue[]): (typeof HASH_KEYS)[number] {
+  for (const node of nodes) {
+    const dependencies = isObject(node) ? own(node, "dependencies") : undefined;
+    const first = Array.isArray(dependencies) ? dependencies[0] : undefined;
+    const found = isObject(first) ? hashOf(first) : undefined;
+    if (found) return found[0];
+  }
+  return "hash";
+}
+
+// In format 1 names are unique, and the hashes in dependencies may be of another kind: names tie the nodes together.
+function readFormat1(nodes: readonly JsonValue[], place: Place): SpecDocument {
+  if (nodes.length === 0) throw invalid(place.source, "is not valid: spec is empty, expected at least the spec itself");
+  const builder = new GraphBuilder({ byName: true });
+  const added = nodes.map((node, at) => {
+    const [name] = isObject(node) ? Object.keys(node) : [];
+    return builder.add(node, 1, inside(place, at), name);
+  });
+  return documentOf(added, builder, { format: 1, value: [...nodes] }, place);
+}
+
+function documentOf(
+  added: readonly SpecNode[],
+  builder: GraphBuilder,
+  read: Pick<SpecDocument, "format" | "value">,
+  place: Place,
+): SpecDocument {
+  const graph = builder.build();
+  const [root] = added;
+  if (root === undefined) throw invalid(place.source, "has no node");
+  return { root, graph, ...read };
+}

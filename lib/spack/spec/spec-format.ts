@@ -1,0 +1,187 @@
+// Spack's format strings, `{name}-{version}-{hash:7}` and the like, for concrete specs (Spack `spec.py`, format and
+// format_path). What needs a recipe or an installation is not known here.
+import { StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import { familyOf } from "./microarchitecture.ts";
+import { BUILD, LINK, RUN, type SpecNode, TEST, type VariantValue } from "./node.ts";
+import { edgesOf, sortedEdges } from "./traversal.ts";
+
+// An escaped character; or a field: sigil, ^dependency, hash or attribute, and the closing brace; or a lone brace.
+const FIELD = /\\(.)|\{( ?[%@/]|[\w ][\w -]*=)?(?:\^([^}.]+)\.)?(?:(hash\b)(?::(\d+))?|([^}]*))(\})?|(\})/gis;
+
+/**
+ * Fills a format string from a node. An attribute that the spec does not have gives nothing, its sigil included; one
+ * that no spec has throws CONFIG_INVALID.
+ */
+export function formatSpec(node: SpecNode, format: string): string {
+  const wrong = (problem: string): StaveError =>
+    new StaveError("CONFIG_INVALID", `the format string "${printable(format)}" is not valid: ${problem}`);
+  return format
+    .replace(FIELD, (_all, escaped, sigil = "", dependency, hash, length, attribute = "", closed, lone) => {
+      if (escaped !== undefined) return escaped;
+      if (lone !== undefined) throw wrong('a "}" has no "{" before it');
+      if (closed === undefined) throw wrong('a "{" is not closed');
+      const subject = dependency === undefined ? node : findDependency(node, dependency);
+      if (subject === undefined) throw wrong(`${node.name} has no dependency "${printable(dependency)}"`);
+      if (hash !== undefined) return sigil + subject.hash.slice(0, length === undefined ? undefined : Number(length));
+      const value = attributeOf(subject, attribute.toLowerCase().split(".."));
+      if (value === undefined) throw wrong(`there is no attribute "${printable(attribute)}"`);
+      return value === "" ? "" : sigil + value;
+    })
+    .trim();
+}
+
+/**
+ * Fills a format string that is a relative path: each component is filled, then made fit for a file name. Throws
+ * CONFIG_INVALID for an absolute path and for components that are `..`.
+ */
+export function formatPath(node: SpecNode, format: string): string {
+  const wrong = (problem: string): StaveError =>
+    new StaveError("CONFIG_INVALID", `the path format "${printable(format)}" is not valid: ${problem}`);
+  if (format.startsWith("/")) throw wrong("it is absolute, expected a path below the store");
+  const parts = format.split("/").filter((part) => part !== "" && part !== "..");
+  const filled = parts.map((part) => politeFileName(formatSpec(node, part))).filter((part) => part !== "");
+  if (filled.some((part) => part === "../.." || part === ".."))
+    throw wrong('a component is "../..", expected a path below the store');
+  if (filled.length === 0) throw wrong("it gives an empty path");
+  return filled.join("/");
+}
+
+/** Makes a text fit for a file name: all but letters, digits, `_`, `+`, `.` and `-` become `_`. */
+export function politeFileName(text: string): string {
+  return text.replaceAll(/[^A-Za-z0-9_+.-]/gu, "_");
+}
+
+/**
+ * The dependency of a name or virtual package, looked for as Spack does: direct build and test dependencies, then what
+ * is linked and run, breadth first; the spec itself by its own name.
+ */
+export function findDependency(node: SpecNode, name: string): SpecNode | undefined {
+  if (node.name === name) return node;
+  for (const edge of edgesOf(node, { types: BUILD | TEST }))
+    if (edge.child.name === name || edge.virtuals.includes(name)) return edge.child;
+  const seen = new Set([node]);
+  for (const parent of seen)
+    for (const edge of edgesOf(parent, { types: LINK | RUN })) {
+      if (edge.child.name === name || edge.virtuals.includes(name)) return edge.child;
+      seen.add(edge.child);
+    }
+  return undefined;
+}
+
+/** The compiler of a node: what its format records, else the provider of C, C++ or Fortran; undefined without one. */
+export function compilerOf(node: SpecNode): { readonly name: string; readonly version: string } | undefined {
+  if (node.compiler !== undefined) return node.compiler;
+  for (const language of LANGUAGES) {
+    const found = sortedEdges(node).find((edge) => edge.virtuals.includes(language));
+    if (found) return found.child;
+  }
+  return undefined;
+}
+
+const LANGUAGES = ["c", "cxx", "fortran"];
+
+/** A version as a query writes it exactly: `=1.0`, and git versions as they are. */
+export function exactVersion(version: string): string {
+  return version.startsWith("git.") || version.includes("=") || /^[0-9a-f]{40}$/.test(version)
+    ? version
+    : `=${version}`;
+}
+
+// Nothing for an attribute without a value; undefined for one that does not exist.
+function attributeOf(node: SpecNode, path: readonly string[]): string | undefined {
+  const [first = "", second, third, ...more] = path;
+  if (more.length > 0) return undefined;
+  if (first === "variants") return variantText(node, second, third);
+  if (first === "arch" || first === "architecture") return architectureOf(node, second, third);
+  if (first === "target") return third === undefined ? architectureOf(node, "target", second) : undefined;
+  if (first === "compiler") return third === undefined ? compilerText(node, second) : undefined;
+  if (first === "compiler_flags") return third === undefined ? flagsText(node, second) : undefined;
+  if (second !== undefined) return undefined;
+  switch (first) {
+    case "name":
+      return node.name;
+    case "fullname":
+      return node.namespace === undefined ? node.name : `${node.namespace}.${node.name}`;
+    case "namespace":
+      return node.namespace ?? "";
+    case "version":
+      return node.version;
+    case "versions":
+      return exactVersion(node.version);
+    case "platform":
+      return node.platform;
+    case "os":
+      return node.os;
+    case "compilers":
+      return compilersText(node);
+    default:
+      return undefined;
+  }
+}
+
+function architectureOf(node: SpecNode, part: string | undefined, detail: string | undefined): string | undefined {
+  if (part === "target" && detail === "family") return familyOf(node.target);
+  if (detail !== undefined && !(part === "target" && detail === "name")) return undefined;
+  if (part === undefined) return `${node.platform}-${node.os}-${node.target}`;
+  return part === "platform" ? node.platform : part === "os" ? node.os : part === "target" ? node.target : undefined;
+}
+
+function compilerText(node: SpecNode, part: string | undefined): string | undefined {
+  const compiler = compilerOf(node);
+  if (compiler === undefined) return "none";
+  if (part === undefined) return `${compiler.name}@${exactVersion(compiler.version)}`;
+  if (part === "name") return compiler.name;
+  return part === "version" ? compiler.version : part === "versions" ? exactVersion(compiler.version) : undefined;
+}
+
+function compilersText(node: SpecNode): string {
+  if (node.compiler !== undefined) return ` %${node.compiler.name}@${exactVersion(node.compiler.version)}`;
+  const providers = sortedEdges(node).filter((edge) => edge.virtuals.some((virtual) => LANGUAGES.includes(virtual)));
+  return providers.map(({ child, virtuals }) => ` %${virtuals.join(",")}=${child.name}@${child.version}`).join("");
+}
+
+/** The compiler flags as a query writes them, each kind after a blank; a blank follows when there are any. */
+export function flagsText(node: SpecNode, kind?: string): string | undefined {
+  if (kind !== undefined) return node.flags.get(kind)?.join(" ");
+  const set = [...node.flags].filter(([, flags]) => flags.length > 0).sort(byKey);
+  return set.map(([name, flags]) => ` ${name}=${quoteValue(flags.join(" "))}`).join("") + (set.length > 0 ? " " : "");
+}
+
+/** The variants as a query writes them: `+a~b`, then ` key=value`; one of them when its name is given. */
+export function variantText(node: SpecNode, name?: string, part?: string): string | undefined {
+  if (name !== undefined) {
+    const value = node.variants.get(name);
+    if (value === undefined) return undefined;
+    if (part === undefined) return oneVariant(name, value);
+    if (part === "name") return name;
+    return part === "value" ? valueText(value) : undefined;
+  }
+  const all = [...node.variants].sort(byKey);
+  const flags = all.filter(([, value]) => typeof value === "boolean").map(([key, value]) => oneVariant(key, value));
+  const rest = all
+    .filter(([, value]) => typeof value !== "boolean")
+    .map(([key, value]) => ` ${oneVariant(key, value)}`);
+  return [...flags, ...rest].join("");
+}
+
+function oneVariant(name: string, value: VariantValue): string {
+  if (typeof value === "boolean") return `${value ? "+" : "~"}${name}`;
+  if (typeof value === "string") return `${name}=${quoteValue(value)}`;
+  const shown = name === "patches" ? value.map((patch) => patch.slice(0, 7)) : value;
+  return `${name}:=${quoteValue(shown.join(","))}`;
+}
+
+function valueText(value: VariantValue): string {
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return typeof value === "string" ? value : value.join(",");
+}
+
+// Spack `spec_parser.py`, quote_if_needed.
+function quoteValue(value: string): string {
+  if (/^[a-zA-Z0-9,/_.\-[\]]+$/.test(value)) return value;
+  return value.includes("'") ? JSON.stringify(value) : `'${value}'`;
+}
+
+const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number =>
+  a < b ? -1 : a > b ? 1 : 0;

@@ -1,0 +1,188 @@
+// The text of install databases and of build cache indexes, `index.json` versions 5 to 8 (Spack `database.py`). Where
+// they lie and when they may be read is the business of store.ts.
+
+import { type Dangling, GraphBuilder } from "../spec/graph.ts";
+import type { SpecGraph, SpecNode } from "../spec/node.ts";
+import { isDagHash, NEWEST_FORMAT } from "../spec/node-reader.ts";
+import { booleanAt, inside, objectAt, optionalStringAt, own, type Place, wrong } from "../text/fields.ts";
+import { isObject, type JsonSource, parseJsonBytes } from "../text/json.ts";
+import type { JsonObject, JsonValue } from "../text/json-value.ts";
+
+/** What a database says of one spec. */
+export interface InstallRecord {
+  readonly node: SpecNode;
+  /** The absolute prefix; null when there is none: not installed, or an external known by its modules only. */
+  readonly path: string | null;
+  /** False for specs that are only known: build dependencies that were not needed, or uninstalled ones. */
+  readonly installed: boolean;
+  /** The user asked for it by name. */
+  readonly explicit: boolean;
+  /** How many records of the same database depend on it, plus those deprecated for it. */
+  readonly refCount: number;
+  /** Seconds since the epoch. */
+  readonly installationTime: number | undefined;
+  /** The hash of the spec to use in its place. */
+  readonly deprecatedFor: string | undefined;
+  /** Where the record came from when not from an installation, for instance `external-db`. */
+  readonly origin: string | undefined;
+  /** In a build cache index: the binary is in the cache. */
+  readonly inBuildcache: boolean;
+  /** Which of the databases read together holds it: 0 is the local one, then the upstreams. */
+  readonly database: number;
+  /** The record as it was read. */
+  readonly raw: JsonObject;
+}
+
+/** One or more databases, tied together. */
+export interface Database {
+  /** The version of the first: 5 to 8. */
+  readonly version: number;
+  /** By DAG hash, in the order of the files. */
+  readonly records: ReadonlyMap<string, InstallRecord>;
+  readonly graph: SpecGraph;
+  /** Dependencies that no database holds; Spack warns of them and leaves the edge out, and so does the graph. */
+  readonly dangling: readonly Dangling[];
+}
+
+/** The bytes of a database, with the name that messages know it by. */
+export interface DatabaseSource extends JsonSource {
+  readonly bytes: Uint8Array;
+}
+
+/** Of a database of DATABASE_LIMIT bytes. */
+const VALUE_LIMIT = 20_000_000;
+
+// The spec format of the nodes, by version of the database.
+const FORMATS: ReadonlyMap<string, number> = new Map([
+  ["5", 1],
+  ["6", 3],
+  ["7", 4],
+  ["8", 5],
+]);
+
+/** The newest database version that is known (Spack 1.0 to 1.2). */
+export const NEWEST_DATABASE = 8;
+
+/** A database without records: that of a store in which nothing was installed yet. */
+export function emptyDatabase(): Database {
+  return readDatabases([]);
+}
+
+/** Reads one database or index. Throws as `readDatabases`. */
+export function readDatabase(source: DatabaseSource): Database {
+  return readDatabases([source]);
+}
+
+/** Reads one database together with the document that it is in, for whoever changes it. Throws as `readDatabases`. */
+export function readDatabaseDocument(source: DatabaseSource): { document: JsonObject; database: Database } {
+  const head = readHead(source);
+  return { document: head.document, database: databaseOf([head]) };
+}
+
+/**
+ * Reads a database and its upstreams together: dependencies are found across all of them, and of records that several
+ * hold the first counts. Throws CONTENT_INVALID for what is no database of a known version, SPEC_INVALID for specs that
+ * make no DAG; both name the place.
+ */
+export function readDatabases(sources: readonly DatabaseSource[]): Database {
+  return databaseOf(sources.map(readHead));
+}
+
+function databaseOf(heads: readonly Head[]): Database {
+  const builder = new GraphBuilder();
+  const records = new Map<string, InstallRecord>();
+  for (const [at, { version, installs, place }] of heads.entries())
+    readInstalls(installs, version, place, at, builder, records);
+  const dangling: Dangling[] = [];
+  const graph = builder.build((missing) => dangling.push(missing));
+  return { version: heads[0]?.version ?? NEWEST_DATABASE, records, graph, dangling };
+}
+
+interface Head {
+  readonly document: JsonObject;
+  readonly version: number;
+  readonly installs: JsonObject;
+  readonly place: Place;
+}
+
+function readHead(source: DatabaseSource): Head {
+  const root: Place = { source };
+  const document = parseJsonBytes(source.bytes, { values: VALUE_LIMIT, ...source });
+  if (!isObject(document)) throw wrong(root, "", document, "an object");
+  const database = objectAt(document, "database", root);
+  const place = inside(root, "database");
+  const version = readVersion(own(database, "version"), place);
+  return { document, version, installs: objectAt(database, "installs", place), place: inside(place, "installs") };
+}
+
+/** Reads `database.version`, 5 to 8, at a place. Throws CONTENT_INVALID, with what to do about other versions. */
+export function readVersion(value: JsonValue | undefined, place: Place): number {
+  const text = typeof value === "number" ? String(value) : value;
+  if (typeof text === "string" && FORMATS.has(text)) return Number(text);
+  const error = wrong(place, "version", value, `a database version from 5 to ${NEWEST_DATABASE}`);
+  if (typeof text !== "string" || !/^[0-9]+(\.[0-9]+)*$/.test(text)) throw error;
+  const newer = Number.parseInt(text, 10) > NEWEST_DATABASE;
+  throw error.with({
+    hint: newer
+      ? "it was written by a newer Spack; update stave"
+      : "it was written by an old Spack; run `spack reindex`",
+  });
+}
+
+/** The spec format of the nodes in a database of a version. */
+export function nodeFormat(version: number): number {
+  return FORMATS.get(String(version)) ?? NEWEST_FORMAT;
+}
+
+function readInstalls(
+  installs: JsonObject,
+  version: number,
+  place: Place,
+  database: number,
+  builder: GraphBuilder,
+  records: Map<string, InstallRecord>,
+): void {
+  const format = nodeFormat(version);
+  const specs: Place = { ...place, source: { ...place.source, code: "SPEC_INVALID" } };
+  for (const hash of Object.keys(installs)) {
+    if (!isDagHash(hash)) throw wrong(place, hash, installs[hash], "no key but DAG hashes");
+    if (records.has(hash)) continue;
+    const record = installs[hash];
+    if (!isObject(record)) throw wrong(place, hash, record, "an object");
+    const where = inside(specs, hash);
+    const node = builder.add(own(record, "spec"), format, inside(where, "spec"), hash);
+    if (node.hash !== hash) throw wrong(inside(where, "spec"), "hash", node.hash, `the key of the record, ${hash}`);
+    records.set(hash, readRecord(record, node, inside(place, hash), database));
+  }
+}
+
+function readRecord(record: JsonObject, node: SpecNode, place: Place, database: number): InstallRecord {
+  const deprecatedFor = optionalStringAt(record, "deprecated_for", place);
+  return {
+    node,
+    path: readPath(record, place),
+    installed: booleanAt(record, "installed", place, false),
+    explicit: booleanAt(record, "explicit", place, false),
+    refCount: readNumber(record, "ref_count", place) ?? 0,
+    installationTime: readNumber(record, "installation_time", place),
+    deprecatedFor,
+    origin: optionalStringAt(record, "origin", place),
+    inBuildcache: booleanAt(record, "in_buildcache", place, false),
+    database,
+    raw: record,
+  };
+}
+
+// Old databases write Python's None as a string.
+function readPath(record: JsonObject, place: Place): string | null {
+  const path = optionalStringAt(record, "path", place);
+  if (path === undefined || path === "None") return null;
+  if (!path.startsWith("/") || path.includes("\0")) throw wrong(place, "path", path, "an absolute path");
+  return path;
+}
+
+function readNumber(record: JsonObject, key: string, place: Place): number | undefined {
+  const value = own(record, key) ?? undefined;
+  if (value !== undefined && typeof value !== "number") throw wrong(place, key, value, "a number");
+  return value;
+}

@@ -1,0 +1,177 @@
+// A Spack store: its root, its install database with those upstream, and where its prefixes are (Spack `store.py`).
+import { StaveError } from "../../errors.ts";
+import { type FileContent, readBounded } from "../../util/read-file.ts";
+import { underSysroot } from "../../util/sysroot.ts";
+import type { Clock } from "../../util/time.ts";
+import type { SpecGraph, SpecNode } from "../spec/node.ts";
+import { shortName } from "../spec/node-reader.ts";
+import {
+  type Database,
+  type DatabaseSource,
+  emptyDatabase,
+  type InstallRecord,
+  NEWEST_DATABASE,
+  readDatabases,
+} from "./database.ts";
+import { DEFAULT_LAYOUT, type Layout, projectedPath, type Satisfies } from "./projection.ts";
+
+/** The largest database that is read, in bytes: 20 000 installs take 70 MB, and Node holds no text above 512 MB. */
+export const DATABASE_LIMIT: number = 500_000_000;
+
+/** The folder of the database below the root of a store. */
+export const DATABASE_FOLDER = ".spack-db";
+
+/** How a store is opened. */
+export interface StoreOptions {
+  readonly clock: Clock;
+  /** Recorded paths are found below this folder: a mounted image, a test folder. */
+  readonly sysroot?: string | undefined;
+  /** The roots of upstream stores (`upstreams:`), in order. */
+  readonly upstreams?: readonly string[];
+  /** How prefixes are laid out; Spack's default when not given. */
+  readonly layout?: Layout;
+  /** How queries in projections are answered. */
+  readonly satisfies?: Satisfies;
+  /** Adds to the graph of the database what only the configuration knows, for instance who provides a virtual package. */
+  readonly completeGraph?: (graph: SpecGraph) => SpecGraph;
+  /** A store without database is an empty one; otherwise it throws NOT_FOUND. */
+  readonly mayBeEmpty?: boolean;
+  /** The version of the database that such a store will get; the newest when not given. */
+  readonly emptyVersion?: number | undefined;
+}
+
+/** An opened store: one state of its database, and answers about paths. */
+export class Store {
+  /** The root as it is recorded: absolute, padded when the store is padded. */
+  readonly root: string;
+  readonly sysroot: string | undefined;
+  readonly layout: Layout;
+  readonly #options: StoreOptions;
+  readonly database: Database;
+  /** What tells this state of the local database from later ones; undefined when there was none. */
+  readonly stamp: string | undefined;
+  #byName: Map<string, InstallRecord[]> | undefined;
+
+  private constructor(root: string, options: StoreOptions, database: Database, stamp: string | undefined) {
+    this.root = root;
+    this.sysroot = options.sysroot;
+    this.layout = options.layout ?? DEFAULT_LAYOUT;
+    this.#options = options;
+    const { completeGraph } = options;
+    this.database = completeGraph ? { ...database, graph: completeGraph(database.graph) } : database;
+    this.stamp = stamp;
+  }
+
+  /**
+   * Reads the database of the store at `root` and those upstream. Throws NOT_FOUND when there is none, and
+   * CONTENT_INVALID, SPEC_INVALID or TOO_LARGE, naming the file, when one cannot be read.
+   */
+  static async open(root: string, options: StoreOptions): Promise<Store> {
+    const sources: DatabaseSource[] = [];
+    let stamp: string | undefined;
+    for (const [at, place] of [root, ...(options.upstreams ?? [])].entries()) {
+      const mayBeAbsent = at === 0 && options.mayBeEmpty === true;
+      const read = await readIndex(place, options, mayBeAbsent);
+      if (at === 0) stamp = read?.stamp;
+      // The local database comes first even when there is none yet.
+      if (read !== undefined) sources.push(read);
+      else sources.push({ name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) });
+    }
+    return new Store(root, options, sources.length === 0 ? emptyDatabase() : readDatabases(sources), stamp);
+  }
+
+  /** Opens the same store as it is now. Throws as `open`. */
+  reread(): Promise<Store> {
+    return Store.open(this.root, this.#options);
+  }
+
+  /** The record of a DAG hash. */
+  get(hash: string): InstallRecord | undefined {
+    return this.database.records.get(hash);
+  }
+
+  /** All records, or those of one package name. */
+  records(name?: string): Iterable<InstallRecord> {
+    if (name === undefined) return this.database.records.values();
+    this.#byName ??= Map.groupBy(this.database.records.values(), (record) => record.node.name);
+    return this.#byName.get(name) ?? [];
+  }
+
+  /** The records whose hash begins with a prefix, as `/abc` in a query. */
+  withHashPrefix(prefix: string): InstallRecord[] {
+    const exact = this.get(prefix);
+    if (exact) return [exact];
+    return Iterator.from(this.records())
+      .filter((record) => record.node.hash.startsWith(prefix))
+      .toArray();
+  }
+
+  /**
+   * The prefix of a spec as it is or would be recorded: that of its record, that of an external, else where the layout
+   * puts it. Throws SPEC_NOT_INSTALLED for an external without a path.
+   */
+  prefixOf(node: SpecNode): string {
+    const recorded = this.get(node.hash)?.path ?? node.external?.path;
+    if (recorded !== undefined && recorded !== null) return recorded;
+    if (node.external !== undefined)
+      throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is an external without a path`, {
+        subject: node.hash,
+      });
+    return `${this.root}/${projectedPath(node, this.layout, this.#options.satisfies)}`;
+  }
+
+  /** Where a recorded path is on this machine. */
+  locate(path: string): string {
+    return underSysroot(this.sysroot, path);
+  }
+}
+
+const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
+const TRIES = 5;
+const PAUSE = 50;
+
+// Spack replaces index.json by renaming a finished file over it, then writes a new text into index_verifier. So an opened
+// file is whole; the verifier and the stamp only tell whether a newer one came meanwhile.
+async function readIndex(
+  root: string,
+  options: StoreOptions,
+  mayBeAbsent: boolean,
+): Promise<(DatabaseSource & { stamp: string }) | undefined> {
+  const folder = underSysroot(options.sysroot, `${root}/${DATABASE_FOLDER}`);
+  const name = `${folder}/index.json`;
+  for (let left = TRIES; ; left--) {
+    const before = await readVerifier(folder);
+    const content = await readOnce(name, left > 1);
+    if (content === "absent" && mayBeAbsent) return undefined;
+    if (content === "absent")
+      throw new StaveError("NOT_FOUND", `${root} is no Spack store: ${name} is not there`, {
+        subject: root,
+        hint: "name the store with --store DIR",
+      });
+    const settled = before !== undefined && (await readVerifier(folder)) === before;
+    if (content !== "changing" && (settled || left <= 1))
+      return { name, hint: REINDEX, bytes: content.bytes, stamp: content.stamp };
+    await options.clock.sleep(PAUSE);
+  }
+}
+
+const REINDEX = "run `spack reindex` with the Spack that owns the store";
+
+async function readOnce(path: string, again: boolean): Promise<FileContent | "absent" | "changing"> {
+  try {
+    return await readBounded(path, DATABASE_LIMIT);
+  } catch (error) {
+    if (error instanceof StaveError && error.code === "NOT_FOUND") return "absent";
+    if (error instanceof StaveError && error.code === "CONFLICT" && again) return "changing";
+    throw error;
+  }
+}
+
+// Undefined while it is being written. Very old stores have none; what it says does not matter, only whether it changes.
+async function readVerifier(folder: string): Promise<string | undefined> {
+  try {
+    return (await readBounded(`${folder}/index_verifier`, 4096)).bytes.toString("latin1");
+  } catch (error) {
+    return error instanceof StaveError && error.code === "CONFLICT" ? undefined : "";
+  }
+}

@@ -1,0 +1,82 @@
+// JSON as Spack writes it, from values as json.ts reads them.
+import { keptOf, orderedKeys } from "./json-exact.ts";
+import type { JsonObject, JsonValue } from "./json-value.ts";
+
+// Python's json with ensure_ascii: everything outside printable ASCII is escaped, DEL too, by UTF-16 units.
+const NON_ASCII = /[\u007f-\uffff]/g;
+const escapeUnit = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/**
+ * Writes a value as Spack does: no white space, keys in their order, everything outside printable ASCII escaped with
+ * lower-case hexadecimal digits (Python `json.dumps` with separators "," and ":").
+ */
+export function writeJson(value: JsonValue): string {
+  return new Writer().text(value);
+}
+
+/** Writes an object as `writeJson` does, but leaves one of its own keys out: hashes do not cover themselves. */
+export function writeJsonWithout(object: JsonObject, key: string): string {
+  return new Writer().without(object, key);
+}
+
+// One writer for one text; it quotes each distinct string once. Depth is that of the value given.
+class Writer {
+  #out = "";
+  readonly #quoted = new Map<string, string>();
+
+  text(value: JsonValue): string {
+    this.#write(value);
+    return this.#out;
+  }
+
+  without(object: JsonObject, key: string): string {
+    this.#object(object, key);
+    return this.#out;
+  }
+
+  #write(value: JsonValue): void {
+    if (typeof value === "string") this.#out += this.#quote(value);
+    else if (typeof value !== "object" || value === null) this.#out += String(value);
+    else if (Array.isArray(value)) this.#array(value);
+    else this.#object(value);
+  }
+
+  #quote(text: string): string {
+    const known = this.#quoted.get(text);
+    if (known !== undefined) return known;
+    const quoted = JSON.stringify(text).replace(NON_ASCII, escapeUnit);
+    this.#quoted.set(text, quoted);
+    return quoted;
+  }
+
+  // A remembered spelling counts as long as the value is still the same.
+  #member(value: JsonValue, spelling: string | undefined): void {
+    if (spelling !== undefined && typeof value === "number" && Object.is(Number(spelling), value))
+      this.#out += spelling;
+    else this.#write(value);
+  }
+
+  #array(items: readonly JsonValue[]): void {
+    const numbers = keptOf(items)?.numbers;
+    let separator = "[";
+    for (let at = 0; at < items.length; at++) {
+      this.#out += separator;
+      this.#member(items[at] ?? null, numbers?.get(String(at)));
+      separator = ",";
+    }
+    this.#out += separator === "[" ? "[]" : "]";
+  }
+
+  #object(object: JsonObject, left?: string): void {
+    const kept = keptOf(object);
+    let separator = "{";
+    for (const key of orderedKeys(object, kept)) {
+      const value = object[key];
+      if (value === undefined || key === left) continue;
+      this.#out += `${separator}${this.#quote(key)}:`;
+      this.#member(value, kept?.numbers?.get(key));
+      separator = ",";
+    }
+    this.#out += separator === "{" ? "{}" : "}";
+  }
+}

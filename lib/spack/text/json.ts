@@ -1,0 +1,327 @@
+// JSON as Spack reads and writes it: keys in the order of the file, numbers as they were spelled, so that what was
+// read is written back byte for byte and hashes can be recomputed. Schemas are the business of whoever reads.
+import { isAscii, isUtf8 } from "node:buffer";
+import { type ErrorCode, StaveError } from "../../errors.ts";
+import { JSON_DEPTH_LIMIT, JSON_VALUE_LIMIT } from "../../oci/json-limits.ts";
+import { printable } from "../../printable/printable.ts";
+import { exactOf } from "./json-exact.ts";
+import type { JsonObject, JsonValue } from "./json-value.ts";
+
+export { copyObject, keysOf } from "./json-exact.ts";
+export { writeJson, writeJsonWithout } from "./json-writer.ts";
+
+/** Says which document a value comes from, for error messages. */
+export interface JsonSource {
+  /** The file, URL or tag, as the reader of a message knows it. */
+  readonly name: string;
+  /** The code of errors; CONTENT_INVALID when not given. */
+  readonly code?: ErrorCode;
+  /** What to do about a damaged document. */
+  readonly hint?: string;
+  /** The most values of the document, where JSON_VALUE_LIMIT is not enough. */
+  readonly values?: number;
+}
+
+const INDEX_LIKE = /^(?:0|[1-9][0-9]{0,9})$/;
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const ESCAPES: Record<string, string> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", '"': '"', "\\": "\\", "/": "/" };
+const HEX4 = /^[0-9a-fA-F]{4}$/;
+
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const ZERO = 0x30;
+const NINE = 0x39;
+const COLON = 0x3a;
+const OPEN_LIST = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+// One parser for one text; recursion is bounded by JSON_DEPTH_LIMIT.
+class Parser {
+  readonly #text: string;
+  // The same, as numbers: looking at those is several times faster.
+  readonly #codes: Uint8Array | Uint16Array;
+  readonly #source: JsonSource;
+  #at = 0;
+  // How many more values there may be: the rest is not looked at.
+  #left: number;
+  // The keys and indexes from the root to the value under way.
+  readonly #path: (string | number)[] = [];
+  // Texts that occur again and again (keys, names, hashes) are kept once, and apart from the big text: a slice of it
+  // would keep all of it alive. One place for each hash of a text, so that no text can make it slow.
+  readonly #strings: (string | undefined)[];
+  // A database describes the same few targets and edges over and over: objects are looked for, by the key that holds
+  // them, among those read before, and shared when the text is the same.
+  readonly #repeats = new Map<string, Repeat[]>();
+
+  constructor(text: string, codes: Uint8Array | Uint16Array, source: JsonSource) {
+    this.#left = source.values ?? JSON_VALUE_LIMIT;
+    this.#text = text;
+    this.#codes = codes;
+    this.#source = source;
+    const places = 2 ** Math.min(17, Math.max(6, Math.ceil(Math.log2(text.length / 64 + 1))));
+    this.#strings = new Array<string | undefined>(places).fill(undefined);
+  }
+
+  document(): JsonValue {
+    const value = this.#value(0, this, "");
+    this.#peek();
+    if (this.#at < this.#codes.length) throw this.#error("expected the end of the document");
+    return value;
+  }
+
+  // The code of the next character that is not white space, 0 at the end.
+  #peek(): number {
+    let code = this.#codes[this.#at] ?? 0;
+    while (code === SPACE || code === 0x0a || code === 0x0d || code === 0x09) code = this.#codes[++this.#at] ?? 0;
+    return code;
+  }
+
+  // Reads a value that `container` holds under `key`.
+  #value(depth: number, container: object, key: string | number): JsonValue {
+    const code = this.#peek();
+    if (--this.#left < 0) throw tooMany(this.#source);
+    if (code === QUOTE) return this.#string();
+    if (code === OPEN_OBJECT || code === OPEN_LIST) {
+      if (depth >= JSON_DEPTH_LIMIT) throw this.#error(`it is nested deeper than ${JSON_DEPTH_LIMIT} levels`);
+      return code === OPEN_OBJECT ? this.#object(depth) : this.#list(depth);
+    }
+    if (code === MINUS || (code >= ZERO && code <= NINE)) return this.#number(container, key);
+    if (code === 0x74) return this.#word("true", true);
+    if (code === 0x66) return this.#word("false", false);
+    return this.#word("null", null);
+  }
+
+  #word(word: string, value: JsonValue): JsonValue {
+    if (!this.#text.startsWith(word, this.#at)) throw this.#error("expected a value");
+    this.#at += word.length;
+    return value;
+  }
+
+  #list(depth: number): JsonValue[] {
+    const items: JsonValue[] = [];
+    const path = this.#path;
+    this.#at++;
+    if (this.#peek() === CLOSE_LIST) {
+      this.#at++;
+      return items;
+    }
+    for (;;) {
+      path.push(items.length);
+      items.push(this.#value(depth + 1, items, items.length));
+      path.pop();
+      const code = this.#peek();
+      if (code !== CLOSE_LIST && code !== COMMA) throw this.#error('expected "," or "]"');
+      this.#at++;
+      if (code === CLOSE_LIST) return items;
+    }
+  }
+
+  #object(depth: number): JsonObject {
+    const object: JsonObject = {};
+    const path = this.#path;
+    let keys: string[] | undefined;
+    this.#at++;
+    if (this.#peek() === CLOSE_OBJECT) {
+      this.#at++;
+      return object;
+    }
+    for (;;) {
+      if (this.#peek() !== QUOTE) throw this.#error("expected a key in double quotes");
+      const first = this.#codes[this.#at + 1] ?? 0;
+      const key = this.#string();
+      path.push(key);
+      if (Object.hasOwn(object, key)) throw this.#error("the key is there twice");
+      if (this.#peek() !== COLON) throw this.#error('expected ":"');
+      this.#at++;
+      if (keys === undefined && first >= ZERO && first <= NINE && INDEX_LIKE.test(key)) keys = Object.keys(object);
+      keys?.push(key);
+      const value = this.#peek() === OPEN_OBJECT ? this.#repeated(depth, key) : this.#value(depth + 1, object, key);
+      // Plain assignment of this one key would change the prototype instead.
+      if (key === "__proto__") Object.defineProperty(object, key, { value, ...PLAIN });
+      else object[key] = value;
+      path.pop();
+      const code = this.#peek();
+      if (code !== CLOSE_OBJECT && code !== COMMA) throw this.#error('expected "," or "}"');
+      this.#at++;
+      if (code === CLOSE_OBJECT) break;
+    }
+    if (keys !== undefined && keys.length > 1) exactOf(object).order = keys;
+    return object;
+  }
+
+  #repeated(depth: number, key: string): JsonValue {
+    const known = this.#repeats.get(key) ?? [];
+    for (let at = 0; at < known.length; at++) {
+      const repeat = known[at];
+      if (repeat === undefined || repeat.depth < depth || !this.#isAt(repeat)) continue;
+      this.#at += repeat.text.length;
+      // What is found moves up one place, so that what is frequent stays.
+      const before = known[at - 1];
+      if (before !== undefined) {
+        known[at - 1] = repeat;
+        known[at] = before;
+      }
+      if (!repeat.shared) freeze(repeat.value);
+      repeat.shared = true;
+      return repeat.value;
+    }
+    const start = this.#at;
+    const value = this.#value(depth + 1, known, key);
+    const length = this.#at - start;
+    if (length >= 16 && length <= 4096) {
+      if (known.length === 0) this.#repeats.set(key, known);
+      if (known.length === MAX_REPEATS) known.pop();
+      const middle = this.#codes[start + (length >> 1)] ?? 0;
+      known.push({ text: this.#text.slice(start, this.#at), depth, middle, value, shared: false });
+    }
+    return value;
+  }
+
+  // Comparing texts is the dear part; most that differ do so in one of two places.
+  #isAt({ text, middle }: Repeat): boolean {
+    const { length } = text;
+    const differs =
+      this.#codes[this.#at + length - 1] !== CLOSE_OBJECT || this.#codes[this.#at + (length >> 1)] !== middle;
+    return !differs && this.#text.startsWith(text, this.#at);
+  }
+
+  // A number whose spelling JavaScript would change is remembered with what holds it.
+  #number(container: object, key: string | number): number {
+    NUMBER.lastIndex = this.#at;
+    const text = NUMBER.exec(this.#text)?.[0];
+    if (text === undefined) throw this.#error("expected a number");
+    this.#at += text.length;
+    const value = Number(text);
+    if (String(value) !== text) {
+      const numbers = exactOf(container).numbers ?? new Map<string, string>();
+      numbers.set(String(key), text);
+      exactOf(container).numbers = numbers;
+    }
+    return value;
+  }
+
+  #string(): string {
+    const codes = this.#codes;
+    const start = this.#at + 1;
+    let at = start;
+    let hash = 0;
+    let code = codes[at] ?? 0;
+    while (code !== QUOTE && code !== BACKSLASH && code >= SPACE) {
+      hash = (Math.imul(hash, 31) + code) | 0;
+      code = codes[++at] ?? 0;
+    }
+    if (code !== QUOTE) return this.#escapedString(start, at);
+    this.#at = at + 1;
+    const place = (hash ^ (hash >>> 15)) & (this.#strings.length - 1);
+    const known = this.#strings[place];
+    if (known !== undefined && known.length === at - start && this.#text.startsWith(known, start)) return known;
+    const slice = this.#text.slice(start, at);
+    const own = slice.length < 13 ? slice : ` ${slice}`.slice(1);
+    this.#strings[place] = own;
+    return own;
+  }
+
+  // A string with escapes from `first` on, or one that is not well-formed.
+  #escapedString(start: number, first: number): string {
+    const parts: string[] = [];
+    let from = start;
+    for (this.#at = first; ; ) {
+      const code = this.#codes[this.#at] ?? 0;
+      if (code === QUOTE) break;
+      if (this.#at >= this.#codes.length) throw this.#error("the string does not end");
+      if (code < SPACE) throw this.#error("a control character inside a string");
+      if (code !== BACKSLASH) {
+        this.#at++;
+        continue;
+      }
+      parts.push(this.#text.slice(from, this.#at));
+      const letter = this.#text.charAt(this.#at + 1);
+      const digits = letter === "u" ? this.#text.slice(this.#at + 2, this.#at + 6) : "";
+      const unit = HEX4.test(digits) ? String.fromCharCode(Number.parseInt(digits, 16)) : ESCAPES[letter];
+      if (unit === undefined) throw this.#error("an unknown escape inside a string");
+      parts.push(unit);
+      this.#at += digits === "" ? 2 : 6;
+      from = this.#at;
+    }
+    parts.push(this.#text.slice(from, this.#at));
+    this.#at++;
+    return parts.join("");
+  }
+
+  #error(problem: string): StaveError {
+    const cut = this.#at >= this.#codes.length;
+    const near = cut ? "the end" : `character ${this.#at + 1}`;
+    const found = cut ? "it is cut off there" : `found "${printable(this.#text.slice(this.#at, this.#at + 12))}"`;
+    const where = this.#path.length > 0 ? `, in ${pathText(this.#path)}` : "";
+    return invalid(this.#source, `is not valid JSON at ${near}${where}: ${problem}, ${found}`);
+  }
+}
+
+function tooMany({ name, values = JSON_VALUE_LIMIT, hint }: JsonSource): StaveError {
+  return new StaveError("TOO_LARGE", `${printable(name)} has more than ${values} values`, {
+    subject: name,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+interface Repeat {
+  readonly text: string;
+  /** How deep it was found: further down it might be too deep. */
+  readonly depth: number;
+  /** The code of the character in its middle. */
+  readonly middle: number;
+  readonly value: JsonValue;
+  shared: boolean;
+}
+/** How many different objects of one key are remembered; those found again move to the front. */
+const MAX_REPEATS = 8;
+
+function freeze(value: JsonValue): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const member of Object.values(value)) freeze(member);
+  Object.freeze(value);
+}
+
+const PLAIN = { enumerable: true, configurable: true, writable: true };
+function pathText(path: readonly (string | number)[]): string {
+  return path.map((part) => printable(String(part))).join("..");
+}
+
+/** The error of a document: `<name> <problem>`, with the code and hint of its source. */
+export function invalid(source: JsonSource, problem: string): StaveError {
+  const hint = source.hint === undefined ? {} : { hint: source.hint };
+  return new StaveError(source.code ?? "CONTENT_INVALID", `${printable(source.name)} ${problem}`, {
+    subject: source.name,
+    ...hint,
+  });
+}
+
+/**
+ * Reads one JSON document. Key order, unknown keys and the spelling of numbers survive until `writeJson`. Objects that
+ * occur several times may be one frozen object: copy what is to be changed.
+ * Throws the source's code, naming the place, for anything but one well-formed document: also for a key that occurs
+ * twice in an object (readers would differ in which one counts) and for nesting deeper than 64 levels.
+ */
+export function parseJson(text: string, source: JsonSource): JsonValue {
+  const units = new Uint16Array(text.length);
+  for (let at = 0; at < text.length; at++) units[at] = text.charCodeAt(at);
+  return new Parser(text, units, source).document();
+}
+
+/** Reads one JSON document from UTF-8 bytes, as `parseJson`; other encodings and a byte order mark are refused. */
+export function parseJsonBytes(bytes: Uint8Array, source: JsonSource): JsonValue {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (isAscii(buffer)) return new Parser(buffer.toString("latin1"), bytes, source).document();
+  if (!isUtf8(buffer)) throw invalid(source, "is not valid JSON: it is not UTF-8 text");
+  return parseJson(buffer.toString("utf8"), source);
+}
+
+/** Tells an object from the other JSON values. */
+export function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,298 @@
+// The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written beside and renamed into
+// place, so that a blob that has its name is whole.
+import { constants } from "node:fs";
+import { type FileHandle, link, lstat, open, rename, rm, rmdir, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { fileError, StaveError, systemCode } from "../../errors.ts";
+import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../../oci/digest.ts";
+import { makeFolder } from "../../util/folder.ts";
+import type { Clock } from "../../util/time.ts";
+import { enterLayout, leaveLayout, TEMPORARY_FOLDER } from "./layout-presence.ts";
+
+/** Reads and writes in pieces of this size. */
+const PIECE = 256 * 1024;
+/** Opens a new file in the layout's folder for unfinished things, on the same file system as the places they move to. */
+export async function createTemporary(directory: string, clock: Clock): Promise<{ handle: FileHandle; path: string }> {
+  const folder = join(directory, TEMPORARY_FOLDER);
+  for (let tried = 1; ; tried++) {
+    const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
+    try {
+      makeFolder(folder);
+      // Appending: after a file was cut back, the next write must go to its new end and not leave a hole.
+      return { handle: await open(path, "ax+"), path };
+    } catch (cause) {
+      // Another process that has finished may have removed the empty folder in between.
+      if (systemCode(cause) !== "ENOENT" || tried >= 10) throw fileError(cause, "write", path);
+    }
+  }
+}
+
+/** The blob files of one layout directory. */
+export class LayoutBlobs {
+  readonly #directory: string;
+  readonly #clock: Clock;
+  /** Settles when temporary files may be made. */
+  #presence: Promise<void> | undefined;
+  #made = new Set<string>();
+
+  constructor(directory: string, clock: Clock) {
+    this.#directory = directory;
+    this.#clock = clock;
+  }
+
+  path(digest: Digest): string {
+    return join(this.#directory, "blobs", algorithmOf(digest), hexOf(digest));
+  }
+
+  /** The size of a blob in bytes, undefined when there is none. A link or folder in its place is none of ours. */
+  async size(digest: Digest): Promise<number | undefined> {
+    const path = this.path(digest);
+    try {
+      const stats = await lstat(path);
+      return stats.isFile() ? stats.size : undefined;
+    } catch (cause) {
+      const code = systemCode(cause);
+      if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+      throw fileError(cause, "look at", path);
+    }
+  }
+
+  /**
+   * When a blob came to be there, was linked or was last found useful, in milliseconds since the epoch; undefined when there is
+   * none.
+   */
+  async changed(digest: Digest): Promise<number | undefined> {
+    return (await lstat(this.path(digest)).catch(() => undefined))?.ctimeMs;
+  }
+
+  /** Notes that a blob is about to be used by somebody, so that nobody takes it for garbage. */
+  async touch(digest: Digest): Promise<void> {
+    const now = this.#clock.now() / 1000;
+    // Who may read a directory but not write to it does no harm.
+    await utimes(this.path(digest), now, now).catch(() => {});
+  }
+
+  /** Opens the bytes from `start` to before `end`. Not verified. Throws NOT_FOUND. */
+  async open(digest: Digest, start = 0, end?: number): Promise<Readable> {
+    const path = this.path(digest);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+      const stats = await handle.stat();
+      if (!stats.isFile()) throw new StaveError("CONTENT_INVALID", `${path} is not a plain file`, { subject: path });
+      return handle.createReadStream({ start, ...(end === undefined ? {} : { end: end - 1 }), highWaterMark: PIECE });
+    } catch (cause) {
+      await handle?.close();
+      const code = systemCode(cause);
+      if (code === "ELOOP") throw new StaveError("CONTENT_INVALID", `${path} is a link, not a blob`, { subject: path });
+      if (code === "ENOENT" || code === "ENOTDIR")
+        throw new StaveError("NOT_FOUND", `${this.#directory} has no blob ${digest}`, { subject: digest, cause });
+      throw fileError(cause, "read", path);
+    }
+  }
+
+  /**
+   * Begins a new blob; without an algorithm it is not hashed on the way, because somebody else does. `recycle` hears of
+   * each chunk that has been written.
+   */
+  async create(
+    algorithm: DigestAlgorithm | undefined,
+    recycle: (chunk: Uint8Array) => void = () => {},
+  ): Promise<BlobWriter> {
+    await this.enter();
+    const { handle, path } = await createTemporary(this.#directory, this.#clock);
+    return new BlobWriter(this, path, handle, algorithm, recycle);
+  }
+
+  /** Gives a finished file its name. */
+  async adopt(path: string, digest: Digest): Promise<void> {
+    const target = this.path(digest);
+    try {
+      await this.#makeFolder(digest);
+      await rename(path, target);
+    } catch (cause) {
+      throw fileError(cause, "write", target);
+    }
+  }
+
+  /** Takes a blob over from another layout by a hard link; false when that cannot be done. */
+  async linkFrom(other: LayoutBlobs, digest: Digest): Promise<boolean> {
+    try {
+      await this.#makeFolder(digest);
+      await link(other.path(digest), this.path(digest));
+      return true;
+    } catch (cause) {
+      return systemCode(cause) === "EEXIST";
+    }
+  }
+
+  /** Removes a blob; false when it was not there. */
+  async remove(digest: Digest): Promise<boolean> {
+    const path = this.path(digest);
+    try {
+      await rm(path);
+      return true;
+    } catch (cause) {
+      if (systemCode(cause) === "ENOENT") return false;
+      throw fileError(cause, "remove", path);
+    }
+  }
+
+  async #makeFolder(digest: Digest): Promise<void> {
+    const algorithm = algorithmOf(digest);
+    if (this.#made.has(algorithm)) return;
+    makeFolder(join(this.#directory, "blobs", algorithm));
+    this.#made.add(algorithm);
+  }
+
+  /** Announces that this process may have temporary files here. What killed processes left behind goes first. */
+  async enter(): Promise<void> {
+    this.#presence ??= enterLayout(this.#directory, this.#clock).catch((error: unknown) => {
+      this.#presence = undefined;
+      throw error;
+    });
+    await this.#presence;
+  }
+
+  /** Ends the use of temporary files, and removes their folder when it is empty. */
+  async leave(): Promise<void> {
+    const isPresent = this.#presence !== undefined;
+    this.#presence = undefined;
+    if (isPresent) await leaveLayout(this.#directory);
+    await rmdir(join(this.#directory, TEMPORARY_FOLDER)).catch(() => {});
+  }
+}
+
+/** A blob that is being written: hashed on the way, nothing to see under its name before `commit`. */
+export class BlobWriter {
+  readonly path: string;
+  readonly #blobs: LayoutBlobs;
+  readonly #handle: FileHandle;
+  readonly #algorithm: DigestAlgorithm | undefined;
+  readonly #recycle: (chunk: Uint8Array) => void;
+  #digester: Digester | undefined;
+  #size = 0;
+  #pending: Uint8Array[] = [];
+  #pendingSize = 0;
+  #writing: Promise<unknown> = Promise.resolve();
+  #isOpen = true;
+
+  constructor(
+    blobs: LayoutBlobs,
+    path: string,
+    handle: FileHandle,
+    algorithm: DigestAlgorithm | undefined,
+    recycle: (chunk: Uint8Array) => void,
+  ) {
+    this.#blobs = blobs;
+    this.path = path;
+    this.#handle = handle;
+    this.#algorithm = algorithm;
+    this.#recycle = recycle;
+    this.#digester = algorithm && new Digester(algorithm);
+  }
+
+  /** Bytes so far. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Adds bytes. Waits only when the disk is slower than the sender. */
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#digester?.update(chunk);
+    this.#size += chunk.byteLength;
+    this.#pending.push(chunk);
+    this.#pendingSize += chunk.byteLength;
+    if (this.#pendingSize >= PIECE) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      await this.#writing;
+      const pieces = this.#pending;
+      if (pieces.length === 0) return;
+      this.#pending = [];
+      this.#pendingSize = 0;
+      // One write is under way while the next piece is collected and hashed.
+      this.#writing = this.#writeAll(pieces);
+      this.#writing.catch(() => {});
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+  }
+
+  async #writeAll(pieces: Uint8Array[]): Promise<void> {
+    const total = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+    const { bytesWritten } = await this.#handle.writev(pieces);
+    // A short write happens on a disk that is about to be full.
+    if (bytesWritten < total) await this.#handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
+    for (const piece of pieces) this.#recycle(piece);
+  }
+
+  /** Forgets the last bytes, back to `size`: what a broken chunk brought. Reads the file again for the digest. */
+  async truncate(size: number): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#writing;
+      await this.#handle.truncate(size);
+      this.#size = size;
+      this.#digester = this.#algorithm && (await this.#rehash(this.#algorithm));
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+  }
+
+  /** The digest of everything so far, with this algorithm; the writer stays usable. */
+  async digest(algorithm: DigestAlgorithm = this.#algorithm ?? "sha256"): Promise<Digest> {
+    try {
+      await this.#flush();
+      await this.#writing;
+      const digester = algorithm === this.#algorithm ? this.#digester : undefined;
+      return (digester ?? (await this.#rehash(algorithm))).peek();
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+  }
+
+  async #rehash(algorithm: DigestAlgorithm): Promise<Digester> {
+    const digester = new Digester(algorithm);
+    const buffer = Buffer.allocUnsafe(PIECE);
+    while (digester.size < this.#size) {
+      const { bytesRead } = await this.#handle.read(
+        buffer,
+        0,
+        Math.min(PIECE, this.#size - digester.size),
+        digester.size,
+      );
+      if (bytesRead === 0) break;
+      digester.update(buffer.subarray(0, bytesRead));
+    }
+    return digester;
+  }
+
+  /** Closes the file and gives it the name of its digest, which the caller has checked. */
+  async commit(digest: Digest): Promise<void> {
+    try {
+      await this.#flush();
+      await this.#writing;
+      await this.#close();
+    } catch (cause) {
+      throw fileError(cause, "write", this.path);
+    }
+    await this.#blobs.adopt(this.path, digest);
+  }
+
+  /** Gives up: the file goes. */
+  async abort(): Promise<void> {
+    await this.#writing.catch(() => {});
+    await this.#close().catch(() => {});
+    await rm(this.path, { force: true }).catch(() => {});
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#handle.close();
+  }
+}

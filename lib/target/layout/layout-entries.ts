@@ -1,0 +1,235 @@
+// The entries of an image layout's list: look-ups that stay fast with many tags, and changes that are collected before they are made.
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { Digest } from "../../oci/digest.ts";
+import type { Index } from "../../oci/manifest.ts";
+
+/** Where a tag is kept (OCI image-spec, "Image Layout", index.json). */
+const TAG_ANNOTATION = "org.opencontainers.image.ref.name";
+
+/** The tag of an entry, undefined when it has none. */
+export function tagOf(entry: Descriptor): string | undefined {
+  const name = entry.annotations?.[TAG_ANNOTATION];
+  return name === undefined || name === "" ? undefined : name;
+}
+
+/** The same entry under another tag, or under none. */
+export function withTag(entry: Descriptor, tag: string | undefined): Descriptor {
+  const { [TAG_ANNOTATION]: _old, ...rest } = entry.annotations ?? {};
+  const annotations = tag === undefined ? rest : { ...rest, [TAG_ANNOTATION]: tag };
+  const { annotations: _dropped, ...bare } = entry;
+  return Object.keys(annotations).length === 0 ? bare : { ...bare, annotations };
+}
+
+/** What stands under one key: entries with the same tag, or those of a digest without a tag. None means that the key is free. */
+export type Assignment = readonly [key: string, entries: readonly Descriptor[]];
+
+function keyOf(entry: Descriptor): string {
+  const tag = tagOf(entry);
+  return tag === undefined ? entry.digest : `${TAG_KEY}${tag}`;
+}
+
+const TAG_KEY = "tag ";
+
+/** Whether all entries of an assignment belong under its key. */
+export function isSound([key, entries]: Assignment): boolean {
+  return entries.every((entry) => keyOf(entry) === key);
+}
+
+/** The entries of a layout: by tag, or by digest for those without one, in the order of the file. */
+export class LayoutEntries {
+  /** The rest of the document. */
+  readonly head: Omit<Index, "manifests">;
+  readonly #groups = new Map<string, readonly Descriptor[]>();
+  /** The keys under which a digest stands; most have one. */
+  readonly #keys = new Map<Digest, string | Set<string>>();
+  #sorted: string[] | undefined;
+  #count = 0;
+
+  constructor({ manifests, ...head }: Index) {
+    this.head = head;
+    const groups = new Map<string, Descriptor[]>();
+    for (const entry of manifests) {
+      const group = groups.get(keyOf(entry));
+      if (group) group.push(entry);
+      else groups.set(keyOf(entry), [entry]);
+    }
+    for (const assignment of groups) this.assign(assignment);
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#count;
+  }
+
+  group(key: string): readonly Descriptor[] {
+    return this.#groups.get(key) ?? [];
+  }
+
+  /** Of two entries with the same tag, which some tools leave behind, the last one counts. */
+  byTag(tag: string): Descriptor | undefined {
+    return this.group(TAG_KEY + tag).at(-1);
+  }
+
+  byDigest(digest: Digest): Descriptor | undefined {
+    for (const key of this.keysOf(digest)) return this.group(key).findLast((entry) => entry.digest === digest);
+    return undefined;
+  }
+
+  keysOf(digest: Digest): Iterable<string> {
+    const keys = this.#keys.get(digest);
+    return typeof keys === "string" ? [keys] : (keys ?? []);
+  }
+
+  /** All entries, in the order of the file. */
+  manifests(): Descriptor[] {
+    return [...this.#groups.values()].flat();
+  }
+
+  /** All tags, in the order of the file. */
+  tags(): string[] {
+    return [...this.#groups.keys()].filter((key) => key.startsWith(TAG_KEY)).map((key) => key.slice(TAG_KEY.length));
+  }
+
+  /** All tags in lexical order (OCI distribution 1.1, "Listing Tags"). Changes with the entries. */
+  sortedTags(): readonly string[] {
+    this.#sorted ??= this.tags().sort();
+    return this.#sorted;
+  }
+
+  /** The entries with changes; these stay as they are. */
+  with(assignments: readonly Assignment[]): LayoutEntries {
+    const copy = new LayoutEntries({ ...this.head, manifests: this.manifests() } as Index);
+    for (const assignment of assignments) copy.assign(assignment);
+    return copy;
+  }
+
+  /** Makes a change. The same changes made again in the same order lead to the same entries. */
+  assign([key, entries]: Assignment): void {
+    const before = this.group(key);
+    for (const { digest } of before) this.#removeKey(digest, key);
+    for (const { digest } of entries) this.#addKey(digest, key);
+    this.#count += entries.length - before.length;
+    if (entries.length > 0) this.#groups.set(key, entries);
+    else this.#groups.delete(key);
+    if (before.length > 0 !== entries.length > 0 && key.startsWith(TAG_KEY)) this.#sort(key.slice(TAG_KEY.length));
+  }
+
+  #addKey(digest: Digest, key: string): void {
+    const keys = this.#keys.get(digest);
+    if (keys === undefined) this.#keys.set(digest, key);
+    else if (typeof keys !== "string") keys.add(key);
+    else if (keys !== key) this.#keys.set(digest, new Set([keys, key]));
+  }
+
+  #removeKey(digest: Digest, key: string): void {
+    const keys = this.#keys.get(digest);
+    if (keys === key) this.#keys.delete(digest);
+    else if (typeof keys !== "string" && keys?.delete(key) && keys.size === 0) this.#keys.delete(digest);
+  }
+
+  // Keeps the sorted list sorted where a tag has come or gone.
+  #sort(tag: string): void {
+    const sorted = this.#sorted;
+    if (sorted === undefined) return;
+    const at = firstFrom(sorted, tag);
+    if (sorted[at] === tag) sorted.splice(at, 1);
+    else sorted.splice(at, 0, tag);
+  }
+}
+
+function firstFrom(sorted: readonly string[], tag: string): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? "") < tag) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Changes that are collected beside the entries, which stay as they are. */
+export class LayoutEditor {
+  readonly #entries: LayoutEntries;
+  readonly #changed = new Map<string, readonly Descriptor[]>();
+  /** The keys of #changed that name a digest. */
+  readonly #keys = new Map<Digest, Set<string>>();
+  #growth = 0;
+
+  constructor(entries: LayoutEntries) {
+    this.#entries = entries;
+  }
+
+  /** What has been changed. */
+  assignments(): Assignment[] {
+    return [...this.#changed];
+  }
+
+  /** How many entries there will be. */
+  get count(): number {
+    return this.#entries.count + this.#growth;
+  }
+
+  #group(key: string): readonly Descriptor[] {
+    return this.#changed.get(key) ?? this.#entries.group(key);
+  }
+
+  #set(key: string, entries: readonly Descriptor[]): void {
+    this.#growth += entries.length - this.#group(key).length;
+    this.#changed.set(key, entries);
+    for (const { digest } of entries) {
+      const keys = this.#keys.get(digest);
+      if (keys) keys.add(key);
+      else this.#keys.set(digest, new Set([key]));
+    }
+  }
+
+  /** The keys under which a digest stands now. */
+  *#keysOf(digest: Digest): Iterable<string> {
+    const names = (key: string) => this.#group(key).some((entry) => entry.digest === digest);
+    for (const key of this.#entries.keysOf(digest)) if (!this.#changed.has(key) || names(key)) yield key;
+    for (const key of this.#keys.get(digest) ?? []) if (names(key)) yield key;
+  }
+
+  byTag(tag: string): Descriptor | undefined {
+    return this.#group(TAG_KEY + tag).at(-1);
+  }
+
+  hasDigest(digest: Digest): boolean {
+    for (const _key of this.#keysOf(digest)) return true;
+    return false;
+  }
+
+  /** Puts an entry under a tag, in the place of all that had it. */
+  tag(tag: string, entry: Descriptor): void {
+    this.#set(TAG_KEY + tag, [withTag(entry, tag)]);
+  }
+
+  /** Lists an entry without a tag. */
+  add(entry: Descriptor): void {
+    this.#set(keyOf(entry), [...this.#group(keyOf(entry)), entry]);
+  }
+
+  /** Takes out an entry without a tag, unless it was given annotations. */
+  removeUntagged(digest: Digest): void {
+    const group = this.#group(digest);
+    if (group.length > 0 && group.every((entry) => entry.annotations === undefined)) this.#set(digest, []);
+  }
+
+  removeTag(tag: string): boolean {
+    const isThere = this.byTag(tag) !== undefined;
+    if (isThere) this.#set(TAG_KEY + tag, []);
+    return isThere;
+  }
+
+  /** Takes out every entry of a digest, whatever its tag. */
+  removeDigest(digest: Digest): boolean {
+    const keys = [...this.#keysOf(digest)];
+    for (const key of keys)
+      this.#set(
+        key,
+        this.#group(key).filter((entry) => entry.digest !== digest),
+      );
+    return keys.length > 0;
+  }
+}

@@ -1,0 +1,406 @@
+// The list of an image layout directory: `index.json`, and behind it the journal of what is not yet written into it. Read with a
+// memory of what did not change; changed under a lock of the system, which a killed process lets go of. Changes that wait are
+// done together.
+//
+// A short index.json is written anew at each change, beside its place and then renamed, so that other programs always find all of
+// it. For a long one that would take longer with each tag: there a change is a line in the journal, and the journal is folded into
+// index.json when no change has come for a moment, when it gets old or long, and at the end. A fold renames the new index.json
+// into place and then removes the journal; a kill in between does no harm, because making the same changes again in the same
+// order changes nothing.
+import { type BigIntStats, constants } from "node:fs";
+import { type FileHandle, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
+import { emptyIndex, indexSchema, parseJson } from "../../oci/manifest.ts";
+import { LockFile } from "../../util/file-lock.ts";
+import { makeFolder } from "../../util/folder.ts";
+import { SingleFlight } from "../../util/limit.ts";
+import type { Clock } from "../../util/time.ts";
+import { createTemporary } from "./layout-blobs.ts";
+import { type Assignment, LayoutEditor, LayoutEntries } from "./layout-entries.ts";
+import { JOURNAL_NAME, LayoutJournal } from "./layout-journal.ts";
+import { LIST_RANGE, LOCK_NAME, TEMPORARY_FOLDER } from "./layout-presence.ts";
+
+const INDEX_LIMIT = 512 * 1024 * 1024;
+/** Of an index of that size. */
+const VALUE_LIMIT = 20_000_000;
+/** How long to wait for another process's change, in milliseconds. */
+const LOCK_TIMEOUT = 60_000;
+/** The most entries of a list, as its schema allows. */
+const MAX_ENTRIES = 100_000;
+/** An index.json of at most so many bytes is written anew at each change. */
+const SHORT = 64 * 1024;
+/** The journal is folded in when no change has come for so long, and when it is so old, in milliseconds, or so long, in bytes. */
+const FOLD_AFTER = 250;
+const FOLD_AGE = 5000;
+const FOLD_SIZE = 4 * 1024 * 1024;
+/** How many entries are written at once, so that a long list does not hold up everything else. */
+const SLICE = 2000;
+
+const layoutSchema = z.looseObject({ imageLayoutVersion: z.string() });
+
+/** Changes the entries; may throw to refuse, before it has changed anything. */
+export type Change = (editor: LayoutEditor) => void;
+
+interface Waiting {
+  change: Change;
+  /** The journal is to be folded in. */
+  folds: boolean;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+// Changes of one file wait in one queue, whichever objects of this process they come from.
+const queues = new Map<string, { waiting: Waiting[]; isRunning: boolean }>();
+
+/** What was read last: it holds while index.json is the same file and the journal ends in the same place. */
+interface Known {
+  /** Identifies the file: every change of ours makes a new one, and one by other programs changes time or size. */
+  readonly key: string;
+  /** The size of index.json in bytes. */
+  readonly size: number;
+  readonly entries: LayoutEntries;
+  /** Up to where the journal is part of the entries, in bytes. */
+  end: number;
+}
+
+/** The list of one directory. */
+export class LayoutIndex {
+  readonly directory: string;
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #journal: LayoutJournal;
+  readonly #loads = new SingleFlight<Known>();
+  #known: Known | undefined;
+  /** Runs while the journal has lines of ours; it keeps the process alive until they are folded in. */
+  #foldTimer: NodeJS.Timeout | undefined;
+  /** When the first line came that is not folded in, in milliseconds. */
+  #unfoldedSince: number | undefined;
+
+  constructor(directory: string, clock: Clock) {
+    this.directory = directory;
+    this.#path = join(directory, "index.json");
+    this.#clock = clock;
+    this.#journal = new LayoutJournal(join(directory, JOURNAL_NAME));
+  }
+
+  /** Checks that the directory is a layout. Throws NOT_FOUND, FILE_SYSTEM, CONTENT_INVALID. */
+  async check(): Promise<void> {
+    const path = join(this.directory, "oci-layout");
+    try {
+      const { imageLayoutVersion } = parseJson(await readFile(path), layoutSchema, path);
+      if (!imageLayoutVersion.startsWith("1."))
+        throw new StaveError(
+          "CONTENT_INVALID",
+          `${path} has layout version ${JSON.stringify(imageLayoutVersion.slice(0, 40))}, expected 1.0.0`,
+          { subject: path },
+        );
+    } catch (cause) {
+      const code = systemCode(cause);
+      if (code === "ENOTDIR")
+        throw new StaveError("FILE_SYSTEM", `${this.directory} is a file, expected an image layout directory`, {
+          subject: this.directory,
+          hint: "name a folder",
+        });
+      if (code !== "ENOENT") throw fileError(cause, "read", path);
+      const isThere = await stat(this.directory).then(
+        () => true,
+        () => false,
+      );
+      throw new StaveError(
+        "NOT_FOUND",
+        isThere
+          ? `${this.directory} is not an image layout directory: it has no oci-layout file`
+          : `there is no directory ${this.directory}`,
+        { subject: this.directory, hint: "check the path" },
+      );
+    }
+  }
+
+  /**
+   * Makes the directory a layout if it is none: it must be empty, or not there, but for entries that `mayStay` allows.
+   * Throws USAGE for a foreign folder.
+   */
+  async create(mayStay: (name: string) => Promise<boolean> = async () => false): Promise<void> {
+    try {
+      await this.check();
+      return;
+    } catch (error) {
+      if (!isStaveError(error, "NOT_FOUND")) throw error;
+    }
+    try {
+      makeFolder(this.directory);
+      for (const name of await readdir(this.directory)) {
+        if (OURS.has(name) || (await mayStay(name))) continue;
+        throw new StaveError(
+          "USAGE",
+          `${this.directory} is not empty and not an image layout directory (it has ${JSON.stringify(name)})`,
+          {
+            subject: this.directory,
+            hint: "choose an empty or new folder",
+          },
+        );
+      }
+      makeFolder(join(this.directory, "blobs", "sha256"));
+      // Several processes may be at this point at once; the marker comes last, when everything else is there.
+      await this.#locked(async () => {
+        const isThere = await stat(this.#path).then(
+          () => true,
+          () => false,
+        );
+        if (!isThere) await this.#replace("index.json", [EMPTY]);
+        await this.#replace("oci-layout", ['{"imageLayoutVersion":"1.0.0"}']);
+      });
+    } catch (cause) {
+      throw fileError(cause, "write", this.directory);
+    }
+  }
+
+  /** The present entries; they change with the list. Throws CONTENT_INVALID when a file is damaged. */
+  async read(): Promise<LayoutEntries> {
+    return (await this.#read()).entries;
+  }
+
+  async #read(): Promise<Known> {
+    for (;;) {
+      // In this order: if index.json is still the known file after the journal was looked at, no fold has come in between.
+      const end = await this.#journal.size();
+      const { key } = await this.#identify();
+      const known = this.#known;
+      if (known?.key !== key || end < known.end) {
+        const loaded = await this.#loads.run(`${key} ${end}`, () => this.#load());
+        if ((await this.#identify()).key !== loaded.key) continue;
+        if (this.#known === known) this.#known = loaded;
+        return loaded;
+      }
+      if (end === known.end) return known;
+      const start = known.end;
+      const more = await this.#journal.read(start);
+      if ((await this.#identify()).key !== key) continue;
+      // Another reader may have been faster.
+      if (known.end === start) {
+        for (const assignment of more.assignments) known.entries.assign(assignment);
+        known.end = more.end;
+      }
+      return known;
+    }
+  }
+
+  async #identify(): Promise<{ key: string; size: number }> {
+    try {
+      const stats = await lstat(this.#path, { bigint: true });
+      return identityOf(stats);
+    } catch (cause) {
+      if (systemCode(cause) === "ENOENT") return { key: "none", size: 0 };
+      throw fileError(cause, "read", this.#path);
+    }
+  }
+
+  async #load(): Promise<Known> {
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(this.#path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      const { key, size } = identityOf(await handle.stat({ bigint: true }));
+      if (size > INDEX_LIMIT)
+        throw new StaveError("TOO_LARGE", `${this.#path} has ${size} bytes, more than the limit of ${INDEX_LIMIT}`, {
+          subject: this.#path,
+        });
+      const entries = new LayoutEntries(parseJson(await handle.readFile(), indexSchema, this.#path, VALUE_LIMIT));
+      return await this.#withJournal({ key, size, entries, end: 0 });
+    } catch (cause) {
+      if (systemCode(cause) === "ENOENT")
+        return await this.#withJournal({ key: "none", size: 0, entries: new LayoutEntries(emptyIndex()), end: 0 });
+      if (systemCode(cause) === "ELOOP")
+        throw new StaveError("CONTENT_INVALID", `${this.#path} is a link, not a list`, { subject: this.#path });
+      throw fileError(cause, "read", this.#path);
+    } finally {
+      await handle?.close();
+    }
+  }
+
+  async #withJournal(known: Known): Promise<Known> {
+    const { assignments, end } = await this.#journal.read(0);
+    for (const assignment of assignments) known.entries.assign(assignment);
+    known.end = end;
+    return known;
+  }
+
+  /** Changes the entries; resolves when the change is on the disk. Many that wait at once share one write. */
+  change(change: Change): Promise<void> {
+    return this.#enqueue(change, false);
+  }
+
+  /** Writes what is only in the journal into index.json. */
+  async fold(): Promise<void> {
+    await this.#enqueue(() => {}, true);
+    this.#folded();
+  }
+
+  /** Ends the use of the list: index.json has all that was changed here. */
+  async close(): Promise<void> {
+    if (this.#unfoldedSince !== undefined) await this.fold();
+  }
+
+  #enqueue(change: Change, folds: boolean): Promise<void> {
+    const queue = queues.get(this.#path) ?? { waiting: [], isRunning: false };
+    queues.set(this.#path, queue);
+    return new Promise((resolve, reject) => {
+      queue.waiting.push({ change, folds, resolve, reject });
+      if (!queue.isRunning) void this.#run(queue);
+    });
+  }
+
+  async #run(queue: { waiting: Waiting[]; isRunning: boolean }): Promise<void> {
+    queue.isRunning = true;
+    while (queue.waiting.length > 0) {
+      let batch: Waiting[] = [];
+      try {
+        const accepted: Waiting[] = [];
+        await this.#locked(async () => {
+          batch = queue.waiting.splice(0);
+          const known = await this.#read();
+          const editor = new LayoutEditor(known.entries);
+          for (const waiting of batch)
+            try {
+              waiting.change(editor);
+              accepted.push(waiting);
+            } catch (error) {
+              waiting.reject(error);
+            }
+          await this.#write(
+            known,
+            editor,
+            batch.some(({ folds }) => folds),
+          );
+        });
+        for (const { resolve } of accepted) resolve();
+      } catch (error) {
+        if (batch.length === 0) batch = queue.waiting.splice(0);
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    queue.isRunning = false;
+  }
+
+  /** Makes the changes lasting, as a line of the journal or by a new index.json. */
+  async #write(known: Known, editor: LayoutEditor, folds: boolean): Promise<void> {
+    const assignments = editor.assignments();
+    if (assignments.length > 0 && editor.count > MAX_ENTRIES)
+      throw new StaveError("TOO_LARGE", `${this.directory} would have more than ${MAX_ENTRIES} tags and manifests`, {
+        subject: this.directory,
+        hint: "use another directory, or remove some with `stave prune`",
+      });
+    if (assignments.length > 0 && known.size <= SHORT && known.end === 0) {
+      const entries = known.entries.with(assignments);
+      this.#known = { ...(await this.#replace("index.json", listText(entries))), entries, end: 0 };
+      return;
+    }
+    if (assignments.length > 0) await this.#append(known, assignments);
+    const isOld = this.#unfoldedSince !== undefined && this.#clock.now() - this.#unfoldedSince > FOLD_AGE;
+    if (known.end > 0 && (folds || isOld || known.end > FOLD_SIZE)) {
+      const { entries } = known;
+      const written = await this.#replace("index.json", listText(entries));
+      await this.#journal.remove();
+      this.#known = { ...written, entries, end: 0 };
+      this.#folded();
+    } else if (assignments.length > 0) this.#foldLater(FOLD_AFTER);
+  }
+
+  async #append(known: Known, assignments: readonly Assignment[]): Promise<void> {
+    const { end } = known;
+    const next = await this.#journal.append(assignments, end);
+    // A reader may have seen the line already.
+    if (known.end !== end) return;
+    for (const assignment of assignments) known.entries.assign(assignment);
+    known.end = next;
+  }
+
+  #foldLater(delay: number): void {
+    this.#unfoldedSince ??= this.#clock.now();
+    clearTimeout(this.#foldTimer);
+    this.#foldTimer = setTimeout(() => {
+      // Nothing is lost meanwhile: the journal has it.
+      this.fold().catch(() => this.#foldLater(FOLD_AGE));
+    }, delay);
+  }
+
+  #folded(): void {
+    clearTimeout(this.#foldTimer);
+    this.#foldTimer = undefined;
+    this.#unfoldedSince = undefined;
+  }
+
+  /** Replaces a file as a whole: a reader sees the old text or the new one, never a part. */
+  async #replace(name: string, text: Iterable<string>): Promise<{ key: string; size: number }> {
+    const target = join(this.directory, name);
+    const { handle, path } = await createTemporary(this.directory, this.#clock);
+    try {
+      let identity: { key: string; size: number };
+      try {
+        for (const part of text) await handle.appendFile(part);
+        await handle.sync();
+        identity = identityOf(await handle.stat({ bigint: true }));
+      } finally {
+        await handle.close();
+      }
+      await rename(path, target);
+      return identity;
+    } catch (cause) {
+      await rm(path, { force: true }).catch(() => {});
+      throw fileError(cause, "write", target);
+    }
+  }
+
+  /** Runs work while no other process may change the file. */
+  async #locked(work: () => Promise<void>): Promise<void> {
+    const path = join(this.directory, LOCK_NAME);
+    await using lock = await LockFile.open(path, { create: true });
+    const started = this.#clock.now();
+    for (let wait = 2; !lock.tryLock("exclusive", LIST_RANGE); wait = Math.min(50, wait * 2)) {
+      if (this.#clock.now() - started > LOCK_TIMEOUT)
+        throw new StaveError(
+          "CONFLICT",
+          `another process has been changing ${this.directory} for ${LOCK_TIMEOUT / 1000} s`,
+          { subject: path, hint: "wait for it, or end it" },
+        );
+      await this.#clock.sleep(wait * (0.5 + this.#clock.random()));
+    }
+    await work();
+  }
+}
+
+function identityOf(stats: BigIntStats): { key: string; size: number } {
+  return { key: `${stats.dev}:${stats.ino}:${stats.mtimeNs}:${stats.size}`, size: Number(stats.size) };
+}
+
+/** The text of index.json, in parts. */
+function* listText(entries: LayoutEntries): Iterable<string> {
+  const manifests = entries.manifests();
+  yield `${JSON.stringify(entries.head).slice(0, -1)},"manifests":[`;
+  for (let at = 0; at < manifests.length; at += SLICE)
+    yield (at > 0 ? "," : "") + JSON.stringify(manifests.slice(at, at + SLICE)).slice(1, -1);
+  yield "]}";
+}
+
+const EMPTY = JSON.stringify(emptyIndex());
+
+/** Whether nothing is listed in a layout, as far as the sizes of its files say. */
+export async function isEmptyLayout(directory: string): Promise<boolean> {
+  const sizes = await Promise.all(
+    ["index.json", JOURNAL_NAME].map((name) =>
+      lstat(join(directory, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return (sizes[0] ?? 0) <= EMPTY.length && sizes[1] === 0;
+}
+
+/** What a run that was interrupted while it made the layout may have left, or one that makes it just now. */
+const OURS = new Set([LOCK_NAME, TEMPORARY_FOLDER, "blobs", "index.json", "oci-layout"]);
+/** The files and folders of a layout by which everything else in it is reached. */
+export const LAYOUT_FILES: readonly string[] = [...OURS, JOURNAL_NAME, "blobs/sha256", "blobs/sha512"];
+/** What a layout has while somebody writes to it, or after a writer was killed. */
+export const LEFTOVERS: readonly string[] = [TEMPORARY_FOLDER, JOURNAL_NAME];

@@ -1,0 +1,299 @@
+// An OCI image layout directory as a Target: the embedded default, and what `serve` shows as a registry.
+import type { Readable } from "node:stream";
+import { StaveError } from "../../errors.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.ts";
+import { describe, type ManifestDocument, parseManifest, successors } from "../../oci/manifest.ts";
+import { forEachLimit } from "../../util/limit.ts";
+import { digestMismatch, readAll, type Source, sizeMismatch, verifyStream } from "../../util/stream.ts";
+import type { Clock } from "../../util/time.ts";
+import { referrerEntry, referrersTag } from "../registry/referrers.ts";
+import {
+  type FetchedManifest,
+  type FetchManifestOptions,
+  MANIFEST_LIMIT,
+  type OperationOptions,
+  type PushBlobOptions,
+  type PushedManifest,
+  type PushManifestOptions,
+  type PushOutcome,
+  type PushStreamOptions,
+  type ReferrersOptions,
+  type TagCondition,
+  type Target,
+} from "../target.ts";
+import { LayoutBlobs } from "./layout-blobs.ts";
+import { type Change, LayoutIndex } from "./layout-index.ts";
+
+/** How a layout is opened. */
+export interface LayoutOptions {
+  clock: Clock;
+  /** Make it when it is not there. */
+  create?: boolean;
+  /** What may stand in a folder that becomes a layout, by name; default nothing. */
+  mayStay?: (name: string) => Promise<boolean>;
+  /** What to call it in messages; default `oci-layout:DIRECTORY`. */
+  name?: string;
+}
+
+/** What is known of a manifest once it was read; its digest says that it never changes. */
+interface Subject {
+  subject: Digest | undefined;
+  entry: Descriptor;
+}
+
+/** Our own note in index.json. */
+const SUBJECT_ANNOTATION = "dev.stave.subject";
+/** How many manifests are read at once when referrers are looked for. */
+const READ_CONCURRENCY = 32;
+
+/** An image layout directory. Any number of processes may use one at the same time. */
+export class LayoutTarget implements Target {
+  readonly name: string;
+  /** A file may go missing behind our back, and looking at a file is cheap. */
+  readonly keepsClosure = false;
+  readonly blobs: LayoutBlobs;
+  readonly index: LayoutIndex;
+  readonly #subjects = new Map<Digest, Subject>();
+
+  private constructor(directory: string, clock: Clock, name: string) {
+    this.name = name;
+    this.blobs = new LayoutBlobs(directory, clock);
+    this.index = new LayoutIndex(directory, clock);
+  }
+
+  /**
+   * Opens a layout directory; with `create`, an empty or missing directory becomes one.
+   * Throws NOT_FOUND, FILE_SYSTEM, CONTENT_INVALID, or USAGE for a folder that holds other things.
+   */
+  static async open(directory: string, options: LayoutOptions): Promise<LayoutTarget> {
+    const target = new LayoutTarget(directory, options.clock, options.name ?? `oci-layout:${directory}`);
+    if (options.create) await target.index.create(options.mayStay);
+    else await target.index.check();
+    return target;
+  }
+
+  async hasBlob(descriptor: Descriptor): Promise<boolean> {
+    return (await this.blobs.size(descriptor.digest)) === descriptor.size;
+  }
+
+  async fetchBlob(descriptor: Descriptor, options: OperationOptions = {}): Promise<Readable> {
+    const { digest, size } = descriptor;
+    const subject = `blob ${digest} in ${this.name}`;
+    options.signal?.throwIfAborted();
+    const there = await this.blobs.size(digest);
+    if (there !== undefined && there !== size) throw sizeMismatch(subject, size, String(there));
+    const file = await this.blobs.open(digest);
+    const verified = verifyStream({ digest, size }, subject);
+    file.on("error", (error) => verified.destroy(error));
+    verified.on("close", () => file.destroy());
+    return file.pipe(verified);
+  }
+
+  async pushBlob(descriptor: Descriptor, source: Source, options: PushBlobOptions = {}): Promise<PushOutcome> {
+    const { digest, size } = descriptor;
+    if (await this.hasBlob(descriptor)) {
+      await this.blobs.touch(digest);
+      return "present";
+    }
+    const stream = await source.open(0);
+    const writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest));
+    try {
+      for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+        options.signal?.throwIfAborted();
+        await writer.write(chunk);
+        if (writer.size > size) throw sizeMismatch(`blob ${digest}`, size, `more than ${size}`);
+        options.onBytes?.(chunk.byteLength);
+      }
+      if (writer.size !== size) throw sizeMismatch(`blob ${digest}`, size, String(writer.size));
+      const actual = source.isVerified ? digest : await writer.digest();
+      if (actual !== digest) throw digestMismatch(`blob for ${this.name}`, digest, actual);
+      await writer.commit(digest);
+      return "pushed";
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    } finally {
+      stream.destroy();
+    }
+  }
+
+  async pushStream(stream: Readable, mediaType: string, options: PushStreamOptions = {}): Promise<Descriptor> {
+    const writer = await this.blobs.create(options.digest ? undefined : "sha256", options.recycle);
+    try {
+      for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+        options.signal?.throwIfAborted();
+        await writer.write(chunk);
+        options.onBytes?.(chunk.byteLength);
+      }
+      const digest = options.digest?.() ?? (await writer.digest());
+      const { size } = writer;
+      await writer.commit(digest);
+      return { mediaType, digest, size };
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    } finally {
+      stream.destroy();
+    }
+  }
+
+  async headManifest(reference: string, options: OperationOptions = {}): Promise<Descriptor | undefined> {
+    options.signal?.throwIfAborted();
+    const entry = await this.#entry(reference);
+    if (entry && (await this.hasBlob(entry)))
+      return { mediaType: entry.mediaType, digest: entry.digest, size: entry.size };
+    // A manifest that is only reached through an index, or whose tag moved on, is there by digest all the same.
+    if (!isDigest(reference) || (await this.blobs.size(reference)) === undefined) return undefined;
+    return (await this.fetchManifest(reference, options)).descriptor;
+  }
+
+  async fetchManifest(reference: string, options: FetchManifestOptions = {}): Promise<FetchedManifest> {
+    const { limit = MANIFEST_LIMIT, signal } = options;
+    signal?.throwIfAborted();
+    const entry = await this.#entry(reference);
+    const digest = entry?.digest ?? (isDigest(reference) ? reference : undefined);
+    if (digest === undefined)
+      throw new StaveError("NOT_FOUND", `${this.name} has no manifest ${reference}`, {
+        subject: `${this.name} ${reference}`,
+        hint: `see what is there with \`stave tags ${this.name}\``,
+      });
+    const subject = `manifest ${digest} in ${this.name}`;
+    const bytes = await readAll(await this.blobs.open(digest), limit, subject);
+    const actual = digestOf(bytes, algorithmOf(digest));
+    if (actual !== digest) throw digestMismatch(subject, digest, actual);
+    const { mediaType } = parseManifest(bytes, entry?.mediaType, subject);
+    return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes, obeysConditions: true };
+  }
+
+  async #entry(reference: string): Promise<Descriptor | undefined> {
+    const entries = await this.index.read();
+    return isDigest(reference) ? entries.byDigest(reference) : entries.byTag(reference);
+  }
+
+  async pushManifest(bytes: Uint8Array, mediaType: string, options: PushManifestOptions = {}): Promise<PushedManifest> {
+    const { tag, condition, signal } = options;
+    signal?.throwIfAborted();
+    const descriptor = describe(bytes, mediaType, options.digest && algorithmOf(options.digest));
+    const document = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
+    if (await this.hasBlob(descriptor)) await this.blobs.touch(descriptor.digest);
+    else {
+      const writer = await this.blobs.create(undefined);
+      try {
+        await writer.write(bytes);
+        await writer.commit(descriptor.digest);
+      } catch (error) {
+        await writer.abort();
+        throw error;
+      }
+    }
+    await this.index.change(listManifest(descriptor, document, tag, condition, this.name));
+    return { descriptor };
+  }
+
+  async *tags(options: OperationOptions = {}): AsyncIterable<string> {
+    options.signal?.throwIfAborted();
+    yield* (await this.index.read()).tags();
+  }
+
+  async referrers(digest: Digest, options: ReferrersOptions = {}): Promise<Descriptor[]> {
+    const { artifactType, signal } = options;
+    const entries = await this.index.read();
+    const listed = new Map(entries.manifests().map((entry) => [entry.digest, entry]));
+    // Some clients keep referrers of layouts under the fall-back tag of registries.
+    const fallback = entries.byTag(referrersTag(digest));
+    if (fallback) for (const entry of await this.#children(fallback)) listed.set(entry.digest, entry);
+    const found: Descriptor[] = [];
+    const look = async (entry: Descriptor) => {
+      const known = await this.#subjectOf(entry);
+      if (known?.subject === digest) found.push(known.entry);
+    };
+    await forEachLimit(listed.values(), READ_CONCURRENCY, look, signal);
+    found.sort((a, b) => (a.digest < b.digest ? -1 : 1));
+    return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
+  }
+
+  async #children(entry: Descriptor): Promise<Descriptor[]> {
+    const { bytes, descriptor } = await this.fetchManifest(entry.digest);
+    return successors(parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest} in ${this.name}`));
+  }
+
+  /** What a listed manifest refers to; undefined for one that cannot be read, which is somebody else's trouble here. */
+  async #subjectOf(entry: Descriptor): Promise<Subject | undefined> {
+    const known = this.#subjects.get(entry.digest);
+    if (known) return known;
+    try {
+      const { bytes, descriptor } = await this.fetchManifest(entry.digest);
+      const { value } = parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest}`);
+      const made = { subject: value.subject?.digest, entry: referrerEntry(descriptor, value) };
+      this.#subjects.set(entry.digest, made);
+      return made;
+    } catch (error) {
+      if (error instanceof StaveError) return undefined;
+      throw error;
+    }
+  }
+
+  async deleteManifest(reference: string, options: OperationOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    let wasListed = false;
+    await this.index.change((editor) => {
+      wasListed = isDigest(reference) ? editor.removeDigest(reference) : editor.removeTag(reference);
+    });
+    const wasThere = isDigest(reference) && (await this.blobs.remove(reference));
+    if (wasListed || wasThere) return;
+    throw new StaveError("NOT_FOUND", `${this.name} has no manifest ${reference}`, { subject: reference });
+  }
+
+  async deleteBlob(digest: Digest): Promise<void> {
+    if (await this.blobs.remove(digest)) return;
+    throw new StaveError("NOT_FOUND", `${this.name} has no blob ${digest}`, { subject: digest });
+  }
+
+  async close(): Promise<void> {
+    await this.index.close();
+    await this.blobs.leave();
+  }
+}
+
+/** The change of index.json that a pushed manifest makes. */
+function listManifest(
+  descriptor: Descriptor,
+  document: ManifestDocument,
+  tag: string | undefined,
+  condition: TagCondition | undefined,
+  name: string,
+): Change {
+  return (editor) => {
+    if (tag !== undefined && condition) checkCondition(editor.byTag(tag), condition, tag, name);
+    // Children are pushed before their index and stand in the list until then, so that nobody takes them for garbage.
+    if (document.kind === "index") for (const child of document.value.manifests) editor.removeUntagged(child.digest);
+    const entry = listedEntry(descriptor, document);
+    if (tag === undefined) {
+      if (!editor.hasDigest(descriptor.digest)) editor.add(entry);
+      return;
+    }
+    const present = editor.byTag(tag);
+    if (present?.digest === descriptor.digest && present.mediaType === descriptor.mediaType) return;
+    editor.removeUntagged(descriptor.digest);
+    editor.tag(tag, entry);
+  };
+}
+
+/** The entry of a manifest: a referrer also says whom it refers to, so that it is not taken for a mere child of an index. */
+function listedEntry(descriptor: Descriptor, { value }: ManifestDocument): Descriptor {
+  const { artifactType, subject } = value;
+  return {
+    ...descriptor,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(subject === undefined ? {} : { annotations: { [SUBJECT_ANNOTATION]: subject.digest } }),
+  };
+}
+
+function checkCondition(present: Descriptor | undefined, condition: TagCondition, tag: string, name: string): void {
+  if ("absent" in condition ? present === undefined : present?.digest === condition.digest) return;
+  throw new StaveError("CONFLICT", `the tag ${tag} of ${name} was moved by somebody else`, {
+    subject: tag,
+    hint: "run the same command again",
+  });
+}

@@ -1,0 +1,45 @@
+// Success needs proof: what stands between us and a registry (a captive portal, a proxy) may answer 200 to anything. A write has
+// succeeded when its answer names what was stored, as the specification demands (OCI distribution 1.1, "Pushing blobs",
+// "Pushing Manifests"); otherwise the registry is asked for it.
+import { StaveError } from "../../errors.ts";
+import { headerOf } from "../../http/response.ts";
+import type { HttpResponse } from "../../http/types.ts";
+import { algorithmOf, type Digest, isDigest } from "../../oci/digest.ts";
+import { digestMismatch } from "../../util/stream.ts";
+import type { Repository } from "./repository.ts";
+
+/**
+ * True if the answer to a write names `digest` (or, at the end of its Location, `reference`). Throws DIGEST_MISMATCH when
+ * it names another one.
+ */
+export function isProof(
+  repository: Repository,
+  response: HttpResponse,
+  digest: Digest,
+  reference: string = digest,
+): boolean {
+  const named = headerOf(response, "docker-content-digest");
+  if (named === digest) return true;
+  if (named !== undefined && isDigest(named) && algorithmOf(named) === algorithmOf(digest))
+    throw digestMismatch(`what was pushed to ${repository.name}`, digest, named);
+  const location = headerOf(response, "location");
+  if (response.status !== 201 || location === undefined || !URL.canParse(location, response.url.href)) return false;
+  const { pathname } = new URL(location, response.url);
+  return [digest, reference].some(
+    (name) => pathname.endsWith(`/${name}`) || pathname.endsWith(`/${encodeURIComponent(name)}`),
+  );
+}
+
+/** The error for a success that was none. */
+export function unproved(repository: Repository, op: string, subject: string, status: number): StaveError {
+  return new StaveError(
+    "REGISTRY_ERROR",
+    `cannot ${op} ${subject}: ${repository.name} answered ${status}, but nothing has changed there: a captive portal or a proxy?`,
+    {
+      op,
+      subject,
+      status,
+      hint: "log in to the network with a browser, or check the host name and the proxy settings",
+    },
+  );
+}

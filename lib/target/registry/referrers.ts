@@ -1,0 +1,134 @@
+// What refers to a manifest: the referrers API, and the tag schema of registries without it (OCI distribution 1.1,
+// "Listing Referrers" and "Referrers Tag Schema").
+import { isStaveError, StaveError } from "../../errors.ts";
+import { backoff } from "../../http/retry.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { algorithmOf, type Digest, hexOf } from "../../oci/digest.ts";
+import {
+  canonicalBytes,
+  emptyIndex,
+  type Index,
+  indexSchema,
+  type Manifest,
+  parseJson,
+  parseManifest,
+} from "../../oci/manifest.ts";
+import { OCI_INDEX } from "../../oci/mediatype.ts";
+import type { OperationOptions, ReferrersOptions } from "../target.ts";
+import { fetchManifest, putManifest } from "./manifests.ts";
+import type { Repository } from "./repository.ts";
+import { pages } from "./tags.ts";
+
+const INDEX_LIMIT = 16 * 1024 * 1024;
+/** How often an update of the fall-back index is done again when somebody else wrote at the same time. */
+const UPDATE_TRIES = 20;
+
+/** The tag that stands in for the API: `sha256-<hex>`, at most 64 hex digits. */
+export function referrersTag(digest: Digest): string {
+  return `${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`;
+}
+
+/** The manifests whose subject is `digest`. A registry that has neither API nor tag has no referrers. */
+export async function listReferrers(
+  repository: Repository,
+  digest: Digest,
+  options: ReferrersOptions = {},
+): Promise<Descriptor[]> {
+  const { artifactType, signal } = options;
+  const query = artifactType === undefined ? "" : `?artifactType=${encodeURIComponent(artifactType)}`;
+  const found: Descriptor[] = [];
+  const settings = {
+    what: "referrers",
+    limit: INDEX_LIMIT,
+    headers: { accept: OCI_INDEX },
+    accept: [200, 400, 404, 405],
+    signal,
+  };
+  for await (const page of pages(repository, `referrers/${digest}${query}`, settings)) {
+    if (page.status !== 200)
+      return wanted((await readFallback(repository, digest, { signal })).manifests, artifactType);
+    for (const entry of parseJson(page.bytes, indexSchema, `referrers of ${digest}`).manifests) found.push(entry);
+  }
+  return wanted(found, artifactType);
+}
+
+function wanted(manifests: Descriptor[], artifactType: string | undefined): Descriptor[] {
+  return artifactType === undefined ? manifests : manifests.filter((entry) => entry.artifactType === artifactType);
+}
+
+/** The list under the fall-back tag, and the digest of what the tag names now. */
+async function readFallback(
+  repository: Repository,
+  digest: Digest,
+  options: OperationOptions,
+): Promise<{ manifests: Descriptor[]; present: Digest | undefined }> {
+  try {
+    const { bytes, descriptor } = await fetchManifest(repository, referrersTag(digest), {
+      ...options,
+      limit: INDEX_LIMIT,
+    });
+    const document = parseManifest(bytes, descriptor.mediaType, `referrers of ${digest}`);
+    // The tag may by chance be somebody's image; then there is no list.
+    return { manifests: document.kind === "index" ? document.value.manifests : [], present: descriptor.digest };
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return { manifests: [], present: undefined };
+    throw error;
+  }
+}
+
+/** The descriptor under which a manifest is listed as a referrer. */
+export function referrerEntry(descriptor: Descriptor, manifest: Manifest | Index): Descriptor {
+  const artifactType =
+    manifest.artifactType ?? ("config" in manifest ? (manifest as Manifest).config.mediaType : undefined);
+  return {
+    ...descriptor,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(manifest.annotations ? { annotations: manifest.annotations } : {}),
+  };
+}
+
+/**
+ * Lists a new referrer under the fall-back tag, for a registry that does not do so itself. Where the registry honours
+ * conditions, no writer can lose what another one wrote; elsewhere it is read again afterwards and written again, which
+ * leaves a small gap that only the registry could close. Throws CONFLICT when others are faster again and again.
+ */
+export async function addFallbackReferrer(
+  repository: Repository,
+  subject: Digest,
+  entry: Descriptor,
+  options: OperationOptions = {},
+): Promise<void> {
+  const { clock } = repository.options;
+  for (let tried = 1; tried <= UPDATE_TRIES; tried++) {
+    const { manifests, present } = await readFallback(repository, subject, options);
+    if (manifests.some((known) => known.digest === entry.digest)) return;
+    const bytes = canonicalBytes({ ...emptyIndex(), manifests: [...manifests, entry] });
+    if (await putFallback(repository, bytes, referrersTag(subject), present, options)) return;
+    await clock.sleep(backoff(Math.min(tried, 4), clock.random()), options.signal);
+  }
+  throw new StaveError(
+    "CONFLICT",
+    `the list of referrers of ${subject} in ${repository.name} is overwritten by others again and again`,
+    { subject, hint: "let fewer jobs attach to the same image at once" },
+  );
+}
+
+/** Puts the list; true when it is known to be there to stay, false when it has to be looked at again. */
+async function putFallback(
+  repository: Repository,
+  bytes: Uint8Array,
+  tag: string,
+  present: Digest | undefined,
+  options: OperationOptions,
+): Promise<boolean> {
+  const condition = present === undefined ? ({ absent: true } as const) : { digest: present };
+  try {
+    await putManifest(repository, bytes, OCI_INDEX, { ...options, tag, condition });
+    return true;
+  } catch (error) {
+    if (isStaveError(error, "CONFLICT")) return false;
+    if (!isStaveError(error, "UNSUPPORTED")) throw error;
+  }
+  await putManifest(repository, bytes, OCI_INDEX, { ...options, tag });
+  return false;
+}

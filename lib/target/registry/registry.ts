@@ -1,0 +1,92 @@
+// A repository of a registry as a Target.
+import type { Readable } from "node:stream";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { parseManifest } from "../../oci/manifest.ts";
+import type { Source } from "../../util/stream.ts";
+import type {
+  FetchBlobOptions,
+  FetchedManifest,
+  FetchManifestOptions,
+  OperationOptions,
+  PushBlobOptions,
+  PushedManifest,
+  PushManifestOptions,
+  PushOutcome,
+  PushStreamOptions,
+  ReferrersOptions,
+  Target,
+} from "../target.ts";
+import { deleteBlob, fetchBlob, hasBlob } from "./blobs.ts";
+import { deleteManifest, fetchManifest, headManifest, putManifest } from "./manifests.ts";
+import { addFallbackReferrer, listReferrers, referrerEntry } from "./referrers.ts";
+import { Repository, type RepositoryOptions } from "./repository.ts";
+import { listTags } from "./tags.ts";
+import { pushBlob, pushStream } from "./upload.ts";
+
+/** One repository of one registry. The transport is shared, and closed by whoever made it. */
+export class RegistryTarget implements Target {
+  readonly name: string;
+  /** A registry checks that everything a manifest names is there (OCI distribution 1.1, "Pushing Manifests"). */
+  readonly keepsClosure = true;
+  readonly mountDomain: string;
+  readonly mountName: string;
+  readonly #repository: Repository;
+
+  constructor(options: RepositoryOptions) {
+    this.#repository = new Repository(options);
+    this.name = this.#repository.name;
+    this.mountDomain = this.#repository.host;
+    this.mountName = options.repository;
+  }
+
+  hasBlob(descriptor: Descriptor, options?: OperationOptions): Promise<boolean> {
+    return hasBlob(this.#repository, descriptor.digest, { ...options, size: descriptor.size });
+  }
+
+  fetchBlob(descriptor: Descriptor, options?: FetchBlobOptions): Promise<Readable> {
+    return fetchBlob(this.#repository, descriptor, options);
+  }
+
+  pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<PushOutcome> {
+    return pushBlob(this.#repository, descriptor, source, options);
+  }
+
+  pushStream(stream: Readable, mediaType: string, options?: PushStreamOptions): Promise<Descriptor> {
+    return pushStream(this.#repository, stream, mediaType, options);
+  }
+
+  async headManifest(reference: string, options?: OperationOptions): Promise<Descriptor | undefined> {
+    return (await headManifest(this.#repository, reference, options))?.descriptor;
+  }
+
+  fetchManifest(reference: string, options?: FetchManifestOptions): Promise<FetchedManifest> {
+    return fetchManifest(this.#repository, reference, options);
+  }
+
+  async pushManifest(bytes: Uint8Array, mediaType: string, options: PushManifestOptions = {}): Promise<PushedManifest> {
+    const { descriptor, tookSubject } = await putManifest(this.#repository, bytes, mediaType, options);
+    const { value } = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
+    if (value.subject && !tookSubject)
+      await addFallbackReferrer(this.#repository, value.subject.digest, referrerEntry(descriptor, value), options);
+    return { descriptor };
+  }
+
+  tags(options?: OperationOptions): AsyncIterable<string> {
+    return listTags(this.#repository, options);
+  }
+
+  referrers(digest: Digest, options?: ReferrersOptions): Promise<Descriptor[]> {
+    return listReferrers(this.#repository, digest, options);
+  }
+
+  deleteManifest(reference: string, options?: OperationOptions): Promise<void> {
+    return deleteManifest(this.#repository, reference, options);
+  }
+
+  deleteBlob(digest: Digest, options?: OperationOptions): Promise<void> {
+    return deleteBlob(this.#repository, digest, options);
+  }
+
+  async close(): Promise<void> {}
+}

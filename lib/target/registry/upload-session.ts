@@ -1,0 +1,247 @@
+// The steps of an upload, each one exchange with the registry: open or mount, chunk, commit, ask for the state, cancel
+// (OCI distribution 1.1, "Pushing blobs"). How they are put together, and tried again, is in upload.ts.
+import type { Readable } from "node:stream";
+import { isStaveError, StaveError } from "../../errors.ts";
+import { headerOf } from "../../http/response.ts";
+import { mayPass, type Outcome, type Patience, withRetry } from "../../http/retry.ts";
+import type { HttpResponse } from "../../http/types.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { OperationOptions } from "../target.ts";
+import { hasBlob } from "./blobs.ts";
+import { isProof, unproved } from "./proof.ts";
+import type { Repository } from "./repository.ts";
+
+/** The size of a chunk where an upload goes in chunks; held in memory once for each such upload. */
+export const CHUNK: number = 8 * 1024 * 1024;
+/** A registry that asks for larger chunks than this is not obeyed, because each chunk is held in memory. */
+const LARGEST_CHUNK = 128 * 1024 * 1024;
+
+/** An upload under way: where its next bytes go, and how large its chunks must be. */
+export interface Session {
+  url: URL;
+  /** Bytes the registry has. */
+  offset: number;
+  chunk: number;
+}
+
+/** What the steps of one upload have in common. */
+export interface StepOptions extends OperationOptions {
+  patience: Patience;
+}
+
+/** Tries to mount; a registry that would not opens an upload instead, which is then used. */
+export async function mount(
+  repository: Repository,
+  { digest, size }: Descriptor,
+  from: string,
+  options: StepOptions,
+): Promise<Session | "mounted" | undefined> {
+  const { patience, signal } = options;
+  const send = (alsoPull: string[]) =>
+    repository.send({
+      method: "POST",
+      url: `blobs/uploads/?mount=${digest}&from=${encodeURIComponent(from)}`,
+      headers: { "content-length": "0" },
+      access: "push",
+      alsoPull,
+      accept: [201, 202, 400, 401, 403, 404, 405],
+      op: "mount blob",
+      subject: digest,
+      patience,
+      signal,
+    });
+  // Who may not read the other repository can still push to this one.
+  const response = await send([from]).catch((error: unknown) => {
+    if (isStaveError(error, "CREDENTIALS_MISSING", "CREDENTIALS_REJECTED", "DENIED", "REGISTRY_ERROR"))
+      return undefined;
+    throw error;
+  });
+  if (response?.status === 201) {
+    const isThere =
+      isProof(repository, response, digest) ||
+      (await hasBlob(repository, digest, { ...options, size, mustProve: true }));
+    return isThere ? "mounted" : undefined;
+  }
+  return response?.status === 202 ? await sessionOf(repository, response) : undefined;
+}
+
+export async function openSession(repository: Repository, options: StepOptions): Promise<Session> {
+  const response = await repository.send({
+    method: "POST",
+    url: "blobs/uploads/",
+    headers: { "content-length": "0" },
+    access: "push",
+    accept: [202],
+    op: "open upload",
+    subject: "blob",
+    patience: options.patience,
+    signal: options.signal,
+  });
+  return await sessionOf(repository, response);
+}
+
+async function sessionOf(repository: Repository, response: HttpResponse): Promise<Session> {
+  const url = await repository.followed(headerOf(response, "location"), response.url, "push a blob");
+  const least = Number(headerOf(response, "oci-chunk-min-length") ?? "0");
+  const chunk = Number.isSafeInteger(least) && least > CHUNK ? Math.min(least, LARGEST_CHUNK) : CHUNK;
+  return { url, offset: 0, chunk };
+}
+
+export async function cancel(repository: Repository, session: Session): Promise<void> {
+  const request = {
+    method: "DELETE",
+    url: session.url,
+    access: "push",
+    accept: [200, 202, 204, 404, 405],
+    op: "cancel upload",
+    subject: "blob",
+  } as const;
+  // The registry forgets it by itself in time; a failure here changes nothing.
+  await repository.send({ ...request, retry: false }).catch(() => {});
+}
+
+/** What the registry has of an upload; undefined when it does not know it (any more). */
+export async function status(
+  repository: Repository,
+  session: Session,
+  options: StepOptions,
+): Promise<Session | undefined> {
+  const response = await repository.send({
+    method: "GET",
+    url: session.url,
+    access: "push",
+    accept: [200, 202, 204, 400, 404, 405, 416],
+    op: "ask for the state of an upload",
+    subject: "blob",
+    patience: options.patience,
+    signal: options.signal,
+  });
+  if (response.status >= 400) return undefined;
+  const { url } = await sessionOf(repository, response).catch(() => session);
+  return { ...session, url, offset: received(response) };
+}
+
+/** Bytes received, from `Range: 0-N` (N is the last byte, so that one byte and none at all look alike: see below). */
+function received(response: HttpResponse): number {
+  const found = /^(?:bytes=)?0-([0-9]{1,15})$/.exec(headerOf(response, "range")?.trim() ?? "");
+  // "0-0" is what distribution answers for an upload without any byte; taking it for one byte would leave a hole.
+  const last = Number(found?.[1] ?? "0");
+  return last === 0 ? 0 : last + 1;
+}
+
+export function isSessionLost(error: StaveError): boolean {
+  return (
+    error.status === 404 ||
+    error.status === 416 ||
+    error.registry?.some((entry) => entry.code === "BLOB_UPLOAD_UNKNOWN" || entry.code === "BLOB_UPLOAD_INVALID") ===
+      true
+  );
+}
+
+export function isPassing(error: StaveError): boolean {
+  return mayPass(error) && error.side !== "source";
+}
+
+/** Ends an upload, with the whole body or after chunks. Not tried again by itself: the caller asks first what became of it. */
+export async function commit(
+  repository: Repository,
+  session: Session,
+  { digest, size }: Pick<Descriptor, "digest" | "size">,
+  options: StepOptions,
+  whole?: Uint8Array | (() => Promise<Readable>),
+): Promise<void> {
+  const { patience, signal } = options;
+  const url = new URL(session.url);
+  // Appended as text: re-writing the query could break a signature in it.
+  url.search = `${url.search === "" ? "?" : `${url.search}&`}digest=${encodeURIComponent(digest)}`;
+  const response = await repository
+    .send({
+      method: "PUT",
+      url,
+      headers: { "content-type": "application/octet-stream", "content-length": String(whole === undefined ? 0 : size) },
+      body: whole,
+      access: "push",
+      accept: [201, 202, 204],
+      traffic: "upload",
+      op: "push blob",
+      subject: digest,
+      retry: false,
+      patience,
+      signal,
+    })
+    .catch((error: unknown) => {
+      if (!isStaveError(error) || !error.registry?.some((entry) => entry.code === "DIGEST_INVALID")) throw error;
+      throw new StaveError("DIGEST_MISMATCH", `${repository.name} received other bytes than those of ${digest}`, {
+        op: "push blob",
+        subject: digest,
+        registry: error.registry,
+        cause: error,
+      });
+    });
+  if (isProof(repository, response, digest)) return;
+  if (!(await hasBlob(repository, digest, { patience, signal, size, mustProve: true })))
+    throw unproved(repository, "push blob", digest, response.status);
+}
+
+/** Sends one chunk from memory; after a break, asks how far it got and sends what is missing. */
+export async function sendChunk(
+  repository: Repository,
+  session: Session,
+  chunk: Buffer,
+  options: StepOptions,
+): Promise<void> {
+  const { patience, signal } = options;
+  const start = session.offset;
+  const end = start + chunk.byteLength;
+  await withRetry(patience, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
+    if (attempt > 1) {
+      const now = await status(repository, session, options);
+      if (now === undefined || now.offset < start || now.offset > end) throw lost(repository);
+      session.url = now.url;
+      session.offset = now.offset;
+    }
+    if (session.offset === end) return { done: undefined };
+    const body = chunk.subarray(session.offset - start);
+    try {
+      const response = await repository.send({
+        method: "PATCH",
+        url: session.url,
+        headers: {
+          "content-type": "application/octet-stream",
+          "content-length": String(body.byteLength),
+          "content-range": `${session.offset}-${end - 1}`,
+        },
+        body,
+        access: "push",
+        accept: [202, 204],
+        traffic: "upload",
+        op: "push chunk",
+        subject: "blob",
+        retry: false,
+        patience,
+        signal,
+      });
+      const next = await sessionOf(repository, response);
+      session.url = next.url;
+      const reached = received(response);
+      if (reached > 0 && reached < end) return { again: cut(repository, end - reached) };
+      session.offset = end;
+      patience.progress();
+      return { done: undefined };
+    } catch (error) {
+      if (isStaveError(error) && (isPassing(error) || error.status === 416)) return { again: error };
+      throw error;
+    }
+  });
+}
+
+function cut(repository: Repository, missing: number): StaveError {
+  return new StaveError("NETWORK", `cannot push chunk: ${repository.name} lacks the last ${missing} bytes of it`);
+}
+
+export function lost(repository: Repository): StaveError {
+  return new StaveError("UPLOAD_LOST", `${repository.name} has lost an upload that was under way`, {
+    subject: repository.name,
+    hint: "run the same command again",
+  });
+}

@@ -1,0 +1,226 @@
+// Blobs of a repository on the way up: mount, monolithic, chunked and streamed upload, resumed by upload status
+// (OCI distribution 1.1, "Pushing blobs"). Every retry opens the source anew; after a commit without an answer the
+// registry is asked first, because the blob often is there.
+import { Readable } from "node:stream";
+import { isStaveError } from "../../errors.ts";
+import { type Outcome, withRetry } from "../../http/retry.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { Digester } from "../../oci/digest.ts";
+import { bytesSource, type Source } from "../../util/stream.ts";
+import type { PushBlobOptions, PushOutcome, PushStreamOptions } from "../target.ts";
+import { hasBlob } from "./blobs.ts";
+import type { Repository } from "./repository.ts";
+import {
+  CHUNK,
+  cancel,
+  commit,
+  isPassing,
+  isSessionLost,
+  lost,
+  mount,
+  openSession,
+  type Session,
+  type StepOptions,
+  sendChunk,
+  status,
+} from "./upload-session.ts";
+
+/** Stores a blob of known digest and size: see BlobPusher.pushBlob. */
+export async function pushBlob(
+  repository: Repository,
+  descriptor: Descriptor,
+  source: Source,
+  options: PushBlobOptions = {},
+): Promise<PushOutcome> {
+  const steps = { ...options, patience: repository.options.transport.patience() };
+  const { digest, size } = descriptor;
+  if (!options.isNew && (await hasBlob(repository, digest, { ...steps, size, mustProve: true }))) return "present";
+  let session: Session | undefined;
+  for (const from of options.mountFrom ?? []) {
+    if (from === repository.options.repository) continue;
+    if (session) await cancel(repository, session);
+    const mounted = await mount(repository, descriptor, from, steps);
+    if (mounted === "mounted") return "mounted";
+    session = mounted;
+  }
+  await new Upload(repository, descriptor, source, steps).run(session);
+  return "pushed";
+}
+
+/** The upload of one blob, with its retries. */
+class Upload {
+  readonly #repository: Repository;
+  readonly #descriptor: Descriptor;
+  readonly #source: Source;
+  readonly #options: PushBlobOptions & StepOptions;
+  /** Set when the registry (or a proxy before it) finds the whole too large for one request. */
+  #inChunks = false;
+  /** Bytes told to the listener that the registry may not have. */
+  #told = 0;
+
+  constructor(repository: Repository, descriptor: Descriptor, source: Source, options: PushBlobOptions & StepOptions) {
+    this.#repository = repository;
+    this.#descriptor = descriptor;
+    this.#source = source;
+    this.#options = options;
+  }
+
+  async run(opened: Session | undefined): Promise<void> {
+    const { digest, size } = this.#descriptor;
+    let session = opened;
+    await withRetry(
+      this.#options.patience,
+      this.#repository.retryHooks(this.#options.signal),
+      async (attempt): Promise<Outcome<void>> => {
+        if (attempt > 1) {
+          if (await hasBlob(this.#repository, digest, { ...this.#options, size, mustProve: true }))
+            return { done: undefined };
+          if (session) session = await status(this.#repository, session, this.#options);
+          if (session && session.offset > size) session = undefined;
+        }
+        session ??= await openSession(this.#repository, this.#options);
+        try {
+          await this.#send(session);
+          return { done: undefined };
+        } catch (error) {
+          this.#takeBack(session.offset);
+          if (!isStaveError(error)) throw error;
+          if (error.status === 413 && !this.#inChunks) {
+            this.#inChunks = true;
+            session = undefined;
+            return { again: error };
+          }
+          if (isSessionLost(error)) session = undefined;
+          else if (!isPassing(error)) throw error;
+          return { again: error };
+        }
+      },
+    );
+    this.#tell(size - this.#told);
+  }
+
+  async #send(session: Session): Promise<void> {
+    const { size } = this.#descriptor;
+    this.#tell(session.offset - this.#told);
+    if (this.#inChunks || session.offset > 0) {
+      await sendChunks(this.#repository, session, this.#source, this.#options, (count) => this.#tell(count));
+      await commit(this.#repository, session, this.#descriptor, this.#options);
+    } else {
+      const body = size === 0 ? new Uint8Array(0) : () => this.#counted();
+      await commit(this.#repository, session, this.#descriptor, this.#options, body);
+    }
+  }
+
+  async #counted(): Promise<Readable> {
+    const stream = await this.#source.open(0);
+    const tell = (count: number) => this.#tell(count);
+    async function* counted() {
+      try {
+        for await (const chunk of stream as AsyncIterable<Buffer>) {
+          yield chunk;
+          tell(chunk.byteLength);
+        }
+      } catch (error) {
+        // Said, so that the registry is not blamed for it, and not asked again.
+        throw isStaveError(error) ? error.with({ side: "source" }) : error;
+      }
+    }
+    const body = Readable.from(counted(), { objectMode: false });
+    body.once("close", () => stream.destroy());
+    return body;
+  }
+
+  #tell(count: number): void {
+    if (count === 0) return;
+    this.#told += count;
+    this.#options.onBytes?.(count);
+  }
+
+  #takeBack(confirmed: number): void {
+    this.#tell(confirmed - this.#told);
+  }
+}
+
+/** Sends what is missing of a source in chunks; moves the session along. */
+async function sendChunks(
+  repository: Repository,
+  session: Session,
+  source: Source,
+  options: StepOptions,
+  tell: (count: number) => void,
+): Promise<void> {
+  const stream = await source.open(session.offset);
+  try {
+    for await (const { bytes } of repository.chunker.cut(stream, session.chunk)) {
+      await sendChunk(repository, session, bytes, options);
+      tell(bytes.byteLength);
+    }
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** Stores a stream of unknown length: see BlobPusher.pushStream. One chunk is held in memory. */
+export async function pushStream(
+  repository: Repository,
+  stream: Readable,
+  mediaType: string,
+  options: PushStreamOptions = {},
+): Promise<Descriptor> {
+  const digester = new Digester();
+  const describe = (): Descriptor => {
+    const digest = options.digest?.() ?? digester.digest();
+    return { mediaType, digest, size: digester.size };
+  };
+  const steps = { ...options, patience: repository.options.transport.patience() };
+  let session: Session | undefined;
+  let whole: Descriptor | undefined;
+  try {
+    for await (const { bytes, isLast } of repository.chunker.cut(stream, CHUNK, options.recycle)) {
+      if (options.digest === undefined) digester.update(bytes);
+      else digester.size += bytes.byteLength;
+      // What fitted into one chunk is known by now, and may be there already.
+      if (isLast && session === undefined) {
+        whole = describe();
+        await pushBlob(repository, whole, bytesSource(bytes), options);
+        continue;
+      }
+      session ??= await openSession(repository, steps);
+      await sendChunk(repository, session, bytes, steps);
+      options.onBytes?.(bytes.byteLength);
+    }
+  } finally {
+    stream.destroy();
+  }
+  if (whole !== undefined) return whole;
+  const descriptor = describe();
+  if (session === undefined) await pushBlob(repository, descriptor, bytesSource(Buffer.alloc(0)), options);
+  else await commitStream(repository, session, descriptor, steps);
+  return descriptor;
+}
+
+async function commitStream(
+  repository: Repository,
+  session: Session,
+  descriptor: Descriptor,
+  options: StepOptions,
+): Promise<void> {
+  const { digest, size } = descriptor;
+  const isThere = () => hasBlob(repository, digest, { ...options, size, mustProve: true });
+  const hooks = repository.retryHooks(options.signal);
+  await withRetry(options.patience, hooks, async (attempt): Promise<Outcome<void>> => {
+    if (attempt > 1 && (await isThere())) return { done: undefined };
+    try {
+      await commit(repository, session, descriptor, options);
+      return { done: undefined };
+    } catch (error) {
+      if (!isStaveError(error)) throw error;
+      if (isSessionLost(error)) {
+        if (await isThere()) return { done: undefined };
+        throw lost(repository).with({ cause: error });
+      }
+      if (!isPassing(error)) throw error;
+      return { again: error };
+    }
+  });
+}

@@ -1,0 +1,67 @@
+// What a CACHE argument means, for every verb that takes one.
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { cacheLocation } from "../../../lib/cli/arguments/cache-location.ts";
+import type { SpackFlags } from "../../../lib/cli/arguments/spack-options.ts";
+import type { Context } from "../../../lib/cli/machine/context.ts";
+import type { ErrorCode } from "../../../lib/errors.ts";
+import { formatLocation } from "../../../lib/oci/reference.ts";
+import { systemClock } from "../../../lib/util/time.ts";
+import { failsWith } from "../../support/errors.ts";
+import { temporaryFolder } from "../../support/tree.ts";
+
+const scope = temporaryFolder();
+mkdirSync(scope, { recursive: true });
+writeFileSync(
+  join(scope, "mirrors.yaml"),
+  `mirrors:
+  team: {fetch: "oci://ghcr.io/org/read", push: "oci+http://localhost:5000/org/write"}
+  old: {url: "https://user:secret@mirror.example/spack"}
+`,
+);
+const contextWith = (env: Record<string, string>): Context => ({
+  env,
+  cwd: scope,
+  home: scope,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  clock: systemClock,
+  signal: new AbortController().signal,
+  arch: "x64",
+  uid: 1000,
+});
+const flags: SpackFlags = { scope: [scope], env: false };
+
+const found: { given: string | undefined; env?: Record<string, string>; push?: boolean; expect: string }[] = [
+  { given: undefined, expect: "oci-layout:./stave-cache" },
+  { given: undefined, env: { STAVE_CACHE: "oci://ghcr.io/a/b" }, expect: "oci://ghcr.io/a/b" },
+  { given: "oci://ghcr.io/a/b", env: { STAVE_CACHE: "x" }, expect: "oci://ghcr.io/a/b" },
+  { given: "oci+http://localhost:5000/a/b", expect: "oci+http://localhost:5000/a/b" },
+  { given: "ghcr.io/a/b", expect: "oci://ghcr.io/a/b" },
+  { given: "oci-layout:/some/dir", expect: "oci-layout:/some/dir" },
+  { given: "team", expect: "oci://ghcr.io/org/read" },
+  { given: "team", push: true, expect: "oci+http://localhost:5000/org/write" },
+];
+for (const { given, env = {}, push = false, expect } of found)
+  test(`${given}${env["STAVE_CACHE"] ? ` with STAVE_CACHE=${env["STAVE_CACHE"]}` : ""} to ${push ? "push" : "fetch"} is ${expect}`, () => {
+    const { location } = cacheLocation(given, push ? "push" : "fetch", contextWith(env), flags);
+    assert.equal(formatLocation(location), expect);
+  });
+
+const refused: { given: string; code: ErrorCode; message: RegExp }[] = [
+  { given: "old", code: "UNSUPPORTED", message: /^https:\/\/\*\*\*@mirror\.example\/spack is no OCI build cache$/ },
+  { given: "file:///some/where", code: "UNSUPPORTED", message: /file:/ },
+  { given: "nobody", code: "USAGE", message: /no mirror is named nobody, expected one of team, old/ },
+  { given: "./stave-cache", code: "USAGE", message: /is a path/ },
+  { given: "oci://ghcr.io/a/b:tag", code: "USAGE", message: /not one image/ },
+  { given: "oci-layout:./a:tag", code: "USAGE", message: /not one image/ },
+  { given: "oci://", code: "REFERENCE_INVALID", message: /reference/ },
+];
+for (const { given, code, message } of refused)
+  test(`${given} is refused with ${code}`, async () => {
+    const error = await failsWith(code, () => cacheLocation(given, "fetch", contextWith({}), flags), message);
+    assert.ok(!`${error.message}${error.hint}`.includes("secret"));
+  });

@@ -1,0 +1,322 @@
+// Installations from golden images: the trees that Spack makes, the database that it reads, and what happens in trouble.
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { ReadOciCache } from "../../../lib/cache/oci-cache.ts";
+import { copyGraph } from "../../../lib/copy.ts";
+import { canonicalBytes, describe as describeBytes } from "../../../lib/oci/manifest.ts";
+import { OCI_CONFIG } from "../../../lib/oci/mediatype.ts";
+import { install, planInstall } from "../../../lib/ops/install/install.ts";
+import { InstallSource } from "../../../lib/ops/install/source.ts";
+import { Store } from "../../../lib/spack/store/store.ts";
+import { parseFetched } from "../../../lib/target/choose-platform.ts";
+import type { ReadTarget, Target } from "../../../lib/target/target.ts";
+import { bytesSource } from "../../../lib/util/stream.ts";
+import { systemClock } from "../../../lib/util/time.ts";
+import { findProgram } from "../../../scripts/peers.ts";
+import { connect } from "../../support/client.ts";
+import { failsWith } from "../../support/errors.ts";
+import { expectedListing, listing } from "../../support/golden-listing.ts";
+import { goldenLayout, installOptions } from "../../support/install.ts";
+import { startRegistry } from "../../support/registry.ts";
+import { temporaryFolder } from "../../support/tree.ts";
+
+const plain = await goldenLayout("spack-1.2/plain.oci");
+const outcomes = (report: Awaited<ReturnType<typeof install>>): Record<string, string> =>
+  Object.fromEntries(report.specs.map(({ name, outcome }) => [name, outcome]));
+
+/** The prefixes of a store below a sysroot, as `platform/name-version-hash`. */
+function prefixesIn(place: string): string[] {
+  if (!existsSync(place)) return [];
+  return readdirSync(place)
+    .filter((name) => name.startsWith("linux"))
+    .flatMap((name) => readdirSync(join(place, name)).map((inner) => `${name}/${inner}`))
+    .sort();
+}
+
+describe("what is installed is what Spack installs", () => {
+  for (const { layout, root, list } of [
+    { layout: "spack-1.2/plain.oci", root: "/opt/q/st", list: "installed-at-opt-q-st" },
+    {
+      layout: "spack-1.2/padded.oci",
+      root: "/opt/quayside/unpadded",
+      list: "padded-installed-at-opt-quayside-unpadded",
+    },
+  ])
+    test(`${layout} at ${root}`, async () => {
+      const sysroot = temporaryFolder();
+      const from = await goldenLayout(layout);
+      const options = await installOptions([from], root, ["fleet", "hull"], { sysroot });
+      const report = await install(options);
+      assert.deepEqual(report.failures, []);
+      let compared = 0;
+      for (const prefix of prefixesIn(join(sysroot, root))) {
+        const expected = expectedListing(list, prefix);
+        if (expected.length === 0) continue;
+        assert.deepEqual(listing(join(sysroot, root, prefix)).sort(), expected, prefix);
+        compared++;
+      }
+      assert.ok(compared >= 3, `${compared} compared`);
+      // The database has what Spack's has, but for times.
+      const store = await options.store.reread();
+      const installed = [...store.records()].filter((record) => record.installed && record.node.external === undefined);
+      assert.equal(installed.length, report.totals.installed);
+      assert.deepEqual(
+        installed
+          .filter(({ explicit }) => explicit)
+          .map(({ node }) => node.name)
+          .sort(),
+        layout.includes("plain")
+          ? ["fleet", "hull"]
+          : installed
+              .filter(({ explicit }) => explicit)
+              .map(({ node }) => node.name)
+              .sort(),
+      );
+      // A second run has nothing to do.
+      const again = await install({ ...options, store });
+      assert.deepEqual(
+        [again.totals.installed, new Set(Object.values(outcomes(again)))],
+        [0, new Set(["present", "external"])],
+      );
+    });
+});
+
+test("at a longer root hull fails with what needs it, the rest is installed, and nothing is left behind", async () => {
+  const sysroot = temporaryFolder();
+  const root = "/opt/harbor/another-store";
+  const patchelf = findProgram("patchelf");
+  const report = await install(await installOptions([plain], root, ["fleet"], { sysroot, patchelf }));
+  const hull = report.failures.find(({ subject }) => subject?.startsWith("hull@"));
+  assert.equal(hull?.code, "RELOCATION_FAILED");
+  // Its search path must grow too, which comes first and needs a program.
+  const expected =
+    patchelf === undefined ? /lib\/libhull\.so.*patchelf/ : /lib\/libhull\.so.*room for a prefix of \d+ bytes/;
+  assert.match(hull?.message ?? "", expected);
+  const { rigging, fleet, voyage } = outcomes(report);
+  assert.deepEqual([rigging, fleet, voyage], ["installed", "failed", "failed"]);
+  const installed = report.specs.filter(({ outcome }) => outcome === "installed").map(({ name }) => name);
+  const there = readdirSync(join(sysroot, root, "linux-x86_64"));
+  assert.deepEqual(there.map((name) => name.replace(/-[0-9].*/, "")).sort(), installed.sort());
+});
+
+/** Copies the golden images into a registry that a test may spoil. */
+async function spoiled(
+  spoil: (target: Target) => Promise<void>,
+  run: (target: ReadTarget) => Promise<void>,
+): Promise<void> {
+  const registry = await startRegistry();
+  const client = connect(registry.host, "cache", { retry: { attempts: 2 } });
+  try {
+    for await (const tag of plain.tags()) await copyGraph(plain, client.target, tag, { tag });
+    await spoil(client.target);
+    await run(client.target);
+  } finally {
+    await client.close();
+    await registry.close();
+  }
+}
+
+async function tagOf(target: ReadTarget, name: string): Promise<string> {
+  for await (const tag of target.tags()) if (tag.startsWith(`${name}-`) && tag.endsWith(".spack")) return tag;
+  throw new Error(`no ${name}`);
+}
+
+/** Pushes an image again with another config. */
+async function withConfig(
+  target: Target,
+  name: string,
+  change: (config: string, manifest: string) => [string, string],
+): Promise<void> {
+  const tag = await tagOf(target, name);
+  const fetched = await target.fetchManifest(tag);
+  const document = parseFetched(fetched, "x");
+  if (document.kind === "index") throw new Error("an index");
+  const stream = await target.fetchBlob(document.value.config);
+  const config = Buffer.concat(await stream.toArray()).toString();
+  const [newConfig, newManifest] = change(config, fetched.bytes.toString());
+  const bytes = Buffer.from(newConfig);
+  const descriptor = describeBytes(bytes, OCI_CONFIG);
+  await target.pushBlob(descriptor, bytesSource(bytes));
+  const manifest = { ...JSON.parse(newManifest), config: descriptor };
+  await target.pushManifest(canonicalBytes(manifest), fetched.descriptor.mediaType, { tag });
+}
+
+describe("an image that lies is refused, and leaves nothing behind", () => {
+  const rows: { name: string; spoil(target: Target): Promise<void>; code: RegExp }[] = [
+    {
+      name: "a layer of another spec in its place",
+      spoil: async (target) => {
+        const other = JSON.parse(
+          (await target.fetchManifest(await tagOf(target, "zlib-ish"))).bytes.toString(),
+        ).layers.at(-1);
+        await withConfig(target, "rigging", (config, manifest) => {
+          const mine = JSON.parse(manifest).layers.at(-1);
+          return [
+            config.replaceAll(mine.digest.slice(7), other.digest.slice(7)),
+            manifest.replaceAll(mine.digest, other.digest).replace(`"size":${mine.size}`, `"size":${other.size}`),
+          ];
+        });
+      },
+      code: /DIGEST_MISMATCH|SPEC_INVALID|CONTENT_INVALID/,
+    },
+    {
+      name: "a checksum that is not the layer's",
+      spoil: (target) =>
+        withConfig(target, "rigging", (config, manifest) => [
+          config.replace(/"hash":"[0-9a-f]{64}"/, `"hash":"${"0".repeat(64)}"`),
+          manifest,
+        ]),
+      code: /DIGEST_MISMATCH|CONTENT_INVALID|SPEC_INVALID/,
+    },
+    {
+      name: "a diffID that is not the archive's",
+      spoil: (target) =>
+        withConfig(target, "rigging", (config, manifest) => [
+          config.replace(/sha256:[0-9a-f]{64}/g, `sha256:${"1".repeat(64)}`),
+          manifest,
+        ]),
+      code: /DIGEST_MISMATCH/,
+    },
+    {
+      name: "a newer layout",
+      spoil: (target) =>
+        withConfig(target, "rigging", (config, manifest) => [
+          config.replace('"buildcache_layout_version":3', '"buildcache_layout_version":9'),
+          manifest,
+        ]),
+      code: /UNSUPPORTED|CONTENT_INVALID/,
+    },
+    {
+      name: "the spec of another package",
+      spoil: async (target) => {
+        const other = await target.fetchManifest(await tagOf(target, "zlib-ish"));
+        await target.pushManifest(other.bytes, other.descriptor.mediaType, { tag: await tagOf(target, "rigging") });
+      },
+      code: /SPEC_INVALID/,
+    },
+  ];
+  for (const { name, spoil, code } of rows)
+    test(name, () =>
+      spoiled(spoil, async (target) => {
+        const sysroot = temporaryFolder();
+        const options = await installOptions([plain], "/opt/q/st", ["rigging"], { sysroot });
+        const bad = await installOptions([target], "/opt/q/st", [], { sysroot });
+        const report = await install({ ...options, source: bad.source });
+        assert.deepEqual(outcomes(report), { rigging: "failed" });
+        assert.match(report.failures[0]?.code ?? "", code, report.failures[0]?.message);
+        assert.deepEqual(prefixesIn(join(sysroot, "opt/q/st")), []);
+        // Another cache helps.
+        const both = await installOptions([target, plain], "/opt/q/st", [], { sysroot });
+        const second = await install({ ...options, source: both.source });
+        assert.deepEqual([outcomes(second)["rigging"], second.specs[0]?.cache], ["installed", "spack-1.2/plain.oci"]);
+      }),
+    );
+});
+
+test("absent and unanswered are told apart", async () => {
+  const registry = await startRegistry({ rules: [{ path: /manifests/, fault: { status: 500 } }] });
+  const client = connect(registry.host, "cache", { retry: { attempts: 1 } });
+  const source = new InstallSource([new ReadOciCache(client.target)]);
+  try {
+    const options = await installOptions([plain], "/opt/q/st", ["rigging"], { sysroot: temporaryFolder() });
+    const unanswered = await install({ ...options, source });
+    assert.equal(unanswered.failures[0]?.code, "REGISTRY_ERROR");
+    registry.rules.length = 0;
+    const absent = await install({ ...options, source });
+    assert.equal(absent.failures[0]?.code, "SPEC_ABSENT");
+  } finally {
+    await client.close();
+    await registry.close();
+  }
+});
+
+test("only the specs, only their dependencies, and a plan", async () => {
+  const sysroot = temporaryFolder();
+  const options = await installOptions([plain], "/opt/q/st", ["fleet"], { sysroot });
+  const plan = await planInstall(options);
+  assert.deepEqual([plan.totals.install, plan.specs.find(({ name }) => name === "glibc")?.action], [7, "external"]);
+  assert.deepEqual(prefixesIn(join(sysroot, "opt/q/st")), []);
+  const dependencies = await install({ ...options, only: "dependencies" });
+  assert.deepEqual([dependencies.totals.installed, outcomes(dependencies)["fleet"]], [6, undefined]);
+  const rest = await install({ ...options, store: await options.store.reread(), only: "package" });
+  assert.deepEqual(outcomes(rest), { fleet: "installed" });
+});
+
+test("--force replaces what is there, and --strict refuses what still names its old place", async () => {
+  const sysroot = temporaryFolder();
+  const options = await installOptions([plain], "/opt/q/st", ["rigging"], { sysroot });
+  await install(options);
+  const [prefix = ""] = prefixesIn(join(sysroot, "opt/q/st"));
+  const added = join(sysroot, "opt/q/st", prefix, "added");
+  writeFileSync(added, "x");
+  await install({ ...options, store: await options.store.reread() });
+  assert.ok(existsSync(added));
+  const forced = await install({ ...options, store: await options.store.reread(), force: true });
+  assert.deepEqual([outcomes(forced)["rigging"], existsSync(added)], ["installed", false]);
+  const strict = await installOptions([plain], "/opt/q/st", ["hull"], { sysroot, strict: true });
+  const report = await install(strict);
+  assert.match(report.failures.map(({ message }) => message).join("\n"), /hull@.*still name the old place/);
+});
+
+test("specs for another machine are refused unless that is allowed", async () => {
+  const sysroot = temporaryFolder();
+  const host = { platform: "linux", os: "rhel9", target: "icelake" };
+  const options = await installOptions([plain], "/opt/q/st", ["rigging"], { sysroot, host });
+  const error = await failsWith(
+    "PLATFORM_MISMATCH",
+    install(options),
+    /rigging@.* is for linux-debian12-x86_64, and this machine is linux-rhel9-icelake/,
+  );
+  assert.match(error.hint ?? "", /--otherarch/);
+  const report = await install({ ...options, host: { ...host, os: "debian12" } });
+  assert.equal(report.totals.installed, 1);
+});
+
+test("a database that Python's lock holds is waited for, and a reader never sees half of one", {
+  timeout: 60_000,
+}, async () => {
+  const sysroot = temporaryFolder();
+  const options = await installOptions([plain], "/opt/q/st", ["fleet"], { sysroot });
+  const folder = join(sysroot, "opt/q/st/.spack-db");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "lock"), "");
+  const script = `import fcntl,sys,time
+f=open(sys.argv[1],"r+"); fcntl.lockf(f,fcntl.LOCK_EX); print("held",flush=True); time.sleep(1.5)`;
+  const python = spawn("python3", ["-c", script, join(folder, "lock")], { stdio: ["ignore", "pipe", "ignore"] });
+  await new Promise((resolve) => python.stdout.once("data", resolve));
+  let reading = true;
+  const reader = (async () => {
+    while (reading) {
+      if (existsSync(join(folder, "index.json"))) await options.store.reread();
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  })();
+  const report = await install(options);
+  reading = false;
+  await reader;
+  assert.deepEqual([report.failures, report.totals.installed], [[], 7]);
+});
+
+test("the program runs from its new place", async () => {
+  // Strings in programs cannot grow, so the root is a short one.
+  const root = mkdtempSync("/tmp/s");
+  try {
+    const report = await install(await installOptions([plain], root, ["fleet"]));
+    assert.deepEqual(report.failures, []);
+    const voyage = report.specs.find(({ name }) => name === "voyage")?.prefix ?? "";
+    assert.match(execFileSync(join(voyage, "bin/voyage"), { encoding: "utf8" }), /^voyage 420 from /);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
+test("a database of version 7 gets no specs of format 5: nothing is fetched, and the reason is told", async () => {
+  const root = join(temporaryFolder(), "store");
+  const store = await Store.open(root, { clock: systemClock, mayBeEmpty: true, emptyVersion: 7 });
+  const options = await installOptions([await goldenLayout("spack-1.2/plain.oci")], root, ["fleet"], { store });
+  await failsWith("UNSUPPORTED", install(options), /spec format 5, .* has version 7, which holds format 4/);
+  assert.ok(!existsSync(root));
+});

@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { isStaveError } from "../../../lib/errors.ts";
+import {
+  isObject,
+  keysOf,
+  parseJson,
+  parseJsonBytes,
+  writeJson,
+  writeJsonWithout,
+} from "../../../lib/spack/text/json.ts";
+import type { JsonValue } from "../../../lib/spack/text/json-value.ts";
+
+const SOURCE = { name: "a.json" };
+const parse = (text: string): JsonValue => parseJson(text, SOURCE);
+
+const KEPT: { name: string; given: string }[] = [
+  { name: "the order of keys", given: '{"b":1,"a":2,"c":{"z":1,"y":2}}' },
+  { name: "keys that look like array indexes", given: '{"b":1,"10":2,"9":3,"a":{"1":[],"0":{}}}' },
+  { name: "one such key", given: '{"5":1}' },
+  { name: "keys that only begin like them", given: '{"01":1,"1a":2,"4294967296":3,"-1":4}' },
+  {
+    name: "the spelling of numbers",
+    given: '{"a":1.0,"b":1e3,"c":[1E+2,0.10,-0,-0.0],"d":12345678901234567890,"e":1e400}',
+  },
+  { name: "shortest floats as they are", given: '{"installation_time":1795222904.128013}' },
+  { name: "escapes", given: String.raw`{"\u00e9\ud83d\ude00":"\n\r\t\b\f\"\\\u007f\u0000/"}` },
+  { name: "lone surrogates", given: String.raw`["\ud800","\udc00x"]` },
+  { name: "prototype keys", given: '{"__proto__":{"polluted":1},"constructor":2,"toString":null}' },
+  {
+    name: "equal objects",
+    given: `{"a":{"target":{"name":"zen3","n":1.0}},"b":{"target":{"name":"zen3","n":1.0}},"c":{"target":{"name":"zen3","n":1}}}`,
+  },
+  { name: "empty containers", given: '{"a":{},"b":[],"c":[[],{}],"d":""}' },
+  { name: "words", given: "[true,false,null]" },
+];
+for (const { name, given } of KEPT)
+  test(`writes back byte for byte: ${name}`, () => {
+    assert.equal(writeJson(parse(given)), given);
+    assert.equal(writeJson(parseJsonBytes(Buffer.from(given), SOURCE)), given);
+  });
+
+test("keys come in the order of the file, and plain reading still works", () => {
+  const value = parse('{"b":1,"10":2.50,"9":{"x":1}}');
+  assert.ok(isObject(value));
+  assert.deepEqual(keysOf(value), ["b", "10", "9"]);
+  assert.equal(value["10"], 2.5);
+  assert.equal(writeJsonWithout(value, "10"), '{"b":1,"9":{"x":1}}');
+  value["10"] = 3;
+  value["new"] = "é";
+  delete value["b"];
+  assert.equal(writeJson(value), String.raw`{"10":3,"9":{"x":1},"new":"\u00e9"}`);
+});
+
+test("what occurs again is shared, and cannot be changed for both", () => {
+  const text = `[${Array.from({ length: 20 }, (_, at) => `{"at":${at},"arch":{"platform":"linux","list":[1,2,3]}}`).join(",")}]`;
+  const value = parse(text);
+  assert.ok(Array.isArray(value));
+  const [first, second] = value;
+  assert.ok(isObject(first) && isObject(second));
+  assert.equal(first["arch"], second["arch"]);
+  assert.ok(Object.isFrozen(first["arch"]) && !Object.isFrozen(first));
+  assert.equal(writeJson(value), text);
+});
+
+const BAD: { name: string; given: string; message: RegExp }[] = [
+  {
+    name: "nothing",
+    given: "",
+    message: /^a\.json is not valid JSON at the end: expected a value, it is cut off there$/,
+  },
+  {
+    name: "a truncated document",
+    given: '{"database":{"installs":{"abc":{"spec":{"name":"zl',
+    message: /at the end, in database\.installs\.abc\.spec\.name: the string does not end, it is cut off there$/,
+  },
+  { name: "a truncated list", given: '{"a":[1,', message: /at the end, in a\.1: expected a value/ },
+  { name: "two documents", given: "{} {}", message: /at character 4: expected the end of the document, found "\{\}"/ },
+  { name: "a byte order mark", given: "\ufeff{}", message: /at character 1: expected a value/ },
+  { name: "a comment", given: "{} // x", message: /expected the end/ },
+  { name: "single quotes", given: "{'a':1}", message: /expected a key in double quotes/ },
+  { name: "a trailing comma", given: '{"a":1,}', message: /expected a key in double quotes/ },
+  { name: "a trailing comma in a list", given: "[1,]", message: /in 1: expected a value/ },
+  { name: "a missing comma", given: '{"a":1 "b":2}', message: /in a: expected "," or "}"|expected "," or "}"/ },
+  { name: "no colon", given: '{"a" 1}', message: /in a: expected ":"/ },
+  { name: "NaN", given: '{"a":NaN}', message: /in a: expected a value, found "NaN}"/ },
+  { name: "a leading zero", given: "[01]", message: /expected "," or "\]"/ },
+  { name: "a lone minus", given: "[-]", message: /expected a number/ },
+  { name: "a raw newline in a string", given: '["a\nb"]', message: /in 0: a control character inside a string/ },
+  { name: "a raw newline after an escape", given: '["\\ta\nb"]', message: /a control character inside a string/ },
+  { name: "an unknown escape", given: '["\\x41"]', message: /an unknown escape/ },
+  { name: "half an escape", given: '["\\u12"]', message: /an unknown escape/ },
+  { name: "an escape at the end", given: '["\\', message: /an unknown escape/ },
+  { name: "a key twice", given: '{"a":{"b":1,"c":2,"b":3}}', message: /in a\.b: the key is there twice/ },
+  { name: "__proto__ twice", given: '{"__proto__":1,"__proto__":2}', message: /the key is there twice/ },
+  { name: "an index twice", given: '{"1":1,"1":2}', message: /the key is there twice/ },
+  { name: "deep nesting", given: `${"[".repeat(100_000)}`, message: /nested deeper than 64 levels/ },
+  { name: "deep objects", given: `${'{"a":'.repeat(100_000)}`, message: /nested deeper than 64 levels/ },
+];
+for (const { name, given, message } of BAD)
+  test(`refuses ${name}`, () => {
+    assert.throws(() => parse(given), { code: "CONTENT_INVALID", message });
+  });
+
+test("a repeated object is no way past the limit of nesting", () => {
+  const deep = `${'{"a":['.repeat(28)}1${"]}".repeat(28)}`;
+  const text = `{"x":{"a":${deep}},"y":${"[".repeat(40)}{"a":${deep}}${"]".repeat(40)}}`;
+  assert.throws(() => parse(text), { message: /nested deeper than 64 levels/ });
+});
+
+test("bytes that are not UTF-8 are refused, and messages hold no control characters", () => {
+  assert.throws(() => parseJsonBytes(Buffer.from([0x22, 0xff, 0x22]), SOURCE), {
+    message: "a.json is not valid JSON: it is not UTF-8 text",
+  });
+  const error = ((): unknown => {
+    try {
+      return parseJson('{"\\u001b[31m":x}', { name: "aé\u001b[0m\u202e.json", code: "SPEC_INVALID", hint: "do" });
+    } catch (caught) {
+      return caught;
+    }
+  })();
+  assert.ok(isStaveError(error, "SPEC_INVALID"));
+  assert.match(error.message, /^[ -~é]+$/);
+  assert.equal(error.hint, "do");
+});
+
+const SEED = 20_261_121;
+test(`agrees with JSON.parse and JSON.stringify (seed ${SEED})`, () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
+      const text = JSON.stringify(value);
+      const mine = parseJsonBytes(Buffer.from(text), SOURCE);
+      assert.deepEqual(mine, JSON.parse(text));
+      assert.equal(JSON.stringify(JSON.parse(writeJson(mine))), JSON.stringify(JSON.parse(text)));
+      assert.match(writeJson(mine), /^[ -~]*$/);
+    }),
+    { seed: SEED, numRuns: 500 },
+  );
+});
+
+test(`accepts what JSON.parse accepts and throws nothing but its own error (seed ${SEED})`, () => {
+  const piece = fc.constantFrom(
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    '"a"',
+    '"',
+    "1",
+    "-",
+    "0.5e3",
+    "true",
+    "null",
+    " ",
+    "\\u0041",
+    "\\",
+    "é",
+    "\n",
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      const text = pieces.join("");
+      let expected: unknown;
+      let fails = false;
+      try {
+        expected = JSON.parse(text);
+      } catch {
+        fails = true;
+      }
+      try {
+        assert.deepEqual(parse(text), expected);
+        assert.ok(!fails, text);
+      } catch (error) {
+        if (!isStaveError(error, "CONTENT_INVALID")) throw error;
+        assert.ok(fails || /twice/.test(error.message), text);
+      }
+    }),
+    { seed: SEED, numRuns: 3000 },
+  );
+});

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Chunker } from "../../../lib/target/registry/chunks.ts";
+
+async function* streamOf(...parts: string[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield Buffer.from(part);
+}
+
+const CASES: { name: string; given: string[]; expect: string[] }[] = [
+  { name: "nothing", given: [], expect: [] },
+  { name: "an empty part", given: [""], expect: [] },
+  { name: "less than a chunk", given: ["a", "b"], expect: ["ab!"] },
+  { name: "exactly one chunk", given: ["ab", "cd"], expect: ["abcd!"] },
+  { name: "one chunk and an empty part", given: ["abcd", ""], expect: ["abcd!"] },
+  { name: "a part of several chunks", given: ["abcdefghi", "j"], expect: ["abcd", "efgh", "ij!"] },
+  { name: "exactly two chunks", given: ["abcdefgh"], expect: ["abcd", "efgh!"] },
+];
+
+for (const { name, given, expect } of CASES)
+  test(`cuts ${name}, and knows the last chunk`, async () => {
+    const chunks: string[] = [];
+    const recycled: string[] = [];
+    const cut = new Chunker().cut(streamOf(...given), 4, (part) => recycled.push(Buffer.from(part).toString()));
+    for await (const { bytes, isLast } of cut) chunks.push(`${bytes}${isLast ? "!" : ""}`);
+    assert.deepEqual(chunks, expect);
+    assert.deepEqual(recycled, given);
+  });
+
+test("memory is used again for the next stream, but not while another is cut or after one was given up", async () => {
+  const chunker = new Chunker();
+  const seen = new Set<ArrayBufferLike>();
+  const cutAll = async (): Promise<void> => {
+    for await (const { bytes } of chunker.cut(streamOf("abcdef"), 4)) seen.add(bytes.buffer);
+  };
+  await cutAll();
+  await cutAll();
+  assert.equal(seen.size, 1);
+  await Promise.all([cutAll(), cutAll()]);
+  assert.equal(seen.size, 2);
+  for (let n = 0; n < 2; n++)
+    for await (const { bytes } of chunker.cut(streamOf("abcdef"), 4)) {
+      seen.add(bytes.buffer);
+      break;
+    }
+  await cutAll();
+  assert.equal(seen.size, 3);
+});
