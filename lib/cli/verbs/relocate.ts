@@ -47,7 +47,11 @@ export const verb: VerbFactory = (state) => {
     });
     for (const text of details(report)) output.detail(text);
     output.print(summary(report));
-    for (const text of warnings(report, flags.verbose)) output.warn(text);
+    for (const { text, paths = [] } of warnings(report, flags.verbose)) {
+      output.warn(text);
+      for (const path of paths.slice(0, LISTED)) output.note(`  ${path}`);
+      if (paths.length > LISTED) output.note(`  … and ${paths.length - LISTED} more; --json lists them all`);
+    }
     output.report(report);
     return 0;
   });
@@ -72,23 +76,23 @@ function summary({ dryRun, from, to, ...report }: RelocateTreeReport): string {
 
 const LISTED = 20;
 
+interface Warning {
+  readonly text: string;
+  /** The files that it is about. */
+  readonly paths?: readonly string[];
+}
+
 function warnings(
   { leftovers: all, machO, skipped, hasDatabase, from, dryRun }: RelocateTreeReport,
   verbose: boolean | undefined,
-): string[] {
+): Warning[] {
   const leftovers = worthTelling(all, verbose);
-  const list = (paths: readonly string[]): string =>
-    [...paths.slice(0, LISTED), ...(paths.length > LISTED ? [`… and ${paths.length - LISTED} more`] : [])]
-      .map((path) => `\n  ${path}`)
-      .join("");
-  const out: string[] = [];
-  if (leftovers.length > 0)
-    out.push(
-      `${count(leftovers.length, "file")} ${dryRun ? "would still name" : "still name"} ${from}:${list(leftovers)}`,
-    );
-  if (machO.length > 0) out.push(`the load commands of Mach-O files are left as they are:${list(machO)}`);
-  if (skipped.length > 0) out.push(`neither file, link nor folder, left alone:${list(skipped)}`);
-  if (hasDatabase)
-    out.push("the install database is left as it is; run `spack reindex` with the Spack that owns the store");
+  const left = `${count(leftovers.length, "file")} ${dryRun ? "would still name" : "still name"} ${from}:`;
+  const database = "the install database is left as it is; run `spack reindex` with the Spack that owns the store";
+  const out: Warning[] = [];
+  if (leftovers.length > 0) out.push({ text: left, paths: leftovers });
+  if (machO.length > 0) out.push({ text: "the load commands of Mach-O files are left as they are:", paths: machO });
+  if (skipped.length > 0) out.push({ text: "neither file, link nor folder, left alone:", paths: skipped });
+  if (hasDatabase) out.push({ text: database });
   return out;
 }
