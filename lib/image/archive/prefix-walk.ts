@@ -82,7 +82,7 @@ export function locate({ prefix, directory }: PrefixLocation): { name: ByteStrin
     });
   const name = bytesOfText(prefix)
     .split("/")
-    .filter((part) => part !== "" && part !== "..")
+    .filter((part) => part !== "" && part !== ".")
     .join("/");
   return { name, path: directory === undefined ? `/${name}` : bytesOfText(directory).replace(/(?<=.)\/+$/, "") };
 }

@@ -83,7 +83,7 @@ export async function download(
 async function written(path: string, write: (path: string) => Promise<void>): Promise<void> {
   const beside = `${path}.part`;
   try {
-    makeFolder(join(path, "../.."));
+    makeFolder(join(path, ".."));
     await rm(beside, { force: true });
     await write(beside);
     await rename(beside, path);

@@ -112,7 +112,7 @@ function checkedRoot(path: string, flag: string): string {
   const plain = withoutTrailing(path, "/");
   if (
     !plain.startsWith("/") ||
-    plain.split("/").some((part, at) => at > 0 && (part === "" || part === ".." || part === "../.."))
+    plain.split("/").some((part, at) => at > 0 && (part === "" || part === "." || part === ".."))
   )
     throw new StaveError("USAGE", `${flag} is ${JSON.stringify(path)}, expected an absolute path without . or ..`);
   return plain;
@@ -146,7 +146,7 @@ async function renewManifests(
     const now = old === undefined ? undefined : map.replaceStart(Buffer.from(old, "utf8"))?.toString("utf8");
     if (now === undefined) continue;
     if (!dryRun) await writeInventory(folder, { prefix: now, signal });
-    renewed.push(path === "" ? ".." : path);
+    renewed.push(path === "" ? "." : path);
   }
   return renewed;
 }

@@ -141,9 +141,9 @@ class Fields {
 }
 
 function isPath(text: string): boolean {
-  return text.startsWith("/") && !text.includes("\0") && !text.split("/").includes("../..");
+  return text.startsWith("/") && !text.includes("\0") && !text.split("/").includes("..");
 }
 
 function isNameBelow(text: string): boolean {
-  return !text.includes("\0") && text.split("/").every((part) => part !== "" && part !== ".." && part !== "../..");
+  return !text.includes("\0") && text.split("/").every((part) => part !== "" && part !== "." && part !== "..");
 }

@@ -46,7 +46,7 @@ export function osName(osRelease: string): string | undefined {
   const id = DISTRIBUTION.get(fields.get("ID") ?? "") ?? fields.get("ID")?.toLowerCase().replaceAll(" ", "_");
   if (!id || id.includes("tumbleweed")) return undefined;
   const parts = (fields.get("VERSION_ID") ?? "").split(/[^\w-]/);
-  const version = id.includes("ubuntu") ? parts.slice(0, 2).join("..") : (parts[0] ?? "");
+  const version = id.includes("ubuntu") ? parts.slice(0, 2).join(".") : (parts[0] ?? "");
   return (id + version).replaceAll("-", "_");
 }
 

@@ -10,7 +10,7 @@ import { type Credentials, isOciUrl, Mirror, mirrors } from "./mirror.ts";
 
 /** A configured mirror by its name; a text with a slash, `.` and `..` are a URL or path of a mirror without a name. Throws USAGE. */
 export function findMirror(text: string, config: Configuration): Mirror {
-  if (/[/\\]/.test(text) || text === ".." || text === "../..")
+  if (/[/\\]/.test(text) || text === "." || text === "..")
     return new Mirror(text, { kind: "scalar", value: text, text, place: wholeFile("command line") }, config);
   const all = mirrors(config);
   const found = all.find(({ name }) => name === text);

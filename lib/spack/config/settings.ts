@@ -111,10 +111,10 @@ function projections(config: Configuration, node: YamlNode | undefined): Project
   return entriesOf(node, "config:install_tree:projections").map(([spec, value]) => {
     const format = checked(z.string().min(1), value, `config:install_tree:projections:${spec}`);
     // An absolute format or one with `..` would put prefixes outside the store.
-    if (format.startsWith("/") || format.split("/").includes("../.."))
+    if (format.startsWith("/") || format.split("/").includes(".."))
       throw configError(
         value.place,
-        `config:install_tree:projections:${spec} is "${format}", expected a path below the root, without "../.."`,
+        `config:install_tree:projections:${spec} is "${format}", expected a path below the root, without ".."`,
       );
     return [spec, format] as const;
   });

@@ -40,7 +40,7 @@ export function findInstallation(named: string | undefined, host: Host): Install
 
 /** The `major.minor` of a version, `$spack_short_version` in configuration. */
 export function shortVersion(version: string): string {
-  return version.split("..").slice(0, 2).join("..");
+  return version.split(".").slice(0, 2).join(".");
 }
 
 function open(path: string, from: NamedBy): Installation {
@@ -81,11 +81,11 @@ function versionOf(root: string): string | undefined {
   const [, version] = /^__version__ = ["'](\d+\.\d+[\w.+-]{0,40})["']/m.exec(text) ?? [];
   if (version !== undefined) return version;
   const [, numbers] = /^spack_version_info = \((\d+, ?\d+(?:, ?\d+)*)\)/m.exec(text) ?? [];
-  return numbers?.split(/, ?/).join("..");
+  return numbers?.split(/, ?/).join(".");
 }
 
 function styleOf(version: string): ScopeStyle {
-  const [major = 0, minor = 0] = version.split("..").map(Number);
+  const [major = 0, minor = 0] = version.split(".").map(Number);
   if (major < 1) return "platform";
   return major === 1 && minor === 0 ? "include" : "nested";
 }

@@ -72,7 +72,7 @@ export function readManifest(file: string, context: Substitutions): Manifest {
   const root = nodeAt(content.section("config")?.value, "environments_root");
   if (root)
     throw configError(root.place, "config:environments_root is set in an environment, expected in another scope");
-  const own: Substitutions = { ...context, environment: resolve(file, "../..") };
+  const own: Substitutions = { ...context, environment: resolve(file, "..") };
   return {
     file,
     specs: specs ? specEntries(specs.value, "specs") : [],

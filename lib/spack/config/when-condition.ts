@@ -133,7 +133,7 @@ class Condition {
       if (value === undefined) throw new Undecidable(`the environment variable ${name} is not set`);
       return this.#method(value);
     }
-    if (!this.#take("..")) return ENVIRONMENT;
+    if (!this.#take(".")) return ENVIRONMENT;
     this.#expect("get");
     this.#expect("(");
     const name = this.#text();
@@ -144,7 +144,7 @@ class Condition {
 
   // `startswith` and `endswith` of a text.
   #method(value: Value): Value {
-    if (!this.#take("..")) return value;
+    if (!this.#take(".")) return value;
     const name = this.#tokens[this.#at++]?.text ?? "";
     if (name !== "startswith" && name !== "endswith")
       throw new Undecidable(`it calls .${name}, which only Python understands`);

@@ -195,7 +195,7 @@ function parseAnswer(installation: Installation, text: string | undefined): z.in
   }
   const result = Answer.safeParse(json);
   if (!result.success) {
-    const at = result.error.issues[0]?.path.map(String).join("..") ?? "";
+    const at = result.error.issues[0]?.path.map(String).join(".") ?? "";
     throw failed(installation, `its answer is not valid at ${printable(at)}`, result.error);
   }
   return result.data;

@@ -103,7 +103,7 @@ function reduced(one: Exclude<EnvModification, { op: "set" | "unset" }>, entries
 
 /** Python's `os.path.normpath`: no empty, `.` or `..` folders, no slash at the end, two slashes in front kept. */
 export function normalPath(path: string): string {
-  if (path === "") return "..";
+  if (path === "") return ".";
   const normal = posix.normalize(path);
   const plain = normal.length > 1 ? normal.replace(/\/$/, "") : normal;
   return /^\/\/(?!\/)/.test(path) ? `/${plain}` : plain;

@@ -25,7 +25,7 @@ export class NodeBuilder {
   /** The name may have a namespace before it; `*` is no name. */
   constructor(name: string | undefined, host: QueryHost | undefined) {
     this.#host = host;
-    const dot = name?.lastIndexOf("..") ?? -1;
+    const dot = name?.lastIndexOf(".") ?? -1;
     this.#name = name === "*" ? undefined : name?.slice(dot + 1);
     if (dot > 0) this.#namespace = name?.slice(0, dot);
   }

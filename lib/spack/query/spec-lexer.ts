@@ -94,7 +94,7 @@ function tokenAt(text: string, start: number, files: FileFinder): Token | undefi
       return simple("boolean", BOOLEAN) ?? files.at(start);
     case "/":
       return files.at(start) ?? simple("hash", HASH);
-    case "..":
+    case ".":
       return files.at(start);
     default:
       return pairToken(text, start) ?? files.at(start) ?? simple("name", PACKAGE);

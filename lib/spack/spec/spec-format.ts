@@ -24,7 +24,7 @@ export function formatSpec(node: SpecNode, format: string): string {
       const subject = dependency === undefined ? node : findDependency(node, dependency);
       if (subject === undefined) throw wrong(`${node.name} has no dependency "${printable(dependency)}"`);
       if (hash !== undefined) return sigil + subject.hash.slice(0, length === undefined ? undefined : Number(length));
-      const value = attributeOf(subject, attribute.toLowerCase().split(".."));
+      const value = attributeOf(subject, attribute.toLowerCase().split("."));
       if (value === undefined) throw wrong(`there is no attribute "${printable(attribute)}"`);
       return value === "" ? "" : sigil + value;
     })
@@ -39,10 +39,10 @@ export function formatPath(node: SpecNode, format: string): string {
   const wrong = (problem: string): StaveError =>
     new StaveError("CONFIG_INVALID", `the path format "${printable(format)}" is not valid: ${problem}`);
   if (format.startsWith("/")) throw wrong("it is absolute, expected a path below the store");
-  const parts = format.split("/").filter((part) => part !== "" && part !== "..");
+  const parts = format.split("/").filter((part) => part !== "" && part !== ".");
   const filled = parts.map((part) => politeFileName(formatSpec(node, part))).filter((part) => part !== "");
-  if (filled.some((part) => part === "../.." || part === ".."))
-    throw wrong('a component is "../..", expected a path below the store');
+  if (filled.some((part) => part === ".." || part === "."))
+    throw wrong('a component is "..", expected a path below the store');
   if (filled.length === 0) throw wrong("it gives an empty path");
   return filled.join("/");
 }

@@ -23,7 +23,7 @@ export function pathOf(place: Place): string {
   const keys: string[] = [];
   for (let at: Place | undefined = place; at !== undefined; at = at.parent)
     if (at.key !== undefined && at.key !== "") keys.push(printable(String(at.key)));
-  return keys.reverse().join("..");
+  return keys.reverse().join(".");
 }
 
 /** A value in a few words: `the string "abc"`, `an object`, `missing`. */

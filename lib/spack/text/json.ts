@@ -289,7 +289,7 @@ function freeze(value: JsonValue): void {
 
 const PLAIN = { enumerable: true, configurable: true, writable: true };
 function pathText(path: readonly (string | number)[]): string {
-  return path.map((part) => printable(String(part))).join("..");
+  return path.map((part) => printable(String(part))).join(".");
 }
 
 /** The error of a document: `<name> <problem>`, with the code and hint of its source. */

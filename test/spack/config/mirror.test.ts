@@ -259,7 +259,7 @@ test("a mirror on the command line is a URL or path when it has a slash, else a 
   assert.equal(findMirror("plain", at).url("push"), "oci://ghcr.io/o/plain");
   assert.equal(findMirror("oci://h/r", at).url("push"), "oci://h/r");
   assert.equal(findMirror("./plain", at).url("fetch"), `file://${cwd}/plain`);
-  assert.equal(findMirror("..", at).url("fetch"), `file://${cwd}`);
+  assert.equal(findMirror(".", at).url("fetch"), `file://${cwd}`);
   assert.equal(findMirror("/abs", at).name, "/abs");
   const error = await failsWith(
     "USAGE",

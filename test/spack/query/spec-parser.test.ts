@@ -260,7 +260,7 @@ const HOSTILE: readonly [string, string][] = [
     "1",
     "=",
     "/",
-    "..",
+    ".",
     "-",
     "~",
     "+",

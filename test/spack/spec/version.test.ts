@@ -114,7 +114,7 @@ const part = fc.oneof(
   fc.constantFrom("a", "z", "Z", "rc", "alpha", "beta", "final", "main", "develop", "stable", "p", "dev", "007"),
 );
 const versionText = fc
-  .array(fc.tuple(part, fc.constantFrom("", "..", "-", "_")), { minLength: 1, maxLength: 5 })
+  .array(fc.tuple(part, fc.constantFrom("", ".", "-", "_")), { minLength: 1, maxLength: 5 })
   .map((parts) =>
     parts
       .map(([text, separator]) => text + separator)
