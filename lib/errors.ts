@@ -64,6 +64,13 @@ export interface StaveErrorOptions {
   cause?: unknown;
 }
 
+/** A StaveError as plain data. */
+export type PlainError = Omit<StaveErrorOptions, "cause" | "errors"> & {
+  code: ErrorCode;
+  message: string;
+  errors?: PlainError[];
+};
+
 /**
  * The error of every operation: one lower-case sentence, a stable code and, where there is one, a next step.
  * Secrets and query strings are redacted by whoever constructs it.
@@ -98,23 +105,43 @@ export class StaveError extends Error {
     return EXIT_OF.get(this.code) ?? 70;
   }
 
-  /** Returns the same error with more said about it; given fields replace, the others stay. */
-  with(options: StaveErrorOptions): StaveError {
-    const { op, side, subject, status, registry, attempts, hint, errors, cause } = this;
-    const mine = { op, side, subject, status, registry, attempts, hint, errors, cause };
-    const kept = Object.fromEntries(Object.entries(mine).filter(([, value]) => value !== undefined));
-    const next = new StaveError(this.code, this.message, { ...kept, ...options });
-    if (this.stack !== undefined) next.stack = this.stack;
+  /**
+   * Returns the same error with more said about it: given fields replace, the others stay. An error with another code or
+   * message is a new one, caused by this one unless another cause is given.
+   */
+  with(changes: StaveErrorOptions & { code?: ErrorCode; message?: string }): StaveError {
+    const { code = this.code, message = this.message, ...options } = changes;
+    const isReworded = code !== this.code || message !== this.message;
+    const cause = isReworded ? this : this.cause;
+    const next = new StaveError(code, message, {
+      ...this.#details(),
+      ...(cause === undefined ? {} : { cause }),
+      ...options,
+    });
+    if (!isReworded && this.stack !== undefined) next.stack = this.stack;
     return next;
   }
 
-  /** The fields for `--json` and traces; causes are reduced to their messages. */
-  toJSON(): Record<string, unknown> {
-    const { code, message, op, side, subject, status, registry, attempts, hint } = this;
-    const all = { code, message, op, side, subject, status, registry, attempts, hint };
-    const out: Record<string, unknown> = Object.fromEntries(Object.entries(all).filter(([, v]) => v !== undefined));
-    if (this.errors) out["errors"] = this.errors.map((e) => e.toJSON());
-    return out;
+  /** The fields for `--json`, traces and other threads; `StaveError.from` reads them. The cause is left out. */
+  toJSON(): PlainError {
+    const { code, message, errors } = this;
+    const { errors: _, ...details } = this.#details();
+    return { code, message, ...details, ...(errors && { errors: errors.map((error) => error.toJSON()) }) };
+  }
+
+  /** Makes an error of its fields. */
+  static from({ code, message, errors, ...details }: PlainError): StaveError {
+    return new StaveError(code, message, {
+      ...details,
+      ...(errors && { errors: errors.map((error) => StaveError.from(error)) }),
+    });
+  }
+
+  // Every field but code, message and cause, without those that say nothing. The one list of them beside the constructor.
+  #details(): Omit<StaveErrorOptions, "cause"> {
+    const { op, side, subject, status, registry, attempts, hint, errors } = this;
+    const all = { op, side, subject, status, registry, attempts, hint, errors };
+    return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   }
 }
 

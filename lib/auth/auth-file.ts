@@ -2,7 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { fileError, StaveError, systemCode } from "../errors.ts";
-import { parseJson } from "../oci/manifest.ts";
+import { parseBySchema } from "../oci/manifest.ts";
 import { Secret } from "../printable/secret.ts";
 import { withoutTrailing } from "../util/without-trailing.ts";
 import type { Credential } from "./credential.ts";
@@ -44,7 +44,7 @@ export async function readAuthFile(path: string): Promise<AuthFile | undefined> 
   }
   if (text.trim() === "") return {};
   try {
-    return parseJson(text, authFileSchema, path);
+    return parseBySchema(text, authFileSchema, path);
   } catch (cause) {
     // The parser's own words could quote a piece of the file.
     throw new StaveError("CONFIG_INVALID", `${path} is not a valid credentials file`, {

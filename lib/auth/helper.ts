@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { z } from "zod";
 import { messageOf, StaveError } from "../errors.ts";
-import { parseJson } from "../oci/manifest.ts";
+import { parseBySchema } from "../oci/manifest.ts";
 import { passwordCredential } from "./auth-file.ts";
 import type { Credential } from "./credential.ts";
 
@@ -34,7 +34,7 @@ export async function askHelper(
   }
   let answer: z.infer<typeof answerSchema>;
   try {
-    answer = parseJson(output, answerSchema, `answer of docker-credential-${helper}`);
+    answer = parseBySchema(output, answerSchema, `answer of docker-credential-${helper}`);
   } catch {
     // What it printed may be the secret itself, so nothing of it is quoted.
     throw failed(helper, "printed something that is not the credentials document");

@@ -1,11 +1,12 @@
 // `login` and `logout`: credentials are tried first, then kept where podman keeps them, or by a helper.
-import { chmod, open, realpath, rename, rm } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileError, StaveError } from "../errors.ts";
 import { saysHtml, webPageError } from "../http/response.ts";
 import type { Authorizer, Transport } from "../http/types.ts";
 import type { Secret } from "../printable/secret.ts";
 import { makeFolder } from "../util/folder.ts";
+import { replaceFile } from "../util/replace-file.ts";
 import type { Clock } from "../util/time.ts";
 import { type AuthFile, helperFor, keysFor, readAuthFile } from "./auth-file.ts";
 import { eraseWithHelper, storeWithHelper } from "./helper.ts";
@@ -125,17 +126,12 @@ async function writeAuthFile(named: string, content: AuthFile, clock: Clock): Pr
   const temporary = `${path}.${clock.now().toString(36)}${Math.floor(clock.random() * 1e9).toString(36)}`;
   try {
     makeFolder(dirname(path), 0o700);
-    const handle = await open(temporary, "wx", 0o600);
-    try {
-      await handle.writeFile(`${JSON.stringify(content, null, "\t")}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await chmod(temporary, 0o600);
-    await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {});
     throw fileError(cause, "write", path);
   }
+  await replaceFile(path, { temporary, mode: 0o600 }, async (file) => {
+    // The umask may have taken more than it should.
+    await file.chmod(0o600);
+    await file.writeFile(`${JSON.stringify(content, null, "\t")}\n`);
+  });
 }

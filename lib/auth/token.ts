@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Authorizer, AuthRequest, Refusal, Scope, Transport } from "../http/types.ts";
-import { parseJson } from "../oci/manifest.ts";
+import { parseBySchema } from "../oci/manifest.ts";
 import { printable } from "../printable/printable.ts";
 import { basicAuthorization, redactQueries, rememberSecret, rememberSignature } from "../printable/secret.ts";
 import { SingleFlight, unlessAborted } from "../util/limit.ts";
@@ -236,7 +236,7 @@ class RegistryAuthorizer implements Authorizer {
 function parseTokenAnswer(bytes: Buffer, registry: string): { value: string; expires_in: number | undefined } {
   let parsed: z.infer<typeof tokenSchema> | undefined;
   try {
-    parsed = parseJson(bytes, tokenSchema, "answer");
+    parsed = parseBySchema(bytes, tokenSchema, "answer");
   } catch {
     // The answer may hold a secret, so nothing of it is quoted.
   }

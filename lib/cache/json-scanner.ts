@@ -1,6 +1,6 @@
 // Finds where values begin and end in a JSON text, several times faster than parsing it. It does not see every mistake:
 // what it finds is verified, or parsed, by whoever asks.
-import { invalid, type JsonSource, parseJson } from "../spack/text/json.ts";
+import { invalid, type JsonSource, parseJsonText } from "../spack/text/json.ts";
 
 const SPACE = 0x20;
 const QUOTE = 0x22;
@@ -122,7 +122,7 @@ export class JsonScanner {
     }
     if (code !== QUOTE) {
       this.#string();
-      return String(parseJson(this.#text.toString("utf8", from - 1, this.at), this.#source));
+      return String(parseJsonText(this.#text.toString("utf8", from - 1, this.at), this.#source));
     }
     this.at = at + 1;
     const place = (hash ^ (hash >>> 15)) & (this.#strings.length - 1);

@@ -3,7 +3,7 @@
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
-import { canonicalBytes, configSchema, describe, type Manifest, parseJson } from "../oci/manifest.ts";
+import { canonicalBytes, configSchema, describe, type Manifest, parseBySchema } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { printable } from "../printable/printable.ts";
 import { otherHash } from "../spack/spec/dag-hash.ts";
@@ -14,6 +14,7 @@ import { inside, own, type Place, wrong } from "../spack/text/fields.ts";
 import { invalid, isObject, parseJsonBytes } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 import { parseFetched } from "../target/choose-platform.ts";
+import { CONFIG_LIMIT } from "../target/image-config.ts";
 import { withRefetch } from "../target/refetch.ts";
 import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
@@ -31,8 +32,6 @@ import { type CacheIndex, readIndexText, type StoredIndex } from "./index-read.t
 import type { IndexText } from "./index-write.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
 
-/** The most bytes of a config: a Spack image of 2 000 nodes has about 6 MB. */
-const CONFIG_LIMIT = 64 * 1024 * 1024;
 /** The most bytes of an index: 50 000 specs have 140 MB. */
 const INDEX_LIMIT = 1_000_000_000;
 /** The newest layout of specs in OCI caches that is known (Spack 1.0 to 1.2). */
@@ -204,18 +203,18 @@ function inflated(bytes: Buffer, subject: string): Buffer {
   return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzip(bytes, CONFIG_LIMIT, subject) : bytes;
 }
 
-interface FoundSpec {
+interface ConfigSpec {
   readonly document: SpecDocument;
   readonly diffIds: readonly Digest[];
   readonly layoutVersion: number;
 }
 
-function readSpec(config: JsonObject, subject: string): FoundSpec {
+function readSpec(config: JsonObject, subject: string): ConfigSpec {
   const source = { name: `the config of ${subject}` };
   const place: Place = { source };
   if (own(config, "spec") === undefined) throw invalid({ ...source, code: "SPEC_INVALID" }, "has no spec");
   const document = readSpecDocument(config, source);
-  const { rootfs } = parseJson(JSON.stringify({ ...config, spec: null }), configSchema, source.name);
+  const { rootfs } = parseBySchema(JSON.stringify({ ...config, spec: null }), configSchema, source.name);
   return { document, diffIds: rootfs.diff_ids, layoutVersion: readLayout(config, place) };
 }
 

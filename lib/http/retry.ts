@@ -1,5 +1,5 @@
 // When a request is sent again, and how long to wait before. The decisions are pure; the loop gets its clock from outside.
-import { deepCode, StaveError } from "../errors.ts";
+import { deepCode, type StaveError } from "../errors.ts";
 import type { Clock } from "../util/time.ts";
 
 /** The first wait and the longest that is chosen by ourselves, in milliseconds. */
@@ -137,22 +137,8 @@ export async function withRetry<T>(
 function outOfTime(error: StaveError, wait: number, left: number, asked: number | undefined): StaveError {
   if (asked === undefined || asked <= left) return error;
   const seconds = Math.ceil(wait / 1000);
-  return new StaveError(
-    error.code,
-    `${error.message}; it asks to wait ${seconds} s, more than is left of the time for trying again`,
-    {
-      ...errorFields(error),
-      hint: `run the same command again in ${seconds} s`,
-    },
-  );
-}
-
-function errorFields(error: StaveError) {
-  const { op, subject, status, registry } = error;
-  return {
-    ...(op === undefined ? {} : { op }),
-    ...(subject === undefined ? {} : { subject }),
-    ...(status === undefined ? {} : { status }),
-    ...(registry === undefined ? {} : { registry }),
-  };
+  return error.with({
+    message: `${error.message}; it asks to wait ${seconds} s, more than is left of the time for trying again`,
+    hint: `run the same command again in ${seconds} s`,
+  });
 }

@@ -2,7 +2,7 @@
 import { StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import { type Config, configSchema, parseJson, parseManifest } from "../oci/manifest.ts";
+import { type Config, configSchema, parseBySchema, parseManifest } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, familyOf, layerTypeIn, type MediaFamily, OCI_CONFIG } from "../oci/mediatype.ts";
 import { formatPlatform } from "../oci/platform.ts";
 import { printable } from "../printable/printable.ts";
@@ -49,7 +49,7 @@ export function readBaseImage(base: FetchedBase, architecture: string): BaseImag
     throw notAnImage(base, `an artifact whose config is of type ${printable(descriptor.mediaType)}`);
   const odd = layers.find(({ mediaType }) => layerTypeIn("oci", mediaType) === undefined);
   if (odd !== undefined) throw notAnImage(base, `an artifact with a layer of type ${printable(odd.mediaType)}`);
-  const config = parseJson(base.config, configSchema, `the config of ${base.name}`);
+  const config = parseBySchema(base.config, configSchema, `the config of ${base.name}`);
   checkPlatform(base, config, architecture);
   const diffIds = config.rootfs.diff_ids;
   if (diffIds.length !== layers.length)

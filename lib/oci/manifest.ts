@@ -72,7 +72,7 @@ export type ManifestDocument =
  * Parses JSON bytes against a schema. Throws CONTENT_INVALID, naming the subject and the path inside the document, and TOO_LARGE for
  * more than `values` values.
  */
-export function parseJson<T>(
+export function parseBySchema<T>(
   bytes: Uint8Array | string,
   schema: z.ZodType<T>,
   subject: string,
@@ -108,7 +108,7 @@ export function parseJson<T>(
  * Throws CONTENT_INVALID or MEDIA_TYPE.
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined, subject: string): ManifestDocument {
-  const probe = parseJson(
+  const probe = parseBySchema(
     bytes,
     z.looseObject({ mediaType: z.string().optional(), schemaVersion: z.number().optional() }),
     subject,
@@ -123,12 +123,12 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   if (isIndexType(mediaType)) {
     if ("layers" in probe || "config" in probe)
       throw new StaveError("CONTENT_INVALID", `${subject} is an index with layers or a config`, { subject });
-    return { kind: "index", mediaType, value: parseJson(bytes, indexSchema, subject) };
+    return { kind: "index", mediaType, value: parseBySchema(bytes, indexSchema, subject) };
   }
   if (isManifestType(mediaType)) {
     if ("manifests" in probe)
       throw new StaveError("CONTENT_INVALID", `${subject} is an image with a list of manifests`, { subject });
-    return { kind: "manifest", mediaType, value: parseJson(bytes, manifestSchema, subject) };
+    return { kind: "manifest", mediaType, value: parseBySchema(bytes, manifestSchema, subject) };
   }
   throw new StaveError(
     "MEDIA_TYPE",

@@ -1,7 +1,7 @@
 // Changes the database of a store in Spack's order: under its lock read, change, write beside, rename, and tell running
 // Spacks by a new text in `index_verifier` (Spack `database.py`, _write).
 import { randomUUID } from "node:crypto";
-import { open, readdir, rename, rm, truncate } from "node:fs/promises";
+import { open, readdir, rm, truncate } from "node:fs/promises";
 import { hostname } from "node:os";
 import { fileError, isStaveError, StaveError } from "../errors.ts";
 import { type Database, NEWEST_DATABASE, readDatabaseDocument } from "../spack/store/database.ts";
@@ -11,6 +11,7 @@ import { objectAt } from "../spack/text/fields.ts";
 import { copyObject, writeJson } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
 import { readBounded } from "../util/read-file.ts";
+import { replaceFile } from "../util/replace-file.ts";
 import type { Clock } from "../util/time.ts";
 import type { Release, StoreLocks } from "./locks.ts";
 import { type Change, Records, type UpdateReport } from "./records.ts";
@@ -153,20 +154,7 @@ async function removeLeftovers(folder: string): Promise<void> {
 async function writeIndex(folder: string, text: string): Promise<void> {
   const name = `${folder}/index.json`;
   const temporary = `${name}.${hostname()}.${process.pid}.temp`;
-  try {
-    await rm(temporary, { force: true });
-    const file = await open(temporary, "wx", 0o666);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, name);
-  } catch (cause) {
-    await rm(temporary, { force: true });
-    throw fileError(cause, "write", name);
-  }
+  await replaceFile(name, { temporary }, (file) => file.writeFile(text));
   await writeVerifier(`${folder}/index_verifier`);
 }
 

@@ -2,6 +2,7 @@
 // member in the same chunk without a word, and never say again that they have ended (seen in Node 24.21, 2026-11-21).
 import { createGunzip, createZstdDecompress, gunzipSync } from "node:zlib";
 import { messageOf, StaveError } from "../errors.ts";
+import { releaseAround } from "./memory.ts";
 
 /** How content is compressed. */
 export type CompressionMethod = "gzip" | "zstd";
@@ -150,7 +151,8 @@ class Decoder {
     if (this.#failure) return;
     try {
       this.#take(bytes);
-      free(bytes);
+      // What the decompressor may still write to is left alone.
+      if (bytes.byteOffset + bytes.length === bytes.buffer.byteLength) releaseAround(bytes);
     } catch (error) {
       this.#fail(error);
       this.destroy();
@@ -161,12 +163,6 @@ class Decoder {
     this.#failure ??= { error };
     this.#wake();
   }
-}
-
-// What the decompressor may still write to is left alone.
-function free({ buffer, byteOffset, length }: Buffer): void {
-  const isEnd = byteOffset + length === buffer.byteLength && buffer.byteLength > Buffer.poolSize;
-  if (isEnd && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 // What is packed in members of 1 MiB comes out in one piece each.

@@ -1,11 +1,12 @@
 // Small things that are remembered between runs, one file each, in a folder that may be deleted at any time. What cannot be
 // read or written is simply not remembered; whoever reads an entry checks it.
 import { createHash } from "node:crypto";
-import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeFolder } from "./folder.ts";
 import { readBounded } from "./read-file.ts";
+import { replaceFileSync } from "./replace-file.ts";
 import type { Clock } from "./time.ts";
 
 /** Where things are remembered, and how much. */
@@ -58,15 +59,14 @@ export class DiskCache {
     if (bytes.length > this.#entryLimit) return;
     const path = this.#path(kind, key);
     const { clock } = this.#options;
-    const beside = `${path}.${Math.floor(clock.random() * 2 ** 48).toString(36)}.tmp`;
+    const temporary = `${path}.${Math.floor(clock.random() * 2 ** 48).toString(36)}.tmp`;
     try {
       makeFolder(dirname(path), 0o700);
-      writeFileSync(beside, bytes, { mode: 0o600 });
-      renameSync(beside, path);
+      replaceFileSync(path, { temporary, mode: 0o600 }, bytes);
       this.#written += bytes.length;
       if (this.#written > this.#limit / SHARE) this.#shrink();
     } catch {
-      remove(beside);
+      // It is not remembered.
     }
   }
 

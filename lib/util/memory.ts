@@ -11,3 +11,11 @@ export function wholeMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer | u
 export function release(chunk: Uint8Array): void {
   wholeMemory(chunk)?.transfer(0);
 }
+
+/**
+ * Gives back all memory behind a chunk, of which the caller knows that nothing else in it is in use. What threads share, and
+ * Node's pool for small buffers, is left alone.
+ */
+export function releaseAround({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
+}

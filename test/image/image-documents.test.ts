@@ -26,7 +26,7 @@ import {
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
 import { goArchitectureOf, legacySpecString, shortName, specString, specTag } from "../../lib/spack/spec/spec-name.ts";
 import { layerOrder } from "../../lib/spack/spec/spec-orders.ts";
-import { isObject, parseJson } from "../../lib/spack/text/json.ts";
+import { isObject, parseJsonText } from "../../lib/spack/text/json.ts";
 import type { JsonObject } from "../../lib/spack/text/json-value.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden } from "../support/golden.ts";
@@ -64,7 +64,7 @@ function goldenLayer(spec: GoldenSpec, images: Images): ImageLayer {
 
 function specDocumentOf(spec: GoldenSpec): JsonObject {
   const text = readFileSync(`${spec.job.directory}/.spack/spec.json`, "utf8");
-  const document = parseJson(text, { name: "spec.json" });
+  const document = parseJsonText(text, { name: "spec.json" });
   assert.ok(isObject(document) && isObject(document["spec"]));
   return document["spec"];
 }

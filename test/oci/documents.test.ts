@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { digestOf, parseDigest } from "../../lib/oci/digest.ts";
-import { configSchema, manifestSchema, parseJson, parseManifest, successors } from "../../lib/oci/manifest.ts";
+import { configSchema, manifestSchema, parseBySchema, parseManifest, successors } from "../../lib/oci/manifest.ts";
 import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../lib/oci/mediatype.ts";
 import { formatPlatform, matchesPlatform, parsePlatform } from "../../lib/oci/platform.ts";
 import { failsWith } from "../support/errors.ts";
@@ -106,7 +106,7 @@ test("documents that are not what they say are refused, with the place", async (
 test("prototype keys are data", () => {
   const text =
     '{"schemaVersion":2,"__proto__":{"polluted":true},"config":{"mediaType":"a","digest":"DIGEST","size":0},"layers":[]}';
-  parseJson(text.replace("DIGEST", empty), manifestSchema, "m");
+  parseBySchema(text.replace("DIGEST", empty), manifestSchema, "m");
   assert.equal(({} as { polluted?: boolean }).polluted, undefined);
 });
 
@@ -118,7 +118,7 @@ test("image configs keep what stave does not know", () => {
     config: null,
     spec: { nodes: [1] },
   };
-  assert.deepEqual(parseJson(JSON.stringify(given), configSchema, "c"), given);
+  assert.deepEqual(parseBySchema(JSON.stringify(given), configSchema, "c"), given);
 });
 
 test("platforms", async () => {

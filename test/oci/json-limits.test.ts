@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";
 import { jsonExcess } from "../../lib/oci/json-limits.ts";
-import { parseJson, parseManifest } from "../../lib/oci/manifest.ts";
+import { parseBySchema, parseManifest } from "../../lib/oci/manifest.ts";
 import { parseJsonBytes } from "../../lib/spack/text/json.ts";
 import { parseYaml } from "../../lib/spack/text/yaml.ts";
 import { failsWith } from "../support/errors.ts";
@@ -33,7 +33,7 @@ describe("a document of nothing but brackets", () => {
   const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
   const any = z.unknown();
   const works: Record<string, (text: string) => unknown> = {
-    "of a registry": (text) => parseJson(text, any, "it"),
+    "of a registry": (text) => parseBySchema(text, any, "it"),
     manifest: (text) => parseManifest(Buffer.from(text), undefined, "it"),
     "of Spack": (text) => parseJsonBytes(Buffer.from(text), { name: "it" }),
   };

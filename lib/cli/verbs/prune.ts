@@ -5,7 +5,7 @@ import { z } from "zod";
 import { updateIndex } from "../../cache/index-update.ts";
 import type { OciCache } from "../../cache/oci-cache.ts";
 import { fileError, StaveError } from "../../errors.ts";
-import { parseJson, parseManifest, successors } from "../../oci/manifest.ts";
+import { parseBySchema, parseManifest, successors } from "../../oci/manifest.ts";
 import { type PrunePlan, parseDuration, planPrune, prune } from "../../ops/cache/prune.ts";
 import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readLockfile } from "../../spack/spec/lockfile.ts";
@@ -141,7 +141,7 @@ async function undo(cache: OciCache, file: string, context: Context, output: Out
   const bytes = await readFile(path).catch((cause: unknown) => {
     throw fileError(cause, "read", path);
   });
-  const { images } = parseJson(bytes, undoSchema, file);
+  const { images } = parseBySchema(bytes, undoSchema, file);
   for (const { tag, mediaType, manifest } of images) {
     const parts = successors(parseManifest(Buffer.from(manifest), mediaType, `the manifest of ${tag} in ${file}`));
     for (const part of parts)

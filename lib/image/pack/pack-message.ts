@@ -1,5 +1,5 @@
 // What the main thread and the packing threads say to each other.
-import type { PlainError } from "../../util/plain-error.ts";
+import type { PlainError } from "../../errors.ts";
 import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
 import type { Compression } from "./compression.ts";
 

@@ -2,7 +2,6 @@
 // compressed by whichever thread has the least to do. Which one it is makes no difference to the bytes.
 import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../../errors.ts";
-import { errorFrom } from "../../util/plain-error.ts";
 import { startThread } from "../../util/thread.ts";
 import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
@@ -200,7 +199,7 @@ export class PackPool {
       if (answer.window !== undefined) this.#release(answer.window);
       if (answer.during === "compress") thread.compressing--;
       else if (thread.reading === task) thread.reading = undefined;
-      if (task !== undefined) this.#fail(task, errorFrom(answer.error));
+      if (task !== undefined) this.#fail(task, StaveError.from(answer.error));
     }
     this.#assign();
   }

@@ -1,4 +1,6 @@
 // The pieces of an archive in windows: memory that is filled with a piece, and then with what it is compressed to.
+
+import { releaseAround } from "../../util/memory.ts";
 import { type ArchiveJob, type ArchiveSummary, archivePieces } from "../archive/archive.ts";
 import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
 import type { Piece } from "./pack-message.ts";
@@ -45,13 +47,7 @@ export function compressInPlace(compression: Compression, { window, length }: Pi
   let at = 0;
   for (const part of compressPiece(compression, Buffer.from(window, START, length))) {
     at += part.copy(out, at);
-    free(part);
+    releaseAround(part);
   }
   return at;
-}
-
-// Gives memory back at once: the collector would let megabytes of it pile up, because it sees only small objects. What is
-// shared with others (a window, Node's pool for small buffers) is left alone.
-function free({ buffer }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
 }

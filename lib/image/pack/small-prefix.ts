@@ -2,7 +2,7 @@
 import { lstatSync } from "node:fs";
 import { StaveError } from "../../errors.ts";
 import { fsPath } from "../../util/byte-string.ts";
-import { errorFrom, plainError } from "../../util/plain-error.ts";
+import { plainError } from "../../util/plain-error.ts";
 import type { ArchiveJob } from "../archive/archive.ts";
 import { walkPrefix } from "../archive/prefix-walk.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
@@ -42,7 +42,7 @@ export function packSmallPrefix(job: ArchiveJob, compression: Compression | unde
       if (compression !== undefined) receiver.piece(sequence, compressed(compression, value));
     }
   } catch (error) {
-    receiver.fail(error instanceof StaveError ? error : errorFrom(plainError(error)));
+    receiver.fail(error instanceof StaveError ? error : StaveError.from(plainError(error)));
   }
 }
 

@@ -1,6 +1,5 @@
 // `download`: the archive of a spec and its spec file, checked, into a folder.
-import { createWriteStream } from "node:fs";
-import { rename, rm, writeFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { CachedSpec } from "../../cache/cache.ts";
@@ -13,6 +12,7 @@ import { withRefetch } from "../../target/refetch.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
+import { replaceFile } from "../../util/replace-file.ts";
 
 export interface DownloadReport {
   cache: string;
@@ -62,14 +62,14 @@ export async function download(
   try {
     // The stream is opened when everything is ready for it: one that fails before it is listened to ends the process.
     await withRefetch(cache.target, (from) =>
-      written(archive, async (path) => {
+      written(archive, async (file) => {
         onProgress({ type: "bytes", id: digest, count: -told });
         told = 0;
         const blob = await from.fetchBlob(image.archive, { signal });
-        await pipeline(blob, counted, createWriteStream(path, { flags: "wx" }), { signal });
+        await pipeline(blob, counted, file.createWriteStream({ autoClose: false }), { signal });
       }),
     );
-    await written(specFile, (path) => writeFile(path, specText(image), { flag: "wx" }));
+    await written(specFile, (file) => file.writeFile(specText(image)));
   } catch (error) {
     onProgress({ type: "done", id: digest, label, outcome: "failed", size });
     throw error;
@@ -79,18 +79,14 @@ export async function download(
   return { cache: cache.name, tag, name, version, hash, archive, specFile, digest, size };
 }
 
-/** Writes beside the place and renames, so that a file that is there is whole. */
-async function written(path: string, write: (path: string) => Promise<void>): Promise<void> {
-  const beside = `${path}.part`;
+/** Writes a file as a whole; an archive that is lost can be downloaded again, so the disk is not waited for. */
+async function written(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   try {
     makeFolder(join(path, ".."));
-    await rm(beside, { force: true });
-    await write(beside);
-    await rename(beside, path);
   } catch (error) {
-    await rm(beside, { force: true }).catch(() => {});
     throw fileError(error, "write", path);
   }
+  await replaceFile(path, { temporary: `${path}.part`, isDurable: false }, write);
 }
 
 function specText({ document, archive, layoutVersion }: CachedSpec): string {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { type Config, configSchema, parseJson } from "../../oci/manifest.ts";
+import { type Config, configSchema, parseBySchema } from "../../oci/manifest.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { fetchPlatform, parseFetched } from "../../target/choose-platform.ts";
 import { CONFIG_LIMIT, fetchConfig } from "../../target/image-config.ts";
@@ -142,7 +142,7 @@ async function readConfig(target: ReadTarget, config: Descriptor, signal: AbortS
 function parseConfig(text: string, { mediaType, digest }: Descriptor): Config | undefined {
   if (!/image.*config|container\.image\.v1/.test(mediaType)) return undefined;
   // `{}` under an image's media type is what Spack's cache index has: an artifact in all but name.
-  return text.trim() === "{}" ? undefined : parseJson(text, configSchema, `config ${digest}`);
+  return text.trim() === "{}" ? undefined : parseBySchema(text, configSchema, `config ${digest}`);
 }
 
 function specOf(config: Config): ImageSpecReport | undefined {

@@ -191,13 +191,5 @@ export class InstallRun {
 // The same failure, saying what was not installed because of it.
 function failure(node: SpecNode, error: StaveError): StaveError {
   const name = shortName(node);
-  const { code, hint, status, registry, attempts, side, errors, message } = error;
-  const known = Object.entries({ hint, status, registry, attempts, side, errors }).filter(
-    ([, value]) => value !== undefined,
-  );
-  return new StaveError(code, `${name} was not installed: ${message}`, {
-    ...Object.fromEntries(known),
-    subject: name,
-    cause: error,
-  });
+  return error.with({ message: `${name} was not installed: ${error.message}`, subject: name });
 }

@@ -10,7 +10,7 @@ import type { OperationOptions } from "../../target/target.ts";
 import { findCached } from "../cache/find-cached.ts";
 
 /** A spec as one of the caches has it. */
-export interface FoundSpec {
+export interface CacheAnswer {
   readonly cache: ReadOciCache;
   readonly image: CachedSpec;
 }
@@ -52,7 +52,7 @@ export class InstallSource {
   async use<T>(
     node: SpecNode,
     options: OperationOptions & { readonly isKnown?: (hash: string) => boolean },
-    use: (found: FoundSpec) => Promise<T>,
+    use: (found: CacheAnswer) => Promise<T>,
   ): Promise<T> {
     const failures: StaveError[] = [];
     for (const cache of this.#caches) {

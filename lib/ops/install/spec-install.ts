@@ -18,7 +18,7 @@ import type { BlobFetcher } from "../../target/target.ts";
 import { noProgress } from "../../util/progress.ts";
 import type { InstallOptions } from "./options.ts";
 import type { InstalledSpec } from "./report.ts";
-import type { FoundSpec } from "./source.ts";
+import type { CacheAnswer } from "./source.ts";
 
 /** What is known of a spec before anything is done. */
 export type SpecCommon = Pick<InstalledSpec, "name" | "version" | "hash" | "prefix" | "explicit">;
@@ -41,7 +41,7 @@ export interface SpecSurroundings {
 
 // An archive that was unpacked and relocated beside its place.
 interface Placed {
-  readonly found: FoundSpec;
+  readonly found: CacheAnswer;
   readonly job: PlaceJob;
   readonly tree: PlacedTree;
   readonly started: number;
@@ -182,7 +182,7 @@ export class SpecInstall {
     );
   }
 
-  async #unpack(found: FoundSpec, target: BlobFetcher): Promise<Placed> {
+  async #unpack(found: CacheAnswer, target: BlobFetcher): Promise<Placed> {
     const { pool, options } = this.#around;
     const { store, clock, permissionsOf, allFiles, patchelf, progress = noProgress } = options;
     const { archive, diffId } = found.image;
@@ -258,7 +258,7 @@ export class SpecInstall {
     return this.#placed;
   }
 
-  #done(outcome: "copied" | "failed", found: FoundSpec | undefined = this.#placed?.found): void {
+  #done(outcome: "copied" | "failed", found: CacheAnswer | undefined = this.#placed?.found): void {
     this.#placed = undefined;
     if (found === undefined) return;
     const { progress = noProgress } = this.#around.options;

@@ -257,8 +257,5 @@ function lacking(missing: readonly string[]): StaveError {
 
 // The same failure, saying what was not pushed because of it.
 function failure(what: string, error: StaveError): StaveError {
-  const { code, hint, status, registry, attempts, side, message } = error;
-  const known = { side, status, registry, attempts, hint };
-  const given = Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
-  return new StaveError(code, `${what} was not pushed: ${message}`, { ...given, subject: what, cause: error });
+  return error.with({ message: `${what} was not pushed: ${error.message}`, subject: what });
 }

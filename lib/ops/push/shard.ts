@@ -1,5 +1,6 @@
 // A share of the packing, for jobs that push one environment side by side.
 import { StaveError } from "../../errors.ts";
+import { leadingDigits } from "../../spack/spec/dag-hash.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 
 /** The K-th of N shares; K counts from 1. */
@@ -24,8 +25,6 @@ export function parseShard(text: string): Shard {
   );
 }
 
-const DIGITS = "abcdefghijklmnopqrstuvwxyz234567";
-
 /**
  * Tells whether a spec is in a share. It follows from the DAG hash alone, so that jobs need not have the same specs installed
  * to agree on who packs what.
@@ -33,6 +32,5 @@ const DIGITS = "abcdefghijklmnopqrstuvwxyz234567";
 export function isInShard(node: SpecNode, shard: Shard | undefined): boolean {
   if (shard === undefined) return true;
   // 35 bits of the hash: as even as the hash is.
-  const value = [...node.hash.slice(0, 7)].reduce((sum, digit) => sum * 32 + DIGITS.indexOf(digit), 0);
-  return value % shard.count === shard.index - 1;
+  return Number(leadingDigits(node.hash, 7)) % shard.count === shard.index - 1;
 }

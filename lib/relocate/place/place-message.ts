@@ -1,5 +1,5 @@
 // What the main thread and the placing threads say to each other.
-import type { PlainError } from "../../util/plain-error.ts";
+import type { PlainError } from "../../errors.ts";
 import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 
 /** To a thread. */

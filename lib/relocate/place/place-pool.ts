@@ -5,7 +5,7 @@ import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../../errors.ts";
 import { Limit } from "../../util/limit.ts";
 import { wholeMemory } from "../../util/memory.ts";
-import { errorFrom, plainError } from "../../util/plain-error.ts";
+import { plainError } from "../../util/plain-error.ts";
 import { startThread } from "../../util/thread.ts";
 import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
@@ -173,7 +173,7 @@ class Thread {
     const { promise, resolve, reject } = Promise.withResolvers<PlaceAnswer>();
     this.#hear = (answer) => {
       if (answer.type === "taken") onTaken(answer.count);
-      else if (answer.type === "failed") reject(errorFrom(answer.error));
+      else if (answer.type === "failed") reject(StaveError.from(answer.error));
       else resolve(answer);
     };
     this.#fail = reject;

@@ -1,8 +1,9 @@
 // A placing thread, started by place-pool.ts: one prefix at a time, from the bytes of its archive that the main thread sends.
 import { Readable } from "node:stream";
 import { parentPort } from "node:worker_threads";
+import { StaveError } from "../../errors.ts";
 import { release } from "../../util/memory.ts";
-import { errorFrom, plainError } from "../../util/plain-error.ts";
+import { plainError } from "../../util/plain-error.ts";
 import { finishPlaced, placeArchive } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 
@@ -14,7 +15,7 @@ let archive: Readable | undefined;
 let stop = new AbortController();
 
 port.on("message", (order: PlaceOrder) => {
-  if (order.type === "cancel") stop.abort(errorFrom(order.error));
+  if (order.type === "cancel") stop.abort(StaveError.from(order.error));
   else if (order.type === "bytes") {
     // What comes after a failure is passed over.
     if (archive !== undefined && !archive.destroyed)

@@ -59,7 +59,7 @@ function parse(bytes: Buffer, source: string): YamlNode | undefined {
     return readFlowYaml(text, source) ?? parseYaml(text, source, BUILD_INFO_LIMIT);
   } catch (error) {
     if (!isStaveError(error, "CONFIG_INVALID")) throw error;
-    throw new StaveError("CONTENT_INVALID", error.message, { subject: source, cause: error });
+    throw error.with({ code: "CONTENT_INVALID", subject: source });
   }
 }
 

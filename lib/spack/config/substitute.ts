@@ -1,9 +1,9 @@
 // Puts values in place of `$spack`, `$user`, `~` and environment variables in the paths of configuration, the way
 // Spack's `util/path.py` does. A variable that nobody knows stays as it is written.
-import { createHash } from "node:crypto";
 import { dirname, isAbsolute, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withoutTrailing } from "../../util/without-trailing.ts";
+import { base32Hash } from "../spec/dag-hash.ts";
 import { familyOf } from "../spec/microarchitecture.ts";
 import type { Place } from "../text/yaml.ts";
 import { expandUser, type Host } from "./machine.ts";
@@ -59,7 +59,7 @@ const OWN: Readonly<Record<string, (context: Substitutions) => string | undefine
   user: ({ host }) => host.user,
   tempdir: ({ host }) => host.env["TMPDIR"] || host.env["TEMP"] || host.env["TMP"] || "/tmp",
   user_cache_path: ({ host }) => trimmed(expandUser(host.env["SPACK_USER_CACHE_PATH"] || "~/.spack", host)),
-  spack_instance_id: ({ installation }) => installation && instanceId(installation.root),
+  spack_instance_id: ({ installation }) => installation && base32Hash(installation.root).slice(0, 7),
   architecture: ({ host }) => architecture(host),
   arch: ({ host }) => architecture(host),
   platform: ({ host }) => host.platform,
@@ -74,17 +74,6 @@ const OWN: Readonly<Record<string, (context: Substitutions) => string | undefine
 
 function architecture({ platform, os, target }: Host): string | undefined {
   return os === undefined || target === undefined ? undefined : `${platform}-${os}-${target}`;
-}
-
-// The first seven characters of Spack's base32 SHA-1 (`util/hash.py`): 35 bits, five a character.
-function instanceId(root: string): string {
-  const bits = [...createHash("sha1").update(root).digest().subarray(0, 5)]
-    .map((byte) => byte.toString(2).padStart(8, "0"))
-    .join("");
-  return Array.from(
-    { length: 7 },
-    (_, at) => "abcdefghijklmnopqrstuvwxyz234567"[Number.parseInt(bits.slice(at * 5, at * 5 + 5), 2)],
-  ).join("");
 }
 
 const trimmed = (path: string): string => (path.length > 1 ? withoutTrailing(path, "/") : path);

@@ -30,13 +30,18 @@ export function base32(bytes: Uint8Array): string {
   return bits > 0 ? out + BASE32.charAt((held << (5 - bits)) & 31) : out;
 }
 
+/** The number that the first digits of a DAG hash make, five bits each. */
+export function leadingDigits(hash: string, digits: number): bigint {
+  let value = 0n;
+  for (const letter of hash.slice(0, digits)) value = value * 32n + BigInt(BASE32.indexOf(letter));
+  return value;
+}
+
 /**
  * The first 63 bits of a DAG hash, as a number: the byte that stands for the spec in Spack's prefix lock file.
  */
 export function lockOffset(hash: string): bigint {
-  let value = 0n;
-  for (const letter of hash.slice(0, 13)) value = value * 32n + BigInt(BASE32.indexOf(letter));
-  return value >> 2n;
+  return leadingDigits(hash, 13) >> 2n;
 }
 
 /** What a hash is computed from, and the hash that a node says it has. */

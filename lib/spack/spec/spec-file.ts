@@ -26,7 +26,7 @@ export function readSpecFile(bytes: Uint8Array, name: string): SpecDocument {
 
 /**
  * Reads `{"spec": {"_meta": …, "nodes": […]}}`, or the list of format 1; further keys beside `spec` are left to others.
- * The value must come from `parseJson`, or hashes cannot be verified. Throws SPEC_INVALID.
+ * The value must come from `parseJsonBytes`, or hashes cannot be verified. Throws SPEC_INVALID.
  */
 export function readSpecDocument(document: JsonValue, source: JsonSource): SpecDocument {
   const place: Place = { source: { code: "SPEC_INVALID", ...source } };

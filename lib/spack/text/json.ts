@@ -307,18 +307,18 @@ export function invalid(source: JsonSource, problem: string): StaveError {
  * Throws the source's code, naming the place, for anything but one well-formed document: also for a key that occurs
  * twice in an object (readers would differ in which one counts) and for nesting deeper than 64 levels.
  */
-export function parseJson(text: string, source: JsonSource): JsonValue {
+export function parseJsonText(text: string, source: JsonSource): JsonValue {
   const units = new Uint16Array(text.length);
   for (let at = 0; at < text.length; at++) units[at] = text.charCodeAt(at);
   return new Parser(text, units, source).document();
 }
 
-/** Reads one JSON document from UTF-8 bytes, as `parseJson`; other encodings and a byte order mark are refused. */
+/** Reads one JSON document from UTF-8 bytes, as `parseJsonText`; other encodings and a byte order mark are refused. */
 export function parseJsonBytes(bytes: Uint8Array, source: JsonSource): JsonValue {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (isAscii(buffer)) return new Parser(buffer.toString("latin1"), bytes, source).document();
   if (!isUtf8(buffer)) throw invalid(source, "is not valid JSON: it is not UTF-8 text");
-  return parseJson(buffer.toString("utf8"), source);
+  return parseJsonText(buffer.toString("utf8"), source);
 }
 
 /** Tells an object from the other JSON values. */

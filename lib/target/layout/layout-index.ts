@@ -8,14 +8,15 @@
 // into place and then removes the journal; a kill in between does no harm, because making the same changes again in the same
 // order changes nothing.
 import { type BigIntStats, constants } from "node:fs";
-import { type FileHandle, lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
-import { emptyIndex, indexSchema, parseJson } from "../../oci/manifest.ts";
+import { emptyIndex, indexSchema, parseBySchema } from "../../oci/manifest.ts";
 import { LockFile } from "../../util/file-lock.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { SingleFlight } from "../../util/limit.ts";
+import { replaceWith } from "../../util/replace-file.ts";
 import type { Clock } from "../../util/time.ts";
 import { createTemporary } from "./layout-blobs.ts";
 import { type Assignment, LayoutEditor, LayoutEntries } from "./layout-entries.ts";
@@ -89,7 +90,7 @@ export class LayoutIndex {
   async check(): Promise<void> {
     const path = join(this.directory, "oci-layout");
     try {
-      const { imageLayoutVersion } = parseJson(await readFile(path), layoutSchema, path);
+      const { imageLayoutVersion } = parseBySchema(await readFile(path), layoutSchema, path);
       if (!imageLayoutVersion.startsWith("1."))
         throw new StaveError(
           "CONTENT_INVALID",
@@ -206,7 +207,7 @@ export class LayoutIndex {
         throw new StaveError("TOO_LARGE", `${this.#path} has ${size} bytes, more than the limit of ${INDEX_LIMIT}`, {
           subject: this.#path,
         });
-      const entries = new LayoutEntries(parseJson(await handle.readFile(), indexSchema, this.#path, VALUE_LIMIT));
+      const entries = new LayoutEntries(parseBySchema(await handle.readFile(), indexSchema, this.#path, VALUE_LIMIT));
       return await this.#withJournal({ key, size, entries, end: 0 });
     } catch (cause) {
       if (systemCode(cause) === "ENOENT")
@@ -333,23 +334,11 @@ export class LayoutIndex {
 
   /** Replaces a file as a whole: a reader sees the old text or the new one, never a part. */
   async #replace(name: string, text: Iterable<string>): Promise<{ key: string; size: number }> {
-    const target = join(this.directory, name);
-    const { handle, path } = await createTemporary(this.directory, this.#clock);
-    try {
-      let identity: { key: string; size: number };
-      try {
-        for (const part of text) await handle.appendFile(part);
-        await handle.sync();
-        identity = identityOf(await handle.stat({ bigint: true }));
-      } finally {
-        await handle.close();
-      }
-      await rename(path, target);
-      return identity;
-    } catch (cause) {
-      await rm(path, { force: true }).catch(() => {});
-      throw fileError(cause, "write", target);
-    }
+    const temporary = await createTemporary(this.directory, this.#clock);
+    return await replaceWith(join(this.directory, name), temporary, async (file) => {
+      for (const part of text) await file.appendFile(part);
+      return identityOf(await file.stat({ bigint: true }));
+    });
   }
 
   /** Runs work while no other process may change the file. */

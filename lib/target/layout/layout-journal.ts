@@ -5,7 +5,7 @@ import { type FileHandle, lstat, open, rm } from "node:fs/promises";
 import { z } from "zod";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { descriptorSchema } from "../../oci/descriptor.ts";
-import { parseJson } from "../../oci/manifest.ts";
+import { parseBySchema } from "../../oci/manifest.ts";
 import { type Assignment, isSound } from "./layout-entries.ts";
 
 /** The journal's name in the directory of the layout. */
@@ -45,7 +45,7 @@ export class LayoutJournal {
     const end = text.lastIndexOf(10) + 1;
     const assignments: Assignment[] = [];
     for (const line of text.subarray(0, end).toString("utf8").split("\n").slice(0, -1))
-      for (const assignment of parseJson(line, lineSchema, this.path)) {
+      for (const assignment of parseBySchema(line, lineSchema, this.path)) {
         if (!isSound(assignment))
           throw new StaveError("CONTENT_INVALID", `${this.path} has an entry under a wrong key`, {
             subject: this.path,

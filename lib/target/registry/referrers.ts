@@ -10,7 +10,7 @@ import {
   type Index,
   indexSchema,
   type Manifest,
-  parseJson,
+  parseBySchema,
   parseManifest,
 } from "../../oci/manifest.ts";
 import { OCI_INDEX } from "../../oci/mediatype.ts";
@@ -47,7 +47,7 @@ export async function listReferrers(
   for await (const page of pages(repository, `referrers/${digest}${query}`, settings)) {
     if (page.status !== 200)
       return wanted((await readFallback(repository, digest, { signal })).manifests, artifactType);
-    for (const entry of parseJson(page.bytes, indexSchema, `referrers of ${digest}`).manifests) found.push(entry);
+    for (const entry of parseBySchema(page.bytes, indexSchema, `referrers of ${digest}`).manifests) found.push(entry);
   }
   return wanted(found, artifactType);
 }

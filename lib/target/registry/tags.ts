@@ -4,7 +4,7 @@ import { isStaveError, StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
 import type { HttpResponse } from "../../http/types.ts";
 import { digestOf } from "../../oci/digest.ts";
-import { parseJson } from "../../oci/manifest.ts";
+import { parseBySchema } from "../../oci/manifest.ts";
 import { isTag } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
 import type { OperationOptions } from "../target.ts";
@@ -33,7 +33,7 @@ export async function* listTags(repository: Repository, options: OperationOption
     limit: LISTING_LIMIT,
     ...options,
   }))
-    for (const tag of parseJson(page.bytes, pageSchema, `tag list of ${repository.name}`).tags ?? []) {
+    for (const tag of parseBySchema(page.bytes, pageSchema, `tag list of ${repository.name}`).tags ?? []) {
       if (!isTag(tag)) throw notATag(repository, tag);
       yield tag;
     }

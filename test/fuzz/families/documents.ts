@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { authFileSchema, findInFile, helperFor, keysFor, readAuthFile } from "../../../lib/auth/auth-file.ts";
 import { responseError } from "../../../lib/http/response.ts";
 import { readBaseImage } from "../../../lib/image/base-image-reader.ts";
-import { canonicalBytes, configSchema, parseJson, parseManifest, successors } from "../../../lib/oci/manifest.ts";
+import { canonicalBytes, configSchema, parseBySchema, parseManifest, successors } from "../../../lib/oci/manifest.ts";
 import { OCI_CONFIG, OCI_INDEX, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
 import { checkHashes } from "../../../lib/spack/spec/dag-hash.ts";
 import { readLockfile } from "../../../lib/spack/spec/lockfile.ts";
@@ -95,7 +95,7 @@ export const family: Family = {
       ],
       words: [...JSON_WORDS, '"rootfs":', '"diff_ids":', '"Env":', '"history":', digest],
       run: (input) => {
-        const config = parseJson(input, configSchema, "the config");
+        const config = parseBySchema(input, configSchema, "the config");
         const layers = config.rootfs.diff_ids.map(() => ({
           mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
           digest,

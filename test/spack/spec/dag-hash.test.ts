@@ -13,13 +13,13 @@ import {
 import { readSpecDocument, readSpecFile } from "../../../lib/spack/spec/spec-file.ts";
 import { specDocument, writeSpecFile } from "../../../lib/spack/spec/spec-writer.ts";
 import { preOrder } from "../../../lib/spack/spec/traversal.ts";
-import { parseJson, writeJson } from "../../../lib/spack/text/json.ts";
+import { parseJsonText, writeJson } from "../../../lib/spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../../../lib/spack/text/json-value.ts";
 import { unpackGolden, vectors } from "../../support/golden.ts";
 
 const concrete = vectors<Record<string, JsonObject>>("concrete_specs");
 const read = (document: JsonObject) =>
-  readSpecDocument(parseJson(JSON.stringify(document), { name: "vectors" }), { name: "vectors" });
+  readSpecDocument(parseJsonText(JSON.stringify(document), { name: "vectors" }), { name: "vectors" });
 
 interface HashRow {
   name: string;
@@ -62,7 +62,7 @@ for (const [store, format] of [
       const { root, graph } = readSpecFile(bytes, file);
       assert.equal(verifyHashes([root], file).verified.length, graph.size);
       if (format === 5) assert.equal(writeSpecFile(root, graph), bytes.toString());
-      else assert.equal(writeJson(parseJson(bytes.toString(), { name: file })), bytes.toString());
+      else assert.equal(writeJson(parseJsonText(bytes.toString(), { name: file })), bytes.toString());
     }
   });
 

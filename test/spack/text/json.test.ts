@@ -5,15 +5,15 @@ import { isStaveError } from "../../../lib/errors.ts";
 import {
   isObject,
   keysOf,
-  parseJson,
   parseJsonBytes,
+  parseJsonText,
   writeJson,
   writeJsonWithout,
 } from "../../../lib/spack/text/json.ts";
 import type { JsonValue } from "../../../lib/spack/text/json-value.ts";
 
 const SOURCE = { name: "a.json" };
-const parse = (text: string): JsonValue => parseJson(text, SOURCE);
+const parse = (text: string): JsonValue => parseJsonText(text, SOURCE);
 
 const KEPT: { name: string; given: string }[] = [
   { name: "the order of keys", given: '{"b":1,"a":2,"c":{"z":1,"y":2}}' },
@@ -115,7 +115,7 @@ test("bytes that are not UTF-8 are refused, and messages hold no control charact
   });
   const error = ((): unknown => {
     try {
-      return parseJson('{"\\u001b[31m":x}', { name: "aé\u001b[0m\u202e.json", code: "SPEC_INVALID", hint: "do" });
+      return parseJsonText('{"\\u001b[31m":x}', { name: "aé\u001b[0m\u202e.json", code: "SPEC_INVALID", hint: "do" });
     } catch (caught) {
       return caught;
     }

@@ -1,0 +1,39 @@
+// A file that is replaced is the old one or the new one, and nothing is left beside it.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { StaveError } from "../../lib/errors.ts";
+import { replaceFile, replaceFileSync } from "../../lib/util/replace-file.ts";
+
+test("replaces a file as a whole, over what an earlier run has left", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "stave-replace-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [path, temporary] = [join(folder, "it"), join(folder, "it.part")];
+  writeFileSync(path, "old", { mode: 0o644 });
+  writeFileSync(temporary, "half of an earlier run");
+  const seen = await replaceFile(path, { temporary, mode: 0o600 }, async (file) => {
+    await file.writeFile("new");
+    return readFileSync(path, "utf8");
+  });
+  assert.deepEqual([seen, readFileSync(path, "utf8"), statSync(path).mode & 0o777], ["old", "new", 0o600]);
+  assert.deepEqual(readdirSync(folder), ["it"]);
+});
+
+test("leaves the file alone and nothing beside it when writing fails", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "stave-replace-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [path, temporary] = [join(folder, "it"), join(folder, "it.part")];
+  writeFileSync(path, "old");
+  const why = new StaveError("DIGEST_MISMATCH", "other bytes");
+  const writing = replaceFile(path, { temporary }, async (file) => {
+    await file.writeFile("ne");
+    throw why;
+  });
+  await assert.rejects(writing, (error) => error === why);
+  assert.throws(() =>
+    replaceFileSync(join(folder, "no/it"), { temporary: join(folder, "no/it.part") }, Buffer.from("x")),
+  );
+  assert.deepEqual([readFileSync(path, "utf8"), readdirSync(folder)], ["old", ["it"]]);
+});
