@@ -55,7 +55,7 @@ const MANIFEST_CONCURRENCY = 16;
 /**
  * Copies what `reference` (a tag or digest of the source) names, and everything below it.
  * Throws what the targets throw, with the side that failed; MEDIA_TYPE for what is not a manifest;
- * PLATFORM_MISMATCH when an index has no image of the wanted platform.
+ * PLATFORM_MISMATCH when there is no image of the wanted platform.
  */
 export async function copyGraph(
   source: ReadTarget,

@@ -5,6 +5,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
 import { canonicalBytes, configSchema, describe, type Manifest, parseBySchema } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
+import { imageName } from "../oci/reference.ts";
 import { printable } from "../printable/printable.ts";
 import { otherHash } from "../spack/spec/dag-hash.ts";
 import { shortName } from "../spack/spec/node-reader.ts";
@@ -77,7 +78,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
   async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
     const { isKnown, signal } = options;
     const fetched = await this.target.fetchManifest(tag, { signal });
-    const subject = `${this.name} ${tag}`;
+    const subject = imageName(this.name, tag);
     const document = parseFetched(fetched, this.name);
     if (document.kind === "index") throw notASpec(subject, "an image index");
     const { config, layers } = document.value;
@@ -159,7 +160,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
         const stored = { digest: descriptor.digest, configDigest: document.value.config.digest, obeysConditions };
         return { manifest: document.value, stored };
       }
-      throw notASpec(`${this.name} ${INDEX_TAG}`, "an image index", "the cache index");
+      throw notASpec(imageName(this.name, INDEX_TAG), "an image index", "the cache index");
     } catch (error) {
       if (isStaveError(error, "NOT_FOUND")) return undefined;
       throw error;

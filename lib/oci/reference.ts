@@ -1,9 +1,9 @@
-// References and locations: `registry/repository:tag@digest`, `oci://` URLs and `oci-layout:` directories, and the
+// References and locations: `registry/repository:tag@digest`, `oci://` URLs, `oci-layout:` directories and paths, and the
 // tag a text becomes. The grammar is Spack's (`oci/image.py`), itself that of the docker distribution. No I/O.
 import { StaveError } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { redactUserInfo } from "../printable/secret.ts";
-import { type Digest, parseDigest } from "./digest.ts";
+import { type Digest, isDigest, parseDigest } from "./digest.ts";
 
 /** Where something is in a registry. The tag and digest are undefined when the text had none. */
 export interface Reference {
@@ -15,9 +15,12 @@ export interface Reference {
   digest: Digest | undefined;
 }
 
-/** Where content lives: a repository of a registry, or an OCI image layout directory. */
+/**
+ * Where content lives: a repository of a registry, or an OCI image layout directory. Without a scheme a registry speaks
+ * https, unless it is on this machine and only knows http.
+ */
 export type Location =
-  | { kind: "registry"; scheme: "https" | "http" | undefined; reference: Reference }
+  | { kind: "registry"; scheme: "http" | undefined; reference: Reference }
   | { kind: "layout"; directory: string; tag: string | undefined; digest: Digest | undefined };
 
 const ALNUM = "[a-zA-Z0-9]+";
@@ -106,18 +109,48 @@ export function formatReference(reference: Reference): string {
   return `${reference.registry}/${reference.repository}${tag}${digest}`;
 }
 
-const SCHEMES: Record<string, "https" | "http" | undefined> = {
-  "oci://": "https",
+const SCHEMES: Record<string, "http" | undefined> = {
+  "oci://": undefined,
   "oci+http://": "http",
   "docker://": undefined,
 };
 
+// What skopeo and podman call a directory; stave's own word comes first.
+const LAYOUT = /^(?:oci-layout:|oci:(?!\/\/))/;
+const PATH = /^(?:\/|\.{1,2}(?:\/|$))/;
+// Places that other tools know. A short word may be an image's name, and is a place when a path follows.
+const FOREIGN = /^(?:(?:oci-archive|docker-archive|docker-daemon|containers-storage):|(?:dir|ostree|sif|tarball):[./])/;
+
+/** True for texts that can only be paths: `/DIR`, `./DIR`, `../DIR`. */
+export function isPath(text: string): boolean {
+  return PATH.test(text);
+}
+
+/** True for texts that say by themselves which kind of place they name: a URL, a path, `oci-layout:` and the like. */
+export function namesPlace(text: string): boolean {
+  return isPath(text) || LAYOUT.test(text) || FOREIGN.test(text) || /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text);
+}
+
 /**
  * Parses what a user types for an image, a repository or a cache: `oci://`, `oci+http://`, `docker://` or a bare
- * reference, or `oci-layout:DIR[:TAG][@DIGEST]`. Throws REFERENCE_INVALID.
+ * reference, `oci-layout:DIR[:TAG][@DIGEST]` (or skopeo's word, `oci:`), or a path with the same ending. Throws
+ * REFERENCE_INVALID, and UNSUPPORTED for archives and for the places of other tools.
  */
 export function parseLocation(text: string): Location {
-  if (text.startsWith("oci-layout:")) return parseLayoutLocation(text);
+  const prefix = LAYOUT.exec(text)?.[0] ?? (isPath(text) ? "" : undefined);
+  if (prefix !== undefined) return parseLayoutLocation(text, prefix);
+  if (FOREIGN.test(text)) {
+    const kind = text.slice(0, text.indexOf(":"));
+    throw new StaveError("UNSUPPORTED", `"${kind}:" cannot be read or written, expected a registry or a directory`, {
+      subject: shown(text),
+      hint: `bring it into a directory with \`skopeo copy ${shown(text)} oci:DIR:TAG\`, then name oci-layout:DIR:TAG`,
+    });
+  }
+  if (text.startsWith("~"))
+    throw new StaveError("REFERENCE_INVALID", `"${shown(text)}" begins with ~, which only a shell expands`, {
+      subject: shown(text),
+      hint: `write ${text.startsWith("~/") ? `"$HOME"${shown(text.slice(1))}` : "the whole path"}`,
+    });
   for (const [prefix, scheme] of Object.entries(SCHEMES))
     if (text.startsWith(prefix))
       return { kind: "registry", scheme, reference: parseReference(text.slice(prefix.length)) };
@@ -128,8 +161,8 @@ export function parseLocation(text: string): Location {
   return { kind: "registry", scheme: undefined, reference: parseReference(text) };
 }
 
-function parseLayoutLocation(text: string): Location {
-  let rest = text.slice("oci-layout:".length);
+function parseLayoutLocation(text: string, prefix: string): Location {
+  let rest = text.slice(prefix.length);
   let digest: Digest | undefined;
   let tag: string | undefined;
   const at = /@([A-Za-z0-9_+.-]+:[0-9a-fA-F]{32,})$/.exec(rest);
@@ -139,7 +172,7 @@ function parseLayoutLocation(text: string): Location {
   }
   // The tag is what follows the last colon, unless that is a part of the path.
   const colon = rest.lastIndexOf(":");
-  if (colon > 0 && !rest.slice(colon + 1).includes("/")) {
+  if (colon >= 0 && !rest.slice(colon + 1).includes("/")) {
     tag = parseTag(rest.slice(colon + 1));
     rest = rest.slice(0, colon);
   }
@@ -155,9 +188,15 @@ function parseLayoutLocation(text: string): Location {
 export function formatLocation(location: Location): string {
   if (location.kind === "registry")
     return `${location.scheme === "http" ? "oci+http" : "oci"}://${formatReference(location.reference)}`;
-  const tag = location.tag === undefined ? "" : `:${location.tag}`;
-  const digest = location.digest === undefined ? "" : `@${location.digest}`;
-  return `oci-layout:${location.directory}${tag}${digest}`;
+  const { directory, digest } = location;
+  // A colon in the last part of the path would be read as the one before a tag.
+  const tag = location.tag !== undefined ? `:${location.tag}` : /:[^/]*$/.test(directory) ? "/" : "";
+  return `oci-layout:${directory}${tag}${digest === undefined ? "" : `@${digest}`}`;
+}
+
+/** Names one image of a place, which is known by its name, as a user could type it. */
+export function imageName(place: string, reference: string): string {
+  return isDigest(reference) ? `${place}@${reference}` : `${place}:${reference}`;
 }
 
 // A password in front of the host has no place in a message; what follows the @ of a digest has a colon.

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { z } from "zod";
+import type { Digest } from "../../lib/oci/digest.ts";
 import {
   DEFAULT_TAG,
   formatLocation,
@@ -52,7 +53,7 @@ test("oci:// and oci+http:// are read as Spack reads them", async () => {
   const rows = vector("image_url", z.array(z.union([good.extend({ scheme: z.string() }).omit({ digest: true }), bad])));
   for (const row of rows) {
     if ("error" in row) {
-      // A bare word is a Docker Hub image to stave, as to docker; only Spack insists on a scheme.
+      // To skopeo and stave this is a directory.
       if (row.input === "oci:x/y") continue;
       await failsWith("REFERENCE_INVALID", () => parseLocation(row.input));
       continue;
@@ -61,7 +62,7 @@ test("oci:// and oci+http:// are read as Spack reads them", async () => {
     assert.ok(location.kind === "registry");
     const { registry, repository, tag } = location.reference;
     assert.deepEqual(
-      [location.scheme, registry, repository, tag ?? DEFAULT_TAG],
+      [location.scheme ?? "https", registry, repository, tag ?? DEFAULT_TAG],
       [row.scheme, row.domain, row.name, row.tag],
     );
   }
@@ -92,6 +93,50 @@ test("layout locations", () => {
     assert.deepEqual(location, { kind: "layout", directory, tag, digest });
     assert.equal(formatLocation(location), text);
   }
+});
+
+test("paths and skopeo's word are directories", () => {
+  for (const [text, directory, tag] of [
+    ["./a", "./a", undefined],
+    ["../a/b:t", "../a/b", "t"],
+    ["/srv/a:1/b", "/srv/a:1/b", undefined],
+    [".", ".", undefined],
+    ["oci:a", "a", undefined],
+    ["oci:/a/b:t", "/a/b", "t"],
+  ] as const)
+    assert.deepEqual(parseLocation(text), { kind: "layout", directory, tag, digest: undefined }, text);
+});
+
+test("archives and the places of other tools are refused by name, with the next step", async () => {
+  for (const text of [
+    "oci-archive:a.tar",
+    "docker-archive:a.tar:x:1",
+    "docker-daemon:debian:12",
+    "containers-storage:localhost/a",
+    "dir:/a",
+    "dir:./a",
+  ]) {
+    const error = await failsWith("UNSUPPORTED", () => parseLocation(text), new RegExp(`"${text.split(":")[0]}:"`));
+    assert.ok(error.hint?.includes(`skopeo copy ${text} oci:DIR:TAG`), error.hint);
+  }
+  const home = await failsWith("REFERENCE_INVALID", () => parseLocation("~/a"), /only a shell expands/);
+  assert.equal(home.hint, 'write "$HOME"/a');
+});
+
+test("what is written of a location is read as the same location", () => {
+  const directory = fc.stringMatching(/^[a-z/.][a-z:/. ]{0,12}$/);
+  const tag = fc.option(fc.constantFrom("t", "1.0"), { nil: undefined });
+  const digest = fc.option(fc.constant(`sha256:${"a".repeat(64)}` as Digest), { nil: undefined });
+  const same = (path: string) => path.replace(/\/+$/, "");
+  fc.assert(
+    fc.property(directory, tag, digest, (directory, tag, digest) => {
+      const read = parseLocation(formatLocation({ kind: "layout", directory, tag, digest }));
+      assert.ok(read.kind === "layout");
+      assert.deepEqual([same(read.directory), read.tag, read.digest], [same(directory), tag, digest]);
+    }),
+  );
+  for (const text of ["oci://localhost:5000/a:t", "oci+http://h.example/a", "oci://[::1]:5000/a", "debian"])
+    assert.deepEqual(parseLocation(formatLocation(parseLocation(text))), parseLocation(text));
 });
 
 test("bad locations name what was typed and what was expected", async () => {

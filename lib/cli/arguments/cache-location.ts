@@ -1,13 +1,16 @@
 // From a CACHE argument to an open build cache: a URL, a directory, or the name of a mirror in Spack's configuration. The
 // one place that knows, for every verb that reads or writes a cache.
+import { resolve } from "node:path";
 import { Keychain } from "../../auth/keychain.ts";
 import { OciCache, type OciCacheOptions, ReadOciCache } from "../../cache/oci-cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
-import { formatLocation, type Location, parseLocation } from "../../oci/reference.ts";
+import { formatLocation, isPath, type Location, namesPlace, parseLocation } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Direction, isOciUrl, type Mirror } from "../../spack/config/mirror.ts";
 import { findMirror } from "../../spack/config/mirror-lookup.ts";
+import { isSpecFile } from "../../spack/query/spec-words.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
+import { isLayoutFolder } from "../../target/layout/layout-index.ts";
 import { diskCache } from "../machine/cache-folder.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
@@ -21,7 +24,7 @@ export const DEFAULT_CACHE = "oci-layout:./stave-cache";
 
 /** How arguments describe a CACHE in help texts. */
 export const CACHE_ARGUMENT =
-  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR or a mirror's name (default: $STAVE_CACHE, else ./stave-cache)";
+  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or a mirror's name (default: $STAVE_CACHE, else ./stave-cache)";
 
 /** A cache that was named. */
 export interface CacheChoice {
@@ -45,17 +48,12 @@ export function cacheLocation(
 ): CacheChoice {
   const named = text ?? (context.env["STAVE_CACHE"] || DEFAULT_CACHE);
   // A mirror's name has neither the colon of a scheme nor a slash.
-  const mirror = /[/:]/.test(named) ? undefined : mirrorNamed(named, context, flags);
+  const mirror = /[/:]/.test(named) || isPath(named) ? undefined : mirrorNamed(named, context, flags);
   const url = mirror?.url(direction) ?? named;
   if (URL_CACHE.test(url) || (mirror !== undefined && !isOciUrl(url)))
     throw new StaveError("UNSUPPORTED", `${printable(url.replace(/\/\/[^/]*@/, "//***@"))} is no OCI build cache`, {
       subject: named,
       hint: "name an oci:// registry or an oci-layout: directory",
-    });
-  if (/^[./~]/.test(url))
-    throw new StaveError("USAGE", `${JSON.stringify(url)} is a path, expected a cache`, {
-      subject: named,
-      hint: `for a directory write oci-layout:${url}`,
     });
   const location = parseLocation(url);
   const { tag, digest } = location.kind === "layout" ? location : location.reference;
@@ -70,17 +68,20 @@ export function cacheLocation(
 const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
 
 /**
- * Parts the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache when it is a URL, a registry's
- * repository, or the name of a mirror.
+ * Parts the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache when it is a URL, a path, a
+ * registry's repository, or the name of a mirror. `/abc123` is a hash and `./x.json` a spec file, unless there is an image
+ * layout in that place.
  */
 export function splitCache(
   args: readonly string[],
   mirrors: readonly Mirror[],
+  cwd: string,
 ): { cache: string | undefined; specs: readonly string[] } {
   const [first, ...rest] = args;
   if (first === undefined) return { cache: undefined, specs: [] };
+  const mayBeSpec = /^\/[a-z0-9]+$/.test(first) || isSpecFile(first);
   const isCache =
-    /^(?:oci-layout:|[a-z][a-z0-9+.-]*:\/\/)/.test(first) ||
+    (mayBeSpec ? isLayoutFolder(resolve(cwd, first)) : namesPlace(first)) ||
     HOST.test(first) ||
     mirrors.some(({ name }) => name === first);
   return isCache ? { cache: first, specs: rest } : { cache: undefined, specs: args };

@@ -1,5 +1,5 @@
 // From what the user typed and the environment says to an open target: one transport, one keychain for the whole run.
-import { existsSync, openSync, writeSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Keychain, type KeychainOptions } from "../../auth/keychain.ts";
 import { createAuthorizer } from "../../auth/token.ts";
@@ -9,6 +9,7 @@ import type { Authorizer, TraceEvent, Transport } from "../../http/types.ts";
 import { DEFAULT_REGISTRY, DEFAULT_TAG, formatLocation, type Location, type Reference } from "../../oci/reference.ts";
 import { jsonText } from "../../printable/printable.ts";
 import { LayoutTarget } from "../../target/layout/layout.ts";
+import { isLayoutFolder } from "../../target/layout/layout-index.ts";
 import { RegistryTarget } from "../../target/registry/registry.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import type { Context } from "../machine/context.ts";
@@ -60,7 +61,7 @@ export class Opener {
       const target = await LayoutTarget.open(resolve(cwd, location.directory), {
         clock,
         create,
-        name: `oci-layout:${location.directory}`,
+        name: formatLocation({ ...location, tag: undefined, digest: undefined }),
       });
       this.#open.push(target);
       return target;
@@ -80,7 +81,7 @@ export class Opener {
   // A name without a host is one of Docker Hub, though a directory may be what was meant.
   #hintAtDirectory({ registry, repository }: Reference): void {
     const directory = repository.replace(/^library\//, "");
-    if (registry === DEFAULT_REGISTRY && existsSync(resolve(this.#context.cwd, directory, "oci-layout")))
+    if (registry === DEFAULT_REGISTRY && isLayoutFolder(resolve(this.#context.cwd, directory)))
       this.#output.warn(`${directory} is looked for on Docker Hub; for the directory write oci-layout:${directory}`);
   }
 

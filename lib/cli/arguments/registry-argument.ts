@@ -4,8 +4,8 @@ import { printable } from "../../printable/printable.ts";
 import { withoutTrailing } from "../../util/without-trailing.ts";
 
 const HOST = /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?$/;
-const SCHEMES: Record<string, "https" | "http"> = {
-  "oci://": "https",
+const SCHEMES: Record<string, "https" | "http" | undefined> = {
+  "oci://": undefined,
   "https://": "https",
   "oci+http://": "http",
   "http://": "http",

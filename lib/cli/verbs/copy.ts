@@ -1,6 +1,7 @@
 // `stave copy`: an image or a whole repository between registries and directories.
 
 import { StaveError } from "../../errors.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import type { Location } from "../../oci/reference.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
@@ -69,7 +70,7 @@ export const verb: VerbFactory = (state) => {
 };
 
 function summary(report: CopyImagesReport, destination: Location, milliseconds: number): string {
-  const lines = report.images.map(({ tag, digest }) => `${formatLocation(named(destination, tag))} ${digest}`);
+  const lines = report.images.map(({ tag, digest }) => `${formatLocation(named(destination, tag, digest))} ${digest}`);
   const { manifests, blobs, bytes } = report;
   const parts = [
     `${count(manifests.copied, "manifest")} and ${count(blobs.copied, "blob")} copied (${formatBytes(bytes)})`,
@@ -80,9 +81,11 @@ function summary(report: CopyImagesReport, destination: Location, milliseconds: 
   return `${lines.join("\n")}\n${parts.join(", ")}, in ${formatDuration(milliseconds)}`;
 }
 
-function named(location: Location, tag: string | undefined): Location {
-  if (location.kind === "layout") return { ...location, tag, digest: undefined };
-  return { ...location, reference: { ...location.reference, tag, digest: undefined } };
+/** An image by its tag, or by its digest when it has none. */
+function named(location: Location, tag: string | undefined, known: Digest): Location {
+  const digest = tag === undefined ? known : undefined;
+  if (location.kind === "layout") return { ...location, tag, digest };
+  return { ...location, reference: { ...location.reference, tag, digest } };
 }
 
 /** The tag under which the source was found, when it was a tag. */

@@ -1,10 +1,11 @@
 // `stave diff`: what changed between two images, caches or lock files.
 import { resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
-import { formatLocation, formatReference, parseLocation } from "../../oci/reference.ts";
+import { formatLocation, isPath, parseLocation } from "../../oci/reference.ts";
 import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/cache/diff.ts";
 import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/spec/lockfile.ts";
+import { isLayoutFolder } from "../../target/layout/layout-index.ts";
 import { kindAt } from "../../util/look.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../arguments/cache-location.ts";
@@ -47,10 +48,11 @@ async function side(text: string, run: CacheRun): Promise<DiffSide> {
   const { context } = run;
   const { signal } = context;
   const path = resolve(context.cwd, text);
-  const found = kindAt(path);
+  const found = isLayoutFolder(path) ? undefined : kindAt(path);
   if (found === "folder") return lockSide(path, await readEnvironmentLock(path));
   if (found === "file") return lockSide(path, readLockfile((await readBounded(path, LOCKFILE_LIMIT)).bytes, text));
-  if (/^[./~]/.test(text))
+  const location = isPath(text) ? parseLocation(text) : undefined;
+  if (location?.kind === "layout" && !isLayoutFolder(resolve(context.cwd, location.directory)))
     throw new StaveError("NOT_FOUND", `there is no file or folder ${printable(text)}`, {
       subject: text,
       hint: "name a lock file, the folder of an environment, an image or a cache",
@@ -72,11 +74,8 @@ function splitImage(text: string): [cache: string, reference: string | undefined
   const location = parseLocation(text);
   const none = { tag: undefined, digest: undefined };
   if (location.kind === "layout") return [formatLocation({ ...location, ...none }), location.digest ?? location.tag];
-  const { reference, scheme } = location;
-  const bare = { ...reference, ...none };
-  // What was typed without a scheme stays so: a loopback host may speak plain http.
-  const cache = scheme === undefined ? formatReference(bare) : formatLocation({ ...location, reference: bare });
-  return [cache, reference.digest ?? reference.tag];
+  const { reference } = location;
+  return [formatLocation({ ...location, reference: { ...reference, ...none } }), reference.digest ?? reference.tag];
 }
 
 const SHOWN = 3;

@@ -96,7 +96,8 @@ async function run(
 ): Promise<number> {
   const files = new SpackFiles(context, flags);
   const { discovery } = files;
-  const { cache: named, specs: texts } = splitCache(first === undefined ? [] : [first, ...more], discovery.mirrors);
+  const args = first === undefined ? [] : [first, ...more];
+  const { cache: named, specs: texts } = splitCache(args, discovery.mirrors, context.cwd);
   const place = { context, output, flags, files };
   const caches: OpenedCache<ReadOciCache>[] = [];
   let warned = false;

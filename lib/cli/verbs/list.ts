@@ -42,7 +42,9 @@ export const verb: VerbFactory = (state) => {
       const files = new SpackFiles(context, flags);
       const args = first === undefined ? [] : [first, ...more];
       const { cache: text, specs } =
-        flags.mirror === undefined ? splitCache(args, files.discovery.mirrors) : { cache: flags.mirror, specs: args };
+        flags.mirror === undefined
+          ? splitCache(args, files.discovery.mirrors, context.cwd)
+          : { cache: flags.mirror, specs: args };
       await using opened = await readCache(text, { context, output, flags, files });
       const { platform, os, target } = currentHost(context);
       const report = await list(opened.cache, {

@@ -145,7 +145,9 @@ async function run(
   const files = new SpackFiles(context, flags);
   const { discovery } = files;
   const split =
-    flags.directory === undefined ? splitCache(args, discovery.mirrors) : { cache: flags.directory, specs: args };
+    flags.directory === undefined
+      ? splitCache(args, discovery.mirrors, context.cwd)
+      : { cache: flags.directory, specs: args };
   const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
   const place = { context, output, flags, files };
   const store = await files.store();

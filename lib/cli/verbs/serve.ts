@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileError, messageOf, StaveError } from "../../errors.ts";
+import { isLoopback } from "../../http/addresses.ts";
+import { formatLocation, isPath, namesPlace, parseLocation } from "../../oci/reference.ts";
 import { createRegistry } from "../../serve/registry-server.ts";
 import { helpText, verbCommand, wholeNumber } from "../arguments/shared-flags.ts";
 import type { OutputOptions } from "../output/output.ts";
@@ -42,7 +44,8 @@ export const verb: VerbFactory = (state) => {
     )
     .option("--sparse", "accept manifests of which some layers or images are missing")
     .addHelpText("after", helpText(HELP));
-  return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
+  return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
+    const directory = servedDirectory(text);
     const { host, port } = parseListen(flags.listen);
     const path = (file: string) => resolve(context.cwd, file);
     if ((flags.tlsCert === undefined) !== (flags.tlsKey === undefined))
@@ -64,13 +67,13 @@ export const verb: VerbFactory = (state) => {
       onError: (error) => output.warn(messageOf(error)),
     });
     const { url } = await registry.listen({ host, port });
-    const isLocal = /^(?:127\.|localhost$|::1$)/.test(host);
+    const isLocal = isLoopback(host);
     if (!isLocal && !flags.readOnly && flags.htpasswd === undefined)
       output.warn(`anybody who can reach ${host} may push here; consider --htpasswd or --read-only`);
     if (!isLocal && flags.htpasswd !== undefined && !tls)
       output.warn("passwords will cross the network in the clear; consider --tls-cert and --tls-key");
     const name = registry.repository === undefined ? "" : `/${registry.repository}`;
-    output.print(`serving ${directory} as ${url.replace(/^https?:\/\//, "")}${name}${tls ? "" : " (plain http)"}`);
+    output.print(`serving ${directory} as ${address(url)}${name}${tls ? "" : " (plain http)"}`);
     output.report({ url, repository: registry.repository ?? null, directory: path(directory) });
     await new Promise<void>((done) => {
       if (context.signal.aborted) done();
@@ -81,6 +84,25 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
+
+/** The directory that is named as a path, or as other verbs name a layout. */
+function servedDirectory(text: string): string {
+  if (isPath(text) || !namesPlace(text)) return text;
+  const location = parseLocation(text);
+  if (location.kind === "layout" && location.tag === undefined && location.digest === undefined)
+    return location.directory;
+  throw new StaveError("USAGE", `${formatLocation(location)} is not a directory, which is what can be served`, {
+    subject: text,
+    hint: "name an image layout directory, or a folder of them",
+  });
+}
+
+/** An address as other verbs take it: every address of this machine is also localhost, and other hosts need a scheme. */
+function address(url: string): string {
+  const { protocol, hostname, host, port } = new URL(url);
+  if (/^(?:0\.0\.0\.0|\[::\])$/.test(hostname)) return `localhost:${port || (protocol === "https:" ? "443" : "80")}`;
+  return protocol === "https:" || isLoopback(hostname) ? host : `oci+http://${host}`;
+}
 
 function parseListen(text: string): { host: string; port: number } {
   const found = /^(?:(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):)?([0-9]{1,5})$/.exec(text);

@@ -5,6 +5,7 @@ import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { parseSpecTag } from "../../cache/spec-tag.ts";
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
+import { imageName } from "../../oci/reference.ts";
 import { compareNodes } from "../../spack/query/select.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { type Difference, specDifferences } from "../../spack/spec/spec-diff.ts";
@@ -94,7 +95,7 @@ function diffLayers(from: readonly Descriptor[], to: readonly Descriptor[]): Non
 
 /** The side that a tag or digest of a cache is: its layers, and for the image of a spec its DAG. */
 export async function imageSide(cache: ReadOciCache, reference: string, options: OperationOptions): Promise<DiffSide> {
-  const name = `${cache.name} ${reference}`;
+  const name = imageName(cache.name, reference);
   if (parseSpecTag(reference)) {
     const { document, layers } = await cache.fetchSpec(reference, options);
     return { name, specs: [...document.graph.nodes()], layers };

@@ -4,6 +4,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { type Config, configSchema, parseBySchema } from "../../oci/manifest.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
+import { imageName } from "../../oci/reference.ts";
 import { fetchPlatform, parseFetched } from "../../target/choose-platform.ts";
 import { CONFIG_LIMIT, fetchConfig } from "../../target/image-config.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
@@ -90,7 +91,7 @@ export async function inspect(
   const { descriptor } = fetched;
   const referrers = await target.referrers(descriptor.digest, { signal });
   const base = {
-    name: `${target.name} ${reference}`,
+    name: imageName(target.name, reference),
     descriptor,
     artifactType: document.value.artifactType,
     annotations: document.value.annotations ?? {},

@@ -3,6 +3,7 @@ import type { ImageLayer } from "../../image/image-documents.ts";
 import { hashInHistory } from "../../image/image-documents.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
+import { imageName } from "../../oci/reference.ts";
 import { parseFetched } from "../../target/choose-platform.ts";
 import { fetchConfig } from "../../target/image-config.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
@@ -27,7 +28,7 @@ export async function readEnvironmentImage(
   if (document.kind === "index") return { digest, layers };
   const { config, layers: blobs } = document.value;
   const bytes = await fetchConfig(target, config, options);
-  const { history, rootfs } = parseBySchema(bytes, configSchema, `the config of ${target.name} ${tag}`);
+  const { history, rootfs } = parseBySchema(bytes, configSchema, `the config of ${imageName(target.name, tag)}`);
   const entries = (history ?? []).filter((entry) => entry.empty_layer !== true);
   // Entries and layers are matched by position, which means nothing unless there are as many of each.
   if (entries.length !== blobs.length || rootfs.diff_ids.length !== blobs.length) return { digest, layers };

@@ -3,7 +3,7 @@ import { isStaveError } from "../../errors.ts";
 import { type BaseImage, readBaseImage } from "../../image/base-image-reader.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { mountsBetween } from "../../target/blob-source.ts";
-import { fetchPlatform, parseFetched } from "../../target/choose-platform.ts";
+import { fetchFromIndex, parseFetched } from "../../target/choose-platform.ts";
 import { fetchConfig } from "../../target/image-config.ts";
 import { transferBlob } from "../../target/refetch.ts";
 import type { PushOutcome, ReadTarget, Target } from "../../target/target.ts";
@@ -59,7 +59,7 @@ export class BaseImages {
     const { source, signal } = this.#options;
     const { name, target, reference } = source;
     try {
-      const fetched = await fetchPlatform(target, reference, { os: "linux", architecture }, { signal });
+      const fetched = await fetchFromIndex(target, reference, { os: "linux", architecture }, { signal });
       const document = parseFetched(fetched, target.name);
       const config =
         document.kind === "manifest" ? await fetchConfig(target, document.value.config, { signal }) : Buffer.alloc(0);

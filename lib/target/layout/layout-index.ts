@@ -16,6 +16,7 @@ import { emptyIndex, indexSchema, parseBySchema } from "../../oci/manifest.ts";
 import { LockFile } from "../../util/file-lock.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { SingleFlight } from "../../util/limit.ts";
+import { kindAt } from "../../util/look.ts";
 import { replaceWith } from "../../util/replace-file.ts";
 import type { Clock } from "../../util/time.ts";
 import { createTemporary } from "./layout-blobs.ts";
@@ -64,6 +65,11 @@ interface Known {
   readonly entries: LayoutEntries;
   /** Up to where the journal is part of the entries, in bytes. */
   end: number;
+}
+
+/** True if a directory is an image layout. */
+export function isLayoutFolder(directory: string): boolean {
+  return kindAt(join(directory, "oci-layout")) === "file";
 }
 
 /** The list of one directory. */

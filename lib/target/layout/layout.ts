@@ -4,6 +4,7 @@ import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.ts";
 import { describe, type ManifestDocument, parseManifest, successors } from "../../oci/manifest.ts";
+import { imageName } from "../../oci/reference.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifyStream } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
@@ -155,7 +156,7 @@ export class LayoutTarget implements Target {
     const digest = entry?.digest ?? (isDigest(reference) ? reference : undefined);
     if (digest === undefined)
       throw new StaveError("NOT_FOUND", `${this.name} has no manifest ${reference}`, {
-        subject: `${this.name} ${reference}`,
+        subject: imageName(this.name, reference),
         hint: `see what is there with \`stave tags ${this.name}\``,
       });
     const subject = `manifest ${digest} in ${this.name}`;

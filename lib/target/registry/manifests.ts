@@ -5,7 +5,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.ts";
 import { describe } from "../../oci/manifest.ts";
 import { ACCEPT_MANIFEST, bareMediaType, OCI_MANIFEST } from "../../oci/mediatype.ts";
-import { parseTag } from "../../oci/reference.ts";
+import { imageName, parseTag } from "../../oci/reference.ts";
 import { digestMismatch } from "../../util/stream.ts";
 import { rereadDamaged } from "../refetch.ts";
 import {
@@ -112,7 +112,7 @@ function ageOf(response: Parameters<typeof headerOf>[0]): number | undefined {
 function notFound(error: StaveError, repository: Repository, reference: string): StaveError {
   return new StaveError("NOT_FOUND", `${repository.name} has no manifest ${reference}`, {
     op: "fetch manifest",
-    subject: `${repository.name} ${reference}`,
+    subject: imageName(repository.name, reference),
     status: 404,
     ...(error.registry ? { registry: error.registry } : {}),
     hint: `see what is there with \`stave tags ${repository.name}\``,

@@ -47,6 +47,7 @@ const SERVED_BY: Record<string, string> = {
 
 /** Sends the requests of a repository. */
 export class Repository {
+  /** As a user could type it. */
   readonly name: string;
   readonly host: string;
   readonly options: RepositoryOptions;
@@ -64,7 +65,8 @@ export class Repository {
         },
       );
     this.options = options;
-    this.name = `${options.registry}/${options.repository}`;
+    const scheme = options.scheme === "http" ? "oci+http://" : "";
+    this.name = `${scheme}${options.registry}/${options.repository}`;
     this.host = SERVED_BY[options.registry] ?? options.registry;
   }
 

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { cacheLocation } from "../../../lib/cli/arguments/cache-location.ts";
+import { cacheLocation, splitCache } from "../../../lib/cli/arguments/cache-location.ts";
 import type { SpackFlags } from "../../../lib/cli/arguments/spack-options.ts";
 import type { Context } from "../../../lib/cli/machine/context.ts";
 import type { ErrorCode } from "../../../lib/errors.ts";
 import { formatLocation } from "../../../lib/oci/reference.ts";
+import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { failsWith } from "../../support/errors.ts";
 import { temporaryFolder } from "../../support/tree.ts";
@@ -42,6 +43,10 @@ const found: { given: string | undefined; env?: Record<string, string>; push?: b
   { given: "oci+http://localhost:5000/a/b", expect: "oci+http://localhost:5000/a/b" },
   { given: "ghcr.io/a/b", expect: "oci://ghcr.io/a/b" },
   { given: "oci-layout:/some/dir", expect: "oci-layout:/some/dir" },
+  { given: "./stave-cache", expect: "oci-layout:./stave-cache" },
+  { given: "/some/dir", expect: "oci-layout:/some/dir" },
+  { given: "..", expect: "oci-layout:.." },
+  { given: "oci:dir", expect: "oci-layout:dir" },
   { given: "team", expect: "oci://ghcr.io/org/read" },
   { given: "team", push: true, expect: "oci+http://localhost:5000/org/write" },
 ];
@@ -55,7 +60,8 @@ const refused: { given: string; code: ErrorCode; message: RegExp }[] = [
   { given: "old", code: "UNSUPPORTED", message: /^https:\/\/\*\*\*@mirror\.example\/spack is no OCI build cache$/ },
   { given: "file:///some/where", code: "UNSUPPORTED", message: /file:/ },
   { given: "nobody", code: "USAGE", message: /no mirror is named nobody, expected one of team, old/ },
-  { given: "./stave-cache", code: "USAGE", message: /is a path/ },
+  { given: "oci-archive:a.tar", code: "UNSUPPORTED", message: /"oci-archive:" cannot be read/ },
+  { given: "docker-archive:a.tar", code: "UNSUPPORTED", message: /"docker-archive:" cannot be read/ },
   { given: "oci://ghcr.io/a/b:tag", code: "USAGE", message: /not one image/ },
   { given: "oci-layout:./a:tag", code: "USAGE", message: /not one image/ },
   { given: "oci://", code: "REFERENCE_INVALID", message: /reference/ },
@@ -65,3 +71,23 @@ for (const { given, code, message } of refused)
     const error = await failsWith(code, () => cacheLocation(given, "fetch", contextWith({}), flags), message);
     assert.ok(!`${error.message}${error.hint}`.includes("secret"));
   });
+
+test("the first argument is the cache when it names a place, and a spec when it can be one", async () => {
+  const layout = join(scope, "layout.json");
+  await LayoutTarget.open(layout, { clock: systemClock, create: true });
+  for (const place of [
+    "./cache",
+    "../cache",
+    "/srv/cache",
+    ".",
+    "oci:cache",
+    "oci-archive:a.tar",
+    "docker-archive:a.tar",
+    "oci://ghcr.io/a/b",
+    "localhost:5000/a/b",
+    "./layout.json",
+  ])
+    assert.deepEqual(splitCache([place, "hdf5"], [], scope), { cache: place, specs: ["hdf5"] }, place);
+  for (const spec of ["hdf5", "/abc1234", "./hdf5.spec.json", "hdf5@1.2:", "zlib+pic"])
+    assert.deepEqual(splitCache([spec, "x"], [], scope), { cache: undefined, specs: [spec, "x"] }, spec);
+});
