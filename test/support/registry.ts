@@ -48,7 +48,7 @@ export type Fault =
   | "yes man"
   /** Answers a listing with a page that has never been seen, of about so many bytes, and a link to the next one. */
   | { endlessPages: number }
-  /** Answers 401 with a message that repeats what it was sent as a secret. */
+  /** Answers 403 with a message that repeats what it was sent as a secret. */
   | "echo";
 
 /** What a captive portal shows. */
@@ -238,10 +238,10 @@ async function misbehave(
   }
   if ("endlessPages" in fault) {
     const page = Number(/[?&]page=([0-9]+)/.exec(request.url ?? "")?.[1] ?? "0");
-    const tags = Array.from({ length: Math.ceil(fault.endlessPages / 100) }, (_, i) => `${page}-${i}`.padEnd(97, "x"));
+    const tags = Array.from({ length: Math.ceil(fault.endlessPages / 100) }, (_, i) => `${i}`.padEnd(97, "x"));
     const [path = ""] = (request.url ?? "").split("?");
     response.writeHead(200, { "content-type": "application/json", link: `<${path}?page=${page + 1}>; rel="next"` });
-    response.end(JSON.stringify({ name: "a", tags }));
+    response.end(JSON.stringify({ name: "a", tags: [`page-${page}`, ...tags] }));
     return;
   }
   if ("resetAfter" in fault) {

@@ -16,10 +16,12 @@ const pageSchema = z.looseObject({ tags: z.array(z.string().max(1000)).nullish()
 const PAGE_SIZE = 1000;
 /** The most bytes of a whole listing: 700 000 tags as Spack makes them. */
 const LISTING_LIMIT = 64 * 1024 * 1024;
-/** More pages than this are a loop that changes its address each time. */
-const MAX_PAGES = 10_000;
-/** So many pages may have the content of an earlier one: those in the middle may be empty. */
+/** More pages than this are a loop that changes its address each time; 100 000 tags where a page has no more than 50. */
+const MAX_PAGES = 2000;
+/** So many pages may be short or have the content of an earlier one: those in the middle may be empty. */
 const MAX_REPEATS = 100;
+/** A page of fewer bytes is short when another one follows: it has less than ten tags as Spack makes them. */
+const SHORT_PAGE = 512;
 /** The most milliseconds for a whole listing. */
 const LONGEST = 3600_000;
 
@@ -80,8 +82,8 @@ export async function* pages(
     left -= response.bytes.byteLength;
     // Pages in the middle may be empty, where a registry leaves out what may not be seen.
     const content = digestOf(response.bytes);
-    if (contents.has(content) && ++repeats > MAX_REPEATS)
-      throw loopError(repository, op, "repeats pages that were read before");
+    if ((response.bytes.byteLength < SHORT_PAGE || contents.has(content)) && ++repeats > MAX_REPEATS)
+      throw loopError(repository, op, `has more than ${MAX_REPEATS} pages with next to nothing new`);
     contents.add(content);
     yield response;
     const link = headerOf(response, "link");
