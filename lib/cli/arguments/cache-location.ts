@@ -6,6 +6,7 @@ import { OciCache, type OciCacheOptions, ReadOciCache } from "../../cache/oci-ca
 import { isStaveError, StaveError } from "../../errors.ts";
 import { formatLocation, isPath, type Location, namesPlace, parseLocation } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
+import { redactUserInfo } from "../../printable/secret.ts";
 import { type Direction, isOciUrl, type Mirror } from "../../spack/config/mirror.ts";
 import { findMirror } from "../../spack/config/mirror-lookup.ts";
 import { isSpecFile } from "../../spack/query/spec-words.ts";
@@ -24,7 +25,7 @@ export const DEFAULT_CACHE = "oci-layout:./stave-cache";
 
 /** How arguments describe a CACHE in help texts. */
 export const CACHE_ARGUMENT =
-  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or a mirror's name (default: $STAVE_CACHE, else ./stave-cache)";
+  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or a mirror's name (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
 
 /** A cache that was named. */
 export interface CacheChoice {
@@ -114,9 +115,40 @@ export interface CacheRun {
   readonly files?: SpackFiles;
 }
 
+/**
+ * The names of the mirrors that are meant when no cache is named: all OCI mirrors that may hold binaries, in the order in which
+ * Spack asks them; to push to, the one with `autopush`, else the one with `push`. None when $STAVE_CACHE names a cache. Notes
+ * which are used, and which cannot be.
+ */
+export function defaultMirrors(direction: Direction, run: CacheRun): string[] {
+  const { context, output, flags } = run;
+  if (context.env["STAVE_CACHE"]) return [];
+  const all = (run.files ?? new SpackFiles(context, flags)).discovery.mirrors.filter(({ hasBinaries }) => hasBinaries);
+  const pushed = all.find(({ isAutopush }) => isAutopush) ?? all.find(({ hasPush }) => hasPush);
+  const meant = direction === "fetch" ? all : pushed ? [pushed] : [];
+  const shown = (mirror: Mirror): string =>
+    printable(`${mirror.name} (${redactUserInfo(mirror.url(direction))})`, { most: 300 });
+  const [usable, others] = [true, false].map((isUsable) =>
+    meant.filter((mirror) => isOciUrl(mirror.url(direction)) === isUsable),
+  ) as [Mirror[], Mirror[]];
+  if (others.length > 0) output.note(`not used, because only OCI caches can be: ${others.map(shown).join(", ")}`);
+  if (usable.length > 0)
+    output.note(`using ${usable.length === 1 ? "the mirror" : "the mirrors"} ${usable.map(shown).join(", ")}`);
+  return usable.map(({ name }) => name);
+}
+
+/** The one cache of a verb that reads a single one: as named, else the first of the mirrors. */
+function oneOf(text: string | undefined, direction: Direction, run: CacheRun): string | undefined {
+  if (text !== undefined) return text;
+  const [first, ...more] = defaultMirrors(direction, run);
+  if (first !== undefined && more.length > 0)
+    run.output.note(`only ${printable(first)} is asked: name another one to ask it`);
+  return first;
+}
+
 /** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
 export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, mirror, opener } = openerFor(text, "fetch", run);
+  const { location, mirror, opener } = openerFor(oneOf(text, "fetch", run), "fetch", run);
   const target = await opener.read(location).catch((error: unknown) => {
     throw isStaveError(error, "NOT_FOUND") && isUnnamed(text, run) ? error.with({ hint: NAME_ONE }) : error;
   });
@@ -132,7 +164,7 @@ const NAME_ONE =
 
 /** Opens a cache to see what is in it; a directory that is not there yet is an empty one. */
 export async function readCacheIfThere(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, mirror, opener } = openerFor(text, "push", run);
+  const { location, mirror, opener } = openerFor(oneOf(text, "push", run), "push", run);
   const target = await opener.read(location).catch((error: unknown) => {
     if (location.kind === "layout" && isStaveError(error, "NOT_FOUND")) return emptyTarget(formatLocation(location));
     throw error;
@@ -150,6 +182,8 @@ export async function readCacheIfThere(text: string | undefined, run: CacheRun):
 export interface WriteCacheOptions {
   /** A directory is made when it is not there. */
   readonly create: boolean;
+  /** Without a name the mirror to push to is meant, when one is configured. */
+  readonly mayUseMirror?: boolean;
   /** What may fail and must come before anything is made. */
   readonly first?: (opener: Opener) => Promise<void>;
 }
@@ -160,7 +194,8 @@ export async function writeCache(
   run: CacheRun,
   options: WriteCacheOptions,
 ): Promise<OpenedCache<OciCache>> {
-  const { location, mirror, opener } = openerFor(text, "push", run);
+  const named = options.mayUseMirror ? oneOf(text, "push", run) : text;
+  const { location, mirror, opener } = openerFor(named, "push", run);
   await options.first?.(opener);
   const cache = new OciCache(
     options.create ? await opener.write(location) : await opener.change(location),

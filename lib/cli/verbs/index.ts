@@ -59,7 +59,7 @@ async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags
     await using opened = await readCache(text, run);
     return await checkIndex(opened.cache, options);
   }
-  await using opened = await writeCache(text, run, { create: false });
+  await using opened = await writeCache(text, run, { create: false, mayUseMirror: true });
   return await updateIndex(opened.cache, options);
 }
 

@@ -12,7 +12,13 @@ import type { SpecQuery } from "../../spack/query/query.ts";
 import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { directoryMode } from "../../store/staged-prefix.ts";
-import { CACHE_ARGUMENT, type OpenedCache, readCache, splitCache } from "../arguments/cache-location.ts";
+import {
+  CACHE_ARGUMENT,
+  defaultMirrors,
+  type OpenedCache,
+  readCache,
+  splitCache,
+} from "../arguments/cache-location.ts";
 import {
   addJobs,
   addTransport,
@@ -103,7 +109,9 @@ async function run(
   let warned = false;
   try {
     const { mirror = [] } = flags;
-    const names = [...(named === undefined && mirror.length > 0 ? [] : [named]), ...mirror];
+    const said = named === undefined ? mirror : [named, ...mirror];
+    const meant = said.length > 0 ? said : defaultMirrors("fetch", place);
+    const names = meant.length > 0 ? meant : [undefined];
     for (const name of names) caches.push(await readCache(name, place));
     const source = new InstallSource(caches.map(({ cache }) => cache));
     const isOldSpack = discovery.installation?.version.startsWith("0.") === true;

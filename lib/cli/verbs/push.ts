@@ -193,7 +193,7 @@ async function run(
   const openBase = async (opener: Opener): Promise<void> => {
     base = await baseSource(flags.baseImage, opener, context);
   };
-  await using opened = await writeCache(split.cache, place, { create: true, first: openBase });
+  await using opened = await writeCache(split.cache, place, { create: true, mayUseMirror: true, first: openBase });
   const { cache, location } = opened;
   const workflow = new Workflow(context, output);
   const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);

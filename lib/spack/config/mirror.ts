@@ -64,6 +64,8 @@ export class Mirror {
   /** It may hold binaries; sources. */
   readonly hasBinaries: boolean;
   readonly hasSources: boolean;
+  /** It says by itself where to push to. */
+  readonly hasPush: boolean;
   /** Binaries are pushed as soon as they are built. */
   readonly isAutopush: boolean;
   readonly #signed: boolean;
@@ -79,6 +81,7 @@ export class Mirror {
     this.place = node.place;
     this.hasBinaries = entry.binary ?? true;
     this.hasSources = entry.source ?? true;
+    this.hasPush = entry.push !== undefined;
     this.isAutopush = entry.autopush ?? false;
     this.#signed = entry.signed ?? true;
     this.#top = entry;
