@@ -145,7 +145,7 @@ test("a manifest without config, and one that is no JSON, are named", async () =
   const tags = [await pushSpec(target, odd), await pushSpec(target, other), await pushSpec(target, good)];
   const headers = { "content-type": OCI_MANIFEST };
   const body = JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, layers: [] });
-  for (const [at, text] of [body, "<html>"].entries())
+  for (const [at, text] of [body, "no JSON"].entries())
     registry.rules.push({
       method: "GET",
       path: new RegExp(`${tags[at]}$`),
