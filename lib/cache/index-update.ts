@@ -26,6 +26,8 @@ export interface CheckIndexOptions extends OperationOptions {
 export interface UpdateIndexOptions extends CheckIndexOptions {
   /** Specs that were just pushed, by tag: they need not be fetched. */
   readonly known?: ReadonlyMap<string, Pick<SpecDocument, "root" | "graph">> | undefined;
+  /** Tags of specs that are about to be removed: they count as gone. */
+  readonly without?: ReadonlySet<string> | undefined;
 }
 
 /** A tag that is in no index, and why. */
@@ -157,8 +159,10 @@ class IndexUpdate {
   }
 
   /** Takes over what a listing says, reading what is new. Tells whether the index now has to be written. */
-  async absorb({ specs, foreign, others }: CacheListing): Promise<boolean> {
+  async absorb({ specs: listed, foreign, others }: CacheListing): Promise<boolean> {
     this.rounds++;
+    const { without } = this.#options;
+    const specs = without === undefined ? listed : new Map([...listed].filter(([tag]) => !without.has(tag)));
     this.#failure = undefined;
     this.#listed = specs;
     this.#foreign = foreign;

@@ -120,6 +120,34 @@ test("a registry that does not let anybody delete is told of, and nothing is cha
   await client.close();
 });
 
+test("the index never names what is gone, whichever step fails", async () => {
+  const client = connect(registry.host, "org/failing");
+  const cache = new OciCache(client.target);
+  await fill(cache);
+  const list = join(temporaryFolder(), "keep");
+  writeFileSync(list, app.root.hash);
+  const args = ["prune", `oci+http://${registry.host}/org/failing`, "-k", list, ...NOW, "--yes", "--retries", "0"];
+  const rules: [Rule, string[]][] = [
+    [{ method: "PUT", path: /org\/failing/, fault: { status: 500 } }, ["app", "lib", "stale", "tool"]],
+    // The first DELETE only asks whether that is allowed.
+    [{ method: "DELETE", path: /org\/failing/, after: 1, fault: { status: 500 } }, ["app", "lib", "stale", "tool"]],
+    [{ method: "DELETE", path: /org\/failing/, after: 2, fault: { status: 500 } }, ["app", "lib", "tool"]],
+  ];
+  for (const [rule, left] of rules) {
+    registry.rules.push(rule);
+    const ran = await stave(args);
+    registry.rules.splice(registry.rules.indexOf(rule), 1);
+    assert.equal(ran.status, 4, ran.stderr);
+    assert.deepEqual(await specsOf(cache), left);
+    const { isCurrent, added, dropped } = await checkIndex(cache);
+    assert.deepEqual([isCurrent, added, dropped], [true, [], []]);
+  }
+  assert.equal((await stave(args)).status, 0);
+  assert.deepEqual(await specsOf(cache), ["app", "lib"]);
+  assert.equal((await checkIndex(cache)).isCurrent, true);
+  await client.close();
+});
+
 test("undo puts back what was removed", async () => {
   const client = connect(registry.host, "org/undone");
   const cache = new OciCache(client.target);

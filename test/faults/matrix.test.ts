@@ -78,6 +78,8 @@ const verbs: Verb[] = [
       writeFileSync(join(folder, "keep"), "/uwlohrquwwehihrnbieawl7jsmu7l2ww\n");
       return ["prune", full, "-k", join(folder, "keep"), "--grace", "0s", "--yes"];
     },
+    // An index that was not written is followed by no removal.
+    published: ({ full }) => !isAsBefore(full),
   },
   { name: "index", args: ({ full }) => ["index", full], published: ({ full }) => !isAsBefore(full) },
   {

@@ -1,11 +1,12 @@
 // `prune`: which specs of a cache nothing needs any more, and their removal. Deciding comes first and is told; removing takes
-// images before what they hold, so that no image is ever left without its layers.
+// specs from the index before their images, and images before what they hold: the index names nothing that is gone, and no image
+// is ever left without its layers.
 
 import type { IndexReport } from "../../cache/index-update.ts";
 import { updateIndex } from "../../cache/index-update.ts";
 import type { OciCache } from "../../cache/oci-cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
-import type { Digest } from "../../oci/digest.ts";
+import { type Digest, digestOf } from "../../oci/digest.ts";
 import { LayoutTarget } from "../../target/layout/layout.ts";
 import { findGarbage } from "../../target/layout/layout-garbage.ts";
 import { forEachLimit } from "../../util/limit.ts";
@@ -126,37 +127,89 @@ async function prunedImage(
 }
 
 /**
- * Removes what a plan says: first the images, then the index is brought up to date, and in a directory the blobs go that nothing
- * leads to by then. A registry that refuses is told of once. Throws what the cache throws for other reasons.
+ * Removes what a plan says: first the index no longer names the specs, then their images go, and in a directory the blobs that
+ * nothing leads to by then. When images cannot be removed, the index gets them back. Throws what the cache throws, but not that it
+ * lets nobody delete.
  */
 export async function prune(cache: OciCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
   const { signal, onProgress = noProgress } = options;
-  const { target } = cache;
+  if (plan.images.length > 0 && !(await mayDelete(cache, signal))) return unsupported(plan, 0);
+  let index: IndexReport | undefined;
   let removed = 0;
-  for (const { tag, digest, referrers } of plan.images) {
-    signal?.throwIfAborted();
+  if (plan.images.length > 0) {
+    const without = new Set(plan.images.map(({ tag }) => tag));
+    const first = await updateIndex(cache, { without, signal, onProgress });
     try {
-      // Somebody may have pushed it again in the meantime.
-      const present = await target.headManifest(tag, { signal });
-      if (present?.digest !== digest) continue;
-      for (const referrer of referrers) await removeManifest(cache, referrer, signal);
-      await target.deleteManifest(digest, { signal });
+      for (const image of plan.images) {
+        if (!(await removeImage(cache, image, signal))) continue;
+        removed++;
+        onProgress({ type: "note", text: `removed ${image.tag}` });
+      }
     } catch (error) {
-      if (isStaveError(error, "NOT_FOUND")) continue;
-      if (!isStaveError(error, "UNSUPPORTED") && !(isStaveError(error) && error.status === 405)) throw error;
-      return { ...plan, removed, isUnsupported: true, index: undefined };
+      // The images that stay belong in the index. What went wrong first is the error, whether or not this succeeds.
+      await updateIndex(cache, { signal, onProgress }).catch(() => {});
+      if (!isUnsupported(error)) throw error;
+      return unsupported(plan, removed);
     }
-    removed++;
-    onProgress({ type: "note", text: `removed ${tag}` });
+    // Images that were pushed again meanwhile have stayed, and others may have put into the index what was still there.
+    const last = await updateIndex(cache, { signal, onProgress });
+    index = { ...last, isWritten: first.isWritten || last.isWritten, ...changes(first, last) };
   }
-  const index = removed > 0 ? await updateIndex(cache, { signal, onProgress }) : undefined;
   const garbage = await garbageOf(cache, new Set(), options);
   let bytes = 0;
   for (const { digest, size } of garbage) {
-    await target.deleteBlob(digest, { signal });
+    await cache.target.deleteBlob(digest, { signal });
     bytes += size;
   }
   return { ...plan, garbage: { count: garbage.length, bytes }, removed, isUnsupported: false, index };
+}
+
+/** What two updates of an index, one after the other, have added and dropped. */
+function changes(first: IndexReport, last: IndexReport): Pick<IndexReport, "added" | "dropped"> {
+  const added = first.added.concat(last.added);
+  const dropped = first.dropped.concat(last.dropped);
+  return {
+    added: added.filter((tag) => !dropped.includes(tag)).sort(),
+    dropped: dropped.filter((tag) => !last.added.includes(tag)).sort(),
+  };
+}
+
+function unsupported(plan: PrunePlan, removed: number): PruneReport {
+  return { ...plan, removed, isUnsupported: true, index: undefined };
+}
+
+function isUnsupported(error: unknown): boolean {
+  return isStaveError(error, "UNSUPPORTED") || (isStaveError(error) && error.status === 405);
+}
+
+/** Asks for the removal of a manifest that no cache has, before anything is changed for those that are there. */
+async function mayDelete(cache: OciCache, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    await removeManifest(cache, digestOf("whether manifests can be deleted"), signal);
+    return true;
+  } catch (error) {
+    if (isUnsupported(error)) return false;
+    throw error;
+  }
+}
+
+// False for one that is gone already, or that somebody has pushed again in the meantime.
+async function removeImage(
+  cache: OciCache,
+  { tag, digest, referrers }: PrunedImage,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  signal?.throwIfAborted();
+  try {
+    const present = await cache.target.headManifest(tag, { signal });
+    if (present?.digest !== digest) return false;
+    for (const referrer of referrers) await removeManifest(cache, referrer, signal);
+    await cache.target.deleteManifest(digest, { signal });
+    return true;
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return false;
+    throw error;
+  }
 }
 
 async function removeManifest(cache: OciCache, digest: Digest, signal: AbortSignal | undefined): Promise<void> {
