@@ -3,7 +3,6 @@ import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
 import type { InstallOptions } from "../../lib/ops/install/install.ts";
 import { InstallSource } from "../../lib/ops/install/source.ts";
 import { Store } from "../../lib/spack/store/store.ts";
-import { StoreLocks } from "../../lib/store/locks.ts";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import type { ReadTarget } from "../../lib/target/target.ts";
 import { systemClock } from "../../lib/util/time.ts";
@@ -14,7 +13,7 @@ export async function goldenLayout(name: string): Promise<ReadTarget> {
   return await LayoutTarget.open(golden(name), { clock: systemClock, create: false, name });
 }
 
-/** What an installation of some specs from caches is told; names are of specs of the first cache. */
+/** The options of an installation of some specs from caches; names are of specs of the first cache. */
 export async function installOptions(
   targets: readonly ReadTarget[],
   root: string,
@@ -33,20 +32,7 @@ export async function installOptions(
     store,
     source: new InstallSource(caches),
     roots: roots.flatMap((document) => (document ? [{ node: document.root, graph: document.graph }] : [])),
-    only: "all",
-    withBuildDependencies: false,
-    force: false,
-    strict: false,
-    allFiles: false,
-    host: undefined,
-    permissionsOf: () => ({ directory: 0o2755, file: 0o755 }),
-    patchelf: undefined,
-    locks: new StoreLocks(store, {
-      clock: systemClock,
-      settings: { isEnabled: true, databaseTimeout: 60, packageTimeout: 60 },
-    }),
     jobs: 2,
-    clock: systemClock,
     ...rest,
   };
 }

@@ -2,9 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
-import { DEFAULT_COMPRESSION } from "../../lib/image/pack/compression.ts";
 import type { PushOptions } from "../../lib/ops/push/push.ts";
-import { defaultInspections } from "../../lib/spack/config/settings.ts";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import type { Target } from "../../lib/target/target.ts";
@@ -32,7 +30,7 @@ export function named(store: Store, name: string): SpecNode {
   throw new Error(`no ${name} is installed`);
 }
 
-/** What a push of the golden environment is told; everything may be said otherwise. */
+/** The options of a push of the golden environment. */
 export function pushOptions(
   store: Store,
   target: Target,
@@ -45,20 +43,9 @@ export function pushOptions(
     target,
     cache: new OciCache(target),
     roots: roots.map((name) => named(store, name)),
-    only: "all",
-    buildDependencies: "where installed",
-    tags: [],
-    force: false,
-    verify: false,
-    failFast: false,
-    updateIndex: false,
-    allowMissing: false,
-    private: false,
-    compression: DEFAULT_COMPRESSION,
     jobs: 2,
     spackPrefix,
-    environment: { inspections: defaultInspections("linux"), spackEnv: true },
-    clock: systemClock,
+    environment: { spackEnv: true },
     ...rest,
   };
 }

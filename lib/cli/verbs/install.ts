@@ -1,11 +1,10 @@
 // `stave install`: binaries from build caches into a Spack store.
 
-import { availableParallelism } from "node:os";
 import { Option } from "commander";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { fitsHost, type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
-import type { HostArchitecture } from "../../ops/install/options.ts";
+import { type HostArchitecture, INSTALL_DEFAULTS } from "../../ops/install/options.ts";
 import { InstallSource } from "../../ops/install/source.ts";
 import { permissions } from "../../spack/config/settings.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
@@ -88,7 +87,7 @@ export const verb: VerbFactory = (state) => {
     )
     .option("-u, --unsigned", "take specs without a signature (those of images have none)")
     .addOption(new Option("-a, --allow-root", "accepted: archives are never searched for roots").hideHelp());
-  addJobs(command, "specs that are worked on at once", Math.max(2, availableParallelism()));
+  addJobs(command, "specs that are worked on at once", INSTALL_DEFAULTS.jobs);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
@@ -123,11 +122,11 @@ async function run(
       store,
       source,
       roots: await rootsOf({ files, source, store, host, isMany: flags.multiple === true, context }, texts),
-      only: flags.only ?? "all",
-      withBuildDependencies: flags.withBuildDependencies === true,
-      force: flags.force === true,
-      strict: flags.strict === true,
-      allFiles: flags.allFiles === true,
+      only: flags.only,
+      withBuildDependencies: flags.withBuildDependencies,
+      force: flags.force,
+      strict: flags.strict,
+      allFiles: flags.allFiles,
       host,
       permissionsOf: (name) => {
         const wanted = permissions(discovery.configuration, name);

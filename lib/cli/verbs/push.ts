@@ -1,11 +1,11 @@
 // `stave push`: installed specs become container images.
-import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { aggregate, StaveError } from "../../errors.ts";
-import { DEFAULT_COMPRESSION, formatCompression, parseCompression } from "../../image/pack/compression.ts";
+import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
 import { formatLocation, type Location, parseLocation, parseTag } from "../../oci/reference.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
+import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
 import { planOf, push } from "../../ops/push/push.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
@@ -99,7 +99,7 @@ export const verb: VerbFactory = (state) => {
     .option(
       "--compression <how>",
       "gzip:LEVEL, or zstd:LEVEL, which Spack cannot install",
-      formatCompression(DEFAULT_COMPRESSION),
+      formatCompression(PUSH_DEFAULTS.compression),
     )
     .option("--variable <name=value>", "one more variable of the images (may be repeated)", collect)
     .option("--spack-env", "keep Spack's variables as they are: with the host's folders, and repeated entries")
@@ -108,7 +108,7 @@ export const verb: VerbFactory = (state) => {
       "where the Spack of the store lives (default: the Spack that is known; else X for a store X/opt/spack, else the store)",
     )
     .option("-u, --unsigned", "do not sign (always so for images)");
-  addJobs(command, "threads that pack", availableParallelism());
+  addJobs(command, "threads that pack", PUSH_DEFAULTS.jobs);
   addSeeds(command);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
@@ -159,21 +159,22 @@ async function run(
     tags,
     compression,
     shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
-    only: flags.deps === false ? "package" : (flags.only ?? "all"),
-    buildDependencies: flags.withBuildDependencies
-      ? "with"
-      : flags.withoutBuildDependencies
-        ? "without"
-        : "where installed",
-    force: flags.force === true,
-    verify: flags.verify === true,
-    failFast: flags.failFast === true,
-    allowMissing: flags.allowMissing === true,
-    private: flags.private === true,
-    updateIndex: flags.updateIndex === true || flags.rebuildIndex === true,
+    only: flags.deps === false ? "package" : flags.only,
+    buildDependencies: flags.withBuildDependencies ? "with" : flags.withoutBuildDependencies ? "without" : undefined,
+    force: flags.force,
+    verify: flags.verify,
+    failFast: flags.failFast,
+    allowMissing: flags.allowMissing,
+    private: flags.private,
+    updateIndex: flags.updateIndex ?? flags.rebuildIndex,
     jobs: flags.jobs,
     spackPrefix: flags.spackPrefix ?? files.spackPrefix,
-    environment: { inspections: discovery.inspections, spackEnv: flags.spackEnv, user },
+    // A table that is configured empty is meant so.
+    environment: {
+      inspections: discovery.inspections.length === 0 ? "none" : discovery.inspections,
+      spackEnv: flags.spackEnv,
+      user,
+    },
     spack: files.spackToAsk(),
     memory: new LayerMemory(diskCache(context), compression),
     clock: context.clock,

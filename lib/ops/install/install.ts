@@ -1,5 +1,6 @@
 // `install`: specs from build caches into a store, with what they link and run.
 import { aggregate, isStaveError, StaveError } from "../../errors.ts";
+import { DEFAULT_LOCKS } from "../../spack/config/settings.ts";
 import { targetAtMost } from "../../spack/spec/microarchitecture.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
@@ -7,9 +8,16 @@ import { postOrder } from "../../spack/spec/traversal.ts";
 import { NEWEST_DATABASE, nodeFormat } from "../../spack/store/database.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { createStore } from "../../store/create.ts";
+import { StoreLocks } from "../../store/locks.ts";
 import { ensureSbang } from "../../store/sbang.ts";
 import { forEachLimit } from "../../util/limit.ts";
-import type { HostArchitecture, InstallOptions } from "./options.ts";
+import {
+  type HostArchitecture,
+  type InstallOptions,
+  type InstallPlanSettings,
+  type InstallSettings,
+  installSettings,
+} from "./options.ts";
 import type { InstallPlanReport, InstallReport, PlannedInstall } from "./report.ts";
 import { InstallRun, isThere } from "./run.ts";
 
@@ -20,9 +28,17 @@ export type { InstallPlanReport, InstallReport } from "./report.ts";
  * Installs specs, each after what it needs. What fails is in the report, and what does not need it is installed. Throws when
  * nothing can be done: a spec does not fit the machine, the store cannot be made; and the signal's reason.
  */
-export async function install(options: InstallOptions): Promise<InstallReport> {
-  const { store, clock, signal } = options;
+export async function install(given: InstallOptions): Promise<InstallReport> {
+  const options = installSettings(given);
+  const { store, clock, signal, locks } = options;
   signal?.throwIfAborted();
+  if (locks !== undefined) return await installLocked({ ...options, locks });
+  await using own = new StoreLocks(store, { clock, settings: DEFAULT_LOCKS, signal });
+  return await installLocked({ ...options, locks: own });
+}
+
+async function installLocked(options: InstallSettings): Promise<InstallReport> {
+  const { store, clock, signal } = options;
   const started = clock.now();
   const nodes = installNodes(options);
   checkSplices(nodes);
@@ -49,7 +65,8 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
 }
 
 /** Tells what an installation would do, and writes nothing. Throws as `install` does. */
-export async function planInstall(options: InstallOptions): Promise<InstallPlanReport> {
+export async function planInstall(given: InstallOptions): Promise<InstallPlanReport> {
+  const options = installSettings(given);
   const { store, source, force, signal } = options;
   const nodes = installNodes(options);
   checkSplices(nodes);
@@ -94,7 +111,7 @@ export async function planInstall(options: InstallOptions): Promise<InstallPlanR
 const CONCURRENCY = 8;
 
 /** The specs to install, each after what it needs; externals included. */
-function installNodes({ roots, only, withBuildDependencies }: InstallOptions): SpecNode[] {
+function installNodes({ roots, only, withBuildDependencies }: InstallPlanSettings): SpecNode[] {
   const asked = new Set(roots.map(({ node }) => node.hash));
   const all = postOrder(
     roots.map(({ node }) => node),
@@ -134,7 +151,7 @@ function checkFormats(nodes: readonly SpecNode[], store: Store): void {
   });
 }
 
-function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallOptions): void {
+function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallPlanSettings): void {
   if (host === undefined) return;
   const failures = nodes.flatMap((node): StaveError[] => {
     if (node.external) return [];

@@ -1,11 +1,12 @@
-// What an installation is told.
-
-import type { Permissions } from "../../relocate/unpack/tree-writer.ts";
+// The options of an installation, and what they are when they are left out.
+import { availableParallelism } from "node:os";
+import { DEFAULT_PERMISSIONS, type Permissions } from "../../relocate/unpack/tree-writer.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { StoreLocks } from "../../store/locks.ts";
 import type { ProgressSink } from "../../util/progress.ts";
-import type { Clock } from "../../util/time.ts";
+import { type Clock, systemClock } from "../../util/time.ts";
+import { type Filled, withDefaults } from "../../util/with-defaults.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { InstallSource } from "./source.ts";
 
@@ -17,31 +18,57 @@ export interface HostArchitecture {
   readonly target?: string | undefined;
 }
 
+/** The options of an installation; all but the first three have a default. */
 export interface InstallOptions {
   readonly store: Store;
   readonly source: InstallSource;
   readonly roots: readonly { readonly node: SpecNode; readonly graph: SpecGraph }[];
-  readonly only: "package" | "dependencies" | "all";
-  /** Also what is needed for building only. */
-  readonly withBuildDependencies: boolean;
+  readonly only?: "package" | "dependencies" | "all" | undefined;
+  /** Also install build-only dependencies. */
+  readonly withBuildDependencies?: boolean | undefined;
   /** Replace what is installed. */
-  readonly force: boolean;
+  readonly force?: boolean | undefined;
   /** Fail when files still name the old root. */
-  readonly strict: boolean;
+  readonly strict?: boolean | undefined;
   /** Change what files hold of old prefixes even where Spack leaves them alone. */
-  readonly allFiles: boolean;
-  /** What specs must fit; undefined takes any. */
-  readonly host: HostArchitecture | undefined;
-  /** The modes of what is installed, by package name. */
-  permissionsOf(name: string): Permissions;
+  readonly allFiles?: boolean | undefined;
+  /** The machine that specs must fit; undefined takes any. */
+  readonly host?: HostArchitecture | undefined;
+  /** The modes of what is installed, by package name. Default: Spack's, readable for all. */
+  readonly permissionsOf?: ((name: string) => Permissions) | undefined;
   /** Where `patchelf` is. */
-  readonly patchelf: string | undefined;
-  readonly locks: StoreLocks;
+  readonly patchelf?: string | undefined;
+  /** The locks of the store. Default: taken as Spack takes them, and let go of at the end. */
+  readonly locks?: StoreLocks | undefined;
   /** How many specs are worked on at once. */
-  readonly jobs: number;
-  readonly clock: Clock;
+  readonly jobs?: number | undefined;
+  readonly clock?: Clock | undefined;
   readonly progress?: ProgressSink | undefined;
-  /** Told of each spec as soon as it is done. */
+  /** Called with each spec as soon as it is done. */
   readonly onSpec?: ((spec: InstalledSpec) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What an option is when it is left out, in the library and on the command line. */
+export const INSTALL_DEFAULTS = {
+  only: "all",
+  withBuildDependencies: false,
+  force: false,
+  strict: false,
+  allFiles: false,
+  permissionsOf: (): Permissions => DEFAULT_PERMISSIONS,
+  // A spec that waits for the network leaves the processor to another.
+  jobs: Math.max(2, availableParallelism()),
+  clock: systemClock,
+} as const satisfies Partial<InstallOptions>;
+
+/** The options of an installation with every default filled in. */
+export type InstallSettings = Filled<InstallOptions, keyof typeof INSTALL_DEFAULTS | "locks">;
+
+/** The same where nothing is written, so that nothing is locked. */
+export type InstallPlanSettings = Filled<InstallOptions, keyof typeof INSTALL_DEFAULTS>;
+
+/** Fills in the defaults. */
+export function installSettings(options: InstallOptions): InstallPlanSettings {
+  return withDefaults(options, INSTALL_DEFAULTS);
 }

@@ -12,7 +12,7 @@ import { carryOut, installing } from "../../store/protocol.ts";
 import { recoverStore } from "../../store/recover.ts";
 import { isGone } from "../../util/look.ts";
 import { noProgress } from "../../util/progress.ts";
-import type { InstallOptions } from "./options.ts";
+import type { InstallSettings } from "./options.ts";
 import { Registrar } from "./registrar.ts";
 import type { InstalledSpec } from "./report.ts";
 import { type SpecCommon, SpecInstall } from "./spec-install.ts";
@@ -26,7 +26,7 @@ export function isThere(store: Store, node: SpecNode): boolean {
 
 /** One run. */
 export class InstallRun {
-  readonly #options: InstallOptions;
+  readonly #options: InstallSettings;
   readonly #nodes: readonly SpecNode[];
   readonly #pool: PlacePool;
   readonly #registrar: Registrar;
@@ -41,7 +41,7 @@ export class InstallRun {
   readonly #started: number;
   #working = 0;
 
-  constructor(options: InstallOptions, nodes: readonly SpecNode[]) {
+  constructor(options: InstallSettings, nodes: readonly SpecNode[]) {
     this.#options = options;
     this.#nodes = nodes;
     this.#pool = new PlacePool(options.jobs);

@@ -16,7 +16,7 @@ import { StagedPrefix } from "../../store/staged-prefix.ts";
 import { withRefetch } from "../../target/refetch.ts";
 import type { BlobFetcher } from "../../target/target.ts";
 import { noProgress } from "../../util/progress.ts";
-import type { InstallOptions } from "./options.ts";
+import type { InstallSettings } from "./options.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { CacheAnswer } from "./source.ts";
 
@@ -25,7 +25,7 @@ export type SpecCommon = Pick<InstalledSpec, "name" | "version" | "hash" | "pref
 
 /** What the run does for its specs. */
 export interface SpecSurroundings {
-  readonly options: InstallOptions;
+  readonly options: InstallSettings;
   readonly pool: PlacePool;
   readonly latest: LatestStore;
   /** The graph that names the spec, for its spec file. */

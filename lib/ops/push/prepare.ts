@@ -17,7 +17,7 @@ import type { Store } from "../../spack/store/store.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { readEnvironmentImage } from "../image/tagged-image.ts";
 import { BaseImages } from "./base-image.ts";
-import type { PlanOptions } from "./options.ts";
+import type { PlanSettings } from "./options.ts";
 import { isInShard } from "./shard.ts";
 
 /** What is known before anything is written. */
@@ -46,7 +46,7 @@ export interface SpackSays {
 const CONCURRENCY = 16;
 
 /** Prepares a push. Throws what the cache and the base image throw; only a clear "not there" is taken for absence. */
-export async function preparePush(options: PlanOptions, signal: AbortSignal): Promise<PreparedPush> {
+export async function preparePush(options: PlanSettings, signal: AbortSignal): Promise<PreparedPush> {
   const { tags, store } = options;
   if (tags.length > 0) checkOneArchitecture(options.roots);
   const selection = select(options);
@@ -65,7 +65,7 @@ export async function preparePush(options: PlanOptions, signal: AbortSignal): Pr
   return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged: cache.tagged, spack: says };
 }
 
-const progressOf = ({ progress }: PlanOptions): { progress: NonNullable<PlanOptions["progress"]> } => ({
+const progressOf = ({ progress }: PlanSettings): { progress: NonNullable<PlanSettings["progress"]> } => ({
   progress: progress ?? (() => {}),
 });
 
@@ -86,7 +86,7 @@ function checkOneArchitecture(roots: readonly SpecNode[]): void {
   );
 }
 
-function select({ roots, only, buildDependencies, store }: PlanOptions): { nodes: SpecNode[]; leftOut: SpecNode[] } {
+function select({ roots, only, buildDependencies, store }: PlanSettings): { nodes: SpecNode[]; leftOut: SpecNode[] } {
   const all = pushOrder(roots, { only, withoutBuildDependencies: buildDependencies === "without" });
   if (buildDependencies !== "where installed") return { nodes: all, leftOut: [] };
   const needed = new Set(pushOrder(roots, { withoutBuildDependencies: true }).map(({ hash }) => hash));
@@ -101,7 +101,7 @@ interface CacheState {
   readonly tagged: Map<string, Digest>;
 }
 
-async function readCache(options: PlanOptions, signal: AbortSignal): Promise<CacheState> {
+async function readCache(options: PlanSettings, signal: AbortSignal): Promise<CacheState> {
   const { cache, target, force } = options;
   const state: CacheState = { tags: new Set(), images: new Map(), known: new Map(), tagged: new Map() };
   const others = new Set<string>();
@@ -133,7 +133,7 @@ async function readCache(options: PlanOptions, signal: AbortSignal): Promise<Cac
 
 // Reads images until nothing is missing for the plan: a broken one is packed anew, and so needs the images of others.
 async function completePlan(
-  options: PlanOptions,
+  options: PlanSettings,
   selected: readonly SpecNode[],
   state: CacheState,
   signal: AbortSignal,
@@ -179,7 +179,7 @@ export function isMade({ action }: PlannedSpec): boolean {
 }
 
 async function askAbout(
-  options: PlanOptions,
+  options: PlanSettings,
   plan: PushPlan,
   signal: AbortSignal,
 ): Promise<(SpackSays & { restricted: ReadonlySet<string> }) | undefined> {
@@ -199,7 +199,7 @@ async function askAbout(
 async function readBases(
   bases: BaseImages | undefined,
   plan: PushPlan,
-  options: PlanOptions,
+  options: PlanSettings,
   signal: AbortSignal,
 ): Promise<Map<string, BaseImage>> {
   const found = new Map<string, BaseImage>();

@@ -4,20 +4,21 @@ import { isStaveError } from "../../errors.ts";
 import { surveyPrefix } from "../../image/archive/survey.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
-import type { PlanOptions, PushOptions } from "./options.ts";
+import { type PlanOptions, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
 import { type PreparedPush, preparePush } from "./prepare.ts";
 import type { PushPlanReport, PushReport, SpecPlan } from "./report.ts";
 import { type PushResults, PushRun } from "./run.ts";
 import { archiveJob } from "./send-layer.ts";
 
-export type { PlanOptions, PushOptions } from "./options.ts";
+export type { PlanOptions, PushEnvironment, PushOptions } from "./options.ts";
 export type { PushPlanReport, PushReport } from "./report.ts";
 
 /**
  * Pushes specs. What fails is in the report, and the rest is pushed. Throws when nothing can be done at all: the cache does not
  * answer, the base image is none, with `failFast` a spec is not installed; and the signal's reason.
  */
-export async function push(options: PushOptions): Promise<PushReport> {
+export async function push(given: PushOptions): Promise<PushReport> {
+  const options = pushSettings(given);
   const { signal, clock, target } = options;
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(signal?.reason);
@@ -47,7 +48,7 @@ export async function push(options: PushOptions): Promise<PushReport> {
 }
 
 // An index that could not be written is a failure beside the others: the specs are there all the same.
-async function reindex(options: PushOptions, { specs, failures }: PushResults): Promise<IndexReport | undefined> {
+async function reindex(options: PushSettings, { specs, failures }: PushResults): Promise<IndexReport | undefined> {
   const { cache, store, signal, progress } = options;
   const { graph } = store.database;
   const known = new Map<string, { root: SpecNode; graph: SpecGraph }>();
@@ -74,7 +75,8 @@ function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"]
 const USUAL_SHARE = 1 / 3;
 
 /** Tells what a push would do, and writes nothing. Throws as `push` does. */
-export async function planOf(options: PlanOptions): Promise<PushPlanReport> {
+export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
+  const options = pushSettings(given);
   const { store, spackPrefix, memory, target, base, signal } = options;
   const prepared = await preparePush(options, signal ?? new AbortController().signal);
   const { plan } = prepared;

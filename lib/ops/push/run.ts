@@ -14,7 +14,7 @@ import { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { ImageEnvironment } from "./image-variables.ts";
-import type { PushOptions } from "./options.ts";
+import type { PushSettings } from "./options.ts";
 import { isInstalled, labelOf, notInstalled, type PreparedPush } from "./prepare.ts";
 import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.ts";
 import { LayerSender, type SentLayer } from "./send-layer.ts";
@@ -30,7 +30,7 @@ export type PushResults = Pick<PushReport, "specs" | "images" | "totals"> & { re
 
 /** One run of one plan. */
 export class PushRun {
-  readonly #options: PushOptions;
+  readonly #options: PushSettings;
   readonly #prepared: PreparedPush;
   readonly #stop: AbortController;
   readonly #pool: PackPool;
@@ -44,7 +44,7 @@ export class PushRun {
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
   /** `stop` ends everything when it is aborted; with `failFast` the run does that itself. */
-  constructor(options: PushOptions, prepared: PreparedPush, stop: AbortController) {
+  constructor(options: PushSettings, prepared: PreparedPush, stop: AbortController) {
     this.#options = options;
     this.#prepared = prepared;
     this.#stop = stop;

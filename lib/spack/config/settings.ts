@@ -120,12 +120,15 @@ function projections(config: Configuration, node: YamlNode | undefined): Project
   });
 }
 
+/** What Spack does about locks where nothing is configured. */
+export const DEFAULT_LOCKS: LockSettings = { isEnabled: true, databaseTimeout: 120, packageTimeout: undefined };
+
 /** Spack's locks (`database.py`, lock_configuration). Throws CONFIG_INVALID. */
 export function lockSettings(config: Configuration): LockSettings {
   return {
-    isEnabled: read(config, "config:locks", z.boolean())?.value ?? true,
-    databaseTimeout: read(config, "config:db_lock_timeout", z.int().min(1))?.value ?? 120,
-    packageTimeout: read(config, "config:package_lock_timeout", z.int().min(1))?.value,
+    isEnabled: read(config, "config:locks", z.boolean())?.value ?? DEFAULT_LOCKS.isEnabled,
+    databaseTimeout: read(config, "config:db_lock_timeout", z.int().min(1))?.value ?? DEFAULT_LOCKS.databaseTimeout,
+    packageTimeout: read(config, "config:package_lock_timeout", z.int().min(1))?.value ?? DEFAULT_LOCKS.packageTimeout,
   };
 }
 
