@@ -1,30 +1,77 @@
-// The public surface of the library, listed by hand.
+// The public surface of the library: what the command does, as functions. Each loads what it needs when it is first called;
+// the parts are exported by `stave/oci`, `stave/cache`, `stave/spack` and `stave/serve`.
 
-export { Keychain, type KeychainOptions } from "./auth/keychain.ts";
-export { type AuthorizerOptions, createAuthorizer } from "./auth/token.ts";
-export type { CachedSpec, CacheListing, IndexedCache, ReadCache } from "./cache/cache.ts";
-export type { CacheIndex } from "./cache/index-read.ts";
-export { checkIndex, type IndexReport, type UpdateIndexOptions, updateIndex } from "./cache/index-update.ts";
-export { OciCache, ReadOciCache } from "./cache/oci-cache.ts";
-export type { IndexRecord } from "./cache/record.ts";
-export { type CopyOptions, type CopyReport, copyGraph, GraphCopy } from "./copy.ts";
+import type { ListOptions, OpenCache, OpenCacheOptions, UpdateIndexOptions } from "./api/open-cache.ts";
+import type { InstallOptions, OpenStoreOptions, PushOptions } from "./api/open-store.ts";
+import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
+import type { IndexReport } from "./cache/index-update.ts";
+import type { ListReport } from "./ops/cache/list.ts";
+import type { CopyImagesReport } from "./ops/image/copy.ts";
+import type { InstallReport } from "./ops/install/report.ts";
+import type { PushReport } from "./ops/push/report.ts";
+import type { Store } from "./spack/store/store.ts";
+
+export type { CommonOptions, Login } from "./api/common.ts";
+export type { NetworkOptions } from "./api/connection.ts";
+export type {
+  ListOptions,
+  OpenCache,
+  OpenCacheOptions,
+  SpackOptions,
+  UpdateIndexOptions,
+} from "./api/open-cache.ts";
+export type { InstallOptions, OpenStoreOptions, PushOptions } from "./api/open-store.ts";
+export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
+export type { Surroundings } from "./api/surroundings.ts";
+export type { IndexReport } from "./cache/index-update.ts";
 export { aggregate, type ErrorCode, isStaveError, StaveError } from "./errors.ts";
-export { createTransport, type TransportOptions } from "./http/transport.ts";
-export type { Authorizer, Transport } from "./http/types.ts";
-export type { Descriptor } from "./oci/descriptor.ts";
-export { type Digest, digestOf, parseDigest } from "./oci/digest.ts";
-export { type Config, type Index, type Manifest, parseManifest } from "./oci/manifest.ts";
-export { type Platform, parsePlatform } from "./oci/platform.ts";
-export { formatReference, type Location, parseLocation, parseReference, type Reference } from "./oci/reference.ts";
-export { type InstallOptions, type InstallReport, install, planInstall } from "./ops/install/install.ts";
-export { InstallSource } from "./ops/install/source.ts";
-export { type PlanOptions, type PushOptions, type PushReport, planOf, push } from "./ops/push/push.ts";
-export { createRegistry, type RegistryOptions, type RegistryServer } from "./serve/registry-server.ts";
-export { Store, type StoreOptions } from "./spack/store/store.ts";
-export { type StoreLockOptions, StoreLocks } from "./store/locks.ts";
-export { LayoutTarget } from "./target/layout/layout.ts";
-export { RegistryTarget } from "./target/registry/registry.ts";
-export type { ReadTarget, Target } from "./target/target.ts";
+export type { ListReport } from "./ops/cache/list.ts";
+export type { CopyImagesReport } from "./ops/image/copy.ts";
+export type { InstallReport } from "./ops/install/report.ts";
+export type { PushReport } from "./ops/push/report.ts";
+export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
-export { bytesSource, type Source } from "./util/stream.ts";
-export { type Clock, systemClock } from "./util/time.ts";
+export type { Clock } from "./util/time.ts";
+
+/** Opens `HOST/REPO[:TAG]` or `oci-layout:DIR[:TAG]`. Throws USAGE, REFERENCE_INVALID, NOT_FOUND. */
+export async function openTarget(text: string, options?: OpenTargetOptions): Promise<OpenTarget> {
+  return await (await import("./api/open-target.ts")).openTarget(text, options);
+}
+
+/** Copies an image, or every tag, between registries and directories, as `stave copy` does. */
+export async function copy(from: string, to: string, options?: CopyOptions): Promise<CopyImagesReport> {
+  return await (await import("./api/open-target.ts")).copy(from, to, options);
+}
+
+/** Opens a build cache: `oci://HOST/REPO`, `oci-layout:DIR`, or a mirror of Spack's configuration. */
+export async function openCache(text?: string, options?: OpenCacheOptions): Promise<OpenCache> {
+  return await (await import("./api/open-cache.ts")).openCache(text, options);
+}
+
+/** Lists the specs of a build cache, as `stave list` does. */
+export async function list(cache: string | OpenCache, options?: ListOptions): Promise<ListReport> {
+  return await (await import("./api/open-cache.ts")).list(cache, options);
+}
+
+/** Brings the index of a build cache up to date, as `stave index` does. */
+export async function updateIndex(cache: string | OpenCache, options?: UpdateIndexOptions): Promise<IndexReport> {
+  return await (await import("./api/open-cache.ts")).updateIndex(cache, options);
+}
+
+/** Opens a Spack store; without a root the one of `$STAVE_STORE` or of Spack's configuration. */
+export async function openStore(root?: string, options?: OpenStoreOptions): Promise<Store> {
+  return await (await import("./api/open-store.ts")).openStore(root, options);
+}
+
+/** Pushes installed specs to a build cache, as `stave push` does. What failed is in `failures` of the report. */
+export async function push(cache?: string | OpenCache, options?: PushOptions): Promise<PushReport> {
+  return await (await import("./api/open-store.ts")).push(cache, options);
+}
+
+/** Installs specs from build caches, as `stave install` does. What failed is in `failures` of the report. */
+export async function install(
+  caches?: string | OpenCache | readonly (string | OpenCache)[],
+  options?: InstallOptions,
+): Promise<InstallReport> {
+  return await (await import("./api/open-store.ts")).install(caches, options);
+}

@@ -1,10 +1,10 @@
 // The command: finds the verb, loads only what it needs, runs it and ends with its status.
 import { Command, CommanderError } from "commander";
+import { VERSION } from "../api/stave-version.ts";
 import { printableLines } from "../printable/printable.ts";
 import { HELP_WIDTH } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
 import { processContext } from "./machine/context.ts";
-import { VERSION } from "./machine/stave-version.ts";
 import { printFailure } from "./output/output.ts";
 import type { RunState, VerbFactory } from "./verbs/verb.ts";
 

@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import { StaveError, systemCode } from "../errors.ts";
 import { isDigest } from "../oci/digest.ts";
-import type { Clock } from "../util/time.ts";
+import { type Clock, systemClock } from "../util/time.ts";
 import { answer, refuse } from "./answer.ts";
 import { ClientGone, PATIENCE } from "./body.ts";
 import { answerReferrers, handleBlob, handleReferrers, handleTags, page } from "./content.ts";
@@ -19,7 +19,8 @@ import { Users } from "./users.ts";
 export interface RegistryOptions {
   /** A layout, or a folder with a layout per repository; made when it is not there and may be written. */
   directory: string;
-  clock: Clock;
+  /** Default: the system's. */
+  clock?: Clock | undefined;
   readOnly?: boolean | undefined;
   /** PEM texts. */
   tls?: { cert: string; key: string } | undefined;
@@ -72,7 +73,7 @@ const ROUTES: { pattern: RegExp; methods: RegExp; kind: Kind }[] = [
 
 /** Makes a registry of a directory. Throws CONFIG_INVALID for a bad htpasswd text. */
 export async function createRegistry(options: RegistryOptions): Promise<RegistryServer> {
-  const repositories = await Repositories.open(options.directory, options.clock);
+  const repositories = await Repositories.open(options.directory, options.clock ?? systemClock);
   if (!options.readOnly) await repositories.recover((error) => options.onError?.(error));
   return new Registry(options, repositories);
 }
@@ -91,7 +92,11 @@ class Registry implements RegistryServer {
     this.#options = options;
     this.#repositories = repositories;
     this.#patience = options.patience ?? PATIENCE;
-    this.#uploads = new Uploads({ clock: options.clock, minChunk: options.minChunk ?? 0, patience: this.#patience });
+    this.#uploads = new Uploads({
+      clock: options.clock ?? systemClock,
+      minChunk: options.minChunk ?? 0,
+      patience: this.#patience,
+    });
     this.#users = options.htpasswd && new Users(options.htpasswd.text, options.htpasswd.path);
   }
 

@@ -1,101 +1,24 @@
-// From a CACHE argument to an open build cache: a URL, a directory, or the name of a mirror in Spack's configuration. The
-// one place that knows, for every verb that reads or writes a cache.
-import { resolve } from "node:path";
+// An open build cache from a CACHE argument and the flags of a verb.
+import { type CacheChoice, cacheLocation, memoryFor, mirrorCredentials } from "../../api/cache-choice.ts";
+import { keychainOptions } from "../../api/connection.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { Keychain } from "../../auth/keychain.ts";
-import { OciCache, type OciCacheOptions, ReadOciCache } from "../../cache/oci-cache.ts";
-import { isStaveError, StaveError } from "../../errors.ts";
-import { formatLocation, isPath, type Location, namesPlace, parseLocation } from "../../oci/reference.ts";
+import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
+import { isStaveError } from "../../errors.ts";
+import { formatLocation, type Location } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
 import { redactUserInfo } from "../../printable/secret.ts";
 import { type Direction, isOciUrl, type Mirror } from "../../spack/config/mirror.ts";
-import { findMirror } from "../../spack/config/mirror-lookup.ts";
-import { isSpecFile } from "../../spack/query/spec-words.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
-import { isLayoutFolder } from "../../target/layout/layout-index.ts";
-import { diskCache } from "../machine/cache-folder.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import { configuredNetwork } from "./configured-network.ts";
-import { keychainOptions, Opener } from "./open.ts";
+import { Opener } from "./open.ts";
 import type { CommonFlags } from "./shared-flags.ts";
-import { SpackFiles, type SpackFlags } from "./spack-options.ts";
-
-/** Where a cache is when neither an argument nor $STAVE_CACHE says so. */
-export const DEFAULT_CACHE = "oci-layout:./stave-cache";
 
 /** How arguments describe a CACHE in help texts. */
 export const CACHE_ARGUMENT =
   "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or a mirror's name (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
-
-/** A cache that was named. */
-export interface CacheChoice {
-  readonly location: Location;
-  /** The mirror of Spack's configuration that was named, whose credentials count. */
-  readonly mirror: Mirror | undefined;
-}
-
-const URL_CACHE = /^(?:file|https?|s3|gs|sftp|ftp):/;
-
-/**
- * What a CACHE argument means; without one $STAVE_CACHE, else the default. A mirror has one URL to fetch from and one to push
- * to. Throws USAGE for a mirror that is not configured and for one image of a cache, UNSUPPORTED for caches that are no
- * OCI repository, REFERENCE_INVALID.
- */
-export function cacheLocation(
-  text: string | undefined,
-  direction: Direction,
-  context: Context,
-  flags: SpackFlags,
-): CacheChoice {
-  const named = text ?? (context.env["STAVE_CACHE"] || DEFAULT_CACHE);
-  // A mirror's name has neither the colon of a scheme nor a slash.
-  const mirror = /[/:]/.test(named) || isPath(named) ? undefined : mirrorNamed(named, context, flags);
-  const url = mirror?.url(direction) ?? named;
-  if (URL_CACHE.test(url) || (mirror !== undefined && !isOciUrl(url)))
-    throw new StaveError("UNSUPPORTED", `${printable(url.replace(/\/\/[^/]*@/, "//***@"))} is no OCI build cache`, {
-      subject: named,
-      hint: "name an oci:// registry or an oci-layout: directory",
-    });
-  const location = parseLocation(url);
-  const { tag, digest } = location.kind === "layout" ? location : location.reference;
-  if (tag !== undefined || digest !== undefined)
-    throw new StaveError("USAGE", `expected a cache, not one image of it: ${formatLocation(location)}`, {
-      hint: "leave the tag and the digest out",
-    });
-  return { location, mirror };
-}
-
-// What comes before the first slash of a registry's reference; a package name has neither a dot nor a colon nor a port.
-const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
-
-/**
- * Parts the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache when it is a URL, a path, a
- * registry's repository, or the name of a mirror. `/abc123` is a hash and `./x.json` a spec file, unless there is an image
- * layout in that place.
- */
-export function splitCache(
-  args: readonly string[],
-  mirrors: readonly Mirror[],
-  cwd: string,
-): { cache: string | undefined; specs: readonly string[] } {
-  const [first, ...rest] = args;
-  if (first === undefined) return { cache: undefined, specs: [] };
-  const mayBeSpec = /^\/[a-z0-9]+$/.test(first) || isSpecFile(first);
-  const isCache =
-    (mayBeSpec ? isLayoutFolder(resolve(cwd, first)) : namesPlace(first)) ||
-    HOST.test(first) ||
-    mirrors.some(({ name }) => name === first);
-  return isCache ? { cache: first, specs: rest } : { cache: undefined, specs: args };
-}
-
-function mirrorNamed(name: string, context: Context, flags: SpackFlags): Mirror {
-  try {
-    return findMirror(name, new SpackFiles(context, flags).discovery.configuration);
-  } catch (error) {
-    if (!isStaveError(error, "USAGE")) throw error;
-    throw error.with({ hint: `for a directory write oci-layout:${name}` });
-  }
-}
 
 /** An open cache; whoever opened it disposes of it. */
 export interface OpenedCache<C> {
@@ -152,7 +75,7 @@ export async function readCache(text: string | undefined, run: CacheRun): Promis
   const target = await opener.read(location).catch((error: unknown) => {
     throw isStaveError(error, "NOT_FOUND") && isUnnamed(text, run) ? error.with({ hint: NAME_ONE }) : error;
   });
-  const cache = new ReadOciCache(target, memoryFor(location, run));
+  const cache = new ReadOciCache(target, memoryFor(location, run.context));
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
@@ -170,7 +93,7 @@ export async function readCacheIfThere(text: string | undefined, run: CacheRun):
     throw error;
   });
   return {
-    cache: new ReadOciCache(target, memoryFor(location, run)),
+    cache: new ReadOciCache(target, memoryFor(location, run.context)),
     location,
     mirror,
     opener,
@@ -199,36 +122,22 @@ export async function writeCache(
   await options.first?.(opener);
   const cache = new OciCache(
     options.create ? await opener.write(location) : await opener.change(location),
-    memoryFor(location, run),
+    memoryFor(location, run.context),
   );
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
 function openerFor(text: string | undefined, direction: Direction, run: CacheRun): CacheChoice & { opener: Opener } {
   const { context, output, flags } = run;
-  const { location, mirror } = cacheLocation(text, direction, context, flags);
   const files = (): SpackFiles => run.files ?? new SpackFiles(context, flags);
+  const { location, mirror } = cacheLocation(text, direction, context, files);
   // A directory is not spoken to.
   const network = location.kind === "registry" ? configuredNetwork(flags, files().discovery.network, output) : flags;
-  const explicit = mirror === undefined ? [] : mirrorCredentials(mirror, location, direction, context);
+  const explicit = mirrorCredentials({ location, mirror }, direction, context);
   const keychain = new Keychain({
     ...keychainOptions(context, flags),
     explicit,
     onWarning: (error) => output.warn(error.message),
   });
   return { location, mirror, opener: new Opener(context, output, network, keychain) };
-}
-
-// What is in a directory need not be kept a second time.
-function memoryFor({ kind }: Location, { context }: CacheRun): OciCacheOptions {
-  return kind === "layout" ? {} : { memory: diskCache(context) };
-}
-
-// What a mirror is configured with counts before anything else, as it does for Spack.
-function mirrorCredentials(mirror: Mirror, location: Location, direction: Direction, { env }: Context) {
-  if (location.kind !== "registry") return [];
-  const { pair } = direction === "push" ? mirror.pushCredentials(env) : mirror.credentials("fetch", env);
-  if (pair === undefined) return [];
-  const from = `the mirror ${mirror.name}`;
-  return [{ registry: location.reference.registry, username: pair.id, password: pair.secret, from }];
 }

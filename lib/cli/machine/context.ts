@@ -1,26 +1,21 @@
 // What a verb gets from the outside world: the environment, the streams, the clock and Ctrl-C. The only place, with
 // main.ts, that touches `process`.
 import type { Readable, Writable } from "node:stream";
+import { processSurroundings, type Surroundings } from "../../api/surroundings.ts";
 import { StaveError } from "../../errors.ts";
-import { type Clock, systemClock } from "../../util/time.ts";
 
 /** A stream that may be a terminal. */
 export type Terminal = Writable & { isTTY?: boolean; columns?: number };
 
 /** The outside world, as a value, so that verbs can be run by tests in one process. */
-export interface Context {
-  env: Readonly<Record<string, string | undefined>>;
-  cwd: string;
-  home: string;
+export interface Context extends Surroundings {
   stdin: Readable & { isTTY?: boolean };
   stdout: Terminal;
   stderr: Terminal;
-  clock: Clock;
   /** Aborted, with an ABORTED error, at the first Ctrl-C. */
-  signal: AbortSignal;
+  readonly signal: AbortSignal;
   /** Node's names of the machine: `process.arch`. */
   arch: string;
-  uid: number | undefined;
 }
 
 /** The context of this process; the first SIGINT or SIGTERM aborts it, the second one ends the process at once. */
@@ -37,15 +32,11 @@ export function processContext(): Context {
   // A reader that went away (`stave tags … | head`) is no failure of ours.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 10));
   return {
-    env: process.env,
-    cwd: process.cwd(),
-    home: process.env["HOME"] ?? "/",
+    ...processSurroundings(),
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
-    clock: systemClock,
     signal: abort.signal,
     arch: process.arch,
-    uid: process.getuid?.(),
   };
 }

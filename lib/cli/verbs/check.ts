@@ -2,6 +2,8 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Option } from "commander";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { knownSpecs } from "../../api/spack-specs.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { formatLocation } from "../../oci/reference.ts";
 import { type CheckReport, check, type MissingSpec } from "../../ops/cache/check.ts";
@@ -9,8 +11,7 @@ import { printable } from "../../printable/printable.ts";
 import { writeJson } from "../../spack/text/json.ts";
 import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { knownSpecs } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

@@ -1,9 +1,10 @@
 // `stave config`: what of Spack's configuration was found, from which file, and what stave will use.
 
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { printable } from "../../printable/printable.ts";
 import { type DiscoveryReport, discoveryReport } from "../../spack/config/discovery-report.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 

@@ -1,12 +1,11 @@
 // `stave copy`: an image or a whole repository between registries and directories.
 
-import { StaveError } from "../../errors.ts";
+import { checkCopy, copyBetween } from "../../api/open-target.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { parsePlatform } from "../../oci/platform.ts";
 import type { Location } from "../../oci/reference.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
-import { type CopyImagesReport, copyImages } from "../../ops/image/copy.ts";
-import { Opener, referenceOf } from "../arguments/open.ts";
+import type { CopyImagesReport } from "../../ops/image/copy.ts";
+import { Opener } from "../arguments/open.ts";
 import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { count, formatBytes, formatDuration } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -40,26 +39,12 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
     const source = parseLocation(from);
     const destination = parseLocation(to);
-    refuseDigest(destination);
-    if (flags.allTags) refuseTags(source, destination);
-    const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+    checkCopy({ source, destination }, flags);
     const opener = new Opener(context, output, flags);
     const started = context.clock.now();
     try {
-      const sourceTarget = await opener.read(source);
-      const reference = flags.allTags ? undefined : await referenceOf(source, sourceTarget, context.signal);
-      const tag = flags.allTags
-        ? undefined
-        : ((destination.kind === "layout" ? destination.tag : destination.reference.tag) ?? tagIn(source, reference));
-      const report = await copyImages(sourceTarget, await opener.write(destination), {
-        reference,
-        tag,
-        platform,
-        referrers: flags.referrers,
-        concurrency: flags.jobs,
-        progress: output.progress,
-        signal: context.signal,
-      });
+      const { progress } = output;
+      const report = await copyBetween(opener, { source, destination }, { ...flags, progress, signal: context.signal });
       output.print(summary(report, destination, context.clock.now() - started));
       output.report(report);
       return 0;
@@ -86,28 +71,4 @@ function named(location: Location, tag: string | undefined, known: Digest): Loca
   const digest = tag === undefined ? known : undefined;
   if (location.kind === "layout") return { ...location, tag, digest };
   return { ...location, reference: { ...location.reference, tag, digest } };
-}
-
-/** The tag under which the source was found, when it was a tag. */
-function tagIn(source: Location, reference: string | undefined): string | undefined {
-  const { tag } = source.kind === "layout" ? source : source.reference;
-  return tag ?? (reference?.includes(":") ? undefined : reference);
-}
-
-function refuseDigest(destination: Location): void {
-  const { digest } = destination.kind === "layout" ? destination : destination.reference;
-  if (digest !== undefined)
-    throw new StaveError("USAGE", "the destination of a copy is a tag: its digest follows from the source", {
-      hint: "leave @sha256:… out of the second argument",
-    });
-}
-
-function refuseTags(...locations: Location[]): void {
-  for (const location of locations) {
-    const { tag, digest } = location.kind === "layout" ? location : location.reference;
-    if (tag !== undefined || digest !== undefined)
-      throw new StaveError("USAGE", `--all-tags takes repositories, not one image: ${formatLocation(location)}`, {
-        hint: "leave the tag out",
-      });
-  }
 }

@@ -1,5 +1,6 @@
 // `stave diff`: what changed between two images, caches or lock files.
 import { resolve } from "node:path";
+import type { SpackFlags } from "../../api/spack-files.ts";
 import { StaveError } from "../../errors.ts";
 import { formatLocation, isPath, parseLocation } from "../../oci/reference.ts";
 import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/cache/diff.ts";
@@ -10,7 +11,7 @@ import { kindAt } from "../../util/look.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

@@ -1,14 +1,15 @@
 // `stave download`: the archive and the spec file of one spec, out of a cache.
 import { resolve } from "node:path";
 import { Option } from "commander";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { askedSpec } from "../../api/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { download } from "../../ops/cache/download.ts";
 import { findCached } from "../../ops/cache/find-cached.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { askedSpec } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {

@@ -1,11 +1,12 @@
 // `stave env`: what a shell is told so that installed specs can be used.
 
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { chosenRoots } from "../../api/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { runVariables, type Shell, shellText } from "../../ops/store/env.ts";
 import { askSpack } from "../../spack/environment/ask-spack.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenRoots } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 

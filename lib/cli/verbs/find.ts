@@ -1,10 +1,12 @@
 // `stave find`: what is installed, as Spack's own `find` shows it.
+
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { type FindReport, find } from "../../ops/store/find.ts";
 import { printable } from "../../printable/printable.ts";
 import { LINK, RUN } from "../../spack/spec/node.ts";
 import { treeLines } from "../../spack/spec/traversal.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
 import { addList, type ListFlags, specGroups } from "../output/spec-groups.ts";

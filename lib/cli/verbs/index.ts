@@ -1,9 +1,11 @@
 // `stave index`: brings the index of a build cache up to date, or tells whether it is.
+
+import type { SpackFlags } from "../../api/spack-files.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, type CacheRun, readCache, writeCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

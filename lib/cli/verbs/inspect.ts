@@ -1,9 +1,11 @@
 // `stave inspect`: what an image is made of.
+
+import { referenceOf } from "../../api/connection.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { type InspectReport, inspect } from "../../ops/image/inspect.ts";
 import { printable } from "../../printable/printable.ts";
-import { Opener, referenceOf } from "../arguments/open.ts";
+import { Opener } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { formatBytes, table } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";

@@ -1,23 +1,16 @@
 // `stave install`: binaries from build caches into a Spack store.
 
 import { Option } from "commander";
+import { splitCache } from "../../api/cache-choice.ts";
+import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
+import { currentHost } from "../../api/read-machine.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
-import { aggregate, StaveError } from "../../errors.ts";
-import { fitsHost, type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
-import { type HostArchitecture, INSTALL_DEFAULTS } from "../../ops/install/options.ts";
+import { aggregate } from "../../errors.ts";
+import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
+import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
 import { InstallSource } from "../../ops/install/source.ts";
-import { permissions } from "../../spack/config/settings.ts";
-import type { SpecQuery } from "../../spack/query/query.ts";
-import type { SpecDocument } from "../../spack/spec/spec-file.ts";
-import type { Store } from "../../spack/store/store.ts";
-import { directoryMode } from "../../store/staged-prefix.ts";
-import {
-  CACHE_ARGUMENT,
-  defaultMirrors,
-  type OpenedCache,
-  readCache,
-  splitCache,
-} from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, defaultMirrors, type OpenedCache, readCache } from "../arguments/cache-location.ts";
 import {
   addJobs,
   addTransport,
@@ -27,11 +20,8 @@ import {
   onlyOption,
   verbCommand,
 } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { nothingNamed } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
-import { findProgram } from "../machine/programs.ts";
-import { currentHost } from "../machine/read-machine.ts";
 import { count } from "../output/formatting.ts";
 import { Workflow } from "../output/github.ts";
 import { installLine, installPlanText, installSummary } from "../output/install-text.ts";
@@ -105,7 +95,6 @@ async function run(
   const { cache: named, specs: texts } = splitCache(args, discovery.mirrors, context.cwd);
   const place = { context, output, flags, files };
   const caches: OpenedCache<ReadOciCache>[] = [];
-  let warned = false;
   try {
     const { mirror = [] } = flags;
     const said = named === undefined ? mirror : [named, ...mirror];
@@ -113,31 +102,23 @@ async function run(
     const names = meant.length > 0 ? meant : [undefined];
     for (const name of names) caches.push(await readCache(name, place));
     const source = new InstallSource(caches.map(({ cache }) => cache));
-    const isOldSpack = discovery.installation?.version.startsWith("0.") === true;
-    const emptyVersion = Number(flags.databaseVersion ?? (isOldSpack ? 7 : 8));
-    const store = await files.store({ mayBeEmpty: true, emptyVersion });
-    await using locks = files.locks(store, output);
+    const store = await installStore(files, flags.databaseVersion);
+    await using locks = files.locks(store, (text) => output.note(text));
     const host = flags.otherarch ? undefined : currentHost(context);
     const options: InstallOptions = {
       store,
       source,
-      roots: await rootsOf({ files, source, store, host, isMany: flags.multiple === true, context }, texts),
+      roots: await installRoots(
+        { files, source, store, host, isMany: flags.multiple === true, signal: context.signal },
+        texts,
+      ),
       only: flags.only,
       withBuildDependencies: flags.withBuildDependencies,
       force: flags.force,
       strict: flags.strict,
       allFiles: flags.allFiles,
       host,
-      permissionsOf: (name) => {
-        const wanted = permissions(discovery.configuration, name);
-        if (wanted.group !== undefined && !warned) {
-          warned = true;
-          output.warn(`the group ${wanted.group} of the configuration is not given to what is installed`);
-        }
-        const directory = directoryMode(wanted);
-        return { directory, file: directory & 0o777 };
-      },
-      patchelf: findProgram("patchelf", context),
+      ...installSide(files, context, (text) => output.warn(text)),
       locks,
       jobs: flags.jobs,
       clock: context.clock,
@@ -165,50 +146,4 @@ async function run(
   } finally {
     for (const opened of caches) await opened[Symbol.asyncDispose]();
   }
-}
-
-interface Lookup {
-  readonly files: SpackFiles;
-  readonly source: InstallSource;
-  readonly store: Store;
-  readonly host: HostArchitecture | undefined;
-  /** A query may fit several specs. */
-  readonly isMany: boolean;
-  readonly context: Context;
-}
-
-async function rootsOf(lookup: Lookup, words: readonly string[]): Promise<InstallOptions["roots"]> {
-  const { files, store } = lookup;
-  if (words.length === 0) {
-    const lock = await files.lock();
-    if (lock === undefined) throw nothingNamed();
-    const { graph } = lock;
-    return [...new Map(lock.roots.map(({ node }) => [node.hash, { node, graph }])).values()];
-  }
-  const roots = new Map<string, InstallOptions["roots"][number]>();
-  for (const { query, text } of await files.specs(words)) {
-    // What is known by its whole hash and installed need not be asked for.
-    const there = query.hash === undefined ? undefined : store.get(query.hash);
-    if (there?.installed) roots.set(there.node.hash, { node: there.node, graph: store.database.graph });
-    else
-      for (const { root, graph } of await candidates(lookup, query, text)) roots.set(root.hash, { node: root, graph });
-  }
-  if (roots.size === 0) throw nothingNamed();
-  return [...roots.values()];
-}
-
-// Of several, those for this machine are meant.
-async function candidates(
-  { source, host, isMany, context }: Lookup,
-  query: SpecQuery,
-  text: string,
-): Promise<SpecDocument[]> {
-  const all = await source.find(query, text, { signal: context.signal });
-  const fitting = all.filter(({ root }) => fitsHost(root, host));
-  const found = fitting.length > 0 ? fitting : all;
-  if (found.length === 1 || isMany) return found;
-  const names = found.slice(0, 10).map(({ root }) => `${root.name}@${root.version}/${root.hash.slice(0, 7)}`);
-  throw new StaveError("USAGE", `${text} is ${found.length} specs of ${source.name}: ${names.join(", ")}`, {
-    hint: "name one by its hash, or take all with --multiple",
-  });
 }

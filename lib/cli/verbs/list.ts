@@ -1,9 +1,12 @@
 // `stave list`: the specs of a build cache, as Spack's `buildcache list` shows them.
+
+import { splitCache } from "../../api/cache-choice.ts";
+import { currentHost } from "../../api/read-machine.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { type ListReport, list } from "../../ops/cache/list.ts";
-import { CACHE_ARGUMENT, readCache, splitCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { currentHost } from "../machine/read-machine.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { addList, type ListFlags, specGroups } from "../output/spec-groups.ts";

@@ -1,11 +1,12 @@
 // `stave login`: tries credentials and keeps them where podman does.
 import { addAbortSignal } from "node:stream";
+import { keychainOptions } from "../../api/connection.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import { checkLogin, type LoginReport, storeLogin } from "../../auth/login.ts";
 import { StaveError } from "../../errors.ts";
 import { Secret } from "../../printable/secret.ts";
 import { readAll } from "../../util/stream.ts";
-import { keychainOptions, Opener } from "../arguments/open.ts";
+import { Opener } from "../arguments/open.ts";
 import { registryArgument } from "../arguments/registry-argument.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { Context } from "../machine/context.ts";

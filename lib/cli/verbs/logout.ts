@@ -1,6 +1,7 @@
 // `stave logout`: forgets the credentials for a registry.
+
+import { keychainOptions } from "../../api/connection.ts";
 import { logout } from "../../auth/login.ts";
-import { keychainOptions } from "../arguments/open.ts";
 import { registryArgument } from "../arguments/registry-argument.ts";
 import { type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

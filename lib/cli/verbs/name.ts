@@ -1,8 +1,10 @@
 // `stave name`: the names of a spec in build caches.
+
+import type { SpackFlags } from "../../api/spack-files.ts";
+import { chosenSpec } from "../../api/spack-specs.ts";
 import { legacyStem, manifestFileName, specTag } from "../../spack/spec/spec-name.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenSpec } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 

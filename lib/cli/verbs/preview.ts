@@ -1,10 +1,12 @@
 // `stave preview`: what of a spec and its dependencies would be relocated.
+
+import type { SpackFlags } from "../../api/spack-files.ts";
+import { chosenSpecs } from "../../api/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { type PreviewNode, preview } from "../../ops/store/preview.ts";
 import { printable } from "../../printable/printable.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenSpecs } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

@@ -2,6 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { updateIndex } from "../../cache/index-update.ts";
 import type { OciCache } from "../../cache/oci-cache.ts";
 import { fileError, StaveError } from "../../errors.ts";
@@ -13,7 +14,7 @@ import { isDagHash } from "../../spack/spec/node-reader.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { CACHE_ARGUMENT, writeCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";

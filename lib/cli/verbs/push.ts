@@ -1,5 +1,11 @@
 // `stave push`: installed specs become container images.
 import { type Command, Option } from "commander";
+import { splitCache } from "../../api/cache-choice.ts";
+import { diskCache } from "../../api/cache-folder.ts";
+import { referenceOf } from "../../api/connection.ts";
+import { spackSide } from "../../api/push-side.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { chosenRoots } from "../../api/spack-specs.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
@@ -9,10 +15,9 @@ import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
 import { planOf, push } from "../../ops/push/push.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
-import { parseUserVariable } from "../../spack/environment/run-environment.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
-import { CACHE_ARGUMENT, readCacheIfThere, splitCache, writeCache } from "../arguments/cache-location.ts";
-import { type Opener, referenceOf } from "../arguments/open.ts";
+import { CACHE_ARGUMENT, readCacheIfThere, writeCache } from "../arguments/cache-location.ts";
+import type { Opener } from "../arguments/open.ts";
 import {
   addJobs,
   addTransport,
@@ -22,9 +27,7 @@ import {
   onlyOption,
   verbCommand,
 } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenRoots } from "../arguments/spack-specs.ts";
-import { diskCache } from "../machine/cache-folder.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { count } from "../output/formatting.ts";
 import { Workflow } from "../output/github.ts";
@@ -141,7 +144,6 @@ async function run(
   checkFlags(flags, output);
   const tags = [...new Set((flags.tag ?? []).map(imageTag))];
   const compression = parseCompression(flags.compression);
-  const user = (flags.variable ?? []).map(parseUserVariable);
   const files = new SpackFiles(context, flags);
   const { discovery } = files;
   const split =
@@ -168,14 +170,7 @@ async function run(
     private: flags.private,
     updateIndex: flags.updateIndex ?? flags.rebuildIndex,
     jobs: flags.jobs,
-    spackPrefix: flags.spackPrefix ?? files.spackPrefix,
-    // A table that is configured empty is meant so.
-    environment: {
-      inspections: discovery.inspections.length === 0 ? "none" : discovery.inspections,
-      spackEnv: flags.spackEnv,
-      user,
-    },
-    spack: files.spackToAsk(),
+    ...spackSide(files, { variables: flags.variable, spackEnv: flags.spackEnv, spackPrefix: flags.spackPrefix }),
     memory: new LayerMemory(diskCache(context), compression),
     clock: context.clock,
     progress: output.progress,

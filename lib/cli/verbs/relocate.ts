@@ -1,9 +1,9 @@
 // `stave relocate`: a tree that was moved names its new place.
 import { resolve } from "node:path";
+import { findProgram } from "../../api/programs.ts";
 import { type RelocateTreeReport, relocate } from "../../ops/store/relocate.ts";
 import { printable } from "../../printable/printable.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { findProgram } from "../machine/programs.ts";
 import { count } from "../output/formatting.ts";
 import { worthTelling } from "../output/leftovers.ts";
 import type { OutputOptions } from "../output/output.ts";

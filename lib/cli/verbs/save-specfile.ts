@@ -1,6 +1,8 @@
 // `stave save-specfile`: writes spec files of nodes of a DAG, as Spack's command does.
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { chosenSpec } from "../../api/spack-specs.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { satisfies } from "../../spack/query/satisfies.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
@@ -8,8 +10,7 @@ import { writeSpecFile } from "../../spack/spec/spec-writer.ts";
 import { preOrder } from "../../spack/spec/traversal.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenSpec } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 

@@ -1,5 +1,7 @@
 // `stave spec`: one concrete spec as a tree.
 
+import type { SpackFlags } from "../../api/spack-files.ts";
+import { chosenSpec } from "../../api/spack-specs.ts";
 import { installedSize } from "../../ops/store/size.ts";
 import { printable } from "../../printable/printable.ts";
 import { checkHashes } from "../../spack/spec/dag-hash.ts";
@@ -8,8 +10,7 @@ import { specString } from "../../spack/spec/spec-name.ts";
 import { specDocument } from "../../spack/spec/spec-writer.ts";
 import { treeLines } from "../../spack/spec/traversal.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenSpec } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { formatBytes } from "../output/formatting.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

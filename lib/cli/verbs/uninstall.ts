@@ -1,12 +1,13 @@
 // `stave uninstall`: installed specs are removed, unless others need them.
 
 import { Option } from "commander";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { chosenRoots } from "../../api/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/store/uninstall.ts";
 import { printable } from "../../printable/printable.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenRoots } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { confirm } from "../output/confirm.ts";
 import { count } from "../output/formatting.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
@@ -65,7 +66,7 @@ export const verb: VerbFactory = (state) => {
       if (!(await confirm(context, `uninstall ${count(plan.specs.length, "package")}?`)))
         throw new StaveError("ABORTED", "nothing was uninstalled");
     }
-    const locks = files.locks(store, output);
+    const locks = files.locks(store, (text) => output.note(text));
     try {
       const report = await uninstall({ ...options, locks, clock: context.clock });
       for (const text of render(report.specs, output)) output.print(text);

@@ -1,10 +1,12 @@
 // `stave verify`: whether installed files are still those that were installed.
+
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { type VerifyReport, verify } from "../../ops/store/verify.ts";
 import { printable } from "../../printable/printable.ts";
 import { select, selectSome } from "../../spack/query/select.ts";
 import { interruptedSpecs } from "../../store/recover.ts";
 import { addJobs, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -43,7 +45,7 @@ export const verb: VerbFactory = (state) => {
     const records = chosen.flatMap(({ hash }) => store.get(hash) ?? []);
     const report = await verify({ store, records, jobs: flags.jobs, signal: context.signal });
     for (const text of render(report, output)) output.print(text);
-    await using locks = files.locks(store, output);
+    await using locks = files.locks(store, (text) => output.note(text));
     const interrupted = await interruptedSpecs(store, locks);
     for (const { hash, prefix } of interrupted)
       output.print(

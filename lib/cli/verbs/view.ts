@@ -1,10 +1,11 @@
 // `stave view`: one tree of links to the files of several installed specs.
 import { resolve } from "node:path";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { chosenRoots } from "../../api/spack-specs.ts";
 import { type ViewReport, view } from "../../ops/store/view.ts";
 import { printable } from "../../printable/printable.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { chosenRoots } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

@@ -1,14 +1,16 @@
 // `stave why-miss`: why an installation of a spec would not come from a cache.
+
+import { findProgram } from "../../api/programs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { knownSpec } from "../../api/spack-specs.ts";
 import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMiss } from "../../ops/cache/why-miss.ts";
 import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { addSpack, SpackFiles, type SpackFlags } from "../arguments/spack-options.ts";
-import { knownSpec } from "../arguments/spack-specs.ts";
+import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
-import { findProgram } from "../machine/programs.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { cacheLocation, splitCache } from "../../../lib/cli/arguments/cache-location.ts";
-import type { SpackFlags } from "../../../lib/cli/arguments/spack-options.ts";
+import { cacheLocation, splitCache } from "../../../lib/api/cache-choice.ts";
+import { SpackFiles } from "../../../lib/api/spack-files.ts";
 import type { Context } from "../../../lib/cli/machine/context.ts";
 import type { ErrorCode } from "../../../lib/errors.ts";
 import { formatLocation } from "../../../lib/oci/reference.ts";
@@ -34,7 +34,8 @@ const contextWith = (env: Record<string, string>): Context => ({
   arch: "x64",
   uid: 1000,
 });
-const flags: SpackFlags = { scope: [scope], env: false };
+const filesWith = (env: Record<string, string>): SpackFiles =>
+  new SpackFiles(contextWith(env), { scope: [scope], env: false });
 
 const found: { given: string | undefined; env?: Record<string, string>; push?: boolean; expect: string }[] = [
   { given: undefined, expect: "oci-layout:./stave-cache" },
@@ -52,7 +53,7 @@ const found: { given: string | undefined; env?: Record<string, string>; push?: b
 ];
 for (const { given, env = {}, push = false, expect } of found)
   test(`${given}${env["STAVE_CACHE"] ? ` with STAVE_CACHE=${env["STAVE_CACHE"]}` : ""} to ${push ? "push" : "fetch"} is ${expect}`, () => {
-    const { location } = cacheLocation(given, push ? "push" : "fetch", contextWith(env), flags);
+    const { location } = cacheLocation(given, push ? "push" : "fetch", contextWith(env), () => filesWith(env));
     assert.equal(formatLocation(location), expect);
   });
 
@@ -68,7 +69,11 @@ const refused: { given: string; code: ErrorCode; message: RegExp }[] = [
 ];
 for (const { given, code, message } of refused)
   test(`${given} is refused with ${code}`, async () => {
-    const error = await failsWith(code, () => cacheLocation(given, "fetch", contextWith({}), flags), message);
+    const error = await failsWith(
+      code,
+      () => cacheLocation(given, "fetch", contextWith({}), () => filesWith({})),
+      message,
+    );
     assert.ok(!`${error.message}${error.hint}`.includes("secret"));
   });
 

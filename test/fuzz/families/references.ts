@@ -1,7 +1,7 @@
 // Names of places: references, locations, digests, tags, platforms, registries, proxies.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { cacheLocation, splitCache } from "../../../lib/cli/arguments/cache-location.ts";
+import { cacheLocation, splitCache } from "../../../lib/api/cache-choice.ts";
 import { registryArgument } from "../../../lib/cli/arguments/registry-argument.ts";
 import { isLoopback, proxyFor } from "../../../lib/http/addresses.ts";
 import { isDigest, parseDigest } from "../../../lib/oci/digest.ts";
@@ -84,7 +84,7 @@ export const family: Family = {
         const text = input.toString("utf8");
         splitCache([text, text], [], "/nonexistent");
         // A mirror's name would be looked up in the files of this machine.
-        if (/[/:]/.test(text)) cacheLocation(text, "fetch", context, {} as never);
+        if (/[/:]/.test(text)) cacheLocation(text, "fetch", context, () => assert.fail("no mirror was named"));
       },
     },
     {

@@ -1,11 +1,11 @@
 // From SPEC arguments to concrete specs: spec files, hashes, or queries that exactly one spec satisfies.
 
-import { StaveError } from "../../errors.ts";
-import { type Candidates, select, selectOne } from "../../spack/query/select.ts";
-import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
-import type { Store } from "../../spack/store/store.ts";
-import type { Context } from "../machine/context.ts";
-import { type AskedSpec, SpackFiles, type SpackFlags } from "./spack-options.ts";
+import { StaveError } from "../errors.ts";
+import { type Candidates, select, selectOne } from "../spack/query/select.ts";
+import type { SpecGraph, SpecNode } from "../spack/spec/node.ts";
+import type { Store } from "../spack/store/store.ts";
+import { type AskedSpec, SpackFiles, type SpackFlags } from "./spack-files.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** A concrete spec, the graph it lives in, and the store it was looked up in, when that was needed. */
 export interface ChosenSpec {
@@ -47,7 +47,7 @@ export async function chosenRoots(files: SpackFiles, store: Store, words: readon
 
 /** Finds one concrete spec for each that is asked for, at least one. The store is opened only for queries. */
 export async function chosenSpecs(
-  context: Context,
+  context: Surroundings,
   flags: SpackFlags,
   words: readonly string[],
 ): Promise<[ChosenSpec, ...ChosenSpec[]]> {
@@ -71,7 +71,11 @@ export async function chosenSpecs(
 }
 
 /** The one spec that the words name. Throws USAGE for none and for several, and as `chosenSpecs`. */
-export async function chosenSpec(context: Context, flags: SpackFlags, words: readonly string[]): Promise<ChosenSpec> {
+export async function chosenSpec(
+  context: Surroundings,
+  flags: SpackFlags,
+  words: readonly string[],
+): Promise<ChosenSpec> {
   return onlyOne(await chosenSpecs(context, flags, words), words);
 }
 

@@ -1,14 +1,14 @@
 // The folder in which stave remembers things between runs: `$XDG_CACHE_HOME/stave`. It may be deleted at any time.
 import { join, resolve } from "node:path";
-import { DiskCache } from "../../util/disk-cache.ts";
-import type { Context } from "./context.ts";
+import { DiskCache } from "../util/disk-cache.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** In bytes. The index of 50 000 specs has 140 MB. */
 const LIMIT = 1_000_000_000;
 const ENTRY_LIMIT = 200_000_000;
 
 /** What all runs of this user remember, in one place. */
-export function diskCache({ env, home, cwd, clock }: Context): DiskCache {
+export function diskCache({ env, home, cwd, clock }: Surroundings): DiskCache {
   const folder = resolve(cwd, join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "stave"));
   return new DiskCache({ folder, clock, limit: LIMIT, entryLimit: ENTRY_LIMIT });
 }

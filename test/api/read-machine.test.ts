@@ -1,10 +1,10 @@
 // The host of this process, as far as any machine can be asserted.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { currentHost, type Machine } from "../../../lib/cli/machine/read-machine.ts";
-import { discover } from "../../../lib/spack/config/discover.ts";
-import { systemClock } from "../../../lib/util/time.ts";
-import { configTree } from "../../support/config-tree.ts";
+import { currentHost, type Machine } from "../../lib/api/read-machine.ts";
+import { discover } from "../../lib/spack/config/discover.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { configTree } from "../support/config-tree.ts";
 
 test("the host has a user, a platform, a processor and the date of the clock", () => {
   const noon = new Date(2026, 1, 3, 12).getTime();

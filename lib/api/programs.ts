@@ -1,10 +1,10 @@
 // Programs on the PATH.
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import type { Context } from "./context.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** The absolute path of a program, undefined when no folder of the PATH has it. */
-export function findProgram(name: string, { env }: Context): string | undefined {
+export function findProgram(name: string, { env }: Surroundings): string | undefined {
   for (const folder of (env["PATH"] ?? "").split(delimiter)) {
     // An empty entry or a relative one means the working folder, whose programs nobody means.
     if (!folder.startsWith("/")) continue;

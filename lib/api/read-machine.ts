@@ -1,9 +1,9 @@
 // The machine and user as Spack's configuration knows them.
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { hostname, machine, platform, userInfo } from "node:os";
-import { CPUINFO_LIMIT, hostTarget } from "../../spack/config/host-target.ts";
-import { type Host, osName } from "../../spack/config/machine.ts";
-import type { Context } from "./context.ts";
+import { CPUINFO_LIMIT, hostTarget } from "../spack/config/host-target.ts";
+import { type Host, osName } from "../spack/config/machine.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** What tells of the machine: its names, and the files in which Linux describes it. */
 export interface Machine {
@@ -18,7 +18,7 @@ export interface Machine {
 
 /** The host of this process. What the machine does not tell stays undefined, and configuration that needs it says so. */
 export function currentHost(
-  context: Pick<Context, "env" | "cwd" | "home" | "clock">,
+  context: Pick<Surroundings, "env" | "cwd" | "home" | "clock">,
   told: Machine = { system: platform(), processor: machine(), hostname: hostname(), read: beginning },
 ): Host {
   const { env, cwd, home, clock } = context;
@@ -39,7 +39,7 @@ export function currentHost(
 }
 
 // A user without an entry in the system's table, as in many containers, has no name there.
-function userName(env: Context["env"]): string {
+function userName(env: Surroundings["env"]): string {
   try {
     return userInfo().username;
   } catch {

@@ -1,0 +1,107 @@
+// What a CACHE argument means: a URL, a directory, or the name of a mirror in Spack's configuration. The one place that knows,
+// for the library and for every verb that reads or writes a cache.
+import { resolve } from "node:path";
+import type { HostCredential } from "../auth/keychain.ts";
+import type { OciCacheOptions } from "../cache/oci-cache.ts";
+import { isStaveError, StaveError } from "../errors.ts";
+import { formatLocation, isPath, type Location, namesPlace, parseLocation } from "../oci/reference.ts";
+import { printable } from "../printable/printable.ts";
+import { type Direction, isOciUrl, type Mirror } from "../spack/config/mirror.ts";
+import { findMirror } from "../spack/config/mirror-lookup.ts";
+import { isSpecFile } from "../spack/query/spec-words.ts";
+import { isLayoutFolder } from "../target/layout/layout-index.ts";
+import { diskCache } from "./cache-folder.ts";
+import type { SpackFiles } from "./spack-files.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Where a cache is when neither an argument nor $STAVE_CACHE says so. */
+export const DEFAULT_CACHE = "oci-layout:./stave-cache";
+
+/** A cache that was named. */
+export interface CacheChoice {
+  readonly location: Location;
+  /** The mirror of Spack's configuration that was named, whose credentials count. */
+  readonly mirror: Mirror | undefined;
+}
+
+const URL_CACHE = /^(?:file|https?|s3|gs|sftp|ftp):/;
+
+/**
+ * What a CACHE argument means; without one $STAVE_CACHE, else the default. A mirror has one URL to fetch from and one to push
+ * to. Throws USAGE for a mirror that is not configured and for one image of a cache, UNSUPPORTED for caches that are no
+ * OCI repository, REFERENCE_INVALID.
+ */
+export function cacheLocation(
+  text: string | undefined,
+  direction: Direction,
+  context: Surroundings,
+  files: () => SpackFiles,
+): CacheChoice {
+  const named = text ?? (context.env["STAVE_CACHE"] || DEFAULT_CACHE);
+  // A mirror's name has neither the colon of a scheme nor a slash.
+  const mirror = /[/:]/.test(named) || isPath(named) ? undefined : mirrorNamed(named, files());
+  const url = mirror?.url(direction) ?? named;
+  if (URL_CACHE.test(url) || (mirror !== undefined && !isOciUrl(url)))
+    throw new StaveError("UNSUPPORTED", `${printable(url.replace(/\/\/[^/]*@/, "//***@"))} is no OCI build cache`, {
+      subject: named,
+      hint: "name an oci:// registry or an oci-layout: directory",
+    });
+  const location = parseLocation(url);
+  const { tag, digest } = location.kind === "layout" ? location : location.reference;
+  if (tag !== undefined || digest !== undefined)
+    throw new StaveError("USAGE", `expected a cache, not one image of it: ${formatLocation(location)}`, {
+      hint: "leave the tag and the digest out",
+    });
+  return { location, mirror };
+}
+
+// What comes before the first slash of a registry's reference; a package name has neither a dot nor a colon nor a port.
+const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
+
+/**
+ * Parts the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache when it is a URL, a path, a
+ * registry's repository, or the name of a mirror. `/abc123` is a hash and `./x.json` a spec file, unless there is an image
+ * layout in that place.
+ */
+export function splitCache(
+  args: readonly string[],
+  mirrors: readonly Mirror[],
+  cwd: string,
+): { cache: string | undefined; specs: readonly string[] } {
+  const [first, ...rest] = args;
+  if (first === undefined) return { cache: undefined, specs: [] };
+  const mayBeSpec = /^\/[a-z0-9]+$/.test(first) || isSpecFile(first);
+  const isCache =
+    (mayBeSpec ? isLayoutFolder(resolve(cwd, first)) : namesPlace(first)) ||
+    HOST.test(first) ||
+    mirrors.some(({ name }) => name === first);
+  return isCache ? { cache: first, specs: rest } : { cache: undefined, specs: args };
+}
+
+function mirrorNamed(name: string, files: SpackFiles): Mirror {
+  try {
+    return findMirror(name, files.discovery.configuration);
+  } catch (error) {
+    if (!isStaveError(error, "USAGE")) throw error;
+    throw error.with({ hint: `for a directory write oci-layout:${name}` });
+  }
+}
+
+/** Where documents of a cache are remembered: what is in a directory is not kept a second time. */
+export function memoryFor({ kind }: Location, context: Surroundings): OciCacheOptions {
+  return kind === "layout" ? {} : { memory: diskCache(context) };
+}
+
+/** The credentials that a mirror is configured with; they come before all others, as for Spack. */
+export function mirrorCredentials(
+  { location, mirror }: CacheChoice,
+  direction: Direction,
+  { env }: Surroundings,
+): HostCredential[] {
+  if (mirror === undefined) return [];
+  if (location.kind !== "registry") return [];
+  const { pair } = direction === "push" ? mirror.pushCredentials(env) : mirror.credentials("fetch", env);
+  if (pair === undefined) return [];
+  const from = `the mirror ${mirror.name}`;
+  return [{ registry: location.reference.registry, username: pair.id, password: pair.secret, from }];
+}

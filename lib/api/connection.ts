@@ -1,0 +1,187 @@
+// From a location to an open target: one transport, one keychain for all that is opened.
+import { join, resolve } from "node:path";
+import { type HostCredential, Keychain, type KeychainOptions } from "../auth/keychain.ts";
+import { createAuthorizer } from "../auth/token.ts";
+import { StaveError } from "../errors.ts";
+import type { ProxySettings } from "../http/addresses.ts";
+import { createTransport } from "../http/transport.ts";
+import type { Authorizer, TraceEvent, Transport } from "../http/types.ts";
+import { DEFAULT_TAG, formatLocation, type Location } from "../oci/reference.ts";
+import { LayoutTarget } from "../target/layout/layout.ts";
+import { RegistryTarget } from "../target/registry/registry.ts";
+import type { ReadTarget, Target } from "../target/target.ts";
+import { VERSION } from "./stave-version.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** How the network is used. What is left out comes from the environment, as on the command line. Paths may be relative. */
+export interface NetworkOptions {
+  /** Speak http without TLS to any host; loopback hosts need no option. */
+  readonly plainHttp?: boolean | undefined;
+  /** Do not check certificates. */
+  readonly insecureTls?: boolean | undefined;
+  /** PEM files of more authorities. */
+  readonly caFiles?: readonly string[] | undefined;
+  /** Folders of such files. */
+  readonly caFolders?: readonly string[] | undefined;
+  /** The PEM files of a client certificate and its key. */
+  readonly clientCertificate?: { readonly certificate: string; readonly key: string } | undefined;
+  /** Proxies. Default: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`. */
+  readonly proxy?: ProxySettings | undefined;
+  /** How often one request is tried again; 8. */
+  readonly retries?: number | undefined;
+  /** Milliseconds without an answer or a byte before a request is tried again; 60 000. */
+  readonly timeout?: number | undefined;
+  /** Milliseconds for a connection to be made; 30 000. */
+  readonly connectTimeout?: number | undefined;
+  /** Bytes a second below which a transfer counts as broken; 1024. */
+  readonly minRate?: number | undefined;
+  /** The credential file. Default: the places of podman and docker. */
+  readonly authfile?: string | undefined;
+  /** Called with each request and answer, secrets left out. */
+  readonly trace?: ((event: TraceEvent) => void) | undefined;
+}
+
+/** What a connection calls while it works. */
+export interface ConnectionHooks {
+  readonly onWait?: ((milliseconds: number, reason: string) => void) | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
+}
+
+/** Opens targets; closing it closes all of them and the transport. */
+export class Connection implements AsyncDisposable {
+  readonly transport: Transport;
+  readonly authorizer: Authorizer;
+  readonly #around: Surroundings;
+  readonly #open: { close(): Promise<void> }[] = [];
+
+  /** `credentials` come before all others; `keychain` replaces the one that is made. */
+  constructor(
+    around: Surroundings,
+    options: NetworkOptions & ConnectionHooks & { credentials?: readonly HostCredential[]; keychain?: Keychain } = {},
+  ) {
+    const { credentials: explicit, keychain, onWarning } = options;
+    this.#around = around;
+    this.transport = transportOf(around, options);
+    this.authorizer = createAuthorizer({
+      transport: this.transport,
+      clock: around.clock,
+      keychain:
+        keychain ??
+        new Keychain({
+          ...keychainOptions(around, options),
+          explicit,
+          onWarning: (error) => onWarning?.(error.message),
+        }),
+    });
+  }
+
+  /** Opens a place to read from. */
+  async read(location: Location): Promise<ReadTarget> {
+    return await this.#target(location, false);
+  }
+
+  /** Opens a place to write to; a directory is made when it is not there. */
+  async write(location: Location): Promise<Target> {
+    return await this.#target(location, true);
+  }
+
+  /** Opens a place to change; a directory must be there. */
+  async change(location: Location): Promise<Target> {
+    return await this.#target(location, false);
+  }
+
+  async #target(location: Location, create: boolean): Promise<Target> {
+    const { clock, cwd } = this.#around;
+    if (location.kind === "layout") {
+      const name = formatLocation({ ...location, tag: undefined, digest: undefined });
+      const target = await LayoutTarget.open(resolve(cwd, location.directory), { clock, create, name });
+      this.#open.push(target);
+      return target;
+    }
+    const { scheme, reference } = location;
+    const { registry, repository } = reference;
+    const { transport, authorizer } = this;
+    return new RegistryTarget({ transport, authorizer, clock, registry, repository, scheme });
+  }
+
+  async close(): Promise<void> {
+    for (const target of this.#open.splice(0)) await target.close();
+    await this.transport.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Everything the keychain looks at. */
+export function keychainOptions(around: Surroundings, { authfile }: Pick<NetworkOptions, "authfile">): KeychainOptions {
+  const { env, home, uid, cwd } = around;
+  return { env, home, uid, authfile: authfile === undefined ? undefined : resolve(cwd, authfile) };
+}
+
+function transportOf(around: Surroundings, options: NetworkOptions & ConnectionHooks): Transport {
+  const { env, clock, cwd, home } = around;
+  const { caFiles = [], caFolders = [], clientCertificate, retries } = options;
+  const path = (file: string): string => resolve(cwd, file);
+  const of = (name: string) => env[name] || env[name.toUpperCase()] || undefined;
+  const all = of("all_proxy");
+  const settings = env["XDG_CONFIG_HOME"] || join(home, ".config");
+  return createTransport({
+    clock,
+    plainHttp: options.plainHttp,
+    insecureTls: options.insecureTls,
+    certificates: {
+      authorities: [...caFiles, ...(env["SSL_CERT_FILE"] ? [env["SSL_CERT_FILE"]] : [])].map(path),
+      authorityFolders: [...caFolders, ...(env["SSL_CERT_DIR"] ?? "").split(":").filter((folder) => folder !== "")],
+      client: clientCertificate && {
+        certificate: path(clientCertificate.certificate),
+        key: path(clientCertificate.key),
+      },
+      hostFolders: [
+        join(settings, "containers/certs.d"),
+        join(settings, "docker/certs.d"),
+        join(home, ".docker/certs.d"),
+        "/etc/containers/certs.d",
+        "/etc/docker/certs.d",
+      ],
+    },
+    // An upper-case HTTP_PROXY can be set by a request's header in a CGI program, which stave never is.
+    proxy: options.proxy ?? { http: of("http_proxy") ?? all, https: of("https_proxy") ?? all, noProxy: of("no_proxy") },
+    timeout: options.timeout,
+    connectTimeout: options.connectTimeout,
+    minRate: options.minRate,
+    retry: retries === undefined ? undefined : { attempts: retries + 1 },
+    userAgent: `stave/${VERSION}`,
+    trace: options.trace,
+    onWait: options.onWait,
+  });
+}
+
+/**
+ * The tag or digest that a location means: its digest, else its tag, else `latest` in a registry, and in a directory
+ * the only image there is. Throws USAGE when a directory has several.
+ */
+export async function referenceOf(
+  location: Location,
+  target: ReadTarget,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  if (location.kind === "registry") return location.reference.digest ?? location.reference.tag ?? DEFAULT_TAG;
+  const named = location.digest ?? location.tag;
+  if (named !== undefined) return named;
+  const tags = await Array.fromAsync(target.tags({ signal }));
+  const [only] = tags;
+  if (only !== undefined && (tags.length === 1 || tags.includes(DEFAULT_TAG)))
+    return tags.length === 1 ? only : DEFAULT_TAG;
+  const where = formatLocation(location);
+  if (only === undefined)
+    throw new StaveError("NOT_FOUND", `${where} has no tagged image`, {
+      subject: where,
+      hint: `name one by its digest: ${where}@sha256:…`,
+    });
+  throw new StaveError("USAGE", `${where} has ${tags.length} tags: say which`, {
+    subject: where,
+    hint: `for example ${where}:${tags.sort()[0]}`,
+  });
+}

@@ -1,0 +1,92 @@
+// What an installation takes from Spack's files: the specs that are meant, the machine, the modes of what is installed.
+import { StaveError } from "../errors.ts";
+import { fitsHost, type InstallOptions } from "../ops/install/install.ts";
+import type { HostArchitecture } from "../ops/install/options.ts";
+import type { InstallSource } from "../ops/install/source.ts";
+import { permissions } from "../spack/config/settings.ts";
+import type { SpecQuery } from "../spack/query/query.ts";
+import type { SpecDocument } from "../spack/spec/spec-file.ts";
+import type { Store } from "../spack/store/store.ts";
+import { directoryMode } from "../store/staged-prefix.ts";
+import { findProgram } from "./programs.ts";
+import type { SpackFiles } from "./spack-files.ts";
+import { nothingNamed } from "./spack-specs.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Opens the store of an installation, which need not exist; `version` is that of a new database. */
+export async function installStore(files: SpackFiles, version?: string): Promise<Store> {
+  const isOldSpack = files.discovery.installation?.version.startsWith("0.") === true;
+  return await files.store({ mayBeEmpty: true, emptyVersion: Number(version ?? (isOldSpack ? 7 : 8)) });
+}
+
+/** The modes that the configuration gives, and the tools of this machine. */
+export function installSide(
+  files: SpackFiles,
+  around: Surroundings,
+  onWarning: (text: string) => void,
+): Pick<InstallOptions, "permissionsOf" | "patchelf"> {
+  let warned = false;
+  return {
+    permissionsOf: (name) => {
+      const wanted = permissions(files.discovery.configuration, name);
+      if (wanted.group !== undefined && !warned) {
+        warned = true;
+        onWarning(`the group ${wanted.group} of the configuration is not given to what is installed`);
+      }
+      const directory = directoryMode(wanted);
+      return { directory, file: directory & 0o777 };
+    },
+    patchelf: findProgram("patchelf", around),
+  };
+}
+
+/** Where specs to install are looked up. */
+export interface InstallLookup {
+  readonly files: SpackFiles;
+  readonly source: InstallSource;
+  readonly store: Store;
+  readonly host: HostArchitecture | undefined;
+  /** A query may fit several specs. */
+  readonly isMany: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * The specs that words name, or the roots of the environment without any. Throws USAGE when nothing is named, or a query fits
+ * several; SPEC_ABSENT.
+ */
+export async function installRoots(lookup: InstallLookup, words: readonly string[]): Promise<InstallOptions["roots"]> {
+  const { files, store } = lookup;
+  if (words.length === 0) {
+    const lock = await files.lock();
+    if (lock === undefined) throw nothingNamed();
+    const { graph } = lock;
+    return [...new Map(lock.roots.map(({ node }) => [node.hash, { node, graph }])).values()];
+  }
+  const roots = new Map<string, InstallOptions["roots"][number]>();
+  for (const { query, text } of await files.specs(words)) {
+    // What is known by its whole hash and installed need not be asked for.
+    const there = query.hash === undefined ? undefined : store.get(query.hash);
+    if (there?.installed) roots.set(there.node.hash, { node: there.node, graph: store.database.graph });
+    else
+      for (const { root, graph } of await candidates(lookup, query, text)) roots.set(root.hash, { node: root, graph });
+  }
+  if (roots.size === 0) throw nothingNamed();
+  return [...roots.values()];
+}
+
+// Of several, those for this machine are meant.
+async function candidates(
+  { source, host, isMany, signal }: InstallLookup,
+  query: SpecQuery,
+  text: string,
+): Promise<SpecDocument[]> {
+  const all = await source.find(query, text, { signal });
+  const fitting = all.filter(({ root }) => fitsHost(root, host));
+  const found = fitting.length > 0 ? fitting : all;
+  if (found.length === 1 || isMany) return found;
+  const names = found.slice(0, 10).map(({ root }) => `${root.name}@${root.version}/${root.hash.slice(0, 7)}`);
+  throw new StaveError("USAGE", `${text} is ${found.length} specs of ${source.name}: ${names.join(", ")}`, {
+    hint: "name one by its hash, or take all with --multiple",
+  });
+}

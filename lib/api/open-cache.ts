@@ -1,0 +1,154 @@
+// `openCache`, and what can be asked of a build cache without a store: `list` and `updateIndex`.
+import { checkIndex, type IndexReport, updateIndex as reindex } from "../cache/index-update.ts";
+import { OciCache } from "../cache/oci-cache.ts";
+import type { Location } from "../oci/reference.ts";
+import { type ListReport, list as listCache } from "../ops/cache/list.ts";
+import type { Mirror } from "../spack/config/mirror.ts";
+import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
+import { checkOptions, checkText, type Shape } from "./check.ts";
+import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
+import { currentHost } from "./read-machine.ts";
+import { SpackFiles, type SpackFlags } from "./spack-files.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Where Spack's things are. What is left out is found as on the command line. */
+export interface SpackOptions {
+  /** An environment's name or folder; `false` for none. Default: `$SPACK_ENV`. */
+  readonly environment?: string | false | undefined;
+  /** More configuration scopes. */
+  readonly scopes?: readonly string[] | undefined;
+  /** Single settings, `config:key:value`. */
+  readonly settings?: readonly string[] | undefined;
+  /** Recorded paths are found under this folder. */
+  readonly sysroot?: string | undefined;
+  /** The Spack installation. Default: `$SPACK_ROOT`, else the one on the PATH. */
+  readonly spack?: string | undefined;
+}
+
+/** What these options must be. */
+export const SPACK: Shape<SpackOptions> = {
+  environment: "any",
+  scopes: "strings",
+  settings: "strings",
+  sysroot: "string",
+  spack: "string",
+};
+
+/** Spack's files, as options lead to them. */
+export function spackFiles(options: SpackOptions, around: Surroundings, store?: string): SpackFiles {
+  const { environment, scopes, settings, sysroot, spack } = options;
+  const flags: SpackFlags = {
+    ...(store !== undefined && { store }),
+    ...(environment !== undefined && { env: environment }),
+    ...(scopes !== undefined && { scope: [...scopes] }),
+    ...(settings !== undefined && { config: [...settings] }),
+    ...(sysroot !== undefined && { sysroot }),
+    ...(spack !== undefined && { spack }),
+  };
+  return new SpackFiles(around, flags);
+}
+
+/** How a cache is opened. */
+export interface OpenCacheOptions extends CommonOptions, SpackOptions {
+  /** Make a directory that is not there. */
+  readonly create?: boolean | undefined;
+}
+
+/** An open build cache. Close it, or declare it with `await using`. */
+export interface OpenCache extends AsyncDisposable {
+  readonly cache: OciCache;
+  readonly location: Location;
+  /** The mirror of Spack's configuration that was named. */
+  readonly mirror: Mirror | undefined;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; without a text `$STAVE_CACHE`, else
+ * `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID, UNSUPPORTED, and NOT_FOUND for a directory that is not there.
+ */
+export async function openCache(text?: string, options: OpenCacheOptions = {}): Promise<OpenCache> {
+  if (text !== undefined) checkText("openCache: the cache", text);
+  checkOptions("openCache", options, { ...COMMON, ...SPACK, create: "boolean" });
+  return await openChecked(text, options);
+}
+
+/** Opens a cache with options that were checked. */
+export async function openChecked(text: string | undefined, options: OpenCacheOptions): Promise<OpenCache> {
+  options.signal?.throwIfAborted();
+  const around = surroundingsOf(options);
+  const direction = options.create ? "push" : "fetch";
+  const choice = cacheLocation(text, direction, around, () => spackFiles(options, around));
+  const { location, mirror } = choice;
+  const connection = connect(options, around, mirrorCredentials(choice, direction, around));
+  const close = (): Promise<void> => connection.close();
+  try {
+    const target = options.create ? await connection.write(location) : await connection.change(location);
+    const cache = new OciCache(target, memoryFor(location, around));
+    return { cache, location, mirror, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What is listed. */
+export interface ListOptions extends CommonOptions, SpackOptions {
+  /** Queries as Spack writes them; a spec that satisfies any is listed. Default: all. */
+  readonly specs?: readonly string[] | undefined;
+  /** Specs for any machine, not only for this one. */
+  readonly anyArchitecture?: boolean | undefined;
+  /** Ask the tags, not the index. */
+  readonly fromTags?: boolean | undefined;
+}
+
+/** Lists the specs of a build cache, as `stave list` does. Throws what `stave list` prints. */
+export async function list(cache: string | OpenCache, options: ListOptions = {}): Promise<ListReport> {
+  checkOptions("list", options, {
+    ...COMMON,
+    ...SPACK,
+    ...{ specs: "strings", anyArchitecture: "boolean", fromTags: "boolean" },
+  });
+  const around = surroundingsOf(options);
+  const { specs = [], anyArchitecture, fromTags, signal } = options;
+  const queries = specs.length === 0 ? [] : await spackFiles(options, around).queries(specs);
+  const only = anyArchitecture ? undefined : currentHost(around);
+  return await withCache(cache, options, "list", (opened) =>
+    listCache(opened, {
+      queries,
+      only: only && { platform: only.platform, os: only.os, target: only.target },
+      fromTags,
+      signal,
+    }),
+  );
+}
+
+/** How an index is brought up to date. */
+export interface UpdateIndexOptions extends CommonOptions, SpackOptions {
+  /** Read every spec again. */
+  readonly full?: boolean | undefined;
+  /** Only compare, and write nothing. */
+  readonly check?: boolean | undefined;
+}
+
+/** Brings the index of a build cache up to date, as `stave index` does. Throws what `stave index` prints. */
+export async function updateIndex(cache: string | OpenCache, options: UpdateIndexOptions = {}): Promise<IndexReport> {
+  checkOptions("updateIndex", options, { ...COMMON, ...SPACK, full: "boolean", check: "boolean" });
+  const { full, check, signal, onProgress } = options;
+  return await withCache(cache, options, "updateIndex", (opened) =>
+    (check ? checkIndex : reindex)(opened, { full, signal, onProgress }),
+  );
+}
+
+/** Runs work with a cache that the caller opened, or that is opened and closed for it. */
+async function withCache<T>(
+  cache: string | OpenCache,
+  options: CommonOptions & SpackOptions,
+  name: string,
+  work: (cache: OciCache) => Promise<T>,
+): Promise<T> {
+  if (typeof cache === "object" && cache !== null) return await work(cache.cache);
+  checkText(`${name}: the cache`, cache);
+  await using opened = await openChecked(cache, options);
+  return await work(opened.cache);
+}

@@ -1,0 +1,130 @@
+// `openTarget`, and `copy` between two places: registries and directories. Knows nothing of Spack.
+import { StaveError } from "../errors.ts";
+import { parsePlatform } from "../oci/platform.ts";
+import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
+import { type CopyImagesReport, copyImages } from "../ops/image/copy.ts";
+import type { ReadTarget, Target } from "../target/target.ts";
+import type { ProgressSink } from "../util/progress.ts";
+import { checkOptions, checkText } from "./check.ts";
+import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
+import { type Connection, referenceOf } from "./connection.ts";
+
+/** How a place is opened. */
+export interface OpenTargetOptions extends CommonOptions {
+  /** Make a directory that is not there. */
+  readonly create?: boolean | undefined;
+}
+
+/** An open registry repository or directory. Close it, or declare it with `await using`. */
+export interface OpenTarget extends AsyncDisposable {
+  readonly target: Target;
+  readonly location: Location;
+  /** The tag or digest that the text names; as the command line chooses when it names none. */
+  reference(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Opens `HOST/REPO[:TAG]` or `oci-layout:DIR[:TAG]`. Throws REFERENCE_INVALID, USAGE, NOT_FOUND for a directory that is not there. */
+export async function openTarget(text: string, options: OpenTargetOptions = {}): Promise<OpenTarget> {
+  checkText("openTarget: the place", text);
+  checkOptions("openTarget", options, { ...COMMON, create: "boolean" });
+  const { create, ...common } = options;
+  common.signal?.throwIfAborted();
+  const location = parseLocation(text);
+  const connection = connect(common, surroundingsOf(common));
+  const close = (): Promise<void> => connection.close();
+  try {
+    const target = create ? await connection.write(location) : await connection.change(location);
+    const reference = (): Promise<string> => referenceOf(location, target, common.signal);
+    return { target, location, reference, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What is copied, and how. */
+export interface CopyWish {
+  /** Every tag; those that fail do not stop the others. */
+  readonly allTags?: boolean | undefined;
+  /** Only the image of this platform out of an index, for instance `linux/arm64`. */
+  readonly platform?: string | undefined;
+  /** Also what refers to the image: signatures, SBOMs. */
+  readonly referrers?: boolean | undefined;
+  /** The most blobs under way at once; 4. */
+  readonly jobs?: number | undefined;
+}
+
+/** The options of a copy. */
+export interface CopyOptions extends CommonOptions, CopyWish {}
+
+/** Copies an image, or every tag, as `stave copy` does. Throws what `stave copy` prints. */
+export async function copy(from: string, to: string, options: CopyOptions = {}): Promise<CopyImagesReport> {
+  checkText("copy: the source", from);
+  checkText("copy: the destination", to);
+  checkOptions("copy", options, {
+    ...{ ...COMMON, allTags: "boolean", platform: "string" },
+    ...{ referrers: "boolean", jobs: "count" },
+  });
+  const { signal, onProgress: progress } = options;
+  signal?.throwIfAborted();
+  const places = { source: parseLocation(from), destination: parseLocation(to) };
+  checkCopy(places, options);
+  await using connection = connect(options, surroundingsOf(options));
+  return await copyBetween(connection, places, { ...options, progress, signal });
+}
+
+/** Where a copy is from, and where to. */
+export interface CopyPlaces {
+  readonly source: Location;
+  readonly destination: Location;
+}
+
+/** Refuses what cannot be copied. Throws USAGE. */
+export function checkCopy({ source, destination }: CopyPlaces, { allTags, platform }: CopyWish): void {
+  refuseDigest(destination);
+  if (allTags) refuseTags(source, destination);
+  if (platform !== undefined) parsePlatform(platform);
+}
+
+/** Copies between two places that were checked. */
+export async function copyBetween(
+  connection: Connection,
+  { source, destination }: CopyPlaces,
+  wish: CopyWish & { readonly progress?: ProgressSink | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<CopyImagesReport> {
+  const { allTags, platform, referrers, jobs, progress, signal } = wish;
+  const from: ReadTarget = await connection.read(source);
+  const reference = allTags ? undefined : await referenceOf(source, from, signal);
+  const named = destination.kind === "layout" ? destination.tag : destination.reference.tag;
+  return await copyImages(from, await connection.write(destination), {
+    reference,
+    tag: allTags ? undefined : (named ?? tagIn(source, reference)),
+    platform: platform === undefined ? undefined : parsePlatform(platform),
+    ...{ referrers, concurrency: jobs, progress, signal },
+  });
+}
+
+/** The tag under which the source was found, when it was a tag. */
+function tagIn(source: Location, reference: string | undefined): string | undefined {
+  const { tag } = source.kind === "layout" ? source : source.reference;
+  return tag ?? (reference?.includes(":") ? undefined : reference);
+}
+
+function refuseDigest(destination: Location): void {
+  const { digest } = destination.kind === "layout" ? destination : destination.reference;
+  if (digest !== undefined)
+    throw new StaveError("USAGE", "the destination of a copy is a tag: its digest follows from the source", {
+      hint: "leave @sha256:… out of the second argument",
+    });
+}
+
+function refuseTags(...locations: Location[]): void {
+  for (const location of locations) {
+    const { tag, digest } = location.kind === "layout" ? location : location.reference;
+    if (tag !== undefined || digest !== undefined)
+      throw new StaveError("USAGE", `--all-tags takes repositories, not one image: ${formatLocation(location)}`, {
+        hint: "leave the tag out",
+      });
+  }
+}

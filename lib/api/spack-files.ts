@@ -1,0 +1,170 @@
+// Spack's own files, as the options of a caller lead to them: configuration, store, environment.
+import { realpathSync } from "node:fs";
+import { resolve } from "node:path";
+import { StaveError } from "../errors.ts";
+import { type Discovery, discover } from "../spack/config/discover.ts";
+import type { AskOptions } from "../spack/environment/ask-spack.ts";
+import { readProviders, withProviders } from "../spack/query/providers.ts";
+import { ANY, printQuery, resolveFiles, type SpecQuery } from "../spack/query/query.ts";
+import { satisfies } from "../spack/query/satisfies.ts";
+import { parseQueries, parseQuery, type QueryContext } from "../spack/query/spec-parser.ts";
+import { joinWords } from "../spack/query/spec-words.ts";
+import { type Lockfile, readEnvironmentLock } from "../spack/spec/lockfile.ts";
+import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../spack/spec/spec-file.ts";
+import { Store, type StoreOptions } from "../spack/store/store.ts";
+import { StoreLocks } from "../store/locks.ts";
+import { readBounded } from "../util/read-file.ts";
+import { currentHost } from "./read-machine.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Where Spack's things are, as on the command line. */
+export interface SpackFlags {
+  store?: string;
+  env?: string | false;
+  scope?: string[];
+  config?: string[];
+  sysroot?: string;
+  spack?: string;
+}
+
+/** One spec of the SPEC arguments. */
+export interface AskedSpec {
+  /** As messages name it. */
+  readonly text: string;
+  readonly query: SpecQuery;
+  /** The spec itself where a spec file was named. */
+  readonly document: SpecDocument | undefined;
+}
+
+/** The part of the outside world by which Spack's files are found. */
+type Around = Pick<Surroundings, "env" | "cwd" | "home" | "clock" | "signal">;
+
+/** What the flags lead to; the store and the lock file are read when they are first asked for. */
+export class SpackFiles {
+  readonly discovery: Discovery;
+  readonly #context: Around;
+  readonly #flags: SpackFlags;
+
+  constructor(context: Around, flags: SpackFlags) {
+    this.#context = context;
+    this.#flags = flags;
+    this.discovery = discover({
+      host: currentHost(context),
+      spack: flags.spack,
+      // commander's --no-env makes it false; without any flag it is true.
+      environment: typeof flags.env === "string" ? flags.env : flags.env === false ? false : undefined,
+      scopes: flags.scope,
+      settings: flags.config,
+      store: flags.store,
+    });
+  }
+
+  /** Opens the store. Throws CONFIG_INVALID when nothing says where it is. */
+  async store(options: Pick<StoreOptions, "mayBeEmpty" | "emptyVersion"> = {}): Promise<Store> {
+    const { store, upstreams } = this.discovery;
+    if (store === undefined)
+      throw new StaveError("CONFIG_INVALID", "nothing says where the Spack store is", {
+        hint: "name it with --store DIR, or set SPACK_ROOT",
+      });
+    const { clock, cwd } = this.#context;
+    const projected = new Map<string, SpecQuery>();
+    const asked = (text: string): SpecQuery => {
+      const query = projected.get(text) ?? parseQuery(text, this.#queryContext());
+      projected.set(text, query);
+      return query;
+    };
+    return await Store.open(store.tree.root, {
+      ...options,
+      clock,
+      sysroot: this.#flags.sysroot === undefined ? undefined : resolve(cwd, this.#flags.sysroot),
+      upstreams: upstreams.map((upstream) => upstream.root),
+      layout: store.tree,
+      completeGraph: (graph) =>
+        withProviders(graph, () =>
+          readProviders(this.discovery.configuration, (text) => parseQuery(text, this.#queryContext())),
+        ),
+      satisfies: (node, query) => satisfies(node, EMPTY_GRAPH, asked(query)),
+    });
+  }
+
+  /** The locks of the store, as the configuration wants them; a wait is told. */
+  locks(store: Store, onWait?: (text: string) => void): StoreLocks {
+    const { clock, signal } = this.#context;
+    return new StoreLocks(store, { clock, settings: this.discovery.locks, signal, onWait });
+  }
+
+  /**
+   * The Spack that is asked what only it knows, with the environment and the scopes that are in use: one that was named. One
+   * that was merely found on the PATH need not be the Spack of this store, and what is below --sysroot no Spack here sees.
+   */
+  spackToAsk(): AskOptions | undefined {
+    const { installation, environment, store, upstreams } = this.discovery;
+    const { scope: scopes, config: settings, sysroot } = this.#flags;
+    if (installation === undefined || installation.from === "PATH" || sysroot !== undefined) return undefined;
+    const folder = environment?.contents === undefined ? undefined : environment.folder;
+    const tree = store && { ...store.tree, upstreams: upstreams.map(({ root }) => root) };
+    return { installation, env: this.#context.env, environment: folder, scopes, settings, store: tree };
+  }
+
+  /**
+   * Where the Spack lives that installed the specs, as archives name it: the one that was named, or whose configuration says
+   * where the store is.
+   */
+  get spackPrefix(): string | undefined {
+    const { installation, store } = this.discovery;
+    const isOwner = installation?.from !== "PATH" || store?.from === "configuration";
+    // Spack finds itself by its real path.
+    return installation && isOwner ? realpathSync(installation.root) : undefined;
+  }
+
+  /** The lock file of the environment in use, undefined when there is none. */
+  async lock(): Promise<Lockfile | undefined> {
+    const { environment } = this.discovery;
+    return environment === undefined ? undefined : await readEnvironmentLock(environment.folder);
+  }
+
+  /** Parses SPEC arguments, whose words are one text as in Spack. Throws SPEC_INVALID, and what reading spec files throws. */
+  async specs(words: readonly string[]): Promise<AskedSpec[]> {
+    const asked: AskedSpec[] = [];
+    for (const part of joinWords(words)) {
+      const queries = "file" in part ? [{ ...ANY, file: part.file }] : parseQueries(part.text, this.#queryContext());
+      const [first] = queries;
+      const before = asked.at(-1);
+      if (before?.document && first && !("file" in part) && first.name === undefined && first.hash === undefined)
+        throw new StaveError("SPEC_INVALID", `nothing more can be asked of the spec file ${before.text}`, {
+          subject: before.text,
+          hint: `leave out ${printQuery(first)}, or name the spec instead of the file`,
+        });
+      for (const query of queries) asked.push(await this.#asked(query));
+    }
+    return asked;
+  }
+
+  /** The queries alone; a spec file is a query for its hash. */
+  async queries(words: readonly string[]): Promise<SpecQuery[]> {
+    return (await this.specs(words)).map(({ query }) => query);
+  }
+
+  async #asked(query: SpecQuery): Promise<AskedSpec> {
+    const text = printQuery(query);
+    if (query.file !== undefined) {
+      const document = await this.#readSpec(query.file);
+      return { text, query: { ...ANY, hash: document.root.hash }, document };
+    }
+    const resolved = await resolveFiles(query, async (path) => (await this.#readSpec(path)).root);
+    return { text, query: resolved, document: undefined };
+  }
+
+  #queryContext(): QueryContext {
+    const { configuration, toolchains } = this.discovery;
+    return { host: configuration.context.host, toolchains };
+  }
+
+  async #readSpec(path: string): Promise<SpecDocument> {
+    const file = resolve(this.#context.cwd, path);
+    return readSpecFile((await readBounded(file, SPEC_FILE_LIMIT)).bytes, path);
+  }
+}
+
+/** Projections are asked of one node alone. */
+const EMPTY_GRAPH = { get: () => undefined, nodes: () => [], size: 0, virtualsOf: () => new Set<string>() };
