@@ -89,8 +89,9 @@ test("the parts load only themselves, and the whole loads nothing before it is u
     assert.ok(!parts("exports/oci.ts").has(part), `stave/oci loads ${part}`);
     assert.ok(!parts("api/open-target.ts").has(part), `a copy loads ${part}`);
   }
-  for (const part of ["http", "auth", "spack", "image"])
+  for (const part of ["auth", "spack", "image"])
     assert.ok(!parts("exports/serve.ts").has(part), `stave/serve loads ${part}`);
-  for (const part of ["http", "auth", "target", "ops"])
+  assert.ok(!loaded(join(lib, "exports/serve.ts")).has(join(lib, "http/transport.ts")), "stave/serve loads undici");
+  for (const part of ["auth", "target", "ops"])
     assert.ok(!parts("exports/spack.ts").has(part), `stave/spack loads ${part}`);
 });
