@@ -1,0 +1,49 @@
+// A made-up store of small specs that build upon each other, pushed to a cache with the built command.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { LINK, RUN, type SpecNode } from "../../lib/spack/spec/node.ts";
+import { postOrder } from "../../lib/spack/spec/traversal.ts";
+import { Store } from "../../lib/spack/store/store.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { makeStore } from "../../scripts/make-store.ts";
+import { stave } from "./cli.ts";
+
+// Long, because strings in programs cannot grow.
+const ROOT = "/opt/software/of/a/long/name/made/up/for/tests";
+
+/** What was pushed. */
+export interface MadeCache {
+  /** The specs that can be installed, each after what it needs; no externals. */
+  readonly nodes: readonly SpecNode[];
+  /** The names of all packages, externals' too. */
+  readonly packages: readonly string[];
+  /** The spec file of a node. */
+  specFile(node: SpecNode): string;
+}
+
+/** Makes a store below `work`, and pushes it to a cache. */
+export async function madeCache(work: string, cache: string, specs: number, seed: number): Promise<MadeCache> {
+  const sysroot = join(work, "made");
+  makeStore(`${sysroot}${ROOT}`, { bytes: specs * 20_000, files: specs * 5, specs, seed, root: ROOT });
+  const store = await Store.open(ROOT, { clock: systemClock, sysroot });
+  const all = postOrder(
+    [...store.records()].map(({ node }) => node),
+    { types: LINK | RUN },
+  );
+  // The database names some that are not installed, so what needs them cannot be.
+  const isWhole = (node: SpecNode): boolean =>
+    postOrder([node], { types: LINK | RUN }).every(
+      ({ hash, external }) => external !== undefined || store.get(hash)?.installed === true,
+    );
+  const nodes = all.filter((node) => node.external === undefined && isWhole(node));
+  const from = ["--sysroot", sysroot, "--store", ROOT, "--no-env", "--update-index", "-q"];
+  const ran = await stave(["push", cache, ...from, ...nodes.map(({ hash }) => `/${hash}`)], {
+    env: { XDG_CACHE_HOME: join(work, "xdg") },
+  });
+  assert.equal(ran.status, 0, ran.stderr);
+  return {
+    nodes,
+    packages: [...new Set([...store.database.graph.nodes()].map(({ name }) => name))],
+    specFile: (node) => `${sysroot}${store.prefixOf(node)}/.spack/spec.json`,
+  };
+}
