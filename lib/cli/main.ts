@@ -1,6 +1,7 @@
 // The command: finds the verb, loads only what it needs, runs it and ends with its status.
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../api/stave-version.ts";
+import { StaveError } from "../errors.ts";
 import { printableLines } from "../printable/printable.ts";
 import { HELP_WIDTH } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
@@ -114,8 +115,38 @@ Where content lives:
 /** Flags with a value that Spack takes before its command, as in `spack -e ENV find`. */
 const EARLY_FLAGS = new Set(["-e", "--env", "-C", "--scope", "-c", "--config"]);
 
-/** Puts the verb before the flags. */
+/** What verbs of Spack, oras, crane and skopeo are called here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  "save-yaml": "stave save-specfile --specs SPECS --specfile-dir DIR",
+  mirror: "stave config, which lists the mirrors",
+  load: "stave env SPEC",
+  gc: "stave uninstall SPEC, or stave prune for a cache",
+  sync: "stave copy --all-tags SRC DST",
+  keys: "nothing: images of OCI caches are not signed",
+  pull: "stave copy IMAGE oci-layout:DIR:TAG",
+  cp: "stave copy SRC DST",
+  tag: "stave copy IMAGE:OLD IMAGE:NEW",
+  ls: "stave tags REPO",
+  "list-tags": "stave tags REPO",
+  repo: "stave tags REPO",
+  manifest: "stave inspect IMAGE",
+  digest: "stave inspect IMAGE",
+  resolve: "stave inspect IMAGE",
+  discover: "stave inspect IMAGE, which lists what refers to it",
+  validate: "stave check --all --deep",
+  rebase: "stave push --base-image IMAGE",
+  append: "stave push --base-image IMAGE",
+  delete: "stave prune CACHE",
+  auth: "stave login HOST",
+};
+
+/** Puts the verb before the flags; `buildcache VERB`, as Spack has it, is VERB. */
 function verbFirst(argv: string[]): string[] {
+  const found = verbAhead(argv);
+  return found[0] === "buildcache" && found.length > 1 ? verbAhead(found.slice(1)) : found;
+}
+
+function verbAhead(argv: string[]): string[] {
   let at = 0;
   for (let flag = argv[0]; flag?.startsWith("-"); flag = argv[at]) at += EARLY_FLAGS.has(flag) ? 2 : 1;
   const verb = argv[at];
@@ -145,6 +176,8 @@ async function run(given: string[], state: RunState): Promise<number> {
     const command = isWanted ? (await verb.load()).verb(state) : new Command(verb.name).summary(verb.summary);
     program.addCommand(command.aliases(verb.aliases ?? []));
   }
+  const here = Object.hasOwn(ELSEWHERE, wanted ?? "") ? ELSEWHERE[wanted ?? ""] : undefined;
+  if (here !== undefined) throw new StaveError("USAGE", `stave has no verb ${wanted}: use ${here}`);
   quietly(program);
   if (argv.length === 0) {
     program.outputHelp({ error: true });

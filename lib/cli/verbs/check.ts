@@ -22,6 +22,7 @@ interface Flags extends CommonFlags, SpackFlags {
   deep?: boolean;
   bytes?: boolean;
   all?: boolean;
+  rebuildOnError?: boolean;
   spec?: string[];
   specFile?: string[];
 }
@@ -45,6 +46,7 @@ export const verb: VerbFactory = (state) => {
     .option("--all", "look at every spec of the cache")
     .option("--deep", "also ask for every blob of every image")
     .option("--bytes", "also read and hash every blob")
+    .addOption(new Option("--rebuild-on-error", "refused: what cannot be asked is an error").hideHelp())
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").argParser(collect).hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").argParser(collect).hideHelp());
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
@@ -52,6 +54,10 @@ export const verb: VerbFactory = (state) => {
     const texts = [...given, ...(flags.spec ?? []), ...(flags.specFile ?? [])];
     if (flags.all && texts.length > 0)
       throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
+    if (flags.rebuildOnError)
+      throw new StaveError("UNSUPPORTED", "a cache that cannot be asked is an error, not a reason to rebuild", {
+        hint: "leave out --rebuild-on-error, and repeat the command when the cache can be reached",
+      });
     const files = new SpackFiles(context, flags);
     const specs = flags.all ? undefined : await knownSpecs(files, texts);
     await using opened = await readCache(flags.mirrorUrl, { context, output, flags, files });

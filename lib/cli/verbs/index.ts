@@ -1,5 +1,6 @@
 // `stave index`: brings the index of a build cache up to date, or tells whether it is.
 
+import { Option } from "commander";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { printable } from "../../printable/printable.ts";
@@ -13,6 +14,8 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 interface Flags extends CommonFlags, SpackFlags {
   full?: boolean;
   check?: boolean;
+  directory?: string;
+  keys?: boolean;
 }
 
 const HELP = `
@@ -29,11 +32,14 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("index", "bring the index of a build cache up to date")
     .argument("[cache]", CACHE_ARGUMENT)
     .option("--full", "believe nothing of the present index: read every spec again")
+    .addOption(new Option("-d, --directory <cache>", "the cache").hideHelp())
+    .addOption(new Option("-k, --keys", "accepted: an OCI cache has no index of keys").hideHelp())
     .option("--check", "only compare; status 1 when the index is not up to date");
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
     const run = { context, output, flags };
-    const report = await compareOrUpdate(text, run);
+    if (flags.keys) output.warn("--keys has no effect: an OCI cache has no index of keys");
+    const report = await compareOrUpdate(flags.directory ?? text, run);
     for (const line of render(report, output)) output.print(line);
     for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
     tellOthers(report.others, output);

@@ -52,7 +52,7 @@ ${CACHE_ARGUMENT}.
 
 Examples:
   stave install oci://ghcr.io/org/cache hdf5 --store ~/spack/store
-  stave install -e . -m oci://ghcr.io/org/cache -m oci-layout:./stave-cache
+  stave install -e . --mirror oci://ghcr.io/org/cache --mirror oci-layout:./stave-cache
   stave install oci-layout:./stave-cache /abc1234 --store /opt/software --sysroot ./image
   stave install oci://ghcr.io/org/cache hdf5 --plan`;
 
@@ -60,10 +60,10 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("install", "install specs from build caches into a Spack store")
     .argument("[cache]", "where from")
     .argument("[specs...]", "specs of the cache: queries, /hash or spec files")
-    .option("-m, --mirror <cache>", "one more cache, asked after the others (may be repeated)", collect)
+    .option("--mirror <cache>", "one more cache, asked after the others (may be repeated)", collect)
     .option("--plan", "tell what would be done, and do nothing")
     .option("-f, --force", "replace what is installed")
-    .option("--multiple", "take all specs that a query fits, not exactly one")
+    .option("-m, --multiple", "take all specs that a query fits, not exactly one")
     .option("-o, --otherarch", "take specs for other platforms, systems and processors, too")
     .addOption(onlyOption("install"))
     .option("--with-build-dependencies", "also what is needed for building only")

@@ -1,5 +1,6 @@
 // `stave list`: the specs of a build cache, as Spack's `buildcache list` shows them.
 
+import { Option } from "commander";
 import { splitCache } from "../../api/cache-choice.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
@@ -35,7 +36,8 @@ export const verb: VerbFactory = (state) => {
     .argument("[specs...]", "what to look for")
     .option("-a, --allarch", "specs for any machine, not only for this one")
     .option("-m, --mirror <cache>", "the cache, the same as the argument")
-    .option("--tags", "ask the tags, not the index");
+    .option("--tags", "ask the tags, not the index")
+    .addOption(new Option("-f, --force", "accepted: the index is always asked for").hideHelp());
   addList(command);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(

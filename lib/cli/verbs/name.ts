@@ -1,5 +1,6 @@
 // `stave name`: the names of a spec in build caches.
 
+import { Option } from "commander";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { chosenSpec } from "../../api/spack-specs.ts";
 import { legacyStem, manifestFileName, specTag } from "../../spack/spec/spec-name.ts";
@@ -18,13 +19,15 @@ Examples:
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("name", "print the name of a spec in a build cache")
     .argument("[spec...]", "a query of exactly one installed spec, /hash, or a spec file")
-    .option("-s, --spec <spec>", "the same, as Spack's command has it");
+    .option("-s, --spec <spec>", "the same, as Spack's command has it")
+    .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
   addSpack(command).addHelpText("after", helpText(HELP));
-  return bindAction<[string[]], OutputOptions & SpackFlags & { spec?: string }>(
+  return bindAction<[string[]], OutputOptions & SpackFlags & { spec?: string; specFile?: string }>(
     command,
     state,
     async (context, output, flags, words) => {
-      const { root } = await chosenSpec(context, flags, flags.spec === undefined ? words : [flags.spec]);
+      const asked = [flags.spec, flags.specFile].filter((word) => word !== undefined);
+      const { root } = await chosenSpec(context, flags, asked.length > 0 ? asked : words);
       const report = { name: legacyStem(root), tag: specTag(root), manifest: manifestFileName(root), hash: root.hash };
       output.print(report.name);
       output.report(report);

@@ -4,7 +4,9 @@ import { resolve } from "node:path";
 import { fileError, messageOf, StaveError } from "../../errors.ts";
 import { isLoopback } from "../../http/addresses.ts";
 import { formatLocation, isPath, namesPlace, parseLocation } from "../../oci/reference.ts";
+import { printable } from "../../printable/printable.ts";
 import { createRegistry } from "../../serve/registry-server.ts";
+import { kindAt } from "../../util/look.ts";
 import { helpText, verbCommand, wholeNumber } from "../arguments/shared-flags.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -54,6 +56,11 @@ export const verb: VerbFactory = (state) => {
       flags.tlsCert !== undefined && flags.tlsKey !== undefined
         ? { cert: await read(path(flags.tlsCert)), key: await read(path(flags.tlsKey)) }
         : undefined;
+    if (kindAt(path(directory)) !== "folder")
+      throw new StaveError("NOT_FOUND", `there is no directory ${printable(directory)} to serve`, {
+        subject: directory,
+        hint: `make it first, for instance with \`mkdir -p ${printable(directory)}\``,
+      });
     const registry = await createRegistry({
       directory: path(directory),
       clock: context.clock,
