@@ -133,7 +133,7 @@ function checkVersion(text: Uint8Array, place: Place): number {
 function readRecord(text: Uint8Array, hash: string, format: number, installs: Place): IndexRecord {
   const place = inside(installs, hash);
   const value = parseJsonBytes(text, place.source);
-  if (!isDagHash(hash)) throw wrong(installs, hash, value, "no key but DAG hashes");
+  if (!isDagHash(hash)) throw wrong(installs, hash, value, "only DAG hashes as keys");
   if (!isObject(value)) throw wrong(installs, hash, value, "an object");
   const spec = own(value, "spec");
   if (!isObject(spec)) throw wrong(place, "spec", spec, "an object");

@@ -262,7 +262,11 @@ const flawed: { name: string; installs: Record<string, unknown>; says: RegExp }[
     installs: { [other.root.hash]: record(good.root.raw) },
     says: /the key of the record/,
   },
-  { name: "has a key that is no hash", installs: { __proto__x: record(good.root.raw) }, says: /no key but DAG hashes/ },
+  {
+    name: "has a key that is no hash",
+    installs: { __proto__x: record(good.root.raw) },
+    says: /only DAG hashes as keys/,
+  },
   { name: "is no object", installs: { [good.root.hash]: 7 }, says: /expected an object/ },
   { name: "has no spec", installs: { [good.root.hash]: {} }, says: /spec is missing/ },
   {

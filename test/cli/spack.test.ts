@@ -208,7 +208,7 @@ test("config: the store, the mirrors and where they are said; no secret", async 
 const mistakes: { args: string[]; status: number; says: RegExp }[] = [
   { args: ["find", "hull@@"], status: 7, says: /character 5[\s\S]*^ {4}hull@@\n {8}\^$/m },
   { args: ["find", "hull@2:1"], status: 1, says: /0 installed/ },
-  { args: ["spec", "nope"], status: 7, says: /no spec of the store .* is nope/ },
+  { args: ["spec", "nope"], status: 7, says: /no spec of the store .* matches nope/ },
   { args: ["spec", "zlibish"], status: 7, says: /did you mean zlib-ish/ },
   { args: ["spec", "%gcc"], status: 2, says: /is [0-9] specs of the store/ },
   { args: ["spec", "hull", "voyage"], status: 2, says: /"hull voyage" is 2 specs, expected one/ },
@@ -229,7 +229,7 @@ for (const { args, status, says } of mistakes)
 
 test("a store that is none, one that is damaged, one of the future", async () => {
   const none = await stave(["find", "--store", root]);
-  assert.deepEqual([none.status, /is no Spack store/.test(none.stderr)], [5, true]);
+  assert.deepEqual([none.status, /is not a Spack store/.test(none.stderr)], [5, true]);
   const folder = join(root, "bad/.spack-db");
   mkdirSync(folder, { recursive: true });
   for (const [text, says] of [

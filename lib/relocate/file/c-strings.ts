@@ -3,10 +3,10 @@
 // with a common end share their bytes, so the last bytes of a string are only changed when enough of them become free.
 import type { PrefixMap, PrefixPair } from "../prefix/prefix-map.ts";
 
-/** How many bytes at the end of a string others may share. */
+/** How many bytes at the end of a string other strings may share. */
 export const SAFETY_SIZE = 7;
 
-/** How far a match may reach beyond its prefix: the end that is kept, and the NUL. */
+/** How far a match may extend beyond its prefix: the preserved end and the NUL. */
 export const LOOK_AHEAD: number = SAFETY_SIZE + 1;
 
 /** Bytes to write over old ones. */
@@ -24,20 +24,20 @@ export interface StuckString {
 }
 
 /**
- * How a string may change. `c-string`: as Spack changes those of programs. `pad`: only by slashes in front of the new prefix,
- * so that no string becomes shorter, which holds for every format that counts the bytes of its strings.
+ * How a string may change. `c-string`: as Spack changes those of programs. `pad`: only by slashes in front of the new
+ * prefix, so that no string becomes shorter, which holds for every format that counts the bytes of its strings.
  */
 export type StringRule = "c-string" | "pad";
 
-/** One occurrence of a prefix: what to write, or why not, and where to go on. */
+/** One occurrence of a prefix: the edit or the reason why there is none, and where to continue. */
 export type StringMatch = { readonly end: number } & (
   | { readonly edit: Edit; readonly stuck?: undefined }
   | { readonly stuck: StuckString; readonly edit?: undefined }
 );
 
 /**
- * The next occurrence that begins at `from` or later, and before `before`; LOOK_AHEAD bytes after the prefix matter, so that
- * `before` is the end of the bytes only where the file ends there too.
+ * The next occurrence that starts at or after `from` and before `before`. Because LOOK_AHEAD bytes after the prefix
+ * matter, `before` may be the end of the buffer only at the end of the file.
  */
 export function nextString(
   bytes: Buffer,

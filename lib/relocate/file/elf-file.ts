@@ -7,13 +7,13 @@ import type { OpenFile } from "./open-file.ts";
 import type { NewPaths } from "./patchelf.ts";
 import type { Range } from "./string-file.ts";
 
-/** What is to be done about the headers of a file. */
+/** The result of relocating the headers of a file. */
 export type ElfOutcome =
-  /** Nothing names an old prefix, or it is no ELF file with paths. */
+  /** No old prefix occurs, or it is not an ELF file with paths. */
   | { readonly kind: "same" }
   /** The new strings were written over the old ones. */
   | { readonly kind: "changed" }
-  /** Something must grow; nothing was changed. */
+  /** A string must grow; nothing was changed. */
   | { readonly kind: "grow"; readonly paths: NewPaths };
 
 /** Replaces the paths in the headers when the new ones are not longer; the kind of search path stays. */
@@ -39,7 +39,7 @@ export function elfRanges(file: OpenFile): Range[] {
   );
 }
 
-/** Clears the strings of the headers, as they will be gone from where they are: for the rest of a dry run. */
+/** Clears the header strings in a dry run: patchelf would have moved them. */
 export function forgetElfPaths(file: OpenFile, { rpath, interpreter }: NewPaths): void {
   const paths = readElfPaths(file);
   const nothing = Buffer.alloc(0);
@@ -47,7 +47,7 @@ export function forgetElfPaths(file: OpenFile, { rpath, interpreter }: NewPaths)
   overwrite(file, paths?.interpreter, interpreter && nothing);
 }
 
-/** Drops items of the search path in place, an item being what stands between two colons; tells whether there were any. */
+/** Drops items of the search path in place (items are separated by colons). Returns true if any were dropped. */
 export function dropRpathItems(file: OpenFile, isKept: (item: Buffer) => boolean): boolean {
   const rpath = readElfPaths(file)?.rpath;
   if (rpath === undefined) return false;
@@ -58,7 +58,7 @@ export function dropRpathItems(file: OpenFile, isKept: (item: Buffer) => boolean
   return true;
 }
 
-// An item is one by its beginning, whatever follows; empty items, which pad some files, are dropped.
+// An item matches by its start; empty items, which pad some files, are dropped.
 function replaceItems(rpath: Buffer, map: PrefixMap): Buffer | undefined {
   let isChanged = false;
   const items = rpath
@@ -73,7 +73,7 @@ function replaceItems(rpath: Buffer, map: PrefixMap): Buffer | undefined {
   return isChanged ? Buffer.from(replaced.join(":"), "latin1") : undefined;
 }
 
-// What becomes free is zeroed: it is the end of a C string.
+// Freed bytes are zeroed: they end the C string.
 function overwrite(file: OpenFile, old: ElfString | undefined, value: Buffer | undefined): void {
   if (old === undefined || value === undefined) return;
   file.write(Buffer.concat([value, Buffer.alloc(old.value.length - value.length)]), old.offset);

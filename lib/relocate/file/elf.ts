@@ -1,15 +1,15 @@
-// The two strings of an ELF file that say where other files are: the search path of libraries and the interpreter. Reads
-// as much of the file as that takes (System V ABI, chapters 4 and 5; Spack `util/elf.py`) and believes nothing in it.
+// Reads the two paths of an ELF file: the library search path and the interpreter. Reads only as much of the file as
+// needed (System V ABI, chapters 4 and 5; Spack `util/elf.py`) and trusts none of its values.
 import type { OpenFile } from "./open-file.ts";
 
 /** A string in the file, without its NUL. */
 export interface ElfString {
   readonly value: Buffer;
-  /** Where it is in the file. */
+  /** Its offset in the file. */
   readonly offset: number;
 }
 
-/** What a program or library says about places. */
+/** The paths in a program or library. */
 export interface ElfPaths {
   /** The search path, RPATH or RUNPATH. */
   readonly rpath: ElfString | undefined;
@@ -30,13 +30,13 @@ const DT_RPATH = 15;
 const DT_RUNPATH = 29;
 const SHT_STRTAB = 3;
 
-// Bounds far above what linkers write; what is beyond counts as unreadable.
+// Limits far above what linkers write; larger values count as unreadable.
 const MOST_DYNAMIC_BYTES = 1 << 20;
 const MOST_STRING_BYTES = 1 << 20;
 
 /**
- * Reads the strings of an executable or shared library of 32 or 64 bits and either byte order. Undefined for everything
- * else and for what contradicts itself: such files have nothing to relocate in their headers, as Spack has it.
+ * Reads the strings of an executable or shared library, 32 or 64 bits, either byte order. Undefined for other files and
+ * inconsistent ones: as in Spack, their headers need no relocation.
  */
 export function readElfPaths(file: OpenFile): ElfPaths | undefined {
   try {

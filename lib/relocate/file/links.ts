@@ -4,8 +4,8 @@ import type { PrefixMap } from "../prefix/prefix-map.ts";
 import { type Tree, unfit, whileRelocating } from "./open-file.ts";
 
 /**
- * Points a link of the tree to the new place; tells whether that took a change. Nothing is looked for at either place.
- * Throws RELOCATION_FAILED for what is no link, and as Tree.locate does.
+ * Points a link of the tree to the new place. Returns true if it changed. Neither target is checked. Throws
+ * RELOCATION_FAILED if it is not a link, and as Tree.locate does.
  */
 export function relocateLink(tree: Tree, relative: ByteString, map: PrefixMap): boolean {
   if (!tree.stats(relative).isSymbolicLink()) throw unfit(relative, "is no symbolic link");

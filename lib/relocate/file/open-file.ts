@@ -1,5 +1,5 @@
-// The files of a tree, opened for change: named by paths below it that lead nowhere else, changed in place so that all
-// names of a file and its mode stay. In a dry run changes are kept in memory, where later reads see them.
+// Opens the files of a tree for modification. Paths cannot leave the tree, and files change in place so that all their
+// names and their mode stay. A dry run keeps changes in memory, where later reads see them.
 import {
   closeSync,
   constants,
@@ -32,8 +32,8 @@ export class Tree implements Disposable {
   }
 
   /**
-   * The path of something in the tree, for one call at once. Throws ARCHIVE_UNSAFE when the path below the tree is absolute, has
-   * `..` in it or leads through a link, and RELOCATION_FAILED when a folder on the way is missing.
+   * The path of an entry of the tree, valid for one call. Throws ARCHIVE_UNSAFE if the path is absolute, contains `..`
+   * or leads through a link, and RELOCATION_FAILED if a parent folder is missing.
    */
   locate(relative: ByteString): FsPath {
     try {
@@ -43,12 +43,15 @@ export class Tree implements Disposable {
     }
   }
 
-  /** Opens a file while `work` runs, for change. Throws as locate does, and RELOCATION_FAILED for what is no regular file. */
+  /**
+   * Opens a file for modification while `work` runs. Throws as locate does, and RELOCATION_FAILED unless it is a
+   * regular file.
+   */
   open<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
     return this.#open(relative, !this.isDryRun, work);
   }
 
-  /** Opens a file while `work` runs, only to read it; what is written is as in a dry run. Throws as open does. */
+  /** Opens a file for reading while `work` runs; writes stay in memory as in a dry run. Throws as open does. */
   read<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
     return this.#open(relative, false, work);
   }
@@ -56,7 +59,7 @@ export class Tree implements Disposable {
   async #open<T>(relative: ByteString, isForChange: boolean, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
     const stats = this.stats(relative);
     if (!stats.isFile()) throw unfit(relative, "is not a regular file");
-    // A file that its owner may not write is made writable for a moment; writing takes setuid and setgid away.
+    // A read-only file is made writable while it is open; writing clears setuid and setgid.
     const isReadOnly = isForChange && (stats.mode & 0o200) === 0;
     const losesBits = isForChange && (stats.mode & 0o6000) !== 0;
     const mode = stats.mode & 0o7777;
@@ -75,7 +78,10 @@ export class Tree implements Disposable {
     }
   }
 
-  /** What a path below the tree is, links not followed. Throws as locate does, and RELOCATION_FAILED when it is missing. */
+  /**
+   * The status of an entry of the tree; links are not followed. Throws as locate does, and RELOCATION_FAILED if it is
+   * missing.
+   */
   stats(relative: ByteString): Stats {
     const path = this.locate(relative);
     try {
@@ -152,7 +158,7 @@ export class OpenFile {
   }
 }
 
-/** The error of something that is not what was listed. */
+/** The error for an entry that differs from what was listed. */
 export function unfit(path: ByteString, how: string): StaveError {
   const shown = shownName(path);
   return new StaveError("RELOCATION_FAILED", `cannot relocate ${shown}: it ${how}`, { subject: shown });

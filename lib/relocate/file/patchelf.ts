@@ -1,5 +1,5 @@
-// Paths in ELF headers that must grow: the program `patchelf` makes room for them. It works on a copy, which is looked at
-// before it takes the place of the original, so that a failure changes nothing.
+// Enlarges paths in ELF headers with the program `patchelf`. It works on a copy, which is checked before it replaces
+// the original, so a failure changes nothing.
 import { spawn } from "node:child_process";
 import { fstatSync, readSync, writeSync } from "node:fs";
 import { StaveError } from "../../errors.ts";
@@ -8,10 +8,10 @@ import type { HeldTree } from "../../util/held-tree.ts";
 import { readElfPaths } from "./elf.ts";
 import { OpenFile } from "./open-file.ts";
 
-/** Tells where the program is; undefined when there is none. */
+/** Finds the program; undefined if there is none. */
 export type FindPatchelf = () => string | undefined;
 
-/** The new values; undefined is left as it is. */
+/** The new values; undefined keeps the old one. */
 export interface NewPaths {
   readonly rpath: Buffer | undefined;
   readonly interpreter: Buffer | undefined;
@@ -21,8 +21,8 @@ const COPY_PIECE = 1 << 20;
 const LONGEST_OUTPUT = 2000;
 
 /**
- * Sets search path and interpreter of an opened file, whose names and mode stay; the copy is made in `tree`. A RUNPATH
- * becomes an RPATH, as Spack has it. Throws RELOCATION_FAILED when the program fails or did not do what it was asked for.
+ * Sets the search path and interpreter of an opened file, whose names and mode stay; the copy is made in `tree`. As in
+ * Spack, a RUNPATH becomes an RPATH. Throws RELOCATION_FAILED if the program fails or its output is wrong.
  */
 export async function patchHeaders(
   file: OpenFile,
@@ -40,7 +40,7 @@ export async function patchHeaders(
   copyBack(file, copy.descriptor, paths);
 }
 
-/** The program, for a file whose headers must grow. Throws RELOCATION_FAILED when there is none. */
+/** The program, for a file whose headers must grow. Throws RELOCATION_FAILED if there is none. */
 export function programFor(file: OpenFile, find: FindPatchelf): string {
   const program = find();
   if (program !== undefined) return program;

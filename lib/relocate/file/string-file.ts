@@ -6,7 +6,7 @@ import type { OpenFile } from "./open-file.ts";
 import { withScratch } from "./scratch.ts";
 import { WINDOW } from "./text-file.ts";
 
-/** A string that cannot be changed, for people. */
+/** A string that cannot be changed, for messages. */
 export interface StuckReport {
   /** The string in the file, cut when it is long. */
   readonly string: string;
@@ -17,10 +17,10 @@ export interface StuckReport {
   readonly room: number;
 }
 
-/** What became of the strings of a file. */
+/** The result for the strings of a file. */
 export interface StringsReport {
   readonly isChanged: boolean;
-  /** The first string that has no room; those after it were not looked at. */
+  /** The first string without enough room; later ones were not examined. */
   readonly stuck: StuckReport | undefined;
 }
 
@@ -34,7 +34,7 @@ export interface Range {
 export interface StringOptions {
   readonly dryRun: boolean;
   readonly rule?: StringRule;
-  /** What was replaced before, and is not looked at. */
+  /** Ranges that were already replaced and are skipped. */
   readonly done?: readonly Range[];
   /** How much of the file is in memory at once, in bytes. */
   readonly window?: number;
@@ -88,7 +88,8 @@ function relocateStrings(
   }
 }
 
-// Writes a window back, but only around what was changed: edits close to each other take one call, as there may be millions.
+// Writes a window back, but only around what was changed: edits close to each other take one call, as there may be
+// millions.
 class EditWriter {
   readonly #file: OpenFile;
   readonly #window: Buffer;

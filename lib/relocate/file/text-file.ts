@@ -1,5 +1,6 @@
-// Relocates one text file in place. A small one is read whole; of a larger one only windows are in memory: when it grows
-// its content is first moved up by as much as the new text will ever be ahead of the old one, then written from the start.
+// Relocates one text file in place. A small one is read whole; of a larger one only windows are in memory: when it
+// grows its content is first moved up by as much as the new text will ever be ahead of the old one, then written from
+// the start.
 
 import type { PrefixMap } from "../prefix/prefix-map.ts";
 import { type OpenFile, unfit } from "./open-file.ts";
@@ -14,8 +15,8 @@ const MOST_TIMES_LONGER = 16;
 const FREE_GROWTH = 64 * 1024;
 
 /**
- * Replaces the prefixes in a text file; tells whether there were any. Throws RELOCATION_FAILED, with the file as it was, when it
- * would grow without measure.
+ * Replaces the prefixes in a text file. Returns true if there were any. Throws RELOCATION_FAILED, leaving the file
+ * unchanged, if it would grow too much.
  */
 export function relocateTextFile(file: OpenFile, map: PrefixMap, isDryRun: boolean, window: number = WINDOW): boolean {
   try {
@@ -41,7 +42,8 @@ function relocateSmall(file: OpenFile, map: PrefixMap, isDryRun: boolean): boole
   });
 }
 
-// The first time only lengths are counted: how far the new text is ever ahead of the old one, and whether it may be so long.
+// The first time only lengths are counted: how far the new text is ever ahead of the old one, and whether it may be so
+// long.
 function relocateLarge(file: OpenFile, map: PrefixMap, isDryRun: boolean, window: number): boolean {
   const buffer = Buffer.allocUnsafe(window);
   const { size } = file;

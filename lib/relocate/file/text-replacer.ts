@@ -9,7 +9,7 @@ const SLASH = 0x2f;
 /** The replacement of one text. */
 export class TextRelocation {
   readonly #map: PrefixMap;
-  // What was given and not yet decided: a prefix may begin in it.
+  // Input that is still undecided: a prefix may start in it.
   #rest: Buffer = Buffer.alloc(0);
   // Whether the word that ends where the rest begins follows a slash.
   #afterSlash = false;
@@ -37,8 +37,8 @@ export class TextRelocation {
   }
 
   /**
-   * Takes the next piece, and returns the text as far as it is decided: to its end after the last piece. Throws TextTooLong when
-   * the whole text comes to more than it may, before there is any of it.
+   * Takes the next piece and returns the decided part of the text; after the last piece, all of it. Throws TextTooLong
+   * before any output if the whole text would exceed its limit.
    */
   push(piece: Buffer, isLast: boolean): Buffer {
     const { bytes, end, hits, size } = this.#decide(piece, isLast);
@@ -54,7 +54,7 @@ export class TextRelocation {
     return out;
   }
 
-  /** As push, but tells only how long the text is. */
+  /** Like push, but returns only the length of the text. */
   measure(piece: Buffer, isLast: boolean): number {
     return this.#decide(piece, isLast).size;
   }
@@ -84,7 +84,7 @@ export class TextRelocation {
     const end = Math.max(copied, decided);
     this.#inPath = pathEnd >= end;
     this.#afterSlash = endsAfterSlash(bytes, end, this.#afterSlash);
-    // The piece is its owner's.
+    // The caller owns the piece.
     this.#rest = Buffer.from(bytes.subarray(end));
     const size = end + grown;
     this.#size += size;
@@ -100,7 +100,7 @@ interface Decided {
   readonly size: number;
 }
 
-/** Says that a text would become longer than it may. */
+/** Thrown if a text would exceed its size limit. */
 export class TextTooLong extends Error {}
 
 // The end of the run of [A-Za-z0-9_/-] that begins at a place.

@@ -1,5 +1,6 @@
-// What Spack does to an installed prefix after relocation: scripts whose first line is too long for the system go through
-// `sbang` (Spack `hooks/sbang.py`), and search paths lose what leads nowhere (Spack `hooks/drop_redundant_rpaths.py`).
+// What Spack does to an installed prefix after relocation: scripts whose first line is too long for the system go
+// through `sbang` (Spack `hooks/sbang.py`), and search paths lose what leads nowhere (Spack
+// `hooks/drop_redundant_rpaths.py`).
 import { type ByteString, shownName } from "../../util/byte-string.ts";
 import { ELF_MAGIC } from "../file/elf.ts";
 import { dropRpathItems } from "../file/elf-file.ts";
@@ -28,7 +29,7 @@ const LONGEST_LINE = 127;
 const LINE_LIMIT = 4096;
 const ANY_EXECUTE = 0o111;
 
-/** Finishes the files of one prefix, for whoever reads them all anyway. Dispose of it when done. */
+/** Finishes the files of one prefix, for callers that read them all anyway. Dispose of it when done. */
 export class Finisher implements Disposable {
   readonly #tree: Tree;
   readonly #options: FinishOptions;
@@ -44,7 +45,7 @@ export class Finisher implements Disposable {
     this.#tree[Symbol.dispose]();
   }
 
-  /** Whether there may be something to do for a file of a mode that begins with some bytes, at least four if it has them. */
+  /** True if a file with this mode and first bytes (at least four, if it has them) may need finishing. */
   wants(head: Buffer, mode: number): boolean {
     return (isScript(head) && (mode & ANY_EXECUTE) !== 0) || (this.#options.exists !== undefined && isElf(head));
   }
@@ -72,15 +73,15 @@ function readHead(file: OpenFile): Buffer {
   return head.subarray(0, file.read(head, 0));
 }
 
-// What the loader expands is kept too.
+// Items that the loader expands are kept too.
 function isKept(item: Buffer, exists: (path: string) => boolean): boolean {
   const text = item.toString("utf8");
   return text.startsWith("$") || (text.startsWith("/") && exists(text));
 }
 
 /**
- * Puts the line of `sbang` in front of a script when its first line is too long; tells whether it was. What the old line
- * becomes is in the language of its interpreter, so that it is a comment there.
+ * Puts the line of `sbang` in front of a script when its first line is too long; tells whether it was. What the old
+ * line becomes is in the language of its interpreter, so that it is a comment there.
  */
 export function shortenShebang(file: OpenFile, sbang: string, longestLine: number): boolean {
   const bytes = Buffer.alloc(LINE_LIMIT);

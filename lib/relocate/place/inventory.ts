@@ -19,7 +19,7 @@ import type { Finisher } from "./finish.ts";
 export interface InventoryOptions {
   /** The prefix as it is recorded; `directory` is where it is. */
   readonly prefix: string;
-  /** What was replaced; nothing is searched without it. */
+  /** The replaced prefixes; without it, leftovers are not searched. */
   readonly map?: PrefixMap | undefined;
   /** Finishes each file before it is listed. */
   readonly finisher?: Finisher | undefined;
@@ -30,14 +30,17 @@ export interface InventoryOptions {
 
 /** What was found. */
 export interface Inventory {
-  /** Paths below the prefix of files and links that name an old prefix, fit for messages; those in `.spack` do not count. */
+  /**
+   * Paths below the prefix of files and links that name an old prefix, fit for messages; those in `.spack` do not
+   * count.
+   */
   readonly leftovers: string[];
 }
 
 /**
- * Looks at everything in a prefix and writes its install manifest, as Spack would on the machine where it is; entries are in
- * the order of their names, so that the same prefix gives the same bytes. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE when the
- * manifest in the prefix is anything but a regular file.
+ * Looks at everything in a prefix and writes its install manifest, as Spack would on the machine where it is; entries
+ * are in the order of their names, so that the same prefix gives the same bytes. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE
+ * when the manifest in the prefix is anything but a regular file.
  */
 export async function writeInventory(directory: string, options: InventoryOptions): Promise<Inventory> {
   const writer = new Manifest(options.prefix);
@@ -47,7 +50,9 @@ export async function writeInventory(directory: string, options: InventoryOption
   return { leftovers };
 }
 
-/** Finds the files and links of a tree that name an old prefix, by any name; as for an inventory, but writes nothing. */
+/**
+ * Finds the files and links of a tree that name an old prefix, by any name; as for an inventory, but writes nothing.
+ */
 export async function findLeftovers(directory: string, map: PrefixMap, signal?: AbortSignal): Promise<string[]> {
   using tree = new Tree(directory, true);
   return await look(tree, { map, signal }, undefined);

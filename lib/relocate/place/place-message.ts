@@ -1,4 +1,4 @@
-// What the main thread and the placing threads say to each other.
+// Messages between the main thread and the placing threads.
 import type { PlainError } from "../../errors.ts";
 import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 
@@ -8,12 +8,12 @@ export type PlaceOrder =
   /** The next bytes of the archive; undefined after the last. */
   | { readonly type: "bytes"; readonly id: number; readonly bytes: Uint8Array | undefined }
   | { readonly type: "finish"; readonly id: number; readonly job: FinishJob }
-  /** Stop; the answer may say anything. */
+  /** Stop; the answer is ignored. */
   | { readonly type: "cancel"; readonly id: number; readonly error: PlainError };
 
 /** From a thread. */
 export type PlaceAnswer =
-  /** So many bytes have been taken, and as many more may be sent. */
+  /** This many bytes were consumed, and as many more may be sent. */
   | { readonly type: "taken"; readonly id: number; readonly count: number }
   | { readonly type: "placed"; readonly id: number; readonly tree: PlacedTree }
   | { readonly type: "finished"; readonly id: number; readonly tree: FinishedTree }

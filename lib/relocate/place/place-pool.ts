@@ -13,11 +13,14 @@ import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 /** How many bytes of an archive are sent ahead of what the thread has taken. */
 const AHEAD = 1024 * 1024;
 
+/** Options for placing one archive. */
 export interface PlaceOptions {
-  /** Of the archive, in bytes: of those that wait the largest goes first, so that no thread is alone with it at the end. */
+  /**
+   * Of the archive, in bytes: of those that wait the largest goes first, so that no thread is alone with it at the end.
+   */
   readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of the bytes of the archive that were taken. */
+  /** Called with the number of bytes consumed. */
   readonly onBytes?: ((count: number) => void) | undefined;
 }
 
@@ -63,7 +66,7 @@ export class PlacePool implements AsyncDisposable {
     );
   }
 
-  // One that has died while it had nothing to do would never answer.
+  // A thread that died while idle would never answer.
   #takeIdle(): Thread | undefined {
     for (let thread = this.#idle.pop(); thread !== undefined; thread = this.#idle.pop()) {
       if (!thread.isBroken) return thread;
@@ -105,7 +108,7 @@ class Thread {
     try {
       return await this.#place(stream, job, options);
     } finally {
-      // Whatever has happened while it was opened.
+      // The job may have failed while the stream was being opened.
       stream.destroy();
     }
   }
@@ -158,7 +161,7 @@ class Thread {
     throw new StaveError("INTERNAL", `a placing thread answered ${answer.type}`);
   }
 
-  // What is moved is gone from here: nobody copies it, and there is nothing to collect.
+  // Moved buffers are transferred: no copy, nothing to collect.
   #send(order: PlaceOrder, moved: ArrayBuffer[] = []): void {
     this.#worker.postMessage(order, moved);
   }

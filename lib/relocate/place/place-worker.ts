@@ -1,4 +1,5 @@
-// A placing thread, started by place-pool.ts: one prefix at a time, from the bytes of its archive that the main thread sends.
+// A placing thread, started by place-pool.ts: one prefix at a time, from the bytes of its archive that the main thread
+// sends.
 import { Readable } from "node:stream";
 import { parentPort } from "node:worker_threads";
 import { StaveError } from "../../errors.ts";

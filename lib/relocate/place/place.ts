@@ -1,5 +1,5 @@
-// From the archive of a spec to a prefix that is ready to be moved into its place: unpacked, relocated, finished as Spack's
-// hooks do, listed. Plain data goes in and comes out, so that it can be done on another thread.
+// Turns the archive of a spec into a prefix ready to be moved into place: unpacked, relocated, finished as Spack's
+// hooks do, listed. Input and output are plain data, so that it can run on another thread.
 import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { sbangPath } from "../../image/archive/build-info-writer.ts";
@@ -29,7 +29,7 @@ export interface PlaceJob extends NewPrefixes {
   readonly compression: UnpackOptions["compression"];
   readonly diffId: Digest;
   readonly permissions: Permissions;
-  /** Also change what other files hold of old prefixes, where lengths can stay. */
+  /** Also replace old prefixes in other files, where lengths stay the same. */
   readonly allFiles: boolean;
   /** Where `patchelf` is. */
   readonly patchelf: string | undefined;
@@ -43,7 +43,7 @@ export interface PlacedTree {
   /** The bytes of all files. */
   readonly bytes: number;
   readonly relocated: RelocationReport;
-  /** Very old archives have none. */
+  /** False for very old archives. */
   readonly hasSpecFile: boolean;
   /** It was made with `--rel`: libraries may not be found. */
   readonly hasRelativeRpaths: boolean;
@@ -78,8 +78,8 @@ export async function placeArchive(
 }
 
 /**
- * Checks that an unpacked archive is that of a spec: its metadata is what a database goes by. Tells whether there is any. Throws
- * SPEC_INVALID, and as HeldTree.read does.
+ * Checks that an unpacked archive contains the right spec, because databases trust its metadata. Returns false if it
+ * has no spec file. Throws SPEC_INVALID, and as HeldTree.read does.
  */
 export function checkArchivedSpec(directory: string, { hash, name }: Pick<PlaceJob, "hash" | "name">): boolean {
   using tree = new HeldTree(directory);
@@ -114,7 +114,7 @@ export interface FinishJob extends NewPrefixes {
   readonly sysroot: string | undefined;
 }
 
-/** Finishes a placed prefix, when all that it needs is in its place. Throws FILE_SYSTEM. */
+/** Finishes a placed prefix once its dependencies are in place. Throws FILE_SYSTEM. */
 export async function finishPlaced(job: FinishJob, signal?: AbortSignal): Promise<FinishedTree> {
   const { directory, prefix, root, sysroot } = job;
   const exists = (path: string): boolean => {

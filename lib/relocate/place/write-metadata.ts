@@ -14,7 +14,9 @@ export interface InstallPhase {
   readonly seconds: number;
 }
 
-/** Writes `spec.json`: what a database accepts the prefix by. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE as HeldTree does. */
+/**
+ * Writes `spec.json`: what a database accepts the prefix by. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE as HeldTree does.
+ */
 export function writeInstalledSpec(directory: string, node: SpecNode, graph: SpecGraph): void {
   write(directory, "spec.json", writeSpecFile(node, graph));
 }

@@ -1,5 +1,5 @@
-// Reads `.spack/binary_distribution`, which every archive of a spec has: where it was built, and which of its files name
-// that place (Spack `binary_distribution.py`, read_buildinfo_file). It comes from the network and is believed in nothing.
+// Reads `.spack/binary_distribution`, which every archive has: where it was built, and which of its files contain that
+// path (Spack `binary_distribution.py`, read_buildinfo_file). It comes from the network and is not trusted.
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { RelocatableFiles } from "../../image/archive/build-info-writer.ts";
 import { BUILD_INFO } from "../../image/archive/prefix-walk.ts";
@@ -8,7 +8,7 @@ import { nodeAt, parseYaml, type YamlNode } from "../../spack/text/yaml.ts";
 import { type ByteString, bytesOfPythonText } from "../../util/byte-string.ts";
 import { HeldTree } from "../../util/held-tree.ts";
 
-/** What an archive says about relocation. Paths are those of the machine that built it. */
+/** An archive's relocation data. Paths are those of the build machine. */
 export interface BuildInfo {
   /** The install root, padding included. */
   readonly root: string;

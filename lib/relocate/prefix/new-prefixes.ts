@@ -15,8 +15,8 @@ export interface Destination {
 }
 
 /**
- * The map for the files of one spec: `sbang` first, then the prefix of each spec that they may name, the root last, so that
- * what is above others comes after them. Throws RELOCATION_FAILED for prefixes that are no folders of their own.
+ * The map for the files of one spec: `sbang` first, then the prefix of each spec that they may name, the root last, so
+ * that what is above others comes after them. Throws RELOCATION_FAILED for prefixes that are no folders of their own.
  */
 export function prefixMapFor(info: BuildInfo, node: SpecNode, at: Destination): PrefixMap {
   return prefixMapOf(info, { root: at.root, prefixes: newPrefixes(node, at) });

@@ -1,5 +1,5 @@
-// Finds whether a file names an old prefix, in any way and place: what a relocation has left, or could not know of. An old
-// prefix that is there as a part of a new one is none.
+// Detects whether a file contains an old prefix anywhere: one that relocation left or could not know about. An old
+// prefix that is part of a new one does not count.
 import type { PrefixMap } from "./prefix-map.ts";
 
 /** One search through one file; pieces are given in order, and not kept. */

@@ -18,8 +18,8 @@ export interface PrefixHit {
 // Linux' PATH_MAX: what is longer names no file. It bounds the work at one place.
 const LONGEST_PATH = 4096;
 
-// A tree of the prefixes by what they have in common. Whatever is below a node was given before the node itself:
-// otherwise it could never win, and is left out. So the deepest that fits is the first alternative that does.
+// A trie of the prefixes. Every prefix below a node was given before the node's own, because otherwise it could never
+// win and is left out. So the deepest match is the first matching alternative.
 interface Branch {
   label: Buffer;
   pair: PrefixPair | undefined;
@@ -35,7 +35,8 @@ export class PrefixMap {
 
   /**
    * Takes pairs in order of preference; a later pair for the same prefix overrides the new one and keeps the place.
-   * Throws RELOCATION_FAILED for a prefix that is not absolute, is the root folder, has a NUL or is longer than a path may be.
+   * Throws RELOCATION_FAILED for a prefix that is not absolute, is the root folder, has a NUL or is longer than a path
+   * may be.
    */
   constructor(pairs: Iterable<readonly [string, string]>) {
     const once = new Map<string, string>();

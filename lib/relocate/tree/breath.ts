@@ -1,11 +1,10 @@
-// Long work on files is done in one go, call by call; now and then it lets others have a turn, so that an interruption is
-// noticed and a progress bar moves.
+// Long file work runs synchronously; pausing now and then lets aborts be noticed and progress bars move.
 import { setImmediate } from "node:timers/promises";
 
 const BYTES = 16 << 20;
 const FILES = 256;
 
-/** Counts work, and pauses for a moment when enough was done. */
+/** Counts work and pauses briefly when enough has been done. */
 export class Breath {
   readonly #signal: AbortSignal | undefined;
   #bytes = 0;
@@ -15,7 +14,7 @@ export class Breath {
     this.#signal = signal;
   }
 
-  /** Tells of a file of some bytes that was worked on. Throws the reason of the signal when it was aborted. */
+  /** Records a processed file of this size. Throws the signal's reason if it was aborted. */
   async after(bytes: number): Promise<void> {
     this.#bytes += bytes;
     this.#files++;

@@ -24,12 +24,12 @@ export interface RelocateOptions {
    * Files of other formats: what they hold of prefixes is replaced where its length can stay. Spack leaves them alone.
    */
   readonly others?: readonly ByteString[] | undefined;
-  /** Finds out all there is to be done, and whether it can be, and changes nothing. */
+  /** Report all changes, and whether they are possible, but make none. */
   readonly dryRun?: boolean | undefined;
   /** Where `patchelf` is, should a search path or interpreter have to grow. */
   readonly findPatchelf?: FindPatchelf | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each file that was looked at, with its size in bytes. */
+  /** Called for each examined file with its size in bytes. */
   readonly onFile?: ((path: string, size: number) => void) | undefined;
 }
 
@@ -49,13 +49,13 @@ export interface RelocationReport {
   readonly others: string[];
 }
 
-/** How many failures are told in full. */
+/** How many failures are reported in full. */
 const MOST_FAILURES = 100;
 
 /**
- * Relocates the files of a tree in place. A file that cannot be relocated does not keep the others from it; at the end all
- * failures are thrown as one RELOCATION_FAILED, and the tree is of no use unless it was a dry run. Throws ARCHIVE_UNSAFE
- * at once for paths that lead out of the tree, and FILE_SYSTEM.
+ * Relocates the files of a tree in place. One file's failure does not stop the others; at the end all failures are
+ * thrown as one RELOCATION_FAILED, and the tree is unusable unless it was a dry run. Throws ARCHIVE_UNSAFE at once for
+ * paths that leave the tree, and FILE_SYSTEM.
  */
 export async function relocateTree(directory: string, options: RelocateOptions): Promise<RelocationReport> {
   using tree = new Tree(directory, options.dryRun ?? false);
@@ -127,7 +127,7 @@ class Relocation {
     if (isChanged) this.report.strings.push(shown);
   }
 
-  // All or nothing: a file with some paths old and some new is the worst of both.
+  // All or nothing: a file with old and new paths mixed would be worst.
   #other(file: OpenFile): void {
     const { map } = this.#options;
     const { isChanged, stuck } = relocateStringFile(file, map, { dryRun: true, rule: "pad" });

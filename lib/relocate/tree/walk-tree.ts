@@ -1,5 +1,5 @@
-// Everything in a folder, in an order that does not depend on the file system. Links are not followed, and what is neither
-// file, link nor folder is told and not touched.
+// Lists a folder recursively in an order independent of the file system. Links are not followed; other file types are
+// reported but not touched.
 import type { Dirent } from "node:fs";
 import { type ByteString, bytesOfText, compareNames } from "../../util/byte-string.ts";
 import type { HeldTree } from "../../util/held-tree.ts";
@@ -12,7 +12,7 @@ export interface TreeEntry {
   readonly type: "file" | "symlink" | "directory" | "other";
 }
 
-/** Walks a folder, parents first; folders that `enters` says no to are told, and not entered. Throws FILE_SYSTEM. */
+/** Walks a folder, parents first. Folders that `enters` rejects are listed but not entered. Throws FILE_SYSTEM. */
 export function* walkTree(
   tree: HeldTree,
   enters: (path: ByteString, name: ByteString) => boolean = () => true,

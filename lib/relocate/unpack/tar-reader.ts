@@ -1,6 +1,6 @@
-// Reads tar archives strictly: what Python's `tarfile` writes (POSIX pax, and GNU as it did before 3.8), names as bytes.
-// Whatever another reader might understand in another way is refused. Node's usual reader decodes names as UTF-8 and
-// drops pax records that are not, which gives such files wrong names; Spack's archives may have them.
+// Reads tar archives strictly: what Python's `tarfile` writes (POSIX pax, and GNU as it did before 3.8), names as
+// bytes. Whatever another reader might understand in another way is refused. Node's usual reader decodes names as UTF-8
+// and drops pax records that are not, which gives such files wrong names; Spack's archives may have them.
 import { StaveError } from "../../errors.ts";
 import { BLOCK, padding, type TarType } from "../../image/archive/tar-writer.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
@@ -22,9 +22,9 @@ export interface TarMember {
 /** Receives what is read, in order. */
 export interface TarVisitor {
   member(member: TarMember): void;
-  /** The next bytes of the file under way; not kept by the reader, and not to be kept. */
+  /** The next bytes of the current file, valid only during the call. */
   content(bytes: Buffer): void;
-  /** The file under way is complete; empty ones too. */
+  /** The current file is complete; called for empty files too. */
   contentEnd(): void;
 }
 
@@ -55,7 +55,9 @@ interface Overrides {
   size?: number;
 }
 
-/** Parses an archive that is pushed to it piece by piece. Throws ARCHIVE_UNSAFE and CONTENT_INVALID, naming the member. */
+/**
+ * Parses an archive that is pushed to it piece by piece. Throws ARCHIVE_UNSAFE and CONTENT_INVALID, naming the member.
+ */
 export class TarReader {
   readonly #visitor: TarVisitor;
   #partial: Buffer = Buffer.alloc(0);
@@ -102,7 +104,7 @@ export class TarReader {
     }
   }
 
-  /** Tells that there is no more. Throws CONTENT_INVALID for an archive without its end. */
+  /** Ends the input. Throws CONTENT_INVALID if the end of the archive is missing. */
   end(): void {
     if (!this.#hasEnded || this.#partial.length > 0)
       throw invalid("ends in the middle, expected two blocks of zeros at its end");

@@ -1,5 +1,5 @@
-// Writes the members of an archive below a folder of its own, by rules that keep them there: every folder on the way of a
-// member was made by this run, nothing that is there is opened or replaced, and links are never followed.
+// Writes the members of an archive below a folder of its own, by rules that keep them there: every folder on the way of
+// a member was made by this run, nothing that is there is opened or replaced, and links are never followed.
 import {
   chmodSync,
   closeSync,
@@ -21,7 +21,9 @@ import { type ByteString, isPlainPath, pythonText, shownName } from "../../util/
 import { type FsPath, HeldTree } from "../../util/held-tree.ts";
 import type { TarMember, TarVisitor } from "./tar-reader.ts";
 
-/** The modes of what is installed; a file that nobody may execute loses those bits (Spack `util/file_permissions.py`). */
+/**
+ * The modes of what is installed; a file that nobody may execute loses those bits (Spack `util/file_permissions.py`).
+ */
 export interface Permissions {
   readonly directory: number;
   readonly file: number;
@@ -189,8 +191,8 @@ export class TreeWriter implements TarVisitor, Disposable {
     this.#files.add(name);
   }
 
-  // Whether new files get the mode that they are made with: the umask, or what the folder's list of rights has as a default
-  // and all folders below inherit, may take bits away. The first file tells.
+  // Whether new files get the mode that they are made with: the umask, or what the folder's list of rights has as a
+  // default and all folders below inherit, may take bits away. The first file tells.
   #isModeKept(descriptor: number, bits: number): boolean {
     const isKept = this.#keptModes.get(bits) ?? (fstatSync(descriptor).mode & 0o7777) === bits;
     this.#keptModes.set(bits, isKept);

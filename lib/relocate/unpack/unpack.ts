@@ -19,10 +19,10 @@ export interface UnpackOptions {
   readonly compression: CompressionMethod | "none";
   readonly permissions?: Permissions | undefined;
   readonly limits?: UnpackLimits | undefined;
-  /** What the uncompressed archive must be. */
+  /** The expected digest of the uncompressed archive. */
   readonly diffId?: Digest | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each chunk of the stream that was taken, and is needed no more. */
+  /** Called for each consumed chunk of the stream, which is no longer needed. */
   readonly onTaken?: ((chunk: Buffer) => void) | undefined;
 }
 
@@ -32,9 +32,9 @@ export function compressionOf(mediaType: string): UnpackOptions["compression"] {
 }
 
 /**
- * Unpacks into `folder`, which must be empty and which nobody else writes to; the stream is read to its end or destroyed.
- * After a failure the folder holds a part of the archive, and is for the caller to remove. Throws ARCHIVE_UNSAFE,
- * CONTENT_INVALID, TOO_LARGE, DIGEST_MISMATCH, FILE_SYSTEM, and what the stream fails with.
+ * Unpacks into `folder`, which must be empty and not be written by anything else. The stream is read to its end or
+ * destroyed. After a failure the folder holds part of the archive, and the caller removes it. Throws ARCHIVE_UNSAFE,
+ * CONTENT_INVALID, TOO_LARGE, DIGEST_MISMATCH, FILE_SYSTEM, and the stream's error.
  */
 export async function unpackArchive(stream: Readable, folder: string, options: UnpackOptions): Promise<Unpacked> {
   const { compression, permissions = DEFAULT_PERMISSIONS, limits = DEFAULT_LIMITS, diffId, signal, onTaken } = options;

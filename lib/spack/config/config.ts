@@ -1,4 +1,4 @@
-// The merged configuration: sections and values over all scopes, each with the file and line it comes from.
+// The merged configuration: sections and values over all scopes, each with its file and line.
 
 import { type Joining, nodeAt, type Place, type YamlEntry, type YamlMap, type YamlNode } from "../text/yaml.ts";
 import type { Host } from "./machine.ts";
@@ -8,25 +8,25 @@ import { settingNode } from "./setting-line.ts";
 import type { Installation, ScopeStyle } from "./spack-installation.ts";
 import { canonicalPath, type Substitutions, substitute } from "./substitute.ts";
 
-/** Where configuration is looked for. */
+/** Selects the scopes and settings that are read. */
 export interface ConfigurationOptions {
   readonly host: Host;
   readonly installation?: Installation | undefined;
   readonly environment?: (EnvironmentScope & { readonly folder: string }) | undefined;
-  /** The scopes of `-C`, the last with the highest precedence. */
+  /** The scopes of `-C`; the last has the highest precedence. */
   readonly custom?: readonly CustomScope[] | undefined;
-  /** Single settings, `config:install_tree:root:/store`, as for Spack's `-c`. */
+  /** Single settings such as `config:install_tree:root:/store`, as for Spack's `-c`. */
   readonly settings?: readonly string[] | undefined;
 }
 
-/** Spack's configuration as it is for one host, installation and environment. Files are read when they are asked for. */
+/** Spack's configuration for one host, installation and environment. Files are read on demand. */
 export class Configuration {
   readonly context: Substitutions;
   readonly style: ScopeStyle;
   readonly #stack: ScopeStack;
   readonly #merged = new Map<string, YamlNode | undefined>();
 
-  /** Throws CONFIG_INVALID, TOO_LARGE, FILE_SYSTEM for includes that cannot be read. */
+  /** Throws CONFIG_INVALID, TOO_LARGE, or FILE_SYSTEM for unreadable includes. */
   constructor(options: ConfigurationOptions) {
     const { host, installation, environment, custom = [], settings = [] } = options;
     this.context = { host, installation, environment: environment?.folder };
@@ -38,35 +38,35 @@ export class Configuration {
     if (settings.length > 0) this.#addSettings(settings);
   }
 
-  /** The scopes that count, the highest first. */
+  /** The active scopes, highest precedence first. */
   get scopes(): readonly Scope[] {
     return this.#stack.active.toReversed();
   }
 
-  /** What is not used, and why. */
+  /** Parts of the configuration that are ignored, and why. */
   get notes(): readonly ConfigNote[] {
     return this.#stack.notes;
   }
 
-  /** A section merged over all scopes, undefined when no scope has it. Throws CONFIG_INVALID, TOO_LARGE, FILE_SYSTEM. */
+  /** A section merged over all scopes; undefined if no scope has it. Throws CONFIG_INVALID, TOO_LARGE, FILE_SYSTEM. */
   section(name: string): YamlNode | undefined {
     if (!this.#merged.has(name)) this.#merged.set(name, this.#merge(name));
     return this.#merged.get(name);
   }
 
-  /** The value at `section:key:key`, undefined when it is not set or null. */
+  /** The value at `section:key:key`; undefined if unset or null. */
   get(path: string): YamlNode | undefined {
     const [section = "", ...keys] = path.split(":");
     const node = nodeAt(this.section(section), ...keys);
     return node?.kind === "scalar" && node.value === null ? undefined : node;
   }
 
-  /** A path of configuration made absolute, relative to the file it is written in. */
+  /** A configured path made absolute, relative to the file that contains it. */
   path(text: string, place: Place | undefined): string {
     return canonicalPath(text, place, this.context);
   }
 
-  /** A text of configuration with its variables replaced. */
+  /** A configured text with its variables replaced. */
   substitute(text: string): string {
     return substitute(text, this.context);
   }
@@ -83,7 +83,7 @@ export class Configuration {
     return merged;
   }
 
-  // Spack's documents promise `key+:` and `key-:` in files too, but its reader takes them for other keys.
+  // Spack's documentation promises `key+:` and `key-:` in files too, but its reader treats them as different keys.
   #noteMarks(lower: YamlNode, higher: YamlNode, isSetting: boolean): void {
     if (isSetting || lower.kind !== "map" || higher.kind !== "map") return;
     for (const [key, { value, place }] of higher.entries) {
@@ -92,12 +92,12 @@ export class Configuration {
       else if (/[+-]$/.test(key) && lower.entries.has(key.slice(0, -1)))
         this.#stack.notes.push({
           place,
-          text: `the key ${key} is not used: Spack reads \`+:\` and \`-:\` on the command line only`,
+          text: `the key ${key} is ignored: Spack reads \`+:\` and \`-:\` on the command line only`,
         });
     }
   }
 
-  // Each setting joins those before it; a single value set where a list is becomes an item of it.
+  // Each setting is merged with those before it; a scalar for a list setting becomes an item.
   #addSettings(settings: readonly string[]): void {
     let all: YamlNode | undefined;
     const isList = (path: string): boolean =>
@@ -109,7 +109,7 @@ export class Configuration {
   }
 }
 
-// Unlike scopes, settings keep the order in which they are given: the first projection that fits counts.
+// Unlike scopes, settings keep their given order: the first projection that matches wins.
 function together(first: YamlNode | undefined, next: YamlNode, joining: Joining = "merge"): YamlNode {
   if (first?.kind !== "map" || next.kind !== "map" || joining === "override") return mergeNodes(first, next, joining);
   const entries = new Map(first.entries);
@@ -118,8 +118,8 @@ function together(first: YamlNode | undefined, next: YamlNode, joining: Joining 
   return { ...next, entries };
 }
 
-// Spack's older spellings in `config:` (0.x `schema/config.py`, update): `install_tree: PATH` is its root, and
-// `install_path_scheme` the projection of all.
+// Older spellings in `config:` (0.x `schema/config.py`, update): `install_tree: PATH` is its root, and
+// `install_path_scheme` the projection for `all`.
 function modern(entry: YamlEntry): YamlNode {
   const { value: section } = entry;
   if (section.kind !== "map") return section;
@@ -140,14 +140,14 @@ function modern(entry: YamlEntry): YamlNode {
   return { ...section, entries };
 }
 
-// Spack's values for when its own defaults say nothing (`config.py`, CONFIG_DEFAULTS).
+// Spack's fallback values if its own defaults lack a setting (`config.py`, CONFIG_DEFAULTS).
 const BUILTIN = `
 config:
   connect_timeout: 10
   verify_ssl: true
 `;
 
-// What Spack ships in etc/spack/defaults, as far as it matters here: for when no Spack is at hand.
+// The relevant part of Spack's etc/spack/defaults, used if no Spack is installed.
 const SHIPPED = `
 config:
   install_tree:

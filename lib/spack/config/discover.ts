@@ -1,5 +1,5 @@
-// What stave makes of Spack's configuration: the installation, the scopes, and for each value it uses where it comes from.
-// `stave config` prints it; every verb that needs a store, a mirror or an environment starts from it.
+// Discovers Spack's installation and scopes, and the source of each value that stave uses. `stave config` prints the
+// result; every verb that needs a store, a mirror or an environment starts from it.
 import { resolve } from "node:path";
 import { unpaddedRoot } from "../store/padding.ts";
 import { wholeFile } from "../text/yaml.ts";
@@ -34,14 +34,14 @@ import {
 } from "./spack-yaml.ts";
 import { type Toolchains, toolchains } from "./toolchains.ts";
 
-/** What the user named on the command line. */
+/** The relevant options of the command line. */
 export interface DiscoverOptions {
   readonly host: Host;
   /** `--spack`: an installation's folder or its `bin/spack`. */
   readonly spack?: string | undefined;
-  /** `-e`: an environment's name or folder; `false` for none, even when `$SPACK_ENV` is set. */
+  /** `-e`: an environment's name or folder; `false` for none, even if `$SPACK_ENV` is set. */
   readonly environment?: string | false | undefined;
-  /** `-C`: folders or environments as more scopes. */
+  /** `-C`: folders or environments as additional scopes. */
   readonly scopes?: readonly string[] | undefined;
   /** Single settings, `config:key:value`. */
   readonly settings?: readonly string[] | undefined;
@@ -49,26 +49,26 @@ export interface DiscoverOptions {
   readonly store?: string | undefined;
 }
 
-/** The store that is used, and who named it. */
+/** The store in use, and what selected it. */
 export interface ChosenStore {
   readonly tree: InstallTree;
   readonly from: "--store" | "STAVE_STORE" | "configuration";
 }
 
-/** An environment with what its manifest and configuration say. */
+/** An environment with the content of its manifest and configuration. */
 export interface DiscoveredEnvironment extends EnvironmentFolder {
   readonly contents: Manifest | undefined;
   readonly views: readonly View[];
   readonly unify: boolean | "when_possible";
 }
 
-/** Everything found. */
+/** The result of a discovery. */
 export interface Discovery {
   readonly configuration: Configuration;
   readonly installation: Installation | undefined;
   readonly environment: DiscoveredEnvironment | undefined;
   readonly environmentsRoot: string | undefined;
-  /** Undefined when nothing says where it is: no option, no variable, no Spack and no configuration. */
+  /** Undefined if neither an option, a variable, Spack nor configuration names one. */
   readonly store: ChosenStore | undefined;
   readonly upstreams: readonly Upstream[];
   readonly mirrors: readonly Mirror[];
@@ -80,8 +80,8 @@ export interface Discovery {
 }
 
 /**
- * Finds Spack, its configuration and the environment, and what of it stave uses. Reads files and asks no network. Throws
- * CONFIG_INVALID with file and line for what is wrong in them, and USAGE, TOO_LARGE, FILE_SYSTEM.
+ * Finds Spack, its configuration and environment, and the parts that stave uses. Reads files but uses no network.
+ * Throws CONFIG_INVALID with file and line for errors in them, and USAGE, TOO_LARGE, FILE_SYSTEM.
  */
 export function discover(options: DiscoverOptions): Discovery {
   const { host, settings } = options;
@@ -123,7 +123,7 @@ function chosenStore(named: string | undefined, config: Configuration): ChosenSt
     const tree = installTree(config);
     return tree && { tree, from: "configuration" };
   }
-  // A path that is named is taken as it is; only its layout is configured.
+  // An explicit path is used as it is; only its layout comes from configuration.
   const from = named === undefined ? "STAVE_STORE" : "--store";
   const root = resolve(host.cwd, expandUser(path, host));
   return { tree: { root, unpaddedRoot: unpaddedRoot(root), ...layout(config), place: wholeFile(from) }, from };

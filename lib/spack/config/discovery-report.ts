@@ -1,16 +1,16 @@
-// A discovery as plain data for `stave config` and `--json`: no secrets, and a place beside each value.
+// A discovery as plain data for `stave config` and `--json`, without secrets. Each value carries its place.
 import { redactUserInfo } from "../../printable/secret.ts";
 import { formatPlace, type Place } from "../text/yaml.ts";
 import type { Discovery } from "./discover.ts";
 import type { Mirror } from "./mirror.ts";
 
-/** A value and the file and line it comes from. */
+/** A value with its file and line. */
 export interface Placed<T> {
   readonly value: T;
   readonly from: string;
 }
 
-/** What was found and what stave uses. Lists are in order of precedence, the highest first; paths are absolute. */
+/** What was found and what stave uses. Lists are ordered by precedence, highest first; paths are absolute. */
 export interface DiscoveryReport {
   readonly spack: { readonly root: string; readonly version: string; readonly from: string } | null;
   readonly environment: {
@@ -21,7 +21,7 @@ export interface DiscoveryReport {
     readonly unify: boolean | string;
     readonly views: readonly { readonly name: string; readonly root: string }[];
   } | null;
-  /** The scopes, with the files of them that are there and have been read. */
+  /** The scopes, with those of their files that exist and were read. */
   readonly scopes: readonly {
     readonly name: string;
     readonly kind: string;
@@ -47,17 +47,17 @@ export interface DiscoveryReport {
     readonly packageTimeout: number | null;
   };
   readonly environmentsRoot: string | null;
-  /** What `%name` stands for in specs. */
+  /** Toolchains: the specs that `%name` expands to. */
   readonly toolchains: readonly {
     readonly name: string;
     readonly parts: readonly { readonly spec: string; readonly when: string | null }[];
     readonly from: string;
   }[];
-  /** What is not used, and why. */
+  /** Parts of the configuration that are ignored, and why. */
   readonly notes: readonly Placed<string>[];
 }
 
-/** One mirror as Spack's configuration spells it, with the variables that its credentials lack. */
+/** One mirror in the spelling of Spack's configuration, with the unset variables of its credentials. */
 export interface MirrorReport extends Readonly<Record<string, unknown>> {
   readonly name: string;
   readonly from: string;

@@ -1,12 +1,14 @@
-// Which microarchitecture this machine is, from what Linux says of its processor: the rules of archspec's `cpu/detect.py`.
+// Detects the microarchitecture of this machine from Linux's processor information, with the rules of archspec's
+// `cpu/detect.py`.
 import { ancestorsOf, familyOf, knownTargets, type TargetDescription, withImplied } from "../spec/microarchitecture.ts";
 
-/** As much of `/proc/cpuinfo` as is looked at: the first processor is described in the first few kilobytes. */
+/** How many bytes of `/proc/cpuinfo` are read: the first few kilobytes describe the first processor. */
 export const CPUINFO_LIMIT = 65536;
 
 /**
- * Spack's name of the host's target from its machine name (`x86_64`) and the text of `/proc/cpuinfo`: the best that the
- * processor can run. What archspec does not know, or the text does not tell, is the generic target of the machine.
+ * The host's target by Spack's name, from its machine name (`x86_64`) and the text of `/proc/cpuinfo`: the best one
+ * that the processor can run. Falls back to the machine's generic target if archspec does not know the processor or the
+ * text lacks the data.
  */
 export function hostTarget(machine: string, cpuinfo: string): string {
   const processor = FAMILIES.get(machine)?.(firstProcessor(cpuinfo));
@@ -20,7 +22,7 @@ export function hostTarget(machine: string, cpuinfo: string): string {
   const generic = best(candidates.filter(({ description }) => description.vendor === "generic"))?.name ?? machine;
   const { part } = processor;
   const samePart = part === "" ? [] : candidates.filter(({ description }) => description.cpupart === part);
-  // A processor with a feature switched off is still of the best generic level that it reaches, at least.
+  // A processor with a disabled feature still gets at least the best generic level that it reaches.
   const special = (samePart.length > 0 ? samePart : candidates).filter(
     ({ name }) => name !== generic && ancestorsOf(name).has(generic),
   );
@@ -30,11 +32,11 @@ export function hostTarget(machine: string, cpuinfo: string): string {
 interface Candidate {
   readonly name: string;
   readonly description: TargetDescription;
-  /** How many ancestors and features it has. */
+  /** The number of its ancestors and features. */
   readonly rank: readonly [number, number];
 }
 
-// The most special one; of equals the first in archspec's order.
+// The most specific candidate; ties go to the first in archspec's order.
 function best(candidates: readonly Candidate[]): Candidate | undefined {
   let top: Candidate | undefined;
   for (const one of candidates)
@@ -43,9 +45,9 @@ function best(candidates: readonly Candidate[]): Candidate | undefined {
 }
 
 interface Processor {
-  /** Tells whether code for a target of its own family runs on it. */
+  /** True if code for a target of its own family runs on it. */
   runs(name: string, target: TargetDescription, features: readonly string[]): boolean;
-  /** The part number of an ARM processor, empty when it is not told: targets of the same number go first. */
+  /** The part number of an ARM processor, empty if unknown; targets with the same number are preferred. */
   readonly part: string;
 }
 
@@ -70,7 +72,7 @@ function arm(cpu: Fields): Processor {
   const has = new Set(words(cpu.get("Features") ?? ""));
   const code = cpu.get("CPU implementer") ?? "";
   const vendor = ARM_VENDORS.get(code) ?? code;
-  // Which version of the architecture a processor follows is not told.
+  // The text does not say which architecture version a processor implements.
   const isOurs = (name: string, target: TargetDescription): boolean =>
     target.vendor === "generic" ? name === "aarch64" : target.vendor === vendor;
   return {
@@ -104,7 +106,7 @@ function firstProcessor(cpuinfo: string): Fields {
   return fields;
 }
 
-// The makers of ARM processors by their codes, as far as archspec has a name for them.
+// ARM vendors by their codes, as far as archspec names them.
 const ARM_VENDORS: ReadonlyMap<string, string> = new Map([
   ["0x41", "ARM"],
   ["0x42", "Broadcom"],

@@ -1,4 +1,4 @@
-// The entries of an `include:` section, checked; what they lead to is found in scopes.ts.
+// Reads the entries of an `include:` section; scopes.ts follows them.
 import { z } from "zod";
 import { checked } from "../text/schema-check.ts";
 import { configError, type Place } from "../text/yaml.ts";
@@ -9,7 +9,7 @@ export interface IncludeEntry {
   readonly place: Place;
   /** The path or URL as written; empty for git. */
   readonly path: string;
-  /** The git repository, for an entry that names one. */
+  /** The git repository, if the entry names one. */
   readonly git: string | undefined;
   readonly name: string | undefined;
   readonly when: string | undefined;

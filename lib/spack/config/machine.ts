@@ -1,8 +1,8 @@
-// What configuration may know of the machine and the user: everything is passed in, nothing is looked up here.
+// The machine and user that a configuration is read for. All values are passed in; nothing is looked up here.
 
 import { join } from "node:path";
 
-/** The environment's variables. */
+/** Environment variables. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
 /** The machine and user that a configuration is read for. */
@@ -10,32 +10,33 @@ export interface Host {
   readonly env: Variables;
   /** The home folder, for `~`. */
   readonly home: string;
-  /** The name of the user, for `$user`. */
+  /** The user name, for `$user`. */
   readonly user: string;
   /** The working folder, for relative paths of the command line. */
   readonly cwd: string;
   /** The host name, for conditions. */
   readonly hostname: string;
-  /** Spack's name of the platform: `linux`, `darwin`, … */
+  /** The platform by Spack's name: `linux`, `darwin`, … */
   readonly platform: string;
-  /** The processor as uname names it, `x86_64` or `aarch64`: Spack's target family. */
+  /** The processor by uname's name, such as `x86_64` or `aarch64`: Spack's target family. */
   readonly machine: string;
-  /** Spack's name of the operating system, `debian12`; undefined when it is not known. */
+  /** The operating system by Spack's name, such as `debian12`; undefined if unknown. */
   readonly os?: string | undefined;
-  /** Spack's name of the microarchitecture, `zen3`; undefined when it is not known. */
+  /** The microarchitecture by Spack's name, such as `zen3`; undefined if unknown. */
   readonly target?: string | undefined;
   /** Today as `YYYY-MM-DD`. */
   readonly date: string;
 }
 
-/** A leading `~` or `~/` replaced by the home folder; `~other` stays. */
+/** Replaces a leading `~` or `~/` by the home folder; `~other` stays. */
 export function expandUser(path: string, host: Host): string {
   return path === "~" || path.startsWith("~/") ? join(host.home, path.slice(1)) : path;
 }
 
 /**
- * Spack's name of a Linux distribution from the text of `/etc/os-release` (`operating_systems/linux_distro.py`):
- * `debian12`, `ubuntu24.04`, `rhel9`. Undefined when it cannot be told, as for openSUSE Tumbleweed, which needs libc's version.
+ * A Linux distribution by Spack's name, from the text of `/etc/os-release` (`operating_systems/linux_distro.py`):
+ * `debian12`, `ubuntu24.04`, `rhel9`. Undefined if the text does not suffice, as for openSUSE Tumbleweed, which needs
+ * libc's version.
  */
 export function osName(osRelease: string): string | undefined {
   const fields = new Map<string, string>();

@@ -1,12 +1,12 @@
-// Merges configuration values of two scopes the way Spack does (`schema/__init__.py`, merge_yaml). Values are never
-// changed, only combined, so each keeps the place it came from.
+// Merges configuration values of two scopes as Spack does (`schema/__init__.py`, merge_yaml). Values are combined but
+// never changed, so each keeps its place.
 import type { Joining, YamlEntry, YamlMap, YamlNode } from "../text/yaml.ts";
 
 /**
- * Returns `higher` merged over `lower`. Mappings merge key by key, the higher scope's keys first; lists put the higher
- * scope's items in front and drop those items from the lower; anything else, and null, is replaced by the higher value.
- * A key of the higher scope joined with `override` replaces; `prepend` and `append` also join strings, and `append`
- * puts list items behind.
+ * Returns `higher` merged over `lower`. Mappings merge key by key, the higher scope's keys first. Lists put the higher
+ * scope's items first and drop duplicates from the lower. Anything else, null included, is replaced by the higher
+ * value. In the higher scope, `override` replaces; `prepend` and `append` also join strings, and `append` adds list
+ * items at the end.
  */
 export function mergeNodes(lower: YamlNode | undefined, higher: YamlNode, joining: Joining = "merge"): YamlNode {
   if (lower === undefined || joining === "override") return higher;
@@ -32,7 +32,7 @@ function mergeMaps(lower: YamlMap, higher: YamlMap): YamlMap {
   return { ...higher, entries };
 }
 
-/** A text that two values share exactly when Python calls them equal: key order does not count, and true is 1. */
+/** A text that is equal for two values exactly if Python calls them equal: key order is ignored, and true is 1. */
 function identity(node: YamlNode): string {
   if (node.kind === "list") return `[${node.items.map(identity).join(",")}]`;
   if (node.kind === "scalar")

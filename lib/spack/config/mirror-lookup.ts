@@ -1,4 +1,4 @@
-// Which mirror a word on the command line means, and which mirror's credentials a registry gets (Spack
+// Resolves a mirror named on the command line, and the mirror credentials for a registry (Spack
 // `cmd/common/arguments.py` and `oci/opener.py`).
 import { StaveError } from "../../errors.ts";
 import { parseLocation } from "../../oci/reference.ts";
@@ -8,7 +8,10 @@ import type { Configuration } from "./config.ts";
 import type { Variables } from "./machine.ts";
 import { type Credentials, isOciUrl, Mirror, mirrors } from "./mirror.ts";
 
-/** A configured mirror by its name; a text with a slash, `.` and `..` are a URL or path of a mirror without a name. Throws USAGE. */
+/**
+ * A configured mirror by its name. A text with a slash, `.` and `..` are the URL or path of an unnamed mirror. Throws
+ * USAGE.
+ */
 export function findMirror(text: string, config: Configuration): Mirror {
   if (/[/\\]/.test(text) || text === "." || text === "..")
     return new Mirror(text, { kind: "scalar", value: text, text, place: wholeFile("command line") }, config);
@@ -24,8 +27,8 @@ export function findMirror(text: string, config: Configuration): Mirror {
 }
 
 /**
- * The id and secret that Spack would use for a registry, given as host and port: of the first mirror on exactly that registry
- * whose pair is complete, its push side before its fetch side.
+ * The id and secret that Spack would use for a registry, given as host and port: those of the first mirror on exactly
+ * that registry with a complete pair, its push side before its fetch side.
  */
 export function registryCredentials(all: readonly Mirror[], registry: string, env: Variables): Credentials["pair"] {
   for (const mirror of all)
@@ -36,7 +39,7 @@ export function registryCredentials(all: readonly Mirror[], registry: string, en
   return undefined;
 }
 
-// The registry of an OCI URL; undefined for other URLs and for what is no reference.
+// The registry of an OCI URL; undefined for other URLs and invalid references.
 function registryOf(url: string): string | undefined {
   if (!isOciUrl(url)) return undefined;
   try {

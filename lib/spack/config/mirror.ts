@@ -1,5 +1,5 @@
-// Spack's mirrors: named places of sources and binaries, their URLs for fetching and pushing, and their credentials
-// (Spack `mirrors/mirror.py`). Speaking to them is left to others.
+// Spack's mirrors: named locations of sources and binaries, with their fetch and push URLs and credentials (Spack
+// `mirrors/mirror.py`). Nothing here accesses them.
 import { inspect } from "node:util";
 import { z } from "zod";
 import { StaveError } from "../../errors.ts";
@@ -12,17 +12,18 @@ import type { Variables } from "./machine.ts";
 import { entriesOf } from "./settings.ts";
 import { schemeOf } from "./substitute.ts";
 
+/** The two uses of a mirror, which may have different URLs and credentials. */
 export type Direction = "fetch" | "push";
 
-/** What a mirror's owner proves himself with; only what is configured and set. */
+/** The credentials of a mirror; only those that are configured and set. */
 export interface Credentials {
   readonly pair: { readonly id: string; readonly secret: Secret } | undefined;
   readonly token: Secret | undefined;
-  /** The profile of S3 credentials. */
+  /** The S3 credential profile. */
   readonly profile: string | undefined;
-  /** The S3 server, when it is not Amazon's. */
+  /** The S3 endpoint, if not Amazon's. */
   readonly endpointUrl: string | undefined;
-  /** Environment variables that the configuration names and that are not set: without them the credentials are incomplete. */
+  /** Unset environment variables that the configuration names: the credentials are incomplete without them. */
   readonly missing: readonly string[];
 }
 
@@ -57,16 +58,16 @@ type Connection = { readonly [K in keyof typeof connection]?: z.infer<(typeof co
 /** The URL schemes of Spack's mirrors; anything else is a path. */
 const SCHEMES = new Set(["file", "http", "https", "sftp", "ftp", "s3", "gs", "oci", "oci+http"]);
 
-/** One mirror. Printing and serialising it never shows a secret. */
+/** One mirror. Printing or serializing it never shows a secret. */
 export class Mirror {
   readonly name: string;
   readonly place: Place;
-  /** It may hold binaries; sources. */
+  /** True if it may hold binaries; `hasSources` likewise for sources. */
   readonly hasBinaries: boolean;
   readonly hasSources: boolean;
-  /** It says by itself where to push to. */
+  /** True if it has a push URL of its own. */
   readonly hasPush: boolean;
-  /** Binaries are pushed as soon as they are built. */
+  /** True if binaries are pushed as soon as they are built. */
   readonly isAutopush: boolean;
   readonly #signed: boolean;
   readonly #top: Connection;
@@ -101,22 +102,22 @@ export class Mirror {
     this.#urls = { fetch: url("fetch"), push: url("push") };
   }
 
-  /** The URL to fetch from or push to; a path is a `file://` URL. */
+  /** The URL to fetch from or push to. A path becomes a `file://` URL. */
   url(direction: Direction): string {
     return this.#urls[direction];
   }
 
-  /** Signatures are required; never so for an OCI registry, where Spack has none. */
+  /** True if signatures are required; always false for an OCI registry, where Spack has none. */
   get isSigned(): boolean {
     return this.#signed && !isOciUrl(this.#urls.fetch);
   }
 
-  /** The index view, undefined for the whole mirror. */
+  /** The index view; undefined for the whole mirror. */
   view(direction: Direction): string | undefined {
     return this.#value(direction, "view") ?? undefined;
   }
 
-  /** The credentials as the environment's variables make them. A pair of which a part is unset or empty is no pair. */
+  /** The credentials, with values of environment variables. A pair with an unset or empty part is dropped. */
   credentials(direction: Direction, env: Variables): Credentials {
     const missing: string[] = [];
     const variable = (name: string): string | undefined => {
@@ -143,7 +144,7 @@ export class Mirror {
     };
   }
 
-  /** The credentials for pushing; a variable that is named and not set is an error, as in Spack. Throws CREDENTIALS_MISSING. */
+  /** The credentials for pushing. As in Spack, a named but unset variable is an error. Throws CREDENTIALS_MISSING. */
   pushCredentials(env: Variables): Credentials {
     const credentials = this.credentials("push", env);
     const names = credentials.missing.join(" and ");
@@ -155,7 +156,7 @@ export class Mirror {
     );
   }
 
-  /** The environment variables that the credentials of either direction name. */
+  /** The environment variables named by the credentials of either direction. */
   get variables(): string[] {
     const names = (["fetch", "push"] as const).flatMap((direction) => {
       const pair = this.#value(direction, "access_pair");
@@ -168,7 +169,7 @@ export class Mirror {
     return [...new Set(names.filter((name) => typeof name === "string"))];
   }
 
-  /** What may be shown: names of variables, and no secrets. */
+  /** The displayable properties: names of variables but no secrets. */
   toJSON(): Record<string, unknown> {
     const shown = (direction: Direction): Record<string, unknown> => {
       const pair = this.#value(direction, "access_pair");
@@ -192,25 +193,25 @@ export class Mirror {
     return this.toJSON();
   }
 
-  // The value of that direction when it has one, even an empty one, else the common one.
+  // The value for that direction if set, even if empty; otherwise the common one.
   #value<K extends keyof Connection>(direction: Direction, key: K): Connection[K] {
     const side = this.#sides[direction];
     return side[key] === undefined ? this.#top[key] : side[key];
   }
 }
 
-/** The mirrors in the order in which Spack asks them: the highest scope's first. Throws CONFIG_INVALID. */
+/** The mirrors in the order in which Spack asks them: highest scope first. Throws CONFIG_INVALID. */
 export function mirrors(config: Configuration): Mirror[] {
   const node = config.get("mirrors");
   return node ? entriesOf(node, "mirrors").map(([name, value]) => new Mirror(name, value, config)) : [];
 }
 
-/** Tells URLs of OCI registries. */
+/** True for URLs of OCI registries. */
 export function isOciUrl(url: string): boolean {
   return url.startsWith("oci://") || url.startsWith("oci+http://");
 }
 
-/** The URL of what a configuration or command line calls a mirror: a URL as it is, a path as `file://`. */
+/** The URL of a mirror given in configuration or on the command line: URLs stay, paths become `file://` URLs. */
 export function mirrorUrl(written: string, place: Place | undefined, config: Configuration): string {
   const scheme = schemeOf(written);
   if (scheme !== undefined && SCHEMES.has(scheme)) return written;
@@ -218,7 +219,7 @@ export function mirrorUrl(written: string, place: Place | undefined, config: Con
   return schemeOf(path) === undefined ? fileUrl(path) : path;
 }
 
-// As Python's `Path.as_uri`, which escapes more than Node does.
+// Like Python's `Path.as_uri`, which escapes more than Node does.
 function fileUrl(path: string): string {
   const escaped = path.toWellFormed().split("/").map(encodeURIComponent).join("/");
   return `file://${escaped.replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`)}`;

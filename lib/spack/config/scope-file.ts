@@ -1,4 +1,4 @@
-// The files of configuration scopes: a folder with one file per section, or one file with many sections.
+// Reads the files of configuration scopes: a folder with one file per section, or one file with many sections.
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
@@ -13,15 +13,15 @@ import {
   type YamlNode,
 } from "../text/yaml.ts";
 
-/** Sections of configuration by name, as one scope gives them. */
+/** The configuration sections of one scope, by name. */
 export interface SectionSource {
-  /** The section, undefined when this scope does not have it. Throws CONFIG_INVALID, TOO_LARGE, FILE_SYSTEM. */
+  /** The section; undefined if this scope lacks it. Throws CONFIG_INVALID, TOO_LARGE, FILE_SYSTEM. */
   section(name: string): YamlEntry | undefined;
-  /** The files that have been read and were there. */
+  /** The existing files that were read. */
   readonly files: ReadonlySet<string>;
 }
 
-/** A scope that is a folder: section `mirrors` is the key `mirrors` of `mirrors.yaml`, which has no other key. */
+/** A scope that is a folder: the section `mirrors` is the key `mirrors`, the only one, of `mirrors.yaml`. */
 export function folderSections(folder: string): SectionSource {
   const files = new Set<string>();
   const sections = new Map<string, YamlEntry | undefined>();
@@ -35,7 +35,7 @@ export function folderSections(folder: string): SectionSource {
       if (key !== name)
         throw configError(
           place,
-          `the key is ${printable(key.slice(0, 80))}, expected ${name}, which is all that ${name}.yaml may hold`,
+          `the key is ${printable(key.slice(0, 80))}, expected ${name}, the only key allowed in ${name}.yaml`,
         );
     return present(map?.entries.get(name));
   };
@@ -48,7 +48,7 @@ export function folderSections(folder: string): SectionSource {
   };
 }
 
-/** A scope that is one file with many sections, below `keys[0]` when it is an environment's `spack.yaml`. */
+/** A scope that is one file with many sections, below `keys[0]` for an environment's `spack.yaml`. */
 export function fileSections(file: string, ...keys: string[]): SectionSource {
   const files = new Set<string>();
   let sections: YamlMap | undefined;
@@ -72,14 +72,14 @@ export function fileSections(file: string, ...keys: string[]): SectionSource {
   };
 }
 
-/** A scope whose text is part of the program or of the command line. */
+/** A scope whose text is built in or given on the command line. */
 export function textSections(text: string, name: string): SectionSource {
   const content = parseYaml(text, name);
   return { files: new Set(), section: (section) => present(content && asMap(content, name)?.entries.get(section)) };
 }
 
 /**
- * Reads a YAML file of at most YAML_LIMIT bytes; undefined when it does not exist or holds nothing. Throws CONFIG_INVALID with the
+ * Reads a YAML file of at most YAML_LIMIT bytes; undefined if it is missing or empty. Throws CONFIG_INVALID with the
  * place, TOO_LARGE, FILE_SYSTEM.
  */
 export function readYamlFile(file: string): YamlNode | undefined {
@@ -94,7 +94,10 @@ export function readYamlFile(file: string): YamlNode | undefined {
   return parseYaml(text, file);
 }
 
-/** What a path leads to, undefined for nothing; a socket or pipe is a `file`. Throws FILE_SYSTEM when that cannot be told. */
+/**
+ * The kind of a path; undefined if nothing is there. Sockets and pipes are a `file`. Throws FILE_SYSTEM for other
+ * failures.
+ */
 export function pathKind(path: string): "file" | "folder" | undefined {
   try {
     const stat = statSync(path, { throwIfNoEntry: false });
@@ -107,7 +110,7 @@ export function pathKind(path: string): "file" | "folder" | undefined {
 function readFile(file: string): Buffer | undefined {
   let handle: number;
   try {
-    // Not blocking, because a pipe of that name would wait for a writer for ever.
+    // Non-blocking: opening a pipe would wait for a writer forever.
     handle = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
@@ -116,7 +119,9 @@ function readFile(file: string): Buffer | undefined {
   try {
     const stat = fstatSync(handle);
     if (!stat.isFile())
-      throw new StaveError("CONFIG_INVALID", `${file} is no file, expected a configuration file`, { subject: file });
+      throw new StaveError("CONFIG_INVALID", `${file} is not a regular file, expected a configuration file`, {
+        subject: file,
+      });
     if (stat.size > YAML_LIMIT)
       throw new StaveError("TOO_LARGE", `${file} has ${stat.size} bytes, expected at most ${YAML_LIMIT} for YAML`, {
         subject: file,
@@ -129,7 +134,7 @@ function readFile(file: string): Buffer | undefined {
   }
 }
 
-// A key without a value says nothing; Spack would refuse it.
+// Ignores a key without a value, which Spack would refuse.
 function present(entry: YamlEntry | undefined): YamlEntry | undefined {
   return entry?.value.kind === "scalar" && entry.value.value === null ? undefined : entry;
 }

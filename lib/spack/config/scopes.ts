@@ -1,5 +1,5 @@
-// Which configuration scopes there are, and in which order: Spack's `config.py` for 0.x, 1.0 and 1.1 and later. What they
-// hold is read when it is asked for; merging is in config.ts.
+// Lists the configuration scopes in order: Spack's `config.py` for 0.x, for 1.0, and for 1.1 and later. Their content
+// is read on demand and merged in config.ts.
 import { basename, join, relative, resolve } from "node:path";
 import { redactUserInfo } from "../../printable/secret.ts";
 import { configError, type Place, wholeFile } from "../text/yaml.ts";
@@ -12,19 +12,19 @@ import { decide } from "./when-condition.ts";
 
 /** One configuration scope. */
 export interface Scope {
-  /** Spack's name of it: `user`, `defaults:base`, `env:NAME`, … */
+  /** Its name in Spack: `user`, `defaults:base`, `env:NAME`, … */
   readonly name: string;
   readonly kind: "builtin" | "folder" | "file" | "environment" | "settings";
-  /** The folder or file; undefined for a scope that is in neither. */
+  /** The folder or file; undefined for scopes without one. */
   readonly path: string | undefined;
-  /** It belongs to Spack itself: an environment's `include::` does not hide it. */
+  /** True if it is one of Spack's own, which an environment's `include::` does not hide. */
   readonly isDefault: boolean;
   readonly content: SectionSource;
-  /** The scopes it includes, the first with the highest precedence. */
+  /** The scopes it includes; the first has the highest precedence. */
   readonly includes: readonly Scope[];
 }
 
-/** Something of the configuration that is not used, and why; `place` is where it is written. */
+/** An ignored part of the configuration and the reason; `place` is its position. */
 export interface ConfigNote {
   readonly place: Place;
   readonly text: string;
@@ -32,7 +32,7 @@ export interface ConfigNote {
 
 /** An environment whose manifest is a scope. */
 export interface EnvironmentScope {
-  /** Its name, or its folder when it has none. */
+  /** Its name, or its folder if it has none. */
   readonly name: string;
   /** The path of `spack.yaml`. */
   readonly manifest: string;
@@ -41,11 +41,11 @@ export interface EnvironmentScope {
 /** A scope given on the command line with `-C`. */
 export type CustomScope = { readonly folder: string } | { readonly environment: EnvironmentScope };
 
-/** The deepest nesting of includes, as in Spack, and the most scopes: includes of includes could multiply without end. */
+/** The deepest nesting of includes, as in Spack. The total is limited too, because nested includes can multiply. */
 const DEPTH_LIMIT = 100;
 const SCOPE_LIMIT = 1000;
 
-/** Collects scopes in order of precedence, the lowest first. */
+/** Collects scopes in order of precedence, lowest first. */
 export class ScopeStack {
   readonly notes: ConfigNote[] = [];
   readonly #style: ScopeStyle;
@@ -58,7 +58,7 @@ export class ScopeStack {
     this.#context = context;
   }
 
-  /** The scopes that count, the lowest first: an `include::` hides what lies below it, but for Spack's own defaults. */
+  /** The active scopes, lowest first. An `include::` hides those below it, except Spack's own defaults. */
   get active(): readonly Scope[] {
     const at = this.#scopes.findLastIndex((scope) => scope.content.section("include")?.joining === "override");
     const hiding = this.#scopes[at];
@@ -67,7 +67,7 @@ export class ScopeStack {
     return this.#scopes.filter((scope, index) => index >= at || scope.isDefault || kept.has(scope));
   }
 
-  /** Adds the scopes of Spack's own defaults, of the installation, site, system and user. */
+  /** Adds the scopes of Spack's defaults, the installation, site, system and user. */
   addStandard(builtin: string): void {
     const { host, installation } = this.#context;
     this.#push(
@@ -93,7 +93,7 @@ export class ScopeStack {
     this.#addManifest(`env:${environment.name}`, environment.manifest);
   }
 
-  /** Adds the scopes of `-C`, the later the higher. */
+  /** Adds the scopes of `-C`; later ones rank higher. */
   addCustom(scopes: readonly CustomScope[]): void {
     for (const [at, scope] of scopes.entries()) {
       const name = `cmd_scope_${at}`;
@@ -102,7 +102,7 @@ export class ScopeStack {
     }
   }
 
-  /** Adds settings of the command line, above everything. */
+  /** Adds command-line settings, above everything else. */
   addSettings(content: SectionSource): void {
     this.#push({ name: "command_line", kind: "settings", path: undefined, content });
   }
@@ -119,7 +119,7 @@ export class ScopeStack {
     this.#push({ name, kind: "environment", path, content: fileSections(path, "spack", "env") });
   }
 
-  // Included scopes go below the scope that includes them, the first of them highest.
+  // Included scopes rank below the scope that includes them; the first is the highest.
   #push(bare: BareScope, isDefault = false): void {
     this.#place(this.#withIncludes(bare, isDefault, []));
   }
@@ -136,7 +136,7 @@ export class ScopeStack {
       throw configError(place, `includes are nested more than ${DEPTH_LIMIT} levels deep`);
     const inner = bare.path === undefined ? trail : [...trail, bare.path];
     const includes: Scope[] = [];
-    // Before 1.0 only an environment could include.
+    // Before 1.0, only an environment could include.
     const entries = this.#style === "platform" && bare.kind !== "environment" ? [] : includesOf(bare.content);
     for (const entry of entries) {
       const included = this.#included(entry, bare, inner);
@@ -153,7 +153,7 @@ export class ScopeStack {
     if (entry.when !== undefined) {
       const decision = decide(entry.when, host);
       if ("undecided" in decision) {
-        const text = `the include is not read: cannot decide \`${entry.when}\`: ${decision.undecided}`;
+        const text = `the include is ignored: cannot decide \`${entry.when}\`: ${decision.undecided}`;
         this.notes.push({ place: entry.place, text });
         return undefined;
       }
@@ -162,14 +162,14 @@ export class ScopeStack {
     if (entry.git !== undefined) {
       this.notes.push({
         place: entry.place,
-        text: `the include is not read: it is in the git repository ${redactUserInfo(entry.git)}`,
+        text: `the include is ignored: it is in the git repository ${redactUserInfo(entry.git)}`,
       });
       return undefined;
     }
     const override = entry.variable === undefined ? undefined : host.env[entry.variable] || undefined;
     const path = canonicalPath(override ?? entry.path, entry.place, this.#context);
     if (schemeOf(path) !== undefined) {
-      this.notes.push({ place: entry.place, text: `the include is not read: it is the URL ${redactUserInfo(path)}` });
+      this.notes.push({ place: entry.place, text: `the include is ignored: it is the URL ${redactUserInfo(path)}` });
       return undefined;
     }
     if (trail.includes(path))

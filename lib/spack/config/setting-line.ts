@@ -1,4 +1,4 @@
-// One setting of configuration in a line, `section:key:key:value`, as for Spack's `-c` (`config.py`, ConfigPath).
+// Parses one setting, `section:key:key:value`, as for Spack's `-c` (`config.py`, ConfigPath).
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Joining, parseYaml, wholeFile, type YamlNode } from "../text/yaml.ts";
@@ -8,9 +8,9 @@ const ELEMENT = /("[^"]+"|'[^']+'|[^:'"]+)(?=:|$)/y;
 const SEPARATOR = /:+/y;
 
 /**
- * Reads a setting into a mapping of one section. A key may be quoted, and may join the lower scopes: `key::` replaces,
- * `key+:` puts in front, `key-:` behind. The value is YAML, or text when quoted; where `isList` says that the path holds a
- * list, a single value becomes a list of one. Throws USAGE.
+ * Parses a setting into a mapping of one section. A key may be quoted and may end in a merge marker: `key::` replaces,
+ * `key+:` prepends, `key-:` appends. The value is YAML, or text if quoted. Where `isList` says that the path holds a
+ * list, a scalar becomes a list of one. Throws USAGE.
  */
 export function settingNode(setting: string, isList: (path: string) => boolean): YamlNode {
   const elements = split(setting);
@@ -31,7 +31,7 @@ interface Element {
   readonly separator: string;
 }
 
-// What cannot be a key any more, such as a list in brackets with quotes, is the value.
+// Text that cannot be a key, such as a bracketed list with quotes, starts the value.
 function split(setting: string): Element[] {
   const elements: Element[] = [];
   for (let at = 0; at < setting.length; ) {
@@ -59,7 +59,7 @@ function valueNode(setting: string, text: string): YamlNode {
   try {
     return parseYaml(text, ORIGIN.file) ?? { kind: "scalar", value: null, text: "", place: ORIGIN };
   } catch (cause) {
-    throw usage(setting, "its value is no YAML", cause);
+    throw usage(setting, "its value is not valid YAML", cause);
   }
 }
 

@@ -1,4 +1,4 @@
-// The settings of Spack's configuration that stave uses, each checked and typed, with the place it comes from.
+// The settings of Spack's configuration that stave uses, checked and typed, each with its place.
 import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { withoutTrailing } from "../../util/without-trailing.ts";
@@ -9,38 +9,38 @@ import { configError, type Place, type YamlMap, type YamlNode } from "../text/ya
 import type { Configuration } from "./config.ts";
 import { unresolved } from "./substitute.ts";
 
-/** A setting and where it is written. */
+/** A setting and its place. */
 export interface Setting<T> {
   readonly value: T;
   readonly place: Place;
 }
 
-/** Where specs are installed and how their prefixes are named. */
+/** The install root, and how prefixes are named. */
 export interface InstallTree extends Layout {
   /** The root with its padding. */
   readonly root: string;
-  /** The root as configured; the sbang script is below it. */
+  /** The root as configured; the sbang script is below this one. */
   readonly unpaddedRoot: string;
   readonly place: Place;
 }
 
-/** Spack's locks; times in seconds, undefined for waiting without end. */
+/** Spack's lock settings. Times are in seconds; undefined means to wait forever. */
 export interface LockSettings {
   readonly isEnabled: boolean;
   readonly databaseTimeout: number;
   readonly packageTimeout: number | undefined;
 }
 
-/** How hosts are spoken to. */
+/** Network settings. */
 export interface NetworkSettings {
   /** `config:connect_timeout` in seconds, 0 for none. */
   readonly connectTimeout: Setting<number> | undefined;
   readonly verifyTls: Setting<boolean> | undefined;
-  /** An absolute path of a file or folder with certificates. */
+  /** The absolute path of a certificate file or folder. */
   readonly certificates: Setting<string> | undefined;
 }
 
-/** Variables that get `<prefix>/<folder>` in front when that folder exists; folder `""` is the prefix itself. */
+/** Variables to which `<prefix>/<folder>` is prepended if that folder exists; `""` means the prefix itself. */
 export interface Inspection {
   readonly folder: string;
   readonly variables: readonly string[];
@@ -53,20 +53,23 @@ export interface Upstream {
   readonly place: Place;
 }
 
+/** Who a permission is granted to, from narrow to wide. */
 export type Audience = "user" | "group" | "world";
 
-/** Who may read and write the prefix of a package. */
+/** The read and write permissions of a package's prefix. */
 export interface Permissions {
   readonly read: Audience;
   readonly write: Audience;
   readonly group: string | undefined;
-  /** The set-group-id bit of directories follows group access (`config:allow_sgid`). */
+  /** True if directories with group access get the set-group-ID bit (`config:allow_sgid`). */
   readonly allowSetgid: boolean;
 }
 
 const LEGACY_PADDING = /\$padding(?::(\d{1,5}))?|\$\{padding(?::(\d{1,5}))?\}/;
 
-/** The install tree (Spack `store.py`, parse_install_tree); undefined when no root is configured. Throws CONFIG_INVALID. */
+/**
+ * The install tree (Spack `store.py`, parse_install_tree); undefined if no root is configured. Throws CONFIG_INVALID.
+ */
 export function installTree(config: Configuration): InstallTree | undefined {
   const tree = config.get("config:install_tree");
   if (tree && tree.kind !== "map")
@@ -88,7 +91,7 @@ export function installTree(config: Configuration): InstallTree | undefined {
   return { root: paddedRoot(unpaddedRoot, length), unpaddedRoot, ...layout(config), place };
 }
 
-/** How prefixes are named, wherever the store is. Throws CONFIG_INVALID. */
+/** The layout of prefixes, independent of the root. Throws CONFIG_INVALID. */
 export function layout(config: Configuration): Layout {
   return {
     projections: projections(config, config.get("config:install_tree:projections")),
@@ -96,7 +99,8 @@ export function layout(config: Configuration): Layout {
   };
 }
 
-// The setting, else `$padding:128` in the root as Spack 0.15 wrote it; without a number as long as the system allows.
+// The setting, else `$padding:128` in the root as written by Spack 0.15; without a number, as long as the system
+// allows.
 function padding(config: Configuration, root: string): number {
   const schema = z.union([z.boolean(), z.int().min(0).max(65536)]);
   const setting = read(config, "config:install_tree:padded_length", schema)?.value;
@@ -110,7 +114,7 @@ function projections(config: Configuration, node: YamlNode | undefined): Project
   if (!node) return config.style === "platform" ? LEGACY_PROJECTIONS : DEFAULT_PROJECTIONS;
   return entriesOf(node, "config:install_tree:projections").map(([spec, value]) => {
     const format = checked(z.string().min(1), value, `config:install_tree:projections:${spec}`);
-    // An absolute format or one with `..` would put prefixes outside the store.
+    // An absolute format, or one with `..`, would put prefixes outside the store.
     if (format.startsWith("/") || format.split("/").includes(".."))
       throw configError(
         value.place,
@@ -120,10 +124,10 @@ function projections(config: Configuration, node: YamlNode | undefined): Project
   });
 }
 
-/** What Spack does about locks where nothing is configured. */
+/** Spack's default lock settings. */
 export const DEFAULT_LOCKS: LockSettings = { isEnabled: true, databaseTimeout: 120, packageTimeout: undefined };
 
-/** Spack's locks (`database.py`, lock_configuration). Throws CONFIG_INVALID. */
+/** Spack's lock settings (`database.py`, lock_configuration). Throws CONFIG_INVALID. */
 export function lockSettings(config: Configuration): LockSettings {
   return {
     isEnabled: read(config, "config:locks", z.boolean())?.value ?? DEFAULT_LOCKS.isEnabled,
@@ -132,7 +136,7 @@ export function lockSettings(config: Configuration): LockSettings {
   };
 }
 
-/** Network settings. A certificate path that is not absolute once its variables are replaced does not count, as in Spack. */
+/** The network settings. As in Spack, a certificate path that is not absolute after variable replacement is ignored. */
 export function networkSettings(config: Configuration): NetworkSettings {
   const certificates = read(config, "config:ssl_certs", z.string());
   const path = certificates && config.substitute(certificates.value);
@@ -144,7 +148,7 @@ export function networkSettings(config: Configuration): NetworkSettings {
   };
 }
 
-/** The inspection table of `modules:prefix_inspections`, or Spack's own when it is not configured (`user_environment.py`). */
+/** The inspection table of `modules:prefix_inspections`, or Spack's own if not configured (`user_environment.py`). */
 export function prefixInspections(config: Configuration): Inspection[] {
   const node = config.get("modules:prefix_inspections");
   if (node?.kind !== "map") return defaultInspections(config.context.host.platform);
@@ -154,7 +158,7 @@ export function prefixInspections(config: Configuration): Inspection[] {
   }));
 }
 
-/** Spack's inspection table for when none is configured. */
+/** Spack's default inspection table. */
 export function defaultInspections(platform: string): Inspection[] {
   const table: [string, string][] = [
     ["bin", "PATH"],
@@ -170,7 +174,7 @@ export function defaultInspections(platform: string): Inspection[] {
   return table.map(([folder, variable]) => ({ folder, variables: [variable] }));
 }
 
-/** The upstream stores, in the order in which they are asked. Throws CONFIG_INVALID. */
+/** The upstream stores in lookup order. Throws CONFIG_INVALID. */
 export function upstreams(config: Configuration): Upstream[] {
   const node = config.get("upstreams");
   if (!node) return [];
@@ -183,7 +187,10 @@ export function upstreams(config: Configuration): Upstream[] {
 
 const Level = z.enum(["user", "group", "world"]);
 
-/** The permissions of a package (Spack `package_prefs.py`): its own before those of `all`. Throws CONFIG_INVALID. */
+/**
+ * The permissions of a package (Spack `package_prefs.py`): its own settings before those of `all`. Throws
+ * CONFIG_INVALID.
+ */
 export function permissions(config: Configuration, name: string): Permissions {
   const level = (key: string): Setting<Audience> | undefined => setting(key, Level);
   const setting = <T>(key: string, schema: z.ZodType<T>): Setting<T> | undefined => {
@@ -199,7 +206,7 @@ export function permissions(config: Configuration, name: string): Permissions {
   if (write && order.indexOf(write.value) > order.indexOf(readable))
     throw configError(
       write.place,
-      `packages:${name}:permissions:write is ${write.value}, expected at most ${readable}, who may read`,
+      `packages:${name}:permissions:write is ${write.value}, expected at most the read permission, ${readable}`,
     );
   return {
     read: readable,
@@ -209,14 +216,14 @@ export function permissions(config: Configuration, name: string): Permissions {
   };
 }
 
-/** The folder of named environments; undefined when there is no Spack and none is configured. Throws CONFIG_INVALID. */
+/** The folder of named environments; undefined if there is no Spack and no setting. Throws CONFIG_INVALID. */
 export function environmentsRoot(config: Configuration): string | undefined {
   const root = read(config, "config:environments_root", z.string().min(1));
   if (root) return config.path(root.value, root.place);
   return config.context.installation && config.path("$spack/var/spack/environments", undefined);
 }
 
-/** A checked value at `section:key:key`, undefined when it is not set. Throws CONFIG_INVALID with file, line and key. */
+/** The checked value at `section:key:key`; undefined if unset. Throws CONFIG_INVALID with file, line and key. */
 export function read<T>(config: Configuration, path: string, schema: z.ZodType<T>): Setting<T> | undefined {
   const [section = "", ...keys] = path.split(":");
   return readAt(config.section(section), keys, schema, section);
@@ -239,7 +246,7 @@ function readAt<T>(
   return { value: checked(schema, node, [what, ...keys].join(":")), place: node.place };
 }
 
-/** The entries of a mapping in order. Throws CONFIG_INVALID when it is none. */
+/** The entries of a mapping, in order. Throws CONFIG_INVALID for other values. */
 export function entriesOf(node: YamlNode, what: string): [string, YamlNode][] {
   if (node.kind !== "map") throw configError(node.place, `${what} is a ${node.kind}, expected a mapping`);
   return [...(node satisfies YamlMap).entries].map(([key, { value }]) => [key, value]);

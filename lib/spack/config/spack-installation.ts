@@ -1,30 +1,34 @@
-// Finds the Spack installation at hand and tells its version and how that version lays out its configuration scopes.
+// Finds the Spack installation, its version and its layout of configuration scopes.
 import { accessSync, constants, readFileSync, realpathSync, statSync } from "node:fs";
 import { delimiter, dirname, isAbsolute, join, resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { expandUser, type Host } from "./machine.ts";
 
 /**
- * How a Spack builds its configuration scopes: `platform` is 0.x (each scope has a sub-folder per platform), `include` is 1.0
- * (the same scopes, with `include:` in any of them), `nested` is 1.1 and later (user, site and system are included by `spack`).
+ * How a Spack release builds its configuration scopes: `platform` is 0.x (each scope has a sub-folder per platform),
+ * `include` is 1.0 (the same scopes, with `include:` in any of them), `nested` is 1.1 and later (user, site and system
+ * are included by `spack`).
  */
 export type ScopeStyle = "platform" | "include" | "nested";
 
-/** What led to an installation. */
+/** How an installation was found. */
 export type NamedBy = "option" | "SPACK_ROOT" | "PATH";
 
 /** A Spack installation. */
 export interface Installation {
   /** The folder that holds `bin/spack`; `$spack` in configuration. */
   readonly root: string;
-  /** The version as its source says, `1.2.0.dev0`. */
+  /** The version in its source, such as `1.2.0.dev0`. */
   readonly version: string;
   readonly style: ScopeStyle;
-  /** Who named it. */
+  /** How it was found. */
   readonly from: NamedBy;
 }
 
-/** Finds Spack: the one that is named, else `$SPACK_ROOT`, else the first `spack` on `$PATH`. Throws CONFIG_INVALID when one is named and is none. */
+/**
+ * Finds Spack: the named one, else `$SPACK_ROOT`, else the first `spack` on `$PATH`. Throws CONFIG_INVALID if the named
+ * folder is not an installation.
+ */
 export function findInstallation(named: string | undefined, host: Host): Installation | undefined {
   if (named !== undefined) return open(resolve(host.cwd, expandUser(named, host)), "option");
   const root = host.env["SPACK_ROOT"];
@@ -49,7 +53,7 @@ function open(path: string, from: NamedBy): Installation {
   if (version === undefined)
     throw new StaveError(
       "CONFIG_INVALID",
-      `${path} is no Spack installation: ${join(root, VERSION_FILE)} tells no version`,
+      `${path} is not a Spack installation: ${join(root, VERSION_FILE)} has no version`,
       {
         subject: path,
         hint: from === "SPACK_ROOT" ? "correct or unset SPACK_ROOT" : "name the folder that holds bin/spack",
@@ -60,7 +64,7 @@ function open(path: string, from: NamedBy): Installation {
 
 const VERSION_FILE = "lib/spack/spack/__init__.py";
 
-// Spack's own script finds its root from its real path, so a link to it on the PATH works too.
+// Like Spack's script, resolve the real path: a link on the PATH works too.
 function rootOf(program: string): string | undefined {
   try {
     return dirname(dirname(realpathSync(program)));

@@ -1,5 +1,5 @@
-// The manifest of an environment, `spack.yaml`: what was asked for, and how to show it. Its configuration sections are a
-// scope (scopes.ts); what was concretised is in `spack.lock` beside it, so matrices and definitions stay as they are written.
+// Reads the manifest of an environment, `spack.yaml`: its specs and views. Its configuration sections are a scope
+// (scopes.ts). Concrete specs are in `spack.lock`, so matrices and definitions stay unexpanded.
 import { realpathSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
@@ -13,22 +13,22 @@ import type { CustomScope } from "./scopes.ts";
 import { entriesOf, environmentsRoot, read } from "./settings.ts";
 import { canonicalPath, type Substitutions } from "./substitute.ts";
 
-/** Where an environment is. */
+/** The location of an environment. */
 export interface EnvironmentFolder {
-  /** Its name, or its folder when it has none. */
+  /** Its name, or its folder if it has none. */
   readonly name: string;
   readonly folder: string;
-  /** The paths of `spack.yaml` and `spack.lock`, each undefined when it does not exist; one of them does. */
+  /** The paths of `spack.yaml` and `spack.lock`; undefined if missing. At least one exists. */
   readonly manifest: string | undefined;
   readonly lock: string | undefined;
 }
 
-/** An entry of a spec list: a spec, `$name` or `%gcc` of a definition, or the product of lists less what is excluded. */
+/** An entry of a spec list: a spec, a definition's `$name` or `%gcc`, or a product of lists with exclusions. */
 export type SpecEntry =
   | string
   | { readonly matrix: readonly (readonly string[])[]; readonly exclude: readonly string[] };
 
-/** A list of specs with a name, which counts when its condition holds. */
+/** A named list of specs, which applies if its condition holds. */
 export interface Definition {
   readonly name: string;
   readonly when: string | undefined;
@@ -36,24 +36,24 @@ export interface Definition {
   readonly place: Place;
 }
 
-/** A folder that shows installed specs merged into one tree. */
+/** A folder in which installed specs are merged into one tree. */
 export interface View {
   readonly name: string;
   readonly root: string;
-  /** Which specs: the roots, those with what they run, or with all they run and link. */
+  /** Which specs: the roots, the roots with run dependencies, or with run and link dependencies. */
   readonly link: "all" | "run" | "roots";
   readonly linkType: "symlink" | "hardlink" | "copy";
-  /** Specs to show (all, when empty), and specs not to show. */
+  /** Specs to include (all if empty) and to exclude. */
   readonly select: readonly string[];
   readonly exclude: readonly string[];
   readonly projections: readonly (readonly [spec: string, format: string])[];
 }
 
-/** What `spack.yaml` says beside configuration. */
+/** The content of `spack.yaml` besides configuration. */
 export interface Manifest {
   readonly file: string;
   readonly specs: readonly SpecEntry[];
-  /** The folders of environments whose concrete specs are taken over. */
+  /** The folders of environments whose concrete specs are included. */
   readonly includeConcrete: readonly string[];
 }
 
@@ -62,7 +62,7 @@ const SpecList = z.array(
   z.union([z.string(), z.strictObject({ matrix: z.array(names).optional(), exclude: names.optional() }), z.null()]),
 );
 
-/** Reads `spack.yaml`. Throws NOT_FOUND when there is none, CONFIG_INVALID with the place, TOO_LARGE, FILE_SYSTEM. */
+/** Reads `spack.yaml`. Throws NOT_FOUND if missing, CONFIG_INVALID with the place, TOO_LARGE, FILE_SYSTEM. */
 export function readManifest(file: string, context: Substitutions): Manifest {
   const content = fileSections(file, "spack", "env");
   const specs = content.section("specs");
@@ -82,7 +82,7 @@ export function readManifest(file: string, context: Substitutions): Manifest {
   };
 }
 
-/** The named spec lists of all scopes, in the order in which they are added up. Throws CONFIG_INVALID. */
+/** The named spec lists of all scopes, in the order of their concatenation. Throws CONFIG_INVALID. */
 export function definitions(config: Configuration): Definition[] {
   const node = config.get("definitions");
   if (!node) return [];
@@ -98,7 +98,7 @@ export function definitions(config: Configuration): Definition[] {
   });
 }
 
-/** The views of an environment (Spack `environment.py`, _process_view): one below `.spack-env` unless told otherwise. */
+/** The views of an environment (Spack `environment.py`, _process_view); by default one below `.spack-env`. */
 export function views(config: Configuration, folder: string): View[] {
   const usual = { name: "default", root: join(folder, ".spack-env", "view"), ...PLAIN };
   const node = config.get("view");
@@ -156,8 +156,8 @@ export function unify(config: Configuration): boolean | "when_possible" {
 }
 
 /**
- * Finds an environment: a named one below `environments_root`, else a folder with `spack.yaml` or `spack.lock`. Without a
- * name it is the folder `$SPACK_ENV`, when that is set. Throws CONFIG_INVALID when there is none.
+ * Finds an environment: a named one below `environments_root`, else a folder with `spack.yaml` or `spack.lock`. Without
+ * a name, the folder `$SPACK_ENV` if set. Throws CONFIG_INVALID if there is none.
  */
 export function findEnvironment(
   named: string | undefined,
@@ -166,7 +166,7 @@ export function findEnvironment(
   const { host } = options;
   const variable = host.env["SPACK_ENV"];
   if (named === undefined && !variable) return undefined;
-  // An environment cannot say where environments are, so the configuration without one tells.
+  // An environment cannot set the environments folder, so read the configuration without one.
   const root = environmentsRoot(new Configuration({ ...options, environment: undefined }));
   if (named !== undefined && root !== undefined && NAME.test(named) && isFolder(join(root, named)))
     return inFolder(join(root, named), named, `the environment ${named}`);
@@ -175,7 +175,10 @@ export function findEnvironment(
   return inFolder(folder, nameOf(folder, root), what);
 }
 
-/** What `-C` names: an environment by name or folder, or a folder of configuration files. Throws CONFIG_INVALID. */
+/**
+ * Resolves an argument of `-C`: an environment by name or folder, or a folder of configuration files. Throws
+ * CONFIG_INVALID.
+ */
 export function findCustomScope(named: string, options: ConfigurationOptions): CustomScope {
   const { host } = options;
   const root = environmentsRoot(new Configuration({ ...options, environment: undefined, custom: [] }));
@@ -190,7 +193,7 @@ export function findCustomScope(named: string, options: ConfigurationOptions): C
   );
 }
 
-// Letters, digits, `_` and `-`, in any script, and folders below each other.
+// Letters of any script, digits, `_` and `-`, and slashes for nested folders.
 const NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_/-]*$/u;
 
 function inFolder(folder: string, name: string, what: string): EnvironmentFolder {
@@ -199,13 +202,13 @@ function inFolder(folder: string, name: string, what: string): EnvironmentFolder
   if (manifest === undefined && lock === undefined)
     throw configError(
       wholeFile(what),
-      "it is no environment: there is neither spack.yaml nor spack.lock",
+      "it is not an environment: it has neither spack.yaml nor spack.lock",
       "name an environment or its folder with -e",
     );
   return { name, folder, manifest, lock };
 }
 
-// A folder that is, or is linked from, a named environment goes by that name.
+// A folder that is a named environment, or linked from one, is called by that name.
 function nameOf(folder: string, root: string | undefined): string {
   if (root === undefined) return folder;
   try {

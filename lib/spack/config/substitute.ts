@@ -1,5 +1,5 @@
-// Puts values in place of `$spack`, `$user`, `~` and environment variables in the paths of configuration, the way
-// Spack's `util/path.py` does. A variable that nobody knows stays as it is written.
+// Replaces `$spack`, `$user`, `~` and environment variables in configured paths as Spack's `util/path.py` does. Unknown
+// variables stay as written.
 import { dirname, isAbsolute, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withoutTrailing } from "../../util/without-trailing.ts";
@@ -9,7 +9,7 @@ import type { Place } from "../text/yaml.ts";
 import { expandUser, type Host } from "./machine.ts";
 import { type Installation, shortVersion } from "./spack-installation.ts";
 
-/** What the variables of configuration stand for. */
+/** The values of configuration variables. */
 export interface Substitutions {
   readonly host: Host;
   readonly installation?: Installation | undefined;
@@ -32,8 +32,8 @@ export function substitute(text: string, context: Substitutions): string {
 }
 
 /**
- * A path of configuration as an absolute one: variables replaced, `file://` taken off, and a relative path taken from the
- * folder of the file it is written in (of the working folder, when it is in none). A URL of another scheme stays a URL.
+ * Makes a configured path absolute: replaces variables, strips `file://`, and resolves a relative path against the
+ * folder of its file (or the working folder if it is in none). URLs of other schemes stay.
  */
 export function canonicalPath(text: string, place: Place | undefined, context: Substitutions): string {
   let path = substitute(text, context);
@@ -44,12 +44,12 @@ export function canonicalPath(text: string, place: Place | undefined, context: S
   return trimmed(resolve(place && isAbsolute(place.file) ? dirname(place.file) : context.host.cwd, path));
 }
 
-/** The scheme of a URL in lower case, undefined for a path. */
+/** The scheme of a URL in lower case; undefined for a path. */
 export function schemeOf(text: string): string | undefined {
   return /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]?.toLowerCase();
 }
 
-/** Names of variables that are still unreplaced in a path. */
+/** The names of variables left unreplaced in a path. */
 export function unresolved(path: string): string[] {
   return [...path.matchAll(/\$\w+|\$\{\w+\}/g)].map(([name]) => name);
 }

@@ -1,5 +1,5 @@
-// Toolchains: names of the configuration that `%name` in specs stands for (Spack `schema/toolchains.py`). What they do to a
-// spec is in spec-parser.ts.
+// Toolchains: configured names that `%name` in a spec refers to (Spack `schema/toolchains.py`). spec-parser.ts applies
+// them.
 import { z } from "zod";
 import { checked } from "../text/schema-check.ts";
 import type { Place } from "../text/yaml.ts";
@@ -9,24 +9,24 @@ import { entriesOf } from "./settings.ts";
 /** A named set of specs. */
 export interface Toolchain {
   readonly parts: readonly ToolchainPart[];
-  /** Where it is written. */
+  /** Its position in the configuration. */
   readonly place: Place;
 }
 
-/** A spec that holds where the one that uses the toolchain satisfies a condition. */
+/** A spec that applies if the spec using the toolchain satisfies a condition. */
 export interface ToolchainPart {
   readonly spec: string;
-  /** Another spec; undefined for always. */
+  /** The condition, a spec; undefined if it always applies. */
   readonly when: string | undefined;
 }
 
-/** Toolchains by their names. */
+/** Toolchains by name. */
 export type Toolchains = ReadonlyMap<string, Toolchain>;
 
 const TEXT = z.string().max(65536);
 const TOOLCHAIN = z.union([TEXT, z.array(z.object({ spec: TEXT, when: TEXT.optional() })).max(1000)]);
 
-/** The toolchains of the configuration; Spack before 1.0 has none. Throws CONFIG_INVALID with file, line and key. */
+/** The configured toolchains; Spack before 1.0 has none. Throws CONFIG_INVALID with file, line and key. */
 export function toolchains(config: Configuration): Toolchains {
   const node = config.style === "platform" ? undefined : config.get("toolchains");
   if (!node) return new Map();

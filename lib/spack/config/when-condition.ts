@@ -1,17 +1,16 @@
-// Decides the `when:` conditions of includes and definitions. Spack evaluates them as Python (`spec.py`, eval_conditional);
-// this knows comparisons of the host's names and of environment variables, and says so when a condition needs more.
+// Evaluates the `when:` conditions of includes and definitions. Spack evaluates them as Python (`spec.py`,
+// eval_conditional); this handles comparisons of host properties and environment variables and reports anything else as
+// undecided.
 import type { Host } from "./machine.ts";
 
-/** A decided condition, or the reason why it cannot be decided here. */
+/** The result of a condition, or the reason why it is undecided. */
 export type Decision = { readonly holds: boolean } | { readonly undecided: string };
 
-/** Decides a condition. Never throws: what is no condition is undecided, with the reason. */
+/** Evaluates a condition. Never throws: invalid conditions are undecided, with the reason. */
 export function decide(condition: string, host: Host): Decision {
   try {
     const value = new Condition(tokens(condition), host).value();
-    return value === UNKNOWN
-      ? { undecided: "it asks for something that is not known here" }
-      : { holds: truth(value) === true };
+    return value === UNKNOWN ? { undecided: "it depends on something unknown here" } : { holds: truth(value) === true };
   } catch (error) {
     if (error instanceof Undecidable) return { undecided: error.message };
     throw error;
@@ -40,12 +39,12 @@ function tokens(text: string): Token[] {
     if (quoted !== undefined) out.push({ kind: "text", text: quoted.slice(1, -1) });
     else if (word !== undefined) out.push({ kind: "word", text: word });
     else if (sign !== undefined) out.push({ kind: "sign", text: sign });
-    else throw new Undecidable(`it has at character ${at + 1} what only Python understands`);
+    else throw new Undecidable(`it needs Python at character ${at + 1}`);
   }
   return out;
 }
 
-// Three-valued: undefined is a truth nobody knows.
+// Three-valued: undefined means unknown.
 function truth(value: Value): boolean | undefined {
   return value === UNKNOWN ? undefined : value === ENVIRONMENT || Boolean(value);
 }
@@ -108,7 +107,7 @@ class Condition {
     if (left === UNKNOWN || right === UNKNOWN) return UNKNOWN;
     if (typeof left === "string" && right === ENVIRONMENT) return this.#variable(left) !== undefined;
     if (typeof left === "string" && typeof right === "string") return right.includes(left);
-    throw new Undecidable("it looks for something in what is neither text nor env");
+    throw new Undecidable("it uses `in` with something other than text or env");
   }
 
   #operand(): Value {
@@ -152,7 +151,7 @@ class Condition {
     const text = this.#text();
     this.#expect(")");
     if (value === UNKNOWN) return UNKNOWN;
-    if (typeof value !== "string") throw new Undecidable(`it calls .${name} on what is no text`);
+    if (typeof value !== "string") throw new Undecidable(`it calls .${name} on something other than text`);
     return name === "startswith" ? value.startsWith(text) : value.endsWith(text);
   }
 

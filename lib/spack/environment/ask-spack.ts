@@ -1,5 +1,5 @@
-// Asks a Spack installation for what only recipes know and no file records: the exact environment of installed specs, and
-// which of them may not be passed on. The way around the first, without Spack, is environment.ts.
+// Asks a Spack installation for facts that only recipes know: the exact environment of installed specs, and which specs
+// may not be redistributed. run-environment.ts derives an environment without Spack.
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -14,39 +14,39 @@ import { shortName } from "../spec/node-reader.ts";
 import { type AskedStore, strayPath } from "./asked-store.ts";
 import type { EnvModification } from "./env-modifications.ts";
 
-/** Which Spack to ask, and how. */
+/** Selects the Spack to ask, and how. */
 export interface AskOptions {
   readonly installation: Installation;
   /** The environment of its process. */
   readonly env: Variables;
   /** The folder of the active environment, which must hold a `spack.yaml`. */
   readonly environment?: string | undefined;
-  /** Scopes of `-C`, as they were given. */
+  /** The arguments of `-C`. */
   readonly scopes?: readonly string[] | undefined;
-  /** Settings of `-c`, as they were given. */
+  /** The arguments of `-c`. */
   readonly settings?: readonly string[] | undefined;
-  /** The store it is asked about, whatever its own configuration says; its own when not given. */
+  /** The store to ask about, overriding Spack's configuration; by default its own. */
   readonly store?: AskedStore | undefined;
-  /** How long to wait, in milliseconds; two minutes when not given. */
+  /** The timeout in milliseconds; default two minutes. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What is asked. */
+/** The question. */
 export interface SpackQuestion {
-  /** Sets of specs, each of which is to be used together. */
+  /** Sets of specs; the specs of a set are used together. */
   readonly environments: readonly (readonly SpecNode[])[];
-  /** Specs of which is asked whether they may be passed on. */
+  /** The specs whose redistribution is asked about. */
   readonly specs: readonly SpecNode[];
 }
 
-/** What Spack answered. */
+/** Spack's answer. */
 export interface SpackAnswer {
-  /** The version that answered. */
+  /** The version of that Spack. */
   readonly version: string;
-  /** The modifications of the environment, for each set. */
+  /** The environment modifications for each set. */
   readonly environments: readonly (readonly EnvModification[])[];
-  /** The hashes of the specs whose recipe says that binaries may not be passed on (`redistribute`). */
+  /** The hashes of specs whose recipes forbid redistribution (`redistribute`). */
   readonly restricted: ReadonlySet<string>;
 }
 
@@ -54,7 +54,7 @@ const MARK = "STAVE-ANSWER ";
 const ANSWER_LIMIT = 16 * 1024 * 1024;
 const WAIT = 120_000;
 
-// For Spack 0.21 and later. The hashes come on stdin, because a command line has an end.
+// For Spack 0.21 and later. Hashes come on stdin, because command lines are limited in length.
 const SCRIPT = `
 import json, sys
 import spack, spack.store, spack.user_environment
@@ -85,14 +85,14 @@ sys.stdout.flush()
 `;
 
 /**
- * Asks Spack about installed specs, in one process. Throws SPEC_NOT_INSTALLED when its store lacks one of them, HELPER_FAILED
- * when it does not run or answers nonsense, TIMEOUT, TOO_LARGE, and the signal's reason.
+ * Asks Spack about installed specs in one process. Throws SPEC_NOT_INSTALLED if its store lacks one, HELPER_FAILED if
+ * it fails or its answer is invalid, TIMEOUT, TOO_LARGE, and the signal's reason.
  */
 export async function askSpack(question: SpackQuestion, options: AskOptions): Promise<SpackAnswer> {
   const { installation, environment, scopes = [], settings = [], store } = options;
   const program = programOf(installation);
   const where = environment === undefined ? ["--no-env"] : ["--env-dir", environment];
-  // `spack python -c` takes one line; a JSON text is a Python text too.
+  // `spack python -c` takes one line; JSON strings are valid Python strings.
   const line = `exec(${JSON.stringify(SCRIPT)})`;
   const all = [...settings, ...(store ? storeSettings(store) : [])];
   const flags = [...scopes.flatMap((scope) => ["-C", scope]), ...all.flatMap((setting) => ["-c", setting])];
@@ -129,7 +129,7 @@ export async function askSpack(question: SpackQuestion, options: AskOptions): Pr
   return { version, environments, restricted: new Set(restricted) };
 }
 
-// The last setting of a key counts. The root is that of a store which has its padding already.
+// The last setting of a key wins. The root already includes the store's padding.
 function storeSettings({ root, projections }: AskedStore): string[] {
   const quoted = (text: string): string => (text.includes('"') ? `'${text}'` : `"${text}"`);
   return [
@@ -191,7 +191,7 @@ function parseAnswer(installation: Installation, text: string | undefined): z.in
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw failed(installation, "its answer is no JSON", cause);
+    throw failed(installation, "its answer is not valid JSON", cause);
   }
   const result = Answer.safeParse(json);
   if (!result.success) {
@@ -208,7 +208,7 @@ const withoutSpack = ({ from }: Installation): string =>
 
 function failed(installation: Installation, problem: string, cause?: unknown): StaveError {
   const program = programOf(installation);
-  return new StaveError("HELPER_FAILED", `${program} was asked about the specs, but ${problem}`, {
+  return new StaveError("HELPER_FAILED", `${program} could not answer about the specs: ${problem}`, {
     op: "ask Spack",
     subject: program,
     hint: withoutSpack(installation),
@@ -216,7 +216,7 @@ function failed(installation: Installation, problem: string, cause?: unknown): S
   });
 }
 
-// Runs without a shell, in a process group of its own, so that whatever Spack started ends with it.
+// Runs without a shell and in its own process group, so that all of Spack's children end with it.
 async function run(program: string, args: readonly string[], input: string, options: AskOptions): Promise<string> {
   const { installation, signal, timeout = WAIT } = options;
   signal?.throwIfAborted();
@@ -226,7 +226,7 @@ async function run(program: string, args: readonly string[], input: string, opti
   const stop = (why?: StaveError): void => {
     stopped ??= why;
     if (child.pid !== undefined && child.exitCode === null) kill(child.pid);
-    // A program that it started, and that has left its group, may keep the pipes open for ever.
+    // A child that left the group may keep the pipes open forever.
     child.stdout.destroy();
     child.stderr.destroy();
   };
@@ -266,7 +266,7 @@ async function talk(
     child.once("error", reject);
     child.once("close", resolve);
   });
-  // A program that does not listen breaks the pipe; its status tells more than that.
+  // A program that does not read its input breaks the pipe; its exit status tells more.
   child.stdin.on("error", () => {});
   child.stdin.end(input);
   const read = async (stream: Readable): Promise<string> => {
@@ -285,6 +285,6 @@ function kill(pid: number): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch {
-    // It has ended already.
+    // It has already ended.
   }
 }

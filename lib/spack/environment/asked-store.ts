@@ -1,5 +1,5 @@
-// The store that a Spack is asked about, and whether its answer is about that store: variables of another one would be wrong
-// without a sign of it, because nothing that they name is in the image.
+// Checks that Spack's answer is about the right store: variables of another store would be silently wrong, because the
+// image lacks the paths they name.
 import { posix } from "node:path";
 import type { SpecNode } from "../spec/node.ts";
 import { preOrder } from "../spec/traversal.ts";
@@ -9,21 +9,23 @@ import { externalModifications } from "./external-environment.ts";
 
 /** A store that a Spack is asked about. */
 export interface AskedStore {
-  /** With its padding. */
+  /** The root, padding included. */
   readonly root: string;
   readonly projections: Projections;
   /** The roots of the stores whose specs count as installed there. */
   readonly upstreams: readonly string[];
 }
 
-// A recipe may name what every system has.
+// Recipes may name folders that every system has.
 const SYSTEM = ["/bin", "/sbin", "/lib", "/lib64", "/etc", "/dev", "/proc", "/sys", "/run"];
 const SYSTEM_FOLDERS = [
   ...SYSTEM,
   ...["bin", "sbin", "lib", "lib64", "share", "include"].map((name) => `/usr/${name}`),
 ];
 
-/** The first path that specs of the store do not explain: neither below it nor upstream, nor in an external or a system folder. */
+/**
+ * The first path that is not explained: neither in the store or its upstreams, nor in an external or a system folder.
+ */
 export function strayPath(
   nodes: readonly SpecNode[],
   modifications: readonly EnvModification[],
@@ -45,12 +47,12 @@ export function strayPath(
   return undefined;
 }
 
-// What removes a path leads nowhere.
+// Removals refer to no path.
 function pathsOf(modification: EnvModification): string[] {
   const { op } = modification;
   if (op !== "set" && op !== "prepend-path" && op !== "append-path") return [];
   const { value } = modification;
-  // The slashes of a URL begin no path.
+  // The slashes of a URL do not start a path.
   const parts = op === "set" && !value.startsWith("/") ? [] : value.split(":");
   return parts.filter((part) => part.startsWith("/")).map((part) => posix.normalize(part));
 }

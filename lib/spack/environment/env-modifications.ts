@@ -1,7 +1,7 @@
-// Modifications of environment variables as data, and their application the way Spack does it (`util/environment.py`).
+// Modifications of environment variables as data, applied as Spack does (`util/environment.py`).
 import { posix } from "node:path";
 
-/** One modification of one variable. `separator` stands between the entries of a list of paths, or between flags. */
+/** One modification of one variable. `separator` separates the entries of a path list, or flags. */
 export type EnvModification =
   | { readonly op: "set"; readonly name: string; readonly value: string }
   | { readonly op: "unset"; readonly name: string }
@@ -21,7 +21,7 @@ export type EnvModification =
   | { readonly op: "prune-duplicate-paths"; readonly name: string; readonly separator: string }
   | { readonly op: "deprioritize-system-paths"; readonly name: string; readonly separator: string };
 
-/** The environment of a container before anything is added: Spack's `PATH`, overlaid by the base image's `Env`. */
+/** The initial environment of a container: Spack's `PATH`, overlaid by the base image's `Env`. */
 export function baseEnvironment(entries: readonly string[] = []): Map<string, string> {
   const base = new Map([["PATH", "/bin:/usr/bin"]]);
   for (const entry of entries) {
@@ -32,9 +32,9 @@ export function baseEnvironment(entries: readonly string[] = []): Map<string, st
 }
 
 /**
- * Applies modifications to a copy of an environment: variable by variable in alphabetical order, those of one variable in
- * sequence. Known variables keep their place, new ones come at the end. To remove from a variable that does not exist is
- * nothing, but `exact` makes it `.`, as Spack does.
+ * Applies modifications to a copy of an environment: variables in alphabetical order, the modifications of each in
+ * sequence. Existing variables keep their position; new ones go at the end. Removing from a missing variable does
+ * nothing, but with `exact` sets it to `.`, as Spack does.
  */
 export function applyModifications(
   modifications: readonly EnvModification[],
@@ -45,14 +45,14 @@ export function applyModifications(
   const byName = Map.groupBy(modifications, ({ name }) => name);
   for (const [name, all] of [...byName].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const value = applied(all, base.get(name), exact);
-    // What was unset and is set again comes at the end.
+    // A variable that is unset and set again moves to the end.
     if (all.some(({ op }) => op === "unset")) env.delete(name);
     if (value !== undefined) env.set(name, value);
   }
   return env;
 }
 
-// The value of one variable. Lists stay lists between modifications: an environment of 20 000 specs has one as long.
+// The value of one variable. Lists stay split between modifications: an environment of 20 000 specs has lists as long.
 function applied(
   modifications: readonly EnvModification[],
   value: string | undefined,
@@ -72,7 +72,7 @@ function applied(
       continue;
     }
     const isAdding = one.op === "prepend-path" || one.op === "append-path";
-    // An entry that was added may hold separators itself, and counts as several from now on.
+    // An added entry may contain separators and from now on counts as several.
     if (!isAdding || list?.separator !== one.separator) settle();
     if (list === undefined && text === undefined && !isAdding && !exact) continue;
     const isRemoving = one.op.startsWith("remove-") && one.op.endsWith("-path");
@@ -80,14 +80,14 @@ function applied(
     if (one.op === "prepend-path") list.entries.unshift(normalPath(one.value));
     else if (one.op === "append-path") list.entries.push(normalPath(one.value));
     else list.entries = reduced(one, list.entries);
-    // An empty list is an empty text, which is not a list of one empty entry.
+    // An empty list becomes an empty text, not a list of one empty entry.
     if (list.entries.length === 0 || (list.entries.length === 1 && list.entries[0] === "")) settle();
   }
   settle();
   return text;
 }
 
-// The entries that a modification leaves. Spack normalises all of them when it removes or sorts.
+// The entries that remain after a modification. Spack normalizes all of them when it removes or sorts.
 function reduced(one: Exclude<EnvModification, { op: "set" | "unset" }>, entries: readonly string[]): string[] {
   if (one.op === "remove-flags") return entries.filter((flag) => flag !== one.value);
   const normal = entries.map(normalPath);
@@ -95,13 +95,16 @@ function reduced(one: Exclude<EnvModification, { op: "set" | "unset" }>, entries
   if (one.op === "deprioritize-system-paths")
     return [...normal.filter((path) => !isSystemPath(path)), ...normal.filter(isSystemPath)];
   const gone = normalPath(one.value);
-  // This one compares before it normalises.
+  // This one compares before normalizing.
   if (one.op === "remove-path") return entries.filter((path) => path !== gone).map(normalPath);
   const at = one.op === "remove-first-path" ? normal.indexOf(gone) : normal.lastIndexOf(gone);
   return at < 0 ? normal : normal.toSpliced(at, 1);
 }
 
-/** Python's `os.path.normpath`: no empty, `.` or `..` folders, no slash at the end, two slashes in front kept. */
+/**
+ * Python's `os.path.normpath`: removes empty, `.` and `..` folders and the trailing slash, and keeps two leading
+ * slashes.
+ */
 export function normalPath(path: string): string {
   if (path === "") return ".";
   const normal = posix.normalize(path);
@@ -116,7 +119,7 @@ const SYSTEM = new Set(
   ]),
 );
 
-/** Tells the folders that every system searches anyway, and that Spack therefore never adds. */
+/** True for folders that every system searches anyway, which Spack therefore never adds. */
 export function isSystemPath(path: string): boolean {
   return path !== "" && SYSTEM.has(normalPath(path));
 }

@@ -1,5 +1,5 @@
-// What the configuration of an external says about the environment: `extra_attributes: environment:` of its spec
-// (Spack `schema/environment.py`).
+// Reads an external's environment modifications: `extra_attributes: environment:` of its spec (Spack
+// `schema/environment.py`).
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../spec/node.ts";
@@ -10,7 +10,7 @@ import type { EnvModification } from "./env-modifications.ts";
 
 const PATH_OPS = { prepend_path: "prepend-path", append_path: "append-path", remove_path: "remove-path" } as const;
 
-/** The modifications of one external, in the order in which they are written; none for other nodes. Throws SPEC_INVALID. */
+/** The modifications of one external, in written order; none for other nodes. Throws SPEC_INVALID. */
 export function externalModifications(node: SpecNode): EnvModification[] {
   const attributes = node.external?.extraAttributes;
   const environment = attributes && Object.hasOwn(attributes, "environment") ? attributes["environment"] : undefined;
@@ -45,10 +45,10 @@ function textOf(node: SpecNode, what: string, value: JsonValue | undefined): str
 function wrong(node: SpecNode, key: string, expected: string): StaveError {
   return new StaveError(
     "SPEC_INVALID",
-    `the external ${shortName(node)} has an extra attribute ${key} that is not valid, expected ${expected}`,
+    `the external ${shortName(node)} has an invalid extra attribute ${key}, expected ${expected}`,
     {
       subject: node.hash,
-      hint: "correct it in packages.yaml and concretise again",
+      hint: "correct it in packages.yaml and concretize again",
     },
   );
 }

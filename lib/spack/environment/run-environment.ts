@@ -1,5 +1,5 @@
-// The variables that a set of installed specs needs at run time, as far as they follow from the install tree alone: Spack's
-// `user_environment.py` without the recipes. What recipes set is known to Spack only; ask-spack.ts asks it.
+// The runtime variables of a set of installed specs, as far as the install tree alone determines them: Spack's
+// `user_environment.py` without recipes. ask-spack.ts asks Spack for the variables that recipes set.
 import { posix } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
@@ -16,26 +16,26 @@ import {
 import { externalModifications } from "./external-environment.ts";
 import { inspectionOrder, orderOf, runOrder } from "./use-order.ts";
 
-/** What the environment of specs is made from. */
+/** The input of a run environment. */
 export interface RunEnvironmentOptions {
-  /** The specs to be used, in their order. */
+  /** The specs to use, in order. */
   readonly roots: readonly SpecNode[];
-  /** The recorded prefix of a spec; undefined when it has none, and then it adds nothing. */
+  /** The recorded prefix of a spec; a spec without one adds nothing. */
   prefixOf(node: SpecNode): string | undefined;
-  /** Tells whether a recorded path is a folder; whoever has a sysroot looks below it. */
+  /** True if a recorded path is a folder; with a sysroot, looks below it. */
   isDirectory(path: string): boolean;
   readonly inspections: readonly Inspection[];
-  /** The exact modifications, when Spack was asked for them; else they follow from the install tree. */
+  /** The exact modifications, if Spack was asked; otherwise derived from the install tree. */
   readonly asked?: readonly EnvModification[] | undefined;
   /** The `Env` of the base image. */
   readonly base?: readonly string[] | undefined;
-  /** Keep Spack's text as it is: folders of externals on the pushing host, and repeated entries. */
+  /** Keep Spack's result unchanged, with the host folders of externals and repeated entries. */
   readonly spackEnv?: boolean | undefined;
   /** The user's own variables, applied last. */
   readonly user?: readonly EnvModification[] | undefined;
 }
 
-/** The variables in the order of an image's `Env`: `PATH`, the base image's, new ones by name. */
+/** The variables in the order of an image's `Env`: `PATH`, those of the base image, then new ones by name. */
 export function runEnvironment(options: RunEnvironmentOptions): Map<string, string> {
   const { base, spackEnv = false, user = [] } = options;
   const all = options.asked ?? installedModifications(options);
@@ -50,7 +50,7 @@ export function runEnvironment(options: RunEnvironmentOptions): Map<string, stri
   return env;
 }
 
-/** The modifications that follow from the install tree, in Spack's order. Throws SPEC_INVALID for a damaged external. */
+/** The modifications derived from the install tree, in Spack's order. Throws SPEC_INVALID for a damaged external. */
 export function installedModifications(options: RunEnvironmentOptions): EnvModification[] {
   const { roots, inspections, prefixOf, isDirectory } = options;
   const out: EnvModification[] = [];
@@ -78,7 +78,7 @@ export function installedModifications(options: RunEnvironmentOptions): EnvModif
   return out;
 }
 
-// Leaves out what points into an external's prefix, which is a folder of the pushing host and not of the image.
+// Drops entries inside an external's prefix, which is on the pushing host and not in the image.
 function withoutHost(modifications: readonly EnvModification[], options: RunEnvironmentOptions): EnvModification[] {
   const { roots, prefixOf } = options;
   const externals = new Map<string, boolean>();
@@ -88,7 +88,7 @@ function withoutHost(modifications: readonly EnvModification[], options: RunEnvi
     const path = normalPath(prefix);
     externals.set(path, node.external !== undefined && (externals.get(path) ?? true));
   }
-  // The nearest prefix around a path decides: a store may lie below an external's.
+  // The nearest enclosing prefix decides: a store may be below an external's prefix.
   const isHost = (value: string): boolean => {
     for (let at = normalPath(value); at.startsWith("/"); at = posix.dirname(at)) {
       const external = externals.get(at);
@@ -105,8 +105,8 @@ function withoutHost(modifications: readonly EnvModification[], options: RunEnvi
 const FORM = /^([^=+^\0]+)(=|\+=|\^=)([^\0]*)$/s;
 
 /**
- * Reads a variable of the user: `NAME=VALUE` sets it, `NAME+=FOLDER` puts a folder behind the list, `NAME^=FOLDER` in front
- * of it. Throws USAGE.
+ * Parses a user's variable: `NAME=VALUE` sets it, `NAME+=FOLDER` appends a folder to the list, `NAME^=FOLDER` prepends
+ * one. Throws USAGE.
  */
 export function parseUserVariable(text: string): EnvModification {
   const [, name = "", sign, value = ""] = FORM.exec(text) ?? [];
@@ -115,6 +115,6 @@ export function parseUserVariable(text: string): EnvModification {
     return { op: sign === "+=" ? "append-path" : "prepend-path", name, value, separator: ":" };
   throw new StaveError(
     "USAGE",
-    `the variable ${printable(text)} cannot be used, expected NAME=VALUE, NAME+=FOLDER (behind) or NAME^=FOLDER (in front)`,
+    `the variable ${printable(text)} is not valid, expected NAME=VALUE, NAME+=FOLDER (append) or NAME^=FOLDER (prepend)`,
   );
 }

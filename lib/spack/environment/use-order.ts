@@ -1,14 +1,15 @@
-// Who has a say in a run environment, in which order, and whose programs are run (Spack `build_environment.py`,
-// effective_deptypes). Spack 0.x sorted depth first, 1.0 and later as breadth first as it goes.
+// Which specs contribute to a run environment, in which order, and whose programs are run (Spack
+// `build_environment.py`, effective_deptypes). Spack 0.x sorted depth first; 1.0 and later sort breadth first where
+// possible.
 
 import { LINK, RUN, type SpecNode } from "../spec/node.ts";
 import { environmentOrder, installOrder } from "../spec/spec-orders.ts";
 import { edgesOf } from "../spec/traversal.ts";
 
-/** How parents are put before children: `breadth` since Spack 1.0, `depth` before. */
+/** How parents are ordered before children: `breadth` since Spack 1.0, `depth` before. */
 export type TopologicalOrder = "breadth" | "depth";
 
-/** The order of the Spack that concretised these specs. */
+/** The order used by the Spack that concretized these specs. */
 export function orderOf(roots: readonly SpecNode[]): TopologicalOrder {
   return roots.some(({ format }) => format >= 5) ? "breadth" : "depth";
 }
@@ -18,7 +19,7 @@ export function inspectionOrder(roots: readonly SpecNode[], order: TopologicalOr
   return order === "depth" ? installOrder(roots) : environmentOrder(roots).reverse();
 }
 
-/** A node of the run environment, and whether its programs are run: it is a root, or something needs it at run time. */
+/** A node of the run environment. Its programs are run if it is a root or something needs it at run time. */
 export interface RunNode {
   readonly node: SpecNode;
   readonly isRun: boolean;
@@ -26,7 +27,7 @@ export interface RunNode {
 
 /** The nodes that modify the environment: externals first, then dependencies before dependents. */
 export function runOrder(roots: readonly SpecNode[], order: TopologicalOrder): RunNode[] {
-  // By hash: the roots may come from several documents.
+  // Keyed by hash: the roots may come from several documents.
   const found = new Map<string, { node: SpecNode; isRun: boolean }>();
   const parents = new Set<string>();
   for (const { parent, child, types } of order === "depth" ? depthFirstEdges(roots) : breadthFirstEdges(roots)) {
@@ -36,13 +37,13 @@ export function runOrder(roots: readonly SpecNode[], order: TopologicalOrder): R
     else found.set(child.hash, { node: child, isRun });
     if (parent) parents.add(parent.hash);
   }
-  // Nodes that depend on others come in the order of their edges, the rest after them in the order they were found.
+  // Nodes with dependencies come in edge order, followed by the others in discovery order.
   const leaves = [...found.keys()].filter((hash) => !parents.has(hash));
   const all = [...parents, ...leaves].reverse().flatMap((hash) => found.get(hash) ?? []);
   return [...all.filter(({ node }) => node.external), ...all.filter(({ node }) => !node.external)];
 }
 
-// Every edge once, each node's incoming edges before its outgoing ones; roots have an edge from nowhere.
+// Every edge once, each node's incoming edges before its outgoing ones; roots have an artificial incoming edge.
 interface TopologicalEdge {
   readonly parent: SpecNode | undefined;
   readonly child: SpecNode;

@@ -1,5 +1,5 @@
-// Which packages provide which virtual ones, as the configuration says (`packages:all:providers`). A graph knows a provider by
-// the edges that lead to it; what nothing depends on is known by this table alone.
+// Providers of virtual packages by configuration (`packages:all:providers`). A graph only knows a provider by its
+// incoming edges; for specs that nothing depends on, this table is the only source.
 import { isStaveError } from "../../errors.ts";
 import type { Configuration } from "../config/config.ts";
 import { entriesOf } from "../config/settings.ts";
@@ -8,10 +8,10 @@ import type { YamlNode } from "../text/yaml.ts";
 import type { SpecQuery } from "./query.ts";
 import { satisfies } from "./satisfies.ts";
 
-/** By the name of the provider: what it provides, where it satisfies the query. */
+/** By provider name: what it provides if it satisfies the query. */
 export type Providers = ReadonlyMap<string, readonly { readonly virtual: string; readonly query: SpecQuery }[]>;
 
-/** Reads the table; what is no spec in it provides nothing. Throws CONFIG_INVALID. */
+/** Reads the table; invalid specs in it provide nothing. Throws CONFIG_INVALID. */
 export function readProviders(config: Configuration, parse: (text: string) => SpecQuery): Providers {
   const found = new Map<string, { virtual: string; query: SpecQuery }[]>();
   const add = (virtual: string, item: YamlNode): void => {
@@ -35,7 +35,7 @@ function parseIfSpec(text: string, parse: (text: string) => SpecQuery): SpecQuer
   }
 }
 
-/** A graph whose nodes provide what its edges say and what the table says; the table is read when it is first needed. */
+/** A graph that takes providers from its edges and the table; the table is read on first use. */
 export function withProviders(graph: SpecGraph, read: () => Providers): SpecGraph {
   let providers: Providers | undefined;
   const virtualsOf = (node: SpecNode): ReadonlySet<string> => {

@@ -1,4 +1,4 @@
-// One node of a query, gathered from its tokens.
+// Builds one node of a query from its tokens.
 import { printable } from "../../printable/printable.ts";
 import { ANY, type FlagsQuery, type QueryHost, type SpecQuery, type VariantQuery } from "./query.ts";
 import type { Token } from "./spec-lexer.ts";
@@ -11,7 +11,7 @@ const RESERVED = new Set(
 );
 const HOST_WORDS = new Set(["frontend", "fe", "backend", "be"]);
 
-/** Takes tokens of a node, and says what is wrong with one that cannot be taken. */
+/** Collects the tokens of a node and reports those that it cannot accept. */
 export class NodeBuilder {
   readonly #host: QueryHost | undefined;
   readonly #name: string | undefined;
@@ -22,7 +22,7 @@ export class NodeBuilder {
   readonly #arch = new Map<"platform" | "os" | "target", string>();
   #hash: string | undefined;
 
-  /** The name may have a namespace before it; `*` is no name. */
+  /** The name may include a namespace; `*` means no name. */
   constructor(name: string | undefined, host: QueryHost | undefined) {
     this.#host = host;
     const dot = name?.lastIndexOf(".") ?? -1;
@@ -34,7 +34,7 @@ export class NodeBuilder {
     return this.#hash !== undefined;
   }
 
-  /** Takes a token; returns "foreign" for one that is no part of a node, else the problem with it, if any. */
+  /** Adds a token. Returns "foreign" if it does not belong to a node, otherwise the problem with it, if any. */
   take(token: Token): string | undefined {
     if (token.kind === "version") return this.#version(token.text.slice(1));
     if (token.kind === "boolean") return this.#boolean(token.text);
@@ -61,7 +61,7 @@ export class NodeBuilder {
 
   #version(text: string): string | undefined {
     if (this.#versions) return "a spec cannot have several versions; write a list with commas";
-    // Spaces within a version list mean nothing, of whatever kind they are.
+    // White space inside a version list is ignored.
     this.#versions = parseVersions(text.replace(/\s+/g, ""));
     return undefined;
   }
@@ -110,18 +110,18 @@ export class NodeBuilder {
   #setArch(part: "platform" | "os" | "target", value: string): string | undefined {
     if (value === "" || value === "None") return undefined;
     if (this.#arch.has(part)) return `the ${part} is given twice`;
-    // No name begins like this, and it could not always be written again: quotes cannot end in a backslash.
-    if (value.startsWith("=")) return `"${printable(value)}" is no ${part}`;
+    // No name starts like this, and it could not always be printed back: quotes cannot end in a backslash.
+    if (value.startsWith("=")) return `"${printable(value)}" is not a valid ${part}`;
     if (part === "platform" || !(HOST_WORDS.has(value) || value === `default_${part}`)) {
       this.#arch.set(part, value);
       return undefined;
     }
     const host = this.#host;
     const known = host?.[part];
-    if (!host || known === undefined) return `${part}=${value} means this host, whose ${part} is not known`;
+    if (!host || known === undefined) return `${part}=${value} means this host, whose ${part} is unknown`;
     const platform = this.#arch.get("platform");
     if (platform !== undefined && platform !== host.platform)
-      return `${part}=${value} means this host, which is no ${printable(platform)}`;
+      return `${part}=${value} means this host, which is not ${printable(platform)}`;
     this.#arch.set("platform", host.platform);
     this.#arch.set(part, known);
     return undefined;

@@ -1,12 +1,12 @@
-// The dependencies that a spec text asks for. What is asked of one package several times is merged as by Spack
-// (`spec.py`, Spec._add_dependency for texts, Spec.constrain for toolchains).
+// The dependencies in a spec text. Repeated requests for one package are merged as Spack does (`spec.py`,
+// Spec._add_dependency for texts, Spec.constrain for toolchains).
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { ALL_TYPES, BUILD, LINK, RUN, TEST } from "../spec/node.ts";
 import { ANY, printQuery, type QueryEdge, type SpecQuery } from "./query.ts";
 import { merge } from "./query-merge.ts";
 
-/** One edge, with what has been asked of its child so far. */
+/** One edge, with the requirements on its child so far. */
 export class Dependency {
   #edge: QueryEdge;
   /** The dependencies of the child. */
@@ -17,37 +17,37 @@ export class Dependency {
     this.#edge = { ...edge, child: { ...edge.child, edges: [] } };
   }
 
-  /** What is asked, without the edges of the child. */
+  /** The edge, without the child's own edges. */
   get edge(): QueryEdge {
     return this.#edge;
   }
 
-  /** Asks more of the child. Throws SPEC_INVALID for what excludes each other. */
+  /** Adds requirements on the child. Throws SPEC_INVALID if they conflict. */
   constrain(child: SpecQuery): void {
     this.#edge = { ...this.#edge, child: merge(this.#edge.child, child) };
   }
 
-  /** Asks for what another edge asks, dependency types and kind left out. Throws SPEC_INVALID as `constrain`. */
+  /** Merges the requirements of another edge, except dependency types and kind. Throws SPEC_INVALID as `constrain`. */
   join({ child, virtuals }: QueryEdge): void {
     this.constrain(child);
     this.below.constrain(child.edges);
     this.#edge = { ...this.#edge, virtuals: [...new Set([...this.#edge.virtuals, ...virtuals])] };
   }
 
-  /** Adds dependency types; an edge that is direct stays so. */
+  /** Adds dependency types; a direct edge stays direct. */
   widen({ types, direct }: QueryEdge): void {
     this.#edge = { ...this.#edge, types: this.#edge.types | types, direct: this.#edge.direct || direct };
   }
 }
 
-/** Gathers the edges of one parent. */
+/** Collects the edges of one parent. */
 export class EdgeList {
   readonly #edges: Dependency[] = [];
   readonly #named = new Map<string, Dependency[]>();
-  /** By name and condition: edges of the same package under the same condition have different dependency types. */
+  /** By name and condition; edges of the same package under the same condition differ in dependency types. */
   readonly #groups = new Map<string, Dependency[]>();
 
-  /** Starts from edges that do not exclude each other. */
+  /** Starts from edges that do not conflict. */
   constructor(edges: readonly QueryEdge[] = []) {
     for (const edge of edges) this.#append(edge, this.#group(edge));
   }
@@ -57,8 +57,8 @@ export class EdgeList {
   }
 
   /**
-   * Adds an edge of a text; the same package under the same condition and with the same dependency types is asked for
-   * once, with all that is asked. Throws SPEC_INVALID for what excludes each other.
+   * Adds an edge of a text. Edges with the same package, condition and dependency types are merged into one. Throws
+   * SPEC_INVALID if they conflict.
    */
   add(edge: QueryEdge): Dependency {
     const group = this.#group(edge);
@@ -70,14 +70,14 @@ export class EdgeList {
     if (group.some((one) => excludes(one.edge.types, edge.types)))
       throw new StaveError(
         "SPEC_INVALID",
-        `${edge.child.name ?? "a package"} is asked for twice, with dependency types that exclude each other`,
+        `${edge.child.name ?? "a package"} is requested twice, with conflicting dependency types`,
       );
     return this.#append(edge, group);
   }
 
   /**
-   * Adds the edges of a toolchain: each joins what is asked of its package under its condition already. Throws SPEC_INVALID
-   * for what excludes each other, and for an edge without a name.
+   * Adds the edges of a toolchain, merging each with the existing edges for its package and condition. Throws
+   * SPEC_INVALID for conflicts and for an edge without a name.
    */
   constrain(edges: readonly QueryEdge[]): void {
     const names = Map.groupBy(edges, ({ child }) => child.name);
@@ -85,7 +85,7 @@ export class EdgeList {
       const [first] = asked;
       if (name === undefined && first)
         throw new StaveError("SPEC_INVALID", `the dependency ${printQuery(first.child)} has no name, expected one`);
-      // Whatever the conditions: that is what Spack compares.
+      // Conditions are ignored, as in Spack's comparison.
       const known = leading(
         (this.#named.get(name ?? "") ?? []).map(({ edge }) => edge),
         visibility,
@@ -102,12 +102,12 @@ export class EdgeList {
     }
   }
 
-  /** The edges in the order in which their packages were first asked for. */
+  /** The edges in the order in which their packages were first named. */
   list(): QueryEdge[] {
     return this.#edges.map(({ edge, below }) => ({ ...edge, child: { ...edge.child, edges: below.list() } }));
   }
 
-  // A dependency without a name stands for itself.
+  // A dependency without a name is its own group.
   #group({ child: { name }, when }: QueryEdge): Dependency[] {
     if (name === undefined) return [];
     const key = `${name} ${when ? printQuery(when) : ""}`;
@@ -128,7 +128,7 @@ export class EdgeList {
   }
 }
 
-// The first of those with the lowest rank.
+// The first item with the lowest rank.
 function leading<T>(all: readonly T[], rank: (one: T) => number): T | undefined {
   return all.reduce<T | undefined>(
     (best, one) => (best === undefined || rank(one) < rank(best) ? one : best),
@@ -136,32 +136,34 @@ function leading<T>(all: readonly T[], rank: (one: T) => number): T | undefined 
   );
 }
 
-// Of several edges to a package the one that Spack finds by its name: what may be for building comes first.
+// Among several edges to a package, the one that Spack finds by name: edges that may be for building come first.
 function visibility({ types }: QueryEdge): number {
   return types === 0 || (types & (BUILD | TEST)) !== 0 ? types : types + ALL_TYPES;
 }
 
-// One dependency is built for one purpose of each kind, and linked and run as one (Spack `deptypes.py`, compatible).
+// Two edges to a package conflict if they share a dependency type, or if both are link or run edges (Spack
+// `deptypes.py`, compatible).
 function excludes(a: number, b: number): boolean {
   const runtime = LINK | RUN;
   return (a & b) !== 0 || ((a & runtime) !== 0 && (b & runtime) !== 0);
 }
 
-/** The most dependencies of one toolchain: those of one may be part of many others. */
+/** The most dependencies of one toolchain; toolchains may be nested in many others. */
 const TOOLCHAIN_LIMIT = 1000;
 
 /**
- * What the specs of a toolchain ask together, each with the condition of its dependencies; what is asked of the spec itself
- * has no condition, as in Spack. Throws SPEC_INVALID for `^`, for what excludes each other and for too much.
+ * The combined requirements of a toolchain's specs, each with the condition of its dependencies. As in Spack,
+ * requirements on the spec itself have no condition. Throws SPEC_INVALID for `^`, for conflicts and for exceeding the
+ * limit.
  */
 export function combined(parts: readonly (readonly [SpecQuery, SpecQuery | undefined])[]): SpecQuery {
   let node = ANY;
   const all = new EdgeList();
   for (const [{ edges, ...part }, when] of parts) {
     if (part.file !== undefined)
-      throw new StaveError("SPEC_INVALID", `it names the spec file ${printable(part.file)}, expected what to ask for`);
+      throw new StaveError("SPEC_INVALID", `it names the spec file ${printable(part.file)}, expected requirements`);
     if (!edges.every((edge) => edge.direct))
-      throw new StaveError("SPEC_INVALID", "it asks for a dependency with ^, expected % only");
+      throw new StaveError("SPEC_INVALID", "it has a dependency with ^, expected only %");
     node = merge(node, { ...part, edges: [] });
     all.constrain(when ? edges.map((edge) => ({ ...edge, when: edge.when ? both(edge.when, when) : when })) : edges);
     if (all.size > TOOLCHAIN_LIMIT)

@@ -1,10 +1,10 @@
-// The query that asks for what two queries of one node ask for (Spack `Spec.constrain`).
+// Merges two queries of one node (Spack `Spec.constrain`).
 import { StaveError } from "../../errors.ts";
 import type { SpecQuery, VariantQuery } from "./query.ts";
 import { intersectTargets } from "./target-range.ts";
 import { intersectVersions } from "./version-range.ts";
 
-/** Merges two queries of a node; the edges and the file are those of the first. Throws SPEC_INVALID when nothing could be both. */
+/** Merges two queries of a node; edges and file come from the first. Throws SPEC_INVALID if they conflict. */
 export function merge(a: SpecQuery, b: SpecQuery): SpecQuery {
   const versions = a.versions && b.versions ? intersectVersions(a.versions, b.versions) : (a.versions ?? b.versions);
   if (versions?.length === 0) throw contradiction(a, "versions");
@@ -33,10 +33,7 @@ export function merge(a: SpecQuery, b: SpecQuery): SpecQuery {
 }
 
 function contradiction(query: SpecQuery, what: string): StaveError {
-  return new StaveError(
-    "SPEC_INVALID",
-    `${query.name ?? "the spec"} is asked for with ${what} that exclude each other`,
-  );
+  return new StaveError("SPEC_INVALID", `${query.name ?? "the spec"} is requested with conflicting ${what}`);
 }
 
 function same(query: SpecQuery, what: string, a: string | undefined, b: string | undefined): string | undefined {

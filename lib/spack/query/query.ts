@@ -1,35 +1,35 @@
-// The query: what a spec text asks for, as data. Reading is in spec-parser.ts, deciding in satisfies.ts.
+// A query is the parsed form of a spec text. Parsing is in spec-parser.ts, matching in satisfies.ts.
 import { BUILD, LINK, RUN, type SpecNode, TEST } from "../spec/node.ts";
 import { printVersions, type VersionList } from "./version-range.ts";
 
-/** The machine, by Spack's names. */
+/** The machine, in Spack's terms. */
 export interface QueryHost {
   readonly platform: string;
   readonly os?: string | undefined;
   readonly target?: string | undefined;
 }
 
-/** What is asked of one variant. */
+/** The requirement on one variant. */
 export interface VariantQuery {
-  /** True or false; values, of which each must be there; undefined when any value will do. */
+  /** A boolean, or values that must all be present; undefined if any value will do. */
   readonly value: boolean | readonly string[] | undefined;
-  /** Exactly these values (`:=`). */
+  /** True if no other values are allowed (`:=`). */
   readonly exact: boolean;
-  /** Asked of every node of the DAG that has the variant (`++`, `==`). */
+  /** True if it applies to every node of the DAG that has the variant (`++`, `==`). */
   readonly propagated: boolean;
 }
 
-/** Compiler flags as they were given in one assignment. */
+/** The compiler flags of one assignment. */
 export interface FlagsQuery {
   readonly text: string;
   readonly propagated: boolean;
 }
 
-/** What a spec text asks for; parts that are undefined or empty ask nothing. */
+/** The requirements of a spec text; undefined and empty parts require nothing. */
 export interface SpecQuery {
   readonly name: string | undefined;
   readonly namespace: string | undefined;
-  /** A spec file that stands for its concrete spec; `resolveFiles` replaces it by the hash. */
+  /** A spec file in place of its concrete spec; `resolveFiles` replaces it with the hash. */
   readonly file: string | undefined;
   readonly versions: VersionList | undefined;
   readonly variants: ReadonlyMap<string, VariantQuery>;
@@ -37,28 +37,28 @@ export interface SpecQuery {
   readonly flags: ReadonlyMap<string, readonly FlagsQuery[]>;
   readonly platform: string | undefined;
   readonly os: string | undefined;
-  /** A name, a range `low:high`, or several of these with commas. */
+  /** A name, a range `low:high`, or a comma-separated list of these. */
   readonly target: string | undefined;
   /** The first characters of the DAG hash. */
   readonly hash: string | undefined;
   readonly edges: readonly QueryEdge[];
 }
 
-/** What is asked of a dependency. */
+/** The requirement on a dependency. */
 export interface QueryEdge {
-  /** `%`: an edge of the parent itself; otherwise `^`: anywhere below it. */
+  /** True for `%`, an edge of the parent itself; false for `^`, anywhere below it. */
   readonly direct: boolean;
-  /** `%%`; asks nothing more of concrete specs. */
+  /** True for `%%`, which adds nothing for concrete specs. */
   readonly propagated: boolean;
   readonly virtuals: readonly string[];
   /** The types that the edge must have (LINK | RUN | …); 0 for any. */
   readonly types: number;
-  /** The edge is asked for only where the parent satisfies this. */
+  /** The edge is required only if the parent satisfies this. */
   readonly when: SpecQuery | undefined;
   readonly child: SpecQuery;
 }
 
-/** The query that everything satisfies. */
+/** The query that every spec satisfies. */
 export const ANY: SpecQuery = {
   name: undefined,
   namespace: undefined,
@@ -73,7 +73,7 @@ export const ANY: SpecQuery = {
   edges: [],
 };
 
-/** Replaces the spec files of a query by the specs that they hold, which `read` returns. */
+/** Replaces the spec files in a query with their specs, which `read` returns. */
 export async function resolveFiles(query: SpecQuery, read: (path: string) => Promise<SpecNode>): Promise<SpecQuery> {
   if (query.file !== undefined) return { ...ANY, hash: (await read(query.file)).hash };
   const edges: QueryEdge[] = [];
@@ -88,7 +88,7 @@ const TYPE_NAMES: readonly (readonly [string, number])[] = [
   ["test", TEST],
 ];
 
-/** Prints a query so that parsing gives it back. */
+/** Prints a query in a form that parses back to it. */
 export function printQuery(query: SpecQuery): string {
   const edges = query.edges.map(printEdge);
   const text = [printNode(query), ...edges].filter((part) => part !== "").join(" ");
@@ -131,7 +131,7 @@ function printEdge(edge: QueryEdge): string {
   if (virtuals.length > 0 && !short) attributes.push(`virtuals=${virtuals.join(",")}`);
   if (when) attributes.push(`when='${printQuery(when).replaceAll("'", "\\'").replace(/\\$/, "\\ ")}'`);
   const sign = direct ? (propagated ? "%%" : "%") : "^";
-  // A name, or a star, keeps `key=value` of a nameless dependency from being read as virtuals.
+  // A name or star prevents `key=value` of a nameless dependency from being read as virtuals.
   const node = child.name === undefined && child.file === undefined ? `* ${printNode(child)}`.trim() : printNode(child);
   const nested = child.edges.map((inner) => ` ${printEdge(inner)}`).join("");
   const head = attributes.length > 0 ? `${sign}[${attributes.join(" ")}]${short ? " " : ""}` : sign;
@@ -140,7 +140,7 @@ function printEdge(edge: QueryEdge): string {
 
 const BARE = /^[a-zA-Z_0-9\-+*.,:=%^~/\\]+$/;
 
-// A value behind a single equals sign must not begin with another one.
+// A value after a single equals sign must not start with another one.
 function quote(value: string, propagated: boolean): string {
   if (BARE.test(value) && (propagated || !value.startsWith("="))) return value;
   return `'${value.replaceAll("'", "\\'")}'`;

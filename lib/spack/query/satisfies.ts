@@ -1,5 +1,5 @@
-// Decides whether a concrete spec is what a query asks for (Spack `Spec.satisfies`), without package recipes: a name is
-// that of a virtual package when an edge says so, and versions of virtual packages are never known.
+// Decides whether a concrete spec satisfies a query (Spack `Spec.satisfies`) without package recipes: a name matches a
+// virtual package if an edge says so, and versions of virtual packages are unknown.
 import { StaveError } from "../../errors.ts";
 import { BUILD, type Edge, LINK, RUN, type SpecGraph, type SpecNode, type VariantValue } from "../spec/node.ts";
 import { findDependency } from "../spec/spec-format.ts";
@@ -7,7 +7,7 @@ import type { QueryEdge, SpecQuery, VariantQuery } from "./query.ts";
 import { targetSatisfies } from "./target-range.ts";
 import { versionSatisfies } from "./version-range.ts";
 
-/** Tells whether a concrete spec of a graph is what the query asks for. */
+/** True if a concrete spec of a graph satisfies the query. */
 export function satisfies(node: SpecNode, graph: SpecGraph, query: SpecQuery): boolean {
   if (query.file !== undefined)
     throw new StaveError("SPEC_INVALID", `the spec file ${query.file} stands for a spec, but was not read`);
@@ -20,12 +20,12 @@ export function satisfies(node: SpecNode, graph: SpecGraph, query: SpecQuery): b
   return query.edges.every(
     (edge) =>
       edgeSatisfied(node, graph, edge, reach, undefined) &&
-      // The `%` that stand behind a `^` speak about the first such node.
+      // The `%` after a `^` refer to the first such node.
       edge.child.edges.every((inner) => edgeSatisfied(node, graph, inner, reach, edge.child.name)),
   );
 }
 
-// Everything but the name, the hash and the edges.
+// Checks everything except the name, the hash and the edges.
 function nodeSatisfies(node: SpecNode, query: SpecQuery): boolean {
   const { namespace, versions } = query;
   if (namespace !== undefined && node.namespace !== undefined && namespace !== node.namespace) return false;
@@ -56,14 +56,14 @@ function variantSatisfies(name: string, value: VariantValue, { value: asked, exa
   if (asked === undefined) return true;
   if (typeof asked === "boolean" || typeof value === "boolean") return value === asked;
   const has = new Set(typeof value === "string" ? [value] : value);
-  // A value of a single-valued variant may hold commas; a query splits at them.
+  // A single-valued variant's value may contain commas, at which a query splits.
   if (exact) return has.size === new Set(asked).size && asked.every((one) => has.has(one));
   if (name === "patches") return asked.every((one) => [...has].some((hash) => hash.startsWith(one)));
   return asked.every((one) => has.has(one));
 }
 
 function architectureSatisfies(node: SpecNode, { platform, os, target }: SpecQuery): boolean {
-  // A star ends the comparison: that is what Spack does.
+  // A star ends the comparison, as in Spack.
   if (platform === "*") return true;
   if (platform !== undefined && platform !== node.platform) return false;
   if (os === "*") return true;
@@ -71,7 +71,7 @@ function architectureSatisfies(node: SpecNode, { platform, os, target }: SpecQue
   return target === undefined || targetSatisfies(node.target, target);
 }
 
-/** Splits flags as Spack does: what does not begin with a dash belongs to the flag before it (`compilers/flags.py`). */
+/** Splits flags as Spack does: a word without a leading dash belongs to the flag before it (`compilers/flags.py`). */
 export function splitFlags(text: string): string[] {
   const flags: string[] = [];
   for (const word of text.split(/\s+/).filter((part) => part !== "")) {
@@ -90,8 +90,8 @@ function flagsSatisfy(node: SpecNode, query: SpecQuery): boolean {
   return true;
 }
 
-// The edges that `^` can see: all link and run edges below a node, and its own build edges. They are found as far as they
-// are asked for, nearest first, and kept for the next who asks.
+// The edges visible to `^`: all link and run edges below a node, and its own build edges. Found lazily, nearest first,
+// and cached.
 class Reach {
   readonly #edges: Edge[];
   readonly #nodes: Set<SpecNode>;
@@ -124,7 +124,7 @@ class Reach {
   }
 }
 
-// `parent` is the name of the `^` that a `%` stands behind.
+// `parent` is the name of the `^` before a `%`.
 function edgeSatisfied(
   node: SpecNode,
   graph: SpecGraph,
@@ -135,12 +135,12 @@ function edgeSatisfied(
   const at = parent === undefined || parent === node.name ? node : findDependency(node, parent);
   if (edge.when && at && !satisfies(at, graph, edge.when)) return true;
   if (!edge.direct) return belowSatisfied(edge, reach);
-  // `gcc@13 %gcc@12` speaks of two nodes of one name.
+  // `gcc@13 %gcc@12` refers to two nodes with the same name.
   const from = parent !== undefined && parent === edge.child.name ? node : at;
   return from !== undefined && directSatisfied(from, edge);
 }
 
-// Some edge must lead to what is asked for, and each virtual must be on some edge of the asked name.
+// Some edge must lead to a matching child, and each virtual must be on some edge with the requested name.
 function belowSatisfied({ child, virtuals }: QueryEdge, reach: Reach): boolean {
   const { name } = child;
   const missing = new Set(virtuals);
@@ -155,7 +155,7 @@ function belowSatisfied({ child, virtuals }: QueryEdge, reach: Reach): boolean {
   return false;
 }
 
-// The child of an edge that carries the asked name, as a package or as a virtual one.
+// The child of an edge that has the requested name, as a package or a virtual.
 function childSatisfies(edge: Edge, query: SpecQuery): boolean {
   const { child } = edge;
   if (query.file !== undefined)
@@ -167,7 +167,7 @@ function childSatisfies(edge: Edge, query: SpecQuery): boolean {
 }
 
 function directSatisfied(node: SpecNode, { child, virtuals, types }: QueryEdge): boolean {
-  // Old specs have their compiler as an attribute; so do externals without dependencies.
+  // Old specs, and externals without dependencies, have their compiler as an attribute.
   if (node.format < 5 || (node.external && node.edges.length === 0)) return compilerSatisfies(node.compiler, child);
   const { name } = child;
   const named = name === undefined ? node.edges : node.edges.filter((edge) => edge.child.name === name);
@@ -184,12 +184,12 @@ function compilerSatisfies(compiler: SpecNode["compiler"], query: SpecQuery): bo
   const { name, namespace, versions, variants, flags, platform, os, target, hash } = query;
   if (namespace !== undefined || hash !== undefined || platform !== undefined) return false;
   if (variants.size > 0 || flags.size > 0 || os !== undefined || target !== undefined) return false;
-  // Both generations' names of a compiler stand for it: queries have the new one already.
+  // Accept a compiler's old and new names; queries already use the new one.
   if (name !== undefined && name !== compiler.name && name !== packageOfCompiler(compiler.name)) return false;
   return versions === undefined || versionSatisfies(compiler.version, versions);
 }
 
-// Compilers that had other names before Spack 1.0 (`aliases.py`).
+// Compilers with other names before Spack 1.0 (`aliases.py`).
 const COMPILER_PACKAGES: ReadonlyMap<string, string> = new Map([
   ["clang", "llvm"],
   ["oneapi", "intel-oneapi-compilers"],
@@ -198,7 +198,7 @@ const COMPILER_PACKAGES: ReadonlyMap<string, string> = new Map([
   ["arm", "acfl"],
 ]);
 
-/** The package of a compiler that may go by the name it had before Spack 1.0: `clang` is of `llvm`. */
+/** The package of a compiler, which may be given by its name before Spack 1.0: `clang` is `llvm`. */
 export function packageOfCompiler(name: string): string {
   return COMPILER_PACKAGES.get(name) ?? name;
 }

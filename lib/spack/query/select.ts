@@ -1,4 +1,4 @@
-// Chooses concrete specs by queries, and says what was near when nothing, or too much, was found.
+// Selects concrete specs by queries, and suggests near matches if too few or too many are found.
 import { StaveError } from "../../errors.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/spec-name.ts";
@@ -7,7 +7,7 @@ import { printQuery, type SpecQuery } from "./query.ts";
 import { satisfies } from "./satisfies.ts";
 import { parseConcrete } from "./version-range.ts";
 
-/** Where is chosen from, and what a message calls it. */
+/** The specs to select from, and their name in messages. */
 export interface Candidates {
   readonly nodes: Iterable<SpecNode>;
   readonly graph: SpecGraph;
@@ -19,7 +19,10 @@ type NamedSpec = Pick<SpecNode, "name" | "version" | "hash">;
 
 const LISTED = 10;
 
-/** All specs that satisfy any of the queries, each once, by name, version (newest last) and hash; all without queries. */
+/**
+ * All specs that satisfy any of the queries, without duplicates, sorted by name, version (newest last) and hash; every
+ * spec if there are no queries.
+ */
 export function select(candidates: Candidates, queries: readonly SpecQuery[]): SpecNode[] {
   const found: SpecNode[] = [];
   for (const node of candidates.nodes)
@@ -27,7 +30,7 @@ export function select(candidates: Candidates, queries: readonly SpecQuery[]): S
   return found.toSorted(compareNodes);
 }
 
-/** The specs that satisfy a query. Throws SPEC_ABSENT, with what comes near as a hint, when there are none. */
+/** The specs that satisfy a query. Throws SPEC_ABSENT with near matches as a hint if there are none. */
 export function selectSome(candidates: Candidates, query: SpecQuery): SpecNode[] {
   const found = select(candidates, [query]);
   if (found.length === 0) throw absent(candidates, query);
@@ -35,21 +38,21 @@ export function selectSome(candidates: Candidates, query: SpecQuery): SpecNode[]
 }
 
 /**
- * The one spec that satisfies a query. Throws SPEC_ABSENT when there is none, and USAGE with the candidates when there
- * are several.
+ * The only spec that satisfies a query. Throws SPEC_ABSENT if there is none, and USAGE with the candidates if there are
+ * several.
  */
 export function selectOne(candidates: Candidates, query: SpecQuery): SpecNode {
   const found = selectSome(candidates, query);
   const [only, second] = found;
   if (only && second === undefined) return only;
   const text = printQuery(query);
-  throw new StaveError("USAGE", `${text} is ${found.length} specs of ${candidates.place}: ${listed(found)}`, {
+  throw new StaveError("USAGE", `${text} matches ${found.length} specs of ${candidates.place}: ${listed(found)}`, {
     subject: text,
     hint: `name one by its hash, for instance /${only?.hash.slice(0, 7)}`,
   });
 }
 
-/** The order of lists: by name, version (newest last) and hash. */
+/** The sort order of lists: by name, version (newest last) and hash. */
 export function compareNodes(a: NamedSpec, b: NamedSpec): number {
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
   return compareConcrete(a.version, b.version) || (a.hash < b.hash ? -1 : Number(a.hash > b.hash));
@@ -72,13 +75,13 @@ function listed(nodes: readonly SpecNode[]): string {
 function absent(candidates: Candidates, query: SpecQuery): StaveError {
   const text = printQuery(query);
   const near = nearMisses(candidates, query);
-  return new StaveError("SPEC_ABSENT", `no spec of ${candidates.place} is ${text}`, {
+  return new StaveError("SPEC_ABSENT", `no spec of ${candidates.place} matches ${text}`, {
     subject: text,
     hint: near ?? "`stave find` lists what is there",
   });
 }
 
-// What has the name or the hash, but not all the rest; else the names that hold the asked one.
+// Specs with only the name or the hash, else names that contain the requested one.
 function nearMisses(candidates: Candidates, query: SpecQuery): string | undefined {
   const { name, hash } = query;
   if (name === undefined) return undefined;
@@ -89,12 +92,12 @@ function nearMisses(candidates: Candidates, query: SpecQuery): string | undefine
     else if (node.name.includes(name) || (name.length > 2 && isNear(node.name, name))) similar.add(node.name);
   }
   if (named.length > 0)
-    return `there is ${listed(named.toSorted(compareNodes))}${hash === undefined ? "" : ", of another hash"}`;
+    return `there is ${listed(named.toSorted(compareNodes))}${hash === undefined ? "" : ", with another hash"}`;
   if (similar.size === 0) return undefined;
   return `no ${name} is there; did you mean ${[...similar].toSorted().slice(0, LISTED).join(", ")}?`;
 }
 
-// One letter more, less or other.
+// One letter added, missing or changed.
 function isNear(a: string, b: string): boolean {
   if (Math.abs(a.length - b.length) > 1) return false;
   let start = 0;

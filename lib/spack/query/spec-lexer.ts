@@ -1,8 +1,8 @@
-// Tokens of spec texts (Spack `spec_parser.py`, SpecTokens), found in one pass whose time grows with the length only.
+// Splits spec texts into tokens (Spack `spec_parser.py`, SpecTokens) in one pass of linear time.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 
-/** What a token is; `propagated` ones are written with a doubled sign. */
+/** The kinds of tokens; `propagated` ones have a doubled sign. */
 export type TokenKind =
   | "startEdge"
   | "endEdge"
@@ -14,18 +14,19 @@ export type TokenKind =
   | "name"
   | "hash";
 
+/** One token of a spec text. */
 export interface Token {
   readonly kind: TokenKind;
   readonly text: string;
   /** Where it starts, in UTF-16 units from 0. */
   readonly start: number;
-  /** Of `endEdge` and `dependency`: the virtuals and the package of `c,cxx=gcc`. */
+  /** For `endEdge` and `dependency`: the virtuals and the package of `c,cxx=gcc`. */
   readonly assignment?: { readonly virtuals: readonly string[]; readonly name: string };
-  /** Of `value`: the key, the sign between and the value without its quotes. */
+  /** For `value`: the key, the sign between, and the value without quotes. */
   readonly pair?: { readonly key: string; readonly sign: string; readonly value: string };
 }
 
-/** The longest text that is read as specs, in UTF-16 units. */
+/** The longest spec text accepted, in UTF-16 units. */
 export const QUERY_LIMIT = 1024 * 1024;
 
 const IDENT = "[a-zA-Z_0-9][a-zA-Z_0-9\\-]*";
@@ -55,7 +56,7 @@ function match(pattern: RegExp, text: string, at: number): RegExpExecArray | und
   return pattern.exec(text) ?? undefined;
 }
 
-/** Splits a text into tokens, spaces left out. Throws SPEC_INVALID at the first character that starts none. */
+/** Splits a text into tokens, without spaces. Throws SPEC_INVALID at the first character that does not start one. */
 export function tokenize(text: string): Token[] {
   if (text.length > QUERY_LIMIT)
     throw new StaveError("SPEC_INVALID", `the spec is ${text.length} characters long, expected ${QUERY_LIMIT} at most`);
@@ -73,7 +74,7 @@ export function tokenize(text: string): Token[] {
   return tokens;
 }
 
-// By the first character; letters, digits and underscores start pairs, files and names.
+// Dispatches on the first character; letters, digits and underscores start pairs, files and names.
 function tokenAt(text: string, start: number, files: FileFinder): Token | undefined {
   const simple = (kind: TokenKind, pattern: RegExp): Token | undefined => {
     const [found] = match(pattern, text, start) ?? [];
@@ -111,7 +112,7 @@ function edgeToken(kind: TokenKind, pattern: RegExp, text: string, start: number
 function pairToken(text: string, start: number): Token | undefined {
   const [head, key, colon = "", equals = ""] = match(KEY, text, start) ?? [];
   if (head === undefined || key === undefined) return undefined;
-  // `a==` with nothing behind is `a=` with the value `=`.
+  // `a==` with nothing after it is `a=` with the value `=`.
   for (const sign of equals === "==" ? ["==", "="] : ["="]) {
     const at = start + key.length + colon.length + sign.length;
     const [plain] = match(VALUE, text, at) ?? [];
@@ -128,7 +129,7 @@ function pairToken(text: string, start: number): Token | undefined {
   return undefined;
 }
 
-// A quote behind a backslash is part of the value.
+// A quote after a backslash belongs to the value.
 function quotedAt(text: string, start: number): string | undefined {
   const quote = text.charAt(start);
   if (quote !== "'" && quote !== '"') return undefined;
@@ -143,7 +144,7 @@ function unquote(quoted: string): string {
   return quoted.slice(1, -1).replaceAll(`\\${quote}`, quote);
 }
 
-// Paths that end in .json or .yaml. What a run of path characters ends in is found once for all places in it.
+// Finds paths that end in .json or .yaml. The end of a run of path characters is found once for all positions in it.
 class FileFinder {
   readonly #text: string;
   #end = 0;
@@ -172,18 +173,18 @@ function unexpected(text: string, at: number): StaveError {
   return syntaxError(text, at, character.length, `"${printable(character)}" is not expected here`);
 }
 
-/** A syntax error that names the column, from 1, and shows the place; `length` characters are marked. */
+/** A syntax error with the column, from 1, and a caret line that marks `length` characters. */
 export function syntaxError(text: string, start: number, length: number, problem: string): StaveError {
-  const message = `the spec "${printable(text)}" is wrong at character ${start + 1}: ${problem}`;
+  const message = `the spec "${printable(text)}" is not valid at character ${start + 1}: ${problem}`;
   return new StaveError("SPEC_INVALID", message, { subject: text, hint: caretLines(text, start, length) });
 }
 
 const AROUND = 60;
 
-/** The text with a line of carets below it that marks a part; of long texts what is around it. */
+/** The text with a caret line that marks a part; long texts are cut to the surroundings. */
 export function caretLines(text: string, start: number, length: number): string {
   const from = start > AROUND ? start - AROUND : 0;
-  // One sign for each unit, so that the carets stay below what they mark.
+  // One character per unit keeps the carets aligned.
   const shown = text.slice(from, start + AROUND).replace(/[^\x20-\x7e]/g, "?");
   const marks = Math.max(1, Math.min(length, from + shown.length - start));
   return `${shown}\n${" ".repeat(start - from)}${"^".repeat(marks)}`;

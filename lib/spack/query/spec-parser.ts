@@ -1,4 +1,4 @@
-// Spec texts into queries: the grammar of Spack 1.x (`spec_parser.py`), which that of 0.x is a part of.
+// Parses spec texts into queries, with the grammar of Spack 1.x (`spec_parser.py`), which includes that of 0.x.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Toolchain, Toolchains } from "../config/toolchains.ts";
@@ -11,11 +11,11 @@ import { merge } from "./query-merge.ts";
 import { packageOfCompiler } from "./satisfies.ts";
 import { syntaxError, type Token, type TokenKind, tokenize } from "./spec-lexer.ts";
 
-/** What words of a spec stand for where it is read. */
+/** The context that gives some words of a spec their meaning. */
 export interface QueryContext {
   /** For the reserved words `os=fe`, `target=default_target` and the like. */
   readonly host?: QueryHost | undefined;
-  /** For `%name`. */
+  /** Expands `%name`. */
   readonly toolchains?: Toolchains | undefined;
 }
 
@@ -31,25 +31,27 @@ const IDENTIFIER = /^[a-zA-Z_0-9][a-zA-Z_0-9-]*$/;
 const MAX_DEPTH = 4;
 const MAX_NESTING = 16;
 
-/** Reads all specs of a text; a package name starts a new one. Throws SPEC_INVALID with the column and a caret line. */
+/**
+ * Parses all specs in a text; a package name starts a new one. Throws SPEC_INVALID with the column and a caret line.
+ */
 export function parseQueries(text: string, context: QueryContext = {}): SpecQuery[] {
   return new Parser(text, outermost(context)).all();
 }
 
-/** Reads exactly one spec. Throws SPEC_INVALID with the column and a caret line. */
+/** Parses exactly one spec. Throws SPEC_INVALID with the column and a caret line. */
 export function parseQuery(text: string, context: QueryContext = {}): SpecQuery {
   return new Parser(text, outermost(context)).one();
 }
 
-// What is passed on to the parsers of specs within specs.
+// Shared with the parsers of nested specs.
 interface Surroundings {
   readonly host: QueryHost | undefined;
   readonly toolchains: Toolchains;
-  /** Toolchains that have been read. */
+  /** Toolchains already parsed. */
   readonly expanded: Map<string, SpecQuery>;
-  /** Toolchains that are being read. */
+  /** Toolchains being parsed. */
   readonly expanding: readonly string[];
-  /** How many conditions this one is within. */
+  /** The nesting depth of this condition. */
   readonly depth: number;
 }
 
@@ -93,7 +95,7 @@ class Parser {
     const before = this.#at;
     let root = this.#node();
     const edges = new EdgeList();
-    // The `^` whose `%` are under way, if any.
+    // The `^` that following `%` belong to, if any.
     let below: Dependency | undefined;
     for (let sigil = this.#sigil(); sigil; sigil = this.#sigil()) {
       const direct = sigil.text.startsWith("%");
@@ -124,7 +126,7 @@ class Parser {
     return { ...root, edges: edges.list() };
   }
 
-  // What stands for a spec: the name behind a plain `%`. What follows it begins another spec.
+  // A toolchain in place of a spec: the name after a plain `%`. Text after it starts another spec.
   #toolchain({ kind, text, assignment }: Token): SpecQuery | undefined {
     const token = this.#tokens[this.#at];
     if (kind !== "dependency" || text === "^" || assignment || token?.kind !== "name") return undefined;
@@ -163,7 +165,7 @@ class Parser {
     return token;
   }
 
-  // `given` is the package of `virtual=package`; `sigil` is what a dependency stands behind, and must not be left alone.
+  // `given` is the package of `virtual=package`; `sigil` starts the dependency and must not stand alone.
   #node(given?: string, sigil?: Token): SpecQuery {
     const start = this.#at;
     const name = given ?? this.#accept("name")?.text;
@@ -177,7 +179,7 @@ class Parser {
       if (problem !== undefined) throw this.#wrong(token, problem);
     }
     if (sigil && given === undefined && this.#at === start)
-      throw this.#wrong(sigil, "a package name or something else to ask for must follow");
+      throw this.#wrong(sigil, "a package name or another requirement must follow");
     return builder.build();
   }
 
@@ -198,7 +200,7 @@ class Parser {
     if (key === "virtuals") {
       attributes.virtuals = value.split(",");
       if (!attributes.virtuals.every((name) => IDENTIFIER.test(name)))
-        throw this.#wrong(token, `"${printable(value)}" are no names of virtual packages`);
+        throw this.#wrong(token, `"${printable(value)}" are not names of virtual packages`);
     } else if (key === "deptypes") {
       attributes.types = 0;
       for (const name of value.split(",")) {
@@ -206,7 +208,7 @@ class Parser {
         if (type === undefined)
           throw this.#wrong(
             token,
-            `"${printable(name)}" is no dependency type, expected build, link, run, test or all`,
+            `"${printable(name)}" is not a dependency type, expected build, link, run, test or all`,
           );
         attributes.types |= type;
       }
@@ -222,7 +224,7 @@ class Parser {
     return this.#telling(token, () => new Parser(text, around).one());
   }
 
-  // Points at the token when what is done with it fails.
+  // Points at the token if `work` fails.
   #telling<T>(token: Token, work: () => T): T {
     try {
       return work();
@@ -232,7 +234,7 @@ class Parser {
     }
   }
 
-  // Without a token the text ended too early.
+  // Without a token, the text ended too early.
   #wrong(token: Token | undefined, problem: string): StaveError {
     return token
       ? syntaxError(this.#text, token.start, token.text.length, problem)

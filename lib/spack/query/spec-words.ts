@@ -1,12 +1,12 @@
-// The words of a command line as one text of specs, joined as Spack joins them (`cmd/__init__.py`, parse_specs): `hdf5 ^mpi`
-// is one spec, `hdf5 zlib` are two.
+// Joins the words of a command line into spec texts as Spack does (`cmd/__init__.py`, parse_specs): `hdf5 ^mpi` is one
+// spec, `hdf5 zlib` are two.
 
-/** What SPEC arguments say: the text of specs, or the path of a spec file whose name no spec text can hold. */
+/** The content of SPEC arguments: spec text, or the path of a spec file that spec text cannot express. */
 export type SpecWords = { readonly text: string } | { readonly file: string };
 
 /**
- * Joins the words of a command line. A shell has removed the quotes of `cflags="-O2 -g"`, so the value behind `key=` gets
- * quotes again. The path of a spec file stands alone.
+ * Joins the words of a command line. The shell has removed the quotes of `cflags="-O2 -g"`, so values after `key=` are
+ * quoted again. The path of a spec file stays separate.
  */
 export function joinWords(words: readonly string[]): SpecWords[] {
   const joined: SpecWords[] = [];
@@ -36,6 +36,6 @@ const BARE = /^[a-zA-Z0-9,/_.\-[\]]+$/;
 function quoteValue(word: string): string {
   const [, key, sign, value = ""] = PAIR.exec(word) ?? [];
   if (key === undefined || BARE.test(value)) return word;
-  // A value with quotes of its own is escaped as JSON there.
+  // A value that contains quotes is escaped as JSON.
   return `${key}${sign}${value.includes("'") ? JSON.stringify(value) : `'${value}'`}`;
 }

@@ -1,10 +1,11 @@
-// What `target=` asks for: names, ranges `low:high`, lists of these with commas, or `*` (Spack `spec.py`, ArchSpec).
+// The values of `target=`: names, ranges `low:high`, comma-separated lists of these, or `*` (Spack `spec.py`,
+// ArchSpec).
 import { StaveError } from "../../errors.ts";
 import { ancestorsOf, targetAtMost } from "../spec/microarchitecture.ts";
 
 const ANY_TARGET = "*";
 
-/** Tells whether a target is one of those that are asked for. */
+/** True if a target is among those requested. */
 export function targetSatisfies(target: string, asked: string): boolean {
   return asked === ANY_TARGET || asked.split(",").some((part) => isWithin(target, part));
 }
@@ -15,12 +16,12 @@ function isWithin(target: string, part: string): boolean {
   return (low === "" || ancestorsOf(target).has(low)) && (high === "" || targetAtMost(target, high));
 }
 
-/** Lists are multiplied with each other: longer ones are no honest question. */
+/** Lists are multiplied with each other; longer ones are abuse. */
 const PAIR_LIMIT = 100_000;
 
 /**
- * What two questions for targets ask together, undefined when no target could be both. Ranges whose ends cannot be
- * compared have nothing in common, as in Spack. Throws SPEC_INVALID for lists that are too long.
+ * The intersection of two target requests; undefined if it is empty. As in Spack, ranges with incomparable ends do not
+ * intersect. Throws SPEC_INVALID for lists that are too long.
  */
 export function intersectTargets(a: string, b: string): string | undefined {
   if (a === b || b === ANY_TARGET) return a;
@@ -59,7 +60,7 @@ function intersectRanges(a: string, b: string): string | undefined {
   return low === high ? low : `${low}:${high}`;
 }
 
-// The end that leaves less; an empty one is no end. Undefined when neither is tighter than the other.
+// The tighter end; an empty one is no bound. Undefined if neither is tighter.
 function tighter(a: string, b: string, isTighter: (one: string, other: string) => boolean): string | undefined {
   if (a === "" || b === "") return a || b;
   return isTighter(a, b) ? a : isTighter(b, a) ? b : undefined;

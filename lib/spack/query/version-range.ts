@@ -1,28 +1,29 @@
-// What a query may say about a version: exact versions, git versions, ranges and lists of them (Spack `version_types.py`).
+// The versions in a query: exact versions, git versions, ranges and lists of them (Spack `version_types.py`).
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { compareVersions, HIGHEST, LOWEST, nextVersion, parseVersion, type Version } from "../spec/version.ts";
 
-/** A git reference, with the version that it counts as. */
+/** A git reference, with the version that it stands for. */
 export interface GitVersion {
   readonly kind: "git";
   readonly text: string;
   readonly ref: string;
-  /** Undefined when it is not said: only a repository could tell, and such a version matches its own reference only. */
+  /** Undefined if not given: only the repository knows it, so the version matches its own reference only. */
   readonly version: Version | undefined;
 }
-/** One version and nothing else: `=1.2`. */
+/** Exactly one version: `=1.2`. */
 export interface ExactVersion {
   readonly kind: "exact";
   readonly version: Version;
 }
-/** All versions from `low` on and below `end`, which is the first version after all that belong to `high`. */
+/** All versions from `low` up to but excluding `end`, which is the first version above all that `high` covers. */
 export interface VersionRange {
   readonly kind: "range";
   readonly low: Version;
   readonly high: Version;
   readonly end: Version;
 }
+/** One element of a version list. */
 export type VersionElement = ExactVersion | GitVersion | VersionRange;
 
 /** Sorted elements that neither overlap nor touch. */
@@ -30,12 +31,12 @@ export type VersionList = readonly VersionElement[];
 
 const COMMIT = /^[0-9a-fA-F]{40}$/;
 
-/** Reads what stands behind `@`: `1.2`, `=1.2`, `1.2:1.4,1.6:`, `git.main=1.2`. Throws SPEC_INVALID naming the text. */
+/** Parses the text after `@`: `1.2`, `=1.2`, `1.2:1.4,1.6:`, `git.main=1.2`. Throws SPEC_INVALID naming the text. */
 export function parseVersions(text: string): VersionList {
   return normalise(text.replaceAll(" ", "").split(",").map(parseElement));
 }
 
-/** Reads the version of a concrete spec, which is exact or a git version. Throws SPEC_INVALID. */
+/** Parses the version of a concrete spec, which is exact or a git version. Throws SPEC_INVALID. */
 export function parseConcrete(text: string): ExactVersion | GitVersion {
   return isGit(text) ? parseGit(text) : { kind: "exact", version: parseVersion(text) };
 }
@@ -57,7 +58,7 @@ function parseElement(text: string): VersionElement {
 
 function parseGit(text: string): GitVersion {
   const [ref = "", version, more] = (text.startsWith("git.") ? text.slice(4) : text).split("=", 3);
-  if (ref === "" || more !== undefined) throw invalidVersion(text, "is no git version, expected git.REF=VERSION");
+  if (ref === "" || more !== undefined) throw invalidVersion(text, "is not a git version, expected git.REF=VERSION");
   return { kind: "git", text, ref, version: version === undefined ? undefined : parseVersion(version) };
 }
 
@@ -71,7 +72,7 @@ function rangeOf(low: Version, high: Version): VersionRange {
   return { kind: "range", low, high: compareVersions(low, high) === 0 ? low : high, end };
 }
 
-// Where an element begins; git versions nobody knows the place of come last.
+// The lower end of an element; git versions without a version sort last.
 function lowOf(element: VersionElement): Version {
   return element.kind === "range" ? element.low : (element.version ?? HIGHEST);
 }
@@ -120,26 +121,26 @@ function elementsIntersect(a: VersionElement, b: VersionElement): boolean {
   return a.kind === "range" ? elementSatisfies(b, a) : elementSatisfies(a, b);
 }
 
-/** Tells whether every version of `a` is one of `b`. */
+/** True if every version of `a` is in `b`. */
 export function versionsSatisfy(a: VersionList, b: VersionList): boolean {
   return a.every((mine) => b.some((other) => elementSatisfies(mine, other)));
 }
 
-/** Tells whether the version of a concrete spec is one of `list`. */
+/** True if the version of a concrete spec is in `list`. */
 export function versionSatisfies(version: string, list: VersionList): boolean {
   const mine = parseConcrete(version);
   return list.some((other) => elementSatisfies(mine, other));
 }
 
-/** Tells whether the two have a version in common. */
+/** True if the lists have a version in common. */
 export function versionsIntersect(a: VersionList, b: VersionList): boolean {
   return a.some((mine) => b.some((other) => elementsIntersect(mine, other)));
 }
 
-/** The versions that both have. */
+/** The versions in both lists. */
 export function intersectVersions(a: VersionList, b: VersionList): VersionList {
   const common: VersionElement[] = [];
-  // Both are sorted: whichever element ends first cannot meet anything that follows in the other list.
+  // Both are sorted: the element that ends first cannot overlap later ones of the other list.
   for (let [at, other] = [0, 0]; ; ) {
     const [mine, theirs] = [a[at], b[other]];
     if (!mine || !theirs) break;

@@ -1,4 +1,4 @@
-// The DAG hash of a node, recomputed from its dictionary (Spack `spec.py`, spec_hash), and the check of a whole graph.
+// Recomputes the DAG hash of a node from its dictionary (Spack `spec.py`, spec_hash) and checks whole graphs.
 import { createHash } from "node:crypto";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
@@ -30,35 +30,33 @@ export function base32(bytes: Uint8Array): string {
   return bits > 0 ? out + BASE32.charAt((held << (5 - bits)) & 31) : out;
 }
 
-/** The number that the first digits of a DAG hash make, five bits each. */
+/** The value of the first base32 digits of a DAG hash, five bits each. */
 export function leadingDigits(hash: string, digits: number): bigint {
   let value = 0n;
   for (const letter of hash.slice(0, digits)) value = value * 32n + BigInt(BASE32.indexOf(letter));
   return value;
 }
 
-/**
- * The first 63 bits of a DAG hash, as a number: the byte that stands for the spec in Spack's prefix lock file.
- */
+/** The first 63 bits of a DAG hash as a number: the offset of the spec's byte in Spack's prefix lock file. */
 export function lockOffset(hash: string): bigint {
   return leadingDigits(hash, 13) >> 2n;
 }
 
-/** What a hash is computed from, and the hash that a node says it has. */
+/** The input of a node's hash, and the hash that the node records. */
 export type HashedNode = Pick<SpecNode, "hash" | "raw" | "buildSpec" | "format">;
 
-/** The text that a node's hash is over: its dictionary as it was written, without `hash`. */
+/** The text that a node's hash covers: its dictionary as written, without `hash`. */
 export function hashedText(node: HashedNode): string {
   return writeJsonWithout(node.raw, "hash");
 }
 
-/** Recomputes a node's hash; a spliced node ends with the last 7 characters of what was really built. */
+/** Recomputes a node's hash. That of a spliced node ends with the last 7 characters of its build spec's hash. */
 export function computeHash({ raw, buildSpec }: Pick<HashedNode, "raw" | "buildSpec">): string {
   const hash = base32Hash(writeJsonWithout(raw, "hash"));
   return buildSpec === undefined ? hash : hash.slice(0, -7) + buildSpec.hash.slice(-7);
 }
 
-// The hash that the node's dictionary gives, when it is another than the node says with every description of its target.
+// The computed hash if it differs from the recorded one with every known description of the target.
 function contradiction(node: HashedNode): string | undefined {
   const { hash, buildSpec } = node;
   const computed = computeHash(node);
@@ -67,8 +65,9 @@ function contradiction(node: HashedNode): string | undefined {
 }
 
 /**
- * The dictionary that a node's hash was made of, where another release of Spack has described the target anew since; its
- * dictionary as it is when that gives the hash, or when none does. It is one whoever wrote the node last.
+ * The dictionary that a node's hash was computed from, if another Spack release has since rewritten the target's
+ * description. Otherwise, and if no known description matches, the node's own dictionary. The result does not depend on
+ * which release wrote the node last.
  */
 export function originalDictionary(node: HashedNode): JsonObject {
   const { raw, buildSpec, hash } = node;
@@ -76,8 +75,9 @@ export function originalDictionary(node: HashedNode): JsonObject {
   return otherTargets(node).find((other) => computeHash({ raw: other, buildSpec }) === hash) ?? raw;
 }
 
-// The node with its target as other releases of Spack write it: each writes all targets of a file from its own table, or
-// as a name alone when its table lacks them, whatever the hash was made of. Readers use the name only, which stays.
+// Variants of the node with its target as other releases of Spack write it. Each release writes all targets of a file
+// from its own table, or as a bare name if its table lacks them, whatever the hash was computed from. Readers only use
+// the name, which stays the same.
 function otherTargets({ raw }: HashedNode): JsonObject[] {
   const arch = own(raw, "arch");
   const target = isObject(arch) ? own(arch, "target") : undefined;
@@ -91,25 +91,25 @@ function descriptions(name: string): JsonObject[] {
     const named = features === "" ? [] : features.split(" ");
     return [named, withImplied(named)].flatMap((all) => {
       const described = { name, vendor, features: [...all], generation, parents: [...parents] };
-      // Spack before 1.0 had no part numbers.
+      // Spack before 1.0 did not write part numbers.
       return [described, { ...described, cpupart }];
     });
   });
 }
 
-/** A node whose hash cannot be recomputed, and why. */
+/** A node whose hash cannot be recomputed, and the reason. */
 export interface Unverifiable {
   readonly node: SpecNode;
   readonly reason: string;
 }
 
-/** A node whose dictionary does not give its hash. */
+/** A node whose dictionary does not match its hash. */
 export interface Mismatch {
   readonly node: SpecNode;
   readonly computed: string;
 }
 
-/** What a check of hashes found; each node is in one of the lists. */
+/** The result of a hash check; each node is in exactly one list. */
 export interface HashReport {
   readonly verified: readonly SpecNode[];
   readonly unverifiable: readonly Unverifiable[];
@@ -117,8 +117,8 @@ export interface HashReport {
 }
 
 /**
- * Recomputes the hash of every node that can be reached, dependencies first; targets may be described as by another
- * release of Spack. Give all nodes of a graph to check also what spliced nodes were built as.
+ * Recomputes the hash of every reachable node, dependencies first. Target descriptions of other Spack releases are
+ * accepted. Pass all nodes of a graph to include the build specs of spliced nodes.
  */
 export function checkHashes(roots: Iterable<SpecNode>): HashReport {
   const verified: SpecNode[] = [];
@@ -138,7 +138,7 @@ export function checkHashes(roots: Iterable<SpecNode>): HashReport {
   return { verified, unverifiable, mismatched };
 }
 
-/** As `checkHashes`, but throws SPEC_INVALID for the first node, dependencies first, whose hash is a lie. */
+/** Like `checkHashes`, but throws SPEC_INVALID for the first wrong hash, dependencies first. */
 export function verifyHashes(roots: Iterable<SpecNode>, name: string): HashReport {
   const report = checkHashes(roots);
   const [wrong] = report.mismatched;
@@ -147,11 +147,13 @@ export function verifyHashes(roots: Iterable<SpecNode>, name: string): HashRepor
   throw new StaveError(
     "SPEC_INVALID",
     `${printable(name)}: ${shortName(node)} has the DAG hash ${node.hash}, but its content gives ${computed}`,
-    { subject: node.hash, hint: "it was changed after it was hashed; get it again from where it was built" },
+    { subject: node.hash, hint: "it was modified after it was hashed; get it again from where it was built" },
   );
 }
 
-/** The hash that a node's dictionary gives, when it can be told and is another than the node says; undefined otherwise. */
+/**
+ * The computed hash of a node if it differs from the recorded one; undefined if they match or it cannot be computed.
+ */
 export function otherHash(node: HashedNode): string | undefined {
   if (whyUnverifiable(node) !== undefined || node.buildSpec !== undefined) return undefined;
   return contradiction(node);
@@ -160,10 +162,10 @@ export function otherHash(node: HashedNode): string | undefined {
 function whyUnverifiable(node: HashedNode): string | undefined {
   if (node.format < 4) return `it is written in spec format ${node.format}`;
   const original = originalFormat(node);
-  return original < node.format ? `it was hashed in spec format ${original}, and written again since` : undefined;
+  return original < node.format ? `it was hashed in spec format ${original}, and rewritten since` : undefined;
 }
 
-/** The spec format that a node was concretised in: that of its annotation, else that of its document. */
+/** The spec format in which a node was concretized: its annotation's, else the document's. */
 export function originalFormat(node: Pick<SpecNode, "raw" | "format">): number {
   const annotations = own(node.raw, "annotations");
   const original = isObject(annotations) ? own(annotations, "original_specfile_version") : undefined;

@@ -1,4 +1,4 @@
-// Ties nodes to each other by hash into a graph in which each node is there once, and refuses what is no DAG.
+// Links nodes by hash into a graph that holds each node once. Rejects cycles.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Place } from "../text/fields.ts";
@@ -7,7 +7,7 @@ import type { JsonValue } from "../text/json-value.ts";
 import type { Edge, SpecGraph, SpecNode } from "./node.ts";
 import { isDagHash, type NodeFields, type Reference, readNode, shortName } from "./node-reader.ts";
 
-/** A dependency that is named by a node, but is not there. */
+/** A dependency that a node names but that is missing. */
 export interface Dangling {
   readonly parent: SpecNode;
   readonly name: string;
@@ -16,7 +16,7 @@ export interface Dangling {
 
 const NO_CHILDREN: Node[] = [];
 
-// A node whose edges come later.
+// A node whose edges are added later.
 class Node implements SpecNode {
   readonly hash: string;
   readonly name: string;
@@ -33,7 +33,7 @@ class Node implements SpecNode {
   readonly format: number;
   readonly raw: SpecNode["raw"];
   edges: readonly Edge[] = [];
-  // While the graph is built: what must not lead back here, and how many nodes lead here.
+  // Used while building: the nodes that must not lead back here, and how many nodes lead here.
   children: Node[] = NO_CHILDREN;
   waiting = 0;
 
@@ -95,7 +95,7 @@ class Graph implements SpecGraph {
 
 const NO_VIRTUALS: ReadonlySet<string> = new Set();
 
-/** Makes a graph of nodes that were tied together already. */
+/** Makes a graph of nodes that are already linked. */
 export function graphOf(nodes: Iterable<SpecNode>): SpecGraph {
   return new Graph(new Map(Array.from(nodes, (node) => [node.hash, node])));
 }
@@ -107,26 +107,26 @@ interface Entry {
 }
 
 /**
- * Collects the nodes of one or more documents, then ties them together. Nodes are found by key: their DAG hash, or
- * what an old document calls them by.
+ * Collects the nodes of one or more documents, then links them. Nodes are found by key: their DAG hash, or the key that
+ * an old document uses instead.
  */
 export class GraphBuilder {
   readonly #entries = new Map<string, Entry>();
   readonly #byName: boolean;
 
-  /** With `byName`, keys are package names: the references of spec files of format 1 go by them. */
+  /** With `byName`, keys are package names, which spec files of format 1 use as references. */
   constructor(options: { byName?: boolean } = {}) {
     this.#byName = options.byName ?? false;
   }
 
-  /** The node of a key, if it was added. */
+  /** The node with this key, if it was added. */
   get(key: string): SpecNode | undefined {
     return this.#entries.get(key)?.node;
   }
 
   /**
-   * Adds a node dictionary. `key` is how others refer to it, and its hash when it holds none; the DAG hash when not
-   * given. The same node twice is fine; another node under the same key throws SPEC_INVALID.
+   * Adds a node dictionary. References use `key`, by default the DAG hash; it is also the node's hash if the dictionary
+   * has none. Adding the same node twice is fine; a different node under the same key throws SPEC_INVALID.
    */
   add(value: JsonValue | undefined, format: number, place: Place, key?: string): SpecNode {
     const fields = readNode(value, format, place);
@@ -147,8 +147,8 @@ export class GraphBuilder {
   }
 
   /**
-   * Ties everything together. A reference to nothing throws SPEC_INVALID, unless `onDangling` takes it: then the edge
-   * is left out, as Spack does in databases. A cycle throws SPEC_INVALID naming its nodes.
+   * Links all nodes. A missing dependency throws SPEC_INVALID, unless `onDangling` is given: it is called and the edge
+   * is dropped, as Spack does in databases. A cycle throws SPEC_INVALID naming its nodes.
    */
   build(onDangling?: (dangling: Dangling) => void): SpecGraph {
     const miss = (entry: Entry, name: string, key: string): void => {
@@ -169,7 +169,7 @@ export class GraphBuilder {
         }
       }
       node.edges = edges;
-      // What a node was really built as may not depend on it either: its hash covers that too.
+      // A build spec must not depend on the node either: the node's hash covers it too.
       if (node.buildSpec === undefined) continue;
       const built = this.#entries.get(node.buildSpec.hash)?.node;
       if (built === undefined) miss(entry, node.buildSpec.name, node.buildSpec.hash);
@@ -204,7 +204,7 @@ function cyclic(cycle: readonly SpecNode[], place: Place | undefined): StaveErro
   return place ? invalid(place.source, problem) : new StaveError("SPEC_INVALID", problem);
 }
 
-// Kahn's algorithm: what cannot be taken away, parents before children, holds a cycle.
+// Kahn's algorithm: the nodes that cannot be removed, parents before children, contain a cycle.
 function findCycle(nodes: readonly Node[]): Node[] | undefined {
   for (const node of nodes) for (const child of node.children) child.waiting++;
   const free = nodes.filter((node) => node.waiting === 0);
@@ -216,8 +216,8 @@ function findCycle(nodes: readonly Node[]): Node[] | undefined {
   return taken === nodes.length ? undefined : walkCycle(nodes.filter((node) => node.waiting > 0));
 }
 
-// What remains is on a cycle or below one, so each such node has a parent that remains too: walking up must come back
-// to a node seen before.
+// Each remaining node is on a cycle or below one, so it has a remaining parent. Walking up must return to a visited
+// node.
 function walkCycle(remaining: readonly Node[]): Node[] {
   const parentOf = new Map<Node, Node>();
   for (const node of remaining) for (const child of node.children) if (child.waiting > 0) parentOf.set(child, node);

@@ -13,7 +13,7 @@ export interface LockRoot {
   readonly node: SpecNode;
   /** What the user asked for, in Spack's syntax. */
   readonly spec: string;
-  /** The environment it was included from (`include_concrete`); undefined for the environment's own. */
+  /** The environment it was included from (`include_concrete`); undefined for the environment's own roots. */
   readonly includedFrom: string | undefined;
 }
 
@@ -21,14 +21,14 @@ export interface LockRoot {
 export interface Lockfile {
   /** 1 to 6. */
   readonly version: number;
-  /** The roots in the order of the file, those of included environments after the environment's own. */
+  /** The roots in file order; those of included environments come after the environment's own. */
   readonly roots: readonly LockRoot[];
   readonly graph: SpecGraph;
-  /** The version of the Spack that wrote it; not in old files. */
+  /** The version of Spack that wrote it; absent in old files. */
   readonly spackVersion: string | undefined;
 }
 
-/** The largest lock file that is read, in bytes. */
+/** The size limit of a lock file, in bytes. */
 export const LOCKFILE_LIMIT: number = 256 * 1024 * 1024;
 const VALUE_LIMIT = 10_000_000;
 
@@ -42,10 +42,10 @@ const FORMATS: ReadonlyMap<number, number> = new Map([
   [6, 5],
 ]);
 const NEWEST_LOCKFILE = 6;
-// Before this version the keys were hashes of another kind, and several keys could stand for one DAG hash.
+// Before this version, keys were hashes of another kind, and several keys could stand for one DAG hash.
 const FIRST_WITH_DAG_HASHES = 4;
 
-/** Reads the lock file of an environment directory. Throws NOT_FOUND when there is none, else as `readLockfile`. */
+/** Reads the lock file of an environment directory. Throws NOT_FOUND if it is missing, otherwise as `readLockfile`. */
 export async function readEnvironmentLock(directory: string): Promise<Lockfile> {
   const file = `${directory}/spack.lock`;
   try {
@@ -60,7 +60,7 @@ export async function readEnvironmentLock(directory: string): Promise<Lockfile> 
   }
 }
 
-/** Reads the bytes of a lock file. Throws CONTENT_INVALID, or SPEC_INVALID for specs that make no DAG. */
+/** Parses a lock file. Throws CONTENT_INVALID for damaged content, or SPEC_INVALID if the specs do not form a DAG. */
 export function readLockfile(bytes: Uint8Array, name: string): Lockfile {
   const place: Place = { source: { name, hint: "concretize the environment again: spack concretize --force" } };
   const document = parseJsonBytes(bytes, { ...place.source, values: VALUE_LIMIT });
@@ -75,7 +75,7 @@ export function readLockfile(bytes: Uint8Array, name: string): Lockfile {
     if (node === undefined) throw wrong(where, "hash", key, "the key of a concrete spec");
     return { ...root, node };
   });
-  // Of several nodes with one DAG hash the first that the roots lead to counts.
+  // If several nodes have one DAG hash, the first that the roots reach counts.
   const graph = version >= FIRST_WITH_DAG_HASHES ? all : graphOf(preOrder(found.map(({ node }) => node)));
   const roots = found.map((root) => ({ ...root, node: graph.get(root.node.hash) ?? root.node }));
   const spack = own(document, "spack");
@@ -98,7 +98,7 @@ interface RootKey {
   readonly place: Place;
 }
 
-// An included environment has the same form as the whole, without the head.
+// An included environment has the form of the whole file, without the head.
 function readEnvironment(
   environment: JsonObject,
   version: number,
@@ -125,7 +125,7 @@ function readConcreteSpecs(specs: JsonObject, version: number, outer: Place, bui
   const place: Place = { ...outer, source: { ...outer.source, code: "SPEC_INVALID" } };
   const format = FORMATS.get(version) ?? NEWEST_LOCKFILE;
   for (const key of Object.keys(specs)) {
-    // Environments that include one another hold the same specs.
+    // Environments that include each other repeat specs.
     if (builder.get(key) !== undefined) continue;
     const node = builder.add(specs[key], format, inside(place, key), key);
     if (version >= FIRST_WITH_DAG_HASHES && node.hash !== key)

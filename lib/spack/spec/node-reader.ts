@@ -1,5 +1,5 @@
 // Reads one node dictionary of any spec format (Spack `spec.py`, SpecfileV1 to SpecfileV5). Its dependencies stay
-// references here; graph.ts ties them together.
+// references here; graph.ts links them.
 
 import { printable } from "../../printable/printable.ts";
 import {
@@ -17,10 +17,10 @@ import { isObject } from "../text/json.ts";
 import type { JsonObject, JsonValue } from "../text/json-value.ts";
 import { BUILD, type External, LINK, RUN, TEST, type VariantValue } from "./node.ts";
 
-/** A reference to another node, as it stands in the file. */
+/** A reference to another node, as written in the file. */
 export interface Reference {
   readonly name: string;
-  /** A DAG hash, or what the file calls its nodes by instead (formats before 3 used other hashes). */
+  /** A DAG hash, or the key that the file uses instead (formats before 3 used other hashes). */
   readonly key: string;
   readonly types: number;
   readonly virtuals: readonly string[];
@@ -47,10 +47,13 @@ export interface NodeFields {
   readonly references: readonly Reference[];
 }
 
-/** The newest spec format that is known (Spack 1.0 to 1.2). */
+/** The newest supported spec format (Spack 1.0 to 1.2). */
 export const NEWEST_FORMAT = 5;
 
-/** The names that nodes go by in dependency lists: all but `hash` are of formats before 3 (Spack `hash_types.py`). */
+/**
+ * The keys that identify nodes in dependency lists; formats before 3 use all of them, later ones only `hash` (Spack
+ * `hash_types.py`).
+ */
 export const HASH_KEYS = ["hash", "full_hash", "build_hash"] as const;
 
 const DAG_HASH = /^[a-z2-7]{32}$/;
@@ -65,12 +68,12 @@ const TYPE_BITS = new Map([
 ]);
 const NONE: readonly string[] = [];
 
-/** Tells whether a text has the form of a DAG hash. */
+/** True if a text has the form of a DAG hash. */
 export function isDagHash(text: string): boolean {
   return DAG_HASH.test(text);
 }
 
-/** Splits `{name: node}` of format 1; later formats keep the name inside. */
+/** Splits `{name: node}` of format 1; later formats keep the name inside the node. */
 function nameAndData(node: JsonObject, format: number, place: Place): [string, JsonObject, Place] {
   if (format > 1) return [stringAt(node, "name", place), node, place];
   const [name, ...more] = Object.keys(node);
@@ -112,14 +115,14 @@ function readHash(raw: JsonObject, place: Place): string | undefined {
   return hash;
 }
 
-// A part of the architecture: it becomes part of paths and of messages.
+// Reads a part of the architecture, which becomes part of paths and messages.
 function word(arch: JsonObject, key: string, place: Place): string {
   const text = stringAt(arch, key, place);
   if (text === "" || text.length > 128 || CONTROL.test(text)) throw wrong(place, key, text, "a name");
   return text;
 }
 
-// A target is its name, or an object that describes it; readers use the name only.
+// A target is a name, or an object that describes it; only the name matters.
 function readTarget(arch: JsonObject, place: Place): string {
   const target = own(arch, "target");
   return isObject(target) ? word(target, "name", inside(place, "target")) : word(arch, "target", place);
@@ -130,9 +133,9 @@ interface Parameters {
   readonly flags: ReadonlyMap<string, readonly string[]>;
 }
 const NO_PARAMETERS: Parameters = { variants: new Map(), flags: new Map() };
-// Nearly every node has all kinds of flags, and all of them empty.
+// Nearly every node has all kinds of flags, all empty.
 const EMPTY_FLAGS: Parameters["flags"] = new Map(Array.from(FLAGS, (kind) => [kind, NONE]));
-// The parser shares equal objects and freezes them, so that most of these and of those on edges are read once.
+// The parser shares and freezes equal objects, so most parameters and edges are read only once.
 const nodeParameters = new WeakMap<JsonObject, Parameters>();
 
 function readParameters(raw: JsonObject, place: Place): Parameters {
@@ -158,8 +161,8 @@ function readParameters(raw: JsonObject, place: Place): Parameters {
   return read;
 }
 
-// Kinds are inferred (Spack `variant.py`, from_node_dict): a list is multi-valued; true and false, also as words in any
-// case, are boolean; all else is single-valued. Old files hold numbers and Python's None now and then.
+// The kind is inferred (Spack `variant.py`, from_node_dict): a list is multi-valued; true and false, also as words in
+// any case, are boolean; anything else is single-valued. Old files sometimes hold numbers and Python's None.
 function readVariant(value: JsonValue | undefined, key: string, place: Place): VariantValue {
   if (typeof value === "boolean") return value;
   const where = inside(place, "parameters");
@@ -223,7 +226,7 @@ function readBuildSpec(raw: JsonObject, place: Place): NodeFields["buildSpec"] {
   return { name: stringAt(spec, "name", where), hash };
 }
 
-/** The key that a dependency is named by, and its value; undefined when there is none. */
+/** The key that identifies a dependency and its value, or undefined. */
 export function hashOf(item: JsonObject): [(typeof HASH_KEYS)[number], string] | undefined {
   for (const key of HASH_KEYS) {
     const value = own(item, key);
@@ -244,7 +247,7 @@ function readReferences(raw: JsonObject, format: number, place: Place): readonly
   return dependencies.map((item, at) => readReference(item, undefined, format, where, at));
 }
 
-// A database has hundreds of thousands of these: the place is made only for an error.
+// A database has hundreds of thousands of these, so a place is made only for an error.
 function readReference(
   item: JsonValue | undefined,
   known: string | undefined,
@@ -293,7 +296,7 @@ function readTypes(object: JsonObject, key: string, place: Place): number {
   return bits;
 }
 
-/** How messages name a node: `name@version/hash7`, fit for printing. */
+/** A node's name in messages: `name@version/hash7`, printable. */
 export function shortName(node: { name: string; version: string; hash?: string | undefined }): string {
   const hash = node.hash === undefined ? "" : `/${node.hash.slice(0, 7)}`;
   return printable(`${node.name}@${node.version}${hash}`);

@@ -1,40 +1,45 @@
-// The concrete spec as data: nodes, edges and the graph they form. Reading and writing is in spec.ts, walking in dag.ts.
+// The concrete spec as data: nodes, edges and the graph they form. Reading and writing are in spec-file.ts and
+// spec-writer.ts, walking in traversal.ts.
 import type { JsonObject } from "../text/json-value.ts";
 
-/** Dependency types as bits (Spack `deptypes.py`). */
+/** The dependency type `link`, as a bit (Spack `deptypes.py`). */
 export const LINK = 1;
+/** The dependency type `run`. */
 export const RUN = 2;
+/** The dependency type `build`. */
 export const BUILD = 4;
+/** The dependency type `test`. */
 export const TEST = 8;
+/** Every dependency type. */
 export const ALL_TYPES: number = LINK | RUN | BUILD | TEST;
 
 /** The value of a variant: boolean, single-valued or multi-valued (Spack spec format 2 and later). */
 export type VariantValue = boolean | string | readonly string[];
 
-/** An edge of the DAG, from the node that holds it to `child`. */
+/** An edge of the DAG from its parent, which holds it, to `child`. */
 export interface Edge {
   readonly child: SpecNode;
   /** LINK | RUN | BUILD | TEST. */
   readonly types: number;
   /** The virtual packages that the child provides to the parent. */
   readonly virtuals: readonly string[];
-  /** The edge is marked direct (`%` in 1.x; every edge of formats before 5). */
+  /** True if the edge is marked direct (`%` in 1.x; every edge of formats before 5). */
   readonly direct: boolean;
 }
 
-/** Where a package that Spack did not build lives. */
+/** The location of a package that Spack did not build. */
 export interface External {
   readonly path: string | null;
   readonly modules: readonly string[];
   readonly extraAttributes: JsonObject;
 }
 
-/** One concrete spec. Immutable once its graph is built; shared by every DAG that holds its hash. */
+/** One concrete spec. Immutable once its graph is built; shared by every DAG that contains its hash. */
 export interface SpecNode {
   /** The DAG hash: 32 characters of a-z2-7. */
   readonly hash: string;
   readonly name: string;
-  /** The exact version, git versions as `git.main=1.2`. */
+  /** The exact version; git versions look like `git.main=1.2`. */
   readonly version: string;
   readonly namespace: string | undefined;
   readonly platform: string;
@@ -45,15 +50,15 @@ export interface SpecNode {
   /** Compiler flags by kind (`cflags`, …). */
   readonly flags: ReadonlyMap<string, readonly string[]>;
   readonly external: External | undefined;
-  /** The compiler of a format-4 node, or that of `annotations.compiler`. */
+  /** The compiler of a format-4 node, or the one in `annotations.compiler`. */
   readonly compiler: { readonly name: string; readonly version: string } | undefined;
-  /** Edges in the order of the file; the traversals of dag.ts sort them. */
+  /** Edges in file order; the walks of traversal.ts sort them. */
   readonly edges: readonly Edge[];
-  /** The spec format this node was written in: 1 to 5. */
+  /** The spec format of the node, 1 to 5. */
   readonly format: number;
-  /** The spec that was really built, when this one is spliced. */
+  /** The spec that was built, if this one is spliced. */
   readonly buildSpec: { readonly name: string; readonly hash: string } | undefined;
-  /** The node dictionary as it was read, key order and unknown keys kept, `hash` included; parts may be shared and frozen. */
+  /** The node dictionary as read, `hash` included, with key order and unknown keys. Parts may be shared and frozen. */
   readonly raw: JsonObject;
 }
 
@@ -62,6 +67,6 @@ export interface SpecGraph {
   get(hash: string): SpecNode | undefined;
   nodes(): Iterable<SpecNode>;
   readonly size: number;
-  /** The virtuals that any edge of the graph into this node lists. */
+  /** The virtuals that edges of the graph into this node list. */
   virtualsOf(node: SpecNode): ReadonlySet<string>;
 }

@@ -1,5 +1,4 @@
-// What makes two concrete specs different: which of their nodes, and in which attributes. DAG hashes tell that they differ;
-// this tells why.
+// Explains how two concrete specs differ: in which nodes and attributes. DAG hashes only show that they differ.
 
 import { own } from "../text/fields.ts";
 import { writeJson } from "../text/json.ts";
@@ -8,23 +7,23 @@ import type { SpecNode } from "./node.ts";
 import { flagsText, variantText } from "./spec-format.ts";
 import { sortedEdges } from "./traversal.ts";
 
-/** One attribute of one node that is not the same. */
+/** One attribute of one node that differs. */
 export interface Difference {
   /** Package names from the root to the node. */
   readonly path: readonly string[];
   /** `version`, `variants`, `target`, `dependencies`, … */
   readonly attribute: string;
-  /** What each has; empty for nothing. */
+  /** The value on each side; empty if it has none. */
   readonly left: string;
   readonly right: string;
 }
 
-/** Beyond this, more differences tell no more. */
+/** More differences than this would not help the reader. */
 const LIMIT = 100;
 
 type Attribute = readonly [name: string, text: (node: SpecNode) => string];
 
-// In the order in which people look for a reason.
+// Most likely reasons first.
 const ATTRIBUTES: readonly Attribute[] = [
   ["spec format", (node) => String(originalFormat(node))],
   ["version", (node) => node.version],
@@ -37,7 +36,7 @@ const ATTRIBUTES: readonly Attribute[] = [
   ["namespace", (node) => node.namespace ?? ""],
   ["external", ({ external }) => (external ? (external.path ?? (external.modules.join(" ") || "modules")) : "")],
   ["patches", (node) => textOf(node, "patches")],
-  // The recipe itself was changed.
+  // A changed recipe.
   ["package_hash", (node) => textOf(node, "package_hash")],
   ["build_spec", ({ buildSpec }) => (buildSpec ? `${buildSpec.name}/${buildSpec.hash}` : "")],
   ["dependencies", (node) => sortedEdges(node).map(edgeText).join(" ")],
@@ -48,15 +47,15 @@ function textOf(node: SpecNode, key: string): string {
   return value === undefined ? "" : typeof value === "string" ? value : writeJson(value);
 }
 
-// Not the child's hash: a child that differs is a difference of its own.
+// Leaves out the child's hash: a differing child is reported by itself.
 function edgeText({ child, types, virtuals }: SpecNode["edges"][number]): string {
   const kinds = ["link", "run", "build", "test"].filter((_, bit) => (types & (1 << bit)) !== 0).join(",");
   return `${child.name}(${[kinds, ...virtuals].join(" ")})`;
 }
 
 /**
- * Compares two specs node by node, nearest to the roots first; nodes of the same name below the same parents belong together.
- * Nothing for equal hashes. When all attributes are the same and the hashes are not, the attribute is `hash`.
+ * Compares two specs node by node, nearest to the roots first, matching nodes of the same name below the same parents.
+ * Returns nothing for equal hashes. If all attributes match but the hashes differ, the attribute is `hash`.
  */
 export function specDifferences(left: SpecNode, right: SpecNode): Difference[] {
   const found: Difference[] = [];

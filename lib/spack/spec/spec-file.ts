@@ -1,4 +1,4 @@
-// Spec files: `spec.json` of every format into a graph, and a graph into `spec.json` of format 5 (Spack `spec.py`).
+// Reads `spec.json` files of every format into a graph (Spack `spec.py`); spec-writer.ts writes them.
 import { inside, listAt, objectAt, own, type Place, wrong } from "../text/fields.ts";
 import { invalid, isObject, type JsonSource, parseJsonBytes } from "../text/json.ts";
 import type { JsonObject, JsonValue } from "../text/json-value.ts";
@@ -6,27 +6,27 @@ import { GraphBuilder } from "./graph.ts";
 import type { SpecGraph, SpecNode } from "./node.ts";
 import { type HASH_KEYS, hashOf, NEWEST_FORMAT } from "./node-reader.ts";
 
-/** One spec with everything that it depends on. */
+/** One spec with all its dependencies. */
 export interface SpecDocument {
   readonly root: SpecNode;
   readonly graph: SpecGraph;
   /** The spec format of the document: 1 to 5. */
   readonly format: number;
-  /** What stands under `spec`, as it was read. */
+  /** The value of `spec`, as read. */
   readonly value: JsonValue;
 }
 
-/** The largest spec file that is read, in bytes; real ones have less than 4 MB. */
+/** The size limit of a spec file, in bytes; real ones are below 4 MB. */
 export const SPEC_FILE_LIMIT: number = 64 * 1024 * 1024;
 
-/** Reads the bytes of a `spec.json`. Throws CONTENT_INVALID for what is no JSON, SPEC_INVALID for what is no spec. */
+/** Parses a `spec.json`. Throws CONTENT_INVALID if it is not JSON, SPEC_INVALID if it is not a spec. */
 export function readSpecFile(bytes: Uint8Array, name: string): SpecDocument {
   return readSpecDocument(parseJsonBytes(bytes, { name }), { name });
 }
 
 /**
- * Reads `{"spec": {"_meta": …, "nodes": […]}}`, or the list of format 1; further keys beside `spec` are left to others.
- * The value must come from `parseJsonBytes`, or hashes cannot be verified. Throws SPEC_INVALID.
+ * Reads `{"spec": {"_meta": …, "nodes": […]}}`, or the list of format 1; other keys beside `spec` are ignored. The
+ * value must come from `parseJsonBytes`, or hashes cannot be verified. Throws SPEC_INVALID.
  */
 export function readSpecDocument(document: JsonValue, source: JsonSource): SpecDocument {
   const place: Place = { source: { code: "SPEC_INVALID", ...source } };
@@ -64,7 +64,7 @@ function readNodes(spec: JsonObject, place: Place): SpecDocument {
   return documentOf(added, builder, { format, value: spec }, place);
 }
 
-// In format 2 the nodes go by the kind of hash that the first dependency uses.
+// In format 2, nodes are identified by the kind of hash that the first dependency uses.
 function keyNameOf(nodes: readonly JsonValue[]): (typeof HASH_KEYS)[number] {
   for (const node of nodes) {
     const dependencies = isObject(node) ? own(node, "dependencies") : undefined;
@@ -75,7 +75,7 @@ function keyNameOf(nodes: readonly JsonValue[]): (typeof HASH_KEYS)[number] {
   return "hash";
 }
 
-// In format 1 names are unique, and the hashes in dependencies may be of another kind: names tie the nodes together.
+// In format 1, names are unique and dependency hashes may be of another kind, so names link the nodes.
 function readFormat1(nodes: readonly JsonValue[], place: Place): SpecDocument {
   if (nodes.length === 0) throw invalid(place.source, "is not valid: spec is empty, expected at least the spec itself");
   const builder = new GraphBuilder({ byName: true });

@@ -1,17 +1,17 @@
-// Spack's format strings, `{name}-{version}-{hash:7}` and the like, for concrete specs (Spack `spec.py`, format and
-// format_path). What needs a recipe or an installation is not known here.
+// Spack's format strings, such as `{name}-{version}-{hash:7}`, for concrete specs (Spack `spec.py`, format and
+// format_path). Attributes that need a recipe or an installation are not supported.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { familyOf } from "./microarchitecture.ts";
 import { BUILD, LINK, RUN, type SpecNode, TEST, type VariantValue } from "./node.ts";
 import { edgesOf, sortedEdges } from "./traversal.ts";
 
-// An escaped character; or a field: sigil, ^dependency, hash or attribute, and the closing brace; or a lone brace.
+// Matches an escaped character, a field (sigil, ^dependency, hash or attribute, closing brace) or a lone brace.
 const FIELD = /\\(.)|\{( ?[%@/]|[\w ][\w -]*=)?(?:\^([^}.]+)\.)?(?:(hash\b)(?::(\d+))?|([^}]*))(\})?|(\})/gis;
 
 /**
- * Fills a format string from a node. An attribute that the spec does not have gives nothing, its sigil included; one
- * that no spec has throws CONFIG_INVALID.
+ * Fills a format string from a node. An attribute without a value becomes empty, together with its sigil; an unknown
+ * attribute throws CONFIG_INVALID.
  */
 export function formatSpec(node: SpecNode, format: string): string {
   const wrong = (problem: string): StaveError =>
@@ -32,8 +32,8 @@ export function formatSpec(node: SpecNode, format: string): string {
 }
 
 /**
- * Fills a format string that is a relative path: each component is filled, then made fit for a file name. Throws
- * CONFIG_INVALID for an absolute path and for components that are `..`.
+ * Fills a format string that is a relative path: each component is filled, then sanitized as a file name. Throws
+ * CONFIG_INVALID for absolute paths and `..` components.
  */
 export function formatPath(node: SpecNode, format: string): string {
   const wrong = (problem: string): StaveError =>
@@ -47,14 +47,14 @@ export function formatPath(node: SpecNode, format: string): string {
   return filled.join("/");
 }
 
-/** Makes a text fit for a file name: all but letters, digits, `_`, `+`, `.` and `-` become `_`. */
+/** Sanitizes a text as a file name: everything but letters, digits, `_`, `+`, `.` and `-` becomes `_`. */
 export function politeFileName(text: string): string {
   return text.replaceAll(/[^A-Za-z0-9_+.-]/gu, "_");
 }
 
 /**
- * The dependency of a name or virtual package, looked for as Spack does: direct build and test dependencies, then what
- * is linked and run, breadth first; the spec itself by its own name.
+ * Finds a dependency by package or virtual name in Spack's order: direct build and test dependencies, then link and run
+ * dependencies breadth first. The spec's own name gives the spec itself.
  */
 export function findDependency(node: SpecNode, name: string): SpecNode | undefined {
   if (node.name === name) return node;
@@ -69,7 +69,7 @@ export function findDependency(node: SpecNode, name: string): SpecNode | undefin
   return undefined;
 }
 
-/** The compiler of a node: what its format records, else the provider of C, C++ or Fortran; undefined without one. */
+/** The compiler of a node: the recorded one, else the provider of C, C++ or Fortran; undefined if there is none. */
 export function compilerOf(node: SpecNode): { readonly name: string; readonly version: string } | undefined {
   if (node.compiler !== undefined) return node.compiler;
   for (const language of LANGUAGES) {
@@ -81,14 +81,14 @@ export function compilerOf(node: SpecNode): { readonly name: string; readonly ve
 
 const LANGUAGES = ["c", "cxx", "fortran"];
 
-/** A version as a query writes it exactly: `=1.0`, and git versions as they are. */
+/** A version in query syntax that matches exactly: `=1.0`; git versions are unchanged. */
 export function exactVersion(version: string): string {
   return version.startsWith("git.") || version.includes("=") || /^[0-9a-f]{40}$/.test(version)
     ? version
     : `=${version}`;
 }
 
-// Nothing for an attribute without a value; undefined for one that does not exist.
+// Returns the empty string for an attribute without a value, undefined for an unknown attribute.
 function attributeOf(node: SpecNode, path: readonly string[]): string | undefined {
   const [first = "", second, third, ...more] = path;
   if (more.length > 0) return undefined;
@@ -141,14 +141,14 @@ function compilersText(node: SpecNode): string {
   return providers.map(({ child, virtuals }) => ` %${virtuals.join(",")}=${child.name}@${child.version}`).join("");
 }
 
-/** The compiler flags as a query writes them, each kind after a blank; a blank follows when there are any. */
+/** The compiler flags in query syntax, each kind after a space, with a trailing space if there are any. */
 export function flagsText(node: SpecNode, kind?: string): string | undefined {
   if (kind !== undefined) return node.flags.get(kind)?.join(" ");
   const set = [...node.flags].filter(([, flags]) => flags.length > 0).sort(byKey);
   return set.map(([name, flags]) => ` ${name}=${quoteValue(flags.join(" "))}`).join("") + (set.length > 0 ? " " : "");
 }
 
-/** The variants as a query writes them: `+a~b`, then ` key=value`; one of them when its name is given. */
+/** The variants in query syntax: `+a~b`, then ` key=value`; only one of them if a name is given. */
 export function variantText(node: SpecNode, name?: string, part?: string): string | undefined {
   if (name !== undefined) {
     const value = node.variants.get(name);

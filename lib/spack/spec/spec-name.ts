@@ -1,4 +1,4 @@
-// The names of a concrete spec: as people read it, as a tag, as files of a build cache, as a path in a store.
+// The names of a concrete spec: for people, as a tag, and as file names in a build cache.
 import { goArchitecture } from "../../oci/platform.ts";
 import { sanitizeTag } from "../../oci/reference.ts";
 import { familyOf } from "./microarchitecture.ts";
@@ -7,14 +7,14 @@ import { exactVersion, flagsText, formatPath, formatSpec, variantText } from "./
 
 export { shortName } from "./node-reader.ts";
 
-/** The spec in full but for its dependencies, as Spack writes it into image annotations (`spec.py`, DEFAULT_FORMAT). */
+/** The spec without its dependencies, as Spack writes it into image annotations (`spec.py`, DEFAULT_FORMAT). */
 export function specString(node: SpecNode): string {
   const { name, version, platform, os, target } = node;
   const settings = `${flagsText(node) ?? ""}${variantText(node) ?? ""}`;
   return `${name}@${exactVersion(version)}${settings} platform=${platform} os=${os} target=${target}`.trim();
 }
 
-/** The same as Spack before 1.0 prints it, which knows no `:=`. Only people read it. */
+/** Like `specString`, as Spack before 1.0 prints it, which has no `:=`. For display only. */
 export function legacySpecString(node: SpecNode): string {
   const format = "{name}{@versions}{%compiler.name}{@compiler.versions}{compiler_flags}{variants}{ arch=architecture}";
   return formatSpec(node, format).replaceAll(/ ([\w-]+):=/g, " $1=");
@@ -25,7 +25,7 @@ export function specTag(node: Pick<SpecNode, "name" | "version" | "hash">): stri
   return sanitizeTag(`${node.name}-${node.version}-${node.hash}.spack`);
 }
 
-/** The file name of a spec's manifest in URL caches of layout 3; its folder is `v3/manifests/spec/<name>`. */
+/** The file name of a spec's manifest in URL caches of layout 3, in the folder `v3/manifests/spec/<name>`. */
 export function manifestFileName(node: SpecNode): string {
   return `${formatPath(node, "{name}-{version}-{hash}")}.spec.manifest.json`;
 }
@@ -40,7 +40,7 @@ export function legacyFolder(node: SpecNode): string {
   return formatPath(node, "{architecture}/{compiler.name}-{compiler.version}/{name}-{version}");
 }
 
-/** The Go name of the machine that a spec is built for: `amd64`, `arm64`, `ppc64le`, … */
+/** The Go architecture name of a spec's target: `amd64`, `arm64`, `ppc64le`, … */
 export function goArchitectureOf(node: SpecNode): string {
   return goArchitecture(familyOf(node.target));
 }

@@ -1,4 +1,4 @@
-// Which specs take part in what, and in which order: layers, pushing, relocation, the environment, installing.
+// Selects and orders specs for each purpose: layers, pushing, relocation, environments and installing.
 
 import { LINK, RUN, type SpecNode, TEST } from "./node.ts";
 import { breadthFirst, edgesOf, postOrder, preOrder, topological } from "./traversal.ts";
@@ -14,20 +14,20 @@ export function layerOrder(roots: Iterable<SpecNode>, legacy = false): SpecNode[
   return order.filter(isBuilt);
 }
 
-/** The nodes that have a say in the run environment, dependents first, externals included. */
+/** The nodes that contribute to the run environment, dependents first, externals included. */
 export function environmentOrder(roots: Iterable<SpecNode>): SpecNode[] {
   return topological(roots, { types: LINK | RUN });
 }
 
-/** Which specs a push takes. */
+/** Selects the specs to push. */
 export interface PushSelection {
-  /** The given specs, what they depend on, or both. */
+  /** The given specs, their dependencies, or both. */
   readonly only?: "package" | "dependencies" | "all";
-  /** Leave out what is needed for building only. */
+  /** Leave out build-only dependencies. */
   readonly withoutBuildDependencies?: boolean;
 }
 
-/** The nodes to push, in Spack's order: breadth first from the roots, reversed, without externals. */
+/** The nodes to push in Spack's order: reversed breadth first from the roots, without externals. */
 export function pushOrder(roots: Iterable<SpecNode>, selection: PushSelection = {}): SpecNode[] {
   const given = [...roots];
   const { only = "all", withoutBuildDependencies = false } = selection;
@@ -39,8 +39,9 @@ export function pushOrder(roots: Iterable<SpecNode>, selection: PushSelection = 
 }
 
 /**
- * The nodes whose prefixes may be written inside the files of a spec, itself first: what it links, then what it runs
- * directly; no externals. Spack before 1.0 walked depth first (`legacy`), and the order is part of the archive.
+ * The nodes whose prefixes may occur in the files of a spec: the spec itself, its link dependencies, then its direct
+ * run dependencies, without externals. Spack before 1.0 walked depth first (`legacy`); the order is part of the
+ * archive.
  */
 export function relocationSet(spec: SpecNode, legacy = false): SpecNode[] {
   const linked = legacy ? preOrder([spec], { types: LINK }) : breadthFirst([spec], { types: LINK });
@@ -49,7 +50,7 @@ export function relocationSet(spec: SpecNode, legacy = false): SpecNode[] {
   return [...once.values()].filter(isBuilt);
 }
 
-/** The nodes to install for the roots, each after what it links and runs; externals included. */
+/** The nodes to install for the roots, each after its link and run dependencies, externals included. */
 export function installOrder(roots: Iterable<SpecNode>): SpecNode[] {
   return postOrder(roots, { types: LINK | RUN });
 }

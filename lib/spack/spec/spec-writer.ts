@@ -1,5 +1,5 @@
-// Writes spec files of format 5 as Spack does (`spec.py`, to_dict and to_node_dict). Nodes of that format are written as
-// they were read; older ones are converted, and keep the hash that they have.
+// Writes spec files of format 5 as Spack does (`spec.py`, to_dict and to_node_dict). Format-5 nodes are written as
+// read; older ones are converted and keep their hash.
 
 import { own } from "../text/fields.ts";
 import { isObject, keysOf, writeJson } from "../text/json.ts";
@@ -10,18 +10,18 @@ import { NEWEST_FORMAT } from "./node-reader.ts";
 import { exactVersion } from "./spec-format.ts";
 import { preOrder, sortedEdges } from "./traversal.ts";
 
-/** The text of a `spec.json`: the root first, its dependencies in pre-order, each node once. */
+/** The text of a `spec.json`: the root first, then its dependencies in pre-order, each node once. */
 export function writeSpecFile(root: SpecNode, graph: SpecGraph): string {
   return writeJson({ spec: specDocument(root, graph) });
 }
 
-/** The value under `spec` of a `spec.json` or an image config. */
+/** The `spec` value of a `spec.json` or an image config. */
 export function specDocument(root: SpecNode, graph: SpecGraph): JsonObject {
   const nodes = documentOrder(root, graph).map(nodeDictionary);
   return { _meta: { version: NEWEST_FORMAT }, nodes };
 }
 
-// After a spliced node come the nodes of what was really built, in their own order; a node stands where it is met first.
+// A spliced node is followed by the nodes of its build spec in their own order; a node's first occurrence counts.
 function documentOrder(root: SpecNode, graph: SpecGraph): SpecNode[] {
   const out = new Map<string, SpecNode>();
   const expanded = new Set<string>();
@@ -41,7 +41,7 @@ function documentOrder(root: SpecNode, graph: SpecGraph): SpecNode[] {
   return [...out.values()];
 }
 
-/** The dictionary of a node in format 5, `hash` last: as it was read, or converted from an older format. */
+/** A node's dictionary in format 5, `hash` last: as read, or converted from an older format. */
 export function nodeDictionary(node: SpecNode): JsonObject {
   if (node.format >= NEWEST_FORMAT) return node.raw;
   const { raw, external } = node;
@@ -68,8 +68,8 @@ export function nodeDictionary(node: SpecNode): JsonObject {
   return out;
 }
 
-// Spack writes a target anew from archspec's table, which has fields that older files lack; what a table alone knows
-// (features may have been added since) stays as it was read. Readers use the name only.
+// Spack rewrites a target from archspec's table, which has fields that older files lack. Values that a table alone
+// defines (features may have been added since) stay as read. Readers only use the name.
 function architecture(node: SpecNode): JsonObject {
   const arch = own(node.raw, "arch");
   const described = isObject(arch) ? own(arch, "target") : undefined;

@@ -1,10 +1,10 @@
-// Walks of the dependency graph in exactly Spack's orders (`traverse.py`). A node counts once, by its DAG hash. Nothing
-// here recurses: a chain of any length is walked.
+// Walks the dependency graph in exactly Spack's orders (`traverse.py`). Each node, identified by its DAG hash, is
+// visited once. Nothing recurses, so chains may be of any length.
 import { ALL_TYPES, type Edge, type SpecNode } from "./node.ts";
 
-/** Which edges a walk follows. */
+/** Selects the edges that a walk follows. */
 export interface EdgeFilter {
-  /** Follow edges that have at least one of these dependency types; all when not given. */
+  /** Follow edges with at least one of these dependency types; default all. */
   readonly types?: number;
   /** Follow only edges that list this virtual package. */
   readonly virtual?: string;
@@ -12,7 +12,7 @@ export interface EdgeFilter {
 
 const sorted = new WeakMap<SpecNode, readonly Edge[]>();
 
-/** The edges of a node in the order of every walk: by child name, then types, virtuals and the direct mark. */
+/** The edges of a node in walking order: by child name, then types, virtuals and the direct mark. */
 export function sortedEdges(node: SpecNode): readonly Edge[] {
   const { edges } = node;
   let inOrder = true;
@@ -40,7 +40,7 @@ function compareTexts(a: readonly string[], b: readonly string[]): number {
   return a.length - b.length;
 }
 
-/** The edges of a node that a filter lets through, in walking order. */
+/** The edges of a node that pass a filter, in walking order. */
 export function edgesOf(node: SpecNode, filter: EdgeFilter = {}): readonly Edge[] {
   const { types = ALL_TYPES, virtual } = filter;
   const edges = sortedEdges(node);
@@ -50,12 +50,12 @@ export function edgesOf(node: SpecNode, filter: EdgeFilter = {}): readonly Edge[
   );
 }
 
-/** Depth first, each node before its children. */
+/** Walks depth first, each node before its children. */
 export function preOrder(roots: Iterable<SpecNode>, filter: EdgeFilter = {}): SpecNode[] {
   return depthFirst(roots, filter, true);
 }
 
-/** Depth first, each node after its children. */
+/** Walks depth first, each node after its children. */
 export function postOrder(roots: Iterable<SpecNode>, filter: EdgeFilter = {}): SpecNode[] {
   return depthFirst(roots, filter, false);
 }
@@ -84,7 +84,7 @@ function depthFirst(roots: Iterable<SpecNode>, filter: EdgeFilter, before: boole
   return out;
 }
 
-/** First the roots in the given order, then what they depend on, level by level. */
+/** Walks breadth first: the roots in the given order, then their dependencies level by level. */
 export function breadthFirst(roots: Iterable<SpecNode>, filter: EdgeFilter = {}): SpecNode[] {
   const seen = new Set<string>();
   const out: SpecNode[] = [];
@@ -98,12 +98,12 @@ export function breadthFirst(roots: Iterable<SpecNode>, filter: EdgeFilter = {})
   return out;
 }
 
-/** Parents before children, as breadth first as that allows. */
+/** Orders parents before children, otherwise breadth first. */
 export function topological(roots: Iterable<SpecNode>, filter: EdgeFilter = {}): SpecNode[] {
   const waiting = new Map<string, number>();
   const count = (node: SpecNode): void => void waiting.set(node.hash, (waiting.get(node.hash) ?? 0) + 1);
   const given = [...roots];
-  // Each root has one edge more, from an artificial source.
+  // Each root has an extra edge from an artificial source.
   for (const root of given) count(root);
   for (const node of breadthFirst(given, filter)) for (const { child } of edgesOf(node, filter)) count(child);
   const out: SpecNode[] = [];
@@ -127,12 +127,12 @@ export interface TreeLine {
 }
 
 /**
- * The lines of a tree as Spack prints it: each node stands below the parent that a breadth-first walk finds first. With
- * `everyEdge` a node is also shown, without its children, below its other parents.
+ * The lines of a tree as Spack prints it: each node appears below the parent that a breadth-first walk finds first.
+ * With `everyEdge`, a node also appears, without its children, below its other parents.
  */
 export function treeLines(roots: Iterable<SpecNode>, filter: EdgeFilter = {}, everyEdge = false): TreeLine[] {
   const given = [...new Map(Array.from(roots, (root) => [root.hash, root])).values()];
-  // Which edge found a node; undefined for roots.
+  // The edge that found each node; undefined for roots.
   const found = new Map<string, Edge | undefined>(given.map((root) => [root.hash, undefined]));
   for (const node of breadthFirst(given, filter))
     for (const edge of edgesOf(node, filter)) if (!found.has(edge.child.hash)) found.set(edge.child.hash, edge);
@@ -148,10 +148,10 @@ export function treeLines(roots: Iterable<SpecNode>, filter: EdgeFilter = {}, ev
   return lines;
 }
 
-/** Why a node is there: a shortest way to it, from a root. */
+/** A shortest path from a root to a node, which explains why the node is needed. */
 export interface Path {
   readonly root: SpecNode;
-  /** The edges from the root on; none when the node is the root. */
+  /** The edges from the root; empty if the node is the root. */
   readonly edges: readonly Edge[];
 }
 

@@ -1,24 +1,25 @@
-// Concrete versions and their order (Spack `version_types.py`, StandardVersion). Ranges and lists are in version-range.ts.
+// Concrete versions and their order (Spack `version_types.py`, StandardVersion). Ranges and lists are in
+// version-range.ts.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 
-/** A part of a version. Numbers keep their digits without leading zeros, so that no length of them loses its order. */
+/** A component of a version. Numbers are digits without leading zeros, so that any length compares correctly. */
 export type Component =
   | { readonly kind: "word" | "number"; readonly text: string }
-  /** A word above all numbers; `rank` is its place among such words. */
+  /** A word that sorts above all numbers; `rank` orders such words. */
   | { readonly kind: "infinity"; readonly rank: number };
 
-/** How near to final: alpha, beta, rc, final. */
+/** The release stage: alpha, beta, rc, final. */
 export type Stage = 0 | 1 | 2 | 3;
 const FINAL = 3;
 
 /** One concrete version. */
 export interface Version {
-  /** As it was written; made up for the ends of unbounded ranges. */
+  /** The version as written; synthetic for the ends of unbounded ranges. */
   readonly text: string;
   readonly release: readonly Component[];
   readonly stage: Stage;
-  /** The digits behind the word of the stage (`1` of `rc1`), if any. */
+  /** The digits of the stage (`1` in `rc1`), if any. */
   readonly stageNumber: string | undefined;
 }
 
@@ -33,10 +34,10 @@ const VALID = /^[A-Za-z0-9_.-][=A-Za-z0-9_.-]*$/;
 const SEGMENT = /[0-9]+|[a-zA-Z]+/g;
 const NUMBER = /^[0-9]/;
 
-/** The lowest end of a range without a lower bound. */
+/** The lower end of a range without a lower bound. */
 export const LOWEST: Version = { text: "", release: [], stage: 0, stageNumber: undefined };
 
-/** The highest end of a range without an upper bound. */
+/** The upper end of a range without an upper bound. */
 export const HIGHEST: Version = {
   text: "",
   release: [{ kind: "infinity", rank: INFINITE.length }],
@@ -44,18 +45,18 @@ export const HIGHEST: Version = {
   stageNumber: undefined,
 };
 
-// The versions of a store are the same few, over and over.
+// A store repeats the same few versions.
 const KEPT = 20_000;
 const kept = new Map<string, Version>();
 
-/** Reads a concrete version. Throws SPEC_INVALID naming the text when it has characters that no version has. */
+/** Parses a concrete version. Throws SPEC_INVALID if the text has characters that no version may have. */
 export function parseVersion(text: string): Version {
   const known = kept.get(text);
   if (known) return known;
   if (text !== "" && !VALID.test(text))
     throw new StaveError(
       "SPEC_INVALID",
-      `"${printable(text)}" is no version: expected letters, digits, dots, dashes and underscores`,
+      `"${printable(text)}" is not a version: expected letters, digits, dots, dashes and underscores`,
       { subject: text },
     );
   const version = readVersion(text);
@@ -87,7 +88,7 @@ function digitsOf(digits: string): string {
   return digits.slice(start);
 }
 
-/** Compares two versions: negative, zero or positive. Separators and leading zeros do not matter. */
+/** Compares two versions: negative, zero or positive. Separators and leading zeros are ignored. */
 export function compareVersions(a: Version, b: Version): number {
   if (a === b) return 0;
   const length = Math.min(a.release.length, b.release.length);
@@ -118,7 +119,7 @@ function compareDigits(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
 }
 
-/** The first version above all that belong to `version`: the open end of the range `version:version`. */
+/** The first version above all that `version` covers: the open end of the range `version:version`. */
 export function nextVersion(version: Version): Version {
   const { release, stage, stageNumber } = version;
   if (stage !== FINAL)
@@ -136,7 +137,7 @@ function nextComponent(last: Component): Component {
   return { kind: "word", text };
 }
 
-// The letters are ordered A to Z, a to z.
+// Letters are ordered A to Z, then a to z.
 function nextWord(word: string): string {
   const last = word.at(-1);
   if (last === undefined || last === "z") return `${word}A`;

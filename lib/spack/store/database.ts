@@ -1,5 +1,5 @@
-// The text of install databases and of build cache indexes, `index.json` versions 5 to 8 (Spack `database.py`). Where
-// they lie and when they may be read is the business of store.ts.
+// Parses install databases and build cache indexes, `index.json` versions 5 to 8 (Spack `database.py`). store.ts
+// locates the files and decides when to read them.
 
 import { type Dangling, GraphBuilder } from "../spec/graph.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
@@ -8,48 +8,50 @@ import { booleanAt, inside, objectAt, optionalStringAt, own, type Place, wrong }
 import { isObject, type JsonSource, parseJsonBytes } from "../text/json.ts";
 import type { JsonObject, JsonValue } from "../text/json-value.ts";
 
-/** What a database says of one spec. */
+/** The database record of one spec. */
 export interface InstallRecord {
   readonly node: SpecNode;
-  /** The absolute prefix; null when there is none: not installed, or an external known by its modules only. */
+  /** The absolute prefix; null if not installed, or for an external known only by its modules. */
   readonly path: string | null;
-  /** False for specs that are only known: build dependencies that were not needed, or uninstalled ones. */
+  /**
+   * False for specs that are recorded but not installed: build dependencies that were not needed, or uninstalled specs.
+   */
   readonly installed: boolean;
-  /** The user asked for it by name. */
+  /** True if the user requested it by name. */
   readonly explicit: boolean;
-  /** How many records of the same database depend on it, plus those deprecated for it. */
+  /** The number of records in the same database that depend on it, plus those deprecated in its favor. */
   readonly refCount: number;
   /** Seconds since the epoch. */
   readonly installationTime: number | undefined;
-  /** The hash of the spec to use in its place. */
+  /** The hash of the replacement, if deprecated. */
   readonly deprecatedFor: string | undefined;
-  /** Where the record came from when not from an installation, for instance `external-db`. */
+  /** The origin of a record that does not come from an installation, such as `external-db`. */
   readonly origin: string | undefined;
-  /** In a build cache index: the binary is in the cache. */
+  /** In a build cache index: true if the cache has the binary. */
   readonly inBuildcache: boolean;
-  /** Which of the databases read together holds it: 0 is the local one, then the upstreams. */
+  /** The index of its database among those read together: 0 is the local one, then the upstreams. */
   readonly database: number;
-  /** The record as it was read. */
+  /** The record as read. */
   readonly raw: JsonObject;
 }
 
-/** One or more databases, tied together. */
+/** One or more databases, linked together. */
 export interface Database {
   /** The version of the first: 5 to 8. */
   readonly version: number;
-  /** By DAG hash, in the order of the files. */
+  /** By DAG hash, in file order. */
   readonly records: ReadonlyMap<string, InstallRecord>;
   readonly graph: SpecGraph;
-  /** Dependencies that no database holds; Spack warns of them and leaves the edge out, and so does the graph. */
+  /** Dependencies that no database has; like Spack, the graph leaves out these edges. */
   readonly dangling: readonly Dangling[];
 }
 
-/** The bytes of a database, with the name that messages know it by. */
+/** The bytes of a database, and its name in messages. */
 export interface DatabaseSource extends JsonSource {
   readonly bytes: Uint8Array;
 }
 
-/** Of a database of DATABASE_LIMIT bytes. */
+/** The most values, for a database of DATABASE_LIMIT bytes. */
 const VALUE_LIMIT = 20_000_000;
 
 // The spec format of the nodes, by version of the database.
@@ -60,29 +62,29 @@ const FORMATS: ReadonlyMap<string, number> = new Map([
   ["8", 5],
 ]);
 
-/** The newest database version that is known (Spack 1.0 to 1.2). */
+/** The newest supported database version (Spack 1.0 to 1.2). */
 export const NEWEST_DATABASE = 8;
 
-/** A database without records: that of a store in which nothing was installed yet. */
+/** A database without records, as of a new store. */
 export function emptyDatabase(): Database {
   return readDatabases([]);
 }
 
-/** Reads one database or index. Throws as `readDatabases`. */
+/** Parses one database or index. Throws as `readDatabases`. */
 export function readDatabase(source: DatabaseSource): Database {
   return readDatabases([source]);
 }
 
-/** Reads one database together with the document that it is in, for whoever changes it. Throws as `readDatabases`. */
+/** Parses one database and also returns its document, for callers that modify it. Throws as `readDatabases`. */
 export function readDatabaseDocument(source: DatabaseSource): { document: JsonObject; database: Database } {
   const head = readHead(source);
   return { document: head.document, database: databaseOf([head]) };
 }
 
 /**
- * Reads a database and its upstreams together: dependencies are found across all of them, and of records that several
- * hold the first counts. Throws CONTENT_INVALID for what is no database of a known version, SPEC_INVALID for specs that
- * make no DAG; both name the place.
+ * Parses a database and its upstreams together: dependencies are resolved across all of them, and of duplicate records
+ * the first counts. Throws CONTENT_INVALID unless it is a database of a supported version, SPEC_INVALID if its specs do
+ * not form a DAG; both name the place.
  */
 export function readDatabases(sources: readonly DatabaseSource[]): Database {
   return databaseOf(sources.map(readHead));
@@ -115,7 +117,7 @@ function readHead(source: DatabaseSource): Head {
   return { document, version, installs: objectAt(database, "installs", place), place: inside(place, "installs") };
 }
 
-/** Reads `database.version`, 5 to 8, at a place. Throws CONTENT_INVALID, with what to do about other versions. */
+/** Reads `database.version`, 5 to 8. Throws CONTENT_INVALID with advice for other versions. */
 export function readVersion(value: JsonValue | undefined, place: Place): number {
   const text = typeof value === "number" ? String(value) : value;
   if (typeof text === "string" && FORMATS.has(text)) return Number(text);
@@ -129,7 +131,7 @@ export function readVersion(value: JsonValue | undefined, place: Place): number 
   });
 }
 
-/** The spec format of the nodes in a database of a version. */
+/** The spec format of nodes in a database of this version. */
 export function nodeFormat(version: number): number {
   return FORMATS.get(String(version)) ?? NEWEST_FORMAT;
 }
@@ -145,7 +147,7 @@ function readInstalls(
   const format = nodeFormat(version);
   const specs: Place = { ...place, source: { ...place.source, code: "SPEC_INVALID" } };
   for (const hash of Object.keys(installs)) {
-    if (!isDagHash(hash)) throw wrong(place, hash, installs[hash], "no key but DAG hashes");
+    if (!isDagHash(hash)) throw wrong(place, hash, installs[hash], "only DAG hashes as keys");
     if (records.has(hash)) continue;
     const record = installs[hash];
     if (!isObject(record)) throw wrong(place, hash, record, "an object");

@@ -1,14 +1,16 @@
-// Padded install roots: a root made longer with placeholder folders, so that binaries can later move to a longer path
-// (Spack `util/path.py`, add_padding).
+// Padded install roots: placeholder folders lengthen a root so that binaries can later move to a longer path (Spack
+// `util/path.py`, add_padding).
 
 const PLACEHOLDER = "__spack_path_placeholder__";
 
-/** The length that `padded_length: true` means: PATH_MAX less the 300 characters Spack keeps for what comes below. */
+/**
+ * The length that `padded_length: true` means: PATH_MAX minus the 300 characters that Spack reserves for paths below.
+ */
 export function systemPadding(platform: string): number {
   return (platform === "darwin" ? 1024 : 4096) - 300;
 }
 
-/** The root, padded to `length` characters; as it is when it is that long already, or one character short. */
+/** The root padded to `length` characters; unchanged if it already has that length or is one character short. */
 export function paddedRoot(root: string, length: number): string {
   const missing = length - root.length - 1;
   if (missing <= 0) return root;
@@ -17,7 +19,7 @@ export function paddedRoot(root: string, length: number): string {
   return `${root}/${padding.endsWith("/") ? `${padding.slice(0, -1)}_` : padding}`;
 }
 
-/** The root without its padding; a last folder counts as padding only when nobody would name a folder so. */
+/** The root without its padding. The last folder counts as padding only if it cannot be a real name. */
 export function unpaddedRoot(root: string): string {
   const folders = root.split("/");
   let end = folders.length;

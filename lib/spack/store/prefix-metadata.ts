@@ -1,4 +1,4 @@
-// What Spack keeps inside an install prefix, under `.spack/`: the spec, and the list of what was installed.
+// Reads Spack's files in `.spack/` of an install prefix: the spec and the list of installed files.
 import { isStaveError, StaveError } from "../../errors.ts";
 import { HeldTree } from "../../util/held-tree.ts";
 import { shortName } from "../spec/node-reader.ts";
@@ -15,8 +15,8 @@ export const METADATA_FOLDER = ".spack";
 const SPEC_FILE = `${METADATA_FOLDER}/spec.json`;
 
 /**
- * Reads the spec that was really installed in the prefix of a record, and checks that it is the recorded one. Throws
- * SPEC_NOT_INSTALLED when nothing is there, SPEC_INVALID when it is another spec.
+ * Reads the spec in the prefix of a record and checks that it is the recorded one. Throws SPEC_NOT_INSTALLED if it is
+ * missing, SPEC_INVALID if it is another spec.
  */
 export async function readInstalledSpec(
   store: Store,
@@ -42,7 +42,7 @@ function notThere(file: string, { node, installed }: Pick<InstallRecord, "node" 
   });
 }
 
-// Undefined when the file, or the folder, is not there.
+// Undefined if the file or its folder is missing.
 function readBelow(directory: string, path: string, limit: number): Buffer | undefined {
   try {
     using tree = new HeldTree(directory);
@@ -53,15 +53,15 @@ function readBelow(directory: string, path: string, limit: number): Buffer | und
   }
 }
 
-/** The name of the list of everything that was installed, below a prefix. */
+/** The path of the list of installed files, relative to a prefix. */
 export const INSTALL_MANIFEST: string = `${METADATA_FOLDER}/install_manifest.json`;
 
-/** The name of a file that Spack writes after the list, and that it does not compare in whatever folder it is. */
+/** The name of a file that Spack writes after the list, and ignores in every folder when verifying. */
 export const INSTALL_TIMES = "install_times.json";
 
 const NANO = 1_000_000_000n;
 
-/** Seconds since the epoch from nanoseconds, as Python computes them: times are compared for equality. */
+/** Converts nanoseconds to seconds since the epoch exactly as Python does: times are compared for equality. */
 export function pythonTime(nanoseconds: bigint): number {
   const rest = ((nanoseconds % NANO) + NANO) % NANO;
   return Number((nanoseconds - rest) / NANO) + 1e-9 * Number(rest);
@@ -69,25 +69,25 @@ export function pythonTime(nanoseconds: bigint): number {
 
 /** One path of `install_manifest.json` (Spack `verify.py`). */
 export interface ManifestEntry {
-  /** The whole `st_mode`. */
+  /** The full `st_mode`. */
   readonly mode: number;
   readonly owner: number;
   readonly group: number;
-  /** Of files: sha1 in upper-case base32, and time of change in seconds, and bytes. */
+  /** For files: SHA-1 in upper-case base32, modification time in seconds, and size in bytes. */
   readonly hash?: string;
   readonly time?: number;
   readonly size?: number;
-  /** Of symbolic links: where they point. */
+  /** For symbolic links: the target. */
   readonly dest?: string;
 }
 
-/** The largest install manifest that is read, in bytes: about a million files. */
+/** The size limit of an install manifest, in bytes: about a million files. */
 const MANIFEST_LIMIT = 256 * 1024 * 1024;
 const MANIFEST_VALUES = 10_000_000;
 
 /**
- * The prefix that the install manifest in a folder is about, which need not be that folder; undefined when the manifest is missing
- * or empty. Throws CONTENT_INVALID and TOO_LARGE.
+ * The prefix that the install manifest in a folder describes, possibly another folder; undefined if the manifest is
+ * missing or empty. Throws CONTENT_INVALID and TOO_LARGE.
  */
 export async function readManifestPrefix(directory: string): Promise<string | undefined> {
   const file = `${directory}/${INSTALL_MANIFEST}`;
@@ -96,15 +96,15 @@ export async function readManifestPrefix(directory: string): Promise<string | un
   const place: Place = { source: { name: file } };
   const document = parseJsonBytes(bytes, { ...place.source, values: MANIFEST_VALUES });
   if (!isObject(document)) throw wrong(place, "", document, "an object");
-  // Every other path in it is below the prefix.
+  // All other paths are below the prefix.
   let shortest: string | undefined;
   for (const path of Object.keys(document)) if (path.length < (shortest?.length ?? Infinity)) shortest = path;
   return shortest;
 }
 
 /**
- * Reads the list of everything that was installed in a prefix, by absolute path; undefined when there is none. After an
- * install from a build cache the paths may be those of the machine that built it. Throws CONTENT_INVALID.
+ * Reads the list of installed files of a prefix, by absolute path; undefined if missing. After an install from a build
+ * cache, the paths may be those of the build machine. Throws CONTENT_INVALID.
  */
 export async function readInstallManifest(
   store: Store,
@@ -120,7 +120,7 @@ export async function readInstallManifest(
   return new Map(
     Object.keys(document).map((path) => {
       const entry = document[path];
-      if (!path.startsWith("/")) throw wrong(place, path, entry, "no key but absolute paths");
+      if (!path.startsWith("/")) throw wrong(place, path, entry, "only absolute paths as keys");
       if (!isObject(entry)) throw wrong(place, path, entry, "an object");
       return [path, readEntry(entry, inside(place, path))];
     }),

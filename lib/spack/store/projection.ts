@@ -1,39 +1,39 @@
-// Where in a store a spec goes: projections and hash length (Spack `directory_layout.py`, `projections.py`).
+// The path of a spec in a store: projections and hash length (Spack `directory_layout.py`, `projections.py`).
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../spec/node.ts";
 import { formatPath } from "../spec/spec-format.ts";
 
-/** Rules of `config:install_tree:projections`: specs that satisfy the query go where the format says. */
+/** Rules of `config:install_tree:projections`: specs that satisfy the query use the format. */
 export type Projections = readonly (readonly [query: string, format: string])[];
 
-/** What Spack 1.x uses when nothing is configured. */
+/** The default of Spack 1.x. */
 export const DEFAULT_PROJECTIONS: Projections = [
   ["all", "{architecture.platform}-{architecture.target}/{name}-{version}-{hash}"],
 ];
 
-/** What Spack 0.22 and 0.23 use when nothing is configured. */
+/** The default of Spack 0.22 and 0.23. */
 export const LEGACY_PROJECTIONS: Projections = [
   ["all", "{architecture}/{compiler.name}-{compiler.version}/{name}-{version}-{hash}"],
 ];
 
 /** How a store lays out its prefixes. */
 export interface Layout {
-  /** In the order of the configuration: the first that matches wins, `all` when none does. */
+  /** In configuration order: the first match wins, and `all` applies if none does. */
   readonly projections: Projections;
-  /** `config:install_hash_length`: shortens `{hash}` in every projection; undefined for whole hashes. */
+  /** `config:install_hash_length`: shortens `{hash}` in every projection; undefined for full hashes. */
   readonly hashLength: number | undefined;
 }
 
-/** Spack's own layout, when nothing is configured. */
+/** Spack's default layout. */
 export const DEFAULT_LAYOUT: Layout = { projections: DEFAULT_PROJECTIONS, hashLength: undefined };
 
-/** Tells whether a spec satisfies a query; asked only when there is another query than `all`. */
+/** True if a spec satisfies a query; called only for queries other than `all`. */
 export type Satisfies = (node: SpecNode, query: string) => boolean;
 
 /**
- * The path of a spec below the root of its store. Throws CONFIG_INVALID for a projection that leads out of the store,
- * names what is no attribute, or cannot honour the hash length; externals have no such path.
+ * The path of a spec relative to the root of its store. Throws CONFIG_INVALID for a projection that leaves the store,
+ * names an unknown attribute, or cannot apply the hash length. Externals have no such path.
  */
 export function projectedPath(node: SpecNode, layout: Layout, satisfies?: Satisfies): string {
   const { projections, hashLength } = layout;
@@ -44,7 +44,7 @@ export function projectedPath(node: SpecNode, layout: Layout, satisfies?: Satisf
   if (format === undefined)
     throw new StaveError(
       "CONFIG_INVALID",
-      `no projection of the install tree fits ${node.name}, and there is none for all`,
+      `no projection of the install tree matches ${node.name}, and there is none for all`,
       {
         hint: "add `all:` to config:install_tree:projections",
       },

@@ -1,4 +1,4 @@
-// A Spack store: its root, its install database with those upstream, and where its prefixes are (Spack `store.py`).
+// A Spack store: its root, its install database with upstreams, and the location of its prefixes (Spack `store.py`).
 import { StaveError } from "../../errors.ts";
 import { type FileContent, readBounded } from "../../util/read-file.ts";
 import { underSysroot } from "../../util/sysroot.ts";
@@ -15,40 +15,40 @@ import {
 } from "./database.ts";
 import { DEFAULT_LAYOUT, type Layout, projectedPath, type Satisfies } from "./projection.ts";
 
-/** The largest database that is read, in bytes: 20 000 installs take 70 MB, and Node holds no text above 512 MB. */
+/** The size limit of a database, in bytes: 20 000 installs take 70 MB, and Node cannot hold text above 512 MB. */
 export const DATABASE_LIMIT: number = 500_000_000;
 
-/** The folder of the database below the root of a store. */
+/** The folder of the database, relative to the root of a store. */
 export const DATABASE_FOLDER = ".spack-db";
 
-/** How a store is opened. */
+/** Options for opening a store. */
 export interface StoreOptions {
   readonly clock: Clock;
-  /** Recorded paths are found below this folder: a mounted image, a test folder. */
+  /** Recorded paths are resolved below this folder: a mounted image, a test folder. */
   readonly sysroot?: string | undefined;
   /** The roots of upstream stores (`upstreams:`), in order. */
   readonly upstreams?: readonly string[];
-  /** How prefixes are laid out; Spack's default when not given. */
+  /** The layout of prefixes; by default Spack's. */
   readonly layout?: Layout;
-  /** How queries in projections are answered. */
+  /** Evaluates queries in projections. */
   readonly satisfies?: Satisfies;
-  /** Adds to the graph of the database what only the configuration knows, for instance who provides a virtual package. */
+  /** Adds facts from configuration to the database's graph, such as providers of virtual packages. */
   readonly completeGraph?: (graph: SpecGraph) => SpecGraph;
-  /** A store without database is an empty one; otherwise it throws NOT_FOUND. */
+  /** Treat a store without a database as empty instead of throwing NOT_FOUND. */
   readonly mayBeEmpty?: boolean;
-  /** The version of the database that such a store will get; the newest when not given. */
+  /** The version of the database that such a store will get; default the newest. */
   readonly emptyVersion?: number | undefined;
 }
 
-/** An opened store: one state of its database, and answers about paths. */
+/** An opened store: a snapshot of its database, and its paths. */
 export class Store {
-  /** The root as it is recorded: absolute, padded when the store is padded. */
+  /** The root as recorded: absolute, including any padding. */
   readonly root: string;
   readonly sysroot: string | undefined;
   readonly layout: Layout;
   readonly #options: StoreOptions;
   readonly database: Database;
-  /** What tells this state of the local database from later ones; undefined when there was none. */
+  /** Identifies this state of the local database; undefined if there was none. */
   readonly stamp: string | undefined;
   #byName: Map<string, InstallRecord[]> | undefined;
 
@@ -63,8 +63,8 @@ export class Store {
   }
 
   /**
-   * Reads the database of the store at `root` and those upstream. Throws NOT_FOUND when there is none, and
-   * CONTENT_INVALID, SPEC_INVALID or TOO_LARGE, naming the file, when one cannot be read.
+   * Reads the database of the store at `root` and its upstreams. Throws NOT_FOUND if it is missing, and
+   * CONTENT_INVALID, SPEC_INVALID or TOO_LARGE, naming the file, if one cannot be read.
    */
   static async open(root: string, options: StoreOptions): Promise<Store> {
     const sources: DatabaseSource[] = [];
@@ -73,19 +73,19 @@ export class Store {
       const mayBeAbsent = at === 0 && options.mayBeEmpty === true;
       const read = await readIndex(place, options, mayBeAbsent);
       if (at === 0) stamp = read?.stamp;
-      // The local database comes first even when there is none yet.
+      // The local database stays first even if it does not exist yet.
       if (read !== undefined) sources.push(read);
       else sources.push({ name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) });
     }
     return new Store(root, options, sources.length === 0 ? emptyDatabase() : readDatabases(sources), stamp);
   }
 
-  /** Opens the same store as it is now. Throws as `open`. */
+  /** Opens the current state of the same store. Throws as `open`. */
   reread(): Promise<Store> {
     return Store.open(this.root, this.#options);
   }
 
-  /** The record of a DAG hash. */
+  /** The record with a DAG hash. */
   get(hash: string): InstallRecord | undefined {
     return this.database.records.get(hash);
   }
@@ -97,7 +97,7 @@ export class Store {
     return this.#byName.get(name) ?? [];
   }
 
-  /** The records whose hash begins with a prefix, as `/abc` in a query. */
+  /** The records whose hash starts with a prefix, like `/abc` in a query. */
   withHashPrefix(prefix: string): InstallRecord[] {
     const exact = this.get(prefix);
     if (exact) return [exact];
@@ -107,8 +107,8 @@ export class Store {
   }
 
   /**
-   * The prefix of a spec as it is or would be recorded: that of its record, that of an external, else where the layout
-   * puts it. Throws SPEC_NOT_INSTALLED for an external without a path.
+   * The recorded or future prefix of a spec: that of its record, of an external, or from the layout. Throws
+   * SPEC_NOT_INSTALLED for an external without a path.
    */
   prefixOf(node: SpecNode): string {
     const recorded = this.get(node.hash)?.path ?? node.external?.path;
@@ -120,7 +120,7 @@ export class Store {
     return `${this.root}/${projectedPath(node, this.layout, this.#options.satisfies)}`;
   }
 
-  /** Where a recorded path is on this machine. */
+  /** The location of a recorded path on this machine. */
   locate(path: string): string {
     return underSysroot(this.sysroot, path);
   }
@@ -130,8 +130,8 @@ const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"versi
 const TRIES = 5;
 const PAUSE = 50;
 
-// Spack replaces index.json by renaming a finished file over it, then writes a new text into index_verifier. So an opened
-// file is whole; the verifier and the stamp only tell whether a newer one came meanwhile.
+// Spack renames a complete file over index.json, then writes a new text into index_verifier. So an opened file is
+// complete; verifier and stamp only show whether a newer one has arrived.
 async function readIndex(
   root: string,
   options: StoreOptions,
@@ -144,7 +144,7 @@ async function readIndex(
     const content = await readOnce(name, left > 1);
     if (content === "absent" && mayBeAbsent) return undefined;
     if (content === "absent")
-      throw new StaveError("NOT_FOUND", `${root} is no Spack store: ${name} is not there`, {
+      throw new StaveError("NOT_FOUND", `${root} is not a Spack store: ${name} is missing`, {
         subject: root,
         hint: "name the store with --store DIR",
       });
@@ -167,7 +167,7 @@ async function readOnce(path: string, again: boolean): Promise<FileContent | "ab
   }
 }
 
-// Undefined while it is being written. Very old stores have none; what it says does not matter, only whether it changes.
+// Undefined while it is being written. Very old stores have none. Only changes of its content matter.
 async function readVerifier(folder: string): Promise<string | undefined> {
   try {
     return (await readBounded(`${folder}/index_verifier`, 4096)).bytes.toString("latin1");

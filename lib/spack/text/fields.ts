@@ -1,14 +1,16 @@
-// Hand-written checks of JSON fields. An install database holds millions of values, too many for a schema library;
-// these say the same: which document, which place, what is there and what was expected.
+// Hand-written checks of JSON fields. An install database holds millions of values, too many for a schema library.
+// Messages name the document, the place, the value found and the value expected.
 import type { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { invalid, isObject, type JsonSource } from "./json.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
 
-/** Where in which document an object is; made for every object that is read, spelled out only in messages. */
+/**
+ * Where an object is in a document. Made for every object that is read, so it is turned into text only for messages.
+ */
 export interface Place {
   readonly source: JsonSource;
-  /** The object or list around it, and its key there; absent at the root. */
+  /** The enclosing object or list and the key in it; absent at the root. */
   readonly parent?: Place;
   readonly key?: string | number;
 }
@@ -35,7 +37,7 @@ export function describe(value: JsonValue | undefined): string {
   return `${typeof value === "number" ? "the number " : ""}${value}`;
 }
 
-/** The error of a field that is not what it should be. */
+/** The error for a field with an unexpected value. */
 export function wrong(place: Place, key: string | number, value: JsonValue | undefined, expected: string): StaveError {
   return invalid(
     place.source,
@@ -43,21 +45,21 @@ export function wrong(place: Place, key: string | number, value: JsonValue | und
   );
 }
 
-/** The member `key`, which must be there and an object. */
+/** The member `key`; throws unless it is an object. */
 export function objectAt(object: JsonObject, key: string, place: Place): JsonObject {
   const value = own(object, key);
   if (!isObject(value)) throw wrong(place, key, value, "an object");
   return value;
 }
 
-/** The member `key`, which must be there and a list. */
+/** The member `key`; throws unless it is a list. */
 export function listAt(object: JsonObject, key: string, place: Place): JsonValue[] {
   const value = own(object, key);
   if (!Array.isArray(value)) throw wrong(place, key, value, "a list");
   return value;
 }
 
-/** The member `key`, which must be there and a string. */
+/** The member `key`; throws unless it is a string. */
 export function stringAt(object: JsonObject, key: string, place: Place): string {
   const value = own(object, key);
   if (typeof value !== "string") throw wrong(place, key, value, "a string");
@@ -67,18 +69,18 @@ export function stringAt(object: JsonObject, key: string, place: Place): string 
 /** The member `key`, a string or absent (null counts as absent, as in Python's None). */
 export function optionalStringAt(object: JsonObject, key: string, place: Place): string | undefined {
   const value = own(object, key) ?? undefined;
-  if (value !== undefined && typeof value !== "string") throw wrong(place, key, value, "a string or nothing");
+  if (value !== undefined && typeof value !== "string") throw wrong(place, key, value, "a string or null");
   return value;
 }
 
-/** The member `key`, true or false; `absent` when it is not there. */
+/** The member `key`, a boolean; `absent` if it is missing. */
 export function booleanAt(object: JsonObject, key: string, place: Place, absent: boolean): boolean {
   const value = own(object, key) ?? absent;
   if (typeof value !== "boolean") throw wrong(place, key, value, "true or false");
   return value;
 }
 
-/** A list of which every item must be a string. */
+/** Checks that every item of a list is a string. */
 export function asStrings(list: readonly JsonValue[], place: Place): string[] {
   return list.map((item, at) => {
     if (typeof item !== "string") throw wrong(place, at, item, "a string");
@@ -86,7 +88,7 @@ export function asStrings(list: readonly JsonValue[], place: Place): string[] {
   });
 }
 
-/** The member `key` if it is the object's own: a file cannot reach `constructor` and the like. */
+/** The object's own member `key`, so that a file cannot reach `constructor` and other inherited members. */
 export function own(object: JsonObject, key: string): JsonValue | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }

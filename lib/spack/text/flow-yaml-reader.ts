@@ -1,15 +1,15 @@
-// Reads the YAML that programs write in one line of braces, as Spack does for its build infos: lists of thousands of names, for
-// which the general parser takes a hundred times as long. It knows plain words and simple quotes, and gives up on anything else.
+// A fast reader for one-line flow YAML, which Spack writes as build info: lists of thousands of names, for which the
+// general parser takes a hundred times as long. It handles plain words and simple quotes and gives up on anything else.
 import { plainValue, wholeFile, YAML_VALUE_LIMIT, type YamlEntry, type YamlNode, type YamlScalar } from "./yaml.ts";
 
 const DEEPEST = 8;
-// A colon or blank inside a word is a part of it when a word goes on behind it.
+// A colon or space belongs to the word if more word characters follow it.
 const WORD = /[A-Za-z0-9_./](?:[A-Za-z0-9_./@%+=~^-]|(?::+| )(?=[A-Za-z0-9_./]))*/y;
 const QUOTED = /'([ -&(-~]*)'(?!')/y;
 
 /**
- * Parses a text of one flow mapping or list; undefined for what may mean anything else than it seems, or nothing, so that the
- * general parser has to decide. Every value has the whole file for its place.
+ * Parses a text that is one flow mapping or list. Returns undefined for anything ambiguous or unknown; the general
+ * parser decides then. The place of every value is the whole file.
  */
 export function readFlowYaml(text: string, file: string): YamlNode | undefined {
   const reader = new FlowReader(text, file);
@@ -44,7 +44,7 @@ class FlowReader {
     if (this.#skip("}")) return { kind: "map", entries, place };
     do {
       const key = this.#scalar()?.text;
-      // The colon that says how a key joins others would follow at once.
+      // A key's merge marker would be a colon directly behind it.
       if (key === undefined || entries.has(key) || !this.#skip(": ")) return undefined;
       const value = this.value(depth + 1);
       if (value === undefined) return undefined;
@@ -66,7 +66,7 @@ class FlowReader {
 
   #scalar(): YamlScalar | undefined {
     const quoted = this.#match(QUOTED)?.[1];
-    // Such a text would lose its colon.
+    // The general parser strips such a colon.
     if (quoted?.endsWith(":")) return undefined;
     if (quoted !== undefined) return { kind: "scalar", value: quoted, text: quoted, place: this.#place };
     const text = this.#match(WORD)?.[0];

@@ -1,7 +1,7 @@
-// YAML in one line, in exactly the bytes of the YAML writer that Spack carries (ruamel.yaml 0.17, flow style, no line
-// folding): the text is part of an archive's digest. Reading YAML is left to others.
+// Writes one-line YAML with exactly the bytes of Spack's YAML writer (ruamel.yaml 0.17, flow style, no line folding):
+// the text is part of an archive's digest. This file does not read YAML.
 
-/** What can be written: texts may hold lone surrogates, which stand for bytes that are not UTF-8. */
+/** A value that can be written. Strings may hold lone surrogates, which stand for bytes that are not UTF-8. */
 export type FlowValue = string | boolean | readonly FlowValue[] | ReadonlyMap<string, FlowValue>;
 
 /** Writes a value as a flow collection, followed by a newline. */
@@ -19,7 +19,7 @@ function flow(value: FlowValue): string {
   return `[${Array.from(value as readonly FlowValue[], flow).join(", ")}]`;
 }
 
-/** One text inside a flow collection: plain, in single quotes or in double quotes. */
+/** A string inside a flow collection: plain, single-quoted or double-quoted. */
 export function flowScalar(text: string): string {
   const isSpecial = SPECIAL.test(text);
   if (!isSpecial && isPlain(text)) return text;
@@ -27,7 +27,7 @@ export function flowScalar(text: string): string {
   return `'${text}'`;
 }
 
-// Characters that only double quotes can hold: control characters, DEL, C1 but NEL, surrogates, U+FEFF, U+FFFE, U+FFFF.
+// Characters that need double quotes: control characters, DEL, C1 except NEL, surrogates, U+FEFF, U+FFFE, U+FFFF.
 const SPECIAL = /[[\p{Cc}\p{Cs}\ufeff\ufffe\uffff]--[\x85]]/v;
 // Unicode line breaks beside spaces would be folded.
 const BREAK_AND_SPACE = /[\x85\u2028\u2029] | [\x85\u2028\u2029]/;
@@ -40,7 +40,7 @@ const INDICATOR =
   /^(?:---|\.\.\.|[#&*!|>'"%@`]|[?:]$|-(?:$|[ \x85\u2028\u2029]))|[,[\]{}]|(?!^):(?:$|[ \x85\u2028\u2029])|[ \x85\u2028\u2029]#/;
 const EDGE_OR_BREAK = /^ | $|[\x85\u2028\u2029]/;
 
-// What a reader of YAML 1.2 would take for another type than text.
+// Plain text that a YAML 1.2 reader would not read as a string.
 const OTHER_TYPES: readonly RegExp[] = [
   /^(?:true|True|TRUE|false|False|FALSE|~|null|Null|NULL|=|<<)$/,
   /^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+)$/,
@@ -70,7 +70,7 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
   ["\u2029", "P"],
 ]);
 
-// Inside double quotes characters beyond the basic plane are escaped too.
+// Double-quoted strings also escape characters beyond the basic plane.
 const ESCAPED = /["\\\p{Cc}\p{Cs}\u2028\u2029\ufeff\ufffe\uffff\u{10000}-\u{10ffff}]/gu;
 
 function doubleQuoted(text: string): string {

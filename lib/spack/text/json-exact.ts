@@ -1,16 +1,16 @@
-// What a plain object cannot keep of a JSON text: the order of keys that look like array indexes, the spelling of numbers
-// such as 1.0 or 10000000000000000000000. Kept aside by container, so that values stay plain; a container that is changed
-// afterwards keeps its changes, because the writer compares.
+// Details of a JSON text that a plain object loses: the order of keys that look like array indexes, and the spelling of
+// numbers such as 1.0 or 10000000000000000000000. They are kept beside the containers, so that values stay plain. The
+// writer compares, so later changes to a container win.
 import type { JsonObject } from "./json-value.ts";
 
-/** What is kept of one container. */
+/** The extra details of one container. */
 export interface Exact {
   order?: string[];
   numbers?: Map<string, string>;
 }
 const exact = new WeakMap<object, Exact>();
 
-/** What is kept of a container, made when there is nothing yet. */
+/** The details of a container, created on first use. */
 export function exactOf(container: object): Exact {
   const known = exact.get(container);
   if (known) return known;
@@ -19,12 +19,12 @@ export function exactOf(container: object): Exact {
   return fresh;
 }
 
-/** What is kept of a container, if anything is. */
+/** The details of a container, if it has any. */
 export function keptOf(container: object): Exact | undefined {
   return exact.get(container);
 }
 
-/** A copy of an object that may be changed, with all that is kept of it; its members are the same. */
+/** A mutable shallow copy of an object, including its extra details. */
 export function copyObject(object: JsonObject): JsonObject {
   const copy = { ...object };
   const kept = exact.get(object);
@@ -37,7 +37,7 @@ export function keysOf(object: JsonObject): string[] {
   return orderedKeys(object, keptOf(object));
 }
 
-/** The keys of an object whose kept part is at hand. */
+/** The keys of an object in the order of the file, given its details. */
 export function orderedKeys(object: JsonObject, kept: Exact | undefined): string[] {
   if (kept?.order === undefined) return Object.keys(object);
   const order = kept.order.filter((key) => Object.hasOwn(object, key));

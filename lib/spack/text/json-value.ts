@@ -1,4 +1,4 @@
-// JSON values as this program holds them. Reading and writing is in json.ts and json-writer.ts.
+// The types of JSON values in memory. Reading and writing are in json.ts and json-writer.ts.
 
 /** A JSON value whose objects keep the key order of the file. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;

@@ -1,4 +1,4 @@
-// JSON as Spack writes it, from values as json.ts reads them.
+// Writes JSON as Spack does, from the values that json.ts reads.
 import { keptOf, orderedKeys } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
 
@@ -14,12 +14,12 @@ export function writeJson(value: JsonValue): string {
   return new Writer().text(value);
 }
 
-/** Writes an object as `writeJson` does, but leaves one of its own keys out: hashes do not cover themselves. */
+/** Writes an object as `writeJson` does, but without the member `key`: a hash does not cover itself. */
 export function writeJsonWithout(object: JsonObject, key: string): string {
   return new Writer().without(object, key);
 }
 
-// One writer for one text; it quotes each distinct string once. Depth is that of the value given.
+// Writes one text. Each distinct string is quoted once. `depth` is that of the value given.
 class Writer {
   #out = "";
   readonly #quoted = new Map<string, string>();
@@ -49,7 +49,7 @@ class Writer {
     return quoted;
   }
 
-  // A remembered spelling counts as long as the value is still the same.
+  // Use the original spelling only while the value is unchanged.
   #member(value: JsonValue, spelling: string | undefined): void {
     if (spelling !== undefined && typeof value === "number" && Object.is(Number(spelling), value))
       this.#out += spelling;

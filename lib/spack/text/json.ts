@@ -1,5 +1,5 @@
-// JSON as Spack reads and writes it: keys in the order of the file, numbers as they were spelled, so that what was
-// read is written back byte for byte and hashes can be recomputed. Schemas are the business of whoever reads.
+// Reads JSON as Spack does. Key order and the spelling of numbers survive, so that a document can be written back byte
+// for byte and its hashes recomputed. Callers check schemas.
 import { isAscii, isUtf8 } from "node:buffer";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import { JSON_DEPTH_LIMIT, JSON_VALUE_LIMIT } from "../../oci/json-limits.ts";
@@ -10,15 +10,15 @@ import type { JsonObject, JsonValue } from "./json-value.ts";
 export { copyObject, keysOf } from "./json-exact.ts";
 export { writeJson, writeJsonWithout } from "./json-writer.ts";
 
-/** Says which document a value comes from, for error messages. */
+/** The document that a value comes from, for error messages. */
 export interface JsonSource {
-  /** The file, URL or tag, as the reader of a message knows it. */
+  /** The file, URL or tag, as the user knows it. */
   readonly name: string;
-  /** The code of errors; CONTENT_INVALID when not given. */
+  /** The error code; default CONTENT_INVALID. */
   readonly code?: ErrorCode;
   /** What to do about a damaged document. */
   readonly hint?: string;
-  /** The most values of the document, where JSON_VALUE_LIMIT is not enough. */
+  /** The most values allowed, if more than JSON_VALUE_LIMIT. */
   readonly values?: number;
 }
 
@@ -40,22 +40,22 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-// One parser for one text; recursion is bounded by JSON_DEPTH_LIMIT.
+// Parses one text. Recursion is bounded by JSON_DEPTH_LIMIT.
 class Parser {
   readonly #text: string;
-  // The same, as numbers: looking at those is several times faster.
+  // The text as character codes, which are several times faster to inspect.
   readonly #codes: Uint8Array | Uint16Array;
   readonly #source: JsonSource;
   #at = 0;
-  // How many more values there may be: the rest is not looked at.
+  // How many more values are allowed; parsing stops when they run out.
   #left: number;
-  // The keys and indexes from the root to the value under way.
+  // The keys and indexes from the root to the current value.
   readonly #path: (string | number)[] = [];
-  // Texts that occur again and again (keys, names, hashes) are kept once, and apart from the big text: a slice of it
-  // would keep all of it alive. One place for each hash of a text, so that no text can make it slow.
+  // Frequent strings (keys, names, hashes) are interned as copies: a slice would keep the whole text in memory. There
+  // is one slot per hash, so that no input can make lookups slow.
   readonly #strings: (string | undefined)[];
-  // A database describes the same few targets and edges over and over: objects are looked for, by the key that holds
-  // them, among those read before, and shared when the text is the same.
+  // A database repeats the same few targets and edges. Objects with the same key are compared with those read before
+  // and shared if their text is equal.
   readonly #repeats = new Map<string, Repeat[]>();
 
   constructor(text: string, codes: Uint8Array | Uint16Array, source: JsonSource) {
@@ -135,13 +135,13 @@ class Parser {
       const first = this.#codes[this.#at + 1] ?? 0;
       const key = this.#string();
       path.push(key);
-      if (Object.hasOwn(object, key)) throw this.#error("the key is there twice");
+      if (Object.hasOwn(object, key)) throw this.#error("the key occurs twice");
       if (this.#peek() !== COLON) throw this.#error('expected ":"');
       this.#at++;
       if (keys === undefined && first >= ZERO && first <= NINE && INDEX_LIKE.test(key)) keys = Object.keys(object);
       keys?.push(key);
       const value = this.#peek() === OPEN_OBJECT ? this.#repeated(depth, key) : this.#value(depth + 1, object, key);
-      // Plain assignment of this one key would change the prototype instead.
+      // Plain assignment of this key would set the prototype.
       if (key === "__proto__") Object.defineProperty(object, key, { value, ...PLAIN });
       else object[key] = value;
       path.pop();
@@ -160,7 +160,7 @@ class Parser {
       const repeat = known[at];
       if (repeat === undefined || repeat.depth < depth || !this.#isAt(repeat)) continue;
       this.#at += repeat.text.length;
-      // What is found moves up one place, so that what is frequent stays.
+      // A hit moves up one place, so that frequent objects stay in the list.
       const before = known[at - 1];
       if (before !== undefined) {
         known[at - 1] = repeat;
@@ -182,7 +182,7 @@ class Parser {
     return value;
   }
 
-  // Comparing texts is the dear part; most that differ do so in one of two places.
+  // Comparing texts is expensive; most that differ do so at one of these two positions.
   #isAt({ text, middle }: Repeat): boolean {
     const { length } = text;
     const differs =
@@ -190,7 +190,7 @@ class Parser {
     return !differs && this.#text.startsWith(text, this.#at);
   }
 
-  // A number whose spelling JavaScript would change is remembered with what holds it.
+  // If JavaScript would spell a number differently, its container remembers the original spelling.
   #number(container: object, key: string | number): number {
     NUMBER.lastIndex = this.#at;
     const text = NUMBER.exec(this.#text)?.[0];
@@ -226,7 +226,7 @@ class Parser {
     return own;
   }
 
-  // A string with escapes from `first` on, or one that is not well-formed.
+  // Reads a string with escapes from `first` on, or an invalid one.
   #escapedString(start: number, first: number): string {
     const parts: string[] = [];
     let from = start;
@@ -271,14 +271,14 @@ function tooMany({ name, values = JSON_VALUE_LIMIT, hint }: JsonSource): StaveEr
 
 interface Repeat {
   readonly text: string;
-  /** How deep it was found: further down it might be too deep. */
+  /** The depth at which it was found: at a deeper level it could exceed the limit. */
   readonly depth: number;
-  /** The code of the character in its middle. */
+  /** The character code in the middle of the text. */
   readonly middle: number;
   readonly value: JsonValue;
   shared: boolean;
 }
-/** How many different objects of one key are remembered; those found again move to the front. */
+/** How many different objects are remembered per key; repeated ones move to the front. */
 const MAX_REPEATS = 8;
 
 function freeze(value: JsonValue): void {
@@ -292,7 +292,7 @@ function pathText(path: readonly (string | number)[]): string {
   return path.map((part) => printable(String(part))).join(".");
 }
 
-/** The error of a document: `<name> <problem>`, with the code and hint of its source. */
+/** The error for a document: `<name> <problem>`, with the code and hint of its source. */
 export function invalid(source: JsonSource, problem: string): StaveError {
   const hint = source.hint === undefined ? {} : { hint: source.hint };
   return new StaveError(source.code ?? "CONTENT_INVALID", `${printable(source.name)} ${problem}`, {
@@ -302,10 +302,10 @@ export function invalid(source: JsonSource, problem: string): StaveError {
 }
 
 /**
- * Reads one JSON document. Key order, unknown keys and the spelling of numbers survive until `writeJson`. Objects that
- * occur several times may be one frozen object: copy what is to be changed.
- * Throws the source's code, naming the place, for anything but one well-formed document: also for a key that occurs
- * twice in an object (readers would differ in which one counts) and for nesting deeper than 64 levels.
+ * Reads one JSON document. Key order, unknown keys and the spelling of numbers survive until `writeJson`. Repeated
+ * objects may be one shared frozen object: copy before changing them. Throws the source's code with the position unless
+ * the text is one well-formed document. Duplicate keys (on which parsers disagree) and nesting deeper than 64 levels
+ * are errors too.
  */
 export function parseJsonText(text: string, source: JsonSource): JsonValue {
   const units = new Uint16Array(text.length);
@@ -313,7 +313,7 @@ export function parseJsonText(text: string, source: JsonSource): JsonValue {
   return new Parser(text, units, source).document();
 }
 
-/** Reads one JSON document from UTF-8 bytes, as `parseJsonText`; other encodings and a byte order mark are refused. */
+/** Like `parseJsonText`, from UTF-8 bytes; throws for other encodings and for a byte order mark. */
 export function parseJsonBytes(bytes: Uint8Array, source: JsonSource): JsonValue {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (isAscii(buffer)) return new Parser(buffer.toString("latin1"), bytes, source).document();
@@ -321,7 +321,7 @@ export function parseJsonBytes(bytes: Uint8Array, source: JsonSource): JsonValue
   return parseJsonText(buffer.toString("utf8"), source);
 }
 
-/** Tells an object from the other JSON values. */
+/** True for a JSON object, false for lists, scalars and undefined. */
 export function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

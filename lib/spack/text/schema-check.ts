@@ -1,11 +1,11 @@
-// Checks a value of configuration against a schema, and says where in which file it is wrong.
+// Checks a configuration value against a schema and reports the file and line of a violation.
 import type { z } from "zod";
 import { printable } from "../../printable/printable.ts";
 import { configError, nodeAt, toJson, type YamlNode } from "./yaml.ts";
 
 /**
- * The value as the schema makes it. Throws CONFIG_INVALID with file, line, the key (`what` and the path below it), the value
- * received and the value expected; never shows a value below a key that holds secrets.
+ * Returns the parsed value. Throws CONFIG_INVALID with file, line, the key (`what` and the path below it), the value
+ * found and the value expected; never shows a value below a key that holds secrets.
  */
 export function checked<T>(schema: z.ZodType<T>, node: YamlNode, what: string): T {
   const result = schema.safeParse(toJson(node));
@@ -20,7 +20,7 @@ export function checked<T>(schema: z.ZodType<T>, node: YamlNode, what: string): 
   );
 }
 
-// Of a union the branch that got furthest explains best.
+// In a union, report the branch that matched furthest.
 function deepest(issues: readonly z.core.$ZodIssue[], base: readonly PropertyKey[] = []): z.core.$ZodIssue {
   const all = issues.map((issue): z.core.$ZodIssue => {
     const path = [...base, ...issue.path];
@@ -38,7 +38,7 @@ function deepest(issues: readonly z.core.$ZodIssue[], base: readonly PropertyKey
 }
 
 function explain(issue: z.core.$ZodIssue): string {
-  if (issue.code === "unrecognized_keys") return `the key ${printable(issue.keys.join(", "))} is not known`;
+  if (issue.code === "unrecognized_keys") return `the key ${printable(issue.keys.join(", "))} is unknown`;
   if (issue.code === "invalid_union") return "expected one of its known forms";
   const text = issue.message.replace(/^Invalid (?:input|option|string): /, "");
   return printable(text.charAt(0).toLowerCase() + text.slice(1));

@@ -1,5 +1,5 @@
-// Reads the YAML of Spack's configuration: YAML 1.2 as ruamel resolves it, bounded in size, depth and alias expansion,
-// with the file, line and column of every value. What the values mean is left to merge.ts and settings.ts.
+// Reads YAML 1.2 as Spack's configuration uses it (ruamel's type rules), with limits on size, depth and alias
+// expansion. Every value carries its file, line and column. The meaning of values is left to lib/spack/config.
 import { isAbsolute } from "node:path";
 import {
   Composer,
@@ -18,36 +18,41 @@ import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
 
-/** Where a value stands; line and column count from 1, and are 0 for values that come from no file. */
+/** The position of a value. Line and column count from 1; both are 0 for values that come from no file. */
 export interface Place {
   readonly file: string;
   readonly line: number;
   readonly column: number;
 }
 
-/** How a key joins a lower scope: by merging, `key::` instead of it, `key+:` in front of it, `key-:` behind it. */
+/** How a key combines with lower scopes: merge, `key::` (replace), `key+:` (prepend) or `key-:` (append). */
 export type Joining = "merge" | "override" | "prepend" | "append";
 
+/** A scalar with its value and its original text. */
 export interface YamlScalar {
   readonly kind: "scalar";
   readonly value: null | boolean | number | string;
-  /** The text as written, which `1.10` would lose as a number. */
+  /** The text as written: as a number, `1.10` would lose its zero. */
   readonly text: string;
   readonly place: Place;
 }
+/** A sequence. */
 export interface YamlList {
   readonly kind: "list";
   readonly items: readonly YamlNode[];
   readonly place: Place;
 }
+/** A mapping. */
 export interface YamlMap {
   readonly kind: "map";
-  /** Entries by key, in the order of the file; a Map, so that `__proto__` and `10` are keys like any other. */
+  /** Entries by key, in the order of the file. A Map, so that `__proto__` and `10` are ordinary keys. */
   readonly entries: ReadonlyMap<string, YamlEntry>;
   readonly place: Place;
 }
+/** Any YAML value. */
 export type YamlNode = YamlScalar | YamlList | YamlMap;
 
+/** One entry of a mapping: its value, and how its key combines with lower scopes. */
 export interface YamlEntry {
   readonly joining: Joining;
   readonly value: YamlNode;
@@ -55,17 +60,17 @@ export interface YamlEntry {
   readonly place: Place;
 }
 
-/** The most bytes of a YAML file that are accepted, where nothing else is said. */
+/** The default size limit of a YAML file, in bytes. */
 export const YAML_LIMIT: number = 2 * 1024 * 1024;
 /** The deepest nesting of lists and mappings that is accepted. */
 export const YAML_DEPTH_LIMIT = 100;
-/** The most parts of a file, by what separates or opens them: the parser takes two kilobytes for each. */
+/** The most tokens of a file, counted by separators and opening brackets: the parser takes two kilobytes for each. */
 export const YAML_PART_LIMIT = 200_000;
 const SEPARATOR = /[\n,[{]|[-?:](?=\s)/g;
-/** The most values a file may stand for once its aliases are written out. */
+/** The most values of a file after alias expansion. */
 export const YAML_VALUE_LIMIT = 1_000_000;
 
-/** Makes the error of a value in a configuration file: CONFIG_INVALID with file, line and column in front. */
+/** The error for a configuration value: CONFIG_INVALID with file, line and column in front. */
 export function configError(place: Place, message: string, hint?: string): StaveError {
   return new StaveError("CONFIG_INVALID", `${formatPlace(place)}: ${message}`, {
     subject: place.file,
@@ -73,7 +78,7 @@ export function configError(place: Place, message: string, hint?: string): Stave
   });
 }
 
-/** A place as compilers write it: `file:line:column`; the name alone for a whole file and for what is in no file. */
+/** A place in compiler style: `file:line:column`, or the name alone for a whole file and for values from no file. */
 export function formatPlace({ file, line, column }: Place): string {
   return line > 0 && isAbsolute(file) ? `${file}:${line}:${column}` : file;
 }
@@ -82,8 +87,8 @@ export function formatPlace({ file, line, column }: Place): string {
 export const wholeFile = (file: string): Place => ({ file, line: 0, column: 0 });
 
 /**
- * Parses one YAML document; undefined when there is nothing but comments. A string that ends in `:` loses the colon, and as
- * a key overrides lower scopes, as in Spack's `util/spack_yaml.py`. Throws TOO_LARGE, and CONFIG_INVALID with the place.
+ * Parses one YAML document; undefined if it holds only comments. A string that ends in `:` loses the colon; as a key it
+ * overrides lower scopes, as in Spack's `util/spack_yaml.py`. Throws TOO_LARGE, or CONFIG_INVALID with the place.
  */
 export function parseYaml(text: string, file: string, limit: number = YAML_LIMIT): YamlNode | undefined {
   if (Buffer.byteLength(text) > limit)
@@ -103,7 +108,7 @@ function hasMoreParts(text: string, most: number): boolean {
   return parts > most;
 }
 
-/** The value as plain JSON: objects without a prototype, numbers as numbers. Their key order is JavaScript's. */
+/** Converts to plain JSON: objects without a prototype, keys in JavaScript's order. */
 export function toJson(node: YamlNode): JsonValue {
   if (node.kind === "scalar") return node.value;
   if (node.kind === "list") return node.items.map(toJson);
@@ -112,21 +117,21 @@ export function toJson(node: YamlNode): JsonValue {
   return out;
 }
 
-/** The value under a path of keys, undefined where a key is missing or its parent is no mapping. */
+/** The value at a path of keys; undefined where a key is missing or its parent is not a mapping. */
 export function nodeAt(node: YamlNode | undefined, ...path: string[]): YamlNode | undefined {
   let at = node;
   for (const key of path) at = at?.kind === "map" ? at.entries.get(key)?.value : undefined;
   return at;
 }
 
-// The implicit types of YAML 1.2 as ruamel.yaml knows them (resolver.py); dates stay text.
+// The implicit types of YAML 1.2 as in ruamel.yaml (resolver.py); dates stay strings.
 const BOOLEAN = /^(?:true|True|TRUE|false|False|FALSE)$/;
 const INTEGER = /^[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$/;
 const FLOAT = /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9][0-9_]*)$/;
 const NULL = /^(?:~|null|Null|NULL|)$/;
 const STANDARD_TAG = /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/;
 
-/** What a text without quotes stands for. */
+/** The value of an unquoted scalar. */
 export function plainValue(text: string): YamlScalar["value"] {
   if (NULL.test(text)) return null;
   if (BOOLEAN.test(text)) return text.toLowerCase() === "true";
@@ -140,11 +145,11 @@ export function plainValue(text: string): YamlScalar["value"] {
   return text;
 }
 
-// What the parser has open at that depth: the document, its collections, and a text.
+// The parser's stack at the depth limit: the document, its collections and a scalar.
 const MOST_OPEN = YAML_DEPTH_LIMIT + 3;
 const TOO_DEEP = `values are nested more than ${YAML_DEPTH_LIMIT} levels deep`;
 
-// A value, how many values it stands for when its aliases are written out, and how many levels lie below it.
+// A value, its number of values after alias expansion, and the number of levels below it.
 interface Made {
   readonly node: YamlNode;
   readonly weight: number;
@@ -163,7 +168,7 @@ class Reader {
   }
 
   read(): YamlNode | undefined {
-    // Duplicate keys are found here and not by the composer, which compares every key with every other.
+    // Duplicates are checked here: the composer compares every key with every other.
     const composer = new Composer({ schema: "failsafe", uniqueKeys: false, prettyErrors: false, version: "1.2" });
     const documents = [...composer.compose(this.#tokens())].filter(
       (document, at) => at === 0 || document.contents !== null || document.errors.length > 0,
@@ -179,7 +184,7 @@ class Reader {
     return node.kind === "scalar" && node.value === null ? undefined : node;
   }
 
-  // As the parser's own loop, but it ends at the depth limit: the parser recurses, and each further level slows every token.
+  // The parser's own loop, but bounded by the depth limit: the parser recurses, and each level slows every token.
   *#tokens(): Generator<CST.Token> {
     const parser = new Parser(this.#lines.addNewLine);
     this.#lines.addNewLine(0);
@@ -199,12 +204,12 @@ class Reader {
     return configError(this.#place(offset), message);
   }
 
-  // Aliases share their node, so a bomb costs no memory here; weight and height keep it from those who walk it later.
+  // Aliases share their node, so an alias bomb costs no memory here. Weight and height protect later walks.
   #node(source: unknown, depth: number): Made {
     if (isAlias(source)) {
       const target = this.#anchors.get(source.source);
       const offset = source.range?.[0] ?? 0;
-      if (target === "open") throw this.#error(offset, `the alias *${source.source} stands inside its own anchor`);
+      if (target === "open") throw this.#error(offset, `the alias *${source.source} is inside its own anchor`);
       if (!target) throw this.#error(offset, `the alias *${source.source} has no anchor before it`);
       if (depth + target.height > YAML_DEPTH_LIMIT) throw this.#error(offset, TOO_DEEP);
       return target;
@@ -225,7 +230,7 @@ class Reader {
         ? this.#list(source.items, offset, depth)
         : this.#map(source, offset, depth);
     if (made.weight > YAML_VALUE_LIMIT)
-      throw this.#error(offset, `aliases make this stand for more than ${YAML_VALUE_LIMIT} values`);
+      throw this.#error(offset, `aliases expand this to more than ${YAML_VALUE_LIMIT} values`);
     if (source.anchor !== undefined) this.#anchors.set(source.anchor, made);
     return made;
   }
@@ -236,7 +241,7 @@ class Reader {
     const plain = source.type === "PLAIN" || source.type === undefined;
     const typed = tag !== "str" && source.tag !== "!" && (plain || tag !== undefined);
     let value = typed ? plainValue(raw) : raw;
-    // Spack takes a colon off any string that ends in one, and remembers it as an override.
+    // Spack strips the colon from any string that ends in one and treats it as an override marker.
     if (typeof value === "string" && overrides(value)) value = value.slice(0, -1);
     return { kind: "scalar", value, text: raw, place: this.#place(offset) };
   }
@@ -271,7 +276,7 @@ class Reader {
       const name = override ? key.text.slice(0, -1) : key.text;
       const first = entries.get(name);
       if (first)
-        throw this.#error(at, `the key ${printable(name.slice(0, 80))} was given before, in line ${first.place.line}`);
+        throw this.#error(at, `the key ${printable(name.slice(0, 80))} was already given in line ${first.place.line}`);
       const place = this.#place(at);
       entries.set(name, { joining: override ? "override" : "merge", value: placed(value.node, place), place });
     }
@@ -286,7 +291,7 @@ class Reader {
 
 const overrides = (text: string): boolean => text.endsWith(":") && text.length > 0 && !text.includes("@");
 
-// A key without a value has no place of its own: that of the key serves.
+// A key without a value takes the place of the key.
 const placed = (node: YamlNode, place: Place): YamlNode =>
   node.kind === "scalar" && node.text === "" && node.value === null ? { ...node, place } : node;
 
@@ -294,7 +299,7 @@ function rangeStart(source: unknown): number | undefined {
   return isScalar(source) || isSeq(source) || isMap(source) || isAlias(source) ? source.range?.[0] : undefined;
 }
 
-// One line, lower case at its start.
+// Reduces a parser message to one line that starts in lower case.
 function describe(message: string): string {
   const line = printable((message.split("\n")[0] ?? message).slice(0, 200)).replace(/:$/, "");
   return line.charAt(0).toLowerCase() + line.slice(1);

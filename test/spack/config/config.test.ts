@@ -223,7 +223,7 @@ test("a key with + or - in a file is another key, as in Spack, and a note says s
   assert.deepEqual(
     config.notes.map(({ place, text }) => `${formatPlace(place)} ${text}`),
     [
-      `${root}/home/.spack/config.yaml:2:3 the key build_stage+ is not used: Spack reads \`+:\` and \`-:\` on the command line only`,
+      `${root}/home/.spack/config.yaml:2:3 the key build_stage+ is ignored: Spack reads \`+:\` and \`-:\` on the command line only`,
     ],
   );
 });
@@ -361,9 +361,9 @@ test("what is not here is noted and not fetched: URLs, git, and conditions only 
   assert.deepEqual(
     config.notes.map(({ place, text }) => `${formatPlace(place)} ${text}`),
     [
-      `${at}:2:3 the include is not read: it is the URL https://***@example.org/x.yaml`,
-      `${at}:3:3 the include is not read: it is in the git repository https://***@example.org/r.git`,
-      `${at}:6:3 the include is not read: cannot decide \`re.match("a", hostname)\`: it uses re, which only Python understands`,
+      `${at}:2:3 the include is ignored: it is the URL https://***@example.org/x.yaml`,
+      `${at}:3:3 the include is ignored: it is in the git repository https://***@example.org/r.git`,
+      `${at}:6:3 the include is ignored: cannot decide \`re.match("a", hostname)\`: it uses re, which only Python understands`,
     ],
   );
 });
@@ -415,7 +415,7 @@ const WRONG: {
   {
     name: "an unknown key in an include",
     files: { "home/.spack/include.yaml": "include:\n- {path: a, optionl: true}" },
-    message: /include\[0\] is a mapping: the key optionl is not known/,
+    message: /include\[0\] is a mapping: the key optionl is unknown/,
   },
   {
     name: "include that is no list",
@@ -435,7 +435,7 @@ const WRONG: {
   {
     name: "a folder named like a file",
     files: { "home/.spack/config.yaml/x": "" },
-    message: /config\.yaml is no file/,
+    message: /config\.yaml is not a regular file/,
   },
   {
     name: "bytes that are no text",
@@ -466,16 +466,20 @@ test("a file of 100 MB is refused without reading it, and a pipe without waiting
   const other = configTree({});
   mkdirSync(join(other, "home/.spack"), { recursive: true });
   execFileSync("mkfifo", [join(other, "home/.spack/config.yaml")]);
-  await failsWith("CONFIG_INVALID", () => new Configuration({ host: hostAt(other) }).section("config"), /is no file/);
+  await failsWith(
+    "CONFIG_INVALID",
+    () => new Configuration({ host: hostAt(other) }).section("config"),
+    /is not a regular file/,
+  );
 });
 
 test("an installation that is named and is none is an error", async () => {
   const root = configTree({ "empty/x": "" });
-  await failsWith("CONFIG_INVALID", () => findInstallation("empty", hostAt(root)), /empty is no Spack installation/);
+  await failsWith("CONFIG_INVALID", () => findInstallation("empty", hostAt(root)), /empty is not a Spack installation/);
   await failsWith(
     "CONFIG_INVALID",
     () => findInstallation(undefined, hostAt(root, { SPACK_ROOT: "/none" })),
-    /\/none is no Spack installation/,
+    /\/none is not a Spack installation/,
   );
   assert.equal(findInstallation(undefined, hostAt(root, { PATH: `relative:${root}:/none` })), undefined);
 });

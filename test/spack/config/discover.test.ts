@@ -75,7 +75,7 @@ test("a whole installation, with an environment and a scope of -C", () => {
   assert.deepEqual(report.locks, { isEnabled: true, databaseTimeout: 120, packageTimeout: null });
   assert.equal(report.environmentsRoot, `${root}/spack/var/spack/environments`);
   assert.deepEqual(report.notes, [
-    { value: "the include is not read: it is the URL https://example.org/x.yaml", from: `${root}/env/spack.yaml:7:5` },
+    { value: "the include is ignored: it is the URL https://example.org/x.yaml", from: `${root}/env/spack.yaml:7:5` },
   ]);
   assert.deepEqual(
     report.scopes.map(({ name, files }) => [name, files.map((file) => file.slice(root.length + 1)).sort()]),

@@ -200,7 +200,7 @@ const WRONG: { name: string; entry: string; message: RegExp }[] = [
   {
     name: "an unknown key",
     entry: "{url: 'https://h', acess_token: x}",
-    message: /mirrors:m is a mapping: the key acess_token is not known/,
+    message: /mirrors:m is a mapping: the key acess_token is unknown/,
   },
   { name: "a list", entry: "[a]", message: /mirrors:m is a list: / },
   { name: "a number as URL", entry: "{url: 5}", message: /mirrors:m:url is 5: expected string/ },

@@ -254,7 +254,7 @@ test("permissions: a package's own before those of all", async () => {
   await failsWith(
     "CONFIG_INVALID",
     () => permissions(config, "bad"),
-    /packages\.yaml:4:\d+: packages:bad:permissions:write is world, expected at most group/,
+    /packages\.yaml:4:\d+: packages:bad:permissions:write is world, expected at most the read permission, group/,
   );
   await failsWith(
     "CONFIG_INVALID",

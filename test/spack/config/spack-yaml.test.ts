@@ -82,17 +82,17 @@ test("no environment is none, and a wrong one is an error", async () => {
   await failsWith(
     "CONFIG_INVALID",
     () => findEnvironment("empty", options(root)),
-    /empty: it is no environment: there is neither spack\.yaml nor spack\.lock/,
+    /empty: it is not an environment: it has neither spack\.yaml nor spack\.lock/,
   );
   await failsWith(
     "CONFIG_INVALID",
     () => findEnvironment("gone\u001b[31m", options(root)),
-    /^[\x20-\x7e]*it is no environment/,
+    /^[\x20-\x7e]*it is not an environment/,
   );
   await failsWith(
     "CONFIG_INVALID",
     () => findEnvironment(undefined, options(root, { SPACK_ENV: "gone" })),
-    /\$SPACK_ENV, .*gone,: it is no environment/,
+    /\$SPACK_ENV, .*gone,: it is not an environment/,
   );
 });
 

@@ -175,7 +175,7 @@ const BAD: { name: string; script: string; message: RegExp }[] = [
   { name: "dies", script: "kill -9 $$", message: /it failed with status none/ },
   { name: "says nothing", script: "true", message: /it ended without an answer/ },
   { name: "says something else", script: "echo hello", message: /it ended without an answer/ },
-  { name: "says half of it", script: `echo '${answer([]).slice(0, 30)}'`, message: /its answer is no JSON/ },
+  { name: "says half of it", script: `echo '${answer([]).slice(0, 30)}'`, message: /its answer is not valid JSON/ },
   { name: "answers a list", script: `echo '${MARK}[]'`, message: /its answer is not valid at/ },
   {
     name: "answers with a kind nobody knows",

@@ -266,7 +266,7 @@ const DAMAGED: { name: string; environment: JsonValue; message: RegExp }[] = [
   {
     name: "a list",
     environment: [],
-    message: /the external tool@1\.0\/\w{7} has an extra attribute environment that is not valid/,
+    message: /the external tool@1\.0\/\w{7} has an invalid extra attribute environment/,
   },
   { name: "an unknown command", environment: { explode: {} }, message: /environment:explode/ },
   {

@@ -39,7 +39,7 @@ test("several specs are listed, with a hash to choose by", async () => {
   const error = await failsWith(
     "USAGE",
     () => selectOne(store, parseQuery("zlib")),
-    /zlib is 3 specs of the store \/opt/,
+    /zlib matches 3 specs of the store \/opt/,
   );
   assert.match(error.message, /zlib@1\.9\/aaaaaaa, zlib@1\.9\/aaaaaaa, zlib@1\.10\/aaaaaaa/);
   assert.match(error.hint ?? "", /by its hash, for instance \/aaaaaaa/);
@@ -47,7 +47,7 @@ test("several specs are listed, with a hash to choose by", async () => {
 
 const MISSES = [
   { query: "hdf5@2:", hint: /there is hdf5@1\.14\.6\// },
-  { query: "hdf5/zzz", hint: /of another hash/ },
+  { query: "hdf5/zzz", hint: /with another hash/ },
   { query: "hdf", hint: /did you mean hdf5\?/ },
   { query: "zlig", hint: /did you mean zlib\?/ },
   { query: "perl", hint: /stave find/ },

@@ -82,8 +82,8 @@ test("a spec of format 4 is converted as Spack 1.2 does, and is no longer verifi
   assert.deepEqual(
     report.unverifiable.map(({ node, reason }) => [node.name, reason]),
     [
-      ["libelf", "it was hashed in spec format 4, and written again since"],
-      ["libdwarf", "it was hashed in spec format 4, and written again since"],
+      ["libelf", "it was hashed in spec format 4, and rewritten since"],
+      ["libdwarf", "it was hashed in spec format 4, and rewritten since"],
     ],
   );
 });

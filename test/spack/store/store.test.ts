@@ -133,7 +133,7 @@ test("a spec that is not recorded goes where the layout says", async () => {
   );
   await assert.rejects(Store.open("/opt/new", { clock, sysroot: scratch }), {
     code: "NOT_FOUND",
-    message: `/opt/new is no Spack store: ${scratch}/opt/new/.spack-db/index.json is not there`,
+    message: `/opt/new is not a Spack store: ${scratch}/opt/new/.spack-db/index.json is missing`,
     hint: "name the store with --store DIR",
   });
 });
@@ -291,7 +291,7 @@ const BAD: { name: string; given: Buffer; code?: string; message: RegExp; hint?:
   {
     name: "a key that is no hash",
     given: database({ zlib: good }),
-    message: /database\.installs\.zlib is an object, expected no key but DAG hashes/,
+    message: /database\.installs\.zlib is an object, expected only DAG hashes as keys/,
   },
   {
     name: "a record that is text",
@@ -435,7 +435,7 @@ test("a stale database is told from what is on disk", async () => {
   writeFileSync(join(sysroot, zlib.path, ".spack/install_manifest.json"), '{"relative":{"mode":1}}');
   await assert.rejects(readInstallManifest(store, zlib), {
     code: "CONTENT_INVALID",
-    message: /relative is an object, expected no key but absolute paths/,
+    message: /relative is an object, expected only absolute paths as keys/,
   });
 });
 

@@ -92,9 +92,9 @@ const BAD: { name: string; given: string; message: RegExp }[] = [
   { name: "an unknown escape", given: '["\\x41"]', message: /an unknown escape/ },
   { name: "half an escape", given: '["\\u12"]', message: /an unknown escape/ },
   { name: "an escape at the end", given: '["\\', message: /an unknown escape/ },
-  { name: "a key twice", given: '{"a":{"b":1,"c":2,"b":3}}', message: /in a\.b: the key is there twice/ },
-  { name: "__proto__ twice", given: '{"__proto__":1,"__proto__":2}', message: /the key is there twice/ },
-  { name: "an index twice", given: '{"1":1,"1":2}', message: /the key is there twice/ },
+  { name: "a key twice", given: '{"a":{"b":1,"c":2,"b":3}}', message: /in a\.b: the key occurs twice/ },
+  { name: "__proto__ twice", given: '{"__proto__":1,"__proto__":2}', message: /the key occurs twice/ },
+  { name: "an index twice", given: '{"1":1,"1":2}', message: /the key occurs twice/ },
   { name: "deep nesting", given: `${"[".repeat(100_000)}`, message: /nested deeper than 64 levels/ },
   { name: "deep objects", given: `${'{"a":'.repeat(100_000)}`, message: /nested deeper than 64 levels/ },
 ];
