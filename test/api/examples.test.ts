@@ -1,0 +1,78 @@
+// The package as it is published: packed, installed into an empty folder, and used from there, by the examples too.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { after, test } from "node:test";
+import { golden } from "../support/golden.ts";
+
+const root = new URL("../..", import.meta.url).pathname;
+const work = mkdtempSync("/tmp/");
+after(() => rmSync(work, { recursive: true, force: true }));
+const env = { PATH: process.env["PATH"] ?? "", HOME: work, STAVE_STORE: "", SPACK_DISABLE_LOCAL_CONFIG: "1" };
+
+function run(program: string, args: readonly string[], cwd = work, more: Record<string, string> = {}): string {
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: "utf8", env: { ...env, ...more } });
+  assert.equal(status, 0, `${basename(program)} ${args.join(" ")}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+// What npm packs, unpacked where Node finds it; its dependencies are those of the checkout, as no test needs a network.
+function installPackage(): void {
+  if (!existsSync(join(root, "dist/lib/exports/oci.js")))
+    run(process.execPath, ["--import", "tsx", "scripts/build.ts"], root);
+  const [packed] = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", work], root));
+  const modules = join(work, "node_modules");
+  mkdirSync(join(modules, "stave"), { recursive: true });
+  run("tar", ["-xzf", join(work, packed.filename), "-C", join(modules, "stave"), "--strip-components=1"]);
+  const { dependencies } = JSON.parse(readFileSync(join(modules, "stave/package.json"), "utf8"));
+  for (const name of Object.keys(dependencies)) symlinkSync(join(root, "node_modules", name), join(modules, name));
+  for (const file of globSync("examples/*.mjs", { cwd: root })) cpSync(join(root, file), join(work, basename(file)));
+}
+installPackage();
+
+const node22 = join(root, "scripts/node22/node_modules/.bin/node");
+for (const [name, node] of [
+  ["this Node", process.execPath],
+  ["the oldest Node that is supported", node22],
+] as const)
+  test(`the packed command and every import work with ${name}`, (t) => {
+    if (!existsSync(node)) return t.skip("scripts/node22 is not installed: make test-node22 does that");
+    const { version, exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+    assert.equal(run(node, [join(work, "node_modules/stave/dist/stave.js"), "--version"]), `stave ${version}\n`);
+    const parts = Object.keys(exports).filter((path) => !path.endsWith(".json"));
+    const text = parts.map((path, at) => `import * as m${at} from "stave${path.slice(1)}";`).join("\n");
+    writeFileSync(join(work, "all.mjs"), `${text}\nconsole.log(typeof m0.push);\n`);
+    assert.equal(run(node, ["all.mjs"]), "function\n");
+  });
+
+test("the examples run", async () => {
+  const example = (name: string, args: string[], more: Record<string, string> = {}) =>
+    run(process.execPath, [`${name}.mjs`, ...args], work, more);
+  cpSync(golden("spack-1.2/plain.oci"), join(work, "cache"), { recursive: true });
+  assert.match(example("list-cache", ["oci-layout:./cache", "hull"]), /^hull@\S+\/[a-z0-9]{7}\n$/);
+  const store = join(work, "s");
+  assert.match(example("install-specs", ["oci-layout:./cache", store, "fleet", "hull"]), /^installed hull /m);
+  for (const file of ["spack.yaml", "spack.lock"])
+    cpSync(golden(`spack-1.2/${file}`), join(work, "env", file), { recursive: true });
+  const pushed = example("push-environment", ["oci-layout:./pushed", "./env", "app"], { STAVE_STORE: store });
+  assert.match(pushed, /^pushed hull@/m);
+  assert.match(example("copy-image", ["oci-layout:./pushed:app", "oci-layout:./copy:app"]), /^app sha256:/);
+
+  const server = spawn(process.execPath, ["serve-directory.mjs", "./copy"], { cwd: work, env });
+  const [line] = (await once(server.stdout, "data")) as [Buffer];
+  assert.equal((await fetch(`${String(line).trim()}/v2/`)).status, 200);
+  server.kill("SIGTERM");
+  await once(server, "exit");
+});
