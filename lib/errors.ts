@@ -53,6 +53,8 @@ export interface StaveErrorOptions {
   subject?: string;
   /** The HTTP status of the last answer. */
   status?: number;
+  /** The operating system's code, as `ENOSPC`. */
+  system?: string;
   /** The registry's own error list, verbatim. */
   registry?: RegistryErrorEntry[];
   /** How many times it was tried. */
@@ -82,6 +84,7 @@ export class StaveError extends Error {
   readonly side: Side | undefined;
   readonly subject: string | undefined;
   readonly status: number | undefined;
+  readonly system: string | undefined;
   readonly registry: RegistryErrorEntry[] | undefined;
   readonly attempts: number | undefined;
   readonly hint: string | undefined;
@@ -94,6 +97,7 @@ export class StaveError extends Error {
     this.side = options.side;
     this.subject = options.subject;
     this.status = options.status;
+    this.system = options.system;
     this.registry = options.registry;
     this.attempts = options.attempts;
     this.hint = options.hint;
@@ -139,8 +143,8 @@ export class StaveError extends Error {
 
   // Every field but code, message and cause, without those that say nothing. The one list of them beside the constructor.
   #details(): Omit<StaveErrorOptions, "cause"> {
-    const { op, side, subject, status, registry, attempts, hint, errors } = this;
-    const all = { op, side, subject, status, registry, attempts, hint, errors };
+    const { op, side, subject, status, system, registry, attempts, hint, errors } = this;
+    const all = { op, side, subject, status, system, registry, attempts, hint, errors };
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   }
 }
@@ -194,6 +198,7 @@ export function fileError(cause: unknown, op: string, path: string): StaveError 
     op,
     subject: path,
     cause,
+    ...(code === undefined ? {} : { system: code }),
     ...(hint === undefined ? {} : { hint }),
   });
 }

@@ -61,6 +61,25 @@ test("every command in the example workflows is one that the program knows", asy
   }
 });
 
+test("the example workflows pin their actions, end in time, and install no package by a name that may be another's", () => {
+  const step = z.looseObject({ uses: z.string().optional(), run: z.string().optional() });
+  const workflow = z.looseObject({
+    concurrency: z.looseObject({ group: z.string() }),
+    permissions: z.record(z.string(), z.string()),
+    jobs: z.record(z.string(), z.looseObject({ "timeout-minutes": z.number(), steps: z.array(step) })),
+  });
+  for (const file of globSync("examples/*.yml", { cwd: root })) {
+    const steps = Object.values(workflow.parse(parse(read(file))).jobs).flatMap((job) => job.steps);
+    for (const { uses, run = "" } of steps) {
+      if (uses !== undefined) assert.match(uses, /^[\w-]+\/[\w-]+@[0-9a-f]{40}$/, file);
+      for (const [, named = ""] of run.matchAll(/npm (?:install|i) (?:-g|--global) (\S+)/g))
+        assert.match(named, /^\.\//, file);
+      // A value that somebody else may choose is no part of a script.
+      assert.doesNotMatch(run, /\$\{\{ (?:secrets|github\.(?:actor|head_ref|event\.pull_request))/, file);
+    }
+  }
+});
+
 test("links between the documents lead somewhere", () => {
   for (const file of ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...globSync("docs/*.md", { cwd: root })])
     for (const [, target = ""] of read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g))

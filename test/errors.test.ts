@@ -11,14 +11,15 @@ const said: Required<Omit<StaveErrorOptions, "cause">> = {
   side: "destination",
   subject: "sha256:1",
   status: 403,
+  system: "EACCES",
   registry: [{ code: "DENIED", message: "no" }],
   attempts: 3,
   hint: "ask",
   errors: [new StaveError("TIMEOUT", "inside", { status: 504, side: "source" })],
 };
 const error = new StaveError("DENIED", "no entry", said);
-const fieldsOf = ({ op, side, subject, status, registry, attempts, hint, errors }: StaveError) => {
-  return { op, side, subject, status, registry, attempts, hint, errors };
+const fieldsOf = ({ op, side, subject, status, system, registry, attempts, hint, errors }: StaveError) => {
+  return { op, side, subject, status, system, registry, attempts, hint, errors };
 };
 
 describe("a re-worded error", () => {

@@ -6,7 +6,7 @@ import { printableLines } from "../printable/printable.ts";
 import { HELP_WIDTH } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
 import { processContext } from "./machine/context.ts";
-import { printFailure } from "./output/output.ts";
+import { Output, printFailure } from "./output/output.ts";
 import type { RunState, VerbFactory } from "./verbs/verb.ts";
 
 interface Verb {
@@ -179,14 +179,14 @@ async function run(given: string[], state: RunState): Promise<number> {
   const here = Object.hasOwn(ELSEWHERE, wanted ?? "") ? ELSEWHERE[wanted ?? ""] : undefined;
   if (here !== undefined) throw new StaveError("USAGE", `stave has no verb ${wanted}: use ${here}`);
   quietly(program);
-  if (argv.length === 0) {
+  if (argv.length === 0 || argv.every((word) => word === "--json")) {
     program.outputHelp({ error: true });
-    return 2;
+    return usageStatus(new CommanderError(2, "stave.noVerb", "a verb is missing"), argv, state);
   }
   try {
     await program.parseAsync(argv, { from: "user" });
   } catch (error) {
-    if (error instanceof CommanderError) return usageStatus(error);
+    if (error instanceof CommanderError) return usageStatus(error, argv, state);
     throw error;
   }
   return state.exitCode;
@@ -199,10 +199,22 @@ function quietly(command: Command): void {
   for (const child of command.commands) quietly(child);
 }
 
-/** Help and version are successes; every other complaint of commander is about usage, and was already printed. */
-function usageStatus(error: CommanderError): number {
-  return error.exitCode === 0 ? 0 : 2;
+/** Help and version are successes; every other complaint of commander is about usage, and was already printed on stderr. */
+function usageStatus(error: CommanderError, argv: readonly string[], { context }: RunState): number {
+  if (error.exitCode === 0) return 0;
+  if (isJson(argv)) {
+    const verb = argv.find((word) => !word.startsWith("-")) ?? "stave";
+    const [what = "", suggestion = ""] = error.message.replace(/^error: /, "").split("\n");
+    const hint = suggestion.replace(/^\((.*)\)$/, "$1") || "add --help to see the flags";
+    new Output(context, verb, { json: true }).document({
+      error: new StaveError("USAGE", what, { hint }),
+    });
+  }
+  return 2;
 }
+
+const isJson = (argv: readonly string[]): boolean =>
+  argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined).includes("--json");
 
 const state: RunState = { context: processContext(), exitCode: 0, output: undefined };
 const ended = guardRun(state);

@@ -25,11 +25,61 @@ function pushing(args: string[], options: RunOptions = {}): ReturnType<typeof st
 
 const digests = (directory: string): string => readFileSync(join(directory, "index.json"), "utf8");
 
+const errorLines = (stderr: string): string[] => stderr.split("\n").filter((line) => /error:|failed/.test(line));
+
+describe("one cause is one error", () => {
+  test("a registry that refuses to be written to: one line, its status, and under GitHub Actions the missing permission", async () => {
+    const registry = await startRegistry({ rules: [{ method: "POST", path: /uploads/, fault: { status: 403 } }] });
+    const env = { GITHUB_SERVER_URL: `http://${registry.host}`, GITHUB_ACTIONS: "true", NO_COLOR: "1" };
+    const args = [`oci+http://${registry.host}/org/cache`, "fleet", "hull", "-t", "app", "--update-index"];
+    const ran = await pushing(args, { env });
+    await registry.close();
+    assert.equal(ran.status, 3, ran.stderr);
+    const [line = "", ...more] = errorLines(ran.stderr).filter((text) => !text.startsWith("::error::"));
+    assert.deepEqual(more, []);
+    assert.match(line, /^error: cannot .*refused access \(403\).* \[DENIED\]$/);
+    assert.match(ran.stderr, /hint: .*packages: write/);
+  });
+
+  test("a store that is elsewhere: one line, not one for each spec", async () => {
+    const { sysroot: other } = await goldenStore();
+    const prefixes = join(other, "opt/harbor/store/linux-x86_64");
+    for (const entry of readdirSync(prefixes)) rmSync(join(prefixes, entry), { recursive: true });
+    const ran = await stave(["push", "--sysroot", other, "--store", "/opt/harbor/store", "fleet", "-t", "app"], {
+      cwd: temporaryFolder(),
+      env: { XDG_CACHE_HOME: temporaryFolder() },
+    });
+    assert.equal(ran.status, 7, ran.stderr);
+    assert.equal(errorLines(ran.stderr).length, 1, ran.stderr);
+    assert.match(ran.stderr, /none of the 8 prefixes to push is there/);
+  });
+
+  test("Ctrl-C prints one line", async () => {
+    const registry = await startRegistry({ rules: [{ method: "POST", path: /uploads/, fault: "hang" }] });
+    const child = startStave(["push", ...STORE, `oci+http://${registry.host}/org/cache`, "fleet", "hull"], {
+      env: { XDG_CACHE_HOME: temporaryFolder() },
+    });
+    let stderr = "";
+    child.stderr?.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    while (!registry.requests.some(({ method }) => method === "POST"))
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill("SIGINT");
+    const [status] = await once(child, "close");
+    await registry.close();
+    assert.equal(status, 130, stderr);
+    assert.deepEqual(errorLines(stderr), ["error: interrupted [ABORTED]"]);
+  });
+});
+
 describe("to a directory", () => {
   const work = temporaryFolder();
   test("a plan writes nothing", async () => {
     const { status, stdout, stderr } = await pushing(["--plan", "--tag", "app", "fleet"], { cwd: work });
     assert.equal(status, 0, stderr);
+    const dry = await pushing(["--dry-run", "--tag", "app", "fleet"], { cwd: work });
+    assert.deepEqual([dry.status, dry.stdout], [0, stdout]);
     assert.match(stdout, /^ACTION\s+SPEC\s+FILES\s+BYTES\n/);
     assert.match(stdout, /pack\s+hull@1\.10\.1\/uwlohrq\s+13\s+28\.0 kB/);
     assert.match(stdout, /image app: 7 layers\n8 specs to pack: 46 files, 317 kB; to send about /);
@@ -173,7 +223,7 @@ describe("is refused with the next step", () => {
       if (/^(?:hull|rigging)-/.test(entry)) rmSync(join(prefixes, entry), { recursive: true });
     const args = ["push", "--sysroot", other, "--store", "/opt/harbor/store", "fleet", "-t", "app"];
     const summary = join(work, "summary.md");
-    const env = { GITHUB_ACTIONS: "true", GITHUB_STEP_SUMMARY: summary, XDG_CACHE_HOME: work };
+    const env = { GITHUB_ACTIONS: "true", NO_COLOR: "1", GITHUB_STEP_SUMMARY: summary, XDG_CACHE_HOME: work };
     const ran = await stave(args, { cwd: work, env });
     assert.equal(ran.status, 9, ran.stderr);
     assert.match(ran.stderr, /^::group::push 1 spec to oci-layout:\.\/stave-cache$/m);
@@ -197,7 +247,8 @@ describe("is refused with the next step", () => {
       env,
       encoding: "utf8",
     });
-    assert.equal(ran.status, 9, ran.stderr);
+    // One file is too large; what needs it is no failure of its own.
+    assert.equal(ran.status, 10, ran.stderr);
     assert.match(ran.stderr, /gcc-runtime@12\.2\.0\/oj4v6xw was not pushed: .*(?:EFBIG|too large)/);
     const again = await pushing(["fleet", "-t", "app"], { cwd: work });
     assert.equal(again.status, 0, again.stderr);

@@ -31,7 +31,7 @@ test("push shows bars, and each spec as it is done", { skip }, async () => {
   const sums = [...text.matchAll(/ ([0-9.]+) (k?B|MB) of 317 kB/g)];
   assert.ok(sums.length > 0);
   for (const [shown, number, unit] of sums) assert.ok(unit === "B" || (unit === "kB" && Number(number) <= 317), shown);
-  assert.equal(text.match(/pushed \S+@\S+\/[a-z2-7]{7} sha256:[0-9a-f]{64} \(.*\/s\)\r?\n/g)?.length, 8, text);
+  assert.equal(text.match(/pushed \S+@\S+\/[a-z2-7]{7} sha256:[0-9a-f]{12} \(.*\/s\)\r?\n/g)?.length, 8, text);
   assert.match(text, /writing the index of 8 specs/);
   // The last thing that is done to the screen before the results is clearing what was drawn.
   const [drawn, results] = output.split("OUTCOME");

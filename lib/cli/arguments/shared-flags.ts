@@ -91,6 +91,13 @@ export function addTransport(command: Command): Command {
     .option("--trace <file>", "write a redacted log of every request and answer");
 }
 
+/** Adds the two words for a dry run, `--dry-run` and `--plan`; either sets `dryRun`. */
+export function addDryRun(command: Command): Command {
+  return command
+    .option("-n, --dry-run", "show what would be done, and change nothing")
+    .addOption(new Option("--plan", "the same as --dry-run").implies({ dryRun: true }));
+}
+
 /** Adds `-j, --jobs`. */
 export function addJobs(command: Command, text: string, fallback: number): Command {
   return command.option("-j, --jobs <n>", text, wholeNumber(1, 1024), fallback);

@@ -24,6 +24,11 @@ export function formatDuration(milliseconds: number): string {
     : `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** The start of a digest, for people at a terminal: `sha256:0123456789ab`. */
+export function shortDigest(digest: string): string {
+  return digest.replace(/^([a-z0-9]+:[0-9a-f]{12})[0-9a-f]+$/, "$1");
+}
+
 /** `1 blob`, `2 blobs`. */
 export function count(n: number, singular: string, plural: string = `${singular}s`): string {
   return `${n} ${n === 1 ? singular : plural}`;

@@ -9,8 +9,8 @@ const shown = ({ name, version, hash }: Pick<InstalledSpec, "name" | "version" |
 
 /** The line of a spec that was worked on; undefined for one that was left alone. */
 export function installLine(spec: InstalledSpec): string | undefined {
-  if (spec.outcome === "failed")
-    return `failed ${shown(spec)}${spec.error ? `: ${printable(spec.error.message)}` : ""}`;
+  // Why is said once, at the end.
+  if (spec.outcome === "failed") return `failed ${shown(spec)}`;
   if (spec.outcome !== "installed") return undefined;
   const { downloadSize = 0, milliseconds = 0, relocated = 0, files = 0, prefix } = spec;
   const rate = milliseconds > 0 ? `, ${formatBytes((downloadSize / milliseconds) * 1000)}/s` : "";

@@ -7,6 +7,7 @@ import { jsonText, printableLines } from "../../printable/printable.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import type { Context } from "../machine/context.ts";
 import type { ProgressDisplay } from "./display.ts";
+import { fittingHint } from "./hint.ts";
 
 /** The flags of every verb that decide how it speaks. */
 export interface OutputOptions {
@@ -40,9 +41,12 @@ export class Output {
     this.#context = context;
     this.verb = verb;
     this.options = options;
-    const wants = (terminal: { isTTY?: boolean }) =>
-      options.color === "always" || (options.color !== "never" && !context.env["NO_COLOR"] && terminal.isTTY === true);
-    this.#color = { stdout: wants(context.stdout), stderr: wants(context.stderr) };
+    const { stdout, stderr, env } = context;
+    const chosen = { always: true, never: false }[options.color ?? "auto"] ?? chosenColor(env);
+    this.#color = {
+      stdout: chosen ?? stdout.isTTY === true,
+      stderr: chosen ?? (stderr.isTTY === true || isColoredLog(env)),
+    };
   }
 
   /** Where work tells how far it is. */
@@ -78,7 +82,7 @@ export class Output {
 
   /** Writes the report as the one JSON document, when that was asked for. */
   report(report: unknown): void {
-    if (this.options.json) this.#document({ report });
+    if (this.options.json) this.document({ report });
   }
 
   /** Tells something on stderr, unless --quiet. */
@@ -101,9 +105,9 @@ export class Output {
    */
   fail(caught: unknown, report?: unknown): number {
     this.endProgress();
-    const error = asStaveError(caught);
+    const error = fittingHint(asStaveError(caught), this.#context.env);
     for (const text of describeFailure(error, (style, part) => this.#paint(style, part))) this.#tell(text);
-    if (this.options.json) this.#document(report === undefined ? { error } : { error, report });
+    if (this.options.json) this.document(report === undefined ? { error } : { error, report });
     if (error.code === "INTERNAL" && caught instanceof Error)
       for (const line of caught.stack?.split("\n") ?? []) this.detail(line);
     return error.exitCode;
@@ -119,10 +123,23 @@ export class Output {
     else this.#context.stderr.write(`${safe}\n`);
   }
 
-  #document(content: Record<string, unknown>): void {
+  /** Writes the one JSON document, in the envelope that all verbs share. */
+  document(content: Record<string, unknown>): void {
     this.endProgress();
     this.#context.stdout.write(`${jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content })}\n`);
   }
+}
+
+// NO_COLOR and FORCE_COLOR as other programs read them (no-color.org, force-color.org).
+function chosenColor(env: Context["env"]): boolean | undefined {
+  if (env["NO_COLOR"]) return false;
+  const forced = env["FORCE_COLOR"];
+  return forced ? !/^(?:0|false)$/i.test(forced) : undefined;
+}
+
+// The logs of these services show colours, though they are no terminals. What goes to stdout may be read by a program.
+function isColoredLog(env: Context["env"]): boolean {
+  return env["GITHUB_ACTIONS"] === "true" || env["GITLAB_CI"] === "true";
 }
 
 function styled(style: Style, text: string): string {

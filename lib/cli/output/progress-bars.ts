@@ -18,6 +18,32 @@ interface Item {
   size: number;
 }
 
+/** What one line of progress shows. */
+export interface BarLine {
+  readonly label: string;
+  readonly value: number;
+  readonly total: number;
+  /** From 0 to 1. */
+  readonly share: number;
+  /** The rate and the remaining time. */
+  readonly tail: string;
+}
+
+/** `999.9 MB of 999.9 MB` and `999.9 MB/s, 59 min 59 s left`. */
+const DONE_WIDTH = 20;
+const TAIL_WIDTH = 28;
+
+/** One line of progress for a terminal: where there is little room, first the bar gets shorter, then the label, never the tail. */
+export function barLine({ label, value, total, share, tail }: BarLine, columns: number): string {
+  const room = columns - 1 - DONE_WIDTH - TAIL_WIDTH - 3;
+  const labelWidth = Math.min(22, Math.max(6, room - 11));
+  const barWidth = Math.min(30, room - labelWidth);
+  const full = Math.round(barWidth * Math.min(1, share));
+  const bar = barWidth < 4 ? "" : `${"█".repeat(full)}${"░".repeat(barWidth - full)} `;
+  const done = `${formatBytes(value)} of ${formatBytes(total)}`.padEnd(DONE_WIDTH);
+  return `${printable(label).slice(0, labelWidth).padEnd(labelWidth)} ${bar}${done} ${tail}`.slice(0, columns - 1);
+}
+
 /** The total of all that has started, with rate and remaining time, above a bar for each thing under way. */
 export class Bars implements ProgressDisplay {
   readonly #context: Context;
@@ -92,12 +118,9 @@ export class Bars implements ProgressDisplay {
       // What is told meanwhile may be longer than a line; the bars are cut.
       linewrap: true,
       format: (_options, params, payload) => {
-        const width = Math.max(10, Math.min(30, (stderr.columns ?? 80) - 62));
-        const full = Math.round(width * Math.min(1, params.progress));
-        const bar = `${"█".repeat(full)}${"░".repeat(width - full)}`;
-        const done = `${formatBytes(params.value)} of ${formatBytes(params.total)}`;
-        const label = printable(String(payload.label)).padEnd(22).slice(0, 22);
-        return `${label} ${bar} ${done.padEnd(21)} ${payload.tail ?? ""}`.slice(0, (stderr.columns ?? 80) - 1);
+        const { value, total, progress } = params;
+        const { label, tail = "" } = payload as { label: string; tail?: string };
+        return barLine({ label, tail, value, total, share: progress }, stderr.columns ?? 80);
       },
     };
   }

@@ -1,7 +1,7 @@
 // A push as people read it: a line for each spec as it is done, tables at the end, a plan.
 import type { PushedSpec, PushPlanReport, PushReport, SpecOutcome } from "../../ops/push/report.ts";
 import { printable } from "../../printable/printable.ts";
-import { type Column, count, formatBytes, formatDuration, table } from "./formatting.ts";
+import { type Column, count, formatBytes, formatDuration, shortDigest, table } from "./formatting.ts";
 
 const OUTCOMES: Record<SpecOutcome, string> = {
   pushed: "pushed",
@@ -13,13 +13,14 @@ const OUTCOMES: Record<SpecOutcome, string> = {
   failed: "failed",
 };
 
-/** The line of a spec that was worked on; undefined for one that was left alone. */
-export function specLine(spec: PushedSpec): string | undefined {
+/** The line of a spec that was worked on, for a terminal or a log; undefined for one that was left alone. */
+export function specLine(spec: PushedSpec, isTerminal: boolean): string | undefined {
   const { outcome, layer, manifest, milliseconds = 0, missing = [], skipped = [] } = spec;
   const name = printable(`${spec.name}@${spec.version}/${spec.hash.slice(0, 7)}`);
-  if (outcome === "failed") return `failed ${name}${spec.error ? `: ${printable(spec.error.message)}` : ""}`;
+  // Why is said once, at the end.
+  if (outcome === "failed") return `failed ${name}`;
   if (manifest === undefined) return undefined;
-  const parts = [`${OUTCOMES[outcome]} ${name} ${manifest}`];
+  const parts = [`${OUTCOMES[outcome]} ${name} ${isTerminal ? shortDigest(manifest) : manifest}`];
   if (layer) {
     const rate = milliseconds > 0 ? `, ${formatBytes((layer.size / milliseconds) * 1000)}/s` : "";
     const how = layer.outcome === "pushed" ? rate : layer.outcome === "mounted" ? ", mounted" : ", layer already there";

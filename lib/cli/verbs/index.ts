@@ -5,7 +5,7 @@ import type { SpackFlags } from "../../api/spack-files.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, type CacheRun, readCache, writeCache } from "../arguments/cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
@@ -16,6 +16,7 @@ interface Flags extends CommonFlags, SpackFlags {
   check?: boolean;
   directory?: string;
   keys?: boolean;
+  dryRun?: boolean;
 }
 
 const HELP = `
@@ -35,7 +36,7 @@ export const verb: VerbFactory = (state) => {
     .addOption(new Option("-d, --directory <cache>", "the cache").hideHelp())
     .addOption(new Option("-k, --keys", "accepted: an OCI cache has no index of keys").hideHelp())
     .option("--check", "only compare; status 1 when the index is not up to date");
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
     const run = { context, output, flags };
     if (flags.keys) output.warn("--keys has no effect: an OCI cache has no index of keys");
@@ -63,7 +64,7 @@ function tellOthers(others: readonly string[], output: Output): void {
 async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags: Flags }): Promise<IndexReport> {
   const { flags, context, output } = run;
   const options = { full: flags.full, signal: context.signal, onProgress: output.progress };
-  if (flags.check) {
+  if (flags.check || flags.dryRun) {
     await using opened = await readCache(text, run);
     return await checkIndex(opened.cache, options);
   }

@@ -12,6 +12,7 @@ import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
 import { InstallSource } from "../../ops/install/source.ts";
 import { CACHE_ARGUMENT, defaultMirrors, type OpenedCache, readCache } from "../arguments/cache-location.ts";
 import {
+  addDryRun,
   addJobs,
   addTransport,
   type CommonFlags,
@@ -30,7 +31,7 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirror?: string[];
-  plan?: boolean;
+  dryRun?: boolean;
   force?: boolean;
   multiple?: boolean;
   unsigned?: boolean;
@@ -61,7 +62,6 @@ export const verb: VerbFactory = (state) => {
     .argument("[cache]", "where from")
     .argument("[specs...]", "specs of the cache: queries, /hash or spec files")
     .option("--mirror <cache>", "one more cache, asked after the others (may be repeated)", collect)
-    .option("--plan", "tell what would be done, and do nothing")
     .option("-f, --force", "replace what is installed")
     .option("-m, --multiple", "take all specs that a query fits, not exactly one")
     .option("-o, --otherarch", "take specs for other platforms, systems and processors, too")
@@ -77,6 +77,7 @@ export const verb: VerbFactory = (state) => {
     )
     .option("-u, --unsigned", "take specs without a signature (those of images have none)")
     .addOption(new Option("-a, --allow-root", "accepted: archives are never searched for roots").hideHelp());
+  addDryRun(command);
   addJobs(command, "specs that are worked on at once", INSTALL_DEFAULTS.jobs);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
@@ -129,7 +130,7 @@ async function run(
       },
       signal: context.signal,
     };
-    if (flags.plan) {
+    if (flags.dryRun) {
       const plan = await planInstall(options);
       output.print(installPlanText(plan, output.columns));
       output.report(plan);

@@ -13,7 +13,14 @@ import { LOCKFILE_LIMIT, readLockfile } from "../../spack/spec/lockfile.ts";
 import { isDagHash } from "../../spack/spec/node-reader.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { CACHE_ARGUMENT, writeCache } from "../arguments/cache-location.ts";
-import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import {
+  addDryRun,
+  addTransport,
+  type CommonFlags,
+  collect,
+  helpText,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { count, formatBytes } from "../output/formatting.ts";
@@ -55,10 +62,9 @@ export const verb: VerbFactory = (state) => {
     .option("--keep-within <time>", "keep what was pushed since, for instance 30d")
     .option("--grace <time>", "leave alone what is younger: others may be pushing", "1h")
     .option("--yes", "do it")
-    .option("--dry-run", "only tell, which is the default")
     .option("--undo-file <file>", "write down what is removed")
     .option("--undo <file>", "put back what such a file lists");
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, run);
 };
 

@@ -19,6 +19,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { CACHE_ARGUMENT, readCacheIfThere, writeCache } from "../arguments/cache-location.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
+  addDryRun,
   addJobs,
   addTransport,
   type CommonFlags,
@@ -37,7 +38,7 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   tag?: string[];
-  plan?: boolean;
+  dryRun?: boolean;
   force?: boolean;
   verify?: boolean;
   only?: "package" | "dependencies";
@@ -88,7 +89,6 @@ export const verb: VerbFactory = (state) => {
     .argument("[specs...]", "installed specs: queries of one each, /hash or spec files")
     .option("-t, --tag <tag>", "also make one image of all specs, under this tag (may be repeated)", collect)
     .option("--base-image <image>", "put the images on this one: a registry's, or oci-layout:DIR:TAG")
-    .option("--plan", "tell what would be done, and do nothing")
     .option("--update-index", "bring the cache's index up to date afterwards")
     .option("-f, --force", "pack and push what is there already")
     .option("--verify", "read what is there already, and repair what is broken or lacks layers")
@@ -111,6 +111,7 @@ export const verb: VerbFactory = (state) => {
       "where the Spack of the store lives (default: the Spack that is known; else X for a store X/opt/spack, else the store)",
     )
     .option("-u, --unsigned", "do not sign (always so for images)");
+  addDryRun(command);
   addJobs(command, "threads that pack", PUSH_DEFAULTS.jobs);
   addSeeds(command);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
@@ -176,7 +177,7 @@ async function run(
     progress: output.progress,
     signal: context.signal,
   } as const;
-  if (flags.plan) {
+  if (flags.dryRun) {
     await using opened = await readCacheIfThere(split.cache, place);
     const { cache } = opened;
     const base = await baseSource(flags.baseImage, opened.opener, context);
@@ -194,7 +195,7 @@ async function run(
   const workflow = new Workflow(context, output);
   const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);
   const onSpec = (spec: PushedSpec): void => {
-    const text = specLine(spec);
+    const text = specLine(spec, context.stderr.isTTY === true);
     if (text !== undefined) output.note(text);
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { findProgram } from "../../api/programs.ts";
 import { type RelocateTreeReport, relocate } from "../../ops/store/relocate.ts";
 import { printable } from "../../printable/printable.ts";
-import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { count } from "../output/formatting.ts";
 import { worthTelling } from "../output/leftovers.ts";
 import type { OutputOptions } from "../output/output.ts";
@@ -33,10 +33,9 @@ export const verb: VerbFactory = (state) => {
     .argument("<dir>", "the tree: a store, a prefix, or any folder; where it is need not be where it will be")
     .requiredOption("--from <path>", "the place that its files name")
     .requiredOption("--to <path>", "the place that they are to name")
-    .option("-n, --dry-run", "say what would be changed, and whether it can be")
     .option("--all-files", "change files that are neither text nor program too, where no length changes")
-    .option("--strict", "fail when files still name the old place")
-    .addHelpText("after", helpText(HELP));
+    .option("--strict", "fail when files still name the old place");
+  addDryRun(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
     const report = await relocate({
       ...flags,

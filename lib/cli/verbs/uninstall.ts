@@ -6,7 +6,7 @@ import { chosenRoots } from "../../api/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/store/uninstall.ts";
 import { printable } from "../../printable/printable.ts";
-import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { confirm } from "../output/confirm.ts";
 import { count } from "../output/formatting.ts";
@@ -36,11 +36,10 @@ export const verb: VerbFactory = (state) => {
     .argument("<specs...>", "what to remove")
     .option("-R, --dependents", "remove what links or runs them too")
     .option("-f, --force", "even when others, or environments, need it")
-    .option("-n, --dry-run", "say what would be removed")
     .option("-y, --yes", "do not ask")
     // Spack's spelling.
     .addOption(new Option("--yes-to-all").hideHelp());
-  addSpack(command).addHelpText("after", helpText(HELP));
+  addSpack(addDryRun(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();

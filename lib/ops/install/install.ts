@@ -46,7 +46,12 @@ async function installLocked(options: InstallSettings): Promise<InstallReport> {
   checkFormats(nodes, store);
   await createStore(store);
   await ensureSbang(store);
-  const specs = await new InstallRun(options, nodes).run();
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const { specs, failures } = await new InstallRun(options, nodes, stop)
+    .run()
+    .finally(() => signal?.removeEventListener("abort", onAbort));
   signal?.throwIfAborted();
   const sum = (of: (spec: (typeof specs)[number]) => number | undefined): number =>
     specs.reduce((total, spec) => total + (spec.outcome === "installed" ? (of(spec) ?? 0) : 0), 0);
@@ -59,7 +64,7 @@ async function installLocked(options: InstallSettings): Promise<InstallReport> {
       bytes: sum(({ bytes }) => bytes),
       files: sum(({ files }) => files),
     },
-    failures: specs.flatMap(({ error }) => error ?? []),
+    failures,
     milliseconds: clock.now() - started,
   };
 }

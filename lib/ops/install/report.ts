@@ -39,6 +39,7 @@ export interface InstallReport {
     readonly bytes: number;
     readonly files: number;
   };
+  /** The causes; what failed because of another spec is in `specs` alone. */
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;
 }

@@ -1,6 +1,6 @@
 // Carries an installation out: specs side by side, each in the order of store/protocol.ts. A spec is finished when what it needs
 // is in its place, by this run or another; the database is written for many together.
-import { isStaveError, StaveError } from "../../errors.ts";
+import { isStaveError, type StaveError } from "../../errors.ts";
 import { PlacePool } from "../../relocate/place/place-pool.ts";
 import { LINK, RUN, type SpecGraph, type SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
@@ -10,6 +10,7 @@ import { LatestStore } from "../../store/latest.ts";
 import type { SpecLock } from "../../store/locks.ts";
 import { carryOut, installing } from "../../store/protocol.ts";
 import { recoverStore } from "../../store/recover.ts";
+import { concernsAll, Failures } from "../../util/failures.ts";
 import { isGone } from "../../util/look.ts";
 import { noProgress } from "../../util/progress.ts";
 import type { InstallSettings } from "./options.ts";
@@ -37,12 +38,16 @@ export class InstallRun {
   readonly #placed = new Map<string, PromiseWithResolvers<void>>();
   /** What this run relies on, locked until it is over. */
   readonly #kept: SpecLock[] = [];
+  readonly #failures = new Failures();
+  readonly #stop: AbortController;
   readonly #guarded = new Map<string, Promise<void>>();
   readonly #started: number;
   #working = 0;
 
-  constructor(options: InstallSettings, nodes: readonly SpecNode[]) {
-    this.#options = options;
+  /** `stop` ends everything when it is aborted; the run does that itself for a failure that concerns all specs. */
+  constructor(options: InstallSettings, nodes: readonly SpecNode[], stop: AbortController) {
+    this.#options = { ...options, signal: stop.signal };
+    this.#stop = stop;
     this.#nodes = nodes;
     this.#pool = new PlacePool(options.jobs);
     this.#registrar = new Registrar(options.store, options.locks, options.clock);
@@ -52,8 +57,8 @@ export class InstallRun {
     for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
   }
 
-  /** Installs everything; failures are in what it returns. */
-  async run(): Promise<InstalledSpec[]> {
+  /** Installs everything. Failures are in the results; throws only when it is stopped from outside. */
+  async run(): Promise<{ specs: InstalledSpec[]; failures: readonly StaveError[] }> {
     const { store, locks } = this.#options;
     await recoverStore(store, locks);
     this.#working = this.#nodes.length;
@@ -64,7 +69,8 @@ export class InstallRun {
       this.#placed.set(hash, placed);
     }
     try {
-      return await Promise.all(this.#nodes.map((node) => this.#spec(node)));
+      const specs = await Promise.all(this.#nodes.map((node) => this.#spec(node)));
+      return { specs, failures: this.#failures.causes };
     } finally {
       for (const lock of this.#kept) lock.release();
       await this.#pool[Symbol.asyncDispose]();
@@ -85,13 +91,24 @@ export class InstallRun {
       // Nothing may wait for ever for what failed in an unknown way.
       this.#placed.get(hash)?.reject(caught);
       if (!isStaveError(caught)) throw caught;
-      const error = this.#options.signal?.aborted ? caught : failure(node, caught);
-      spec = { ...common, outcome: "failed", error };
+      spec = { ...common, outcome: "failed", error: this.#failed(node, caught) };
     } finally {
       over();
     }
-    this.#options.onSpec?.(spec);
+    // Of what was stopped half-way there is nothing to tell.
+    if (spec.outcome !== "failed" || !this.#stop.signal.aborted) this.#options.onSpec?.(spec);
     return spec;
+  }
+
+  #failed(node: SpecNode, error: StaveError): StaveError {
+    if (this.#stop.signal.aborted) return error;
+    if (this.#options.source.isEveryCache(error) && concernsAll(error)) {
+      this.#failures.causes.push(error);
+      this.#stop.abort(error);
+      return error;
+    }
+    const name = shortName(node);
+    return this.#failures.add(error, name, `${name} was not installed`);
   }
 
   // When no spec is worked on any more, what is to be recorded need not wait for others.
@@ -166,8 +183,7 @@ export class InstallRun {
       if (placed === undefined) await this.#guard(child);
       else
         await placed.promise.catch((cause: unknown) => {
-          const code = isStaveError(cause) ? cause.code : "INTERNAL";
-          throw new StaveError(code, `its dependency ${shortName(child)} failed`, { cause });
+          throw this.#failures.following(shortName(child), cause);
         });
     }
   }
@@ -186,10 +202,4 @@ export class InstallRun {
     this.#guarded.set(node.hash, guarded);
     await guarded;
   }
-}
-
-// The same failure, saying what was not installed because of it.
-function failure(node: SpecNode, error: StaveError): StaveError {
-  const name = shortName(node);
-  return error.with({ message: `${name} was not installed: ${error.message}`, subject: name });
 }

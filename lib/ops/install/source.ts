@@ -28,6 +28,12 @@ export class InstallSource {
     return this.#caches.map(({ name }) => name).join(", ");
   }
 
+  /** True if an error of `use` is of the machine here, or of all caches; false if another cache may still have other specs. */
+  isEveryCache({ code, errors }: StaveError): boolean {
+    const failures = errors?.length ?? 1;
+    return HERE.has(code) || failures === this.#caches.length;
+  }
+
   /** The specs that satisfy a query, from the first cache that has any. Throws as `fetch`. */
   async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
     const failures: StaveError[] = [];

@@ -4,6 +4,7 @@ import { isStaveError } from "../../errors.ts";
 import { surveyPrefix } from "../../image/archive/survey.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
+import { concernsAll } from "../../util/failures.ts";
 import { type PlanOptions, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
 import { type PreparedPush, preparePush } from "./prepare.ts";
 import type { PushPlanReport, PushReport, SpecPlan } from "./report.ts";
@@ -29,7 +30,8 @@ export async function push(given: PushOptions): Promise<PushReport> {
     const prepared = await preparePush(options, stop.signal);
     const results = await new PushRun(options, prepared, stop).run();
     signal?.throwIfAborted();
-    const index = options.updateIndex ? await reindex(options, results) : undefined;
+    const index =
+      options.updateIndex && !results.failures.some(concernsAll) ? await reindex(options, results) : undefined;
     const names = { leftOut: prepared.leftOut.map(shortName), restricted: prepared.restricted.map(shortName) };
     return {
       destination: target.name,

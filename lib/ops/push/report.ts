@@ -74,6 +74,7 @@ export interface PushReport {
   readonly totals: PushTotals;
   /** What became of the index, when it was to be brought up to date. */
   readonly index: IndexReport | undefined;
+  /** The causes; what failed because of another spec is in `specs` alone. */
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;
 }

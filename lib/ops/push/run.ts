@@ -10,7 +10,9 @@ import type { Digest } from "../../oci/digest.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName } from "../../spack/spec/spec-name.ts";
 import type { PushOutcome } from "../../target/target.ts";
+import { concernsAll, Failures } from "../../util/failures.ts";
 import { Limit } from "../../util/limit.ts";
+import { isGone } from "../../util/look.ts";
 import { noProgress } from "../../util/progress.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { ImageEnvironment } from "./image-variables.ts";
@@ -40,7 +42,7 @@ export class PushRun {
   readonly #writing = new Limit(IMAGE_CONCURRENCY);
   /** The layers of the specs that are packed, by DAG hash, known when their images are there. */
   readonly #made = new Map<string, Promise<ImageLayer>>();
-  readonly #failures: StaveError[] = [];
+  readonly #failures = new Failures();
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
   /** `stop` ends everything when it is aborted; with `failFast` the run does that itself. */
@@ -73,16 +75,17 @@ export class PushRun {
     const { plan } = this.#prepared;
     try {
       const packed = plan.specs.filter(({ action }) => action === "pack").map(({ node }) => node);
+      this.#refuseNowhere(packed);
       const [specs] = await Promise.all([
         Promise.all(plan.specs.map((planned) => this.#spec(planned))),
         this.#sender.lookAhead(packed),
       ]);
       const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
-      if (absent.length > 0) this.#failures.push(notInstalled(absent, this.#options.store));
+      if (absent.length > 0) this.#failures.causes.push(notInstalled(absent, this.#options.store));
       const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
       for (const { outcome, descriptor } of this.#prepared.bases?.placed ?? [])
         this.#count(outcome, outcome === "pushed" ? descriptor.size : 0);
-      return { specs, images, totals: this.#totals, failures: this.#failures };
+      return { specs, images, totals: this.#totals, failures: this.#failures.causes };
     } finally {
       await this.#pool.close();
     }
@@ -98,7 +101,8 @@ export class PushRun {
     };
     const outcome = outcomes[action];
     const done = outcome === undefined ? await this.#image(planned, common) : { ...common, outcome };
-    this.#options.onSpec?.(done);
+    // Of what was stopped half-way there is nothing to tell.
+    if (done.outcome !== "failed" || !this.#stop.signal.aborted) this.#options.onSpec?.(done);
     return done;
   }
 
@@ -140,11 +144,30 @@ export class PushRun {
       if (!isStaveError(caught)) throw caught;
       reject(caught);
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
-      const error = failure(shortName(node), caught);
-      this.#failures.push(error);
+      if (concernsAll(caught)) {
+        this.#failures.causes.push(caught);
+        this.#stop.abort(caught);
+        return { ...common, outcome: "failed", error: caught };
+      }
+      const name = shortName(node);
+      const error = this.#failures.add(caught, name, `${name} was not pushed`);
       if (this.#options.failFast) this.#stop.abort(error);
       return { ...common, outcome: "failed", error };
     }
+  }
+
+  // A store that was moved, or is below another sysroot, is one thing to say and not one of every spec.
+  #refuseNowhere(packed: readonly SpecNode[]): void {
+    const { store } = this.#options;
+    const [first] = packed;
+    if (first === undefined || packed.length < 2) return;
+    const { sysroot } = store;
+    if (packed.some((node) => !isGone(store.prefixOf(node), sysroot))) return;
+    throw new StaveError(
+      "SPEC_NOT_INSTALLED",
+      `none of the ${packed.length} prefixes to push is there, for instance ${store.locate(store.prefixOf(first))}`,
+      { subject: store.root, hint: "the store is elsewhere, or below another sysroot; name the one where it is" },
+    );
   }
 
   #count(outcome: PushOutcome, sent: number, packed = 0): void {
@@ -172,8 +195,7 @@ export class PushRun {
       else if (each.from === "nowhere") missing.push(shortName(node));
       else {
         const made = await this.#made.get(node.hash)?.catch((cause: unknown) => {
-          const code = isStaveError(cause) ? cause.code : "INTERNAL";
-          throw new StaveError(code, `its dependency ${shortName(node)} failed`, { cause });
+          throw this.#failures.following(shortName(node), cause);
         });
         if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
         layers.push(made);
@@ -241,7 +263,7 @@ export class PushRun {
       return made;
     } catch (caught) {
       if (!isStaveError(caught) || this.#stop.signal.aborted) throw caught;
-      this.#failures.push(failure(`the image ${shown}`, caught));
+      this.#failures.add(caught, `the image ${shown}`, `the image ${shown} was not pushed`);
       return [];
     }
   }
@@ -253,9 +275,4 @@ function lacking(missing: readonly string[]): StaveError {
   return new StaveError("SPEC_ABSENT", `the layers of ${shown}${more} are neither packed now nor in the cache`, {
     hint: "push these specs first (other shards may still be at it), or use --allow-missing",
   });
-}
-
-// The same failure, saying what was not pushed because of it.
-function failure(what: string, error: StaveError): StaveError {
-  return error.with({ message: `${what} was not pushed: ${error.message}`, subject: what });
 }

@@ -1,0 +1,14 @@
+// Hints that fit the place where the command runs.
+import type { StaveError } from "../../errors.ts";
+import type { Context } from "../machine/context.ts";
+
+/** The error with a better hint, where the environment tells what is wrong. */
+export function fittingHint(error: StaveError, env: Context["env"]): StaveError {
+  if (error.code !== "DENIED" || env["GITHUB_ACTIONS"] !== "true") return error;
+  const own = new URL(env["GITHUB_SERVER_URL"] || "https://github.com").host;
+  const registries = own === "github.com" ? ["ghcr.io"] : [own];
+  if (!registries.some((host) => error.message.includes(host))) return error;
+  return error.with({
+    hint: "the job's token may not do that: give the job `permissions: packages: write`, and the package this repository's access",
+  });
+}

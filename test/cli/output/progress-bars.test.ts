@@ -1,0 +1,20 @@
+// A line of progress says how long it still takes, on any usual terminal.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { barLine } from "../../../lib/cli/output/progress-bars.ts";
+
+const LINE = {
+  label: "12 of 3456 done",
+  value: 999_900_000,
+  total: 999_900_000,
+  share: 0.5,
+  tail: "999.9 MB/s, 59 min 59 s left",
+};
+
+for (const columns of [60, 72, 80, 100, 200])
+  test(`in ${columns} columns it keeps the remaining time and ends before the edge`, () => {
+    const line = barLine(LINE, columns);
+    assert.ok(line.length < columns, line);
+    assert.ok(line.endsWith("59 min 59 s left"), line);
+    assert.equal(/█+░+/.test(line), columns >= 72, line);
+  });

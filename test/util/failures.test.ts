@@ -1,0 +1,41 @@
+// Which failures end work on many things at once, and which are of one thing alone.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { type ErrorCode, fileError, StaveError } from "../../lib/errors.ts";
+import { concernsAll, Failures } from "../../lib/util/failures.ts";
+import { plainError } from "../../lib/util/plain-error.ts";
+
+const system = (code: string): Error => Object.assign(new Error(code), { code });
+const http = (code: ErrorCode, cause?: Error): StaveError => new StaveError(code, "no", { cause });
+
+const CASES: { name: string; error: StaveError; expect: boolean }[] = [
+  { name: "403", error: http("DENIED"), expect: true },
+  { name: "401", error: http("CREDENTIALS_REJECTED"), expect: true },
+  { name: "an unknown certificate", error: http("TLS"), expect: true },
+  { name: "a host that refuses connections", error: http("NETWORK", system("ECONNREFUSED")), expect: true },
+  { name: "a connection that broke", error: http("NETWORK", system("ECONNRESET")), expect: false },
+  { name: "500", error: http("REGISTRY_ERROR"), expect: false },
+  { name: "a full disk", error: fileError(system("ENOSPC"), "write", "/x"), expect: true },
+  { name: "a read-only file system", error: fileError(system("EROFS"), "make folder", "/x"), expect: true },
+  { name: "a folder that may not be written", error: fileError(system("EACCES"), "write", "/x"), expect: true },
+  { name: "a file that may not be read", error: fileError(system("EACCES"), "read", "/x"), expect: false },
+  { name: "a file that is too large for the system", error: fileError(system("EFBIG"), "write", "/x"), expect: false },
+];
+
+describe("concerns everything", () => {
+  for (const { name, error, expect } of CASES)
+    test(`${name}: ${expect ? "yes" : "no"}`, () => assert.equal(concernsAll(error), expect));
+
+  test("a full disk that a thread met", () => {
+    assert.equal(concernsAll(StaveError.from(plainError(fileError(system("ENOSPC"), "write", "/x")))), true);
+  });
+});
+
+test("what needs something that failed is no failure of its own", () => {
+  const failures = new Failures();
+  const cause = failures.add(new StaveError("TIMEOUT", "no answer", { attempts: 3 }), "a", "a was not pushed");
+  const b = failures.add(failures.following("a", cause), "b", "b was not pushed");
+  const c = failures.add(failures.following("b", b), "c", "c was not pushed");
+  assert.deepEqual([c.message, c.code, c.attempts], ["c was not pushed: its dependency b failed", "TIMEOUT", 3]);
+  assert.deepEqual(failures.causes, [cause]);
+});
