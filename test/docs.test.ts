@@ -1,6 +1,6 @@
 // The documents say what the program does: codes, exit statuses, verbs and flags.
 import assert from "node:assert/strict";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
@@ -84,4 +84,24 @@ test("links between the documents lead somewhere", () => {
   for (const file of ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...globSync("docs/*.md", { cwd: root })])
     for (const [, target = ""] of read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g))
       assert.ok(existsSync(join(root, dirname(file), target)), `${file}: ${target}`);
+});
+
+test("the ten-things test in CONTRIBUTING.md has ten questions, and every answer is a file", () => {
+  const text = read("CONTRIBUTING.md").split("### Ten-things test")[1] ?? "";
+  const answers = [...text.matchAll(/^\| .+\? \| `([^`]+)` \|$/gm)].map(([, path = ""]) => path);
+  assert.equal(answers.length, 10);
+  for (const path of answers) assert.ok(existsSync(join(root, path)), path);
+});
+
+test("CONTRIBUTING.md and docs/architecture.md name every part of lib, and no other", () => {
+  const parts = readdirSync(join(root, "lib"))
+    .filter((name) => name !== "index.ts")
+    .map((name) => name.replace(/\.ts$/, ""));
+  const table = [...read("CONTRIBUTING.md").matchAll(/^\| ((?:`lib\/[a-z.]+`(?:, )?)+) \|/gm)].flatMap(
+    ([, cell = ""]) => [...cell.matchAll(/`lib\/([a-z]+)(?:\.ts)?`/g)].map(([, name]) => name),
+  );
+  assert.deepEqual(table.filter((name) => name !== "index").sort(), [...parts].sort());
+  const picture = /^```\n([\s\S]*?)^```/m.exec(read("docs/architecture.md"))?.[1] ?? "";
+  const drawn = [...picture.matchAll(/(?:^ | {5,})([a-z]+) {2,}\S/gm)].map(([, name = ""]) => name);
+  assert.deepEqual(drawn.filter((name) => parts.includes(name)).sort(), [...parts].sort());
 });
