@@ -1,4 +1,4 @@
-// `check`: whether a cache has the binaries of some specs, and whether what it has is whole.
+// `check`: finds specs that a cache lacks, and images in it that are broken.
 
 import type { CachedSpec } from "../../cache/cache.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
@@ -12,27 +12,27 @@ import type { OperationOptions } from "../../target/target.ts";
 import { forEachLimit, SingleFlight } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 
-/** How closely images are looked at: `deep` asks for each of their blobs, `bytes` reads and hashes them too. */
+/** How thoroughly images are checked: `deep` also asks for each blob, `bytes` also reads and hashes them. */
 export type Depth = "tags" | "deep" | "bytes";
 
 export interface CheckOptions extends OperationOptions {
-  /** The specs to look for; externals among them are passed over. Every spec of the cache when not given. */
+  /** The specs to look for, without externals; default: every spec of the cache. */
   readonly specs?: readonly SpecNode[] | undefined;
   readonly depth: Depth;
   readonly onProgress?: ProgressSink | undefined;
 }
 
-/** A spec that is not in the cache, and must be built. */
+/** A spec that the cache lacks and that must be built. */
 export interface MissingSpec {
   name: string;
   version: string;
   hash: string;
   tag: string;
-  /** As Spack's reports have it. */
+  /** The spec in the short form of Spack's reports. */
   shortSpec: string;
 }
 
-/** An image that is there and cannot be used. */
+/** An image that exists but cannot be used. */
 export interface BrokenImage {
   tag: string;
   reason: string;
@@ -42,22 +42,22 @@ export interface CheckReport {
   cache: string;
   /** How many specs were looked for. */
   checked: number;
-  /** How many were left out, because Spack did not build them and no cache has them. */
+  /** How many externals were skipped: Spack did not build them, so no cache has them. */
   externals: number;
   missing: MissingSpec[];
   broken: BrokenImage[];
-  /** How many different blobs were looked at, and their bytes. */
+  /** How many distinct blobs were checked, and their total size in bytes. */
   blobs: number;
   bytes: number;
 }
 
-// Beyond this, listing all tags costs less than asking for each.
+// Above this number, listing all tags is cheaper than asking for each.
 const FEW = 16;
 const CONCURRENCY = 16;
 const SHORT =
   "{name}{@version}{variants}{ platform=architecture.platform}{ os=architecture.os}{ target=architecture.target}{/hash:7}";
 
-/** Checks a cache. Absent is what the cache says is not there; what it does not answer is thrown. */
+/** Checks a cache. Only specs that the cache reports as absent count as missing; a failed request throws. */
 export async function check(cache: ReadOciCache, options: CheckOptions): Promise<CheckReport> {
   const { specs, depth, signal } = options;
   const wanted = specs?.filter((spec) => spec.external === undefined);
@@ -102,7 +102,7 @@ class ImageCheck {
   readonly #options: CheckOptions;
   readonly #report: CheckReport;
   readonly #progress: ProgressSink;
-  // Images share layers: each blob is looked at once, and what was wrong with it is known to all that name it.
+  // Images share layers: each blob is checked once, and the result applies to every image that contains it.
   readonly #blobs = new Map<string, string | undefined>();
   readonly #flights = new SingleFlight<string | undefined>();
   readonly #known = new Set<string>();
@@ -161,7 +161,7 @@ class ImageCheck {
   }
 }
 
-// What is wrong with content is an answer; that nobody answered is none.
+// Bad content is a finding; an unanswered request is an error.
 function reasonOf(error: unknown): string {
   if (isUnfit(error)) return error.message;
   throw error;

@@ -1,4 +1,4 @@
-// `diff`: what is other in one set of specs, or in one image, than in another.
+// `diff`: compares two sets of specs or two images.
 import type { ReadCache } from "../../cache/cache.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
@@ -12,7 +12,7 @@ import { type Difference, specDifferences } from "../../spack/spec/spec-diff.ts"
 import { parseFetched } from "../../target/choose-platform.ts";
 import type { OperationOptions } from "../../target/target.ts";
 
-/** One side of a comparison: specs, layers, or both, as far as it has them. */
+/** One side of a comparison: its specs, its layers, or both. */
 export interface DiffSide {
   readonly name: string;
   readonly specs: readonly SpecNode[] | undefined;
@@ -25,21 +25,21 @@ export interface DiffSpec {
   hash: string;
 }
 
-/** A package that both sides have, under other hashes. */
+/** A package that both sides have, with different hashes. */
 export interface RebuiltSpec {
   name: string;
   from: DiffSpec;
   to: DiffSpec;
-  /** Why: `left` is what it was. */
+  /** Why the hashes differ; `left` is the old value. */
   differences: Difference[];
 }
 
 export interface DiffReport {
   from: string;
   to: string;
-  /** Undefined where a side does not tell its specs, as images of environments do not. */
+  /** Undefined if a side does not record its specs, like images of environments. */
   specs: { added: DiffSpec[]; removed: DiffSpec[]; rebuilt: RebuiltSpec[]; same: number } | undefined;
-  /** Undefined where a side has no layers. `bytes` are those that who has `from` must pull to have `to`. */
+  /** Undefined if a side has no layers. `bytes` is what a machine that has `from` must pull to get `to`. */
   layers: { added: number; removed: number; same: number; bytes: number } | undefined;
 }
 
@@ -54,7 +54,7 @@ export function diff(from: DiffSide, to: DiffSide): DiffReport {
   return { from: from.name, to: to.name, specs, layers };
 }
 
-/** Tells whether a comparison found nothing. */
+/** True if a comparison found no difference. */
 export function isSame({ specs, layers }: DiffReport): boolean {
   const other = specs ? specs.added.length + specs.removed.length + specs.rebuilt.length : 0;
   return other === 0 && (layers === undefined || layers.added + layers.removed === 0);
@@ -76,7 +76,7 @@ function diffSpecs(from: readonly SpecNode[], to: readonly SpecNode[]): NonNulla
   return { added: rest(fresh), removed: rest(gone), rebuilt, same: after.size - fresh.length };
 }
 
-// Of the same name: the same version, else any that is left.
+// Pairs packages of the same name: the same version first, then any that remain.
 function bestMatch(node: SpecNode, gone: readonly SpecNode[], paired: ReadonlySet<string>): SpecNode | undefined {
   const free = gone.filter(({ name, hash }) => name === node.name && !paired.has(hash));
   return free.find(({ version, target }) => version === node.version && target === node.target) ?? free[0];
@@ -93,7 +93,7 @@ function diffLayers(from: readonly Descriptor[], to: readonly Descriptor[]): Non
   return { added: added.length, removed: removed.length, same: (after?.size ?? 0) - added.length, bytes };
 }
 
-/** The side that a tag or digest of a cache is: its layers, and for the image of a spec its DAG. */
+/** Makes a side of a tag or digest: its layers and, for the image of a spec, its DAG. */
 export async function imageSide(cache: ReadOciCache, reference: string, options: OperationOptions): Promise<DiffSide> {
   const name = imageName(cache.name, reference);
   if (parseSpecTag(reference)) {
@@ -107,7 +107,7 @@ export async function imageSide(cache: ReadOciCache, reference: string, options:
   });
 }
 
-/** The side that a cache is: the specs of its index. Throws NOT_FOUND when it has none, unless it has no specs either. */
+/** Makes a side of a cache: the specs of its index. Throws NOT_FOUND if it has specs but no index. */
 export async function cacheSide(cache: ReadCache, options: OperationOptions): Promise<DiffSide> {
   const index = await cache.readIndex(options);
   if (index === undefined && (await cache.list(options)).specs.size === 0)

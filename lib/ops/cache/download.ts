@@ -1,4 +1,4 @@
-// `download`: the archive of a spec and its spec file, checked, into a folder.
+// `download`: downloads the archive and the spec file of a spec to a folder, and verifies both.
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -23,7 +23,7 @@ export interface DownloadReport {
   /** Absolute paths. */
   archive: string;
   specFile: string;
-  /** Of the archive. */
+  /** The size of the archive. */
   digest: Digest;
   size: number;
 }
@@ -34,7 +34,7 @@ export interface DownloadOptions extends OperationOptions {
 
 /**
  * Downloads the archive of a tag into `FOLDER/NAME-VERSION-HASH.spack`, and beside it `….spec.json` with the spec and the
- * archive's checksum as Spack's URL caches have them. A file appears under its name when it is whole and was verified. Throws
+ * archive's checksum as in Spack's URL caches. A file gets its name only once it is complete and verified. Throws
  * what reading the image throws, and FILE_SYSTEM.
  */
 export async function download(
@@ -60,7 +60,7 @@ export async function download(
   }
   const label = `${stem}.spack`;
   try {
-    // The stream is opened when everything is ready for it: one that fails before it is listened to ends the process.
+    // Open the stream last: a stream that fails before it has a listener ends the process.
     await withRefetch(cache.target, (from) =>
       written(archive, async (file) => {
         onProgress({ type: "bytes", id: digest, count: -told });

@@ -1,4 +1,4 @@
-// Which specs of a cache a prune keeps: those that are named, those that are young, and all that these depend on.
+// Decides which specs of a cache a prune keeps: named specs, young specs, and the dependencies of both.
 import type { CacheIndex } from "../../cache/index-read.ts";
 import type { OciCache } from "../../cache/oci-cache.ts";
 import { closure } from "../../cache/record.ts";
@@ -8,19 +8,19 @@ import { LayoutTarget } from "../../target/layout/layout.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { forEachLimit } from "../../util/limit.ts";
 
-/** What is kept of the specs; all of them when nothing says which. */
+/** The rules for which specs to keep; without any rule all are kept. */
 export interface KeepRules {
-  /** DAG hashes, of which what they depend on is kept, too. */
+  /** DAG hashes of specs to keep, with their dependencies. */
   readonly hashes?: ReadonlySet<string> | undefined;
-  /** Images younger than this are kept, in milliseconds, with what they depend on; those whose age nobody knows are kept. */
+  /** Keep images younger than this, in milliseconds, with their dependencies, and images of unknown age. */
   readonly within?: number | undefined;
 }
 
 export interface KeepOptions extends OperationOptions {
   readonly keep: KeepRules;
   /**
-   * What is younger than this, in milliseconds, is left alone, because others may be pushing. Not every registry tells ages;
-   * what the index of a registry does not list yet counts as young, unless this is 0.
+   * Specs younger than this, in milliseconds, are kept, because others may be pushing. Not every registry reports ages; a spec
+   * that a registry's index does not list yet counts as young, unless this is 0.
    */
   readonly grace: number;
   /** Milliseconds since the epoch. */
@@ -29,9 +29,9 @@ export interface KeepOptions extends OperationOptions {
 
 const CONCURRENCY = 8;
 
-/** Knows which specs are kept, and learns of more while images are looked at. */
+/** The specs that are kept; more are added as images are read. */
 export class Keeper {
-  /** Tags that are kept only because nobody knows how old they are, and because they are young. */
+  /** Tags that are kept only because their age is unknown, and only because they are young. */
   readonly ageless: string[] = [];
   readonly young: string[] = [];
   readonly #cache: OciCache;
@@ -48,7 +48,7 @@ export class Keeper {
     this.#keepsAll = options.keep.hashes === undefined && options.keep.within === undefined;
   }
 
-  /** Decides by the rules, the index and, where they are cheap or needed, the ages of all specs. Throws as the cache does. */
+  /** Decides by the rules, the index and, if cheap or needed, the ages of all specs. Throws what the cache throws. */
   static async open(cache: OciCache, specs: readonly TaggedSpec[], options: KeepOptions): Promise<Keeper> {
     const { keep, signal } = options;
     const keepsAll = keep.hashes === undefined && keep.within === undefined;
@@ -63,7 +63,7 @@ export class Keeper {
     return this.#keepsAll || this.#kept.has(hash);
   }
 
-  /** Keeps a spec, and all that it depends on, when it is young: it was found out how long it has been there. */
+  /** Keeps a spec and its dependencies if it is young, once its age is known. */
   async foundAge(spec: TaggedSpec, age: number): Promise<void> {
     if (age >= this.#options.grace || this.keeps(spec)) return;
     this.young.push(spec.tag);
@@ -73,7 +73,7 @@ export class Keeper {
   async #keepYoung(specs: readonly TaggedSpec[]): Promise<void> {
     const { keep, grace, signal } = this.#options;
     const { target } = this.#cache;
-    // Of a registry, asking for ages costs a request for each spec: that is done only when the rules need them.
+    // In a registry each age costs a request, so ask only if the rules need ages.
     const isTimed = target instanceof LayoutTarget;
     if (!isTimed && grace > 0)
       for (const spec of specs)
@@ -99,7 +99,7 @@ export class Keeper {
     for (const hash of await this.#dependenciesOf(spec)) this.#kept.add(hash);
   }
 
-  // What the index does not know is read from the image; an image that cannot be read holds nothing but itself.
+  // Specs that are not in the index are read from the image; an unreadable image keeps only itself.
   async #dependenciesOf({ tag, hash }: TaggedSpec): Promise<Iterable<string>> {
     const index = this.#index;
     if (index?.records.has(hash) && !index.incomplete.has(hash))
@@ -113,7 +113,7 @@ export class Keeper {
     }
   }
 
-  // A directory's file tells when an image was pushed, and so do some registries; else it counts when Spack packed it.
+  // A directory's files and some registries tell when an image was pushed; otherwise use the time when Spack packed it.
   async #ageOf(tag: string): Promise<number | undefined> {
     const { now, signal } = this.#options;
     const { target } = this.#cache;

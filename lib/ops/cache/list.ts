@@ -10,9 +10,9 @@ import { isToldByTags, notTold, tagSatisfies } from "./find-cached.ts";
 
 export interface ListOptions extends OperationOptions {
   readonly queries: readonly SpecQuery[];
-  /** Only specs of exactly this `platform-os-target`; parts that are undefined are not asked for. All when not given. */
+  /** Only specs of exactly this `platform-os-target`; undefined parts match anything. Default: all specs. */
   readonly only?: Architecture | undefined;
-  /** Ask the tags, not the index. */
+  /** Read the tags instead of the index. */
   readonly fromTags?: boolean | undefined;
 }
 
@@ -24,15 +24,15 @@ export interface Architecture {
 
 export interface ListReport {
   cache: string;
-  /** Where the list is from: tags tell names, versions and hashes only. */
+  /** The source of the list; tags contain only names, versions and hashes. */
   source: "index" | "tags";
   specs: SpecRow[];
-  /** How many more there are for other architectures. */
+  /** How many other specs match, for other architectures. */
   otherArchitectures: number;
 }
 
 /**
- * Lists the specs that satisfy any of the queries, all without queries. A cache without an index is listed by its tags. Throws
+ * Lists the specs that satisfy any of the queries, or all without queries. Uses the tags of a cache without an index. Throws
  * USAGE for queries that tags cannot answer, NOT_FOUND, and what reading the index throws.
  */
 export async function list(cache: ReadCache, options: ListOptions): Promise<ListReport> {

@@ -1,6 +1,5 @@
-// `prune`: which specs of a cache nothing needs any more, and their removal. Deciding comes first and is told; removing takes
-// specs from the index before their images, and images before what they hold: the index names nothing that is gone, and no image
-// is ever left without its layers.
+// `prune`: plans and carries out the removal of specs that a cache no longer needs. Specs leave the index before their images, and
+// images before their blobs: the index lists nothing that is gone, and no image is ever left without its layers.
 
 import type { IndexReport } from "../../cache/index-update.ts";
 import { updateIndex } from "../../cache/index-update.ts";
@@ -14,39 +13,39 @@ import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { Keeper, type KeepOptions } from "./keep.ts";
 
 export interface PruneOptions extends KeepOptions {
-  /** Leave blobs where they are, so that what is removed can be put back. */
+  /** Keep blobs, so that removed images can be restored. */
   readonly keepBlobs?: boolean | undefined;
   readonly onProgress?: ProgressSink | undefined;
 }
 
-/** A manifest that is, or would be, removed, with what is needed to put it back. */
+/** A manifest that is or would be removed, with the data to restore it. */
 export interface PrunedImage {
   tag: string;
   digest: Digest;
   mediaType: string;
   /** The manifest itself. */
   manifest: string;
-  /** Digests of manifests that refer to it, signatures for instance, and go with it. */
+  /** Digests of its referrers, such as signatures, which are removed with it. */
   referrers: Digest[];
 }
 
-/** What a prune will do. */
+/** The plan of a prune. */
 export interface PrunePlan {
   cache: string;
   /** How many specs are kept. */
   kept: number;
   images: PrunedImage[];
-  /** Specs that are kept only because nobody knows how old they are. */
+  /** Specs that are kept only because their age is unknown. */
   ageless: string[];
-  /** Specs that are kept because they were pushed lately, as far as that can be known; others may just be pushing. */
+  /** Specs that are kept because they were, or may have been, pushed recently. */
   young: string[];
-  /** In directories: blobs that nothing leads to, and their bytes. Registries collect theirs themselves. */
+  /** In directories: the unused blobs and their bytes. Registries collect theirs themselves. */
   garbage: { count: number; bytes: number };
 }
 
 export interface PruneReport extends PrunePlan {
   removed: number;
-  /** The registry does not let anybody delete; nothing was removed. */
+  /** The registry does not support deletion; nothing was removed. */
   isUnsupported: boolean;
   index: IndexReport | undefined;
 }
@@ -57,14 +56,14 @@ interface Looked extends PrunedImage {
 
 const CONCURRENCY = 8;
 
-/** Decides what would be removed, and removes nothing. */
+/** Plans what to remove, without removing anything. */
 export async function planPrune(cache: OciCache, options: PruneOptions): Promise<PrunePlan> {
   const { signal } = options;
   const listing = await cache.list({ signal });
   const specs = [...listing.specs.values()].sort((a, b) => (a.tag < b.tag ? -1 : 1));
   const keeper = await Keeper.open(cache, specs, options);
   const found = new Map<string, Looked>();
-  // The same manifest may also be there under a name of its own.
+  // The same manifest may also have a tag that is not a spec's.
   const named = new Set<Digest>();
   const look = async (tag: string): Promise<void> => {
     const present = await cache.target.headManifest(tag, { signal });
@@ -109,7 +108,7 @@ async function garbageOf(cache: OciCache, gone: ReadonlySet<Digest>, options: Pr
     : [];
 }
 
-// Undefined for an image that is gone already.
+// Undefined if the image is already gone.
 async function prunedImage(
   { target }: OciCache,
   tag: string,
@@ -127,9 +126,9 @@ async function prunedImage(
 }
 
 /**
- * Removes what a plan says: first the index no longer names the specs, then their images go, and in a directory the blobs that
- * nothing leads to by then. When images cannot be removed, the index gets them back. Throws what the cache throws, but not that it
- * lets nobody delete.
+ * Carries out a plan: removes the specs from the index, then their images and, in a directory, the blobs that are unused by then.
+ * Images that cannot be removed are put back into the index. If the cache does not support deletion, sets `isUnsupported`. Throws
+ * what the cache throws for other reasons.
  */
 export async function prune(cache: OciCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
   const { signal, onProgress = noProgress } = options;

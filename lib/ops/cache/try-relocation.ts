@@ -1,4 +1,4 @@
-// Whether an archive can be relocated to an install root, found out by doing it: only its strings tell, and they must be read.
+// Checks whether an archive can be relocated to an install root, by doing it in a temporary folder: only its content can tell.
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import type { CachedSpec } from "../../cache/cache.ts";
@@ -15,17 +15,17 @@ import { withRefetch } from "../../target/refetch.ts";
 import type { BlobFetcher, OperationOptions } from "../../target/target.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 
-/** Where to, and with what. */
+/** The target root and the tools of a trial. */
 export interface TryRelocationOptions extends OperationOptions {
   readonly at: Destination;
   /** An existing folder for temporary files. */
   readonly scratch: string;
-  /** Where `patchelf` is. */
+  /** The path of `patchelf`. */
   readonly patchelf: string | undefined;
   readonly onProgress?: ProgressSink | undefined;
 }
 
-/** What kept an archive from being relocated. */
+/** Why an archive cannot be relocated. */
 export interface Unrelocatable {
   readonly error: StaveError;
   /** A new prefix is longer than the old one. */
@@ -33,8 +33,8 @@ export interface Unrelocatable {
 }
 
 /**
- * Unpacks the archive of a spec into a temporary folder and goes through all that an installation would change; what cannot be
- * changed is returned, and undefined when everything can. Throws what reading and unpacking the archive throw.
+ * Unpacks the archive of a spec into a temporary folder and relocates it. Returns what cannot be changed, or undefined if
+ * everything can. Throws what reading and unpacking the archive throw.
  */
 export async function tryRelocation(
   cache: ReadOciCache,
@@ -62,7 +62,7 @@ async function tryOnce(
   let outcome: "copied" | "failed" = "failed";
   let isLonger = false;
   try {
-    // What files are relocated stands in the last of them, so that nothing less than the whole archive is enough.
+    // The last file lists which files to relocate, so the whole archive is needed.
     const { directory } = await unpackArchive(await from.fetchBlob(archive, { signal }), folder, {
       compression: compressionOf(archive.mediaType),
       diffId,

@@ -1,4 +1,4 @@
-// `why-miss`: why an installation of a spec would not come from a cache.
+// `why-miss`: explains why a spec would not be installed from a cache.
 
 import type { CacheListing, ReadCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
@@ -13,7 +13,7 @@ import { specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { type TryRelocationOptions, tryRelocation } from "./try-relocation.ts";
 
-/** What stands in the way. `none` when nothing does. */
+/** The reason, or `none` if the cache would be used. */
 export type MissReason =
   | "none"
   | "external"
@@ -26,14 +26,14 @@ export type MissReason =
   | "prefix too short"
   | "not relocatable";
 
-/** A spec of the cache that is near the one that was looked for. */
+/** A spec of the cache that is similar to the wanted one. */
 export interface NearSpec {
   name: string;
   version: string;
   hash: string;
   tag: string;
   architecture: string | undefined;
-  /** What is other in the cache (`right`) than in the wanted spec (`left`), nearest to the root first. */
+  /** The differences between the wanted spec (`left`) and the cached one (`right`), nearest to the root first. */
   differences: Difference[];
 }
 
@@ -47,22 +47,22 @@ export interface WhyMissReport {
   reason: MissReason;
   /** The reason as a sentence. */
   explanation: string;
-  /** The install root that its files were found to fit, or not to; undefined where that was not tried. */
+  /** The install root for which relocation was tried; undefined if it was not. */
   root: string | undefined;
-  /** Specs of the same name, those with the fewest differences first. */
+  /** Specs of the same name, the most similar first. */
   near: NearSpec[];
 }
 
 export interface WhyMissOptions extends OperationOptions {
-  /** Where it would be installed: to find out whether its files can be relocated to there, its archive is read. */
+  /** Where it would be installed; if given, the archive is read to check whether it can be relocated there. */
   readonly install?: Omit<TryRelocationOptions, "signal"> | undefined;
 }
 
 const NEAR = 5;
-/** So many specs of the same name are compared; a cache rarely has more. */
+/** How many specs of the same name are compared; a cache rarely has more. */
 const COMPARED = 200;
 
-/** Finds the reason. Throws when the cache does not answer. */
+/** Finds the reason. Throws if the cache cannot be read. */
 export async function whyMiss(
   cache: ReadOciCache,
   wanted: SpecNode,
@@ -101,7 +101,7 @@ export async function whyMiss(
   return answer(reason, explanation, near);
 }
 
-// What was read, or why it is of no use; that nobody answered is no reason.
+// The image, or why it cannot be used. A failed request is no reason and throws.
 async function orReason<T>(read: () => Promise<T>): Promise<T | string> {
   try {
     return await read();
@@ -111,7 +111,7 @@ async function orReason<T>(read: () => Promise<T>): Promise<T | string> {
   }
 }
 
-// The index, or why it is of no use.
+// The index, or why it cannot be used.
 async function readIndex(cache: ReadCache, options: OperationOptions): Promise<CacheIndex | string> {
   try {
     return (await cache.readIndex(options)) ?? "there is no index: run `stave index`";
@@ -125,7 +125,7 @@ async function readIndex(cache: ReadCache, options: OperationOptions): Promise<C
 function indexedNear(wanted: SpecNode, index: CacheIndex, place: string): NearSpec[] {
   const { nodes } = indexedSpecs(index, [{ ...ANY, name: wanted.name }], place);
   const alike = nodes.filter((node) => node.name === wanted.name);
-  // Those that are most alike by their own attributes are worth a look at their dependencies.
+  // Compare the dependencies only of those whose own attributes are most similar.
   const scored = alike.map((node) => ({ node, score: likeness(wanted, node) })).sort((a, b) => b.score - a.score);
   return scored
     .slice(0, COMPARED)
@@ -173,7 +173,7 @@ export function describeDifference({ path, attribute, left, right }: Difference)
   return `${node}: ${shown(a)} here, ${shown(b)} there`;
 }
 
-// Of two long lists, what only one of them has.
+// For two long lists, show only the elements that one of them lacks.
 function changedWords(left: string, right: string): [string, string] {
   const split = (text: string): string[] => text.match(/[+~][^+~\s]+|\S+/g) ?? [];
   const [a, b] = [split(left), split(right)];

@@ -5,7 +5,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import { forEachLimit } from "../../util/limit.ts";
 
-/** What `copy` did. Bytes are those that really moved. */
+/** The report of `copy`; bytes counts only what was transferred. */
 export interface CopyImagesReport extends Omit<CopyReport, "root"> {
   source: string;
   destination: string;
@@ -15,14 +15,14 @@ export interface CopyImagesReport extends Omit<CopyReport, "root"> {
 export interface CopyImagesOptions extends Omit<CopyOptions, "tag" | "keepGoing" | "allTags"> {
   /** The tag or digest to copy; undefined copies every tag under its own name. */
   reference: string | undefined;
-  /** The tag in the destination; undefined leaves the image without one, reachable by digest. */
+  /** The tag in the destination; if undefined, the image can be reached only by digest. */
   tag: string | undefined;
 }
 
 /** How many tags are copied at once; their blobs share one limit. */
 const TAG_CONCURRENCY = 4;
 
-/** Copies one image, or with `reference` undefined every tag. Throws what the graph copy throws. */
+/** Copies one image, or every tag if `reference` is undefined. Throws what the graph copy throws. */
 export async function copyImages(
   source: ReadTarget,
   destination: Target,
@@ -35,7 +35,7 @@ export async function copyImages(
   return { source: source.name, destination: destination.name, images: [image], ...counts };
 }
 
-/** Copies every tag; one that fails does not stop the others. Throws PARTIAL with all failures at the end. */
+/** Copies every tag and continues after failures. Throws PARTIAL with all failures at the end. */
 async function copyAllTags(
   source: ReadTarget,
   destination: Target,

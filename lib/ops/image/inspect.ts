@@ -1,4 +1,4 @@
-// `inspect`: what an image, artifact or index is made of.
+// `inspect`: describes an image, artifact or index.
 import { z } from "zod";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -9,7 +9,7 @@ import { fetchPlatform, parseFetched } from "../../target/choose-platform.ts";
 import { CONFIG_LIMIT, fetchConfig } from "../../target/image-config.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
 
-/** One layer; size in bytes as it lies there, compressed. */
+/** One layer; the size is the compressed size in bytes. */
 export interface LayerReport {
   digest: Digest;
   size: number;
@@ -38,7 +38,7 @@ export interface ImageSpecReport {
   layoutVersion: number | undefined;
 }
 
-/** What `inspect` found. */
+/** The report of `inspect`. */
 export interface InspectReport {
   name: string;
   kind: "image" | "artifact" | "index";
@@ -46,7 +46,7 @@ export interface InspectReport {
   platform: string | undefined;
   artifactType: string | undefined;
   annotations: Record<string, string>;
-  /** All layers and the config, or all entries of an index, in bytes. */
+  /** The total size in bytes: layers and config, or the entries of an index. */
   totalSize: number;
   configDescriptor: Descriptor | undefined;
   config: Config | undefined;
@@ -79,7 +79,7 @@ const spackConfigSchema = z.looseObject({
   buildcache_layout_version: z.number().optional(),
 });
 
-/** Reads what a tag or digest names; out of an index, the image of `platform` when one is given and there. */
+/** Reads what a tag or digest refers to; for an index, the image of `platform` if given and present. */
 export async function inspect(
   target: ReadTarget,
   reference: string,
@@ -142,7 +142,7 @@ async function readConfig(target: ReadTarget, config: Descriptor, signal: AbortS
 /** The config of an image; undefined for an artifact, whose config may be anything. */
 function parseConfig(text: string, { mediaType, digest }: Descriptor): Config | undefined {
   if (!/image.*config|container\.image\.v1/.test(mediaType)) return undefined;
-  // `{}` under an image's media type is what Spack's cache index has: an artifact in all but name.
+  // The config of Spack's cache index is `{}` with an image's media type; treat it as an artifact.
   return text.trim() === "{}" ? undefined : parseBySchema(text, configSchema, `config ${digest}`);
 }
 

@@ -1,4 +1,4 @@
-// The tagged image of an environment as it lies in a cache: which of its layers is which spec, as its history tells.
+// Reads the tagged image of an environment in a cache; its history says which layer belongs to which spec.
 import type { ImageLayer } from "../../image/image-documents.ts";
 import { hashInHistory } from "../../image/image-documents.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -8,14 +8,14 @@ import { parseFetched } from "../../target/choose-platform.ts";
 import { fetchConfig } from "../../target/image-config.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
 
-/** A tagged image that is there. */
+/** A tagged image in a cache. */
 export interface EnvironmentImage {
   readonly digest: Digest;
-  /** By DAG hash; empty when the image does not tell. */
+  /** By DAG hash; empty if the history does not say. */
   readonly layers: ReadonlyMap<string, ImageLayer>;
 }
 
-/** Reads a tagged image. Throws as the target does, and CONTENT_INVALID for a damaged one. */
+/** Reads a tagged image. Throws what the target throws, and CONTENT_INVALID if it is damaged. */
 export async function readEnvironmentImage(
   target: ReadTarget,
   tag: string,
@@ -30,7 +30,7 @@ export async function readEnvironmentImage(
   const bytes = await fetchConfig(target, config, options);
   const { history, rootfs } = parseBySchema(bytes, configSchema, `the config of ${imageName(target.name, tag)}`);
   const entries = (history ?? []).filter((entry) => entry.empty_layer !== true);
-  // Entries and layers are matched by position, which means nothing unless there are as many of each.
+  // Entries are matched to layers by position, which works only if there are equally many.
   if (entries.length !== blobs.length || rootfs.diff_ids.length !== blobs.length) return { digest, layers };
   for (const [at, blob] of blobs.entries()) {
     const hash = hashInHistory(entries[at]?.created_by);

@@ -1,4 +1,4 @@
-// `env`: what a shell is told so that installed specs can be used, as Spack's `load` does it.
+// `env`: the shell commands that make installed specs usable, like Spack's `load`.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Inspection } from "../../spack/config/settings.ts";
@@ -8,27 +8,27 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { kindAt } from "../../util/look.ts";
 
-/** The shells that can be told. */
+/** The supported shells. */
 export type Shell = "sh" | "csh" | "fish";
 
-/** What the environment is for. */
+/** The specs to use, and the environment to change. */
 export interface EnvOptions {
   readonly store: Store;
-  /** The specs that are used; what they link and run is found from them. */
+  /** The specs to use; their link and run dependencies are added. */
   readonly roots: readonly SpecNode[];
   readonly inspections: readonly Inspection[];
-  /** The exact modifications, when Spack was asked for them. */
+  /** The exact modifications, if Spack was asked for them. */
   readonly asked?: readonly EnvModification[] | undefined;
-  /** The environment that is changed. */
+  /** The current environment. */
   readonly current: Readonly<Record<string, string | undefined>>;
 }
 
 /** One variable. */
 export interface EnvVariable {
   readonly name: string;
-  /** The folders in front of what the variable has, and behind it, when that is all that is done. */
+  /** The folders to prepend and append, if nothing else changes. */
   readonly path: { readonly before: readonly string[]; readonly after: readonly string[] } | undefined;
-  /** Its value in the current environment once changed; undefined when it is unset. */
+  /** The new value in the current environment; undefined if the variable is unset. */
   readonly value: string | undefined;
 }
 
@@ -39,7 +39,7 @@ export interface EnvReport {
   readonly variables: readonly EnvVariable[];
 }
 
-/** The variables of installed specs. Throws SPEC_INVALID for an external that is described wrongly. */
+/** The variables of installed specs. Throws SPEC_INVALID for an external with an invalid description. */
 export function runVariables({ store, roots, inspections, asked, current }: EnvOptions): EnvReport {
   const all =
     asked ??
@@ -66,7 +66,7 @@ export function runVariables({ store, roots, inspections, asked, current }: EnvO
   };
 }
 
-// Folders are named once: in front the last one that was put there counts most.
+// List each folder once; the last one prepended has precedence.
 function pathOf(modifications: readonly EnvModification[]): EnvVariable["path"] {
   const before: string[] = [];
   const after: string[] = [];
@@ -83,14 +83,14 @@ function joined({ before, after }: NonNullable<EnvVariable["path"]>, current: st
   return [...before, ...(current ? [current] : []), ...after].join(":");
 }
 
-// Programs look for manuals in their own places too when the list ends so.
+// An empty last element makes `man` also search its default folders.
 const withSystem = (name: string, value: string): string =>
   name === "MANPATH" && !value.endsWith(":") ? `${value}:` : value;
 
 /**
- * The text for a shell, one command per line. For sh and fish folders are put around what a variable has when the text is
- * read, so it may be kept; csh is told the values for the current environment. Throws SPEC_INVALID for a name that would be
- * more than a name there.
+ * The text for a shell, one command per line. For sh and fish it extends the value that a variable has when the text is run, so
+ * it can be saved; for csh it contains values for the current environment. Throws SPEC_INVALID for a name that is not a valid
+ * variable name.
  */
 export function shellText(variables: readonly EnvVariable[], shell: Shell): string {
   for (const { name } of variables)
@@ -121,8 +121,8 @@ const COMMANDS: Record<Shell, (variable: EnvVariable) => string> = {
 };
 
 const quoteSh = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-// History is looked for inside quotes too. What backquotes around the command would change (line ends and other blanks, braces,
-// patterns) is written as numbers, which tcsh reads between $' and '.
+// csh expands history inside quotes too. Characters that backquotes around the command would change (line ends and other blanks,
+// braces, patterns) are written as numbers, which tcsh reads between $' and '.
 const quoteCsh = (text: string): string =>
   /[^\S ]| {2}|^ | $|[{}*?[\]]/.test(text)
     ? `$'${text.replace(/[^\w./:,+@%=\u0080-\uffff-]/g, octal)}'`

@@ -1,4 +1,4 @@
-// `find`: what is installed, as groups and rows.
+// `find`: lists what is installed.
 
 import type { SpecQuery } from "../../spack/query/query.ts";
 import { select } from "../../spack/query/select.ts";
@@ -23,26 +23,26 @@ export interface FoundRoot {
   name: string;
   version: string;
   hash: string;
-  /** As it is written in spack.yaml. */
+  /** The spec as written in spack.yaml. */
   spec: string;
   installed: boolean;
 }
 
 export interface FindReport {
   store: string;
-  /** The roots of the environment that was looked in. */
+  /** The roots of the environment, if the search was limited to one. */
   roots?: FoundRoot[];
   specs: FoundSpec[];
 }
 
 /**
- * Finds the installed specs that satisfy any of the queries, all of them without queries; of an environment only its own, and
- * its roots. Externals count as installed.
+ * Finds the installed specs that satisfy any of the queries, or all without queries. For an environment, finds only its specs,
+ * and lists its roots. Externals count as installed.
  */
 export function find(store: Store, queries: readonly SpecQuery[], environment?: Lockfile): FindReport {
   const { graph } = store.database;
   const named = new Set(queries.map((query) => query.name));
-  // Names are by far the most selective part of a query, so records of other names are not looked at.
+  // Names are by far the most selective part of a query, so skip records with other names.
   const onlyNames = queries.length > 0 && !named.has(undefined);
   const records = [...store.records()].filter(({ installed, node }) => installed && isOf(environment, node));
   const nodes = records

@@ -1,4 +1,4 @@
-// `preview`: what an installation elsewhere would have to change, node by node.
+// `preview`: shows what relocation would change, node by node.
 import { relocatable } from "../../image/archive/build-info-writer.ts";
 import { previewRelocation } from "../../image/archive/relocation-preview.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
@@ -16,7 +16,7 @@ export interface PreviewNode {
   depth: number;
   status: "relocatable" | "external" | "not installed";
   prefix: string | null;
-  /** Paths below the prefix, by kind; undefined for what is not looked at. */
+  /** Paths below the prefix, by kind; undefined if not checked. */
   binaries: string[] | undefined;
   texts: string[] | undefined;
   links: string[] | undefined;
@@ -24,14 +24,14 @@ export interface PreviewNode {
 
 export interface PreviewReport {
   root: string;
-  /** The longest root, in characters, that programs and libraries of this store can be relocated to in place. */
+  /** The longest root, in characters, to which the binaries of this store can be relocated in place. */
   longestRoot: number;
-  /** How much of it is padding, and so is room beyond the root as it was named. */
+  /** How many of these characters are padding. */
   room: number;
   nodes: PreviewNode[];
 }
 
-/** Looks at the link and run closure of some specs, each prefix once. */
+/** Checks the link and run closure of some specs, each prefix once. */
 export function preview(store: Store, roots: readonly SpecNode[]): PreviewReport {
   const seen = new Map<string, PreviewNode>();
   const nodes: PreviewNode[] = [];

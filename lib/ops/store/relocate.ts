@@ -1,4 +1,4 @@
-// `relocate`: a tree that is already there, moved or about to be, names its new place.
+// `relocate`: updates the paths in an existing tree that was moved or will be.
 import { existsSync } from "node:fs";
 import { StaveError } from "../../errors.ts";
 import type { FindPatchelf } from "../../relocate/file/patchelf.ts";
@@ -16,44 +16,43 @@ import { HeldTree } from "../../util/held-tree.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { withoutTrailing } from "../../util/without-trailing.ts";
 
-/** What is relocated. */
+/** What to relocate, and how. */
 export interface RelocateTreeOptions {
-  /** Where the tree is on this machine. */
+  /** The path of the tree on this machine. */
   readonly directory: string;
-  /** The root or prefix that its files name, and the one that they are to name. */
+  /** The old root or prefix, which its files contain, and the new one. */
   readonly from: string;
   readonly to: string;
   /** Change nothing. */
   readonly dryRun?: boolean | undefined;
-  /** Files that are neither text nor program too, where what they hold can keep its length. */
+  /** Also change other formats where the length stays the same. */
   readonly allFiles?: boolean | undefined;
-  /** Fail when files still name the old place at the end. */
+  /** Fail if files still contain the old path at the end. */
   readonly strict?: boolean | undefined;
   readonly findPatchelf?: FindPatchelf | undefined;
   readonly progress?: ProgressSink | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was done, or would be; paths below the tree, fit for messages. */
+/** What was or would be done; paths are relative to the tree and printable. */
 export interface RelocateTreeReport extends RelocationReport {
   directory: string;
   from: string;
   to: string;
   dryRun: boolean;
-  /** Files and links that still name the old place. */
+  /** Files and links that still contain the old path. */
   leftovers: string[];
-  /** Prefixes whose install manifest was written anew. */
+  /** Prefixes whose install manifest was rewritten. */
   manifests: string[];
   /** Sockets, FIFOs and devices. */
   skipped: string[];
-  /** Whether there is an install database, which still names the old place. */
+  /** Whether there is an install database, which still contains the old path. */
   hasDatabase: boolean;
 }
 
 /**
- * Relocates a tree in place. Everything is tried first without changing anything, so that a file that cannot be relocated is
- * found out while the tree is whole; a second run after an interruption goes on where the first one stopped. Throws USAGE,
- * RELOCATION_FAILED, FILE_SYSTEM.
+ * Relocates a tree in place. A trial run finds files that cannot be relocated before anything is changed. After an interruption,
+ * run it again to continue. Throws USAGE, RELOCATION_FAILED, FILE_SYSTEM.
  */
 export async function relocate(options: RelocateTreeOptions): Promise<RelocateTreeReport> {
   const { directory, dryRun = false, allFiles = false, strict = false, progress = noProgress, signal } = options;
@@ -132,7 +131,7 @@ async function withProgress(
   return report;
 }
 
-// The manifest of a prefix is about the place where the prefix was; one that is about yet another place was stale before.
+// The manifest of a prefix contains the prefix's old path; if it contains another path, it was already stale.
 async function renewManifests(
   directory: string,
   map: PrefixMap,
@@ -151,7 +150,7 @@ async function renewManifests(
   return renewed;
 }
 
-// The folders with Spack's metadata; their names are texts, as Spack makes them.
+// The folders with Spack's metadata, whose names are always valid text.
 function* prefixesIn(directory: string): Iterable<string> {
   using tree = new HeldTree(directory);
   const entries = walkTree(tree, (_path, name) => name !== METADATA_FOLDER && name !== DATABASE_FOLDER);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 
-/** The bytes of all files of a prefix, hard links once; undefined for externals and what is not installed. */
+/** The size in bytes of all files of a prefix, counting hard links once; undefined for externals and uninstalled specs. */
 export async function installedSize(store: Store, node: SpecNode): Promise<number | undefined> {
   const record = store.get(node.hash);
   if (node.external !== undefined || !record?.installed || record.path === null) return undefined;
@@ -21,7 +21,7 @@ export async function installedSize(store: Store, node: SpecNode): Promise<numbe
       total += size;
     }
   } catch {
-    // What cannot be read has no size to show; other verbs say what is wrong with it.
+    // An unreadable prefix has no size; other verbs report the problem.
     return undefined;
   }
   return total;

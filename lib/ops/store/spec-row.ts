@@ -1,4 +1,4 @@
-// A spec as lists show it.
+// A spec as a row of a list.
 
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { compilerOf, flagsText, variantText } from "../../spack/spec/spec-format.ts";
@@ -10,7 +10,7 @@ export interface SpecRow {
   version: string;
   hash: string;
   namespace: string | undefined;
-  /** `platform-os-target`; undefined where only a tag is known. */
+  /** `platform-os-target`; undefined if only the tag is known. */
   architecture: string | undefined;
   compiler: string | undefined;
   /** Variants and flags as Spack writes them. */
@@ -18,7 +18,7 @@ export interface SpecRow {
   tag: string;
 }
 
-/** The row of a spec; of its dependencies only the direct ones are looked at. */
+/** Makes the row of a spec; only its direct dependencies are considered. */
 export function specRow(node: SpecNode): SpecRow {
   const compiler = compilerOf(node);
   return {

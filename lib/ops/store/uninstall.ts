@@ -18,18 +18,18 @@ import { StagedPrefix } from "../../store/staged-prefix.ts";
 import { LockedDatabase } from "../../store/update.ts";
 import type { Clock } from "../../util/time.ts";
 
-/** What is removed. */
+/** What to remove, and what may prevent it. */
 export interface UninstallOptions {
   readonly store: Store;
   /** Installed specs of this store. */
   readonly nodes: readonly SpecNode[];
-  /** What links or runs them goes too; otherwise it is a reason to refuse. */
+  /** Also remove specs that link or run them; otherwise refuse if there are any. */
   readonly dependents: boolean;
-  /** The folder of named environments; one that has any of them is a reason to refuse. */
+  /** The folder of named environments; refuse if one of them contains any of the specs. */
   readonly environmentsRoot?: string | undefined;
-  /** The folder of the environment in use, which is none. */
+  /** The folder of the environment in use, which does not prevent removal. */
   readonly environment?: string | undefined;
-  /** There is no reason to refuse. */
+  /** Remove the specs in any case. */
   readonly force?: boolean | undefined;
 }
 
@@ -38,11 +38,11 @@ export interface UninstalledSpec {
   readonly name: string;
   readonly version: string;
   readonly hash: string;
-  /** Null for an external that is known by its modules only. */
+  /** Null for an external that is known only by its modules. */
   readonly prefix: string | null;
-  /** Only its record goes: it was not installed by Spack. */
+  /** Only its record is removed: Spack did not install it. */
   readonly external: boolean;
-  /** It was not named; it depends on what was. */
+  /** It was not named, but depends on a spec that was. */
   readonly dependent: boolean;
 }
 
@@ -53,8 +53,8 @@ export interface UninstallReport {
 }
 
 /**
- * What an uninstallation would remove, dependents first. Throws CONFLICT, listing them, when specs that stay depend on it, or
- * environments have it; SPEC_NOT_INSTALLED for what is not there, and UNSUPPORTED for what is in an upstream store.
+ * Plans an uninstallation, dependents first. Throws CONFLICT if other specs or environments need a spec, SPEC_NOT_INSTALLED for a
+ * spec that is not installed, and UNSUPPORTED for a spec of an upstream store.
  */
 export async function planUninstall(options: UninstallOptions): Promise<UninstallReport> {
   const { store } = options;
@@ -64,8 +64,8 @@ export async function planUninstall(options: UninstallOptions): Promise<Uninstal
 }
 
 /**
- * Removes specs: out of their places, from the database, and then from disk, in the order of store/protocol.ts. Throws as the
- * plan; CONFLICT too when something came to depend on them meanwhile, PARTIAL when prefixes could not be removed from disk.
+ * Removes specs: moves their prefixes away, updates the database, and deletes the files, in the order of store/protocol.ts. Throws
+ * like the plan, CONFLICT if a dependent was installed in the meantime, and PARTIAL if prefixes could not be deleted.
  */
 export async function uninstall(
   options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock },
@@ -83,7 +83,7 @@ export async function uninstall(
   return { store: store.root, specs: run.chosen };
 }
 
-// What the steps do for real.
+// Carries out the steps of the protocol.
 class UninstallRun {
   readonly failures: StaveError[] = [];
   chosen: readonly UninstalledSpec[] = [];
@@ -148,7 +148,7 @@ class UninstallRun {
     };
   }
 
-  /** Lets go of all locks, after undoing what was begun and not done. */
+  /** Releases all locks, after undoing unfinished steps. */
   async end(): Promise<void> {
     try {
       const { store } = this.#options;
@@ -158,14 +158,14 @@ class UninstallRun {
           if (readNote(store, hash) !== undefined) await settle(latest, hash, place);
       }
     } catch {
-      // The notes stay, and the next run puts it right.
+      // The notes stay, so the next run repairs it.
     } finally {
       await this.#unlockDatabase();
       for (const hash of this.#held.keys()) this.#unlock(hash);
     }
   }
 
-  // Somebody else may have removed some of them meanwhile, or installed what needs them.
+  // Another process may have removed some of them in the meantime, or installed dependents.
   #choose(database: Database): UninstalledSpec[] {
     const left = this.#options.nodes.filter(({ hash }) => database.records.get(hash)?.installed);
     const done = chosen(database, left, this.#options);
@@ -190,14 +190,14 @@ class UninstallRun {
   }
 }
 
-// The place of a prefix. What the database is told must be possible on disk.
+// The place of a prefix. The removal must be possible on disk before the database is changed.
 async function removable(store: Store, hash: string, prefix: string): Promise<StagedPrefix> {
   const { parent } = await placeInStore(store, prefix);
   try {
     await access(parent, constants.W_OK);
   } catch (cause) {
     const error = fileError(cause, "write", parent);
-    // What is gone already needs no permission.
+    // A prefix that is already gone needs no permission.
     if (error.code !== "NOT_FOUND") throw error;
   }
   return await StagedPrefix.at(store, hash, prefix);
@@ -233,7 +233,7 @@ function recordOf(database: Database, node: SpecNode): InstallRecord {
   return record;
 }
 
-// The installed specs that link or run any of them, or what does.
+// The installed specs that link or run any of them, directly or indirectly.
 function dependentsOf(database: Database, hashes: ReadonlySet<string>): InstallRecord[] {
   const parents = new Map<string, InstallRecord[]>();
   for (const record of database.records.values())
@@ -278,7 +278,7 @@ async function checkEnvironments(
   );
 }
 
-// An environment that is not concretized needs nothing.
+// An environment that is not concretized needs no specs.
 async function hasAny(folder: string, hashes: ReadonlySet<string>): Promise<boolean> {
   try {
     const { graph } = await readEnvironmentLock(folder);

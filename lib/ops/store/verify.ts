@@ -1,4 +1,4 @@
-// `verify`: whether the files of installed prefixes are those that were installed (Spack `verify.py`).
+// `verify`: checks whether installed files have changed since installation (Spack `verify.py`).
 import { createHash } from "node:crypto";
 import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, read } from "node:fs";
 import { promisify } from "node:util";
@@ -18,17 +18,17 @@ import { type ByteString, bytesOfPythonText, bytesOfText, shownName } from "../.
 import { type FsPath, HeldTree } from "../../util/held-tree.ts";
 import { forEachLimit } from "../../util/limit.ts";
 
-/** What is verified. */
+/** What to verify. */
 export interface VerifyOptions {
   readonly store: Store;
-  /** The specs; externals have no list of files and are left out. */
+  /** The specs; externals have no list of files and are skipped. */
   readonly records: readonly InstallRecord[];
   /** How many specs are read at once. */
   readonly jobs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How a path differs from the list: in Spack's words. */
+/** How a path differs from the list, in Spack's terms. */
 export type Difference =
   | "added"
   | "deleted"
@@ -45,16 +45,16 @@ export type Difference =
   | "manifest of another prefix"
   | "prefix missing";
 
-/** One spec that was looked at. */
+/** One spec that was checked. */
 export interface VerifiedSpec {
   readonly name: string;
   readonly version: string;
   readonly hash: string;
-  /** As it is recorded. */
+  /** The prefix as recorded. */
   readonly prefix: string;
   /** How many files, links and folders were compared. */
   readonly entries: number;
-  /** By recorded path, fit for messages. */
+  /** By recorded path, made printable. */
   readonly differences: Readonly<Record<string, readonly Difference[]>>;
 }
 
@@ -66,7 +66,7 @@ export interface VerifyReport {
   readonly differing: number;
 }
 
-/** Compares prefixes with their lists of files. Throws FILE_SYSTEM for what cannot be read. */
+/** Compares prefixes with their lists of files. Throws FILE_SYSTEM for files that cannot be read. */
 export async function verify({ store, records, jobs, signal }: VerifyOptions): Promise<VerifyReport> {
   const found = new Map<string, VerifiedSpec>();
   const built = records.filter(({ node }) => node.external === undefined);
@@ -105,7 +105,7 @@ async function verifyOne(store: Store, record: InstallRecord, signal: AbortSigna
     throw error;
   }
   if (manifest === undefined) return whole("manifest missing");
-  // After an installation by Spack from a build cache it is the list of the machine that built the spec.
+  // If Spack installed the spec from a build cache, this is the list of the machine that built it.
   if (!manifest.has(prefix) && manifest.size > 0) return whole("manifest of another prefix");
   const expected = new Map(Array.from(manifest, ([path, entry]) => [bytesOfPythonText(path), entry]));
   let entries = 0;
@@ -120,7 +120,7 @@ async function verifyOne(store: Store, record: InstallRecord, signal: AbortSigna
   await compare(recorded, "", root);
   for (const { path } of walkTree(tree)) {
     signal?.throwIfAborted();
-    // A list cannot hold its own hash; the times are written after it.
+    // A list cannot contain its own hash; the times are written after it.
     if (path === INSTALL_MANIFEST || path.slice(path.lastIndexOf("/") + 1) === INSTALL_TIMES) continue;
     await compare(`${recorded}/${path}`, path, statsOf(tree.at(path), path));
   }
@@ -142,7 +142,7 @@ async function compareEntry(
     if (entry.dest === undefined || tree.target(path) !== bytesOfPythonText(entry.dest)) out.push("link");
     return out;
   }
-  // Old lists have the mode of what a link led to, so links are left out of this.
+  // Old lists have the mode of a link's target, so skip links.
   if (stats.mode !== BigInt(entry.mode)) out.push("mode");
   if (!stats.isFile()) return entry.hash === undefined ? out : [...out, "type"];
   if (entry.hash === undefined) return [...out, "type"];

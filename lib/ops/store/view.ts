@@ -11,27 +11,27 @@ import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from ".
 import { makeFolder } from "../../util/folder.ts";
 import { kindAt } from "../../util/look.ts";
 
-/** What a view shows. */
+/** The options of a view. */
 export interface ViewOptions {
   readonly store: Store;
-  /** Where it is; made when it is not there. */
+  /** The folder of the view; created if it does not exist. */
   readonly directory: string;
-  /** The specs, those that count most first. */
+  /** The specs, in order of precedence. */
   readonly roots: readonly SpecNode[];
-  /** What they link and run is shown too. */
+  /** Include link and run dependencies. */
   readonly dependencies: boolean;
-  /** Symbolic links to the recorded paths, or other names of the files themselves. */
+  /** Symbolic links to the recorded paths, or hard links. */
   readonly kind: "symlink" | "hardlink";
-  /** Two files in one place are an error; otherwise the first one counts. */
+  /** Fail if two specs have a file at the same path; otherwise the first one wins. */
   readonly strict: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A place that two prefixes have a file for. */
+/** A path for which two prefixes have a file. */
 export interface ViewConflict {
-  /** Below the view, fit for messages. */
+  /** Relative to the view, made printable. */
   readonly path: string;
-  /** The recorded path that is shown. */
+  /** The recorded path that the view links to. */
   readonly shown: string;
   readonly hidden: string;
 }
@@ -47,9 +47,9 @@ export interface ViewReport {
 }
 
 /**
- * Makes or completes a view. What is in the folder already stays, unless it is a link into the store, as views make them.
- * Throws CONFLICT, before anything is made, for two specs of one name, for a file where another prefix has a folder, for a
- * foreign file in the way, and with `strict` for two files in one place; SPEC_NOT_INSTALLED, FILE_SYSTEM.
+ * Makes or updates a view. Existing files stay, except links into the store. Throws CONFLICT, before it creates anything, for two
+ * specs of one name, for a file where another prefix has a folder, for other files in the way, and with `strict` for two files at
+ * the same path; SPEC_NOT_INSTALLED, FILE_SYSTEM.
  */
 export async function view(options: ViewOptions): Promise<ViewReport> {
   const { store, directory, roots, kind, strict, signal } = options;
@@ -100,7 +100,7 @@ interface Entry {
   readonly isFolder: boolean;
   /** The recorded path. */
   readonly source: ByteString;
-  /** Where that is on this machine. */
+  /** The actual path on this machine. */
   readonly place: ByteString;
 }
 
@@ -110,7 +110,7 @@ interface Clash {
   readonly hidden: ByteString;
 }
 
-// What the view will have, by path below it; folders before what is in them.
+// The planned content of the view, by relative path; folders before their content.
 class Merge {
   readonly entries = new Map<ByteString, Entry>();
   readonly conflicts: Clash[] = [];
@@ -120,7 +120,7 @@ class Merge {
     this.#store = store;
   }
 
-  /** Adds the content of a recorded folder at a path below the view; the metadata of specs is added by itself. */
+  /** Adds the content of a recorded folder at a path in the view, without the metadata of specs, which is added separately. */
   add(recorded: string, at: string): void {
     const source = bytesOfText(recorded);
     const place = bytesOfText(this.#store.locate(recorded));
@@ -146,8 +146,8 @@ class Merge {
     }
   }
 
-  // A link to a folder that lies in the folder of the link can be a folder of the view, and be merged with others. Spack does
-  // so near the top only, where it matters.
+  // A link to a sibling folder may become a folder of the view and be merged with others. Spack does this only near the top, where
+  // it matters.
   #leadsDeeper(folder: Entry, name: ByteString): boolean {
     const parent = this.#real(folder.source, folder.place);
     const child = this.#real(`${folder.source}/${name}`, `${folder.place}/${name}`);
@@ -160,7 +160,7 @@ class Merge {
       if (this.#store.sysroot === undefined) return realpathSync(fsPath(place), "latin1");
       return bytesOfText(this.#store.locate(Buffer.from(source, "latin1").toString("utf8")));
     } catch {
-      // It leads nowhere.
+      // The link is broken.
       return undefined;
     }
   }
@@ -169,7 +169,7 @@ class Merge {
     const known = this.entries.get(path);
     if (known?.isFolder) return true;
     if (known !== undefined && !this.#isSame(known, entry)) throw conflict([clashOf(path, known, entry)]);
-    // A link to this very folder gives way to it.
+    // The folder itself replaces a link to it.
     this.entries.delete(path);
     this.entries.set(path, entry);
     return true;
@@ -179,7 +179,7 @@ class Merge {
     const known = this.entries.get(path);
     if (known === undefined) this.entries.set(path, entry);
     else if (this.#isSame(known, entry)) {
-      // Of two names of one file the one that is no link counts.
+      // If two entries are the same file, prefer the one that is not a link.
       if (!known.isFolder && !isLink) this.entries.set(path, entry);
     } else if (known.isFolder) throw conflict([clashOf(path, known, entry)]);
     else this.conflicts.push(clashOf(path, known, entry));
@@ -191,7 +191,7 @@ class Merge {
       try {
         return real === undefined ? undefined : statSync(fsPath(real), { bigint: true });
       } catch {
-        // Nothing, or nothing that this user may look at: it is not the same as anything.
+        // Missing or inaccessible: not the same as any other file.
         return undefined;
       }
     });
@@ -202,11 +202,11 @@ class Merge {
 interface Step {
   readonly path: ByteString;
   readonly entry: Entry;
-  /** A link into the store is there, and gives way. */
+  /** A link into the store exists and is replaced. */
   readonly replaces: boolean;
 }
 
-// The folder of the view, as it is and as it becomes.
+// The present folder of the view, and the changes to it.
 class Destination {
   readonly #directory: string;
   readonly #base: ByteString;
@@ -220,7 +220,7 @@ class Destination {
     this.#kind = kind;
   }
 
-  /** What is to be made; throws CONFLICT for what is in the way. */
+  /** What must be created; throws CONFLICT if something is in the way. */
   plan({ entries }: Merge): Step[] {
     const steps: Step[] = [];
     const foreign: ByteString[] = [];
@@ -282,7 +282,7 @@ function lstatOf(place: ByteString): BigIntStats | undefined {
   try {
     return lstatSync(fsPath(place), { bigint: true, throwIfNoEntry: false });
   } catch (cause) {
-    // A file stands where a folder would be; that is told for the folder.
+    // A file is where a folder must be; the check of the folder reports it.
     if (systemCode(cause) === "ENOTDIR") return undefined;
     throw fileError(cause, "read", shownName(place));
   }
