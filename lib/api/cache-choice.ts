@@ -14,22 +14,22 @@ import { diskCache } from "./cache-folder.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** Where a cache is when neither an argument nor $STAVE_CACHE says so. */
+/** The cache to use if neither an argument nor $STAVE_CACHE names one. */
 export const DEFAULT_CACHE = "oci-layout:./stave-cache";
 
-/** A cache that was named. */
+/** The cache that an argument names. */
 export interface CacheChoice {
   readonly location: Location;
-  /** The mirror of Spack's configuration that was named, whose credentials count. */
+  /** The mirror of Spack's configuration, if one was named; its credentials are used. */
   readonly mirror: Mirror | undefined;
 }
 
 const URL_CACHE = /^(?:file|https?|s3|gs|sftp|ftp):/;
 
 /**
- * What a CACHE argument means; without one $STAVE_CACHE, else the default. A mirror has one URL to fetch from and one to push
- * to. Throws USAGE for a mirror that is not configured and for one image of a cache, UNSUPPORTED for caches that are no
- * OCI repository, REFERENCE_INVALID.
+ * Resolves a CACHE argument; without one, $STAVE_CACHE or the default. A mirror may have different URLs for fetch and push.
+ * Throws USAGE for an unknown mirror and for a single image of a cache, UNSUPPORTED for a cache that is not an OCI repository,
+ * REFERENCE_INVALID.
  */
 export function cacheLocation(
   text: string | undefined,
@@ -42,7 +42,7 @@ export function cacheLocation(
   const mirror = /[/:]/.test(named) || isPath(named) ? undefined : mirrorNamed(named, files());
   const url = mirror?.url(direction) ?? named;
   if (URL_CACHE.test(url) || (mirror !== undefined && !isOciUrl(url)))
-    throw new StaveError("UNSUPPORTED", `${printable(url.replace(/\/\/[^/]*@/, "//***@"))} is no OCI build cache`, {
+    throw new StaveError("UNSUPPORTED", `${printable(url.replace(/\/\/[^/]*@/, "//***@"))} is not an OCI build cache`, {
       subject: named,
       hint: "name an oci:// registry or an oci-layout: directory",
     });
@@ -55,7 +55,7 @@ export function cacheLocation(
   return { location, mirror };
 }
 
-// What comes before the first slash of a registry's reference; a package name has neither a dot nor a colon nor a port.
+// The host in a registry reference, up to the first slash. A package name has no dot and no port.
 const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
 
 /**

@@ -75,17 +75,17 @@ export class Connection implements AsyncDisposable {
     });
   }
 
-  /** Opens a place to read from. */
+  /** Opens a location for reading. */
   async read(location: Location): Promise<ReadTarget> {
     return await this.#target(location, false);
   }
 
-  /** Opens a place to write to; a directory is made when it is not there. */
+  /** Opens a location for writing; creates a directory that does not exist. */
   async write(location: Location): Promise<Target> {
     return await this.#target(location, true);
   }
 
-  /** Opens a place to change; a directory must be there. */
+  /** Opens a location for changes; a directory must exist. */
   async change(location: Location): Promise<Target> {
     return await this.#target(location, false);
   }
@@ -114,7 +114,7 @@ export class Connection implements AsyncDisposable {
   }
 }
 
-/** Everything the keychain looks at. */
+/** The files and variables in which the keychain looks for credentials. */
 export function keychainOptions(around: Surroundings, { authfile }: Pick<NetworkOptions, "authfile">): KeychainOptions {
   const { env, home, uid, cwd } = around;
   return { env, home, uid, authfile: authfile === undefined ? undefined : resolve(cwd, authfile) };
@@ -146,7 +146,7 @@ function transportOf(around: Surroundings, options: NetworkOptions & ConnectionH
         "/etc/docker/certs.d",
       ],
     },
-    // An upper-case HTTP_PROXY can be set by a request's header in a CGI program, which stave never is.
+    // In a CGI program a request header could set HTTP_PROXY; stave never runs as one.
     proxy: options.proxy ?? { http: of("http_proxy") ?? all, https: of("https_proxy") ?? all, noProxy: of("no_proxy") },
     timeout: options.timeout,
     connectTimeout: options.connectTimeout,
@@ -159,8 +159,8 @@ function transportOf(around: Surroundings, options: NetworkOptions & ConnectionH
 }
 
 /**
- * The tag or digest that a location means: its digest, else its tag, else `latest` in a registry, and in a directory
- * the only image there is. Throws USAGE when a directory has several.
+ * The tag or digest that a location refers to: its digest, else its tag, else `latest` in a registry and the only image in a
+ * directory. Throws USAGE if a directory has several images and none is `latest`.
  */
 export async function referenceOf(
   location: Location,
@@ -180,7 +180,7 @@ export async function referenceOf(
       subject: where,
       hint: `name one by its digest: ${where}@sha256:…`,
     });
-  throw new StaveError("USAGE", `${where} has ${tags.length} tags: say which`, {
+  throw new StaveError("USAGE", `${where} has ${tags.length} tags; choose one`, {
     subject: where,
     hint: `for example ${where}:${tags.sort()[0]}`,
   });

@@ -105,7 +105,7 @@ export async function copyBetween(
   });
 }
 
-/** The tag under which the source was found, when it was a tag. */
+/** The tag by which the source was found; undefined if it was a digest. */
 function tagIn(source: Location, reference: string | undefined): string | undefined {
   const { tag } = source.kind === "layout" ? source : source.reference;
   return tag ?? (reference?.includes(":") ? undefined : reference);
@@ -114,7 +114,7 @@ function tagIn(source: Location, reference: string | undefined): string | undefi
 function refuseDigest(destination: Location): void {
   const { digest } = destination.kind === "layout" ? destination : destination.reference;
   if (digest !== undefined)
-    throw new StaveError("USAGE", "the destination of a copy is a tag: its digest follows from the source", {
+    throw new StaveError("USAGE", "the destination of a copy cannot have a digest: the source determines it", {
       hint: "leave @sha256:… out of the second argument",
     });
 }
@@ -123,8 +123,12 @@ function refuseTags(...locations: Location[]): void {
   for (const location of locations) {
     const { tag, digest } = location.kind === "layout" ? location : location.reference;
     if (tag !== undefined || digest !== undefined)
-      throw new StaveError("USAGE", `--all-tags takes repositories, not one image: ${formatLocation(location)}`, {
-        hint: "leave the tag out",
-      });
+      throw new StaveError(
+        "USAGE",
+        `--all-tags copies whole repositories, not one image: ${formatLocation(location)}`,
+        {
+          hint: "leave the tag out",
+        },
+      );
   }
 }

@@ -29,17 +29,17 @@ export interface SpackFlags {
 
 /** One spec of the SPEC arguments. */
 export interface AskedSpec {
-  /** As messages name it. */
+  /** The text that messages use. */
   readonly text: string;
   readonly query: SpecQuery;
-  /** The spec itself where a spec file was named. */
+  /** The spec itself, if the argument is a spec file. */
   readonly document: SpecDocument | undefined;
 }
 
 /** The part of the outside world by which Spack's files are found. */
 type Around = Pick<Surroundings, "env" | "cwd" | "home" | "clock" | "signal">;
 
-/** What the flags lead to; the store and the lock file are read when they are first asked for. */
+/** What the Spack flags refer to. The store and the lock file are read only when needed. */
 export class SpackFiles {
   readonly discovery: Discovery;
   readonly #context: Around;
@@ -59,11 +59,11 @@ export class SpackFiles {
     });
   }
 
-  /** Opens the store. Throws CONFIG_INVALID when nothing says where it is. */
+  /** Opens the store. Throws CONFIG_INVALID if its location is unknown. */
   async store(options: Pick<StoreOptions, "mayBeEmpty" | "emptyVersion"> = {}): Promise<Store> {
     const { store, upstreams } = this.discovery;
     if (store === undefined)
-      throw new StaveError("CONFIG_INVALID", "nothing says where the Spack store is", {
+      throw new StaveError("CONFIG_INVALID", "the location of the Spack store is unknown", {
         hint: "name it with --store DIR, or set SPACK_ROOT",
       });
     const { clock, cwd } = this.#context;
@@ -87,15 +87,15 @@ export class SpackFiles {
     });
   }
 
-  /** The locks of the store, as the configuration wants them; a wait is told. */
+  /** The locks of the store, with the configured settings; waits are reported on the output. */
   locks(store: Store, onWait?: (text: string) => void): StoreLocks {
     const { clock, signal } = this.#context;
     return new StoreLocks(store, { clock, settings: this.discovery.locks, signal, onWait });
   }
 
   /**
-   * The Spack that is asked what only it knows, with the environment and the scopes that are in use: one that was named. One
-   * that was merely found on the PATH need not be the Spack of this store, and what is below --sysroot no Spack here sees.
+   * The Spack to ask for what only it knows, with the environment and scopes in use; only a Spack that was named is asked. One
+   * found on the PATH may not own this store, and no Spack on this machine can read a store below --sysroot.
    */
   spackToAsk(): AskOptions | undefined {
     const { installation, environment, store, upstreams } = this.discovery;
@@ -107,8 +107,8 @@ export class SpackFiles {
   }
 
   /**
-   * Where the Spack lives that installed the specs, as archives name it: the one that was named, or whose configuration says
-   * where the store is.
+   * The path of the Spack that installed the specs, which archives contain: the Spack that was named, or the one whose
+   * configuration locates the store.
    */
   get spackPrefix(): string | undefined {
     const { installation, store } = this.discovery;
@@ -117,13 +117,13 @@ export class SpackFiles {
     return installation && isOwner ? realpathSync(installation.root) : undefined;
   }
 
-  /** The lock file of the environment in use, undefined when there is none. */
+  /** The lock file of the environment in use; undefined if there is none. */
   async lock(): Promise<Lockfile | undefined> {
     const { environment } = this.discovery;
     return environment === undefined ? undefined : await readEnvironmentLock(environment.folder);
   }
 
-  /** Parses SPEC arguments, whose words are one text as in Spack. Throws SPEC_INVALID, and what reading spec files throws. */
+  /** Parses SPEC arguments, joined into one text as in Spack. Throws SPEC_INVALID, and what reading spec files throws. */
   async specs(words: readonly string[]): Promise<AskedSpec[]> {
     const asked: AskedSpec[] = [];
     for (const part of joinWords(words)) {
@@ -131,7 +131,7 @@ export class SpackFiles {
       const [first] = queries;
       const before = asked.at(-1);
       if (before?.document && first && !("file" in part) && first.name === undefined && first.hash === undefined)
-        throw new StaveError("SPEC_INVALID", `nothing more can be asked of the spec file ${before.text}`, {
+        throw new StaveError("SPEC_INVALID", `a spec file cannot be combined with more of a query: ${before.text}`, {
           subject: before.text,
           hint: `leave out ${printQuery(first)}, or name the spec instead of the file`,
         });
@@ -140,7 +140,7 @@ export class SpackFiles {
     return asked;
   }
 
-  /** The queries alone; a spec file is a query for its hash. */
+  /** Only the queries; a spec file becomes a query for its hash. */
   async queries(words: readonly string[]): Promise<SpecQuery[]> {
     return (await this.specs(words)).map(({ query }) => query);
   }
@@ -166,5 +166,5 @@ export class SpackFiles {
   }
 }
 
-/** Projections are asked of one node alone. */
+/** Projections are matched against single nodes, without their dependencies. */
 const EMPTY_GRAPH = { get: () => undefined, nodes: () => [], size: 0, virtualsOf: () => new Set<string>() };

@@ -1,4 +1,4 @@
-// From SPEC arguments to concrete specs: spec files, hashes, or queries that exactly one spec satisfies.
+// Finds the concrete specs that SPEC arguments name: spec files, hashes, or queries that match exactly one spec.
 
 import { StaveError } from "../errors.ts";
 import { type Candidates, select, selectOne } from "../spack/query/select.ts";
@@ -7,7 +7,7 @@ import type { Store } from "../spack/store/store.ts";
 import { type AskedSpec, SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** A concrete spec, the graph it lives in, and the store it was looked up in, when that was needed. */
+/** A concrete spec, its graph, and the store it was looked up in, if a store was needed. */
 export interface ChosenSpec {
   root: SpecNode;
   graph: SpecGraph;
@@ -15,9 +15,9 @@ export interface ChosenSpec {
 }
 
 /**
- * Finds the specs to work on, each once: those that the words name, or without any the roots of the environment. A query is
- * looked up among what is installed first; in an environment only among its specs. Throws USAGE when nothing says which,
- * SPEC_ABSENT, and USAGE when a query fits several.
+ * Finds the specs to work on, each once: those that the words name, or without words the roots of the environment. Queries
+ * match installed specs first; in an environment they match only its specs. Throws SPEC_ABSENT, and USAGE if no spec is named
+ * or a query matches several.
  */
 export async function chosenRoots(files: SpackFiles, store: Store, words: readonly string[]): Promise<SpecNode[]> {
   const lock = await files.lock();
@@ -45,7 +45,7 @@ export async function chosenRoots(files: SpackFiles, store: Store, words: readon
   return once(found);
 }
 
-/** Finds one concrete spec for each that is asked for, at least one. The store is opened only for queries. */
+/** Finds one concrete spec for each argument; there must be at least one. Opens the store only for queries. */
 export async function chosenSpecs(
   context: Surroundings,
   flags: SpackFlags,
@@ -66,11 +66,11 @@ export async function chosenSpecs(
   }
   const [first, ...rest] = chosen;
   if (first === undefined)
-    throw new StaveError("USAGE", "no spec was named", { hint: "name one, for instance zlib, /abc123 or ./spec.json" });
+    throw new StaveError("USAGE", "no spec was named", { hint: "name one, for example zlib, /abc123 or ./spec.json" });
   return [first, ...rest];
 }
 
-/** The one spec that the words name. Throws USAGE for none and for several, and as `chosenSpecs`. */
+/** The one spec that the words name. Throws USAGE for none or several, and like `chosenSpecs`. */
 export async function chosenSpec(
   context: Surroundings,
   flags: SpackFlags,
@@ -79,7 +79,7 @@ export async function chosenSpec(
   return onlyOne(await chosenSpecs(context, flags, words), words);
 }
 
-/** The one spec that the words ask for. Throws USAGE for none and for several. */
+/** The one spec argument that the words contain. Throws USAGE for none or several. */
 export async function askedSpec(files: SpackFiles, words: readonly string[]): Promise<AskedSpec> {
   return onlyOne(await files.specs(words), words);
 }
@@ -92,15 +92,15 @@ function onlyOne<T>(found: readonly T[], words: readonly string[]): T {
     "USAGE",
     `"${text}" is ${found.length === 0 ? "no spec" : `${found.length} specs`}, expected one`,
     {
-      hint: "name one spec, for instance hdf5@1.14 ^mpi, /abc123 or ./spec.json",
+      hint: "name one spec, for example hdf5@1.14 ^mpi, /abc123 or ./spec.json",
     },
   );
 }
 
 /**
- * Finds specs that need not be installed: those that the words name, or without any all of the environment, what they depend
- * on included. A query is looked up in the environment when there is one, else in the store, which is opened only then.
- * Throws as `chosenRoots`.
+ * Finds specs that need not be installed: those that the words name, or without words every spec of the environment,
+ * dependencies included. Looks up queries in the environment if there is one, else in the store, which is opened only then.
+ * Throws like `chosenRoots`.
  */
 export async function knownSpecs(files: SpackFiles, words: readonly string[]): Promise<SpecNode[]> {
   const lock = await files.lock();
@@ -122,22 +122,22 @@ export async function knownSpecs(files: SpackFiles, words: readonly string[]): P
   return once(found);
 }
 
-/** The one spec that the words name, installed or not. Throws USAGE for none and for several, and as `knownSpecs`. */
+/** The one spec that the words name, installed or not. Throws USAGE for none or several, and like `knownSpecs`. */
 export async function knownSpec(files: SpackFiles, words: readonly string[]): Promise<SpecNode> {
   return onlyOne(await knownSpecs(files, words), words);
 }
 
 const once = (nodes: readonly SpecNode[]): SpecNode[] => [...new Map(nodes.map((node) => [node.hash, node])).values()];
 
-/** The error when nothing names a spec. */
+/** The error if no spec was named. */
 export const nothingNamed = (): StaveError =>
-  new StaveError("USAGE", "nothing says which specs are meant", {
-    hint: "name some, for instance zlib or /abc123, or an environment with -e DIR",
+  new StaveError("USAGE", "no spec was named", {
+    hint: "name one, for example zlib or /abc123, or an environment with -e DIR",
   });
 
 async function storeCandidates(files: SpackFiles): Promise<Candidates> {
   if (files.discovery.store === undefined)
-    throw new StaveError("CONFIG_INVALID", "nothing says where specs are looked up", {
+    throw new StaveError("CONFIG_INVALID", "there is no environment or store to look up specs in", {
       hint: "name an environment with -e DIR, a store with --store DIR, or a spec file",
     });
   const store = await files.store();

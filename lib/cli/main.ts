@@ -21,7 +21,7 @@ const VERBS: Verb[] = [
   {
     name: "push",
     aliases: ["create"],
-    summary: "push installed specs as images, and an environment as one",
+    summary: "push installed specs as images, and an environment as one image",
     load: () => import("./verbs/push.ts"),
   },
   {
@@ -32,40 +32,40 @@ const VERBS: Verb[] = [
   { name: "list", summary: "list the specs of a build cache", load: () => import("./verbs/list.ts") },
   {
     name: "check",
-    summary: "tell which specs a build cache lacks, and what of it is broken",
+    summary: "report missing specs and broken images of a build cache",
     load: () => import("./verbs/check.ts"),
   },
   {
     name: "index",
     aliases: ["update-index", "rebuild-index"],
-    summary: "bring the index of a build cache up to date",
+    summary: "update the index of a build cache",
     load: () => import("./verbs/index.ts"),
   },
   {
     name: "why-miss",
-    summary: "tell why a spec would not be installed from a build cache",
+    summary: "explain why a spec would not be installed from a cache",
     load: () => import("./verbs/why-miss.ts"),
   },
   {
     name: "download",
-    summary: "download the archive and the spec file of a spec",
+    summary: "download the archive and spec file of a spec",
     load: () => import("./verbs/download.ts"),
   },
   {
     name: "diff",
-    summary: "tell what changed between two images, caches or lock files",
+    summary: "show what changed between two images, caches or lock files",
     load: () => import("./verbs/diff.ts"),
   },
   {
     name: "prune",
-    summary: "remove from a build cache what nothing needs any more",
+    summary: "remove specs and blobs that a build cache no longer needs",
     load: () => import("./verbs/prune.ts"),
   },
   { name: "find", summary: "show what is installed in a Spack store", load: () => import("./verbs/find.ts") },
   { name: "spec", summary: "show a concrete spec as a tree", load: () => import("./verbs/spec.ts") },
   {
     name: "preview",
-    summary: "show what would be relocated, and how much room there is",
+    summary: "show what relocation would change, and the longest possible root",
     load: () => import("./verbs/preview.ts"),
   },
   {
@@ -76,23 +76,35 @@ const VERBS: Verb[] = [
   },
   {
     name: "save-specfile",
-    summary: "write spec files of nodes of a DAG",
+    summary: "write spec files for a spec and its dependencies",
     load: () => import("./verbs/save-specfile.ts"),
   },
-  { name: "env", summary: "tell a shell what it needs to use installed specs", load: () => import("./verbs/env.ts") },
+  {
+    name: "env",
+    summary: "print shell commands that make installed specs usable",
+    load: () => import("./verbs/env.ts"),
+  },
   { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
   {
     name: "verify",
-    summary: "compare installed files with what was installed",
+    summary: "check whether installed files have changed",
     load: () => import("./verbs/verify.ts"),
   },
-  { name: "uninstall", summary: "remove installed specs from a store", load: () => import("./verbs/uninstall.ts") },
+  {
+    name: "uninstall",
+    summary: "remove installed specs from a Spack store",
+    load: () => import("./verbs/uninstall.ts"),
+  },
   {
     name: "relocate",
-    summary: "make a tree that was moved name its new place",
+    summary: "update the paths in a tree that was moved",
     load: () => import("./verbs/relocate.ts"),
   },
-  { name: "config", summary: "show what was found of Spack's configuration", load: () => import("./verbs/config.ts") },
+  {
+    name: "config",
+    summary: "show the Spack configuration that stave found, and where",
+    load: () => import("./verbs/config.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {
@@ -102,17 +114,17 @@ const VERBS: Verb[] = [
   },
   { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
   { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
-  { name: "logout", summary: "forget the credentials for a registry", load: () => import("./verbs/logout.ts") },
+  { name: "logout", summary: "remove the credentials for a registry", load: () => import("./verbs/logout.ts") },
 ];
 
 const EPILOGUE = `
-Where content lives:
-  oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme may be left out)
-  oci-layout:DIR[:TAG][@DIGEST]        a directory, no server needed
+Locations:
+  oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme is optional)
+  oci-layout:DIR[:TAG][@DIGEST]        a directory; needs no server
 
-"stave VERB --help" shows the flags and examples of a verb.`;
+Run "stave VERB --help" for the flags and examples of a verb.`;
 
-/** Flags with a value that Spack takes before its command, as in `spack -e ENV find`. */
+/** Flags with a value that Spack accepts before its command, as in `spack -e ENV find`. */
 const EARLY_FLAGS = new Set(["-e", "--env", "-C", "--scope", "-c", "--config"]);
 
 /** What verbs of Spack, oras, crane and skopeo are called here. */
@@ -192,7 +204,7 @@ async function run(given: string[], state: RunState): Promise<number> {
   return state.exitCode;
 }
 
-/** Makes commander throw instead of ending the process, for every command: all have the same exit statuses. */
+/** Makes every command throw instead of ending the process, so that all use the same exit statuses. */
 function quietly(command: Command): void {
   command.configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) });
   command.exitOverride().showHelpAfterError("(add --help to see the flags)").showSuggestionAfterError(true);

@@ -254,7 +254,7 @@ const unclear: { name: string; args: string[]; status: number; says: RegExp }[] 
     name: "list of a spec without a cache",
     args: ["list", "hull"],
     status: 5,
-    says: /there is no directory .*stave-cache.*\n.*no cache was named, and this is the default/,
+    says: /there is no directory .*stave-cache.*\n.*no cache was named, so the default was used/,
   },
   {
     name: "diff with a file that is not there",
@@ -266,9 +266,9 @@ const unclear: { name: string; args: string[]; status: number; says: RegExp }[] 
     name: "why-miss without a place to look the spec up",
     args: ["why-miss", "hull", "-m", plain],
     status: 2,
-    says: /nothing says where specs are looked up.*\n.*-e DIR.*--store DIR/,
+    says: /there is no environment or store to look up specs in.*\n.*-e DIR.*--store DIR/,
   },
-  { name: "prune without a rule", args: ["prune", plain], status: 0, says: /nothing says which specs are kept/ },
+  { name: "prune without a rule", args: ["prune", plain], status: 0, says: /no flag says which specs to keep/ },
 ];
 for (const { name, args, status, says } of unclear)
   test(`${name}: what is missing is told`, async () => {

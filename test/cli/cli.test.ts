@@ -71,7 +71,7 @@ const mistakes: { args: string[]; status: number; says: RegExp; env?: Record<str
   {
     args: ["copy", at("app"), `oci-layout:/tmp/x@sha256:${"a".repeat(64)}`],
     status: 2,
-    says: /destination of a copy is a tag/,
+    says: /destination of a copy cannot have a digest/,
   },
   { args: ["copy", "--all-tags", at("app"), "oci-layout:/tmp/x"], status: 2, says: /leave the tag out/ },
   {
@@ -87,7 +87,7 @@ const mistakes: { args: string[]; status: number; says: RegExp; env?: Record<str
   { args: ["copy", at("app"), "oci-layout:/etc/passwd"], status: 10, says: /is a file/ },
   { args: ["copy", at("app"), "oci-layout:/etc"], status: 2, says: /not empty and not an image layout/ },
   { args: ["tags", at("app")], status: 2, says: /expected a repository/ },
-  { args: ["inspect", `oci-layout:${source}`], status: 2, says: /has 2 tags: say which/ },
+  { args: ["inspect", `oci-layout:${source}`], status: 2, says: /has 2 tags; choose one/ },
   { args: ["inspect", "--platform", "linux/s390x", at("multi")], status: 7, says: /it has linux\/amd64, linux\/arm64/ },
   { args: ["copy", "--cert", "x", at("app"), "localhost:1/x:y"], status: 2, says: /go together/ },
   { args: ["copy", "--retries", "0", at("app"), "127.0.0.1:1/x:y"], status: 4, says: /refused the connection/ },

@@ -93,7 +93,7 @@ describe("into an empty folder", () => {
 
 describe("is refused with the next step", () => {
   const rows: { name: string; args: string[]; status: number; message: RegExp }[] = [
-    { name: "nothing named", args: [], status: 2, message: /nothing says which specs/ },
+    { name: "nothing named", args: [], status: 2, message: /no spec was named/ },
     {
       name: "a spec that is not there",
       args: ["nothing-such"],

@@ -175,8 +175,8 @@ describe("is refused with the next step", () => {
       message: /ends in \.spack/,
     },
     { name: "a shard that is none", args: ["--shard", "3/2", "fleet"], status: 2, message: /expected K\/N/ },
-    { name: "signing", args: ["--signed", "fleet"], status: 6, message: /are not signed/ },
-    { name: "a key", args: ["-k", "ABC", "fleet"], status: 6, message: /are not signed/ },
+    { name: "signing", args: ["--signed", "fleet"], status: 6, message: /images of an OCI cache cannot be signed/ },
+    { name: "a key", args: ["-k", "ABC", "fleet"], status: 6, message: /images of an OCI cache cannot be signed/ },
     { name: "relative archives", args: ["--rel", "fleet"], status: 6, message: /relative/ },
     {
       name: "contradictions",
@@ -184,7 +184,7 @@ describe("is refused with the next step", () => {
       status: 2,
       message: /exclude each other/,
     },
-    { name: "nothing to push", args: [], status: 2, message: /nothing says which specs/ },
+    { name: "nothing to push", args: [], status: 2, message: /no spec was named/ },
     { name: "an unknown spec", args: ["hul"], status: 7, message: /did you mean hull/ },
     {
       name: "a compression that is none",

@@ -16,11 +16,11 @@ import { configuredNetwork } from "./configured-network.ts";
 import { Opener } from "./open.ts";
 import type { CommonFlags } from "./shared-flags.ts";
 
-/** How arguments describe a CACHE in help texts. */
+/** The description of a CACHE argument in help texts. */
 export const CACHE_ARGUMENT =
-  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or a mirror's name (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
+  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or the name of a mirror (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
 
-/** An open cache; whoever opened it disposes of it. */
+/** An open cache; the caller disposes of it. */
 export interface OpenedCache<C> {
   readonly cache: C;
   readonly location: Location;
@@ -29,19 +29,19 @@ export interface OpenedCache<C> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What opening a cache needs of a verb. */
+/** What a verb passes to open a cache. */
 export interface CacheRun {
   readonly context: Context;
   readonly output: Output;
   readonly flags: CommonFlags & SpackFlags;
-  /** What the flags lead to, where that is known already. */
+  /** Spack's files, if the verb has found them already. */
   readonly files?: SpackFiles;
 }
 
 /**
- * The names of the mirrors that are meant when no cache is named: all OCI mirrors that may hold binaries, in the order in which
- * Spack asks them; to push to, the one with `autopush`, else the one with `push`. None when $STAVE_CACHE names a cache. Notes
- * which are used, and which cannot be.
+ * The names of the mirrors to use if no cache is named: to fetch, all OCI mirrors that may hold binaries, in Spack's order; to
+ * push, the one with `autopush`, else the one with `push`. None if $STAVE_CACHE names a cache. Notes which mirrors are used, and
+ * which cannot be.
  */
 export function defaultMirrors(direction: Direction, run: CacheRun): string[] {
   const { context, output, flags } = run;
@@ -60,7 +60,7 @@ export function defaultMirrors(direction: Direction, run: CacheRun): string[] {
   return usable.map(({ name }) => name);
 }
 
-/** The one cache of a verb that reads a single one: as named, else the first of the mirrors. */
+/** The cache of a verb that reads only one: the named one, else the first mirror. */
 function oneOf(text: string | undefined, direction: Direction, run: CacheRun): string | undefined {
   if (text !== undefined) return text;
   const [first, ...more] = defaultMirrors(direction, run);
@@ -69,7 +69,7 @@ function oneOf(text: string | undefined, direction: Direction, run: CacheRun): s
   return first;
 }
 
-/** Opens a cache to read from it. Throws as `cacheLocation`, and NOT_FOUND when a directory is not there. */
+/** Opens a cache for reading. Throws like `cacheLocation`, and NOT_FOUND if a directory does not exist. */
 export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
   const { location, mirror, opener } = openerFor(oneOf(text, "fetch", run), "fetch", run);
   const target = await opener.read(location).catch((error: unknown) => {
@@ -79,13 +79,12 @@ export async function readCache(text: string | undefined, run: CacheRun): Promis
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
-// Nobody has said which cache: what is missing then is its name.
+// If no cache was named, the likely mistake is that the name was left out.
 const isUnnamed = (text: string | undefined, { context }: CacheRun): boolean =>
   text === undefined && !context.env["STAVE_CACHE"];
-const NAME_ONE =
-  "no cache was named, and this is the default: name one, for instance oci://HOST/REPO or oci-layout:DIR";
+const NAME_ONE = "no cache was named, so the default was used; name one, for example oci://HOST/REPO or oci-layout:DIR";
 
-/** Opens a cache to see what is in it; a directory that is not there yet is an empty one. */
+/** Opens a cache to see what it contains; a directory that does not exist counts as empty. */
 export async function readCacheIfThere(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
   const { location, mirror, opener } = openerFor(oneOf(text, "push", run), "push", run);
   const target = await opener.read(location).catch((error: unknown) => {
@@ -101,17 +100,17 @@ export async function readCacheIfThere(text: string | undefined, run: CacheRun):
   };
 }
 
-/** How a cache is opened that is to be changed. */
+/** Options for opening a cache for writing. */
 export interface WriteCacheOptions {
-  /** A directory is made when it is not there. */
+  /** Creates a directory that does not exist. */
   readonly create: boolean;
-  /** Without a name the mirror to push to is meant, when one is configured. */
+  /** Without a name, use the mirror to push to, if one is configured. */
   readonly mayUseMirror?: boolean;
-  /** What may fail and must come before anything is made. */
+  /** Work that may fail and must be done before anything is created. */
   readonly first?: (opener: Opener) => Promise<void>;
 }
 
-/** Opens a cache to change it. */
+/** Opens a cache for writing. */
 export async function writeCache(
   text: string | undefined,
   run: CacheRun,

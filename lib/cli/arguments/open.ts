@@ -34,11 +34,11 @@ export class Opener extends Connection {
     return await super.read(location);
   }
 
-  // A name without a host is one of Docker Hub, though a directory may be what was meant.
+  // A name without a host refers to Docker Hub, but the user may have meant a directory.
   #hintAtDirectory({ registry, repository }: Reference): void {
     const directory = repository.replace(/^library\//, "");
     if (registry === DEFAULT_REGISTRY && isLayoutFolder(resolve(this.#cwd, directory)))
-      this.#output.warn(`${directory} is looked for on Docker Hub; for the directory write oci-layout:${directory}`);
+      this.#output.warn(`looking for ${directory} on Docker Hub; for the directory write oci-layout:${directory}`);
   }
 }
 
@@ -61,7 +61,7 @@ function networkOptions(flags: TransportFlags, cwd: string): NetworkOptions {
   };
 }
 
-/** Appends one JSON line per event; the file is readable by its owner only. */
+/** Appends one JSON line per event to a file that only its owner can read. */
 function traceTo(path: string): (event: TraceEvent) => void {
   let file: number;
   try {

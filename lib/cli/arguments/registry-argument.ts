@@ -1,4 +1,4 @@
-// The registry that `login` and `logout` take: a host, perhaps with its scheme.
+// Parses the registry argument of `login` and `logout`: a host, with or without a scheme.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { withoutTrailing } from "../../util/without-trailing.ts";

@@ -1,11 +1,11 @@
-// The flags that several verbs share, each group added by one function, so that they are spelled the same everywhere.
+// The flags that several verbs share. One function adds each group, so that spelling and help are the same everywhere.
 import { Command, Help, InvalidArgumentError, Option } from "commander";
 import type { OutputOptions } from "../output/output.ts";
 
 /** The transport flags as commander leaves them. */
 export interface TransportFlags {
   cacert?: string[];
-  /** Folders of certificates; no flag, but a setting of Spack's. */
+  /** Folders of certificates, from Spack's configuration; there is no flag for it. */
   capath?: string[];
   cert?: string;
   keyFile?: string;
@@ -19,10 +19,10 @@ export interface TransportFlags {
   trace?: string;
 }
 
-/** Helps are written for this many columns: no wider than can be read well, nor than the terminal. */
+/** The width of help texts: that of the terminal, but never too wide to read well. */
 export const HELP_WIDTH: number = Math.min(100, process.stdout.columns ?? 100);
 
-/** The text after the flags of a help, made when it is shown: paragraphs are wrapped, lines that are indented stay. */
+/** Formats the text below the flags when help is shown: wraps paragraphs, keeps indented lines. */
 export function helpText(text: string): () => string {
   return () => text.split("\n\n").map(wrapped).join("\n\n");
 }
@@ -34,14 +34,14 @@ function wrapped(paragraph: string): string {
   return [lead + new Help().boxWrap(prose.join(" ").trim(), HELP_WIDTH), ...lines.slice(prose.length)].join("\n");
 }
 
-/** Gathers the values of a flag that may be repeated. */
+/** Collects the values of a flag that may be repeated. */
 export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
-/** The flag that leaves out specs, or what they depend on, of the `work` that is done. */
+/** The flag that limits a verb to the named specs or to their dependencies; `work` is the verb in the help text. */
 export function onlyOption(work: string): Option {
-  const text = `${work} only the specs themselves, or only what they depend on`;
+  const text = `${work} only the named specs, or only their dependencies`;
   return new Option("--only <what>", text).choices(["package", "dependencies"]);
 }
 
@@ -54,41 +54,41 @@ export function verbCommand(name: string, summary: string, verbose = "-v, --verb
     .helpOption("-h, --help", "show this help")
     .allowExcessArguments(false)
     .option("--json", "print exactly one JSON document on stdout")
-    .option("-q, --quiet", "print nothing but results and errors")
-    .option(verbose, "tell more")
-    .option("--no-progress", "no progress bars, plain lines instead")
-    .addOption(new Option("--color <when>", "colours").choices(["auto", "always", "never"]).default("auto"));
+    .option("-q, --quiet", "print only results and errors")
+    .option(verbose, "print more details")
+    .option("--no-progress", "print plain lines instead of progress bars")
+    .addOption(new Option("--color <when>", "use colors").choices(["auto", "always", "never"]).default("auto"));
 }
 
-/** Adds the flags of everything that talks to a registry. */
+/** Adds the flags of the verbs that talk to a registry. */
 export function addTransport(command: Command): Command {
   return command
     .optionsGroup("Registry options:")
-    .option("--plain-http", "speak http without TLS to any host (loopback hosts need no flag)")
-    .option("--cacert <file>", "trust the certificates in this PEM file too (may be repeated)", collect)
+    .option("--plain-http", "use http without TLS for any host (loopback hosts need no flag)")
+    .option("--cacert <file>", "also trust the certificates in this PEM file (may be repeated)", collect)
     .option("--cert <file>", "client certificate (PEM)")
     .option("--key-file <file>", "key of the client certificate (PEM)")
-    .option("--insecure-tls", "do not check the server's certificate")
-    .option("--retries <n>", "how often one request is tried again", wholeNumber(0, 100), 8)
+    .option("--insecure-tls", "do not verify the server's certificate")
+    .option("--retries <n>", "how often to retry a request", wholeNumber(0, 100), 8)
     .option(
       "--timeout <s>",
-      "seconds without an answer or a byte before a request is tried again",
+      "retry a request after this many seconds without a response or data",
       wholeNumber(1, 86_400),
       60,
     )
     .option(
       "--connect-timeout <s>",
-      "seconds a connection may take to be made (default: Spack's config:connect_timeout, else 30)",
+      "seconds to wait for a connection (default: Spack's config:connect_timeout, else 30)",
       wholeNumber(1, 86_400),
     )
     .option(
       "--min-rate <n>",
-      "bytes a second below which a transfer is taken for broken; 0 allows any",
+      "retry transfers slower than this many bytes per second; 0 for no limit",
       wholeNumber(0, 1_000_000_000),
       1024,
     )
-    .option("--authfile <file>", "read and write credentials here (default: podman's and docker's places)")
-    .option("--trace <file>", "write a redacted log of every request and answer");
+    .option("--authfile <file>", "file to read and write credentials (default: the files of podman and docker)")
+    .option("--trace <file>", "append a redacted log of every request and response to this file");
 }
 
 /** Adds the two words for a dry run, `--dry-run` and `--plan`; either sets `dryRun`. */
@@ -98,7 +98,7 @@ export function addDryRun(command: Command): Command {
     .addOption(new Option("--plan", "the same as --dry-run").implies({ dryRun: true }));
 }
 
-/** Adds `-j, --jobs`. */
+/** Adds `-j, --jobs`, with a help text and a default. */
 export function addJobs(command: Command, text: string, fallback: number): Command {
   return command.option("-j, --jobs <n>", text, wholeNumber(1, 1024), fallback);
 }
@@ -112,4 +112,5 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   };
 }
 
+/** The flags of a verb that talks to a registry. */
 export type CommonFlags = OutputOptions & TransportFlags;

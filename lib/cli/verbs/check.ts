@@ -1,4 +1,4 @@
-// `stave check`: which specs must be built because a cache does not have them, and whether what it has is whole.
+// `stave check`: which specs a cache lacks and so must be built, and whether the images it has are intact.
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Option } from "commander";
@@ -28,10 +28,9 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Without SPEC, every spec of the environment is looked for (-e DIR, or $SPACK_ENV), what it depends on included; externals are left
-out, because no cache has them. With --all,
-every image of the cache is looked at. The status is 1 when something must be built, or is not whole. CACHE is
-${CACHE_ARGUMENT}.
+Without SPEC, checks every spec of the environment (-e DIR, or $SPACK_ENV), dependencies included. Externals are skipped: caches
+never contain them. With --all, checks every image of the cache. Exits with status 1 if a spec must be built or an image is broken.
+CACHE is ${CACHE_ARGUMENT}.
 
 Examples:
   stave check -e . -m oci://ghcr.io/org/cache
@@ -39,14 +38,14 @@ Examples:
   stave check --all --deep -m oci-layout:./stave-cache`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("check", "tell which specs a build cache lacks, and what of it is broken")
-    .argument("[specs...]", "queries of one spec each, /hash or spec files")
-    .option("-m, --mirror-url <cache>", "the cache")
-    .option("-o, --output-file <file>", "write what must be built to this file, as Spack does")
-    .option("--all", "look at every spec of the cache")
-    .option("--deep", "also ask for every blob of every image")
-    .option("--bytes", "also read and hash every blob")
-    .addOption(new Option("--rebuild-on-error", "refused: what cannot be asked is an error").hideHelp())
+  const command = verbCommand("check", "report missing specs and broken images of a build cache")
+    .argument("[specs...]", "specs to check: queries that match one spec each, /hash or spec files")
+    .option("-m, --mirror-url <cache>", "the cache to check")
+    .option("-o, --output-file <file>", "write the specs to build to this file, in Spack's format")
+    .option("--all", "check every spec of the cache")
+    .option("--deep", "also check that every blob of every image exists")
+    .option("--bytes", "also download every blob and check its digest")
+    .addOption(new Option("--rebuild-on-error", "refused: a failed request is an error").hideHelp())
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").argParser(collect).hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").argParser(collect).hideHelp());
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
@@ -65,7 +64,7 @@ export const verb: VerbFactory = (state) => {
     const depth = flags.bytes ? "bytes" : flags.deep ? "deep" : "tags";
     const report = await check(opened.cache, { specs, depth, onProgress, signal: context.signal });
     if (flags.outputFile !== undefined) {
-      // Spack gives this name to a mirror whose URL stands on the command line.
+      // Spack gives this name to a mirror whose URL is given on the command line.
       const name = opened.mirror?.name ?? "additionalMirrorUrl";
       const path = resolve(context.cwd, flags.outputFile);
       await writeRebuilds(report.missing, path, formatLocation(opened.location), name);
@@ -76,7 +75,7 @@ export const verb: VerbFactory = (state) => {
   });
 };
 
-/** The report that Spack's `buildcache check -o` writes, by Python's json with its default separators. */
+/** Writes the report of Spack's `buildcache check -o`, with the separators that Python's json module uses by default. */
 async function writeRebuilds(missing: readonly MissingSpec[], path: string, url: string, name: string): Promise<void> {
   const text = (value: string): string => writeJson(value);
   const specs = missing.map(({ shortSpec, hash }) => `{"short_spec": ${text(shortSpec)}, "hash": ${text(hash)}}`);

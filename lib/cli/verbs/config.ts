@@ -1,4 +1,4 @@
-// `stave config`: what of Spack's configuration was found, from which file, and what stave will use.
+// `stave config`: the parts of Spack's configuration that stave uses, and the file each comes from.
 
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { printable } from "../../printable/printable.ts";
@@ -9,7 +9,7 @@ import type { Output, OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
-Reads Spack's files only; Spack itself is not run, and nothing is asked of the network. No secret is shown.
+Only reads Spack's files; does not run Spack or use the network. Secrets are never shown.
 
 Examples:
   stave config
@@ -17,7 +17,7 @@ Examples:
   stave config --spack /opt/spack -C ./more-config`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("config", "show what was found of Spack's configuration, and from where");
+  const command = verbCommand("config", "show the Spack configuration that stave found, and where");
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[], OutputOptions & SpackFlags>(command, state, async (context, output, flags) => {
     const report = discoveryReport(new SpackFiles(context, flags).discovery);
@@ -47,7 +47,7 @@ function* render(report: DiscoveryReport, output: Output): Iterable<string> {
   if (certificates) yield field("certificates", certificates.value, certificates.from);
   yield field(
     "locks",
-    report.locks.isEnabled ? `after ${report.locks.databaseTimeout} s the database is given up` : "off",
+    report.locks.isEnabled ? `give up on the database lock after ${report.locks.databaseTimeout} s` : "off",
   );
   for (const { name, parts, from } of report.toolchains)
     yield field(

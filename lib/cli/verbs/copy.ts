@@ -18,8 +18,8 @@ interface Flags extends CommonFlags {
 }
 
 const HELP = `
-Copies everything the image is made of; what the destination already has is not sent again, and what another
-repository of the same registry has is mounted. The tag is put last. Without a tag in DST, the one of SRC is used.
+Copies the image with all its content. Skips content that the destination already has, and mounts content that another
+repository of the same registry has. Writes the tag last. If DST has no tag, it gets the tag of SRC.
 
 Examples:
   stave copy ghcr.io/org/app:1 oci-layout:./images:app
@@ -29,12 +29,12 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("copy", "copy an image between registries and directories")
-    .argument("<src>", "image to copy, or with --all-tags the repository or directory")
-    .argument("<dst>", "where to")
-    .option("--all-tags", "copy every tag of SRC; those that fail do not stop the others")
-    .option("--platform <os/arch>", "copy only the image of this platform out of an index")
-    .option("--referrers", "copy what refers to the image too: signatures, SBOMs");
-  addJobs(command, "most blobs under way at once", 4);
+    .argument("<src>", "the image; with --all-tags, the repository or directory")
+    .argument("<dst>", "the destination")
+    .option("--all-tags", "copy every tag of SRC; continue after a tag fails")
+    .option("--platform <os/arch>", "copy only this platform's image of an index")
+    .option("--referrers", "also copy signatures, SBOMs and other referrers of the image");
+  addJobs(command, "how many blobs to copy at once", 4);
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
     const source = parseLocation(from);

@@ -17,9 +17,9 @@ import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
-A and B are images (oci://HOST/REPO:TAG, oci-layout:DIR:TAG), caches, of which the indexes are compared, lock files, or folders
-of environments. Images of specs and all the others tell specs; images tell layers, and so how many bytes a machine that
-has A must pull for B. The status is 1 when they differ.
+A and B are images (oci://HOST/REPO:TAG, oci-layout:DIR:TAG), build caches, lock files or environment folders. Shows which specs
+were added, removed or rebuilt; of caches, the indexes are compared. For images it also shows the layers, and so how many bytes a
+machine that has A must pull to get B. Exits with status 1 if they differ.
 
 Examples:
   stave diff oci://ghcr.io/org/cache:app-1 oci://ghcr.io/org/cache:app-2
@@ -27,9 +27,9 @@ Examples:
   stave diff oci://ghcr.io/org/cache oci-layout:./mirror`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("diff", "tell what changed between two images, caches or lock files")
-    .argument("<a>", "what was")
-    .argument("<b>", "what is");
+  const command = verbCommand("diff", "show what changed between two images, caches or lock files")
+    .argument("<a>", "the old state")
+    .argument("<b>", "the new state");
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], CommonFlags & SpackFlags>(
     command,

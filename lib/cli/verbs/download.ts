@@ -20,9 +20,9 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Writes NAME-VERSION-HASH.spack, a compressed tar archive, and NAME-VERSION-HASH.spec.json into the folder, both checked. SPEC is
-looked up in the cache: its index, or for a /hash its tags alone. The status is 1 when the cache has no such spec. CACHE is
-${CACHE_ARGUMENT}.
+Writes NAME-VERSION-HASH.spack, a compressed tar archive, and NAME-VERSION-HASH.spec.json to the folder, after checking their
+digests. SPEC is looked up in the index of the cache; a /hash needs only the tags. Exits with status 1 if the cache does not have
+the spec. CACHE is ${CACHE_ARGUMENT}.
 
 Examples:
   stave download hdf5@1.14 -p ./binaries -m oci://ghcr.io/org/cache
@@ -30,10 +30,10 @@ Examples:
   stave download ./hdf5.spec.json -p .`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("download", "download the archive and the spec file of a spec")
-    .argument("[spec...]", "a query of one spec of the cache, /hash or a spec file")
-    .requiredOption("-p, --path <dir>", "where to write")
-    .option("-m, --mirror <cache>", "the cache")
+  const command = verbCommand("download", "download the archive and spec file of a spec")
+    .argument("[spec...]", "a query that matches one spec of the cache, /hash or a spec file")
+    .requiredOption("-p, --path <dir>", "the folder to write to")
+    .option("-m, --mirror <cache>", "the cache to download from")
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));

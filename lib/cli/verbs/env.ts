@@ -17,9 +17,10 @@ interface Flags extends OutputOptions, SpackFlags {
 }
 
 const HELP = `
-Without SPEC, the roots of the environment are meant. The variables follow from the folders of the specs and of what they link
-and run; what recipes set is known to Spack only, which is asked when --spack or $SPACK_ROOT names it. What sh and fish are
-told works for whatever the variables are then, so it may be kept in a file; csh is told values for the present environment.
+Without SPEC, uses the roots of the environment. The variables follow from the folders of the specs and of their link and run
+dependencies. Variables that package recipes set are known only to Spack, which is asked if --spack or $SPACK_ROOT names it. The
+output for sh and fish extends whatever values the variables have when it runs, so it can be saved in a file; the output for csh
+holds values for the current environment only.
 
 Examples:
   stave env -e ./my-env > activate.sh
@@ -28,9 +29,9 @@ Examples:
   stave env hdf5 --fish | source`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("env", "tell a shell what it needs to use installed specs")
-    .argument("[specs...]", "what to use")
-    .option("--sh", "for sh, bash and zsh (this is the default)")
+  const command = verbCommand("env", "print shell commands that make installed specs usable")
+    .argument("[specs...]", "the specs to use")
+    .option("--sh", "for sh, bash and zsh (the default)")
     .option("--csh", "for csh and tcsh")
     .option("--fish", "for fish");
   addSpack(command).addHelpText("after", helpText(HELP));

@@ -17,9 +17,9 @@ interface Flags extends OutputOptions, SpackFlags, ListFlags {
 }
 
 const HELP = `
-SPEC is Spack's own syntax: name@1.2: +variant %gcc@12 ^dependency /hash; the words of one spec may stand apart. Without one,
-everything is shown. In an environment (-e, or $SPACK_ENV) only its specs are, after its roots: [+] is installed, - is missing.
-The status is 1 when nothing was found.
+SPEC has Spack's syntax, name@1.2: +variant %gcc@12 ^dependency /hash, and may span several arguments. Without SPEC, shows
+everything. In an environment (-e, or $SPACK_ENV), shows only its specs, after a list of its roots: [+] means installed,
+- means missing. Exits with status 1 if nothing was found.
 
 Examples:
   stave find
@@ -29,7 +29,7 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("find", "show what is installed in a Spack store", "--verbose")
-    .argument("[specs...]", "what to look for")
+    .argument("[specs...]", "the specs to look for")
     .option("-d, --deps", "show dependencies below each spec");
   addList(command);
   addSpack(command).addHelpText("after", helpText(HELP));

@@ -20,9 +20,9 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-The index lists every spec of a cache, so that Spack and stave need not ask for each. Only what is new is read. Any number of
-writers may do this at once. Tags that are no specs are told and passed over. With --check nothing is written, and the
-status is 1 when the index is not what the cache has.
+The index lists every spec of a cache, so that Spack and stave need not fetch each one. An update reads only new specs. Any number
+of updates may run at once. Tags that are not specs are reported and skipped. With --check, nothing is written and the exit
+status is 1 if the index is out of date.
 
 Examples:
   stave index oci://ghcr.io/org/cache
@@ -30,12 +30,12 @@ Examples:
   stave index --check my-mirror`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("index", "bring the index of a build cache up to date")
+  const command = verbCommand("index", "update the index of a build cache")
     .argument("[cache]", CACHE_ARGUMENT)
-    .option("--full", "believe nothing of the present index: read every spec again")
+    .option("--full", "ignore the present index and read every spec again")
     .addOption(new Option("-d, --directory <cache>", "the cache").hideHelp())
-    .addOption(new Option("-k, --keys", "accepted: an OCI cache has no index of keys").hideHelp())
-    .option("--check", "only compare; status 1 when the index is not up to date");
+    .addOption(new Option("-k, --keys", "no effect: an OCI cache has no index of keys").hideHelp())
+    .option("--check", "only compare; exit with status 1 if the index is out of date");
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
     const run = { context, output, flags };

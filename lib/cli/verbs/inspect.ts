@@ -16,7 +16,7 @@ interface Flags extends CommonFlags {
 }
 
 const HELP = `
-Shows the manifest, the config, the layers with their sizes and, for an image that Spack or stave pushed, its spec.
+Shows the manifest, the config, the layers with their sizes and, if Spack or stave pushed the image, its spec.
 
 Examples:
   stave inspect ghcr.io/org/app:1
@@ -25,8 +25,8 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("inspect", "show an image: manifest, config, layers, spec")
-    .argument("<image>", "image, index or artifact")
-    .option("--platform <os/arch>", "the image of this platform out of an index");
+    .argument("<image>", "the image, index or artifact")
+    .option("--platform <os/arch>", "show this platform's image of an index");
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);

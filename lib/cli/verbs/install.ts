@@ -46,9 +46,9 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Installs specs and what they link and run, checked against their digests, relocated to the store, and known to its database: Spack
-may use the same store at the same time. SPEC is looked up in the cache: its index, or for /hash and spec files its tags alone.
-Without SPEC the roots of the environment's lock file are installed. CACHE is
+Installs specs with their link and run dependencies: checks digests, relocates files to the store, and records the specs in its
+database. Spack may use the same store at the same time. SPEC is looked up in the index of the cache; /hash and spec files need
+only the tags. Without SPEC, installs the roots of the environment's lock file. CACHE is
 ${CACHE_ARGUMENT}.
 
 Examples:
@@ -59,26 +59,26 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("install", "install specs from build caches into a Spack store")
-    .argument("[cache]", "where from")
-    .argument("[specs...]", "specs of the cache: queries, /hash or spec files")
-    .option("--mirror <cache>", "one more cache, asked after the others (may be repeated)", collect)
-    .option("-f, --force", "replace what is installed")
-    .option("-m, --multiple", "take all specs that a query fits, not exactly one")
-    .option("-o, --otherarch", "take specs for other platforms, systems and processors, too")
+    .argument("[cache]", "the cache to install from")
+    .argument("[specs...]", "the specs to install: queries, /hash or spec files")
+    .option("--mirror <cache>", "another cache, tried after the ones before it (may be repeated)", collect)
+    .option("-f, --force", "reinstall specs that are already installed")
+    .option("-m, --multiple", "install every spec that a query matches, instead of exactly one")
+    .option("-o, --otherarch", "also accept specs for other platforms, operating systems and processors")
     .addOption(onlyOption("install"))
-    .option("--with-build-dependencies", "also what is needed for building only")
-    .option("--strict", "fail when files still name the old place")
-    .option("--all-files", "change what files hold of the old place even where Spack leaves them alone")
+    .option("--with-build-dependencies", "also install build-only dependencies")
+    .option("--strict", "fail if files still contain the original path")
+    .option("--all-files", "also relocate files that Spack leaves alone")
     .addOption(
       new Option(
         "--database-version <version>",
-        "of the database of a new store: 7 for Spack 0.20 to 0.23, 8 for later ones (default: that of the Spack in use)",
+        "database version of a new store: 7 for Spack 0.20 to 0.23, 8 for later (default: the version of the Spack in use)",
       ).choices(["7", "8"]),
     )
-    .option("-u, --unsigned", "take specs without a signature (those of images have none)")
-    .addOption(new Option("-a, --allow-root", "accepted: archives are never searched for roots").hideHelp());
+    .option("-u, --unsigned", "accept unsigned specs (specs in images never have a signature)")
+    .addOption(new Option("-a, --allow-root", "no effect: archives are never searched for store paths").hideHelp());
   addDryRun(command);
-  addJobs(command, "specs that are worked on at once", INSTALL_DEFAULTS.jobs);
+  addJobs(command, "how many specs to install at once", INSTALL_DEFAULTS.jobs);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };

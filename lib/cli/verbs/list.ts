@@ -20,24 +20,23 @@ interface Flags extends CommonFlags, SpackFlags, ListFlags {
 }
 
 const HELP = `
-SPEC is Spack's own syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without one, everything is shown.
-The status is 1 when nothing was found. As in Spack, only
-specs for exactly this machine's platform, system and processor are shown, unless -a asks for all. CACHE is
-${CACHE_ARGUMENT}.
+SPEC has Spack's syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without SPEC, lists everything. As in Spack, lists only
+specs for exactly this machine's platform, operating system and processor; -a lists all. Exits with status 1 if nothing was
+found. CACHE is ${CACHE_ARGUMENT}.
 
 Examples:
   stave list oci://ghcr.io/org/cache
   stave list oci://ghcr.io/org/cache -a -lv hdf5 ^mpi
-  stave list my-mirror --tags hdf5@1.14:                 without any index: names, versions and hashes`;
+  stave list my-mirror --tags hdf5@1.14:                 without the index: names, versions and hashes`;
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("list", "list the specs of a build cache", "--verbose")
-    .argument("[cache]", "where")
-    .argument("[specs...]", "what to look for")
-    .option("-a, --allarch", "specs for any machine, not only for this one")
-    .option("-m, --mirror <cache>", "the cache, the same as the argument")
-    .option("--tags", "ask the tags, not the index")
-    .addOption(new Option("-f, --force", "accepted: the index is always asked for").hideHelp());
+    .argument("[cache]", "the cache to list")
+    .argument("[specs...]", "the specs to look for")
+    .option("-a, --allarch", "list specs for any machine, not only for this one")
+    .option("-m, --mirror <cache>", "the cache to list, like the argument")
+    .option("--tags", "read the tags instead of the index")
+    .addOption(new Option("-f, --force", "no effect: the index is always read").hideHelp());
   addList(command);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(

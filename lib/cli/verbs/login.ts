@@ -21,8 +21,8 @@ interface Flags extends CommonFlags {
 }
 
 const HELP = `
-The registry is asked first whether the password is right. It is then kept in podman's auth.json (mode 0600), or by
-the credential helper that file names.
+Checks the password with the registry, then stores it in podman's auth.json (mode 0600) or with the credential helper that
+this file names.
 
 Examples:
   stave login ghcr.io -u me
@@ -30,12 +30,12 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("login", "store credentials for a registry")
-    .argument("<registry>", "host, with its port if it has one")
-    .option("-u, --username <name>", "user name (asked for on a terminal)")
+    .argument("<registry>", "the registry's host, with its port if needed")
+    .option("-u, --username <name>", "the user name (default: ask on the terminal)")
     .option("--password-stdin", "read the password from standard input")
     .option(
       "-p, --password <text>",
-      "the password; other users of the machine may see it, better use --password-stdin",
+      "the password; other users of this machine can see it, so prefer --password-stdin",
     );
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {

@@ -7,15 +7,15 @@ import { type CommonFlags, helpText, verbCommand } from "../arguments/shared-fla
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
-Removes the registry from podman's and docker's files, and from the credential helpers they name.
+Removes the registry's credentials from the files of podman and docker, and from the credential helpers that they name.
 
 Examples:
   stave logout ghcr.io`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("logout", "forget the credentials for a registry")
-    .argument("<registry>", "host, with its port if it has one")
-    .option("--authfile <file>", "look only here")
+  const command = verbCommand("logout", "remove the credentials for a registry")
+    .argument("<registry>", "the registry's host, with its port if needed")
+    .option("--authfile <file>", "remove them only from this file")
     .addHelpText("after", helpText(HELP));
   return bindAction<[string], CommonFlags>(command, state, async (context, output, flags, text) => {
     const { registry } = registryArgument(text);

@@ -10,7 +10,7 @@ import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
-Prints the name Spack's get-buildcache-name prints; --json has the tag in OCI caches and the file names of URL caches too.
+Prints the same name as Spack's get-buildcache-name; --json adds the tag in OCI caches and the file names in URL caches.
 
 Examples:
   stave name zlib
@@ -18,8 +18,8 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("name", "print the name of a spec in a build cache")
-    .argument("[spec...]", "a query of exactly one installed spec, /hash, or a spec file")
-    .option("-s, --spec <spec>", "the same, as Spack's command has it")
+    .argument("[spec...]", "a query that matches one installed spec, /hash or a spec file")
+    .option("-s, --spec <spec>", "the same as SPEC, as in Spack's command")
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], OutputOptions & SpackFlags & { spec?: string; specFile?: string }>(

@@ -12,17 +12,17 @@ import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
-Shows the tree of link and run dependencies, and how many files of each name their prefix or those of others: programs and
-libraries (always looked at), texts and links. Strings in programs cannot grow, so they bound the length of a new root.
+Shows the tree of link and run dependencies. For each spec, counts the binaries (always checked), text files and links that contain
+its prefix or the prefix of another spec. Strings in binaries cannot grow, so they limit the length of a new root.
 
 Examples:
   stave preview voyage
   stave preview /wsit3bg --json`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("preview", "show what would be relocated, and how much room there is").argument(
+  const command = verbCommand("preview", "show what relocation would change, and the longest possible root").argument(
     "<specs...>",
-    "queries of one installed spec each, or /hash",
+    "the specs: queries that match one installed spec each, or /hash",
   );
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], OutputOptions & SpackFlags>(command, state, async (context, output, flags, texts) => {

@@ -39,31 +39,31 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Specs are removed when something says which are kept (--keep-lock, --keeplist, --keep-within, -e), and they are neither of those
-nor a dependency of one. Images under other tags are never touched, nor what they are made of. In a directory, blobs that
-nothing leads to any more are removed, too; registries collect theirs themselves. Nothing happens without --yes.
+Say which specs to keep with --keep-lock, --keeplist, --keep-within or -e: they and their dependencies stay, and all other specs are
+removed. Images under other tags are never touched, nor is their content. In a directory, blobs that nothing refers to are also
+removed; a registry collects them itself. Changes nothing without --yes.
 
-Others may be pushing, or may have pushed what no lock file names yet: what is younger than --grace is left alone, with all that it
-depends on. In a directory the files tell ages; of registries some say when a manifest was stored (Last-Modified, as stave serve
-does), and on all of them what the index does not list yet counts as young. --grace 0s goes by the rules alone. CACHE is
+Someone else may be pushing, or may have pushed specs that no lock file names yet. Specs younger than --grace are therefore kept,
+with their dependencies. In a directory, the age is that of the files. Some registries, stave serve included, tell it with
+Last-Modified. Everywhere, a spec that the index does not list yet counts as young. --grace 0s turns this off. CACHE is
 ${CACHE_ARGUMENT}.
 
 Examples:
   stave prune oci://ghcr.io/org/cache --keep-lock app/spack.lock --keep-within 30d
   stave prune oci://ghcr.io/org/cache -e . --undo-file removed.json --yes
-  stave prune oci-layout:./stave-cache --yes                          only what nothing leads to
-  stave prune oci://ghcr.io/org/cache --undo removed.json             puts back what the registry still has`;
+  stave prune oci-layout:./stave-cache --yes                          removes only unused blobs
+  stave prune oci://ghcr.io/org/cache --undo removed.json             restores what the registry still has`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("prune", "remove from a build cache what nothing needs any more")
-    .argument("[cache]", "where")
+  const command = verbCommand("prune", "remove specs and blobs that a build cache no longer needs")
+    .argument("[cache]", "the cache to prune")
     .option("--keep-lock <file>", "keep the specs of this lock file (may be repeated)", collect)
-    .option("-k, --keeplist <file>", "keep the specs whose hashes stand in this file, one on each line")
-    .option("--keep-within <time>", "keep what was pushed since, for instance 30d")
-    .option("--grace <time>", "leave alone what is younger: others may be pushing", "1h")
-    .option("--yes", "do it")
-    .option("--undo-file <file>", "write down what is removed")
-    .option("--undo <file>", "put back what such a file lists");
+    .option("-k, --keeplist <file>", "keep the specs whose hashes this file lists, one per line")
+    .option("--keep-within <time>", "keep specs pushed within this time, for example 30d")
+    .option("--grace <time>", "keep specs younger than this: others may be pushing", "1h")
+    .option("--yes", "remove them")
+    .option("--undo-file <file>", "record what is removed in this file")
+    .option("--undo <file>", "restore the specs recorded by --undo-file");
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, run);
 };
@@ -84,19 +84,19 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
   const plan = await planPrune(opened.cache, options);
   if (keep.hashes === undefined && keep.within === undefined)
-    output.note("nothing says which specs are kept (--keep-lock, --keeplist, --keep-within, -e): all of them are");
+    output.note("no flag says which specs to keep (--keep-lock, --keeplist, --keep-within, -e): all are kept");
   if (plan.ageless.length > 0)
-    output.warn(`${count(plan.ageless.length, "spec")} kept because nothing tells when it was pushed`);
+    output.warn(`${count(plan.ageless.length, "spec")} kept because the time of the push is unknown`);
   if (plan.young.length > 0)
     output.note(
-      `${count(plan.young.length, "spec")} kept because of --grace ${flags.grace}: pushed lately, or not in the index yet`,
+      `${count(plan.young.length, "spec")} kept because of --grace ${flags.grace}: pushed recently, or not yet in the index`,
     );
   if (flags.undoFile !== undefined && flags.yes) await writeUndo(plan, resolve(context.cwd, flags.undoFile));
   const done = flags.yes ? await prune(opened.cache, plan, options) : undefined;
   for (const line of render(done ?? plan, done !== undefined, output)) output.print(line);
   if (done?.isUnsupported)
-    throw new StaveError("UNSUPPORTED", `${plan.cache} does not let anybody delete`, {
-      hint: "switch deletion on in the registry, or remove what is listed by the means of its owner",
+    throw new StaveError("UNSUPPORTED", `${plan.cache} does not support deletion`, {
+      hint: "enable deletion in the registry, or remove the listed tags with the registry's own tools",
     });
   // The manifests themselves are for the undo file.
   const shown = (done ?? plan).images.map(({ manifest: _, ...image }) => image);
@@ -104,7 +104,7 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   return 0;
 }
 
-/** The hashes that are named; undefined when nothing names any. */
+/** The hashes that the flags name; undefined if no flag names any. */
 async function keptHashes(context: Context, flags: Flags, files: SpackFiles): Promise<Set<string> | undefined> {
   const { cwd } = context;
   const hashes = new Set<string>();
@@ -153,12 +153,12 @@ async function undo(cache: OciCache, file: string, context: Context, output: Out
     const parts = successors(parseManifest(Buffer.from(manifest), mediaType, `the manifest of ${tag} in ${file}`));
     for (const part of parts)
       if (!(await cache.target.hasBlob(part, { signal })))
-        throw new StaveError("NOT_FOUND", `${tag} cannot be put back: ${part.digest} is gone`, {
+        throw new StaveError("NOT_FOUND", `${tag} cannot be restored: ${part.digest} is gone`, {
           subject: tag,
           hint: "push the spec again",
         });
     await cache.target.pushManifest(Buffer.from(manifest), mediaType, { tag, signal });
-    output.print(`put back ${printable(tag)}`);
+    output.print(`restored ${printable(tag)}`);
   }
   const index = await updateIndex(cache, { signal });
   output.report({ cache: cache.name, restored: images.map(({ tag }) => tag), index });
@@ -171,5 +171,5 @@ function* render(plan: PrunePlan, isDone: boolean, output: Output): Iterable<str
   const verb = isDone ? "removed" : "would remove";
   const blobs = garbage.count > 0 ? ` and ${count(garbage.count, "blob")} of ${formatBytes(garbage.bytes)}` : "";
   yield `${verb} ${count(images.length, "spec")}${blobs}; ${kept} kept`;
-  if (!isDone && images.length + garbage.count > 0) yield "nothing was changed: do it with --yes";
+  if (!isDone && images.length + garbage.count > 0) yield "nothing was changed; add --yes to remove them";
 }

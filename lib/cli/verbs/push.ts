@@ -1,4 +1,4 @@
-// `stave push`: installed specs become container images.
+// `stave push`: makes container images of installed specs.
 import { type Command, Option } from "commander";
 import { splitCache } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
@@ -68,57 +68,61 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Each spec becomes an image that Spack can install and docker, podman and Apptainer can run; --tag makes one image of all specs
-together. Without SPEC the roots of the environment are pushed (-e DIR, or $SPACK_ENV). What the cache has already is left
-alone; an interrupted push goes on where it stopped. CACHE is
+Each spec becomes an image that Spack can install and that docker, podman and Apptainer can run; --tag also makes one image of all
+specs. Without SPEC, pushes the roots of the environment (-e DIR, or $SPACK_ENV). Skips specs that the cache already has; run an
+interrupted push again to continue it. CACHE is
 ${CACHE_ARGUMENT}.
 
-Variables of the images follow from the install tree; what recipes set is known to Spack only, which is asked when --spack or
-$SPACK_ROOT names one. --variable NAME=VALUE sets one more, NAME+=DIR puts a folder behind a list, NAME^=DIR in front.
+The images' environment variables follow from the install tree. Variables that package recipes set are known only to Spack, which
+is asked if --spack or $SPACK_ROOT names it. --variable NAME=VALUE sets a variable, NAME+=DIR appends a folder to a list, NAME^=DIR
+prepends one.
 
 Examples:
   stave push -e . --tag app
   stave push oci://ghcr.io/org/cache -e . --tag app --base-image debian:12-slim --update-index
   stave push oci://ghcr.io/org/cache hdf5 /abc1234
   stave push oci-layout:./cache hdf5 --plan
-  stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag when all have ended`;
+  stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag after all have ended`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("push", "push installed specs as images, and an environment as one")
-    .argument("[cache]", "where to")
-    .argument("[specs...]", "installed specs: queries of one each, /hash or spec files")
-    .option("-t, --tag <tag>", "also make one image of all specs, under this tag (may be repeated)", collect)
-    .option("--base-image <image>", "put the images on this one: a registry's, or oci-layout:DIR:TAG")
-    .option("--update-index", "bring the cache's index up to date afterwards")
-    .option("-f, --force", "pack and push what is there already")
-    .option("--verify", "read what is there already, and repair what is broken or lacks layers")
+  const command = verbCommand("push", "push installed specs as images, and an environment as one image")
+    .argument("[cache]", "the cache to push to")
+    .argument("[specs...]", "installed specs: queries that match one each, /hash or spec files")
+    .option("-t, --tag <tag>", "also make one image of all specs with this tag (may be repeated)", collect)
+    .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
+    .option("--update-index", "update the index of the cache afterwards")
+    .option("-f, --force", "pack and push specs again that the cache already has")
+    .option("--verify", "check the images that the cache already has, and repair broken or incomplete ones")
     .addOption(onlyOption("push"))
-    .option("--with-build-dependencies", "what is needed for building only must be installed, too (default: if it is)")
-    .option("--without-build-dependencies", "leave out what is needed for building only")
-    .option("--allow-missing", "make the tagged image even when layers are nowhere to be had")
+    .option(
+      "--with-build-dependencies",
+      "fail unless build-only dependencies are installed (default: push those that are)",
+    )
+    .option("--without-build-dependencies", "leave out build-only dependencies")
+    .option("--allow-missing", "make the tagged image even if some layers are missing")
     .option("--fail-fast", "stop at the first failure")
-    .option("--private", "push packages whose recipes forbid to pass binaries on, too")
-    .option("--shard <k/n>", "pack only this share of the specs, beside other jobs")
+    .option("--private", "also push packages whose recipes forbid redistribution")
+    .option("--shard <k/n>", "pack only this share of the specs; other jobs pack the rest")
     .option(
       "--compression <how>",
-      "gzip:LEVEL, or zstd:LEVEL, which Spack cannot install",
+      "gzip:LEVEL or zstd:LEVEL; Spack cannot install zstd",
       formatCompression(PUSH_DEFAULTS.compression),
     )
-    .option("--variable <name=value>", "one more variable of the images (may be repeated)", collect)
-    .option("--spack-env", "keep Spack's variables as they are: with the host's folders, and repeated entries")
+    .option("--variable <name=value>", "set an environment variable in the images (may be repeated)", collect)
+    .option("--spack-env", "keep Spack's variables unchanged, with folders of this host and repeated entries")
     .option(
       "--spack-prefix <dir>",
-      "where the Spack of the store lives (default: the Spack that is known; else X for a store X/opt/spack, else the store)",
+      "the Spack that owns the store (default: the Spack in use, else X for a store X/opt/spack, else the store)",
     )
-    .option("-u, --unsigned", "do not sign (always so for images)");
+    .option("-u, --unsigned", "do not sign (images are never signed)");
   addDryRun(command);
-  addJobs(command, "threads that pack", PUSH_DEFAULTS.jobs);
+  addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
   addSeeds(command);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
 
-// Flags of Spack's command, of this and earlier years, that other flags stand for here.
+// Flags of current and earlier versions of Spack's command; stave spells them differently.
 function addSeeds(command: Command): void {
   const hidden = (flags: string, text: string): Option => new Option(flags, text).hideHelp();
   command
@@ -130,8 +134,8 @@ function addSeeds(command: Command): void {
     .addOption(hidden("--spec-file <file>", "a spec file, the same as SPEC").argParser(collect))
     .addOption(hidden("-y, --spec-yaml <file>", "a spec file, the same as SPEC").argParser(collect))
     .addOption(hidden("--no-deps", "the same as --only package"))
-    .addOption(hidden("-a, --allow-root", "accepted: archives are never searched for roots"))
-    .addOption(hidden("-r, --rel", "refused: archives keep their paths and are relocated at installation"));
+    .addOption(hidden("-a, --allow-root", "no effect: archives are never searched for store paths"))
+    .addOption(hidden("-r, --rel", "refused: archives keep their paths and are relocated during installation"));
 }
 
 async function run(
@@ -209,7 +213,7 @@ async function run(
   return 0;
 }
 
-// Of an environment they are passed over: there is nothing of them that could be pushed.
+// Externals of an environment are skipped: they have no prefix of Spack's to push.
 function refuseExternals(roots: readonly SpecNode[]): void {
   const [external] = roots.filter((node) => node.external !== undefined);
   if (external === undefined) return;
@@ -222,13 +226,13 @@ function refuseExternals(roots: readonly SpecNode[]): void {
 
 function checkFlags(flags: Flags, output: Output): void {
   if (flags.signed || flags.key !== undefined)
-    throw new StaveError("UNSUPPORTED", "images of an OCI cache are not signed, by Spack either", {
+    throw new StaveError("UNSUPPORTED", "images of an OCI cache cannot be signed; Spack does not sign them either", {
       hint: "leave out --signed and --key",
     });
   if (flags.rel)
     throw new StaveError(
       "UNSUPPORTED",
-      "archives with relative paths are not made: they are relocated at installation",
+      "archives with relative paths are not supported: archives are relocated during installation",
       {
         hint: "leave out --rel",
       },
@@ -237,16 +241,20 @@ function checkFlags(flags: Flags, output: Output): void {
     throw new StaveError("USAGE", "--with-build-dependencies and --without-build-dependencies exclude each other");
   if (flags.updateIndex && flags.rebuildIndex === false)
     throw new StaveError("USAGE", "--update-index and --no-rebuild-index exclude each other");
-  if (flags.allowRoot) output.warn("--allow-root has no effect: archives are never searched for roots");
+  if (flags.allowRoot) output.warn("--allow-root has no effect: archives are never searched for store paths");
 }
 
-/** A tag that real Spack's index update does not stumble over. Throws REFERENCE_INVALID, USAGE. */
+/** Parses a tag that Spack's index update will not mistake for a spec. Throws REFERENCE_INVALID, USAGE. */
 function imageTag(text: string): string {
   const tag = parseTag(text);
   if (!tag.endsWith(".spack")) return tag;
-  throw new StaveError("USAGE", `the tag ${tag} is for specs: Spack takes every tag that ends in .spack for one`, {
-    hint: "choose another --tag",
-  });
+  throw new StaveError(
+    "USAGE",
+    `the tag ${tag} is reserved for specs: Spack reads every tag that ends in .spack as one`,
+    {
+      hint: "choose another --tag",
+    },
+  );
 }
 
 async function baseSource(text: string | undefined, opener: Opener, context: Context): Promise<BaseSource | undefined> {

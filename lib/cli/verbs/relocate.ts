@@ -18,23 +18,22 @@ interface Flags extends OutputOptions {
 }
 
 const HELP = `
-Replaces one root or prefix by another in every text, link, program and library of a tree, as an installation from a
-build cache does: texts freely, strings in programs where there is room, search paths with patchelf when they must grow.
-Nothing is changed unless everything can be. Files that still name the old place at the end are listed; with --all-files
-those of other formats (compiled messages, byte code, archives) are changed where no length changes, which a format with
-checksums may not like.
+Replaces one root or prefix with another in every text file, link, program and library of a tree, like an installation from a build
+cache. Text may change in length; strings in programs must fit the space they have; search paths grow with patchelf. Changes nothing
+unless everything can be changed. Lists the files that still contain the old path. --all-files also changes other formats
+(compiled messages, byte code, archives) where the length stays the same; this can break formats with checksums.
 
 Examples:
   stave relocate /opt/new --from /opt/old --to /opt/new
   stave relocate ./staging --from /opt/store --to /apps --dry-run`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("relocate", "make a tree that was moved name its new place")
-    .argument("<dir>", "the tree: a store, a prefix, or any folder; where it is need not be where it will be")
-    .requiredOption("--from <path>", "the place that its files name")
-    .requiredOption("--to <path>", "the place that they are to name")
-    .option("--all-files", "change files that are neither text nor program too, where no length changes")
-    .option("--strict", "fail when files still name the old place");
+  const command = verbCommand("relocate", "update the paths in a tree that was moved")
+    .argument("<dir>", "the tree: a store, a prefix or any folder; need not be at its final path yet")
+    .requiredOption("--from <path>", "the old path, which its files contain")
+    .requiredOption("--to <path>", "the new path")
+    .option("--all-files", "also change other formats where the length stays the same")
+    .option("--strict", "fail if files still contain the old path");
   addDryRun(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, directory) => {
     const report = await relocate({

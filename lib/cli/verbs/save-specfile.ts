@@ -22,17 +22,17 @@ interface Flags extends OutputOptions, SpackFlags {
 }
 
 const HELP = `
-Writes DIR/NAME.json for every node of the root's DAG that one of the specs fits, in Spack's own format.
+Writes DIR/NAME.json, in Spack's own format, for every node of the root's DAG that matches one of the specs.
 
 Examples:
   stave save-specfile --root-spec voyage --specs "hull rigging" --specfile-dir ./specs`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("save-specfile", "write spec files of nodes of a DAG")
-    .option("--root-spec <spec>", "the root: a query of exactly one installed spec, or /hash")
+  const command = verbCommand("save-specfile", "write spec files for a spec and its dependencies")
+    .option("--root-spec <spec>", "the root: a query that matches one installed spec, or /hash")
     .option("--root-specfile <file>", "the root, as a spec file")
-    .requiredOption("-s, --specs <list>", "which nodes, separated by spaces")
-    .requiredOption("--specfile-dir <dir>", "where to write");
+    .requiredOption("-s, --specs <list>", "the specs to write, separated by spaces")
+    .requiredOption("--specfile-dir <dir>", "the folder to write to");
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[], Flags>(command, state, async (context, output, flags) => {
     if ((flags.rootSpec === undefined) === (flags.rootSpecfile === undefined))

@@ -22,9 +22,9 @@ interface Flags extends OutputOptions {
 }
 
 const HELP = `
-A directory that is an image layout is one repository, named after the folder. Any other directory holds one layout
-for each repository, made when something is pushed there. docker, podman, skopeo, oras and Spack can pull and push.
-Ctrl-C lets running transfers go on for up to 10 seconds, then stops.
+If the directory is an image layout, it is served as one repository, named after the folder. Otherwise each repository is a layout
+below the directory, created by its first push. docker, podman, skopeo, oras and Spack can pull and push. Ctrl-C waits up to
+10 seconds for running transfers, then stops.
 
 Examples:
   stave serve ./stave-cache                       then: podman pull localhost:5000/stave-cache:tag
@@ -33,18 +33,18 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("serve", "serve a directory as a registry")
-    .argument("<dir>", "image layout directory, or a folder of them")
-    .option("--listen <host:port>", "address to listen on; port 0 takes a free one", "127.0.0.1:5000")
-    .option("--read-only", "let nobody change anything")
-    .option("--tls-cert <file>", "certificate (PEM), to serve https")
-    .option("--tls-key <file>", "its key (PEM)")
-    .option("--htpasswd <file>", "let in only the users of this file (made with: htpasswd -nB USER)")
+    .argument("<dir>", "an image layout directory, or a folder of them")
+    .option("--listen <host:port>", "the address to listen on; port 0 picks a free port", "127.0.0.1:5000")
+    .option("--read-only", "refuse all changes")
+    .option("--tls-cert <file>", "serve https with this certificate (PEM)")
+    .option("--tls-key <file>", "the key of the certificate (PEM)")
+    .option("--htpasswd <file>", "admit only the users in this file (lines made by: htpasswd -nB USER)")
     .option(
       "--chunk-min-length <bytes>",
       "ask clients for chunks of at least this size",
       wholeNumber(0, 128 * 1024 * 1024),
     )
-    .option("--sparse", "accept manifests of which some layers or images are missing")
+    .option("--sparse", "accept manifests whose layers or images are missing")
     .addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const directory = servedDirectory(text);

@@ -16,8 +16,8 @@ import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
-Each line: the hash, the dependency types ([b]uild, [l]ink, [r]un, [t]est), the size on disk when it is installed, the spec.
-Hashes are recomputed, and those that do not fit are told of. With --json, the spec in Spack's own format.
+Each line shows the hash, the dependency types ([b]uild, [l]ink, [r]un, [t]est), the size on disk if the spec is installed, and the
+spec. Recomputes all hashes and reports those that differ. --json prints the spec in Spack's own format.
 
 Examples:
   stave spec voyage
@@ -35,7 +35,7 @@ const TYPES: [number, string][] = [
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("spec", "show a concrete spec as a tree").argument(
     "<spec...>",
-    "a query of exactly one installed spec, /hash, or a spec file",
+    "a query that matches one installed spec, /hash or a spec file",
   );
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], OutputOptions & SpackFlags>(command, state, async (context, output, flags, words) => {

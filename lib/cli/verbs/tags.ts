@@ -7,14 +7,17 @@ import { addTransport, type CommonFlags, helpText, verbCommand } from "../argume
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 const HELP = `
-One tag a line, sorted.
+Prints one tag per line, sorted.
 
 Examples:
   stave tags ghcr.io/org/cache
   stave tags oci-layout:./stave-cache --json`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("tags", "list the tags of a repository").argument("<repo>", "repository or directory");
+  const command = verbCommand("tags", "list the tags of a repository").argument(
+    "<repo>",
+    "the repository or directory",
+  );
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], CommonFlags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);

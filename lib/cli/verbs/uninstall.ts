@@ -22,9 +22,9 @@ interface Flags extends OutputOptions, SpackFlags {
 }
 
 const HELP = `
-Each SPEC must be exactly one installed spec; its words may stand apart, as in hdf5 ^mpich. It stays in the database, as not installed, while others were built with it.
-Externals are only forgotten. Named environments
-that have one of them are a reason to refuse. Asks before it removes; without a terminal --yes is needed.
+Each SPEC must match exactly one installed spec; it may span several arguments, as in hdf5 ^mpich. A spec that others were built with
+stays in the database, marked as not installed. Externals are only removed from the database. Refuses if a named environment
+contains a spec. Asks for confirmation; without a terminal, --yes is required.
 
 Examples:
   stave uninstall hdf5 ^mpich
@@ -33,10 +33,10 @@ Examples:
 
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("uninstall", "remove installed specs from a Spack store")
-    .argument("<specs...>", "what to remove")
-    .option("-R, --dependents", "remove what links or runs them too")
-    .option("-f, --force", "even when others, or environments, need it")
-    .option("-y, --yes", "do not ask")
+    .argument("<specs...>", "the specs to remove")
+    .option("-R, --dependents", "also remove specs that link or run them")
+    .option("-f, --force", "even if other specs or environments need them")
+    .option("-y, --yes", "do not ask for confirmation")
     // Spack's spelling.
     .addOption(new Option("--yes-to-all").hideHelp());
   addSpack(addDryRun(command)).addHelpText("after", helpText(HELP));

@@ -16,9 +16,9 @@ interface Flags extends OutputOptions, SpackFlags {
 }
 
 const HELP = `
-Compares what is in each prefix with the list that was made when it was installed: presence, owner, group, mode, content, time
-and the targets of links, as \`spack verify manifest\` does. Without SPEC everything installed is looked at; externals have no
-list. The status is 1 when something differs.
+Compares the files in each prefix with the list that was made during installation: existence, owner, group, mode, content, time
+and link targets, like \`spack verify manifest\`. Without SPEC, checks everything that is installed; externals have no such list.
+Exits with status 1 if something differs.
 
 Examples:
   stave verify
@@ -27,11 +27,11 @@ Examples:
 const JOBS = 4;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("verify", "compare installed files with what was installed").argument(
+  const command = verbCommand("verify", "check whether installed files have changed").argument(
     "[specs...]",
-    "what to look at (default: everything installed)",
+    "the specs to check (default: everything that is installed)",
   );
-  addJobs(command, "how many specs are read at once", JOBS);
+  addJobs(command, "how many specs to check at once", JOBS);
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);

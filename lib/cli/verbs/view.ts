@@ -17,21 +17,21 @@ interface Flags extends OutputOptions, SpackFlags {
 }
 
 const HELP = `
-Without SPEC, the roots of the environment are meant. What they link and run is shown too; where two have a file in one place,
-that of the dependent is shown and the other one reported. A view may be completed by a second run: links into the store give
-way, anything else that is in the way is an error.
+Without SPEC, uses the roots of the environment. Link and run dependencies are included. If two specs have a file at the same path,
+the view links to that of the dependent and reports the other. Run it again to update a view: links into the store are replaced,
+anything else in the way is an error.
 
 Examples:
   stave view ./view hdf5 cmake
   stave view /opt/view -e ./my-env --strict`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("view", "make one tree of links to the files of installed specs")
-    .argument("<dir>", "where the view is, or will be")
-    .argument("[specs...]", "what it shows")
-    .option("--no-dependencies", "only what was named")
-    .option("--hardlink", "other names of the files, not symbolic links")
-    .option("--strict", "two files in one place are an error");
+  const command = verbCommand("view", "make one tree of links to installed specs")
+    .argument("<dir>", "the folder of the view")
+    .argument("[specs...]", "the specs to link to")
+    .option("--no-dependencies", "leave out dependencies")
+    .option("--hardlink", "make hard links instead of symbolic links")
+    .option("--strict", "fail if two specs have a file at the same path");
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string, string[]], Flags>(command, state, async (context, output, flags, directory, texts) => {
     const files = new SpackFiles(context, flags);

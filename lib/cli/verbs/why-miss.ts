@@ -24,11 +24,10 @@ interface Flags extends CommonFlags, SpackFlags {
 
 const HELP = `
 SPEC is concrete: a spec file, or a query that is looked up in the store of --from, else in the environment (-e DIR, or $SPACK_ENV),
-else in the store that is configured. When the cache has it and it is known where it would be installed (--into, else --store or
-Spack's configuration), its archive is read too, because only the strings in its programs tell whether they have room for the
-prefixes of that place. Signatures are no reason: images of OCI caches
-have none, whatever signed: says of a mirror, and neither Spack nor stave asks for any. The status is 1 when the cache would not
-be used. CACHE is
+else in the configured store. If the cache has SPEC and the store to install into is known (--into, else --store or Spack's
+configuration), the archive is read too: only its binaries show whether the new prefixes fit. Signatures are never the reason:
+images of OCI caches have none, even if signed: is set for a mirror, and neither Spack nor stave requires them. Exits with status 1
+if the cache would not be used. CACHE is
 ${CACHE_ARGUMENT}.
 
 Examples:
@@ -38,12 +37,12 @@ Examples:
   stave why-miss ./hdf5.spec.json -m my-mirror`;
 
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("why-miss", "tell why a spec would not be installed from a build cache")
+  const command = verbCommand("why-miss", "explain why a spec would not be installed from a cache")
     .argument("<spec...>", "one concrete spec: a query, /hash or a spec file")
-    .option("-m, --mirror <cache>", "the cache")
-    .option("--from <store>", "the store that SPEC is looked up in")
-    .option("--into <dir>", "the store that it would be installed into")
-    .option("--no-archive", "do not read the archive: whether its files can be relocated is not asked");
+    .option("-m, --mirror <cache>", "the cache to look in")
+    .option("--from <store>", "the store to look up SPEC in")
+    .option("--into <dir>", "the store that SPEC would be installed into")
+    .option("--no-archive", "do not read the archive, so do not check whether its files can be relocated");
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);

@@ -58,7 +58,7 @@ for (const { given, env = {}, push = false, expect } of found)
   });
 
 const refused: { given: string; code: ErrorCode; message: RegExp }[] = [
-  { given: "old", code: "UNSUPPORTED", message: /^https:\/\/\*\*\*@mirror\.example\/spack is no OCI build cache$/ },
+  { given: "old", code: "UNSUPPORTED", message: /^https:\/\/\*\*\*@mirror\.example\/spack is not an OCI build cache$/ },
   { given: "file:///some/where", code: "UNSUPPORTED", message: /file:/ },
   { given: "nobody", code: "USAGE", message: /no mirror is named nobody, expected one of team, old/ },
   { given: "oci-archive:a.tar", code: "UNSUPPORTED", message: /"oci-archive:" cannot be read/ },
