@@ -185,6 +185,8 @@ for (const { name, answer: given, args, says, password = PASSWORD } of cases)
       STAVE_USERNAME: "me",
       STAVE_PASSWORD: password,
       GITHUB_ACTIONS: "true",
+      // Logs of GitHub Actions are coloured otherwise, by escape sequences of our own.
+      NO_COLOR: "1",
       GITHUB_STEP_SUMMARY: join(folder, "summary.md"),
     };
     const ran = await stave([...args(), "-v", "--trace", trace, "--retries", "0", "--color", "never"], { env });

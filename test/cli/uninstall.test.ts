@@ -59,7 +59,7 @@ test("the words of one spec remove what they mean together, and nothing else", a
   const before = names(sysroot);
   const none = await stave(["uninstall", "-y", "hull", "^paddle", ...flags(sysroot)]);
   assert.equal(none.status, 7, none.stdout);
-  assert.match(none.stderr, /is hull \^paddle/);
+  assert.match(none.stderr, /matches hull \^paddle/);
   const blank = await stave(["uninstall", "-y", "", ...flags(sysroot)]);
   assert.match(blank.stderr, /no spec was named/);
   assert.deepEqual([blank.status, names(sysroot)], [2, before]);

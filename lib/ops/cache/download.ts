@@ -1,7 +1,6 @@
 // `download`: downloads the archive and the spec file of a spec to a folder, and verifies both.
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import type { CachedSpec } from "../../cache/cache.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { fileError } from "../../errors.ts";
@@ -66,7 +65,8 @@ export async function download(
         onProgress({ type: "bytes", id: digest, count: -told });
         told = 0;
         const blob = await from.fetchBlob(image.archive, { signal });
-        await pipeline(blob, counted, file.createWriteStream({ autoClose: false }), { signal });
+        // Not a stream of the file: one that leaves the file open never closes, and a pipeline waits for that.
+        await file.writeFile(counted(blob), { signal });
       }),
     );
     await written(specFile, (file) => file.writeFile(specText(image)));
