@@ -107,7 +107,7 @@ const HOSTILE: { name: string; text: string; message: RegExp }[] = [
   { name: "an alias without an anchor", text: "a: *b\n", message: /:1:4: / },
   { name: "brackets nested 20000 deep", text: "[".repeat(20000), message: /nested more than 100 levels/ },
   { name: "mappings without brackets nested 4000 deep", text: `{a${": b".repeat(4000)}}`, message: /100 levels/ },
-  { name: "a line of a million mappings", text: `a${": b".repeat(600_000)}`, message: /100 levels/ },
+  { name: "a line of 90 000 mappings", text: `a${": b".repeat(90_000)}`, message: /100 levels/ },
   {
     name: "closed brackets nested 5000 deep",
     text: "[".repeat(5000) + "]".repeat(5000),
