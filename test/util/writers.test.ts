@@ -12,26 +12,26 @@ const CHANGES =
 
 // What each file changes, and with which calls.
 const ALLOWED: Record<string, { what: string; calls: string[] }> = {
-  "relocate/open-file.ts": {
+  "store/notes.ts": { what: "notes of what is under way, in the database folder", calls: ["rmSync", "writeFileSync"] },
+  "relocate/file/open-file.ts": {
     what: "files that a HeldTree located, by their descriptors",
     calls: ["fchmodSync", "ftruncateSync", "openSync", "writeSync"],
   },
-  "relocate/patchelf.ts": { what: "a temporary file of a HeldTree", calls: ["writeSync"] },
-  "relocate/tree-writer.ts": {
+  "relocate/file/patchelf.ts": { what: "a temporary file of a HeldTree", calls: ["writeSync"] },
+  "relocate/unpack/tree-writer.ts": {
     what: "new files, links and folders at places of a HeldTree",
     calls: [
       ...["chmodSync", "fchmodSync", "futimesSync", "linkSync", "lutimesSync", "mkdirSync", "openSync"],
       ...["symlinkSync", "utimesSync", "writeSync"],
     ],
   },
-  "store/place.ts": { what: "folders above prefixes; whole prefixes", calls: ["chmod", "rm"] },
+  "store/prefix-place.ts": { what: "folders above prefixes; whole prefixes", calls: ["chmod", "rm"] },
   "store/sbang.ts": { what: "the store's own script", calls: ["chmod", "link", "rm", "writeFile"] },
   "store/staged-prefix.ts": { what: "the folder of a prefix as a whole", calls: ["chmod", "mkdir", "rename"] },
   "store/update.ts": { what: "the database", calls: ["open", "rename", "rm", "truncate"] },
-  "ops/download.ts": { what: "the folder that was named", calls: ["createWriteStream", "rename", "rm", "writeFile"] },
-  "ops/try-relocation.ts": { what: "a temporary folder", calls: ["mkdtemp"] },
-  "ops/verify.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
-  "ops/view.ts": { what: "the folder of the view", calls: ["link", "mkdir", "rm", "symlink"] },
+  "ops/cache/try-relocation.ts": { what: "a temporary folder", calls: ["mkdtemp"] },
+  "ops/store/verify.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
+  "ops/store/view.ts": { what: "the folder of the view", calls: ["link", "mkdir", "rm", "symlink"] },
 };
 
 const IMPORT = /import\s+(?:type\s+)?([^;]*?)\s+from\s+"node:fs(?:\/promises)?"/g;
