@@ -13,7 +13,7 @@ import * as settings from "../../../lib/spack/config/settings.ts";
 import { definitions, readManifest, views } from "../../../lib/spack/config/spack-yaml.ts";
 import { toolchains } from "../../../lib/spack/config/toolchains.ts";
 import { readFlowYaml } from "../../../lib/spack/text/flow-yaml-reader.ts";
-import { type FlowValue, writeFlowYaml } from "../../../lib/spack/text/flow-yaml-writer.ts";
+import { type FlowValue, flowScalar, writeFlowYaml } from "../../../lib/spack/text/flow-yaml-writer.ts";
 import { parseYaml, toJson, type YamlNode } from "../../../lib/spack/text/yaml.ts";
 import { AT, buildInfo as buildInfoOf } from "../../support/archive.ts";
 import { configTree, hostAt } from "../../support/config-tree.ts";
@@ -113,8 +113,9 @@ function readAll(config: Configuration): Mirror[] {
   return all;
 }
 
-// Spack's writer leaves texts that begin like a key or a value of YAML plain, so do we, and no reader gets them back.
-const isReadable = (text: string): boolean => !/^[?:]\s/.test(text);
+// Spack's writer leaves "? a" and ": a" plain, although YAML reads them as a key and a value. So do we; Spack cannot read
+// them back either.
+const isReadable = (text: string): boolean => !/^[?:] /.test(text) || flowScalar(text) !== text;
 const shape = (node: YamlNode | undefined): unknown => (node === undefined ? undefined : toJson(node));
 
 export const family: Family = {
@@ -204,7 +205,9 @@ export const family: Family = {
             fc.string().filter(isReadable),
             fc.string({ unit: "binary" }).filter((text) => text.isWellFormed() && isReadable(text)),
             fc.array(tie("value"), { maxLength: 4 }),
-            fc.array(fc.tuple(fc.string().filter(isReadable), tie("value")), { maxLength: 4 }).map((pairs) => new Map(pairs)),
+            fc
+              .array(fc.tuple(fc.string().filter(isReadable), tie("value")), { maxLength: 4 })
+              .map((pairs) => new Map(pairs)),
           ),
         })).value;
         const plainOf = (one: FlowValue): unknown =>
