@@ -1,5 +1,5 @@
-// The one engine that moves content: copies a graph of manifests and blobs from one target to another, children
-// before parents, each thing once. Push, pull, mirror and base images are this with different hooks.
+// The one engine that moves content: copies a graph of manifests and blobs from one target to another, children before
+// parents, each item once. Push, pull and mirror are this copy with different hooks.
 import { isStaveError, type Side, StaveError, type StaveErrorOptions } from "./errors.ts";
 import type { Descriptor } from "./oci/descriptor.ts";
 import { algorithmOf, type Digest, hexOf } from "./oci/digest.ts";
@@ -14,29 +14,29 @@ import type { FetchedManifest, ReadTarget, Target } from "./target/target.ts";
 import { forEachLimit, Limit } from "./util/limit.ts";
 import { noProgress, type ProgressSink } from "./util/progress.ts";
 
-/** The choices and hooks of a copy. */
+/** The options and hooks of a copy. */
 export interface CopyOptions {
-  /** The tag to put on the root in the destination; set when everything else is there. */
+  /** The destination tag of the root; set after everything else is there. */
   tag?: string | undefined;
-  /** Copies only the image of this platform out of an index; the copied root is then that image. */
+  /** Copies only the image of this platform out of an index; that image is then the root. */
   platform?: Platform | undefined;
-  /** Copies what refers to each manifest (signatures, SBOMs) too, by its subject or, as cosign does, by its tag. */
+  /** Also copies what refers to each manifest (signatures, SBOMs), by subject or, as in cosign, by tag. */
   referrers?: boolean | undefined;
-  /** Every tag of the source is copied anyway, so that none has to be looked for. */
+  /** Every tag of the source is copied anyway, so tags of signatures need no separate lookup. */
   allTags?: boolean | undefined;
-  /** The most blobs under way at once. */
+  /** The most blobs in progress at once. */
   concurrency?: number | undefined;
-  /** More repositories of the destination's registry that may hold a blob already. */
+  /** More repositories of the destination's registry to mount blobs from. */
   mountFrom?: readonly string[] | undefined;
-  /** Says no to a child: it is then neither read nor written, though its parent is. */
+  /** Returns false to leave out a child; its parent is still copied. */
   select?: ((child: Descriptor, parent: Descriptor) => boolean) | undefined;
-  /** A failure does not stop what else is under way: for several roots, each of which may fail on its own. */
+  /** A failure does not stop the rest: for several roots that may fail independently. */
   keepGoing?: boolean | undefined;
   progress?: ProgressSink | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** What a copy did. Bytes are those that really moved. */
+/** The result of a copy. `bytes` counts what was actually transferred. */
 export interface CopyReport {
   root: Descriptor;
   manifests: { copied: number; skipped: number };
@@ -44,18 +44,18 @@ export interface CopyReport {
   bytes: number;
 }
 
-/** Indexes of indexes deeper than this are refused: no real image has them, a hostile one could. */
+/** Deeper nesting of indexes is refused: real images never have it, hostile ones might. */
 const MAX_DEPTH = 8;
 const DEFAULT_CONCURRENCY = 4;
-/** What cosign appends to `sha256-<hex>` for a signature, an attestation and an SBOM of the image with that digest. */
+/** The suffixes that cosign appends to `sha256-<hex>` for the signature, attestation and SBOM of an image. */
 const SUBJECT_TAGS = ["sig", "att", "sbom"];
-/** How many manifests are read and written at once beside the blobs. */
+/** The most manifests read or written at once, beside the blobs. */
 const MANIFEST_CONCURRENCY = 16;
 
 /**
- * Copies what `reference` (a tag or digest of the source) names, and everything below it.
- * Throws what the targets throw, with the side that failed; MEDIA_TYPE for what is not a manifest;
- * PLATFORM_MISMATCH when there is no image of the wanted platform.
+ * Copies what `reference` (a tag or digest of the source) names, and everything below it. Throws what the targets
+ * throw, with the failed side; MEDIA_TYPE if it is not a manifest; PLATFORM_MISMATCH if there is no image of the wanted
+ * platform.
  */
 export async function copyGraph(
   source: ReadTarget,
@@ -66,7 +66,7 @@ export async function copyGraph(
   return await new GraphCopy(source, destination, options).copy(reference, options.tag);
 }
 
-/** One copy with memory: several roots copied through the same instance share what they have in common. */
+/** A copy that remembers: several roots copied through one instance share common content. */
 export class GraphCopy {
   readonly #source: ReadTarget;
   readonly #destination: Target;
@@ -76,9 +76,9 @@ export class GraphCopy {
   readonly #signal: AbortSignal;
   readonly #blobLimit: Limit;
   readonly #manifestLimit = new Limit(MANIFEST_CONCURRENCY);
-  /** Everything already started, by digest: a blob shared by many images moves once. */
+  /** Everything already started, by digest: a blob shared by many images is transferred once. */
   readonly #started = new Map<Digest, Promise<void>>();
-  /** Whose signatures by tag are still to be looked for. */
+  /** Manifests whose signature tags are still to be looked up. */
   readonly #subjects = new Set<Digest>();
   readonly #subjectTags = new Set<string>();
   readonly #report = { manifests: { copied: 0, skipped: 0 }, blobs: { copied: 0, mounted: 0, skipped: 0 }, bytes: 0 };
@@ -110,8 +110,8 @@ export class GraphCopy {
   }
 
   /**
-   * Copies what names its subject in its tag only. Such a tag may lead anywhere, also back to where it started, so that it is
-   * not a part of the graph: each digest is looked at once, and what is found may have signatures of its own.
+   * Copies what names its subject only by tag. Such a tag may point anywhere, even back to its start, so it is not part
+   * of the graph: each digest is looked up once, and what is found may have signatures of its own.
    */
   async #copySubjectTags(): Promise<void> {
     const signal = this.#signal;
@@ -132,7 +132,7 @@ export class GraphCopy {
     }
   }
 
-  /** What this instance has done so far. */
+  /** What this instance has copied so far. */
   counts(): Omit<CopyReport, "root"> {
     return structuredClone(this.#report);
   }
@@ -142,7 +142,7 @@ export class GraphCopy {
     return this.#from(() => fetchPlatform(this.#source, reference, this.#options.platform, { signal }));
   }
 
-  /** The tag is where it should be, and so is everything below: one request answers for the whole image. */
+  /** True if the tag and everything below it are in place: one request answers for the whole image. */
   async #isTagged(root: Descriptor, tag: string | undefined): Promise<boolean> {
     if (!this.#destination.keepsClosure) return false;
     const signal = this.#signal;
@@ -181,14 +181,17 @@ export class GraphCopy {
     if (this.#options.referrers) await this.#copyReferrers(descriptor, depth);
   }
 
-  /** Copies what a document names; of one that is there with all of it, only manifests matter, for what refers to them. */
+  /**
+   * Copies the children of a document. If it is already complete at the destination, only manifests matter, for their
+   * referrers.
+   */
   async #copyChildren(document: ManifestDocument, parent: Descriptor, depth: number, isThere: boolean): Promise<void> {
     const { select } = this.#options;
     const children = successors(document).filter(
       (child) => (!isThere || isAnyManifest(child)) && (select?.(child, parent) ?? true),
     );
-    // Every child may wait at once: the limits inside bound what is really under way, and a nested index cannot
-    // block itself by holding a place while it waits for its children.
+    // All children may start at once: the inner limits bound the actual work, and a nested index cannot block itself by
+    // holding a slot while it waits for its children.
     await forEachLimit(children, Number.POSITIVE_INFINITY, (child) => this.#node(child, depth + 1), this.#signal);
   }
 
@@ -198,8 +201,8 @@ export class GraphCopy {
     const referrers = await this.#from(() => this.#source.referrers(subject.digest, { signal }));
     const copy = async (referrer: Descriptor) => {
       const fetched = await this.#fetch(referrer.digest);
-      // A list of referrers is only a claim, and a false one could lead back to its own subject for ever; the
-      // digest inside the manifest cannot.
+      // A list of referrers is only a claim, and a false one could lead back to its own subject forever; the digest
+      // inside the manifest cannot.
       if (this.#parse(fetched).value.subject?.digest === subject.digest)
         return await this.#node(fetched.descriptor, depth + 1, fetched);
       const text = `${referrer.digest} is listed as a referrer of ${subject.digest} but does not name it; left out`;
@@ -239,7 +242,7 @@ export class GraphCopy {
     const release = await this.#blobLimit.acquire({ signal });
     const label = short(descriptor);
     try {
-      // A foreign layer lives at its own URLs; it moves only when the source holds it.
+      // A foreign layer lives at its own URLs; it is copied only if the source holds it.
       if (
         isForeignLayer(descriptor.mediaType) &&
         !(await this.#from(() => this.#source.hasBlob(descriptor, { signal })))
@@ -283,7 +286,7 @@ function isAnyManifest({ mediaType }: Descriptor): boolean {
   return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
-/** The tags that cosign gives to what belongs to a digest; a long digest has none that is valid. */
+/** The tags that cosign gives to what belongs to a digest; for a long digest none is valid. */
 function subjectTags(digest: Digest): string[] {
   return SUBJECT_TAGS.map((kind) => `${algorithmOf(digest)}-${hexOf(digest)}.${kind}`).filter(isTag);
 }
@@ -296,7 +299,7 @@ async function onSide<T>(side: Side, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Says which side failed, unless a deeper layer already knew. */
+/** Sets the failed side, unless a deeper layer already did. */
 function sided(error: unknown, side: Side): unknown {
   if (!isStaveError(error) || error.side !== undefined) return error;
   const more: StaveErrorOptions = { side };

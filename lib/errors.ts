@@ -14,6 +14,7 @@ const FAMILIES = {
     "SPEC_ABSENT",
     "PLATFORM_MISMATCH",
     "LIBC_TOO_OLD",
+    /** Every stable error code. */
     "RELOCATION_FAILED",
     "BUDGET_EXCEEDED",
   ],
@@ -110,8 +111,8 @@ export class StaveError extends Error {
   }
 
   /**
-   * Returns the same error with more said about it: given fields replace, the others stay. An error with another code or
-   * message is a new one, caused by this one unless another cause is given.
+   * Returns the same error with more said about it: given fields replace, the others stay. An error with another code
+   * or message is a new one, caused by this one unless another cause is given.
    */
   with(changes: StaveErrorOptions & { code?: ErrorCode; message?: string }): StaveError {
     const { code = this.code, message = this.message, ...options } = changes;
@@ -141,7 +142,8 @@ export class StaveError extends Error {
     });
   }
 
-  // Every field but code, message and cause, without those that say nothing. The one list of them beside the constructor.
+  // Every field but code, message and cause, without those that say nothing. The one list of them beside the
+  // constructor.
   #details(): Omit<StaveErrorOptions, "cause"> {
     const { op, side, subject, status, system, registry, attempts, hint, errors } = this;
     const all = { op, side, subject, status, system, registry, attempts, hint, errors };

@@ -1,9 +1,9 @@
-// Descriptors (OCI image-spec, "Content Descriptors"): schema and equality. No I/O.
+// Descriptors (OCI image-spec, "Content Descriptors") and their schema. No I/O.
 import { z } from "zod";
 import { type Digest, digestSchema } from "./digest.ts";
 import { platformSchema } from "./platform.ts";
 
-/** What content is: its media type, digest and size in bytes. */
+/** Identifies content by media type, digest and size in bytes. */
 export interface Descriptor {
   mediaType: string;
   digest: Digest;
@@ -14,7 +14,7 @@ export interface Descriptor {
   urls?: string[] | undefined;
 }
 
-/** The schema of a descriptor; unknown keys are kept, because they are part of the bytes of whoever wrote them. */
+/** The schema of a descriptor; unknown keys are kept, because they are part of the author's bytes. */
 export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({
   mediaType: z.string().min(1).max(255),
   digest: digestSchema,

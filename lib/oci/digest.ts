@@ -1,24 +1,24 @@
-// Content digests (OCI image-spec, "Digests"): the brand, the parser and incremental hashing. No I/O.
+// Content digests (OCI image-spec, "Digests"): the branded type, the parser and incremental hashing. No I/O.
 import { createHash, type Hash, hash as hashOnce } from "node:crypto";
 import { z } from "zod";
 import { StaveError } from "../errors.ts";
 
 declare const brand: unique symbol;
 
-/** `algorithm:hex` of the exact bytes, already checked; made by parseDigest or digestOf only. */
+/** `algorithm:hex` of the exact bytes, already validated; made only by the functions of this file. */
 export type Digest = string & { readonly [brand]: "Digest" };
 
-/** The registered algorithms; sha512 is read everywhere and written only when asked for. */
+/** The registered algorithms; sha512 is always read, and written only on request. */
 export type DigestAlgorithm = "sha256" | "sha512";
 
 const PATTERN = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
-/** Tells whether a text is a digest that stave can check. */
+/** True if a text is a digest that stave can check. */
 export function isDigest(text: string): text is Digest {
   return PATTERN.test(text);
 }
 
-/** Parses a digest. Throws REFERENCE_INVALID, naming the text and what was expected. */
+/** Parses a digest. Throws REFERENCE_INVALID, naming the text and the expected form. */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
   throw new StaveError(

@@ -1,10 +1,10 @@
-// How many values a JSON text holds and how deep they lie, counted before it is parsed: a few bytes of text may become a
-// hundred times as much memory, and what walks the result may not be able to go so deep.
+// Counts the values of a JSON text and their depth before it is parsed: a few bytes of text can become a hundred times
+// as much memory, and code that walks the result may overflow the stack.
 
-/** Lists and objects within each other, more than any document that is read has. */
+/** The deepest nesting of lists and objects; no document that stave reads comes close. */
 export const JSON_DEPTH_LIMIT = 64;
 
-/** The most values of a document, where nothing else is said: some 15 000 specs, or a million tags. */
+/** The default limit on values of a document: some 15 000 specs, or a million tags. */
 export const JSON_VALUE_LIMIT = 1_000_000;
 
 const QUOTE = 0x22;
@@ -15,9 +15,9 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** What a text has too much of, as `more than N values`; undefined when it may be parsed, valid or not. */
+/** The limit that a text exceeds, as `more than N values`; undefined if it may be parsed, valid or not. */
 export function jsonExcess(text: string, values: number = JSON_VALUE_LIMIT): string | undefined {
-  // Each value but the first follows a comma, or is the first in a list or object.
+  // Each value follows a comma, or is the first of the document, a list or an object.
   let count = 1;
   let depth = 0;
   for (let at = 0; at < text.length; at++) {

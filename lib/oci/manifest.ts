@@ -30,7 +30,7 @@ export const indexSchema = z.looseObject({
   annotations: annotations.nullish(),
 });
 
-/** The schema of an image config: what stave reads of it; everything else is kept as it is. */
+/** The schema of an image config: the fields that stave reads; all others are kept. */
 export const configSchema = z.looseObject({
   architecture: z.string().max(64),
   os: z.string().max(64),
@@ -59,18 +59,21 @@ export const configSchema = z.looseObject({
     .nullish(),
 });
 
+/** An image or artifact manifest. */
 export type Manifest = z.infer<typeof manifestSchema>;
+/** An image index or Docker manifest list. */
 export type Index = z.infer<typeof indexSchema>;
+/** An image config. */
 export type Config = z.infer<typeof configSchema>;
 
-/** A parsed manifest document: one image or artifact, or a list of them. */
+/** A parsed manifest or index. */
 export type ManifestDocument =
   | { kind: "manifest"; mediaType: string; value: Manifest }
   | { kind: "index"; mediaType: string; value: Index };
 
 /**
- * Parses JSON bytes against a schema. Throws CONTENT_INVALID, naming the subject and the path inside the document, and TOO_LARGE for
- * more than `values` values.
+ * Parses JSON bytes against a schema. Throws CONTENT_INVALID, naming the subject and the path inside the document, and
+ * TOO_LARGE for more than `values` values.
  */
 export function parseBySchema<T>(
   bytes: Uint8Array | string,
@@ -103,9 +106,9 @@ export function parseBySchema<T>(
 }
 
 /**
- * Parses the bytes of a manifest or index. The answer's media type decides, then the document's own; a document
- * that says one thing and is another is refused (OCI image-spec 1.1, "mediaType" confusion).
- * Throws CONTENT_INVALID or MEDIA_TYPE.
+ * Parses the bytes of a manifest or index. The `Content-Type` of the response decides, then the document's own media
+ * type; a document that contradicts itself is refused (OCI image-spec 1.1, "mediaType" confusion). Throws
+ * CONTENT_INVALID or MEDIA_TYPE.
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined, subject: string): ManifestDocument {
   const probe = parseBySchema(
@@ -117,9 +120,13 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   const known = isManifestType(given) || isIndexType(given);
   const mediaType = known ? given : (probe.mediaType ?? guessMediaType(probe));
   if (known && probe.mediaType !== undefined && bareMediaType(probe.mediaType) !== given)
-    throw new StaveError("MEDIA_TYPE", `${subject} was sent as ${given} but says it is ${printable(probe.mediaType)}`, {
-      subject,
-    });
+    throw new StaveError(
+      "MEDIA_TYPE",
+      `${subject} was sent as ${given} but claims to be ${printable(probe.mediaType)}`,
+      {
+        subject,
+      },
+    );
   if (isIndexType(mediaType)) {
     if ("layers" in probe || "config" in probe)
       throw new StaveError("CONTENT_INVALID", `${subject} is an index with layers or a config`, { subject });
@@ -148,17 +155,17 @@ export function canonicalBytes(document: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(document));
 }
 
-/** The descriptor of a document's bytes. */
+/** The descriptor of a document. */
 export function describe(bytes: Uint8Array, mediaType: string, algorithm?: DigestAlgorithm): Descriptor {
   return { mediaType, digest: digestOf(bytes, algorithm), size: bytes.byteLength };
 }
 
-/** What a manifest or index points at, in order: config and layers, or child manifests. The subject is not a child. */
+/** What a manifest or index refers to, in order: config and layers, or child manifests. The subject is not included. */
 export function successors(document: ManifestDocument): Descriptor[] {
   return document.kind === "index" ? document.value.manifests : [document.value.config, ...document.value.layers];
 }
 
-/** An empty index of the given family, as a starting value. */
+/** An empty index in the given media type family. */
 export function emptyIndex(family: "oci" | "docker" = "oci"): Index {
   return { schemaVersion: 2, mediaType: family === "oci" ? OCI_INDEX : DOCKER_INDEX, manifests: [] };
 }

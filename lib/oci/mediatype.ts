@@ -1,20 +1,33 @@
-// Media types by family, and the questions asked about them. No I/O.
+// Media types by family, and predicates on them. No I/O.
 
+/** An OCI image or artifact manifest. */
 export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+/** An OCI image index. */
 export const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
+/** An OCI image config. */
 export const OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
+/** An uncompressed OCI layer. */
 export const OCI_LAYER_TAR = "application/vnd.oci.image.layer.v1.tar";
+/** A gzip-compressed OCI layer. */
 export const OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
+/** A zstd-compressed OCI layer. */
 export const OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd";
+/** A Docker image manifest, schema 2. */
 export const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+/** A Docker manifest list. */
 export const DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json";
+/** A Docker image config. */
 export const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
+/** An uncompressed Docker layer. */
 export const DOCKER_LAYER_TAR = "application/vnd.docker.image.rootfs.diff.tar";
+/** A gzip-compressed Docker layer. */
 export const DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/** A Docker layer that registries need not hold. */
 export const DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 
-/** The manifest types in the order in which Spack asks for them (Spack `oci/oci.py`), single images first. */
+/** Manifest types in the order in which Spack requests them (Spack `oci/oci.py`). */
 export const MANIFEST_TYPES: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
+/** Index types, OCI first. */
 export const INDEX_TYPES: readonly string[] = [OCI_INDEX, DOCKER_INDEX];
 
 /** The `Accept` list of a request for any manifest or index. */
@@ -25,10 +38,12 @@ export function bareMediaType(value: string): string {
   return (value.split(";", 1)[0] ?? "").trim().toLowerCase();
 }
 
+/** True for the manifest of a single image or artifact. */
 export function isManifestType(mediaType: string): boolean {
   return MANIFEST_TYPES.includes(mediaType);
 }
 
+/** True for an index or manifest list. */
 export function isIndexType(mediaType: string): boolean {
   return INDEX_TYPES.includes(mediaType);
 }
@@ -36,25 +51,29 @@ export function isIndexType(mediaType: string): boolean {
 /** The family of an image: OCI and Docker media types are never mixed in one manifest. */
 export type MediaFamily = "oci" | "docker";
 
+/** The family of a manifest or index type. */
 export function familyOf(manifestMediaType: string): MediaFamily {
   return manifestMediaType === DOCKER_MANIFEST || manifestMediaType === DOCKER_INDEX ? "docker" : "oci";
 }
 
-/** Layers that a registry need not hold (`urls` points elsewhere); copied only when it does. */
+/**
+ * True for layers that a registry need not hold (`urls` names another place); they are copied only if the source holds
+ * them.
+ */
 export function isForeignLayer(mediaType: string): boolean {
   return (
     mediaType === DOCKER_FOREIGN_LAYER || mediaType.startsWith("application/vnd.oci.image.layer.nondistributable.")
   );
 }
 
-// Layer types that mean the same in both families.
+// Equivalent layer types of both families.
 const SAME_LAYERS: readonly (readonly [oci: string, docker: string])[] = [
   [OCI_LAYER_TAR, DOCKER_LAYER_TAR],
   [OCI_LAYER_GZIP, DOCKER_LAYER_GZIP],
   ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", DOCKER_FOREIGN_LAYER],
 ];
 
-/** The name that a layer type has in a family; undefined when that family knows no such layer (Docker has no zstd). */
+/** The equivalent of a layer type in a family; undefined if there is none (Docker has no zstd). */
 export function layerTypeIn(family: MediaFamily, mediaType: string): string | undefined {
   const same = SAME_LAYERS.find((pair) => pair.includes(mediaType));
   if (same !== undefined) return family === "oci" ? same[0] : same[1];

@@ -1,8 +1,8 @@
-// Platforms (OCI image-spec, "Image Index"): parse, format and match `os/architecture/variant`. No I/O.
+// Platforms (OCI image-spec, "Image Index"): parses, formats and matches `os/architecture/variant`. No I/O.
 import { z } from "zod";
 import { StaveError } from "../errors.ts";
 
-/** The schema of a platform inside an index. */
+/** The schema of a platform in an index. */
 export const platformSchema = z.looseObject({
   architecture: z.string().max(64),
   os: z.string().max(64),
@@ -10,6 +10,7 @@ export const platformSchema = z.looseObject({
   "os.version": z.string().max(128).optional(),
 });
 
+/** An operating system and architecture, in Go's names. */
 export interface Platform {
   os: string;
   architecture: string;
@@ -33,6 +34,7 @@ export function parsePlatform(text: string): Platform {
   return variant === undefined ? { os, architecture } : { os, architecture, variant };
 }
 
+/** Formats a platform as `OS/ARCH` or `OS/ARCH/VARIANT`. */
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = platform;
   return variant ? `${os}/${architecture}/${variant}` : `${os}/${architecture}`;
@@ -44,16 +46,16 @@ function normalVariant(platform: Platform): string {
   return platform.architecture === "arm64" ? "v8" : platform.architecture === "arm" ? "v7" : "";
 }
 
-/** Tells whether an offered platform is the wanted one; a wanted platform without variant takes any variant. */
+/** True if an offered platform satisfies the wanted one; a wanted platform without variant accepts any variant. */
 export function matchesPlatform(offered: Platform, wanted: Platform): boolean {
   if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return false;
   return wanted.variant === undefined || normalVariant(offered) === normalVariant(wanted);
 }
 
-// Spack names a machine by its archspec family, OCI by GOARCH (Spack `oci/image.py`); other names are equal.
+// Spack names a machine by its archspec family, OCI by GOARCH (Spack `oci/image.py`); all other names are equal.
 const GOARCH: Record<string, string> = { x86_64: "amd64", aarch64: "arm64" };
 
-/** The Go name of an archspec family: `x86_64` is `amd64`, `aarch64` is `arm64`, others are the same. */
+/** The Go name of an archspec family: `x86_64` is `amd64`, `aarch64` is `arm64`, others stay. */
 export function goArchitecture(family: string): string {
   return GOARCH[family] ?? family;
 }

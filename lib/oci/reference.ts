@@ -1,11 +1,11 @@
-// References and locations: `registry/repository:tag@digest`, `oci://` URLs, `oci-layout:` directories and paths, and the
-// tag a text becomes. The grammar is Spack's (`oci/image.py`), itself that of the docker distribution. No I/O.
+// References and locations: `registry/repository:tag@digest`, `oci://` URLs, `oci-layout:` directories and paths; and
+// valid tags from any text. The grammar is Spack's (`oci/image.py`), taken from the Docker distribution. No I/O.
 import { StaveError } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { redactUserInfo } from "../printable/secret.ts";
 import { type Digest, isDigest, parseDigest } from "./digest.ts";
 
-/** Where something is in a registry. The tag and digest are undefined when the text had none. */
+/** The place of an image in a registry. Tag and digest are undefined if the text had none. */
 export interface Reference {
   /** Host and optional port, as written: `ghcr.io`, `localhost:5000`, `[::1]:5000`. */
   registry: string;
@@ -16,8 +16,8 @@ export interface Reference {
 }
 
 /**
- * Where content lives: a repository of a registry, or an OCI image layout directory. Without a scheme a registry speaks
- * https, unless it is on this machine and only knows http.
+ * Where content lives: a repository of a registry, or an OCI image layout directory. Without a scheme a registry uses
+ * https; a registry on this machine may fall back to http.
  */
 export type Location =
   | { kind: "registry"; scheme: "http" | undefined; reference: Reference }
@@ -36,16 +36,17 @@ const ONLY_TAG = new RegExp(`^${TAG}$`, "u");
 const ONLY_REMOTE = new RegExp(`^${REMOTE}$`);
 const MAX_LENGTH = 1024;
 
-/** The registry and default tag that a bare name means. */
+/** The registry of a name without host. */
 export const DEFAULT_REGISTRY = "index.docker.io";
+/** The tag of a name without tag. */
 export const DEFAULT_TAG = "latest";
 
-/** Tells whether a text may be a tag as it is. */
+/** True if a text is a valid tag. */
 export function isTag(text: string): boolean {
   return ONLY_TAG.test(text);
 }
 
-/** Tells whether a text may be the name of a repository as it is. */
+/** True if a text is a valid repository name. */
 export function isRepository(text: string): boolean {
   return text.length <= MAX_LENGTH && ONLY_REMOTE.test(text);
 }
@@ -55,12 +56,15 @@ export function parseTag(text: string): string {
   if (isTag(text)) return text;
   throw new StaveError(
     "REFERENCE_INVALID",
-    `invalid tag "${shown(text)}": expected 1 to 128 letters, digits, "_", "." or "-", not beginning with "." or "-"`,
+    `invalid tag "${shown(text)}": expected 1 to 128 letters, digits, "_", "." or "-", not starting with "." or "-"`,
     { subject: shown(text) },
   );
 }
 
-/** Makes a tag of any text: other characters become `_`, a long text keeps its first and last 64 (Spack `ensure_valid_tag`). */
+/**
+ * Makes a tag of any text: invalid characters become `_`, a long text keeps its first and last 64 (Spack
+ * `ensure_valid_tag`).
+ */
 export function sanitizeTag(text: string): string {
   const tag = text.replace(/[^\p{L}\p{N}_.-]/gu, "_");
   const points = [...tag];
@@ -102,7 +106,7 @@ function splitName(name: string): { registry: string; repository: string } {
   return isHost ? { registry: domain, repository: rest } : { registry: DEFAULT_REGISTRY, repository: name };
 }
 
-/** Writes a reference: `registry/repository[:tag][@digest]`. */
+/** Formats a reference as `registry/repository[:tag][@digest]`. */
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
   const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
@@ -115,10 +119,10 @@ const SCHEMES: Record<string, "http" | undefined> = {
   "docker://": undefined,
 };
 
-// What skopeo and podman call a directory; stave's own word comes first.
+// The prefixes of skopeo and podman for a directory; stave's own comes first.
 const LAYOUT = /^(?:oci-layout:|oci:(?!\/\/))/;
 const PATH = /^(?:\/|\.{1,2}(?:\/|$))/;
-// Places that other tools know. A short word may be an image's name, and is a place when a path follows.
+// Prefixes of places that other tools use. A short word could also name an image, so it counts only if a path follows.
 const FOREIGN = /^(?:(?:oci-archive|docker-archive|docker-daemon|containers-storage):|(?:dir|ostree|sif|tarball):[./])/;
 
 /** True for texts that can only be paths: `/DIR`, `./DIR`, `../DIR`. */
@@ -126,15 +130,15 @@ export function isPath(text: string): boolean {
   return PATH.test(text);
 }
 
-/** True for texts that say by themselves which kind of place they name: a URL, a path, `oci-layout:` and the like. */
+/** True for texts that name their kind of place: a URL, a path, `oci-layout:` and the like. */
 export function namesPlace(text: string): boolean {
   return isPath(text) || LAYOUT.test(text) || FOREIGN.test(text) || /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text);
 }
 
 /**
- * Parses what a user types for an image, a repository or a cache: `oci://`, `oci+http://`, `docker://` or a bare
- * reference, `oci-layout:DIR[:TAG][@DIGEST]` (or skopeo's word, `oci:`), or a path with the same ending. Throws
- * REFERENCE_INVALID, and UNSUPPORTED for archives and for the places of other tools.
+ * Parses the location of an image, a repository or a cache as a user types it: `oci://`, `oci+http://`, `docker://` or
+ * a bare reference, `oci-layout:DIR[:TAG][@DIGEST]` (or skopeo's `oci:`), or a path with the same suffix. Throws
+ * REFERENCE_INVALID, and UNSUPPORTED for archives and the places of other tools.
  */
 export function parseLocation(text: string): Location {
   const prefix = LAYOUT.exec(text)?.[0] ?? (isPath(text) ? "" : undefined);
@@ -143,11 +147,11 @@ export function parseLocation(text: string): Location {
     const kind = text.slice(0, text.indexOf(":"));
     throw new StaveError("UNSUPPORTED", `"${kind}:" cannot be read or written, expected a registry or a directory`, {
       subject: shown(text),
-      hint: `bring it into a directory with \`skopeo copy ${shown(text)} oci:DIR:TAG\`, then name oci-layout:DIR:TAG`,
+      hint: `copy it to a directory with \`skopeo copy ${shown(text)} oci:DIR:TAG\`, then name oci-layout:DIR:TAG`,
     });
   }
   if (text.startsWith("~"))
-    throw new StaveError("REFERENCE_INVALID", `"${shown(text)}" begins with ~, which only a shell expands`, {
+    throw new StaveError("REFERENCE_INVALID", `"${shown(text)}" starts with ~, which only a shell expands`, {
       subject: shown(text),
       hint: `write ${text.startsWith("~/") ? `"$HOME"${shown(text.slice(1))}` : "the whole path"}`,
     });
@@ -170,7 +174,7 @@ function parseLayoutLocation(text: string, prefix: string): Location {
     digest = parseDigest(at[1].toLowerCase());
     rest = rest.slice(0, at.index);
   }
-  // The tag is what follows the last colon, unless that is a part of the path.
+  // The tag follows the last colon, unless that is part of the path.
   const colon = rest.lastIndexOf(":");
   if (colon >= 0 && !rest.slice(colon + 1).includes("/")) {
     tag = parseTag(rest.slice(colon + 1));
@@ -184,22 +188,22 @@ function parseLayoutLocation(text: string, prefix: string): Location {
   return { kind: "layout", directory: rest, tag, digest };
 }
 
-/** Writes a location as a user could type it again. */
+/** Formats a location so that a user can type it again. */
 export function formatLocation(location: Location): string {
   if (location.kind === "registry")
     return `${location.scheme === "http" ? "oci+http" : "oci"}://${formatReference(location.reference)}`;
   const { directory, digest } = location;
-  // A colon in the last part of the path would be read as the one before a tag.
+  // A colon in the last part of the path would be taken for the one before a tag.
   const tag = location.tag !== undefined ? `:${location.tag}` : /:[^/]*$/.test(directory) ? "/" : "";
   return `oci-layout:${directory}${tag}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** Names one image of a place, which is known by its name, as a user could type it. */
+/** Formats an image of a named place so that a user can type it. */
 export function imageName(place: string, reference: string): string {
   return isDigest(reference) ? `${place}@${reference}` : `${place}:${reference}`;
 }
 
-// A password in front of the host has no place in a message; what follows the @ of a digest has a colon.
+// Masks a password in front of the host; the @ of a digest is followed by a colon.
 function shown(text: string): string {
   const safe = redactUserInfo(text).replace(/^[^/@\s]*:[^/@\s]*@(?![a-z0-9]+:[0-9a-f]{32})/i, "***@");
   return printable(safe, { most: 160 });

@@ -1,10 +1,9 @@
-// Secrets: a value that does not print itself, and the list of those that this process has used, which are taken out of every
-// text that leaves it.
+// Secrets: a value that prints as `***`, and the list of secrets this process has used, which are masked in all output.
 import { inspect } from "node:util";
 
 const MASK = "***";
 
-/** A password or token; `reveal()` is the one way to its text. */
+/** A password or token that prints as `***`; only `reveal()` returns the text. */
 export class Secret {
   readonly #text: string;
 
@@ -13,7 +12,7 @@ export class Secret {
     rememberSecret(text);
   }
 
-  /** The text itself, for a header or a signature and nothing else. */
+  /** The text itself; use it only in a header or a signature. */
   reveal(): string {
     return this.#text;
   }
@@ -31,10 +30,10 @@ export class Secret {
   }
 }
 
-/** Shorter ones are parts of ordinary words. */
+/** Shorter secrets would match parts of ordinary words. */
 const SHORTEST = 4;
 
-/** Secrets in all their spellings, of which the oldest go when there are too many. */
+/** Secrets in all their encodings; beyond the limit the oldest are dropped. */
 class Recent {
   readonly spellings = new Set<string>();
   readonly #most: number;
@@ -61,7 +60,7 @@ class Recent {
   }
 }
 
-// As it is, as bytes are read out of a header, as it is written in JSON, in a URL and in a form, and in base64.
+// As is; as bytes decoded from a header; and in JSON, URL, form and base64 encoding.
 function spellingsOf(text: string): Set<string> {
   const utf8 = Buffer.from(text, "utf8");
   const form = new URLSearchParams({ "": text }).toString().slice(1);
@@ -73,17 +72,17 @@ function spellingsOf(text: string): Set<string> {
 
 const inLowerCase = (part: string): string => part.toLowerCase();
 
-/** Credentials and tokens; of a process that runs for weeks the newest. */
+/** Credentials and tokens; a process that runs for weeks keeps the newest. */
 const credentials = new Recent(2000);
-/** What signed the URLs that were followed last: each serves one request. */
+/** Values that signed recently followed URLs; each URL serves one request. */
 const signatures = new Recent(64);
 
-/** Adds a text that was read or received as a secret to what `redact` takes out, in every encoding that it may be sent in. */
+/** Adds a secret that was read or received to those that `redact` masks, in every encoding in which it may be sent. */
 export function rememberSecret(text: string): void {
   credentials.add(text);
 }
 
-/** Adds a user's password, alone and as HTTP sends it: base64 of `USER:PASSWORD`. Returns that header's value. */
+/** Adds a user's password, alone and as `USER:PASSWORD` in base64. Returns the value of the Authorization header. */
 export function basicAuthorization(username: string, password: string): string {
   const pair = Buffer.from(`${username}:${password}`, "utf8").toString("base64");
   rememberSecret(password);
@@ -91,7 +90,7 @@ export function basicAuthorization(username: string, password: string): string {
   return `Basic ${pair}`;
 }
 
-/** Adds what signs a URL: the values of its query that are named like a signature, token or credential. */
+/** Adds what signs a URL: query values whose names suggest a signature, token or credential, and the URL's password. */
 export function rememberSignature(url: URL): void {
   for (const [name, value] of url.searchParams)
     if (/sig|token|cred|secret|key|policy|auth|pass|jwt/i.test(name) && value.length >= 8) signatures.add(value);
@@ -106,19 +105,19 @@ export function holdsSecret(text: string): boolean {
 /** The text with every secret that this process has used replaced by `***`. */
 export function redact(text: string): string {
   let out = text;
-  // Of two that overlap the longer one goes first, so that no rest of it stays.
+  // Longest first, so that no part of an overlapping secret remains.
   if (holdsSecret(text))
     for (const secret of [...credentials.spellings, ...signatures.spellings].sort((a, b) => b.length - a.length))
       out = out.replaceAll(secret, MASK);
   return out;
 }
 
-/** Removes `user:password@` from anything that looks like a URL, so that it may enter a message. */
+/** Masks `user:password@` in anything that looks like a URL. */
 export function redactUserInfo(text: string): string {
   return text.replace(/(:\/\/)[^/?#\s]*@/g, `$1${MASK}@`);
 }
 
-/** Removes the values of queries from everything in a text that looks like a URL. */
+/** Removes the query values of everything that looks like a URL. */
 export function redactQueries(text: string): string {
   return text.replace(/([?&][A-Za-z0-9_.~%+[\]-]{1,100}=)[^&\s"'<>,]+/g, "$1…");
 }

@@ -1,5 +1,5 @@
-// Names and paths as the file system has them: bytes, held as strings with one character per byte (Latin-1). They
-// compare, concatenate and serve as keys like strings; this file turns them into paths, texts and Python's order.
+// File names and paths as raw bytes, held as strings with one character per byte (Latin-1). Such strings compare,
+// concatenate and serve as keys like any other; this file converts them to paths, text and Python's order.
 import { isUtf8 } from "node:buffer";
 import { printable } from "../printable/printable.ts";
 
@@ -8,31 +8,31 @@ export type ByteString = string;
 
 const ABOVE_ASCII = /[\u0080-\uffff]/;
 
-/** Tells whether a byte string (or a text) has ASCII characters only. */
+/** True if a byte string (or a text) is plain ASCII. */
 export function isPlainAscii(text: string): boolean {
   return !ABOVE_ASCII.test(text);
 }
 
-/** The bytes of a text in UTF-8. */
+/** The UTF-8 bytes of a text. */
 export function bytesOfText(text: string): ByteString {
   return isPlainAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
 }
 
-/** A path for `node:fs`: the text itself when it is ASCII, else its bytes. */
+/** A path for `node:fs`: a string if it is ASCII, otherwise a Buffer. */
 export function fsPath(bytes: ByteString): string | Buffer {
   return isPlainAscii(bytes) ? bytes : Buffer.from(bytes, "latin1");
 }
 
 const ODD_PART = /(?:^|\/)\.{0,2}(?:\/|$)|\0/;
 
-/** Tells whether a path is relative and leads down only, in one way of writing: no `.`, no `..`, no slash too many, no NUL. */
+/** True for a relative path that stays below its start and is normalised: no `.`, `..`, empty part or NUL. */
 export function isPlainPath(path: ByteString): boolean {
   return !ODD_PART.test(path);
 }
 
 /**
- * The text that Python sees (UTF-8 with the error handler `surrogateescape`): a byte that is not part of valid UTF-8
- * becomes U+DC80 to U+DCFF. Such a text holds lone surrogates.
+ * The text that Python sees (UTF-8 with the error handler `surrogateescape`): a byte that is not valid UTF-8 becomes
+ * U+DC80 to U+DCFF, a lone surrogate.
  */
 export function pythonText(bytes: ByteString): string {
   if (isPlainAscii(bytes)) return bytes;
@@ -47,7 +47,7 @@ export function pythonText(bytes: ByteString): string {
   return out;
 }
 
-/** The bytes of a text that Python sees: what pythonText undoes. */
+/** The bytes of a text that Python sees; the inverse of pythonText. */
 export function bytesOfPythonText(text: string): ByteString {
   if (isPlainAscii(text)) return text;
   if (text.isWellFormed()) return bytesOfText(text);
@@ -60,7 +60,7 @@ export function bytesOfPythonText(text: string): ByteString {
   return out;
 }
 
-// The length of the valid UTF-8 sequence at an offset, 0 when there is none.
+// The length of the valid UTF-8 sequence at an offset, or 0.
 function sequenceLength(buffer: Buffer, at: number): number {
   const first = buffer[at] ?? 0;
   const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
@@ -68,7 +68,7 @@ function sequenceLength(buffer: Buffer, at: number): number {
   return end <= buffer.length && isUtf8(buffer.subarray(at, end)) ? length : 0;
 }
 
-/** For people: the name made printable, with bytes that are not text as `\xNN`. */
+/** A name for display: made printable, with undecodable bytes as `\xNN`. */
 export function shownName(bytes: ByteString): string {
   const text = pythonText(bytes).replace(
     /[\udc80-\udcff]/g,
@@ -77,10 +77,10 @@ export function shownName(bytes: ByteString): string {
   return printable(text, { most: 300 });
 }
 
-/** Python's order of names: by code point, undecodable bytes as U+DC80 to U+DCFF. */
+/** Compares names in Python's order: by code point, undecodable bytes as U+DC80 to U+DCFF. */
 export function compareNames(a: ByteString, b: ByteString): number {
   if (a === b) return 0;
-  // In valid UTF-8 the order of bytes is the order of code points.
+  // In valid UTF-8, byte order is code point order.
   if ((isPlainAscii(a) && isPlainAscii(b)) || (isValid(a) && isValid(b))) return a < b ? -1 : 1;
   const left = Array.from(pythonText(a), codePoint);
   const right = Array.from(pythonText(b), codePoint);

@@ -1,22 +1,22 @@
-// Decompresses gzip and zstd content of any number of members, to its last byte. Node's decoders stop at what follows a
-// member in the same chunk without a word, and never say again that they have ended (seen in Node 24.21, 2026-11-21).
+// Decompresses gzip and zstd content of any number of members, down to the last byte. Node's decoders silently ignore
+// bytes that follow a member in the same chunk, and never signal their end again (seen in Node 24.21, 2026-11-21).
 import { createGunzip, createZstdDecompress, gunzipSync } from "node:zlib";
 import { messageOf, StaveError } from "../errors.ts";
 import { releaseAround } from "./memory.ts";
 
-/** How content is compressed. */
+/** A compression format. */
 export type CompressionMethod = "gzip" | "zstd";
 
 /**
- * Decompresses what is written to it, one write at a time; `take` is done with each piece on return. Zeros behind the last
- * gzip member are ignored, as `gunzip` does; any other bytes that belong to no member or frame are CONTENT_INVALID.
+ * Decompresses what is written to it, one write at a time; `take` must not keep a piece after it returns. Zeros after
+ * the last gzip member are ignored, as in `gunzip`; other bytes outside a member or frame are CONTENT_INVALID.
  */
 export class Decompressor implements Disposable {
   readonly #method: CompressionMethod;
   readonly #take: (bytes: Buffer) => void;
   readonly #subject: string;
   #decoder: Decoder | undefined;
-  // Behind the last gzip member: only zeros may follow.
+  // After the last gzip member only zeros may follow.
   #isOver = false;
 
   constructor(method: CompressionMethod, take: (bytes: Buffer) => void, subject: string) {
@@ -26,23 +26,23 @@ export class Decompressor implements Disposable {
     this.#decoder = this.#open();
   }
 
-  /** Done when all that a chunk gives was taken. Throws what taking it does, and CONTENT_INVALID. */
+  /** Resolves when all output of the chunk was taken. Throws what `take` throws, and CONTENT_INVALID. */
   async write(chunk: Buffer): Promise<void> {
     for (let rest = chunk; rest.length > 0; ) {
       if (this.#isOver) return checkPadding(rest, this.#subject);
       this.#decoder ??= this.#open();
       const taken = await this.#decoder.write(rest);
       if (taken === rest.length) return;
-      // The member has ended inside the chunk. Of gzip, all members but one in front of zeros are read in one go.
+      // The member ended inside the chunk. Node's gunzip reads consecutive members by itself and stops before zeros.
       await this.#close();
       this.#isOver = this.#method === "gzip";
-      // What the decoder would never take must not be offered again for ever.
-      if (taken === 0 && !this.#isOver) throw this.#broken("it is followed by something else");
+      // Bytes that the decoder does not take would otherwise be offered forever.
+      if (taken === 0 && !this.#isOver) throw this.#broken("unexpected data follows it");
       rest = rest.subarray(taken);
     }
   }
 
-  /** Throws also when something is missing. */
+  /** Ends the input. Throws CONTENT_INVALID if it is truncated. */
   async end(): Promise<void> {
     if (this.#decoder !== undefined) await this.#close();
   }
@@ -70,30 +70,30 @@ export function gunzip(bytes: Buffer, limit: number, subject: string): Buffer {
   let taken: number;
   let buffer: Buffer;
   try {
-    // Node's types do not know what `info` makes of the result.
+    // Node's types lack the result that `info` gives.
     const options = { maxOutputLength: limit, info: true };
     const result = gunzipSync(bytes, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
     ({ buffer } = result);
     taken = result.engine.bytesWritten;
   } catch (cause) {
-    throw notWhole(subject, "gzip", `${messageOf(cause)} (at most ${limit} bytes are read)`, cause);
+    throw notWhole(subject, "gzip", `${messageOf(cause)} (the limit is ${limit} bytes)`, cause);
   }
   checkPadding(bytes.subarray(taken), subject);
   return buffer;
 }
 
 function checkPadding(bytes: Buffer, subject: string): void {
-  if (!bytes.equals(Buffer.alloc(bytes.length))) throw notWhole(subject, "gzip", "it is followed by something else");
+  if (!bytes.equals(Buffer.alloc(bytes.length))) throw notWhole(subject, "gzip", "unexpected data follows it");
 }
 
 function notWhole(subject: string, method: CompressionMethod, why: string, cause?: unknown): StaveError {
-  return new StaveError("CONTENT_INVALID", `${subject} is no whole ${method} stream: ${why}`, {
+  return new StaveError("CONTENT_INVALID", `${subject} is not a complete ${method} stream: ${why}`, {
     hint: "push the spec again",
     ...(cause === undefined ? {} : { cause }),
   });
 }
 
-// One of Node's decoders. What became of it is kept, so that nothing waits for an event that has passed.
+// One of Node's decoders. It keeps its outcome, so nothing waits for an event that has already fired.
 class Decoder {
   readonly #stream: ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>;
   readonly #take: (bytes: Buffer) => void;
@@ -109,7 +109,7 @@ class Decoder {
     this.#stream.on("close", () => this.#wake());
   }
 
-  /** Returns how many bytes it has taken: fewer than it got when it is at its end. */
+  /** Returns the number of bytes it consumed: fewer than given once it has ended. */
   async write(bytes: Buffer): Promise<number> {
     const before = this.#stream.bytesWritten;
     let isDone = false;
@@ -124,7 +124,7 @@ class Decoder {
     return this.#stream.bytesWritten - before;
   }
 
-  /** Done when everything has been given out. */
+  /** Resolves when all output was delivered. */
   async end(): Promise<void> {
     await this.#until(
       () => this.#stream.readableEnded,
@@ -151,7 +151,7 @@ class Decoder {
     if (this.#failure) return;
     try {
       this.#take(bytes);
-      // What the decompressor may still write to is left alone.
+      // The decompressor may still write into the rest of the buffer.
       if (bytes.byteOffset + bytes.length === bytes.buffer.byteLength) releaseAround(bytes);
     } catch (error) {
       this.#fail(error);
@@ -165,5 +165,5 @@ class Decoder {
   }
 }
 
-// What is packed in members of 1 MiB comes out in one piece each.
+// A member of 1 MiB, the size that stave packs, decompresses to one piece.
 const GUNZIP = { chunkSize: 1 << 20 };

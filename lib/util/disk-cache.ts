@@ -1,5 +1,5 @@
-// Small things that are remembered between runs, one file each, in a folder that may be deleted at any time. What cannot be
-// read or written is simply not remembered; whoever reads an entry checks it.
+// A cache of small entries between runs: one file each, in a folder that may be deleted at any time. Entries that
+// cannot be read or written count as absent; readers must validate what they get.
 import { createHash } from "node:crypto";
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { utimes } from "node:fs/promises";
@@ -9,22 +9,22 @@ import { readBounded } from "./read-file.ts";
 import { replaceFileSync } from "./replace-file.ts";
 import type { Clock } from "./time.ts";
 
-/** Where things are remembered, and how much. */
+/** The place and size of a disk cache. */
 export interface DiskCacheOptions {
   readonly folder: string;
   readonly clock: Clock;
-  /** The most bytes that are kept; the entries that were used longest ago go first. */
+  /** The most bytes kept; the least recently used entries are deleted first. Default: 256 MiB. */
   readonly limit?: number | undefined;
-  /** The most bytes of one entry. */
+  /** The most bytes of one entry. Default: 64 MiB. */
   readonly entryLimit?: number | undefined;
 }
 
 const LIMIT = 256 * 1024 * 1024;
 const ENTRY_LIMIT = 64 * 1024 * 1024;
-/** Looking at the whole folder costs time, so it is done once per so many written bytes. */
+/** The folder is scanned only once per `limit / SHARE` written bytes, because a scan takes time. */
 const SHARE = 16;
 
-/** A cache on disk, shared by processes: an entry is written beside its place and renamed into it. */
+/** A cache on disk that processes may share: each entry is written beside its place and renamed into it. */
 export class DiskCache {
   readonly #options: DiskCacheOptions;
   readonly #limit: number;
@@ -37,13 +37,13 @@ export class DiskCache {
     this.#entryLimit = options.entryLimit ?? ENTRY_LIMIT;
   }
 
-  /** The bytes of an entry; undefined when it is not there or cannot be read. */
+  /** The bytes of an entry; undefined if it is absent or unreadable. */
   async get(kind: string, key: string): Promise<Buffer | undefined> {
     const path = this.#path(kind, key);
     try {
       const { bytes } = await readBounded(path, this.#entryLimit);
       const now = this.#options.clock.now() / 1000;
-      // When it was used last decides what goes first.
+      // The modification time records the last use.
       await utimes(path, now, now);
       return bytes;
     } catch {
@@ -52,8 +52,8 @@ export class DiskCache {
   }
 
   /**
-   * Remembers an entry, or does nothing where that cannot be done. It is written when this returns, so that what is done next
-   * can rely on it even when the process is killed.
+   * Stores an entry; does nothing if that fails. The entry is written when this returns, so it survives a kill
+   * of the process.
    */
   set(kind: string, key: string, bytes: Uint8Array): void {
     if (bytes.length > this.#entryLimit) return;
@@ -66,16 +66,16 @@ export class DiskCache {
       this.#written += bytes.length;
       if (this.#written > this.#limit / SHARE) this.#shrink();
     } catch {
-      // It is not remembered.
+      // The entry is not cached.
     }
   }
 
-  /** Forgets an entry. */
+  /** Deletes an entry. */
   delete(kind: string, key: string): void {
     remove(this.#path(kind, key));
   }
 
-  // Keys may hold anything, so names of files are made of their digests.
+  // A key may contain any character, so the file is named by its digest.
   #path(kind: string, key: string): string {
     const name = createHash("sha256").update(key).digest("hex");
     return join(this.#options.folder, kind, name.slice(0, 2), name);
@@ -103,6 +103,6 @@ function remove(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    // It stays, and takes room until somebody can remove it.
+    // It stays and takes space until someone can remove it.
   }
 }

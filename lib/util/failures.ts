@@ -1,12 +1,12 @@
-// The failures of work on many things side by side: one cause is told once, however many things it stops.
+// Collects the failures of parallel work, so that one cause is reported once, however many items it stops.
 import { deepCode, isStaveError, StaveError } from "../errors.ts";
 
-/** The system says these of a file system or of a host as a whole. */
+/** System errors that concern a whole file system or host. */
 const EVERYWHERE = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 const UNREACHABLE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EAI_AGAIN", "ENOTFOUND"]);
 const FORBIDDEN = new Set(["EACCES", "EPERM"]);
 
-/** True if everything else that goes to, or comes from, the same place will fail likewise. */
+/** True if everything else that uses the same place will fail in the same way. */
 export function concernsAll(error: StaveError): boolean {
   const system = error.system ?? deepCode(error.cause) ?? "";
   switch (error.code) {
@@ -19,20 +19,20 @@ export function concernsAll(error: StaveError): boolean {
     case "NETWORK":
       return UNREACHABLE.has(system);
     case "FILE_SYSTEM":
-      // A file that may not be read is a matter of its own; a folder that may not be written to is not.
+      // An unreadable file concerns only itself; an unwritable folder concerns all files in it.
       return EVERYWHERE.has(system) || (FORBIDDEN.has(system) && /^(?:write|make)/.test(error.op ?? ""));
     default:
       return false;
   }
 }
 
-/** Gathers failures; those that follow from another are left out. */
+/** Collects failures and leaves out those that follow from another. */
 export class Failures {
-  /** The causes, in the order in which they came. */
+  /** The causes, in order of arrival. */
   readonly causes: StaveError[] = [];
   readonly #derived = new WeakSet<StaveError>();
 
-  /** The error of something that needs what has failed. */
+  /** The error for an item whose dependency failed. */
   following(name: string, cause: unknown): StaveError {
     const message = `its dependency ${name} failed`;
     const error = isStaveError(cause) ? cause.with({ message }) : new StaveError("INTERNAL", message, { cause });
@@ -40,7 +40,7 @@ export class Failures {
     return error;
   }
 
-  /** Adds a failure, and returns how it reads: `message` says what could not be done because of it. */
+  /** Adds a failure and returns it reworded: `message` says what it prevented. */
   add(error: StaveError, subject: string, message: string): StaveError {
     const reworded = error.with({ message: `${message}: ${error.message}`, subject });
     if (!this.#derived.has(error)) this.causes.push(reworded);

@@ -1,34 +1,37 @@
-// Locks on byte ranges of files that exclude Spack's own (POSIX record locks), as open file description locks: other
-// descriptors of the same file may be closed in this process without losing them. Linux only; koffi is loaded at the
-// first use, because most commands never lock.
+// Locks on byte ranges that exclude Spack's own (POSIX record locks). They are open file description locks, which
+// survive the closing of other descriptors of the same file in this process. Linux only; koffi is loaded at first use,
+// because most commands never lock.
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { constants as osConstants } from "node:os";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import type { Clock } from "./time.ts";
 
-/** Bytes of a file; a length of 0 means to the end, however far that moves. */
+/** A byte range of a file; a length of 0 means to the end, even if the file grows. */
 export interface LockRange {
   readonly start: bigint;
   readonly length: bigint;
 }
 
-/** The whole file, as Spack locks its database. */
+/** The whole file: the range that Spack locks of its database. */
 export const WHOLE_FILE: LockRange = { start: 0n, length: 0n };
 
-/** Many may share a range, one alone may have it exclusively. */
+/** A shared lock admits other shared locks; an exclusive one admits none. */
 export type LockMode = "shared" | "exclusive";
 
-/** How long to wait for a lock, and on which clock. */
+/** The range to lock, and how long to wait. */
 export interface LockOptions {
   readonly clock: Clock;
   readonly range?: LockRange;
-  /** Seconds; 0 means one try, undefined means forever. */
+  /** Seconds; 0 means one attempt, undefined means no limit. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called once, before the first wait, with who holds the lock: `process 123` when the system knows. */
+  /**
+   * Called once, before the first wait, with the holder: `process 123`, or `another process` if the system cannot name
+   * it.
+   */
   readonly onWait?: ((holder: string) => void) | undefined;
-  /** What to do when the time is up. */
+  /** The hint of the CONFLICT error on timeout. */
   readonly hint?: string | undefined;
 }
 
@@ -60,7 +63,7 @@ async function loadCalls(): Promise<SystemCalls> {
   const unsupported = (cause?: unknown): StaveError =>
     new StaveError(
       "UNSUPPORTED",
-      `file locks that Spack honours are not known for ${process.platform} on ${process.arch}`,
+      `Spack-compatible file locks are not supported on ${process.platform} on ${process.arch}`,
       {
         hint: "make sure that no Spack is running, and set config:locks to false",
         ...(cause === undefined ? {} : { cause }),
@@ -71,7 +74,7 @@ async function loadCalls(): Promise<SystemCalls> {
     const { default: koffi } = await import("koffi");
     const members = { l_type: "short", l_whence: "short", l_start: "int64_t", l_len: "int64_t", l_pid: "int" };
     const pointer = koffi.inout(koffi.pointer(koffi.struct(members)));
-    // What is linked into this process already: glibc or musl alike.
+    // Symbols of this process itself, so glibc and musl both work.
     const fcntl = koffi.load(null).func("int fcntl(int fd, int command, ...)");
     return {
       fcntl: (fd, command, lock) => (fcntl(fd, command, pointer, lock) === 0 ? 0 : koffi.errno()),
@@ -81,10 +84,10 @@ async function loadCalls(): Promise<SystemCalls> {
   }
 }
 
-/** An open file on which ranges are locked. Close it to let go of all of them. */
+/** An open file whose ranges can be locked. Closing it releases all locks. */
 export class LockFile implements AsyncDisposable {
   readonly path: string;
-  /** Exclusive locks need a file that may be written; shared ones do not. */
+  /** Exclusive locks require a writable file; shared ones do not. */
   readonly writable: boolean;
   readonly #file: FileHandle;
   readonly #calls: SystemCalls;
@@ -97,8 +100,8 @@ export class LockFile implements AsyncDisposable {
   }
 
   /**
-   * Opens a lock file as Spack does: for writing, else for reading; with `create` it is made when it is not there.
-   * Throws NOT_FOUND, FILE_SYSTEM, or UNSUPPORTED where such locks do not exist.
+   * Opens a lock file as Spack does: for writing, otherwise for reading; `create` creates a missing file. Throws
+   * NOT_FOUND, FILE_SYSTEM, or UNSUPPORTED if the platform has no such locks.
    */
   static async open(path: string, options: { create?: boolean } = {}): Promise<LockFile> {
     calls ??= loadCalls();
@@ -116,10 +119,12 @@ export class LockFile implements AsyncDisposable {
     }
   }
 
-  /** Tries once, without waiting; false when somebody else holds what excludes it. A range that is held changes its mode. */
+  /**
+   * Tries once; false if a conflicting lock is held elsewhere. If this file already holds the range, changes its mode.
+   */
   tryLock(mode: LockMode, range: LockRange = WHOLE_FILE): boolean {
     if (mode === "exclusive" && !this.writable)
-      throw new StaveError("FILE_SYSTEM", `cannot lock ${this.path}: it may not be written`, {
+      throw new StaveError("FILE_SYSTEM", `cannot lock ${this.path}: it is not writable`, {
         subject: this.path,
         hint: "check the permissions of the store",
       });
@@ -130,8 +135,8 @@ export class LockFile implements AsyncDisposable {
   }
 
   /**
-   * Waits for a lock, asking at Spack's own pace; the answer lets go of it again. Throws CONFLICT when the time is up,
-   * naming the process that holds it when the system knows, and the signal's reason when aborted.
+   * Waits for a lock, polling at Spack's intervals; the returned function releases it. Throws CONFLICT on timeout,
+   * naming the holding process if the system knows it, and the signal's reason when aborted.
    */
   async lock(mode: LockMode, options: LockOptions): Promise<() => void> {
     const release = await this.lockUnless(mode, () => false, options);
@@ -139,7 +144,7 @@ export class LockFile implements AsyncDisposable {
     return release;
   }
 
-  /** As `lock`, but asks before each pause whether the lock is still needed; undefined when it is not. */
+  /** As `lock`, but before each pause calls `isOver`, and returns undefined if the lock is no longer needed. */
   async lockUnless(
     mode: LockMode,
     isOver: () => boolean | Promise<boolean>,
@@ -160,12 +165,12 @@ export class LockFile implements AsyncDisposable {
     }
     throw new StaveError(
       "CONFLICT",
-      `cannot lock ${this.path}: ${this.#holder(mode, range)} holds it, and ${timeout} s have passed`,
-      { subject: this.path, hint: options.hint ?? "wait for whoever is at work there" },
+      `cannot lock ${this.path}: ${this.#holder(mode, range)} still holds it after ${timeout} s`,
+      { subject: this.path, hint: options.hint ?? "wait until the other process has finished" },
     );
   }
 
-  /** True if another process, or another open file of this one, holds what excludes a lock. */
+  /** True if another process, or another open file of this one, holds a conflicting lock. */
   isTaken(mode: LockMode, range: LockRange): boolean {
     const asked = flock(mode === "shared" ? F_RDLCK : F_WRLCK, range);
     const failed = this.#call(F_OFD_GETLK, asked);
@@ -173,13 +178,13 @@ export class LockFile implements AsyncDisposable {
     return asked.l_type !== F_UNLCK;
   }
 
-  /** Lets go of a range. */
+  /** Releases a range. */
   unlock(range: LockRange = WHOLE_FILE): void {
     const failed = this.#call(F_OFD_SETLK, flock(F_UNLCK, range));
     if (failed !== 0) throw this.#failure(failed);
   }
 
-  /** Lets go of everything and closes the file. */
+  /** Releases all locks and closes the file. */
   async close(): Promise<void> {
     await this.#file.close();
   }
@@ -192,7 +197,7 @@ export class LockFile implements AsyncDisposable {
     return this.#calls.fcntl(this.#file.fd, command, lock);
   }
 
-  // The holder of an open file description lock has no number; that of Spack's locks has.
+  // The system reports no process for open file description locks; for Spack's locks it does.
   #holder(mode: LockMode, range: LockRange): string {
     const asked = flock(mode === "shared" ? F_RDLCK : F_WRLCK, range);
     const known = this.#call(F_OFD_GETLK, asked) === 0 && asked.l_type !== F_UNLCK && asked.l_pid > 0;
@@ -203,7 +208,7 @@ export class LockFile implements AsyncDisposable {
     const name = Object.entries(osConstants.errno).find(([, value]) => value === number)?.[0] ?? `error ${number}`;
     return new StaveError("FILE_SYSTEM", `cannot lock ${this.path}: the system says ${name}`, {
       subject: this.path,
-      hint: "the file system may have no locks; make sure that no Spack is running, and set config:locks to false",
+      hint: "the file system may not support locks; make sure that no Spack is running, and set config:locks to false",
     });
   }
 }
@@ -212,7 +217,7 @@ function flock(type: number, range: LockRange): Flock {
   return { l_type: type, l_whence: 0, l_start: range.start, l_len: range.length, l_pid: 0 };
 }
 
-// Milliseconds between tries (Spack `util/lock.py`): 20 short ones, 40 longer ones, then for ever.
+// Milliseconds between attempts (Spack `util/lock.py`): 20 short pauses, 40 longer ones, then long ones indefinitely.
 function* pauses(): Iterable<number> {
   for (let tried = 0; tried < 20; tried++) yield 100;
   for (let tried = 0; tried < 40; tried++) yield 200;

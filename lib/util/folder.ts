@@ -1,12 +1,12 @@
-// Makes folders with those above them. Node's own recursive mkdir never ends where a file system says that what it is asked
-// to make does not exist, as automounters and /proc do.
+// Creates folders and their missing parents. Node's own recursive mkdir loops forever where a file system answers
+// ENOENT for a folder it should create, as automounters and /proc do.
 import { mkdirSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { systemCode } from "../errors.ts";
 
 /**
- * Makes a folder and those above it that are missing, and returns those that it made, the topmost first; what is there is left
- * as it is. Throws as `mkdir` does.
+ * Creates a folder and its missing parents; existing ones stay as they are. Returns the created folders, topmost first.
+ * Throws as `mkdir` does.
  */
 export function makeFolder(path: string, mode = 0o777): string[] {
   const at = resolve(path);
@@ -14,19 +14,19 @@ export function makeFolder(path: string, mode = 0o777): string[] {
   if (found !== "missing") return found === "made" ? [at] : [];
   const above = makeFolder(dirname(at), mode);
   const again = tried(at, mode);
-  // Everything is above it by now: what is still said to be missing cannot be made.
+  // All parents exist now, so a second ENOENT is final.
   if (again === "missing") mkdirSync(at, mode);
   return again === "there" ? above : [...above, at];
 }
 
-// "missing" says that what is above it is; the root is always there.
+// "missing" means that the parent is missing; the root always exists.
 function tried(path: string, mode: number): "made" | "there" | "missing" {
   try {
     mkdirSync(path, mode);
     return "made";
   } catch (error) {
     if (systemCode(error) === "ENOENT") return "missing";
-    // Read-only file systems and folders that may not be written to refuse before they look.
+    // Read-only file systems and unwritable folders refuse before they check whether the folder exists.
     if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return "there";
     throw error;
   }

@@ -1,4 +1,4 @@
-// Limits on concurrency: a semaphore with priorities and a keyed single-flight. Both obey an AbortSignal.
+// Concurrency limits: a semaphore with priorities, and single-flight by key. Both obey an AbortSignal.
 
 interface Waiter {
   priority: number;
@@ -6,7 +6,7 @@ interface Waiter {
   start: () => void;
 }
 
-/** A semaphore: at most `capacity` at once; among those that wait, the smallest priority number goes first. */
+/** A semaphore: at most `capacity` run at once; of those that wait, the lowest priority number goes first. */
 export class Limit {
   #capacity: number;
   #running = 0;
@@ -21,13 +21,13 @@ export class Limit {
     return this.#capacity;
   }
 
-  /** Changes how many may run at once; those already running go on. */
+  /** Changes how many may run at once; those already running continue. */
   set capacity(value: number) {
     this.#capacity = Math.max(1, value);
     this.#drain();
   }
 
-  /** Waits for a place and returns the function that frees it; calling that twice does nothing more. */
+  /** Waits for a slot and returns the function that frees it; further calls of it do nothing. */
   async acquire(options: { priority?: number; signal?: AbortSignal | undefined } = {}): Promise<() => void> {
     const { priority = 0, signal } = options;
     signal?.throwIfAborted();
@@ -42,7 +42,7 @@ export class Limit {
     };
   }
 
-  /** Runs a function inside a place. */
+  /** Runs a function while holding a slot. */
   async run<T>(
     work: () => Promise<T>,
     options: { priority?: number; signal?: AbortSignal | undefined } = {},
@@ -89,7 +89,7 @@ export class Limit {
   }
 }
 
-/** Runs one piece of work per key at a time; whoever asks meanwhile shares its outcome. */
+/** Runs one piece of work per key at a time; concurrent callers share its result. */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Promise<T>>();
 
@@ -102,7 +102,7 @@ export class SingleFlight<T> {
   }
 }
 
-/** Waits for shared work, but no longer than until the signal: the work goes on for those that still wait. */
+/** Waits for shared work until the signal aborts; the work continues for other waiters. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work;
   signal.throwIfAborted();
@@ -119,8 +119,8 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | u
 }
 
 /**
- * Runs a function over items with at most `concurrency` at once. The first failure stops the start of further
- * items, and is thrown when those under way have ended.
+ * Runs a function over items, at most `concurrency` at once. After the first failure no further item starts; the
+ * failure is thrown once the running ones have ended.
  */
 export async function forEachLimit<T>(
   items: Iterable<T> | AsyncIterable<T>,
@@ -141,7 +141,7 @@ export async function forEachLimit<T>(
       if (running.size >= concurrency) await Promise.race(running);
     }
   } catch (error) {
-    // The items themselves failed, or the signal; what is under way is waited for all the same.
+    // The iteration failed or was aborted; wait for running work all the same.
     failures.push(error);
   }
   await Promise.all(running);

@@ -1,10 +1,13 @@
-// Looks at paths that were read from files: search paths, prefixes of externals, settings. Such a path may be anything, and this
-// user may not be allowed to look there; that is an answer, not a failure.
+// Inspects paths that were read from files: search paths, prefixes of externals, settings. Such a path may be anything,
+// and this user may lack permission to see it; both are answers, not failures.
 import { lstatSync, statSync } from "node:fs";
 import { systemCode } from "../errors.ts";
 import { underSysroot } from "./sysroot.ts";
 
-/** True if something is at a path, a broken link too; false as well if that cannot be told (Python's `os.path.lexists`). */
+/**
+ * True if something exists at a path, even a broken link; false if it cannot be determined (Python's
+ * `os.path.lexists`).
+ */
 export function isVisible(path: string, sysroot?: string): boolean {
   try {
     return lstatSync(underSysroot(sysroot, path), { throwIfNoEntry: false }) !== undefined;
@@ -13,7 +16,7 @@ export function isVisible(path: string, sysroot?: string): boolean {
   }
 }
 
-/** True only if it is certain that nothing is at a path. */
+/** True only if it is certain that nothing exists at a path. */
 export function isGone(path: string, sysroot?: string): boolean {
   try {
     return lstatSync(underSysroot(sysroot, path), { throwIfNoEntry: false }) === undefined;
@@ -22,7 +25,9 @@ export function isGone(path: string, sysroot?: string): boolean {
   }
 }
 
-/** What a path leads to; undefined for nothing, and if that cannot be told (Python's `os.path.isdir` and `isfile`). */
+/**
+ * What a path resolves to; undefined if nothing, or if it cannot be determined (Python's `os.path.isdir` and `isfile`).
+ */
 export function kindAt(path: string | Buffer, sysroot?: string): "file" | "folder" | "other" | undefined {
   try {
     const found = statSync(typeof path === "string" ? underSysroot(sysroot, path) : path, { throwIfNoEntry: false });

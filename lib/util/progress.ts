@@ -1,8 +1,8 @@
-// Progress as data: what operations tell while they work. Drawing it is left to the command line.
+// Progress as data: events that operations emit while they work. Displaying them is up to the caller.
 
-/** One thing that happened to one item of work. Sizes are bytes. */
+/** One event about one item of work. Sizes are in bytes. */
 export type ProgressEvent =
-  /** Work that is to be done, so that totals are known before it begins. */
+  /** Announces work, so that totals are known before it begins. */
   | { type: "queued"; id: string; size: number }
   | { type: "start"; id: string; label: string; size?: number | undefined }
   | { type: "bytes"; id: string; count: number }
@@ -12,10 +12,10 @@ export type ProgressEvent =
       label: string;
       outcome: "copied" | "mounted" | "checked" | "relocated" | "skipped" | "failed";
       size?: number | undefined;
-      /** Whoever works tells of it in other words; only bars need to know. */
+      /** The item is reported elsewhere in other words; only progress bars need this event. */
       isTold?: boolean | undefined;
     }
-  /** A wait that the user should know the reason of: what for, and for how many milliseconds already. */
+  /** A wait worth explaining to the user: its reason, and its duration so far in milliseconds. */
   | { type: "wait"; reason: string; milliseconds: number }
   | { type: "note"; text: string }
   | { type: "warning"; text: string };
@@ -23,5 +23,5 @@ export type ProgressEvent =
 /** Receives events; must not throw. */
 export type ProgressSink = (event: ProgressEvent) => void;
 
-/** Ignores everything. */
+/** Ignores all events. */
 export const noProgress: ProgressSink = () => {};

@@ -1,18 +1,19 @@
-// Whole files of bounded size. What is no regular file is refused without waiting for it: a pipe would block forever.
+// Reads whole files of bounded size. Anything but a regular file is refused without waiting: a pipe would block
+// forever.
 import { type BigIntStats, constants, fstatSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { fileError, StaveError } from "../errors.ts";
 
-/** The content of a file, and what tells one state of it from another. */
+/** The content of a file, with a stamp that identifies its state. */
 export interface FileContent {
   readonly bytes: Buffer;
-  /** Changes whenever the file is replaced or written: device, inode, size and time of the last change. */
+  /** Changes whenever the file is replaced or written: device, inode, size and modification time. */
   readonly stamp: string;
 }
 
 /**
- * Reads a whole file of at most `limit` bytes. Throws NOT_FOUND when there is none, TOO_LARGE without reading it when
- * it is larger, CONFLICT when it changed while it was read, FILE_SYSTEM otherwise.
+ * Reads a whole file of at most `limit` bytes. Throws NOT_FOUND if it does not exist, TOO_LARGE (before reading) if it
+ * is larger, CONFLICT if it changed while it was read, FILE_SYSTEM otherwise.
  */
 export async function readBounded(path: string, limit: number): Promise<FileContent> {
   let file: FileHandle | undefined;
@@ -28,7 +29,7 @@ export async function readBounded(path: string, limit: number): Promise<FileCont
   }
 }
 
-/** Reads the whole file of a descriptor, as readBounded does. */
+/** Reads the whole file of an open descriptor, as readBounded does. */
 export function readDescriptor(descriptor: number, path: string, limit: number): Buffer {
   const before = fstatSync(descriptor, { bigint: true });
   const bytes = Buffer.allocUnsafe(sizeOf(before, path, limit));
@@ -49,7 +50,7 @@ function sizeOf(stats: BigIntStats, path: string, limit: number): number {
   return Number(stats.size);
 }
 
-/** What tells a state of a file from another (see FileContent). */
+/** The stamp of a file's state (see FileContent). */
 export function stampOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
   return `${dev}.${ino}.${size}.${mtimeNs}`;
 }

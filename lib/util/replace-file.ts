@@ -1,16 +1,16 @@
-// Files that are replaced as a whole: written beside their place and renamed into it, so that a reader sees the old content
-// or the new one, never a part, and a program that is killed loses neither.
+// Replaces whole files: content is written beside the file and renamed into place, so that a reader sees the old or the
+// new content, never a part, and a killed program loses neither.
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { fileError } from "../errors.ts";
 
-/** How a file is replaced. */
+/** How to replace a file. */
 export interface ReplaceOptions {
-  /** The path that is written before it is renamed, in the folder of the file. What is there is lost. */
+  /** The path to write to before the rename, in the same folder. An existing file there is lost. */
   readonly temporary: string;
-  /** The mode of the new file from its first byte on; the umask applies. */
+  /** The mode of the new file from its first byte; the umask applies. */
   readonly mode?: number;
-  /** Waits until the content is on the disk before it gets its name (default: true). */
+  /** Syncs the content to disk before the rename (default: true). */
   readonly isDurable?: boolean;
 }
 
@@ -21,8 +21,8 @@ export interface TemporaryFile {
 }
 
 /**
- * Replaces a file, or makes it; returns what `write` returns. After a failure the file is what it was, and the temporary one is
- * gone. Throws what `write` throws, and FILE_SYSTEM.
+ * Replaces or creates a file; returns what `write` returns. On failure the file is unchanged and the temporary one is
+ * removed. Throws what `write` throws, and FILE_SYSTEM.
  */
 export async function replaceFile<T>(
   path: string,
@@ -38,7 +38,7 @@ export async function replaceFile<T>(
   }
 }
 
-/** The same with a temporary file that is open already; it is closed in any case. */
+/** As replaceFile, with a temporary file that is already open; always closes it. */
 export async function replaceWith<T>(
   path: string,
   temporary: TemporaryFile,
@@ -62,7 +62,10 @@ export async function replaceWith<T>(
   }
 }
 
-/** Replaces a file with bytes, without waiting for the disk. Throws what the file system throws, after it has removed what is left. */
+/**
+ * Replaces a file with bytes, without waiting for the disk. On failure removes the temporary file and throws the file
+ * system's error.
+ */
 export function replaceFileSync(path: string, { temporary, mode = 0o666 }: ReplaceOptions, bytes: Uint8Array): void {
   try {
     writeFileSync(temporary, bytes, { mode });

@@ -1,15 +1,15 @@
-// Byte streams: sources that can be opened again at an offset, and the transforms that count, cap and verify.
+// Byte streams: sources that can be reopened at an offset, and transforms that verify, skip and bound.
 import { Readable, Transform, type TransformCallback } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
 
-/** Bytes that can be read again: a retry opens a new stream, it never re-uses one. */
+/** Bytes that can be read again: each retry opens a new stream. */
 export interface Source {
   /** Length in bytes. */
   readonly size: number;
-  /** A stream from the start fails at its end unless it had the expected digest, so that nobody need hash it again. */
+  /** A stream from the start fails at its end unless the digest matches, so callers need not hash it again. */
   readonly isVerified?: boolean | undefined;
-  /** Opens the bytes from `offset` to the end. Whoever opens it consumes or destroys it. */
+  /** Opens the bytes from `offset` to the end. The caller must consume or destroy the stream. */
   open(offset?: number): Readable | Promise<Readable>;
 }
 
@@ -22,15 +22,15 @@ export function bytesSource(bytes: Uint8Array): Source {
   };
 }
 
-/** What a stream of content must turn out to be. */
+/** The expected digest and size of content. */
 export interface Expectation {
   digest: Digest;
   size: number;
 }
 
 /**
- * Passes bytes on and fails at the end, before `end` is seen, unless they have the expected digest and size.
- * A stream that grows too long fails as soon as it does. Throws DIGEST_MISMATCH or SIZE_MISMATCH.
+ * Passes bytes through and fails before `end` unless they have the expected digest and size. A stream that is too long
+ * fails as soon as it exceeds the size. Throws DIGEST_MISMATCH or SIZE_MISMATCH.
  */
 export function verifyStream(expected: Expectation, subject: string): Transform {
   const digester = new Digester(algorithmOf(expected.digest));
@@ -48,7 +48,7 @@ export function verifyStream(expected: Expectation, subject: string): Transform 
   });
 }
 
-/** The bytes after the first `count`. Destroying either stream destroys both, also before anything was read. */
+/** The bytes after the first `count`. Destroying either stream destroys both, even before anything was read. */
 export function withoutFirst(stream: Readable, count: number): Readable {
   async function* rest(): AsyncIterable<Buffer> {
     let left = count;
@@ -65,15 +65,15 @@ export function withoutFirst(stream: Readable, count: number): Readable {
   return out;
 }
 
-/** The error of content whose digest is not the one that was asked for. */
+/** The error for content with an unexpected digest. */
 export function digestMismatch(subject: string, expected: Digest, actual: Digest): StaveError {
   return new StaveError("DIGEST_MISMATCH", `${subject} has digest ${actual}, expected ${expected}`, {
     subject,
-    hint: "the content was changed or damaged on its way; try again, and if it stays so push it again",
+    hint: "the content was modified or damaged in transit; try again, and push it again if the error persists",
   });
 }
 
-/** The error of content that is shorter or longer than it should be. */
+/** The error for content of an unexpected size. */
 export function sizeMismatch(subject: string, expected: number, actual: string): StaveError {
   return new StaveError("SIZE_MISMATCH", `${subject} has ${actual} bytes, expected ${expected}`, { subject });
 }
@@ -91,7 +91,7 @@ export async function readAll(stream: AsyncIterable<Uint8Array>, limit: number, 
   return Buffer.concat(chunks);
 }
 
-/** Reads a stream of exactly `size` bytes, without holding them twice. Throws SIZE_MISMATCH, and destroys the stream. */
+/** Reads a stream of exactly `size` bytes into one buffer. Throws SIZE_MISMATCH, and destroys the stream. */
 export async function readSized(stream: AsyncIterable<Uint8Array>, size: number, subject: string): Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(size);
   let filled = 0;

@@ -1,5 +1,5 @@
-// Paths of another root: a mounted image, a chroot, a test folder. What is recorded there as `/opt/store` is found at
-// `DIR/opt/store`, and its symbolic links mean places below DIR too.
+// Paths below another root: a mounted image, a chroot, a test folder. A recorded path `/opt/store` is at
+// `DIR/opt/store`, and its symbolic links resolve below DIR too.
 import { readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
@@ -8,9 +8,9 @@ import { fileError, StaveError, systemCode } from "../errors.ts";
 const MAX_LINKS = 40;
 
 /**
- * The place on this machine of an absolute path recorded below another root. Symbolic links are followed as a process
- * with that root would follow them, so the answer never lies outside; parts that do not exist are taken as they are.
- * Without a root the path is its own place. Throws FILE_SYSTEM for a relative path and for too many links.
+ * The place on this machine of an absolute path recorded below another root. Follows symbolic links as a process with
+ * that root would, so the result never lies outside; missing parts are kept as written. Without a root, returns the
+ * path unchanged. Throws FILE_SYSTEM for a relative path and for too many links.
  */
 export function underSysroot(sysroot: string | undefined, path: string): string {
   if (sysroot === undefined) return path;
@@ -19,7 +19,7 @@ export function underSysroot(sysroot: string | undefined, path: string): string 
       "FILE_SYSTEM",
       `cannot find ${path} under ${sysroot}: the path is relative, expected an absolute one`,
     );
-  // The place so far, below the root: one text, so that a path of thousands of parts takes no time.
+  // The path so far, below the root; one string, so that a path of thousands of parts stays fast.
   let done = "";
   const todo = path.split("/").reverse();
   let links = 0;
@@ -49,7 +49,7 @@ function linkAt(place: string): string | undefined {
   try {
     return readlinkSync(place);
   } catch (error) {
-    // No link, nothing at all, or nothing that may be looked at: all are taken as they are.
+    // Not a link, absent or not accessible: keep the part as written.
     if (["EINVAL", "ENOENT", "ENOTDIR", "EACCES", "ENAMETOOLONG"].includes(systemCode(error) ?? "")) return undefined;
     throw fileError(error, "read the link", place);
   }

@@ -1,7 +1,7 @@
-// The clock and the dice, injected, so that nothing below the command line reads the real ones and tests never sleep.
+// An injectable clock and random source: code below the command line never reads the real ones, and tests never sleep.
 import { setTimeout as sleepFor } from "node:timers/promises";
 
-/** Time and chance. */
+/** Time and randomness. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
@@ -11,7 +11,7 @@ export interface Clock {
   random(): number;
 }
 
-/** The machine's clock. */
+/** The machine's clock and random source. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: async (milliseconds, signal) => {

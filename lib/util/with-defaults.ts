@@ -1,9 +1,9 @@
-// Options that may be left out, and a table of what they are then.
+// Optional options and their defaults.
 
-/** Options of which some were optional and now are there. */
+/** Options in which some optional fields are now present. */
 export type Filled<T, K extends keyof T> = Omit<T, K> & { readonly [Key in K]-?: Exclude<T[Key], undefined> };
 
-/** Options with those that are left out, or undefined, taken from a table. */
+/** Options in which fields that are absent or undefined have the values of `defaults`. */
 export function withDefaults<T extends object, D extends Partial<T>>(
   options: T,
   defaults: D,

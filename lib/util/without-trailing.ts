@@ -1,6 +1,7 @@
-// Ends of texts. A regular expression such as `/\/+$/` takes quadratic time for a long run that is not at the end.
+// Removes trailing characters. A regular expression such as `/\/+$/` takes quadratic time for a long run inside the
+// text.
 
-/** The text without any of `character` at its end. */
+/** The text without trailing `character`s. */
 export function withoutTrailing(text: string, character: string): string {
   let end = text.length;
   while (end > 0 && text.charAt(end - 1) === character) end--;

@@ -176,7 +176,7 @@ test("locks on specs: many rely on one, one writes it", async () => {
   await using other = locksOf(store, { packageTimeout: 0 });
   const shared = await mine.spec("prefix", node.hash, "shared");
   (await other.spec("prefix", node.hash, "shared"))?.release();
-  await failsWith("CONFLICT", other.spec("prefix", node.hash, "exclusive"), /prefix_lock.*0 s have passed/);
+  await failsWith("CONFLICT", other.spec("prefix", node.hash, "exclusive"), /prefix_lock.*after 0 s/);
   assert.equal(await other.spec("prefix", node.hash, "exclusive", () => true), undefined);
   await failsWith("INTERNAL", mine.spec("prefix", node.hash, "exclusive"));
   shared?.release();

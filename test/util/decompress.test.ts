@@ -70,19 +70,19 @@ describe("what stands behind the last member", () => {
       for (const chunks of cuts(whole)) {
         const work = decompressed(method, chunks);
         if (isRight) assert.deepEqual(await work, text);
-        else await failsWith("CONTENT_INVALID", work, /^the content is no whole (?:gzip|zstd) stream: /);
+        else await failsWith("CONTENT_INVALID", work, /^the content is not a complete (?:gzip|zstd) stream: /);
       }
       if (method === "zstd") return;
       const atOnce = async (): Promise<Buffer> => gunzip(whole, 1000, "the content");
       if (isRight) assert.deepEqual(await atOnce(), text);
-      else await failsWith("CONTENT_INVALID", atOnce(), /^the content is no whole gzip stream: /);
+      else await failsWith("CONTENT_INVALID", atOnce(), /^the content is not a complete gzip stream: /);
     });
 });
 
 for (const method of METHODS)
   test(`content that is no ${method} at all, or nothing, is an error`, async () => {
-    await failsWith("CONTENT_INVALID", decompressed(method, [Buffer.from("plain text, and more")]), /no whole/);
-    await failsWith("CONTENT_INVALID", decompressed(method, []), /no whole/);
+    await failsWith("CONTENT_INVALID", decompressed(method, [Buffer.from("plain text, and more")]), /not a complete/);
+    await failsWith("CONTENT_INVALID", decompressed(method, []), /not a complete/);
   });
 
 test("what is decompressed at once has a limit", async () => {

@@ -66,7 +66,7 @@ test("waits at Spack's pace, then gives up", async () => {
   const waits: number[] = [];
   await assert.rejects(b.lock("shared", { clock: fakeClock((wait) => waits.push(wait)), timeout: 12 }), {
     code: "CONFLICT",
-    message: `cannot lock ${path("wait")}: another process holds it, and 12 s have passed`,
+    message: `cannot lock ${path("wait")}: another process still holds it after 12 s`,
   });
   assert.deepEqual(waits, [...Array(20).fill(100), ...Array(40).fill(200), 500, 500, 500, 500]);
   await assert.rejects(b.lock("shared", { clock: fakeClock(), signal: AbortSignal.abort(new Error("stop")) }), /stop/);
@@ -112,7 +112,7 @@ test("excludes the locks of Python's fcntl.lockf, which are Spack's", {
   assert.equal(await ask("w 0 0"), "yes");
   assert.equal(lock.tryLock("shared"), false);
   await assert.rejects(lock.lock("shared", { clock: fakeClock(), timeout: 0 }), {
-    message: new RegExp(`process ${holder.pid} holds it, and 0 s have passed`),
+    message: new RegExp(`process ${holder.pid} still holds it after 0 s`),
   });
   assert.equal(await ask("r 0 0"), "yes");
   assert.equal(lock.tryLock("shared"), true);
