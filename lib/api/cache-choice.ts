@@ -9,7 +9,7 @@ import { printable } from "../printable/printable.ts";
 import { type Direction, isOciUrl, type Mirror } from "../spack/config/mirror.ts";
 import { findMirror } from "../spack/config/mirror-lookup.ts";
 import { isSpecFile } from "../spack/query/spec-words.ts";
-import { isLayoutFolder } from "../target/layout/layout-index.ts";
+import { isLayoutFolder } from "../target/layout/layout-folder.ts";
 import { diskCache } from "./cache-folder.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";

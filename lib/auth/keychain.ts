@@ -56,7 +56,7 @@ function dockerConfig(env: KeychainOptions["env"], home: string): string {
   return join(env["DOCKER_CONFIG"] || join(home, ".docker"), "config.json");
 }
 
-/** Looks for credentials; what it read it remembers for the life of the process. */
+/** Looks for credentials, and remembers the answers for the life of the process. */
 export class Keychain {
   readonly #options: KeychainOptions;
   readonly #answers = new Map<string, Promise<KeychainAnswer>>();
@@ -65,7 +65,7 @@ export class Keychain {
     this.#options = options;
   }
 
-  /** The credential for a repository of a registry. A place that fails is told of and passed over. */
+  /** The credential for a repository of a registry. A place that cannot be read is skipped with a warning. */
   resolve(registry: string, repository?: string, signal?: AbortSignal): Promise<KeychainAnswer> {
     const key = `${registry}/${repository ?? ""}`;
     const known = this.#answers.get(key);

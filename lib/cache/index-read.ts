@@ -50,7 +50,7 @@ export interface IndexSource extends JsonSource {
 }
 
 /**
- * Reads an index. Records that are no valid specs, that lie about their hash or that lie on a cycle are left out and told of.
+ * Reads an index. Records that are invalid, have a wrong hash or are on a cycle are left out, and become problems.
  * Throws CONTENT_INVALID for a text that is cut off or is no index, UNSUPPORTED for one that a newer Spack wrote.
  */
 export function readIndexText(source: IndexSource): CacheIndex {

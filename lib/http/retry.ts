@@ -32,11 +32,6 @@ export function mayPass(error: StaveError): boolean {
   return error.code === "TIMEOUT" || (error.code === "NETWORK" && deepCode(error.cause) !== "ENOTFOUND");
 }
 
-/** True if no connection was made at all: what another try will hardly change, unless the host was there before. */
-export function isUnreachable(error: StaveError): boolean {
-  return ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EAI_AGAIN"].includes(deepCode(error.cause) ?? "");
-}
-
 /** What one try came to. */
 export type Outcome<T> =
   | { done: T }

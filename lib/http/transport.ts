@@ -2,14 +2,14 @@
 // proxies and traces. Retrying is decided in retry.ts, errors are named in response.ts.
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../errors.ts";
-import { printable } from "../printable/printable.ts";
-import { redactQueries, rememberSignature } from "../printable/secret.ts";
+import { isUnreachable } from "../util/failures.ts";
 import { SingleFlight, unlessAborted } from "../util/limit.ts";
 import { readAll } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
 import { isLoopback, type ProxySettings } from "./addresses.ts";
 import type { CertificateOptions } from "./certificates.ts";
 import { HostState } from "./host-limits.ts";
+import { Route } from "./redirects.ts";
 import {
   headerOf,
   isPlainHttpAnswer,
@@ -23,7 +23,6 @@ import {
 } from "./response.ts";
 import {
   isRetryableStatus,
-  isUnreachable,
   mayPass,
   type Outcome,
   Patience,
@@ -33,6 +32,7 @@ import {
   withRetry,
 } from "./retry.ts";
 import { Ways } from "./routes.ts";
+import { tracedHeaders } from "./trace.ts";
 import type { HttpRequest, HttpResponse, TraceEvent, Transport } from "./types.ts";
 import { Exchange, Watch } from "./watch.ts";
 
@@ -53,13 +53,12 @@ export interface TransportOptions {
   retry?: Partial<RetryBudget> | undefined;
   userAgent?: string | undefined;
   trace?: ((event: TraceEvent) => void) | undefined;
-  /** Milliseconds after which a wait is told. Default 5000. */
+  /** Milliseconds after which a wait is reported. Default 5000. */
   tellAfter?: number | undefined;
-  /** Told of every wait that a user would notice: how long it has lasted so far, and what is waited for. */
+  /** Called during every wait that a user would notice, with its length so far and what is waited for. */
   onWait?: ((milliseconds: number, reason: string) => void) | undefined;
 }
 
-const MAX_REDIRECTS = 10;
 const DEFAULT_TIMEOUT = 60_000;
 const DEFAULT_MIN_RATE = 1024;
 const LONGEST_CONNECT = 30_000;
@@ -71,9 +70,6 @@ const UNREACHABLE_TRIES = 3;
 const PIECE = 64 * 1024;
 /** Nine tries and fifteen minutes: enough for a registry that restarts or a limit that is lifted by the minute. */
 const DEFAULT_RETRY: RetryBudget = { attempts: 9, milliseconds: 15 * 60_000 };
-/** What may be seen of headers in a trace. */
-const TRACED_HEADERS =
-  /^(?:content-.*|docker-.*|etag|link|location|oci-.*|range|retry-after|ratelimit-.*|www-authenticate|date|server)$/;
 
 /** Makes the transport of a process; `close` it at the end. */
 export function createTransport(options: TransportOptions): Transport {
@@ -259,30 +255,13 @@ class UndiciTransport implements Transport {
     attempt: number,
     bounds: Bounds,
   ): Promise<HttpResponse> {
-    let { url, method } = request;
-    const seen = new Set<string>();
+    const route = new Route(request);
     for (;;) {
+      const { method, url } = route;
       // A secret goes to the origin it was made for, and nowhere else.
       const secret = url.origin === request.url.origin ? authorization : undefined;
       const response = await this.#exchange(request, { method, url, authorization: secret, attempt }, bounds);
-      const location = headerOf(response, "location");
-      if (
-        ![301, 302, 303, 307, 308].includes(response.status) ||
-        location === undefined ||
-        request.accept.includes(response.status)
-      )
-        return response;
-      response.body.destroy();
-      seen.add(`${method} ${url.href}`);
-      url = redirectTarget(location, url, request);
-      rememberSignature(url);
-      if (response.status <= 303 && method !== "GET" && method !== "HEAD") {
-        if (response.status !== 303)
-          throw redirectError(request, url, "a redirect that would change the request's method");
-        method = "GET";
-      }
-      if (seen.has(`${method} ${url.href}`)) throw redirectError(request, url, "a redirect loop");
-      if (seen.size >= MAX_REDIRECTS) throw redirectError(request, url, `more than ${MAX_REDIRECTS} redirects`);
+      if (!route.follow(response)) return response;
     }
   }
 
@@ -315,7 +294,7 @@ class UndiciTransport implements Transport {
         signal,
       });
       const answer = await exchange.head(sent, signal);
-      // Whoever reads the body hears of its errors; nobody else needs to.
+      // The reader of the body gets its errors; without a reader they must not count as unhandled.
       answer.body.on("error", () => {}).once("close", () => exchange.finish());
       trace?.({
         ...event,
@@ -407,30 +386,4 @@ function inPieces(bytes: Uint8Array): Readable | Uint8Array {
     for (let at = 0; at < bytes.byteLength; at += PIECE) yield bytes.subarray(at, at + PIECE);
   }
   return Readable.from(pieces(), { objectMode: false });
-}
-
-function redirectTarget(location: string, from: URL, request: HttpRequest): URL {
-  const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
-  if (target === undefined || (target.protocol !== "https:" && target.protocol !== "http:"))
-    throw redirectError(request, from, "a redirect to something that is no web address");
-  if (from.protocol === "https:" && target.protocol === "http:")
-    throw redirectError(request, target, "a redirect from https to plain http");
-  return target;
-}
-
-function redirectError(request: HttpRequest, url: URL, what: string): StaveError {
-  const { op, subject } = request;
-  return new StaveError("REGISTRY_ERROR", `cannot ${op} ${subject}: ${what} (at ${redactUrl(url)})`, { op, subject });
-}
-
-function tracedHeaders(headers: HttpResponse["headers"]): Record<string, string> {
-  const out: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || !TRACED_HEADERS.test(name)) continue;
-    const text = Array.isArray(value) ? value.join(", ") : value;
-    out[name] = printable(/^(?:link|location|www-authenticate)$/.test(name) ? redactQueries(text) : text, {
-      most: 500,
-    });
-  }
-  return out;
 }

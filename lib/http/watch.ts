@@ -1,6 +1,6 @@
-// Watches what is under way on the network: says what is waited for from the fifth second on, and ends transfers that are
-// slower than the least rate or longer than they may be. It sees each exchange through undici's handlers, so that
-// watching costs a counter for each piece of a body and one timer for all.
+// Watches all exchanges on the network: reports what a user waits for from the fifth second on, and ends transfers that are
+// too slow or take too long. It sees each exchange through undici's handlers, so that watching costs one counter for each
+// piece of a body and one timer for all.
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { StaveError } from "../errors.ts";
@@ -12,15 +12,15 @@ export interface WatchOptions {
   minRate: number;
   /** Milliseconds. */
   window: number;
-  /** Milliseconds after which a wait is told; default 5000. */
+  /** Milliseconds after which a wait is reported; default 5000. */
   tellAfter?: number | undefined;
-  /** Told of a wait: how long it has lasted so far, and what is waited for. */
+  /** Called during a wait with its length so far and what is waited for. */
   onWait?: ((milliseconds: number, reason: string) => void) | undefined;
 }
 
 /** Something that is waited for. */
 export interface Wait {
-  /** Waits for one host are told of in one line. */
+  /** Waits for one host share one line. */
   host: string;
   patience: Patience;
   reason(): string;
@@ -35,7 +35,7 @@ const TICK = 500;
 export class Watch {
   readonly options: WatchOptions;
   readonly #waits = new Set<Wait>();
-  /** After how long the next line about a host is told; doubled with each line. */
+  /** The length of a wait at which the next line about a host is due; doubled with each line. */
   readonly #next = new Map<string, number>();
   readonly #tellAfter: number;
   #timer: NodeJS.Timeout | undefined;
@@ -84,7 +84,7 @@ export class Watch {
   }
 }
 
-/** The phases of an exchange, as a user is told of them. */
+/** The phases of an exchange, which messages name. */
 type Phase = "connect" | "send" | "answer" | "receive";
 
 /** What an exchange says of itself. */

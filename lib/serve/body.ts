@@ -7,10 +7,10 @@ import { Refusal } from "./refusal.ts";
 export const PATIENCE: number = 30_000;
 /** Fewer bytes than this in a whole period of patience count as nothing. */
 const LEAST = 16 * 1024;
-/** The bytes that are read and thrown away of a body that is not wanted, so that the client gets to read the answer. */
+/** How much of an unwanted body is read and discarded: many clients read the answer only after they have sent everything. */
 const UNWANTED_LIMIT = 64 * 1024 * 1024;
 
-/** The client closed the connection before its body was complete: nobody is left to answer. */
+/** The client closed the connection before its body was complete, so no answer can reach it. */
 export class ClientGone extends Error {}
 
 /** Whether the request has a body of which some may still have to be read. */

@@ -44,7 +44,7 @@ export class Passwords {
     if (turn === undefined) return;
     const [client, own] = turn;
     this.#waiting.delete(client);
-    // The newest first: whoever floods the queue waits behind its own flood, and the others do not.
+    // The newest first, so that a client that floods the queue delays only itself.
     const task = own.pop();
     if (own.length > 0) this.#waiting.set(client, own);
     if (task === undefined) return;

@@ -4,7 +4,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileError, isStaveError, systemCode } from "../errors.ts";
 import { LayoutTarget } from "../target/layout/layout.ts";
-import { isEmptyLayout, LAYOUT_FILES, LEFTOVERS } from "../target/layout/layout-index.ts";
+import { isEmptyLayout, LAYOUT_FILES, LEFTOVERS } from "../target/layout/layout-folder.ts";
 import { SingleFlight } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 import { Refusal } from "./refusal.ts";

@@ -6,6 +6,11 @@ const EVERYWHERE = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 const UNREACHABLE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EAI_AGAIN", "ENOTFOUND"]);
 const FORBIDDEN = new Set(["EACCES", "EPERM"]);
 
+/** True if no connection was made at all, so that another try will hardly help unless the host has answered before. */
+export function isUnreachable(error: StaveError): boolean {
+  return UNREACHABLE.has(error.system ?? deepCode(error.cause) ?? "");
+}
+
 /** True if everything else that uses the same place will fail in the same way. */
 export function concernsAll(error: StaveError): boolean {
   const system = error.system ?? deepCode(error.cause) ?? "";
@@ -17,7 +22,7 @@ export function concernsAll(error: StaveError): boolean {
     case "TLS":
       return true;
     case "NETWORK":
-      return UNREACHABLE.has(system);
+      return isUnreachable(error);
     case "FILE_SYSTEM":
       // An unreadable file concerns only itself; an unwritable folder concerns all files in it.
       return EVERYWHERE.has(system) || (FORBIDDEN.has(system) && /^(?:write|make)/.test(error.op ?? ""));

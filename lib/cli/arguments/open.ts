@@ -7,7 +7,7 @@ import { fileError, StaveError } from "../../errors.ts";
 import type { TraceEvent } from "../../http/types.ts";
 import { DEFAULT_REGISTRY, type Location, type Reference } from "../../oci/reference.ts";
 import { jsonText } from "../../printable/printable.ts";
-import { isLayoutFolder } from "../../target/layout/layout-index.ts";
+import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";

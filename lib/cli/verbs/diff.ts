@@ -6,7 +6,7 @@ import { formatLocation, isPath, parseLocation } from "../../oci/reference.ts";
 import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } from "../../ops/cache/diff.ts";
 import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/spec/lockfile.ts";
-import { isLayoutFolder } from "../../target/layout/layout-index.ts";
+import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import { kindAt } from "../../util/look.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../arguments/cache-location.ts";

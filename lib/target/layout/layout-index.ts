@@ -8,27 +8,21 @@
 // into place and then removes the journal; a kill in between does no harm, because making the same changes again in the same
 // order changes nothing.
 import { type BigIntStats, constants } from "node:fs";
-import { type FileHandle, lstat, open, readdir, readFile, stat } from "node:fs/promises";
+import { type FileHandle, lstat, open } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
-import { fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
+import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { emptyIndex, indexSchema, parseBySchema } from "../../oci/manifest.ts";
-import { LockFile } from "../../util/file-lock.ts";
-import { makeFolder } from "../../util/folder.ts";
 import { SingleFlight } from "../../util/limit.ts";
-import { kindAt } from "../../util/look.ts";
 import { replaceWith } from "../../util/replace-file.ts";
 import type { Clock } from "../../util/time.ts";
 import { createTemporary } from "./layout-blobs.ts";
 import { type Assignment, LayoutEditor, LayoutEntries } from "./layout-entries.ts";
 import { JOURNAL_NAME, LayoutJournal } from "./layout-journal.ts";
-import { LIST_RANGE, LOCK_NAME, TEMPORARY_FOLDER } from "./layout-presence.ts";
+import { withListLock } from "./layout-presence.ts";
 
 const INDEX_LIMIT = 512 * 1024 * 1024;
 /** Of an index of that size. */
 const VALUE_LIMIT = 20_000_000;
-/** How long to wait for another process's change, in milliseconds. */
-const LOCK_TIMEOUT = 60_000;
 /** The most entries of a list, as its schema allows. */
 const MAX_ENTRIES = 100_000;
 /** An index.json of at most so many bytes is written anew at each change. */
@@ -39,8 +33,6 @@ const FOLD_AGE = 5000;
 const FOLD_SIZE = 4 * 1024 * 1024;
 /** How many entries are written at once, so that a long list does not hold up everything else. */
 const SLICE = 2000;
-
-const layoutSchema = z.looseObject({ imageLayoutVersion: z.string() });
 
 /** Changes the entries; may throw to refuse, before it has changed anything. */
 export type Change = (editor: LayoutEditor) => void;
@@ -67,11 +59,6 @@ interface Known {
   end: number;
 }
 
-/** True if a directory is an image layout. */
-export function isLayoutFolder(directory: string): boolean {
-  return kindAt(join(directory, "oci-layout")) === "file";
-}
-
 /** The list of one directory. */
 export class LayoutIndex {
   readonly directory: string;
@@ -90,78 +77,6 @@ export class LayoutIndex {
     this.#path = join(directory, "index.json");
     this.#clock = clock;
     this.#journal = new LayoutJournal(join(directory, JOURNAL_NAME));
-  }
-
-  /** Checks that the directory is a layout. Throws NOT_FOUND, FILE_SYSTEM, CONTENT_INVALID. */
-  async check(): Promise<void> {
-    const path = join(this.directory, "oci-layout");
-    try {
-      const { imageLayoutVersion } = parseBySchema(await readFile(path), layoutSchema, path);
-      if (!imageLayoutVersion.startsWith("1."))
-        throw new StaveError(
-          "CONTENT_INVALID",
-          `${path} has layout version ${JSON.stringify(imageLayoutVersion.slice(0, 40))}, expected 1.0.0`,
-          { subject: path },
-        );
-    } catch (cause) {
-      const code = systemCode(cause);
-      if (code === "ENOTDIR")
-        throw new StaveError("FILE_SYSTEM", `${this.directory} is a file, expected an image layout directory`, {
-          subject: this.directory,
-          hint: "name a folder",
-        });
-      if (code !== "ENOENT") throw fileError(cause, "read", path);
-      const isThere = await stat(this.directory).then(
-        () => true,
-        () => false,
-      );
-      throw new StaveError(
-        "NOT_FOUND",
-        isThere
-          ? `${this.directory} is not an image layout directory: it has no oci-layout file`
-          : `there is no directory ${this.directory}`,
-        { subject: this.directory, hint: "check the path" },
-      );
-    }
-  }
-
-  /**
-   * Makes the directory a layout if it is none: it must be empty, or not there, but for entries that `mayStay` allows.
-   * Throws USAGE for a foreign folder.
-   */
-  async create(mayStay: (name: string) => Promise<boolean> = async () => false): Promise<void> {
-    try {
-      await this.check();
-      return;
-    } catch (error) {
-      if (!isStaveError(error, "NOT_FOUND")) throw error;
-    }
-    try {
-      makeFolder(this.directory);
-      for (const name of await readdir(this.directory)) {
-        if (OURS.has(name) || (await mayStay(name))) continue;
-        throw new StaveError(
-          "USAGE",
-          `${this.directory} is not empty and not an image layout directory (it has ${JSON.stringify(name)})`,
-          {
-            subject: this.directory,
-            hint: "choose an empty or new folder",
-          },
-        );
-      }
-      makeFolder(join(this.directory, "blobs", "sha256"));
-      // Several processes may be at this point at once; the marker comes last, when everything else is there.
-      await this.#locked(async () => {
-        const isThere = await stat(this.#path).then(
-          () => true,
-          () => false,
-        );
-        if (!isThere) await this.#replace("index.json", [EMPTY]);
-        await this.#replace("oci-layout", ['{"imageLayoutVersion":"1.0.0"}']);
-      });
-    } catch (cause) {
-      throw fileError(cause, "write", this.directory);
-    }
   }
 
   /** The present entries; they change with the list. Throws CONTENT_INVALID when a file is damaged. */
@@ -264,7 +179,7 @@ export class LayoutIndex {
       let batch: Waiting[] = [];
       try {
         const accepted: Waiting[] = [];
-        await this.#locked(async () => {
+        await withListLock(this.directory, this.#clock, async () => {
           batch = queue.waiting.splice(0);
           const known = await this.#read();
           const editor = new LayoutEditor(known.entries);
@@ -346,23 +261,6 @@ export class LayoutIndex {
       return identityOf(await file.stat({ bigint: true }));
     });
   }
-
-  /** Runs work while no other process may change the file. */
-  async #locked(work: () => Promise<void>): Promise<void> {
-    const path = join(this.directory, LOCK_NAME);
-    await using lock = await LockFile.open(path, { create: true });
-    const started = this.#clock.now();
-    for (let wait = 2; !lock.tryLock("exclusive", LIST_RANGE); wait = Math.min(50, wait * 2)) {
-      if (this.#clock.now() - started > LOCK_TIMEOUT)
-        throw new StaveError(
-          "CONFLICT",
-          `another process has been changing ${this.directory} for ${LOCK_TIMEOUT / 1000} s`,
-          { subject: path, hint: "wait for it, or end it" },
-        );
-      await this.#clock.sleep(wait * (0.5 + this.#clock.random()));
-    }
-    await work();
-  }
 }
 
 function identityOf(stats: BigIntStats): { key: string; size: number } {
@@ -377,25 +275,3 @@ function* listText(entries: LayoutEntries): Iterable<string> {
     yield (at > 0 ? "," : "") + JSON.stringify(manifests.slice(at, at + SLICE)).slice(1, -1);
   yield "]}";
 }
-
-const EMPTY = JSON.stringify(emptyIndex());
-
-/** Whether nothing is listed in a layout, as far as the sizes of its files say. */
-export async function isEmptyLayout(directory: string): Promise<boolean> {
-  const sizes = await Promise.all(
-    ["index.json", JOURNAL_NAME].map((name) =>
-      lstat(join(directory, name)).then(
-        ({ size }) => size,
-        () => 0,
-      ),
-    ),
-  );
-  return (sizes[0] ?? 0) <= EMPTY.length && sizes[1] === 0;
-}
-
-/** What a run that was interrupted while it made the layout may have left, or one that makes it just now. */
-const OURS = new Set([LOCK_NAME, TEMPORARY_FOLDER, "blobs", "index.json", "oci-layout"]);
-/** The files and folders of a layout by which everything else in it is reached. */
-export const LAYOUT_FILES: readonly string[] = [...OURS, JOURNAL_NAME, "blobs/sha256", "blobs/sha512"];
-/** What a layout has while somebody writes to it, or after a writer was killed. */
-export const LEFTOVERS: readonly string[] = [TEMPORARY_FOLDER, JOURNAL_NAME];

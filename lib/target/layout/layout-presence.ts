@@ -1,20 +1,24 @@
-// Who is at work in a layout: everybody with temporary files there shares a lock, which a killed process lets go of. So whoever
-// comes and is alone knows that every temporary file is a leftover.
+// The lock file of a layout. Each process with temporary files holds a shared lock, which the system releases if the process is
+// killed. A process that gets the exclusive lock is alone: all temporary files are then leftovers. Changes of the list exclude
+// each other by another byte of the same file.
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { StaveError } from "../../errors.ts";
 import { LockFile, type LockRange } from "../../util/file-lock.ts";
 import type { Clock } from "../../util/time.ts";
 
 /** The lock file of a layout. Its first byte stands for the list, its second for the folder of temporary files. */
 export const LOCK_NAME = ".stave-lock";
-/** The byte of those who change the list. */
-export const LIST_RANGE: LockRange = { start: 0n, length: 1n };
-/** The byte of those who have temporary files. */
+/** The byte that processes lock to change the list. */
+const LIST_RANGE: LockRange = { start: 0n, length: 1n };
+/** The byte that processes with temporary files share. */
 const TEMPORARY_RANGE: LockRange = { start: 1n, length: 1n };
 /** The folder of unfinished things. */
 export const TEMPORARY_FOLDER = ".tmp";
 /** A temporary file this old is a leftover even if others are at work, in milliseconds. */
 const ABANDONED = 24 * 3600 * 1000;
+/** How long to wait for another process's change of the list, in milliseconds. */
+const LOCK_TIMEOUT = 60_000;
 
 // One lock for all that this process does in a layout.
 const present = new Map<string, { users: number; lock: Promise<LockFile> }>();
@@ -64,4 +68,20 @@ async function removeTemporary(directory: string, before: number): Promise<void>
     const stats = await lstat(path).catch(() => undefined);
     if (stats?.isFile() && stats.mtimeMs < before) await rm(path, { force: true });
   }
+}
+
+/** Runs work while no other process may change the list. Throws CONFLICT if another process changes it for too long. */
+export async function withListLock(directory: string, clock: Clock, work: () => Promise<void>): Promise<void> {
+  const path = join(directory, LOCK_NAME);
+  await using lock = await LockFile.open(path, { create: true });
+  const started = clock.now();
+  for (let wait = 2; !lock.tryLock("exclusive", LIST_RANGE); wait = Math.min(50, wait * 2)) {
+    if (clock.now() - started > LOCK_TIMEOUT)
+      throw new StaveError("CONFLICT", `another process has been changing ${directory} for ${LOCK_TIMEOUT / 1000} s`, {
+        subject: path,
+        hint: "wait for it, or end it",
+      });
+    await clock.sleep(wait * (0.5 + clock.random()));
+  }
+  await work();
 }

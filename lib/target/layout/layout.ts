@@ -24,6 +24,7 @@ import {
   type Target,
 } from "../target.ts";
 import { LayoutBlobs } from "./layout-blobs.ts";
+import { checkLayout, createLayout } from "./layout-folder.ts";
 import { type Change, LayoutIndex } from "./layout-index.ts";
 
 /** How a layout is opened. */
@@ -69,8 +70,8 @@ export class LayoutTarget implements Target {
    */
   static async open(directory: string, options: LayoutOptions): Promise<LayoutTarget> {
     const target = new LayoutTarget(directory, options.clock, options.name ?? `oci-layout:${directory}`);
-    if (options.create) await target.index.create(options.mayStay);
-    else await target.index.check();
+    if (options.create) await createLayout(directory, options.clock, options.mayStay);
+    else await checkLayout(directory);
     return target;
   }
 

@@ -261,6 +261,12 @@ const damage: {
     make: (d) => writeFileSync(join(d, "oci-layout"), '{"imageLayoutVersion":"2.0.0"}'),
   },
   {
+    name: "an oci-layout of 100 KB",
+    code: "TOO_LARGE",
+    says: /oci-layout has 100000 bytes/,
+    make: (d) => writeFileSync(join(d, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}'.padEnd(100_000)),
+  },
+  {
     name: "a truncated index.json",
     code: "CONTENT_INVALID",
     says: /index\.json is not valid JSON/,

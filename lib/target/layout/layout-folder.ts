@@ -1,0 +1,126 @@
+// The directory of an image layout as a whole: whether it is one, making one, and which files it consists of.
+import { lstat, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
+import { emptyIndex, parseBySchema } from "../../oci/manifest.ts";
+import { makeFolder } from "../../util/folder.ts";
+import { kindAt } from "../../util/look.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { replaceWith } from "../../util/replace-file.ts";
+import type { Clock } from "../../util/time.ts";
+import { createTemporary } from "./layout-blobs.ts";
+import { JOURNAL_NAME } from "./layout-journal.ts";
+import { LOCK_NAME, TEMPORARY_FOLDER, withListLock } from "./layout-presence.ts";
+
+/** The most bytes of `oci-layout`. */
+const MARKER_LIMIT = 64 * 1024;
+const layoutSchema = z.looseObject({ imageLayoutVersion: z.string() });
+
+/** True if a directory is an image layout. */
+export function isLayoutFolder(directory: string): boolean {
+  return kindAt(join(directory, "oci-layout")) === "file";
+}
+
+/** Checks that the directory is a layout. Throws NOT_FOUND, FILE_SYSTEM, CONTENT_INVALID. */
+export async function checkLayout(directory: string): Promise<void> {
+  const path = join(directory, "oci-layout");
+  try {
+    const { imageLayoutVersion } = parseBySchema((await readBounded(path, MARKER_LIMIT)).bytes, layoutSchema, path);
+    if (!imageLayoutVersion.startsWith("1."))
+      throw new StaveError(
+        "CONTENT_INVALID",
+        `${path} has layout version ${JSON.stringify(imageLayoutVersion.slice(0, 40))}, expected 1.0.0`,
+        { subject: path },
+      );
+  } catch (cause) {
+    const error = fileError(cause, "read", path);
+    const code = error.system ?? systemCode(error.cause);
+    if (code === "ENOTDIR")
+      throw new StaveError("FILE_SYSTEM", `${directory} is a file, expected an image layout directory`, {
+        subject: directory,
+        hint: "name a folder",
+      });
+    if (!isStaveError(error, "NOT_FOUND")) throw error;
+    const isThere = await stat(directory).then(
+      () => true,
+      () => false,
+    );
+    throw new StaveError(
+      "NOT_FOUND",
+      isThere
+        ? `${directory} is not an image layout directory: it has no oci-layout file`
+        : `there is no directory ${directory}`,
+      { subject: directory, hint: "check the path" },
+    );
+  }
+}
+
+/**
+ * Makes the directory a layout if it is none: it must be empty, or not there, but for entries that `mayStay` allows.
+ * Throws USAGE for a foreign folder.
+ */
+export async function createLayout(
+  directory: string,
+  clock: Clock,
+  mayStay: (name: string) => Promise<boolean> = async () => false,
+): Promise<void> {
+  try {
+    await checkLayout(directory);
+    return;
+  } catch (error) {
+    if (!isStaveError(error, "NOT_FOUND")) throw error;
+  }
+  try {
+    makeFolder(directory);
+    for (const name of await readdir(directory)) {
+      if (OURS.has(name) || (await mayStay(name))) continue;
+      throw new StaveError(
+        "USAGE",
+        `${directory} is not empty and not an image layout directory (it has ${JSON.stringify(name)})`,
+        {
+          subject: directory,
+          hint: "choose an empty or new folder",
+        },
+      );
+    }
+    makeFolder(join(directory, "blobs", "sha256"));
+    const write = async (name: string, text: string): Promise<void> => {
+      const temporary = await createTemporary(directory, clock);
+      await replaceWith(join(directory, name), temporary, (file) => file.appendFile(text));
+    };
+    // Several processes may be at this point at once; the marker comes last, when everything else is there.
+    await withListLock(directory, clock, async () => {
+      const isThere = await stat(join(directory, "index.json")).then(
+        () => true,
+        () => false,
+      );
+      if (!isThere) await write("index.json", EMPTY);
+      await write("oci-layout", '{"imageLayoutVersion":"1.0.0"}');
+    });
+  } catch (cause) {
+    throw fileError(cause, "write", directory);
+  }
+}
+
+const EMPTY = JSON.stringify(emptyIndex());
+
+/** Whether nothing is listed in a layout, as far as the sizes of its files say. */
+export async function isEmptyLayout(directory: string): Promise<boolean> {
+  const sizes = await Promise.all(
+    ["index.json", JOURNAL_NAME].map((name) =>
+      lstat(join(directory, name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return (sizes[0] ?? 0) <= EMPTY.length && sizes[1] === 0;
+}
+
+/** What a run that was interrupted while it made the layout may have left, or one that makes it just now. */
+const OURS = new Set([LOCK_NAME, TEMPORARY_FOLDER, "blobs", "index.json", "oci-layout"]);
+/** The files and folders of a layout by which everything else in it is reached. */
+export const LAYOUT_FILES: readonly string[] = [...OURS, JOURNAL_NAME, "blobs/sha256", "blobs/sha512"];
+/** What a layout has while somebody writes to it, or after a writer was killed. */
+export const LEFTOVERS: readonly string[] = [TEMPORARY_FOLDER, JOURNAL_NAME];
