@@ -98,7 +98,9 @@ export function printQuery(query: SpecQuery): string {
 function printNode(query: SpecQuery): string {
   if (query.file !== undefined) return query.file;
   const { name, namespace, versions, platform, os, target, hash } = query;
-  let text = name === undefined ? "" : `${namespace === undefined ? "" : `${namespace}.`}${name}`;
+  // `namespace=` takes any text; only what looks like a name can stand before the dot.
+  const dotted = name !== undefined && namespace !== undefined && NAMESPACE.test(namespace);
+  let text = dotted ? `${namespace}.${name}` : (name ?? "");
   if (versions) text += `@${printVersions(versions)}`;
   const variants = [...query.variants].toSorted(([a], [b]) => (a < b ? -1 : Number(a > b)));
   for (const [key, { value, propagated }] of variants) {
@@ -115,7 +117,7 @@ function printNode(query: SpecQuery): string {
   if (platform !== undefined) pairs.push(`platform=${quote(platform, false)}`);
   if (os !== undefined) pairs.push(`os=${quote(os, false)}`);
   if (target !== undefined) pairs.push(`target=${quote(target, false)}`);
-  if (namespace !== undefined && name === undefined) pairs.push(`namespace=${quote(namespace, false)}`);
+  if (namespace !== undefined && !dotted) pairs.push(`namespace=${quote(namespace, false)}`);
   if (hash !== undefined) pairs.push(`/${hash}`);
   return [text, ...pairs].join(" ").trim();
 }
@@ -138,6 +140,7 @@ function printEdge(edge: QueryEdge): string {
   return `${head}${short ? `${virtuals.join(",")}=` : ""}${node}${nested}`;
 }
 
+const NAMESPACE = /^[a-zA-Z_0-9][a-zA-Z_0-9-]*(?:\.[a-zA-Z_0-9][a-zA-Z_0-9-]*)*$/;
 const BARE = /^[a-zA-Z_0-9\-+*.,:=%^~/\\]+$/;
 
 // A value after a single equals sign must not start with another one.

@@ -223,6 +223,11 @@ test("parsing what was printed gives the same query", () => {
   assert.ok(read > 500, `only ${read} texts were specs`);
 });
 
+test("a namespace that looks like flags or edges prints as it was written", () => {
+  for (const text of ["t namespace=%+h", "t namespace=a.b/c", "t namespace='a b'", "a.b.t"])
+    assert.equal(printQuery(parseQueries(text)[0] as SpecQuery), text);
+});
+
 // Undefined for what is no spec; any other error is a fault of the parser.
 function parsed(text: string): SpecQuery[] | undefined {
   try {
