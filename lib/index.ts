@@ -24,11 +24,22 @@ export type { InstallOptions, OpenStoreOptions, PushOptions } from "./api/open-s
 export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
 export type { Surroundings } from "./api/surroundings.ts";
 export type { IndexReport } from "./cache/index-update.ts";
-export { aggregate, type ErrorCode, isStaveError, StaveError } from "./errors.ts";
+export {
+  aggregate,
+  type ErrorCode,
+  isStaveError,
+  type PlainError,
+  type RegistryErrorEntry,
+  type Side,
+  StaveError,
+  type StaveErrorOptions,
+} from "./errors.ts";
+export type { SkippedEntry } from "./image/archive/prefix-walk.ts";
 export type { ListReport } from "./ops/cache/list.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
-export type { InstallReport } from "./ops/install/report.ts";
-export type { PushReport } from "./ops/push/report.ts";
+export type { InstalledSpec, InstallOutcome, InstallReport } from "./ops/install/report.ts";
+export type { PushedImage, PushedSpec, PushReport, PushTotals, SpecOutcome } from "./ops/push/report.ts";
+export type { SpecRow } from "./ops/store/spec-row.ts";
 export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
 export type { Clock } from "./util/time.ts";

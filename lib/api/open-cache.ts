@@ -3,7 +3,6 @@ import { checkIndex, type IndexReport, updateIndex as reindex } from "../cache/i
 import { OciCache } from "../cache/oci-cache.ts";
 import type { Location } from "../oci/reference.ts";
 import { type ListReport, list as listCache } from "../ops/cache/list.ts";
-import type { Mirror } from "../spack/config/mirror.ts";
 import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
@@ -58,8 +57,8 @@ export interface OpenCacheOptions extends CommonOptions, SpackOptions {
 export interface OpenCache extends AsyncDisposable {
   readonly cache: OciCache;
   readonly location: Location;
-  /** The mirror of Spack's configuration that was named. */
-  readonly mirror: Mirror | undefined;
+  /** The name of the mirror of Spack's configuration, if it is one. */
+  readonly mirror: string | undefined;
   close(): Promise<void>;
 }
 
@@ -85,7 +84,7 @@ export async function openChecked(text: string | undefined, options: OpenCacheOp
   try {
     const target = options.create ? await connection.write(location) : await connection.change(location);
     const cache = new OciCache(target, memoryFor(location, around));
-    return { cache, location, mirror, close, [Symbol.asyncDispose]: close };
+    return { cache, location, mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;

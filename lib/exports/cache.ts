@@ -1,8 +1,25 @@
 // `stave/cache`: the specs and the index of a build cache, over a target; how layers are compressed.
 
-export type { CachedSpec, CacheListing, IndexedCache, ReadCache } from "../cache/cache.ts";
-export type { CacheIndex } from "../cache/index-read.ts";
-export { checkIndex, type IndexReport, type UpdateIndexOptions, updateIndex } from "../cache/index-update.ts";
+export type {
+  CachedSpec,
+  CacheListing,
+  FetchSpecOptions,
+  IndexedCache,
+  ReadCache,
+  WriteIndexOptions,
+} from "../cache/cache.ts";
+export type { CacheIndex, IndexProblem, StoredIndex } from "../cache/index-read.ts";
+export {
+  type CheckIndexOptions,
+  checkIndex,
+  type IndexReport,
+  type SkippedTag,
+  type UpdateIndexOptions,
+  updateIndex,
+} from "../cache/index-update.ts";
+export type { IndexText, WrittenRecord } from "../cache/index-write.ts";
 export { OciCache, type OciCacheOptions, ReadOciCache } from "../cache/oci-cache.ts";
-export type { IndexRecord } from "../cache/record.ts";
+export type { IndexRecord, NodeRecord } from "../cache/record.ts";
+export type { TaggedSpec } from "../cache/spec-tag.ts";
 export { type Compression, formatCompression, parseCompression } from "../image/pack/compression.ts";
+export { DiskCache, type DiskCacheOptions } from "../util/disk-cache.ts";

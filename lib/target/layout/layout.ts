@@ -54,7 +54,9 @@ export class LayoutTarget implements Target {
   readonly name: string;
   /** A file may go missing behind our back, and looking at a file is cheap. */
   readonly keepsClosure = false;
+  /** @internal */
   readonly blobs: LayoutBlobs;
+  /** @internal */
   readonly index: LayoutIndex;
   readonly #subjects = new Map<Digest, Subject>();
 
