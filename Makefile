@@ -1,6 +1,6 @@
 # Every target does its own set-up; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build demo test test-node22 interop lint fmt bench fuzz soak clean
+.PHONY: help install build api demo test test-node22 interop lint fmt bench fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,13 @@ node_modules/.stamp: package.json package-lock.json
 
 build: install ## build dist/: the command and the library
 	npm run --silent build
+
+api: install scripts/api-docs/node_modules/.stamp ## write the reference of the library to docs/api/
+	node_modules/.bin/node scripts/api-docs/node_modules/typedoc/bin/typedoc --options scripts/api-docs/typedoc.json
+
+scripts/api-docs/node_modules/.stamp: scripts/api-docs/package-lock.json
+	npm ci --no-fund --no-audit --loglevel=error --prefix scripts/api-docs
+	@touch $@
 
 demo: install ## build, then run the main job on the embedded default and say what it did
 	npm run --silent build -- --bundle-only
@@ -46,4 +53,4 @@ soak: install ## commands that disturb one another for MINUTES=30, then a look a
 	npm run --silent soak
 
 clean: ## remove what was built
-	rm -rf dist stave-cache demo-work fuzz-failures soak-failures
+	rm -rf dist docs/api stave-cache demo-work fuzz-failures soak-failures

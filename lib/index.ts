@@ -1,5 +1,9 @@
-// The public surface of the library: what the command does, as functions. Each loads what it needs when it is first called;
-// the parts are exported by `stave/oci`, `stave/cache`, `stave/spack` and `stave/serve`.
+/**
+ * The public surface of the library: what the command does, as functions. Each loads what it needs when it is first called;
+ * the parts are exported by `stave/oci`, `stave/cache`, `stave/spack` and `stave/serve`.
+ *
+ * @module stave
+ */
 
 import type { ListOptions, OpenCache, OpenCacheOptions, UpdateIndexOptions } from "./api/open-cache.ts";
 import type { InstallOptions, OpenStoreOptions, PushOptions } from "./api/open-store.ts";

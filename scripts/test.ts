@@ -22,6 +22,14 @@ function step(name: string, command: string, args: string[]): void {
   }
 }
 
+/** Installs one of the packages in scripts/ that tests use; true if it is there. */
+function installTools(name: string): boolean {
+  const folder = `${root}scripts/${name}`;
+  if (existsSync(`${folder}/node_modules/.bin`)) return true;
+  const args = ["ci", "--no-fund", "--no-audit", "--loglevel=error", "--prefix", folder];
+  return spawnSync("npm", args, { cwd: root, stdio: "inherit" }).status === 0;
+}
+
 function chosenFiles(): string[] {
   if (files.length > 0) return files;
   const all = globSync("test/**/*.test.ts", { cwd: root }).sort();
@@ -40,13 +48,17 @@ if (only !== "unit" && only !== "node22" && files.length === 0) {
     process.exit(1);
   }
 }
+if (only === undefined && files.length === 0)
+  for (const name of ["node22", "api-docs"]) {
+    if (installTools(name)) continue;
+    console.log(`scripts/${name} cannot be installed; its tests are skipped`);
+    if (process.env["CI"] === "true") process.exit(1);
+  }
 const bin = `${root}node_modules/.bin/`;
 let node = process.execPath;
 if (only === "node22") {
-  const folder = `${root}scripts/node22`;
-  node = `${folder}/node_modules/.bin/node`;
-  if (!existsSync(node))
-    step("Node 22", "npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error", "--prefix", folder]);
+  node = `${root}scripts/node22/node_modules/.bin/node`;
+  if (!installTools("node22")) process.exit(1);
   if (!existsSync(`${root}dist/stave.js`)) step("build", process.execPath, [...loader, "scripts/build.ts"]);
 } else {
   step("types", `${bin}tsc`, ["--noEmit"]);

@@ -1,4 +1,8 @@
-// `stave/cache`: the specs and the index of a build cache, over a target; how layers are compressed.
+/**
+ * The specs and the index of a build cache, over a target; how layers are compressed.
+ *
+ * @module stave/cache
+ */
 
 export type {
   CachedSpec,

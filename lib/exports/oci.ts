@@ -1,4 +1,8 @@
-// `stave/oci`: content and where it lives: digests, documents, references, registries, directories, the graph copy.
+/**
+ * Content and where it lives: digests, documents, references, registries, directories, the graph copy.
+ *
+ * @module stave/oci
+ */
 
 export type { Credential, FoundCredential } from "../auth/credential.ts";
 export { type HostCredential, Keychain, type KeychainAnswer, type KeychainOptions } from "../auth/keychain.ts";

@@ -1,3 +1,7 @@
-// `stave/serve`: a directory as a registry.
+/**
+ * A directory as a registry.
+ *
+ * @module stave/serve
+ */
 
 export { createRegistry, type RegistryOptions, type RegistryServer } from "../serve/registry-server.ts";

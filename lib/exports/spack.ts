@@ -1,4 +1,8 @@
-// `stave/spack`: stores, lock files, spec files and queries as Spack has them.
+/**
+ * Stores, lock files, spec files and queries as Spack has them.
+ *
+ * @module stave/spack
+ */
 
 export type { LockSettings } from "../spack/config/settings.ts";
 export type { Toolchain, ToolchainPart, Toolchains } from "../spack/config/toolchains.ts";

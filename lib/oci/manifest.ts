@@ -3,14 +3,68 @@ import { z } from "zod";
 import { StaveError } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { type Descriptor, descriptorSchema } from "./descriptor.ts";
-import { type DigestAlgorithm, digestOf, digestSchema } from "./digest.ts";
+import { type Digest, type DigestAlgorithm, digestOf, digestSchema } from "./digest.ts";
 import { JSON_VALUE_LIMIT, jsonExcess } from "./json-limits.ts";
 import { bareMediaType, DOCKER_INDEX, isIndexType, isManifestType, OCI_INDEX, OCI_MANIFEST } from "./mediatype.ts";
 
 const annotations = z.record(z.string(), z.string());
 
+/** An image or artifact manifest; unknown fields are kept. */
+export interface Manifest {
+  schemaVersion: 2;
+  mediaType?: string | undefined;
+  artifactType?: string | undefined;
+  config: Descriptor;
+  layers: Descriptor[];
+  subject?: Descriptor | undefined;
+  annotations?: Record<string, string> | null | undefined;
+  [field: string]: unknown;
+}
+
+/** An image index or Docker manifest list; unknown fields are kept. */
+export interface Index {
+  schemaVersion: 2;
+  mediaType?: string | undefined;
+  artifactType?: string | undefined;
+  manifests: Descriptor[];
+  subject?: Descriptor | undefined;
+  annotations?: Record<string, string> | null | undefined;
+  [field: string]: unknown;
+}
+
+/** An image config, as far as stave reads it; unknown fields are kept. */
+export interface Config {
+  architecture: string;
+  os: string;
+  variant?: string | undefined;
+  created?: string | undefined;
+  rootfs: { type: string; diff_ids: Digest[]; [field: string]: unknown };
+  config?:
+    | {
+        Env?: string[] | null | undefined;
+        Entrypoint?: string[] | null | undefined;
+        Cmd?: string[] | null | undefined;
+        User?: string | undefined;
+        WorkingDir?: string | undefined;
+        Labels?: Record<string, string> | null | undefined;
+        [field: string]: unknown;
+      }
+    | null
+    | undefined;
+  history?:
+    | {
+        created?: string | undefined;
+        created_by?: string | undefined;
+        empty_layer?: boolean | undefined;
+        [field: string]: unknown;
+      }[]
+    | null
+    | undefined;
+  [field: string]: unknown;
+}
+
 /** The schema of an image or artifact manifest. */
-export const manifestSchema = z.looseObject({
+export const manifestSchema: z.ZodType<Manifest> = z.looseObject({
   schemaVersion: z.literal(2),
   mediaType: z.string().max(255).optional(),
   artifactType: z.string().max(255).optional(),
@@ -21,7 +75,7 @@ export const manifestSchema = z.looseObject({
 });
 
 /** The schema of an image index or manifest list. */
-export const indexSchema = z.looseObject({
+export const indexSchema: z.ZodType<Index> = z.looseObject({
   schemaVersion: z.literal(2),
   mediaType: z.string().max(255).optional(),
   artifactType: z.string().max(255).optional(),
@@ -31,7 +85,7 @@ export const indexSchema = z.looseObject({
 });
 
 /** The schema of an image config: the fields that stave reads; all others are kept. */
-export const configSchema = z.looseObject({
+export const configSchema: z.ZodType<Config> = z.looseObject({
   architecture: z.string().max(64),
   os: z.string().max(64),
   variant: z.string().max(64).optional(),
@@ -58,13 +112,6 @@ export const configSchema = z.looseObject({
     .max(10_000)
     .nullish(),
 });
-
-/** An image or artifact manifest. */
-export type Manifest = z.infer<typeof manifestSchema>;
-/** An image index or Docker manifest list. */
-export type Index = z.infer<typeof indexSchema>;
-/** An image config. */
-export type Config = z.infer<typeof configSchema>;
 
 /** A parsed manifest or index. */
 export type ManifestDocument =
