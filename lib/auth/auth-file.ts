@@ -1,4 +1,5 @@
-// The credential files of podman (`auth.json`) and docker (`config.json`): one format, read and looked up.
+// The credential files of podman (`auth.json`) and docker (`config.json`): reads their common format and looks up
+// entries.
 import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { fileError, StaveError, systemCode } from "../errors.ts";
@@ -15,25 +16,26 @@ const entrySchema = z.looseObject({
   registrytoken: z.string().optional(),
 });
 
-/** The schema of both programs' files; keys that stave does not know are kept when it writes. */
+/** The schema of both files; unknown keys are kept when stave writes. */
 export const authFileSchema = z.looseObject({
   auths: z.record(z.string(), entrySchema).optional(),
   credHelpers: z.record(z.string(), z.string()).optional(),
   credsStore: z.string().optional(),
 });
 
+/** The content of a credential file. */
 export type AuthFile = z.infer<typeof authFileSchema>;
 type Entry = z.infer<typeof entrySchema>;
 
 const FILE_LIMIT = 4 * 1024 * 1024;
 
-/** Reads such a file; undefined when there is none. Throws CONFIG_INVALID when it cannot be understood. */
+/** Reads a credential file; undefined if it does not exist. Throws CONFIG_INVALID if it is malformed or too large. */
 export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
   let text: string;
   try {
     const { size } = await stat(path);
     if (size > FILE_LIMIT)
-      throw new StaveError("CONFIG_INVALID", `${path} has ${size} bytes: too many for a credentials file`, {
+      throw new StaveError("CONFIG_INVALID", `${path} has ${size} bytes, too many for a credentials file`, {
         subject: path,
       });
     text = await readFile(path, "utf8");
@@ -46,20 +48,20 @@ export async function readAuthFile(path: string): Promise<AuthFile | undefined> 
   try {
     return parseBySchema(text, authFileSchema, path);
   } catch (cause) {
-    // The parser's own words could quote a piece of the file.
+    // The parser's message could quote a secret.
     throw new StaveError("CONFIG_INVALID", `${path} is not a valid credentials file`, {
       subject: path,
-      hint: "mend it, or remove it and log in again",
+      hint: "correct it, or remove it and log in again",
       cause: cause instanceof StaveError ? cause.code : undefined,
     });
   }
 }
 
-// docker's name for its Hub in its own file.
+// Docker's name for Docker Hub in its own file.
 const HUB_KEY = "index.docker.io/v1";
 const HUB = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 
-/** The names under which credentials for a repository may be kept, the most special first. */
+/** The keys under which credentials for a repository may be stored, most specific first. */
 export function keysFor(registry: string, repository?: string): string[] {
   const parts = repository === undefined || repository === "" ? [] : repository.split("/");
   const keys: string[] = [];
@@ -69,14 +71,14 @@ export function keysFor(registry: string, repository?: string): string[] {
   return keys;
 }
 
-/** A key of the file without scheme and trailing slashes, as it is compared. */
+/** A key of the file without scheme and trailing slashes, for comparison. */
 function normalKey(key: string): string {
   return withoutTrailing(key.replace(/^https?:\/\//, ""), "/").replace(/^([^/]+)\/v[12]$/, (whole, host: string) =>
     host === "index.docker.io" ? whole : host,
   );
 }
 
-/** The credential a file itself holds for the first matching key. Throws CONFIG_INVALID for an entry that is damaged. */
+/** The credential of the first matching key. Throws CONFIG_INVALID for a malformed entry. */
 export function findInFile(file: AuthFile, keys: readonly string[], path: string): Credential | undefined {
   const byKey = new Map(Object.entries(file.auths ?? {}).map(([key, entry]) => [normalKey(key), { key, entry }]));
   for (const key of keys) {
@@ -105,17 +107,20 @@ function credentialOf(entry: Entry, key: string, path: string): Credential | und
     return passwordCredential(text.slice(0, colon), text.slice(colon + 1));
   }
   if (entry.username && entry.password !== undefined) return passwordCredential(entry.username, entry.password);
-  // docker leaves an empty entry behind for what a helper keeps.
+  // Docker leaves an empty entry for credentials that a helper stores.
   return undefined;
 }
 
-/** A user name and password; the name `<token>` marks an identity token (docker credential helpers). */
+/**
+ * A credential from a user name and password; the user name `<token>` marks an identity token (docker credential
+ * helpers).
+ */
 export function passwordCredential(username: string, password: string): Credential {
   if (username === "<token>") return { kind: "identity", token: new Secret(password) };
   return { kind: "password", username, password: new Secret(password) };
 }
 
-/** The helper a file names for a key: `credHelpers` for that host, else `credsStore`. */
+/** The helper that a file names for a key: in `credHelpers` for that host, otherwise in `credsStore`. */
 export function helperFor(file: AuthFile, keys: readonly string[]): { helper: string; server: string } | undefined {
   for (const [host, helper] of Object.entries(file.credHelpers ?? {}))
     if (keys.includes(normalKey(host))) return { helper, server: host };

@@ -1,4 +1,4 @@
-// WWW-Authenticate: the challenges of a 401 (RFC 9110, 11.6.1), read in one pass.
+// Parses WWW-Authenticate, the challenges of a 401 (RFC 9110, 11.6.1), in one pass.
 import { StaveError } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { redactQueries } from "../printable/secret.ts";
@@ -14,8 +14,8 @@ const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]+/y;
 const QUOTED = /"(?:[^"\\]|\\.)*"/y;
 
 /**
- * Parses one header, which may hold several challenges. token68 is not used by any registry and is an error, as is
- * anything else that does not fit. Throws CONTENT_INVALID.
+ * Parses one header, which may hold several challenges. No registry uses token68, so it is an error like any other
+ * malformed input. Throws CONTENT_INVALID.
  */
 export function parseChallenges(header: string): Challenge[] {
   const bad = (): StaveError =>
@@ -43,7 +43,7 @@ export function parseChallenges(header: string): Challenge[] {
     if (current !== undefined && take(/[ \t]*=[ \t]*/y) !== undefined) {
       current.parameters.set(name.toLowerCase(), takeValue(take, bad));
     } else {
-      // A scheme: alone, or followed by blanks and its first parameter.
+      // A scheme: alone, or followed by spaces and its first parameter.
       const parameters = new Map<string, string>();
       challenges.push({ scheme: name.toLowerCase(), parameters });
       if (take(space) !== undefined && header[at] !== "," && at < header.length) {

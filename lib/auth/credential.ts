@@ -1,15 +1,15 @@
-// What a user may be known by to a registry.
+// What identifies a user to a registry.
 import type { Secret } from "../printable/secret.ts";
 
-/** What a user is known by. */
+/** What identifies a user to a registry. */
 export type Credential =
   | { kind: "password"; username: string; password: Secret }
   /** A refresh token (`identitytoken`), exchanged by POST. */
   | { kind: "identity"; token: Secret }
-  /** A bearer token to be sent as it is (`registrytoken`). */
+  /** A bearer token to send as is (`registrytoken`). */
   | { kind: "bearer"; token: Secret };
 
-/** A credential and where it was found. */
+/** A credential and its origin, for messages. */
 export interface FoundCredential {
   credential: Credential;
   from: string;

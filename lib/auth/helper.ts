@@ -1,4 +1,4 @@
-// docker-credential-* programs: run without a shell, with a time-out and bounded output.
+// Runs docker-credential-* programs: without a shell, with a timeout and bounded output.
 import { spawn } from "node:child_process";
 import { z } from "zod";
 import { messageOf, StaveError } from "../errors.ts";
@@ -6,7 +6,7 @@ import { parseBySchema } from "../oci/manifest.ts";
 import { passwordCredential } from "./auth-file.ts";
 import type { Credential } from "./credential.ts";
 
-/** How helpers are run. */
+/** How to run helpers. */
 export interface HelperOptions {
   /** The environment of the process; PATH decides which helper runs. */
   env: Readonly<Record<string, string | undefined>>;
@@ -20,7 +20,7 @@ const DEFAULT_TIMEOUT = 30_000;
 const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 const answerSchema = z.looseObject({ Username: z.string(), Secret: z.string() });
 
-/** Asks a helper for the credentials of a server; undefined when it has none. Throws HELPER_FAILED. */
+/** Asks a helper for the credentials of a server; undefined if it has none. Throws HELPER_FAILED. */
 export async function askHelper(
   helper: string,
   server: string,
@@ -28,15 +28,15 @@ export async function askHelper(
 ): Promise<Credential | undefined> {
   const { status, output } = await run(helper, "get", server, options);
   if (status !== 0) {
-    // The protocol's only way to say "none" is this text.
+    // The protocol has no other way to say "none".
     if (/credentials not found|no credentials|not found in native keychain/i.test(output)) return undefined;
-    throw failed(helper, `ended with status ${status}`);
+    throw failed(helper, `exited with status ${status}`);
   }
   let answer: z.infer<typeof answerSchema>;
   try {
     answer = parseBySchema(output, answerSchema, `answer of docker-credential-${helper}`);
   } catch {
-    // What it printed may be the secret itself, so nothing of it is quoted.
+    // The output may contain the secret, so the message quotes none of it.
     throw failed(helper, "printed something that is not the credentials document");
   }
   return answer.Secret === "" ? undefined : passwordCredential(answer.Username, answer.Secret);
@@ -55,7 +55,7 @@ export async function storeWithHelper(
   if (status !== 0) throw failed(helper, `could not store the credentials (status ${status})`);
 }
 
-/** Makes a helper forget a server; one it never knew is no failure. Throws HELPER_FAILED. */
+/** Erases a server from a helper; one it never knew is not a failure. Throws HELPER_FAILED. */
 export async function eraseWithHelper(helper: string, server: string, options: HelperOptions): Promise<void> {
   const { status, output } = await run(helper, "erase", server, options);
   if (status !== 0 && !/not found/i.test(output))
@@ -65,7 +65,7 @@ export async function eraseWithHelper(helper: string, server: string, options: H
 function failed(helper: string, what: string, cause?: unknown): StaveError {
   return new StaveError("HELPER_FAILED", `the credential helper docker-credential-${helper} ${what}`, {
     subject: helper,
-    hint: "try it by hand, or take it out of credHelpers/credsStore",
+    hint: "run it by hand to see why, or remove it from credHelpers/credsStore",
     ...(cause === undefined ? {} : { cause }),
   });
 }
@@ -90,15 +90,15 @@ function run(
     });
     let output = "";
     let over: StaveError | undefined;
-    // A helper is often a script; its children must go with it.
+    // A helper is often a script; kill its children too.
     const end = (reason: StaveError) => {
       over ??= reason;
       try {
         if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
       } catch {
-        // Gone already.
+        // It has already exited.
       }
-      // A program that it started, and that has left its group, may keep the pipe open for ever.
+      // A child that has left the process group could keep the pipe open forever.
       child.stdout.destroy();
     };
     const timer = setTimeout(

@@ -1,4 +1,4 @@
-// Where credentials come from, in order: said explicitly, the environment, podman's and docker's files and helpers.
+// Finds credentials, in this order: given explicitly, the environment, the files and helpers of podman and docker.
 import { join } from "node:path";
 import { isStaveError, type StaveError } from "../errors.ts";
 import { Secret } from "../printable/secret.ts";
@@ -6,30 +6,30 @@ import { findInFile, helperFor, keysFor, passwordCredential, readAuthFile } from
 import type { FoundCredential } from "./credential.ts";
 import { askHelper } from "./helper.ts";
 
-/** Credentials that the caller has for one host, such as those of a mirror in Spack's configuration. */
+/** Credentials that the caller has for one host, for example from a mirror in Spack's configuration. */
 export interface HostCredential {
   registry: string;
   username: string;
   password: Secret;
-  /** Where it is from, for messages. */
+  /** Their origin, for messages. */
   from: string;
 }
 
-/** Everything a keychain looks at; the environment is passed in. */
+/** The sources of a keychain; the environment is passed in. */
 export interface KeychainOptions {
   env: Readonly<Record<string, string | undefined>>;
   home: string;
   uid?: number | undefined;
-  /** The file named on the command line: then no other file is read. */
+  /** The file named on the command line; if set, no other file is read. */
   authfile?: string | undefined;
-  /** First of all. */
+  /** Tried before everything else. */
   explicit?: readonly HostCredential[] | undefined;
   helperTimeout?: number | undefined;
-  /** Told when a place cannot be read; the others are still asked. */
+  /** Called for a source that cannot be read; the others are still tried. */
   onWarning?: ((error: StaveError) => void) | undefined;
 }
 
-/** The answer of a keychain: what was found, and every place that was asked. */
+/** The result of a lookup: the credential, if any, and every source that was tried. */
 export interface KeychainAnswer {
   found: FoundCredential | undefined;
   looked: string[];
@@ -44,11 +44,11 @@ export function authFilePlaces(options: Pick<KeychainOptions, "env" | "home" | "
   return [runtimeAuthFile(options), join(config, "containers", "auth.json"), dockerConfig(env, home)];
 }
 
-/** podman's own place, where a login goes when nothing else is said. */
+/** podman's own file, the default destination of a login. */
 export function runtimeAuthFile(options: Pick<KeychainOptions, "env" | "home" | "uid">): string {
   const { env, uid } = options;
   const runtime = env["XDG_RUNTIME_DIR"];
-  // containers/image, "defaultPerUIDPathFormat": without a session's folder, one of /run by user.
+  // containers/image, "defaultPerUIDPathFormat": without a session folder, a folder of the user below /run.
   return runtime ? join(runtime, "containers", "auth.json") : `/run/containers/${uid ?? 0}/auth.json`;
 }
 
@@ -56,7 +56,7 @@ function dockerConfig(env: KeychainOptions["env"], home: string): string {
   return join(env["DOCKER_CONFIG"] || join(home, ".docker"), "config.json");
 }
 
-/** Looks for credentials, and remembers the answers for the life of the process. */
+/** Finds credentials and caches the results for the life of the process. */
 export class Keychain {
   readonly #options: KeychainOptions;
   readonly #answers = new Map<string, Promise<KeychainAnswer>>();
@@ -65,7 +65,7 @@ export class Keychain {
     this.#options = options;
   }
 
-  /** The credential for a repository of a registry. A place that cannot be read is skipped with a warning. */
+  /** The credential for a repository of a registry. A failing source is reported to `onWarning` and skipped. */
   resolve(registry: string, repository?: string, signal?: AbortSignal): Promise<KeychainAnswer> {
     const key = `${registry}/${repository ?? ""}`;
     const known = this.#answers.get(key);
@@ -100,7 +100,7 @@ export class Keychain {
       } catch (error) {
         signal?.throwIfAborted();
         if (!isStaveError(error)) throw error;
-        // Whatever is wrong with one place, a public image can still be pulled.
+        // A public image can be pulled even if a source is broken.
         this.#options.onWarning?.(error);
       }
     }
@@ -130,7 +130,10 @@ export class Keychain {
     return credential && { credential, from: path };
   }
 
-  /** The environment's credentials are for the one registry they name: a secret is never offered to a host by chance. */
+  /**
+   * The environment's credentials are valid only for the registry it names, so a secret never reaches another host by
+   * accident.
+   */
   #environment(registry: string): FoundCredential | undefined {
     const { env } = this.#options;
     const from = "the environment (STAVE_REGISTRY)";

@@ -1,4 +1,4 @@
-// `login` and `logout`: credentials are tried first, then kept where podman keeps them, or by a helper.
+// `login` and `logout`: credentials are checked, then stored where podman stores them, or by a helper.
 import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileError, StaveError } from "../errors.ts";
@@ -18,16 +18,17 @@ export interface LoginReport {
   username: string;
   /** A file, or `docker-credential-NAME`. */
   storedIn: string;
-  /** False when the registry lets everybody in and so could not say whether the password is right. */
+  /** False if the registry did not ask for credentials, so they could not be checked. */
   checked: boolean;
 }
 
+/** The files and helpers from which a login was removed. */
 export interface LogoutReport {
   registry: string;
   removedFrom: string[];
 }
 
-/** Asks the registry whether it accepts the credentials the authorizer has. Returns false when it did not ask for any. */
+/** Checks with the registry that it accepts the authorizer's credentials. Returns false if it did not ask for any. */
 export async function checkLogin(
   registry: string,
   options: {
@@ -50,9 +51,9 @@ export async function checkLogin(
   const scheme = options.scheme ?? (await transport.schemeFor(host, signal));
   const url = new URL(`${scheme}://${host}/v2/`);
   if (!transport.maySendSecrets(url))
-    throw new StaveError("DENIED", `${registry} would be told the password over plain http`, {
+    throw new StaveError("DENIED", `the password for ${registry} would be sent over plain http`, {
       subject: registry,
-      hint: "add --plain-http if you trust the network in between",
+      hint: "add --plain-http if you trust the network",
     });
   const response = await transport.requestBytes(
     {
@@ -66,13 +67,14 @@ export async function checkLogin(
     },
     1024 * 1024,
   );
-  // Some registries call an empty answer HTML, but all of those name the API (OCI distribution 1.1, "Determining Support").
+  // Some registries label an empty response as HTML, but they all send the API header (OCI distribution 1.1,
+  // "Determining Support").
   if (saysHtml(response) && response.headers["docker-distribution-api-version"] === undefined)
     throw webPageError({ op: "log in to", subject: registry }, response.url);
   return asked;
 }
 
-/** Where a login is kept: the helper of the file in use, or that file. */
+/** Stores a login with the helper of the file in use, or in that file. Returns the place. */
 export async function storeLogin(
   login: { registry: string; username: string; password: Secret },
   options: KeychainOptions & { clock: Clock },
@@ -94,7 +96,7 @@ export async function storeLogin(
   return path;
 }
 
-/** Removes a registry from every file and helper that has it. Throws NOT_FOUND when none has. */
+/** Removes a registry from every file and helper that has it. Throws NOT_FOUND if none has. */
 export async function logout(registry: string, options: KeychainOptions & { clock: Clock }): Promise<LogoutReport> {
   const removedFrom: string[] = [];
   const keys = keysFor(registry);
@@ -119,9 +121,9 @@ export async function logout(registry: string, options: KeychainOptions & { cloc
   });
 }
 
-/** Writes a credentials file beside its place and renames it: mode 0600 from the first byte on, never half a file. */
+/** Replaces a credentials file atomically, with mode 0600 from the first byte. */
 async function writeAuthFile(named: string, content: AuthFile, clock: Clock): Promise<void> {
-  // A linked file is changed where it is, so that the link stays.
+  // Write through a symbolic link, so that the link stays.
   const path = await realpath(named).catch(() => named);
   const temporary = `${path}.${clock.now().toString(36)}${Math.floor(clock.random() * 1e9).toString(36)}`;
   try {
@@ -130,7 +132,7 @@ async function writeAuthFile(named: string, content: AuthFile, clock: Clock): Pr
     throw fileError(cause, "write", path);
   }
   await replaceFile(path, { temporary, mode: 0o600 }, async (file) => {
-    // The umask may have taken more than it should.
+    // The umask may have removed more than intended.
     await file.chmod(0o600);
     await file.writeFile(`${JSON.stringify(content, null, "\t")}\n`);
   });

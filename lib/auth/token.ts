@@ -1,5 +1,6 @@
 // Answers challenges: Basic, and Bearer with tokens exchanged by GET or POST (docker distribution, "Token
-// Authentication"), cached per origin and scopes, refreshed before they expire, one exchange for many that wait.
+// Authentication"). Tokens are cached per origin and scopes and refreshed before they expire; concurrent requests share
+// one exchange.
 import { z } from "zod";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Authorizer, AuthRequest, Refusal, Scope, Transport } from "../http/types.ts";
@@ -12,7 +13,7 @@ import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credential } from "./credential.ts";
 import type { Keychain, KeychainAnswer } from "./keychain.ts";
 
-/** What the authorizer works with. */
+/** The collaborators of an authorizer. */
 export interface AuthorizerOptions {
   transport: Transport;
   keychain: Keychain;
@@ -22,11 +23,11 @@ export interface AuthorizerOptions {
 interface Token {
   header: string;
   scopes: readonly Scope[];
-  /** When to get another one, in milliseconds of the clock. */
+  /** When to get a new one, in milliseconds of the clock. */
   refreshAt: number;
 }
 
-/** What is known of an origin since its first challenge. */
+/** The scheme of an origin, known after its first challenge. */
 type Known = { kind: "basic"; header: string } | { kind: "bearer"; realm: URL; service: string | undefined };
 
 const tokenSchema = z.looseObject({
@@ -37,13 +38,13 @@ const tokenSchema = z.looseObject({
 });
 
 const TOKEN_ANSWER_LIMIT = 1024 * 1024;
-/** What the token specification says of an answer without `expires_in`. */
+/** The lifetime in seconds of an answer without `expires_in`, as the token specification says. */
 const DEFAULT_LIFE = 60;
 const LONGEST_LIFE = 24 * 3600;
-/** A token that expires this soon is not begun to be used. */
+/** A token this close to its expiry, in milliseconds, is not used for a new request. */
 const MARGIN = 5000;
 
-/** Makes the authorizer of a process. */
+/** Creates the authorizer of a process. */
 export function createAuthorizer(options: AuthorizerOptions): Authorizer {
   return new RegistryAuthorizer(options);
 }
@@ -78,7 +79,7 @@ class RegistryAuthorizer implements Authorizer {
         service: bearer.parameters.get("service"),
       };
       this.#known.set(origin, known);
-      // What was just refused is not given out again.
+      // Drop the token that was just refused.
       const kept = (this.#tokens.get(origin) ?? []).filter((token) => token.header !== refusal.sent);
       this.#tokens.set(origin, kept);
       return (await this.#token(request, known, joined(scopes, parseScopes(bearer.parameters.get("scope"))), signal))
@@ -87,7 +88,7 @@ class RegistryAuthorizer implements Authorizer {
     if (!challenges.some((challenge) => challenge.scheme === "basic"))
       throw new StaveError(
         "UNSUPPORTED",
-        `${registry} asks for a login of a kind that stave does not know: ${names(challenges)}`,
+        `${registry} uses an unsupported authentication scheme: ${names(challenges)}`,
         { subject: registry },
       );
     const credential = answer.found?.credential;
@@ -107,7 +108,9 @@ class RegistryAuthorizer implements Authorizer {
     return header;
   }
 
-  /** The place of the token service. A secret, and a token is one, comes and goes over TLS or inside this machine only. */
+  /**
+   * The URL of the token service. Credentials and tokens are secrets: they travel only over TLS or inside this machine.
+   */
   #realm(challenge: Challenge, request: AuthRequest): URL {
     const text = challenge.parameters.get("realm") ?? "";
     const url = URL.canParse(text, request.origin) ? new URL(text, request.origin) : undefined;
@@ -118,10 +121,10 @@ class RegistryAuthorizer implements Authorizer {
     const { registry } = request;
     throw new StaveError(
       "DENIED",
-      `${registry} sends its users to a token service that is not on https: "${printable(redactQueries(text), { most: 200 })}"`,
+      `${registry} uses a token service without https: "${printable(redactQueries(text), { most: 200 })}"`,
       {
         subject: registry,
-        hint: "add --plain-http if you trust the network in between",
+        hint: "add --plain-http if you trust the network",
       },
     );
   }
@@ -147,7 +150,8 @@ class RegistryAuthorizer implements Authorizer {
     return await unlessAborted(exchange, signal);
   }
 
-  // Others may wait for the same exchange, so it has no signal of one of them; the transport's time-outs and its end bound it.
+  // Several requests may share this exchange, so it obeys no single signal; the transport's timeouts and its close
+  // bound it.
   async #exchange(
     request: AuthRequest,
     known: Known & { kind: "bearer" },
@@ -191,7 +195,7 @@ class RegistryAuthorizer implements Authorizer {
     const response = await this.#ask(request, answer, { method: "GET", url, headers, accept: [200, 404, 405] });
     if (response.status === 200) return response.bytes;
     if (credential === undefined) throw refused(request, answer);
-    // A service of OAuth 2 alone knows only POST.
+    // A service that supports only OAuth 2 accepts only POST.
     const grant = { grant_type: "password", username: credential.username, password: credential.password.reveal() };
     return await this.#post(request, known, scopes, grant, answer);
   }
@@ -238,13 +242,13 @@ function parseTokenAnswer(bytes: Buffer, registry: string): { value: string; exp
   try {
     parsed = parseBySchema(bytes, tokenSchema, "answer");
   } catch {
-    // The answer may hold a secret, so nothing of it is quoted.
+    // The answer may contain a secret, so the message quotes none of it.
   }
   const { token, access_token, refresh_token } = parsed ?? {};
   for (const secret of [token, access_token, refresh_token]) if (secret !== undefined) rememberSecret(secret);
   const value = token ?? access_token ?? "";
   if (/^[\x21-\x7e]+$/.test(value)) return { value, expires_in: parsed?.expires_in };
-  throw new StaveError("REGISTRY_ERROR", `the token service of ${registry} answered without a token`, {
+  throw new StaveError("REGISTRY_ERROR", `the token service of ${registry} sent no token`, {
     subject: registry,
   });
 }
@@ -264,7 +268,7 @@ function refused(request: AuthRequest, answer: KeychainAnswer, cause?: StaveErro
     );
   return new StaveError(
     "CREDENTIALS_MISSING",
-    `${registry} wants credentials${what ? ` to ${what}` : ""}; none found in ${answer.looked.join(", ")}`,
+    `${registry} requires credentials${what ? ` to ${what}` : ""}; none found in ${answer.looked.join(", ")}`,
     {
       ...more,
       hint: `stave login ${registry}`,
@@ -287,7 +291,9 @@ export function formatScope(scope: Scope): string {
 
 const ACTIONS = new Set(["pull", "push", "delete"]);
 
-/** The repository scopes of a challenge; other kinds (`registry:catalog:*`) are for requests that stave does not make. */
+/**
+ * The repository scopes of a challenge; other kinds (`registry:catalog:*`) belong to requests that stave never makes.
+ */
 function parseScopes(text: string | undefined): Scope[] {
   return (text ?? "").split(" ").flatMap((part) => {
     const found = /^repository:([^\s]+):([a-z,*]+)$/.exec(part);

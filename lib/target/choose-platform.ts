@@ -1,4 +1,4 @@
-// Choosing one image out of an index, for everything that wants a single platform.
+// Chooses one image out of an index, for operations that need a single platform.
 import { StaveError } from "../errors.ts";
 import { type Index, type Manifest, type ManifestDocument, parseBySchema, parseManifest } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, OCI_CONFIG } from "../oci/mediatype.ts";
@@ -10,14 +10,14 @@ import type { BlobFetcher, FetchedManifest, ManifestFetcher, OperationOptions } 
 
 type Fetcher = ManifestFetcher & BlobFetcher & { readonly name: string };
 
-/** Parses a fetched manifest; `where` names the target for messages. Throws CONTENT_INVALID, MEDIA_TYPE. */
+/** Parses a fetched manifest; `where` names the target in messages. Throws CONTENT_INVALID, MEDIA_TYPE. */
 export function parseFetched({ bytes, descriptor }: FetchedManifest, where: string): ManifestDocument {
   return parseManifest(bytes, descriptor.mediaType, `manifest ${descriptor.digest} of ${where}`);
 }
 
 /**
- * Fetches a manifest by tag or digest; when a platform is wanted, the image of that platform: out of an index, or the single
- * image if it is for that platform, which its config says. An artifact has no platform and is taken as it is. Throws
+ * Fetches a manifest by tag or digest. If a platform is given, fetches the image of that platform: from an index, or a
+ * single image whose config names that platform. An artifact has no platform and is returned as is. Throws
  * PLATFORM_MISMATCH, naming what is there.
  */
 export async function fetchPlatform(
@@ -40,7 +40,7 @@ export async function fetchPlatform(
   });
 }
 
-/** As `fetchPlatform`, but takes a single image for whichever platform it is, without reading its config. */
+/** As `fetchPlatform`, but returns a single image whatever its platform, without reading its config. */
 export async function fetchFromIndex(
   target: Fetcher,
   reference: string,
@@ -64,7 +64,7 @@ function entryFor({ manifests }: Index, platform: Platform, subject: string): In
   });
 }
 
-/** What the config of an image says; undefined for an artifact. */
+/** The platform in the config of an image; undefined for an artifact. */
 async function platformOf(
   target: Fetcher,
   { config }: Manifest,
@@ -74,6 +74,6 @@ async function platformOf(
   const bytes = await fetchConfig(target, config, options);
   const found = parseBySchema(bytes, platformSchema.partial(), `config ${config.digest}`);
   const { os, architecture, variant } = found;
-  // `{}` is what the index of a Spack cache has: an artifact in all but its media type.
+  // The index of a Spack cache has the config `{}`: an artifact in all but its media type.
   return os === undefined || architecture === undefined ? undefined : { os, architecture, variant };
 }

@@ -1,11 +1,11 @@
-// A place where nothing is yet, for plans of what would be put there.
+// A target without content, for planning a push to a place that does not exist yet.
 import { StaveError } from "../errors.ts";
 import type { ReadTarget } from "./target.ts";
 
-/** A target that has nothing; `name` is what messages call it. */
+/** A target without content; `name` is its name in messages. */
 export function emptyTarget(name: string): ReadTarget {
   const absent = (): Promise<never> =>
-    Promise.reject(new StaveError("NOT_FOUND", `${name} is not there yet`, { subject: name }));
+    Promise.reject(new StaveError("NOT_FOUND", `${name} does not exist yet`, { subject: name }));
   return {
     name,
     fetchBlob: absent,

@@ -1,14 +1,14 @@
-// Configs of images: small blobs that are read whole.
+// Fetches image configs: small blobs that are read whole.
 import { StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { readAll } from "../util/stream.ts";
 import { withRefetch } from "./refetch.ts";
 import type { BlobFetcher, OperationOptions } from "./target.ts";
 
-/** The most bytes of a config: a Spack image of 2 000 nodes has about 6 MB. */
+/** The most bytes of a config; that of a Spack image with 2 000 nodes has about 6 MB. */
 export const CONFIG_LIMIT: number = 64 * 1024 * 1024;
 
-/** Fetches a config, verified. Throws TOO_LARGE without asking for it, and as fetchBlob does. */
+/** Fetches a verified config. Throws TOO_LARGE before fetching it, and as fetchBlob does. */
 export async function fetchConfig(
   target: BlobFetcher,
   config: Descriptor,

@@ -1,12 +1,12 @@
-// Content that was damaged on its way is fetched again, once, before it is an error. What was damaged shows only at the end of
-// a stream, so it is the work with it that is done again.
+// Fetches damaged content once more before reporting an error. Damage shows only at the end of a stream, so the work
+// that consumes the stream is repeated.
 import type { Readable } from "node:stream";
 import { type ErrorCode, isStaveError, type StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { blobSource } from "./blob-source.ts";
 import type { BlobFetcher, BlobPusher, PushBlobOptions, PushOutcome } from "./target.ts";
 
-/** What damage comes to: the check of the whole fails, or before that whatever reads the bytes. */
+/** How damage appears: the final verification fails, or before it a consumer of the bytes. */
 const DAMAGE: readonly ErrorCode[] = [
   "DIGEST_MISMATCH",
   "SIZE_MISMATCH",
@@ -16,8 +16,8 @@ const DAMAGE: readonly ErrorCode[] = [
 ];
 
 /**
- * Does work that fetches one blob. When it fails over bytes that were not verified, it is done once more from the start: what it
- * has written by then must be of no use to anybody.
+ * Runs work that fetches one blob. If it fails on bytes that were not yet verified, runs it once more from the start;
+ * so its first attempt must leave nothing that anyone uses.
  */
 export async function withRefetch<T>(from: BlobFetcher, work: (from: BlobFetcher) => Promise<T>): Promise<T> {
   for (let isSecond = false; ; isSecond = true) {
@@ -29,20 +29,20 @@ export async function withRefetch<T>(from: BlobFetcher, work: (from: BlobFetcher
     try {
       return await work({ fetchBlob });
     } catch (error) {
-      // A stream that has ended was verified: then the content itself is wrong, and stays so.
+      // A stream that has ended was verified: the content itself is wrong, and fetching it again would not help.
       const isDoubtful = stream?.readableEnded === false;
       if (isSecond || !isDoubtful || !isStaveError(error, ...DAMAGE)) throw error;
     }
   }
 }
 
-/** What is known of a blob that is brought from one target to another. */
+/** Options for transferring a blob from one target to another. */
 export interface TransferOptions extends PushBlobOptions {
-  /** What an error of either side is to become. */
+  /** Maps an error, given the side that failed. */
   readonly onError?: ((error: unknown, side: "source" | "destination") => unknown) | undefined;
 }
 
-/** Brings a blob from one target to another; one that was damaged on its way is fetched again, once. */
+/** Transfers a blob from one target to another; if it arrives damaged, fetches it once more. */
 export async function transferBlob(
   from: BlobFetcher,
   to: BlobPusher,
@@ -55,7 +55,7 @@ export async function transferBlob(
     told += count;
     onBytes?.(count);
   };
-  // It breaks in the hands of the destination, which reads it.
+  // The source's stream fails while the destination reads it, so its error is recorded here.
   let broken: unknown;
   const fetchBlob: BlobFetcher["fetchBlob"] = async (descriptor, opened) => {
     broken = undefined;
@@ -75,7 +75,7 @@ export async function transferBlob(
     return await push(rest).catch((error: unknown) => {
       if (!isDamage(broken)) throw error;
       tell(-told);
-      // It could not be mounted, and was not there.
+      // Mounting has failed and the blob is absent, so neither is tried again.
       return push({ ...rest, mountFrom: [], isNew: true });
     });
   } catch (error) {
@@ -87,7 +87,7 @@ function isDamage(error: unknown): error is StaveError {
   return isStaveError(error, "DIGEST_MISMATCH", "SIZE_MISMATCH");
 }
 
-/** Does work that reads a whole document at once; once more when that was damaged. */
+/** Runs work that reads a whole document at once; repeats it once if the document was damaged. */
 export async function rereadDamaged<T>(work: () => Promise<T>): Promise<T> {
   return await work().catch((error: unknown) => {
     if (isDamage(error)) return work();

@@ -1,151 +1,167 @@
-// The seam between everything that moves content and the places where content lives. One-verb interfaces, summed;
-// a function asks for the smallest sum that works. Implementations: registry.ts, layout.ts, memory.ts.
+// The seam between code that moves content and the places where content lives: interfaces of one verb each, and their
+// sums. A function asks for the smallest sum it needs. Implementations: registry/registry.ts, layout/layout.ts,
+// empty-target.ts.
 import type { Readable } from "node:stream";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Source } from "../util/stream.ts";
 
-/** What every operation takes. */
+/** Options of every operation. */
 export interface OperationOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Options of fetching a blob. */
+/** Options for fetching a blob. */
 export interface FetchBlobOptions extends OperationOptions {
-  /** It is a small one that is read whole, so that it has a longest time. */
+  /** The blob is a small document that is read whole, so a time limit applies. */
   isDocument?: boolean | undefined;
 }
 
-/** A manifest as it lies there: its exact bytes and their descriptor (media type as the target gave it). */
+/** A stored manifest: its exact bytes and their descriptor (with the media type that the target gave). */
 export interface FetchedManifest {
   descriptor: Descriptor;
   bytes: Buffer;
-  /** The target has said that it moves tags under conditions. */
+  /** The target has announced that it supports conditional tag updates. */
   obeysConditions: boolean;
-  /** How long it has been there, in milliseconds by the target's own clock; undefined where the target does not say. */
+  /** Its age in milliseconds by the target's own clock; undefined if the target does not say. */
   age?: number | undefined;
 }
 
+/** A target from which blobs can be fetched. */
 export interface BlobFetcher {
   /**
-   * Opens a blob. The stream fails at its end with DIGEST_MISMATCH or SIZE_MISMATCH unless the bytes are right, so
-   * nothing may be published before it has ended. Whoever asks consumes or destroys it. Throws NOT_FOUND.
+   * Opens a blob. The stream fails at its end with DIGEST_MISMATCH or SIZE_MISMATCH unless the bytes are correct, so
+   * nothing may be published before it has ended. The caller must consume or destroy it. Throws NOT_FOUND.
    */
   fetchBlob(descriptor: Descriptor, options?: FetchBlobOptions): Promise<Readable>;
 }
 
+/** A target that can be asked whether it has a blob. */
 export interface BlobChecker {
-  /** Tells whether a blob is there; only a clear "no" is false, an unanswered question is an error. */
+  /** True if the blob exists. Only a definite "no" is false; a failed request is an error. */
   hasBlob(descriptor: Descriptor, options?: OperationOptions): Promise<boolean>;
 }
 
+/** A target to which blobs can be pushed. */
 export interface BlobPusher {
   /**
-   * Stores a blob whose digest and size are known: asks whether it is there, else mounts it where it can, else
-   * sends it. The source is opened only when bytes have to move.
+   * Stores a blob of known digest and size: checks whether it exists, otherwise mounts it if possible, otherwise sends
+   * it. The source is opened only if bytes must be sent.
    */
   pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<PushOutcome>;
   /**
-   * Stores a stream whose length is not known beforehand, and returns what it was. The stream is read once:
-   * after a break the upload resumes from what is still held in memory, else the error says UPLOAD_LOST.
+   * Stores a stream of unknown length and returns its descriptor. The stream is read once: after an interruption the
+   * upload resumes from the bytes still in memory, or fails with UPLOAD_LOST.
    */
   pushStream(stream: Readable, mediaType: string, options?: PushStreamOptions): Promise<Descriptor>;
 }
 
-/** How a blob came to be in the target. */
+/** How a blob got into the target. */
 export type PushOutcome = "present" | "mounted" | "pushed";
 
+/** Options for pushing a blob. */
 export interface PushBlobOptions extends OperationOptions {
-  /** Told the bytes as they are sent; a negative count takes back what has to be sent again. */
+  /** Called with the number of bytes sent; a negative count takes back bytes that must be sent again. */
   onBytes?: ((count: number) => void) | undefined;
-  /** Repositories (`mountName`) of the same mount domain to take the blob from without a transfer, in this order. */
+  /** Repositories (`mountName`) of the same mount domain to mount the blob from, in order of preference. */
   mountFrom?: readonly string[] | undefined;
-  /** The caller knows that it is not there, or would not mind sending it again: the question is not asked. */
+  /** The caller knows that the blob is absent, or accepts sending it again: the check is skipped. */
   isNew?: boolean | undefined;
 }
 
+/** Options for pushing a stream. */
 export interface PushStreamOptions extends PushBlobOptions {
-  /** The digest, when a transform in front of the stream knows it by the end; asked once, after the last byte. */
+  /** The digest, if a transform in front of the stream computes it; called once, after the last byte. */
   digest?: (() => Digest) | undefined;
-  /** Hears of each chunk of the stream whose memory is not needed any more, so that it can be used again. */
+  /** Called with each chunk whose memory is no longer needed and may be reused. */
   recycle?: ((chunk: Uint8Array) => void) | undefined;
 }
 
+/** A target from which manifests can be fetched. */
 export interface ManifestFetcher {
-  /** The descriptor of a tag or digest, undefined when it is absent (404 and nothing else). */
+  /** The descriptor of a tag or digest; undefined if it does not exist (404 only). */
   headManifest(reference: string, options?: OperationOptions): Promise<Descriptor | undefined>;
-  /** A manifest by tag or digest, verified, of at most `limit` bytes (4 MiB). Throws NOT_FOUND, TOO_LARGE. */
+  /** A verified manifest by tag or digest, of at most `limit` bytes (default 4 MiB). Throws NOT_FOUND, TOO_LARGE. */
   fetchManifest(reference: string, options?: FetchManifestOptions): Promise<FetchedManifest>;
 }
 
+/** Options for fetching a manifest. */
 export interface FetchManifestOptions extends OperationOptions {
   /** The most bytes to accept. */
   limit?: number | undefined;
 }
 
-/** The most bytes of a manifest that are accepted unless told otherwise (OCI distribution 1.1, "Pushing Manifests"). */
+/** The default limit on the bytes of a manifest (OCI distribution 1.1, "Pushing Manifests"). */
 export const MANIFEST_LIMIT: number = 4 * 1024 * 1024;
 
+/** A target to which manifests can be pushed. */
 export interface ManifestPusher {
   /**
-   * Stores a manifest by its digest and, when one is given, under a tag. With `expected`, the tag is moved only if
-   * it still is what was expected (undefined as a value: still absent). Throws CONFLICT, or UNSUPPORTED when the
-   * target cannot do that.
+   * Stores a manifest by its digest and, if given, under a tag. With `condition`, moves the tag only if the condition
+   * holds. Throws CONFLICT if it does not, and UNSUPPORTED if the target has no conditional updates.
    */
   pushManifest(bytes: Uint8Array, mediaType: string, options?: PushManifestOptions): Promise<PushedManifest>;
 }
 
+/** Options for pushing a manifest. */
 export interface PushManifestOptions extends OperationOptions {
   tag?: string | undefined;
   condition?: TagCondition | undefined;
-  /** The digest under which it is pushed, when that is not the sha256 of the bytes. */
+  /** The digest to push it under, if other than the sha256 of the bytes. */
   digest?: Digest | undefined;
 }
 
 /**
- * A tag may be moved only when it is absent, or when it still names this digest; `isObeyed` when the target has said that
- * it obeys conditions, and need not be asked.
+ * Move a tag only if it is absent, or only if it still names this digest. `isObeyed`: the target has announced that it
+ * supports conditions and need not be probed.
  */
 export type TagCondition = { absent: true } | { digest: Digest; isObeyed?: boolean | undefined };
 
+/** The result of pushing a manifest. */
 export interface PushedManifest {
   descriptor: Descriptor;
 }
 
+/** A target whose tags can be listed. */
 export interface TagLister {
   /** Every tag, in the target's order, page by page. */
   tags(options?: OperationOptions): AsyncIterable<string>;
 }
 
+/** A target from which content can be deleted. */
 export interface Deleter {
-  /** Removes a tag or, by digest, a manifest. Throws NOT_FOUND, UNSUPPORTED. */
+  /** Deletes a tag or, by digest, a manifest. Throws NOT_FOUND, UNSUPPORTED. */
   deleteManifest(reference: string, options?: OperationOptions): Promise<void>;
   deleteBlob(digest: Digest, options?: OperationOptions): Promise<void>;
 }
 
+/** A target whose referrers can be listed. */
 export interface ReferrerLister {
-  /** The manifests whose subject is this digest (OCI distribution 1.1, "Listing Referrers"), by API or tag fall-back. */
+  /**
+   * The manifests whose subject is this digest (OCI distribution 1.1, "Listing Referrers"), by API or by fallback tag.
+   */
   referrers(digest: Digest, options?: ReferrersOptions): Promise<Descriptor[]>;
 }
 
+/** Options for listing referrers. */
 export interface ReferrersOptions extends OperationOptions {
   artifactType?: string | undefined;
 }
 
-/** What may be read from. */
+/** A target that can be read. */
 export interface ReadTarget extends BlobFetcher, BlobChecker, ManifestFetcher, TagLister, ReferrerLister {
   /** The target as a user would type it, for messages. */
   readonly name: string;
-  /** Targets of the same domain can mount each other's blobs; undefined when this one cannot. */
+  /** Targets of the same domain can mount each other's blobs; undefined if this one supports no mounting. */
   readonly mountDomain?: string | undefined;
-  /** What another target of the same mount domain calls this one in `mountFrom`. */
+  /** The name of this target in another target's `mountFrom`. */
   readonly mountName?: string | undefined;
 }
 
-/** What may be read from and written to. */
+/** A target that can be read and written. */
 export interface Target extends ReadTarget, BlobPusher, ManifestPusher, Deleter {
-  /** The target refuses a manifest whose blobs it lacks, so that a manifest there means that all of it is there. */
+  /** The target refuses a manifest whose blobs it lacks, so a stored manifest implies all its content. */
   readonly keepsClosure: boolean;
-  /** Ends what the target holds open (connections, locks). */
+  /** Releases what the target holds open (connections, locks). */
   close(): Promise<void>;
 }

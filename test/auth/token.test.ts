@@ -172,7 +172,7 @@ test("token services that answer nonsense", async () => {
       "REGISTRY_ERROR",
       client(await tokenService(() => ({ body })), "a").target.headManifest("v1"),
     );
-    assert.match(error.message, /without a token/);
+    assert.match(error.message, /sent no token/);
   }
   await failsWith(
     "TOO_LARGE",
@@ -183,7 +183,7 @@ test("token services that answer nonsense", async () => {
 test("a token service that is reached in the clear is refused before anything is told", async () => {
   const host = await tokenService(() => ({ body: "{}" }), "http://tokens.example.org/");
   const error = await failsWith("DENIED", client(host, "a", { login: me }).target.headManifest("v1"));
-  assert.match(error.message, /not on https/);
+  assert.match(error.message, /without https/);
 });
 
 test("a login of an unknown kind", async () => {

@@ -1,5 +1,5 @@
-// The fault matrix: every verb that talks to a registry, against every fault of the network. Each run ends in time with the
-// right code, publishes nothing, and prints no secret. A fault that a verb never meets changes nothing.
+// The fault matrix: every verb that talks to a registry, against every fault of the network. Each run ends in time with
+// the right code, publishes nothing, and prints no secret. A fault that a verb never meets changes nothing.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -182,7 +182,7 @@ const rows: FaultRow[] = [
   {
     name: "endless small pages",
     rule: { path: /tags\/list/, fault: { endlessPages: 100 } },
-    codes: /more than 100 pages with next to nothing new \[REGISTRY_ERROR\]/,
+    codes: /more than 100 pages with almost nothing new \[REGISTRY_ERROR\]/,
   },
   {
     name: "echo of secrets",

@@ -90,7 +90,7 @@ test("documents that are not what they say are refused, with the place", async (
       given: bytes({ ...manifest, mediaType: OCI_INDEX }),
       type: OCI_MANIFEST,
       code: "MEDIA_TYPE",
-      message: /says it is/,
+      message: /claims to be/,
     },
     {
       name: "control characters",

@@ -1,5 +1,5 @@
-// The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written beside and renamed into
-// place, so that a blob that has its name is whole.
+// The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written elsewhere and renamed into
+// place, so that a blob under its name is complete.
 import { constants } from "node:fs";
 import { type FileHandle, link, lstat, open, rename, rm, rmdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,19 +10,19 @@ import { makeFolder } from "../../util/folder.ts";
 import type { Clock } from "../../util/time.ts";
 import { enterLayout, leaveLayout, TEMPORARY_FOLDER } from "./layout-presence.ts";
 
-/** Reads and writes in pieces of this size. */
+/** The size of reads and writes, in bytes. */
 const PIECE = 256 * 1024;
-/** Opens a new file in the layout's folder for unfinished things, on the same file system as the places they move to. */
+/** Creates a temporary file in the layout, on the same file system as its final place. */
 export async function createTemporary(directory: string, clock: Clock): Promise<{ handle: FileHandle; path: string }> {
   const folder = join(directory, TEMPORARY_FOLDER);
   for (let tried = 1; ; tried++) {
     const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
     try {
       makeFolder(folder);
-      // Appending: after a file was cut back, the next write must go to its new end and not leave a hole.
+      // Append mode: after a truncation, the next write must go to the new end and not leave a hole.
       return { handle: await open(path, "ax+"), path };
     } catch (cause) {
-      // Another process that has finished may have removed the empty folder in between.
+      // Another process may have removed the empty folder as it finished.
       if (systemCode(cause) !== "ENOENT" || tried >= 10) throw fileError(cause, "write", path);
     }
   }
@@ -32,7 +32,7 @@ export async function createTemporary(directory: string, clock: Clock): Promise<
 export class LayoutBlobs {
   readonly #directory: string;
   readonly #clock: Clock;
-  /** Settles when temporary files may be made. */
+  /** Settles when temporary files may be created. */
   #presence: Promise<void> | undefined;
   #made = new Set<string>();
 
@@ -45,7 +45,7 @@ export class LayoutBlobs {
     return join(this.#directory, "blobs", algorithmOf(digest), hexOf(digest));
   }
 
-  /** The size of a blob in bytes, undefined when there is none. A link or folder in its place is none of ours. */
+  /** The size of a blob in bytes, undefined if it does not exist. A link or folder in its place does not count. */
   async size(digest: Digest): Promise<number | undefined> {
     const path = this.path(digest);
     try {
@@ -59,21 +59,21 @@ export class LayoutBlobs {
   }
 
   /**
-   * When a blob came to be there, was linked or was last found useful, in milliseconds since the epoch; undefined when there is
-   * none.
+   * When a blob was created, linked or last marked as in use, in milliseconds since the epoch; undefined if it does not
+   * exist.
    */
   async changed(digest: Digest): Promise<number | undefined> {
     return (await lstat(this.path(digest)).catch(() => undefined))?.ctimeMs;
   }
 
-  /** Notes that a blob is about to be used by somebody, so that nobody takes it for garbage. */
+  /** Marks a blob as about to be used, so that it is not removed as garbage. */
   async touch(digest: Digest): Promise<void> {
     const now = this.#clock.now() / 1000;
-    // Who may read a directory but not write to it does no harm.
+    // A reader without write access does no harm.
     await utimes(this.path(digest), now, now).catch(() => {});
   }
 
-  /** Opens the bytes from `start` to before `end`. Not verified. Throws NOT_FOUND. */
+  /** Opens the bytes from `start` up to, not including, `end`. Not verified. Throws NOT_FOUND. */
   async open(digest: Digest, start = 0, end?: number): Promise<Readable> {
     const path = this.path(digest);
     let handle: FileHandle | undefined;
@@ -93,7 +93,7 @@ export class LayoutBlobs {
   }
 
   /**
-   * Begins a new blob; without an algorithm it is not hashed on the way, because somebody else does. `recycle` hears of
+   * Creates a new blob; without an algorithm it is not hashed, because the caller does that. `recycle` is called with
    * each chunk that has been written.
    */
   async create(
@@ -105,7 +105,7 @@ export class LayoutBlobs {
     return new BlobWriter(this, path, handle, algorithm, recycle);
   }
 
-  /** Gives a finished file its name. */
+  /** Moves a finished file to its final name. */
   async adopt(path: string, digest: Digest): Promise<void> {
     const target = this.path(digest);
     try {
@@ -116,7 +116,7 @@ export class LayoutBlobs {
     }
   }
 
-  /** Takes a blob over from another layout by a hard link; false when that cannot be done. */
+  /** Takes over a blob from another layout by a hard link; false if that is impossible. */
   async linkFrom(other: LayoutBlobs, digest: Digest): Promise<boolean> {
     try {
       await this.#makeFolder(digest);
@@ -127,7 +127,7 @@ export class LayoutBlobs {
     }
   }
 
-  /** Removes a blob; false when it was not there. */
+  /** Removes a blob; false if it did not exist. */
   async remove(digest: Digest): Promise<boolean> {
     const path = this.path(digest);
     try {
@@ -146,7 +146,7 @@ export class LayoutBlobs {
     this.#made.add(algorithm);
   }
 
-  /** Announces that this process may have temporary files here. What killed processes left behind goes first. */
+  /** Announces that this process may create temporary files here; removes those of killed processes first. */
   async enter(): Promise<void> {
     this.#presence ??= enterLayout(this.#directory, this.#clock).catch((error: unknown) => {
       this.#presence = undefined;
@@ -155,7 +155,7 @@ export class LayoutBlobs {
     await this.#presence;
   }
 
-  /** Ends the use of temporary files, and removes their folder when it is empty. */
+  /** Ends the use of temporary files, and removes their folder if it is empty. */
   async leave(): Promise<void> {
     const isPresent = this.#presence !== undefined;
     this.#presence = undefined;
@@ -164,7 +164,7 @@ export class LayoutBlobs {
   }
 }
 
-/** A blob that is being written: hashed on the way, nothing to see under its name before `commit`. */
+/** A blob being written: hashed on the way, invisible under its final name until `commit`. */
 export class BlobWriter {
   readonly path: string;
   readonly #blobs: LayoutBlobs;
@@ -193,12 +193,12 @@ export class BlobWriter {
     this.#digester = algorithm && new Digester(algorithm);
   }
 
-  /** Bytes so far. */
+  /** The number of bytes so far. */
   get size(): number {
     return this.#size;
   }
 
-  /** Adds bytes. Waits only when the disk is slower than the sender. */
+  /** Adds bytes. Waits only if the disk is slower than the sender. */
   async write(chunk: Uint8Array): Promise<void> {
     this.#digester?.update(chunk);
     this.#size += chunk.byteLength;
@@ -214,7 +214,7 @@ export class BlobWriter {
       if (pieces.length === 0) return;
       this.#pending = [];
       this.#pendingSize = 0;
-      // One write is under way while the next piece is collected and hashed.
+      // One write is in progress while the next piece is collected and hashed.
       this.#writing = this.#writeAll(pieces);
       this.#writing.catch(() => {});
     } catch (cause) {
@@ -225,12 +225,12 @@ export class BlobWriter {
   async #writeAll(pieces: Uint8Array[]): Promise<void> {
     const total = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
     const { bytesWritten } = await this.#handle.writev(pieces);
-    // A short write happens on a disk that is about to be full.
+    // Short writes happen when a disk fills up.
     if (bytesWritten < total) await this.#handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
     for (const piece of pieces) this.#recycle(piece);
   }
 
-  /** Forgets the last bytes, back to `size`: what a broken chunk brought. Reads the file again for the digest. */
+  /** Drops the bytes beyond `size`, for example those of a broken chunk. Reads the file again for the digest. */
   async truncate(size: number): Promise<void> {
     try {
       await this.#flush();
@@ -243,7 +243,7 @@ export class BlobWriter {
     }
   }
 
-  /** The digest of everything so far, with this algorithm; the writer stays usable. */
+  /** The digest of everything so far; the writer stays usable. */
   async digest(algorithm: DigestAlgorithm = this.#algorithm ?? "sha256"): Promise<Digest> {
     try {
       await this.#flush();
@@ -271,7 +271,7 @@ export class BlobWriter {
     return digester;
   }
 
-  /** Closes the file and gives it the name of its digest, which the caller has checked. */
+  /** Closes the file and renames it to its digest, which the caller has verified. */
   async commit(digest: Digest): Promise<void> {
     try {
       await this.#flush();
@@ -283,7 +283,7 @@ export class BlobWriter {
     await this.#blobs.adopt(this.path, digest);
   }
 
-  /** Gives up: the file goes. */
+  /** Discards the file. */
   async abort(): Promise<void> {
     await this.#writing.catch(() => {});
     await this.#close().catch(() => {});

@@ -1,18 +1,19 @@
-// The entries of an image layout's list: look-ups that stay fast with many tags, and changes that are collected before they are made.
+// The entries of an image layout's index: lookups that stay fast with many tags, and changes that are collected before
+// they are applied.
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { Index } from "../../oci/manifest.ts";
 
-/** Where a tag is kept (OCI image-spec, "Image Layout", index.json). */
+/** The annotation that holds a tag (OCI image-spec, "Image Layout", index.json). */
 const TAG_ANNOTATION = "org.opencontainers.image.ref.name";
 
-/** The tag of an entry, undefined when it has none. */
+/** The tag of an entry, undefined if it has none. */
 export function tagOf(entry: Descriptor): string | undefined {
   const name = entry.annotations?.[TAG_ANNOTATION];
   return name === undefined || name === "" ? undefined : name;
 }
 
-/** The same entry under another tag, or under none. */
+/** The same entry with another tag, or with none. */
 export function withTag(entry: Descriptor, tag: string | undefined): Descriptor {
   const { [TAG_ANNOTATION]: _old, ...rest } = entry.annotations ?? {};
   const annotations = tag === undefined ? rest : { ...rest, [TAG_ANNOTATION]: tag };
@@ -20,7 +21,9 @@ export function withTag(entry: Descriptor, tag: string | undefined): Descriptor 
   return Object.keys(annotations).length === 0 ? bare : { ...bare, annotations };
 }
 
-/** What stands under one key: entries with the same tag, or those of a digest without a tag. None means that the key is free. */
+/**
+ * The entries under one key: those with the same tag, or the untagged ones of a digest. An empty list frees the key.
+ */
 export type Assignment = readonly [key: string, entries: readonly Descriptor[]];
 
 function keyOf(entry: Descriptor): string {
@@ -30,17 +33,17 @@ function keyOf(entry: Descriptor): string {
 
 const TAG_KEY = "tag ";
 
-/** Whether all entries of an assignment belong under its key. */
+/** True if all entries of an assignment belong under its key. */
 export function isSound([key, entries]: Assignment): boolean {
   return entries.every((entry) => keyOf(entry) === key);
 }
 
-/** The entries of a layout: by tag, or by digest for those without one, in the order of the file. */
+/** The entries of a layout: by tag, or by digest if untagged, in the order of the file. */
 export class LayoutEntries {
-  /** The rest of the document. */
+  /** The document without its entries. */
   readonly head: Omit<Index, "manifests">;
   readonly #groups = new Map<string, readonly Descriptor[]>();
-  /** The keys under which a digest stands; most have one. */
+  /** The keys of each digest; most have one. */
   readonly #keys = new Map<Digest, string | Set<string>>();
   #sorted: string[] | undefined;
   #count = 0;
@@ -56,7 +59,7 @@ export class LayoutEntries {
     for (const assignment of groups) this.assign(assignment);
   }
 
-  /** How many there are. */
+  /** The number of entries. */
   get count(): number {
     return this.#count;
   }
@@ -65,7 +68,7 @@ export class LayoutEntries {
     return this.#groups.get(key) ?? [];
   }
 
-  /** Of two entries with the same tag, which some tools leave behind, the last one counts. */
+  /** Some tools leave several entries with one tag; the last one counts. */
   byTag(tag: string): Descriptor | undefined {
     return this.group(TAG_KEY + tag).at(-1);
   }
@@ -90,20 +93,20 @@ export class LayoutEntries {
     return [...this.#groups.keys()].filter((key) => key.startsWith(TAG_KEY)).map((key) => key.slice(TAG_KEY.length));
   }
 
-  /** All tags in lexical order (OCI distribution 1.1, "Listing Tags"). Changes with the entries. */
+  /** All tags in lexical order (OCI distribution 1.1, "Listing Tags"). The array changes with the entries. */
   sortedTags(): readonly string[] {
     this.#sorted ??= this.tags().sort();
     return this.#sorted;
   }
 
-  /** The entries with changes; these stay as they are. */
+  /** A copy of the entries with changes applied. */
   with(assignments: readonly Assignment[]): LayoutEntries {
     const copy = new LayoutEntries({ ...this.head, manifests: this.manifests() } as Index);
     for (const assignment of assignments) copy.assign(assignment);
     return copy;
   }
 
-  /** Makes a change. The same changes made again in the same order lead to the same entries. */
+  /** Applies a change. The same changes in the same order always give the same entries. */
   assign([key, entries]: Assignment): void {
     const before = this.group(key);
     for (const { digest } of before) this.#removeKey(digest, key);
@@ -127,7 +130,7 @@ export class LayoutEntries {
     else if (typeof keys !== "string" && keys?.delete(key) && keys.size === 0) this.#keys.delete(digest);
   }
 
-  // Keeps the sorted list sorted where a tag has come or gone.
+  // Inserts or removes a tag in the sorted list.
   #sort(tag: string): void {
     const sorted = this.#sorted;
     if (sorted === undefined) return;
@@ -148,7 +151,7 @@ function firstFrom(sorted: readonly string[], tag: string): number {
   return low;
 }
 
-/** Changes that are collected beside the entries, which stay as they are. */
+/** Collects changes without modifying the entries. */
 export class LayoutEditor {
   readonly #entries: LayoutEntries;
   readonly #changed = new Map<string, readonly Descriptor[]>();
@@ -160,12 +163,12 @@ export class LayoutEditor {
     this.#entries = entries;
   }
 
-  /** What has been changed. */
+  /** The changes so far. */
   assignments(): Assignment[] {
     return [...this.#changed];
   }
 
-  /** How many entries there will be. */
+  /** The number of entries after the changes. */
   get count(): number {
     return this.#entries.count + this.#growth;
   }
@@ -184,7 +187,7 @@ export class LayoutEditor {
     }
   }
 
-  /** The keys under which a digest stands now. */
+  /** The keys of a digest after the changes. */
   *#keysOf(digest: Digest): Iterable<string> {
     const names = (key: string) => this.#group(key).some((entry) => entry.digest === digest);
     for (const key of this.#entries.keysOf(digest)) if (!this.#changed.has(key) || names(key)) yield key;
@@ -200,17 +203,17 @@ export class LayoutEditor {
     return false;
   }
 
-  /** Puts an entry under a tag, in the place of all that had it. */
+  /** Puts an entry under a tag, replacing all entries that had it. */
   tag(tag: string, entry: Descriptor): void {
     this.#set(TAG_KEY + tag, [withTag(entry, tag)]);
   }
 
-  /** Lists an entry without a tag. */
+  /** Adds an untagged entry. */
   add(entry: Descriptor): void {
     this.#set(keyOf(entry), [...this.#group(keyOf(entry)), entry]);
   }
 
-  /** Takes out an entry without a tag, unless it was given annotations. */
+  /** Removes the untagged entries of a digest, unless one has annotations. */
   removeUntagged(digest: Digest): void {
     const group = this.#group(digest);
     if (group.length > 0 && group.every((entry) => entry.annotations === undefined)) this.#set(digest, []);
@@ -222,7 +225,7 @@ export class LayoutEditor {
     return isThere;
   }
 
-  /** Takes out every entry of a digest, whatever its tag. */
+  /** Removes every entry of a digest, tagged or not. */
   removeDigest(digest: Digest): boolean {
     const keys = [...this.#keysOf(digest)];
     for (const key of keys)

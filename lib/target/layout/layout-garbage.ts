@@ -1,4 +1,4 @@
-// What in a layout directory nothing leads to any more: found here, removed by whoever asked.
+// Finds what nothing in a layout directory refers to; removing it is up to the caller.
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isStaveError } from "../../errors.ts";
@@ -10,27 +10,28 @@ import { parseFetched } from "../choose-platform.ts";
 import type { LayoutTarget } from "./layout.ts";
 import { tagOf } from "./layout-entries.ts";
 
+/** What counts as garbage. */
 export interface GarbageOptions {
-  /** Only what has lain there unchanged since this time, in milliseconds since the epoch: others may be pushing now. */
+  /** Only blobs unchanged since this time, in milliseconds since the epoch, because others may be pushing now. */
   readonly before: number;
-  /** Manifests that will be gone: they hold nothing any more. */
+  /** Manifests about to be removed: they keep nothing alive. */
   readonly gone?: ReadonlySet<Digest> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A blob or manifest that nothing leads to. */
+/** A blob or manifest that nothing refers to. */
 export interface Garbage {
   readonly digest: Digest;
   readonly size: number;
 }
 
 /**
- * Finds the blobs that no listed manifest reaches, through indexes, configs, layers, and referrers of what is reached. Throws
- * CONTENT_INVALID, MEDIA_TYPE or DIGEST_MISMATCH for a manifest that cannot be read: what it holds is not known.
+ * Finds the blobs that no listed manifest reaches through indexes, configs, layers and referrers. Throws
+ * CONTENT_INVALID, MEDIA_TYPE or DIGEST_MISMATCH for an unreadable manifest, because what it refers to is unknown.
  */
 export async function findGarbage(layout: LayoutTarget, options: GarbageOptions): Promise<Garbage[]> {
   const { before, gone = new Set(), signal } = options;
-  // What is pushed from here on is younger than what is listed here.
+  // Listed first: everything pushed from here on is newer.
   const blobs = await Array.fromAsync(oldBlobs(layout, before));
   const manifests = (await layout.index.read()).manifests();
   const reached = new Set<Digest>();
@@ -41,7 +42,7 @@ export async function findGarbage(layout: LayoutTarget, options: GarbageOptions)
       signal?.throwIfAborted();
       if (reached.has(entry.digest)) continue;
       reached.add(entry.digest);
-      // Whoever refers to what is kept is kept.
+      // A referrer of something reachable is reachable.
       stack.push(...(waiting.get(entry.digest) ?? []));
       if (isManifestType(entry.mediaType) || isIndexType(entry.mediaType))
         stack.push(...(await childrenOf(layout, entry)));
@@ -64,7 +65,7 @@ async function* oldBlobs(layout: LayoutTarget, before: number): AsyncIterable<Ga
     for (const name of await readdir(folder).catch(() => [])) {
       const digest = `${algorithm}:${name}`;
       const stats = await lstat(join(folder, name)).catch(() => undefined);
-      // The time of the last change of the entry itself: linking and touching count, too.
+      // ctime, because linking and touching count as use.
       if (isDigest(digest) && stats?.isFile() && stats.ctimeMs < before) yield { digest, size: stats.size };
     }
   }
@@ -79,7 +80,7 @@ async function subjectOf(layout: LayoutTarget, entry: Descriptor): Promise<Diges
   return (await readManifest(layout, entry))?.value.subject?.digest;
 }
 
-// A manifest that is listed and not there holds nothing.
+// A manifest that is listed but missing refers to nothing.
 async function readManifest(layout: LayoutTarget, { digest }: Descriptor) {
   try {
     return parseFetched(await layout.fetchManifest(digest), layout.name);

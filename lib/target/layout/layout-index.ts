@@ -1,12 +1,12 @@
-// The list of an image layout directory: `index.json`, and behind it the journal of what is not yet written into it. Read with a
-// memory of what did not change; changed under a lock of the system, which a killed process lets go of. Changes that wait are
-// done together.
+// The index of an image layout directory: `index.json`, and a journal of changes not yet written to it. Reads cache
+// what has not changed. Writes happen under a system lock, which a killed process releases; waiting changes are applied
+// together.
 //
-// A short index.json is written anew at each change, beside its place and then renamed, so that other programs always find all of
-// it. For a long one that would take longer with each tag: there a change is a line in the journal, and the journal is folded into
-// index.json when no change has come for a moment, when it gets old or long, and at the end. A fold renames the new index.json
-// into place and then removes the journal; a kill in between does no harm, because making the same changes again in the same
-// order changes nothing.
+// A short index.json is rewritten at each change, beside its place and then renamed, so that other programs always find
+// a complete file. For a long one that would take longer with each tag. There a change is appended to the journal, and
+// the journal is folded into index.json when no change has come for a moment, when it gets old or long, and on close. A
+// fold renames the new index.json into place and then removes the journal; a kill in between does no harm, because
+// applying the same changes again in the same order changes nothing.
 import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, lstat, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,45 +21,48 @@ import { JOURNAL_NAME, LayoutJournal } from "./layout-journal.ts";
 import { withListLock } from "./layout-presence.ts";
 
 const INDEX_LIMIT = 512 * 1024 * 1024;
-/** Of an index of that size. */
+/** The most values of an index of that size. */
 const VALUE_LIMIT = 20_000_000;
-/** The most entries of a list, as its schema allows. */
+/** The most entries, as the schema of an index allows. */
 const MAX_ENTRIES = 100_000;
-/** An index.json of at most so many bytes is written anew at each change. */
+/** An index.json of at most this many bytes is rewritten at each change. */
 const SHORT = 64 * 1024;
-/** The journal is folded in when no change has come for so long, and when it is so old, in milliseconds, or so long, in bytes. */
+/**
+ * The journal is folded after this many milliseconds without a change, at this age in milliseconds, or at this size in
+ * bytes.
+ */
 const FOLD_AFTER = 250;
 const FOLD_AGE = 5000;
 const FOLD_SIZE = 4 * 1024 * 1024;
-/** How many entries are written at once, so that a long list does not hold up everything else. */
+/** How many entries are serialised at a time, so that a long list does not block the event loop. */
 const SLICE = 2000;
 
-/** Changes the entries; may throw to refuse, before it has changed anything. */
+/** Changes the entries; may throw to refuse, before it changes anything. */
 export type Change = (editor: LayoutEditor) => void;
 
 interface Waiting {
   change: Change;
-  /** The journal is to be folded in. */
+  /** Requests that the journal be folded. */
   folds: boolean;
   resolve: () => void;
   reject: (error: unknown) => void;
 }
 
-// Changes of one file wait in one queue, whichever objects of this process they come from.
+// All objects of this process queue their changes to one file together.
 const queues = new Map<string, { waiting: Waiting[]; isRunning: boolean }>();
 
-/** What was read last: it holds while index.json is the same file and the journal ends in the same place. */
+/** The last state read: valid while index.json is the same file and the journal ends at the same offset. */
 interface Known {
-  /** Identifies the file: every change of ours makes a new one, and one by other programs changes time or size. */
+  /** Identifies the file: stave's changes create a new file; other programs change its time or size. */
   readonly key: string;
   /** The size of index.json in bytes. */
   readonly size: number;
   readonly entries: LayoutEntries;
-  /** Up to where the journal is part of the entries, in bytes. */
+  /** The offset up to which the journal is part of the entries, in bytes. */
   end: number;
 }
 
-/** The list of one directory. */
+/** The index of one directory. */
 export class LayoutIndex {
   readonly directory: string;
   readonly #path: string;
@@ -67,9 +70,9 @@ export class LayoutIndex {
   readonly #journal: LayoutJournal;
   readonly #loads = new SingleFlight<Known>();
   #known: Known | undefined;
-  /** Runs while the journal has lines of ours; it keeps the process alive until they are folded in. */
+  /** Runs while the journal has lines of this process; it keeps the process alive until they are folded. */
   #foldTimer: NodeJS.Timeout | undefined;
-  /** When the first line came that is not folded in, in milliseconds. */
+  /** When the first line was written that is not folded yet, in milliseconds. */
   #unfoldedSince: number | undefined;
 
   constructor(directory: string, clock: Clock) {
@@ -79,14 +82,14 @@ export class LayoutIndex {
     this.#journal = new LayoutJournal(join(directory, JOURNAL_NAME));
   }
 
-  /** The present entries; they change with the list. Throws CONTENT_INVALID when a file is damaged. */
+  /** The current entries; the object changes with later reads. Throws CONTENT_INVALID if a file is malformed. */
   async read(): Promise<LayoutEntries> {
     return (await this.#read()).entries;
   }
 
   async #read(): Promise<Known> {
     for (;;) {
-      // In this order: if index.json is still the known file after the journal was looked at, no fold has come in between.
+      // The order matters: if index.json is unchanged after the journal was read, no fold has happened in between.
       const end = await this.#journal.size();
       const { key } = await this.#identify();
       const known = this.#known;
@@ -134,7 +137,7 @@ export class LayoutIndex {
       if (systemCode(cause) === "ENOENT")
         return await this.#withJournal({ key: "none", size: 0, entries: new LayoutEntries(emptyIndex()), end: 0 });
       if (systemCode(cause) === "ELOOP")
-        throw new StaveError("CONTENT_INVALID", `${this.#path} is a link, not a list`, { subject: this.#path });
+        throw new StaveError("CONTENT_INVALID", `${this.#path} is a link, not a file`, { subject: this.#path });
       throw fileError(cause, "read", this.#path);
     } finally {
       await handle?.close();
@@ -148,18 +151,18 @@ export class LayoutIndex {
     return known;
   }
 
-  /** Changes the entries; resolves when the change is on the disk. Many that wait at once share one write. */
+  /** Changes the entries; resolves when the change is on disk. Concurrent changes share one write. */
   change(change: Change): Promise<void> {
     return this.#enqueue(change, false);
   }
 
-  /** Writes what is only in the journal into index.json. */
+  /** Folds the journal into index.json. */
   async fold(): Promise<void> {
     await this.#enqueue(() => {}, true);
     this.#folded();
   }
 
-  /** Ends the use of the list: index.json has all that was changed here. */
+  /** Releases the index; index.json then has every change made here. */
   async close(): Promise<void> {
     if (this.#unfoldedSince !== undefined) await this.fold();
   }
@@ -205,7 +208,7 @@ export class LayoutIndex {
     queue.isRunning = false;
   }
 
-  /** Makes the changes lasting, as a line of the journal or by a new index.json. */
+  /** Persists the changes, as a line of the journal or by a new index.json. */
   async #write(known: Known, editor: LayoutEditor, folds: boolean): Promise<void> {
     const assignments = editor.assignments();
     if (assignments.length > 0 && editor.count > MAX_ENTRIES)
@@ -232,7 +235,7 @@ export class LayoutIndex {
   async #append(known: Known, assignments: readonly Assignment[]): Promise<void> {
     const { end } = known;
     const next = await this.#journal.append(assignments, end);
-    // A reader may have seen the line already.
+    // A reader may already have read the line.
     if (known.end !== end) return;
     for (const assignment of assignments) known.entries.assign(assignment);
     known.end = next;
@@ -253,7 +256,7 @@ export class LayoutIndex {
     this.#unfoldedSince = undefined;
   }
 
-  /** Replaces a file as a whole: a reader sees the old text or the new one, never a part. */
+  /** Replaces a file atomically: a reader sees the old or the new text, never a part. */
   async #replace(name: string, text: Iterable<string>): Promise<{ key: string; size: number }> {
     const temporary = await createTemporary(this.directory, this.#clock);
     return await replaceWith(join(this.directory, name), temporary, async (file) => {

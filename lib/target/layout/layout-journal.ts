@@ -1,5 +1,5 @@
-// The journal of a layout: changes of a long index.json that are not written into it yet, one line each, in order. A line without
-// its end was not finished and counts as not written.
+// The journal of a layout: changes of a long index.json that are not written to it yet, one line each, in order. An
+// incomplete last line counts as not written.
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, rm } from "node:fs/promises";
 import { z } from "zod";
@@ -8,7 +8,7 @@ import { descriptorSchema } from "../../oci/descriptor.ts";
 import { parseBySchema } from "../../oci/manifest.ts";
 import { type Assignment, isSound } from "./layout-entries.ts";
 
-/** The journal's name in the directory of the layout. */
+/** The file name of the journal in the layout directory. */
 export const JOURNAL_NAME = ".stave-journal";
 const JOURNAL_LIMIT = 256 * 1024 * 1024;
 
@@ -17,11 +17,11 @@ const lineSchema = z.array(z.tuple([z.string().max(300), z.array(descriptorSchem
 /** Complete lines of a journal. */
 export interface JournalPart {
   readonly assignments: readonly Assignment[];
-  /** Where the last complete line ends, in bytes. */
+  /** The offset after the last complete line, in bytes. */
   readonly end: number;
 }
 
-/** One layout's journal. Writers hold the lock of the layout; readers do not. */
+/** The journal of one layout. Writers hold the layout's lock; readers do not. */
 export class LayoutJournal {
   readonly path: string;
 
@@ -29,7 +29,7 @@ export class LayoutJournal {
     this.path = path;
   }
 
-  /** The size in bytes, 0 when there is none. */
+  /** The size in bytes, 0 if there is no journal. */
   async size(): Promise<number> {
     try {
       return (await lstat(this.path)).size;
@@ -39,7 +39,7 @@ export class LayoutJournal {
     }
   }
 
-  /** Reads the complete lines from a place on. Throws CONTENT_INVALID for a line that is none. */
+  /** Reads the complete lines from an offset on. Throws CONTENT_INVALID for a malformed line. */
   async read(start: number): Promise<JournalPart> {
     const text = await this.#bytes(start);
     const end = text.lastIndexOf(10) + 1;
@@ -80,13 +80,13 @@ export class LayoutJournal {
     }
   }
 
-  /** Adds a line behind the last complete one, which ends at `end`, and returns where it ends. It is on the disk then. */
+  /** Appends a line at `end`, the end of the last complete one, and returns its own end. The line is then on disk. */
   async append(assignments: readonly Assignment[], end: number): Promise<number> {
     const line = Buffer.from(`${JSON.stringify(assignments)}\n`);
     let handle: FileHandle | undefined;
     try {
       handle = await open(this.path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o666);
-      // What a killed writer left unfinished goes; so does our own line if the disk is full.
+      // Cut off what a killed writer left unfinished.
       await handle.truncate(end);
       await handle.write(line, 0, line.byteLength, end).then(async ({ bytesWritten }) => {
         if (bytesWritten < line.byteLength)
@@ -102,7 +102,7 @@ export class LayoutJournal {
     }
   }
 
-  /** Removes it: index.json has it all. */
+  /** Removes the journal after a fold. */
   async remove(): Promise<void> {
     try {
       await rm(this.path, { force: true });

@@ -1,29 +1,28 @@
-// The lock file of a layout. Each process with temporary files holds a shared lock, which the system releases if the process is
-// killed. A process that gets the exclusive lock is alone: all temporary files are then leftovers. Changes of the list exclude
-// each other by another byte of the same file.
+// Presence in a layout: every process with temporary files there holds a shared lock, which is released when it is
+// killed. A process that arrives and finds itself alone knows that every temporary file is a leftover.
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { LockFile, type LockRange } from "../../util/file-lock.ts";
 import type { Clock } from "../../util/time.ts";
 
-/** The lock file of a layout. Its first byte stands for the list, its second for the folder of temporary files. */
+/** The lock file of a layout. Its first byte stands for the index, its second for the folder of temporary files. */
 export const LOCK_NAME = ".stave-lock";
 /** The byte that processes lock to change the list. */
 const LIST_RANGE: LockRange = { start: 0n, length: 1n };
 /** The byte that processes with temporary files share. */
 const TEMPORARY_RANGE: LockRange = { start: 1n, length: 1n };
-/** The folder of unfinished things. */
+/** The folder of temporary files. */
 export const TEMPORARY_FOLDER = ".tmp";
-/** A temporary file this old is a leftover even if others are at work, in milliseconds. */
+/** A temporary file of this age, in milliseconds, is a leftover even if other processes are active. */
 const ABANDONED = 24 * 3600 * 1000;
 /** How long to wait for another process's change of the list, in milliseconds. */
 const LOCK_TIMEOUT = 60_000;
 
-// One lock for all that this process does in a layout.
+// One lock per layout for this whole process.
 const present = new Map<string, { users: number; lock: Promise<LockFile> }>();
 
-/** Announces that temporary files may be made in a layout; removes what killed processes left behind. */
+/** Announces that this process may create temporary files in a layout; removes those of killed processes. */
 export async function enterLayout(directory: string, clock: Clock): Promise<void> {
   const path = resolve(directory);
   const known = present.get(path) ?? { users: 0, lock: announce(path, clock) };
@@ -37,7 +36,7 @@ export async function enterLayout(directory: string, clock: Clock): Promise<void
   }
 }
 
-/** Takes back one announcement. */
+/** Withdraws one announcement. */
 export async function leaveLayout(directory: string): Promise<void> {
   const path = resolve(directory);
   const known = present.get(path);
@@ -49,7 +48,7 @@ export async function leaveLayout(directory: string): Promise<void> {
 async function announce(directory: string, clock: Clock): Promise<LockFile> {
   const lock = await LockFile.open(join(directory, LOCK_NAME), { create: true });
   try {
-    // Not the temporary byte alone: an index.json that is being written lies there, too.
+    // Locks the index byte too: an index.json being written is also a temporary file.
     const isAlone = lock.tryLock("exclusive");
     await removeTemporary(directory, isAlone ? Number.POSITIVE_INFINITY : clock.now() - ABANDONED);
     while (!lock.tryLock("shared", TEMPORARY_RANGE)) await clock.sleep(5);

@@ -1,4 +1,4 @@
-// An OCI image layout directory as a Target: the embedded default, and what `serve` shows as a registry.
+// An OCI image layout directory as a Target: the default cache, and the storage of `serve`.
 import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -27,32 +27,32 @@ import { LayoutBlobs } from "./layout-blobs.ts";
 import { checkLayout, createLayout } from "./layout-folder.ts";
 import { type Change, LayoutIndex } from "./layout-index.ts";
 
-/** How a layout is opened. */
+/** How to open a layout. */
 export interface LayoutOptions {
   clock: Clock;
-  /** Make it when it is not there. */
+  /** Creates the layout if it does not exist. */
   create?: boolean;
-  /** What may stand in a folder that becomes a layout, by name; default nothing. */
+  /** Decides by name what may already be in a folder that becomes a layout; default nothing. */
   mayStay?: (name: string) => Promise<boolean>;
-  /** What to call it in messages; default `oci-layout:DIRECTORY`. */
+  /** The name in messages; default `oci-layout:DIRECTORY`. */
   name?: string;
 }
 
-/** What is known of a manifest once it was read; its digest says that it never changes. */
+/** What is known of a manifest that was read; its digest guarantees that it never changes. */
 interface Subject {
   subject: Digest | undefined;
   entry: Descriptor;
 }
 
-/** Our own note in index.json. */
+/** stave's own annotation in index.json. */
 const SUBJECT_ANNOTATION = "dev.stave.subject";
-/** How many manifests are read at once when referrers are looked for. */
+/** How many manifests are read at once to find referrers. */
 const READ_CONCURRENCY = 32;
 
 /** An image layout directory. Any number of processes may use one at the same time. */
 export class LayoutTarget implements Target {
   readonly name: string;
-  /** A file may go missing behind our back, and looking at a file is cheap. */
+  /** A file may disappear at any time, and checking one is cheap. */
   readonly keepsClosure = false;
   /** @internal */
   readonly blobs: LayoutBlobs;
@@ -67,8 +67,8 @@ export class LayoutTarget implements Target {
   }
 
   /**
-   * Opens a layout directory; with `create`, an empty or missing directory becomes one.
-   * Throws NOT_FOUND, FILE_SYSTEM, CONTENT_INVALID, or USAGE for a folder that holds other things.
+   * Opens a layout directory; with `create`, an empty or missing directory becomes one. Throws NOT_FOUND, FILE_SYSTEM,
+   * CONTENT_INVALID, or USAGE for a folder with other content.
    */
   static async open(directory: string, options: LayoutOptions): Promise<LayoutTarget> {
     const target = new LayoutTarget(directory, options.clock, options.name ?? `oci-layout:${directory}`);
@@ -147,7 +147,7 @@ export class LayoutTarget implements Target {
     const entry = await this.#entry(reference);
     if (entry && (await this.hasBlob(entry)))
       return { mediaType: entry.mediaType, digest: entry.digest, size: entry.size };
-    // A manifest that is only reached through an index, or whose tag moved on, is there by digest all the same.
+    // A manifest that is reached only through an index, or whose tag has moved on, still exists by digest.
     if (!isDigest(reference) || (await this.blobs.size(reference)) === undefined) return undefined;
     return (await this.fetchManifest(reference, options)).descriptor;
   }
@@ -204,7 +204,7 @@ export class LayoutTarget implements Target {
     const { artifactType, signal } = options;
     const entries = await this.index.read();
     const listed = new Map(entries.manifests().map((entry) => [entry.digest, entry]));
-    // Some clients keep referrers of layouts under the fall-back tag of registries.
+    // Some clients keep the referrers of a layout under the fallback tag of registries.
     const fallback = entries.byTag(referrersTag(digest));
     if (fallback) for (const entry of await this.#children(fallback)) listed.set(entry.digest, entry);
     const found: Descriptor[] = [];
@@ -222,7 +222,7 @@ export class LayoutTarget implements Target {
     return successors(parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest} in ${this.name}`));
   }
 
-  /** What a listed manifest refers to; undefined for one that cannot be read, which is somebody else's trouble here. */
+  /** What a listed manifest refers to; undefined if it cannot be read, which is not an error here. */
   async #subjectOf(entry: Descriptor): Promise<Subject | undefined> {
     const known = this.#subjects.get(entry.digest);
     if (known) return known;
@@ -260,7 +260,7 @@ export class LayoutTarget implements Target {
   }
 }
 
-/** The change of index.json that a pushed manifest makes. */
+/** The change of the index for a pushed manifest. */
 function listManifest(
   descriptor: Descriptor,
   document: ManifestDocument,
@@ -270,7 +270,7 @@ function listManifest(
 ): Change {
   return (editor) => {
     if (tag !== undefined && condition) checkCondition(editor.byTag(tag), condition, tag, name);
-    // Children are pushed before their index and stand in the list until then, so that nobody takes them for garbage.
+    // Children are pushed before their index and are listed until then, so that they do not count as garbage.
     if (document.kind === "index") for (const child of document.value.manifests) editor.removeUntagged(child.digest);
     const entry = listedEntry(descriptor, document);
     if (tag === undefined) {
@@ -284,7 +284,9 @@ function listManifest(
   };
 }
 
-/** The entry of a manifest: a referrer also says whom it refers to, so that it is not taken for a mere child of an index. */
+/**
+ * The entry of a manifest. That of a referrer also names its subject, so that it is not taken for a child of an index.
+ */
 function listedEntry(descriptor: Descriptor, { value }: ManifestDocument): Descriptor {
   const { artifactType, subject } = value;
   return {
@@ -296,7 +298,7 @@ function listedEntry(descriptor: Descriptor, { value }: ManifestDocument): Descr
 
 function checkCondition(present: Descriptor | undefined, condition: TagCondition, tag: string, name: string): void {
   if ("absent" in condition ? present === undefined : present?.digest === condition.digest) return;
-  throw new StaveError("CONFLICT", `the tag ${tag} of ${name} was moved by somebody else`, {
+  throw new StaveError("CONFLICT", `the tag ${tag} of ${name} was moved by another client`, {
     subject: tag,
     hint: "run the same command again",
   });

@@ -1,4 +1,4 @@
-// Blobs of a repository on the way down: existence, and verified reading that goes on after a break.
+// Reads the blobs of a repository: existence checks, and verified downloads that resume after an interruption.
 import { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { headerOf, networkError, saysHtml, webPageError } from "../../http/response.ts";
@@ -13,22 +13,25 @@ import type { Repository } from "./repository.ts";
 
 const path = (digest: Digest) => `blobs/${digest}`;
 
-/** Bytes read ahead of a slow consumer, for each blob under way. */
+/** Bytes to read ahead of a slow consumer, per blob. */
 const READ_AHEAD = 256 * 1024;
-/** So many bytes between two breaks, or an eighth of a small blob, make the second one a new one. */
+/**
+ * After this many bytes, or an eighth of a small blob, an interruption counts as a new one and the retry budget starts
+ * again.
+ */
 const NEWS = 1024 * 1024;
 
-/** Options of looking for a blob. */
+/** Options for an existence check. */
 export interface HasBlobOptions extends OperationOptions {
   size?: number;
   patience?: Patience | undefined;
-  /** An answer without digest and size, of which any page is capable, counts as no. */
+  /** A response without a matching digest or size, which any web page could give, counts as absent. */
   mustProve?: boolean;
 }
 
 /**
- * Tells whether a blob is there; 404 and nothing else is a no. Throws SIZE_MISMATCH or DIGEST_MISMATCH when something else is
- * there.
+ * True if a blob exists; only 404 is false. Throws SIZE_MISMATCH or DIGEST_MISMATCH if the registry has different
+ * content there.
  */
 export async function hasBlob(repository: Repository, digest: Digest, options: HasBlobOptions = {}): Promise<boolean> {
   const { size, patience, signal, mustProve = false } = options;
@@ -47,7 +50,7 @@ export async function hasBlob(repository: Repository, digest: Digest, options: H
   const named = headerOf(response, "docker-content-digest");
   if (named !== undefined && isDigest(named) && algorithmOf(named) === algorithmOf(digest) && named !== digest)
     throw digestMismatch(subject, digest, named);
-  // Not every registry tells the size of a blob.
+  // Not every registry reports the size of a blob.
   const length = headerOf(response, "content-length");
   const hasLength = length !== undefined && /^[0-9]{1,15}$/.test(length);
   const isRight = size !== undefined && hasLength && Number(length) === size;
@@ -59,8 +62,8 @@ export async function hasBlob(repository: Repository, digest: Digest, options: H
 }
 
 /**
- * Opens a blob as a stream that ends only when size and digest are right. A connection that breaks is taken up again
- * where it broke, as long as tries bring more bytes or the budget lasts.
+ * Opens a blob as a stream that ends only if size and digest are correct. An interrupted download resumes where it
+ * stopped, as long as attempts make progress or the retry budget lasts.
  */
 export async function fetchBlob(
   repository: Repository,
@@ -73,7 +76,7 @@ export async function fetchBlob(
     objectMode: false,
     highWaterMark: READ_AHEAD,
   });
-  // A consumer that never begins to read must not leave the connection open.
+  // A consumer that never starts to read must not keep the connection open.
   stream.once("close", () => first.body.destroy());
   return stream;
 }
@@ -106,7 +109,7 @@ async function* read(
         options.signal?.throwIfAborted();
         const error = networkError({ op: "fetch", subject }, response.url, cause);
         if (!mayPass(error)) throw error;
-        // Enough since the last break makes this a new one; else it is the same that keeps happening.
+        // With enough progress this is a new interruption, otherwise the same one again.
         if (digester.size - failedAt >= Math.min(NEWS, size / 8)) {
           failedAt = digester.size;
           patience.progress();
@@ -115,7 +118,7 @@ async function* read(
         continue;
       }
       if (digester.size === size) break;
-      // An answer that ends in good order but early: the registry has less than it should, and says so each time.
+      // A response that ends cleanly but early: the registry has fewer bytes than expected, so a retry would not help.
       throw sizeMismatch(subject, size, String(digester.size));
     }
   } finally {
@@ -125,7 +128,7 @@ async function* read(
   if (actual !== digest) throw digestMismatch(subject, digest, actual);
 }
 
-/** Opens the rest of a blob after a break; the waits are those of any request that is tried again. */
+/** Reopens a blob at an offset after an interruption, with the usual pauses between attempts. */
 async function reopen(
   repository: Repository,
   descriptor: Descriptor,
@@ -134,7 +137,7 @@ async function reopen(
 ): Promise<HttpResponse> {
   let isFirst = true;
   return await withRetry(options.patience, repository.retryHooks(options.signal), async () => {
-    // Even the first try after a break comes after a short wait, like that of a second try.
+    // Pause before the first attempt too, as before any second one.
     if (isFirst) {
       isFirst = false;
       return { again: options.broken };
@@ -163,27 +166,27 @@ async function openAt(
     patience: options.patience,
     signal: options.signal,
   });
-  // A blob may well be a web page, but then it has the right size.
+  // A blob may itself be HTML, but then its size is right.
   if (saysHtml(response) && ![size, size - offset].includes(Number(headerOf(response, "content-length")))) {
     response.body.destroy();
     throw webPageError({ op: "fetch blob", subject: `${digest} from ${repository.name}` }, response.url);
   }
   if (offset === 0) return response;
-  // Some servers send the whole again.
+  // Some servers ignore Range and send the whole blob again.
   if (response.status === 200) return { ...response, body: withoutFirst(response.body, offset) };
   const range = headerOf(response, "content-range");
   if (range !== undefined && new RegExp(`^bytes ${offset}-`).test(range)) return response;
   response.body.destroy();
   throw new StaveError(
     "REGISTRY_ERROR",
-    `${repository.name} answered with the range ${JSON.stringify(range?.slice(0, 60) ?? "(none)")} of blob ${digest}, asked from ${offset}`,
+    `${repository.name} sent range ${JSON.stringify(range?.slice(0, 60) ?? "(none)")} of blob ${digest}, expected it from byte ${offset}`,
     {
       subject: digest,
     },
   );
 }
 
-/** Removes a blob. Throws NOT_FOUND, UNSUPPORTED. */
+/** Deletes a blob. Throws NOT_FOUND, UNSUPPORTED. */
 export async function deleteBlob(
   repository: Repository,
   digest: Digest,
@@ -198,7 +201,7 @@ export async function deleteBlob(
     subject: digest,
     signal: options.signal,
   });
-  // The specification knows 202 only.
+  // The specification allows only 202, so a 200 is checked.
   if (status === 200 && (await hasBlob(repository, digest, options)))
     throw unproved(repository, "delete blob", digest, status);
 }

@@ -1,18 +1,18 @@
-// Streams in chunks that are held in memory while they are sent.
+// Cuts streams into chunks that stay in memory while they are sent.
 
-/** A part of a stream; its memory is used again for the next one. */
+/** A part of a stream; its memory is reused for the next chunk. */
 export interface Chunk {
   readonly bytes: Buffer;
   readonly isLast: boolean;
 }
 
-/** Cuts streams into chunks. The memory of one that has ended is used for the next. */
+/** Cuts streams into chunks and reuses their memory for later streams. */
 export class Chunker {
   readonly #spare: Buffer[] = [];
 
   /**
-   * Yields a stream in chunks of a size; the last one may be smaller, and there is none of an empty stream. `recycle` hears
-   * of each part of the stream that has been copied.
+   * Yields a stream in chunks of `size` bytes; the last one may be smaller, and an empty stream has none. `recycle` is
+   * called with each part of the stream once it is copied.
    */
   async *cut(
     stream: AsyncIterable<Uint8Array>,
@@ -23,7 +23,7 @@ export class Chunker {
     let filled = 0;
     for await (const part of stream) {
       for (let at = 0; at < part.byteLength; ) {
-        // Not sooner: only now it is known not to be the last one.
+        // Yield a full chunk only when more bytes follow: until then it might be the last.
         if (filled === size) {
           yield { bytes: buffer, isLast: false };
           filled = 0;
@@ -36,7 +36,7 @@ export class Chunker {
       recycle(part);
     }
     if (filled > 0) yield { bytes: buffer.subarray(0, filled), isLast: true };
-    // Not after a failure: then it may still be on its way.
+    // Not after a failure: the buffer may still be in use by a request.
     this.#spare.push(buffer);
   }
 

@@ -1,4 +1,4 @@
-// Manifests of a repository: head, get, put (also only if a tag did not move), delete.
+// Manifests of a repository: head, get, put (optionally only if the tag has not moved), delete.
 import { StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -19,13 +19,16 @@ import {
 import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
 
-/** With it `stave serve` says that it obeys If-Match; no standard header does, and of others it has to be tried out. */
+/**
+ * The header with which `stave serve` announces support for If-Match; there is no standard one, so other registries are
+ * probed.
+ */
 export const CONDITIONS_HEADER = "stave-tag-conditions";
 
-// A directory may have tags of any text, which in a URL would lead elsewhere.
+// A layout may have tags of any text, which could lead elsewhere in a URL.
 const path = (reference: string): string => `manifests/${isDigest(reference) ? reference : parseTag(reference)}`;
 
-/** The descriptor of a tag or digest; undefined for 404 and nothing else. */
+/** The descriptor of a tag or digest; undefined for 404 only. */
 export async function headManifest(
   repository: Repository,
   reference: string,
@@ -46,7 +49,7 @@ export async function headManifest(
   const length = headerOf(response, "content-length") ?? "";
   const mediaType = bareMediaType(headerOf(response, "content-type") ?? "");
   const etag = headerOf(response, "etag");
-  // Not every registry says all of it on HEAD; then the document itself must tell. A web page has a size and a type, too.
+  // Some registries omit these headers on HEAD; then the document is fetched. A web page has a size and a type, too.
   const isManifest = /\+(?:json|prettyjws)$|^application\/json$/.test(mediaType);
   if (!isDigest(digest) || !/^[0-9]{1,15}$/.test(length) || !isManifest) {
     const fetched = await fetchManifest(repository, reference, options).catch(absentIsUndefined);
@@ -63,7 +66,7 @@ function absentIsUndefined(error: unknown): undefined {
   throw error;
 }
 
-/** A manifest with its exact bytes, checked against the digest that was asked for or that the registry names. */
+/** A manifest with its exact bytes, verified against the digest requested or named by the registry. */
 export async function fetchManifest(
   repository: Repository,
   reference: string,
@@ -102,7 +105,7 @@ async function fetchOnce(
   return { descriptor: { mediaType, digest, size: bytes.byteLength }, bytes, obeysConditions, age: ageOf(response) };
 }
 
-// Both times are of the registry's clock, so that ours need not be right.
+// Both times are the registry's, so the local clock does not matter.
 function ageOf(response: Parameters<typeof headerOf>[0]): number | undefined {
   const [now, then] = ["date", "last-modified"].map((name) => Date.parse(headerOf(response, name) ?? ""));
   const age = (now ?? Number.NaN) - (then ?? Number.NaN);
@@ -120,7 +123,7 @@ function notFound(error: StaveError, repository: Repository, reference: string):
   });
 }
 
-/** Stores a manifest; returns its descriptor and whether the registry took note of its subject by itself. */
+/** Stores a manifest; returns its descriptor and whether the registry processed its subject. */
 export async function putManifest(
   repository: Repository,
   bytes: Uint8Array,
@@ -153,7 +156,10 @@ export async function putManifest(
   return { descriptor, tookSubject: headerOf(response, "oci-subject") !== undefined };
 }
 
-/** The headers that make a registry refuse when the tag moved. Throws CONFLICT when it has already, UNSUPPORTED. */
+/**
+ * The headers that make a registry refuse if the tag has moved. Throws CONFLICT if it has already moved, UNSUPPORTED if
+ * the registry ignores conditions.
+ */
 async function conditionHeaders(
   repository: Repository,
   bytes: Uint8Array,
@@ -169,7 +175,7 @@ async function conditionHeaders(
   if (there?.obeysConditions !== true && !(await honoursConditions(repository, bytes, mediaType, signal)))
     throw new StaveError(
       "UNSUPPORTED",
-      `${repository.name} moves tags without conditions: the registry ignores If-Match`,
+      `${repository.name} has no conditional tag updates: the registry ignores If-Match`,
       {
         op: "push manifest",
         subject: tag,
@@ -180,8 +186,8 @@ async function conditionHeaders(
 }
 
 /**
- * Asks whether the registry obeys If-Match: a put by digest under a condition that cannot hold. One that obeys answers
- * 412; one that does not stores what is content-addressed and hurts nobody.
+ * Probes whether the registry obeys If-Match: a put by digest with a condition that cannot hold. A registry that obeys
+ * answers 412; any other stores content that is addressed by its digest, which does no harm.
  */
 async function honoursConditions(
   repository: Repository,
@@ -204,14 +210,14 @@ async function honoursConditions(
 }
 
 function moved(repository: Repository, tag: string): StaveError {
-  return new StaveError("CONFLICT", `the tag ${tag} of ${repository.name} was moved by somebody else`, {
+  return new StaveError("CONFLICT", `the tag ${tag} of ${repository.name} was moved by another client`, {
     op: "push manifest",
     subject: tag,
     hint: "run the same command again",
   });
 }
 
-/** Removes a tag or, by digest, a manifest. Throws NOT_FOUND, UNSUPPORTED. */
+/** Deletes a tag or, by digest, a manifest. Throws NOT_FOUND, UNSUPPORTED. */
 export async function deleteManifest(
   repository: Repository,
   reference: string | Digest,
@@ -226,7 +232,7 @@ export async function deleteManifest(
     subject: reference,
     signal: options.signal,
   });
-  // The specification knows 202 only.
+  // The specification allows only 202, so a 200 is checked.
   if (status === 200 && (await headManifest(repository, reference, options)) !== undefined)
     throw unproved(repository, "delete manifest", reference, status);
 }

@@ -1,6 +1,6 @@
-// Success needs proof: what stands between us and a registry (a captive portal, a proxy) may answer 200 to anything. A write has
-// succeeded when its answer names what was stored, as the specification demands (OCI distribution 1.1, "Pushing blobs",
-// "Pushing Manifests"); otherwise the registry is asked for it.
+// Success needs proof: a captive portal or proxy may answer 200 to anything. A write has succeeded if the response
+// names what was stored, as the specification requires (OCI distribution 1.1, "Pushing blobs", "Pushing Manifests");
+// otherwise the registry is asked for it.
 import { StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
 import type { HttpResponse } from "../../http/types.ts";
@@ -9,8 +9,8 @@ import { digestMismatch } from "../../util/stream.ts";
 import type { Repository } from "./repository.ts";
 
 /**
- * True if the answer to a write names `digest` (or, at the end of its Location, `reference`). Throws DIGEST_MISMATCH when
- * it names another one.
+ * True if the response to a write names `digest` (or its Location ends in `reference`). Throws DIGEST_MISMATCH if it
+ * names another digest.
  */
 export function isProof(
   repository: Repository,
@@ -30,7 +30,7 @@ export function isProof(
   );
 }
 
-/** The error for a success that was none. */
+/** The error for a reported success without effect. */
 export function unproved(repository: Repository, op: string, subject: string, status: number): StaveError {
   return new StaveError(
     "REGISTRY_ERROR",

@@ -1,5 +1,5 @@
-// What refers to a manifest: the referrers API, and the tag schema of registries without it (OCI distribution 1.1,
-// "Listing Referrers" and "Referrers Tag Schema").
+// Lists what refers to a manifest: the referrers API, and the tag schema of registries without it (OCI distribution
+// 1.1, "Listing Referrers" and "Referrers Tag Schema").
 import { isStaveError, StaveError } from "../../errors.ts";
 import { backoff } from "../../http/retry.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -20,15 +20,15 @@ import type { Repository } from "./repository.ts";
 import { pages } from "./tags.ts";
 
 const INDEX_LIMIT = 16 * 1024 * 1024;
-/** How often an update of the fall-back index is done again when somebody else wrote at the same time. */
+/** The most attempts to update the fallback index while others write to it. */
 const UPDATE_TRIES = 20;
 
-/** The tag that stands in for the API: `sha256-<hex>`, at most 64 hex digits. */
+/** The fallback tag of a digest: `sha256-<hex>`, at most 64 hex digits. */
 export function referrersTag(digest: Digest): string {
   return `${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`;
 }
 
-/** The manifests whose subject is `digest`. A registry that has neither API nor tag has no referrers. */
+/** The manifests whose subject is `digest`. A registry with neither API nor fallback tag has no referrers. */
 export async function listReferrers(
   repository: Repository,
   digest: Digest,
@@ -56,7 +56,7 @@ function wanted(manifests: Descriptor[], artifactType: string | undefined): Desc
   return artifactType === undefined ? manifests : manifests.filter((entry) => entry.artifactType === artifactType);
 }
 
-/** The list under the fall-back tag, and the digest of what the tag names now. */
+/** The list under the fallback tag, and the digest that the tag names now. */
 async function readFallback(
   repository: Repository,
   digest: Digest,
@@ -68,7 +68,7 @@ async function readFallback(
       limit: INDEX_LIMIT,
     });
     const document = parseManifest(bytes, descriptor.mediaType, `referrers of ${digest}`);
-    // The tag may by chance be somebody's image; then there is no list.
+    // The tag may happen to be an ordinary image; then there is no list.
     return { manifests: document.kind === "index" ? document.value.manifests : [], present: descriptor.digest };
   } catch (error) {
     if (isStaveError(error, "NOT_FOUND")) return { manifests: [], present: undefined };
@@ -76,7 +76,7 @@ async function readFallback(
   }
 }
 
-/** The descriptor under which a manifest is listed as a referrer. */
+/** The descriptor with which a manifest is listed as a referrer. */
 export function referrerEntry(descriptor: Descriptor, manifest: Manifest | Index): Descriptor {
   const artifactType =
     manifest.artifactType ?? ("config" in manifest ? (manifest as Manifest).config.mediaType : undefined);
@@ -88,9 +88,9 @@ export function referrerEntry(descriptor: Descriptor, manifest: Manifest | Index
 }
 
 /**
- * Lists a new referrer under the fall-back tag, for a registry that does not do so itself. Where the registry honours
- * conditions, no writer can lose what another one wrote; elsewhere it is read again afterwards and written again, which
- * leaves a small gap that only the registry could close. Throws CONFLICT when others are faster again and again.
+ * Lists a new referrer under the fallback tag, for a registry that does not do so itself. If the registry supports
+ * conditions, no writer can overwrite another's entry; otherwise the list is read and written again, which leaves a
+ * small window for lost updates. Throws CONFLICT if others keep overwriting it.
  */
 export async function addFallbackReferrer(
   repository: Repository,
@@ -108,12 +108,12 @@ export async function addFallbackReferrer(
   }
   throw new StaveError(
     "CONFLICT",
-    `the list of referrers of ${subject} in ${repository.name} is overwritten by others again and again`,
-    { subject, hint: "let fewer jobs attach to the same image at once" },
+    `the list of referrers of ${subject} in ${repository.name} keeps being overwritten by others`,
+    { subject, hint: "attach to the same image from fewer jobs at once" },
   );
 }
 
-/** Puts the list; true when it is known to be there to stay, false when it has to be looked at again. */
+/** Writes the list; false if it must be read again to see whether the entry survived. */
 async function putFallback(
   repository: Repository,
   bytes: Uint8Array,

@@ -24,10 +24,10 @@ import { Repository, type RepositoryOptions } from "./repository.ts";
 import { listTags } from "./tags.ts";
 import { pushBlob, pushStream } from "./upload.ts";
 
-/** One repository of one registry. The transport is shared, and closed by whoever made it. */
+/** One repository of one registry. The transport is shared; its creator closes it. */
 export class RegistryTarget implements Target {
   readonly name: string;
-  /** A registry checks that everything a manifest names is there (OCI distribution 1.1, "Pushing Manifests"). */
+  /** A registry checks that everything a manifest names exists (OCI distribution 1.1, "Pushing Manifests"). */
   readonly keepsClosure = true;
   readonly mountDomain: string;
   readonly mountName: string;

@@ -1,4 +1,4 @@
-// One repository of one registry: its URLs and what its requests have in common.
+// One repository of one registry: its URLs and the common parts of its requests.
 import { StaveError } from "../../errors.ts";
 import type { RetryHooks } from "../../http/retry.ts";
 import type { Authorizer, HttpRequest, HttpResponse, Scope, Transport } from "../../http/types.ts";
@@ -7,7 +7,7 @@ import { printable } from "../../printable/printable.ts";
 import type { Clock } from "../../util/time.ts";
 import { Chunker } from "./chunks.ts";
 
-/** What a repository is reached with. */
+/** How to reach a repository. */
 export interface RepositoryOptions {
   transport: Transport;
   authorizer: Authorizer;
@@ -15,18 +15,18 @@ export interface RepositoryOptions {
   /** The registry as the user wrote it: `ghcr.io`, `localhost:5000`. */
   registry: string;
   repository: string;
-  /** The scheme the user named; undefined lets the transport decide. */
+  /** The scheme the user gave; undefined lets the transport decide. */
   scheme?: "https" | "http" | undefined;
 }
 
-/** What one request says beside what all have in common. */
+/** The specific parts of one request. */
 export interface RepositoryRequest extends Omit<HttpRequest, "url" | "auth" | "subject"> {
-  /** A path below `/v2/REPOSITORY/`, or a URL the registry gave. */
+  /** A path below `/v2/REPOSITORY/`, or a URL that the registry gave. */
   url: string | URL;
   access: Access;
-  /** Other repositories that are read in the same request (mounts). */
+  /** Other repositories that the request reads (mounts). */
   alsoPull?: readonly string[];
-  /** The thing, for messages; the repository is added. */
+  /** The content, for messages; the repository is appended. */
   subject: string;
 }
 
@@ -39,7 +39,7 @@ const ACTIONS: Record<Access, Scope["actions"]> = {
   delete: ["pull", "push", "delete"],
 };
 
-// Docker Hub is named one thing and served by another.
+// The host that serves Docker Hub differs from its name.
 const SERVED_BY: Record<string, string> = {
   "docker.io": "registry-1.docker.io",
   "index.docker.io": "registry-1.docker.io",
@@ -47,14 +47,14 @@ const SERVED_BY: Record<string, string> = {
 
 /** Sends the requests of a repository. */
 export class Repository {
-  /** As a user could type it. */
+  /** The name as a user could type it. */
   readonly name: string;
   readonly host: string;
   readonly options: RepositoryOptions;
   readonly chunker: Chunker = new Chunker();
   #base: Promise<URL> | undefined;
 
-  /** Throws REFERENCE_INVALID for a repository that would be another place in a URL. */
+  /** Throws REFERENCE_INVALID for a name that would lead elsewhere in a URL. */
   constructor(options: RepositoryOptions) {
     if (!isRepository(options.repository))
       throw new StaveError(
@@ -87,17 +87,17 @@ export class Repository {
     return new URL(`${chosen}://${this.host}/v2/${repository}/`);
   }
 
-  /** What a retry loop around several requests of this repository goes by. */
+  /** The hooks for a retry loop around several requests to this repository. */
   retryHooks(signal: AbortSignal | undefined): RetryHooks {
     return this.options.transport.retryHooks(this.host, signal);
   }
 
-  /** Sends a request whose body is to be streamed. */
+  /** Sends a request whose response body is streamed. */
   async stream(request: RepositoryRequest): Promise<HttpResponse> {
     return await this.options.transport.request(await this.#complete(request));
   }
 
-  /** Sends a request and reads its answer, of at most `limit` bytes. */
+  /** Sends a request and reads its response, of at most `limit` bytes. */
   async send(request: RepositoryRequest, limit: number = 64 * 1024): Promise<HttpResponse & { bytes: Buffer }> {
     return await this.options.transport.requestBytes(await this.#complete(request), limit);
   }
@@ -112,32 +112,28 @@ export class Repository {
     ];
     const full = typeof url === "string" ? new URL(url, base) : url;
     const complete = { ...rest, url: full, subject: `${subject} ${access === "pull" ? "from" : "to"} ${this.name}` };
-    // Credentials belong to the registry's own origin; a URL it gave may lead elsewhere.
+    // Credentials belong to the registry's own origin; a URL that it gave may lead elsewhere.
     return full.origin === base.origin ? { ...complete, auth: { authorizer, registry, scopes } } : complete;
   }
 
   /**
-   * The URL in a header the registry sent, relative to where the answer came from. Registries behind a TLS proxy often
-   * give their own address as plain http; it is then meant to be the one that was asked.
-   * Throws REGISTRY_ERROR when there is none, or none that may be followed.
+   * The URL in a header that the registry sent, relative to the response's URL. A registry behind a TLS proxy often
+   * gives its own address as plain http; it then means the address that was used. Throws REGISTRY_ERROR if it is absent
+   * or must not be followed.
    */
   async followed(location: string | undefined, from: URL, op: string): Promise<URL> {
     const url = location !== undefined && URL.canParse(location, from.href) ? new URL(location, from) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol))
-      throw new StaveError(
-        "REGISTRY_ERROR",
-        `cannot ${op} at ${this.name}: the registry answered without a usable Location`,
-        {
-          op,
-          subject: this.name,
-        },
-      );
+      throw new StaveError("REGISTRY_ERROR", `cannot ${op} at ${this.name}: the registry sent no usable Location`, {
+        op,
+        subject: this.name,
+      });
     const base = await this.base();
     if (base.protocol === "https:" && url.protocol === "http:") {
       if (url.hostname !== base.hostname)
         throw new StaveError(
           "REGISTRY_ERROR",
-          `cannot ${op} at ${this.name}: the registry leads from https to plain http`,
+          `cannot ${op} at ${this.name}: the registry redirects from https to plain http`,
           {
             op,
             subject: this.name,

@@ -1,4 +1,4 @@
-// The tag list of a repository, page by page (OCI distribution 1.1, "Listing Tags").
+// Lists the tags of a repository, page by page (OCI distribution 1.1, "Listing Tags").
 import { z } from "zod";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
@@ -12,22 +12,22 @@ import type { Repository } from "./repository.ts";
 
 const pageSchema = z.looseObject({ tags: z.array(z.string().max(1000)).nullish() });
 
-/** A page that was asked for has 1 000 tags; a registry that ignores the wish may send all of its tags at once. */
+/** The requested page size; a registry may ignore it and send all its tags at once. */
 const PAGE_SIZE = 1000;
-/** The most bytes of a whole listing: 700 000 tags as Spack makes them. */
+/** The most bytes of a whole listing: about 700 000 tags in Spack's format. */
 const LISTING_LIMIT = 64 * 1024 * 1024;
-/** More pages than this are a loop that changes its address each time; 100 000 tags where a page has no more than 50. */
+/** More pages mean an endless list whose address keeps changing; it suffices for 100 000 tags at 50 per page. */
 const MAX_PAGES = 2000;
-/** So many pages may be short or have the content of an earlier one: those in the middle may be empty. */
+/** How many pages may be short or repeat earlier content: middle pages may be empty. */
 const MAX_REPEATS = 100;
-/** A page of fewer bytes is short when another one follows: it has less than ten tags as Spack makes them. */
+/** A page of fewer bytes is short if another one follows: it has less than ten tags in Spack's format. */
 const SHORT_PAGE = 512;
-/** The most milliseconds for a whole listing. */
+/** The longest time for a whole listing, in milliseconds. */
 const LONGEST = 3600_000;
 
 /**
- * Every tag in the registry's order. Throws NOT_FOUND when there is no such repository, and CONTENT_INVALID for a name that is
- * no tag: it would lead to another place in a URL or a path.
+ * Every tag in the registry's order. Throws NOT_FOUND if the repository does not exist, and CONTENT_INVALID for an
+ * invalid tag, which could lead elsewhere in a URL or a path.
  */
 export async function* listTags(repository: Repository, options: OperationOptions = {}): AsyncIterable<string> {
   for await (const page of pages(repository, `tags/list?n=${PAGE_SIZE}`, {
@@ -43,15 +43,15 @@ export async function* listTags(repository: Repository, options: OperationOption
 
 function notATag(repository: Repository, text: string): StaveError {
   const tag = printable(text, { most: 160 });
-  return new StaveError("CONTENT_INVALID", `${repository.name} lists a tag that cannot be one: "${tag}"`, {
+  return new StaveError("CONTENT_INVALID", `${repository.name} lists an invalid tag: "${tag}"`, {
     op: "list tags",
     subject: repository.name,
   });
 }
 
 /**
- * Follows `Link: <…>; rel="next"` from a first address, holding one page at a time; `limit` is for the bytes of all pages. A page
- * that comes again, by its address or its content, is an error, not a loop without end.
+ * Follows `Link: <…>; rel="next"` from a first address, holding one page at a time; `limit` bounds the bytes of all
+ * pages together. A repeated address or too many repeated pages are an error, not an endless loop.
  */
 export async function* pages(
   repository: Repository,
@@ -80,10 +80,10 @@ export async function* pages(
         throw isStaveError(error, "TOO_LARGE") ? tooMany(repository, op, limit) : error;
       });
     left -= response.bytes.byteLength;
-    // Pages in the middle may be empty, where a registry leaves out what may not be seen.
+    // Middle pages may be empty if a registry hides tags the user may not see.
     const content = digestOf(response.bytes);
     if ((response.bytes.byteLength < SHORT_PAGE || contents.has(content)) && ++repeats > MAX_REPEATS)
-      throw loopError(repository, op, `has more than ${MAX_REPEATS} pages with next to nothing new`);
+      throw loopError(repository, op, `has more than ${MAX_REPEATS} pages with almost nothing new`);
     contents.add(content);
     yield response;
     const link = headerOf(response, "link");
@@ -92,10 +92,10 @@ export async function* pages(
     const target: URL = await repository.followed(next, response.url, op);
     if (target.origin !== (await repository.base()).origin)
       throw loopError(repository, op, `leads to ${target.origin}`);
-    if (addresses.has(target.href)) throw loopError(repository, op, "leads to a page again that was read before");
+    if (addresses.has(target.href)) throw loopError(repository, op, "links back to a page that was already read");
     if (addresses.size >= MAX_PAGES) throw loopError(repository, op, `has more than ${MAX_PAGES} pages`);
     if (clock.now() - started > LONGEST)
-      throw loopError(repository, op, `is not at its end after ${LONGEST / 60_000} min`);
+      throw loopError(repository, op, `is still incomplete after ${LONGEST / 60_000} min`);
     addresses.add(target.href);
     url = target;
   }
@@ -118,7 +118,9 @@ function loopError(repository: Repository, op: string, what: string): StaveError
 
 const LINK_LIMIT = 8192;
 
-/** The target of the first link whose `rel` is exactly `next` (RFC 8288, as Spack reads it), undefined without one. */
+/**
+ * The target of the first link whose `rel` is exactly `next` (RFC 8288, as Spack reads it); undefined if there is none.
+ */
 export function parseNextLink(header: string): string | undefined {
   if (header.length > LINK_LIMIT) return undefined;
   let at = 0;

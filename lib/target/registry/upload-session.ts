@@ -1,5 +1,5 @@
-// The steps of an upload, each one exchange with the registry: open or mount, chunk, commit, ask for the state, cancel
-// (OCI distribution 1.1, "Pushing blobs"). How they are put together, and tried again, is in upload.ts.
+// The steps of an upload, each one exchange with the registry: open or mount, chunk, commit, status, cancel (OCI
+// distribution 1.1, "Pushing blobs"). upload.ts combines and retries them.
 import type { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
@@ -11,25 +11,28 @@ import { hasBlob } from "./blobs.ts";
 import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
 
-/** The size of a chunk where an upload goes in chunks; held in memory once for each such upload. */
+/** The chunk size in bytes; each chunked upload holds one chunk in memory. */
 export const CHUNK: number = 8 * 1024 * 1024;
-/** A registry that asks for larger chunks than this is not obeyed, because each chunk is held in memory. */
+/** The largest minimum chunk size that is honoured, because each chunk is held in memory. */
 const LARGEST_CHUNK = 128 * 1024 * 1024;
 
-/** An upload under way: where its next bytes go, and how large its chunks must be. */
+/** An upload in progress. */
 export interface Session {
   url: URL;
-  /** Bytes the registry has. */
+  /** The number of bytes the registry has. */
   offset: number;
   chunk: number;
 }
 
-/** What the steps of one upload have in common. */
+/** Options of every step. */
 export interface StepOptions extends OperationOptions {
   patience: Patience;
 }
 
-/** Tries to mount; a registry that would not opens an upload instead, which is then used. */
+/**
+ * Tries to mount a blob. Returns "mounted", the upload that the registry opened instead, or undefined if it did
+ * neither.
+ */
 export async function mount(
   repository: Repository,
   { digest, size }: Descriptor,
@@ -50,7 +53,7 @@ export async function mount(
       patience,
       signal,
     });
-  // Who may not read the other repository can still push to this one.
+  // A user without read access to the other repository may still push to this one.
   const response = await send([from]).catch((error: unknown) => {
     if (isStaveError(error, "CREDENTIALS_MISSING", "CREDENTIALS_REJECTED", "DENIED", "REGISTRY_ERROR"))
       return undefined;
@@ -65,6 +68,7 @@ export async function mount(
   return response?.status === 202 ? await sessionOf(repository, response) : undefined;
 }
 
+/** Opens an upload. */
 export async function openSession(repository: Repository, options: StepOptions): Promise<Session> {
   const response = await repository.send({
     method: "POST",
@@ -87,6 +91,7 @@ async function sessionOf(repository: Repository, response: HttpResponse): Promis
   return { url, offset: 0, chunk };
 }
 
+/** Cancels an upload; never fails. */
 export async function cancel(repository: Repository, session: Session): Promise<void> {
   const request = {
     method: "DELETE",
@@ -96,11 +101,11 @@ export async function cancel(repository: Repository, session: Session): Promise<
     op: "cancel upload",
     subject: "blob",
   } as const;
-  // The registry forgets it by itself in time; a failure here changes nothing.
+  // The registry discards it in time anyway, so a failure does not matter.
   await repository.send({ ...request, retry: false }).catch(() => {});
 }
 
-/** What the registry has of an upload; undefined when it does not know it (any more). */
+/** The state of an upload at the registry; undefined if it is unknown there. */
 export async function status(
   repository: Repository,
   session: Session,
@@ -121,14 +126,15 @@ export async function status(
   return { ...session, url, offset: received(response) };
 }
 
-/** Bytes received, from `Range: 0-N` (N is the last byte, so that one byte and none at all look alike: see below). */
+/** The number of bytes received, from `Range: 0-N`, where N is the offset of the last byte. */
 function received(response: HttpResponse): number {
   const found = /^(?:bytes=)?0-([0-9]{1,15})$/.exec(headerOf(response, "range")?.trim() ?? "");
-  // "0-0" is what distribution answers for an upload without any byte; taking it for one byte would leave a hole.
+  // "0-0" is also what distribution answers for an empty upload; counting it as one byte would leave a gap.
   const last = Number(found?.[1] ?? "0");
   return last === 0 ? 0 : last + 1;
 }
 
+/** True if the registry no longer knows the upload. */
 export function isSessionLost(error: StaveError): boolean {
   return (
     error.status === 404 ||
@@ -138,11 +144,15 @@ export function isSessionLost(error: StaveError): boolean {
   );
 }
 
+/** True for an error that may pass on a retry and was not caused by the source. */
 export function isPassing(error: StaveError): boolean {
   return mayPass(error) && error.side !== "source";
 }
 
-/** Ends an upload, with the whole body or after chunks. Not tried again by itself: the caller asks first what became of it. */
+/**
+ * Completes an upload, with the whole body or after chunks. Never retries: the caller first checks whether it took
+ * effect.
+ */
 export async function commit(
   repository: Repository,
   session: Session,
@@ -152,7 +162,7 @@ export async function commit(
 ): Promise<void> {
   const { patience, signal } = options;
   const url = new URL(session.url);
-  // Appended as text: re-writing the query could break a signature in it.
+  // Appended as text: rewriting the query could break a signature in it.
   url.search = `${url.search === "" ? "?" : `${url.search}&`}digest=${encodeURIComponent(digest)}`;
   const response = await repository
     .send({
@@ -171,7 +181,7 @@ export async function commit(
     })
     .catch((error: unknown) => {
       if (!isStaveError(error) || !error.registry?.some((entry) => entry.code === "DIGEST_INVALID")) throw error;
-      throw new StaveError("DIGEST_MISMATCH", `${repository.name} received other bytes than those of ${digest}`, {
+      throw new StaveError("DIGEST_MISMATCH", `${repository.name} received bytes that do not match ${digest}`, {
         op: "push blob",
         subject: digest,
         registry: error.registry,
@@ -183,7 +193,7 @@ export async function commit(
     throw unproved(repository, "push blob", digest, response.status);
 }
 
-/** Sends one chunk from memory; after a break, asks how far it got and sends what is missing. */
+/** Sends one chunk from memory; after an interruption asks how much arrived and sends the rest. */
 export async function sendChunk(
   repository: Repository,
   session: Session,
@@ -236,11 +246,12 @@ export async function sendChunk(
 }
 
 function cut(repository: Repository, missing: number): StaveError {
-  return new StaveError("NETWORK", `cannot push chunk: ${repository.name} lacks the last ${missing} bytes of it`);
+  return new StaveError("NETWORK", `cannot push chunk: ${repository.name} is missing its last ${missing} bytes`);
 }
 
+/** The error for an upload that the registry has lost. */
 export function lost(repository: Repository): StaveError {
-  return new StaveError("UPLOAD_LOST", `${repository.name} has lost an upload that was under way`, {
+  return new StaveError("UPLOAD_LOST", `${repository.name} has lost an upload in progress`, {
     subject: repository.name,
     hint: "run the same command again",
   });

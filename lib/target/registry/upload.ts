@@ -1,6 +1,6 @@
-// Blobs of a repository on the way up: mount, monolithic, chunked and streamed upload, resumed by upload status
-// (OCI distribution 1.1, "Pushing blobs"). Every retry opens the source anew; after a commit without an answer the
-// registry is asked first, because the blob often is there.
+// Pushes the blobs of a repository: mount, monolithic, chunked and streamed uploads, resumed by upload status (OCI
+// distribution 1.1, "Pushing blobs"). Every retry opens the source anew; after a commit without a response the registry
+// is first asked for the blob, because it often exists.
 import { Readable } from "node:stream";
 import { isStaveError } from "../../errors.ts";
 import { type Outcome, withRetry } from "../../http/retry.ts";
@@ -53,9 +53,9 @@ class Upload {
   readonly #descriptor: Descriptor;
   readonly #source: Source;
   readonly #options: PushBlobOptions & StepOptions;
-  /** Set when the registry (or a proxy before it) finds the whole too large for one request. */
+  /** Set when the registry, or a proxy in front of it, finds the blob too large for one request. */
   #inChunks = false;
-  /** Bytes told to the listener that the registry may not have. */
+  /** Bytes reported to `onBytes` so far, including bytes that the registry may not have. */
   #told = 0;
 
   constructor(repository: Repository, descriptor: Descriptor, source: Source, options: PushBlobOptions & StepOptions) {
@@ -121,7 +121,7 @@ class Upload {
           tell(chunk.byteLength);
         }
       } catch (error) {
-        // Said, so that the registry is not blamed for it, and not asked again.
+        // Marked as a source error, so that the registry is not blamed and the upload is not retried.
         throw isStaveError(error) ? error.with({ side: "source" }) : error;
       }
     }
@@ -141,7 +141,7 @@ class Upload {
   }
 }
 
-/** Sends what is missing of a source in chunks; moves the session along. */
+/** Sends the missing bytes of a source in chunks and advances the session. */
 async function sendChunks(
   repository: Repository,
   session: Session,
@@ -160,7 +160,7 @@ async function sendChunks(
   }
 }
 
-/** Stores a stream of unknown length: see BlobPusher.pushStream. One chunk is held in memory. */
+/** Stores a stream of unknown length: see BlobPusher.pushStream. Holds one chunk in memory. */
 export async function pushStream(
   repository: Repository,
   stream: Readable,
@@ -179,7 +179,7 @@ export async function pushStream(
     for await (const { bytes, isLast } of repository.chunker.cut(stream, CHUNK, options.recycle)) {
       if (options.digest === undefined) digester.update(bytes);
       else digester.size += bytes.byteLength;
-      // What fitted into one chunk is known by now, and may be there already.
+      // A stream that fits into one chunk is fully known now, and may already exist.
       if (isLast && session === undefined) {
         whole = describe();
         await pushBlob(repository, whole, bytesSource(bytes), options);
