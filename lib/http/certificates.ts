@@ -16,6 +16,8 @@ export interface CertificateOptions {
   client?: { certificate: string; key: string } | undefined;
   /** Folders with a sub-folder per host (`/etc/containers/certs.d`, `/etc/docker/certs.d`). */
   hostFolders?: readonly string[] | undefined;
+  /** The bundles of the system, of which the first one there is used; default those of all distributions. */
+  systemBundles?: readonly string[] | undefined;
 }
 
 /** The TLS material of one host, as PEM texts. */
@@ -69,7 +71,9 @@ export class Certificates {
 
 async function commonAuthorities(options: CertificateOptions): Promise<string[]> {
   // Naming authorities replaces Node's own, so those are given along (with NODE_EXTRA_CA_CERTS, which is Node's).
-  const all = new Set([...getCACertificates("default"), ...(await systemAuthorities())].map((pem) => pem.trim()));
+  const all = new Set(
+    [...getCACertificates("default"), ...(await systemAuthorities(options))].map((pem) => pem.trim()),
+  );
   for (const file of options.authorities ?? []) for (const pem of await readAuthorities(file)) all.add(pem);
   for (const folder of options.authorityFolders ?? [])
     for (const name of (await list(folder)).slice(0, FOLDER_LIMIT))
@@ -77,9 +81,9 @@ async function commonAuthorities(options: CertificateOptions): Promise<string[]>
   return [...all];
 }
 
-async function systemAuthorities(): Promise<string[]> {
+async function systemAuthorities({ systemBundles = SYSTEM_BUNDLES }: CertificateOptions): Promise<string[]> {
   // One file is read ten times faster than Node collects the same from a folder of links.
-  for (const bundle of SYSTEM_BUNDLES) {
+  for (const bundle of systemBundles) {
     const found = await readIfPem(bundle);
     if (found.length > 0) return found;
   }

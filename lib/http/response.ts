@@ -155,13 +155,10 @@ export function networkError(request: Pick<HttpRequest, "op" | "subject">, url: 
     });
   const wanted = clientCertificateProblem(cause);
   if (wanted !== undefined) return clientCertificateError(`${what} ${wanted}`, request, cause);
-  if (code !== undefined && TLS_CODES.test(code))
-    return new StaveError("TLS", `${what} has a certificate that is not trusted (${messageOf(cause)})`, {
-      op,
-      subject,
-      cause,
-      hint: "trust its issuer with --cacert FILE; --insecure-tls trusts anybody",
-    });
+  if (code !== undefined && TLS_CODES.test(code)) {
+    const { problem, hint } = tlsProblem(code, cause);
+    return new StaveError("TLS", `${what} ${problem}`, { op, subject, cause, hint });
+  }
   if (code !== undefined && TIMEOUT_CODES.test(code))
     return new StaveError("TIMEOUT", `${what} did not answer in time`, {
       op,
@@ -233,6 +230,28 @@ function clientCertificateError(
     ...(cause === undefined ? {} : { cause }),
     hint: "name yours with --cert FILE and --key-file FILE, or put them below certs.d",
   });
+}
+
+/** Why a TLS handshake failed, and what helps. */
+function tlsProblem(code: string, cause: unknown): { problem: string; hint: string } {
+  // Node adds advice on its own flags.
+  const said = messageOf(cause).replace(/; if the root CA is installed locally.*$/s, "");
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
+    return {
+      problem: `has a certificate that ${code === "CERT_HAS_EXPIRED" ? "has expired" : "is not valid yet"}`,
+      hint: "check the clock of this machine, else the registry needs a new certificate",
+    };
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID" || code === "HOSTNAME_MISMATCH")
+    return {
+      problem: `has a certificate for another host (${said})`,
+      hint: "use one of the names in the certificate",
+    };
+  if (code === "EPROTO" || code.startsWith("ERR_SSL_"))
+    return { problem: `broke off the TLS handshake (${said})`, hint: "check that the port speaks TLS 1.2 or later" };
+  return {
+    problem: `has a certificate that is not trusted (${said})`,
+    hint: "trust its issuer with --cacert FILE; --insecure-tls turns the check off",
+  };
 }
 
 /** What a server said of the client's certificate, by its TLS alert. */

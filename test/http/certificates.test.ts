@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -71,6 +71,50 @@ test("authorities from files, folders and certs.d add up", async () => {
   for (const options of cases) for (const host of hosts) assert.equal(await ping(host, options), 200);
 });
 
+test("the authorities that the system trusts are trusted: of its bundles the first one that is there", async () => {
+  const host = await secure(one.issue("system").pem);
+  const missing = "/nonexistent/bundle.crt";
+  assert.equal(await ping(host, { systemBundles: [missing, one.certificate] }), 200);
+  assert.equal(await ping(host, { systemBundles: [one.certificate], authorities: [two.certificate] }), 200);
+  for (const systemBundles of [[missing], [two.certificate, one.certificate]])
+    await failsWith("TLS", ping(host, { systemBundles }));
+});
+
+const unfitServers: { name: string; issue: () => Pair; says: RegExp; hint: RegExp }[] = [
+  {
+    name: "of an unknown issuer",
+    issue: () => two.issue("unknown"),
+    says: /has a certificate that is not trusted \([a-z ]+\)$/,
+    hint: /^trust its issuer with --cacert FILE/,
+  },
+  {
+    name: "for another host",
+    issue: () => one.issue("elsewhere", ["elsewhere.example"], { isOnlyFor: true }),
+    says: /has a certificate for another host .*127\.0\.0\.1/,
+    hint: /one of the names in the certificate/,
+  },
+  {
+    name: "that has expired",
+    issue: () => one.issue("old", [], { days: -1 }),
+    says: /has a certificate that has expired$/,
+    hint: /clock/,
+  },
+];
+for (const { name, issue, says, hint } of unfitServers)
+  test(`a certificate ${name} is named as that`, async () => {
+    const host = await secure(issue().pem);
+    const error = await failsWith("TLS", ping(host, { authorities: [one.certificate] }));
+    assert.match(error.message, says);
+    assert.match(error.hint ?? "", hint);
+  });
+
+test("a server that speaks only an older TLS is named as that", async () => {
+  const host = await secure({ ...one.issue("old-tls").pem, minVersion: "TLSv1.1", maxVersion: "TLSv1.1" });
+  const error = await failsWith("TLS", ping(host, { authorities: [one.certificate] }));
+  assert.match(error.message, /broke off the TLS handshake/);
+  assert.match(error.hint ?? "", /TLS 1\.2/);
+});
+
 test("a server that demands a client certificate, and a key that does not fit, are named", async () => {
   const [server, client, other] = [one.issue("server"), one.issue("client"), two.issue("other")];
   const authorities = [one.certificate];
@@ -125,15 +169,19 @@ test("plain http reads no certificate at all", async () => {
   await transport.close();
 });
 
-test("--cacert may be repeated, and SSL_CERT_FILE, SSL_CERT_DIR and NODE_EXTRA_CA_CERTS are added to it", async () => {
+test("--cacert may be repeated, and SSL_CERT_FILE, SSL_CERT_DIR, NODE_EXTRA_CA_CERTS and certs.d are added to it", async () => {
   const third = makeAuthority();
   closers.push(third.remove);
   const host = await secure(third.issue("third").pem);
   const from = `oci://${host}/nothing`;
+  const perHost = join(third.folder, "containers/certs.d", host);
+  mkdirSync(perHost, { recursive: true });
+  cpSync(third.certificate, join(perHost, "ca.crt"));
   const cases: { name: string; flags?: string[]; env?: Record<string, string> }[] = [
     { name: "--cacert twice", flags: ["--cacert", one.certificate, "--cacert", third.certificate] },
     { name: "SSL_CERT_FILE", flags: ["--cacert", one.certificate], env: { SSL_CERT_FILE: third.certificate } },
     { name: "SSL_CERT_DIR", env: { SSL_CERT_FILE: one.certificate, SSL_CERT_DIR: `${one.folder}:${third.folder}` } },
+    { name: "certs.d", flags: ["--cacert", one.certificate], env: { XDG_CONFIG_HOME: third.folder } },
     {
       name: "NODE_EXTRA_CA_CERTS",
       flags: ["--cacert", one.certificate],
@@ -147,4 +195,14 @@ test("--cacert may be repeated, and SSL_CERT_FILE, SSL_CERT_DIR and NODE_EXTRA_C
     assert.match(stderr, /\[NOT_FOUND\]/, `${name}: ${stderr}`);
     assert.equal(status, 5, name);
   }
+});
+
+test("the command says which key does not fit its certificate", async () => {
+  const host = await secure(one.issue("plain").pem);
+  const [client, other] = [one.issue("mine"), one.issue("not-mine")];
+  const files = ["--cert", client.certificate, "--key-file", other.key];
+  const ran = await stave(["tags", `oci://${host}/nothing`, "--cacert", one.certificate, ...files]);
+  assert.equal(ran.status, 2);
+  const problem = `the client key ${other.key} does not belong to the certificate ${client.certificate}`;
+  assert.ok(ran.stderr.startsWith(`error: ${problem} [CONFIG_INVALID]\n  hint: `), ran.stderr);
 });

@@ -16,8 +16,8 @@ export interface TestAuthority {
   /** The path of its own certificate. */
   certificate: string;
   pem: string;
-  /** A certificate for 127.0.0.1, localhost and the given names. */
-  issue(name: string, names?: string[]): Pair;
+  /** A certificate for 127.0.0.1, localhost and the given names, or only for those; it is good for so many days, default 2. */
+  issue(name: string, names?: string[], more?: { isOnlyFor?: boolean; days?: number }): Pair;
   remove(): void;
 }
 
@@ -44,12 +44,12 @@ export function makeAuthority(): TestAuthority {
     folder,
     certificate: at("ca.crt"),
     pem: readFileSync(at("ca.crt"), "utf8"),
-    issue(name, names = []) {
+    issue(name, names = [], { isOnlyFor = false, days = 2 } = {}) {
       const [request, certificate, key, extensions] = ["csr", "crt", "key", "ext"].map((kind) => at(`${name}.${kind}`));
       openssl("req", "-new", ...newKey, "-keyout", key ?? "", "-out", request ?? "", "-subj", `/CN=${name}`);
-      const all = ["IP:127.0.0.1", ...["localhost", ...names].map((each) => `DNS:${each}`)];
+      const all = [...(isOnlyFor ? [] : ["IP:127.0.0.1", "DNS:localhost"]), ...names.map((each) => `DNS:${each}`)];
       writeFileSync(extensions ?? "", `subjectAltName=${all.join(",")}\n`);
-      const by = ["-CA", at("ca.crt"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", "2"];
+      const by = ["-CA", at("ca.crt"), "-CAkey", at("ca.key"), "-CAcreateserial", "-days", String(days)];
       openssl("x509", "-req", "-in", request ?? "", ...by, "-extfile", extensions ?? "", "-out", certificate ?? "");
       const pem = { cert: readFileSync(certificate ?? "", "utf8"), key: readFileSync(key ?? "", "utf8") };
       return { certificate: certificate ?? "", key: key ?? "", pem };

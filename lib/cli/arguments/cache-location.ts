@@ -12,8 +12,7 @@ import { type Direction, isOciUrl, type Mirror } from "../../spack/config/mirror
 import { emptyTarget } from "../../target/empty-target.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
-import { configuredNetwork } from "./configured-network.ts";
-import { Opener } from "./open.ts";
+import { type Opener, openNetwork } from "./open.ts";
 import type { CommonFlags } from "./shared-flags.ts";
 
 /** The description of a CACHE argument in help texts. */
@@ -71,7 +70,7 @@ function oneOf(text: string | undefined, direction: Direction, run: CacheRun): s
 
 /** Opens a cache for reading. Throws like `cacheLocation`, and NOT_FOUND if a directory does not exist. */
 export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, mirror, opener } = openerFor(oneOf(text, "fetch", run), "fetch", run);
+  const { location, mirror, opener } = await openerFor(oneOf(text, "fetch", run), "fetch", run);
   const target = await opener.read(location).catch((error: unknown) => {
     throw isStaveError(error, "NOT_FOUND") && isUnnamed(text, run) ? error.with({ hint: NAME_ONE }) : error;
   });
@@ -86,7 +85,7 @@ const NAME_ONE = "no cache was named, so the default was used; name one, for exa
 
 /** Opens a cache to see what it contains; a directory that does not exist counts as empty. */
 export async function readCacheIfThere(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, mirror, opener } = openerFor(oneOf(text, "push", run), "push", run);
+  const { location, mirror, opener } = await openerFor(oneOf(text, "push", run), "push", run);
   const target = await opener.read(location).catch((error: unknown) => {
     if (location.kind === "layout" && isStaveError(error, "NOT_FOUND")) return emptyTarget(formatLocation(location));
     throw error;
@@ -117,7 +116,7 @@ export async function writeCache(
   options: WriteCacheOptions,
 ): Promise<OpenedCache<OciCache>> {
   const named = options.mayUseMirror ? oneOf(text, "push", run) : text;
-  const { location, mirror, opener } = openerFor(named, "push", run);
+  const { location, mirror, opener } = await openerFor(named, "push", run);
   await options.first?.(opener);
   const cache = new OciCache(
     options.create ? await opener.write(location) : await opener.change(location),
@@ -126,17 +125,21 @@ export async function writeCache(
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
-function openerFor(text: string | undefined, direction: Direction, run: CacheRun): CacheChoice & { opener: Opener } {
+async function openerFor(
+  text: string | undefined,
+  direction: Direction,
+  run: CacheRun,
+): Promise<CacheChoice & { opener: Opener }> {
   const { context, output, flags } = run;
   const files = (): SpackFiles => run.files ?? new SpackFiles(context, flags);
   const { location, mirror } = cacheLocation(text, direction, context, files);
-  // A directory is not spoken to.
-  const network = location.kind === "registry" ? configuredNetwork(flags, files().discovery.network, output) : flags;
   const explicit = mirrorCredentials({ location, mirror }, direction, context);
   const keychain = new Keychain({
     ...keychainOptions(context, flags),
     explicit,
     onWarning: (error) => output.warn(error.message),
   });
-  return { location, mirror, opener: new Opener(context, output, network, keychain) };
+  const settings = () => files().discovery.network;
+  const opener = await openNetwork({ context, output, flags, places: [location], settings, keychain });
+  return { location, mirror, opener };
 }

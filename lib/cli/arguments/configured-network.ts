@@ -1,10 +1,28 @@
 // What Spack's configuration says about the network, as if it had been said with flags: certificates are added, and flags
 // come before everything else.
+import { currentHost } from "../../api/read-machine.ts";
+import { messageOf } from "../../errors.ts";
 import type { NetworkSettings } from "../../spack/config/settings.ts";
 import { formatPlace } from "../../spack/text/yaml.ts";
 import { kindAt } from "../../util/look.ts";
+import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import type { TransportFlags } from "./shared-flags.ts";
+
+/**
+ * Reads the settings for a verb that uses nothing else of Spack. Such a verb also runs without a usable configuration: a
+ * configuration that cannot be read is a warning.
+ */
+export async function readNetworkSettings(context: Context, output: Output): Promise<NetworkSettings | undefined> {
+  // Loaded here, so that verbs on directories start without it.
+  const { discoverNetwork } = await import("../../spack/config/discover.ts");
+  try {
+    return discoverNetwork({ host: currentHost(context) });
+  } catch (error) {
+    output.warn(`the network settings of Spack's configuration are not used: ${messageOf(error)}`);
+    return undefined;
+  }
+}
 
 /** The flags with what `config:ssl_certs`, `config:verify_ssl` and `config:connect_timeout` add to them. */
 export function configuredNetwork<F extends TransportFlags>(flags: F, network: NetworkSettings, output: Output): F {

@@ -7,14 +7,39 @@ import { fileError, StaveError } from "../../errors.ts";
 import type { TraceEvent } from "../../http/types.ts";
 import { DEFAULT_REGISTRY, type Location, type Reference } from "../../oci/reference.ts";
 import { jsonText } from "../../printable/printable.ts";
+import type { NetworkSettings } from "../../spack/config/settings.ts";
 import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
+import { configuredNetwork, readNetworkSettings } from "./configured-network.ts";
 import type { TransportFlags } from "./shared-flags.ts";
 
+/** What a verb opens connections with. */
+export interface NetworkRun {
+  readonly context: Context;
+  readonly output: Output;
+  readonly flags: TransportFlags;
+  /** What will be opened, and a registry if only its login is tried. */
+  readonly places: readonly Pick<Location, "kind">[];
+  /** Spack's network settings, from a verb that has read its configuration; default: they are read here. */
+  readonly settings?: () => NetworkSettings;
+  readonly keychain?: Keychain;
+}
+
+/** Opens the connection of a verb. For registries, Spack's network settings apply where no flag says otherwise. */
+export async function openNetwork(run: NetworkRun): Promise<Opener> {
+  const { context, output, places, settings, keychain } = run;
+  let { flags } = run;
+  if (places.some(({ kind }) => kind === "registry")) {
+    const found = settings ? settings() : await readNetworkSettings(context, output);
+    if (found) flags = configuredNetwork(flags, found, output);
+  }
+  return new Opener(context, output, flags, keychain);
+}
+
 /** A connection that is made of flags, and says in the output what it waits for. */
-export class Opener extends Connection {
+class Opener extends Connection {
   readonly #cwd: string;
   readonly #output: Output;
 
@@ -41,6 +66,8 @@ export class Opener extends Connection {
       this.#output.warn(`looking for ${directory} on Docker Hub; for the directory write oci-layout:${directory}`);
   }
 }
+
+export type { Opener };
 
 function networkOptions(flags: TransportFlags, cwd: string): NetworkOptions {
   const { cert, keyFile, timeout, connectTimeout, trace } = flags;

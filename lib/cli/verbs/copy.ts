@@ -5,7 +5,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { Location } from "../../oci/reference.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import type { CopyImagesReport } from "../../ops/image/copy.ts";
-import { Opener } from "../arguments/open.ts";
+import { openNetwork } from "../arguments/open.ts";
 import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { count, formatBytes, formatDuration } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -40,7 +40,7 @@ export const verb: VerbFactory = (state) => {
     const source = parseLocation(from);
     const destination = parseLocation(to);
     checkCopy({ source, destination }, flags);
-    const opener = new Opener(context, output, flags);
+    const opener = await openNetwork({ context, output, flags, places: [source, destination] });
     const started = context.clock.now();
     try {
       const { progress } = output;

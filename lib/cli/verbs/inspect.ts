@@ -5,7 +5,7 @@ import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { type InspectReport, inspect } from "../../ops/image/inspect.ts";
 import { printable } from "../../printable/printable.ts";
-import { Opener } from "../arguments/open.ts";
+import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { formatBytes, table } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
@@ -31,7 +31,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-    const opener = new Opener(context, output, flags);
+    const opener = await openNetwork({ context, output, flags, places: [location] });
     try {
       const target = await opener.read(location);
       const reference = await referenceOf(location, target, context.signal);

@@ -6,7 +6,7 @@ import { checkLogin, type LoginReport, storeLogin } from "../../auth/login.ts";
 import { StaveError } from "../../errors.ts";
 import { Secret } from "../../printable/secret.ts";
 import { readAll } from "../../util/stream.ts";
-import { Opener } from "../arguments/open.ts";
+import { openNetwork } from "../arguments/open.ts";
 import { registryArgument } from "../arguments/registry-argument.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { Context } from "../machine/context.ts";
@@ -45,7 +45,7 @@ export const verb: VerbFactory = (state) => {
       ...keychainOptions(context, flags),
       explicit: [{ registry, username, password, from: "what was just given" }],
     });
-    const opener = new Opener(context, output, flags, keychain);
+    const opener = await openNetwork({ context, output, flags, places: [{ kind: "registry" }], keychain });
     try {
       const { transport, authorizer } = opener;
       const checked = await checkLogin(registry, { transport, authorizer, scheme, signal: context.signal });

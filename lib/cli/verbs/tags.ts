@@ -2,7 +2,7 @@
 import { StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
-import { Opener } from "../arguments/open.ts";
+import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -26,7 +26,7 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", `expected a repository, not one image: ${formatLocation(location)}`, {
         hint: "leave the tag out, or use `stave inspect` for one image",
       });
-    const opener = new Opener(context, output, flags);
+    const opener = await openNetwork({ context, output, flags, places: [location] });
     try {
       const target = await opener.read(location);
       const tags = (await Array.fromAsync(target.tags({ signal: context.signal }))).sort();

@@ -84,16 +84,8 @@ export interface Discovery {
  * Throws CONFIG_INVALID with file and line for errors in them, and USAGE, TOO_LARGE, FILE_SYSTEM.
  */
 export function discover(options: DiscoverOptions): Discovery {
-  const { host, settings } = options;
-  const installation = findInstallation(options.spack, host);
-  const base = { host, installation, settings };
-  const found = options.environment === false ? undefined : findEnvironment(options.environment, base);
+  const { configuration, installation, found } = findConfiguration(options);
   const { manifest } = found ?? {};
-  const configuration = new Configuration({
-    ...base,
-    environment: found && manifest !== undefined ? { name: found.name, folder: found.folder, manifest } : undefined,
-    custom: (options.scopes ?? []).map((scope) => findCustomScope(scope, base)),
-  });
   const environment = found && {
     ...found,
     contents: manifest === undefined ? undefined : readManifest(manifest, configuration.context),
@@ -114,6 +106,31 @@ export function discover(options: DiscoverOptions): Discovery {
     toolchains: toolchains(configuration),
     notes: configuration.notes,
   };
+}
+
+/** Only the network settings, for work that needs nothing else of Spack: reads fewer files. Throws as `discover` does. */
+export function discoverNetwork(options: DiscoverOptions): NetworkSettings {
+  return networkSettings(findConfiguration(options).configuration);
+}
+
+interface Found {
+  readonly configuration: Configuration;
+  readonly installation: Installation | undefined;
+  readonly found: EnvironmentFolder | undefined;
+}
+
+function findConfiguration(options: DiscoverOptions): Found {
+  const { host, settings } = options;
+  const installation = findInstallation(options.spack, host);
+  const base = { host, installation, settings };
+  const found = options.environment === false ? undefined : findEnvironment(options.environment, base);
+  const { manifest } = found ?? {};
+  const configuration = new Configuration({
+    ...base,
+    environment: found && manifest !== undefined ? { name: found.name, folder: found.folder, manifest } : undefined,
+    custom: (options.scopes ?? []).map((scope) => findCustomScope(scope, base)),
+  });
+  return { configuration, installation, found };
 }
 
 function chosenStore(named: string | undefined, config: Configuration): ChosenStore | undefined {
