@@ -1,10 +1,11 @@
 // What an installation takes from Spack's files: the specs that are meant, the machine, the modes of what is installed.
 import { StaveError } from "../errors.ts";
-import { fitsHost, type InstallOptions } from "../ops/install/install.ts";
-import type { HostArchitecture } from "../ops/install/options.ts";
+import type { InstallOptions } from "../ops/install/install.ts";
 import type { InstallSource } from "../ops/install/source.ts";
+import { compatibleSystems } from "../spack/config/compatible-systems.ts";
 import { permissions } from "../spack/config/settings.ts";
 import type { SpecQuery } from "../spack/query/query.ts";
+import { fitsHost, type HostArchitecture } from "../spack/spec/fits-host.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
 import type { Store } from "../spack/store/store.ts";
 import { directoryMode } from "../store/staged-prefix.ts";
@@ -17,6 +18,13 @@ import type { Surroundings } from "./surroundings.ts";
 export async function installStore(files: SpackFiles, version?: string): Promise<Store> {
   const isOldSpack = files.discovery.installation?.version.startsWith("0.") === true;
   return await files.store({ mayBeEmpty: true, emptyVersion: Number(version ?? (isOldSpack ? 7 : 8)) });
+}
+
+/** The machine that specs must fit: its architecture, and the operating systems that the configuration says it can use. */
+export function installHost({ discovery }: SpackFiles): HostArchitecture {
+  const { configuration } = discovery;
+  const { platform, os, target } = configuration.context.host;
+  return { platform, os, target, compatibleSystems: compatibleSystems(configuration) };
 }
 
 /** The modes that the configuration gives, and the tools of this machine. */

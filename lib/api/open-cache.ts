@@ -6,7 +6,7 @@ import { type ListReport, list as listCache } from "../ops/cache/list.ts";
 import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
-import { currentHost } from "./read-machine.ts";
+import { installHost } from "./install-roots.ts";
 import { SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -110,16 +110,10 @@ export async function list(cache: string | OpenCache, options: ListOptions = {})
   });
   const around = surroundingsOf(options);
   const { specs = [], anyArchitecture, fromTags, signal } = options;
-  const queries = specs.length === 0 ? [] : await spackFiles(options, around).queries(specs);
-  const only = anyArchitecture ? undefined : currentHost(around);
-  return await withCache(cache, options, "list", (opened) =>
-    listCache(opened, {
-      queries,
-      only: only && { platform: only.platform, os: only.os, target: only.target },
-      fromTags,
-      signal,
-    }),
-  );
+  const files = spackFiles(options, around);
+  const queries = await files.queries(specs);
+  const host = anyArchitecture ? undefined : installHost(files);
+  return await withCache(cache, options, "list", (opened) => listCache(opened, { queries, host, fromTags, signal }));
 }
 
 /** How an index is brought up to date. */

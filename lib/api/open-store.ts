@@ -13,10 +13,9 @@ import { diskCache } from "./cache-folder.ts";
 import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { referenceOf } from "./connection.ts";
-import { installRoots, installSide, installStore } from "./install-roots.ts";
+import { installHost, installRoots, installSide, installStore } from "./install-roots.ts";
 import { type OpenCache, openChecked, SPACK, type SpackOptions, spackFiles } from "./open-cache.ts";
 import { spackSide } from "./push-side.ts";
-import { currentHost } from "./read-machine.ts";
 import { chosenRoots } from "./spack-specs.ts";
 
 /** How a store is opened. */
@@ -160,7 +159,7 @@ export async function install(
     const source = new InstallSource(open.map(({ cache }) => cache));
     const store = await installStore(files);
     await using locks = files.locks(store, (text) => progress?.({ type: "note", text }));
-    const host = options.anyArchitecture ? undefined : currentHost(around);
+    const host = options.anyArchitecture ? undefined : installHost(files);
     const roots = await installRoots({ files, source, store, host, isMany, signal }, specs);
     const { only, withBuildDependencies, force, strict, allFiles, jobs, onSpec } = options;
     return await installSpecs({

@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { pushGolden } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
+import { golden } from "../support/golden.ts";
 import { goldenStore } from "../support/push.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -41,10 +42,9 @@ const run = (args: string[], env: Record<string, string> = {}): ReturnType<typeo
     env: { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "", ...env },
   });
 
-test("install asks all mirrors in order, list the first, and others are named in one line", async () => {
-  const [plan, list] = await Promise.all([
-    run(["install", "hull@1.10.1", "/uwlohrq", "--plan", "--otherarch", "--store", join(work, "s")]),
-    run(["list", "-a"]),
+test("install asks all mirrors in order, and those that are no OCI caches are named in one line", async () => {
+  const plan = await run([
+    ...["install", "hull@1.10.1", "/uwlohrq", "--plan", "--otherarch", "--store", join(work, "s")],
   ]);
   assert.equal(plan.status, 0, plan.stderr);
   assert.match(plan.stdout, /hull@1\.10\.1\/uwlohrq.*org\/full/);
@@ -54,8 +54,59 @@ test("install asks all mirrors in order, list the first, and others are named in
   );
   assert.match(plan.stderr, /^using the mirrors first \(.*org\/empty\), second \(.*org\/full\)$/m);
   assert.ok(!plan.stderr.includes("secret") && !plan.stderr.includes("org/sources"), plan.stderr);
-  assert.equal(list.status, 0, list.stderr);
-  assert.match(list.stderr, /^only first is asked/m);
+});
+
+test("list, check, download and why-miss ask all mirrors in order, and say which one had it", async () => {
+  const env = ["-e", golden("spack-1.2")];
+  const all = (args: string[]): ReturnType<typeof stave> =>
+    stave([...args, "-C", scope], { cwd: work, env: { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "" } });
+  const folder = temporaryFolder();
+  const [list, check, download, whyMiss, old] = await Promise.all([
+    run(["list", "-a", "hull", "--json"]),
+    all(["check", ...env, "--deep"]),
+    run(["download", "/uwlohrq", "-p", folder]),
+    all(["why-miss", "hull", ...env]),
+    run(["download", "/5s2tkv6", "-p", folder]),
+  ]);
+  const { specs } = JSON.parse(list.stdout).report;
+  assert.deepEqual(
+    specs
+      .map((row: { hash: string; cache: string }) => `${row.hash.slice(0, 7)} ${row.cache.split("/").at(-1)}`)
+      .sort(),
+    ["5s2tkv6 empty", "uwlohrq full"],
+  );
+  assert.deepEqual([check.status, check.stdout.split(" in ")[0]], [0, "8 of 8 specs"], check.stderr);
+  assert.deepEqual([download.status, /^from .*org\/full$/m.test(download.stderr)], [0, true], download.stderr);
+  assert.deepEqual([old.status, /^from .*org\/empty$/m.test(old.stderr)], [0, true], old.stderr);
+  assert.equal(whyMiss.status, 0, whyMiss.stderr);
+  assert.match(whyMiss.stdout, /org\/full:\nnone: hull[\s\S]*org\/empty:\nother hash: hull/);
+});
+
+test("a mirror that cannot be asked is no answer, unless another one has the spec", async () => {
+  const broken = temporaryFolder();
+  writeFileSync(
+    join(broken, "mirrors.yaml"),
+    `mirrors:\n  down: "oci+http://127.0.0.1:1/org/x"\n  up: "oci+http://${registry.host}/org/full"\n`,
+  );
+  const ask = (args: string[]): ReturnType<typeof stave> =>
+    stave([...args, "--no-env", "-C", broken, "--retries", "0"], {
+      cwd: work,
+      env: { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "" },
+    });
+  const [there, absent, list] = await Promise.all([
+    ask(["download", "/uwlohrq", "-p", temporaryFolder()]),
+    ask(["download", "/zzzzzzz", "-p", temporaryFolder()]),
+    ask(["list", "-a", "hull"]),
+  ]);
+  assert.deepEqual([there.status, /warning: .*127\.0\.0\.1:1/.test(there.stderr)], [0, true], there.stderr);
+  assert.deepEqual([absent.status, /error: .*127\.0\.0\.1:1/.test(absent.stderr)], [4, true], absent.stderr);
+  assert.match(list.stdout, /hull@1\.10\.1/);
+  assert.deepEqual([list.status, /error: .*127\.0\.0\.1:1/.test(list.stderr)], [4, true], list.stderr);
+});
+
+test("index --check looks at the mirror that index would write to", async () => {
+  const checked = await run(["index", "--check"]);
+  assert.match(checked.stderr, /^using the mirror second \(.*org\/write\)$/m);
 });
 
 test("push takes the mirror with a place to push to, and $STAVE_CACHE comes first", async () => {

@@ -59,45 +59,67 @@ export function defaultMirrors(direction: Direction, run: CacheRun): string[] {
   return usable.map(({ name }) => name);
 }
 
-/** The cache of a verb that reads only one: the named one, else the first mirror. */
-function oneOf(text: string | undefined, direction: Direction, run: CacheRun): string | undefined {
-  if (text !== undefined) return text;
-  const [first, ...more] = defaultMirrors(direction, run);
-  if (first !== undefined && more.length > 0)
-    run.output.note(`only ${printable(first)} is asked: name another one to ask it`);
-  return first;
+/** Opens one cache for reading. Throws like `cacheLocation`, and NOT_FOUND if a directory does not exist. */
+export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
+  return await openToRead(text, "fetch", run);
 }
 
-/** Opens a cache for reading. Throws like `cacheLocation`, and NOT_FOUND if a directory does not exist. */
-export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, mirror, opener } = await openerFor(oneOf(text, "fetch", run), "fetch", run);
+/** Opens for reading the cache that would be written to. With `mayBeGone`, a directory that does not exist counts as empty. */
+export async function readPushCache(
+  text: string | undefined,
+  run: CacheRun,
+  { mayBeGone = false } = {},
+): Promise<OpenedCache<ReadOciCache>> {
+  return await openToRead(pushCache(text, run), "push", run, mayBeGone);
+}
+
+async function openToRead(
+  text: string | undefined,
+  direction: Direction,
+  run: CacheRun,
+  mayBeGone = false,
+): Promise<OpenedCache<ReadOciCache>> {
+  const { location, mirror, opener } = await openerFor(text, direction, run);
   const target = await opener.read(location).catch((error: unknown) => {
-    throw isStaveError(error, "NOT_FOUND") && isUnnamed(text, run) ? error.with({ hint: NAME_ONE }) : error;
+    if (!isStaveError(error, "NOT_FOUND")) throw error;
+    if (mayBeGone && location.kind === "layout") return emptyTarget(formatLocation(location));
+    throw isUnnamed(text, run) ? error.with({ hint: NAME_ONE }) : error;
   });
   const cache = new ReadOciCache(target, memoryFor(location, run.context));
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
+/** Open caches, in the order in which they are asked; the caller disposes of them. */
+export interface OpenedCaches {
+  readonly all: readonly OpenedCache<ReadOciCache>[];
+  readonly caches: readonly ReadOciCache[];
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Opens the named caches for reading, or without a name those of Spack's configuration. Throws like `readCache`. */
+export async function readCaches(named: readonly string[], run: CacheRun): Promise<OpenedCaches> {
+  const texts: readonly (string | undefined)[] = named.length > 0 ? named : defaultMirrors("fetch", run);
+  const all: OpenedCache<ReadOciCache>[] = [];
+  const close = async (): Promise<void> => {
+    for (const opened of all) await opened[Symbol.asyncDispose]();
+  };
+  try {
+    for (const text of texts.length > 0 ? texts : [undefined]) all.push(await readCache(text, run));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { all, caches: all.map(({ cache }) => cache), [Symbol.asyncDispose]: close };
+}
+
+/** The cache that a verb writes to: the named one, else the configured mirror for pushes. */
+const pushCache = (text: string | undefined, run: CacheRun): string | undefined =>
+  text ?? defaultMirrors("push", run)[0];
+
 // If no cache was named, the likely mistake is that the name was left out.
 const isUnnamed = (text: string | undefined, { context }: CacheRun): boolean =>
   text === undefined && !context.env["STAVE_CACHE"];
 const NAME_ONE = "no cache was named, so the default was used; name one, for example oci://HOST/REPO or oci-layout:DIR";
-
-/** Opens a cache to see what it contains; a directory that does not exist counts as empty. */
-export async function readCacheIfThere(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
-  const { location, mirror, opener } = await openerFor(oneOf(text, "push", run), "push", run);
-  const target = await opener.read(location).catch((error: unknown) => {
-    if (location.kind === "layout" && isStaveError(error, "NOT_FOUND")) return emptyTarget(formatLocation(location));
-    throw error;
-  });
-  return {
-    cache: new ReadOciCache(target, memoryFor(location, run.context)),
-    location,
-    mirror,
-    opener,
-    [Symbol.asyncDispose]: () => opener.close(),
-  };
-}
 
 /** Options for opening a cache for writing. */
 export interface WriteCacheOptions {
@@ -115,7 +137,7 @@ export async function writeCache(
   run: CacheRun,
   options: WriteCacheOptions,
 ): Promise<OpenedCache<OciCache>> {
-  const named = options.mayUseMirror ? oneOf(text, "push", run) : text;
+  const named = options.mayUseMirror ? pushCache(text, run) : text;
   const { location, mirror, opener } = await openerFor(named, "push", run);
   await options.first?.(opener);
   const cache = new OciCache(

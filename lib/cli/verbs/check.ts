@@ -6,10 +6,10 @@ import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { knownSpecs } from "../../api/spack-specs.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { formatLocation } from "../../oci/reference.ts";
-import { type CheckReport, check, type MissingSpec } from "../../ops/cache/check.ts";
+import { type CheckReport, checkAll, type MissingSpec } from "../../ops/cache/check.ts";
 import { printable } from "../../printable/printable.ts";
 import { writeJson } from "../../spack/text/json.ts";
-import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, type OpenedCache, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
@@ -28,7 +28,8 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Without SPEC, checks every spec of the environment (-e DIR, or $SPACK_ENV), dependencies included. Externals are skipped: caches
+Without SPEC, checks every spec of the environment (-e DIR, or $SPACK_ENV), dependencies included. Of several mirrors, a spec is
+missing if none of them has it. Externals are skipped: caches
 never contain them. With --all, checks every image of the cache. Exits with status 1 if a spec must be built or an image is broken.
 CACHE is ${CACHE_ARGUMENT}.
 
@@ -59,15 +60,14 @@ export const verb: VerbFactory = (state) => {
       });
     const files = new SpackFiles(context, flags);
     const specs = flags.all ? undefined : await knownSpecs(files, texts);
-    await using opened = await readCache(flags.mirrorUrl, { context, output, flags, files });
+    const named = flags.mirrorUrl === undefined ? [] : [flags.mirrorUrl];
+    await using opened = await readCaches(named, { context, output, flags, files });
     const onProgress = flags.verbose ? output.progress : undefined;
     const depth = flags.bytes ? "bytes" : flags.deep ? "deep" : "tags";
-    const report = await check(opened.cache, { specs, depth, onProgress, signal: context.signal });
+    const report = await checkAll(opened.caches, { specs, depth, onProgress, signal: context.signal });
     if (flags.outputFile !== undefined) {
-      // Spack gives this name to a mirror whose URL is given on the command line.
-      const name = opened.mirror?.name ?? "additionalMirrorUrl";
       const path = resolve(context.cwd, flags.outputFile);
-      await writeRebuilds(report.missing, path, formatLocation(opened.location), name);
+      await writeRebuilds(report.missing, path, opened.all);
     }
     for (const line of render(report, output)) output.print(line);
     output.report(report);
@@ -76,12 +76,21 @@ export const verb: VerbFactory = (state) => {
 };
 
 /** Writes the report of Spack's `buildcache check -o`, with the separators that Python's json module uses by default. */
-async function writeRebuilds(missing: readonly MissingSpec[], path: string, url: string, name: string): Promise<void> {
+async function writeRebuilds(
+  missing: readonly MissingSpec[],
+  path: string,
+  caches: readonly Pick<OpenedCache<unknown>, "location" | "mirror">[],
+): Promise<void> {
   const text = (value: string): string => writeJson(value);
   const specs = missing.map(({ shortSpec, hash }) => `{"short_spec": ${text(shortSpec)}, "hash": ${text(hash)}}`);
-  const entry = `{"mirrorName": ${text(name)}, "mirrorUrl": ${text(url)}, "rebuildSpecs": [${specs.join(", ")}]}`;
+  const entries = caches.map(({ location, mirror }) => {
+    const url = text(formatLocation(location));
+    // Spack gives this name to a mirror whose URL is given on the command line.
+    const name = text(mirror?.name ?? "additionalMirrorUrl");
+    return `${url}: {"mirrorName": ${name}, "mirrorUrl": ${url}, "rebuildSpecs": [${specs.join(", ")}]}`;
+  });
   try {
-    await writeFile(path, missing.length === 0 ? "{}" : `{${text(url)}: ${entry}}`);
+    await writeFile(path, `{${missing.length === 0 ? "" : entries.join(", ")}}`);
   } catch (cause) {
     throw fileError(cause, "write", path);
   }

@@ -3,11 +3,12 @@ import { resolve } from "node:path";
 import { Option } from "commander";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { askedSpec } from "../../api/spack-specs.ts";
-import { StaveError } from "../../errors.ts";
+import { type ErrorCode, StaveError } from "../../errors.ts";
+import { askInOrder, throwUnasked } from "../../ops/cache/ask-in-order.ts";
 import { download } from "../../ops/cache/download.ts";
 import { findCached } from "../../ops/cache/find-cached.ts";
 import { printable } from "../../printable/printable.ts";
-import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -41,27 +42,45 @@ export const verb: VerbFactory = (state) => {
     const words = [...given, ...[flags.spec, flags.specFile].filter((word) => word !== undefined)];
     const files = new SpackFiles(context, flags);
     const { query, text } = await askedSpec(files, words);
-    await using opened = await readCache(flags.mirror, { context, output, flags, files });
+    const named = flags.mirror === undefined ? [] : [flags.mirror];
+    await using opened = await readCaches(named, { context, output, flags, files });
+    const { caches } = opened;
+    const folder = resolve(context.cwd, flags.path);
     const { signal } = context;
-    const [tag, ...others] = await findCached(opened.cache, query, { signal });
-    if (tag === undefined) {
-      output.note(`${opened.cache.name} has no ${printable(text)}`);
+    const { answer: report, failures } = await askInOrder(
+      caches,
+      async (cache) => {
+        const tags = await findCached(cache, query, { signal });
+        const [tag] = tags;
+        if (tags.length > 1) throw several(text, tags);
+        return tag === undefined
+          ? undefined
+          : await download(cache, tag, folder, { onProgress: output.progress, signal });
+      },
+      // What the machine here does not allow, no other cache makes better.
+      ({ code }) => ENDS.has(code),
+    );
+    if (report === undefined) {
+      throwUnasked(failures, caches.length);
+      output.note(
+        `${caches.map(({ name }) => name).join(", ")} ${caches.length > 1 ? "have" : "has"} no ${printable(text)}`,
+      );
       output.report(null);
       return 1;
     }
-    if (others.length > 0)
-      throw new StaveError(
-        "USAGE",
-        `${text} is ${others.length + 1} specs: ${[tag, ...others].slice(0, 10).join(", ")}`,
-        {
-          hint: "name one by its hash",
-        },
-      );
-    const folder = resolve(context.cwd, flags.path);
-    const report = await download(opened.cache, tag, folder, { onProgress: output.progress, signal });
+    for (const { message } of failures) output.warn(message);
+    if (caches.length > 1) output.note(`from ${report.cache}`);
     output.print(report.archive);
     output.print(report.specFile);
     output.report(report);
     return 0;
   });
 };
+
+const ENDS: ReadonlySet<ErrorCode> = new Set(["ABORTED", "FILE_SYSTEM", "INTERNAL"]);
+
+function several(text: string, tags: readonly string[]): StaveError {
+  return new StaveError("USAGE", `${text} is ${tags.length} specs: ${tags.slice(0, 10).join(", ")}`, {
+    hint: "name one by its hash",
+  });
+}

@@ -4,7 +4,7 @@ import { Option } from "commander";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { printable } from "../../printable/printable.ts";
-import { CACHE_ARGUMENT, type CacheRun, readCache, writeCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, type CacheRun, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
@@ -65,7 +65,7 @@ async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags
   const { flags, context, output } = run;
   const options = { full: flags.full, signal: context.signal, onProgress: output.progress };
   if (flags.check || flags.dryRun) {
-    await using opened = await readCache(text, run);
+    await using opened = await readPushCache(text, run);
     return await checkIndex(opened.cache, options);
   }
   await using opened = await writeCache(text, run, { create: false, mayUseMirror: true });

@@ -5,12 +5,11 @@ import { splitCache } from "../../api/cache-choice.ts";
 import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { aggregate } from "../../errors.ts";
 import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
 import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
 import { InstallSource } from "../../ops/install/source.ts";
-import { CACHE_ARGUMENT, defaultMirrors, type OpenedCache, readCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import {
   addDryRun,
   addJobs,
@@ -95,56 +94,48 @@ async function run(
   const args = first === undefined ? [] : [first, ...more];
   const { cache: named, specs: texts } = splitCache(args, discovery.mirrors, context.cwd);
   const place = { context, output, flags, files };
-  const caches: OpenedCache<ReadOciCache>[] = [];
-  try {
-    const { mirror = [] } = flags;
-    const said = named === undefined ? mirror : [named, ...mirror];
-    const meant = said.length > 0 ? said : defaultMirrors("fetch", place);
-    const names = meant.length > 0 ? meant : [undefined];
-    for (const name of names) caches.push(await readCache(name, place));
-    const source = new InstallSource(caches.map(({ cache }) => cache));
-    const store = await installStore(files, flags.databaseVersion);
-    await using locks = files.locks(store, (text) => output.note(text));
-    const host = flags.otherarch ? undefined : currentHost(context);
-    const options: InstallOptions = {
-      store,
-      source,
-      roots: await installRoots(
-        { files, source, store, host, isMany: flags.multiple === true, signal: context.signal },
-        texts,
-      ),
-      only: flags.only,
-      withBuildDependencies: flags.withBuildDependencies,
-      force: flags.force,
-      strict: flags.strict,
-      allFiles: flags.allFiles,
-      host,
-      ...installSide(files, context, (text) => output.warn(text)),
-      locks,
-      jobs: flags.jobs,
-      clock: context.clock,
-      progress: output.progress,
-      onSpec: (spec) => {
-        const line = installLine(spec);
-        if (line !== undefined) output.note(line);
-      },
-      signal: context.signal,
-    };
-    if (flags.dryRun) {
-      const plan = await planInstall(options);
-      output.print(installPlanText(plan, output.columns));
-      output.report(plan);
-      return 0;
-    }
-    const endGroup = new Workflow(context, output).group(
-      `install ${count(options.roots.length, "spec")} into ${store.root}`,
-    );
-    const report = await install(options).finally(endGroup);
-    output.print(installSummary(report, flags.verbose));
-    if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
-    output.report(report);
+  const { mirror = [] } = flags;
+  await using opened = await readCaches(named === undefined ? mirror : [named, ...mirror], place);
+  const source = new InstallSource(opened.caches);
+  const store = await installStore(files, flags.databaseVersion);
+  await using locks = files.locks(store, (text) => output.note(text));
+  const host = flags.otherarch ? undefined : currentHost(context);
+  const options: InstallOptions = {
+    store,
+    source,
+    roots: await installRoots(
+      { files, source, store, host, isMany: flags.multiple === true, signal: context.signal },
+      texts,
+    ),
+    only: flags.only,
+    withBuildDependencies: flags.withBuildDependencies,
+    force: flags.force,
+    strict: flags.strict,
+    allFiles: flags.allFiles,
+    host,
+    ...installSide(files, context, (text) => output.warn(text)),
+    locks,
+    jobs: flags.jobs,
+    clock: context.clock,
+    progress: output.progress,
+    onSpec: (spec) => {
+      const line = installLine(spec);
+      if (line !== undefined) output.note(line);
+    },
+    signal: context.signal,
+  };
+  if (flags.dryRun) {
+    const plan = await planInstall(options);
+    output.print(installPlanText(plan, output.columns));
+    output.report(plan);
     return 0;
-  } finally {
-    for (const opened of caches) await opened[Symbol.asyncDispose]();
   }
+  const endGroup = new Workflow(context, output).group(
+    `install ${count(options.roots.length, "spec")} into ${store.root}`,
+  );
+  const report = await install(options).finally(endGroup);
+  output.print(installSummary(report, flags.verbose));
+  if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
+  output.report(report);
+  return 0;
 }

@@ -2,10 +2,11 @@
 
 import { Option } from "commander";
 import { splitCache } from "../../api/cache-choice.ts";
-import { currentHost } from "../../api/read-machine.ts";
+import { installHost } from "../../api/install-roots.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { type ListReport, list } from "../../ops/cache/list.ts";
-import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
+import { aggregate } from "../../errors.ts";
+import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
+import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
@@ -20,9 +21,8 @@ interface Flags extends CommonFlags, SpackFlags, ListFlags {
 }
 
 const HELP = `
-SPEC has Spack's syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without SPEC, lists everything. As in Spack, lists only
-specs for exactly this machine's platform, operating system and processor; -a lists all. Exits with status 1 if nothing was
-found. CACHE is ${CACHE_ARGUMENT}.
+SPEC has Spack's syntax: name@1.2: +variant %gcc@12 ^dependency /hash. Without SPEC, lists everything. Lists only what this
+machine can run, and so what \`stave install\` would take; -a lists all. Exits with status 1 if nothing was found. CACHE is ${CACHE_ARGUMENT}.
 
 Examples:
   stave list oci://ghcr.io/org/cache
@@ -49,26 +49,30 @@ export const verb: VerbFactory = (state) => {
         flags.mirror === undefined
           ? splitCache(args, files.discovery.mirrors, context.cwd)
           : { cache: flags.mirror, specs: args };
-      await using opened = await readCache(text, { context, output, flags, files });
-      const { platform, os, target } = currentHost(context);
-      const report = await list(opened.cache, {
-        queries: await files.queries(specs),
-        only: flags.allarch ? undefined : { platform, os, target },
+      const queries = await files.queries(specs);
+      await using opened = await readCaches(text === undefined ? [] : [text], { context, output, flags, files });
+      const report = await listAll(opened.caches, {
+        queries,
+        host: flags.allarch ? undefined : installHost(files),
         fromTags: flags.tags,
         signal: context.signal,
       });
       if (!flags.json) show(report, flags, output);
+      if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "caches"), report);
       output.report(report);
       return report.specs.length === 0 && specs.length > 0 ? 1 : 0;
     },
   );
 };
 
-function show(report: ListReport, flags: Flags, output: Output): void {
-  const { specs, source, otherArchitectures } = report;
-  if (source === "tags" && !flags.tags && specs.length > 0)
-    output.warn(`${report.cache} has no index: this is what its tags tell; make one with \`stave index\``);
+function show(report: ListAllReport, flags: Flags, output: Output): void {
+  const { specs, withoutIndex, otherArchitectures } = report;
+  for (const cache of withoutIndex)
+    output.warn(`${cache} has no index: this is what its tags tell; make one with \`stave index ${cache}\``);
   for (const text of specGroups(specs, flags, output)) output.print(text);
-  const others = otherArchitectures > 0 ? `, and ${otherArchitectures} for other machines (-a shows them)` : "";
+  const others =
+    otherArchitectures > 0
+      ? `, and ${otherArchitectures} for other operating systems or processors (-a shows them)`
+      : "";
   output.note(`${count(specs.length, "cached spec")}${others}`);
 }

@@ -16,7 +16,7 @@ import { planOf, push } from "../../ops/push/push.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
-import { CACHE_ARGUMENT, readCacheIfThere, writeCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
   addDryRun,
@@ -182,7 +182,7 @@ async function run(
     signal: context.signal,
   } as const;
   if (flags.dryRun) {
-    await using opened = await readCacheIfThere(split.cache, place);
+    await using opened = await readPushCache(split.cache, place, { mayBeGone: true });
     const { cache } = opened;
     const base = await baseSource(flags.baseImage, opened.opener, context);
     const plan = await planOf({ ...common, cache, target: cache.target, base });

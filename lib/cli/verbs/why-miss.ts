@@ -3,11 +3,11 @@
 import { findProgram } from "../../api/programs.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { knownSpec } from "../../api/spack-specs.ts";
-import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMiss } from "../../ops/cache/why-miss.ts";
+import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMissAll } from "../../ops/cache/why-miss.ts";
 import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { ProgressSink } from "../../util/progress.ts";
-import { CACHE_ARGUMENT, readCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
@@ -50,10 +50,14 @@ export const verb: VerbFactory = (state) => {
       flags.from === undefined ? files : new SpackFiles(context, { ...flags, store: flags.from, env: false }),
       words,
     );
-    await using opened = await readCache(flags.mirror, { context, output, flags, files });
+    const named = flags.mirror === undefined ? [] : [flags.mirror];
+    await using opened = await readCaches(named, { context, output, flags, files });
     const install = flags.archive ? await placeToInstall(flags, files, context, output.progress) : undefined;
-    const report = await whyMiss(opened.cache, wanted, { install, signal: context.signal });
-    for (const line of render(report, output)) output.print(line);
+    const report = await whyMissAll(opened.caches, wanted, { install, signal: context.signal });
+    for (const each of [report, ...(report.others ?? [])]) {
+      if (opened.caches.length > 1) output.print(output.style("bold", `${each.cache}:`));
+      for (const line of render(each, output)) output.print(line);
+    }
     output.report(report);
     return report.reason === "none" ? 0 : 1;
   });

@@ -11,6 +11,7 @@ import { withRefetch } from "../../target/refetch.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { forEachLimit, SingleFlight } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
+import { askInOrder, throwUnasked } from "./ask-in-order.ts";
 
 /** How thoroughly images are checked: `deep` also asks for each blob, `bytes` also reads and hashes them. */
 export type Depth = "tags" | "deep" | "bytes";
@@ -34,11 +35,13 @@ export interface MissingSpec {
 
 /** An image that exists but cannot be used. */
 export interface BrokenImage {
+  cache: string;
   tag: string;
   reason: string;
 }
 
 export interface CheckReport {
+  /** The name of the cache; of several, separated by commas. */
   cache: string;
   /** How many specs were looked for. */
   checked: number;
@@ -75,6 +78,34 @@ export async function check(cache: ReadOciCache, options: CheckOptions): Promise
   await forEachLimit(tags, CONCURRENCY, (tag) => images.check(tag), signal);
   report.broken.sort((a, b) => (a.tag < b.tag ? -1 : 1));
   return report;
+}
+
+/**
+ * Checks several caches in order: a later one is asked for what those before it lack, so what is missing is in none of them.
+ * Throws the failure of a cache that might have what is missing.
+ */
+export async function checkAll(caches: readonly ReadOciCache[], options: CheckOptions): Promise<CheckReport> {
+  const reports: CheckReport[] = [];
+  let sought = options.specs;
+  const { failures } = await askInOrder(caches, async (cache) => {
+    const report = await check(cache, { ...options, specs: sought });
+    reports.push(report);
+    const lacking = new Set(report.missing.map(({ hash }) => hash));
+    sought = sought?.filter(({ hash, external }) => external === undefined && lacking.has(hash));
+    return sought?.length === 0 ? report : undefined;
+  });
+  const [first] = reports;
+  if (first === undefined || sought === undefined || sought.length > 0) throwUnasked(failures, caches.length);
+  const sum = (of: (report: CheckReport) => number): number => reports.reduce((total, each) => total + of(each), 0);
+  return {
+    cache: caches.map(({ name }) => name).join(", "),
+    checked: sought === undefined ? sum(({ checked }) => checked) : (first?.checked ?? 0),
+    externals: first?.externals ?? 0,
+    missing: reports.at(-1)?.missing ?? [],
+    broken: reports.flatMap(({ broken }) => broken),
+    blobs: sum(({ blobs }) => blobs),
+    bytes: sum(({ bytes }) => bytes),
+  };
 }
 
 async function presence(
@@ -116,8 +147,9 @@ class ImageCheck {
 
   async check(tag: string): Promise<void> {
     const { signal } = this.#options;
+    const cache = this.#cache.name;
     const image = await this.#fetch(tag);
-    if (typeof image === "string") return void this.#report.broken.push({ tag, reason: image });
+    if (typeof image === "string") return void this.#report.broken.push({ cache, tag, reason: image });
     for (const { hash } of image.document.graph.nodes()) this.#known.add(hash);
     for (const layer of image.layers) {
       signal?.throwIfAborted();
@@ -125,7 +157,7 @@ class ImageCheck {
       const reason = this.#blobs.has(key)
         ? this.#blobs.get(key)
         : await this.#flights.run(key, () => this.#look(key, layer));
-      if (reason !== undefined) return void this.#report.broken.push({ tag, reason });
+      if (reason !== undefined) return void this.#report.broken.push({ cache, tag, reason });
     }
     this.#progress({ type: "note", text: `whole: ${shortName(image.document.root)}` });
   }

@@ -5,12 +5,13 @@ import type { CacheIndex } from "../../cache/index-read.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { isUnfit } from "../../cache/unfit.ts";
-import { isStaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import { ANY } from "../../spack/query/query.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { type Difference, specDifferences } from "../../spack/spec/spec-diff.ts";
 import { specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import { askInOrder, throwUnasked } from "./ask-in-order.ts";
 import { type TryRelocationOptions, tryRelocation } from "./try-relocation.ts";
 
 /** The reason, or `none` if the cache would be used. */
@@ -99,6 +100,33 @@ export async function whyMiss(
   const near = typeof index === "string" ? taggedNear(wanted, listing) : indexedNear(wanted, index, cache.name);
   const [reason, explanation] = compare(wanted, near);
   return answer(reason, explanation, near);
+}
+
+/** The reasons of several caches. */
+export interface WhyMissAllReport extends WhyMissReport {
+  /** Those of the caches that were asked after the first one; only with several caches. */
+  others?: WhyMissReport[];
+}
+
+/**
+ * Finds the reasons of several caches, asked in order until one would be used; that one comes first in the report then. Throws if
+ * a cache cannot be read and no other would be used.
+ */
+export async function whyMissAll(
+  caches: readonly ReadOciCache[],
+  wanted: SpecNode,
+  options: WhyMissOptions = {},
+): Promise<WhyMissAllReport> {
+  const reports: WhyMissReport[] = [];
+  const { answer, failures } = await askInOrder(caches, async (cache) => {
+    const report = await whyMiss(cache, wanted, options);
+    reports.push(report);
+    return report.reason === "none" || report.reason === "external" ? report : undefined;
+  });
+  if (answer === undefined) throwUnasked(failures, caches.length);
+  const first = answer ?? reports[0];
+  if (first === undefined) throw new StaveError("INTERNAL", "no cache was asked");
+  return caches.length === 1 ? first : { ...first, others: reports.filter((report) => report !== first) };
 }
 
 // The image, or why it cannot be used. A failed request is no reason and throws.

@@ -1,7 +1,7 @@
 // `install`: specs from build caches into a store, with what they link and run.
 import { aggregate, isStaveError, StaveError } from "../../errors.ts";
 import { DEFAULT_LOCKS } from "../../spack/config/settings.ts";
-import { targetAtMost } from "../../spack/spec/microarchitecture.ts";
+import { fitsHost } from "../../spack/spec/fits-host.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { postOrder } from "../../spack/spec/traversal.ts";
@@ -11,13 +11,7 @@ import { createStore } from "../../store/create.ts";
 import { StoreLocks } from "../../store/locks.ts";
 import { ensureSbang } from "../../store/sbang.ts";
 import { forEachLimit } from "../../util/limit.ts";
-import {
-  type HostArchitecture,
-  type InstallOptions,
-  type InstallPlanSettings,
-  type InstallSettings,
-  installSettings,
-} from "./options.ts";
+import { type InstallOptions, type InstallPlanSettings, type InstallSettings, installSettings } from "./options.ts";
 import type { InstallPlanReport, InstallReport, PlannedInstall } from "./report.ts";
 import { InstallRun, isThere } from "./run.ts";
 
@@ -123,13 +117,6 @@ function installNodes({ roots, only, withBuildDependencies }: InstallPlanSetting
     withBuildDependencies ? {} : { types: LINK | RUN },
   );
   return all.filter(({ hash }) => only === "all" || asked.has(hash) === (only === "package"));
-}
-
-/** Tells whether code of a spec runs on a machine. */
-export function fitsHost({ platform, os, target }: SpecNode, host: HostArchitecture | undefined): boolean {
-  if (host === undefined) return true;
-  if (platform !== host.platform || (host.os !== undefined && os !== host.os)) return false;
-  return host.target === undefined || targetAtMost(target, host.target);
 }
 
 // A splice is another spec's archive with dependencies that it was not built with; Spack rewires it, which is not done here.

@@ -1,6 +1,7 @@
 // The options of an installation, and what they are when they are left out.
 import { availableParallelism } from "node:os";
 import { DEFAULT_PERMISSIONS, type Permissions } from "../../relocate/unpack/tree-writer.ts";
+import type { HostArchitecture } from "../../spack/spec/fits-host.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { StoreLocks } from "../../store/locks.ts";
@@ -9,14 +10,6 @@ import { type Clock, systemClock } from "../../util/time.ts";
 import { type Filled, withDefaults } from "../../util/with-defaults.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { InstallSource } from "./source.ts";
-
-/** The machine that is installed on, as far as specs must fit it. */
-export interface HostArchitecture {
-  readonly platform: string;
-  readonly os?: string | undefined;
-  /** The microarchitecture; undefined when the machine does not tell. */
-  readonly target?: string | undefined;
-}
 
 /** The options of an installation; all but the first three have a default. */
 export interface InstallOptions {

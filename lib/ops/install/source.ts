@@ -1,12 +1,13 @@
 // Several build caches as one: the first that has a spec gives it, and the others are asked when it breaks.
 import type { CachedSpec } from "../../cache/cache.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
-import { type ErrorCode, isStaveError, StaveError } from "../../errors.ts";
+import { type ErrorCode, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import { askInOrder } from "../cache/ask-in-order.ts";
 import { findCached } from "../cache/find-cached.ts";
 
 /** A spec as one of the caches has it. */
@@ -36,19 +37,13 @@ export class InstallSource {
 
   /** The specs that satisfy a query, from the first cache that has any. Throws as `fetch`. */
   async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
-    const failures: StaveError[] = [];
-    for (const cache of this.#caches) {
-      try {
-        const tags = await findCached(cache, query, options);
-        const found: SpecDocument[] = [];
-        for (const tag of tags) found.push((await cache.fetchSpec(tag, options)).document);
-        if (found.length > 0) return found;
-      } catch (error) {
-        if (!isStaveError(error) || isStaveError(error, "USAGE", "ABORTED")) throw error;
-        if (!isStaveError(error, "NOT_FOUND")) failures.push(error);
-      }
-    }
-    throw absent(text, this.name, failures);
+    const { answer, failures } = await askInOrder(this.#caches, async (cache) => {
+      const tags = await findCached(cache, query, options);
+      const found: SpecDocument[] = [];
+      for (const tag of tags) found.push((await cache.fetchSpec(tag, options)).document);
+      return found.length > 0 ? found : undefined;
+    });
+    return answer ?? this.#absent(text, failures);
   }
 
   /**
@@ -60,29 +55,28 @@ export class InstallSource {
     options: OperationOptions & { readonly isKnown?: (hash: string) => boolean },
     use: (found: CacheAnswer) => Promise<T>,
   ): Promise<T> {
-    const failures: StaveError[] = [];
-    for (const cache of this.#caches) {
-      try {
-        const image = await cache.fetchSpec(specTag(node), options);
-        return await use({ cache, image });
-      } catch (error) {
-        // What the machine here does not allow, no other cache makes better.
-        if (!(error instanceof StaveError) || HERE.has(error.code)) throw error;
-        if (error.code !== "NOT_FOUND") failures.push(error.with({ side: error.side ?? "source" }));
-      }
-    }
-    throw absent(shortName(node), this.name, failures);
+    const { answer, failures } = await askInOrder(
+      this.#caches,
+      async (cache) => ({ used: await use({ cache, image: await cache.fetchSpec(specTag(node), options) }) }),
+      // What the machine here does not allow, no other cache makes better.
+      ({ code }) => HERE.has(code),
+    );
+    if (answer !== undefined) return answer.used;
+    return this.#absent(
+      shortName(node),
+      failures.map((error) => error.with({ side: error.side ?? "source" })),
+    );
+  }
+
+  #absent(what: string, all: readonly StaveError[]): never {
+    const failures = all.filter(({ code }) => code !== "NOT_FOUND");
+    const [first, ...more] = failures;
+    if (first !== undefined) throw more.length === 0 ? first : first.with({ errors: failures });
+    throw new StaveError("SPEC_ABSENT", `${what} is not in ${this.name}`, {
+      subject: what,
+      hint: "`stave list` shows what is there; `stave why-miss` tells what comes near",
+    });
   }
 }
 
 const HERE: ReadonlySet<ErrorCode> = new Set(["ABORTED", "FILE_SYSTEM", "RELOCATION_FAILED", "CONFLICT", "INTERNAL"]);
-
-function absent(what: string, where: string, failures: readonly StaveError[]): StaveError {
-  const [first, ...more] = failures;
-  if (first === undefined)
-    return new StaveError("SPEC_ABSENT", `${what} is not in ${where}`, {
-      subject: what,
-      hint: "`stave list` shows what is there; `stave why-miss` tells what comes near",
-    });
-  return more.length === 0 ? first : first.with({ errors: [...failures] });
-}

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
+import { compatibleSystems } from "../../../lib/spack/config/compatible-systems.ts";
 import { Configuration } from "../../../lib/spack/config/config.ts";
+import type { Host } from "../../../lib/spack/config/machine.ts";
 import {
   environmentsRoot,
   installTree,
@@ -267,4 +269,22 @@ test("permissions: a package's own before those of all", async () => {
     group: undefined,
     allowSetgid: true,
   });
+});
+
+test("operating systems whose binaries the host runs: those of macOS, and the configured ones, at any distance", async () => {
+  const systems = (host: Partial<Host>, text: string): string[] => {
+    const root = configTree({ "home/.spack/concretizer.yaml": text });
+    return compatibleSystems(new Configuration({ host: hostAt(root, {}, host), installation: undefined }));
+  };
+  assert.deepEqual(systems({}, ""), []);
+  assert.deepEqual(systems({ os: undefined }, ""), []);
+  assert.deepEqual(systems({ platform: "darwin", os: "ventura" }, ""), ["monterey", "bigsur", "catalina"]);
+  const text =
+    "concretizer:\n  os_compatible: {debian12: [debian11], debian11: [debian10, debian12], rhel9: [rhel8]}\n";
+  assert.deepEqual(systems({}, text), ["debian11", "debian10"]);
+  await failsWith(
+    "CONFIG_INVALID",
+    () => systems({}, "concretizer:\n  os_compatible: {debian12: debian11}\n"),
+    /debian12/,
+  );
 });
