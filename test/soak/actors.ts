@@ -74,7 +74,7 @@ function operation(world: World, random: Random, scratch: string[]): string[] {
       spec,
       ...at,
       ...NETWORK,
-      "-m",
+      "--mirror",
       other.location,
       ...(random() < 0.1 ? ["--force"] : []),
     ];

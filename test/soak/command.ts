@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { ERROR_CODES, StaveError } from "../../lib/errors.ts";
 import type { World } from "./world.ts";
 
@@ -16,6 +17,10 @@ const STATUSES = new Set([
   ...ERROR_CODES.filter((code) => code !== "INTERNAL").map((code) => new StaveError(code, "").exitCode),
 ]);
 
+// The commands of the soak are right: a command line that is refused tests nothing.
+const REFUSED = new Set(["USAGE", "SPEC_INVALID", "REFERENCE_INVALID", "CONFIG_INVALID"]);
+const reportSchema = z.looseObject({ error: z.looseObject({ code: z.string() }).optional() });
+
 /** How a command is ended before its time. */
 export interface Kill {
   readonly signal: "SIGKILL" | "SIGINT";
@@ -27,7 +32,7 @@ export interface Kill {
 export interface Ended {
   readonly line: string;
   readonly status: number | null;
-  readonly report: Record<string, unknown> | undefined;
+  readonly report: z.infer<typeof reportSchema> | undefined;
   readonly problems: readonly string[];
 }
 
@@ -77,7 +82,9 @@ export async function runStave(
   let report: Ended["report"];
   if (status !== null)
     try {
-      report = JSON.parse(stdout);
+      report = reportSchema.parse(JSON.parse(stdout));
+      const code = report.error?.code;
+      if (code !== undefined && REFUSED.has(code)) wrong(`was refused with ${code}`);
     } catch {
       wrong(`printed no single JSON document with status ${status}: ${JSON.stringify(stdout.slice(0, 300))}`);
     }
