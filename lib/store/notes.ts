@@ -14,6 +14,8 @@ const folderOf = (store: Place): string => store.locate(`${store.root}/${DATABAS
 
 /** Notes that something of a spec is about to lie beside its prefix. Throws FILE_SYSTEM. */
 export async function writeNote(store: Place, hash: string, prefix: string): Promise<void> {
+  // A killed run left it. Cut off by another kill or a full disk, it would no longer lead to what lies there.
+  if (readNote(store, hash) === prefix) return;
   const folder = folderOf(store);
   try {
     try {

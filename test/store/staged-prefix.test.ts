@@ -170,6 +170,18 @@ test("a note that was cut off, or leads out of the store, moves nothing", async 
   }
 });
 
+test("the note of a killed run is not written again, so that it cannot be cut off", async () => {
+  const { store, node } = await given();
+  const file = store.locate(`${store.root}/.spack-db/under-way/${node.hash}`);
+  await writeNote(store, node.hash, store.prefixOf(node));
+  const { ctimeNs } = statSync(file, { bigint: true });
+  await writeNote(store, node.hash, store.prefixOf(node));
+  assert.equal(statSync(file, { bigint: true }).ctimeNs, ctimeNs);
+  writeFileSync(file, store.prefixOf(node).slice(0, 10));
+  await writeNote(store, node.hash, store.prefixOf(node));
+  assert.equal(readFileSync(file, "utf8"), store.prefixOf(node));
+});
+
 test("locks on specs: many rely on one, one writes it", async () => {
   const { store, node } = await given();
   await using mine = locksOf(store);

@@ -6,6 +6,7 @@ import { chosenRoots } from "../../api/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/store/uninstall.ts";
 import { printable } from "../../printable/printable.ts";
+import { recoverStore } from "../../store/recover.ts";
 import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { confirm } from "../output/confirm.ts";
@@ -43,30 +44,31 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
-    const nodes = await chosenRoots(files, store, texts);
-    const { environmentsRoot, environment } = files.discovery;
-    const options = {
-      store,
-      nodes,
-      dependents: flags.dependents === true,
-      environmentsRoot,
-      environment: environment?.folder,
-      force: flags.force === true,
-    };
-    const plan = await planUninstall(options);
-    if (flags.dryRun) {
-      for (const text of render(plan.specs, output)) output.print(text);
-      output.note(`would uninstall ${count(plan.specs.length, "package")}`);
-      output.report({ ...plan, dryRun: true });
-      return 0;
-    }
-    if (flags.yes !== true && flags.yesToAll !== true) {
-      for (const text of render(plan.specs, output)) output.note(text);
-      if (!(await confirm(context, `uninstall ${count(plan.specs.length, "package")}?`)))
-        throw new StaveError("ABORTED", "nothing was uninstalled");
-    }
     const locks = files.locks(store, (text) => output.note(text));
     try {
+      // First: the specs that a killed run left may be gone from the database, so that nothing matches the query.
+      if (!flags.dryRun) await recoverStore(store, locks);
+      const { environmentsRoot, environment } = files.discovery;
+      const options = {
+        store,
+        nodes: await chosenRoots(files, store, texts),
+        dependents: flags.dependents === true,
+        environmentsRoot,
+        environment: environment?.folder,
+        force: flags.force === true,
+      };
+      const plan = await planUninstall(options);
+      if (flags.dryRun) {
+        for (const text of render(plan.specs, output)) output.print(text);
+        output.note(`would uninstall ${count(plan.specs.length, "package")}`);
+        output.report({ ...plan, dryRun: true });
+        return 0;
+      }
+      if (flags.yes !== true && flags.yesToAll !== true) {
+        for (const text of render(plan.specs, output)) output.note(text);
+        if (!(await confirm(context, `uninstall ${count(plan.specs.length, "package")}?`)))
+          throw new StaveError("ABORTED", "nothing was uninstalled");
+      }
       const report = await uninstall({ ...options, locks, clock: context.clock });
       for (const text of render(report.specs, output)) output.print(text);
       output.note(`uninstalled ${count(report.specs.length, "package")}`);

@@ -13,7 +13,7 @@ import type { SpecLock, StoreLocks } from "../../store/locks.ts";
 import { readNote, removeNote, writeNote } from "../../store/notes.ts";
 import { placeInStore } from "../../store/prefix-place.ts";
 import { type Actions, carryOut, type UninstallStep, uninstalling } from "../../store/protocol.ts";
-import { recoverStore, settle } from "../../store/recover.ts";
+import { settle } from "../../store/recover.ts";
 import { StagedPrefix } from "../../store/staged-prefix.ts";
 import { LockedDatabase } from "../../store/update.ts";
 import type { Clock } from "../../util/time.ts";
@@ -70,8 +70,7 @@ export async function planUninstall(options: UninstallOptions): Promise<Uninstal
 export async function uninstall(
   options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock },
 ): Promise<UninstallReport> {
-  const { store, locks } = options;
-  await recoverStore(store, locks);
+  const { store } = options;
   const { specs } = await planUninstall(options);
   const run = new UninstallRun(options, specs);
   try {
