@@ -1,10 +1,14 @@
-// Builds dist/: the command, bundled into one small file and the parts it loads on demand, and the library with its types.
+// Builds dist/: the command and the entries of the library, bundled with the parts that they load on demand, and the types of the
+// library. Both share their parts; a few large files load in half the time of hundreds of small ones.
 import { execFileSync } from "node:child_process";
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 const root = new URL("..", import.meta.url).pathname;
-// A build of the bundle alone leaves the library as it is.
+const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
+// `dist/lib/exports/oci.js` is made of `lib/exports/oci.ts`.
+const library = Object.values<{ default?: string }>(exports).flatMap(({ default: file }) => file?.slice(7, -3) ?? []);
+// A build of the bundle alone leaves the types as they are.
 const isBundleOnly = process.argv.includes("--bundle-only");
 for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
@@ -16,6 +20,7 @@ await build({
     "parts/pack-worker": "lib/image/pack/pack-worker.ts",
     "parts/place-worker": "lib/relocate/place/place-worker.ts",
     "parts/password-worker": "lib/serve/password-worker.ts",
+    ...Object.fromEntries(library.map((entry) => [entry, `${entry}.ts`])),
   },
   outdir: "dist",
   bundle: true,
@@ -26,6 +31,7 @@ await build({
   format: "esm",
   target: "node22",
   minifySyntax: true,
+  sourcemap: true,
   legalComments: "none",
   // koffi loads a prebuilt native library from beside its own files.
   external: ["koffi"],

@@ -1,7 +1,7 @@
 // The credential files of podman (`auth.json`) and docker (`config.json`): reads their common format and looks up
 // entries.
 import { readFile, stat } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { parseBySchema } from "../oci/manifest.ts";
 import { Secret } from "../printable/secret.ts";

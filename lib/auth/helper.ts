@@ -1,6 +1,6 @@
 // Runs docker-credential-* programs: without a shell, with a timeout and bounded output.
 import { spawn } from "node:child_process";
-import { z } from "zod";
+import * as z from "zod";
 import { messageOf, StaveError } from "../errors.ts";
 import { parseBySchema } from "../oci/manifest.ts";
 import { passwordCredential } from "./auth-file.ts";

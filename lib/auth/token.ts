@@ -1,7 +1,7 @@
 // Answers challenges: Basic, and Bearer with tokens exchanged by GET or POST (docker distribution, "Token
 // Authentication"). Tokens are cached per origin and scopes and refreshed before they expire; concurrent requests share
 // one exchange.
-import { z } from "zod";
+import * as z from "zod";
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Authorizer, AuthRequest, Refusal, Scope, Transport } from "../http/types.ts";
 import { parseBySchema } from "../oci/manifest.ts";

@@ -1,5 +1,5 @@
 // From an answer or a broken connection to a StaveError: status, the registry's own error list, causes with names.
-import { z } from "zod";
+import * as z from "zod";
 import { deepCode, type ErrorCode, messageOf, type RegistryErrorEntry, StaveError } from "../errors.ts";
 import { jsonExcess } from "../oci/json-limits.ts";
 import { jsonText, printable } from "../printable/printable.ts";

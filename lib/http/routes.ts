@@ -2,7 +2,7 @@
 // origin and kept; closing ends its connections, also those that are still being made.
 import type { Socket } from "node:net";
 import { createSecureContext } from "node:tls";
-import { Agent, buildConnector, type Dispatcher } from "undici";
+import type { Agent, buildConnector, Dispatcher } from "undici";
 import { messageOf, StaveError } from "../errors.ts";
 import { basicAuthorization } from "../printable/secret.ts";
 import { type ProxySettings, proxyFor } from "./addresses.ts";
@@ -51,7 +51,7 @@ export class Ways {
 
   async #make(url: URL): Promise<Way> {
     const text = proxyFor(url, this.#options.proxy);
-    if (text === undefined) return { dispatcher: this.#agent(await this.#dialer(url)) };
+    if (text === undefined) return { dispatcher: await this.#agent(await this.#dialer(url)) };
     const proxy = proxyUrl(text);
     const name = proxyName(proxy);
     const dial = await this.#dialer(proxy, proxy.protocol === "https:" ? { allowH2: false } : {});
@@ -64,7 +64,7 @@ export class Ways {
           else callback(new ProxyFailure(name, "cannot be reached", { cause: error }), null);
         });
       const headers = { host: url.host, ...(authorization ? { "proxy-authorization": authorization } : {}) };
-      return { dispatcher: this.#agent(connect), proxy: name, forward: { origin: proxy.origin, headers } };
+      return { dispatcher: await this.#agent(connect), proxy: name, forward: { origin: proxy.origin, headers } };
     }
     const secure = await this.#dialer(url);
     const { connectTimeout, userAgent } = this.#options;
@@ -83,11 +83,13 @@ export class Ways {
         (error: unknown) => callback(error as Error, null),
       );
     };
-    return { dispatcher: this.#agent(connect), proxy: name };
+    return { dispatcher: await this.#agent(connect), proxy: name };
   }
 
-  #agent(connect: buildConnector.connector): Agent {
-    return new Agent({
+  async #agent(connect: buildConnector.connector): Promise<Agent> {
+    // Loaded with the first request: it is a third of what importing this library costs, and a directory needs none.
+    const undici = await import("./undici.ts");
+    return new undici.Agent({
       // Places are given out by HostState; a limit here could make a download wait for the upload that waits for it.
       connections: null,
       pipelining: 1,
@@ -101,7 +103,8 @@ export class Ways {
   async #dialer(url: URL, more: { allowH2?: boolean } = {}): Promise<buildConnector.connector> {
     const { connectTimeout: timeout } = this.#options;
     const tls = url.protocol === "https:" ? await this.#tls(url) : {};
-    const dial = buildConnector({ timeout, ...more, ...tls });
+    const undici = await import("./undici.ts");
+    const dial = undici.buildConnector({ timeout, ...more, ...tls });
     return (options, callback) => {
       const socket = (dial as (...all: Parameters<buildConnector.connector>) => unknown)(options, callback);
       this.#track(socket as Socket);

@@ -1,5 +1,5 @@
 // Descriptors (OCI image-spec, "Content Descriptors") and their schema. No I/O.
-import { z } from "zod";
+import * as z from "zod";
 import { type Digest, digestSchema } from "./digest.ts";
 import { platformSchema } from "./platform.ts";
 

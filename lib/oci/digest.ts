@@ -1,6 +1,6 @@
 // Content digests (OCI image-spec, "Digests"): the branded type, the parser and incremental hashing. No I/O.
 import { createHash, type Hash, hash as hashOnce } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { StaveError } from "../errors.ts";
 
 declare const brand: unique symbol;

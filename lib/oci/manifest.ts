@@ -1,5 +1,5 @@
 // Manifests, indexes and image configs: schemas, canonical bytes and successors. No I/O.
-import { z } from "zod";
+import * as z from "zod";
 import { StaveError } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { type Descriptor, descriptorSchema } from "./descriptor.ts";

@@ -1,5 +1,5 @@
 // Platforms (OCI image-spec, "Image Index"): parses, formats and matches `os/architecture/variant`. No I/O.
-import { z } from "zod";
+import * as z from "zod";
 import { StaveError } from "../errors.ts";
 
 /** The schema of a platform in an index. */

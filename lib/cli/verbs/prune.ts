@@ -1,7 +1,7 @@
 // `stave prune`: removes from a cache what nothing needs any more, after having told what that is.
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { updateIndex } from "../../cache/index-update.ts";
 import type { OciCache } from "../../cache/oci-cache.ts";

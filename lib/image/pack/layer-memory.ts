@@ -1,6 +1,6 @@
 // Which layer a prefix gave, remembered between runs: a push that goes on where another was interrupted, or that goes to
 // another registry, asks for a layer by its digest instead of packing it to learn what it is.
-import { z } from "zod";
+import * as z from "zod";
 import { digestSchema } from "../../oci/digest.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
 import type { ArchiveJob } from "../archive/archive.ts";

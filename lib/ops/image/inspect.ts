@@ -1,5 +1,5 @@
 // `inspect`: describes an image, artifact or index.
-import { z } from "zod";
+import * as z from "zod";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { type Config, configSchema, parseBySchema } from "../../oci/manifest.ts";

@@ -1,5 +1,5 @@
 // Reads the entries of an `include:` section; scopes.ts follows them.
-import { z } from "zod";
+import * as z from "zod";
 import { checked } from "../text/schema-check.ts";
 import { configError, type Place } from "../text/yaml.ts";
 import type { SectionSource } from "./scope-file.ts";

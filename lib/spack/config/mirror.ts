@@ -1,7 +1,7 @@
 // Spack's mirrors: named locations of sources and binaries, with their fetch and push URLs and credentials (Spack
 // `mirrors/mirror.py`). Nothing here accesses them.
 import { inspect } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { redactUserInfo, Secret } from "../../printable/secret.ts";

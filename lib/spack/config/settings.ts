@@ -1,6 +1,6 @@
 // The settings of Spack's configuration that stave uses, checked and typed, each with its place.
 import { isAbsolute } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { withoutTrailing } from "../../util/without-trailing.ts";
 import { paddedRoot, systemPadding } from "../store/padding.ts";
 import { DEFAULT_PROJECTIONS, type Layout, LEGACY_PROJECTIONS, type Projections } from "../store/projection.ts";

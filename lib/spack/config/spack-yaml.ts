@@ -2,7 +2,7 @@
 // (scopes.ts). Concrete specs are in `spack.lock`, so matrices and definitions stay unexpanded.
 import { realpathSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { printable } from "../../printable/printable.ts";
 import { checked } from "../text/schema-check.ts";
 import { configError, nodeAt, type Place, wholeFile, type YamlNode } from "../text/yaml.ts";

@@ -1,6 +1,6 @@
 // Toolchains: configured names that `%name` in a spec refers to (Spack `schema/toolchains.py`). spec-parser.ts applies
 // them.
-import { z } from "zod";
+import * as z from "zod";
 import { checked } from "../text/schema-check.ts";
 import type { Place } from "../text/yaml.ts";
 import type { Configuration } from "./config.ts";

@@ -3,7 +3,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { z } from "zod";
+import * as z from "zod";
 import { isStaveError, messageOf, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { readAll } from "../../util/stream.ts";

@@ -1,5 +1,5 @@
 // Checks a configuration value against a schema and reports the file and line of a violation.
-import type { z } from "zod";
+import type * as z from "zod";
 import { printable } from "../../printable/printable.ts";
 import { configError, nodeAt, toJson, type YamlNode } from "./yaml.ts";
 

@@ -1,7 +1,7 @@
 // The directory of an image layout as a whole: whether it is one, making one, and which files it consists of.
 import { lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
 import { emptyIndex, parseBySchema } from "../../oci/manifest.ts";
 import { makeFolder } from "../../util/folder.ts";

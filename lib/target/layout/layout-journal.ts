@@ -2,7 +2,7 @@
 // incomplete last line counts as not written.
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, rm } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { descriptorSchema } from "../../oci/descriptor.ts";
 import { parseBySchema } from "../../oci/manifest.ts";

@@ -1,5 +1,5 @@
 // Lists the tags of a repository, page by page (OCI distribution 1.1, "Listing Tags").
-import { z } from "zod";
+import * as z from "zod";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
 import type { HttpResponse } from "../../http/types.ts";
