@@ -1,4 +1,4 @@
-// The seam between verbs and build caches: what any cache can be asked for, wherever its specs lie.
+// The seam between verbs and build caches: what any cache can be asked for, wherever its specs are stored.
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
@@ -7,18 +7,18 @@ import type { CacheIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
 import type { TaggedSpec } from "./spec-tag.ts";
 
-/** Which specs a cache says it has, from one listing; nothing of them was read. */
+/** The specs that a cache lists; none of them was read. */
 export interface CacheListing {
   /** By tag. */
   readonly specs: ReadonlyMap<string, TaggedSpec>;
-  /** Tags that end as those of specs do, but are none. */
+  /** Tags that end like those of specs but are malformed. */
   readonly foreign: readonly string[];
-  /** All other tags: images of environments, signatures. The index is not among them. */
+  /** All other tags, such as images of environments and signatures. The index is not included. */
   readonly others: readonly string[];
   readonly hasIndex: boolean;
 }
 
-/** The image of one spec, read and checked. */
+/** The image of one spec, read and verified. */
 export interface CachedSpec {
   readonly tag: string;
   readonly manifest: Descriptor;
@@ -30,46 +30,49 @@ export interface CachedSpec {
   readonly diffId: Digest;
   /** Spack's layout version: 2 before Spack 1.0, 3 since. */
   readonly layoutVersion: number;
-  /** When Spack packed it, in milliseconds since the epoch; stave does not say, nor do old Spacks. */
+  /** When Spack packed it, in milliseconds since the epoch; undefined if packed by stave or an old Spack. */
   readonly archivedAt: number | undefined;
   readonly document: SpecDocument;
 }
 
+/** Options for reading a spec. */
 export interface FetchSpecOptions extends OperationOptions {
-  /** Nodes whose content is known and will not be used: their hashes are not recomputed. */
+  /** Nodes whose content is already known: their hashes are not recomputed. */
   readonly isKnown?: ((hash: string) => boolean) | undefined;
 }
 
-/** A build cache that can be read. */
+/** A readable build cache. */
 export interface ReadCache {
-  /** As a user would type it. */
+  /** The name as a user would type it. */
   readonly name: string;
-  /** Asks once, page by page, which specs there are. Throws NOT_FOUND when there is no such cache. */
+  /** Lists the specs once, page by page. Throws NOT_FOUND if the cache does not exist. */
   list(options?: OperationOptions): Promise<CacheListing>;
-  /** Tells whether the cache has an image under the tag of a spec; nothing of it is read. */
+  /** True if the cache has an image under the tag of a spec; does not read it. */
   has(tag: string, options?: OperationOptions): Promise<boolean>;
   /**
-   * Reads the image of a spec: the spec is the one its tag names, its nodes give their hashes, its archive is named.
-   * Throws NOT_FOUND, or MEDIA_TYPE, CONTENT_INVALID, SPEC_INVALID, TOO_LARGE for what is no binary of that spec.
+   * Reads and verifies the image of a spec: it must contain the spec that its tag names, nodes must match their hashes,
+   * and its archive must be named. Throws NOT_FOUND, or MEDIA_TYPE, CONTENT_INVALID, SPEC_INVALID, TOO_LARGE if it is
+   * not a binary of that spec.
    */
   fetchSpec(tag: string, options?: FetchSpecOptions): Promise<CachedSpec>;
   /**
-   * Reads the index; undefined when there is none. Records that are damaged are left out and told in `problems`. Throws
-   * CONTENT_INVALID, MEDIA_TYPE or TOO_LARGE for what is no index at all.
+   * Reads the index; undefined if there is none. Invalid records are left out and listed in `problems`. Throws
+   * CONTENT_INVALID, MEDIA_TYPE or TOO_LARGE if it is not an index at all.
    */
   readIndex(options?: OperationOptions): Promise<CacheIndex | undefined>;
 }
 
+/** Options for writing an index. */
 export interface WriteIndexOptions extends OperationOptions {
-  /** The index that was read: what it shares with the new one need not be asked for. */
+  /** The index that was read before: what it shares with the new one need not be looked up. */
   readonly replaced?: CacheIndex | undefined;
 }
 
 /** A build cache whose index can be written. */
 export interface IndexedCache extends ReadCache {
   /**
-   * Replaces the index, of which `replaced` was read before. Tells whether it is certain that nobody has written another
-   * since then; where that can be known, it throws CONFLICT when somebody has.
+   * Replaces the index; `replaced` is the one that was read before. Returns true only if it is certain that there was
+   * no other write in between. Throws CONFLICT if the cache detects one.
    */
   writeIndex(text: IndexText, options?: WriteIndexOptions): Promise<boolean>;
 }

@@ -1,5 +1,5 @@
-// Reads a cache index as records (Spack `database.py`): each is parsed and checked by itself and kept as text, so that one
-// that is damaged costs nothing but itself, and memory stays near the size of the text.
+// Reads a cache index as records (Spack `database.py`). Each record is parsed and verified separately and kept as text,
+// so that a damaged one affects nothing else, and memory stays near the size of the text.
 import { isStaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
@@ -19,15 +19,15 @@ export interface IndexProblem {
   readonly reason: string;
 }
 
-/** The image of an index. */
+/** The image that stores an index. */
 export interface StoredIndex {
   readonly digest: Digest;
   readonly configDigest: Digest;
-  /** It can be replaced on the condition that nobody else has. */
+  /** The cache supports replacing it only if it has not changed. */
   readonly obeysConditions: boolean;
 }
 
-/** An index as it was read. */
+/** A cache index. */
 export interface CacheIndex {
   /** The database version: 5 to 8. */
   readonly version: number;
@@ -37,21 +37,22 @@ export interface CacheIndex {
   /** By DAG hash, in the order of the text. */
   readonly records: ReadonlyMap<string, IndexRecord>;
   readonly problems: readonly IndexProblem[];
-  /** Hashes of records of which a dependency, at any distance, is missing or was left out. */
+  /** Hashes of records with a direct or indirect dependency that is missing or was left out. */
   readonly incomplete: ReadonlySet<string>;
-  /** The image it is stored as, where it is one. */
+  /** The image that stores it, if any. */
   readonly stored?: StoredIndex;
 }
 
-/** The text of an index with what messages call it. */
+/** The text of an index, with its name for messages. */
 export interface IndexSource extends JsonSource {
   readonly bytes: Uint8Array;
   readonly digest: Digest;
 }
 
 /**
- * Reads an index. Records that are invalid, have a wrong hash or are on a cycle are left out, and become problems.
- * Throws CONTENT_INVALID for a text that is cut off or is no index, UNSUPPORTED for one that a newer Spack wrote.
+ * Reads an index. Records that are invalid, do not match their hash or lie on a cycle are left out and listed in
+ * `problems`. Throws CONTENT_INVALID for truncated text or anything that is not an index, UNSUPPORTED for one written
+ * by a newer Spack.
  */
 export function readIndexText(source: IndexSource): CacheIndex {
   const { bytes, digest } = source;
@@ -64,9 +65,9 @@ export function readIndexText(source: IndexSource): CacheIndex {
   scanner.object((key) => {
     if (key !== "database") return void scanner.skip();
     return scanner.object((member) => {
-      // Readers would differ in which of two counts.
+      // Readers could disagree about which of the two counts.
       const isSecond = member === "version" ? version !== undefined : (installs ?? records) !== undefined;
-      if (isSecond && (member === "version" || member === "installs")) throw invalid(source, `has two of ${member}`);
+      if (isSecond && (member === "version" || member === "installs")) throw invalid(source, `has ${member} twice`);
       if (member === "installs" && version !== undefined) {
         records = readRecords(scanner, source, version, problems);
         return;
@@ -79,7 +80,7 @@ export function readIndexText(source: IndexSource): CacheIndex {
   scanner.end();
   if (version === undefined) throw wrong(place, "version", undefined, "a database version");
   if (records === undefined) {
-    // Before the version it is not known how to read them; Spack writes them after it.
+    // Records cannot be read before the version is known; Spack writes them after it.
     if (installs === undefined) throw wrong(place, "installs", undefined, "an object");
     scanner.at = installs;
     records = readRecords(scanner, source, version, problems);
@@ -104,7 +105,7 @@ function readRecords(
   const records = new Map<string, IndexRecord>();
   const fast = new RecordScanner(bytes, scanner, source, format);
   scanner.object((hash) => {
-    if (records.has(hash)) throw invalid(source, `has two records of ${printable(hash)}`);
+    if (records.has(hash)) throw invalid(source, `has two records for ${printable(hash)}`);
     const from = scanner.at;
     const found = fast.read(hash);
     if (found !== undefined) return void records.set(hash, found);
@@ -120,7 +121,7 @@ function readRecords(
   return records;
 }
 
-// An index of a newer Spack is fit for others: it must not be taken for a damaged one.
+// An index of a newer Spack is valid for others; it must not count as damaged.
 function checkVersion(text: Uint8Array, place: Place): number {
   const value = parseJsonBytes(text, place.source);
   const number = Number(value);
@@ -147,7 +148,7 @@ function readRecord(text: Uint8Array, hash: string, format: number, installs: Pl
   };
 }
 
-// Where a member of an object stands in its text, which is known to be well-formed.
+// The text of a member of an object whose text is known to be well-formed.
 function memberText(text: Uint8Array, name: string, source: JsonSource): Uint8Array {
   const scanner = new JsonScanner(text, source);
   let found = text.subarray(0, 0);
@@ -158,7 +159,7 @@ function memberText(text: Uint8Array, name: string, source: JsonSource): Uint8Ar
   return found;
 }
 
-/** The specs of some records and all that they depend on, tied together; dependencies that are not there are left out. */
+/** The graph of some records and all their dependencies; missing ones are left out. */
 export function graphOfRecords(
   hashes: Iterable<string>,
   recordAt: (hash: string) => NodeRecord | undefined,

@@ -1,4 +1,4 @@
-// Finds specs in a cache index by queries, making nodes of no more records than the queries need.
+// Finds specs in a cache index by queries, creating nodes only for the records that the queries need.
 
 import type { SpecQuery } from "../spack/query/query.ts";
 import { compareNodes, select } from "../spack/query/select.ts";
@@ -7,15 +7,15 @@ import type { SpecGraph, SpecNode } from "../spack/spec/node.ts";
 import { type CacheIndex, graphOfRecords } from "./index-read.ts";
 import { type IndexRecord, lonelyNode } from "./record.ts";
 
-/** The specs of an index that have a binary, as far as they may be what is asked for. */
+/** The specs of an index that have a binary and may match. */
 export interface IndexedSpecs {
   readonly nodes: readonly SpecNode[];
-  /** Holds all that the nodes depend on. */
+  /** Contains all dependencies of the nodes. */
   readonly graph: SpecGraph;
   readonly place: string;
 }
 
-/** The candidates of some queries, with their DAGs: those of the names that are asked for, else all. */
+/** The candidates for some queries, with their DAGs: specs with the queried names, or all if a query has no name. */
 export function indexedSpecs(index: CacheIndex, queries: readonly SpecQuery[], place: string): IndexedSpecs {
   const chosen = [...candidates(index, queries)];
   const hashes = chosen.map((record) => record.hash);
@@ -25,8 +25,9 @@ export function indexedSpecs(index: CacheIndex, queries: readonly SpecQuery[], p
 }
 
 /**
- * The rows of all specs with a binary that satisfy any of the queries, all without queries, in the order of lists. Of the
- * dependencies of a node that `row` is given only names and versions of those count that provide something.
+ * Calls `row` for every spec with a binary that satisfies any query (all specs without queries); returns the rows in
+ * list order. The node passed to `row` has only those dependencies that provide a virtual package, with only their
+ * names and versions.
  */
 export function listIndexed<T>(
   index: CacheIndex,
@@ -41,7 +42,7 @@ export function listIndexed<T>(
   };
   if (queries.some(needsGraph) || isNarrow(index, queries))
     for (const node of select(indexedSpecs(index, queries, place), queries)) add(node);
-  // One after the other: all at once would take several times the memory of the index.
+  // One at a time: all at once would take several times the memory of the index.
   else {
     for (const record of candidates(index, queries)) {
       const node = lonelyNode(record, (hash) => index.records.get(hash), place);
@@ -52,7 +53,7 @@ export function listIndexed<T>(
   return rows.sort((a, b) => compareNodes(a.node, b.node)).map((one) => one.row);
 }
 
-// Names of packages are by far the most selective part of a query; a name that no record has may be a virtual one.
+// The package name is by far the most selective part of a query; a name without records may be a virtual package.
 function* candidates(index: CacheIndex, queries: readonly SpecQuery[]): Iterable<IndexRecord> {
   const names = isNarrow(index, queries) ? new Set(queries.map((query) => query.name)) : undefined;
   for (const record of index.records.values())
@@ -66,7 +67,7 @@ function isNarrow(index: CacheIndex, queries: readonly SpecQuery[]): boolean {
   return missing.size === 0;
 }
 
-// A name may be that of a virtual package, which only edges of others tell.
+// A name may be a virtual package, which only the edges of other nodes reveal.
 function needsGraph(query: SpecQuery): boolean {
   return (
     query.name !== undefined ||

@@ -1,6 +1,7 @@
-// Keeps a cache index the pure function of the tags that it is, with any number of writers and no lock: an index is only
-// replaced when it is still the one that was read, and then it is right; where a registry cannot promise that, list again
-// after writing and go on until nothing has changed. Whoever writes last has listed after all others: lost updates heal.
+// Keeps a cache index a pure function of the tags, with any number of writers and no lock. An index is replaced only if
+// it is still the one that was read, and then it is correct. If a registry cannot guarantee that, the tags are listed
+// again after the write until nothing has changed. The last writer has listed after all others, so lost updates repair
+// themselves.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SpecGraph, SpecNode } from "../spack/spec/node.ts";
@@ -15,66 +16,66 @@ import { type IndexText, indexText } from "./index-write.ts";
 import { type NodeRecord, recordOfNode } from "./record.ts";
 import { isUnfit } from "./unfit.ts";
 
-/** How an index is compared with its cache. */
+/** How to compare an index with its cache. */
 export interface CheckIndexOptions extends OperationOptions {
-  /** Believe nothing of the present index: read every spec again. */
+  /** Ignore the current index and read every spec again. */
   readonly full?: boolean | undefined;
   readonly onProgress?: ProgressSink | undefined;
 }
 
-/** How an index is brought up to date. */
+/** How to update an index. */
 export interface UpdateIndexOptions extends CheckIndexOptions {
-  /** Specs that were just pushed, by tag: they need not be fetched. */
+  /** Specs that were just pushed, by tag; they need not be fetched. */
   readonly known?: ReadonlyMap<string, Pick<SpecDocument, "root" | "graph">> | undefined;
-  /** Tags of specs that are about to be removed: they count as gone. */
+  /** Tags of specs that are about to be removed; they count as gone. */
   readonly without?: ReadonlySet<string> | undefined;
 }
 
-/** A tag that is in no index, and why. */
+/** A tag that is not indexed, and why. */
 export interface SkippedTag {
   readonly tag: string;
   readonly reason: string;
 }
 
-/** What an update did, or a check would have done. */
+/** What an update did, or a check would do. */
 export interface IndexReport {
   readonly cache: string;
-  /** The index says what the cache has: nothing had, or has, to be written. */
+  /** The index matches the cache: nothing needed, or needs, to be written. */
   readonly isCurrent: boolean;
   readonly isWritten: boolean;
-  /** How many specs have a binary, and how many are there with their dependencies. */
+  /** The number of specs with a binary, and of all records including dependencies. */
   readonly specs: number;
   readonly records: number;
   /** Tags of specs that the index lacked, and of those whose image is gone. */
   readonly added: readonly string[];
   readonly dropped: readonly string[];
   readonly kept: number;
-  /** Tags that say they are of a spec and are not; the rest is indexed all the same. */
+  /** Tags that look like those of specs but are not; everything else is indexed. */
   readonly skipped: readonly SkippedTag[];
-  /** Tags of something else, such as images of environments and signatures. */
+  /** Tags of other content, such as images of environments and signatures. */
   readonly others: readonly string[];
-  /** Records of the old index that were not fit to be kept. */
+  /** Records of the old index that could not be kept. */
   readonly problems: readonly IndexProblem[];
   /** Why the old index could not be read at all. */
   readonly unreadable: string | undefined;
   /** How often the cache was listed. */
   readonly rounds: number;
-  /** The index's text: database version, bytes, digest; undefined when there is none. */
+  /** Database version, bytes and digest of the index; undefined if there is none. */
   readonly version: number | undefined;
   readonly size: number | undefined;
   readonly digest: Digest | undefined;
 }
 
-/** Specs that are read at once. */
+/** The number of specs to read at once. */
 const CONCURRENCY = 16;
-/** After so many specs it is told how far it is: every few seconds. */
+/** Progress is reported after this many specs, which takes a few seconds. */
 const NOTED = 2000;
-/** A cache that has changed so often while its index was written will go on to. */
+/** Give up after this many rounds: the cache will keep changing. */
 const MAX_ROUNDS = 100;
-/** The oldest database version that is written. */
+/** The oldest database version that is kept without rewriting. */
 const OLDEST_WRITTEN = 7;
 
-/** Compares the index with the cache, and writes nothing. Throws what listing and reading throw. */
+/** Compares the index with the cache without writing. Throws what listing and reading throw. */
 export async function checkIndex(cache: ReadCache, options: CheckIndexOptions = {}): Promise<IndexReport> {
   const update = new IndexUpdate(cache, options);
   await update.readIndex();
@@ -84,14 +85,14 @@ export async function checkIndex(cache: ReadCache, options: CheckIndexOptions = 
 }
 
 /**
- * Brings the index up to date: reads what the tags have and it lacks, drops what they no longer have, writes it when that
- * changes anything, and, unless nobody else can have written it meanwhile, lists again until nothing is new. A spec that cannot be read is skipped and told; when the cache
- * does not answer, what was read until then is written before that is thrown.
+ * Updates the index: reads tagged specs that it lacks, drops records whose tags are gone, writes it if anything
+ * changed, and lists again until nothing is new, unless the write was certain to be the only one. A spec that cannot be
+ * read is skipped and reported. If the cache stops answering, writes what was read until then, and throws.
  */
 export async function updateIndex(cache: IndexedCache, options: UpdateIndexOptions = {}): Promise<IndexReport> {
   const { signal } = options;
   const update = new IndexUpdate(cache, options);
-  // The index is read before the tags: what it has and they have not is gone, and not merely new.
+  // The index is read before the tags, so that a record without a tag is gone and not merely new.
   await update.readIndex();
   while (await update.absorb(await cache.list({ signal }))) {
     if (update.rounds > MAX_ROUNDS) throw restless(cache.name);
@@ -104,9 +105,9 @@ export async function updateIndex(cache: IndexedCache, options: UpdateIndexOptio
 }
 
 function restless(name: string): StaveError {
-  return new StaveError("CONFLICT", `${name} changed each of the ${MAX_ROUNDS} times that its index was written`, {
+  return new StaveError("CONFLICT", `${name} kept changing while its index was written ${MAX_ROUNDS} times`, {
     subject: name,
-    hint: "run `stave index` when fewer are pushing",
+    hint: "run `stave index` when fewer clients are pushing",
   });
 }
 
@@ -117,7 +118,7 @@ class IndexUpdate {
   readonly #progress: ProgressSink;
   #old: CacheIndex | undefined;
   #unreadable: string | undefined;
-  // Every node that is known and was verified, by hash; the specs that have a binary, by tag.
+  // Every known, verified node by hash; and the specs with a binary by tag.
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #held = new Map<string, string>();
   readonly #before = new Set<string>();
@@ -127,7 +128,7 @@ class IndexUpdate {
   #listed: CacheListing["specs"] = new Map();
   #text: IndexText | undefined;
   #isStale = false;
-  // The digest of an index that was not accepted, because the one to be replaced had been replaced by then.
+  // The digest of an index whose write was refused, because the one to replace had changed.
   #refused: Digest | undefined;
   #failure: unknown;
 
@@ -137,7 +138,7 @@ class IndexUpdate {
     this.#progress = options.onProgress ?? noProgress;
   }
 
-  /** Takes from the present index what can be kept. */
+  /** Takes over what can be kept of the current index. */
   async readIndex(): Promise<void> {
     const { full = false, signal } = this.#options;
     this.#unreadable = undefined;
@@ -158,7 +159,7 @@ class IndexUpdate {
     this.#isStale = problems.length > 0 || version < OLDEST_WRITTEN;
   }
 
-  /** Takes over what a listing says, reading what is new. Tells whether the index now has to be written. */
+  /** Applies a listing and reads new specs. Returns true if the index must be written. */
   async absorb({ specs: listed, foreign, others }: CacheListing): Promise<boolean> {
     this.rounds++;
     const { without } = this.#options;
@@ -205,7 +206,7 @@ class IndexUpdate {
     }
   }
 
-  // The graph may be that of a whole store; what is known is known with all that it depends on.
+  // The graph may be that of a whole store; a known node has all its dependencies known.
   #learn(root: SpecNode, graph: SpecGraph): void {
     const stack = [root];
     for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
@@ -218,13 +219,13 @@ class IndexUpdate {
   }
 
   /**
-   * Writes the index if it is another than the present one: "settled" when nothing is left to do, "unsure" when the cache
-   * has to be listed again, "refused" when somebody else has written, whose index has to be read first.
+   * Writes the index if it changed. Returns "settled" if nothing is left to do, "unsure" if the cache must be listed
+   * again, "refused" if another client has written an index that must be read first.
    */
   async write(cache: IndexedCache): Promise<"settled" | "unsure" | "refused"> {
     const text = this.#makeText();
     if ((this.#text ?? this.#old)?.digest === text.digest) {
-      // What was refused is there: the first answer was lost on its way.
+      // The refused index is there: the response to the first attempt was lost.
       if (this.#refused === text.digest) this.#text = text;
       return "settled";
     }
@@ -244,7 +245,7 @@ class IndexUpdate {
     return indexText((hash) => this.#nodes.get(hash), this.#held.values());
   }
 
-  /** Throws what kept specs from being read, when something did. */
+  /** Throws the error that kept specs from being read, if any. */
   throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -279,7 +280,7 @@ class IndexUpdate {
     };
   }
 
-  // After every spec was read again, what each record says is compared too.
+  // With `full`, the content of each record is compared too.
   #isSame(): boolean {
     const old = this.#old;
     if (this.#options.full !== true || old === undefined) return true;

@@ -1,5 +1,5 @@
-// Writes a cache index as Spack does (`database.py`, `binary_distribution.py`): a pure function of the specs that are in
-// the cache. Records are sorted, so that the same specs give the same bytes whoever writes them, and in whatever steps.
+// Writes a cache index as Spack does (`database.py`, `binary_distribution.py`): a pure function of the specs in the
+// cache. Records are sorted, so that the same specs give the same bytes, whatever wrote them and in whatever steps.
 import { Readable } from "node:stream";
 import { type Digest, Digester } from "../oci/digest.ts";
 import { NEWEST_FORMAT } from "../spack/spec/node-reader.ts";
@@ -9,30 +9,30 @@ import type { Source } from "../util/stream.ts";
 import { graphOfRecords } from "./index-read.ts";
 import { closure, type NodeRecord, recordOfNode } from "./record.ts";
 
-/** An index, ready to be stored; its text is made while it is read. */
+/** An index, ready to be stored; its text is produced while it is read. */
 export interface IndexText extends Source {
   readonly digest: Digest;
-  /** The database version: "7" when Spack 0.x wrote all the specs, so that it can read them; else "8". */
+  /** The database version: 7 if Spack 0.x wrote all the specs, so that it can read them; otherwise 8. */
   readonly version: 7 | 8;
-  /** How many specs it says are in the cache. */
+  /** The number of specs with a binary. */
   readonly specs: number;
-  /** What it says of each spec, dependencies included, by DAG hash. */
+  /** The record of each spec, dependencies included, by DAG hash. */
   readonly records: ReadonlyMap<string, WrittenRecord>;
 }
 
 /** A record as it is written. */
 export interface WrittenRecord extends NodeRecord {
   readonly inBuildcache: boolean;
-  /** How many edges lead here within the index. */
+  /** The number of edges in the index that lead here. */
   readonly refCount: number;
 }
 
 const CHUNK = 256 * 1024;
-/** More than what stands around a record's text. */
+/** An upper bound on the text around a record's own. */
 const AROUND = 256;
 const OLD_FORMAT = 4;
 
-/** Makes the index of a cache that has binaries of the specs of some hashes. */
+/** Creates the index of a cache that has binaries of the specs with these hashes. */
 export function indexText(recordAt: (hash: string) => NodeRecord | undefined, inCache: Iterable<string>): IndexText {
   const wanted = new Set(inCache);
   const reached = closure(wanted, recordAt);
@@ -68,7 +68,7 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
   };
 }
 
-// One index has one format: when specs of both generations meet, the older are written as Spack 1.x would.
+// An index has one format: if specs of both generations occur, the older ones are written as in Spack 1.x.
 function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<string, NodeRecord> {
   const old = [...records.values()].filter((record) => record.format < NEWEST_FORMAT);
   if (old.length === 0) return records;
@@ -84,7 +84,7 @@ function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<s
   return out;
 }
 
-// The text in pieces; each is `made` for itself, or one piece of memory that is used again.
+// The text in chunks; `make` provides the memory of each, which may be the same each time.
 function* chunks(
   records: ReadonlyMap<string, WrittenRecord>,
   version: number,

@@ -1,5 +1,5 @@
-// Finds where values begin and end in a JSON text, several times faster than parsing it. It does not see every mistake:
-// what it finds is verified, or parsed, by whoever asks.
+// Finds the start and end of values in a JSON text, several times faster than parsing it. It does not detect every
+// error: callers verify or parse what it finds.
 import { invalid, type JsonSource, parseJsonText } from "../spack/text/json.ts";
 
 const SPACE = 0x20;
@@ -13,17 +13,17 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * A place in a JSON text that moves over its values. Strings that occur again and again, as keys and hashes do, are made
- * once and shared.
+ * A position in a JSON text that moves over its values. Strings that recur, such as keys and hashes, are created once
+ * and shared.
  */
 export class JsonScanner {
-  /** The byte that is looked at next. */
+  /** The offset of the next byte. */
   at: number;
   readonly #bytes: Uint8Array;
-  // The same bytes, with a Buffer's ways to make strings of them.
+  // The same bytes as a Buffer, to create strings.
   readonly #text: Buffer;
   readonly #source: JsonSource;
-  // One place for each hash of a string, so that no text can make it slow.
+  // One slot per string hash, so that no input can make lookups slow.
   readonly #strings: (string | undefined)[];
 
   constructor(bytes: Uint8Array, source: JsonSource, at = 0) {
@@ -35,7 +35,7 @@ export class JsonScanner {
     this.#strings = new Array<string | undefined>(places).fill(undefined);
   }
 
-  /** Calls `visit` for each member of the object that follows; it must pass over the value. */
+  /** Calls `visit` for each member of the object that follows; it must move past the value. */
   object(visit: (key: string) => void): void {
     this.#expect(OPEN_OBJECT, "an object");
     if (this.#peek() === CLOSE_OBJECT) {
@@ -55,7 +55,7 @@ export class JsonScanner {
     }
   }
 
-  /** Calls `visit` for each item of the list that follows; it must pass over the item. */
+  /** Calls `visit` for each item of the list that follows; it must move past the item. */
   list(visit: () => void): void {
     this.#expect(OPEN, "a list");
     if (this.#peek() === CLOSE) {
@@ -71,13 +71,13 @@ export class JsonScanner {
     }
   }
 
-  /** The string that follows. */
+  /** Reads the string that follows. */
   string(): string {
     if (this.#peek() !== QUOTE) throw this.#error("a string");
     return this.#key();
   }
 
-  /** Passes over the value that follows, and returns where it begins. */
+  /** Moves past the value that follows and returns its offset. */
   skip(): number {
     this.#peek();
     const from = this.at;
@@ -105,7 +105,7 @@ export class JsonScanner {
     return from;
   }
 
-  /** Makes sure that nothing follows. */
+  /** Checks that nothing follows. */
   end(): void {
     if (this.#peek() !== 0) throw this.#error("the end of the document");
   }
@@ -133,7 +133,7 @@ export class JsonScanner {
     return made;
   }
 
-  // Passes over a string.
+  // Moves past a string.
   #string(): void {
     const bytes = this.#bytes;
     let at = this.at + 1;
@@ -152,7 +152,7 @@ export class JsonScanner {
     this.at++;
   }
 
-  // The next code that is no white space, 0 at the end.
+  // The next byte that is not white space, 0 at the end.
   #peek(): number {
     let code = this.#bytes[this.at];
     while (code === SPACE || code === 0x0a || code === 0x0d || code === 0x09) code = this.#bytes[++this.at];
@@ -161,7 +161,7 @@ export class JsonScanner {
 
   #error(expected: string): Error {
     const isCut = this.at >= this.#bytes.byteLength;
-    const where = isCut ? "it is cut off at its end" : `at byte ${this.at}`;
+    const where = isCut ? "it is truncated" : `at byte ${this.at}`;
     return invalid(this.#source, `is not valid JSON: ${where}, expected ${expected}`);
   }
 }

@@ -1,4 +1,4 @@
-// A build cache in a repository of a registry or in a layout directory, named as Spack names it (Spack
+// A build cache in a repository of a registry or in a layout directory, with Spack's names (Spack
 // `binary_distribution.py`, `oci/oci.py`).
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -33,19 +33,20 @@ import { type CacheIndex, readIndexText, type StoredIndex } from "./index-read.t
 import type { IndexText } from "./index-write.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
 
-/** The most bytes of an index: 50 000 specs have 140 MB. */
+/** The most bytes of an index; one of 50 000 specs has 140 MB. */
 const INDEX_LIMIT = 1_000_000_000;
-/** The newest layout of specs in OCI caches that is known (Spack 1.0 to 1.2). */
+/** The newest known layout of specs in OCI caches (Spack 1.0 to 1.2). */
 const NEWEST_LAYOUT = 3;
 const MEMORY = "blobs";
 const EMPTY_CONFIG = Buffer.from("{}");
 
+/** Options of an OCI build cache. */
 export interface OciCacheOptions {
-  /** Where configs and indexes are kept between runs, by their digests, which are checked again when they are read. */
+  /** Caches configs and indexes between runs by digest, which is verified again on reading. */
   readonly memory?: DiskCache | undefined;
 }
 
-/** A build cache over anything that can be read. */
+/** A build cache over any readable target. */
 export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCache {
   readonly name: string;
   readonly target: T;
@@ -89,7 +90,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
     const found = readSpec(value, subject);
     const { root, graph } = found.document;
     if (specTag(root) !== tag)
-      throw new StaveError("SPEC_INVALID", `${subject} holds ${shortName(root)}, which is another spec`, { subject });
+      throw new StaveError("SPEC_INVALID", `${subject} contains another spec, ${shortName(root)}`, { subject });
     for (const node of graph.nodes()) {
       if (isKnown?.(node.hash)) continue;
       const other = otherHash(node);
@@ -139,12 +140,12 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
     const found = await this.#indexManifest(signal);
     if (found === undefined) return undefined;
     const { manifest, stored } = found;
-    // Spack looks at the first layer only, whatever its media type says.
+    // Spack reads only the first layer, whatever its media type.
     const [layer] = manifest.layers;
     const name = `the index of ${this.name}`;
     if (layer === undefined) throw notASpec(name, "an image without layers", "a cache index");
     const bytes = await this.#readBlob(layer, INDEX_LIMIT, name, signal);
-    const hint = `make it anew with \`stave index --full ${this.name}\``;
+    const hint = `rebuild it with \`stave index --full ${this.name}\``;
     const index = readIndexText({ name, bytes, digest: layer.digest, hint });
     return { ...index, stored };
   }
@@ -168,16 +169,16 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
   }
 }
 
-/** A build cache that can be written to. */
+/** A writable build cache. */
 export class OciCache extends ReadOciCache<Target> implements IndexedCache {
   async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
     const { signal, replaced } = options;
     const { digest, size } = text;
     const stored = replaced?.stored;
-    // Spack says that the JSON is a compressed archive.
+    // Spack labels the JSON as a compressed layer.
     const layer = { mediaType: OCI_LAYER_GZIP, digest, size };
     await this.target.pushBlob(layer, text, { signal, isNew: digest !== replaced?.digest });
-    // Everybody writes the same config, so that it is there when an index is.
+    // Every writer uses the same config, so it exists wherever an index does.
     const config = describe(EMPTY_CONFIG, OCI_CONFIG);
     if (stored?.configDigest !== config.digest)
       await this.target.pushBlob(config, bytesSource(EMPTY_CONFIG), { signal });
@@ -199,7 +200,7 @@ function checkImage({ artifactType, config }: Manifest, subject: string): void {
     throw notASpec(subject, `an artifact whose config is of type ${printable(config.mediaType)}`);
 }
 
-// Spack also reads configs that are compressed, though it writes none.
+// Spack also reads compressed configs, though it writes none.
 function inflated(bytes: Buffer, subject: string): Buffer {
   return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzip(bytes, CONFIG_LIMIT, subject) : bytes;
 }
@@ -233,7 +234,7 @@ function timeOf(config: JsonObject): number | undefined {
   return Number.isNaN(time) ? undefined : time;
 }
 
-// Spack goes by the position of the layer alone; that both say the same keeps a swapped layer from being installed.
+// Spack relies on the position of the layer alone; comparing both prevents the installation of a swapped layer.
 function checkArchive(config: JsonObject, archive: Descriptor, subject: string): void {
   const checksum: JsonValue | undefined = own(config, "binary_cache_checksum");
   if (checksum === undefined) return;

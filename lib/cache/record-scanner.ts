@@ -1,5 +1,5 @@
-// Reads the records of an index as Spack writes them without parsing all of them, several times faster: that a node's text
-// gives its hash says that it is whole. What is anything else is left to be looked at closely.
+// Reads the records of an index in Spack's format without fully parsing them, several times faster: if a node's text
+// matches its hash, it is complete. Anything else is left to the full parser.
 import { hash as hashOnce } from "node:crypto";
 import { isStaveError } from "../errors.ts";
 import { base32 } from "../spack/spec/dag-hash.ts";
@@ -10,13 +10,13 @@ import type { IndexRecord } from "./record.ts";
 
 const CLOSE_OBJECT = 0x7d;
 
-/** Reads one record after the other at a scanner. */
+/** Reads consecutive records at a scanner. */
 export class RecordScanner {
   readonly #bytes: Uint8Array;
   readonly #scanner: JsonScanner;
   readonly #source: JsonSource;
   readonly #format: number;
-  // What was found of the record under way.
+  // The fields of the current record.
   #name: string | undefined;
   #version: string | undefined;
   #dependencies: string[] = [];
@@ -24,7 +24,7 @@ export class RecordScanner {
   #text: Uint8Array | undefined;
   #inBuildcache = false;
   #refCount: number | undefined;
-  // The text that is hashed: memory for the longest that there was.
+  // The text to hash: memory of the longest so far.
   #hashed = Buffer.alloc(0);
 
   constructor(bytes: Uint8Array, scanner: JsonScanner, source: JsonSource, format: number) {
@@ -35,8 +35,8 @@ export class RecordScanner {
   }
 
   /**
-   * The record of a hash that is about to be read, if the text of its node ends with the hash that it gives; undefined for any
-   * other. Where the scanner is then has no meaning.
+   * Reads the record of a hash, if the text of its node ends with the hash it produces; otherwise undefined, and the
+   * scanner's position has no meaning.
    */
   read(hash: string): IndexRecord | undefined {
     this.#name = this.#version = this.#text = this.#refCount = undefined;
@@ -55,7 +55,7 @@ export class RecordScanner {
     return { hash, name, version, dependencies, builtAs: undefined, format, text, inBuildcache, refCount };
   }
 
-  // These are made once, not for each of a million edges.
+  // Created once, not for each of a million edges.
   readonly #ofRecord = (key: string): void => {
     const scanner = this.#scanner;
     if (key === "spec") {
@@ -88,7 +88,7 @@ export class RecordScanner {
     else this.#scanner.skip();
   };
 
-  // What the hash covers need not be written again to compute it, when it stands last.
+  // If the hash is the last key, the text before it is what the hash covers, so it need not be serialised again.
   #endsWithTrueHash(text: Uint8Array, hash: string): boolean {
     if (this.#format < 4 || !isDagHash(hash)) return false;
     const tail = `,"hash":"${hash}"}`;

@@ -1,5 +1,5 @@
-// Nodes as an index holds them: their text as it was read, and what leads from one to the next. A graph of tens of
-// thousands of specs fits into memory this way, and what did not change is copied, not written anew.
+// Nodes of an index: their original text, and the hashes they refer to. This way a graph of tens of thousands of specs
+// fits into memory, and unchanged nodes are copied rather than written again.
 import type { StaveError } from "../errors.ts";
 import { originalDictionary, otherHash } from "../spack/spec/dag-hash.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
@@ -14,24 +14,27 @@ export interface NodeRecord {
   readonly hash: string;
   readonly name: string;
   readonly version: string;
-  /** The hashes of its dependencies of all types, one for each edge. */
+  /** The hashes of its dependencies of all types, one per edge. */
   readonly dependencies: readonly string[];
-  /** The hash of what a spliced spec was really built as. */
+  /** The hash of the spec from which a spliced spec was built. */
   readonly builtAs: string | undefined;
-  /** The spec format that the text is written in. */
+  /** The spec format of the text. */
   readonly format: number;
   /** The node's dictionary as JSON. */
   readonly text: Uint8Array;
 }
 
-/** What an index says of one spec. */
+/** The record of one spec in an index. */
 export interface IndexRecord extends NodeRecord {
-  /** The cache has its binary; the others are only known as dependencies. */
+  /** The cache has its binary; other specs are only known as dependencies. */
   readonly inBuildcache: boolean;
   readonly refCount: number | undefined;
 }
 
-/** The record of a node that was read as text. Throws the code of the place's source when its content gives another hash. */
+/**
+ * The record of a node that was read as text. Throws the error code of the place's source if its content does not match
+ * its hash.
+ */
 export function recordOf(text: Uint8Array, value: JsonObject, format: number, place: Place): NodeRecord {
   const fields = readNode(value, format, place);
   const { hash } = fields;
@@ -54,7 +57,7 @@ function lying(place: Place, fields: NodeFields, other: string): StaveError {
   return invalid(place.source, `has ${shortName(fields)}, whose content gives the DAG hash ${other}`);
 }
 
-/** The record of a node whose hash was verified already. */
+/** The record of a node whose hash was already verified. */
 export function recordOfNode(node: SpecNode): NodeRecord {
   // Formats before 4 have no database version that Spack still writes.
   const isOld = node.format < 4;
@@ -69,7 +72,7 @@ export function recordOfNode(node: SpecNode): NodeRecord {
   };
 }
 
-/** Reads the dictionary of a record again. */
+/** Parses the dictionary of a record. */
 export function dictionaryOf({ name, hash, text }: NodeRecord): JsonObject {
   const source = { name: `${name}/${hash}` };
   const value = parseJsonBytes(text, source);
@@ -77,22 +80,22 @@ export function dictionaryOf({ name, hash, text }: NodeRecord): JsonObject {
   return value;
 }
 
-// For what is only shown: Node's parser is several times quicker, but tells nothing of how numbers are spelled or of the
-// order of keys that are numbers.
+// For display only: Node's parser is several times faster, but loses the spelling of numbers and the order of numeric
+// keys.
 function quickDictionaryOf(record: NodeRecord): JsonObject {
   const { buffer, byteOffset, byteLength } = record.text;
   try {
     const value: JsonValue = JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString("utf8"));
     if (isObject(value)) return value;
   } catch {
-    // Looked at again by the parser that says what is wrong.
+    // The full parser reports the error.
   }
   return dictionaryOf(record);
 }
 
 /**
- * A node alone, for lists: of its dependencies only those are there that provide something, as compilers do, and of these only
- * the hash, name and version.
+ * A node for lists: of its dependencies it has only those that provide a virtual package, as compilers do, with only
+ * their hash, name and version.
  */
 export function lonelyNode(
   record: NodeRecord,
@@ -123,22 +126,23 @@ const NAMELESS: Omit<SpecNode, "hash" | "name" | "version"> = {
   raw: {},
 };
 
-/** The records that one names: its dependencies, and what it was built as. */
+/** The records that one refers to: its dependencies, and the spec from which it was built. */
 export function childrenOf(record: NodeRecord): readonly string[] {
   return record.builtAs === undefined ? record.dependencies : [...record.dependencies, record.builtAs];
 }
 
-/** How the records of an index hang together. */
+/** The relations of an index's records. */
 export interface Arrangement {
-  /** Hashes of records that lack something they depend on, at any distance. */
+  /** Hashes of records with a missing direct or indirect dependency. */
   readonly incomplete: ReadonlySet<string>;
   /** Hashes of records on a cycle, or that depend on one. */
   readonly cyclic: ReadonlySet<string>;
 }
 
-/** Finds what is incomplete and what is cyclic, children before parents; time and memory grow with the number of edges. */
+/** Finds incomplete and cyclic records, children before parents; time and memory are linear in the number of edges. */
 export function arrange(records: ReadonlyMap<string, NodeRecord>): Arrangement {
-  // Numbers instead of hashes, because an index has a million edges: those to a record stand together, in one array.
+  // Numbers instead of hashes, because an index has a million edges; the parents of each record are adjacent in one
+  // array.
   const all = [...records.values()];
   const numberOf = new Map(all.map((record, at) => [record.hash, at]));
   const isIncomplete = new Uint8Array(all.length);
@@ -184,7 +188,7 @@ export function arrange(records: ReadonlyMap<string, NodeRecord>): Arrangement {
   return { incomplete: hashes(isIncomplete), cyclic: hashes(waiting) };
 }
 
-/** All records that can be reached from some hashes, those included; what is not there is left out. */
+/** All records reachable from some hashes, those included; missing ones are left out. */
 export function closure(
   from: Iterable<string>,
   recordAt: (hash: string) => NodeRecord | undefined,

@@ -1,4 +1,4 @@
-// The tags of an OCI build cache: which are binaries of specs, which is the index, and what a tag tells of a spec
+// The tags of an OCI build cache: which are binaries of specs, which is the index, and what a tag says about a spec
 // (Spack `binary_distribution.py`, _oci_default_tag).
 import { isDagHash } from "../spack/spec/node-reader.ts";
 
@@ -8,17 +8,17 @@ export const INDEX_TAG = "index.spack";
 const SUFFIX = ".spack";
 const HASH_LENGTH = 32;
 
-/** A spec as the tag of its image names it. */
+/** The spec that a tag names. */
 export interface TaggedSpec {
   readonly tag: string;
   /** The DAG hash. */
   readonly hash: string;
-  /** The package name and version as far as a tag tells: a guess where a dash could belong to either. */
+  /** The package name and version, as far as the tag reveals them: a guess if a dash could belong to either. */
   readonly name: string;
   readonly version: string;
 }
 
-/** Reads `NAME-VERSION-HASH.spack`; undefined for any other tag. */
+/** Parses `NAME-VERSION-HASH.spack`; undefined for any other tag. */
 export function parseSpecTag(tag: string): TaggedSpec | undefined {
   if (!tag.endsWith(SUFFIX)) return undefined;
   const stem = tag.slice(0, -SUFFIX.length);
@@ -29,13 +29,13 @@ export function parseSpecTag(tag: string): TaggedSpec | undefined {
   return { tag, hash, name, version };
 }
 
-/** Tells a tag that says it is of Spack, but is neither a spec's nor the index: Spack's own index update fails on it. */
+/** True for a tag with Spack's suffix that is neither a spec's nor the index: Spack's own index update fails on it. */
 export function isForeignTag(tag: string): boolean {
   return tag.endsWith(SUFFIX) && tag !== INDEX_TAG && parseSpecTag(tag) === undefined;
 }
 
-// Both names and versions may hold dashes, and parts of names may begin with a digit (`font-100dpi-1.0`). A version
-// begins with a number that ends there, or is a branch; what has neither is taken after the last dash.
+// Both names and versions may contain dashes, and parts of names may start with a digit (`font-100dpi-1.0`). A version
+// starts with a complete number or is a branch name; otherwise the text after the last dash is taken.
 const VERSION = /-(?=[0-9]+(?:[._-]|$)|(?:develop|main|master|head|trunk|stable|git\.))/;
 
 function splitHead(head: string): [name: string, version: string] {

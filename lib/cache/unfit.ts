@@ -1,7 +1,7 @@
-// What of a cache is of no use, and stops nothing else.
+// Errors that make one item of a cache unusable and affect nothing else.
 import { isStaveError, type StaveError } from "../errors.ts";
 
-/** Tells what was read, or is gone, and is not what it should be; not what could not be read. */
+/** True if the content is missing or invalid; false if it could not be fetched. */
 export function isUnfit(error: unknown): error is StaveError {
   return isStaveError(
     error,

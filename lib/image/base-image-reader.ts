@@ -1,4 +1,4 @@
-// The image that others are built upon: read, and found fit for that. Resolving its name is left to others.
+// Reads a base image and checks that other images can be built on it. Resolving its name is up to the caller.
 import { StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -10,9 +10,9 @@ import { listAt, objectAt, own } from "../spack/text/fields.ts";
 import { isObject, parseJsonBytes } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
 
-/** A base image as it was fetched. */
+/** A base image as fetched. */
 export interface FetchedBase {
-  /** As a user knows it, for messages. */
+  /** The name that the user knows, for messages. */
   readonly name: string;
   readonly manifest: Uint8Array;
   /** The media type that the manifest was fetched with. */
@@ -20,16 +20,16 @@ export interface FetchedBase {
   readonly config: Uint8Array;
 }
 
-/** A base image that has been checked. */
+/** A validated base image. */
 export interface BaseImage {
   readonly family: MediaFamily;
-  /** The manifest's `mediaType`; undefined when it has none. */
+  /** The manifest's `mediaType`; undefined if it has none. */
   readonly manifestType: string | undefined;
-  /** What must be where the new image goes. */
+  /** The layers that the new image's repository must contain. */
   readonly layers: readonly Descriptor[];
-  /** The layers as they are written in the manifest, all keys kept. */
+  /** The layers exactly as in the manifest, with all keys. */
   readonly layerObjects: readonly JsonObject[];
-  /** The config as it is written, all keys kept. */
+  /** The config exactly as written, with all keys. */
   readonly config: JsonObject;
   readonly diffIds: readonly Digest[];
   /** The `Env` of its config. */
@@ -37,8 +37,8 @@ export interface BaseImage {
 }
 
 /**
- * Reads a base image for a Go architecture. Throws MEDIA_TYPE for what is no image, PLATFORM_MISMATCH for an image of
- * another architecture or system, CONTENT_INVALID for a damaged one.
+ * Reads a base image for a Go architecture. Throws MEDIA_TYPE if it is not an image, PLATFORM_MISMATCH for another
+ * architecture or system, CONTENT_INVALID if it is malformed.
  */
 export function readBaseImage(base: FetchedBase, architecture: string): BaseImage {
   const document = parseManifest(base.manifest, base.mediaType, base.name);

@@ -1,5 +1,5 @@
-// Config and manifest of an image: layers over an optional base, as bytes with their descriptors. Pure; the keys stand in
-// the order in which Spack writes them (Spack `binary_distribution.py`, _oci_put_manifest).
+// Builds the config and manifest of an image from layers and an optional base, as bytes with descriptors. Pure; keys
+// have the order in which Spack writes them (Spack `binary_distribution.py`, _oci_put_manifest).
 import { StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, digestOf, hexOf } from "../oci/digest.ts";
@@ -18,35 +18,35 @@ import type { BaseImage } from "./base-image-reader.ts";
 
 /** A layer of specs in an image. */
 export interface ImageLayer {
-  /** Of any family: it is written as the image's family has it. */
+  /** Of either family; translated to the image's family. */
   readonly mediaType: string;
   readonly digest: Digest;
   readonly size: number;
   readonly diffId: Digest;
-  /** What is in it, for the image's history: `zlib-ng@2.1.4/` and the whole DAG hash. */
+  /** The spec in the layer, for the image's history: `zlib-ng@2.1.4/` and the full DAG hash. */
   readonly label: string;
 }
 
-/** What makes an image the binary package of one spec. Its own layer is the last. */
+/** What makes an image the binary package of one spec, whose layer comes last. */
 export interface SpecPart {
-  /** What its `spec.json` has under `spec`. */
+  /** The value of `spec` in its `spec.json`. */
   readonly document: JsonObject;
   /** The spec as Spack prints it. */
   readonly description: string;
-  /** Write the layout of Spack before 1.0. */
+  /** Writes the layout of Spack before 1.0. */
   readonly legacy?: boolean | undefined;
 }
 
-/** What an image is made of. */
+/** The parts of an image. */
 export interface ImageOptions {
   readonly base?: BaseImage | undefined;
-  /** The Go name, for instance `amd64`. */
+  /** The Go architecture, for example `amd64`. */
   readonly architecture: string;
-  /** In the order in which they lie on each other: dependencies first. */
+  /** From the bottom up: dependencies first. */
   readonly layers: readonly ImageLayer[];
-  /** The final `Env`, in order; that of the base image is a part of it already. */
+  /** The final `Env`, in order, including that of the base image. */
   readonly env: readonly string[];
-  /** The spec of a spec's image; not given for an image of an environment. */
+  /** The spec, for the image of a single spec; undefined for the image of an environment. */
   readonly spec?: SpecPart | undefined;
 }
 
@@ -56,18 +56,18 @@ export interface ImageDocument {
   readonly descriptor: Descriptor;
 }
 
-/** An image, ready to be pushed: its layers first, then its config, then its manifest. */
+/** An image, ready to be pushed: first its layers, then its config, then its manifest. */
 export interface BuiltImage {
   readonly family: MediaFamily;
   readonly manifest: ImageDocument;
   readonly config: ImageDocument;
-  /** Those of the base image first. */
+  /** The layers of the base image come first. */
   readonly layers: readonly Descriptor[];
 }
 
 /**
- * Builds an image; the same input gives the same bytes. Throws UNSUPPORTED for zstd layers over a base image with Docker
- * media types, which never mix with others.
+ * Builds an image; the same input gives the same bytes. Throws UNSUPPORTED for zstd layers over a base image with
+ * Docker media types, because the families never mix.
  */
 export function buildImage(options: ImageOptions): BuiltImage {
   const { base, layers } = options;
@@ -86,7 +86,7 @@ export function buildImage(options: ImageOptions): BuiltImage {
       ...added,
     ],
   };
-  // Docker's manifests have no annotations.
+  // Docker manifests have no annotations.
   if (options.spec !== undefined && family === "oci")
     manifest["annotations"] = { "org.opencontainers.image.description": options.spec.description };
   return { family, manifest: documentOf(manifest, manifestType), config, layers: [...below, ...added] };
@@ -116,7 +116,8 @@ function configObject({ base, architecture, layers, env, spec }: ImageOptions): 
   };
   const history = own(config, "history");
   const before = Array.isArray(history) ? history : [];
-  // Of an image of an environment it also tells, from then on, which layer is which spec; that of a spec is as Spack has it.
+  // The history of an environment's image also names the spec of each layer; the image of a spec has a history only if
+  // its base has one, as in Spack.
   if (before.length > 0 || spec === undefined)
     out["history"] = [...withLayers(before, base?.diffIds.length ?? 0), ...layers.map(historyEntry)];
   return spec === undefined ? out : { ...out, ...specKeys(spec, layers) };
@@ -126,7 +127,7 @@ function objectOr(value: JsonValue | undefined, otherwise: JsonObject): JsonObje
   return isObject(value) ? value : otherwise;
 }
 
-// The history of a base image that says less than its layers is completed: readers match entries and layers by position.
+// Pads a history that has fewer entries than the base image has layers: readers match entries and layers by position.
 function withLayers(history: readonly JsonValue[], count: number): JsonValue[] {
   const said = history.filter((entry) => !isObject(entry) || own(entry, "empty_layer") !== true).length;
   const missing = Array.from({ length: Math.max(0, count - said) }, () => ({ comment: "unknown" }));
@@ -138,7 +139,7 @@ const historyEntry = ({ label }: ImageLayer): JsonObject => ({
   comment: "stave",
 });
 
-/** The DAG hash of the spec in a layer, by the layer's entry in an image's history; undefined when it does not tell. */
+/** The DAG hash of the spec in a layer, from the layer's history entry; undefined if it does not name one. */
 export function hashInHistory(createdBy: string | undefined): string | undefined {
   return /^spack install \S{1,1000}\/([a-z2-7]{32})$/.exec(createdBy ?? "")?.[1];
 }
@@ -151,7 +152,7 @@ function specKeys({ document, legacy = false }: SpecPart, layers: readonly Image
     buildcache_layout_version: legacy ? 2 : 3,
     binary_cache_checksum: { hash_algorithm: "sha256", hash: hexOf(archive.digest) },
   };
-  // Spack 1.2 also writes a time, which nobody reads; without it the same spec gives the same image.
+  // Spack 1.2 also writes a timestamp, which nothing reads; without it the same spec gives the same image.
   const compression = archive.mediaType.endsWith("zstd") ? "zstd" : "gzip";
   return legacy ? keys : { ...keys, archive_size: archive.size, archive_compression: compression };
 }

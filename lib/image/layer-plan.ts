@@ -1,5 +1,5 @@
-// What a push will do, as data: which specs are packed, which images are made of which layers, what is left alone. Pure; what
-// the cache holds is passed in, and the plan says which of its images must be read before it is complete.
+// Plans a push as data: which specs are packed, which layers each image gets, what stays as it is. Pure: the content of
+// the cache is passed in, and the plan names the images that must be read before it is complete.
 import type { Digest } from "../oci/digest.ts";
 import { LINK, RUN, type SpecNode } from "../spack/spec/node.ts";
 import { specTag } from "../spack/spec/spec-name.ts";
@@ -7,7 +7,7 @@ import { layerOrder } from "../spack/spec/spec-orders.ts";
 import { edgesOf } from "../spack/spec/traversal.ts";
 import type { ImageLayer } from "./image-documents.ts";
 
-/** The image of a spec that a cache has. */
+/** The image of a spec in the cache. */
 export interface CachedImage {
   /** The spec's own layer. */
   readonly layer: ImageLayer;
@@ -15,41 +15,41 @@ export interface CachedImage {
   readonly digests: ReadonlySet<Digest>;
 }
 
-/** What there is to plan with. */
+/** The input of a plan. */
 export interface PlanInput {
   /** The specs of the environment image. */
   readonly roots: readonly SpecNode[];
   /** The specs to push, dependencies first. */
   readonly selected: readonly SpecNode[];
-  /** Tells whether a spec can be packed. */
+  /** True if a spec is installed, so that it can be packed. */
   isInstalled(node: SpecNode): boolean;
   /** The tags of the cache. */
   readonly tags: ReadonlySet<string>;
-  /** The images of the cache that have been read, by DAG hash; `broken` for one that cannot be used. */
+  /** The images of the cache that were read, by DAG hash; `broken` if one cannot be used. */
   readonly images: ReadonlyMap<string, CachedImage | "broken">;
   /**
-   * Layers of tagged images of the cache, by DAG hash. They spare reading the image of a spec when its dependencies are among
-   * them too: whoever made the tagged image has seen to it that those of its specs are whole.
+   * Layers of tagged images of the cache, by DAG hash. A spec's own image need not be read if its dependencies are
+   * among them too: whoever made the tagged image has verified the layers of its specs.
    */
   readonly known: ReadonlyMap<string, ImageLayer>;
-  /** Pack what is there already. */
+  /** Pack specs that are already in the cache. */
   readonly force: boolean;
-  /** Read every image of the selected specs, to find broken and incomplete ones. */
+  /** Read the images of all selected specs, to find broken and incomplete ones. */
   readonly verify: boolean;
-  /** Leave out of the packing what other jobs pack. */
+  /** False for specs that other jobs pack. */
   isOurs(node: SpecNode): boolean;
-  /** Make an image of all roots together. */
+  /** Plan one image of all roots. */
   readonly wantsEnvironment: boolean;
 }
 
-/** Where the layer of a spec comes from; `nowhere` when it is neither packed nor in the cache. */
+/** The origin of a spec's layer; `nowhere` if it is neither packed nor in the cache. */
 export type PlannedLayer =
   | { readonly node: SpecNode; readonly from: "push" | "nowhere" }
   | { readonly node: SpecNode; readonly from: "cache"; readonly layer: ImageLayer };
 
 /**
- * What is done for a spec: it is packed and its image pushed; or its image is pushed again, because it lacks layers of
- * dependencies that are there now; or it is kept; or it cannot be packed; or another job does it.
+ * What to do with a spec: pack it and push its image; push its image again, because it lacks layers of dependencies
+ * that exist now; keep it; nothing, as it is not installed; or leave it to another job.
  */
 export type SpecAction = "pack" | "complete" | "keep" | "not installed" | "other shard";
 
@@ -58,23 +58,23 @@ export interface PlannedSpec {
   readonly node: SpecNode;
   readonly tag: string;
   readonly action: SpecAction;
-  /** The image that is there is broken. */
+  /** The image in the cache is broken. */
   readonly isRepair: boolean;
-  /** Of images that are made: dependencies first, the spec itself last. */
+  /** The layers of an image to push: dependencies first, the spec itself last. */
   readonly layers: readonly PlannedLayer[];
 }
 
-/** A push before it happens. */
+/** The plan of a push. */
 export interface PushPlan {
-  /** In the order of pushing: dependencies first. */
+  /** In push order: dependencies first. */
   readonly specs: readonly PlannedSpec[];
-  /** The layers of the image of all roots; undefined when none is wanted. */
+  /** The layers of the image of all roots; undefined if none was requested. */
   readonly environment: readonly PlannedLayer[] | undefined;
-  /** Specs whose images must be read and given as `images` before the plan is complete. */
+  /** Specs whose images must be read and passed as `images` before the plan is complete. */
   readonly unread: readonly SpecNode[];
 }
 
-/** Makes the plan. Call it again with more `images` as long as it leaves some unread. */
+/** Plans a push. Call it again with more `images` until `unread` is empty. */
 export function planPush(input: PlanInput): PushPlan {
   const planner = new Planner(input);
   const specs = input.selected.map((node) => planner.spec(node));
@@ -86,7 +86,7 @@ class Planner {
   readonly #input: PlanInput;
   readonly #actions = new Map<string, SpecAction>();
   readonly #unread = new Map<string, SpecNode>();
-  // Specs whose layers and those of all that they link and run are known.
+  // Specs whose own layer and those of all their link and run dependencies are known.
   readonly #whole = new Set<string>();
 
   constructor(input: PlanInput) {
@@ -148,7 +148,7 @@ class Planner {
     return { node, from: "nowhere" };
   }
 
-  // A layer packed now cannot be in an image that was pushed before, unless it is packed in order to be repaired.
+  // A layer packed now cannot be in an image pushed earlier, unless it is packed as a repair.
   #isIncomplete(image: CachedImage, layers: readonly PlannedLayer[]): boolean {
     return layers.some((planned) => {
       if (planned.from === "cache") return !image.digests.has(planned.layer.digest);

@@ -1,10 +1,10 @@
-// A store that is not there yet, made as Spack makes it: the root and the folder of the database. Its files follow with the
+// Creates a new store as Spack does: the root and the folder of the database. The files in it are created with the
 // first lock and the first record.
 import { fileError } from "../errors.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
 import { makeFolder } from "../util/folder.ts";
 
-/** Makes the folders of a store where they are missing. Throws FILE_SYSTEM. */
+/** Creates the missing folders of a store. Throws FILE_SYSTEM. */
 export async function createStore(store: Pick<Store, "root" | "locate">): Promise<void> {
   const folder = store.locate(`${store.root}/${DATABASE_FOLDER}`);
   try {

@@ -1,8 +1,9 @@
-// The database of a store as it is now, read again only when it has changed.
+// The current database of a store, read again only if it has changed.
 import { statSync } from "node:fs";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
 import { stampOf } from "../util/read-file.ts";
 
+/** A store that rereads its database when it changes. */
 export class LatestStore {
   #store: Store;
   #reading: Promise<Store> | undefined;
@@ -11,13 +12,13 @@ export class LatestStore {
     this.#store = store;
   }
 
-  /** The store as it is now. Throws as Store.open. */
+  /** The current store. Throws as Store.open. */
   async get(): Promise<Store> {
     const { root } = this.#store;
     const file = this.#store.locate(`${root}/${DATABASE_FOLDER}/index.json`);
     const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
     if (stats === undefined || stampOf(stats) === this.#store.stamp) return this.#store;
-    // Once for all that ask at the same time: a large database takes a while to read.
+    // Concurrent callers share one read, because a large database takes a while.
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
     });

@@ -1,5 +1,5 @@
-// The locks of a store, which exclude those of every Spack that uses it (Spack `database.py`, SpecLocker): one file for the
-// whole database, one byte of another file for the prefix of each spec. A third file is this program's own: one byte for the
+// The locks of a store, which exclude every Spack that uses it (Spack `database.py`, SpecLocker): one file for the
+// whole database, one byte of another file for the prefix of each spec. A third file is stave's own: one byte for the
 // work of one run on a spec (see protocol.ts).
 
 import { StaveError } from "../errors.ts";
@@ -10,42 +10,42 @@ import { LockFile, type LockMode, type LockOptions, type LockRange } from "../ut
 import { Limit } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 
-/** How locks are taken. */
+/** How to take locks. */
 export interface StoreLockOptions {
   readonly clock: Clock;
-  /** Whether at all, and for how long is waited. */
+  /** Whether to lock at all, and how long to wait. */
   readonly settings: LockSettings;
   readonly signal?: AbortSignal | undefined;
-  /** Told, once for each lock, that somebody else has it and is waited for. */
+  /** Called once per lock if it must be waited for. */
   readonly onWait?: ((text: string) => void) | undefined;
 }
 
-/** Lets go of a lock; calling it again does nothing more. */
+/** Releases a lock; further calls do nothing. */
 export type Release = () => void;
 
 /** The lock of a spec. */
 export interface SpecLock {
-  /** Lets go of it; calling it again does nothing more. */
+  /** Releases it; further calls do nothing. */
   readonly release: Release;
-  /** Makes an exclusive lock a shared one, without letting go of it. */
+  /** Turns an exclusive lock into a shared one without releasing it. */
   readonly share: () => void;
 }
 
-/** `prefix`: as Spack locks it. `work`: this program's own. */
+/** `prefix`: Spack's own lock. `work`: stave's own. */
 export type SpecLockKind = "prefix" | "work";
 
-/** The locks of one store in this process. Close it to let go of all. */
+/** The locks of one store in this process. Dispose of it to release all. */
 export class StoreLocks implements AsyncDisposable {
-  /** False where the configuration says that nothing is to be locked (`config:locks`). */
+  /** False if the configuration disables locking (`config:locks`). */
   readonly isEnabled: boolean;
   readonly #folder: string;
   readonly #options: StoreLockOptions;
   readonly #files = new Map<string, Promise<LockFile>>();
-  // The system knows this process as one holder, so its own parts take turns here.
+  // To the system this process is one holder, so its parts take turns here.
   readonly #turn = new Limit(1);
   readonly #held = new Set<string>();
 
-  /** The folder of the database must exist when the first lock is taken (see createStore). */
+  /** The folder of the database must exist before the first lock is taken (see createStore). */
   constructor(store: Pick<Store, "root" | "locate">, options: StoreLockOptions) {
     this.#folder = store.locate(`${store.root}/${DATABASE_FOLDER}`);
     this.#options = options;
@@ -53,8 +53,8 @@ export class StoreLocks implements AsyncDisposable {
   }
 
   /**
-   * Waits for the lock on the database, and lets only one part of this process have it. Throws CONFLICT, naming the holder
-   * where the system tells, after `config:db_lock_timeout`; FILE_SYSTEM where the store cannot be written.
+   * Waits for the lock on the database, which also excludes other parts of this process. Throws CONFLICT after
+   * `config:db_lock_timeout`, naming the holder if the system knows it; FILE_SYSTEM if the store is not writable.
    */
   async database(mode: LockMode): Promise<Release> {
     const { settings, signal } = this.#options;
@@ -75,8 +75,8 @@ export class StoreLocks implements AsyncDisposable {
   }
 
   /**
-   * Waits for a lock of a spec. While it waits it asks whether the lock is still needed, and gives undefined when it is not.
-   * Throws as `database`, after `config:package_lock_timeout`; INTERNAL when this process has the lock.
+   * Waits for a lock of a spec; undefined if `isOver` reports meanwhile that it is no longer needed. Throws as
+   * `database`, after `config:package_lock_timeout`; INTERNAL if this process already has the lock.
    */
   async spec(
     kind: SpecLockKind,
@@ -86,7 +86,7 @@ export class StoreLocks implements AsyncDisposable {
   ): Promise<SpecLock | undefined> {
     const key = this.#enter(kind, hash);
     if (key === undefined)
-      throw new StaveError("INTERNAL", `/${hash} is locked by this process already`, { subject: hash });
+      throw new StaveError("INTERNAL", `/${hash} is already locked by this process`, { subject: hash });
     if (!this.isEnabled) return this.#locked(key);
     try {
       const file = await this.#file(FILES[kind]);
@@ -102,7 +102,7 @@ export class StoreLocks implements AsyncDisposable {
     return undefined;
   }
 
-  /** Takes the exclusive lock of a spec, without waiting; undefined when anybody, this process too, has it. */
+  /** Takes the exclusive lock of a spec without waiting; undefined if any process, including this one, holds it. */
   async trySpec(kind: SpecLockKind, hash: string): Promise<SpecLock | undefined> {
     const key = this.#enter(kind, hash);
     if (key === undefined) return undefined;
@@ -118,12 +118,12 @@ export class StoreLocks implements AsyncDisposable {
     return undefined;
   }
 
-  /** True if another run works on a spec. Nothing is locked for that. Throws FILE_SYSTEM. */
+  /** True if another run works on a spec. Takes no lock. Throws FILE_SYSTEM. */
   async isWorkedOn(hash: string): Promise<boolean> {
     return this.isEnabled && (await this.#file(FILES.work)).isTaken("exclusive", byteOf(hash));
   }
 
-  /** Lets go of everything. */
+  /** Releases everything. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const file of this.#files.values())
       await file.then(
@@ -161,12 +161,12 @@ export class StoreLocks implements AsyncDisposable {
       ...options,
       clock,
       signal,
-      hint: `wait for the Spack or stave that is at work there, or raise ${setting}`,
+      hint: `wait for the other Spack or stave to finish, or raise ${setting}`,
       onWait: (holder) => onWait?.(`waiting for ${what}: ${holder} holds ${file.path}`),
     };
   }
 
-  // Each file once: two descriptors of this process would exclude each other.
+  // Each file is opened once: two descriptors in this process would exclude each other.
   #file(name: string): Promise<LockFile> {
     let file = this.#files.get(name);
     if (file === undefined) {

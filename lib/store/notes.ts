@@ -1,6 +1,6 @@
-// Notes of what is under way in a store: a file for each spec, with the prefix that is made or removed. A spec has one for as
-// long as something of it lies beside its place, or in its place and not in the database, so a later run finds what a killed
-// one left, wherever in the store that is.
+// Notes of work in progress in a store: one file per spec, with the prefix being installed or removed. A spec has a
+// note as long as any of its files lie beside its place, or in its place but not in the database; so a later run finds
+// what a killed run left, wherever it is in the store.
 import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileError, systemCode } from "../errors.ts";
 import { isDagHash } from "../spack/spec/node-reader.ts";
@@ -12,7 +12,7 @@ type Place = Pick<Store, "root" | "locate">;
 const LONGEST = 32_768;
 const folderOf = (store: Place): string => store.locate(`${store.root}/${DATABASE_FOLDER}/under-way`);
 
-/** Notes that something of a spec is about to lie beside its prefix. Throws FILE_SYSTEM. */
+/** Writes a note before anything of a spec is put beside its prefix. Throws FILE_SYSTEM. */
 export async function writeNote(store: Place, hash: string, prefix: string): Promise<void> {
   // A killed run left it. Cut off by another kill or a full disk, it would no longer lead to what lies there.
   if (readNote(store, hash) === prefix) return;
@@ -30,7 +30,7 @@ export async function writeNote(store: Place, hash: string, prefix: string): Pro
   }
 }
 
-/** Removes a note; there need not be one. Throws FILE_SYSTEM. */
+/** Removes a note, if there is one. Throws FILE_SYSTEM. */
 export function removeNote(store: Place, hash: string): void {
   const file = `${folderOf(store)}/${hash}`;
   try {
@@ -51,7 +51,7 @@ export function notedSpecs(store: Place): string[] {
   }
 }
 
-/** The prefix that the note of a spec names: undefined without a note, empty when it was cut off. Throws FILE_SYSTEM. */
+/** The prefix in the note of a spec: undefined without a note, empty if the note is malformed. Throws FILE_SYSTEM. */
 export function readNote(store: Place, hash: string): string | undefined {
   const file = `${folderOf(store)}/${hash}`;
   try {

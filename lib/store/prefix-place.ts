@@ -1,4 +1,4 @@
-// Where in a store something may be written: below its root, whatever a spec, a database or a symbolic link says.
+// Where in a store prefixes may be written: only below its root, whatever a spec, a database or a symbolic link says.
 import { chmod, lstat, opendir, realpath, rm } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
@@ -8,17 +8,17 @@ import { makeFolder } from "../util/folder.ts";
 
 /** A prefix that may be written. */
 export interface PrefixPlace {
-  /** The path that is recorded. */
+  /** The recorded path. */
   readonly prefix: string;
-  /** The folder that it lies in, on this machine; it need not exist. */
+  /** The parent folder on this machine; it may not exist yet. */
   readonly parent: string;
-  /** Its name in there. */
+  /** Its name in the parent folder. */
   readonly name: string;
 }
 
 /**
- * The place of a recorded prefix. Throws FILE_SYSTEM when it is not below the root of the store, also by `..` or symbolic
- * links, or when it is in the folder of the database; then it must be neither written nor removed.
+ * The place of a recorded prefix. Throws FILE_SYSTEM if it is not below the root of the store (for example because of
+ * `..` or symbolic links), or is in the folder of the database; such a prefix must not be written or removed.
  */
 export async function placeInStore(store: Pick<Store, "root" | "locate">, prefix: string): Promise<PrefixPlace> {
   const { root } = store;
@@ -36,11 +36,11 @@ export async function placeInStore(store: Pick<Store, "root" | "locate">, prefix
 function outside(prefix: string, root: string, why: string): StaveError {
   return new StaveError("FILE_SYSTEM", `the prefix ${printable(prefix)} is not inside the store ${root}: ${why}`, {
     subject: prefix,
-    hint: "check config:install_tree, and what leads out of the store",
+    hint: "check config:install_tree, and symbolic links that lead out of the store",
   });
 }
 
-// The path without links, as far as there is something.
+// Resolves links as far as the path exists.
 async function realPlace(path: string): Promise<string> {
   const missing: string[] = [];
   for (let at = path; ; at = posix.dirname(at)) {
@@ -48,7 +48,7 @@ async function realPlace(path: string): Promise<string> {
       const found = await realpath(at);
       return posix.join(found, ...missing);
     } catch (cause) {
-      // A link that leads nowhere would be followed once there is something.
+      // A dangling link would be followed once its target exists.
       const isLink = await lstat(at).then(
         (stats) => stats.isSymbolicLink(),
         () => false,
@@ -59,10 +59,13 @@ async function realPlace(path: string): Promise<string> {
   }
 }
 
-/** Makes a folder and those above it; new ones get the mode of the nearest that was there (Spack `filesystem.py`, mkdirp). */
+/**
+ * Creates a folder and its missing parents; new ones get the mode of the nearest existing one (Spack `filesystem.py`,
+ * mkdirp).
+ */
 export async function makeParents(path: string): Promise<void> {
   try {
-    // Somebody else may make one at the same time, and gives it the same mode.
+    // Another process may create one at the same time, with the same mode.
     const made = makeFolder(path);
     const [top] = made;
     if (top === undefined) return;
@@ -74,7 +77,7 @@ export async function makeParents(path: string): Promise<void> {
   }
 }
 
-/** Removes a tree with everything in it, folders that may not be written too; it need not exist. Throws FILE_SYSTEM. */
+/** Removes a tree, if it exists, even if its folders are read-only. Throws FILE_SYSTEM. */
 export async function removeTree(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true });
@@ -95,7 +98,7 @@ async function openFolders(path: Buffer): Promise<void> {
   const stack = [path];
   for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
     await chmod(at, 0o700);
-    // The types of the standard library know no buffers here.
+    // The types of the standard library lack Buffer names here.
     const folder = await opendir(at, { encoding: "latin1" });
     for await (const entry of folder)
       if (entry.isDirectory()) stack.push(Buffer.concat([at, SLASH, Buffer.from(entry.name, "latin1")]));

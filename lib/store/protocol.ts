@@ -1,16 +1,16 @@
-// The order of locks and steps in which prefixes come and go. It is written as generators of steps, without the steps
-// themselves: the operations carry them out for real, and a test walks through all their interleavings and kills.
+// The order of locks and steps in which prefixes are installed and removed, as generators of steps. The operations
+// carry out the steps; a test runs them in all interleavings and with all kills.
 //
-// A spec has two locks. The work lock excludes other runs of this program for as long as something of the spec lies beside its
-// place. The prefix lock is Spack's: shared keeps what is there from being removed, exclusive allows to change it.
+// A spec has two locks. The work lock excludes other stave runs as long as any files of the spec lie beside its place.
+// The prefix lock is Spack's: shared, it protects the prefix from removal; exclusive, it allows changes.
 //
-// - Specs are waited for in the order of the DAG only: whoever has a work lock waits for dependencies, never for dependents.
-// - The exclusive prefix lock is taken last, and kept until the database has the spec: Spack removes what is in the place of a
-//   spec that is not recorded. Between the two nothing of another spec is waited for.
-// - The shared lock is kept to the end of the run, as Spack does, so what a new spec needs stays.
-// - An uninstallation has all its locks or none while it waits.
+// - Waiting follows the order of the DAG only: a holder of a work lock waits for dependencies, never for dependents.
+// - The exclusive prefix lock is taken last, and held until the database has the spec, because Spack removes the prefix
+// of a spec that is not recorded. While it is held, no other spec is waited for.
+// - The shared lock is held to the end of the run, as in Spack, so that the dependencies of a new spec stay.
+// - An uninstallation waits only while it holds none of its locks.
 
-/** One step on one spec. Some have an answer. */
+/** One step on one spec. Some steps return a boolean. */
 export interface Step<Name extends string> {
   readonly name: Name;
   readonly hash: string;
@@ -18,40 +18,40 @@ export interface Step<Name extends string> {
 
 /** The steps of an installation. */
 export type InstallStep =
-  /** Answers whether the database has the spec, and its prefix is in its place. */
+  /** True if the database has the spec and its prefix is in place. */
   | "isThere"
   /** Waits for the shared prefix lock. */
   | "lockShared"
-  /** Waits for the work lock; false when the spec is there by then. */
+  /** Waits for the work lock; false if the spec is installed by then. */
   | "lockWork"
-  /** Waits for the exclusive prefix lock; false when the spec is there by then. */
+  /** Waits for the exclusive prefix lock; false if the spec is installed by then. */
   | "lockExclusive"
-  /** Makes the note by which a later run finds what a killed one leaves; answers whether there is one already. */
+  /** Writes the note that lets a later run find what a killed one left; true if there was one already. */
   | "note"
   /** Removes the note. */
   | "unnote"
-  /** Makes the prefix beside its place. */
+  /** Creates the prefix beside its place. */
   | "place"
-  /** Waits until every dependency is in its place. */
+  /** Waits until every dependency is in place. */
   | "awaitDependencies"
-  /** Finishes the prefix that was made, looking at its dependencies. */
+  /** Finishes the new prefix, which may need its dependencies. */
   | "finish"
-  /** Removes the prefix that was made. */
+  /** Removes the new prefix. */
   | "discard"
-  /** Moves what is in its place aside, if there is anything. */
+  /** Moves an existing prefix out of its place. */
   | "moveAside"
-  /** Moves the prefix into its place. */
+  /** Moves the new prefix into its place. */
   | "commit"
-  /** Puts it into the database. */
+  /** Adds it to the database. */
   | "record"
   /** Removes what lies beside the place, and the note. */
   | "clear"
-  /** Makes the exclusive prefix lock a shared one. */
+  /** Turns the exclusive prefix lock into a shared one. */
   | "share"
   | "unlockPrefix"
   | "unlockWork";
 
-/** Installs one spec. Ends with the shared prefix lock held; tells whether it was installed, or there already. */
+/** Installs one spec. Ends with the shared prefix lock held; returns whether it was installed now or before. */
 export function* installing(
   hash: string,
   { dependenciesFirst = false }: { dependenciesFirst?: boolean } = {},
@@ -60,11 +60,11 @@ export function* installing(
   for (;;) {
     if (yield step("isThere")) {
       yield step("lockShared");
-      // It may have been removed before the lock was there.
+      // It may have been removed before the lock was taken.
       if (yield step("isThere")) return "present";
       yield step("unlockPrefix");
     }
-    // To replace a spec is to wait for those who use it. They may wait for a dependent of it, so that must not be locked yet.
+    // Replacing a spec waits for its users. They may wait for one of its dependents, so that must not be locked yet.
     if (dependenciesFirst) yield step("awaitDependencies");
     if (!(yield step("lockWork"))) continue;
     if (yield step("isThere")) {
@@ -86,7 +86,7 @@ export function* installing(
       return "installed";
     }
     yield step("discard");
-    // What a killed run has left besides is put right by the next one.
+    // Leftovers of an earlier killed run are repaired by the next run.
     if (!isLeft) yield step("unnote");
     yield step("unlockWork");
     if (isLocked) yield step("unlockPrefix");
@@ -95,20 +95,20 @@ export function* installing(
 
 /** The steps of an uninstallation. */
 export type UninstallStep =
-  /** Takes both locks of a spec without waiting; false when somebody else has one. */
+  /** Takes both locks of a spec without waiting; false if either is taken. */
   | "tryLocks"
   /** Waits until both locks of a spec are free. */
   | "awaitLocks"
-  /** Lets go of both locks, if held. */
+  /** Releases both locks, if held. */
   | "unlock"
   | "lockDatabase"
   | "unlockDatabase"
-  /** Answers whether a spec is still to be removed, as the locked database has it. */
+  /** True if a spec is still to be removed according to the locked database. */
   | "isChosen"
   | "note"
   /** Moves the prefix out of its place. */
   | "moveAside"
-  /** Writes the database without all that was chosen. */
+  /** Writes the database without the chosen specs. */
   | "forget"
   /** Removes what lies beside the place, and the note. */
   | "clear";
@@ -139,21 +139,21 @@ export function* uninstalling(hashes: readonly string[]): Generator<Step<Uninsta
   for (const hash of hashes) yield { name: "unlock", hash };
 }
 
-/** The steps that put right what a killed run left of a spec. */
+/** The steps that repair what a killed run left of a spec. */
 export type RecoverStep =
-  /** Takes both locks without waiting; false when somebody works on the spec. */
+  /** Takes both locks without waiting; false if another run works on the spec. */
   | "tryLocks"
-  /** Answers whether the database has the spec in this place. */
+  /** True if the database has the spec in this place. */
   | "isRecorded"
-  /** What was moved aside comes back, if nothing took its place. */
+  /** Moves the prefix back, if nothing took its place. */
   | "moveBack"
-  /** Moves what no database knows out of its place. */
+  /** Moves a prefix that no database has out of its place. */
   | "moveAside"
   /** Removes what lies beside the place, and the note. */
   | "clear"
   | "unlock";
 
-/** Makes the place of a spec with a note what the database says. Tells whether that could be done. */
+/** Brings the place of a spec with a note in line with the database. Returns false if another run works on it. */
 export function* recovering(hash: string): Generator<Step<RecoverStep>, boolean, boolean> {
   const step = (name: RecoverStep): Step<RecoverStep> => ({ name, hash });
   if (!(yield step("tryLocks"))) return false;
@@ -163,10 +163,10 @@ export function* recovering(hash: string): Generator<Step<RecoverStep>, boolean,
   return true;
 }
 
-/** What carries the steps out. */
+/** The implementations of the steps. */
 export type Actions<Name extends string> = Readonly<Record<Name, (hash: string) => unknown>>;
 
-/** Carries steps out, one after the other. Throws what one of them throws. */
+/** Runs the steps one after the other. Throws what a step throws. */
 export async function carryOut<Name extends string, T>(
   steps: Generator<Step<Name>, T, boolean>,
   actions: Actions<Name>,

@@ -1,5 +1,5 @@
-// Changes of the records of an install database, with reference counts as Spack keeps them (Spack `database.py`, _add and
-// _remove). Works on values; reading and writing the file is the business of update.ts.
+// Changes the records of an install database, with reference counts as in Spack (Spack `database.py`, _add and
+// _remove). Works on values; update.ts reads and writes the file.
 import { StaveError } from "../errors.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import { shortName } from "../spack/spec/spec-name.ts";
@@ -11,33 +11,33 @@ import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 
 /** One change of the database. */
 export type Change =
-  /** Its prefix holds the spec now. `explicit` stays as it was when not given; false for a spec that is new. */
+  /** The prefix now contains the spec. Without `explicit`, the old value stays; it is false for a new spec. */
   | { readonly op: "add"; readonly node: SpecNode; readonly explicit?: boolean }
-  /** Whether the user asked for it by name. A spec without a record stays without one. */
+  /** Sets whether the user requested the spec. Does nothing without a record. */
   | { readonly op: "mark"; readonly hash: string; readonly explicit: boolean }
-  /** Its prefix is about to go. */
+  /** The prefix is about to be removed. */
   | { readonly op: "remove"; readonly hash: string };
 
-/** What the changes are made from beside the database. */
+/** What changes depend on besides the database. */
 export interface Surroundings {
   /** Seconds since the epoch, for the records. */
   readonly now: number;
   /** The recorded prefix of a spec. */
   prefixOf(node: SpecNode): string;
-  /** Whether the prefix of a spec holds it. */
+  /** True if the prefix of a spec contains it. */
   isThere(node: SpecNode): Promise<boolean>;
-  /** Whether an upstream store has it; then it gets no record here. */
+  /** True if an upstream store has it; it then gets no record here. */
   isUpstream(hash: string): boolean;
 }
 
-/** What was done, by DAG hash. */
+/** The result of an update, by DAG hash. */
 export interface UpdateReport {
   readonly added: string[];
   readonly changed: string[];
   readonly removed: string[];
 }
 
-/** The records of a database while they are changed. */
+/** The records of a database during changes. */
 export class Records {
   readonly report: UpdateReport = { added: [], changed: [], removed: [] };
   readonly #installs: JsonObject;
@@ -58,8 +58,8 @@ export class Records {
   }
 
   /**
-   * Makes one change. Throws SPEC_NOT_INSTALLED when the prefix of an added spec does not hold it, UNSUPPORTED when its
-   * format is not that of the database.
+   * Applies one change. Throws SPEC_NOT_INSTALLED if the prefix of an added spec does not contain it, UNSUPPORTED if
+   * its format differs from the database's.
    */
   async apply(change: Change): Promise<void> {
     if (change.op === "add") await this.#add(change.node, change.explicit);
@@ -76,7 +76,7 @@ export class Records {
       this.#set(hash, { installed: true, installation_time: this.#around.now, ...asked });
       return;
     }
-    // Dependencies first; what has a record, here or upstream, has those of its own dependencies.
+    // Dependencies first; a spec with a record, here or upstream, has records of its own dependencies.
     const stack = [{ node, edges: sortedEdges(node).values() }];
     const entered = new Set([hash]);
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
@@ -121,7 +121,7 @@ export class Records {
     this.#delete(hash, record);
   }
 
-  // A record goes when nothing refers to it any more, and then those that only it referred to.
+  // Deletes a record without references, and then those that only it referred to.
   #delete(hash: string, record: JsonObject): void {
     const gone: [string, JsonObject][] = [[hash, record]];
     for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
@@ -159,7 +159,7 @@ export class Records {
     return typeof record === "object" && record !== null && !Array.isArray(record) ? record : undefined;
   }
 
-  // Externals are there without being looked at, as in Spack.
+  // As in Spack, externals count as installed without a check.
   async #isInstalled(node: SpecNode): Promise<boolean> {
     return node.external !== undefined || (await this.#around.isThere(node));
   }
@@ -170,12 +170,12 @@ export class Records {
     throw new StaveError(
       "UNSUPPORTED",
       `${shortName(node)} is written in spec format ${node.format}, but the database of the store has version ${this.#version}, which holds format ${nodeFormat(this.#version)}`,
-      { subject: node.hash, hint: "use a store of its own, or run `spack reindex` with a Spack that knows the format" },
+      { subject: node.hash, hint: "use a separate store, or run `spack reindex` with a Spack that knows the format" },
     );
   }
 }
 
-// A child that has several edges counts once.
+// A child with several edges counts once.
 function childrenOf(node: SpecNode): string[] {
   return [...new Set(node.edges.map((edge) => edge.child.hash))];
 }
@@ -190,7 +190,7 @@ function changed(record: JsonObject, fields: Record<string, JsonValue>): JsonObj
 }
 
 function notThere(node: SpecNode, prefix: string): StaveError {
-  return new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed: ${prefix} does not hold it`, {
+  return new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed: ${prefix} does not contain it`, {
     subject: node.hash,
   });
 }

@@ -1,4 +1,4 @@
-// What killed runs left in a store: found by the notes they made, and put right by the next run that writes.
+// Repairs what killed runs left in a store: the next run that writes finds it by their notes.
 import { isStaveError } from "../errors.ts";
 import type { Store } from "../spack/store/store.ts";
 import { LatestStore } from "./latest.ts";
@@ -7,14 +7,14 @@ import { notedSpecs, readNote, removeNote } from "./notes.ts";
 import { carryOut, recovering } from "./protocol.ts";
 import { StagedPrefix } from "./staged-prefix.ts";
 
-/** A spec that a killed run left in between. */
+/** A spec that a killed run left unfinished. */
 export interface Interrupted {
   readonly hash: string;
-  /** Its recorded prefix; empty when the run had not come that far. */
+  /** Its recorded prefix; empty if the note is malformed. */
   readonly prefix: string;
 }
 
-/** The specs that runs were killed at, in order of their hashes. Changes nothing. Throws FILE_SYSTEM. */
+/** The specs that killed runs left unfinished, by hash. Changes nothing. Throws FILE_SYSTEM. */
 export async function interruptedSpecs(store: Store, locks: StoreLocks): Promise<Interrupted[]> {
   const found: Interrupted[] = [];
   for (const hash of notedSpecs(store)) {
@@ -26,12 +26,12 @@ export async function interruptedSpecs(store: Store, locks: StoreLocks): Promise
 }
 
 /**
- * Makes the places of all specs that killed runs left in between what the database says: a prefix that it has comes back, what
- * it does not have is removed. Leaves alone what others work on. Tells how many there were. Throws FILE_SYSTEM, and as
- * Store.open.
+ * Brings the places of all unfinished specs in line with the database: a prefix that it has is moved back, one that it
+ * lacks is removed. Skips specs that other runs work on. Returns the number of repaired specs. Throws FILE_SYSTEM, and
+ * as Store.open.
  */
 export async function recoverStore(store: Store, locks: StoreLocks): Promise<number> {
-  // Without locks nothing tells what is in use.
+  // Without locks, nothing shows what is in use.
   if (!locks.isEnabled) return 0;
   const latest = new LatestStore(store);
   let count = 0;
@@ -70,15 +70,15 @@ async function recoverSpec(store: Store, locks: StoreLocks, latest: LatestStore,
   }
 }
 
-// Whether a database has a spec in a place.
+// True if the database has a spec in this place.
 function isRecorded(store: Store, hash: string, place: Pick<StagedPrefix, "prefix"> | undefined): boolean {
   const record = store.get(hash);
   return record?.installed === true && record.database === 0 && record.path === place?.prefix;
 }
 
 /**
- * Makes the place of a spec what the database says, after something failed. The caller has both locks. Throws FILE_SYSTEM, and
- * as Store.open.
+ * Brings the place of a spec in line with the database after a failure. The caller holds both locks. Throws
+ * FILE_SYSTEM, and as Store.open.
  */
 export async function settle(store: Store, hash: string, place: StagedPrefix): Promise<void> {
   if (isRecorded(store, hash, place)) await place.moveBack();
@@ -87,7 +87,7 @@ export async function settle(store: Store, hash: string, place: StagedPrefix): P
   removeNote(store, hash);
 }
 
-// A note that was cut off, or leads out of the store, is of nothing that was made.
+// A note that is malformed or points outside the store belongs to no prefix that was created.
 async function noted(store: Store, hash: string): Promise<StagedPrefix | undefined> {
   const prefix = readNote(store, hash);
   if (!prefix) return undefined;

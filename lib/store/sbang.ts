@@ -1,4 +1,4 @@
-// The script `bin/sbang` of a store, which runs scripts whose interpreter has too long a path for their first line (Spack
+// The script `bin/sbang` of a store, which runs scripts whose interpreter path is too long for a first line (Spack
 // `hooks/sbang.py` writes such scripts). This one is stave's own, for stores that have none yet.
 import { randomUUID } from "node:crypto";
 import { chmod, link, lstat, rm, writeFile } from "node:fs/promises";
@@ -72,8 +72,8 @@ fi
 `;
 
 /**
- * Makes sure that a store has the script; one that is there stays. Returns its recorded path. Throws CONFIG_INVALID when
- * the path is too long to be of use, FILE_SYSTEM when it cannot be written.
+ * Creates the script unless the store has one. Returns its recorded path. Throws CONFIG_INVALID if the path is too long
+ * for a first line, FILE_SYSTEM if it cannot be written.
  */
 export async function ensureSbang(store: Pick<Store, "root" | "locate">): Promise<string> {
   const recorded = sbangPath(store.root);
@@ -90,7 +90,7 @@ export async function ensureSbang(store: Pick<Store, "root" | "locate">): Promis
     makeFolder(posix.dirname(file));
     await writeFile(temporary, SBANG_SCRIPT, { flag: "wx" });
     await chmod(temporary, 0o755);
-    // A link and not a rename: the script of a Spack that came first stays.
+    // A link instead of a rename, so that a script which Spack created first stays.
     await link(temporary, file).catch((error: unknown) => {
       if (systemCode(error) !== "EEXIST") throw error;
     });

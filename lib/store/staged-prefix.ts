@@ -1,19 +1,19 @@
-// A prefix that is made beside its final place and renamed into it when it is complete, and one that is renamed out of its
-// place before it is removed. So a prefix is whole or absent at any moment; see protocol.ts for the order of things.
+// Creates a prefix beside its final place and renames it once complete; renames an old one out of its place before it
+// is removed. So a prefix is complete or absent at any moment; see protocol.ts for the order of steps.
 import { chmod, lstat, mkdir, rename } from "node:fs/promises";
 import { fileError, systemCode } from "../errors.ts";
 import type { Permissions } from "../spack/config/settings.ts";
 import type { Store } from "../spack/store/store.ts";
 import { makeParents, type PrefixPlace, placeInStore, removeTree } from "./prefix-place.ts";
 
-/** The place of one prefix, and what lies beside it. The caller has the locks that protocol.ts asks for. */
+/** The place of one prefix, and what lies beside it. The caller holds the locks that protocol.ts requires. */
 export class StagedPrefix {
-  /** Where a new prefix is made. */
+  /** Where a new prefix is created. */
   readonly directory: string;
-  /** The prefix that is recorded, and that files are to name. */
+  /** The recorded prefix, which its files refer to. */
   readonly prefix: string;
   readonly #place: PrefixPlace;
-  // What was moved out of the way.
+  // Where an old prefix is moved.
   readonly #aside: string;
 
   private constructor(place: PrefixPlace, hash: string) {
@@ -23,39 +23,39 @@ export class StagedPrefix {
     this.#aside = `${place.parent}/.stave-old-${hash}-${place.name}`;
   }
 
-  /** The place of the prefix of a spec. Throws FILE_SYSTEM for one that is not inside the store. */
+  /** The place of a spec's prefix. Throws FILE_SYSTEM if it is not inside the store. */
   static async at(store: Pick<Store, "root" | "locate">, hash: string, prefix: string): Promise<StagedPrefix> {
     return new StagedPrefix(await placeInStore(store, prefix), hash);
   }
 
-  /** Makes an empty folder to be filled, in the place of what was staged before. Throws FILE_SYSTEM. */
+  /** Creates an empty folder for the new prefix, and removes what was staged before. Throws FILE_SYSTEM. */
   async stage(mode: number): Promise<void> {
     await makeParents(this.#place.parent);
     await this.discard();
     try {
       await mkdir(this.directory);
-      // Apart, because the umask takes bits away.
+      // Set separately, because the umask clears bits of mkdir's mode.
       await chmod(this.directory, mode);
     } catch (cause) {
       throw fileError(cause, "make folder", this.directory);
     }
   }
 
-  /** Renames what was staged, or a folder inside it, into its place, which is free. Throws FILE_SYSTEM. */
+  /** Renames the staged folder, or a folder inside it, to its place, which must be free. Throws FILE_SYSTEM. */
   async commit(inner: string = this.directory): Promise<void> {
     await move(inner, this.#final, "move into place");
   }
 
-  /** Renames what is in its place out of it; tells whether there was anything. Throws FILE_SYSTEM. */
+  /** Renames an existing prefix out of its place; returns false if there is none. Throws FILE_SYSTEM. */
   async moveAside(): Promise<boolean> {
     if (!(await exists(this.#final))) return false;
-    // What was moved before and never removed is older.
+    // One that was moved before and never removed is older.
     if (await exists(this.#aside)) await removeTree(this.#aside);
     await move(this.#final, this.#aside, "remove");
     return true;
   }
 
-  /** Puts back what was moved aside, if nothing took its place. Throws FILE_SYSTEM. */
+  /** Moves the old prefix back, if nothing took its place. Throws FILE_SYSTEM. */
   async moveBack(): Promise<void> {
     if ((await exists(this.#aside)) && !(await exists(this.#final))) await move(this.#aside, this.#final, "move back");
   }
@@ -65,7 +65,7 @@ export class StagedPrefix {
     if (await exists(this.directory)) await removeTree(this.directory);
   }
 
-  /** Removes whatever lies beside the place. Throws FILE_SYSTEM. */
+  /** Removes everything beside the place. Throws FILE_SYSTEM. */
   async clear(): Promise<void> {
     await this.discard();
     if (await exists(this.#aside)) await removeTree(this.#aside);
@@ -94,7 +94,7 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** The mode of the folders of a prefix (Spack `package_prefs.py`): who may read may also enter. */
+/** The mode of a prefix's folders (Spack `package_prefs.py`): read permission implies permission to enter. */
 export function directoryMode({ read, write, allowSetgid }: Permissions): number {
   let mode = 0o700;
   if (read !== "user") mode |= read === "group" ? 0o050 : 0o055;

@@ -1,5 +1,5 @@
-// Changes the database of a store in Spack's order: under its lock read, change, write beside, rename, and tell running
-// Spacks by a new text in `index_verifier` (Spack `database.py`, _write).
+// Changes the database of a store in Spack's order: under its lock read, change, write beside, rename; and notify
+// running Spacks by a new text in `index_verifier` (Spack `database.py`, _write).
 import { randomUUID } from "node:crypto";
 import { open, readdir, rm, truncate } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -16,19 +16,19 @@ import type { Clock } from "../util/time.ts";
 import type { Release, StoreLocks } from "./locks.ts";
 import { type Change, Records, type UpdateReport } from "./records.ts";
 
-/** What an update needs beside the store. */
+/** What an update needs besides the store. */
 export interface UpdateOptions {
   readonly clock: Clock;
   readonly locks: StoreLocks;
 }
 
-// Version 7 is Spack 0.20 to 0.23; Spack itself refuses to write what is older than it.
+// Version 7 is that of Spack 0.20 to 0.23; Spack itself refuses to write older ones.
 const OLDEST_DATABASE = 7;
 const OWNER = "run `spack reindex` with the Spack that owns the store";
 
 /**
- * Changes the database of a store in one write. `decide` sees the local database as it is under the lock, and returns the
- * changes, in their order; nothing is written when there are none or it throws. Throws as LockedDatabase.
+ * Changes the database of a store in one write. `decide` gets the locked local database and returns the changes in
+ * order; nothing is written if there are none or if it throws. Throws as LockedDatabase.
  */
 export async function updateDatabase(
   store: Store,
@@ -39,9 +39,9 @@ export async function updateDatabase(
   return await locked.write(await decide(locked.database));
 }
 
-/** The local database of a store under its exclusive lock. Dispose of it to let go of the lock. */
+/** The local database of a store under its exclusive lock. Dispose of it to release the lock. */
 export class LockedDatabase implements AsyncDisposable {
-  /** As it was when the lock was taken. */
+  /** The database when the lock was taken. */
   readonly database: Database;
   readonly #document: JsonObject;
   readonly #store: Store;
@@ -57,8 +57,8 @@ export class LockedDatabase implements AsyncDisposable {
   }
 
   /**
-   * Waits for the lock, and reads. The store must exist (see createStore). Throws CONFLICT when the lock is not to be had,
-   * CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED for a database that cannot be changed.
+   * Waits for the lock and reads the database. The store must exist (see createStore). Throws CONFLICT if the lock is
+   * not available, CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED if the database cannot be changed.
    */
   static async open(store: Store, options: UpdateOptions): Promise<LockedDatabase> {
     const release = await options.locks.database("exclusive");
@@ -72,9 +72,9 @@ export class LockedDatabase implements AsyncDisposable {
   }
 
   /**
-   * Makes changes, in their order, in one write; once. Every other record, and whatever this program does not know, stays as
-   * it is. Throws SPEC_NOT_INSTALLED when an added spec is not in its prefix, UNSUPPORTED for a spec that the database cannot
-   * hold, FILE_SYSTEM when it cannot be written.
+   * Applies changes in order, in one write; may be called once. Every other record, and all unknown content, stays as
+   * it is. Throws SPEC_NOT_INSTALLED if an added spec is not in its prefix, UNSUPPORTED if the database cannot
+   * represent a spec, FILE_SYSTEM if it cannot be written.
    */
   async write(changes: Iterable<Change>): Promise<UpdateReport> {
     const { clock, locks } = this.#options;
@@ -125,7 +125,7 @@ async function readIndex(folder: string, emptyVersion: number): Promise<ReadInde
 
 const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
 
-// Whatever Spack would not take for this spec counts as absent.
+// A prefix that Spack would not accept for this spec counts as absent.
 async function isThere(store: Store, node: Parameters<Store["prefixOf"]>[0]): Promise<boolean> {
   try {
     await readInstalledSpec(store, { node, installed: false });
@@ -141,13 +141,13 @@ function isUpstream(store: Store, hash: string): boolean {
   return record !== undefined && record.database > 0 && record.installed;
 }
 
-// What a killed process left: only who has the lock writes such files.
+// Files of killed processes: only the holder of the lock writes such files.
 async function removeLeftovers(folder: string): Promise<void> {
   try {
     for (const name of await readdir(folder))
       if (name.startsWith("index.json.") && name.endsWith(".temp")) await rm(`${folder}/${name}`, { force: true });
   } catch {
-    // It stays, and takes room until somebody can remove it.
+    // It stays and takes space until someone can remove it.
   }
 }
 
@@ -158,7 +158,7 @@ async function writeIndex(folder: string, text: string): Promise<void> {
   await writeVerifier(`${folder}/index_verifier`);
 }
 
-// In place, as Spack does. Where there is no room for it, it stays empty, and then Spack reads the database every time.
+// In place, as in Spack. On a full disk it stays empty; Spack then reads the database every time.
 async function writeVerifier(name: string): Promise<void> {
   try {
     const file = await open(name, "w", 0o666);

@@ -51,7 +51,7 @@ describe("one cause is one error", () => {
     });
     assert.equal(ran.status, 7, ran.stderr);
     assert.equal(errorLines(ran.stderr).length, 1, ran.stderr);
-    assert.match(ran.stderr, /none of the 8 prefixes to push is there/);
+    assert.match(ran.stderr, /none of the 8 prefixes to push exists/);
   });
 
   test("Ctrl-C prints one line", async () => {

@@ -119,8 +119,8 @@ test("mistakes", async () => {
     { args: [folder, "--from", "/", "--to", "/b"], status: 2, says: /--from is "\/", expected an absolute path/ },
     { args: [folder, "--from", "/a/../c", "--to", "/b"], status: 2, says: /--from is/ },
     { args: [folder, "--from", "/a", "--to", ""], status: 2, says: /--to is ""/ },
-    { args: [join(folder, "gone"), "--from", "/a", "--to", "/b"], status: 5, says: /gone is no folder/ },
-    { args: [join(folder, "file"), "--from", "/a", "--to", "/b"], status: 5, says: /file is no folder/ },
+    { args: [join(folder, "gone"), "--from", "/a", "--to", "/b"], status: 5, says: /gone is not a folder/ },
+    { args: [join(folder, "file"), "--from", "/a", "--to", "/b"], status: 5, says: /file is not a folder/ },
   ];
   for (const { args, status, says } of cases) {
     const ran = await stave(["relocate", ...args]);

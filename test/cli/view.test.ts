@@ -136,7 +136,7 @@ test("a folder and a file in one place, and two specs of one name, cannot be sho
   const node = named(store, "hull");
   const other = { ...node, hash: "a".repeat(32) };
   const options = { store, directory, dependencies: false, kind: "symlink", strict: false } as const;
-  await failsWith("CONFLICT", view({ ...options, roots: [node, other] }), /do not fit into one view/);
+  await failsWith("CONFLICT", view({ ...options, roots: [node, other] }), /cannot be in one view/);
   await failsWith("SPEC_NOT_INSTALLED", view({ ...options, roots: [other] }));
   assert.ok(!existsSync(directory));
 });

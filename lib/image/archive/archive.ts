@@ -1,5 +1,5 @@
-// The tar archive of a prefix as a sequence of pieces, made in one pass over the files: read, looked at for
-// relocation, and hashed. It does not compress and holds one piece at a time.
+// Produces the tar archive of a prefix as a sequence of pieces, in one pass over the files: read, classified for
+// relocation, and hashed. Does not compress, and holds one piece at a time.
 import { createHash, type Hash } from "node:crypto";
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { fsPath, shownName } from "../../util/byte-string.ts";
@@ -18,28 +18,28 @@ import {
 import { type RelocationList, relocationList } from "./relocation-list.ts";
 import { BLOCK, endOfArchive, padding, type TarEntry, tarHeader } from "./tar-writer.ts";
 
-/** What to put into an archive. Plain data: it is sent to other threads. */
+/** What to archive. Plain data, because it is sent to other threads. */
 export interface ArchiveJob extends Relocatable, PrefixLocation {}
 
-/** What an archive turned out to be. */
+/** The result of archiving. */
 export interface ArchiveSummary {
   /** The sha256 of the whole archive, in hex digits. */
   readonly sha256: string;
-  /** The bytes of all entries, without the end of the archive. */
+  /** The bytes of all entries, without the end-of-archive blocks. */
   readonly size: number;
-  /** The blocks that end the archive. */
+  /** The end-of-archive blocks. */
   readonly end: Buffer;
   readonly files: number;
-  /** What was left out; at most 100 are named. */
+  /** The entries left out; the first 100. */
   readonly skipped: readonly SkippedEntry[];
 }
 
 const MOST_SKIPPED = 100;
 
 /**
- * Yields the entries of an archive in pieces, and returns what it turned out to be. `allocate` gives the memory of each
- * piece, which is filled, but for the last; the consumer owns a piece once it has it. All calls are synchronous: it is
- * meant for a thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
+ * Yields the entries of an archive in pieces and returns its summary. `allocate` provides the memory of each piece, of
+ * which all but the last are full; the consumer owns each piece it receives. All calls are synchronous, for use on a
+ * thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
  */
 export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generator<Buffer, ArchiveSummary> {
   const writer = new PieceWriter(allocate);
@@ -70,12 +70,12 @@ export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generat
 const NO_FILE: Omit<TarEntry, "type" | "name"> = { linkName: "", executable: false, size: 0 };
 const ZEROS = Buffer.alloc(BLOCK);
 
-// Fills pieces, and hashes each as it becomes full.
+// Fills pieces and hashes each when it is full.
 class PieceWriter {
   readonly hash: Hash = createHash("sha256");
   size = 0;
   readonly #allocate: () => Buffer;
-  // There is none between a full piece and what comes after it.
+  // Undefined between a full piece and the bytes after it.
   #piece: Buffer | undefined;
   #used = 0;
 
@@ -92,7 +92,10 @@ class PieceWriter {
     }
   }
 
-  /** Lets `fill` put up to `wanted` bytes straight into the piece, and returns those; undefined when it has none left. */
+  /**
+   * Lets `fill` write up to `wanted` bytes directly into the piece, and passes them to `onBytes`. Returns the number of
+   * bytes, 0 at the end of the input.
+   */
   *fill(wanted: number, fill: (target: Buffer) => number, onBytes: (bytes: Buffer) => void): Generator<Buffer, number> {
     const target = this.#room().subarray(0, wanted);
     const count = fill(target);
@@ -160,7 +163,7 @@ interface OpenFile {
 function open(entry: WalkEntry): OpenFile {
   let fd: number | undefined;
   try {
-    // A link, FIFO or device that has taken the file's place is neither followed nor waited for.
+    // A link, FIFO or device that replaced the file must be neither followed nor waited for.
     fd = openSync(fsPath(entry.path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const stats = fstatSync(fd);
     if (stats.isFile()) return { fd, stats };
@@ -169,10 +172,10 @@ function open(entry: WalkEntry): OpenFile {
     throw whilePacking(cause, "read", entry.path);
   }
   closeSync(fd);
-  throw changed(shownName(entry.path), "it is no file any more");
+  throw changed(shownName(entry.path), "it is no longer a file");
 }
 
-// With numbers as BigInt: inode numbers of some file systems do not fit into a double.
+// As BigInt, because inode numbers of some file systems do not fit into a double.
 function inodeOf(fd: number): string {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   return `${dev}:${ino}`;

@@ -1,5 +1,5 @@
-// The file `.spack/binary_distribution` that ends every archive: what an installation needs in order to relocate it
-// (Spack `binary_distribution.py`, get_buildinfo_dict). Its text is part of the archive's digest.
+// Writes `.spack/binary_distribution`, the last file of every archive: what an installation needs to relocate it (Spack
+// `binary_distribution.py`, get_buildinfo_dict). Its text is part of the archive's digest.
 import { posix } from "node:path";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { relocationSet } from "../../spack/spec/spec-orders.ts";
@@ -8,35 +8,35 @@ import { unpaddedRoot } from "../../spack/store/padding.ts";
 import { type FlowValue, writeFlowYaml } from "../../spack/text/flow-yaml-writer.ts";
 import { type ByteString, pythonText } from "../../util/byte-string.ts";
 
-/** What is known of a spec before its files are looked at. Plain data: it is sent to other threads. */
+/** What is known of a spec before its files are read. Plain data, because it is sent to other threads. */
 export interface Relocatable {
   /** The install root, padding included. */
   readonly root: string;
   /** The prefix of the spec. */
   readonly prefix: string;
-  /** Where the Spack that installed it lives. */
+  /** The directory of the Spack that installed it. */
   readonly spackPrefix: string;
-  /** DAG hash and prefix of each spec whose prefix its files may hold, in Spack's order, itself first. */
+  /** DAG hash and prefix of each spec whose prefix its files may contain, in Spack's order, itself first. */
   readonly hashToPrefix: readonly (readonly [string, string])[];
-  /** The prefixes that make a text file one to relocate. */
+  /** Text files that contain one of these prefixes need relocation. */
   readonly mentioned: readonly string[];
-  /** Write it as Spack before 1.0 does. */
+  /** Writes the format of Spack before 1.0. */
   readonly legacy: boolean;
 }
 
-/** Where things are installed. */
+/** The paths of an installation. */
 export interface Installation {
   /** The install root, padding included. */
   readonly root: string;
   /** The prefix of an installed spec. */
   prefixOf(node: SpecNode): string;
-  /** Where Spack lives, when it is known; see spackPrefixOf. */
+  /** Spack's own directory, if known; see spackPrefixOf. */
   readonly spackPrefix?: string | undefined;
-  /** The store was written by Spack before 1.0: its archives are classified and written in that Spack's way. */
+  /** The store was written by Spack before 1.0, so its archives are classified and written in that format. */
   readonly legacy?: boolean | undefined;
 }
 
-/** Gathers what the archive of a spec says about relocation. */
+/** Collects what the archive of a spec says about relocation. */
 export function relocatable(node: SpecNode, at: Installation): Relocatable {
   const legacy = at.legacy ?? false;
   const set = relocationSet(node, legacy);
@@ -52,27 +52,27 @@ export function relocatable(node: SpecNode, at: Installation): Relocatable {
 }
 
 /**
- * The directory of the Spack that owns a store where that Spack is not known, because no file of the store records it: `X`
- * for a root `X/opt/spack`, else the root itself.
+ * Guesses the directory of the Spack that owns a store, which no file of the store records: `X` for a root
+ * `X/opt/spack`, otherwise the root itself.
  */
 export function spackPrefixOf(root: string): string {
   const unpadded = unpaddedRoot(root);
   return unpadded.endsWith("/opt/spack") && unpadded !== "/opt/spack" ? unpadded.slice(0, -"/opt/spack".length) : root;
 }
 
-/** Where Spack's `sbang` script is; never below the padding. */
+/** The path of Spack's `sbang` script; never below the padding. */
 export function sbangPath(root: string): string {
   return `${unpaddedRoot(root)}/bin/sbang`;
 }
 
-/** The files of a prefix that need relocation, as paths below it. */
+/** The files of a prefix that need relocation, as paths relative to it. */
 export interface RelocatableFiles {
   readonly binaries: readonly ByteString[];
   readonly links: readonly ByteString[];
   readonly texts: readonly ByteString[];
 }
 
-/** The bytes of the file. Lists stand in the order given; Spack before 1.0 sorts them, and puts keys in another order. */
+/** The bytes of the file. Lists keep the given order; Spack before 1.0 sorts them and orders the keys differently. */
 export function writeBuildInfo(spec: Relocatable, files: RelocatableFiles): Buffer {
   const before: [string, FlowValue][] = [
     ["sbang_install_path", sbangPath(spec.root)],

@@ -1,9 +1,9 @@
-// What Spack before 1.0 lists for relocation: it asked the `file` utility for the MIME type of each file. This is a
-// substitute for that on the files that occur in install trees; where it errs, the archive is as good, its digest differs.
+// Decides which files Spack before 1.0 lists for relocation: it asked the `file` utility for the MIME type of each.
+// This approximates `file` for what occurs in install trees; an error changes the archive's digest, but not its use.
 import { type Classifier, isProgram, type Relocation } from "./file-kind.ts";
 import { PrefixSearch } from "./prefix-search.ts";
 
-// `file` looks at the first MiB.
+// `file` reads the first MiB.
 const WINDOW = 1024 * 1024;
 
 /** Classifies as Spack 0.22 and 0.23 do. */
@@ -17,7 +17,7 @@ export class LegacyClassifier implements Classifier {
   }
 
   add(piece: Buffer): void {
-    // Pieces are not kept by their owner, and most files are not text.
+    // The owner reuses the memory of pieces, so the window is a copy; most files are not text.
     if (this.#size < WINDOW) this.#window.push(Buffer.from(piece.subarray(0, WINDOW - this.#size)));
     this.#size += piece.length;
     this.#search.add(piece);
@@ -33,13 +33,13 @@ export class LegacyClassifier implements Classifier {
 
 const isElf = (head: Buffer): boolean => head.length >= 20 && head.readUInt32BE(0) === 0x7f454c46;
 
-// Programs and shared libraries, not object files and core dumps (ELF, e_type).
+// True for programs and shared libraries, false for object files and core dumps (ELF, e_type).
 function isLinked(head: Buffer): boolean {
   const type = head[5] === 2 ? head.readUInt16BE(16) : head.readUInt16LE(16);
   return type === 2 || type === 3;
 }
 
-// No control characters but BEL to CR and ESC, and no DEL; anything above ASCII (libmagic `encoding.c`).
+// No control characters except BEL to CR and ESC, and no DEL; everything above ASCII (libmagic `encoding.c`).
 const IS_TEXT = new Uint8Array(256).map((_, code) =>
   (code >= 7 && code <= 13) || code === 27 || (code >= 32 && code !== 127) ? 1 : 0,
 );
@@ -50,7 +50,7 @@ function looksLikeText(head: Buffer): boolean {
   return true;
 }
 
-// Texts whose MIME type is not `text/…`, by how they begin; of libmagic's many rules those that install trees meet.
+// Texts whose MIME type is not `text/…`, by their start; those of libmagic's many rules that matter in install trees.
 const OTHER_TYPES: readonly RegExp[] = [
   /^%!|^%PDF-/,
   /^(?:\ufeff)?(?:\s*<\?xml[^>]*>)?(?:\s|<!--[\s\S]*?-->|<!DOCTYPE svg[^>[]*(?:\[[^\]]*\]\s*)?>)*<svg[\s>]/,

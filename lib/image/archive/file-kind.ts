@@ -1,28 +1,28 @@
-// What kind of file it is, told from its bytes in one pass: which files Spack lists for relocation depends on that
-// (Spack `binary_distribution.py`, file_type). The rules of Spack before 1.0 are in classify-legacy.ts.
+// Classifies a file from its bytes in one pass: this decides which files Spack lists for relocation (Spack
+// `binary_distribution.py`, file_type). The rules of Spack before 1.0 are in file-kind-legacy.ts.
 import { isAscii, isUtf8 } from "node:buffer";
 import { PrefixSearch } from "./prefix-search.ts";
 
-/** How a file takes part in relocation: not at all, by its headers and C strings, or by its text. */
+/** How a file is relocated: not at all, by its headers and C strings, or as text. */
 export type Relocation = "none" | "binary" | "text";
 
-/** Looks at the pieces of one file, in order, and tells at its end what it is. Pieces are not kept. */
+/** Reads the pieces of one file in order and classifies it at the end. Keeps no piece. */
 export interface Classifier {
   add(piece: Buffer): void;
   end(): Relocation;
 }
 
-/** The largest number of bytes that decide whether a file is a program or library; pieces but the last hold more. */
+/** How many bytes identify a program or library; every piece but the last has more. */
 const MAGIC_LENGTH = 8;
 
-/** Classifies as Spack 1.x does; texts count when they mention one of the terms (see searchTerms). */
+/** Classifies as Spack 1.x does; a text counts if it contains one of the terms (see searchTerms). */
 export class FileClassifier implements Classifier {
   readonly #search: PrefixSearch;
   #head: Buffer = Buffer.alloc(0);
   #isBinary = false;
   #isUtf8 = true;
   #isLatin1 = true;
-  // A UTF-8 sequence that the end of a piece has cut.
+  // A UTF-8 sequence cut off at the end of a piece.
   #cut: Buffer = Buffer.alloc(0);
 
   constructor(terms: readonly Buffer[]) {
@@ -68,7 +68,10 @@ export class FileClassifier implements Classifier {
   }
 }
 
-/** ELF, or Mach-O of one architecture or of several; a Java class differs from the latter by its larger number. */
+/**
+ * True for ELF and for Mach-O with one or several architectures; a Java class differs from the latter by a larger
+ * number.
+ */
 export function isProgram(head: Buffer): boolean {
   if (head.length < MAGIC_LENGTH) return false;
   switch (head.readUInt32BE(0)) {
@@ -87,12 +90,12 @@ export function isProgram(head: Buffer): boolean {
   }
 }
 
-/** The length of the UTF-8 sequence that a byte begins; 1 for what begins none. */
+/** The length of the UTF-8 sequence that starts with a byte; 1 if none does. */
 function sequenceLength(first: number): number {
   return first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
 }
 
-// How many bytes at the end begin a sequence that is not complete; 0 to 3.
+// How many bytes at the end belong to an incomplete sequence; 0 to 3.
 function cutLength(bytes: Buffer): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back] ?? 0;
@@ -101,7 +104,7 @@ function cutLength(bytes: Buffer): number {
   return 0;
 }
 
-// Latin-1 text has neither NUL nor DEL nor C1 control characters; the other C0 ones are let through.
+// Latin-1 text contains no NUL, DEL or C1 control characters; other C0 characters are allowed.
 function hasNoControls(piece: Buffer, plain: boolean): boolean {
   if (piece.includes(0) || piece.includes(0x7f)) return false;
   if (plain) return true;

@@ -1,10 +1,10 @@
-// Finds whether any of some prefixes is mentioned in a file, in one pass over its pieces: Spack's regular expression
-// `(?<![\w\-_/])([\w\-_]*?)(P1|P2|…)` on bytes (Spack `relocate_text.py`), without decoding anything.
+// Finds whether a file contains any of several prefixes, in one pass over its pieces: Spack's regular expression
+// `(?<![\w\-_/])([\w\-_]*?)(P1|P2|…)` on bytes (Spack `relocate_text.py`), without decoding.
 import { bytesOfText } from "../../util/byte-string.ts";
 
 /**
- * The prefixes as bytes, without those that begin with another one: where the longer is found the shorter is too,
- * and nothing is asked of what follows. In practice the install root remains.
+ * The prefixes as bytes, without those that start with another one: a match of the longer is also one of the shorter,
+ * and what follows a match does not matter. In practice only the install root remains.
  */
 export function searchTerms(prefixes: Iterable<string>): Buffer[] {
   const sorted = [...new Set(Array.from(prefixes, bytesOfText))].filter((prefix) => prefix !== "").sort();
@@ -16,24 +16,24 @@ export function searchTerms(prefixes: Iterable<string>): Buffer[] {
   return kept.map((prefix) => Buffer.from(prefix, "latin1"));
 }
 
-/** Tells whether a link's target begins with one of the terms. */
+/** True if a link's target starts with one of the terms. */
 export function beginsWithTerm(target: Buffer, terms: readonly Buffer[]): boolean {
   return terms.some((term) => target.subarray(0, term.length).equals(term));
 }
 
 const SLASH = 0x2f;
 
-/** By byte, 1 for [A-Za-z0-9_-]: what may stand between a compiler flag's beginning and the path in it. */
+/** By byte, 1 for [A-Za-z0-9_-]: what may stand between the start of a compiler flag and the path in it. */
 export const IS_WORD: Uint8Array = new Uint8Array(256);
 for (let code = 0; code < 256; code++) IS_WORD[code] = /[\w-]/.test(String.fromCharCode(code)) && code < 128 ? 1 : 0;
 
-/** One search through one file; pieces are given in order, and not kept. */
+/** A search through one file; pieces are given in order and not kept. */
 export class PrefixSearch {
   readonly #terms: readonly Buffer[];
   readonly #reach: number;
-  // The last bytes of what was given, as many as the longest term less one.
+  // The last bytes of the input, one less than the longest term has.
   #tail: Buffer = Buffer.alloc(0);
-  // Whether the word that ends just before the tail, or before the piece under way, follows a slash.
+  // True if the word that ends just before the tail, or before the current piece, follows a slash.
   #tailAfterSlash = false;
   #found = false;
 
@@ -46,7 +46,7 @@ export class PrefixSearch {
     return this.#found;
   }
 
-  /** Searches the next piece, and what lies across its beginning. */
+  /** Searches the next piece and the boundary before it. */
   add(piece: Buffer): void {
     if (this.#found) return;
     if (this.#tail.length > 0) {
@@ -74,8 +74,8 @@ export class PrefixSearch {
 }
 
 /**
- * Tells whether the word that ends before `end` (it may be empty) follows a slash; `before` answers for the start of
- * bytes. Prefixes hold a slash, so the words before two of them never overlap and the work is linear.
+ * True if the word that ends before `end` (possibly empty) follows a slash; `before` is the answer for the start of
+ * `bytes`. Prefixes contain a slash, so the words before two of them never overlap and the work is linear.
  */
 export function endsAfterSlash(bytes: Buffer, end: number, before: boolean): boolean {
   let at = end - 1;

@@ -1,43 +1,44 @@
-// The entries of a prefix in the order of Spack's archives (Spack `util/archive.py`, reproducible_tarfile_from_prefix):
-// parents first, in each directory what is no directory before the sub-directories, both by name. Contents are not read.
+// Walks the entries of a prefix in the order of Spack's archives (Spack `util/archive.py`,
+// reproducible_tarfile_from_prefix): parents first; in each directory non-directories before subdirectories, both by
+// name. Does not read contents.
 import { type Dirent, lstatSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "../../util/byte-string.ts";
 
-/** What is found in a prefix. Hard links are not told apart here: they are files with a link count above 1. */
+/** An entry of a prefix. Hard links are not detected here: they are files with a link count above 1. */
 export interface WalkEntry {
   readonly type: "file" | "symlink" | "directory";
   /** Its name in the archive: the absolute path without the sysroot and the leading slash. */
   readonly name: ByteString;
   /** Its path below the prefix; empty for the prefix itself, undefined for the directories above it. */
   readonly relative: ByteString | undefined;
-  /** Where it is on disk, sysroot included. */
+  /** Its path on disk, sysroot included. */
   readonly path: ByteString;
-  /** The target of a symlink, as it is written; empty otherwise. */
+  /** The target of a symlink as written; empty otherwise. */
   readonly target: ByteString;
 }
 
-/** What cannot be in an archive and is left out, as Spack leaves it out in silence. */
+/** An entry that cannot be archived; Spack silently leaves it out, too. */
 export interface SkippedEntry {
-  /** Below the prefix, fit for a message. */
+  /** The path below the prefix, safe to print. */
   readonly path: string;
   readonly kind: "socket" | "FIFO" | "device";
 }
 
-/** Where a prefix is. */
+/** The location of a prefix. */
 export interface PrefixLocation {
-  /** The absolute path that is recorded, and that goes into the archive. */
+  /** The absolute path that is recorded and written into the archive. */
   readonly prefix: string;
-  /** Where it is really found, when it is below a sysroot; the prefix itself when not given. */
+  /** Its actual directory, if below a sysroot; default: the prefix. */
   readonly directory?: string | undefined;
 }
 
-/** The file that each push writes anew; the one of an earlier push is left out. */
+/** The file that each push writes anew; that of an earlier push is left out. */
 export const BUILD_INFO = ".spack/binary_distribution";
 
 /**
- * Walks a prefix. Throws SPEC_NOT_INSTALLED when the prefix is missing or no directory, FILE_SYSTEM for a directory or
- * link that cannot be read, CONFLICT when something vanishes on the way.
+ * Walks a prefix. Throws SPEC_NOT_INSTALLED if the prefix is missing or not a directory, FILE_SYSTEM for an unreadable
+ * directory or link, CONFLICT if an entry disappears during the walk.
  */
 export function* walkPrefix(
   location: PrefixLocation,
@@ -77,7 +78,7 @@ export function* walkPrefix(
 /** The path of a prefix on disk and its name in archives. Throws SPEC_NOT_INSTALLED for a relative one. */
 export function locate({ prefix, directory }: PrefixLocation): { name: ByteString; path: ByteString } {
   if (!prefix.startsWith("/"))
-    throw new StaveError("SPEC_NOT_INSTALLED", `the prefix ${JSON.stringify(prefix)} is no absolute path`, {
+    throw new StaveError("SPEC_NOT_INSTALLED", `the prefix ${JSON.stringify(prefix)} is not an absolute path`, {
       subject: prefix,
     });
   const name = bytesOfText(prefix)
@@ -108,7 +109,7 @@ function checkPrefix(path: ByteString, prefix: string): void {
   });
 }
 
-// The build info of an earlier push, which Spack recognises by device and inode: under whatever name it is linked.
+// The build info of an earlier push, identified by device and inode as in Spack, so that hard links to it also match.
 function oldBuildInfo(prefix: ByteString): { isIt(relative: ByteString, path: ByteString): boolean } | undefined {
   const identify = (path: ByteString): { id: string; links: bigint } => {
     const { dev, ino, nlink } = lstatSync(fsPath(path), { bigint: true });
@@ -145,23 +146,23 @@ function kindOf(entry: Dirent): SkippedEntry["kind"] {
   return entry.isSocket() ? "socket" : entry.isFIFO() ? "FIFO" : "device";
 }
 
-/** The error of something below a prefix that could be listed a moment ago and cannot be read now. */
+/** The error for an entry below a prefix that was listed a moment ago and cannot be read now. */
 export function whilePacking(cause: unknown, op: string, path: ByteString): StaveError {
   const code = systemCode(cause);
   const shown = shownName(path);
   if (code === "ENOENT" || code === "ENOTDIR" || code === "EINVAL" || code === "ELOOP")
-    return changed(shown, "it is no longer what it was", cause);
+    return changed(shown, "it was replaced or removed", cause);
   const error = fileError(cause, op, shown);
   return code === "EACCES" || code === "EPERM"
     ? error.with({ hint: "make it readable, or push as the user who installed the spec" })
     : error;
 }
 
-/** The error of a prefix that something writes into while it is packed. */
+/** The error for a prefix that is modified while it is packed. */
 export function changed(path: string, how: string, cause?: unknown): StaveError {
   return new StaveError("CONFLICT", `${path} changed while it was packed: ${how}`, {
     subject: path,
-    hint: "wait until nothing writes into the prefix, and push again",
+    hint: "wait until nothing writes to the prefix, then push again",
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -1,4 +1,4 @@
-// Collects which files and links of a prefix need relocation while its archive is made: the lists of the build info.
+// Collects the files and links of a prefix that need relocation while its archive is made: the lists of the build info.
 
 import { type ByteString, compareNames } from "../../util/byte-string.ts";
 import type { Relocatable, RelocatableFiles } from "./build-info-writer.ts";
@@ -6,31 +6,31 @@ import { type Classifier, FileClassifier, type Relocation } from "./file-kind.ts
 import { LegacyClassifier } from "./file-kind-legacy.ts";
 import { beginsWithTerm, searchTerms } from "./prefix-search.ts";
 
-/** One file: what it is linked to, and what its bytes say. */
+/** One name of a file, and how it is relocated. */
 interface Found {
   readonly relative: ByteString;
-  /** Device and inode of a file with several links. */
+  /** Device and inode of a file with several links; otherwise undefined. */
   readonly inode: string | undefined;
   readonly relocation: Relocation;
 }
 
-/** Decides what is listed; entries are told in the order of the archive. */
+/** Decides what is listed; entries are added in archive order. */
 export interface RelocationList {
-  /** A look at the contents of a file; undefined when they do not matter. */
+  /** Returns a classifier for a file's content; undefined if the content does not matter. */
   classifier(relative: ByteString): Classifier | undefined;
   file(relative: ByteString, inode: string | undefined, relocation: Relocation): void;
-  /** A further name of a file that was told before. */
+  /** Adds another name of a file that was added before. */
   hardLink(relative: ByteString, inode: string): void;
   symlink(relative: ByteString, target: ByteString): void;
   end(): RelocatableFiles;
 }
 
-/** The list for an archive, of Spack 1.x or of Spack before 1.0. */
+/** Creates the list for an archive, in the format of Spack 1.x or of Spack before 1.0. */
 export function relocationList(spec: Relocatable): RelocationList {
   return spec.legacy ? new LegacyList(spec) : new List(spec);
 }
 
-// Spack 1.x: in the order of the archive, one name per file; files under `.spack` do not count (links there do).
+// Spack 1.x: archive order, one name per file; files under `.spack` are left out (links there are not).
 class List implements RelocationList {
   readonly #terms: readonly Buffer[];
   readonly #files = { binaries: [] as ByteString[], links: [] as ByteString[], texts: [] as ByteString[] };
@@ -59,8 +59,8 @@ class List implements RelocationList {
   }
 }
 
-// Spack 0.22 and 0.23: a walk of its own, in which files and directories are sorted together and `man` and `.spack` are
-// left out at every depth; of a file with several names the first that this walk meets is listed.
+// Spack 0.22 and 0.23: a separate walk that sorts files and directories together and leaves out `man` and `.spack` at
+// every depth; of a file with several names, the first one in this walk is listed.
 class LegacyList implements RelocationList {
   readonly #terms: readonly Buffer[];
   readonly #root: Buffer;
@@ -109,7 +109,7 @@ function isVisited(relative: ByteString): boolean {
     .some((part) => part === "man" || part === ".spack");
 }
 
-// Names compare folder by folder, as a walk that descends where it is meets them.
+// Compares paths part by part, the order of a depth-first walk.
 function compareWalk(a: ByteString, b: ByteString): number {
   const left = a.split("/");
   const right = b.split("/");

@@ -1,4 +1,4 @@
-// What of a prefix would be relocated, by kind, without making its archive.
+// Lists what would be relocated in a prefix, without archiving it.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { fsPath } from "../../util/byte-string.ts";
 import type { Relocatable, RelocatableFiles } from "./build-info-writer.ts";
@@ -27,7 +27,7 @@ export function previewRelocation(job: Relocatable & PrefixLocation): Relocatabl
         continue;
       }
       if (inode !== undefined) seen.add(inode);
-      // Pieces are looked at and not kept, so that one buffer serves all.
+      // Classifiers keep no pieces, so one buffer serves all.
       for (let size = readSync(file, buffer); classifier && size > 0; size = readSync(file, buffer))
         classifier.add(buffer.subarray(0, size));
       list.file(relative, inode, classifier?.end() ?? "none");

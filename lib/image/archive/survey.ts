@@ -1,23 +1,23 @@
-// A look at a prefix without reading its files: how much there is, and a fingerprint that changes whenever something in it
-// was written. As git's index does, it goes by sizes, inode numbers and times of change.
+// Surveys a prefix without reading file contents: its size, and a fingerprint that changes with every write. Like git's
+// index, it uses sizes, inode numbers and change times.
 import { createHash } from "node:crypto";
 import { lstatSync, type Stats } from "node:fs";
 import { type ByteString, fsPath } from "../../util/byte-string.ts";
 import type { Relocatable } from "./build-info-writer.ts";
 import { type PrefixLocation, walkPrefix, whilePacking } from "./prefix-walk.ts";
 
-/** What a look at a prefix tells. */
+/** The survey of a prefix. */
 export interface Survey {
-  /** How many regular files there are, and their bytes; a hard link is counted each time. */
+  /** The number of regular files and their total bytes; each hard link counts. */
   readonly files: number;
   readonly bytes: number;
-  /** The same as long as the archive would be: of the files and of what is known of the spec. */
+  /** Stays the same as long as the archive would: covers the files and what is known of the spec. */
   readonly fingerprint: string;
-  /** When the last change was, in milliseconds since the epoch. */
+  /** The time of the last change, in milliseconds since the epoch. */
   readonly changed: number;
 }
 
-/** Looks at a prefix. Throws as walkPrefix does. */
+/** Surveys a prefix. Throws as walkPrefix does. */
 export function surveyPrefix(job: Relocatable & PrefixLocation): Survey {
   const { root, prefix, spackPrefix, hashToPrefix, mentioned, legacy } = job;
   const hash = createHash("sha256").update(

@@ -1,14 +1,14 @@
-// Tar headers in exactly the bytes that Spack writes (Python `tarfile`, POSIX pax format, and Spack `util/archive.py`,
-// which leaves out owners and times). Contents and the order of entries are left to others.
+// Writes tar headers with exactly Spack's bytes (Python `tarfile`, POSIX pax format, and Spack `util/archive.py`, which
+// omits owners and times). Contents and the order of entries are up to the caller.
 import { isUtf8 } from "node:buffer";
 import { type ByteString, isPlainAscii, pythonText } from "../../util/byte-string.ts";
 
-/** The unit of tar: headers have this size, contents are padded to it. */
+/** The block size of tar: headers have it, contents are padded to it. */
 export const BLOCK = 512;
-/** The whole archive is padded to this size (Python `tarfile.RECORDSIZE`). */
+/** The archive is padded to a multiple of this size (Python `tarfile.RECORDSIZE`). */
 export const RECORD = 10_240;
 
-/** The type flags that occur. */
+/** The entry types that occur. */
 export type TarType = "file" | "hardlink" | "symlink" | "directory";
 
 /** One entry of an archive. */
@@ -16,11 +16,11 @@ export interface TarEntry {
   readonly type: TarType;
   /** Without a leading slash; directories without a trailing one. */
   readonly name: ByteString;
-  /** The target of a symlink, or the name of the entry that a hard link repeats; empty otherwise. */
+  /** The target of a symlink, or the entry name that a hard link refers to; empty otherwise. */
   readonly linkName: ByteString;
-  /** The owner may execute it; of no meaning for directories and symlinks. */
+  /** The owner may execute it; ignored for directories and symlinks. */
   readonly executable: boolean;
-  /** The bytes of contents that follow the header; 0 for all but files. */
+  /** The bytes of content after the header; 0 for everything but files. */
   readonly size: number;
 }
 
@@ -28,7 +28,7 @@ const FLAGS: Record<TarType, string> = { file: "0", hardlink: "1", symlink: "2",
 const NAME_LENGTH = 100;
 const LARGEST_OCTAL_SIZE = 8 ** 11 - 1;
 
-/** The header of an entry: one block, or a pax header of at least two blocks in front of it. */
+/** The header of an entry: one block, preceded by a pax header of at least two blocks if needed. */
 export function tarHeader(entry: TarEntry): Buffer {
   const name = entry.type === "directory" ? `${entry.name}/` : entry.name;
   const records: [string, ByteString][] = [];
@@ -48,12 +48,12 @@ export function tarHeader(entry: TarEntry): Buffer {
   return records.length === 0 ? header : Buffer.concat([paxHeader(records), header]);
 }
 
-/** How many NUL bytes fill up `size` bytes to a multiple of `unit`. */
+/** How many NUL bytes pad `size` bytes to a multiple of `unit`. */
 export function padding(size: number, unit: number): number {
   return (unit - (size % unit)) % unit;
 }
 
-/** The end of an archive whose entries have `size` bytes: two blocks of NUL, and more up to a whole record. */
+/** The end of an archive whose entries have `size` bytes: two NUL blocks, padded to a whole record. */
 export function endOfArchive(size: number): Buffer {
   return Buffer.alloc(2 * BLOCK + padding(size + 2 * BLOCK, RECORD));
 }
@@ -62,7 +62,7 @@ function needsRecord(name: ByteString): boolean {
   return name.length > NAME_LENGTH || !isPlainAscii(name);
 }
 
-// A pax header and its records; names that are not UTF-8 make all records binary.
+// A pax header with its records; a name that is not UTF-8 makes all records binary.
 function paxHeader(records: readonly [string, ByteString][]): Buffer {
   const isBinary = records.some(([, value]) => !isPlainAscii(value) && !isUtf8(Buffer.from(value, "latin1")));
   const lines = records.map(([key, value]) => paxRecord(key, value));
@@ -71,7 +71,7 @@ function paxHeader(records: readonly [string, ByteString][]): Buffer {
   return Buffer.concat([header, Buffer.from(body, "latin1"), Buffer.alloc(padding(body.length, BLOCK))]);
 }
 
-// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
+// `LENGTH KEY=VALUE\n`, where the length includes its own digits.
 function paxRecord(key: string, value: ByteString): ByteString {
   const rest = key.length + value.length + 3;
   let length = rest + String(rest).length;
@@ -87,7 +87,7 @@ interface Fields {
   readonly flag: string;
 }
 
-// What never varies: uid, gid and mtime are 0, the checksum field holds blanks while it is computed; owner names,
+// The constant fields: uid, gid and mtime are 0, the checksum field holds spaces while it is computed; owner names,
 // device numbers and the prefix field are NUL.
 const TEMPLATE = Buffer.alloc(BLOCK);
 TEMPLATE.write("0000000\0", 108, "latin1");
@@ -109,7 +109,7 @@ function block({ name, linkName, mode, size, flag }: Fields): Buffer {
   return header;
 }
 
-// Each character that is not ASCII becomes one question mark, then the text is cut (Python's codec handler `replace`).
+// Each non-ASCII character becomes one question mark, then the text is cut (Python's codec handler `replace`).
 function ustarText(name: ByteString): string {
   if (isPlainAscii(name)) return name.slice(0, NAME_LENGTH);
   return pythonText(name)

@@ -1,5 +1,5 @@
-// How a layer is compressed: piece by piece, so that any number of threads makes the same bytes. What a piece becomes
-// depends on its own bytes and the level; which pieces there are depends on the archive only.
+// Compresses layers piece by piece, so that any number of threads produces the same bytes. The result of a piece
+// depends only on its bytes and the level; the division into pieces depends only on the archive.
 import { constants, crc32, zstdCompressSync } from "node:zlib";
 import { StaveError } from "../../errors.ts";
 import { OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../../oci/mediatype.ts";
@@ -12,7 +12,7 @@ export interface Compression {
   readonly level: number;
 }
 
-/** What is used unless asked otherwise: Spack reads gzip only. */
+/** The default, because Spack reads only gzip. */
 export const DEFAULT_COMPRESSION: Compression = { method: "gzip", level: 1 };
 
 const METHODS = {
@@ -33,36 +33,36 @@ export function parseCompression(text: string): Compression {
   });
 }
 
-/** Writes a compression as it is typed. */
+/** Formats a compression as a user types it. */
 export function formatCompression({ method, level }: Compression): string {
   return `${method}:${level}`;
 }
 
-/** The media type of a layer; in a Docker image it goes by another name (see layerTypeIn). */
+/** The OCI media type of a layer; see layerTypeIn for the Docker one. */
 export function layerMediaType({ method }: Compression): string {
   return method === "gzip" ? OCI_LAYER_GZIP : OCI_LAYER_ZSTD;
 }
 
-/** How many bytes of an archive are compressed at a time. */
+/** The size of a piece in bytes, before compression. */
 export function pieceSizeOf({ method }: Compression): number {
   return METHODS[method].pieceSize;
 }
 
-/** Names what makes the bytes of a layer; another may make others of the same archive. */
+/** Identifies the compressor; another one may produce different bytes. */
 export function engineOf({ method }: Compression): string {
   return method === "gzip" ? DEFLATE_ENGINE : `zstd ${process.versions["zstd"]}`;
 }
 
 /**
- * Compresses bytes into whole gzip members or a zstd frame, which decompressors read one after the other as one stream
- * (RFC 1952, 2.2; RFC 8878, 3.1). The parts of the result follow each other; some are parts of what was given.
+ * Compresses bytes into complete gzip members or a zstd frame, which decompressors read as one stream when concatenated
+ * (RFC 1952, 2.2; RFC 8878, 3.1). Returns consecutive parts, some of which are views of the input.
  */
 export function compressPiece({ method, level }: Compression, bytes: Buffer): Buffer[] {
   return method === "gzip" ? gzip(bytes, level) : [zstd(bytes, level)];
 }
 
-// Stretches that look like random numbers (archives, images) are stored: deflate would spend its time on them in vain,
-// while zstd passes over them.
+// Stretches that look random (archives, images) are stored: deflate would waste its time on them, while zstd skips them
+// by itself.
 const STRETCH = 64 * 1024;
 
 function gzip(bytes: Buffer, level: number): Buffer[] {
@@ -80,7 +80,7 @@ function gzip(bytes: Buffer, level: number): Buffer[] {
   return parts;
 }
 
-// No name, no time, no hint at the level, unknown system: what Spack writes (RFC 1952, 2.3).
+// No name, no time, no level hint, unknown system, as in Spack (RFC 1952, 2.3).
 const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 
 function gzipTrailer(bytes: Buffer): Buffer {
@@ -92,8 +92,7 @@ function gzipTrailer(bytes: Buffer): Buffer {
 
 const LARGEST_BLOCK = 0xffff;
 
-// Blocks of deflate without compression: a byte for "stored" and whether it is the last, the length twice, the bytes
-// (RFC 1951, 3.2.4).
+// Uncompressed deflate blocks: a byte with the type and the final flag, the length twice, the bytes (RFC 1951, 3.2.4).
 function stored(bytes: Buffer): Buffer[] {
   const parts: Buffer[] = [];
   for (let at = 0; at < bytes.length; at += LARGEST_BLOCK) {
@@ -114,7 +113,7 @@ function zstd(bytes: Buffer, level: number): Buffer {
   });
 }
 
-// ZSTD_COMPRESSBOUND of zstd.h: with room for the worst case it compresses in one go, without copying what comes in.
+// ZSTD_COMPRESSBOUND of zstd.h: with room for the worst case, zstd compresses in one call without copying its input.
 function largestZstd(size: number): number {
   return size + (size >> 8) + 64;
 }

@@ -1,8 +1,8 @@
-// libdeflate compiled to WebAssembly: quicker than the zlib of Node, and its output is the same whatever version of Node
-// and whatever processor runs it.
+// libdeflate compiled to WebAssembly: faster than Node's zlib, and its output does not depend on the version of Node or
+// on the processor.
 import { deflate as libdeflate } from "libdeflate";
 
-/** Names what makes the bytes; another version may make others. */
+/** Identifies the compressor; another version may produce different bytes. */
 export const DEFLATE_ENGINE = "libdeflate 0.1.0";
 
 /** Compresses into one complete deflate stream (RFC 1951), at level 1 to 12. */
@@ -14,7 +14,7 @@ export function deflate(bytes: Uint8Array, level: number): Buffer {
 
 let isPrepared = false;
 
-// What is generated around the WebAssembly listens for errors of the whole process, and would change how it ends.
+// The generated WebAssembly wrapper installs process-wide error listeners, which would change how the process exits.
 function prepare(): void {
   if (isPrepared) return;
   isPrepared = true;

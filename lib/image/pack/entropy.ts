@@ -1,13 +1,13 @@
-// Tells bytes that no compression makes smaller from others, by a look at a few of them.
+// Detects incompressible bytes by sampling.
 
-// Runs of this length, at this distance: 1 byte in 16.
+// Samples of this length at this distance: 1 byte in 16.
 const RUN = 64;
 const STEP = 1024;
-// For N random bytes the counts of the 256 values, squared, add up to N + N²/256; text reaches 20 times that, programs 3
-// to 8 times, archives with their headers hardly more. Up to this factor there is next to nothing to gain.
+// For N random bytes, the sum of the squared counts of the 256 values is N + N²/256. Text reaches 20 times that,
+// programs 3 to 8 times, archives with their headers hardly more. Below this factor there is almost nothing to gain.
 const SLACK = 1.06;
 
-/** Whether a stretch of bytes looks like random numbers: short stretches never do. */
+/** True if bytes look random; always false for short input. */
 export function isIncompressible(bytes: Buffer): boolean {
   if (bytes.length < 16 * STEP) return false;
   const counts = new Uint32Array(256);

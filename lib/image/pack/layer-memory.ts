@@ -9,7 +9,7 @@ import { type Compression, engineOf, formatCompression } from "./compression.ts"
 import type { PackedLayer } from "./layer.ts";
 
 const KIND = "layers";
-/** A file written again within one tick of the file system's clock would look the same, in milliseconds. */
+/** A file rewritten within one tick of the file system's clock would look unchanged, in milliseconds. */
 const SETTLED = 2000;
 
 const size = z.number().int().nonnegative();
@@ -25,10 +25,10 @@ const entrySchema = z.object({
   }),
 });
 
-/** What is remembered of a layer: all but what was left out of it. */
+/** What is remembered of a layer: everything except the skipped entries. */
 export type RememberedLayer = Omit<PackedLayer, "skipped">;
 
-/** The layers of prefixes, for one compression. */
+/** The remembered layers of prefixes, for one compression. */
 export class LayerMemory {
   readonly #cache: DiskCache;
   readonly #suffix: string;
@@ -50,9 +50,9 @@ export class LayerMemory {
     }
   }
 
-  /** Remembers a layer; `survey` was made before it was packed, at the time `at`, in milliseconds. */
+  /** Remembers a layer; `survey` was made before packing, at time `at` in milliseconds. */
   remember(job: ArchiveJob, survey: Survey, layer: PackedLayer, at: number): void {
-    // What was left out must be told again, and what has just been written may be written again.
+    // Skipped entries must be reported on every push, and a file written just now may be written again unnoticed.
     if (layer.skipped.length > 0 || survey.changed > at - SETTLED) return;
     const { skipped: _none, ...kept } = layer;
     const entry = { fingerprint: survey.fingerprint, layer: kept };

@@ -1,5 +1,5 @@
-// A layer: the archive of a prefix, compressed, as a stream that is made while it is read. There is no temporary file;
-// whoever needs the bytes again has them made again.
+// A layer: the compressed archive of a prefix, as a stream that is produced while it is read. There are no temporary
+// files; to read the bytes again, pack again.
 import { pipeline, Readable, Transform } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { type Digest, Digester, digestFromHex } from "../../oci/digest.ts";
@@ -10,38 +10,38 @@ import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
 import type { PackPool, PackReceiver, PackTask } from "./pack-pool.ts";
 import { isSmallPrefix, packSmallPrefix } from "./small-prefix.ts";
 
-/** What a layer turned out to be. */
+/** A packed layer. */
 export interface PackedLayer {
-  /** The digest and the size in bytes of the layer as it is stored. */
+  /** The digest and size in bytes of the layer as stored. */
   readonly digest: Digest;
   readonly size: number;
-  /** The digest and the size of the archive in it. */
+  /** The digest and size of the uncompressed archive. */
   readonly diffId: Digest;
   readonly archiveSize: number;
   /**
-   * The part that holds the entries, gzip members or zstd frames of its own: its size in the layer and in the archive.
-   * What follows only ends the archive, so that layers can be joined without being compressed anew.
+   * The part with the entries, in gzip members or zstd frames of its own: its size in the layer and in the archive. The
+   * rest only ends the archive, so layers can be joined without recompression.
    */
   readonly entries: { readonly size: number; readonly archiveSize: number };
-  /** How many regular files it holds, the build info not counted. */
+  /** The number of regular files, without the build info. */
   readonly files: number;
   /** Sockets and the like, which were left out. */
   readonly skipped: readonly SkippedEntry[];
 }
 
-/** How a layer is read. */
+/** How to read a layer. */
 export interface LayerStreamOptions {
-  /** Hears how much of the archive has passed, in whole pieces: the last one may be smaller. */
+  /** Called with the progress in archive bytes, in whole pieces: the last one may be smaller. */
   readonly onPacked?: ((bytes: number) => void) | undefined;
   /**
-   * Chunks are memory of the pool: the reader gives back each that it needs no more (`recycle`), and at the end whatever
-   * is left (`recycleAll`). Otherwise they are copies, which belong to the reader.
+   * Chunks are memory of the pool: the reader returns each one it no longer needs (`recycle`), and at the end all
+   * others (`recycleAll`). By default chunks are copies that belong to the reader.
    */
   readonly lends?: boolean | undefined;
 }
 
 /**
- * The bytes of a layer. What they were is known when the stream has ended. Fails with SPEC_NOT_INSTALLED, FILE_SYSTEM or
+ * The bytes of a layer; `layer` describes it once the stream has ended. Fails with SPEC_NOT_INSTALLED, FILE_SYSTEM or
  * CONFLICT (see archivePieces). Destroying it stops the packing.
  */
 export class LayerStream extends Readable {
@@ -51,7 +51,7 @@ export class LayerStream extends Readable {
   readonly #ready = new Map<number, Uint8Array>();
   readonly #pool: PackPool;
   readonly #lends: boolean;
-  // What is being read of the pool's memory.
+  // The chunks of pool memory that the reader still holds.
   readonly #lent = new Map<ArrayBufferLike, Uint8Array>();
   readonly #task: PackTask | undefined;
   #next = 0;
@@ -61,7 +61,7 @@ export class LayerStream extends Readable {
 
   constructor(pool: PackPool, job: ArchiveJob, compression: Compression, options: LayerStreamOptions = {}) {
     const { onPacked = () => {}, lends = false } = options;
-    // Each piece is read by itself.
+    // Each piece is read separately.
     super({ highWaterMark: 1 });
     this.#pool = pool;
     this.#lends = lends;
@@ -82,29 +82,29 @@ export class LayerStream extends Readable {
     else this.#task = pool.pack(job, compression, receiver);
   }
 
-  /** What the layer turned out to be. Throws INTERNAL before the stream has ended. */
+  /** The description of the layer. Throws INTERNAL before the stream has ended. */
   get layer(): PackedLayer {
     if (this.#layer === undefined) throw new StaveError("INTERNAL", "the layer has not been read to its end");
     return this.#layer;
   }
 
-  /** Takes back a chunk that was lent, which must not be read any more. */
+  /** Takes back a lent chunk, which must not be read any more. */
   recycle(chunk: Uint8Array): void {
     const lent = this.#lent.get(chunk.buffer);
-    // A part of it may still be wanted.
+    // A part of a chunk: the rest may still be in use.
     if (lent === undefined || lent.byteLength !== chunk.byteLength) return;
     this.#lent.delete(chunk.buffer);
     this.#pool.recycle(lent);
   }
 
-  /** Takes back all chunks that are still lent; for when nobody reads any more. */
+  /** Takes back all lent chunks, once nothing reads them any more. */
   recycleAll(): void {
     for (const lent of this.#lent.values()) this.#pool.recycle(lent);
     this.#lent.clear();
   }
 
   override _read(): void {
-    // Not at once: what is pushed while it is asked for is joined with what is there already, in a copy.
+    // Deferred, because a chunk pushed during a read is joined with buffered ones, which copies it.
     process.nextTick(() => {
       this.#wanted = !this.destroyed;
       this.#advance();
@@ -159,7 +159,7 @@ export class LayerStream extends Readable {
   }
 }
 
-/** Packs a prefix into a layer; the stream tells what it was when it has ended. */
+/** Packs a prefix into a layer stream. */
 export function packLayer(
   pool: PackPool,
   job: ArchiveJob,
@@ -169,7 +169,9 @@ export function packLayer(
   return new LayerStream(pool, job, compression, options);
 }
 
-/** A layer that has been packed before, to be sent again: each opening packs anew, and checks that it is the same layer. */
+/**
+ * The source of a layer that was packed before: each opening packs it again and verifies that the layer is the same.
+ */
 export function layerSource(
   pool: PackPool,
   job: ArchiveJob,
@@ -189,20 +191,20 @@ export function layerSource(
         },
         flush(done) {
           const same = stream.layer.digest === layer.digest;
-          done(same ? null : changed(job.prefix, "it is not the layer that was packed from it before"));
+          done(same ? null : changed(job.prefix, "its layer differs from the one packed before"));
         },
       });
-      // An error or the end of either ends both.
+      // An error or the end of either stream ends both.
       pipeline(stream, checked, () => {});
       return checked;
     },
   };
 }
 
-/** What the archive of a prefix is, without compressing it. */
+/** The properties of a prefix's archive that need no compression. */
 export type DescribedLayer = Pick<PackedLayer, "diffId" | "archiveSize" | "files" | "skipped">;
 
-/** Reads a prefix for the digest and size of its archive only. Throws as packing does, or the signal's reason. */
+/** Computes only the digest and size of a prefix's archive. Throws as packing does, or the signal's reason. */
 export async function describeLayer(pool: PackPool, job: ArchiveJob, signal?: AbortSignal): Promise<DescribedLayer> {
   signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<DescribedLayer>();

@@ -1,32 +1,39 @@
-// What the main thread and the packing threads say to each other.
+// The messages between the main thread and the packing threads.
 import type { PlainError } from "../../errors.ts";
 import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
 import type { Compression } from "./compression.ts";
 
-/** To a thread. Windows are memory that all threads share, known by number; whoever is told of one has it to itself. */
+/**
+ * Messages to a thread. Windows are numbered pieces of memory that all threads share; the receiver of a window owns it.
+ */
 export type Order =
-  /** The memory of a window, told to each thread once: each telling makes an object that counts with all its bytes. */
+  /**
+   * The memory of a window, sent to each thread only once: each transfer creates an object that counts with all its
+   * bytes.
+   */
   | { type: "memory"; window: number; memory: SharedArrayBuffer }
-  /** Read a prefix in pieces, one in each window; without a compression only its summary is wanted, and one will do. */
+  /**
+   * Read a prefix in pieces, one per window; without a compression only the summary is wanted, and one window suffices.
+   */
   | { type: "read"; id: number; job: ArchiveJob; compression: Compression | undefined; windows: number[] }
-  /** One piece more may be read. */
+  /** Allows one more piece to be read. */
   | { type: "window"; id: number; window: number }
-  /** Stop reading; no answer is wanted but the windows. */
+  /** Stop reading; only the windows are sent back. */
   | { type: "cancel"; id: number }
   | { type: "compress"; id: number; sequence: number; piece: Piece<number>; compression: Compression };
 
-/** From a thread. */
+/** Messages from a thread. */
 export type Answer =
   | { type: "piece"; id: number; sequence: number; piece: Piece<number> }
-  /** All pieces have been told. */
+  /** All pieces have been sent. */
   | { type: "read"; id: number; pieces: number; summary: ArchiveSummary }
-  /** What came out is at the beginning of the window. */
+  /** The result is at the start of the window. */
   | { type: "compressed"; id: number; sequence: number; window: number; length: number }
   | { type: "failed"; id: number; during: "read" | "compress"; error: PlainError; window?: number }
-  /** These windows have not been used. */
+  /** These windows were not used. */
   | { type: "unused"; windows: number[] };
 
-/** Bytes to compress, in a window: see piece-reader.ts for where they begin. */
+/** Bytes to compress, in a window: see piece-reader.ts for their offset. */
 export interface Piece<Window> {
   readonly window: Window;
   readonly length: number;

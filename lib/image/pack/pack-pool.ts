@@ -1,5 +1,5 @@
-// The packing threads, and who does what: a thread reads one prefix at a time, and the pieces of all prefixes are
-// compressed by whichever thread has the least to do. Which one it is makes no difference to the bytes.
+// Manages the packing threads: a thread reads one prefix at a time, and the pieces of all prefixes go to the least busy
+// thread for compression. The choice of thread does not affect the bytes.
 import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../../errors.ts";
 import { startThread } from "../../util/thread.ts";
@@ -8,19 +8,19 @@ import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
 import type { Answer, Order } from "./pack-message.ts";
 import { windowSizeOf } from "./piece-reader.ts";
 
-/** Hears what becomes of a prefix: its pieces in any order, the end after the last was read, or one failure. */
+/** Receives the result for a prefix: its pieces in any order, the end after the last one was read, or one failure. */
 export interface PackReceiver {
-  /** The bytes are in the memory of a window, which must be given back (see recycle). */
+  /** A compressed piece. The bytes are in the memory of a window, which must be returned (see recycle). */
   piece(sequence: number, bytes: Uint8Array): void;
   end(pieces: number, summary: ArchiveSummary): void;
   fail(error: StaveError): void;
 }
 
-/** A prefix that waits to be packed or is being packed. */
+/** A prefix that is packed or waits to be packed. */
 export interface PackTask {
-  /** Says that a piece has been consumed, so that one more may be made. */
+  /** Reports that a piece was consumed, so that one more may be produced. */
   consumed(): void;
-  /** Stops; the receiver hears nothing more. Does nothing when all is done. */
+  /** Cancels; the receiver is not called any more. Does nothing once the task is done. */
   cancel(): void;
 }
 
@@ -30,30 +30,30 @@ interface Task extends PackTask {
   readonly compression: Compression | undefined;
   readonly receiver: PackReceiver;
   reader: Thread | undefined;
-  /** Pieces that have been allowed, read or not, and not yet consumed. */
+  /** Pieces that were allowed, read or not, and not yet consumed. */
   underWay: number;
-  /** Pieces given to threads and not yet back. */
+  /** Pieces that threads are compressing. */
   compressing: number;
 }
 
 interface Thread {
   readonly worker: Worker;
-  /** The windows whose memory it has been told. */
+  /** The windows whose memory the thread knows. */
   readonly windows: Set<number>;
   reading: Task | undefined;
   compressing: number;
 }
 
-/** Each layer may have so many pieces under way, however many layers there are. */
+/** Each layer may have this many pieces in progress, however many layers there are. */
 const LEAST_PIECES = 3;
-/** Pieces that a thread has at most: one that it compresses, one that waits for it. */
+/** The most pieces of one thread: one being compressed, one waiting. */
 const MOST_COMPRESSING = 2;
 
 /**
- * Threads that pack. They start when first needed, and keep the process alive only while something is being packed.
+ * The packing threads. They start on demand, and keep the process alive only while something is being packed.
  *
- * Memory: at most `2 × threads + 2` pieces are under way in all, or 3 per thread, whatever is more. A piece has 1 MiB for
- * gzip and 2 MiB for zstd; its window is used again as soon as whoever gets the piece gives it back.
+ * Memory: at most `2 × threads + 2` pieces are in progress in total, or 3 per thread, whichever is more. A piece has 1
+ * MiB for gzip and 2 MiB for zstd; its window is reused as soon as the receiver returns it.
  */
 export class PackPool {
   readonly #size: number;
@@ -61,10 +61,10 @@ export class PackPool {
   readonly #waiting: Task[] = [];
   readonly #tasks = new Map<number, Task>();
   readonly #pieces: (Answer & { type: "piece" })[] = [];
-  // The memory of all windows by their numbers, and the other way round.
+  // The memory of each window by number, and the reverse.
   readonly #memories: SharedArrayBuffer[] = [];
   readonly #numbers = new Map<ArrayBufferLike, number>();
-  // Windows that are in nobody's hands, by size.
+  // Free windows, by size.
   readonly #free = new Map<number, number[]>();
   #nextId = 1;
   #closed = false;
@@ -73,9 +73,9 @@ export class PackPool {
     this.#size = Math.max(1, Math.floor(threads));
   }
 
-  /** Packs a prefix as soon as a thread is free to read it; without a compression only its summary is made. */
+  /** Packs a prefix as soon as a thread is free; without a compression only computes its summary. */
   pack(job: ArchiveJob, compression: Compression | undefined, receiver: PackReceiver): PackTask {
-    if (this.#closed) throw new StaveError("INTERNAL", "the packing threads have been ended");
+    if (this.#closed) throw new StaveError("INTERNAL", "the packing threads have been stopped");
     const id = this.#nextId++;
     const task: Task = {
       id,
@@ -94,22 +94,22 @@ export class PackPool {
     return task;
   }
 
-  /** Takes back the memory of a piece, which must not be read any more; other bytes are left alone. */
+  /** Takes back the memory of a piece, which must not be read any more; ignores other bytes. */
   recycle({ buffer }: Uint8Array): void {
     const window = this.#numbers.get(buffer);
     if (window !== undefined) this.#release(window);
   }
 
-  /** Ends the threads; what is being packed fails with ABORTED. */
+  /** Stops the threads; tasks in progress fail with ABORTED. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const task of [...this.#tasks.values()]) this.#fail(task, new StaveError("ABORTED", "packing was given up"));
+    for (const task of [...this.#tasks.values()]) this.#fail(task, new StaveError("ABORTED", "packing was stopped"));
     const threads = [...this.#threads];
     this.#threads.clear();
     await Promise.all(threads.map(({ worker }) => worker.terminate()));
   }
 
-  // Gives prefixes and pieces to threads, as far as there are any that are free.
+  // Assigns waiting prefixes and pieces to free threads.
   #assign(): void {
     while (this.#waiting.length > 0) {
       const thread = this.#threadToRead();
@@ -147,7 +147,7 @@ export class PackPool {
   }
 
   #threadToCompress(): Thread | undefined {
-    // A thread that reads is not at once there for a piece.
+    // A thread that reads a prefix starts on a piece later.
     const load = ({ compressing, reading }: Thread): number => compressing + (reading === undefined ? 0 : 0.5);
     const free = [...this.#threads].filter(({ compressing }) => compressing < MOST_COMPRESSING);
     const [best] = free.sort((a, b) => load(a) - load(b));
@@ -217,7 +217,7 @@ export class PackPool {
     }
   }
 
-  // A window that nobody has, for a thread to fill.
+  // A free window for a thread to fill.
   #window(thread: Thread, compression = DEFAULT_COMPRESSION): number {
     const size = windowSizeOf(compression);
     let window = this.#free.get(size)?.pop();
@@ -244,7 +244,7 @@ export class PackPool {
     else same.push(window);
   }
 
-  // How many pieces of one prefix may be under way.
+  // How many pieces of one prefix may be in progress.
   #share(): number {
     const reading = [...this.#threads].filter((thread) => thread.reading !== undefined).length;
     return Math.max(LEAST_PIECES, Math.ceil((2 * this.#size + 2) / Math.max(1, reading)));
@@ -266,10 +266,10 @@ export class PackPool {
     this.#assign();
   }
 
-  // A thread that has broken down: what it had in hand cannot be told apart, so everything under way fails.
+  // A crashed thread: what it was working on cannot be told apart, so everything in progress fails.
   #lost(thread: Thread, why: string): void {
     if (!this.#threads.delete(thread)) return;
-    const error = new StaveError("INTERNAL", `a packing thread ended: ${why}`, {
+    const error = new StaveError("INTERNAL", `a packing thread stopped unexpectedly: ${why}`, {
       hint: "try again with a smaller --jobs; it may have run out of memory",
     });
     for (const task of [...this.#tasks.values()]) this.#fail(task, error);

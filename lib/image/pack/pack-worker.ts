@@ -1,4 +1,4 @@
-// A packing thread, started by pack-pool.ts: reads prefixes, and compresses pieces of any of them in between.
+// A packing thread, started by pack-pool.ts: reads a prefix and compresses pieces of any prefix in between.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort } from "node:worker_threads";
 import { plainError } from "../../util/plain-error.ts";
@@ -9,7 +9,7 @@ if (parentPort === null) throw new Error("this file is started as a thread");
 const port = parentPort;
 
 interface Reading {
-  /** What may be filled. */
+  /** The windows that may be filled. */
   windows: number[];
   cancelled: boolean;
   wake: () => void;
@@ -56,10 +56,10 @@ function compress({ id, sequence, piece, compression }: Order & { type: "compres
 async function read({ id, job, compression, windows }: Order & { type: "read" }): Promise<void> {
   const reading: Reading = { windows: [...windows], cancelled: false, wake: () => {} };
   readings.set(id, reading);
-  // The window that is being filled.
+  // The window being filled.
   let current: number | undefined;
   const nextWindow = (): SharedArrayBuffer => {
-    // When nobody wants the pieces, the same window will do for all.
+    // If the pieces are not wanted, one window is reused for all of them.
     current = compression === undefined ? (current ?? reading.windows.shift()) : reading.windows.shift();
     if (current === undefined) throw new Error("a piece was read without a window for it");
     return memoryOf(current);
@@ -67,7 +67,7 @@ async function read({ id, job, compression, windows }: Order & { type: "read" })
   const pieces = readPieces(job, nextWindow);
   try {
     for (let sequence = 0; ; sequence++) {
-      // Other orders are heard between pieces.
+      // Handles other messages between pieces.
       await nextTurn();
       while (compression !== undefined && reading.windows.length === 0 && !reading.cancelled)
         await new Promise<void>((resolve) => {

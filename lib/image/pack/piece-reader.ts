@@ -1,21 +1,21 @@
-// The pieces of an archive in windows: memory that is filled with a piece, and then with what it is compressed to.
+// Reads the pieces of an archive into windows: memory that first holds a piece and then its compressed bytes.
 
 import { releaseAround } from "../../util/memory.ts";
 import { type ArchiveJob, type ArchiveSummary, archivePieces } from "../archive/archive.ts";
 import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
 import type { Piece } from "./pack-message.ts";
 
-// Where pieces begin: what does not get smaller grows by less (a byte in 256 at most, for zstd).
+// The offset of a piece in its window. Incompressible pieces grow by less than this (a byte in 256 at most, for zstd).
 const START = 32 * 1024;
 
-/** How large the window of a piece is, in bytes. */
+/** The size of a window in bytes. */
 export function windowSizeOf(compression: Compression): number {
   return START + pieceSizeOf(compression);
 }
 
 /**
- * Yields the pieces of one archive and returns its summary. `nextWindow` is asked for one window per piece, and may give
- * the same again when the piece before is no longer needed. Synchronous; throws as archivePieces does.
+ * Yields the pieces of one archive and returns its summary. Calls `nextWindow` once per piece; it may return the same
+ * window again if the previous piece is no longer needed. Synchronous; throws as archivePieces does.
  */
 export function* readPieces(
   job: ArchiveJob,
@@ -33,14 +33,14 @@ export function* readPieces(
       yield { window, length: value.length };
     }
   } finally {
-    // Closes the file that is being read when the consumer stops early.
+    // Closes the file in progress if the consumer stops early.
     pieces.return(undefined as never);
   }
 }
 
 /**
- * Compresses a piece and puts the result into its window, whose former contents are lost; returns how long it is. No part
- * is overwritten before it has been copied.
+ * Compresses a piece into its own window and returns the compressed length. No byte is overwritten before it has been
+ * copied.
  */
 export function compressInPlace(compression: Compression, { window, length }: Piece<SharedArrayBuffer>): number {
   const out = Buffer.from(window);

@@ -1,4 +1,4 @@
-// Prefixes with a few small files are packed where they are asked for: that takes less time than to tell a thread.
+// Packs prefixes with a few small files on the calling thread: that is faster than a message to another one.
 import { lstatSync } from "node:fs";
 import { StaveError } from "../../errors.ts";
 import { fsPath } from "../../util/byte-string.ts";
@@ -13,7 +13,7 @@ import { compressInPlace, readPieces, windowSizeOf } from "./piece-reader.ts";
 const MOST_ENTRIES = 48;
 const MOST_BYTES = 128 * 1024;
 
-/** Tells whether a prefix is small, with a look at 48 entries at most; one that cannot be read is. */
+/** True if a prefix is small, after looking at no more than 48 entries; an unreadable one counts as small. */
 export function isSmallPrefix(job: ArchiveJob): boolean {
   let entries = 0;
   let bytes = 0;
@@ -23,12 +23,12 @@ export function isSmallPrefix(job: ArchiveJob): boolean {
       if (++entries > MOST_ENTRIES || bytes > MOST_BYTES) return false;
     }
   } catch {
-    // Whoever packs it says what is wrong.
+    // Packing it reports the error.
   }
   return true;
 }
 
-/** Packs it as PackPool does, and tells the receiver everything before it returns. */
+/** Packs a prefix as PackPool does, and calls the receiver before it returns. */
 export function packSmallPrefix(job: ArchiveJob, compression: Compression | undefined, receiver: PackReceiver): void {
   try {
     const window = new SharedArrayBuffer(windowSizeOf(compression ?? DEFAULT_COMPRESSION));
@@ -46,7 +46,7 @@ export function packSmallPrefix(job: ArchiveJob, compression: Compression | unde
   }
 }
 
-// The window is used for the next piece, so the bytes must leave it.
+// The window is reused for the next piece, so the bytes are copied.
 function compressed(compression: Compression, piece: Piece<SharedArrayBuffer>): Buffer {
   const length = compressInPlace(compression, piece);
   return Buffer.from(Buffer.from(piece.window, 0, length));

@@ -16,6 +16,7 @@ import { askInOrder, throwUnasked } from "./ask-in-order.ts";
 /** How thoroughly images are checked: `deep` also asks for each blob, `bytes` also reads and hashes them. */
 export type Depth = "tags" | "deep" | "bytes";
 
+/** The options of `check`. */
 export interface CheckOptions extends OperationOptions {
   /** The specs to look for, without externals; default: every spec of the cache. */
   readonly specs?: readonly SpecNode[] | undefined;
@@ -40,6 +41,7 @@ export interface BrokenImage {
   reason: string;
 }
 
+/** The report of `check`. */
 export interface CheckReport {
   /** The name of the cache; of several, separated by commas. */
   cache: string;
@@ -81,8 +83,8 @@ export async function check(cache: ReadOciCache, options: CheckOptions): Promise
 }
 
 /**
- * Checks several caches in order: a later one is asked for what those before it lack, so what is missing is in none of them.
- * Throws the failure of a cache that might have what is missing.
+ * Checks several caches in order: a later one is asked for what those before it lack, so what is missing is in none of
+ * them. Throws the failure of a cache that might have what is missing.
  */
 export async function checkAll(caches: readonly ReadOciCache[], options: CheckOptions): Promise<CheckReport> {
   const reports: CheckReport[] = [];

@@ -19,6 +19,7 @@ export interface DiffSide {
   readonly layers: readonly Descriptor[] | undefined;
 }
 
+/** One spec of a difference. */
 export interface DiffSpec {
   name: string;
   version: string;
@@ -34,6 +35,7 @@ export interface RebuiltSpec {
   differences: Difference[];
 }
 
+/** The report of `diff`. */
 export interface DiffReport {
   from: string;
   to: string;
@@ -49,7 +51,7 @@ export function diff(from: DiffSide, to: DiffSide): DiffReport {
   const layers = from.layers && to.layers ? diffLayers(from.layers, to.layers) : undefined;
   if (specs === undefined && layers === undefined)
     throw new StaveError("USAGE", `${from.name} and ${to.name} have nothing in common to compare`, {
-      hint: "compare two images, or two of lock files, caches and images of specs",
+      hint: "compare two images, or two lock files, caches or images of specs",
     });
   return { from: from.name, to: to.name, specs, layers };
 }

@@ -13,6 +13,7 @@ import { makeFolder } from "../../util/folder.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { replaceFile } from "../../util/replace-file.ts";
 
+/** The report of `download`. */
 export interface DownloadReport {
   cache: string;
   tag: string;
@@ -27,13 +28,14 @@ export interface DownloadReport {
   size: number;
 }
 
+/** The options of `download`. */
 export interface DownloadOptions extends OperationOptions {
   readonly onProgress?: ProgressSink | undefined;
 }
 
 /**
- * Downloads the archive of a tag into `FOLDER/NAME-VERSION-HASH.spack`, and beside it `….spec.json` with the spec and the
- * archive's checksum as in Spack's URL caches. A file gets its name only once it is complete and verified. Throws
+ * Downloads the archive of a tag into `FOLDER/NAME-VERSION-HASH.spack`, and beside it `….spec.json` with the spec and
+ * the archive's checksum as in Spack's URL caches. A file gets its name only once it is complete and verified. Throws
  * what reading the image throws, and FILE_SYSTEM.
  */
 export async function download(

@@ -24,14 +24,14 @@ export function tagSatisfies({ name, version, hash }: TaggedSpec, query: SpecQue
 
 /** The error for a query that tags cannot answer. */
 export function notTold(query: SpecQuery): StaveError {
-  return new StaveError("USAGE", `tags do not tell whether a spec is ${printQuery(query)}`, {
+  return new StaveError("USAGE", `tags alone cannot show whether a spec is ${printQuery(query)}`, {
     hint: "ask for a name, a version or a hash, or make an index with `stave index`",
   });
 }
 
 /**
- * The tags of the specs that satisfy a query. A spec may be tagged without being in the index. Throws USAGE if the query needs an
- * index and there is none.
+ * The tags of the specs that satisfy a query. A spec may be tagged without being in the index. Throws USAGE if the
+ * query needs an index and there is none.
  */
 export async function findCached(cache: ReadCache, query: SpecQuery, options: OperationOptions): Promise<string[]> {
   // The tag contains the hash, so this needs no index, which could be out of date.

@@ -16,11 +16,12 @@ export interface KeepRules {
   readonly within?: number | undefined;
 }
 
+/** The options for choosing which specs to keep. */
 export interface KeepOptions extends OperationOptions {
   readonly keep: KeepRules;
   /**
-   * Specs younger than this, in milliseconds, are kept, because others may be pushing. Not every registry reports ages; a spec
-   * that a registry's index does not list yet counts as young, unless this is 0.
+   * Specs younger than this, in milliseconds, are kept, because others may be pushing. Not every registry reports ages;
+   * a spec that a registry's index does not list yet counts as young, unless this is 0.
    */
   readonly grace: number;
   /** Milliseconds since the epoch. */

@@ -11,6 +11,7 @@ import { type SpecRow, specRow } from "../store/spec-row.ts";
 import { askInOrder, throwUnasked } from "./ask-in-order.ts";
 import { isToldByTags, notTold, tagSatisfies } from "./find-cached.ts";
 
+/** The options of `list`. */
 export interface ListOptions extends OperationOptions {
   readonly queries: readonly SpecQuery[];
   /** Only specs that this machine runs. Default: all specs. */
@@ -22,6 +23,7 @@ export interface ListOptions extends OperationOptions {
 /** A spec of a list; with several caches it names the first one that has it. */
 export type ListedSpec = SpecRow & { cache?: string };
 
+/** The report of `list`. */
 export interface ListReport {
   /** The name of the cache; of several, separated by commas. */
   cache: string;
@@ -33,8 +35,8 @@ export interface ListReport {
 }
 
 /**
- * Lists the specs that satisfy any of the queries, or all without queries. Uses the tags of a cache without an index. Throws
- * USAGE for queries that tags cannot answer, NOT_FOUND, and what reading the index throws.
+ * Lists the specs that satisfy any of the queries, or all without queries. Uses the tags of a cache without an index.
+ * Throws USAGE for queries that tags cannot answer, NOT_FOUND, and what reading the index throws.
  */
 export async function list(cache: ReadCache, options: ListOptions): Promise<ListReport> {
   const { queries, host, fromTags = false, signal } = options;
@@ -62,8 +64,8 @@ export interface ListAllReport extends ListReport {
 }
 
 /**
- * Lists the specs of several caches, each once, from the first that has it. A cache that does not exist has none. Failures of
- * some caches are in the report. Throws if no cache can be listed.
+ * Lists the specs of several caches, each once, from the first that has it. A cache that does not exist has none.
+ * Failures of some caches are in the report. Throws if no cache can be listed.
  */
 export async function listAll(caches: readonly ReadCache[], options: ListOptions): Promise<ListAllReport> {
   const reports: ListReport[] = [];

@@ -1,5 +1,6 @@
-// `prune`: plans and carries out the removal of specs that a cache no longer needs. Specs leave the index before their images, and
-// images before their blobs: the index lists nothing that is gone, and no image is ever left without its layers.
+// `prune`: plans and carries out the removal of specs that a cache no longer needs. Specs leave the index before their
+// images, and images before their blobs: the index lists nothing that is gone, and no image is ever left without its
+// layers.
 
 import type { IndexReport } from "../../cache/index-update.ts";
 import { updateIndex } from "../../cache/index-update.ts";
@@ -12,6 +13,7 @@ import { forEachLimit } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { Keeper, type KeepOptions } from "./keep.ts";
 
+/** The options of `prune`. */
 export interface PruneOptions extends KeepOptions {
   /** Keep blobs, so that removed images can be restored. */
   readonly keepBlobs?: boolean | undefined;
@@ -43,6 +45,7 @@ export interface PrunePlan {
   garbage: { count: number; bytes: number };
 }
 
+/** The report of `prune`. */
 export interface PruneReport extends PrunePlan {
   removed: number;
   /** The registry does not support deletion; nothing was removed. */
@@ -126,9 +129,9 @@ async function prunedImage(
 }
 
 /**
- * Carries out a plan: removes the specs from the index, then their images and, in a directory, the blobs that are unused by then.
- * Images that cannot be removed are put back into the index. If the cache does not support deletion, sets `isUnsupported`. Throws
- * what the cache throws for other reasons.
+ * Carries out a plan: removes the specs from the index, then their images and, in a directory, the blobs that are
+ * unused by then. Images that cannot be removed are put back into the index. If the cache does not support deletion,
+ * sets `isUnsupported`. Throws what the cache throws for other reasons.
  */
 export async function prune(cache: OciCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
   const { signal, onProgress = noProgress } = options;
@@ -145,12 +148,13 @@ export async function prune(cache: OciCache, plan: PrunePlan, options: PruneOpti
         onProgress({ type: "note", text: `removed ${image.tag}` });
       }
     } catch (error) {
-      // The images that stay belong in the index. What went wrong first is the error, whether or not this succeeds.
+      // The remaining images belong in the index. The original error is thrown whether or not this succeeds.
       await updateIndex(cache, { signal, onProgress }).catch(() => {});
       if (!isUnsupported(error)) throw error;
       return unsupported(plan, removed);
     }
-    // Images that were pushed again meanwhile have stayed, and others may have put into the index what was still there.
+    // Images that were pushed again meanwhile were kept, and other clients may have indexed images that were removed
+    // since.
     const last = await updateIndex(cache, { signal, onProgress });
     index = { ...last, isWritten: first.isWritten || last.isWritten, ...changes(first, last) };
   }
@@ -163,7 +167,7 @@ export async function prune(cache: OciCache, plan: PrunePlan, options: PruneOpti
   return { ...plan, garbage: { count: garbage.length, bytes }, removed, isUnsupported: false, index };
 }
 
-/** What two updates of an index, one after the other, have added and dropped. */
+/** What two consecutive updates of an index added and dropped. */
 function changes(first: IndexReport, last: IndexReport): Pick<IndexReport, "added" | "dropped"> {
   const added = first.added.concat(last.added);
   const dropped = first.dropped.concat(last.dropped);
@@ -181,7 +185,7 @@ function isUnsupported(error: unknown): boolean {
   return isStaveError(error, "UNSUPPORTED") || (isStaveError(error) && error.status === 405);
 }
 
-/** Asks for the removal of a manifest that no cache has, before anything is changed for those that are there. */
+/** Probes deletion with a manifest that no cache has, before anything real is changed. */
 async function mayDelete(cache: OciCache, signal: AbortSignal | undefined): Promise<boolean> {
   try {
     await removeManifest(cache, digestOf("whether manifests can be deleted"), signal);
@@ -192,7 +196,7 @@ async function mayDelete(cache: OciCache, signal: AbortSignal | undefined): Prom
   }
 }
 
-// False for one that is gone already, or that somebody has pushed again in the meantime.
+// False if it is already gone, or was pushed again in the meantime.
 async function removeImage(
   cache: OciCache,
   { tag, digest, referrers }: PrunedImage,

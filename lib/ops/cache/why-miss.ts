@@ -38,6 +38,7 @@ export interface NearSpec {
   differences: Difference[];
 }
 
+/** The report of `why-miss`. */
 export interface WhyMissReport {
   cache: string;
   name: string;
@@ -54,6 +55,7 @@ export interface WhyMissReport {
   near: NearSpec[];
 }
 
+/** The options of `why-miss`. */
 export interface WhyMissOptions extends OperationOptions {
   /** Where it would be installed; if given, the archive is read to check whether it can be relocated there. */
   readonly install?: Omit<TryRelocationOptions, "signal"> | undefined;
@@ -84,7 +86,7 @@ export async function whyMiss(
     if (typeof image === "string") return answer("unreadable", `its image cannot be used: ${image}`);
     if (typeof index === "string") return answer("not in the index", `the cache has it, but ${index}`);
     if (index.records.get(hash)?.inBuildcache !== true)
-      return answer("not in the index", "the cache has it, but its index does not say so: run `stave index`");
+      return answer("not in the index", "the cache has it, but its index does not list it: run `stave index`");
     const there = "the cache has it, and its index says so";
     if (install === undefined) return answer("none", there);
     const failure = await orReason(() => tryRelocation(cache, image, { ...install, signal: options.signal }));
@@ -109,8 +111,8 @@ export interface WhyMissAllReport extends WhyMissReport {
 }
 
 /**
- * Finds the reasons of several caches, asked in order until one would be used; that one comes first in the report then. Throws if
- * a cache cannot be read and no other would be used.
+ * Finds the reasons of several caches, asked in order until one would be used; that one comes first in the report then.
+ * Throws if a cache cannot be read and no other would be used.
  */
 export async function whyMissAll(
   caches: readonly ReadOciCache[],

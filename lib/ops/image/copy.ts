@@ -12,6 +12,7 @@ export interface CopyImagesReport extends Omit<CopyReport, "root"> {
   images: { source: string; tag: string | undefined; digest: Digest; size: number }[];
 }
 
+/** The options of `copy`. */
 export interface CopyImagesOptions extends Omit<CopyOptions, "tag" | "keepGoing" | "allTags"> {
   /** The tag or digest to copy; undefined copies every tag under its own name. */
   reference: string | undefined;

@@ -1,4 +1,4 @@
-// `install`: specs from build caches into a store, with what they link and run.
+// `install`: installs specs from build caches into a store, with their link and run dependencies.
 import { aggregate, isStaveError, StaveError } from "../../errors.ts";
 import { DEFAULT_LOCKS } from "../../spack/config/settings.ts";
 import { fitsHost } from "../../spack/spec/fits-host.ts";
@@ -19,8 +19,9 @@ export type { InstallOptions } from "./options.ts";
 export type { InstallPlanReport, InstallReport } from "./report.ts";
 
 /**
- * Installs specs, each after what it needs. What fails is in the report, and what does not need it is installed. Throws when
- * nothing can be done: a spec does not fit the machine, the store cannot be made; and the signal's reason.
+ * Installs specs, each after its dependencies. Failures are in the report, and whatever does not depend on them is
+ * installed. Throws if nothing can be done: a spec does not fit the machine, or the store cannot be created; and the
+ * signal's reason.
  */
 export async function install(given: InstallOptions): Promise<InstallReport> {
   const options = installSettings(given);
@@ -63,7 +64,7 @@ async function installLocked(options: InstallSettings): Promise<InstallReport> {
   };
 }
 
-/** Tells what an installation would do, and writes nothing. Throws as `install` does. */
+/** Reports what an installation would do, and writes nothing. Throws as `install` does. */
 export async function planInstall(given: InstallOptions): Promise<InstallPlanReport> {
   const options = installSettings(given);
   const { store, source, force, signal } = options;
@@ -109,7 +110,7 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
 
 const CONCURRENCY = 8;
 
-/** The specs to install, each after what it needs; externals included. */
+/** The specs to install, each after its dependencies; includes externals. */
 function installNodes({ roots, only, withBuildDependencies }: InstallPlanSettings): SpecNode[] {
   const asked = new Set(roots.map(({ node }) => node.hash));
   const all = postOrder(
@@ -119,7 +120,7 @@ function installNodes({ roots, only, withBuildDependencies }: InstallPlanSetting
   return all.filter(({ hash }) => only === "all" || asked.has(hash) === (only === "package"));
 }
 
-// A splice is another spec's archive with dependencies that it was not built with; Spack rewires it, which is not done here.
+// A splice is the archive of another spec with dependencies it was not built with. Spack rewires it; stave does not.
 function checkSplices(nodes: readonly SpecNode[]): void {
   const spliced = nodes.find(({ buildSpec }) => buildSpec !== undefined);
   if (spliced === undefined) return;
@@ -129,7 +130,7 @@ function checkSplices(nodes: readonly SpecNode[]): void {
   });
 }
 
-// Nothing is fetched that the database could not hold.
+// Checked first, so that nothing is fetched that the database cannot represent.
 function checkFormats(nodes: readonly SpecNode[], store: Store): void {
   const { version } = store.database;
   if (version === NEWEST_DATABASE) return;

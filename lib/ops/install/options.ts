@@ -1,4 +1,4 @@
-// The options of an installation, and what they are when they are left out.
+// The options of an installation, and their defaults.
 import { availableParallelism } from "node:os";
 import { DEFAULT_PERMISSIONS, type Permissions } from "../../relocate/unpack/tree-writer.ts";
 import type { HostArchitecture } from "../../spack/spec/fits-host.ts";
@@ -21,19 +21,19 @@ export interface InstallOptions {
   readonly withBuildDependencies?: boolean | undefined;
   /** Replace what is installed. */
   readonly force?: boolean | undefined;
-  /** Fail when files still name the old root. */
+  /** Fail if files still contain the old root. */
   readonly strict?: boolean | undefined;
-  /** Change what files hold of old prefixes even where Spack leaves them alone. */
+  /** Also relocate old prefixes in places that Spack leaves unchanged. */
   readonly allFiles?: boolean | undefined;
-  /** The machine that specs must fit; undefined takes any. */
+  /** The machine that specs must fit; undefined accepts any. */
   readonly host?: HostArchitecture | undefined;
-  /** The modes of what is installed, by package name. Default: Spack's, readable for all. */
+  /** The permissions of what is installed, by package name. Default: Spack's, readable for all. */
   readonly permissionsOf?: ((name: string) => Permissions) | undefined;
-  /** Where `patchelf` is. */
+  /** The path of `patchelf`. */
   readonly patchelf?: string | undefined;
-  /** The locks of the store. Default: taken as Spack takes them, and let go of at the end. */
+  /** The locks of the store. Default: as Spack takes them, released at the end. */
   readonly locks?: StoreLocks | undefined;
-  /** How many specs are worked on at once. */
+  /** How many specs to install at once. */
   readonly jobs?: number | undefined;
   readonly clock?: Clock | undefined;
   readonly progress?: ProgressSink | undefined;
@@ -42,7 +42,7 @@ export interface InstallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What an option is when it is left out, in the library and on the command line. */
+/** The default of each option, for the library and the command line. */
 export const INSTALL_DEFAULTS = {
   only: "all",
   withBuildDependencies: false,
@@ -50,7 +50,7 @@ export const INSTALL_DEFAULTS = {
   strict: false,
   allFiles: false,
   permissionsOf: (): Permissions => DEFAULT_PERMISSIONS,
-  // A spec that waits for the network leaves the processor to another.
+  // More than one, because a spec that waits for the network leaves the processor idle.
   jobs: Math.max(2, availableParallelism()),
   clock: systemClock,
 } as const satisfies Partial<InstallOptions>;
@@ -58,7 +58,7 @@ export const INSTALL_DEFAULTS = {
 /** The options of an installation with every default filled in. */
 export type InstallSettings = Filled<InstallOptions, keyof typeof INSTALL_DEFAULTS | "locks">;
 
-/** The same where nothing is written, so that nothing is locked. */
+/** The options of a plan, which writes nothing and therefore takes no locks. */
 export type InstallPlanSettings = Filled<InstallOptions, keyof typeof INSTALL_DEFAULTS>;
 
 /** Fills in the defaults. */

@@ -1,5 +1,5 @@
-// Records in the install database what was installed: all that has come together since the last write in one write, so that a
-// large database does not hold up many small packages.
+// Records installed specs in the database: everything since the last write in one write, so that a large database does
+// not slow down many small packages.
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { StoreLocks } from "../../store/locks.ts";
@@ -7,11 +7,12 @@ import type { Change } from "../../store/records.ts";
 import { updateDatabase } from "../../store/update.ts";
 import type { Clock } from "../../util/time.ts";
 
-/** The least time between two writes, in milliseconds: others may wait for what was installed. */
+/** The least time between two writes, in milliseconds: other processes may wait for what was installed. */
 const PAUSE = 250;
-/** It is at least so many times as long as the last write took. */
+/** Pause after each write, as a multiple of its duration. */
 const SHARE = 9;
 
+/** Collects changes of the database and writes them together. */
 export class Registrar {
   readonly #store: Store;
   readonly #locks: StoreLocks;
@@ -30,19 +31,19 @@ export class Registrar {
   }
 
   /**
-   * Records a spec that is in its place, after all that was added before; done when the database has it. Throws as
-   * updateDatabase, and then for all that comes later: it may need what was not recorded.
+   * Records a spec that is in place, after all earlier ones; resolves when the database has it. Throws as
+   * updateDatabase, and then for all later specs, because they may depend on what was not recorded.
    */
   add(node: SpecNode, explicit: boolean | undefined): Promise<void> {
     return this.#change(explicit === undefined ? { op: "add", node } : { op: "add", node, explicit });
   }
 
-  /** Records that the user asked for a spec that was there. */
+  /** Records that the user requested a spec that was already installed. */
   mark(hash: string): Promise<void> {
     return this.#change({ op: "mark", hash, explicit: true });
   }
 
-  /** Writes what has come together now: nothing more comes soon. */
+  /** Writes what has been collected now, because nothing more is expected soon. */
   flush(): void {
     this.#hurry.abort();
   }
@@ -55,12 +56,12 @@ export class Registrar {
 
   async #write(): Promise<void> {
     this.#hurry = new AbortController();
-    // A flush comes before the pause is over.
+    // A flush ends the pause early.
     await this.#clock.sleep(this.#pause, this.#hurry.signal).catch(() => {});
     await this.#last;
     const changes = this.#waiting;
     this.#waiting = [];
-    // What comes from here on is written next.
+    // Later changes go into the next write.
     this.#next = undefined;
     if (this.#failure) throw this.#failure.error;
     const started = this.#clock.now();

@@ -1,34 +1,34 @@
-// What an installation tells.
+// The report of an installation.
 import type { StaveError } from "../../errors.ts";
 
-/** What became of a spec. */
+/** The result for a spec. */
 export type InstallOutcome = "installed" | "present" | "external" | "failed";
 
-/** One spec. */
+/** The result for one spec. */
 export interface InstalledSpec {
   readonly name: string;
   readonly version: string;
   readonly hash: string;
   readonly outcome: InstallOutcome;
-  /** As it is recorded; null for an external without a path. */
+  /** The recorded prefix; null for an external without a path. */
   readonly prefix: string | null;
-  /** The user asked for it by name. */
+  /** The user requested it. */
   readonly explicit: boolean;
-  /** The cache that it came from. */
+  /** The cache it was installed from. */
   readonly cache?: string;
-  /** Of the archive as it was sent, and of its files. */
+  /** The size of the archive as downloaded, and of its files, in bytes. */
   readonly downloadSize?: number;
   readonly bytes?: number;
   readonly files?: number;
   readonly milliseconds?: number;
-  /** How many files were changed because they named the old place. */
+  /** How many files were relocated. */
   readonly relocated?: number;
-  /** Files that still do; paths below the prefix. */
+  /** Files that still contain the old place, as paths below the prefix. */
   readonly leftovers?: readonly string[];
   readonly error?: StaveError;
 }
 
-/** What an installation did. Sizes are bytes. */
+/** The report of an installation. Sizes are in bytes. */
 export interface InstallReport {
   /** The root of the store. */
   readonly store: string;
@@ -39,7 +39,7 @@ export interface InstallReport {
     readonly bytes: number;
     readonly files: number;
   };
-  /** The causes; what failed because of another spec is in `specs` alone. */
+  /** The causes; a spec that failed because of another one is only in `specs`. */
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;
 }
@@ -55,7 +55,7 @@ export interface PlannedInstall {
   readonly size?: number;
 }
 
-/** What an installation would do. */
+/** The report of a planned installation. */
 export interface InstallPlanReport {
   readonly store: string;
   readonly specs: readonly PlannedInstall[];

@@ -1,5 +1,5 @@
-// Carries an installation out: specs side by side, each in the order of store/protocol.ts. A spec is finished when what it needs
-// is in its place, by this run or another; the database is written for many together.
+// Carries out an installation: specs in parallel, each in the order of store/protocol.ts. A spec is finished once its
+// dependencies are in place, whether this run or another put them there; several are written to the database at once.
 import { isStaveError, type StaveError } from "../../errors.ts";
 import { PlacePool } from "../../relocate/place/place-pool.ts";
 import { LINK, RUN, type SpecGraph, type SpecNode } from "../../spack/spec/node.ts";
@@ -18,7 +18,7 @@ import { Registrar } from "./registrar.ts";
 import type { InstalledSpec } from "./report.ts";
 import { type SpecCommon, SpecInstall } from "./spec-install.ts";
 
-/** Tells whether the database has a spec as installed and its prefix is there. */
+/** True if the database has a spec as installed and its prefix exists. */
 export function isThere(store: Store, node: SpecNode): boolean {
   const record = store.get(node.hash);
   if (record?.installed !== true) return false;
@@ -34,9 +34,9 @@ export class InstallRun {
   readonly #latest: LatestStore;
   readonly #explicit: ReadonlySet<string>;
   readonly #graphs = new Map<string, SpecGraph>();
-  /** Specs on their way, by DAG hash: in its place when it resolves. */
+  /** Specs in progress, by DAG hash; resolves once the spec is in place. */
   readonly #placed = new Map<string, PromiseWithResolvers<void>>();
-  /** What this run relies on, locked until it is over. */
+  /** Locks on what this run relies on, held until it ends. */
   readonly #kept: SpecLock[] = [];
   readonly #failures = new Failures();
   readonly #stop: AbortController;
@@ -44,7 +44,7 @@ export class InstallRun {
   readonly #started: number;
   #working = 0;
 
-  /** `stop` ends everything when it is aborted; the run does that itself for a failure that concerns all specs. */
+  /** Aborting `stop` ends the run; for a failure that concerns all specs, the run aborts it itself. */
   constructor(options: InstallSettings, nodes: readonly SpecNode[], stop: AbortController) {
     this.#options = { ...options, signal: stop.signal };
     this.#stop = stop;
@@ -57,7 +57,7 @@ export class InstallRun {
     for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
   }
 
-  /** Installs everything. Failures are in the results; throws only when it is stopped from outside. */
+  /** Installs everything. Failures are in the results; throws only if stopped from outside. */
   async run(): Promise<{ specs: InstalledSpec[]; failures: readonly StaveError[] }> {
     const { store, locks } = this.#options;
     await recoverStore(store, locks);
@@ -88,14 +88,14 @@ export class InstallRun {
       spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
       this.#placed.get(hash)?.resolve();
     } catch (caught) {
-      // Nothing may wait for ever for what failed in an unknown way.
+      // Settle this even for unknown errors, so that no dependent waits forever.
       this.#placed.get(hash)?.reject(caught);
       if (!isStaveError(caught)) throw caught;
       spec = { ...common, outcome: "failed", error: this.#failed(node, caught) };
     } finally {
       over();
     }
-    // Of what was stopped half-way there is nothing to tell.
+    // Specs that were interrupted are not reported.
     if (spec.outcome !== "failed" || !this.#stop.signal.aborted) this.#options.onSpec?.(spec);
     return spec;
   }
@@ -111,7 +111,7 @@ export class InstallRun {
     return this.#failures.add(error, name, `${name} was not installed`);
   }
 
-  // When no spec is worked on any more, what is to be recorded need not wait for others.
+  // Once no spec is in progress, pending records need not wait for others.
   #work(): () => void {
     let isOver = false;
     return () => {
@@ -127,7 +127,7 @@ export class InstallRun {
     if (typeof path === "string" && isGone(path, store.sysroot))
       progress({
         type: "warning",
-        text: `${shortName(node)} is to be found at ${path}, where nothing is on this machine`,
+        text: `${shortName(node)} is expected at ${path}, which does not exist on this machine`,
       });
     return { ...common, outcome: "external" };
   }
@@ -168,7 +168,7 @@ export class InstallRun {
     return { ...common, outcome: "present" };
   }
 
-  // With --force what was there before this run is not what is asked for.
+  // With --force, a spec installed before this run does not count.
   async #isThere(node: SpecNode): Promise<boolean> {
     const { store, force } = this.#options;
     if (isGone(store.prefixOf(node), store.sysroot)) return false;
@@ -188,7 +188,7 @@ export class InstallRun {
     }
   }
 
-  // What is needed and not to be installed stays, if it is there.
+  // Keeps an existing dependency that is not itself installed by this run.
   async #guard(node: SpecNode): Promise<void> {
     if (node.external) return;
     const { locks } = this.#options;

@@ -1,4 +1,4 @@
-// Several build caches as one: the first that has a spec gives it, and the others are asked when it breaks.
+// Several build caches as one: the first that has a spec provides it; if that fails, the others are tried.
 import type { CachedSpec } from "../../cache/cache.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
@@ -10,13 +10,13 @@ import type { OperationOptions } from "../../target/target.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
 import { findCached } from "../cache/find-cached.ts";
 
-/** A spec as one of the caches has it. */
+/** A spec, and the cache that has it. */
 export interface CacheAnswer {
   readonly cache: ReadOciCache;
   readonly image: CachedSpec;
 }
 
-/** The caches of an installation, in the order in which they are asked. */
+/** The caches of an installation, in order of preference. */
 export class InstallSource {
   readonly #caches: readonly ReadOciCache[];
 
@@ -24,18 +24,21 @@ export class InstallSource {
     this.#caches = caches;
   }
 
-  /** What messages call them. */
+  /** Their names, for messages. */
   get name(): string {
     return this.#caches.map(({ name }) => name).join(", ");
   }
 
-  /** True if an error of `use` is of the machine here, or of all caches; false if another cache may still have other specs. */
+  /**
+   * True if an error of `use` concerns this machine or all caches; false if another cache may still provide other
+   * specs.
+   */
   isEveryCache({ code, errors }: StaveError): boolean {
     const failures = errors?.length ?? 1;
     return HERE.has(code) || failures === this.#caches.length;
   }
 
-  /** The specs that satisfy a query, from the first cache that has any. Throws as `fetch`. */
+  /** The specs that satisfy a query, from the first cache that has any. Throws as `use`. */
   async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
     const { answer, failures } = await askInOrder(this.#caches, async (cache) => {
       const tags = await findCached(cache, query, options);
@@ -47,8 +50,8 @@ export class InstallSource {
   }
 
   /**
-   * Lets `use` take a spec from the caches, one after the other, until it succeeds. Throws SPEC_ABSENT when all caches say that
-   * they do not have it, and the first failure when one of them could not be asked or gave what is of no use.
+   * Calls `use` with a spec from each cache in turn until it succeeds. Throws SPEC_ABSENT if no cache has it, and the
+   * first failure if a cache could not be asked or gave unusable content.
    */
   async use<T>(
     node: SpecNode,
@@ -58,7 +61,7 @@ export class InstallSource {
     const { answer, failures } = await askInOrder(
       this.#caches,
       async (cache) => ({ used: await use({ cache, image: await cache.fetchSpec(specTag(node), options) }) }),
-      // What the machine here does not allow, no other cache makes better.
+      // Another cache does not help against errors of this machine.
       ({ code }) => HERE.has(code),
     );
     if (answer !== undefined) return answer.used;
@@ -74,7 +77,7 @@ export class InstallSource {
     if (first !== undefined) throw more.length === 0 ? first : first.with({ errors: failures });
     throw new StaveError("SPEC_ABSENT", `${what} is not in ${this.name}`, {
       subject: what,
-      hint: "`stave list` shows what is there; `stave why-miss` tells what comes near",
+      hint: "`stave list` shows what is there; `stave why-miss` shows the closest matches",
     });
   }
 }

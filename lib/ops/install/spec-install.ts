@@ -1,4 +1,4 @@
-// The installation of one spec: what each step of store/protocol.ts does for real.
+// Installs one spec: the implementation of each step in store/protocol.ts.
 import { StaveError } from "../../errors.ts";
 import type { PlacedTree, PlaceJob } from "../../relocate/place/place.ts";
 import type { PlacePool } from "../../relocate/place/place-pool.ts";
@@ -20,22 +20,22 @@ import type { InstallSettings } from "./options.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { CacheAnswer } from "./source.ts";
 
-/** What is known of a spec before anything is done. */
+/** What is known of a spec in advance. */
 export type SpecCommon = Pick<InstalledSpec, "name" | "version" | "hash" | "prefix" | "explicit">;
 
-/** What the run does for its specs. */
+/** What the run provides to its specs. */
 export interface SpecSurroundings {
   readonly options: InstallSettings;
   readonly pool: PlacePool;
   readonly latest: LatestStore;
-  /** The graph that names the spec, for its spec file. */
+  /** The graph that contains the spec, for its spec file. */
   readonly graph: SpecGraph | undefined;
   isKnown(hash: string): boolean;
-  /** Whether the spec need not be installed, as the database is now. */
+  /** True if, by the current database, the spec need not be installed. */
   isThere(): Promise<boolean>;
-  /** Waits until every dependency is in its place. Throws when one of them failed. */
+  /** Waits until every dependency is in place. Throws if one of them failed. */
   awaitDependencies(): Promise<void>;
-  /** Records the spec, which is in its place; done when the database has it. */
+  /** Records the spec, which is in place; resolves when the database has it. */
   record(): Promise<void>;
 }
 
@@ -48,6 +48,7 @@ interface Placed {
   readonly placedAt: number;
 }
 
+/** The installation of one spec. */
 export class SpecInstall {
   readonly #around: SpecSurroundings;
   readonly #node: SpecNode;
@@ -59,9 +60,9 @@ export class SpecInstall {
   #isNoted = false;
   #isLeft = false;
   #isExclusive = false;
-  /** The prefix lock; shared, and the caller's, when all steps were done. */
+  /** The prefix lock; after all steps it is shared, and the caller releases it. */
   lock: SpecLock | undefined;
-  /** What was done, when it was installed. */
+  /** The report, if the spec was installed. */
   report: InstalledSpec | undefined;
 
   constructor(around: SpecSurroundings, node: SpecNode, common: SpecCommon) {
@@ -71,7 +72,7 @@ export class SpecInstall {
     this.#signal = around.options.signal ?? new AbortController().signal;
   }
 
-  /** The steps. */
+  /** The implementations of the steps. */
   actions(): Actions<InstallStep> {
     const { store, locks } = this.#around.options;
     const { hash } = this.#node;
@@ -120,7 +121,7 @@ export class SpecInstall {
     };
   }
 
-  /** Undoes the steps that were done, after one has failed, and lets go of all locks. */
+  /** Undoes the completed steps after a failure, and releases all locks. */
   async undo(): Promise<void> {
     this.#done("failed");
     try {
@@ -131,7 +132,7 @@ export class SpecInstall {
         if (!this.#isLeft) this.#unnote();
       }
     } catch {
-      // The note stays, and the next run puts it right.
+      // The note stays, and the next run repairs it.
     } finally {
       this.#unlockWork();
       this.#unlockPrefix();
@@ -165,7 +166,7 @@ export class SpecInstall {
     await this.#prefix.discard();
   }
 
-  // Fetches the spec from one of the caches, and makes its prefix beside its place.
+  // Fetches the spec from one of the caches, and creates its prefix beside its place.
   async #fetch(): Promise<void> {
     const { isKnown } = this.#around;
     this.#placed = await this.#around.options.source.use(
@@ -222,7 +223,7 @@ export class SpecInstall {
     return { found, job, tree, started, placedAt: clock.now() };
   }
 
-  // What is finished looks for what it needs, and is not seen before that is there.
+  // Finishing needs the dependencies, and happens before the prefix becomes visible.
   async #finish(): Promise<void> {
     const { pool, options, graph } = this.#around;
     const { store, clock, strict } = options;

@@ -1,4 +1,4 @@
-// The base image of a push: read once per architecture, and its layers brought to where the new images go.
+// The base image of a push: read once per architecture, its layers brought to the destination of the new images.
 import { isStaveError } from "../../errors.ts";
 import { type BaseImage, readBaseImage } from "../../image/base-image-reader.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -10,21 +10,22 @@ import type { PushOutcome, ReadTarget, Target } from "../../target/target.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 
-/** Where a base image is. */
+/** The location of a base image. */
 export interface BaseSource {
-  /** As the user typed it. */
+  /** The name as the user typed it. */
   readonly name: string;
   readonly target: ReadTarget;
   /** A tag or digest. */
   readonly reference: string;
 }
 
-/** A base layer that was brought to the destination. */
+/** A base layer that is now at the destination. */
 export interface PlacedLayer {
   readonly descriptor: Descriptor;
   readonly outcome: PushOutcome;
 }
 
+/** Options for the base images of a push. */
 export interface BaseImagesOptions {
   readonly source: BaseSource;
   readonly progress: ProgressSink;
@@ -38,7 +39,7 @@ export class BaseImages {
   readonly #options: BaseImagesOptions;
   readonly #read = new Map<string, Promise<BaseImage>>();
   readonly #placing = new Map<string, Promise<void>>();
-  /** What was brought to the destination so far. */
+  /** The layers placed so far. */
   readonly placed: PlacedLayer[] = [];
 
   constructor(options: BaseImagesOptions) {
@@ -50,7 +51,7 @@ export class BaseImages {
     return once(this.#read, architecture, () => this.#fetch(architecture));
   }
 
-  /** Brings its layers to where new images go: they are there already, mounted, or copied. */
+  /** Makes its layers available at the destination: already present, mounted or copied. */
   place(architecture: string, destination: Target): Promise<void> {
     return once(this.#placing, architecture, () => this.#copy(architecture, destination));
   }

@@ -1,4 +1,4 @@
-// The variables of images, for any set of specs of a store.
+// Computes the environment variables of images, for any set of specs of a store.
 import type { BaseImage } from "../../image/base-image-reader.ts";
 import { type EnvModification, envList } from "../../spack/environment/env-modifications.ts";
 import { type RunEnvironmentOptions, runEnvironment } from "../../spack/environment/run-environment.ts";
@@ -6,7 +6,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { kindAt } from "../../util/look.ts";
 
-/** Makes the `Env` of images; it remembers which folders are there. */
+/** Computes the `Env` of images; caches which folders exist. */
 export class ImageEnvironment {
   readonly #store: Store;
   readonly #settings: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user">;
@@ -17,7 +17,7 @@ export class ImageEnvironment {
     this.#settings = settings;
   }
 
-  /** The variables for specs that are used together; `asked` is what Spack said of them. */
+  /** The variables for specs that are used together; `asked` is what Spack reported for them. */
   of(roots: readonly SpecNode[], base: BaseImage | undefined, asked: readonly EnvModification[] | undefined): string[] {
     const store = this.#store;
     return envList(

@@ -1,4 +1,4 @@
-// The options of a push, and what they are when they are left out.
+// The options of a push, and their defaults.
 import { availableParallelism } from "node:os";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { StaveError } from "../../errors.ts";
@@ -18,11 +18,11 @@ import type { BaseSource } from "./base-image.ts";
 import type { PushedSpec } from "./report.ts";
 import type { Shard } from "./shard.ts";
 
-/** How a run environment is made; what is left out is as Spack has it. */
+/** How to compute a run environment; the defaults are Spack's. */
 export interface PushEnvironment extends Pick<RunEnvironmentOptions, "spackEnv" | "user"> {
   /**
-   * Which folders of a prefix belong in which variables (`modules:prefix_inspections`). Default: Spack's own table for the
-   * platform of the specs. `"none"` leaves all of them out, `CMAKE_PREFIX_PATH` and `PATH` too.
+   * Which folders of a prefix belong in which variables (`modules:prefix_inspections`). Default: Spack's own table for
+   * the platform of the specs. `"none"` omits all of them, including CMAKE_PREFIX_PATH and PATH.
    */
   readonly inspections?: readonly Inspection[] | "none" | undefined;
 }
@@ -30,40 +30,40 @@ export interface PushEnvironment extends Pick<RunEnvironmentOptions, "spackEnv" 
 /** The options of a push; a plan only needs to read the destination. All but the first four have a default. */
 export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache = IndexedCache> {
   readonly store: Store;
-  /** Where the images go. */
+  /** The destination of the images. */
   readonly target: T;
-  /** The same place as a build cache. */
+  /** The same destination as a build cache. */
   readonly cache: C;
-  /** Nodes of the store's graph where it has them. */
+  /** The specs to push, as nodes of the store's graph where it has them. */
   readonly roots: readonly SpecNode[];
   readonly only?: NonNullable<PushSelection["only"]> | undefined;
-  /** Build-only dependencies: pushed, left out, or pushed where they are installed. */
+  /** Build-only dependencies: pushed, left out, or pushed if installed. */
   readonly buildDependencies?: "with" | "without" | "where installed" | undefined;
-  /** The tags of the image of all roots together. */
+  /** The tags for one image of all roots. */
   readonly tags?: readonly string[] | undefined;
-  /** Pack and push what is there already. */
+  /** Pack and push specs that are already in the cache. */
   readonly force?: boolean | undefined;
-  /** Read every image that is there, and repair those that are broken or lack layers. */
+  /** Read every existing image, and repair images that are broken or lack layers. */
   readonly verify?: boolean | undefined;
-  /** Stop at the first failure, and before anything is pushed when a spec is not installed. */
+  /** Stop at the first failure, and before any push if a spec is not installed. */
   readonly failFast?: boolean | undefined;
-  /** Bring the cache's index up to date afterwards. */
+  /** Update the cache's index afterwards. */
   readonly updateIndex?: boolean | undefined;
-  /** Make the tagged image even when layers are nowhere to be had. */
+  /** Create the tagged image even if layers are missing. */
   readonly allowMissing?: boolean | undefined;
-  /** Also push packages that may not be redistributed. */
+  /** Also push packages that must not be redistributed. */
   readonly private?: boolean | undefined;
   readonly shard?: Shard | undefined;
   readonly base?: BaseSource | undefined;
   readonly compression?: Compression | undefined;
-  /** How many threads pack. */
+  /** The number of packing threads. */
   readonly jobs?: number | undefined;
-  /** Where the Spack that owns the store lives, when it is not as the store's root says. */
+  /** The directory of the Spack that owns the store, if it does not follow from the store's root. */
   readonly spackPrefix?: string | undefined;
   readonly environment?: PushEnvironment | undefined;
-  /** The Spack to ask for what only recipes know; without it the variables follow from the store. */
+  /** The Spack to ask for what only recipes know; without it the variables are derived from the store. */
   readonly spack?: AskOptions | undefined;
-  /** What is known of layers from earlier runs. */
+  /** What earlier runs remembered of layers. */
   readonly memory?: LayerMemory | undefined;
   readonly clock?: Clock | undefined;
   readonly progress?: ProgressSink | undefined;
@@ -75,7 +75,7 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache 
 /** The options of a plan. */
 export type PlanOptions = PushOptions<ReadTarget, ReadCache>;
 
-/** What an option is when it is left out, in the library and on the command line. */
+/** The default of each option, for the library and the command line. */
 export const PUSH_DEFAULTS = {
   only: "all",
   buildDependencies: "where installed",
@@ -100,7 +100,9 @@ export type PushSettings<T extends ReadTarget = Target, C extends ReadCache = In
 /** The options of a plan with every default filled in. */
 export type PlanSettings = PushSettings<ReadTarget, ReadCache>;
 
-/** Fills in the defaults. Throws USAGE for an empty table of inspections, which would leave images without variables. */
+/**
+ * Fills in the defaults. Throws USAGE for an empty table of inspections, which would leave images without variables.
+ */
 export function pushSettings<T extends ReadTarget, C extends ReadCache>(
   options: PushOptions<T, C>,
 ): PushSettings<T, C> {

@@ -1,5 +1,4 @@
-// Everything that is found out before a push: what is selected, what the cache has, what Spack says, and the plan. Nothing is
-// written.
+// Prepares a push: selects specs, reads the cache, asks Spack, and plans. Writes nothing.
 import { isUnfit } from "../../cache/unfit.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
@@ -23,29 +22,29 @@ import { isInShard } from "./shard.ts";
 /** What is known before anything is written. */
 export interface PreparedPush {
   readonly plan: PushPlan;
-  /** Build dependencies that are not installed, and were left out. */
+  /** Build dependencies that were left out because they are not installed. */
   readonly leftOut: readonly SpecNode[];
-  /** What may not be passed on, and was left out. */
+  /** Specs that were left out because they must not be redistributed. */
   readonly restricted: readonly SpecNode[];
   /** The base images, and those that the plan needs, by Go architecture. */
   readonly bases: BaseImages | undefined;
   readonly base: ReadonlyMap<string, BaseImage>;
-  /** The digests of the tags of environment images that are there. */
+  /** The digests of existing environment images, by tag. */
   readonly tagged: ReadonlyMap<string, Digest>;
   readonly spack: SpackSays | undefined;
 }
 
-/** What Spack answered. */
+/** What Spack reported. */
 export interface SpackSays {
   readonly version: string;
-  /** For each image that is made: by the DAG hash of its spec, and of the environment. */
+  /** The variables of each image to create: by the DAG hash of its spec, and for the environment. */
   readonly bySpec: ReadonlyMap<string, readonly EnvModification[]>;
   readonly environment: readonly EnvModification[] | undefined;
 }
 
 const CONCURRENCY = 16;
 
-/** Prepares a push. Throws what the cache and the base image throw; only a clear "not there" is taken for absence. */
+/** Prepares a push. Throws what the cache and the base image throw; only a definite "not found" counts as absent. */
 export async function preparePush(options: PlanSettings, signal: AbortSignal): Promise<PreparedPush> {
   const { tags, store } = options;
   if (tags.length > 0) checkOneArchitecture(options.roots);
@@ -69,7 +68,7 @@ const progressOf = ({ progress }: PlanSettings): { progress: NonNullable<PlanSet
   progress: progress ?? (() => {}),
 });
 
-/** Tells whether a spec can be packed: it is installed and no external. */
+/** True if a spec can be packed: it is installed and not external. */
 export function isInstalled(store: Store, node: SpecNode): boolean {
   return node.external === undefined && store.get(node.hash)?.installed === true;
 }
@@ -110,7 +109,7 @@ async function readCache(options: PlanSettings, signal: AbortSignal): Promise<Ca
     for (const tag of listing.specs.keys()) state.tags.add(tag);
     for (const tag of listing.others) others.add(tag);
   } catch (error) {
-    // A repository comes to be with the first push to it.
+    // A repository is created by the first push to it.
     if (!isStaveError(error, "NOT_FOUND")) throw error;
   }
   const readTagged = async (tag: string): Promise<void> => {
@@ -131,7 +130,7 @@ async function readCache(options: PlanSettings, signal: AbortSignal): Promise<Ca
   return state;
 }
 
-// Reads images until nothing is missing for the plan: a broken one is packed anew, and so needs the images of others.
+// Reads images until the plan is complete: a broken one is packed again, and then needs the images of its dependencies.
 async function completePlan(
   options: PlanSettings,
   selected: readonly SpecNode[],
@@ -168,12 +167,12 @@ async function completePlan(
   }
 }
 
-/** What an image's history says of a layer. */
+/** The label of a spec's layer in an image's history. */
 export function labelOf(node: SpecNode): string {
   return `${node.name}@${node.version}/${node.hash}`;
 }
 
-/** Tells whether an image is made for a spec. */
+/** True if an image is created for a spec. */
 export function isMade({ action }: PlannedSpec): boolean {
   return action === "pack" || action === "complete";
 }
@@ -185,7 +184,7 @@ async function askAbout(
 ): Promise<(SpackSays & { restricted: ReadonlySet<string> }) | undefined> {
   if (options.spack === undefined) return undefined;
   const made = plan.specs.filter(isMade).map(({ node }) => node);
-  // Installed ones only: Spack knows nothing of the others.
+  // Only installed ones: Spack does not know the others.
   const isKnown = (node: SpecNode): boolean => isInstalled(options.store, node);
   const roots = plan.environment === undefined ? [] : [options.roots.filter(isKnown)];
   if (made.length === 0 && roots.length === 0) return undefined;
@@ -215,7 +214,7 @@ async function readBases(
       if (layerTypeIn(base.family, type) === undefined)
         throw new StaveError(
           "UNSUPPORTED",
-          `layers of type ${type} cannot lie on ${options.base?.name ?? ""}, which has ${base.family} media types`,
+          `layers of type ${type} cannot be added to ${options.base?.name ?? ""}, which has ${base.family} media types`,
           {
             hint: "use --compression gzip, or a base image with OCI media types",
           },
@@ -233,7 +232,7 @@ function refuseAbsent(plan: PushPlan, store: Store): void {
   throw notInstalled(absent, store);
 }
 
-/** The error of specs that cannot be packed. */
+/** The error for specs that cannot be packed. */
 export function notInstalled(nodes: readonly SpecNode[], store: Store): StaveError {
   const names = nodes.slice(0, 10).map(shortName).join(", ");
   const more = nodes.length > 10 ? ` and ${nodes.length - 10} more` : "";

@@ -1,4 +1,5 @@
-// `push`: installed specs become images of a build cache, and all together an image with a tag. Prepare, then act.
+// `push`: turns installed specs into images of a build cache, and all of them together into a tagged image. Prepares,
+// then acts.
 import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { isStaveError } from "../../errors.ts";
 import { surveyPrefix } from "../../image/archive/survey.ts";
@@ -15,8 +16,9 @@ export type { PlanOptions, PushEnvironment, PushOptions } from "./options.ts";
 export type { PushPlanReport, PushReport } from "./report.ts";
 
 /**
- * Pushes specs. What fails is in the report, and the rest is pushed. Throws when nothing can be done at all: the cache does not
- * answer, the base image is none, with `failFast` a spec is not installed; and the signal's reason.
+ * Pushes specs. Failures are in the report, and everything else is pushed. Throws if nothing can be done at all: the
+ * cache does not answer, the base image is invalid, or with `failFast` a spec is not installed; and the signal's
+ * reason.
  */
 export async function push(given: PushOptions): Promise<PushReport> {
   const options = pushSettings(given);
@@ -49,7 +51,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
   }
 }
 
-// An index that could not be written is a failure beside the others: the specs are there all the same.
+// A failure to write the index is one failure among others: the specs have been pushed.
 async function reindex(options: PushSettings, { specs, failures }: PushResults): Promise<IndexReport | undefined> {
   const { cache, store, signal, progress } = options;
   const { graph } = store.database;
@@ -73,10 +75,10 @@ function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"]
   return isMade ? { from: "install tree", version: undefined } : undefined;
 }
 
-/** Of a layer that was not packed before, about so much is left by compression. */
+/** The usual ratio of compression, for layers that were not packed before. */
 const USUAL_SHARE = 1 / 3;
 
-/** Tells what a push would do, and writes nothing. Throws as `push` does. */
+/** Reports what a push would do, and writes nothing. Throws as `push` does. */
 export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
   const options = pushSettings(given);
   const { store, spackPrefix, memory, target, base, signal } = options;
@@ -102,7 +104,7 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
     totals.packBytes += survey.bytes;
     totals.sendBytes += known?.size ?? Math.round(survey.bytes * USUAL_SHARE);
     if (known === undefined) totals.isEstimate = true;
-    // A question or the opening of the upload, the bytes, the end of it; a config likewise; the manifest.
+    // An existence check or the start of the upload, the bytes, the commit; likewise for the config; and the manifest.
     totals.requests += 7;
     const layer = known && { known: { digest: known.digest, size: known.size } };
     specs.push({ ...planned, files: survey.files, bytes: survey.bytes, ...layer });
@@ -123,7 +125,7 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
     missing: (environment ?? []).filter(({ from }) => from === "nowhere").map(({ node }) => shortName(node)),
   }));
   totals.requests += 4 * images.length;
-  // A directory gets none; only registries have a mount domain.
+  // A directory gets no requests; only registries have a mount domain.
   if (target.mountDomain === undefined) totals.requests = 0;
   const restricted = prepared.restricted.map(shortName);
   return { destination: target.name, specs, images, base: bases, restricted, totals };

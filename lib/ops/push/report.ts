@@ -1,4 +1,4 @@
-// What a push tells: of each spec, of the images of the environment, and in all.
+// The report of a push: each spec, the images of the environment, and totals.
 import type { IndexReport } from "../../cache/index-update.ts";
 import type { StaveError } from "../../errors.ts";
 import type { SkippedEntry } from "../../image/archive/prefix-walk.ts";
@@ -6,32 +6,32 @@ import type { SpecAction } from "../../image/layer-plan.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { PushOutcome } from "../../target/target.ts";
 
-/** What became of a spec. */
+/** The result for a spec. */
 export type SpecOutcome =
   /** Packed, and its image pushed. */
   | "pushed"
-  /** Its image was there and broken, and has been pushed anew. */
+  /** Its image was broken and has been replaced. */
   | "repaired"
-  /** Its image was there without layers that could be added now. */
+  /** Its image lacked layers that are now included. */
   | "completed"
-  /** It was there already. */
+  /** It was already in the cache. */
   | "present"
-  /** It is not installed, and so cannot be packed. */
+  /** It is not installed, so it cannot be packed. */
   | "not installed"
   /** Another job packs it. */
   | "other shard"
   | "failed";
 
-/** One spec. */
+/** The result for one spec. */
 export interface PushedSpec {
   readonly name: string;
   readonly version: string;
   readonly hash: string;
   readonly tag: string;
   readonly outcome: SpecOutcome;
-  /** The digest of its image, when it was made. */
+  /** The digest of its image, if created. */
   readonly manifest?: Digest;
-  /** Its own layer, when it was made; `present` when the cache had the same bytes. Sizes are bytes. */
+  /** Its own layer, if packed; `present` if the cache had the same bytes. Sizes are in bytes. */
   readonly layer?: {
     readonly digest: Digest;
     readonly size: number;
@@ -41,9 +41,9 @@ export interface PushedSpec {
   };
   /** From the start of packing to the end of sending, in milliseconds. */
   readonly milliseconds?: number;
-  /** Dependencies whose layers were nowhere, and are not in the image. */
+  /** Dependencies whose layers are missing from the image. */
   readonly missing?: readonly string[];
-  /** What was left out of the archive: sockets and the like. */
+  /** Entries left out of the archive: sockets and the like. */
   readonly skipped?: readonly SkippedEntry[];
   readonly error?: StaveError;
 }
@@ -53,38 +53,39 @@ export interface PushedImage {
   readonly tag: string;
   readonly manifest: Digest;
   readonly layers: number;
-  /** The bytes of all layers. */
+  /** The total size of all layers, in bytes. */
   readonly size: number;
-  /** False when the tag was there with the same image. */
+  /** False if the tag already had the same image. */
   readonly isNew: boolean;
   readonly missing: readonly string[];
 }
 
-/** What a push did. Sizes are bytes. */
+/** The report of a push. Sizes are in bytes. */
 export interface PushReport {
   readonly destination: string;
   readonly specs: readonly PushedSpec[];
   readonly images: readonly PushedImage[];
-  /** How the variables were made, when any were. */
+  /** The origin of the environment variables, if any image was created. */
   readonly environment: { readonly from: "spack" | "install tree"; readonly version: string | undefined } | undefined;
-  /** Build dependencies that are not installed, and were left out. */
+  /** Build dependencies that were left out because they are not installed. */
   readonly leftOut: readonly string[];
-  /** Specs that were left out because their recipes say that binaries may not be passed on. */
+  /** Specs that were left out because their recipes forbid redistribution of binaries. */
   readonly restricted: readonly string[];
   readonly totals: PushTotals;
-  /** What became of the index, when it was to be brought up to date. */
+  /** The result of the index update, if requested. */
   readonly index: IndexReport | undefined;
-  /** The causes; what failed because of another spec is in `specs` alone. */
+  /** The causes; a spec that failed because of another one is only in `specs`. */
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;
 }
 
+/** The totals of a push. */
 export interface PushTotals {
-  /** Of layers, base images' included. */
+  /** Layers, including those of base images. */
   readonly blobs: Readonly<Record<PushOutcome, number>>;
-  /** What was packed, before compression. */
+  /** The packed bytes before compression. */
   readonly packedBytes: number;
-  /** What was sent of layers and configs. */
+  /** The bytes of layers and configs sent. */
   readonly sentBytes: number;
 }
 
@@ -95,17 +96,17 @@ export interface SpecPlan {
   readonly hash: string;
   readonly tag: string;
   readonly action: SpecAction;
-  /** Its image is there, but broken. */
+  /** Its image exists but is broken. */
   readonly isRepair: boolean;
-  /** Of what is to be packed. */
+  /** The size of its prefix, if it is to be packed. */
   readonly files?: number;
   readonly bytes?: number;
-  /** The layer that it gave before, when its prefix has not changed since. */
+  /** The layer packed before, if its prefix has not changed since. */
   readonly known?: { readonly digest: Digest; readonly size: number };
   readonly missing: readonly string[];
 }
 
-/** What a push would do. Sizes are bytes. */
+/** The report of a planned push. Sizes are in bytes. */
 export interface PushPlanReport {
   readonly destination: string;
   readonly specs: readonly SpecPlan[];
@@ -121,11 +122,11 @@ export interface PushPlanReport {
     readonly packSpecs: number;
     readonly packFiles: number;
     readonly packBytes: number;
-    /** Known for layers that were packed before; for the others a third of their files is taken. */
+    /** Exact for layers that were packed before; the others are estimated as a third of their files. */
     readonly sendBytes: number;
     readonly isEstimate: boolean;
     readonly mounts: number;
-    /** Requests that a registry gets, at least; none for a directory. */
+    /** The least number of requests to a registry; 0 for a directory. */
     readonly requests: number;
   };
 }

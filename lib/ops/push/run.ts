@@ -1,5 +1,5 @@
-// Carries out a plan: layers, then the images of specs, each after those of its dependencies, then the tagged images. What
-// fails stops what needs it and nothing else.
+// Carries out a plan: layers, then the images of specs, each after those of its dependencies, then the tagged images. A
+// failure stops only what depends on it.
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
 import { type BuiltImage, buildImage, type ImageLayer, type SpecPart } from "../../image/image-documents.ts";
@@ -22,12 +22,12 @@ import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.
 import { LayerSender, type SentLayer } from "./send-layer.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
 
-/** How many images are written at once beside the layers. */
+/** The most images written at once, beside the layers. */
 const IMAGE_CONCURRENCY = 16;
-/** Docker runs no image with more layers (overlay2). */
+/** Docker cannot run images with more layers (overlay2). */
 const MOST_LAYERS = 127;
 
-/** What a push brought about. */
+/** The results of a push. */
 export type PushResults = Pick<PushReport, "specs" | "images" | "totals"> & { readonly failures: StaveError[] };
 
 /** One run of one plan. */
@@ -40,12 +40,14 @@ export class PushRun {
   readonly #environment: ImageEnvironment;
   readonly #packing: Limit;
   readonly #writing = new Limit(IMAGE_CONCURRENCY);
-  /** The layers of the specs that are packed, by DAG hash, known when their images are there. */
+  /** The layers of the specs to pack, by DAG hash; each resolves once its image exists. */
   readonly #made = new Map<string, Promise<ImageLayer>>();
   readonly #failures = new Failures();
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
-  /** `stop` ends everything when it is aborted; with `failFast` the run does that itself. */
+  /**
+   * Aborting `stop` ends the run; with `failFast`, and for failures that concern all specs, the run aborts it itself.
+   */
   constructor(options: PushSettings, prepared: PreparedPush, stop: AbortController) {
     this.#options = options;
     this.#prepared = prepared;
@@ -66,11 +68,11 @@ export class PushRun {
       signal,
     });
     this.#environment = new ImageEnvironment(store, options.environment);
-    // One more than there are threads, so that these have something to do while a layer is being finished.
+    // One more than there are threads, so that they stay busy while a layer is being completed.
     this.#packing = new Limit(jobs + 1);
   }
 
-  /** Does everything. Failures are in the results; throws only when it is stopped from outside. */
+  /** Runs the plan. Failures are in the results; throws only if stopped from outside. */
   async run(): Promise<PushResults> {
     const { plan } = this.#prepared;
     try {
@@ -101,7 +103,7 @@ export class PushRun {
     };
     const outcome = outcomes[action];
     const done = outcome === undefined ? await this.#image(planned, common) : { ...common, outcome };
-    // Of what was stopped half-way there is nothing to tell.
+    // Specs that were interrupted are not reported.
     if (done.outcome !== "failed" || !this.#stop.signal.aborted) this.#options.onSpec?.(done);
     return done;
   }
@@ -114,7 +116,7 @@ export class PushRun {
     const { signal } = this.#stop;
     const { node, action } = planned;
     const { promise, resolve, reject } = Promise.withResolvers<ImageLayer>();
-    // Whoever needs the layer waits for it; nobody may.
+    // Dependents may await this; without any, a rejection must not count as unhandled.
     promise.catch(() => {});
     if (action === "pack") this.#made.set(node.hash, promise);
     try {
@@ -156,7 +158,7 @@ export class PushRun {
     }
   }
 
-  // A store that was moved, or is below another sysroot, is one thing to say and not one of every spec.
+  // A store that was moved, or is below another sysroot, is one error and not one per spec.
   #refuseNowhere(packed: readonly SpecNode[]): void {
     const { store } = this.#options;
     const [first] = packed;
@@ -165,7 +167,7 @@ export class PushRun {
     if (packed.some((node) => !isGone(store.prefixOf(node), sysroot))) return;
     throw new StaveError(
       "SPEC_NOT_INSTALLED",
-      `none of the ${packed.length} prefixes to push is there, for instance ${store.locate(store.prefixOf(first))}`,
+      `none of the ${packed.length} prefixes to push exists, for example ${store.locate(store.prefixOf(first))}`,
       { subject: store.root, hint: "the store is elsewhere, or below another sysroot; name the one where it is" },
     );
   }
@@ -180,7 +182,7 @@ export class PushRun {
     return { mediaType: layerMediaType(this.#options.compression), digest, size, diffId, label: labelOf(node) };
   }
 
-  // The layers of an image as they are known by now; waits for those that are being packed.
+  // The layers of an image; waits for those that are being packed.
   async #layersOf(
     planned: readonly PlannedLayer[],
     self?: SpecNode,
@@ -272,7 +274,7 @@ export class PushRun {
 function lacking(missing: readonly string[]): StaveError {
   const shown = missing.slice(0, 5).join(", ");
   const more = missing.length > 5 ? ` and ${missing.length - 5} more` : "";
-  return new StaveError("SPEC_ABSENT", `the layers of ${shown}${more} are neither packed now nor in the cache`, {
-    hint: "push these specs first (other shards may still be at it), or use --allow-missing",
+  return new StaveError("SPEC_ABSENT", `the layers of ${shown}${more} are neither being packed nor in the cache`, {
+    hint: "push these specs first (other shards may still be running), or use --allow-missing",
   });
 }

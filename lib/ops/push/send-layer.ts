@@ -1,4 +1,5 @@
-// One layer on its way from a prefix to a target: remembered from before and only asked for, or packed while it is sent.
+// Sends one layer from a prefix to a target: a remembered layer is only looked up, any other is packed while it is
+// sent.
 import { finished } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import { isStaveError, type StaveError } from "../../errors.ts";
@@ -17,7 +18,7 @@ import type { PushOutcome, Target } from "../../target/target.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import type { Clock } from "../../util/time.ts";
 
-/** What sending layers takes. */
+/** The collaborators of a LayerSender. */
 export interface LayerSenderOptions {
   readonly store: Store;
   readonly target: Target;
@@ -30,17 +31,17 @@ export interface LayerSenderOptions {
   readonly signal: AbortSignal;
 }
 
-/** A layer that is in the target now. */
+/** A layer that is now in the target. */
 export interface SentLayer extends Pick<PackedLayer, "digest" | "size" | "diffId" | "archiveSize"> {
   readonly outcome: PushOutcome;
-  /** What really was sent, in bytes. */
+  /** The bytes actually sent. */
   readonly sent: number;
-  /** What was read and compressed, in bytes: nothing when it was known and there. */
+  /** The bytes read and compressed: 0 if the layer was remembered and present. */
   readonly packed: number;
   readonly skipped: readonly SkippedEntry[];
 }
 
-/** The archive of an installed spec, with all that is known of it before its files are read. */
+/** The archive job of an installed spec. */
 export function archiveJob(node: SpecNode, store: Store, spackPrefix: string | undefined): ArchiveJob {
   const job = relocatable(node, {
     root: store.root,
@@ -51,7 +52,7 @@ export function archiveJob(node: SpecNode, store: Store, spackPrefix: string | u
   return { ...job, directory: store.locate(job.prefix) };
 }
 
-/** Brings layers to a target. */
+/** Sends layers to a target. */
 export class LayerSender {
   readonly #options: LayerSenderOptions;
   readonly #surveys = new Map<string, { readonly job: ArchiveJob; readonly survey: Survey }>();
@@ -60,7 +61,9 @@ export class LayerSender {
     this.#options = options;
   }
 
-  /** Looks at prefixes beforehand, so that progress knows the whole; what is wrong with one is told when it is sent. */
+  /**
+   * Surveys prefixes in advance, so that the total for progress is known; an error is reported when the layer is sent.
+   */
   async lookAhead(nodes: Iterable<SpecNode>): Promise<void> {
     for (const node of nodes) {
       if (this.#options.signal.aborted) return;
@@ -69,7 +72,7 @@ export class LayerSender {
       } catch (error) {
         if (!isStaveError(error)) throw error;
       }
-      // What is being sent meanwhile comes first.
+      // Lets sends in progress continue first.
       await setImmediate();
     }
   }
@@ -105,7 +108,7 @@ export class LayerSender {
     }
   }
 
-  // Undefined when the prefix gave another layer this time.
+  // Undefined if the prefix now gives a different layer.
   async #sendKnown(job: ArchiveJob, known: Omit<PackedLayer, "skipped">): Promise<SentLayer | undefined> {
     const { target, pool, compression, memory, signal } = this.#options;
     const { digest, size, diffId, archiveSize } = known;
@@ -128,7 +131,7 @@ export class LayerSender {
   async #sendPacked(node: SpecNode, job: ArchiveJob, survey: Survey): Promise<SentLayer> {
     const { target, pool, compression, memory, clock, progress, signal } = this.#options;
     const at = clock.now();
-    // Whole pieces are told, with the headers of the archive in them; progress is about the bytes of files.
+    // Reports are in whole pieces and include archive headers; progress counts file bytes.
     let left = survey.bytes;
     const onPacked = (bytes: number): void => {
       const count = Math.min(bytes, left);
@@ -136,7 +139,7 @@ export class LayerSender {
       progress({ type: "bytes", id: node.hash, count });
     };
     const stream = packLayer(pool, job, compression, { onPacked, lends: true });
-    // Whatever breaks while it is read is the packing's, not the registry's.
+    // An error while the stream is read is a packing error, not the registry's.
     let broken: StaveError | undefined;
     stream.once("error", (error) => {
       if (isStaveError(error)) broken = error;
@@ -145,7 +148,7 @@ export class LayerSender {
     const onBytes = (count: number): void => {
       sent += count;
     };
-    // Asked after the last byte and before the upload is ended: whatever happens then, the next run can ask for the layer.
+    // Called after the last byte and before the commit, so that even if that fails, the next run can look up the layer.
     const digest = (): PackedLayer["digest"] => {
       memory?.remember(job, survey, stream.layer, at);
       return stream.layer.digest;
@@ -162,7 +165,7 @@ export class LayerSender {
     }
     const { layer } = stream;
     const { size, diffId, archiveSize, skipped } = layer;
-    // A layer of one chunk is asked for before it is sent.
+    // A layer of one chunk is looked up before it is sent.
     const outcome = sent > 0 ? "pushed" : "present";
     return { digest: layer.digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped };
   }

@@ -1,4 +1,4 @@
-// A share of the packing, for jobs that push one environment side by side.
+// Splits the packing between jobs that push one environment in parallel.
 import { StaveError } from "../../errors.ts";
 import { leadingDigits } from "../../spack/spec/dag-hash.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
@@ -18,7 +18,7 @@ export function parseShard(text: string): Shard {
   if (index >= 1 && index <= count && count <= MOST) return { index, count };
   throw new StaveError(
     "USAGE",
-    `the shard ${JSON.stringify(text.slice(0, 80))} is none, expected K/N with 1 <= K <= N <= ${MOST}`,
+    `the shard ${JSON.stringify(text.slice(0, 80))} is invalid, expected K/N with 1 <= K <= N <= ${MOST}`,
     {
       hint: "for example --shard 1/4 in the first of four jobs",
     },
@@ -26,11 +26,11 @@ export function parseShard(text: string): Shard {
 }
 
 /**
- * Tells whether a spec is in a share. It follows from the DAG hash alone, so that jobs need not have the same specs installed
- * to agree on who packs what.
+ * True if a spec is in a share. This follows from the DAG hash alone, so jobs agree even if they have different specs
+ * installed.
  */
 export function isInShard(node: SpecNode, shard: Shard | undefined): boolean {
   if (shard === undefined) return true;
-  // 35 bits of the hash: as even as the hash is.
+  // 35 bits of the hash, as evenly distributed as the hash itself.
   return Number(leadingDigits(node.hash, 7)) % shard.count === shard.index - 1;
 }

@@ -1,4 +1,4 @@
-// What makes an image the binary package of a spec: the spec as it was installed, and its text for people.
+// What makes an image the binary package of a spec: the installed spec, and its text form.
 import { isStaveError } from "../../errors.ts";
 import type { SpecPart } from "../../image/image-documents.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
@@ -9,19 +9,19 @@ import type { Store } from "../../spack/store/store.ts";
 import { isObject } from "../../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../../spack/text/json-value.ts";
 
-/** Reads it from the prefix. Throws SPEC_INVALID when another spec is there. */
+/** Reads the spec from its prefix. Throws SPEC_INVALID if another spec is there. */
 export async function installedSpecPart(node: SpecNode, store: Store): Promise<SpecPart> {
   return specPartOf(node, (await readDocument(node, store)) ?? specDocument(node, store.database.graph));
 }
 
-/** Makes it of a document; `value` is what stands under `spec` in it. */
+/** Creates it from a document; `value` is that document's `spec`. */
 export function specPartOf(node: SpecNode, value: JsonValue): SpecPart {
   const legacy = node.format < 5;
   const document = isObject(value) ? value : {};
   return { document, description: legacy ? legacySpecString(node) : specString(node), legacy };
 }
 
-// What Spack wrote at installation. A prefix without it can still be packed: the database knows the spec too.
+// What Spack wrote at installation. A prefix without it can still be packed, because the database knows the spec too.
 async function readDocument(node: SpecNode, store: Store): Promise<JsonObject | undefined> {
   const record = store.get(node.hash);
   if (record === undefined) return undefined;

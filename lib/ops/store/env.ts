@@ -32,6 +32,7 @@ export interface EnvVariable {
   readonly value: string | undefined;
 }
 
+/** The report of `env`. */
 export interface EnvReport {
   readonly store: string;
   readonly specs: readonly string[];
@@ -88,14 +89,14 @@ const withSystem = (name: string, value: string): string =>
   name === "MANPATH" && !value.endsWith(":") ? `${value}:` : value;
 
 /**
- * The text for a shell, one command per line. For sh and fish it extends the value that a variable has when the text is run, so
- * it can be saved; for csh it contains values for the current environment. Throws SPEC_INVALID for a name that is not a valid
- * variable name.
+ * The text for a shell, one command per line. For sh and fish it extends the value that a variable has when the text is
+ * run, so it can be saved; for csh it contains values for the current environment. Throws SPEC_INVALID for a name that
+ * is not a valid variable name.
  */
 export function shellText(variables: readonly EnvVariable[], shell: Shell): string {
   for (const { name } of variables)
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-      throw new StaveError("SPEC_INVALID", `no shell can be told of a variable named "${printable(name)}"`, {
+      throw new StaveError("SPEC_INVALID", `no shell supports a variable named "${printable(name)}"`, {
         hint: "correct the environment of the external that names it",
       });
   return variables.map((variable) => `${COMMANDS[shell](variable)}\n`).join("");
@@ -121,8 +122,8 @@ const COMMANDS: Record<Shell, (variable: EnvVariable) => string> = {
 };
 
 const quoteSh = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-// csh expands history inside quotes too. Characters that backquotes around the command would change (line ends and other blanks,
-// braces, patterns) are written as numbers, which tcsh reads between $' and '.
+// csh expands history inside quotes too. Characters that backquotes around the command would change (line ends and
+// other blanks, braces, patterns) are written as numbers, which tcsh reads between $' and '.
 const quoteCsh = (text: string): string =>
   /[^\S ]| {2}|^ | $|[{}*?[\]]/.test(text)
     ? `$'${text.replace(/[^\w./:,+@%=\u0080-\uffff-]/g, octal)}'`

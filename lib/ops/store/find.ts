@@ -28,6 +28,7 @@ export interface FoundRoot {
   installed: boolean;
 }
 
+/** The report of `find`. */
 export interface FindReport {
   store: string;
   /** The roots of the environment, if the search was limited to one. */
@@ -36,8 +37,8 @@ export interface FindReport {
 }
 
 /**
- * Finds the installed specs that satisfy any of the queries, or all without queries. For an environment, finds only its specs,
- * and lists its roots. Externals count as installed.
+ * Finds the installed specs that satisfy any of the queries, or all without queries. For an environment, finds only its
+ * specs, and lists its roots. Externals count as installed.
  */
 export function find(store: Store, queries: readonly SpecQuery[], environment?: Lockfile): FindReport {
   const { graph } = store.database;

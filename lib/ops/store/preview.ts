@@ -22,6 +22,7 @@ export interface PreviewNode {
   links: string[] | undefined;
 }
 
+/** The report of `preview`. */
 export interface PreviewReport {
   root: string;
   /** The longest root, in characters, to which the binaries of this store can be relocated in place. */

@@ -51,20 +51,20 @@ export interface RelocateTreeReport extends RelocationReport {
 }
 
 /**
- * Relocates a tree in place. A trial run finds files that cannot be relocated before anything is changed. After an interruption,
- * run it again to continue. Throws USAGE, RELOCATION_FAILED, FILE_SYSTEM.
+ * Relocates a tree in place. A trial run finds files that cannot be relocated before anything is changed. After an
+ * interruption, run it again to continue. Throws USAGE, RELOCATION_FAILED, FILE_SYSTEM.
  */
 export async function relocate(options: RelocateTreeOptions): Promise<RelocateTreeReport> {
   const { directory, dryRun = false, allFiles = false, strict = false, progress = noProgress, signal } = options;
   const [from, to] = [checkedRoot(options.from, "--from"), checkedRoot(options.to, "--to")];
   if (from === to) throw new StaveError("USAGE", `--from and --to are both ${from}, expected two places`);
   if (pathKind(directory) !== "folder")
-    throw new StaveError("NOT_FOUND", `${directory} is no folder`, {
+    throw new StaveError("NOT_FOUND", `${directory} is not a folder`, {
       subject: directory,
       hint: "name the tree to relocate",
     });
   const map = prefixMapOfRoots(from, to);
-  progress({ type: "note", text: `looking at the files of ${directory}` });
+  progress({ type: "note", text: `reading the files of ${directory}` });
   const found = await scanTree(directory, { map, signal });
   const job = {
     map,

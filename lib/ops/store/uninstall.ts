@@ -46,6 +46,7 @@ export interface UninstalledSpec {
   readonly dependent: boolean;
 }
 
+/** The report of `uninstall`. */
 export interface UninstallReport {
   readonly store: string;
   /** Dependents first. */
@@ -53,8 +54,8 @@ export interface UninstallReport {
 }
 
 /**
- * Plans an uninstallation, dependents first. Throws CONFLICT if other specs or environments need a spec, SPEC_NOT_INSTALLED for a
- * spec that is not installed, and UNSUPPORTED for a spec of an upstream store.
+ * Plans an uninstallation, dependents first. Throws CONFLICT if other specs or environments need a spec,
+ * SPEC_NOT_INSTALLED for a spec that is not installed, and UNSUPPORTED for a spec of an upstream store.
  */
 export async function planUninstall(options: UninstallOptions): Promise<UninstallReport> {
   const { store } = options;
@@ -64,8 +65,9 @@ export async function planUninstall(options: UninstallOptions): Promise<Uninstal
 }
 
 /**
- * Removes specs: moves their prefixes away, updates the database, and deletes the files, in the order of store/protocol.ts. Throws
- * like the plan, CONFLICT if a dependent was installed in the meantime, and PARTIAL if prefixes could not be deleted.
+ * Removes specs: moves their prefixes away, updates the database, and deletes the files, in the order of
+ * store/protocol.ts. Throws like the plan, CONFLICT if a dependent was installed in the meantime, and PARTIAL if
+ * prefixes could not be deleted.
  */
 export async function uninstall(
   options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock },

@@ -58,6 +58,7 @@ export interface VerifiedSpec {
   readonly differences: Readonly<Record<string, readonly Difference[]>>;
 }
 
+/** The report of `verify`. */
 export interface VerifyReport {
   readonly store: string;
   /** In the order given. */

@@ -36,6 +36,7 @@ export interface ViewConflict {
   readonly hidden: string;
 }
 
+/** The report of `view`. */
 export interface ViewReport {
   readonly directory: string;
   /** DAG hashes, dependents first. */
@@ -47,9 +48,9 @@ export interface ViewReport {
 }
 
 /**
- * Makes or updates a view. Existing files stay, except links into the store. Throws CONFLICT, before it creates anything, for two
- * specs of one name, for a file where another prefix has a folder, for other files in the way, and with `strict` for two files at
- * the same path; SPEC_NOT_INSTALLED, FILE_SYSTEM.
+ * Makes or updates a view. Existing files stay, except links into the store. Throws CONFLICT, before it creates
+ * anything, for two specs of one name, for a file where another prefix has a folder, for other files in the way, and
+ * with `strict` for two files at the same path; SPEC_NOT_INSTALLED, FILE_SYSTEM.
  */
 export async function view(options: ViewOptions): Promise<ViewReport> {
   const { store, directory, roots, kind, strict, signal } = options;
@@ -88,9 +89,9 @@ function checkNames(nodes: readonly SpecNode[]): void {
   for (const node of nodes) {
     const other = seen.get(node.name);
     if (other !== undefined)
-      throw new StaveError("CONFLICT", `${shortName(other)} and ${shortName(node)} do not fit into one view`, {
+      throw new StaveError("CONFLICT", `${shortName(other)} and ${shortName(node)} cannot be in one view`, {
         subject: node.hash,
-        hint: "make two views, or name specs that agree",
+        hint: "make two views, or choose compatible specs",
       });
     seen.set(node.name, node);
   }
@@ -120,7 +121,10 @@ class Merge {
     this.#store = store;
   }
 
-  /** Adds the content of a recorded folder at a path in the view, without the metadata of specs, which is added separately. */
+  /**
+   * Adds the content of a recorded folder at a path in the view, without the metadata of specs, which is added
+   * separately.
+   */
   add(recorded: string, at: string): void {
     const source = bytesOfText(recorded);
     const place = bytesOfText(this.#store.locate(recorded));
@@ -146,8 +150,8 @@ class Merge {
     }
   }
 
-  // A link to a sibling folder may become a folder of the view and be merged with others. Spack does this only near the top, where
-  // it matters.
+  // A link to a sibling folder may become a folder of the view and be merged with others. Spack does this only near the
+  // top, where it matters.
   #leadsDeeper(folder: Entry, name: ByteString): boolean {
     const parent = this.#real(folder.source, folder.place);
     const child = this.#real(`${folder.source}/${name}`, `${folder.place}/${name}`);
@@ -206,7 +210,7 @@ interface Step {
   readonly replaces: boolean;
 }
 
-// The present folder of the view, and the changes to it.
+// The existing folder of the view, and the changes to it.
 class Destination {
   readonly #directory: string;
   readonly #base: ByteString;

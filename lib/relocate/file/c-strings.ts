@@ -61,7 +61,7 @@ export function nextString(
   return { end, stuck: { at, pair, reason: "shrink" } };
 }
 
-// Whether the last bytes of both are equal; all of them where there are fewer.
+// True if the last `length` bytes of both are equal, or all of them if there are fewer.
 function sameEnd(pair: PrefixPair, length: number): boolean {
   const last = (bytes: Buffer): Buffer => bytes.subarray(Math.max(0, bytes.length - length));
   return last(pair.old).equals(last(pair.new));

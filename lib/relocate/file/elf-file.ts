@@ -31,7 +31,7 @@ export function relocateElfFile(file: OpenFile, map: PrefixMap): ElfOutcome {
   return { kind: "changed" };
 }
 
-/** Where the strings of the headers are in the file. */
+/** The ranges of the header strings in the file. */
 export function elfRanges(file: OpenFile): Range[] {
   const paths = readElfPaths(file);
   return [paths?.rpath, paths?.interpreter].flatMap((string) =>

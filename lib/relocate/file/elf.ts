@@ -165,7 +165,7 @@ class ElfReader {
     return this.#file.read(bytes, offset) === length ? bytes : malformed();
   }
 
-  // An offset or size that is past the end of the file is wrong whatever it is for.
+  // An offset or size beyond the end of the file is invalid in any case.
   #offset(value: bigint): number {
     return value >= 0n && value <= BigInt(this.#file.size) ? Number(value) : malformed();
   }
@@ -178,14 +178,14 @@ class ElfReader {
     return this.#isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
   }
 
-  // What has the size of an address.
+  // Reads a value of address size.
   #word(bytes: Buffer, at: number): bigint {
     if (!this.#is64) return BigInt(this.#u32(bytes, at));
     return this.#isLittle ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at);
   }
 }
 
-// Where an address is in the file, by the last segment that begins at it or before.
+// The file offset of an address, by the last segment that starts at or before it.
 function fileOffset(loads: readonly Segment[], address: bigint): bigint {
   let found: Segment | undefined;
   for (const load of loads) if (load.address <= address && load.address >= (found?.address ?? 0n)) found = load;

@@ -16,7 +16,7 @@ import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
 import { type FsPath, HeldTree } from "../../util/held-tree.ts";
 
-/** The folder that is relocated. Dispose of it when done. */
+/** A folder whose files are relocated. Dispose of it when done. */
 export class Tree implements Disposable {
   readonly held: HeldTree;
   readonly isDryRun: boolean;
@@ -102,12 +102,12 @@ function notFound(cause: unknown, path: ByteString): StaveError {
 export class OpenFile {
   readonly #descriptor: number;
   readonly #isDryRun: boolean;
-  // What a dry run would have written.
+  // The writes that a dry run did not make.
   readonly #pretended: { position: number; bytes: Buffer }[] = [];
-  /** Below the tree. */
+  /** Its path below the tree. */
   readonly path: ByteString;
   #size: number;
-  /** Device and inode of a file that has other names; undefined when it has one. */
+  /** Device and inode of a file with several names; otherwise undefined. */
   readonly inode: string | undefined;
 
   constructor(descriptor: number, path: ByteString, isDryRun: boolean) {
@@ -119,12 +119,12 @@ export class OpenFile {
     this.inode = nlink > 1n ? `${dev}:${ino}` : undefined;
   }
 
-  /** Bytes. */
+  /** The size in bytes. */
   get size(): number {
     return this.#size;
   }
 
-  /** Fills a buffer from a position on, and returns how much there was. */
+  /** Fills a buffer from a position and returns the number of bytes read. */
   read(buffer: Buffer, position: number): number {
     let filled = 0;
     while (filled < buffer.length) {
@@ -140,7 +140,7 @@ export class OpenFile {
     return filled;
   }
 
-  /** Writes over what is there. */
+  /** Overwrites bytes at a position. */
   write(bytes: Buffer, position: number): void {
     if (this.#isDryRun) {
       this.#pretended.push({ position, bytes });
@@ -151,7 +151,7 @@ export class OpenFile {
     this.#size = Math.max(this.#size, position + bytes.length);
   }
 
-  /** Sets the size; not for dry runs, in which sizes stay. */
+  /** Sets the size; not for dry runs, which keep sizes. */
   truncate(size: number): void {
     ftruncateSync(this.#descriptor, size);
     this.#size = size;
@@ -164,7 +164,7 @@ export function unfit(path: ByteString, how: string): StaveError {
   return new StaveError("RELOCATION_FAILED", `cannot relocate ${shown}: it ${how}`, { subject: shown });
 }
 
-/** The error of a file system call on something in the tree. */
+/** The error for a failed file system call in the tree. */
 export function whileRelocating(cause: unknown, path: ByteString): StaveError {
   const error = fileError(cause, "relocate", shownName(path));
   return systemCode(cause) === "ETXTBSY" ? error.with({ hint: "it is running; stop it and try again" }) : error;

@@ -57,7 +57,7 @@ function relocateStrings(
   const reach = reachOf(map);
   const writer = new EditWriter(file, buffer);
   let isChanged = false;
-  // Where the window begins in the file, and where in it the search goes on.
+  // The offset of the window in the file, and the position in it where the search continues.
   let start = 0;
   let from = 0;
   for (;;) {
@@ -80,7 +80,7 @@ function relocateStrings(
       isChanged = true;
       from = match.end;
     }
-    // The end of this window is read again.
+    // The end of this window is read again as part of the next.
     writer.flush(start);
     if (isLast) return { isChanged, stuck: undefined };
     start += Math.max(from, before);
@@ -88,8 +88,7 @@ function relocateStrings(
   }
 }
 
-// Writes a window back, but only around what was changed: edits close to each other take one call, as there may be
-// millions.
+// Writes back only the changed parts of a window; nearby edits share one call, as there may be millions.
 class EditWriter {
   readonly #file: OpenFile;
   readonly #window: Buffer;
@@ -132,7 +131,7 @@ function describe(file: OpenFile, start: number, { at, pair, reason }: StuckStri
     oldPrefix: shown(pair.old),
     newPrefix: shown(pair.new),
     reason,
-    // To make a string shorter, more bytes must become free than others may share.
+    // To make a string shorter, more bytes must become free than other strings may share.
     room: reason === "grow" ? pair.old.length : pair.old.length - LOOK_AHEAD,
   };
 }

@@ -1,6 +1,5 @@
-// Relocates one text file in place. A small one is read whole; of a larger one only windows are in memory: when it
-// grows its content is first moved up by as much as the new text will ever be ahead of the old one, then written from
-// the start.
+// Relocates one text file in place. A small file is read whole. A large one is processed in windows: if it grows, its
+// content is first moved up by the most that the new text ever gets ahead of the old one, then written from the start.
 
 import type { PrefixMap } from "../prefix/prefix-map.ts";
 import { type OpenFile, unfit } from "./open-file.ts";
@@ -42,8 +41,7 @@ function relocateSmall(file: OpenFile, map: PrefixMap, isDryRun: boolean): boole
   });
 }
 
-// The first time only lengths are counted: how far the new text is ever ahead of the old one, and whether it may be so
-// long.
+// The first pass only counts: how far the new text ever gets ahead of the old one, and whether its length is allowed.
 function relocateLarge(file: OpenFile, map: PrefixMap, isDryRun: boolean, window: number): boolean {
   const buffer = Buffer.allocUnsafe(window);
   const { size } = file;
@@ -67,7 +65,7 @@ function relocateLarge(file: OpenFile, map: PrefixMap, isDryRun: boolean, window
   return true;
 }
 
-// Reads `size` bytes of content, which begin at `start`, window by window, and tells how much was read by then.
+// Reads `size` bytes of content from `start`, window by window, with the number of bytes read so far.
 function eachPiece(
   file: OpenFile,
   buffer: Buffer,
@@ -85,14 +83,15 @@ function eachPiece(
   }
 }
 
-/** Replaces the first bytes of a file by at least as many others. */
+/** Replaces the first bytes of a file with at least as many new ones. */
 export function insertHead(file: OpenFile, oldLength: number, head: Buffer, window: number): void {
   const lead = head.length - oldLength;
   if (lead > 0) moveUp(file, lead, Buffer.allocUnsafe(Math.min(window, file.size)));
   file.write(head, 0);
 }
 
-// Moves the content towards the end. The room is taken first, so that a full disk is found out before anything changed.
+// Moves the content towards the end. The space is allocated first, so that a full disk is detected before anything
+// changes.
 function moveUp(file: OpenFile, by: number, buffer: Buffer): void {
   const { size } = file;
   const zeros = Buffer.alloc(Math.min(by, buffer.length));

@@ -1,6 +1,6 @@
-// Replaces prefixes in text, piece by piece, so that a text of any size takes the memory of one piece. The bytes are
-// those of Spack's `(?<![\w\-_/])([\w\-_]*?)(P1|P2|…)([\w\-_/]*)` (Spack `relocate_text.py`): a prefix counts where no
-// slash stands before it, a word in between allowed, and nothing is replaced in the rest of the path that it begins.
+// Replaces prefixes in text piece by piece, so that text of any size needs the memory of one piece. The result is that
+// of Spack's `(?<![\w\-_/])([\w\-_]*?)(P1|P2|…)([\w\-_/]*)` (Spack `relocate_text.py`): a prefix counts if no slash
+// precedes it, even with a word in between, and the rest of its path is left alone.
 import { endsAfterSlash, IS_WORD } from "../../image/archive/prefix-search.ts";
 import type { PrefixHit, PrefixMap } from "../prefix/prefix-map.ts";
 

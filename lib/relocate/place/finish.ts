@@ -1,5 +1,5 @@
-// What Spack does to an installed prefix after relocation: scripts whose first line is too long for the system go
-// through `sbang` (Spack `hooks/sbang.py`), and search paths lose what leads nowhere (Spack
+// Applies Spack's post-install hooks after relocation: scripts whose first line is too long for the system go through
+// `sbang` (Spack `hooks/sbang.py`), and search paths lose folders that do not exist (Spack
 // `hooks/drop_redundant_rpaths.py`).
 import { type ByteString, shownName } from "../../util/byte-string.ts";
 import { ELF_MAGIC } from "../file/elf.ts";
@@ -7,17 +7,17 @@ import { dropRpathItems } from "../file/elf-file.ts";
 import { type OpenFile, Tree } from "../file/open-file.ts";
 import { insertHead, WINDOW } from "../file/text-file.ts";
 
-/** How a prefix is finished. */
+/** How to finish a prefix. */
 export interface FinishOptions {
   /** The recorded path of the script `sbang`. */
   readonly sbang: string;
   /** The longest first line, its newline included, in bytes: 127 on Linux, 511 on macOS. */
   readonly longestLine?: number | undefined;
-  /** Whether an absolute path of a search path leads to something; search paths are left alone without it. */
+  /** True if an absolute path in a search path exists; without it, search paths are left alone. */
   readonly exists?: ((path: string) => boolean) | undefined;
 }
 
-/** What was changed; paths below the prefix, fit for messages. */
+/** The changed files, as printable paths below the prefix. */
 export interface FinishReport {
   readonly shebangs: string[];
   readonly rpaths: string[];
@@ -73,21 +73,21 @@ function readHead(file: OpenFile): Buffer {
   return head.subarray(0, file.read(head, 0));
 }
 
-// Items that the loader expands are kept too.
+// Keeps existing paths, and items that the loader expands.
 function isKept(item: Buffer, exists: (path: string) => boolean): boolean {
   const text = item.toString("utf8");
   return text.startsWith("$") || (text.startsWith("/") && exists(text));
 }
 
 /**
- * Puts the line of `sbang` in front of a script when its first line is too long; tells whether it was. What the old
- * line becomes is in the language of its interpreter, so that it is a comment there.
+ * Inserts the `sbang` line before a script's first line if that is too long; returns true if it did. The old line
+ * becomes a comment in the language of its interpreter.
  */
 export function shortenShebang(file: OpenFile, sbang: string, longestLine: number): boolean {
   const bytes = Buffer.alloc(LINE_LIMIT);
   const start = bytes.subarray(0, file.read(bytes, 0));
   const newline = start.indexOf("\n");
-  // A line without an end is one when the file ends with it.
+  // A first line without newline counts if the file ends with it.
   if (newline < 0 && start.length === LINE_LIMIT) return false;
   const line = newline < 0 ? start : start.subarray(0, newline + 1);
   if (line.length <= longestLine) return false;

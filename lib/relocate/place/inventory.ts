@@ -1,5 +1,5 @@
-// What a prefix has in it after relocation: the list that `spack verify` compares with (`install_manifest.json`), which
-// Spack leaves as the build machine wrote it (Spack `verify.py`), and the files that still name an old prefix.
+// Lists the contents of a prefix after relocation: the manifest that `spack verify` reads (`install_manifest.json`),
+// which Spack leaves as the build machine wrote it (Spack `verify.py`), and the files that still contain an old prefix.
 import { createHash, hash } from "node:crypto";
 import { type BigIntStats, lstatSync } from "node:fs";
 import { base32 } from "../../spack/spec/dag-hash.ts";
@@ -15,32 +15,29 @@ import { SPACK_FOLDERS } from "../tree/scan.ts";
 import { walkTree } from "../tree/walk-tree.ts";
 import type { Finisher } from "./finish.ts";
 
-/** How an inventory is taken. */
+/** How to take an inventory. */
 export interface InventoryOptions {
-  /** The prefix as it is recorded; `directory` is where it is. */
+  /** The recorded prefix; `directory` is its location. */
   readonly prefix: string;
   /** The replaced prefixes; without it, leftovers are not searched. */
   readonly map?: PrefixMap | undefined;
   /** Finishes each file before it is listed. */
   readonly finisher?: Finisher | undefined;
-  /** The mode of the list itself; 0644 when not given. */
+  /** The mode of the manifest; default 0644. */
   readonly mode?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was found. */
+/** The result of an inventory. */
 export interface Inventory {
-  /**
-   * Paths below the prefix of files and links that name an old prefix, fit for messages; those in `.spack` do not
-   * count.
-   */
+  /** Printable paths below the prefix of files and links that contain an old prefix; those in `.spack` do not count. */
   readonly leftovers: string[];
 }
 
 /**
- * Looks at everything in a prefix and writes its install manifest, as Spack would on the machine where it is; entries
- * are in the order of their names, so that the same prefix gives the same bytes. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE
- * when the manifest in the prefix is anything but a regular file.
+ * Reads everything in a prefix and writes its install manifest, as Spack would on the machine where it is. Entries are
+ * sorted by name, so that the same prefix gives the same bytes. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE if the existing
+ * manifest is anything but a regular file.
  */
 export async function writeInventory(directory: string, options: InventoryOptions): Promise<Inventory> {
   const writer = new Manifest(options.prefix);
@@ -50,9 +47,7 @@ export async function writeInventory(directory: string, options: InventoryOption
   return { leftovers };
 }
 
-/**
- * Finds the files and links of a tree that name an old prefix, by any name; as for an inventory, but writes nothing.
- */
+/** Finds the files and links of a tree that contain an old prefix, under any name. Writes nothing. */
 export async function findLeftovers(directory: string, map: PrefixMap, signal?: AbortSignal): Promise<string[]> {
   using tree = new Tree(directory, true);
   return await look(tree, { map, signal }, undefined);
@@ -100,12 +95,12 @@ function statsOf(tree: Tree, path: ByteString): BigIntStats {
   }
 }
 
-// Reads a file once for all purposes, unless finishing changes it.
+// Reads each file once for all purposes, unless finishing changes it.
 class EntryReader {
   readonly #tree: Tree;
   readonly #finisher: Finisher | undefined;
   readonly #breath: Breath;
-  // One for all files: a new one for each would be more than the collector keeps up with.
+  // One buffer for all files: allocating one per file overwhelms the garbage collector.
   #buffer: Buffer = Buffer.alloc(0);
 
   constructor(tree: Tree, finisher: Finisher | undefined, breath: Breath) {
@@ -126,14 +121,14 @@ class EntryReader {
     return { stats, sha1 };
   }
 
-  // The checksum; undefined when nothing was looked at but the beginning of the file, which is to be finished.
+  // The checksum; undefined if only the start of the file was read because it needs finishing.
   #contents(
     path: ByteString,
     search: PathSearch | undefined,
     isWanted: (head: Buffer) => boolean,
   ): Promise<string | undefined> {
     return this.#tree.read(path, async (file) => {
-      // In one call where there is one piece: most files are small.
+      // In one call if there is one piece: most files are small.
       const sha1 = file.size > WINDOW ? createHash("sha1") : undefined;
       let sum = EMPTY;
       const size = Math.min(file.size, WINDOW);

@@ -13,7 +13,7 @@ export type PlaceOrder =
 
 /** From a thread. */
 export type PlaceAnswer =
-  /** This many bytes were consumed, and as many more may be sent. */
+  /** This many bytes were consumed; the same number may be sent. */
   | { readonly type: "taken"; readonly id: number; readonly count: number }
   | { readonly type: "placed"; readonly id: number; readonly tree: PlacedTree }
   | { readonly type: "finished"; readonly id: number; readonly tree: FinishedTree }

@@ -1,4 +1,4 @@
-// The placing threads: each works on one prefix at a time. The main thread passes archives on to them as they come, a
+// The placing threads: each works on one prefix at a time. The main thread forwards archives as they arrive, up to a
 // megabyte ahead.
 import type { Readable } from "node:stream";
 import type { Worker } from "node:worker_threads";
@@ -10,13 +10,14 @@ import { startThread } from "../../util/thread.ts";
 import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 
-/** How many bytes of an archive are sent ahead of what the thread has taken. */
+/** How many bytes of an archive may be sent ahead of the thread. */
 const AHEAD = 1024 * 1024;
 
 /** Options for placing one archive. */
 export interface PlaceOptions {
   /**
-   * Of the archive, in bytes: of those that wait the largest goes first, so that no thread is alone with it at the end.
+   * The size of the archive in bytes: the largest waiting one goes first, so that no thread works alone on it at the
+   * end.
    */
   readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -24,7 +25,7 @@ export interface PlaceOptions {
   readonly onBytes?: ((count: number) => void) | undefined;
 }
 
-/** Threads that place prefixes. They start when first needed; close the pool to end them. */
+/** Threads that place prefixes. They start on demand; dispose of the pool to stop them. */
 export class PlacePool implements AsyncDisposable {
   readonly #limit: Limit;
   readonly #idle: Thread[] = [];
@@ -39,7 +40,7 @@ export class PlacePool implements AsyncDisposable {
     return await this.#with(-(options.size ?? 0), options.signal, (thread) => thread.place(open, job, options));
   }
 
-  /** As finishPlaced, on a thread, before what is to be placed: others may wait for it. */
+  /** As finishPlaced, on a thread, ahead of waiting archives because other specs may depend on it. */
   async finish(job: FinishJob, signal?: AbortSignal): Promise<FinishedTree> {
     return await this.#with(Number.NEGATIVE_INFINITY, signal, (thread) => thread.finish(job, signal));
   }
@@ -94,7 +95,7 @@ class Thread {
     this.#worker.on("exit", (status) => this.#lost(`exit status ${status}`));
   }
 
-  /** It has died, and will not answer. */
+  /** True if the thread died and will not answer. */
   get isBroken(): boolean {
     return this.#loss !== undefined;
   }
@@ -143,7 +144,7 @@ class Thread {
       }
       this.#send({ type: "bytes", id, bytes: undefined });
     } catch (error) {
-      // What the thread failed with came first when the stream was destroyed for it.
+      // If the stream was destroyed because the thread failed, the thread's error is the cause.
       if (!isOver) {
         this.#send({ type: "cancel", id, error: plainError(error) });
         await over;

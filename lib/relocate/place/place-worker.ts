@@ -1,5 +1,4 @@
-// A placing thread, started by place-pool.ts: one prefix at a time, from the bytes of its archive that the main thread
-// sends.
+// A placing thread, started by place-pool.ts: handles one prefix at a time, from the bytes that the main thread sends.
 import { Readable } from "node:stream";
 import { parentPort } from "node:worker_threads";
 import { StaveError } from "../../errors.ts";
@@ -18,7 +17,7 @@ let stop = new AbortController();
 port.on("message", (order: PlaceOrder) => {
   if (order.type === "cancel") stop.abort(StaveError.from(order.error));
   else if (order.type === "bytes") {
-    // What comes after a failure is passed over.
+    // Bytes after a failure are ignored.
     if (archive !== undefined && !archive.destroyed)
       archive.push(order.bytes === undefined ? null : asBuffer(order.bytes));
     else if (order.bytes !== undefined) tell({ type: "taken", id: order.id, count: order.bytes.length });
@@ -32,7 +31,7 @@ async function work(order: PlaceOrder & { type: "place" | "finish" }): Promise<v
   try {
     if (order.type === "finish") tell({ type: "finished", id, tree: await finishPlaced(order.job, signal) });
     else {
-      // Chunk by chunk: otherwise what waits would be copied into one.
+      // In object mode, because otherwise waiting chunks would be copied into one.
       archive = new Readable({ read: () => {}, objectMode: true });
       const onTaken = (chunk: Buffer): void => {
         tell({ type: "taken", id, count: chunk.length });
@@ -47,7 +46,7 @@ async function work(order: PlaceOrder & { type: "place" | "finish" }): Promise<v
   }
 }
 
-// Of messages only the bytes arrive, not their class.
+// Messages keep the bytes but not the class.
 function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }

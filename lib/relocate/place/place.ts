@@ -1,5 +1,5 @@
-// Turns the archive of a spec into a prefix ready to be moved into place: unpacked, relocated, finished as Spack's
-// hooks do, listed. Input and output are plain data, so that it can run on another thread.
+// Turns the archive of a spec into a prefix ready to be moved into place: unpacks, relocates, finishes as Spack's hooks
+// do, and lists it. Input and output are plain data, so that it can run on another thread.
 import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { sbangPath } from "../../image/archive/build-info-writer.ts";
@@ -17,35 +17,35 @@ import { type UnpackOptions, unpackArchive } from "../unpack/unpack.ts";
 import { Finisher } from "./finish.ts";
 import { writeInventory } from "./inventory.ts";
 
-/** What is to be placed, and where. */
+/** What to place, and where. */
 export interface PlaceJob extends NewPrefixes {
   /** An empty folder to work in. */
   readonly folder: string;
   /** The DAG hash of the spec, and its name for messages. */
   readonly hash: string;
   readonly name: string;
-  /** Where the prefix will be, as it is recorded. */
+  /** The final prefix, as recorded. */
   readonly prefix: string;
   readonly compression: UnpackOptions["compression"];
   readonly diffId: Digest;
   readonly permissions: Permissions;
-  /** Also replace old prefixes in other files, where lengths stay the same. */
+  /** Also replace old prefixes in other files, if the length stays the same. */
   readonly allFiles: boolean;
-  /** Where `patchelf` is. */
+  /** The path of `patchelf`. */
   readonly patchelf: string | undefined;
 }
 
 /** An archive that was unpacked and relocated. */
 export interface PlacedTree {
-  /** The prefix, somewhere in the folder. */
+  /** The prefix, somewhere below the folder. */
   readonly directory: string;
   readonly members: number;
-  /** The bytes of all files. */
+  /** The total size of all files, in bytes. */
   readonly bytes: number;
   readonly relocated: RelocationReport;
   /** False for very old archives. */
   readonly hasSpecFile: boolean;
-  /** It was made with `--rel`: libraries may not be found. */
+  /** It was created with `--rel`: libraries may not be found. */
   readonly hasRelativeRpaths: boolean;
 }
 
@@ -97,20 +97,20 @@ export function checkArchivedSpec(directory: string, { hash, name }: Pick<PlaceJ
   );
 }
 
-/** What finishing found and did; paths below the prefix, fit for messages. */
+/** The result of finishing, as printable paths below the prefix. */
 export interface FinishedTree {
-  /** Files and links that still name an old prefix. */
+  /** Files and links that still contain an old prefix. */
   readonly leftovers: string[];
   readonly shebangs: string[];
   readonly rpaths: string[];
 }
 
-/** A placed prefix that is to be finished. */
+/** A placed prefix to finish. */
 export interface FinishJob extends NewPrefixes {
-  /** Where it is now, and where it will be, as it is recorded. */
+  /** Its current directory, and its final prefix as recorded. */
   readonly directory: string;
   readonly prefix: string;
-  /** Recorded paths are found below this folder. */
+  /** Recorded paths are resolved below this folder. */
   readonly sysroot: string | undefined;
 }
 

@@ -1,5 +1,5 @@
-// What Spack itself writes into the `.spack` folder of an installed prefix, beside the list of its files (Spack
-// `directory_layout.py`, write_spec; `util/timer.py`).
+// Writes the files that Spack itself writes into the `.spack` folder of an installed prefix, except the file list
+// (Spack `directory_layout.py`, write_spec; `util/timer.py`).
 
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { writeSpecFile } from "../../spack/spec/spec-writer.ts";
@@ -7,7 +7,7 @@ import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
 import { writeJson } from "../../spack/text/json.ts";
 import { HeldTree } from "../../util/held-tree.ts";
 
-/** A part of an installation and how long it took. */
+/** A phase of an installation, with its duration. */
 export interface InstallPhase {
   /** Nested as `install/extract`. */
   readonly path: string;
@@ -15,7 +15,8 @@ export interface InstallPhase {
 }
 
 /**
- * Writes `spec.json`: what a database accepts the prefix by. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE as HeldTree does.
+ * Writes `spec.json`, by which a database recognises the prefix. Throws FILE_SYSTEM, and ARCHIVE_UNSAFE as HeldTree
+ * does.
  */
 export function writeInstalledSpec(directory: string, node: SpecNode, graph: SpecGraph): void {
   write(directory, "spec.json", writeSpecFile(node, graph));

@@ -12,12 +12,12 @@ import { HeldTree } from "../../util/held-tree.ts";
 export interface BuildInfo {
   /** The install root, padding included. */
   readonly root: string;
-  /** Where `sbang` was; undefined in old archives. */
+  /** The path of `sbang`; undefined in old archives. */
   readonly sbang: string | undefined;
-  /** The prefix of each spec that the files may name, by DAG hash. */
+  /** The prefix of each spec that the files may contain, by DAG hash. */
   readonly prefixes: ReadonlyMap<string, string>;
   readonly files: RelocatableFiles;
-  /** Made by `buildcache create --rel`, which is no more since Spack 0.20: libraries may not be found. */
+  /** Created by `buildcache create --rel`, removed in Spack 0.20: libraries may not be found. */
   readonly hasRelativeRpaths: boolean;
 }
 
@@ -34,8 +34,8 @@ export function readBuildInfo(directory: string): BuildInfo {
 }
 
 /**
- * Parses a build info of any generation of archives. Throws CONTENT_INVALID naming `source` and the place, and
- * RELOCATION_FAILED for archives of Spack before 0.15, which do not say what the prefixes belong to.
+ * Parses a build info of any generation of archives. Throws CONTENT_INVALID naming `source` and the location, and
+ * RELOCATION_FAILED for archives of Spack before 0.15, which do not say which spec a prefix belongs to.
  */
 export function parseBuildInfo(bytes: Buffer, source: string): BuildInfo {
   const document = parse(bytes, source);
@@ -63,7 +63,7 @@ function parse(bytes: Buffer, source: string): YamlNode | undefined {
   }
 }
 
-// Values are taken as they are written: a file named `1e5` is a name wherever its quotes went.
+// Values are taken as written: a file named `1e5` keeps its name even without quotes.
 class Fields {
   readonly #document: YamlNode | undefined;
   readonly #source: string;
@@ -100,7 +100,7 @@ class Fields {
     });
   }
 
-  // Spack 0.19 and older wrote the map the other way around; of several prefixes of one spec it takes the last.
+  // Spack 0.19 and older wrote the map in reverse; if a spec has several prefixes, the last one counts.
   prefixes(): Map<string, string> {
     const forward = this.#pairs("hash_to_prefix");
     if (forward !== undefined) return new Map(forward.map(([hash, prefix]) => [hash, this.#prefix(prefix)]));

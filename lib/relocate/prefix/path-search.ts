@@ -2,13 +2,13 @@
 // prefix that is part of a new one does not count.
 import type { PrefixMap } from "./prefix-map.ts";
 
-/** One search through one file; pieces are given in order, and not kept. */
+/** A search through one file; pieces are given in order and not kept. */
 export class PathSearch {
   readonly #map: PrefixMap;
-  // Each new prefix with an old one in it, and where in it.
+  // New prefixes that contain an old one, with its offset.
   readonly #nested: readonly { bytes: Buffer; at: number }[];
   readonly #reach: number;
-  // The end of what was given, and from where on in it nothing was looked for.
+  // The end of the input so far, and the offset in it from which the search continues.
   #tail: Buffer = Buffer.alloc(0);
   #from = 0;
   #found = false;
@@ -27,7 +27,7 @@ export class PathSearch {
     return this.#found;
   }
 
-  /** Searches the next piece, and what lies across its beginning. */
+  /** Searches the next piece and the boundary before it. */
   add(piece: Buffer, isLast: boolean): void {
     if (this.#found) return;
     const bytes = this.#tail.length === 0 ? piece : Buffer.concat([this.#tail, piece]);

@@ -1,5 +1,5 @@
-// Old prefixes and what replaces them, and how they are found in bytes: Spack's regular expression `P1|P2|…`, where at
-// one place the first alternative wins and not the longest (Spack `relocate_text.py`).
+// Maps old prefixes to new ones and finds them in bytes: Spack's regular expression `P1|P2|…`, in which the first
+// matching alternative wins, not the longest (Spack `relocate_text.py`).
 import { StaveError } from "../../errors.ts";
 import { bytesOfText, shownName } from "../../util/byte-string.ts";
 
@@ -9,24 +9,24 @@ export interface PrefixPair {
   readonly new: Buffer;
 }
 
-/** A prefix that was found. */
+/** An occurrence of a prefix. */
 export interface PrefixHit {
   readonly at: number;
   readonly pair: PrefixPair;
 }
 
-// Linux' PATH_MAX: what is longer names no file. It bounds the work at one place.
+// Linux' PATH_MAX: anything longer is not a file name. It bounds the work per position.
 const LONGEST_PATH = 4096;
 
-// A trie of the prefixes. Every prefix below a node was given before the node's own, because otherwise it could never
-// win and is left out. So the deepest match is the first matching alternative.
+// A trie of the prefixes. A prefix is left out if an earlier one always wins over it, so every prefix below a node
+// comes before the node's own, and the deepest match is the first matching alternative.
 interface Branch {
   label: Buffer;
   pair: PrefixPair | undefined;
   children: Map<number, Branch>;
 }
 
-/** An ordered map from old prefixes to new ones; pairs of equals are left out, as Spack leaves them out. */
+/** An ordered map from old prefixes to new ones; as in Spack, pairs of equal prefixes are left out. */
 export class PrefixMap {
   readonly pairs: readonly PrefixPair[];
   /** The length of the longest old prefix, in bytes. */
@@ -34,9 +34,9 @@ export class PrefixMap {
   readonly #tree: Branch | undefined;
 
   /**
-   * Takes pairs in order of preference; a later pair for the same prefix overrides the new one and keeps the place.
-   * Throws RELOCATION_FAILED for a prefix that is not absolute, is the root folder, has a NUL or is longer than a path
-   * may be.
+   * Takes pairs in order of preference; a later pair for the same old prefix replaces the new one but keeps the
+   * position. Throws RELOCATION_FAILED for a prefix that is not absolute, is the root folder, contains a NUL or exceeds
+   * the length of a path.
    */
   constructor(pairs: Iterable<readonly [string, string]>) {
     const once = new Map<string, string>();
@@ -54,17 +54,17 @@ export class PrefixMap {
     this.#tree = tree;
   }
 
-  /** Whether there is nothing to replace. */
+  /** True if there is nothing to replace. */
   get isEmpty(): boolean {
     return this.#tree === undefined;
   }
 
-  /** Whether a new prefix has an old one in it, so that what was replaced looks as if it were not. */
+  /** True if a new prefix contains an old one, so that replaced text still contains an old prefix. */
   get isNested(): boolean {
     return this.pairs.some((pair) => this.find(pair.new, 0) !== undefined);
   }
 
-  /** The prefix that stands at a place. */
+  /** The prefix at a position. */
   matchAt(bytes: Buffer, at: number): PrefixPair | undefined {
     let found: PrefixPair | undefined;
     let end = at;
@@ -78,7 +78,7 @@ export class PrefixMap {
     return found;
   }
 
-  /** The first prefix that begins at `from` or later, and before `before`. */
+  /** The first prefix that starts at or after `from` and before `before`. */
   find(bytes: Buffer, from: number, before: number = bytes.length): PrefixHit | undefined {
     if (this.#tree === undefined) return undefined;
     const { label } = this.#tree;
@@ -89,7 +89,7 @@ export class PrefixMap {
     return undefined;
   }
 
-  /** The bytes with the prefix at their beginning replaced; undefined when they begin with none. */
+  /** The bytes with the prefix at their start replaced; undefined if they start with none. */
   replaceStart(bytes: Buffer): Buffer | undefined {
     const pair = this.matchAt(bytes, 0);
     return pair === undefined ? undefined : Buffer.concat([pair.new, bytes.subarray(pair.old.length)]);
@@ -101,7 +101,7 @@ function insert(tree: Branch, pair: PrefixPair): void {
   for (let rest = pair.old; ; ) {
     const shared = sharedLength(branch.label, rest);
     if (shared < branch.label.length) split(branch, shared);
-    // A shorter prefix that was given before always wins.
+    // An earlier, shorter prefix always wins.
     if (branch.pair !== undefined) return;
     rest = rest.subarray(shared);
     const [first] = rest;

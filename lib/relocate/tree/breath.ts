@@ -1,4 +1,4 @@
-// Long file work runs synchronously; pausing now and then lets aborts be noticed and progress bars move.
+// Long file work runs synchronously; occasional pauses let aborts be noticed and progress bars move.
 import { setImmediate } from "node:timers/promises";
 
 const BYTES = 16 << 20;

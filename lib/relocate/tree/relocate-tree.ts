@@ -1,5 +1,5 @@
 // Relocates the files of a tree: headers and C strings of programs, texts, links (Spack `binary_distribution.py`,
-// relocate_package). Which files these are is told from outside, by an archive's build info or by looking at them.
+// relocate_package). The caller provides the list of files, from an archive's build info or from a scan.
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { RelocatableFiles } from "../../image/archive/build-info-writer.ts";
 import { isProgram } from "../../image/archive/file-kind.ts";
@@ -15,25 +15,23 @@ import { relocateTextFile } from "../file/text-file.ts";
 import type { PrefixMap } from "../prefix/prefix-map.ts";
 import { Breath } from "./breath.ts";
 
-/** How a tree is relocated. */
+/** How to relocate a tree. */
 export interface RelocateOptions {
   readonly map: PrefixMap;
-  /** What to look at; paths below the tree. */
+  /** The files to relocate; paths below the tree. */
   readonly files: RelocatableFiles;
-  /**
-   * Files of other formats: what they hold of prefixes is replaced where its length can stay. Spack leaves them alone.
-   */
+  /** Files of other formats: prefixes in them are replaced if the length can stay the same. Spack leaves them alone. */
   readonly others?: readonly ByteString[] | undefined;
   /** Report all changes, and whether they are possible, but make none. */
   readonly dryRun?: boolean | undefined;
-  /** Where `patchelf` is, should a search path or interpreter have to grow. */
+  /** Finds `patchelf`, in case a search path or interpreter must grow. */
   readonly findPatchelf?: FindPatchelf | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each examined file with its size in bytes. */
   readonly onFile?: ((path: string, size: number) => void) | undefined;
 }
 
-/** What was changed, or would be: paths below the tree, fit for messages. */
+/** What was changed, or would be, as printable paths below the tree. */
 export interface RelocationReport {
   readonly texts: string[];
   readonly links: string[];
@@ -127,7 +125,7 @@ class Relocation {
     if (isChanged) this.report.strings.push(shown);
   }
 
-  // All or nothing: a file with old and new paths mixed would be worst.
+  // All or nothing: a file that mixes old and new paths would be worse than either.
   #other(file: OpenFile): void {
     const { map } = this.#options;
     const { isChanged, stuck } = relocateStringFile(file, map, { dryRun: true, rule: "pad" });
@@ -136,7 +134,7 @@ class Relocation {
     this.report.others.push(shownName(file.path));
   }
 
-  // Opens a file unless another name of it was met before.
+  // Opens a file unless it was already handled under another name.
   async #open(path: ByteString, work: (file: OpenFile) => void | Promise<void>): Promise<void> {
     await this.#each(path, () =>
       this.#tree.open(path, async (file) => {

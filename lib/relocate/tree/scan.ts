@@ -1,5 +1,5 @@
-// Finds out by looking which files of a tree name an old root: for trees that have no list of them. What counts is what
-// counts for Spack's archives; Spack's own files, in `.spack` and `.spack-db`, do not.
+// Scans a tree without a file list for files that contain an old root. The rules are those of Spack's archives; Spack's
+// own files, in `.spack` and `.spack-db`, are left out.
 import { FileClassifier, isProgram } from "../../image/archive/file-kind.ts";
 import { beginsWithTerm, searchTerms } from "../../image/archive/prefix-search.ts";
 import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
@@ -12,33 +12,33 @@ import type { PrefixMap } from "../prefix/prefix-map.ts";
 import { Breath } from "./breath.ts";
 import { walkTree } from "./walk-tree.ts";
 
-/** What is found in a tree; paths below it. */
+/** The result of a scan; paths below the tree. */
 export interface ScanReport {
   readonly texts: ByteString[];
   readonly binaries: ByteString[];
   readonly links: ByteString[];
-  /** Files that name an old prefix and are neither text nor program. */
+  /** Files that contain an old prefix and are neither text nor program. */
   readonly others: ByteString[];
-  /** Sockets, FIFOs and devices, fit for messages. */
+  /** Sockets, FIFOs and devices, as printable paths. */
   readonly skipped: string[];
   /** The size of all files of the first four lists. */
   readonly bytes: number;
 }
 
-/** How a tree is looked at. */
+/** How to scan a tree. */
 export interface ScanOptions {
   readonly map: PrefixMap;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each file that was read, with its size in bytes. */
+  /** Called for each file that was read, with its size in bytes. */
   readonly onFile?: ((path: string, size: number) => void) | undefined;
 }
 
-/** Folders that hold what Spack knows about a tree, and not the tree. */
+/** Folders with Spack's data about a tree rather than its content. */
 export const SPACK_FOLDERS: ReadonlySet<string> = new Set([METADATA_FOLDER, DATABASE_FOLDER]);
 
 type Kind = "texts" | "binaries" | "others";
 
-/** Looks at every file of a tree once, whatever number of names it has; a link's target is all there is of it. */
+/** Reads every file of a tree once, however many names it has; for a link, only its target. */
 export async function scanTree(directory: string, { map, signal, onFile }: ScanOptions): Promise<ScanReport> {
   using tree = new Tree(directory, true);
   const terms = searchTerms(map.pairs.map((pair) => pair.old.toString("utf8")));
@@ -78,7 +78,7 @@ async function classify(
     const piece = buffer.subarray(0, file.read(buffer, at));
     if (piece.length === 0) break;
     at += piece.length;
-    // The first bytes tell a program, whatever it names.
+    // The first bytes identify a program, whatever it contains.
     if (at === piece.length && isProgram(piece)) return "binaries";
     classifier.add(piece);
     search.add(piece, at >= file.size);

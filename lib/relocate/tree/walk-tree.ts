@@ -5,7 +5,7 @@ import { type ByteString, bytesOfText, compareNames } from "../../util/byte-stri
 import type { HeldTree } from "../../util/held-tree.ts";
 import { whileRelocating } from "../file/open-file.ts";
 
-/** Something in a folder. */
+/** An entry of a folder. */
 export interface TreeEntry {
   /** Its path below the folder. */
   readonly path: ByteString;

@@ -1,25 +1,25 @@
-// Reads tar archives strictly: what Python's `tarfile` writes (POSIX pax, and GNU as it did before 3.8), names as
-// bytes. Whatever another reader might understand in another way is refused. Node's usual reader decodes names as UTF-8
-// and drops pax records that are not, which gives such files wrong names; Spack's archives may have them.
+// Reads tar archives strictly: what Python's `tarfile` writes (POSIX pax, and GNU as before Python 3.8), with names as
+// bytes. Anything that another reader could interpret differently is refused. Node's usual reader decodes names as
+// UTF-8 and drops pax records that are not, which gives such files wrong names; Spack's archives may contain them.
 import { StaveError } from "../../errors.ts";
 import { BLOCK, padding, type TarType } from "../../image/archive/tar-writer.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
 import { withoutTrailing } from "../../util/without-trailing.ts";
 
-/** One entry, as its headers have it. */
+/** One entry, as its headers describe it. */
 export interface TarMember {
   readonly type: TarType;
   /** Directories without their trailing slash. */
   readonly name: ByteString;
-  /** The target of a symlink, or the name of the entry that a hard link repeats; empty otherwise. */
+  /** The target of a symlink, or the entry name that a hard link refers to; empty otherwise. */
   readonly linkName: ByteString;
   /** Permissions, setuid, setgid and sticky bit. */
   readonly mode: number;
-  /** The bytes of contents; 0 for all but files. */
+  /** The bytes of content; 0 for everything but files. */
   readonly size: number;
 }
 
-/** Receives what is read, in order. */
+/** Receives the members in order. */
 export interface TarVisitor {
   member(member: TarMember): void;
   /** The next bytes of the current file, valid only during the call. */
@@ -28,7 +28,7 @@ export interface TarVisitor {
   contentEnd(): void;
 }
 
-/** The most bytes of a header that stands for another (long names, pax records). */
+/** The most bytes of a header for another header (long names, pax records). */
 const META_LIMIT = 1 << 20;
 /** The longest name or target: Linux' PATH_MAX. */
 const NAME_LIMIT = 4096;
@@ -40,7 +40,7 @@ const FILE_TYPES: ReadonlyMap<string, TarType> = new Map([
   ["2", "symlink"],
   ["5", "directory"],
 ]);
-// What stands for a part of the next header: its pax records, a GNU long name, a GNU long target.
+// Headers that describe the next one: pax records, a GNU long name, a GNU long target.
 const META_TYPES = new Set(["x", "g", "L", "K"]);
 const REFUSED: ReadonlyMap<string, string> = new Map([
   ["3", "a character device"],
@@ -48,20 +48,18 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   ["6", "a FIFO"],
 ]);
 
-// What headers in front of a member say about it.
+// What preceding headers say about a member.
 interface Overrides {
   path?: ByteString;
   linkpath?: ByteString;
   size?: number;
 }
 
-/**
- * Parses an archive that is pushed to it piece by piece. Throws ARCHIVE_UNSAFE and CONTENT_INVALID, naming the member.
- */
+/** Parses an archive that is pushed piece by piece. Throws ARCHIVE_UNSAFE and CONTENT_INVALID, naming the member. */
 export class TarReader {
   readonly #visitor: TarVisitor;
   #partial: Buffer = Buffer.alloc(0);
-  // How much of the member's content, and of the padding behind it, is still to come.
+  // The bytes still to come of the member's content and of its padding.
   #content = 0;
   #padding = 0;
   #isFile = false;
@@ -118,7 +116,7 @@ export class TarReader {
       return;
     }
     // Some readers stop at the first block of zeros, others do not.
-    if (this.#hasEnded) throw unsafe("has something behind its end");
+    if (this.#hasEnded) throw unsafe("has data after its end");
     this.#header(block);
   }
 
@@ -145,7 +143,7 @@ export class TarReader {
 
   #member(block: Buffer, what: string, flag: string, size: number): TarMember {
     const { path, linkpath } = this.#overrides;
-    // GNU uses the place of the first half of long names for times.
+    // GNU stores times where POSIX has the first part of long names.
     const isPosix = block[262] === 0;
     const front = isPosix ? textAt(block, 345, 155) : "";
     const back = textAt(block, 0, 100);
@@ -154,7 +152,7 @@ export class TarReader {
     const type = FILE_TYPES.get(flag);
     if (type === undefined)
       throw unsafe(`has ${REFUSED.get(flag) ?? `a member of type ${JSON.stringify(flag)}`}: ${shown}`);
-    // Very old archives mark folders by their name alone.
+    // Very old archives mark folders only by their name.
     const isOldFolder = type === "file" && given.endsWith("/");
     if (isOldFolder) throw unsafe(`has a file whose name ends with a slash: ${shown}`);
     const name = type === "directory" ? withoutTrailing(given, "/") : given;
@@ -211,7 +209,7 @@ export class TarReader {
   }
 }
 
-// Records of the form `LENGTH KEY=VALUE\n`, the length being that of the whole record in decimal digits.
+// Records of the form `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record, in decimal digits.
 function* paxRecords(text: string): Iterable<[string, string]> {
   for (let at = 0; at < text.length; ) {
     const digits = /^[0-9]{1,8}(?= )/.exec(text.slice(at, at + 10))?.[0];
@@ -230,7 +228,7 @@ function isZero(block: Buffer): boolean {
 
 const ZEROS = Buffer.alloc(BLOCK);
 
-// The sum of all bytes, those of the checksum itself taken as blanks.
+// The sum of all bytes, with the checksum field taken as spaces.
 function hasChecksum(block: Buffer): boolean {
   let sum = 8 * 32;
   for (let at = 0; at < 148; at++) sum += block[at] ?? 0;
@@ -244,7 +242,7 @@ function textAt(block: Buffer, at: number, length: number): ByteString {
   return end < 0 ? text : text.slice(0, end);
 }
 
-// Octal digits, or, for what they have no room for, a first byte of 0x80 and a binary number.
+// Octal digits or, for larger numbers, a first byte of 0x80 and a binary number.
 function numberAt(block: Buffer, at: number, length: number): number | undefined {
   if (block[at] === 0x80) {
     let value = 0n;

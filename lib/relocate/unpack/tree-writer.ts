@@ -1,5 +1,5 @@
-// Writes the members of an archive below a folder of its own, by rules that keep them there: every folder on the way of
-// a member was made by this run, nothing that is there is opened or replaced, and links are never followed.
+// Writes the members of an archive below an empty folder, by rules that keep them there: every parent folder was
+// created by this run, nothing existing is opened or replaced, and links are never followed.
 import {
   chmodSync,
   closeSync,
@@ -21,50 +21,48 @@ import { type ByteString, isPlainPath, pythonText, shownName } from "../../util/
 import { type FsPath, HeldTree } from "../../util/held-tree.ts";
 import type { TarMember, TarVisitor } from "./tar-reader.ts";
 
-/**
- * The modes of what is installed; a file that nobody may execute loses those bits (Spack `util/file_permissions.py`).
- */
+/** The modes of installed files; a file that is not executable loses those bits (Spack `util/file_permissions.py`). */
 export interface Permissions {
   readonly directory: number;
   readonly file: number;
 }
 
-/** Spack's own choice where nothing is configured. */
+/** Spack's default. */
 export const DEFAULT_PERMISSIONS: Permissions = { directory: 0o2755, file: 0o755 };
 
-/** How much an archive may hold. */
+/** The limits on an archive. */
 export interface UnpackLimits {
   readonly members: number;
   /** Bytes, headers included. */
   readonly bytes: number;
-  /** How many times larger than what was compressed, beyond the first 256 MiB. */
+  /** The most by which it may exceed its compressed size, as a factor, beyond the first 256 MiB. */
   readonly ratio: number;
 }
 
-/** Far above what packages have: toolkits for accelerators reach a million files and 100 GB. */
+/** Far above real packages: toolkits for accelerators reach a million files and 100 GB. */
 export const DEFAULT_LIMITS: UnpackLimits = { members: 2_000_000, bytes: 1e12, ratio: 200 };
 
-/** What was unpacked. */
+/** The result of unpacking. */
 export interface Unpacked {
-  /** The prefix as the archive names it: an absolute path. */
+  /** The prefix in the archive: an absolute path. */
   readonly prefix: string;
-  /** Where it is now. */
+  /** Its current location. */
   readonly directory: string;
   readonly members: number;
-  /** The bytes of all files. */
+  /** The total size of all files, in bytes. */
   readonly bytes: number;
 }
 
-// Twice as deep as anything that is installed; it bounds the work for one member.
+// Twice as deep as any installed package; it bounds the work per member.
 const DEEPEST = 256;
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
-/** Makes the tree. Nothing in the folder was there before, so whatever is in the way came from the archive. */
+/** Creates the tree. The folder starts empty, so anything in the way came from the archive. */
 export class TreeWriter implements TarVisitor, Disposable {
   readonly #tree: HeldTree;
   readonly #permissions: Permissions;
   readonly #limits: UnpackLimits;
-  // In the order in which they were made: parents first.
+  // In order of creation: parents first.
   readonly #folders = new Set<ByteString>();
   readonly #files = new Set<ByteString>();
   #open: { descriptor: number; name: ByteString } | undefined;
@@ -103,7 +101,8 @@ export class TreeWriter implements TarVisitor, Disposable {
     }
   }
 
-  // Times are those of Spack's archives, whatever this one says: an installation does not depend on the clock.
+  // All files get the fixed times of Spack's archives, whatever this one says: an installation does not depend on the
+  // clock.
   contentEnd(): void {
     if (this.#open !== undefined) futimesSync(this.#open.descriptor, 0, 0);
     this.#close();
@@ -119,10 +118,10 @@ export class TreeWriter implements TarVisitor, Disposable {
     this.#open = undefined;
   }
 
-  /** Gives folders their modes and times, and finds the prefix. */
+  /** Sets modes and times of folders, and finds the prefix. */
   end(): Unpacked {
     for (const name of [...this.#folders].reverse()) {
-      // The folder above is held from now on, which those beside this one use too.
+      // From now on the parent folder stays open, which the folders beside this one use too.
       this.#tree.at(name);
       const folder = this.#tree.folder(name);
       chmodSync(folder, this.#permissions.directory);
@@ -139,7 +138,7 @@ export class TreeWriter implements TarVisitor, Disposable {
     };
   }
 
-  // Everything is below the prefix, but for the folders above it; the shortest path to a build info decides.
+  // Everything is below the prefix except its parent folders; the shortest path to a build info decides.
   #prefix(): ByteString {
     for (let name = ""; ; ) {
       if (name !== "" && this.#files.has(`${name}/${BUILD_INFO}`)) return name;
@@ -191,8 +190,8 @@ export class TreeWriter implements TarVisitor, Disposable {
     this.#files.add(name);
   }
 
-  // Whether new files get the mode that they are made with: the umask, or what the folder's list of rights has as a
-  // default and all folders below inherit, may take bits away. The first file tells.
+  // True if new files get exactly the mode they are created with: the umask or an inherited default ACL may clear bits.
+  // The first file shows it.
   #isModeKept(descriptor: number, bits: number): boolean {
     const isKept = this.#keptModes.get(bits) ?? (fstatSync(descriptor).mode & 0o7777) === bits;
     this.#keptModes.set(bits, isKept);
@@ -203,14 +202,14 @@ export class TreeWriter implements TarVisitor, Disposable {
     try {
       work(this.#tree.at(name));
     } catch (cause) {
-      if (isStaveError(cause)) throw unsafe(name, "leads through something that is no folder");
+      if (isStaveError(cause)) throw unsafe(name, "leads through something that is not a folder");
       const code = systemCode(cause);
       if (code === "EEXIST") throw unsafe(name, `is a ${kind} where the archive has something else already`);
       throw fileError(cause, `make ${kind}`, shownName(name));
     }
   }
 
-  // The first look-up makes sure that the second keeps its folder held.
+  // The first lookup ensures that the second keeps its folder open.
   #hardLink(from: ByteString, to: ByteString): void {
     const existing = this.#tree.at(from);
     linkSync(existing, this.#tree.at(to));

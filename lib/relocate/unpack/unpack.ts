@@ -1,4 +1,4 @@
-// Unpacks the archive of a spec: decompressed, checked against its digest and its limits, and written as it arrives.
+// Unpacks the archive of a spec: decompresses it, verifies its digest and limits, and writes it as it arrives.
 import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { algorithmOf, type Digest, Digester } from "../../oci/digest.ts";
@@ -14,7 +14,7 @@ import {
   type UnpackLimits,
 } from "./tree-writer.ts";
 
-/** How an archive is unpacked. */
+/** How to unpack an archive. */
 export interface UnpackOptions {
   readonly compression: CompressionMethod | "none";
   readonly permissions?: Permissions | undefined;
@@ -26,13 +26,13 @@ export interface UnpackOptions {
   readonly onTaken?: ((chunk: Buffer) => void) | undefined;
 }
 
-/** How an archive of a media type is compressed. */
+/** The compression of an archive, by media type. */
 export function compressionOf(mediaType: string): UnpackOptions["compression"] {
   return mediaType.endsWith("zstd") ? "zstd" : mediaType.endsWith("tar") ? "none" : "gzip";
 }
 
 /**
- * Unpacks into `folder`, which must be empty and not be written by anything else. The stream is read to its end or
+ * Unpacks into `folder`, which must be empty and which nothing else may write to. The stream is read to its end or
  * destroyed. After a failure the folder holds part of the archive, and the caller removes it. Throws ARCHIVE_UNSAFE,
  * CONTENT_INVALID, TOO_LARGE, DIGEST_MISMATCH, FILE_SYSTEM, and the stream's error.
  */

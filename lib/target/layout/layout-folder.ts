@@ -1,4 +1,4 @@
-// The directory of an image layout as a whole: whether it is one, making one, and which files it consists of.
+// The directory of an image layout as a whole: detects, checks and creates it, and names its files.
 import { lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
@@ -57,8 +57,8 @@ export async function checkLayout(directory: string): Promise<void> {
 }
 
 /**
- * Makes the directory a layout if it is none: it must be empty, or not there, but for entries that `mayStay` allows.
- * Throws USAGE for a foreign folder.
+ * Makes the directory a layout if it is not one: it must be missing or empty, except for entries that `mayStay` allows.
+ * Throws USAGE for a folder with other content.
  */
 export async function createLayout(
   directory: string,
@@ -89,7 +89,7 @@ export async function createLayout(
       const temporary = await createTemporary(directory, clock);
       await replaceWith(join(directory, name), temporary, (file) => file.appendFile(text));
     };
-    // Several processes may be at this point at once; the marker comes last, when everything else is there.
+    // Several processes may get here at once; the marker is written last, after everything else.
     await withListLock(directory, clock, async () => {
       const isThere = await stat(join(directory, "index.json")).then(
         () => true,
@@ -105,7 +105,7 @@ export async function createLayout(
 
 const EMPTY = JSON.stringify(emptyIndex());
 
-/** Whether nothing is listed in a layout, as far as the sizes of its files say. */
+/** True if, judging by file sizes, a layout lists nothing. */
 export async function isEmptyLayout(directory: string): Promise<boolean> {
   const sizes = await Promise.all(
     ["index.json", JOURNAL_NAME].map((name) =>
@@ -118,9 +118,9 @@ export async function isEmptyLayout(directory: string): Promise<boolean> {
   return (sizes[0] ?? 0) <= EMPTY.length && sizes[1] === 0;
 }
 
-/** What a run that was interrupted while it made the layout may have left, or one that makes it just now. */
+/** What an interrupted or concurrent creation of the layout may have left. */
 const OURS = new Set([LOCK_NAME, TEMPORARY_FOLDER, "blobs", "index.json", "oci-layout"]);
-/** The files and folders of a layout by which everything else in it is reached. */
+/** The files and folders of a layout through which all its content is reached. */
 export const LAYOUT_FILES: readonly string[] = [...OURS, JOURNAL_NAME, "blobs/sha256", "blobs/sha512"];
-/** What a layout has while somebody writes to it, or after a writer was killed. */
+/** What a layout contains while a process writes to it, or after a writer was killed. */
 export const LEFTOVERS: readonly string[] = [TEMPORARY_FOLDER, JOURNAL_NAME];

@@ -8,7 +8,7 @@ import type { Clock } from "../../util/time.ts";
 
 /** The lock file of a layout. Its first byte stands for the index, its second for the folder of temporary files. */
 export const LOCK_NAME = ".stave-lock";
-/** The byte that processes lock to change the list. */
+/** The byte that writers of the index lock. */
 const LIST_RANGE: LockRange = { start: 0n, length: 1n };
 /** The byte that processes with temporary files share. */
 const TEMPORARY_RANGE: LockRange = { start: 1n, length: 1n };
@@ -16,7 +16,7 @@ const TEMPORARY_RANGE: LockRange = { start: 1n, length: 1n };
 export const TEMPORARY_FOLDER = ".tmp";
 /** A temporary file of this age, in milliseconds, is a leftover even if other processes are active. */
 const ABANDONED = 24 * 3600 * 1000;
-/** How long to wait for another process's change of the list, in milliseconds. */
+/** How long to wait for another process that changes the index, in milliseconds. */
 const LOCK_TIMEOUT = 60_000;
 
 // One lock per layout for this whole process.
@@ -69,7 +69,10 @@ async function removeTemporary(directory: string, before: number): Promise<void>
   }
 }
 
-/** Runs work while no other process may change the list. Throws CONFLICT if another process changes it for too long. */
+/**
+ * Runs work while no other process can change the index. Throws CONFLICT if another process holds the lock for too
+ * long.
+ */
 export async function withListLock(directory: string, clock: Clock, work: () => Promise<void>): Promise<void> {
   const path = join(directory, LOCK_NAME);
   await using lock = await LockFile.open(path, { create: true });
@@ -78,7 +81,7 @@ export async function withListLock(directory: string, clock: Clock, work: () => 
     if (clock.now() - started > LOCK_TIMEOUT)
       throw new StaveError("CONFLICT", `another process has been changing ${directory} for ${LOCK_TIMEOUT / 1000} s`, {
         subject: path,
-        hint: "wait for it, or end it",
+        hint: "wait for it to finish, or end it",
       });
     await clock.sleep(wait * (0.5 + clock.random()));
   }

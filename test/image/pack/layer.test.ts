@@ -163,7 +163,7 @@ test("closing the pool fails what is being packed", async () => {
   const failures = Promise.all([failsWith("ABORTED", packing), failsWith("ABORTED", waiting)]);
   await one.close();
   await failures;
-  await failsWith("INTERNAL", () => describeLayer(one, zeros(MIB)), /ended/);
+  await failsWith("INTERNAL", () => describeLayer(one, zeros(MIB)), /stopped/);
 });
 
 test("an error of a thread arrives with its code and hint", async () => {
@@ -205,6 +205,6 @@ describe("a layer can be made again, from any offset", () => {
       for (const offset of [0, 1, 500, bytes.length])
         assert.ok((await readAll(await source.open(offset), 1e6, "again")).equals(bytes.subarray(offset)));
       appendFileSync(join(job.directory, "zeros"), "x");
-      await failsWith("CONFLICT", async () => readAll(await source.open(3), 1e6, "again"), /not the layer/);
+      await failsWith("CONFLICT", async () => readAll(await source.open(3), 1e6, "again"), /layer differs/);
     });
 });
