@@ -7,7 +7,10 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
+import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../../scripts/make-store.ts";
+import { madeSpec, pushSpec } from "../support/caches.ts";
 import { type RunOptions, startStave, stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { golden } from "../support/golden.ts";
@@ -140,6 +143,57 @@ describe("to a directory", () => {
     const all = await pushing(["oci-layout:./env-cache", "-e", env, "-t", "fleet-env", "-q"], { cwd: work });
     assert.equal(all.status, 0, all.stderr);
     assert.match(all.stdout, /pushed\s+8/);
+  });
+});
+
+describe("warnings", () => {
+  const work = temporaryFolder();
+  const cache = `oci-layout:${join(work, "cache")}`;
+  const warnings = (stderr: string): string[] => stderr.split("\n").filter((line) => line.startsWith("warning: "));
+
+  test("a plan and a push say what is missing: a base image, padding; and a push, the index", async () => {
+    for (const more of [["--plan"], []]) {
+      const ran = await pushing([cache, "fleet", "-t", "app", ...more]);
+      const [base, padding, index, ...others] = warnings(ran.stderr);
+      assert.deepEqual([ran.status, others], [0, []], ran.stderr);
+      assert.match(base ?? "", /nothing will start in app without a base image.*--base-image debian:12-slim$/);
+      assert.match(padding ?? "", /\/opt\/harbor\/store is not padded: .*at most 17 characters \(config:install_tree/);
+      if (more.length > 0) assert.equal(index, undefined);
+      else assert.match(index ?? "", /lacks 8 new specs: run `stave index oci-layout:\S+cache`/);
+    }
+    const again = await pushing([cache, "fleet", "-t", "app"]);
+    assert.deepEqual(warnings(again.stderr), []);
+  });
+
+  test("list says that the index lacks what was pushed, until it is updated", async () => {
+    const index = ["index", cache];
+    assert.equal((await stave(index)).status, 0);
+    assert.deepEqual(warnings((await stave(["list", cache, "-a"])).stderr), []);
+    const { target } = new OciCache(await LayoutTarget.open(join(work, "cache"), { clock: systemClock }));
+    await pushSpec(target, madeSpec("new", "1.0"));
+    const [warning = ""] = warnings((await stave(["list", cache, "-a"])).stderr);
+    assert.match(
+      warning,
+      /^warning: the index of oci-layout:\S+ lacks 1 spec that it has: .*`stave index oci-layout:\S+`/,
+    );
+    assert.equal((await stave(index)).status, 0);
+    assert.deepEqual(warnings((await stave(["list", cache, "-a"])).stderr), []);
+  });
+
+  test("specs of spack.yaml that spack.lock lacks; definitions and what the lock file satisfies are left alone", async () => {
+    const env = join(work, "env");
+    mkdirSync(env);
+    copyFileSync(golden("spack-1.2/spack.lock"), join(env, "spack.lock"));
+    const push = async (specs: string): Promise<string[]> => {
+      writeFileSync(join(env, "spack.yaml"), `spack:\n  specs: [${specs}]\n  definitions:\n  - more: [nothing]\n`);
+      const ran = await pushing([cache, "-e", env, "--plan"]);
+      assert.equal(ran.status, 0, ran.stderr);
+      return warnings(ran.stderr).filter((line) => line.includes("spack.lock"));
+    };
+    assert.deepEqual(await push('fleet, hull@1.10.1, "hull@1.10.1 +shared finish=oak,tar", $more'), []);
+    const [warning = "", ...more] = await push("fleet, hull@2, cmake");
+    assert.deepEqual(more, []);
+    assert.match(warning, /spack\.yaml has hull@2, cmake, but spack\.lock does not: run `spack -e \S+ concretize`/);
   });
 });
 

@@ -6,6 +6,7 @@ import { referenceOf } from "../../api/connection.ts";
 import { spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots } from "../../api/spack-specs.ts";
+import { unlockedSpecs } from "../../api/unlocked-specs.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
@@ -33,6 +34,7 @@ import type { Context } from "../machine/context.ts";
 import { count } from "../output/formatting.ts";
 import { Workflow } from "../output/github.ts";
 import type { Output } from "../output/output.ts";
+import { pushAdvice, unlockedAdvice } from "../output/push-advice.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -181,12 +183,24 @@ async function run(
     progress: output.progress,
     signal: context.signal,
   } as const;
+  const unlocked = texts.length > 0 ? [] : await unlockedSpecs(files);
+  const lacking = unlockedAdvice(unlocked, discovery.environment?.folder);
+  if (lacking !== undefined) output.warn(lacking);
+  const isIndexed = Boolean(common.updateIndex) || flags.shard !== undefined || flags.rebuildIndex === false;
+  const advise = (packed: number, newTags: readonly string[], place: string): void => {
+    const unindexed = isIndexed || flags.force || flags.dryRun ? 0 : packed;
+    const baseless = flags.baseImage === undefined ? newTags : [];
+    const reindex = `stave index ${split.cache ?? place}`;
+    for (const text of pushAdvice({ root: store.root, packed, unindexed, reindex, roots, baseless })) output.warn(text);
+  };
   if (flags.dryRun) {
     await using opened = await readPushCache(split.cache, place, { mayBeGone: true });
     const { cache } = opened;
     const base = await baseSource(flags.baseImage, opened.opener, context);
     const plan = await planOf({ ...common, cache, target: cache.target, base });
     output.print(planText(plan, output.columns));
+    const packed = plan.specs.filter(({ action, isRepair }) => action === "pack" && !isRepair).length;
+    advise(packed, tags, opened.mirror?.name ?? formatLocation(opened.location));
     output.report(plan);
     return 0;
   }
@@ -206,6 +220,9 @@ async function run(
   const report = await push({ ...common, cache, target: cache.target, base, onSpec }).finally(endGroup);
   const reference = (tag: string): string => formatLocation(tagged(location, tag));
   output.print(pushSummary(report, reference));
+  const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
+  const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
+  advise(made, newTags, opened.mirror?.name ?? formatLocation(location));
   workflow.summary(pushMarkdown(report, reference));
   for (const { message } of report.failures) workflow.error(message);
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);

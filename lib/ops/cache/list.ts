@@ -1,8 +1,8 @@
 // `list`: the specs of a build cache, from its index or from its tags alone.
-import type { ReadCache } from "../../cache/cache.ts";
+import type { CacheListing, ReadCache } from "../../cache/cache.ts";
+import type { CacheIndex } from "../../cache/index-read.ts";
 import { listIndexed } from "../../cache/index-select.ts";
-import type { TaggedSpec } from "../../cache/spec-tag.ts";
-import type { StaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import { compareNodes } from "../../spack/query/select.ts";
 import { fitsHost, type HostArchitecture } from "../../spack/spec/fits-host.ts";
@@ -29,7 +29,7 @@ export interface ListReport {
   cache: string;
   /** The source of the list; tags contain only names, versions and hashes. */
   source: "index" | "tags";
-  specs: ListedSpec[];
+  specs: SpecRow[];
   /** How many other specs match, for machines of other kinds. */
   otherArchitectures: number;
 }
@@ -39,26 +39,37 @@ export interface ListReport {
  * Throws USAGE for queries that tags cannot answer, NOT_FOUND, and what reading the index throws.
  */
 export async function list(cache: ReadCache, options: ListOptions): Promise<ListReport> {
-  const { queries, host, fromTags = false, signal } = options;
+  const { fromTags, signal } = options;
   const index = fromTags ? undefined : await cache.readIndex({ signal });
-  if (index === undefined) {
-    const { specs } = await cache.list({ signal });
-    return {
-      cache: cache.name,
-      source: "tags",
-      specs: listTagged([...specs.values()], queries),
-      otherArchitectures: 0,
-    };
-  }
-  const found = listIndexed(index, queries, cache.name, (node) => (fitsHost(node, host) ? specRow(node) : undefined));
+  return index === undefined
+    ? listTagged(cache.name, await cache.list({ signal }), options)
+    : listRecords(cache.name, index, options);
+}
+
+function listRecords(cache: string, index: CacheIndex, { queries, host }: ListOptions): ListReport {
+  const found = listIndexed(index, queries, cache, (node) => (fitsHost(node, host) ? specRow(node) : undefined));
   const specs = found.filter((row) => row !== undefined);
-  return { cache: cache.name, source: "index", specs, otherArchitectures: found.length - specs.length };
+  return { cache, source: "index", specs, otherArchitectures: found.length - specs.length };
+}
+
+function listTagged(cache: string, listing: CacheListing, { queries }: ListOptions): ListReport {
+  const tagged = [...listing.specs.values()];
+  for (const query of queries) if (tagged.length > 0 && !isToldByTags(query)) throw notTold(query);
+  const found = tagged.filter((spec) => queries.length === 0 || queries.some((query) => tagSatisfies(spec, query)));
+  const specs = found.sort(compareNodes).map(({ name, version, hash, tag }) => ({
+    ...{ name, version, hash, tag, variants: "" },
+    ...{ namespace: undefined, architecture: undefined, compiler: undefined },
+  }));
+  return { cache, source: "tags", specs, otherArchitectures: 0 };
 }
 
 /** What several caches have together. */
 export interface ListAllReport extends ListReport {
+  specs: ListedSpec[];
   /** Caches without an index, of which the tags were read. */
   readonly withoutIndex: string[];
+  /** The tags of specs that the index of their cache lacks. */
+  readonly unindexed: { readonly cache: string; readonly tags: readonly string[] }[];
   /** Why caches could not be asked. */
   readonly failures: readonly StaveError[];
 }
@@ -69,8 +80,11 @@ export interface ListAllReport extends ListReport {
  */
 export async function listAll(caches: readonly ReadCache[], options: ListOptions): Promise<ListAllReport> {
   const reports: ListReport[] = [];
+  const unindexed: ListAllReport["unindexed"] = [];
   const { failures } = await askInOrder(caches, async (cache) => {
-    reports.push(await list(cache, options));
+    const { report, missing } = await listBeside(cache, options);
+    reports.push(report);
+    if (missing.length > 0) unindexed.push({ cache: cache.name, tags: missing });
     return undefined;
   });
   const [only] = reports;
@@ -83,6 +97,7 @@ export async function listAll(caches: readonly ReadCache[], options: ListOptions
     source: reports.every(({ source }) => source === "tags") ? "tags" : "index",
     specs: reports.length === 1 ? [...rows.values()] : [...rows.values()].sort(compareNodes),
     otherArchitectures: reports.reduce((sum, { otherArchitectures }) => sum + otherArchitectures, 0),
+    unindexed,
     withoutIndex: reports.flatMap(({ cache, source, specs }) =>
       source === "tags" && !options.fromTags && specs.length > 0 ? [cache] : [],
     ),
@@ -90,11 +105,25 @@ export async function listAll(caches: readonly ReadCache[], options: ListOptions
   };
 }
 
-function listTagged(tagged: readonly TaggedSpec[], queries: readonly SpecQuery[]): SpecRow[] {
-  for (const query of queries) if (tagged.length > 0 && !isToldByTags(query)) throw notTold(query);
-  const found = tagged.filter((spec) => queries.length === 0 || queries.some((query) => tagSatisfies(spec, query)));
-  return found.sort(compareNodes).map(({ name, version, hash, tag }) => ({
-    ...{ name, version, hash, tag, variants: "" },
-    ...{ namespace: undefined, architecture: undefined, compiler: undefined },
-  }));
+// The list of one cache with the tags that its index lacks. A registry that does not list tags can still be read.
+async function listBeside(
+  cache: ReadCache,
+  options: ListOptions,
+): Promise<{ report: ListReport; missing: readonly string[] }> {
+  const { fromTags, signal } = options;
+  if (fromTags) return { report: await list(cache, options), missing: [] };
+  const [index, listing] = await Promise.all([
+    cache.readIndex({ signal }),
+    cache.list({ signal }).catch((error: unknown) => {
+      if (isStaveError(error) && error.code !== "ABORTED") return error;
+      throw error;
+    }),
+  ]);
+  if (listing instanceof StaveError) {
+    if (index === undefined) throw listing;
+    return { report: listRecords(cache.name, index, options), missing: [] };
+  }
+  if (index === undefined) return { report: listTagged(cache.name, listing, options), missing: [] };
+  const missing = [...listing.specs.values()].filter(({ hash }) => index.records.get(hash)?.inBuildcache !== true);
+  return { report: listRecords(cache.name, index, options), missing: missing.map(({ tag }) => tag) };
 }
