@@ -52,8 +52,9 @@ const BY_STATUS: Record<number, { code: ErrorCode; says: string; hint?: string }
 
 /** The error for an answer the caller has no use for. Reads (a bounded part of) its body. */
 export async function responseError(request: HttpRequest, response: HttpResponse): Promise<StaveError> {
-  const { status, url } = response;
+  const { status, url, proxy } = response;
   const { op, subject } = request;
+  const host = proxy === undefined ? url.host : `${url.host} (through the proxy ${proxy})`;
   const text = await errorText(response);
   const registry = parseErrors(text);
   const known = BY_STATUS[status] ??
@@ -65,7 +66,7 @@ export async function responseError(request: HttpRequest, response: HttpResponse
   if (status < 300 && isWebPage(text)) return webPageError(request, url, status);
   const page =
     registry === undefined && isWebPage(text) ? `, with a web page instead of an answer: ${PAGE_SOURCE}` : "";
-  return new StaveError(known.code, `cannot ${op} ${subject}: ${url.host} ${known.says} (${status}${page})`, {
+  return new StaveError(known.code, `cannot ${op} ${subject}: ${host} ${known.says} (${status}${page})`, {
     op,
     subject,
     status,
@@ -135,12 +136,17 @@ const TLS_CODES =
   /^(?:EPROTO|ERR_SSL_.*|ERR_TLS_.*|CERT_.*|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*|HOSTNAME_MISMATCH|INVALID_CA|CRL_.*)$/;
 const TIMEOUT_CODES = /^(?:UND_ERR_CONNECT_TIMEOUT|UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT|ETIMEDOUT)$/;
 
-/** The error for a request that got no (whole) answer. */
-export function networkError(request: Pick<HttpRequest, "op" | "subject">, url: URL, cause: unknown): StaveError {
+/** The error for a request that got no (whole) answer; `proxy` is the one that was connected to instead of the URL's host. */
+export function networkError(
+  request: Pick<HttpRequest, "op" | "subject">,
+  url: URL,
+  cause: unknown,
+  proxy?: string,
+): StaveError {
   if (cause instanceof StaveError) return cause;
   const { op, subject } = request;
   const code = deepCode(cause);
-  const failure = proxyFailureOf(cause);
+  const failure = proxyFailureOf(cause) ?? (proxy === undefined ? undefined : new ProxyFailure(proxy, "", { cause }));
   if (failure?.status !== undefined && failure.status > 0) return proxyRefusal(request, { ...failure, cause });
   const place = failure === undefined ? url.host : `the proxy ${failure.proxy}`;
   const what = `cannot ${op} ${subject}: ${place}`;

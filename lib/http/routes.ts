@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { Agent, buildConnector, Dispatcher } from "undici";
 import { messageOf, StaveError } from "../errors.ts";
-import { basicAuthorization } from "../printable/secret.ts";
+import { basicAuthorization, isDecodable } from "../printable/secret.ts";
 import { type ProxySettings, proxyFor } from "./addresses.ts";
 import { type CertificateOptions, Certificates } from "./certificates.ts";
 import { bare, openTunnel, ProxyFailure, proxyName } from "./tunnel.ts";
@@ -150,7 +150,13 @@ function proxyAuthorization(proxy: URL): string | undefined {
 
 function proxyUrl(text: string): URL {
   const url = text.includes("://") ? text : `http://${text}`;
-  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return new URL(url);
+  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) {
+    const proxy = new URL(url);
+    if (isDecodable(proxy.username) && isDecodable(proxy.password)) return proxy;
+    throw new StaveError("CONFIG_INVALID", `the user or password for the proxy ${proxyName(proxy)} has a stray %`, {
+      hint: "write %25 for it in HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
+    });
+  }
   throw new StaveError("CONFIG_INVALID", "the proxy setting is not an http or https address", {
     hint: "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",
   });

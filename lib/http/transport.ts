@@ -168,7 +168,7 @@ class UndiciTransport implements Transport {
         if (isStaveError(cause, "TOO_LARGE"))
           throw tooLarge(request, response, `more than the limit of ${limit} bytes`);
         if (cause instanceof StaveError) throw cause;
-        throw networkError(request, response.url, cause);
+        throw networkError(request, response.url, cause, response.proxy);
       }
     });
   }
@@ -306,11 +306,11 @@ class UndiciTransport implements Transport {
         answer.body.destroy();
         throw proxyRefusal(request, { proxy: proxy ?? "", status: 407 });
       }
-      return { status: answer.statusCode, headers: answer.headers, body: answer.body, url };
+      return { status: answer.statusCode, headers: answer.headers, body: answer.body, url, proxy: forward && proxy };
     } catch (cause) {
       stream?.destroy();
       request.signal?.throwIfAborted();
-      const error = networkError(request, url, cause);
+      const error = networkError(request, url, cause, forward && proxy);
       trace?.({ ...event, milliseconds: clock.now() - started, error: error.message });
       throw error;
     }

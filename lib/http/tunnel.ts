@@ -98,6 +98,7 @@ function askFor(target: string, socket: Socket, options: TunnelOptions): Promise
       timeout,
     );
     socket.on("data", onData).on("error", onError).on("close", onClose);
+    if (socket.destroyed) onClose();
     const lines = [
       `CONNECT ${target} HTTP/1.1`,
       `host: ${target}`,

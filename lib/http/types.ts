@@ -68,6 +68,8 @@ export interface HttpResponse {
   body: Readable;
   /** Where it came from in the end, after redirects. */
   url: URL;
+  /** The proxy that was asked for it, if the answer may be the proxy's own: over plain http. */
+  proxy?: string | undefined;
 }
 
 /** The one way to the network. */

@@ -221,8 +221,9 @@ export class Exchange implements Wait {
   }
 
   #tooLong(): StaveError {
-    const { what, longest = 0 } = this.#options;
-    return new StaveError("TIMEOUT", `cannot ${what}: ${this.host} took more than ${Math.round(longest / 1000)} s`, {
+    const { what, proxy, longest = 0 } = this.#options;
+    const host = proxy === undefined ? this.host : `${this.host} (through the proxy ${proxy})`;
+    return new StaveError("TIMEOUT", `cannot ${what}: ${host} took more than ${Math.round(longest / 1000)} s`, {
       hint: "raise --timeout, or check the network",
     });
   }

@@ -64,8 +64,10 @@ class Recent {
 function spellingsOf(text: string): Set<string> {
   const utf8 = Buffer.from(text, "utf8");
   const form = new URLSearchParams({ "": text }).toString().slice(1);
-  const base64 = utf8.toString("base64").replace(/=+$/, "");
-  const all = [text, utf8.toString("latin1"), encodeURIComponent(text.toWellFormed()), form, base64];
+  // With and without its padding: of what was padded no `=` may stay, and some senders leave it out.
+  const padded = utf8.toString("base64");
+  const all = [text, utf8.toString("latin1"), encodeURIComponent(text.toWellFormed()), form];
+  for (const base64 of [padded, padded.replace(/=+$/, "")]) all.push(base64, encodeURIComponent(base64));
   for (const one of [...all]) all.push(JSON.stringify(one).slice(1, -1), one.replace(/%[0-9A-F]{2}/g, inLowerCase));
   return new Set(all);
 }
@@ -86,6 +88,7 @@ export function rememberSecret(text: string): void {
 export function basicAuthorization(username: string, password: string): string {
   const pair = Buffer.from(`${username}:${password}`, "utf8").toString("base64");
   rememberSecret(password);
+  rememberSecret(pair);
   rememberSecret(pair.replace(/=+$/, ""));
   return `Basic ${pair}`;
 }
@@ -94,7 +97,19 @@ export function basicAuthorization(username: string, password: string): string {
 export function rememberSignature(url: URL): void {
   for (const [name, value] of url.searchParams)
     if (/sig|token|cred|secret|key|policy|auth|pass|jwt/i.test(name) && value.length >= 8) signatures.add(value);
-  if (url.password !== "") rememberSecret(decodeURIComponent(url.password));
+  if (url.password === "") return;
+  rememberSecret(url.password);
+  if (isDecodable(url.password)) rememberSecret(decodeURIComponent(url.password));
+}
+
+/** True if every `%` in a part of a URL begins an escape of UTF-8. */
+export function isDecodable(part: string): boolean {
+  try {
+    decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** True if a text holds a secret that this process has used. */

@@ -2,13 +2,16 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../../lib/oci/mediatype.ts";
 import { stave } from "../support/cli.ts";
+import { goldenStore } from "../support/push.ts";
+import { startRegistry } from "../support/registry.ts";
+import { temporaryFolder } from "../support/tree.ts";
 
 const PASSWORD = 'p"ss w/rd+é%3D';
 const TOKEN = "eyJhbGciOiJub25lIn0.dG9rZW4tb2YtdGhlLXRlc3Q.c2ln";
@@ -144,6 +147,8 @@ const folder = mkdtempSync(join(tmpdir(), "stave-echo-"));
 
 function assertClean(text: string, where: string): void {
   for (const secret of [...secrets, LINK_VALUE]) assert.ok(!text.includes(secret), `${where} shows ${secret}: ${text}`);
+  // Nothing of a secret stays beside its mark, not even the end of its base64.
+  assert.doesNotMatch(text, /\*\*\*(?:=|%3d)/i, where);
   const found = INVISIBLE.exec(text);
   assert.equal(found, null, `${where} has U+${found?.[0].codePointAt(0)?.toString(16)}: ${JSON.stringify(text)}`);
   assert.doesNotMatch(text, /^(?:error: forged|::error::forged)/m, where);
@@ -203,6 +208,120 @@ for (const { name, answer: given, args, says, password = PASSWORD } of cases)
       assert.ok(JSON.stringify(document).includes(JSON.stringify(EVIL).slice(1, -1)), "data is kept");
     if (existsSync(env.GITHUB_STEP_SUMMARY)) assertClean(readFileSync(env.GITHUB_STEP_SUMMARY, "utf8"), "the summary");
   });
+
+test("a push of which a part fails: the summary and the notes of a workflow run", async () => {
+  const inner = await startRegistry();
+  after(inner.close);
+  answer = (request, response) => {
+    if (request.method !== "PUT" || !/\/manifests\/(?:hull|rigging)-/.test(request.url ?? ""))
+      return void inner.handle(request, response);
+    request.resume();
+    // An address that becomes a part of the message.
+    if (request.url?.includes("rigging"))
+      return void response.writeHead(301, { location: `http://${REFRESH}.example/${TOKEN}` }).end();
+    const errors = [{ code: "MANIFEST_INVALID", message: echo(), detail: echo() }];
+    response.writeHead(400).end(JSON.stringify({ errors }));
+  };
+  secrets = [...encodings(PASSWORD), REALM_KEY, REFRESH, TOKEN];
+  const { sysroot } = await goldenStore();
+  const place = `oci+http://${new URL(base).host}/org/app`;
+  const args = ["push", "--sysroot", sysroot, "--store", "/opt/harbor/store", place, "fleet", "-t", "app"];
+  const work = temporaryFolder();
+  const [summary, trace] = [join(work, "summary.md"), join(work, "trace.jsonl")];
+  const env = {
+    STAVE_REGISTRY: new URL(base).host,
+    STAVE_USERNAME: "me",
+    STAVE_PASSWORD: PASSWORD,
+    GITHUB_ACTIONS: "true",
+    NO_COLOR: "1",
+    GITHUB_STEP_SUMMARY: summary,
+    XDG_CACHE_HOME: work,
+  };
+  const more = ["-v", "--retries", "0", "--trace", trace];
+  const ran = await stave([...args, ...more], { env });
+  assert.equal(ran.status, 9, ran.stderr);
+  assert.match(ran.stderr, /^::error::rigging@.* was not pushed: .* \(at http:\/\/\*\*\*\.example\/\*\*\*\)$/m);
+  assert.match(ran.stderr, /the registry says: MANIFEST_INVALID: \*\*\*/);
+  assert.match(readFileSync(summary, "utf8"), /^- rigging@.* was not pushed: .* \(at http:\/\/\\?\*/m);
+  const json = await stave([...args, ...more, "--json"], { env });
+  const { errors }: { errors: { registry?: { message: string }[] }[] } = JSON.parse(json.stdout).error;
+  assert.match(errors.find(({ registry }) => registry)?.registry?.[0]?.message ?? "", /^\*\*\* /);
+  assertClean(ran.stdout, "stdout");
+  assertClean(ran.stderr, "stderr");
+  assertClean(json.stdout, "JSON");
+  assertClean(json.stderr, "stderr with --json");
+  assertClean(readFileSync(summary, "utf8"), "the summary");
+  assertClean(readFileSync(trace, "utf8"), "the trace");
+});
+
+/** The proxies fail in these ways, and each repeats all that it was sent. */
+const proxies: { name: string; answer: (head: string, body: string) => string; scheme: "oci" | "oci+http" }[] = [
+  ...["407 Who", "403 No", "502 Bad"].flatMap((status) =>
+    (["oci", "oci+http"] as const).map((scheme) => ({
+      name: `${status.slice(0, 3)} to ${scheme}`,
+      scheme,
+      answer: (head: string, body: string) => `HTTP/1.1 ${status} ${head}\r\nvia: ${head}\r\n\r\n${body}`,
+    })),
+  ),
+  { name: "nonsense", scheme: "oci", answer: (head) => `SSH-2.0-${head}\r\n\r\n` },
+  { name: "nonsense to plain http", scheme: "oci+http", answer: (head) => `SSH-2.0-${head}\r\n\r\n` },
+  {
+    name: "a redirect",
+    scheme: "oci+http",
+    answer: (head) => `HTTP/1.1 307 No\r\nlocation: http://127.0.0.1:1/${encodeURIComponent(head)}\r\n\r\n`,
+  },
+  { name: "silence", scheme: "oci", answer: () => "" },
+];
+for (const { name, answer: of, scheme } of proxies)
+  test(`a proxy with a password that answers with ${name}`, async () => {
+    secrets = encodings(PASSWORD);
+    const told = JSON.stringify({ errors: [{ code: "DENIED", message: secrets.join(" ") }] });
+    const server = createTcpServer((socket) => {
+      socket.on("error", () => {}).once("data", () => socket.end(of(`Basic ${basicOf(PASSWORD)}`, told)));
+    });
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    const url = `http://me:${encodeURIComponent(PASSWORD)}@127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await failsCleanly(`${scheme}://registry.example/org/app`, url, /127\.0\.0\.1:[0-9]+/).finally(() =>
+      server.close(),
+    );
+  });
+
+for (const { name, url, says } of [
+  { name: "refuses connections", url: (password: string) => `http://me:${password}@127.0.0.1:1`, says: /:1 refused/ },
+  { name: "is of a strange kind", url: (password: string) => `ftp://me:${password}@h`, says: /not an http or https/ },
+  {
+    name: "has an address with a slip",
+    url: (password: string) => `http://me:${password}@h:port`,
+    says: /CONFIG_INVALID/,
+  },
+  { name: "has a broken escape", url: (password: string) => `http://me:${password}%zz@h`, says: /CONFIG_INVALID/ },
+])
+  test(`a proxy with a password that ${name}`, async () => {
+    secrets = encodings(PASSWORD);
+    await failsCleanly("oci://registry.example/org/app", url(encodeURIComponent(PASSWORD)), says);
+  });
+
+/** Lists tags through a proxy, in vain: nothing that is printed or written has a secret. */
+async function failsCleanly(place: string, proxy: string, says: RegExp): Promise<void> {
+  const work = temporaryFolder();
+  const [summary, trace] = [join(work, "summary.md"), join(work, "trace.jsonl")];
+  const env = {
+    HTTPS_PROXY: proxy,
+    HTTP_PROXY: proxy,
+    GITHUB_ACTIONS: "true",
+    NO_COLOR: "1",
+    GITHUB_STEP_SUMMARY: summary,
+  };
+  const args = ["tags", place, "-v", "--retries", "0", "--trace", trace];
+  const ran = await stave(args, { env });
+  assert.match(ran.stderr, says);
+  assert.doesNotMatch(ran.stderr, /INTERNAL/);
+  const json = await stave([...args, "--json"], { env });
+  assert.equal(json.status, ran.status);
+  assertClean(ran.stdout + ran.stderr, "the text");
+  assertClean(json.stdout + json.stderr, "JSON");
+  for (const file of [summary, trace]) if (existsSync(file)) assertClean(readFileSync(file, "utf8"), file);
+}
 
 test("colours made here stay, those from outside do not", async () => {
   answer = refuse;

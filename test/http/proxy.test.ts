@@ -161,7 +161,7 @@ test("a proxy that never answers CONNECT ends in time, and at once with Ctrl-C",
   const env = { HTTPS_PROXY: url };
   const ran = await stave(["tags", "oci://registry.example/r", "--timeout", "1", "--retries", "0"], { env });
   assert.equal(ran.status, 4, ran.stderr);
-  assert.match(ran.stderr, /the proxy .* did not answer .*\[TIMEOUT\]/);
+  assert.match(ran.stderr, /the proxy .*\[TIMEOUT\]/);
   assert.ok(!ran.stderr.includes("pw@"));
   const asked = seen.length;
   const child = startStave(["tags", "oci://registry.example/r"], { env });

@@ -29,7 +29,7 @@ export class Workflow {
     if (this.#isThere) this.#output.note(`::error::${escaped(message)}`);
   }
 
-  /** Adds Markdown to the page of the run. A page that cannot be written is told of, and no failure. */
+  /** Adds Markdown to the page of the run. If the page cannot be written, that is a warning, not a failure. */
   summary(markdown: string): void {
     if (this.#summary === undefined) return;
     try {
@@ -40,7 +40,8 @@ export class Workflow {
   }
 }
 
-// Workflow commands are lines; percent signs and line ends are escaped (GitHub Actions toolkit, "escapeData").
+// Workflow commands are lines; percent signs and line ends are escaped (GitHub Actions toolkit, "escapeData"). Secrets go
+// before that, because an escaped one is not recognized.
 function escaped(text: string): string {
-  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+  return printableLines(text).replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
 }

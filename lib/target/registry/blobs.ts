@@ -107,7 +107,7 @@ async function* read(
         }
       } catch (cause) {
         options.signal?.throwIfAborted();
-        const error = networkError({ op: "fetch", subject }, response.url, cause);
+        const error = networkError({ op: "fetch", subject }, response.url, cause, response.proxy);
         if (!mayPass(error)) throw error;
         // With enough progress this is a new interruption, otherwise the same one again.
         if (digester.size - failedAt >= Math.min(NEWS, size / 8)) {
