@@ -1,6 +1,6 @@
 /**
- * The public surface of the library: what the command does, as functions. Each loads what it needs when it is first called;
- * the parts are exported by `stave/oci`, `stave/cache`, `stave/spack` and `stave/serve`.
+ * The public interface of the library: the verbs of the command as functions. Each loads its code when it is first
+ * called; the parts are exported by `stave/oci`, `stave/cache`, `stave/spack` and `stave/serve`.
  *
  * @module stave
  */
@@ -68,22 +68,22 @@ export async function list(cache: string | OpenCache, options?: ListOptions): Pr
   return await (await import("./api/open-cache.ts")).list(cache, options);
 }
 
-/** Brings the index of a build cache up to date, as `stave index` does. */
+/** Updates the index of a build cache, as `stave index` does. */
 export async function updateIndex(cache: string | OpenCache, options?: UpdateIndexOptions): Promise<IndexReport> {
   return await (await import("./api/open-cache.ts")).updateIndex(cache, options);
 }
 
-/** Opens a Spack store; without a root the one of `$STAVE_STORE` or of Spack's configuration. */
+/** Opens a Spack store; by default that of `$STAVE_STORE` or of Spack's configuration. */
 export async function openStore(root?: string, options?: OpenStoreOptions): Promise<Store> {
   return await (await import("./api/open-store.ts")).openStore(root, options);
 }
 
-/** Pushes installed specs to a build cache, as `stave push` does. What failed is in `failures` of the report. */
+/** Pushes installed specs to a build cache, as `stave push` does. Failures are in `failures` of the report. */
 export async function push(cache?: string | OpenCache, options?: PushOptions): Promise<PushReport> {
   return await (await import("./api/open-store.ts")).push(cache, options);
 }
 
-/** Installs specs from build caches, as `stave install` does. What failed is in `failures` of the report. */
+/** Installs specs from build caches, as `stave install` does. Failures are in `failures` of the report. */
 export async function install(
   caches?: string | OpenCache | readonly (string | OpenCache)[],
   options?: InstallOptions,

@@ -1,5 +1,5 @@
-// What a CACHE argument means: a URL, a directory, or the name of a mirror in Spack's configuration. The one place that knows,
-// for the library and for every verb that reads or writes a cache.
+// What a CACHE argument means: a URL, a directory, or the name of a mirror in Spack's configuration. Used by the
+// library and by every verb that reads or writes a cache.
 import { resolve } from "node:path";
 import type { HostCredential } from "../auth/keychain.ts";
 import type { OciCacheOptions } from "../cache/oci-cache.ts";
@@ -27,9 +27,9 @@ export interface CacheChoice {
 const URL_CACHE = /^(?:file|https?|s3|gs|sftp|ftp):/;
 
 /**
- * Resolves a CACHE argument; without one, $STAVE_CACHE or the default. A mirror may have different URLs for fetch and push.
- * Throws USAGE for an unknown mirror and for a single image of a cache, UNSUPPORTED for a cache that is not an OCI repository,
- * REFERENCE_INVALID.
+ * Resolves a CACHE argument; without one, $STAVE_CACHE or the default. A mirror may have different URLs for fetch and
+ * push. Throws USAGE for an unknown mirror and for a single image of a cache, UNSUPPORTED for a cache that is not an
+ * OCI repository, REFERENCE_INVALID.
  */
 export function cacheLocation(
   text: string | undefined,
@@ -59,9 +59,9 @@ export function cacheLocation(
 const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
 
 /**
- * Parts the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache when it is a URL, a path, a
- * registry's repository, or the name of a mirror. `/abc123` is a hash and `./x.json` a spec file, unless there is an image
- * layout in that place.
+ * Splits the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache if it is a URL, a path, a
+ * registry's repository, or the name of a mirror. `/abc123` is a hash and `./x.json` a spec file, unless an image
+ * layout exists there.
  */
 export function splitCache(
   args: readonly string[],
@@ -87,12 +87,12 @@ function mirrorNamed(name: string, files: SpackFiles): Mirror {
   }
 }
 
-/** Where documents of a cache are remembered: what is in a directory is not kept a second time. */
+/** Where documents of a cache are stored between runs; content of a directory is not stored twice. */
 export function memoryFor({ kind }: Location, context: Surroundings): OciCacheOptions {
   return kind === "layout" ? {} : { memory: diskCache(context) };
 }
 
-/** The credentials that a mirror is configured with; they come before all others, as for Spack. */
+/** The configured credentials of a mirror; as in Spack, they take precedence over all others. */
 export function mirrorCredentials(
   { location, mirror }: CacheChoice,
   direction: Direction,

@@ -1,4 +1,4 @@
-// The folder in which stave remembers things between runs: `$XDG_CACHE_HOME/stave`. It may be deleted at any time.
+// The folder for stave's caches: `$XDG_CACHE_HOME/stave`. It may be deleted at any time.
 import { join, resolve } from "node:path";
 import { DiskCache } from "../util/disk-cache.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -7,7 +7,7 @@ import type { Surroundings } from "./surroundings.ts";
 const LIMIT = 1_000_000_000;
 const ENTRY_LIMIT = 200_000_000;
 
-/** What all runs of this user remember, in one place. */
+/** The cache that all runs of this user share. */
 export function diskCache({ env, home, cwd, clock }: Surroundings): DiskCache {
   const folder = resolve(cwd, join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "stave"));
   return new DiskCache({ folder, clock, limit: LIMIT, entryLimit: ENTRY_LIMIT });

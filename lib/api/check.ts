@@ -1,7 +1,7 @@
-// The door of the library: arguments of the wrong type are refused with USAGE before anything is done.
+// Checks the arguments of library functions: those of a wrong type are refused with USAGE before anything is done.
 import { StaveError } from "../errors.ts";
 
-/** What an option must be. */
+/** The type of an option. */
 export type Kind = "boolean" | "string" | "count" | "function" | "object" | "strings" | "list" | "any";
 
 const FITS: Record<Kind, { readonly says: string; is(value: unknown): boolean }> = {
@@ -18,10 +18,10 @@ const FITS: Record<Kind, { readonly says: string; is(value: unknown): boolean }>
   any: { says: "a value", is: () => true },
 };
 
-/** The options of a function, each with what it must be. */
+/** The options of a function, each with its type or permitted values. */
 export type Shape<T> = Readonly<Record<keyof T, Kind | readonly string[]>>;
 
-/** Checks the options of a function of the library. Throws USAGE, naming the option, for one that is unknown or does not fit. */
+/** Checks the options of a library function. Throws USAGE, naming the option, for an unknown option or a wrong type. */
 export function checkOptions<T extends object>(name: string, options: T, shape: Shape<T>): void {
   if (!FITS.object.is(options)) throw wrong(`${name}: the options`, "an object", options);
   for (const [key, value] of Object.entries(options)) {
@@ -38,7 +38,7 @@ export function checkOptions<T extends object>(name: string, options: T, shape: 
   }
 }
 
-/** Checks an argument that is a text. Throws USAGE. */
+/** Checks a string argument. Throws USAGE. */
 export function checkText(name: string, value: unknown): void {
   if (!FITS.string.is(value)) throw wrong(name, "a text", value);
 }

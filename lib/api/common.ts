@@ -1,4 +1,4 @@
-// The options that every function of the library has, and the connection that they lead to.
+// The options of every library function, and the connection that they configure.
 import type { HostCredential } from "../auth/keychain.ts";
 import { Secret } from "../printable/secret.ts";
 import type { ProgressSink } from "../util/progress.ts";
@@ -13,19 +13,19 @@ export interface Login {
   readonly password: string;
 }
 
-/** The options that every function has. */
+/** The options of every function. */
 export interface CommonOptions extends NetworkOptions {
-  /** Credentials; they come before those of the places of podman and docker. */
+  /** Credentials; they take precedence over those that podman and docker stored. */
   readonly credentials?: readonly Login[] | undefined;
-  /** Ends the work; what it throws is the signal's reason. */
+  /** Aborts the work, which then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Called with what happens; must not throw. */
+  /** Called with each event; must not throw. */
   readonly onProgress?: ProgressSink | undefined;
   /** Replaces what is taken from this process: environment, home, working folder, clock. */
   readonly surroundings?: Partial<Surroundings> | undefined;
 }
 
-/** What the common options must be. */
+/** The types of the common options. */
 export const COMMON: Shape<CommonOptions> = {
   plainHttp: "boolean",
   insecureTls: "boolean",
@@ -45,12 +45,12 @@ export const COMMON: Shape<CommonOptions> = {
   surroundings: "object",
 };
 
-/** The surroundings that options leave or change. */
+/** The surroundings of this process, with the caller's replacements. */
 export function surroundingsOf({ surroundings, signal }: CommonOptions): Surroundings {
   return { ...processSurroundings(), ...surroundings, signal };
 }
 
-/** A connection with the options of a caller. */
+/** Creates a connection with the caller's options. */
 export function connect(
   options: CommonOptions,
   around: Surroundings,

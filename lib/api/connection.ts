@@ -1,4 +1,4 @@
-// From a location to an open target: one transport, one keychain for all that is opened.
+// Opens the targets of locations over one transport, with one keychain.
 import { join, resolve } from "node:path";
 import { type HostCredential, Keychain, type KeychainOptions } from "../auth/keychain.ts";
 import { createAuthorizer } from "../auth/token.ts";
@@ -13,13 +13,13 @@ import type { ReadTarget, Target } from "../target/target.ts";
 import { VERSION } from "./stave-version.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** How the network is used. What is left out comes from the environment, as on the command line. Paths may be relative. */
+/** How to use the network. As on the command line, the environment provides the defaults. Paths may be relative. */
 export interface NetworkOptions {
-  /** Speak http without TLS to any host; loopback hosts need no option. */
+  /** Use http without TLS for any host; loopback hosts do not need this option. */
   readonly plainHttp?: boolean | undefined;
   /** Do not check certificates. */
   readonly insecureTls?: boolean | undefined;
-  /** PEM files of more authorities. */
+  /** PEM files of additional authorities. */
   readonly caFiles?: readonly string[] | undefined;
   /** Folders of such files. */
   readonly caFolders?: readonly string[] | undefined;
@@ -27,21 +27,21 @@ export interface NetworkOptions {
   readonly clientCertificate?: { readonly certificate: string; readonly key: string } | undefined;
   /** Proxies. Default: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`. */
   readonly proxy?: ProxySettings | undefined;
-  /** How often one request is tried again; 8. */
+  /** How often a request is retried; default 8. */
   readonly retries?: number | undefined;
-  /** Milliseconds without an answer or a byte before a request is tried again; 60 000. */
+  /** Milliseconds without a response or a byte before a request is retried; default 60 000. */
   readonly timeout?: number | undefined;
-  /** Milliseconds for a connection to be made; 30 000. */
+  /** Milliseconds for opening a connection; default 30 000. */
   readonly connectTimeout?: number | undefined;
-  /** Bytes a second below which a transfer counts as broken; 1024. */
+  /** The least bytes per second; a slower transfer counts as broken. Default 1024. */
   readonly minRate?: number | undefined;
-  /** The credential file. Default: the places of podman and docker. */
+  /** The credential file. Default: those of podman and docker. */
   readonly authfile?: string | undefined;
-  /** Called with each request and answer, secrets left out. */
+  /** Called with each request and response, without secrets. */
   readonly trace?: ((event: TraceEvent) => void) | undefined;
 }
 
-/** What a connection calls while it works. */
+/** The callbacks of a connection. */
 export interface ConnectionHooks {
   readonly onWait?: ((milliseconds: number, reason: string) => void) | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
@@ -54,7 +54,7 @@ export class Connection implements AsyncDisposable {
   readonly #around: Surroundings;
   readonly #open: { close(): Promise<void> }[] = [];
 
-  /** `credentials` come before all others; `keychain` replaces the one that is made. */
+  /** `credentials` take precedence over all others; `keychain` replaces the default keychain. */
   constructor(
     around: Surroundings,
     options: NetworkOptions & ConnectionHooks & { credentials?: readonly HostCredential[]; keychain?: Keychain } = {},
@@ -146,7 +146,7 @@ function transportOf(around: Surroundings, options: NetworkOptions & ConnectionH
         "/etc/docker/certs.d",
       ],
     },
-    // In a CGI program a request header could set HTTP_PROXY; stave never runs as one.
+    // HTTP_PROXY is safe to read: only in a CGI program could a request header set it.
     proxy: options.proxy ?? { http: of("http_proxy") ?? all, https: of("https_proxy") ?? all, noProxy: of("no_proxy") },
     timeout: options.timeout,
     connectTimeout: options.connectTimeout,
@@ -159,8 +159,8 @@ function transportOf(around: Surroundings, options: NetworkOptions & ConnectionH
 }
 
 /**
- * The tag or digest that a location refers to: its digest, else its tag, else `latest` in a registry and the only image in a
- * directory. Throws USAGE if a directory has several images and none is `latest`.
+ * The tag or digest that a location refers to: its digest, otherwise its tag, otherwise `latest` in a registry and the
+ * only image in a directory. Throws USAGE if a directory has several images and none is `latest`.
  */
 export async function referenceOf(
   location: Location,

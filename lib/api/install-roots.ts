@@ -1,4 +1,5 @@
-// What an installation takes from Spack's files: the specs that are meant, the machine, the modes of what is installed.
+// What an installation takes from Spack's files: the requested specs, the machine, and the permissions of installed
+// files.
 import { StaveError } from "../errors.ts";
 import type { InstallOptions } from "../ops/install/install.ts";
 import type { InstallSource } from "../ops/install/source.ts";
@@ -14,20 +15,23 @@ import type { SpackFiles } from "./spack-files.ts";
 import { nothingNamed } from "./spack-specs.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** Opens the store of an installation, which need not exist; `version` is that of a new database. */
+/** Opens the store of an installation, which may not exist yet; `version` is the version of a new database. */
 export async function installStore(files: SpackFiles, version?: string): Promise<Store> {
   const isOldSpack = files.discovery.installation?.version.startsWith("0.") === true;
   return await files.store({ mayBeEmpty: true, emptyVersion: Number(version ?? (isOldSpack ? 7 : 8)) });
 }
 
-/** The machine that specs must fit: its architecture, and the operating systems that the configuration says it can use. */
+/**
+ * The machine that specs must fit: its architecture, and the operating systems that the configuration declares
+ * compatible.
+ */
 export function installHost({ discovery }: SpackFiles): HostArchitecture {
   const { configuration } = discovery;
   const { platform, os, target } = configuration.context.host;
   return { platform, os, target, compatibleSystems: compatibleSystems(configuration) };
 }
 
-/** The modes that the configuration gives, and the tools of this machine. */
+/** The configured permissions, and the tools of this machine. */
 export function installSide(
   files: SpackFiles,
   around: Surroundings,
@@ -39,7 +43,7 @@ export function installSide(
       const wanted = permissions(files.discovery.configuration, name);
       if (wanted.group !== undefined && !warned) {
         warned = true;
-        onWarning(`the group ${wanted.group} of the configuration is not given to what is installed`);
+        onWarning(`the configured group ${wanted.group} is not applied to installed files`);
       }
       const directory = directoryMode(wanted);
       return { directory, file: directory & 0o777 };
@@ -54,14 +58,14 @@ export interface InstallLookup {
   readonly source: InstallSource;
   readonly store: Store;
   readonly host: HostArchitecture | undefined;
-  /** A query may fit several specs. */
+  /** A query may match several specs. */
   readonly isMany: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * The specs that words name, or the roots of the environment without any. Throws USAGE when nothing is named, or a query fits
- * several; SPEC_ABSENT.
+ * The specs that the words name, or the roots of the environment without any. Throws USAGE if nothing is named, or if a
+ * query matches several specs; SPEC_ABSENT.
  */
 export async function installRoots(lookup: InstallLookup, words: readonly string[]): Promise<InstallOptions["roots"]> {
   const { files, store } = lookup;
@@ -73,7 +77,7 @@ export async function installRoots(lookup: InstallLookup, words: readonly string
   }
   const roots = new Map<string, InstallOptions["roots"][number]>();
   for (const { query, text } of await files.specs(words)) {
-    // What is known by its whole hash and installed need not be asked for.
+    // An installed spec named by its whole hash need not be looked up.
     const there = query.hash === undefined ? undefined : store.get(query.hash);
     if (there?.installed) roots.set(there.node.hash, { node: there.node, graph: store.database.graph });
     else
@@ -83,7 +87,7 @@ export async function installRoots(lookup: InstallLookup, words: readonly string
   return [...roots.values()];
 }
 
-// Of several, those for this machine are meant.
+// If several match, those for this machine take precedence.
 async function candidates(
   { source, host, isMany, signal }: InstallLookup,
   query: SpecQuery,

@@ -1,4 +1,4 @@
-// `openCache`, and what can be asked of a build cache without a store: `list` and `updateIndex`.
+// `openCache`, and the operations on a build cache that need no store: `list` and `updateIndex`.
 import { checkIndex, type IndexReport, updateIndex as reindex } from "../cache/index-update.ts";
 import { OciCache } from "../cache/oci-cache.ts";
 import type { Location } from "../oci/reference.ts";
@@ -10,21 +10,21 @@ import { installHost } from "./install-roots.ts";
 import { SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** Where Spack's things are. What is left out is found as on the command line. */
+/** Where Spack's files are. The defaults are those of the command line. */
 export interface SpackOptions {
-  /** An environment's name or folder; `false` for none. Default: `$SPACK_ENV`. */
+  /** The name or folder of an environment; `false` for none. Default: `$SPACK_ENV`. */
   readonly environment?: string | false | undefined;
   /** More configuration scopes. */
   readonly scopes?: readonly string[] | undefined;
   /** Single settings, `config:key:value`. */
   readonly settings?: readonly string[] | undefined;
-  /** Recorded paths are found under this folder. */
+  /** Recorded paths are resolved below this folder. */
   readonly sysroot?: string | undefined;
-  /** The Spack installation. Default: `$SPACK_ROOT`, else the one on the PATH. */
+  /** The Spack installation. Default: `$SPACK_ROOT`, otherwise the one on the PATH. */
   readonly spack?: string | undefined;
 }
 
-/** What these options must be. */
+/** The types of these options. */
 export const SPACK: Shape<SpackOptions> = {
   environment: "any",
   scopes: "strings",
@@ -33,7 +33,7 @@ export const SPACK: Shape<SpackOptions> = {
   spack: "string",
 };
 
-/** Spack's files, as options lead to them. */
+/** Spack's files, located by options. */
 export function spackFiles(options: SpackOptions, around: Surroundings, store?: string): SpackFiles {
   const { environment, scopes, settings, sysroot, spack } = options;
   const flags: SpackFlags = {
@@ -47,9 +47,9 @@ export function spackFiles(options: SpackOptions, around: Surroundings, store?: 
   return new SpackFiles(around, flags);
 }
 
-/** How a cache is opened. */
+/** How to open a cache. */
 export interface OpenCacheOptions extends CommonOptions, SpackOptions {
-  /** Make a directory that is not there. */
+  /** Create a directory that does not exist. */
   readonly create?: boolean | undefined;
 }
 
@@ -63,8 +63,9 @@ export interface OpenCache extends AsyncDisposable {
 }
 
 /**
- * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; without a text `$STAVE_CACHE`, else
- * `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID, UNSUPPORTED, and NOT_FOUND for a directory that is not there.
+ * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; by default `$STAVE_CACHE`, otherwise
+ * `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID, UNSUPPORTED, and NOT_FOUND for a directory that does not
+ * exist.
  */
 export async function openCache(text?: string, options: OpenCacheOptions = {}): Promise<OpenCache> {
   if (text !== undefined) checkText("openCache: the cache", text);
@@ -72,7 +73,7 @@ export async function openCache(text?: string, options: OpenCacheOptions = {}): 
   return await openChecked(text, options);
 }
 
-/** Opens a cache with options that were checked. */
+/** Opens a cache with options that were already checked. */
 export async function openChecked(text: string | undefined, options: OpenCacheOptions): Promise<OpenCache> {
   options.signal?.throwIfAborted();
   const around = surroundingsOf(options);
@@ -91,17 +92,17 @@ export async function openChecked(text: string | undefined, options: OpenCacheOp
   }
 }
 
-/** What is listed. */
+/** What to list. */
 export interface ListOptions extends CommonOptions, SpackOptions {
-  /** Queries as Spack writes them; a spec that satisfies any is listed. Default: all. */
+  /** Queries in Spack's syntax; a spec that satisfies any is listed. Default: all. */
   readonly specs?: readonly string[] | undefined;
-  /** Specs for any machine, not only for this one. */
+  /** List specs for any machine, not only for this one. */
   readonly anyArchitecture?: boolean | undefined;
-  /** Ask the tags, not the index. */
+  /** Read the tags instead of the index. */
   readonly fromTags?: boolean | undefined;
 }
 
-/** Lists the specs of a build cache, as `stave list` does. Throws what `stave list` prints. */
+/** Lists the specs of a build cache, as `stave list` does. Throws the errors that `stave list` prints. */
 export async function list(cache: string | OpenCache, options: ListOptions = {}): Promise<ListReport> {
   checkOptions("list", options, {
     ...COMMON,
@@ -116,7 +117,7 @@ export async function list(cache: string | OpenCache, options: ListOptions = {})
   return await withCache(cache, options, "list", (opened) => listCache(opened, { queries, host, fromTags, signal }));
 }
 
-/** How an index is brought up to date. */
+/** How to update an index. */
 export interface UpdateIndexOptions extends CommonOptions, SpackOptions {
   /** Read every spec again. */
   readonly full?: boolean | undefined;
@@ -124,7 +125,7 @@ export interface UpdateIndexOptions extends CommonOptions, SpackOptions {
   readonly check?: boolean | undefined;
 }
 
-/** Brings the index of a build cache up to date, as `stave index` does. Throws what `stave index` prints. */
+/** Updates the index of a build cache, as `stave index` does. Throws the errors that `stave index` prints. */
 export async function updateIndex(cache: string | OpenCache, options: UpdateIndexOptions = {}): Promise<IndexReport> {
   checkOptions("updateIndex", options, { ...COMMON, ...SPACK, full: "boolean", check: "boolean" });
   const { full, check, signal, onProgress } = options;

@@ -1,4 +1,5 @@
-// `openStore`, `push` and `install`: what needs a Spack store. Each does what the verb of the same name does.
+// `openStore`, `push` and `install`: the operations that need a Spack store. Each does what the verb of the same name
+// does.
 import { parseCompression } from "../image/pack/compression.ts";
 import { LayerMemory } from "../image/pack/layer-memory.ts";
 import { parseLocation, parseTag } from "../oci/reference.ts";
@@ -18,13 +19,15 @@ import { type OpenCache, openChecked, SPACK, type SpackOptions, spackFiles } fro
 import { spackSide } from "./push-side.ts";
 import { chosenRoots } from "./spack-specs.ts";
 
-/** How a store is opened. */
+/** How to open a store. */
 export interface OpenStoreOptions extends SpackOptions, Pick<CommonOptions, "signal" | "surroundings"> {
-  /** A folder without a database is an empty store; otherwise NOT_FOUND. */
+  /** Treat a folder without a database as an empty store instead of throwing NOT_FOUND. */
   readonly mayBeEmpty?: boolean | undefined;
 }
 
-/** Opens a Spack store; without a root the one of `$STAVE_STORE` or of Spack's configuration. Throws CONFIG_INVALID, NOT_FOUND. */
+/**
+ * Opens a Spack store; by default that of `$STAVE_STORE` or of Spack's configuration. Throws CONFIG_INVALID, NOT_FOUND.
+ */
 export async function openStore(root?: string, options: OpenStoreOptions = {}): Promise<Store> {
   if (root !== undefined) checkText("openStore: the root", root);
   checkOptions("openStore", options, { ...SPACK, signal: "object", surroundings: "object", mayBeEmpty: "boolean" });
@@ -32,39 +35,41 @@ export async function openStore(root?: string, options: OpenStoreOptions = {}): 
   return await spackFiles(options, surroundingsOf(options), root).store({ mayBeEmpty: options.mayBeEmpty === true });
 }
 
-/** The options of a push; none is needed where an environment and a cache are known from the surroundings. */
+/** The options of a push; none is required if the surroundings provide an environment and a cache. */
 export interface PushOptions extends CommonOptions, SpackOptions {
-  /** Installed specs: queries of one each, or `/hash`. Default: the roots of the environment. */
+  /** Installed specs: one query each, or `/hash`. Default: the roots of the environment. */
   readonly specs?: readonly string[] | undefined;
-  /** The root of the store. Default: `$STAVE_STORE`, else from Spack's configuration. */
+  /** The root of the store. Default: `$STAVE_STORE`, otherwise from Spack's configuration. */
   readonly store?: string | undefined;
-  /** The tags of one image of all specs together. */
+  /** The tags for one image of all specs. */
   readonly tags?: readonly string[] | undefined;
-  /** The image below, as `stave push --base-image` takes it. */
+  /** The base image, as for `stave push --base-image`. */
   readonly baseImage?: string | undefined;
-  /** `gzip:LEVEL` or `zstd:LEVEL`; `gzip:1`. */
+  /** `gzip:LEVEL` or `zstd:LEVEL`; default `gzip:1`. */
   readonly compression?: string | undefined;
   readonly only?: "all" | "package" | "dependencies" | undefined;
   readonly buildDependencies?: "with" | "without" | "where installed" | undefined;
-  /** Pack and push what is there already. */
+  /** Pack and push specs that are already in the cache. */
   readonly force?: boolean | undefined;
-  /** Read what is there already, and repair it. */
+  /** Read the existing images, and repair them. */
   readonly verify?: boolean | undefined;
   readonly failFast?: boolean | undefined;
   readonly allowMissing?: boolean | undefined;
   readonly private?: boolean | undefined;
   readonly updateIndex?: boolean | undefined;
-  /** More variables of the images: `NAME=VALUE`, `NAME+=DIR`, `NAME^=DIR`. */
+  /** More variables for the images: `NAME=VALUE`, `NAME+=DIR`, `NAME^=DIR`. */
   readonly variables?: readonly string[] | undefined;
-  /** Where the Spack of the store lives. */
+  /** The directory of the Spack that owns the store. */
   readonly spackPrefix?: string | undefined;
-  /** How many threads pack; one for each processor. */
+  /** The number of packing threads; default: one per processor. */
   readonly jobs?: number | undefined;
   /** Called with each spec as soon as it is done. */
   readonly onSpec?: ((spec: PushedSpec) => void) | undefined;
 }
 
-/** Pushes installed specs to a build cache. What failed is in `failures` of the report. Throws what stops the whole push. */
+/**
+ * Pushes installed specs to a build cache. Failures are in `failures` of the report. Throws what stops the whole push.
+ */
 export async function push(cache: string | OpenCache | undefined, options: PushOptions = {}): Promise<PushReport> {
   checkOptions("push", options, {
     ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", tags: "strings", baseImage: "string" },
@@ -110,28 +115,28 @@ export async function push(cache: string | OpenCache | undefined, options: PushO
 export interface InstallOptions extends CommonOptions, SpackOptions {
   /** Specs of the caches: queries, or `/hash`. Default: the roots of the environment's lock file. */
   readonly specs?: readonly string[] | undefined;
-  /** The root of the store. Default: `$STAVE_STORE`, else from Spack's configuration. */
+  /** The root of the store. Default: `$STAVE_STORE`, otherwise from Spack's configuration. */
   readonly store?: string | undefined;
-  /** A query may fit several specs, and all are installed. */
+  /** Allow a query to match several specs, and install all of them. */
   readonly multiple?: boolean | undefined;
   readonly only?: "all" | "package" | "dependencies" | undefined;
   readonly withBuildDependencies?: boolean | undefined;
   /** Replace what is installed. */
   readonly force?: boolean | undefined;
-  /** Fail when files still name the old root. */
+  /** Fail if files still contain the old root. */
   readonly strict?: boolean | undefined;
   readonly allFiles?: boolean | undefined;
-  /** Take specs for other platforms, systems and processors, too. */
+  /** Also accept specs for other platforms, operating systems and processors. */
   readonly anyArchitecture?: boolean | undefined;
-  /** How many specs are worked on at once. */
+  /** How many specs to install at once. */
   readonly jobs?: number | undefined;
   /** Called with each spec as soon as it is done. */
   readonly onSpec?: ((spec: InstalledSpec) => void) | undefined;
 }
 
 /**
- * Installs specs from build caches, asked in their order. What failed is in `failures` of the report. Throws what stops the
- * whole installation.
+ * Installs specs from build caches, in order of preference. Failures are in `failures` of the report. Throws what stops
+ * the whole installation.
  */
 export async function install(
   caches: string | OpenCache | readonly (string | OpenCache)[] | undefined,

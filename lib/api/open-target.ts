@@ -1,4 +1,4 @@
-// `openTarget`, and `copy` between two places: registries and directories. Knows nothing of Spack.
+// `openTarget`, and `copy` between two places: registries and directories. Independent of Spack.
 import { StaveError } from "../errors.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
@@ -9,9 +9,9 @@ import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { type Connection, referenceOf } from "./connection.ts";
 
-/** How a place is opened. */
+/** How to open a place. */
 export interface OpenTargetOptions extends CommonOptions {
-  /** Make a directory that is not there. */
+  /** Create a directory that does not exist. */
   readonly create?: boolean | undefined;
 }
 
@@ -19,12 +19,15 @@ export interface OpenTargetOptions extends CommonOptions {
 export interface OpenTarget extends AsyncDisposable {
   readonly target: Target;
   readonly location: Location;
-  /** The tag or digest that the text names; as the command line chooses when it names none. */
+  /** The tag or digest that the text names, or the command line's default if it names none. */
   reference(): Promise<string>;
   close(): Promise<void>;
 }
 
-/** Opens `HOST/REPO[:TAG]` or `oci-layout:DIR[:TAG]`. Throws REFERENCE_INVALID, USAGE, NOT_FOUND for a directory that is not there. */
+/**
+ * Opens `HOST/REPO[:TAG]` or `oci-layout:DIR[:TAG]`. Throws REFERENCE_INVALID, USAGE, and NOT_FOUND for a directory
+ * that does not exist.
+ */
 export async function openTarget(text: string, options: OpenTargetOptions = {}): Promise<OpenTarget> {
   checkText("openTarget: the place", text);
   checkOptions("openTarget", options, { ...COMMON, create: "boolean" });
@@ -43,22 +46,22 @@ export async function openTarget(text: string, options: OpenTargetOptions = {}):
   }
 }
 
-/** What is copied, and how. */
+/** What to copy, and how. */
 export interface CopyWish {
-  /** Every tag; those that fail do not stop the others. */
+  /** Copy every tag; a failed tag does not stop the others. */
   readonly allTags?: boolean | undefined;
-  /** Only the image of this platform out of an index, for instance `linux/arm64`. */
+  /** Copy only the image of this platform out of an index, for example `linux/arm64`. */
   readonly platform?: string | undefined;
-  /** Also what refers to the image: signatures, SBOMs. */
+  /** Also copy what refers to the image: signatures, SBOMs. */
   readonly referrers?: boolean | undefined;
-  /** The most blobs under way at once; 4. */
+  /** The most blobs in progress at once; default 4. */
   readonly jobs?: number | undefined;
 }
 
 /** The options of a copy. */
 export interface CopyOptions extends CommonOptions, CopyWish {}
 
-/** Copies an image, or every tag, as `stave copy` does. Throws what `stave copy` prints. */
+/** Copies an image, or every tag, as `stave copy` does. Throws the errors that `stave copy` prints. */
 export async function copy(from: string, to: string, options: CopyOptions = {}): Promise<CopyImagesReport> {
   checkText("copy: the source", from);
   checkText("copy: the destination", to);
@@ -74,13 +77,13 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
   return await copyBetween(connection, places, { ...options, progress, signal });
 }
 
-/** Where a copy is from, and where to. */
+/** The source and destination of a copy. */
 export interface CopyPlaces {
   readonly source: Location;
   readonly destination: Location;
 }
 
-/** Refuses what cannot be copied. Throws USAGE. */
+/** Refuses an invalid copy. Throws USAGE. */
 export function checkCopy({ source, destination }: CopyPlaces, { allTags, platform }: CopyWish): void {
   refuseDigest(destination);
   if (allTags) refuseTags(source, destination);

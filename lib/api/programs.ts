@@ -3,10 +3,10 @@ import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Surroundings } from "./surroundings.ts";
 
-/** The absolute path of a program, undefined when no folder of the PATH has it. */
+/** The absolute path of a program, undefined if no folder of the PATH has it. */
 export function findProgram(name: string, { env }: Surroundings): string | undefined {
   for (const folder of (env["PATH"] ?? "").split(delimiter)) {
-    // An empty entry or a relative one means the working folder, whose programs nobody means.
+    // An empty or relative entry would mean the working folder, whose programs must not be run by accident.
     if (!folder.startsWith("/")) continue;
     const path = join(folder, name);
     try {

@@ -1,16 +1,18 @@
-// What a push takes from Spack's files: which Spack to ask, where it lives, the variables of images.
+// What a push takes from Spack's files: which Spack to ask, its directory, the variables of images.
 import type { PushOptions } from "../ops/push/options.ts";
 import { parseUserVariable } from "../spack/environment/run-environment.ts";
 import type { SpackFiles } from "./spack-files.ts";
 
-/** What a caller says about it. */
+/** The caller's settings. */
 export interface PushSide {
   readonly variables?: readonly string[] | undefined;
   readonly spackEnv?: boolean | undefined;
   readonly spackPrefix?: string | undefined;
 }
 
-/** The options of a push that follow from Spack's files and from what a caller says. Throws USAGE for a wrong variable. */
+/**
+ * The options of a push that follow from Spack's files and the caller's settings. Throws USAGE for an invalid variable.
+ */
 export function spackSide(
   files: SpackFiles,
   { variables = [], spackEnv, spackPrefix }: PushSide,
@@ -19,7 +21,7 @@ export function spackSide(
   return {
     spackPrefix: spackPrefix ?? files.spackPrefix,
     environment: {
-      // A table that is configured empty is meant so.
+      // An empty table in the configuration is intentional.
       inspections: inspections.length === 0 ? "none" : inspections,
       spackEnv,
       user: variables.map(parseUserVariable),

@@ -1,22 +1,25 @@
-// The machine and user as Spack's configuration knows them.
+// Describes the machine and user in the terms of Spack's configuration.
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { hostname, machine, platform, userInfo } from "node:os";
 import { CPUINFO_LIMIT, hostTarget } from "../spack/config/host-target.ts";
 import { type Host, osName } from "../spack/config/machine.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** What tells of the machine: its names, and the files in which Linux describes it. */
+/** The description of a machine: its names, and the files in which Linux describes it. */
 export interface Machine {
-  /** The operating system as Node names it, `linux`. */
+  /** The operating system in Node's terms: `linux`. */
   readonly system: string;
-  /** The processor as uname names it, `x86_64`. */
+  /** The processor in uname's terms: `x86_64`. */
   readonly processor: string;
   readonly hostname: string;
-  /** The beginning of a file, `limit` bytes at most; undefined when it cannot be read. */
+  /** The first `limit` bytes of a file; undefined if it cannot be read. */
   read(path: string, limit: number): string | undefined;
 }
 
-/** The host of this process. What the machine does not tell stays undefined, and configuration that needs it says so. */
+/**
+ * The host of this process. What the machine does not reveal stays undefined; configuration that needs it then fails
+ * with an error.
+ */
 export function currentHost(
   context: Pick<Surroundings, "env" | "cwd" | "home" | "clock">,
   told: Machine = { system: platform(), processor: machine(), hostname: hostname(), read: beginning },
@@ -38,7 +41,7 @@ export function currentHost(
   };
 }
 
-// A user without an entry in the system's table, as in many containers, has no name there.
+// In many containers the user has no entry in the system's user table.
 function userName(env: Surroundings["env"]): string {
   try {
     return userInfo().username;
@@ -53,7 +56,7 @@ function osRelease({ read }: Machine): string {
 
 const OS_RELEASE_LIMIT = 65536;
 
-// Files of /proc have no size, and are made while they are read: of a large machine only the beginning is asked for.
+// Files in /proc have no size and are generated while they are read, so only a bounded start is read.
 function beginning(path: string, limit: number): string | undefined {
   let file: number | undefined;
   try {

@@ -1,4 +1,4 @@
-// Spack's own files, as the options of a caller lead to them: configuration, store, environment.
+// Spack's own files, located by the caller's options: configuration, store, environment.
 import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { StaveError } from "../errors.ts";
@@ -17,7 +17,7 @@ import { readBounded } from "../util/read-file.ts";
 import { currentHost } from "./read-machine.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** Where Spack's things are, as on the command line. */
+/** The locations of Spack's files, as on the command line. */
 export interface SpackFlags {
   store?: string;
   env?: string | false;
@@ -87,15 +87,15 @@ export class SpackFiles {
     });
   }
 
-  /** The locks of the store, with the configured settings; waits are reported on the output. */
+  /** The locks of the store, with the configured settings; waits are reported to `onWait`. */
   locks(store: Store, onWait?: (text: string) => void): StoreLocks {
     const { clock, signal } = this.#context;
     return new StoreLocks(store, { clock, settings: this.discovery.locks, signal, onWait });
   }
 
   /**
-   * The Spack to ask for what only it knows, with the environment and scopes in use; only a Spack that was named is asked. One
-   * found on the PATH may not own this store, and no Spack on this machine can read a store below --sysroot.
+   * The Spack to ask for what only it knows, with the environment and scopes in use; only a Spack that was named is
+   * asked. One found on the PATH may not own this store, and no Spack on this machine can read a store below --sysroot.
    */
   spackToAsk(): AskOptions | undefined {
     const { installation, environment, store, upstreams } = this.discovery;
@@ -123,7 +123,9 @@ export class SpackFiles {
     return environment === undefined ? undefined : await readEnvironmentLock(environment.folder);
   }
 
-  /** Parses SPEC arguments, joined into one text as in Spack. Throws SPEC_INVALID, and what reading spec files throws. */
+  /**
+   * Parses SPEC arguments, joined into one text as in Spack. Throws SPEC_INVALID, and what reading spec files throws.
+   */
   async specs(words: readonly string[]): Promise<AskedSpec[]> {
     const asked: AskedSpec[] = [];
     for (const part of joinWords(words)) {

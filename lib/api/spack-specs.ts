@@ -15,9 +15,9 @@ export interface ChosenSpec {
 }
 
 /**
- * Finds the specs to work on, each once: those that the words name, or without words the roots of the environment. Queries
- * match installed specs first; in an environment they match only its specs. Throws SPEC_ABSENT, and USAGE if no spec is named
- * or a query matches several.
+ * Finds the specs to work on, each once: those that the words name, or by default the roots of the environment. Queries
+ * match installed specs first; in an environment they match only its specs. Throws SPEC_ABSENT, and USAGE if no spec is
+ * named or a query matches several.
  */
 export async function chosenRoots(files: SpackFiles, store: Store, words: readonly string[]): Promise<SpecNode[]> {
   const lock = await files.lock();
@@ -98,9 +98,9 @@ function onlyOne<T>(found: readonly T[], words: readonly string[]): T {
 }
 
 /**
- * Finds specs that need not be installed: those that the words name, or without words every spec of the environment,
- * dependencies included. Looks up queries in the environment if there is one, else in the store, which is opened only then.
- * Throws like `chosenRoots`.
+ * Finds specs that need not be installed: those that the words name, or by default every spec of the environment,
+ * dependencies included. Looks up queries in the environment if there is one, otherwise in the store, which is opened
+ * only then. Throws like `chosenRoots`.
  */
 export async function knownSpecs(files: SpackFiles, words: readonly string[]): Promise<SpecNode[]> {
   const lock = await files.lock();

@@ -1,4 +1,4 @@
-// What the library takes from the process that uses it, as the command line does; all of it can be given instead.
+// What the library takes from the calling process, as the command line does; a caller can replace all of it.
 import { type Clock, systemClock } from "../util/time.ts";
 
 /** The outside world, as a value. */

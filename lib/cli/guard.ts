@@ -1,13 +1,16 @@
-// Sees to it that the process ends, and says why: when a verb waits for something that will not happen, when it fails where
-// no part of it listens, and when it does not stop after Ctrl-C.
+// Makes sure that the process ends and reports why: if a verb waits for something that cannot happen, if it fails
+// outside its own error handling, or if it does not stop after Ctrl-C.
 import { StaveError } from "../errors.ts";
 import { printFailure } from "./output/output.ts";
 import type { RunState } from "./verbs/verb.ts";
 
-/** How long a verb may take to stop after the first Ctrl-C, in milliseconds; `serve` needs 10 s of it for running transfers. */
+/**
+ * How long a verb may take to stop after the first Ctrl-C, in milliseconds; `serve` needs 10 s of it for running
+ * transfers.
+ */
 const LONGEST_STOP = 15_000;
 
-/** Watches over a run; the function that it returns is called with the exit status when the run has ended. */
+/** Watches a run; call the returned function with the exit status when the run has ended. */
 export function guardRun(state: RunState): (status: number) => void {
   const { context } = state;
   const { signal } = context;
@@ -19,7 +22,7 @@ export function guardRun(state: RunState): (status: number) => void {
   process.on("uncaughtException", end);
   const onAbort = (): void => {
     if (status === undefined) setTimeout(() => end(signal.reason), LONGEST_STOP).unref();
-    // All is said; what keeps the process alive is of no use any more.
+    // All output is written; do not wait for whatever keeps the process alive.
     else process.exit(status);
   };
   signal.addEventListener("abort", onAbort, { once: true });

@@ -1,4 +1,4 @@
-// The command: finds the verb, loads only what it needs, runs it and ends with its status.
+// The command: finds the verb, loads only its code, runs it and exits with its status.
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../api/stave-version.ts";
 import { StaveError } from "../errors.ts";
@@ -127,7 +127,7 @@ Run "stave VERB --help" for the flags and examples of a verb.`;
 /** Flags with a value that Spack accepts before its command, as in `spack -e ENV find`. */
 const EARLY_FLAGS = new Set(["-e", "--env", "-C", "--scope", "-c", "--config"]);
 
-/** What verbs of Spack, oras, crane and skopeo are called here. */
+/** stave's equivalents for verbs of Spack, oras, crane and skopeo. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "save-yaml": "stave save-specfile --specs SPECS --specfile-dir DIR",
   mirror: "stave config, which lists the mirrors",
@@ -152,7 +152,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   auth: "stave login HOST",
 };
 
-/** Puts the verb before the flags; `buildcache VERB`, as Spack has it, is VERB. */
+/** Moves the verb before the flags; Spack's `buildcache VERB` becomes VERB. */
 function verbFirst(argv: string[]): string[] {
   const found = verbAhead(argv);
   return found[0] === "buildcache" && found.length > 1 ? verbAhead(found.slice(1)) : found;
@@ -204,14 +204,16 @@ async function run(given: string[], state: RunState): Promise<number> {
   return state.exitCode;
 }
 
-/** Makes every command throw instead of ending the process, so that all use the same exit statuses. */
+/** Makes every command throw instead of exiting, so that all use the same exit statuses. */
 function quietly(command: Command): void {
   command.configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) });
   command.exitOverride().showHelpAfterError("(add --help to see the flags)").showSuggestionAfterError(true);
   for (const child of command.commands) quietly(child);
 }
 
-/** Help and version are successes; every other complaint of commander is about usage, and was already printed on stderr. */
+/**
+ * Help and version are successes; every other error of commander is a usage error that was already printed to stderr.
+ */
 function usageStatus(error: CommanderError, argv: readonly string[], { context }: RunState): number {
   if (error.exitCode === 0) return 0;
   if (isJson(argv)) {

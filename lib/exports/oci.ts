@@ -1,5 +1,5 @@
 /**
- * Content and where it lives: digests, documents, references, registries, directories, the graph copy.
+ * OCI content and where it lives: digests, documents, references, registries, directories, the graph copy.
  *
  * @module stave/oci
  */

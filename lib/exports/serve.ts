@@ -1,5 +1,5 @@
 /**
- * A directory as a registry.
+ * Serves a directory as a registry.
  *
  * @module stave/serve
  */

@@ -1,5 +1,5 @@
 /**
- * Stores, lock files, spec files and queries as Spack has them.
+ * Spack's stores, lock files, spec files and queries.
  *
  * @module stave/spack
  */

@@ -1,14 +1,14 @@
-// Questions about hosts: which are this machine, which go through a proxy.
+// Decides which hosts are this machine, and which are reached through a proxy.
 import { BlockList, isIP } from "node:net";
 
-/** Tells whether a host name (no port) is this machine. */
+/** True if a host name (without port) is this machine. */
 export function isLoopback(hostname: string): boolean {
   const bare = hostname.replace(/^\[|\]$/g, "").toLowerCase();
   if (bare === "localhost" || bare.endsWith(".localhost")) return true;
   return bare === "::1" || (isIP(bare) === 4 && bare.startsWith("127."));
 }
 
-/** Proxies by the scheme of the request, and the hosts that go directly (`NO_PROXY`). */
+/** Proxies by the scheme of the request, and the hosts to reach directly (`NO_PROXY`). */
 export interface ProxySettings {
   http?: string | undefined;
   https?: string | undefined;
@@ -16,7 +16,7 @@ export interface ProxySettings {
   noProxy?: string | undefined;
 }
 
-/** The proxy for a URL, undefined for a direct way. Loopback is always direct, as in curl and Go. */
+/** The proxy for a URL, undefined for a direct connection. Loopback is always direct, as in curl and Go. */
 export function proxyFor(url: URL, settings: ProxySettings): string | undefined {
   const proxy = url.protocol === "https:" ? settings.https : settings.http;
   if (!proxy || isLoopback(url.hostname)) return undefined;

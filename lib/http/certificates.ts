@@ -1,22 +1,22 @@
-// Certificates for a host: those that Node and the system trust, what the user named, and what docker and podman keep in
-// `certs.d/HOST`. All of them add up. Read for the first request over TLS, never before.
+// Certificates for a host: those that Node and the system trust, those the user named, and those of docker and podman
+// in `certs.d/HOST`. All are combined. They are read at the first request over TLS.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 
-/** What the user said about certificates; paths. */
+/** The certificate files that the user named. */
 export interface CertificateOptions {
-  /** More authorities: PEM files that must be there (`--cacert`, `SSL_CERT_FILE`). */
+  /** Additional authorities: existing PEM files (`--cacert`, `SSL_CERT_FILE`). */
   authorities?: readonly string[] | undefined;
-  /** Folders of PEM files; other files in them, and folders that are not there, are passed over (`SSL_CERT_DIR`). */
+  /** Folders of PEM files; other files in them, and missing folders, are ignored (`SSL_CERT_DIR`). */
   authorityFolders?: readonly string[] | undefined;
   /** A client certificate and its key: PEM files. */
   client?: { certificate: string; key: string } | undefined;
-  /** Folders with a sub-folder per host (`/etc/containers/certs.d`, `/etc/docker/certs.d`). */
+  /** Folders with a subfolder per host (`/etc/containers/certs.d`, `/etc/docker/certs.d`). */
   hostFolders?: readonly string[] | undefined;
-  /** The bundles of the system, of which the first one there is used; default those of all distributions. */
+  /** The system's bundles; the first existing one is used. Default: those of all distributions. */
   systemBundles?: readonly string[] | undefined;
 }
 
@@ -28,10 +28,10 @@ export interface HostCertificates {
 }
 
 const PEM_LIMIT = 8 * 1024 * 1024;
-/** The most files of one folder that are read. */
+/** The most files read from one folder. */
 const FOLDER_LIMIT = 2000;
 
-/** Where distributions keep the bundle of all authorities that the system trusts; the first one there is used. */
+/** Where distributions store the bundle of trusted authorities; the first existing one is used. */
 const SYSTEM_BUNDLES = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -40,7 +40,7 @@ const SYSTEM_BUNDLES = [
   "/etc/ssl/cert.pem",
 ];
 
-/** Reads certificates; what is the same for every host is read once. */
+/** Reads certificates; those common to every host are read once. */
 export class Certificates {
   readonly #options: CertificateOptions;
   #common: Promise<string[]> | undefined;
@@ -50,15 +50,15 @@ export class Certificates {
   }
 
   /**
-   * Collects what applies to `host` (with its port). Throws CONFIG_INVALID for a file that is no PEM and for a key that
-   * does not fit its certificate, NOT_FOUND for a named file that is not there.
+   * Collects the certificates for `host` (with its port). Throws CONFIG_INVALID for a file that is not PEM and for a
+   * key that does not match its certificate, NOT_FOUND for a named file that does not exist.
    */
   async of(host: string): Promise<HostCertificates> {
     this.#common ??= commonAuthorities(this.#options);
     const ca = new Set(await this.#common);
     let client = this.#options.client;
     for (const place of this.#options.hostFolders?.flatMap((folder) => hostPlaces(folder, host)) ?? []) {
-      // docker's rules: *.crt are authorities; NAME.cert is a client certificate with its key in NAME.key.
+      // Docker's rules: *.crt are authorities; NAME.cert is a client certificate with its key in NAME.key.
       for (const name of await list(place)) {
         const path = join(place, name);
         if (name.endsWith(".crt")) for (const pem of await readAuthorities(path)) ca.add(pem);
@@ -70,7 +70,7 @@ export class Certificates {
 }
 
 async function commonAuthorities(options: CertificateOptions): Promise<string[]> {
-  // Naming authorities replaces Node's own, so those are given along (with NODE_EXTRA_CA_CERTS, which is Node's).
+  // Passing authorities replaces Node's own, so those are included (with NODE_EXTRA_CA_CERTS, which Node reads).
   const all = new Set(
     [...getCACertificates("default"), ...(await systemAuthorities(options))].map((pem) => pem.trim()),
   );
@@ -82,7 +82,7 @@ async function commonAuthorities(options: CertificateOptions): Promise<string[]>
 }
 
 async function systemAuthorities({ systemBundles = SYSTEM_BUNDLES }: CertificateOptions): Promise<string[]> {
-  // One file is read ten times faster than Node collects the same from a folder of links.
+  // Reading one file is ten times faster than Node's collecting the same certificates from a folder of links.
   for (const bundle of systemBundles) {
     const found = await readIfPem(bundle);
     if (found.length > 0) return found;
@@ -109,11 +109,11 @@ function isCertificate(pem: string): boolean {
   }
 }
 
-/** The certificates of a file that was named. Throws CONFIG_INVALID unless it has some, and all can be understood. */
+/** The certificates of a named file. Throws CONFIG_INVALID unless it has some, and all are valid. */
 async function readAuthorities(path: string): Promise<string[]> {
   const found = certificatesIn(await readPem(path, "CERTIFICATE"));
   if (found.length > 0 && found.every(isCertificate)) return found;
-  throw new StaveError("CONFIG_INVALID", `${path} has a certificate that cannot be understood`, { subject: path });
+  throw new StaveError("CONFIG_INVALID", `${path} has an invalid certificate`, { subject: path });
 }
 
 async function readIfPem(path: string): Promise<string[]> {
@@ -121,7 +121,7 @@ async function readIfPem(path: string): Promise<string[]> {
     const bytes = await readFile(path);
     return bytes.byteLength > PEM_LIMIT ? [] : certificatesIn(bytes.toString("utf8"));
   } catch {
-    // What cannot be read there is not trusted; the handshake then says what is missing.
+    // Unreadable certificates are not trusted; the handshake then reports the problem.
     return [];
   }
 }
@@ -133,12 +133,11 @@ async function readClient({ certificate, key }: { certificate: string; key: stri
   try {
     fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(keyText));
   } catch (cause) {
-    const why =
-      systemCode(cause) === "ERR_MISSING_PASSPHRASE" ? "is encrypted" : "or its certificate cannot be understood";
+    const why = systemCode(cause) === "ERR_MISSING_PASSPHRASE" ? "is encrypted" : "or its certificate is invalid";
     throw new StaveError("CONFIG_INVALID", `the client key ${key} ${why}`, {
       subject: key,
       cause,
-      hint: `openssl pkey -in ${key} -out FILE writes it without a passphrase`,
+      hint: `openssl pkey -in ${key} -out FILE writes it without passphrase`,
     });
   }
   if (fits) return { cert, key: keyText };

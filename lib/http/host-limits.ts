@@ -1,20 +1,21 @@
-// What is shared by all requests to one host: places, the pause the host asked for, and the pace learned from its 429s.
+// The state shared by all requests to one host: slots, the pause it asked for, and the pace learned from its 429s.
 import { StaveError } from "../errors.ts";
 import { Limit } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 import type { Traffic } from "./types.ts";
 
 /**
- * Places per class of traffic. Classes are apart, so that small requests never wait for large ones, and nobody can wait
- * for himself: an upload may be fed by a download from the same host, and any request may need a token from it first.
+ * Slots per class of traffic. The classes are separate, so that small requests never wait for large ones and no request
+ * can wait for itself: an upload may be fed by a download from the same host, and any request may first need a token
+ * from it.
  */
 const PLACES: Record<Traffic, number> = { metadata: 16, upload: 8, download: 8, token: 4 };
-/** After so many successes one more place is tried again. */
+/** After this many successes one more slot is tried. */
 const RECOVER_AFTER = 25;
-/** The slowest pace that is chosen by ourselves: one request in two seconds. */
+/** The slowest pace without a request by the host: one request in two seconds. */
 const SLOWEST = 2000;
 
-/** How long to wait for a place at most, in milliseconds, and by which clock. */
+/** How to wait for a slot, for at most `longest` milliseconds. */
 export interface EnterOptions {
   clock: Clock;
   longest: number;
@@ -22,7 +23,7 @@ export interface EnterOptions {
   pause(milliseconds: number): Promise<void>;
 }
 
-/** The state of one host. Times are milliseconds of the injected clock. */
+/** The state of one host. Times are in milliseconds of the injected clock. */
 export class HostState {
   readonly #limits: Record<Traffic, Limit> = {
     metadata: new Limit(PLACES.metadata),
@@ -31,7 +32,7 @@ export class HostState {
     token: new Limit(PLACES.token),
   };
   readonly #name: string;
-  /** Whether it has answered anything yet. */
+  /** True once the host has responded to anything. */
   hasAnswered = false;
   #pausedUntil = 0;
   #interval = 0;
@@ -42,7 +43,7 @@ export class HostState {
     this.#name = name;
   }
 
-  /** Waits for a place, for the end of a pause and for the pace; returns the function that frees the place. */
+  /** Waits for a slot, for the end of a pause and for the pace; returns the function that frees the slot. */
   async enter(traffic: Traffic, options: EnterOptions): Promise<() => void> {
     const { clock, longest, signal, pause } = options;
     const release = await this.#limits[traffic].acquire({ signal });
@@ -62,12 +63,12 @@ export class HostState {
     }
   }
 
-  /** How long the host still wants to be left alone. */
+  /** The remaining milliseconds of the pause that the host asked for. */
   pauseLeft(now: number): number | undefined {
     return this.#pausedUntil > now ? this.#pausedUntil - now : undefined;
   }
 
-  /** The host asked for less: everybody pauses for as long as it said, and a 429 halves the places and the pace. */
+  /** The host asked for fewer requests: all pause for as long as it said, and a 429 halves slots and pace. */
   pushedBack(isRateLimit: boolean, asked: number | undefined, now: number): void {
     this.#successes = 0;
     if (asked !== undefined) this.#pausedUntil = Math.max(this.#pausedUntil, now + asked);
@@ -76,7 +77,7 @@ export class HostState {
     this.#interval = Math.min(SLOWEST, Math.max(50, this.#interval * 2));
   }
 
-  /** Slowly goes back to the full number of places and pace. */
+  /** Slowly returns to the full number of slots and pace. */
   succeeded(): void {
     if (++this.#successes % RECOVER_AFTER !== 0) return;
     this.#interval = this.#interval <= 50 ? 0 : this.#interval / 2;
@@ -89,7 +90,7 @@ export class HostState {
 
 function tooLong(host: string, wait: number): StaveError {
   const seconds = Math.ceil(wait / 1000);
-  return new StaveError("RATE_LIMITED", `${host} asked to be left alone for ${seconds} s`, {
+  return new StaveError("RATE_LIMITED", `${host} asked for no requests for ${seconds} s`, {
     subject: host,
     hint: `run the same command again in ${seconds} s; it continues where it stopped`,
   });

@@ -1,4 +1,4 @@
-// Where redirects lead a request: which are followed, how they change its method, and which are refused.
+// Decides which redirects are followed, how they change a request's method, and which are refused.
 import { StaveError } from "../errors.ts";
 import { rememberSignature } from "../printable/secret.ts";
 import { headerOf, redactUrl } from "./response.ts";
@@ -21,8 +21,8 @@ export class Route {
   }
 
   /**
-   * Moves on if the answer is a redirect that the caller of the request does not handle itself; false for any other answer.
-   * Throws REGISTRY_ERROR for a redirect that must not be followed.
+   * Follows a redirect, unless the caller handles its status itself; returns false for any other response. Throws
+   * REGISTRY_ERROR for a redirect that must not be followed.
    */
   follow(response: HttpResponse): boolean {
     const { status } = response;
@@ -45,7 +45,7 @@ export class Route {
     const from = this.url;
     const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
     if (target === undefined || (target.protocol !== "https:" && target.protocol !== "http:"))
-      throw this.#refusal("a redirect to something that is no web address");
+      throw this.#refusal("a redirect to something that is not a web address");
     if (from.protocol === "https:" && target.protocol === "http:")
       throw this.#refusal("a redirect from https to plain http", target);
     return target;

@@ -1,4 +1,5 @@
-// From an answer or a broken connection to a StaveError: status, the registry's own error list, causes with names.
+// Turns error responses and broken connections into StaveErrors: by status, with the registry's own error list, and
+// with readable causes.
 import * as z from "zod";
 import { deepCode, type ErrorCode, messageOf, type RegistryErrorEntry, StaveError } from "../errors.ts";
 import { jsonExcess } from "../oci/json-limits.ts";
@@ -8,7 +9,7 @@ import { readAll } from "../util/stream.ts";
 import { ProxyFailure } from "./tunnel.ts";
 import type { HttpRequest, HttpResponse } from "./types.ts";
 
-/** The most bytes of an error's body that are looked at. */
+/** The most bytes of an error body that are read. */
 const ERROR_BODY_LIMIT = 64 * 1024;
 const MAX_ENTRIES = 20;
 
@@ -32,25 +33,25 @@ export function headerOf(response: Pick<HttpResponse, "headers">, name: string):
 }
 
 const BY_STATUS: Record<number, { code: ErrorCode; says: string; hint?: string }> = {
-  400: { code: "REGISTRY_ERROR", says: "did not understand the request" },
+  400: { code: "REGISTRY_ERROR", says: "considers the request malformed" },
   401: { code: "CREDENTIALS_REJECTED", says: "did not accept the credentials" },
   403: { code: "DENIED", says: "refused access", hint: "check that this account may do that there" },
   404: { code: "NOT_FOUND", says: "does not have it" },
   405: { code: "UNSUPPORTED", says: "cannot do that" },
-  408: { code: "TIMEOUT", says: "gave up waiting" },
-  409: { code: "CONFLICT", says: "has something else in its place" },
-  412: { code: "CONFLICT", says: "has something else in its place by now" },
-  413: { code: "TOO_LARGE", says: "finds it too large" },
+  408: { code: "TIMEOUT", says: "timed out waiting for the request" },
+  409: { code: "CONFLICT", says: "has conflicting content there" },
+  412: { code: "CONFLICT", says: "has different content there by now" },
+  413: { code: "TOO_LARGE", says: "considers it too large" },
   416: { code: "REGISTRY_ERROR", says: "does not have that range of it" },
   429: {
     code: "RATE_LIMITED",
-    says: "gets too many requests",
-    hint: "wait a while, or log in: known users may ask more",
+    says: "received too many requests",
+    hint: "wait a while, or log in: users who are logged in often have a higher limit",
   },
   501: { code: "UNSUPPORTED", says: "cannot do that" },
 };
 
-/** The error for an answer the caller has no use for. Reads (a bounded part of) its body. */
+/** The error for an unexpected response. Reads a bounded part of its body. */
 export async function responseError(request: HttpRequest, response: HttpResponse): Promise<StaveError> {
   const { status, url, proxy } = response;
   const { op, subject } = request;
@@ -58,9 +59,10 @@ export async function responseError(request: HttpRequest, response: HttpResponse
   const text = await errorText(response);
   const registry = parseErrors(text);
   const known = BY_STATUS[status] ??
-    (status < 300
-      ? { code: "REGISTRY_ERROR" as const, says: "gave an answer that no registry gives here" }
-      : undefined) ?? { code: "REGISTRY_ERROR" as const, says: "failed" };
+    (status < 300 ? { code: "REGISTRY_ERROR" as const, says: "gave an unexpected answer" } : undefined) ?? {
+      code: "REGISTRY_ERROR" as const,
+      says: "failed",
+    };
   if (status === 400 && /SSL certificate was sent|The SSL certificate error/i.test(text))
     return clientCertificateError(`cannot ${op} ${subject}: ${url.host} demands a client certificate`, request);
   if (status < 300 && isWebPage(text)) return webPageError(request, url, status);
@@ -77,7 +79,7 @@ export async function responseError(request: HttpRequest, response: HttpResponse
 
 const PAGE_SOURCE = "a captive portal or a proxy?";
 
-/** True for what begins as an HTML document. */
+/** True if text starts like an HTML document. */
 export function isWebPage(body: Buffer | string): boolean {
   const start = typeof body === "string" ? body.slice(0, 500) : body.toString("latin1", 0, 500);
   return /^(?:\u00ef\u00bb\u00bf|\ufeff)?\s*(?:<!--[\s\S]*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype html|html|head|body|script|meta)\b/i.test(
@@ -85,12 +87,12 @@ export function isWebPage(body: Buffer | string): boolean {
   );
 }
 
-/** True if an answer says that it is a web page. Some registries say so of answers without a body. */
+/** True if a response is labelled as HTML. Some registries label empty responses so. */
 export function saysHtml(response: Pick<HttpResponse, "headers">): boolean {
   return /\bx?html\b/i.test(headerOf(response, "content-type") ?? "");
 }
 
-/** The error for a web page where a registry should answer. */
+/** The error for a web page in place of a registry's response. */
 export function webPageError(request: Pick<HttpRequest, "op" | "subject">, url: URL, status = 200): StaveError {
   const { op, subject } = request;
   return new StaveError(
@@ -109,7 +111,7 @@ async function errorText(response: HttpResponse): Promise<string> {
   try {
     return (await readAll(response.body, ERROR_BODY_LIMIT, "error body")).toString("utf8");
   } catch {
-    // The status says enough; a body that is too long or breaks off adds nothing.
+    // The status is enough; a body that is too long or incomplete adds nothing.
     response.body.destroy();
     return "";
   }
@@ -172,7 +174,7 @@ export function networkError(
       cause,
       hint: failure === undefined ? "raise --timeout, or check the network" : PROXY_HINT,
     });
-  // Some servers that demand a client certificate hang up without a word.
+  // Some servers that require a client certificate just close the connection.
   const hungUp =
     url.protocol === "https:" && failure === undefined && /other side closed|before secure/.test(messageOf(cause));
   const reason = {
@@ -193,7 +195,7 @@ export function networkError(
   });
 }
 
-const PROXY_HINT = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; NO_PROXY=HOST goes without the proxy";
+const PROXY_HINT = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; NO_PROXY=HOST bypasses the proxy";
 
 function proxyFailureOf(value: unknown): ProxyFailure | undefined {
   for (let at: unknown = value, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++)
@@ -201,7 +203,7 @@ function proxyFailureOf(value: unknown): ProxyFailure | undefined {
   return undefined;
 }
 
-/** The error for a proxy that answered by itself. Only what its status calls passing is tried again. */
+/** The error for a response by the proxy itself. Only statuses that may pass are retried. */
 export function proxyRefusal(
   request: Pick<HttpRequest, "op" | "subject">,
   answer: { proxy: string; status: number | undefined; cause?: unknown },
@@ -211,14 +213,14 @@ export function proxyRefusal(
   const more = { op, subject, ...(cause === undefined ? {} : { cause }) };
   const what = `cannot ${op} ${subject}: the proxy ${proxy}`;
   if (status === 407)
-    return new StaveError("CREDENTIALS_REJECTED", `${what} wants a user name and a password (407)`, {
+    return new StaveError("CREDENTIALS_REJECTED", `${what} requires a user name and password (407)`, {
       ...more,
       hint: "put them into the proxy's address: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
     });
   if (status === 403)
-    return new StaveError("DENIED", `${what} does not let this host through (403)`, {
+    return new StaveError("DENIED", `${what} does not allow this host (403)`, {
       ...more,
-      hint: "ask who runs the proxy to allow the host, or go without it: NO_PROXY=HOST",
+      hint: "ask the proxy's administrator to allow the host, or bypass it: NO_PROXY=HOST",
     });
   if (status >= 500 || status === 408 || status === 429)
     return new StaveError("NETWORK", `${what} could not connect (${status})`, { ...more, hint: PROXY_HINT });
@@ -234,13 +236,13 @@ function clientCertificateError(
     op,
     subject,
     ...(cause === undefined ? {} : { cause }),
-    hint: "name yours with --cert FILE and --key-file FILE, or put them below certs.d",
+    hint: "name yours with --cert FILE and --key-file FILE, or put them in certs.d/HOST",
   });
 }
 
-/** Why a TLS handshake failed, and what helps. */
+/** Why a TLS handshake failed, and a remedy. */
 function tlsProblem(code: string, cause: unknown): { problem: string; hint: string } {
-  // Node adds advice on its own flags.
+  // Node appends advice about its own flags.
   const said = messageOf(cause).replace(/; if the root CA is installed locally.*$/s, "");
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
     return {
@@ -256,11 +258,11 @@ function tlsProblem(code: string, cause: unknown): { problem: string; hint: stri
     return { problem: `broke off the TLS handshake (${said})`, hint: "check that the port speaks TLS 1.2 or later" };
   return {
     problem: `has a certificate that is not trusted (${said})`,
-    hint: "trust its issuer with --cacert FILE; --insecure-tls turns the check off",
+    hint: "trust its issuer with --cacert FILE; --insecure-tls disables the check",
   };
 }
 
-/** What a server said of the client's certificate, by its TLS alert. */
+/** A server's TLS alert about the client's certificate, as text. */
 function clientCertificateProblem(cause: unknown): string | undefined {
   const text = `${deepCode(cause) ?? ""} ${deepMessage(cause)}`;
   if (/CERTIFICATE_REQUIRED|certificate required/i.test(text)) return "demands a client certificate";
@@ -275,7 +277,7 @@ function clientCertificateProblem(cause: unknown): string | undefined {
   return undefined;
 }
 
-/** Tells whether a failed TLS handshake looks like that of a server without TLS. */
+/** True if a failed TLS handshake looks like a server without TLS. */
 export function isPlainHttpAnswer(cause: unknown): boolean {
   return deepCode(cause) !== undefined && /wrong version number|packet length too long/i.test(deepMessage(cause));
 }

@@ -1,17 +1,21 @@
-// When a request is sent again, and how long to wait before. The decisions are pure; the loop gets its clock from outside.
+// Decides when a request is sent again, and after which pause. The decisions are pure; the loop gets its clock from the
+// caller.
 import { deepCode, type StaveError } from "../errors.ts";
 import type { Clock } from "../util/time.ts";
 
-/** The first wait and the longest that is chosen by ourselves, in milliseconds. */
+/** The first and the longest pause without a request by the server, in milliseconds. */
 const BASE = 400;
 const LONGEST = 30_000;
 
-/** Statuses that may go away by themselves. 501 and 505 say what the server is, not how it feels. */
+/** Statuses that may be temporary. 501 and 505 are permanent properties of a server. */
 export function isRetryableStatus(status: number): boolean {
   return status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501 && status !== 505);
 }
 
-/** Reads `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3). Returns milliseconds from now, undefined if unreadable. */
+/**
+ * Parses `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3). Returns milliseconds from now, undefined if
+ * invalid.
+ */
 export function parseRetryAfter(value: string | string[] | undefined, now: number): number | undefined {
   const text = (Array.isArray(value) ? value[0] : value)?.trim();
   if (text === undefined || text === "" || text.length > 64) return undefined;
@@ -20,33 +24,36 @@ export function parseRetryAfter(value: string | string[] | undefined, now: numbe
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** How long to wait before try number `attempt` + 1: doubling from 0.4 s to 30 s, between half of it and all of it. */
+/**
+ * The pause after attempt number `attempt`, in milliseconds: between half and all of a limit that doubles from 0.4 s to
+ * 30 s.
+ */
 export function backoff(attempt: number, random: number): number {
   const full = Math.min(LONGEST, BASE * 2 ** Math.min(attempt - 1, 16));
   return Math.round(full * (0.5 + random / 2));
 }
 
-/** Failures that another try may not meet: the network's, and those the status itself calls passing. */
+/** True for failures that another attempt may avoid: network failures, and statuses that may be temporary. */
 export function mayPass(error: StaveError): boolean {
   if (error.status !== undefined) return isRetryableStatus(error.status);
   return error.code === "TIMEOUT" || (error.code === "NETWORK" && deepCode(error.cause) !== "ENOTFOUND");
 }
 
-/** What one try came to. */
+/** The result of one attempt. */
 export type Outcome<T> =
   | { done: T }
-  /** Failed in a way that may pass; `after` is what the server asked for, in milliseconds. */
+  /** Failed in a way that may pass; `after` is the pause that the server asked for, in milliseconds. */
   | { again: StaveError; after?: number | undefined };
 
-/** The bounds of trying again: tries in all, and milliseconds in all. */
+/** The limits on retrying: total attempts and total milliseconds. */
 export interface RetryBudget {
   attempts: number;
   milliseconds: number;
 }
 
 /**
- * The patience for one operation: how often it may fail, and for how long it may be tried. All its requests and loops share
- * one, so that loops inside loops do not multiply.
+ * The retry budget of one operation: how often it may fail, and for how long it may be retried. All its requests and
+ * loops share one, so that nested loops do not multiply.
  */
 export class Patience {
   readonly budget: RetryBudget;
@@ -62,33 +69,33 @@ export class Patience {
     this.#moved = performance.now();
   }
 
-  /** Failures since the last progress. */
+  /** The number of failures since the last progress. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** Milliseconds left for trying again. */
+  /** The milliseconds left for retrying. */
   get left(): number {
     return this.budget.milliseconds - (this.#clock.now() - this.#started);
   }
 
-  /** When something last moved, by `performance.now()`: since then the user has been waiting. */
+  /** When data last moved, by `performance.now()`: the user has been waiting since. */
   get moved(): number {
     return this.#moved;
   }
 
-  /** Counts a failed try; false when it was the last one, or a loop inside has had the last one. */
+  /** Counts a failed attempt; false if it was the last one, here or in a nested loop. */
   fail(): boolean {
     this.#failures = Math.min(this.#failures + 1, this.budget.attempts);
     return this.#failures < this.budget.attempts;
   }
 
-  /** Bytes are on their way: what is waited for from now on is another wait. */
+  /** Data is moving: any wait from now on is a new one. */
   move(): void {
     this.#moved = performance.now();
   }
 
-  /** Something was done that need not be done again: the next failure is a first one. */
+  /** A completed step: the next failure counts as a first one. */
   progress(): void {
     this.#failures = 0;
     this.#started = this.#clock.now();
@@ -96,17 +103,17 @@ export class Patience {
   }
 }
 
-/** What the loop asks while it runs. */
+/** What the loop needs while it runs. */
 export interface RetryHooks {
   clock: Clock;
   signal?: AbortSignal | undefined;
-  /** Waits before the next try. */
+  /** Waits before the next attempt. */
   pause(milliseconds: number, reason: StaveError, patience: Patience): Promise<void>;
 }
 
 /**
- * Tries until it is done or the patience is at its end; the last failure is then thrown with the number of tries.
- * A wait that the server asks for is honoured in full, or not at all when it does not fit into the time.
+ * Retries until done or until the patience is used up; then throws the last failure with the number of attempts. A
+ * pause that the server asks for is honoured in full, or not at all if it exceeds the time left.
  */
 export async function withRetry<T>(
   patience: Patience,
@@ -133,7 +140,7 @@ function outOfTime(error: StaveError, wait: number, left: number, asked: number 
   if (asked === undefined || asked <= left) return error;
   const seconds = Math.ceil(wait / 1000);
   return error.with({
-    message: `${error.message}; it asks to wait ${seconds} s, more than is left of the time for trying again`,
+    message: `${error.message}; it asks to wait ${seconds} s, longer than the time left for retrying`,
     hint: `run the same command again in ${seconds} s`,
   });
 }

@@ -1,5 +1,5 @@
-// The ways to hosts: direct or through a proxy, with the certificates of each host. A way is made for the first request to an
-// origin and kept; closing ends its connections, also those that are still being made.
+// Routes to hosts: direct or through a proxy, with the certificates of each host. A route is created at the first
+// request to an origin and kept; closing ends all connections, even those still being opened.
 import type { Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { Agent, buildConnector, Dispatcher } from "undici";
@@ -9,26 +9,28 @@ import { type ProxySettings, proxyFor } from "./addresses.ts";
 import { type CertificateOptions, Certificates } from "./certificates.ts";
 import { bare, openTunnel, ProxyFailure, proxyName } from "./tunnel.ts";
 
-/** What ways are made by. */
+/** The settings of routes. */
 export interface WayOptions {
   certificates: CertificateOptions;
   insecureTls: boolean;
   proxy: ProxySettings;
-  /** Milliseconds for each of: the connection with its TLS handshake, and a proxy's answer to CONNECT. */
+  /**
+   * The limit in milliseconds for each of: the connection with its TLS handshake, and a proxy's response to CONNECT.
+   */
   connectTimeout: number;
   userAgent: string;
 }
 
-/** How an origin is reached. */
+/** How to reach an origin. */
 export interface Way {
   dispatcher: Dispatcher;
-  /** The proxy's name for messages, where there is one. */
+  /** The proxy's name for messages, if there is one. */
   proxy?: string;
-  /** A proxy that is given whole URLs, as for plain http; what it must be told beside. */
+  /** For a proxy that is sent whole URLs, as for plain http: its origin and the headers it needs. */
   forward?: { origin: string; headers: Record<string, string> };
 }
 
-/** Makes and keeps the ways of a transport. */
+/** Creates and keeps the routes of a transport. */
 export class Ways {
   readonly #options: WayOptions;
   readonly #certificates: Certificates;
@@ -40,7 +42,7 @@ export class Ways {
     this.#certificates = new Certificates(options.certificates);
   }
 
-  /** The way to a URL. Throws CONFIG_INVALID for certificates and proxy settings that make no sense. */
+  /** The route to a URL. Throws CONFIG_INVALID for invalid certificates or proxy settings. */
   to(url: URL): Promise<Way> {
     const known = this.#known.get(url.origin);
     if (known) return known;
@@ -87,10 +89,10 @@ export class Ways {
   }
 
   async #agent(connect: buildConnector.connector): Promise<Agent> {
-    // Loaded with the first request: it is a third of what importing this library costs, and a directory needs none.
+    // Loaded at the first request: it is a third of this library's import time, and directories do not need it.
     const undici = await import("./undici.ts");
     return new undici.Agent({
-      // Places are given out by HostState; a limit here could make a download wait for the upload that waits for it.
+      // HostState assigns the slots; a limit here could block a download that feeds the upload it waits for.
       connections: null,
       pipelining: 1,
       keepAliveTimeout: 30_000,
@@ -99,7 +101,7 @@ export class Ways {
     });
   }
 
-  /** What opens connections to a host. */
+  /** A connector that opens connections to a host. */
   async #dialer(url: URL, more: { allowH2?: boolean } = {}): Promise<buildConnector.connector> {
     const { connectTimeout: timeout } = this.#options;
     const tls = url.protocol === "https:" ? await this.#tls(url) : {};
@@ -115,7 +117,7 @@ export class Ways {
     const rejectUnauthorized = !this.#options.insecureTls;
     const material = await this.#certificates.of(url.host);
     try {
-      // Made once: hundreds of authorities take 20 ms to read, and every connection would read them anew.
+      // Created once: hundreds of authorities take 20 ms to parse, and every connection would parse them again.
       return { rejectUnauthorized, secureContext: createSecureContext(material) };
     } catch (cause) {
       throw new StaveError("CONFIG_INVALID", `the certificates for ${url.host} cannot be used: ${messageOf(cause)}`, {
@@ -131,14 +133,14 @@ export class Ways {
     socket.once("close", () => this.#opening.delete(socket));
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   async close(): Promise<void> {
     const all = [...this.#known.values()];
     this.#known.clear();
-    // A way that could not be made has already failed its request.
+    // A route that could not be created has already failed its request.
     for (const made of await Promise.allSettled(all))
       if (made.status === "fulfilled") await made.value.dispatcher.destroy();
-    // undici leaves alone what is not connected yet.
+    // undici does not destroy connections that are still being opened.
     for (const socket of this.#opening) socket.on("error", () => {}).destroy();
   }
 }

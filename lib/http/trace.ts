@@ -1,4 +1,4 @@
-// What a trace shows of an answer's headers: only known ones, without secrets.
+// Selects the response headers that a trace shows: only known ones, without secrets.
 import { printable } from "../printable/printable.ts";
 import { redactQueries } from "../printable/secret.ts";
 import type { HttpResponse } from "./types.ts";
@@ -6,7 +6,7 @@ import type { HttpResponse } from "./types.ts";
 const TRACED_HEADERS =
   /^(?:content-.*|docker-.*|etag|link|location|oci-.*|range|retry-after|ratelimit-.*|www-authenticate|date|server)$/;
 
-/** The headers for a trace, made printable, without the values of queries. */
+/** The headers for a trace, made printable, without query values. */
 export function tracedHeaders(headers: HttpResponse["headers"]): Record<string, string> {
   const out: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {

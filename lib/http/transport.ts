@@ -1,5 +1,5 @@
-// The one way to the network: a dispatcher for each origin, limits and back-off shared per host, credentials, redirects,
-// proxies and traces. Retrying is decided in retry.ts, errors are named in response.ts.
+// The one way to the network: a dispatcher per origin, limits and back-off shared per host, credentials, redirects,
+// proxies and traces. retry.ts decides about retries, response.ts creates errors.
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../errors.ts";
 import { isUnreachable } from "../util/failures.ts";
@@ -36,42 +36,44 @@ import { tracedHeaders } from "./trace.ts";
 import type { HttpRequest, HttpResponse, TraceEvent, Transport } from "./types.ts";
 import { Exchange, Watch } from "./watch.ts";
 
-/** How the network is used; everything from the environment comes in here. */
+/** How to use the network; everything from the environment is passed in here. */
 export interface TransportOptions {
   clock: Clock;
-  /** Speak plain http, with credentials, to any host that the user named without a scheme. */
+  /** Use plain http, and send credentials over it, for every host that the user named without a scheme. */
   plainHttp?: boolean | undefined;
   insecureTls?: boolean | undefined;
   certificates?: CertificateOptions | undefined;
   proxy?: ProxySettings | undefined;
-  /** Milliseconds without an answer or a byte before a request has failed. Default 60 000. */
+  /** Milliseconds without a response or a byte before a request fails. Default 60 000. */
   timeout?: number | undefined;
-  /** Milliseconds for a connection to be made, and for a proxy's answer to CONNECT. Default: `timeout`, at most 30 000. */
+  /**
+   * Milliseconds for opening a connection, and for a proxy's response to CONNECT. Default: `timeout`, at most 30 000.
+   */
   connectTimeout?: number | undefined;
-  /** Bytes a second that a transfer must have, on average over `timeout`. Default 1024; 0 allows any. */
+  /** The least bytes per second of a transfer, averaged over `timeout`. Default 1024; 0 allows any rate. */
   minRate?: number | undefined;
   retry?: Partial<RetryBudget> | undefined;
   userAgent?: string | undefined;
   trace?: ((event: TraceEvent) => void) | undefined;
   /** Milliseconds after which a wait is reported. Default 5000. */
   tellAfter?: number | undefined;
-  /** Called during every wait that a user would notice, with its length so far and what is waited for. */
+  /** Called during every wait that a user would notice, with its duration so far and its reason. */
   onWait?: ((milliseconds: number, reason: string) => void) | undefined;
 }
 
 const DEFAULT_TIMEOUT = 60_000;
 const DEFAULT_MIN_RATE = 1024;
 const LONGEST_CONNECT = 30_000;
-/** A document (a manifest, a page of tags, a token) must be there, whole, after so many time-outs. */
+/** A document (a manifest, a page of tags, a token) must arrive completely within this many timeouts. */
 const DOCUMENT_TIMEOUTS = 5;
-/** How often a host is tried in all that cannot be reached, and never could be in this run. */
+/** The total attempts for an unreachable host that has never responded in this run. */
 const UNREACHABLE_TRIES = 3;
-/** Larger bodies are sent in pieces of this size, so that it is seen how far they are. */
+/** Larger bodies are sent in pieces of this size, so that progress is visible. */
 const PIECE = 64 * 1024;
-/** Nine tries and fifteen minutes: enough for a registry that restarts or a limit that is lifted by the minute. */
+/** Nine attempts and fifteen minutes: enough for a registry that restarts, or a rate limit per minute. */
 const DEFAULT_RETRY: RetryBudget = { attempts: 9, milliseconds: 15 * 60_000 };
 
-/** Makes the transport of a process; `close` it at the end. */
+/** Creates the transport of a process; `close` it at the end. */
 export function createTransport(options: TransportOptions): Transport {
   return new UndiciTransport(options);
 }
@@ -82,7 +84,7 @@ class UndiciTransport implements Transport {
   readonly #hosts = new Map<string, HostState>();
   readonly #ways: Ways;
   readonly #watch: Watch;
-  /** Ends what has no signal of its own. */
+  /** Aborts whatever has no signal of its own. */
   readonly #closing = new AbortController();
   readonly #schemes = new Map<string, "https" | "http">();
   readonly #probes = new SingleFlight<"https" | "http">();
@@ -123,7 +125,7 @@ class UndiciTransport implements Transport {
     };
   }
 
-  /** Waits on purpose; a user who waits long is told why. */
+  /** Waits deliberately; reports a long wait with its reason. */
   async #pause(
     milliseconds: number,
     wait: { host: string; patience: Patience; why: string; signal: AbortSignal | undefined },
@@ -145,7 +147,7 @@ class UndiciTransport implements Transport {
     );
   }
 
-  /** The most milliseconds for the answer to a request. */
+  /** The most milliseconds for the response to a request. */
   #longest({ traffic = "metadata", isDocument = traffic === "metadata" || traffic === "token" }: HttpRequest) {
     return isDocument ? DOCUMENT_TIMEOUTS * (this.#options.timeout ?? DEFAULT_TIMEOUT) : undefined;
   }
@@ -160,7 +162,7 @@ class UndiciTransport implements Transport {
       }
       try {
         const bytes = await readAll(response.body, limit, request.subject);
-        // No registry and no token service answers in HTML; what does is something in between.
+        // Neither registries nor token services respond in HTML, so something in between did.
         if (response.status < 300 && isWebPage(bytes)) throw webPageError(request, response.url);
         return { ...response, bytes };
       } catch (cause) {
@@ -173,7 +175,7 @@ class UndiciTransport implements Transport {
     });
   }
 
-  /** The loop around one request: what failed in a way that may pass is tried again. */
+  /** The retry loop around one request. */
   async #tries<T>(request: HttpRequest, attempt: (number: number, patience: Patience) => Promise<T>): Promise<T> {
     const { clock } = this.#options;
     const patience = request.patience ?? this.patience();
@@ -194,13 +196,13 @@ class UndiciTransport implements Transport {
     return await withRetry(patience, hooks, once);
   }
 
-  /** One try: a place at the host, credentials, redirects. */
+  /** One attempt: takes a slot of the host, adds credentials, follows redirects. */
   async #send(request: HttpRequest, attempt: number, bounds: Bounds): Promise<HttpResponse> {
     const { clock } = this.#options;
     const host = this.#host(request.url);
     const { signal } = request;
     const name = request.url.host;
-    const why = `${name} wants fewer requests; going on`;
+    const why = `${name} asked for fewer requests; continuing`;
     const release = await host.enter(request.traffic ?? "metadata", {
       clock,
       longest: this.retry.milliseconds,
@@ -214,7 +216,7 @@ class UndiciTransport implements Transport {
       this.#learn(host, response);
       if (!request.accept.includes(response.status)) throw await responseError(request, response);
       bounds.patience.move();
-      // The place is kept for as long as bytes are under way.
+      // The slot is kept as long as data is transferred.
       isHeld = true;
       if (response.body.readableEnded || response.body.destroyed) release();
       else response.body.once("close", release);
@@ -240,7 +242,7 @@ class UndiciTransport implements Transport {
     let sent = await auth.authorizer.authorize(who, request.signal);
     for (let isSecond = false; ; isSecond = true) {
       const response = await this.#redirected(request, sent, attempt, bounds);
-      // An answer from elsewhere is not this registry's challenge.
+      // A 401 from another origin is not this registry's challenge.
       if (response.status !== 401 || response.url.origin !== url.origin) return response;
       const header = response.headers["www-authenticate"] ?? [];
       response.body.destroy();
@@ -258,7 +260,7 @@ class UndiciTransport implements Transport {
     const route = new Route(request);
     for (;;) {
       const { method, url } = route;
-      // A secret goes to the origin it was made for, and nowhere else.
+      // A secret is sent only to the origin it was made for.
       const secret = url.origin === request.url.origin ? authorization : undefined;
       const response = await this.#exchange(request, { method, url, authorization: secret, attempt }, bounds);
       if (!route.follow(response)) return response;
@@ -330,7 +332,7 @@ class UndiciTransport implements Transport {
     return await unlessAborted(probe, signal);
   }
 
-  /** As docker does with a registry on the own machine: TLS first, plain http when the server does not know TLS. */
+  /** As docker does for a registry on the same machine: TLS first, plain http if the server does not support TLS. */
   async #probe(url: URL): Promise<"https" | "http"> {
     const request: HttpRequest = { method: "GET", url, accept: [], op: "reach", subject: url.host };
     try {
@@ -358,14 +360,14 @@ class UndiciTransport implements Transport {
   }
 }
 
-/** What bounds one try. */
+/** The limits of one attempt. */
 interface Bounds {
   patience: Patience;
-  /** The most milliseconds for the whole answer. */
+  /** The most milliseconds for the whole response. */
   longest?: number | undefined;
 }
 
-/** One exchange of a request: where redirects have led, and who asks. */
+/** One exchange of a request, after any redirects. */
 interface Step {
   method: HttpRequest["method"];
   url: URL;
@@ -379,7 +381,10 @@ function tooLarge(request: HttpRequest, response: HttpResponse, what: string): S
   return new StaveError("TOO_LARGE", `${subject} has ${what}`, { op, subject });
 }
 
-/** A large body as a stream: undici would hand it to the socket whole, and nothing would be seen until all of it is sent. */
+/**
+ * A large body as a stream: undici would pass it to the socket whole, and no progress would be visible until all of it
+ * was sent.
+ */
 function inPieces(bytes: Uint8Array): Readable | Uint8Array {
   if (bytes.byteLength <= PIECE) return bytes;
   function* pieces() {

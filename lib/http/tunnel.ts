@@ -1,13 +1,13 @@
-// Connections through a proxy: CONNECT is spoken here and not by undici, so that it has a deadline, ends when the transport is
-// closed, and its failures name the proxy.
+// Connections through a proxy. CONNECT is implemented here rather than by undici, so that it has a deadline, ends when
+// the transport is closed, and its failures name the proxy.
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { buildConnector } from "undici";
 
-/** A proxy that failed: what it answered, or why it could not be reached. */
+/** A proxy failure: its response, or why it could not be reached. */
 export class ProxyFailure extends Error {
   readonly proxy: string;
-  /** The status of its answer to CONNECT. */
+  /** The status of its response to CONNECT. */
   readonly status: number | undefined;
 
   constructor(proxy: string, message: string, more: { status?: number; cause?: unknown } = {}) {
@@ -17,28 +17,28 @@ export class ProxyFailure extends Error {
   }
 }
 
-/** How a proxy is reached and asked. */
+/** How to reach a proxy and log in to it. */
 export interface TunnelOptions {
   proxy: URL;
   /** Opens a connection to the proxy. */
   dial: buildConnector.connector;
-  /** The header that says who asks. */
+  /** The value of Proxy-Authorization. */
   authorization?: string | undefined;
-  /** Milliseconds for the answer to CONNECT. */
+  /** Milliseconds for the response to CONNECT. */
   timeout: number;
   userAgent: string;
   onSocket(socket: Socket): void;
 }
 
-/** The most bytes of the head of an answer to CONNECT. */
+/** The most bytes of the header of a response to CONNECT. */
 const HEAD_LIMIT = 16 * 1024;
 
-/** The place of a proxy, for messages: without user and password. */
+/** The address of a proxy, for messages: without user and password. */
 export function proxyName(proxy: URL): string {
   return `${proxy.protocol}//${proxy.host}`;
 }
 
-/** An address without the brackets that a URL puts around one of IPv6. */
+/** An address without the brackets that URLs put around IPv6 addresses. */
 export function bare(hostname: string): string {
   return hostname.replace(/^\[|\]$/g, "");
 }
@@ -67,7 +67,7 @@ export async function openTunnel(target: string, options: TunnelOptions): Promis
   }
 }
 
-/** Sends CONNECT and reads the head of the answer; what comes behind it stays in the socket. */
+/** Sends CONNECT and reads the header of the response; the bytes after it stay in the socket. */
 function askFor(target: string, socket: Socket, options: TunnelOptions): Promise<string> {
   const { proxy, authorization, timeout, userAgent } = options;
   const name = proxyName(proxy);

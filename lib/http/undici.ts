@@ -1,2 +1,3 @@
-// What is used of undici, as a file of its own, so that it is loaded with the first request and bundled with named exports.
+// The used parts of undici in a separate file, so that they are loaded at the first request and bundled with named
+// exports.
 export { Agent, buildConnector } from "undici";

@@ -1,26 +1,26 @@
-// Watches all exchanges on the network: reports what a user waits for from the fifth second on, and ends transfers that are
-// too slow or take too long. It sees each exchange through undici's handlers, so that watching costs one counter for each
-// piece of a body and one timer for all.
+// Watches all network exchanges: reports waits of five seconds and more, and ends transfers that are too slow or take
+// too long. It hooks into undici's handlers, so that watching costs one counter update per piece of a body and one
+// timer for all.
 import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { StaveError } from "../errors.ts";
 import type { Patience } from "./retry.ts";
 
-/** What watching goes by. */
+/** The settings of a Watch. */
 export interface WatchOptions {
-  /** Bytes a second that a transfer must have, on average over `window`; 0 allows any. */
+  /** The least bytes per second of a transfer, averaged over `window`; 0 allows any rate. */
   minRate: number;
   /** Milliseconds. */
   window: number;
   /** Milliseconds after which a wait is reported; default 5000. */
   tellAfter?: number | undefined;
-  /** Called during a wait with its length so far and what is waited for. */
+  /** Called during a wait with its duration so far and its reason. */
   onWait?: ((milliseconds: number, reason: string) => void) | undefined;
 }
 
-/** Something that is waited for. */
+/** A wait in progress. */
 export interface Wait {
-  /** Waits for one host share one line. */
+  /** Waits for one host are reported together. */
   host: string;
   patience: Patience;
   reason(): string;
@@ -35,7 +35,7 @@ const TICK = 500;
 export class Watch {
   readonly options: WatchOptions;
   readonly #waits = new Set<Wait>();
-  /** The length of a wait at which the next line about a host is due; doubled with each line. */
+  /** The duration at which the next report about a host is due; doubles with each report. */
   readonly #next = new Map<string, number>();
   readonly #tellAfter: number;
   #timer: NodeJS.Timeout | undefined;
@@ -46,7 +46,7 @@ export class Watch {
     this.#tellAfter = options.tellAfter ?? TELL_AFTER;
   }
 
-  /** Begins to watch; returns the function that ends it. */
+  /** Starts to watch a wait; returns the function that ends it. */
   begin(wait: Wait): () => void {
     this.#waits.add(wait);
     if (this.#timer === undefined) {
@@ -84,25 +84,25 @@ export class Watch {
   }
 }
 
-/** The phases of an exchange, which messages name. */
+/** The phases of an exchange, for messages. */
 type Phase = "connect" | "send" | "answer" | "receive";
 
-/** What an exchange says of itself. */
+/** What is known of an exchange. */
 export interface ExchangeOptions {
   watch: Watch;
   patience: Patience;
   host: string;
   /** For messages: `fetch manifest TAG from REPO`. */
   what: string;
-  /** The proxy that is used, for messages. */
+  /** The proxy in use, for messages. */
   proxy?: string | undefined;
-  /** The body that is sent, if it is a stream. */
+  /** The request body, if it is a stream. */
   body?: Readable | undefined;
-  /** The most milliseconds from now to the end of the answer. */
+  /** The most milliseconds from now to the end of the response. */
   longest?: number | undefined;
 }
 
-/** One request and its answer while they are under way. */
+/** One request in progress, with its response. */
 export class Exchange implements Wait {
   readonly host: string;
   readonly patience: Patience;
@@ -115,7 +115,7 @@ export class Exchange implements Wait {
   #fail: ((reason: unknown) => void) | undefined;
   #bytes = 0;
   #wasHeldUp = false;
-  /** Bytes and milliseconds of each tick, for as long back as the window. */
+  /** Bytes and milliseconds of each tick within the window. */
   #ticks: { bytes: number; elapsed: number }[] = [];
 
   constructor(options: ExchangeOptions) {
@@ -140,8 +140,8 @@ export class Exchange implements Wait {
   }
 
   /**
-   * Waits for the head of the answer. undici hears of a signal once it has a connection only, so the signal, and what the
-   * watch itself finds, end the wait for that here. An answer that comes later is thrown away.
+   * Waits for the header of the response. undici handles a signal only once it has a connection, so here the signal and
+   * the watch itself end the wait. A later response is discarded.
    */
   async head(
     answer: Promise<Dispatcher.ResponseData>,
@@ -167,7 +167,7 @@ export class Exchange implements Wait {
     }
   }
 
-  /** Ends the watching: the answer is there, or of no use. */
+  /** Stops watching: the response is complete or no longer needed. */
   finish(): void {
     this.#end();
   }
@@ -188,7 +188,7 @@ export class Exchange implements Wait {
     if (this.#failure !== undefined) return;
     const isSending = this.#phase === "send";
     if (!isSending && this.#phase !== "receive") return;
-    // Who is slow: this side, which has nothing to send or does not read, or the other one?
+    // Decide which side is slow: this one, which has nothing to send or does not read, or the other?
     const isOurs = isSending ? body?.isPaused() === false : this.#wasHeldUp || this.#controller?.paused === true;
     const bytes = this.#bytes;
     this.#bytes = 0;
@@ -216,7 +216,7 @@ export class Exchange implements Wait {
       this.#phase === "send" ? "to" : "from"
     } ${this.host}`;
     return new StaveError("TIMEOUT", text, {
-      hint: "a network that is so slow needs --min-rate 0 or a longer --timeout",
+      hint: "for a slow network use --min-rate 0 or a longer --timeout",
     });
   }
 
@@ -228,7 +228,7 @@ export class Exchange implements Wait {
     });
   }
 
-  /** Passes on what undici tells its handler, and counts. */
+  /** Wraps undici's handler and counts bytes. */
   handler(inner: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
     return {
       onRequestStart: (controller, context) => {

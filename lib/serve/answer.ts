@@ -1,11 +1,15 @@
-// Answers of the registry: headers, small bodies, the error document.
+// Responses of the registry: headers, small bodies, the error document.
 import type { ServerResponse } from "node:http";
 import { endAfterBody, hasUnreadBody } from "./body.ts";
 import type { Refusal } from "./refusal.ts";
 
+/** Response headers by name. */
 export type Headers = Record<string, string | number>;
 
-/** Answers without a body, or with a small one. A client that is still sending its own body gets the answer all the same. */
+/**
+ * Responds without a body, or with a small one. A client that is still sending its own body gets the response all the
+ * same.
+ */
 export function answer(
   response: ServerResponse,
   status: number,
@@ -29,7 +33,7 @@ export function answer(
   endAfterBody(response);
 }
 
-/** Answers with the error document. */
+/** Responds with the error document. */
 export function refuse(response: ServerResponse, refusal: Refusal): void {
   if (response.headersSent) {
     response.destroy();

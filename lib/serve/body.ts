@@ -1,27 +1,30 @@
-// Reading the bodies of requests: at the client's pace, but not for ever, and without losing the connection on which a
-// refusal still has to be sent.
+// Reads request bodies: at the client's pace, but not indefinitely, and without losing the connection over which a
+// refusal must still be sent.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Refusal } from "./refusal.ts";
 
-/** How long a client may send nothing, or next to nothing, in milliseconds. */
+/** How long a client may send nothing, or almost nothing, in milliseconds. */
 export const PATIENCE: number = 30_000;
-/** Fewer bytes than this in a whole period of patience count as nothing. */
+/** Fewer bytes than this per period of patience count as nothing. */
 const LEAST = 16 * 1024;
-/** How much of an unwanted body is read and discarded: many clients read the answer only after they have sent everything. */
+/**
+ * How much of an unwanted body is read and discarded: many clients read the response only after they have sent
+ * everything.
+ */
 const UNWANTED_LIMIT = 64 * 1024 * 1024;
 
-/** The client closed the connection before its body was complete, so no answer can reach it. */
+/** The client closed the connection before its body was complete, so no response can reach it. */
 export class ClientGone extends Error {}
 
-/** Whether the request has a body of which some may still have to be read. */
+/** True if the request has a body that is not completely read. */
 export function hasUnreadBody(request: IncomingMessage): boolean {
   const { "content-length": length, "transfer-encoding": encoding } = request.headers;
   return !request.complete && !request.destroyed && (encoding !== undefined || Number(length ?? "0") > 0);
 }
 
 /**
- * The chunks of a body. Leaving the loop early leaves the connection open (Node's own iterator destroys it, and with it the
- * answer). Throws ClientGone, or refuses with status 408 a client that has stopped sending.
+ * The chunks of a body. Leaving the loop early keeps the connection open (Node's own iterator destroys it, and with it
+ * the response). Throws ClientGone, or refuses a stalled client with status 408.
  */
 export async function* bodyOf(request: IncomingMessage, patience: number): AsyncGenerator<Buffer, void, void> {
   let wake = () => {};
@@ -53,7 +56,7 @@ export async function* bodyOf(request: IncomingMessage, patience: number): Async
   }
 }
 
-/** Watches how much comes while somebody waits for it; the time that our own disk takes is not the client's. */
+/** Measures how much arrives while the server waits for it; time spent on the server's own disk does not count. */
 class Pace {
   isTooSlow = false;
   readonly #patience: number;
@@ -113,8 +116,8 @@ export async function readBody(request: IncomingMessage, limit: number, patience
 }
 
 /**
- * Ends an answer whose bytes are already on their way once the rest of the request's body has been read. Ending it at once
- * would close connections on which the client is still writing: it would see a broken pipe, and not the status.
+ * Ends a response whose bytes are already being sent once the rest of the request's body has been read. Ending it at
+ * once would close connections on which the client is still writing: it would see a broken pipe instead of the status.
  */
 export function endAfterBody(response: ServerResponse): void {
   const request = response.req;

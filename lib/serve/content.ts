@@ -1,4 +1,4 @@
-// Reading and deleting blobs, and the lists: tags, referrers (OCI distribution 1.1).
+// Reads and deletes blobs, and lists tags and referrers (OCI distribution 1.1).
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -9,7 +9,7 @@ import { answer, type Headers } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
 import { Refusal } from "./refusal.ts";
 
-// A digest says all there is to say about a blob, so a client may keep it for ever.
+// A blob with a given digest never changes, so a client may cache it forever.
 const IMMUTABLE = { "cache-control": "max-age=31536000, immutable" };
 
 /** GET, HEAD and DELETE of `/blobs/DIGEST`. */
@@ -55,13 +55,13 @@ function parseDigest(text: string): Digest {
   throw new Refusal("DIGEST_INVALID", `invalid digest ${JSON.stringify(text.slice(0, 160))}`);
 }
 
-/** Whether the client has what it asks for already (RFC 9110, 13.1.2). */
+/** True if the client already has the content it asks for (RFC 9110, 13.1.2). */
 export function isUnchanged(request: IncomingMessage, digest: Digest): boolean {
   const asked = request.headers["if-none-match"];
   return asked?.split(",").some((tag) => tag.trim().replace(/^W\//, "") === `"${digest}"`) ?? false;
 }
 
-/** One byte range (RFC 9110, 14.1.2); of several, or of one that is malformed, the whole is sent. */
+/** One byte range (RFC 9110, 14.1.2); for several ranges or a malformed one the whole blob is sent. */
 function parseRange(header: string | undefined, size: number): { start: number; end: number } | undefined {
   const found = /^bytes=([0-9]{0,15})-([0-9]{0,15})$/.exec(header?.trim() ?? "");
   if (!found || (found[1] === "" && found[2] === "")) return undefined;
@@ -80,12 +80,12 @@ const MAX_PAGE = 10_000;
 export async function handleTags({ name, layout, request, response, query }: Exchange): Promise<void> {
   if (request.method !== "GET" && request.method !== "HEAD")
     throw new Refusal("UNSUPPORTED", `${request.method} is not for tag lists`);
-  // A long list is asked for page by page: it is sorted once.
+  // A long list is requested page by page, so its sorted form is cached.
   const all = (await layout.index.read()).sortedTags();
   page(response, query, all, `/v2/${name}/tags/list`, (tags) => ({ name, tags }));
 }
 
-/** Answers with the part of a sorted list that `n` and `last` ask for, and a Link to the rest. */
+/** Responds with the part of a sorted list that `n` and `last` select, and a Link to the rest. */
 export function page(
   response: ServerResponse,
   query: URLSearchParams,

@@ -1,4 +1,4 @@
-// Manifests and their tags: reading, putting, deleting (OCI distribution 1.1, "Pulling manifests", "Pushing Manifests").
+// Handles manifests and their tags: get, put, delete (OCI distribution 1.1, "Pulling manifests", "Pushing Manifests").
 import { isStaveError } from "../errors.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../oci/digest.ts";
 import { type ManifestDocument, parseManifest } from "../oci/manifest.ts";
@@ -13,12 +13,12 @@ import { isUnchanged } from "./content.ts";
 import type { Exchange, ManifestExchange } from "./exchange.ts";
 import { Refusal } from "./refusal.ts";
 
-/** The most tags that one request may give a manifest. */
+/** The most tags that one request may assign to a manifest. */
 const MAX_TAGS = 100;
 
-/** What manifests are taken, and how they are received. */
+/** Which manifests are accepted, and how they are received. */
 export interface ManifestRules {
-  /** Take manifests of which some layers or images are missing. */
+  /** Accept manifests with missing layers or images. */
   readonly sparse: boolean;
   /** How long a client may send nothing, in milliseconds. */
   readonly patience: number;
@@ -27,7 +27,7 @@ export interface ManifestRules {
 /** GET, HEAD and DELETE of `/manifests/REFERENCE`. */
 export async function handleManifest(exchange: Exchange, reference: string): Promise<void> {
   const { layout, request, response } = exchange;
-  // What cannot exist is simply not there for those who only ask.
+  // An invalid reference cannot exist, so it is simply not found.
   if (!isDigest(reference) && !isTag(reference)) throw unknownManifest(reference.slice(0, 160));
   switch (request.method) {
     case "GET":
@@ -61,7 +61,7 @@ async function getManifest({ layout, request, response }: Exchange, reference: s
     "content-type": mediaType,
     "docker-content-digest": digest,
     etag: `"${digest}"`,
-    // `prune` keeps what was pushed lately.
+    // `prune` keeps recently pushed images, so it needs this time.
     ...(changed === undefined ? {} : { "last-modified": new Date(changed).toUTCString() }),
     [CONDITIONS_HEADER]: "if-match",
   };
@@ -89,7 +89,7 @@ export async function putManifest(exchange: ManifestExchange, reference: string,
   const layout = exchange.layout ?? (await exchange.create());
   const [tag, ...others] = tags;
   await layout.pushManifest(bytes, mediaType, { tag, condition, digest });
-  // Those that wait at once share one write.
+  // Concurrent changes share one write.
   await Promise.all(others.map((other) => layout.pushManifest(bytes, mediaType, { tag: other, digest })));
   answer(response, 201, {
     location: `/v2/${name}/manifests/${digest}`,
@@ -100,7 +100,7 @@ export async function putManifest(exchange: ManifestExchange, reference: string,
   });
 }
 
-/** The digest that a put says its manifest has, when it says one, and the tags that the manifest shall get. */
+/** The digest that a put claims for its manifest, if any, and the tags to assign. */
 function parseWanted(reference: string, query: URLSearchParams): { given: Digest | undefined; tags: string[] } {
   const invalid = (text: string) =>
     new Refusal(
@@ -119,7 +119,7 @@ function parseWanted(reference: string, query: URLSearchParams): { given: Digest
   return { given: isDigest(reference) ? reference : (asked ?? undefined), tags };
 }
 
-/** Everything that a manifest names must be there, but for layers that live elsewhere; a subject may come later. */
+/** Everything that a manifest names must exist, except layers with their own URLs; a subject may be pushed later. */
 async function checkChildren(layout: LayoutTarget | undefined, document: ManifestDocument): Promise<void> {
   const children =
     document.kind === "index" ? document.value.manifests : [document.value.config, ...document.value.layers];
@@ -131,11 +131,11 @@ async function checkChildren(layout: LayoutTarget | undefined, document: Manifes
   if (missing.length > 0)
     throw new Refusal(
       "MANIFEST_BLOB_UNKNOWN",
-      `the manifest names ${missing.length} things that are not there, first ${missing[0]}`,
+      `the manifest names ${missing.length} missing blobs or manifests, the first is ${missing[0]}`,
     );
 }
 
-/** `If-Match` and `If-None-Match` of a put (RFC 9110, 13.1); of a tag, as a condition that holds under the lock too. */
+/** `If-Match` and `If-None-Match` of a put (RFC 9110, 13.1), as a condition that is checked again under the lock. */
 async function conditionOf(
   { layout, request }: ManifestExchange,
   reference: string,

@@ -1,12 +1,13 @@
-// What the password thread is asked and what it answers.
+// The messages to and from the password thread.
 
-/** A password and the bcrypt hash it may belong to. */
+/** A password and the bcrypt hash to compare it with. */
 export interface PasswordOrder {
   readonly id: number;
   readonly password: string;
   readonly hash: string;
 }
 
+/** The result of one comparison. */
 export interface PasswordAnswer {
   readonly id: number;
   readonly isRight: boolean;

@@ -1,4 +1,4 @@
-// The thread that compares passwords with bcrypt hashes: slow on purpose, and nothing else shall wait for it.
+// The thread that compares passwords with bcrypt hashes, which is deliberately slow and must not delay anything else.
 import { parentPort } from "node:worker_threads";
 import { compareSync } from "bcryptjs";
 import type { PasswordAnswer, PasswordOrder } from "./password-message.ts";

@@ -1,11 +1,11 @@
-// Comparing passwords on a thread of its own, one after the other, with a bounded queue in which every client gets its turn.
+// Compares passwords on a separate thread, one at a time, with a bounded queue that serves clients in turn.
 import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../errors.ts";
 import { startThread } from "../util/thread.ts";
 import type { PasswordAnswer, PasswordOrder } from "./password-message.ts";
 import { Refusal } from "./refusal.ts";
 
-/** The most passwords that wait, of all clients and of one. */
+/** The most waiting passwords, in total and per client. */
 const MAX_WAITING = 512;
 const MAX_WAITING_OF_CLIENT = 64;
 
@@ -16,16 +16,19 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** The thread and those who wait for it. */
+/** The thread and its queue. */
 export class Passwords {
   #worker: Worker | undefined;
   #running: Waiting | undefined;
   #id = 0;
-  /** By client, in the order of their turns. */
+  /** By client, in order of their turns. */
   readonly #waiting = new Map<string, Waiting[]>();
   #total = 0;
 
-  /** Compares; refuses with status 429 when too many wait. Clients take turns, and of one client the newest goes first. */
+  /**
+   * Compares a password; refuses with status 429 if too many are waiting. Clients take turns; of one client the newest
+   * request goes first.
+   */
   compare(client: string, password: string, hash: string): Promise<boolean> {
     const own = this.#waiting.get(client) ?? [];
     if (this.#total >= MAX_WAITING || own.length >= MAX_WAITING_OF_CLIENT)
@@ -70,7 +73,7 @@ export class Passwords {
       this.#worker = undefined;
       const task = this.#running;
       this.#running = undefined;
-      task?.reject(new StaveError("INTERNAL", `the password thread ended: ${why}`));
+      task?.reject(new StaveError("INTERNAL", `the password thread stopped unexpectedly: ${why}`));
       this.#next();
     };
     worker.on("error", (cause) => onEnd(messageOf(cause)));
@@ -78,7 +81,7 @@ export class Passwords {
     return worker;
   }
 
-  /** Ends the thread; those who wait are refused. */
+  /** Stops the thread; waiting requests are refused. */
   async close(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;

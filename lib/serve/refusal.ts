@@ -1,4 +1,4 @@
-// What the registry refuses, and which status and code of the specification a failure amounts to.
+// The refusals of the registry, and the status and error code of the specification for each failure.
 import { isStaveError, type StaveError, systemCode } from "../errors.ts";
 
 /** The error codes of the specification (OCI distribution 1.1, "Error Codes"), with their statuses. */
@@ -24,6 +24,7 @@ const STATUS = {
   UNKNOWN: 500,
 } as const;
 
+/** An error code of the specification. */
 export type AnswerCode = keyof typeof STATUS;
 
 /** A refusal: thrown by a handler, written by the server. */
@@ -40,7 +41,7 @@ export class Refusal extends Error {
   }
 }
 
-/** The refusal that a failure below the handlers amounts to. */
+/** The refusal for any failure. */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   const known: Partial<Record<StaveError["code"], AnswerCode>> = {
@@ -55,7 +56,7 @@ export function refusalOf(error: unknown): Refusal {
   };
   const code = isStaveError(error) ? known[error.code] : undefined;
   if (isStaveError(error) && code !== undefined) return new Refusal(code, error.message);
-  // What failed here is in our log; its paths are nothing for clients.
+  // The error is in the server's log; its paths must not reach clients.
   if (isDiskFull(error)) return new Refusal("UNKNOWN", "the registry's disk is full", { status: 507 });
   return new Refusal("UNKNOWN", "the registry failed; its log says why");
 }

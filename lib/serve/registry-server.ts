@@ -1,4 +1,4 @@
-// A directory as a registry: the whole OCI distribution 1.1 interface on Node's own server.
+// Serves a directory as a registry: the complete OCI distribution 1.1 interface on Node's own server.
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
@@ -15,48 +15,48 @@ import { Repositories } from "./repositories.ts";
 import { created, Uploads } from "./uploads.ts";
 import { Users } from "./users.ts";
 
-/** How a directory is served. */
+/** How to serve a directory. */
 export interface RegistryOptions {
-  /** A layout, or a folder with a layout per repository; made when it is not there and may be written. */
+  /** A layout, or a folder with a layout per repository; created if it does not exist, unless read-only. */
   directory: string;
   /** Default: the system's. */
   clock?: Clock | undefined;
   readOnly?: boolean | undefined;
-  /** PEM texts. */
+  /** Certificate and key as PEM texts. */
   tls?: { cert: string; key: string } | undefined;
   /** The text of an htpasswd file, and its name for messages. */
   htpasswd?: { text: string; path: string } | undefined;
-  /** Asks clients for chunks of at least so many bytes. */
+  /** Asks clients for chunks of at least this many bytes. */
   minChunk?: number | undefined;
-  /** Take manifests of which some layers or images are missing. */
+  /** Accept manifests with missing layers or images. */
   sparse?: boolean | undefined;
-  /** How long a client may send nothing, or next to nothing, in milliseconds; 30 000. */
+  /** How long a client may send nothing, or almost nothing, in milliseconds; default 30 000. */
   patience?: number | undefined;
-  /** Called at the end of each request; status 499 means that the client left before it was answered. */
+  /** Called at the end of each request; status 499 means that the client left before the response. */
   onRequest?: ((method: string, url: string, status: number) => void) | undefined;
-  /** Called with failures that are not the client's. */
+  /** Called with failures that the client did not cause. */
   onError?: ((error: unknown) => void) | undefined;
 }
 
-/** A registry that can be listened on, or given requests by somebody else's server. */
+/** A registry that listens by itself or handles requests of an existing server. */
 export interface RegistryServer {
-  /** The only repository, when the directory is one layout. */
+  /** The only repository, if the directory is one layout. */
   readonly repository: string | undefined;
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
-  /** Listens; port 0 takes a free one. Throws CONFIG_INVALID when the address cannot be used. */
+  /** Listens; port 0 selects a free one. Throws CONFIG_INVALID if the address cannot be used. */
   listen(at: { host: string; port: number }): Promise<{ url: string; host: string; port: number }>;
-  /** Lets running requests end, then closes. */
+  /** Waits for running requests, then closes. */
   close(): Promise<void>;
 }
 
 const VERSION_HEADER = { "docker-distribution-api-version": "registry/2.0" };
-/** How long requests may go on after `close`, in milliseconds. */
+/** How long requests may continue after `close`, in milliseconds. */
 const GRACE = 10_000;
-/** A connection on which nothing moves for so long is given up, in milliseconds; longer than hashing a huge blob takes. */
+/** An idle connection is closed after this many milliseconds; longer than hashing a huge blob takes. */
 const IDLE = 10 * 60 * 1000;
-/** The most connections at once; more are closed as they come. */
+/** The most connections at once; further ones are closed immediately. */
 const MAX_CONNECTIONS = 4096;
-/** The status in the log of a request whose client left before it was answered. */
+/** The logged status of a request whose client left before the response. */
 const CLIENT_LEFT = 499;
 
 type Kind = "blob" | "manifest" | "put" | "tags" | "referrers" | "uploads" | "upload";
@@ -71,7 +71,7 @@ const ROUTES: { pattern: RegExp; methods: RegExp; kind: Kind }[] = [
   { pattern: /^\/v2\/(.+)\/referrers\/([^/]+)$/, methods: /^(?:GET|HEAD)$/, kind: "referrers" },
 ];
 
-/** Makes a registry of a directory. Throws CONFIG_INVALID for a bad htpasswd text. */
+/** Creates a registry from a directory. Throws CONFIG_INVALID for a bad htpasswd text. */
 export async function createRegistry(options: RegistryOptions): Promise<RegistryServer> {
   const repositories = await Repositories.open(options.directory, options.clock ?? systemClock);
   if (!options.readOnly) await repositories.recover((error) => options.onError?.(error));
@@ -115,7 +115,7 @@ class Registry implements RegistryServer {
       const user = await this.#users?.check(request);
       await this.#route(request, response, user ?? request.socket.remoteAddress ?? "");
     } catch (error) {
-      // A client that went away, in its request or in our answer, needs no answer and is no failure of ours.
+      // A client that disconnected needs no response, and its errors are not the server's.
       if (error instanceof ClientGone || response.destroyed || systemCode(error) === "ERR_STREAM_PREMATURE_CLOSE")
         return;
       const refusal = refusalOf(error);
@@ -145,7 +145,8 @@ class Registry implements RegistryServer {
         if (route.kind === "referrers" && isUnknownName(error)) return undefined;
         throw error;
       });
-      // Where nothing is, nothing refers to anything: an empty list, not an error (OCI distribution 1.1, "Listing Referrers").
+      // Nothing refers to anything in an unknown repository: an empty list, not an error (OCI distribution 1.1,
+      // "Listing Referrers").
       if (layout === undefined) return answerReferrers(response, [], url.searchParams);
       return await this.#dispatch(route.kind, { ...asked, layout }, thing);
     }
@@ -180,7 +181,7 @@ class Registry implements RegistryServer {
     }
   }
 
-  /** A mount from another repository, or from any when none is named; what cannot be mounted becomes an upload. */
+  /** Mounts from another repository, or from any if none is named; what cannot be mounted becomes an upload. */
   async #mounted({ name, layout, response, query }: Exchange): Promise<boolean> {
     const digest = query.get("mount");
     if (digest === null) return false;
@@ -201,7 +202,7 @@ class Registry implements RegistryServer {
   async listen({ host, port }: { host: string; port: number }): Promise<{ url: string; host: string; port: number }> {
     const { tls } = this.#options;
     const handler = (request: IncomingMessage, response: ServerResponse) => void this.handle(request, response);
-    // Blobs may take long; headers may not, and no silence. The pace is not limited: uploads of many GB are what this is for.
+    // Blobs may take long; headers and silence may not. The rate is not limited, because uploads may have many GB.
     const limits = {
       requestTimeout: 0,
       headersTimeout: this.#patience,
@@ -238,7 +239,7 @@ class Registry implements RegistryServer {
     return { url: `${tls ? "https" : "http"}://${shown}:${actual}`, host, port: actual };
   }
 
-  /** Answers what is no HTTP request, or one whose headers do not come. */
+  /** Responds to malformed HTTP, or to headers that do not arrive. */
   #refuseSocket(error: Error, socket: Duplex): void {
     const statuses: Record<string, number> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 };
     const code = systemCode(error) ?? "";
@@ -249,10 +250,10 @@ class Registry implements RegistryServer {
       return;
     }
     const status = statuses[code] ?? 400;
-    // A request that is under way has a line of its own.
+    // A request in progress is logged by itself.
     if (!isUnderWay) this.#options.onRequest?.("-", "-", status);
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-    // The client is not waited for: it may never close its side.
+    // Do not wait for the client: it may never close its side.
     setTimeout(() => socket.destroy(), 1000).unref();
   }
 

@@ -1,4 +1,5 @@
-// The repositories of a served directory: the directory itself when it is a layout, else one layout per sub-directory.
+// The repositories of a served directory: the directory itself if it is a layout, otherwise one layout per
+// subdirectory.
 import { lstatSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
@@ -12,13 +13,13 @@ import { Refusal } from "./refusal.ts";
 // OCI distribution 1.1, "Pulling manifests": <name>.
 const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const NAME_LIMIT = 255;
-/** Names that a layout uses for its own files, and so cannot be a repository's. */
+/** Names of a layout's own files, which a repository cannot have. */
 const RESERVED = new Set(["blobs", "index.json", "oci-layout"]);
 
 /** The repositories below one directory. */
 export class Repositories {
   readonly directory: string;
-  /** The only repository's name, when the directory is one layout. */
+  /** The only repository's name, if the directory is one layout. */
   readonly single: string | undefined;
   readonly #clock: Clock;
   readonly #open = new Map<string, LayoutTarget>();
@@ -38,7 +39,7 @@ export class Repositories {
     return new Repositories(directory, isLayout ? repositoryName(basename(resolve(directory))) : undefined, clock);
   }
 
-  /** The layout of a repository; made when it is not there and `create` is set. Refuses bad and unknown names. */
+  /** The layout of a repository; created if it does not exist and `create` is set. Refuses bad and unknown names. */
   async get(name: string, create: boolean): Promise<LayoutTarget> {
     if (name.length > NAME_LIMIT || !NAME.test(name) || name.split("/").some((part) => RESERVED.has(part)))
       throw new Refusal("NAME_INVALID", `invalid repository name ${JSON.stringify(name.slice(0, NAME_LIMIT))}`);
@@ -52,9 +53,9 @@ export class Repositories {
     if (known) return known;
     const directory = this.#folder(name);
     try {
-      // Who only looks must not share the failure with who creates, so these are different flights.
+      // Lookups must not share failures with creations, so these are separate flights.
       return await this.#opening.run(`${create} ${name}`, async () => {
-        // With `a/b` there, `a` can still become a repository.
+        // Even if `a/b` exists, `a` can still become a repository.
         const mayStay = (entry: string) => holdsRepositories(directory, entry);
         const opened = await LayoutTarget.open(directory, { clock: this.#clock, create, mayStay });
         const first = this.#open.get(name) ?? opened;
@@ -69,7 +70,7 @@ export class Repositories {
     }
   }
 
-  /** The names of the repositories that have a manifest, sorted. */
+  /** The names of the repositories with a manifest, sorted. */
   async catalog(): Promise<string[]> {
     const found: string[] = [];
     for (const name of await this.names()) if (!(await isEmptyLayout(this.#folder(name)))) found.push(name);
@@ -77,8 +78,8 @@ export class Repositories {
   }
 
   /**
-   * Whether a link stands where a folder or file of a repository belongs: it may lead out of the served directory, which itself
-   * may be one. Asked at each request, because it is cheap and links can be made at any time.
+   * True if a link stands in the place of a repository's folder or file: it may lead out of the served directory (which
+   * itself may be a link). Checked at each request, because it is cheap and links can be created at any time.
    */
   #hasLink(name: string): boolean {
     const folder = this.#folder(name);
@@ -92,7 +93,7 @@ export class Repositories {
     return this.single === undefined ? join(this.directory, ...name.split("/")) : this.directory;
   }
 
-  /** The names of all repositories, also of those that have blobs only, sorted. */
+  /** The names of all repositories, even those with blobs only, sorted. */
   async names(): Promise<string[]> {
     if (this.single !== undefined) return [this.single];
     const found: string[] = [];
@@ -107,7 +108,7 @@ export class Repositories {
     return found.sort();
   }
 
-  /** Finishes what a killed server began: leftovers of uploads go, journals are folded in. */
+  /** Cleans up after a killed server: removes leftovers of uploads and folds journals. */
   async recover(onError: (error: unknown) => void): Promise<void> {
     for (const name of await this.names())
       try {
@@ -131,13 +132,13 @@ function isLink(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
   } catch (cause) {
-    // Below a plain file there is nothing.
+    // Nothing exists below a plain file.
     if (systemCode(cause) === "ENOTDIR") return false;
     throw fileError(cause, "look at", path);
   }
 }
 
-/** Whether an entry is a folder of nothing but repositories, whole ones or such that are just being made. */
+/** True if an entry is a folder that contains only repositories, including ones being created. */
 async function holdsRepositories(parent: string, entry: string): Promise<boolean> {
   if (!NAME.test(entry)) return false;
   const directory = join(parent, entry);
@@ -149,7 +150,7 @@ async function holdsRepositories(parent: string, entry: string): Promise<boolean
   return true;
 }
 
-/** A folder's name as a repository's. */
+/** Turns a folder's name into a repository name. */
 function repositoryName(folder: string): string {
   const name = folder
     .toLowerCase()

@@ -1,4 +1,4 @@
-// Uploads under way: monolithic, streamed and chunked (OCI distribution 1.1, "Pushing blobs").
+// Uploads in progress: monolithic, streamed and chunked (OCI distribution 1.1, "Pushing blobs").
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isStaveError } from "../errors.ts";
@@ -13,23 +13,23 @@ import { Refusal } from "./refusal.ts";
 interface Upload {
   id: string;
   repository: string;
-  /** The user, else the address, that opened it. */
+  /** The user that opened it, otherwise the address. */
   client: string;
   writer: BlobWriter;
-  /** When it was last heard of, in milliseconds. */
+  /** When it was last used, in milliseconds. */
   touched: number;
   isBusy: boolean;
-  /** It was given up while a request was writing to it. */
+  /** It was cancelled while a request was writing to it. */
   isGone: boolean;
 }
 
-/** An upload that has not been touched for this long is given up, in milliseconds. */
+/** An upload that was not used for this long is cancelled, in milliseconds. */
 const EXPIRES_AFTER = 3600 * 1000;
-/** The most uploads that are open at once, of all clients and of one. */
+/** The most open uploads, in total and per client. */
 const MAX_UPLOADS = 1000;
 const MAX_UPLOADS_OF_CLIENT = 200;
 
-/** How uploads are received. */
+/** How to receive uploads. */
 export interface UploadsOptions {
   readonly clock: Clock;
   /** Clients are asked for chunks of at least this many bytes. */
@@ -38,14 +38,14 @@ export interface UploadsOptions {
   readonly patience: number;
 }
 
-/** What uploads need to know of a request. */
+/** The parts of a request that uploads need. */
 export type UploadExchange = Pick<Exchange, "name" | "layout" | "client" | "request" | "response" | "query">;
 
 /** The uploads of a server. */
 export class Uploads {
   readonly #options: UploadsOptions;
   readonly #byId = new Map<string, Upload>();
-  /** How many each client has open, those included that are just being opened. */
+  /** The number of open uploads per client, including ones being opened. */
   readonly #open = new Map<string, number>();
   #total = 0;
 
@@ -53,7 +53,7 @@ export class Uploads {
     this.#options = options;
   }
 
-  /** Begins an upload and answers where it goes on; with `digest`, the body is the whole blob. */
+  /** Starts an upload and responds with its address; with `digest`, the body is the whole blob. */
   async open({ name, layout, client, request, response, query }: UploadExchange): Promise<void> {
     await this.#expire();
     const digest = query.get("digest");
@@ -72,7 +72,7 @@ export class Uploads {
       client,
       writer,
       touched: this.#options.clock.now(),
-      // The body of a single request may take longer than an upload may lie untouched.
+      // The body of a single request may take longer than an upload may stay unused.
       isBusy: digest !== null,
       isGone: false,
     };
@@ -81,7 +81,7 @@ export class Uploads {
       try {
         await this.#finish(upload, request, response, digest);
       } catch (error) {
-        // The client does not know this upload's address, so it cannot go on with it.
+        // The client does not know this upload's address, so it cannot continue it.
         await this.#drop(upload);
         throw error;
       }
@@ -150,7 +150,7 @@ export class Uploads {
       await work();
     } catch (error) {
       if (upload.isGone && !(error instanceof Refusal)) throw cancelled();
-      // Bytes that the disk did not take are missing from now on.
+      // Bytes that could not be written to disk are lost.
       if (isStaveError(error, "FILE_SYSTEM")) await this.#drop(upload);
       throw error;
     } finally {
@@ -178,7 +178,10 @@ export class Uploads {
     await this.#receive(upload, request, expected);
   }
 
-  /** Writes a body: the whole of it, or with a number of bytes to expect exactly these; else the upload is as it was before. */
+  /**
+   * Writes a body. If a number of bytes is expected or the body is the whole blob, a failure restores the previous
+   * state of the upload.
+   */
   async #receive(
     upload: Upload,
     request: IncomingMessage,
@@ -197,7 +200,7 @@ export class Uploads {
       if (expected !== undefined && writer.size - start < expected && !upload.isGone)
         throw new Refusal("SIZE_INVALID", "the chunk is shorter than its Content-Range");
     } catch (error) {
-      // A chunk with a range counts whole or not at all; of a stream, what came has come.
+      // A chunk with a range counts as a whole or not at all; of a stream, the bytes that arrived are kept.
       if ((expected !== undefined || isWhole) && !upload.isGone && !isStaveError(error, "FILE_SYSTEM"))
         await writer.truncate(start);
       throw error;
@@ -246,7 +249,9 @@ export class Uploads {
   }
 }
 
-/** The algorithm to hash an upload with on the way: that of its digest when it is known, or what the client announces. */
+/**
+ * The algorithm for hashing an upload as it arrives: that of its digest if known, or the one that the client announces.
+ */
 function algorithmFor(query: URLSearchParams): DigestAlgorithm {
   const digest = query.get("digest");
   if (digest !== null) return isDigest(digest) ? algorithmOf(digest) : "sha256";
@@ -257,7 +262,7 @@ function cancelled(): Refusal {
   return new Refusal("BLOB_UPLOAD_UNKNOWN", "the upload was cancelled while it was written to");
 }
 
-/** The headers of a blob that is now there. */
+/** The headers for a blob that now exists. */
 export function created(repository: string, digest: Digest): Record<string, string> {
   return { location: `/v2/${repository}/blobs/${digest}`, "docker-content-digest": digest };
 }

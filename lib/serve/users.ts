@@ -1,4 +1,4 @@
-// Who may come in: an htpasswd file, as docker's registry reads it (bcrypt), and Basic authentication.
+// Authenticates users: an htpasswd file, as docker's registry reads it (bcrypt), and Basic authentication.
 import { createHmac, randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { StaveError } from "../errors.ts";
@@ -7,9 +7,9 @@ import { Passwords } from "./passwords.ts";
 import { Refusal } from "./refusal.ts";
 
 const FILE_LIMIT = 1024 * 1024;
-/** What bcrypt said is remembered, because bcrypt is slow on purpose: this many right and as many wrong passwords. */
+/** Results of bcrypt are cached, because bcrypt is deliberately slow: this many right and as many wrong passwords. */
 const REMEMBERED = 10_000;
-/** The largest cost of a hash: each step doubles the time of a check, and 16 takes seconds. */
+/** The highest cost of a hash: each step doubles the time of a check, and 16 takes seconds. */
 const MAX_COST = 16;
 // A hash of an unknown password, so that an unknown name takes as long as a wrong password.
 const DECOY = "$2b$10$CwTycUXWue0Thq9StjUM0uJ8i5LqN8FfPpn1dJrPeYb1Y1yWfK8wS";
@@ -17,7 +17,7 @@ const DECOY = "$2b$10$CwTycUXWue0Thq9StjUM0uJ8i5LqN8FfPpn1dJrPeYb1Y1yWfK8wS";
 /** The users of a server. */
 export class Users {
   readonly #hashes: ReadonlyMap<string, string>;
-  // The key makes what is remembered useless outside of this process.
+  // The key makes the cache useless outside this process.
   readonly #key = randomBytes(32);
   readonly #right = new Set<string>();
   readonly #wrong = new Set<string>();
@@ -49,7 +49,7 @@ export class Users {
     this.#hashes = hashes;
   }
 
-  /** Returns the name of the user who sends a request, or refuses it with the challenge. */
+  /** Returns the name of the user who sent a request, or refuses it with the challenge. */
   async check(request: IncomingMessage): Promise<string> {
     const found = /^basic ([A-Za-z0-9+/=]{1,4096})$/i.exec(request.headers.authorization ?? "");
     const text = Buffer.from(found?.[1] ?? "", "base64").toString("utf8");
@@ -75,13 +75,13 @@ export class Users {
     });
   }
 
-  /** Ends the checks that are under way. */
+  /** Ends the checks in progress. */
   async close(): Promise<void> {
     await this.#passwords.close();
   }
 }
 
-/** Adds to a bounded memory, in which the oldest makes room. */
+/** Adds to a bounded set, dropping the oldest entry. */
 function remember(memory: Set<string>, key: string): void {
   const [oldest] = memory;
   if (memory.size >= REMEMBERED && oldest !== undefined) memory.delete(oldest);

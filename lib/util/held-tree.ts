@@ -1,5 +1,5 @@
-// A folder whose content is not trusted, held open: everything below it is reached from its own descriptor, folder by folder, and
-// no link is followed on the way. This is the only way to read or write inside a prefix that came from somewhere else.
+// Holds a folder with untrusted content open. Everything below it is reached from its own descriptor, folder by folder,
+// without following links. All reads and writes inside an untrusted prefix go through this class.
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -27,33 +27,34 @@ import { readDescriptor } from "./read-file.ts";
 /** A path for `node:fs`. */
 export type FsPath = string | Buffer;
 
-// <fcntl.h> of Linux. A folder opened with it needs no right to be read.
+// <fcntl.h> of Linux. A folder can be opened with it without read permission.
 const O_PATH = process.platform === "linux" ? 0o10000000 : constants.O_RDONLY;
 const FOLDER = O_PATH | constants.O_DIRECTORY;
 const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
-/** How many folders below one tree are held open at once. */
+/** The most folders of one tree that are held open at once. */
 const MOST_HELD = 16;
 
 interface Held {
   readonly path: ByteString;
   readonly descriptor: number;
-  /** What the system knows the folder by, wherever it is moved: its descriptor. */
+  /** A path by which the system finds the folder even if it is moved: that of its descriptor. */
   readonly place: ByteString;
 }
 
 /**
- * A folder and what is below it, named by relative paths. Paths handed out are for one synchronous call of `node:fs` at once: they
- * name a descriptor that may be closed, and used again, by the next call on the tree. Dispose of it to close everything.
+ * A folder and its content, addressed by relative paths. A returned path is valid for one immediate, synchronous call
+ * of `node:fs`: it names a descriptor that the next call on the tree may close and reuse. Dispose of it to close
+ * everything.
  */
 export class HeldTree implements Disposable {
   readonly directory: string;
   readonly #root: Held;
-  // Those used last come last.
+  // Least recently used first.
   readonly #folders = new Map<ByteString, Held>();
   #last: Held;
 
-  /** Opens a folder; links that lead to it are followed. Throws FILE_SYSTEM and NOT_FOUND. */
+  /** Opens a folder; follows links that lead to it. Throws FILE_SYSTEM and NOT_FOUND. */
   constructor(directory: string) {
     this.directory = directory.replace(/(?<=.)\/+$/, "");
     const path = bytesOfText(this.directory);
@@ -65,48 +66,48 @@ export class HeldTree implements Disposable {
     this.#last = this.#root;
   }
 
-  /** Whether other processes cannot make a path lead elsewhere by exchanging a folder meanwhile: where there is /proc. */
+  /** True if other processes cannot redirect a path by replacing a folder meanwhile, which requires /proc. */
   get isPinned(): boolean {
     return this.#root.place.startsWith(DESCRIPTORS);
   }
 
   /**
-   * The path of something, for a call that does not follow a link at its end. Throws ARCHIVE_UNSAFE for what is no plain path below
-   * the tree or leads through something that is no folder, and what the system says of a folder on the way that is missing.
+   * The path of an entry, for a call that does not follow a link at its end. Throws ARCHIVE_UNSAFE for a path that is
+   * not plain or leads through anything but a folder, and the system's error if a parent folder is missing.
    */
   at(path: ByteString): FsPath {
-    if (!isPlainPath(path)) throw unsafe(path, "is no plain path below its folder");
+    if (!isPlainPath(path)) throw unsafe(path, "is not a plain path below its folder");
     const slash = path.lastIndexOf("/");
     if (slash < 0) return fsPath(`${this.#root.place}/${path}`);
     return fsPath(`${this.#folder(path.slice(0, slash)).place}${path.slice(slash)}`);
   }
 
-  /** The path of a folder itself, "" being the tree; it may be given to any call. Throws as `at`. */
+  /** The path of a folder itself ("" is the tree), for any call. Throws as `at`. */
   folder(path: ByteString): FsPath {
     if (path === "") return fsPath(`${this.#root.place}/.`);
-    if (!isPlainPath(path)) throw unsafe(path, "is no plain path below its folder");
-    // A descriptor by itself is a link to the folder.
+    if (!isPlainPath(path)) throw unsafe(path, "is not a plain path below its folder");
+    // A descriptor's path is itself a link to the folder.
     return fsPath(`${this.#folder(path).place}/.`);
   }
 
-  /** What a folder holds, in no order. Throws as `at`. */
+  /** The entries of a folder, unordered. Throws as `at`. */
   entries(path: ByteString): Dirent[] {
     return readdirSync(this.folder(path), { withFileTypes: true, encoding: "latin1" });
   }
 
-  /** What something is; undefined when it is not there. Throws as `at`. */
+  /** The status of an entry; undefined if it does not exist. Throws as `at`. */
   stats(path: ByteString): Stats | undefined {
     return orMissing(() => lstatSync(this.at(path)));
   }
 
-  /** Where a link points. Throws as `at`. */
+  /** The target of a link. Throws as `at`. */
   target(path: ByteString): ByteString {
     return readlinkSync(this.at(path), "latin1");
   }
 
   /**
-   * Reads a whole file of at most `limit` bytes; undefined when it is not there. Throws ARCHIVE_UNSAFE for anything but a regular
-   * file, TOO_LARGE, CONFLICT and FILE_SYSTEM.
+   * Reads a whole file of at most `limit` bytes; undefined if it does not exist. Throws ARCHIVE_UNSAFE for anything but
+   * a regular file, TOO_LARGE, CONFLICT and FILE_SYSTEM.
    */
   read(path: ByteString, limit: number): Buffer | undefined {
     const shown = `${this.directory}/${shownName(path)}`;
@@ -125,7 +126,7 @@ export class HeldTree implements Disposable {
     }
   }
 
-  // Looked at before it is opened: opening is enough to change some devices.
+  // Checked before opening, because opening alone can affect some devices.
   #openFile(path: ByteString): number | undefined {
     const stats = this.stats(path);
     if (stats === undefined) return undefined;
@@ -138,8 +139,9 @@ export class HeldTree implements Disposable {
   }
 
   /**
-   * Writes a whole file: beside its place, under a name that cannot be guessed, and renamed. What it replaces must be a regular
-   * file; other names of that keep the old content. Without `mode` the umask decides. Throws ARCHIVE_UNSAFE and FILE_SYSTEM.
+   * Writes a whole file under an unpredictable name beside its place, then renames it. Only a regular file may be
+   * replaced; its other names keep the old content. Without `mode` the umask decides. Throws ARCHIVE_UNSAFE and
+   * FILE_SYSTEM.
    */
   write(path: ByteString, text: string | Buffer, mode?: number): void {
     const bytes = typeof text === "string" ? Buffer.from(text) : text;
@@ -159,7 +161,7 @@ export class HeldTree implements Disposable {
     }
   }
 
-  /** Sets the mode of a file or folder, which need not be readable. Throws as `at`, and ARCHIVE_UNSAFE for a link. */
+  /** Sets the mode of a file or folder, even if it is not readable. Throws as `at`, and ARCHIVE_UNSAFE for a link. */
   chmod(path: ByteString, mode: number): void {
     const descriptor = openSync(this.at(path), O_PATH | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
@@ -170,7 +172,7 @@ export class HeldTree implements Disposable {
     }
   }
 
-  /** Points a link elsewhere; there is a link at any moment. Throws as `at`. */
+  /** Replaces a link atomically. Throws as `at`. */
   relink(path: ByteString, target: Buffer): void {
     this.#replace(path, (temporary) => symlinkSync(target, this.at(temporary)));
   }
@@ -179,7 +181,7 @@ export class HeldTree implements Disposable {
     const temporary = temporaryName(path.slice(0, path.lastIndexOf("/") + 1));
     try {
       make(temporary);
-      // Both are in one folder, so the second look-up keeps the path of the first.
+      // Both are in one folder, so the second lookup keeps the first path valid.
       renameSync(this.at(temporary), this.at(path));
     } catch (cause) {
       this.#remove(temporary);
@@ -191,11 +193,11 @@ export class HeldTree implements Disposable {
     try {
       unlinkSync(this.at(temporary));
     } catch {
-      // What went wrong before says more.
+      // The original error is more important.
     }
   }
 
-  /** Makes a folder where there is none. Throws ARCHIVE_UNSAFE when something else is there, and FILE_SYSTEM. */
+  /** Creates a folder unless it exists. Throws ARCHIVE_UNSAFE if something else is there, and FILE_SYSTEM. */
   makeFolder(path: ByteString): void {
     try {
       try {
@@ -210,8 +212,8 @@ export class HeldTree implements Disposable {
   }
 
   /**
-   * A new file for a program of others, which gets its descriptor as its number 3 and opens it as `path`. Where that can be, no
-   * folder has it any more, so that a kill leaves nothing behind and nothing can be put in its place.
+   * A new file for an external program, which inherits it as descriptor 3 and opens it as `path`. If possible it is
+   * already unlinked, so that a kill leaves nothing behind and nothing can replace it.
    */
   temporary(): Temporary {
     const name = temporaryName("");
@@ -246,7 +248,7 @@ export class HeldTree implements Disposable {
     }
   }
 
-  // From the nearest folder above that is held.
+  // Starts at the nearest parent folder that is held.
   #enter(path: ByteString): Held {
     let known: Held | undefined;
     let above = path;
@@ -268,10 +270,10 @@ export class HeldTree implements Disposable {
   }
 }
 
-/** A file that no other process can exchange for another one. Dispose of it to remove it. */
+/** A file that no other process can replace. Dispose of it to remove it. */
 export class Temporary implements Disposable {
   readonly descriptor: number;
-  /** What a program that has the descriptor as its number 3 opens. */
+  /** The path under which a program with the file as descriptor 3 opens it. */
   readonly path: string;
   readonly #remove: () => void;
 
@@ -312,7 +314,7 @@ function enter(parent: Held, name: ByteString, asked: ByteString): Held {
     return hold(path, openSync(fsPath(place), FOLDER | constants.O_NOFOLLOW), place);
   } catch (cause) {
     if (!["ENOTDIR", "ELOOP"].includes(systemCode(cause) ?? "")) throw cause;
-    throw unsafe(asked, "leads through something that is no folder");
+    throw unsafe(asked, "leads through something that is not a folder");
   }
 }
 

@@ -104,11 +104,11 @@ const answers: { answer: string; code: ErrorCode; says: RegExp; hint: RegExp; tr
   {
     answer: "407 Who",
     code: "CREDENTIALS_REJECTED",
-    says: /user name and a password/,
+    says: /user name and password/,
     hint: /USER:PASSWORD/,
     tries: 1,
   },
-  { answer: "403 No", code: "DENIED", says: /does not let this host through/, hint: /NO_PROXY/, tries: 1 },
+  { answer: "403 No", code: "DENIED", says: /does not allow this host/, hint: /NO_PROXY/, tries: 1 },
   { answer: "400 What", code: "REGISTRY_ERROR", says: /refused the connection \(400\)/, hint: /HTTPS_PROXY/, tries: 1 },
   { answer: "503 Later", code: "NETWORK", says: /could not connect \(503\)/, hint: /HTTPS_PROXY/, tries: 3 },
 ];

@@ -28,19 +28,19 @@ export interface OpenedCache<C> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What a verb passes to open a cache. */
+/** What a verb provides to open a cache. */
 export interface CacheRun {
   readonly context: Context;
   readonly output: Output;
   readonly flags: CommonFlags & SpackFlags;
-  /** Spack's files, if the verb has found them already. */
+  /** Spack's files, if the verb has already located them. */
   readonly files?: SpackFiles;
 }
 
 /**
- * The names of the mirrors to use if no cache is named: to fetch, all OCI mirrors that may hold binaries, in Spack's order; to
- * push, the one with `autopush`, else the one with `push`. None if $STAVE_CACHE names a cache. Notes which mirrors are used, and
- * which cannot be.
+ * The names of the mirrors to use if no cache is named: to fetch, all OCI mirrors that may contain binaries, in Spack's
+ * order; to push, the one with `autopush`, otherwise the one with `push`. None if $STAVE_CACHE names a cache. Prints a
+ * note on which mirrors are used, and which cannot be.
  */
 export function defaultMirrors(direction: Direction, run: CacheRun): string[] {
   const { context, output, flags } = run;
@@ -64,7 +64,10 @@ export async function readCache(text: string | undefined, run: CacheRun): Promis
   return await openToRead(text, "fetch", run);
 }
 
-/** Opens for reading the cache that would be written to. With `mayBeGone`, a directory that does not exist counts as empty. */
+/**
+ * Opens the cache to which a push would write, for reading. With `mayBeGone`, a directory that does not exist counts as
+ * empty.
+ */
 export async function readPushCache(
   text: string | undefined,
   run: CacheRun,
@@ -89,14 +92,14 @@ async function openToRead(
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
 }
 
-/** Open caches, in the order in which they are asked; the caller disposes of them. */
+/** Open caches in order of preference; the caller disposes of them. */
 export interface OpenedCaches {
   readonly all: readonly OpenedCache<ReadOciCache>[];
   readonly caches: readonly ReadOciCache[];
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Opens the named caches for reading, or without a name those of Spack's configuration. Throws like `readCache`. */
+/** Opens the named caches for reading, by default those of Spack's configuration. Throws like `readCache`. */
 export async function readCaches(named: readonly string[], run: CacheRun): Promise<OpenedCaches> {
   const texts: readonly (string | undefined)[] = named.length > 0 ? named : defaultMirrors("fetch", run);
   const all: OpenedCache<ReadOciCache>[] = [];
@@ -112,11 +115,11 @@ export async function readCaches(named: readonly string[], run: CacheRun): Promi
   return { all, caches: all.map(({ cache }) => cache), [Symbol.asyncDispose]: close };
 }
 
-/** The cache that a verb writes to: the named one, else the configured mirror for pushes. */
+/** The cache that a verb writes to: the named one, otherwise the configured mirror for pushes. */
 const pushCache = (text: string | undefined, run: CacheRun): string | undefined =>
   text ?? defaultMirrors("push", run)[0];
 
-// If no cache was named, the likely mistake is that the name was left out.
+// If no cache was named, the likely mistake is a missing name.
 const isUnnamed = (text: string | undefined, { context }: CacheRun): boolean =>
   text === undefined && !context.env["STAVE_CACHE"];
 const NAME_ONE = "no cache was named, so the default was used; name one, for example oci://HOST/REPO or oci-layout:DIR";

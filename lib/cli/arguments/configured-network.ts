@@ -1,5 +1,5 @@
-// What Spack's configuration says about the network, as if it had been said with flags: certificates are added, and flags
-// come before everything else.
+// Merges the network settings of Spack's configuration into the flags: certificates are added, and flags take
+// precedence.
 import { currentHost } from "../../api/read-machine.ts";
 import { messageOf } from "../../errors.ts";
 import type { NetworkSettings } from "../../spack/config/settings.ts";
@@ -10,8 +10,8 @@ import type { Output } from "../output/output.ts";
 import type { TransportFlags } from "./shared-flags.ts";
 
 /**
- * Reads the settings for a verb that uses nothing else of Spack. Such a verb also runs without a usable configuration: a
- * configuration that cannot be read is a warning.
+ * Reads the settings for a verb that uses nothing else of Spack. Such a verb must also run without a usable
+ * configuration, so an unreadable configuration is only a warning.
  */
 export async function readNetworkSettings(context: Context, output: Output): Promise<NetworkSettings | undefined> {
   // Loaded here, so that verbs on directories start without it.
@@ -39,7 +39,7 @@ export function configuredNetwork<F extends TransportFlags>(flags: F, network: N
     found.insecureTls = true;
     output.warn(`certificates are not checked: config:verify_ssl is false (${formatPlace(verifyTls.place)})`);
   }
-  // Spack waits without end for 0 seconds; a connection here always has a limit.
+  // In Spack 0 means no limit; connections of stave always have one.
   if (connectTimeout && connectTimeout.value > 0 && flags.connectTimeout === undefined)
     found.connectTimeout = connectTimeout.value;
   return { ...flags, ...found };

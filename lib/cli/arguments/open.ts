@@ -1,4 +1,4 @@
-// From the flags to an open target.
+// Opens connections and targets according to the flags.
 import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { Connection, type NetworkOptions } from "../../api/connection.ts";
@@ -15,19 +15,19 @@ import type { Output } from "../output/output.ts";
 import { configuredNetwork, readNetworkSettings } from "./configured-network.ts";
 import type { TransportFlags } from "./shared-flags.ts";
 
-/** What a verb opens connections with. */
+/** What a verb provides to open connections. */
 export interface NetworkRun {
   readonly context: Context;
   readonly output: Output;
   readonly flags: TransportFlags;
-  /** What will be opened, and a registry if only its login is tried. */
+  /** The places that will be opened; a registry if only its login is checked. */
   readonly places: readonly Pick<Location, "kind">[];
-  /** Spack's network settings, from a verb that has read its configuration; default: they are read here. */
+  /** Spack's network settings, from a verb that has read its configuration; default: read here. */
   readonly settings?: () => NetworkSettings;
   readonly keychain?: Keychain;
 }
 
-/** Opens the connection of a verb. For registries, Spack's network settings apply where no flag says otherwise. */
+/** Opens the connection of a verb. For registries, Spack's network settings apply unless a flag overrides them. */
 export async function openNetwork(run: NetworkRun): Promise<Opener> {
   const { context, output, places, settings, keychain } = run;
   let { flags } = run;
@@ -38,7 +38,7 @@ export async function openNetwork(run: NetworkRun): Promise<Opener> {
   return new Opener(context, output, flags, keychain);
 }
 
-/** A connection that is made of flags, and says in the output what it waits for. */
+/** A connection configured by flags, which reports waits on the output. */
 class Opener extends Connection {
   readonly #cwd: string;
   readonly #output: Output;

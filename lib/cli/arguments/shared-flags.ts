@@ -2,10 +2,10 @@
 import { Command, Help, InvalidArgumentError, Option } from "commander";
 import type { OutputOptions } from "../output/output.ts";
 
-/** The transport flags as commander leaves them. */
+/** The transport flags as commander parses them. */
 export interface TransportFlags {
   cacert?: string[];
-  /** Folders of certificates, from Spack's configuration; there is no flag for it. */
+  /** Folders of certificates, from Spack's configuration; there is no flag for them. */
   capath?: string[];
   cert?: string;
   keyFile?: string;
@@ -45,7 +45,7 @@ export function onlyOption(work: string): Option {
   return new Option("--only <what>", text).choices(["package", "dependencies"]);
 }
 
-/** A verb's command with the flags that every verb has; `verbose` spells that flag where `-v` means something else. */
+/** A verb's command with the flags of every verb; `verbose` spells that flag where `-v` means something else. */
 export function verbCommand(name: string, summary: string, verbose = "-v, --verbose"): Command {
   return new Command(name)
     .summary(summary)
@@ -60,7 +60,7 @@ export function verbCommand(name: string, summary: string, verbose = "-v, --verb
     .addOption(new Option("--color <when>", "use colors").choices(["auto", "always", "never"]).default("auto"));
 }
 
-/** Adds the flags of the verbs that talk to a registry. */
+/** Adds the flags of verbs that talk to a registry. */
 export function addTransport(command: Command): Command {
   return command
     .optionsGroup("Registry options:")

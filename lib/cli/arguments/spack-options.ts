@@ -1,4 +1,4 @@
-// The flags of verbs that start from Spack's own files.
+// The flags of verbs that use Spack's own files.
 import type { Command } from "commander";
 import { collect } from "./shared-flags.ts";
 

@@ -1,5 +1,5 @@
-// What a verb gets from the outside world: the environment, the streams, the clock and Ctrl-C. The only place, with
-// main.ts, that touches `process`.
+// The outside world of a verb: the environment, the streams, the clock and Ctrl-C. Only this file and main.ts use
+// `process`.
 import type { Readable, Writable } from "node:stream";
 import { processSurroundings, type Surroundings } from "../../api/surroundings.ts";
 import { StaveError } from "../../errors.ts";
@@ -7,18 +7,18 @@ import { StaveError } from "../../errors.ts";
 /** A stream that may be a terminal. */
 export type Terminal = Writable & { isTTY?: boolean; columns?: number };
 
-/** The outside world, as a value, so that verbs can be run by tests in one process. */
+/** The outside world as a value, so that tests can run verbs in one process. */
 export interface Context extends Surroundings {
   stdin: Readable & { isTTY?: boolean };
   stdout: Terminal;
   stderr: Terminal;
   /** Aborted, with an ABORTED error, at the first Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Node's names of the machine: `process.arch`. */
+  /** The machine's architecture in Node's terms: `process.arch`. */
   arch: string;
 }
 
-/** The context of this process; the first SIGINT or SIGTERM aborts it, the second one ends the process at once. */
+/** The context of this process; the first SIGINT or SIGTERM aborts it, the second exits at once. */
 export function processContext(): Context {
   const abort = new AbortController();
   const onSignal = () => {
@@ -29,7 +29,7 @@ export function processContext(): Context {
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
-  // A reader that went away (`stave tags … | head`) is no failure of ours.
+  // A reader that closed the pipe (`stave tags … | head`) is not a failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 10));
   return {
     ...processSurroundings(),

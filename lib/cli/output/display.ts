@@ -1,9 +1,9 @@
-// What shows progress to the user, whatever it looks like.
+// The interface of progress displays.
 import type { ProgressSink } from "../../util/progress.ts";
 
-/** A display of progress. */
+/** A progress display. */
 export interface ProgressDisplay {
   readonly sink: ProgressSink;
-  /** Takes the bars off the screen, with nothing lost of what was told meanwhile. */
+  /** Removes the bars from the screen, after writing pending lines. */
   stop(): void;
 }

@@ -1,4 +1,4 @@
-// Numbers and tables as people read them. Sizes are decimal (1 MB = 1 000 000 bytes), as registries show them.
+// Formats numbers and tables. Sizes are decimal (1 MB = 1 000 000 bytes), as in registries.
 import { printable } from "../../printable/printable.ts";
 
 /** `12.3 MB`. */
@@ -24,7 +24,7 @@ export function formatDuration(milliseconds: number): string {
     : `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** The start of a digest, for people at a terminal: `sha256:0123456789ab`. */
+/** A shortened digest for terminals: `sha256:0123456789ab`. */
 export function shortDigest(digest: string): string {
   return digest.replace(/^([a-z0-9]+:[0-9a-f]{12})[0-9a-f]+$/, "$1");
 }
@@ -34,15 +34,15 @@ export function count(n: number, singular: string, plural: string = `${singular}
   return `${n} ${n === 1 ? singular : plural}`;
 }
 
-/** A column of a table: its heading, and whether its cells are numbers. */
+/** A column of a table: its heading, and whether its cells are right-aligned. */
 export interface Column {
   heading: string;
   right?: boolean;
 }
 
 /**
- * Lays rows out in columns two spaces apart. With a width, the last left-aligned column is cut so that lines fit.
- * Cells are made printable first, because they may come from the network.
+ * Lays out rows in columns two spaces apart. With a width, the last left-aligned column is cut so that lines fit. Cells
+ * are made printable first, because they may come from the network.
  */
 export function table(columns: Column[], rows: string[][], width?: number): string {
   const clean = rows.map((row) => row.map((cell) => printable(cell)));

@@ -1,11 +1,11 @@
-// What a workflow run of GitHub Actions shows beside the log: groups, error notes, and a page with a summary.
+// Output for GitHub Actions besides the log: groups, error annotations, and the job summary.
 import { appendFileSync } from "node:fs";
 import { messageOf } from "../../errors.ts";
 import { printableLines } from "../../printable/printable.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "./output.ts";
 
-/** Speaks to the runner; does nothing elsewhere. */
+/** Writes workflow commands; does nothing outside GitHub Actions. */
 export class Workflow {
   readonly #isThere: boolean;
   readonly #summary: string | undefined;
@@ -17,19 +17,19 @@ export class Workflow {
     this.#output = output;
   }
 
-  /** Begins a part of the log that can be folded; the returned function ends it. */
+  /** Starts a collapsible group of the log; the returned function ends it. */
   group(title: string): () => void {
     if (!this.#isThere) return () => {};
     this.#output.note(`::group::${escaped(title)}`);
     return () => this.#output.note("::endgroup::");
   }
 
-  /** Marks an error on the page of the run. */
+  /** Adds an error annotation to the run. */
   error(message: string): void {
     if (this.#isThere) this.#output.note(`::error::${escaped(message)}`);
   }
 
-  /** Adds Markdown to the page of the run. If the page cannot be written, that is a warning, not a failure. */
+  /** Adds Markdown to the job summary. If that fails, warns and continues. */
   summary(markdown: string): void {
     if (this.#summary === undefined) return;
     try {

@@ -1,8 +1,8 @@
-// Hints that fit the place where the command runs.
+// Adapts hints to the environment of the command.
 import type { StaveError } from "../../errors.ts";
 import type { Context } from "../machine/context.ts";
 
-/** The error with a better hint, where the environment tells what is wrong. */
+/** The error, with a better hint if the environment explains it. */
 export function fittingHint(error: StaveError, env: Context["env"]): StaveError {
   if (error.code !== "DENIED" || env["GITHUB_ACTIONS"] !== "true") return error;
   const own = new URL(env["GITHUB_SERVER_URL"] || "https://github.com").host;

@@ -1,4 +1,4 @@
-// An installation as people read it: a line for each spec as it is done, sums at the end, a plan.
+// The text output of an installation: a line per finished spec, a summary, a plan.
 import type { InstalledSpec, InstallPlanReport, InstallReport } from "../../ops/install/report.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Column, count, formatBytes, formatDuration, table } from "./formatting.ts";
@@ -7,9 +7,9 @@ import { worthTelling } from "./leftovers.ts";
 const shown = ({ name, version, hash }: Pick<InstalledSpec, "name" | "version" | "hash">): string =>
   printable(`${name}@${version}/${hash.slice(0, 7)}`);
 
-/** The line of a spec that was worked on; undefined for one that was left alone. */
+/** The line for a finished spec; undefined if nothing was done for it. */
 export function installLine(spec: InstalledSpec): string | undefined {
-  // Why is said once, at the end.
+  // The reason is printed once, at the end.
   if (spec.outcome === "failed") return `failed ${shown(spec)}`;
   if (spec.outcome !== "installed") return undefined;
   const { downloadSize = 0, milliseconds = 0, relocated = 0, files = 0, prefix } = spec;
@@ -17,7 +17,7 @@ export function installLine(spec: InstalledSpec): string | undefined {
   return `installed ${shown(spec)} ${printable(prefix ?? "")} (${formatBytes(downloadSize)}${rate}, ${count(files, "file")}, ${relocated} relocated)`;
 }
 
-/** The end of an installation, for stdout; with `all`, every file that still names the old place. */
+/** The summary of an installation, for stdout; with `all`, lists every file that still contains the old place. */
 export function installSummary(report: InstallReport, all?: boolean): string {
   const of = (outcome: InstalledSpec["outcome"]): number =>
     report.specs.filter((spec) => spec.outcome === outcome).length;

@@ -1,9 +1,10 @@
-// Files that still name the old place after relocation, as people are told of them.
+// Selects which files that still contain the old place after relocation are reported.
 
-// Compiled Python falls back to its source, and of a static library nothing is loaded: both are harmless, and many.
+// Compiled Python falls back to its source, and nothing is loaded from a static library: both are harmless, and
+// numerous.
 const HARMLESS = /\.(?:pyc|a)$/;
 
-/** The files that are worth a word; all of them when that was asked for. */
+/** The files worth reporting, or all of them on request. */
 export function worthTelling(paths: readonly string[], all: boolean | undefined): readonly string[] {
   return all ? paths : paths.filter((path) => !HARMLESS.test(path));
 }

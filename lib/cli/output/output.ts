@@ -1,5 +1,5 @@
-// How a verb speaks: results on stdout, everything else on stderr, in text or as one JSON document. This is the one way out:
-// secrets are taken out of everything here, and whatever a terminal would obey, but the colours made here.
+// All output of a verb: results on stdout, everything else on stderr, as text or as one JSON document. Removes secrets
+// and terminal escape sequences from everything, except the colours created here.
 import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
 import { isStaveError, messageOf, StaveError } from "../../errors.ts";
@@ -9,7 +9,7 @@ import type { Context } from "../machine/context.ts";
 import type { ProgressDisplay } from "./display.ts";
 import { fittingHint } from "./hint.ts";
 
-/** The flags of every verb that decide how it speaks. */
+/** The flags of every verb that control its output. */
 export interface OutputOptions {
   json?: boolean;
   quiet?: boolean;
@@ -18,23 +18,23 @@ export interface OutputOptions {
   color?: string;
 }
 
-/** The version of the JSON documents' common envelope; grows when a field changes its meaning. */
+/** The version of the common envelope of JSON documents; it grows when a field changes its meaning. */
 const JSON_SCHEMA = 1;
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Stands for the escape character in the colours made here; no text from outside can know it. */
+/** Stands for the escape character in the colours created here; text from outside cannot guess it. */
 const ESCAPE = `<${randomUUID()}>`;
 
-/** The voice of one run of one verb. */
+/** The output of one run of one verb. */
 export class Output {
   readonly verb: string;
   readonly options: OutputOptions;
   readonly #context: Context;
   readonly #color: { stdout: boolean; stderr: boolean };
-  /** Set while bars are on the screen: lines on stderr then go through them, so as not to tear them. */
+  /** Set while bars are on the screen: lines on stderr then go through the bars, so as not to disrupt them. */
   line: ((text: string) => void) | undefined;
-  /** Shows progress; whoever runs the verb sets it. */
+  /** The progress display, set by the code that runs the verb. */
   display: ProgressDisplay | undefined;
 
   constructor(context: Context, verb: string, options: OutputOptions) {
@@ -49,17 +49,17 @@ export class Output {
     };
   }
 
-  /** Where work tells how far it is. */
+  /** Where work reports its progress. */
   get progress(): ProgressSink {
     return this.display?.sink ?? noProgress;
   }
 
-  /** Takes what shows progress off the screen; results do so by themselves. */
+  /** Removes the progress display; printing results also does that. */
   endProgress(): void {
     this.display?.stop();
   }
 
-  /** The width of the terminal, or undefined when the results go elsewhere and must not be cut. */
+  /** The width of the terminal; undefined if stdout is not one, so that results are not cut. */
   get columns(): number | undefined {
     return this.#context.stdout.isTTY ? (this.#context.stdout.columns ?? 80) : undefined;
   }
@@ -69,28 +69,28 @@ export class Output {
     return this.#color.stdout ? styled(style, text) : text;
   }
 
-  /** Writes text results for people; nothing with --json, where the report says all. */
+  /** Writes text results; nothing with --json, where the report has them. */
   print(text: string): void {
     this.printExact(shown(text.endsWith("\n") ? text : `${text}\n`));
   }
 
-  /** Writes a text for a program, such as a shell, to the last byte; nothing with --json. */
+  /** Writes text for a program, such as a shell, unchanged; nothing with --json. */
   printExact(text: string): void {
     this.endProgress();
     if (!this.options.json) this.#context.stdout.write(text);
   }
 
-  /** Writes the report as the one JSON document, when that was asked for. */
+  /** Writes the report as the one JSON document, if --json was given. */
   report(report: unknown): void {
     if (this.options.json) this.document({ report });
   }
 
-  /** Tells something on stderr, unless --quiet. */
+  /** Prints a note on stderr, unless --quiet. */
   note(text: string): void {
     if (!this.options.quiet) this.#tell(oneLine(text));
   }
 
-  /** Tells something that only --verbose wants to know. */
+  /** Prints a detail on stderr, with --verbose only. */
   detail(text: string): void {
     if (this.options.verbose) this.#tell(this.#paint("dim", oneLine(text)));
   }
@@ -100,8 +100,8 @@ export class Output {
   }
 
   /**
-   * Shows a failure: the sentence and its code, what is known of it, the next step. Returns the exit status. With --json the
-   * report of what was done all the same goes into the same document.
+   * Prints a failure: its message and code, details, and the hint. Returns the exit status. With --json, the report of
+   * completed work goes into the same document.
    */
   fail(caught: unknown, report?: unknown): number {
     this.endProgress();
@@ -130,14 +130,15 @@ export class Output {
   }
 }
 
-// NO_COLOR and FORCE_COLOR as other programs read them (no-color.org, force-color.org).
+// NO_COLOR and FORCE_COLOR have their standard meaning (no-color.org, force-color.org).
 function chosenColor(env: Context["env"]): boolean | undefined {
   if (env["NO_COLOR"]) return false;
   const forced = env["FORCE_COLOR"];
   return forced ? !/^(?:0|false)$/i.test(forced) : undefined;
 }
 
-// The logs of these services show colours, though they are no terminals. What goes to stdout may be read by a program.
+// The logs of these services show colours, though they are not terminals. Stdout stays plain, because a program may
+// read it.
 function isColoredLog(env: Context["env"]): boolean {
   return env["GITHUB_ACTIONS"] === "true" || env["GITLAB_CI"] === "true";
 }
@@ -150,12 +151,12 @@ function oneLine(text: string): string {
   return text.replaceAll("\n", "\\n");
 }
 
-/** Text as it is written: fit for a terminal, with the colours made here. */
+/** Text as written: safe for a terminal, with the colours created here. */
 function shown(text: string): string {
   return printableLines(text).replaceAll(ESCAPE, "\u001b");
 }
 
-/** Anything thrown, as a StaveError: what is not one is a defect of the program and says so. */
+/** Converts anything that was thrown to a StaveError; an unexpected error is reported as a defect of stave. */
 export function asStaveError(caught: unknown): StaveError {
   if (isStaveError(caught)) return caught;
   return new StaveError("INTERNAL", `unexpected: ${messageOf(caught)}`, {
@@ -164,7 +165,7 @@ export function asStaveError(caught: unknown): StaveError {
   });
 }
 
-/** Shows a failure outside of any verb, where no flags are known, and returns the exit status. */
+/** Prints a failure outside any verb, when no flags are known, and returns the exit status. */
 export function printFailure({ stderr }: Pick<Context, "stderr">, caught: unknown): number {
   const { message, code, exitCode } = asStaveError(caught);
   stderr.write(shown(`error: ${oneLine(message)} [${code}]\n`));
@@ -173,10 +174,10 @@ export function printFailure({ stderr }: Pick<Context, "stderr">, caught: unknow
 
 const MAX_SHOWN = 20;
 
-/** Of the failures inside a failure. */
+/** How many inner failures of a failure are printed. */
 const MAX_INNER = 3;
 
-// A hint that several failures share is told once: `told` has those above.
+// A hint that several failures share is printed once: `told` contains those already printed.
 function describeFailure(
   error: StaveError,
   paint: (style: Style, text: string) => string,
@@ -197,7 +198,7 @@ function describeFailure(
   if (more > 0) lines.push(`  … and ${more} more; --json lists them all`);
   if (error.hint !== undefined && !told.has(error.hint)) {
     told.add(error.hint);
-    // A hint of several lines shows a place in a text: its lines must stay below each other.
+    // A hint of several lines shows a position in text, so its lines must stay aligned.
     const [first = "", ...rest] = error.hint.split("\n");
     if (rest.length === 0) lines.push(`  ${paint("cyan", "hint:")} ${first}`);
     else lines.push(...[first, ...rest].map((text) => `    ${text}`));

@@ -1,4 +1,4 @@
-// Progress as bars on a terminal: the total of all that has started, above a bar for each thing under way.
+// Shows progress as bars on a terminal: a total above a bar for each item in progress.
 import cliProgress from "cli-progress";
 import { printable } from "../../printable/printable.ts";
 import type { ProgressEvent, ProgressSink } from "../../util/progress.ts";
@@ -8,22 +8,22 @@ import { formatBytes, formatDuration } from "./formatting.ts";
 import type { Output } from "./output.ts";
 import { lines } from "./progress-lines.ts";
 
-// Only the line that is written to is cleared otherwise; what is longer would show the bars' remains behind its end.
+// cli-progress clears only the current line, which would leave parts of the bars behind longer text.
 const CLEAR_BELOW = "\u001b[0J";
 
-/** One thing under way. */
+/** One item in progress. */
 interface Item {
   bar: cliProgress.SingleBar;
   value: number;
   size: number;
 }
 
-/** What one line of progress shows. */
+/** The content of one line of progress. */
 export interface BarLine {
   readonly label: string;
   readonly value: number;
   readonly total: number;
-  /** From 0 to 1. */
+  /** The completed share, from 0 to 1. */
   readonly share: number;
   /** The rate and the remaining time. */
   readonly tail: string;
@@ -33,7 +33,10 @@ export interface BarLine {
 const DONE_WIDTH = 20;
 const TAIL_WIDTH = 28;
 
-/** One line of progress for a terminal: where there is little room, first the bar gets shorter, then the label, never the tail. */
+/**
+ * Formats one line of progress for a terminal: if space is scarce, first the bar gets shorter, then the label, never
+ * the tail.
+ */
 export function barLine({ label, value, total, share, tail }: BarLine, columns: number): string {
   const room = columns - 1 - DONE_WIDTH - TAIL_WIDTH - 3;
   const labelWidth = Math.min(22, Math.max(6, room - 11));
@@ -44,7 +47,7 @@ export function barLine({ label, value, total, share, tail }: BarLine, columns: 
   return `${printable(label).slice(0, labelWidth).padEnd(labelWidth)} ${bar}${done} ${tail}`.slice(0, columns - 1);
 }
 
-/** The total of all that has started, with rate and remaining time, above a bar for each thing under way. */
+/** The total of all started items, with rate and remaining time, above a bar for each item in progress. */
 export class Bars implements ProgressDisplay {
   readonly #context: Context;
   readonly #output: Output;
@@ -52,7 +55,7 @@ export class Bars implements ProgressDisplay {
   readonly #active = new Map<string, Item>();
   readonly #tell: ProgressSink;
   #started = 0;
-  // On the screen from the first thing that starts, so that quick verbs draw nothing.
+  // Created when the first item starts, so that quick verbs draw nothing.
   #shown: { multi: cliProgress.MultiBar; summary: cliProgress.SingleBar } | undefined;
 
   constructor(context: Context, output: Output) {
@@ -92,7 +95,7 @@ export class Bars implements ProgressDisplay {
     this.#shown = undefined;
     this.#active.clear();
     this.#output.line = undefined;
-    // What was told since the last drawing is still to be written.
+    // Write lines that were printed since the last drawing.
     multi.update();
     multi.stop();
   }
@@ -115,7 +118,7 @@ export class Bars implements ProgressDisplay {
       clearOnComplete: true,
       stopOnComplete: false,
       fps: 8,
-      // What is told meanwhile may be longer than a line; the bars are cut.
+      // Printed lines may be longer than the screen is wide; the bars are cut to fit.
       linewrap: true,
       format: (_options, params, payload) => {
         const { value, total, progress } = params;

@@ -1,5 +1,5 @@
-// Progress on a terminal as bars, elsewhere as one line per finished thing. Verbs reach it through their output, which takes
-// the bars off the screen before it writes results.
+// Shows progress as bars on a terminal, otherwise as one line per finished item. Output removes the bars before it
+// writes results.
 import type { Context } from "../machine/context.ts";
 import type { ProgressDisplay } from "./display.ts";
 import type { Output } from "./output.ts";
@@ -10,7 +10,7 @@ export async function progressDisplay(context: Context, output: Output): Promise
   const { quiet, json, progress } = output.options;
   const dumb = context.env["TERM"] === "dumb" || context.env["CI"] !== undefined;
   if (context.stderr.isTTY && !dumb && !quiet && progress !== false) {
-    // What draws them is read only where there is something to draw on.
+    // Loaded only if there is a terminal to draw on.
     const { Bars } = await import("./progress-bars.ts");
     return new Bars(context, output);
   }

@@ -1,4 +1,4 @@
-// Progress as one line per finished thing, for logs and for what is told among the bars.
+// Shows progress as one line per finished item, for logs and above bars.
 import type { ProgressSink } from "../../util/progress.ts";
 import { formatBytes, formatDuration } from "./formatting.ts";
 import type { Output } from "./output.ts";
@@ -12,7 +12,7 @@ const VERBS = {
   failed: "failed",
 } as const;
 
-/** Tells each event in a line of its own; `silent` leaves warnings only. */
+/** Prints each event on a line; `silent` prints only warnings. */
 export function lines(output: Output, silent: boolean): ProgressSink {
   return (event) => {
     if (event.type === "warning") output.warn(event.text);

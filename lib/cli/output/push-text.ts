@@ -1,4 +1,4 @@
-// A push as people read it: a line for each spec as it is done, tables at the end, a plan.
+// The text output of a push: a line per finished spec, tables at the end, a plan.
 import type { PushedSpec, PushPlanReport, PushReport, SpecOutcome } from "../../ops/push/report.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Column, count, formatBytes, formatDuration, shortDigest, table } from "./formatting.ts";
@@ -13,11 +13,11 @@ const OUTCOMES: Record<SpecOutcome, string> = {
   failed: "failed",
 };
 
-/** The line of a spec that was worked on, for a terminal or a log; undefined for one that was left alone. */
+/** The line for a finished spec, for a terminal or a log; undefined if nothing was done for it. */
 export function specLine(spec: PushedSpec, isTerminal: boolean): string | undefined {
   const { outcome, layer, manifest, milliseconds = 0, missing = [], skipped = [] } = spec;
   const name = printable(`${spec.name}@${spec.version}/${spec.hash.slice(0, 7)}`);
-  // Why is said once, at the end.
+  // The reason is printed once, at the end.
   if (outcome === "failed") return `failed ${name}`;
   if (manifest === undefined) return undefined;
   const parts = [`${OUTCOMES[outcome]} ${name} ${isTerminal ? shortDigest(manifest) : manifest}`];
@@ -48,7 +48,7 @@ const COLUMNS: Column[] = [
   { heading: "LAYERS", right: true },
 ];
 
-// Specs by what became of them: how many, how many bytes were packed, how many their layers have.
+// Counts specs by outcome, with packed bytes and layer sizes.
 function outcomeRows(report: PushReport): string[][] {
   const size = (bytes: number): string => (bytes > 0 ? formatBytes(bytes) : "");
   const groups = Map.groupBy(report.specs, ({ outcome }) => outcome);
@@ -62,7 +62,7 @@ function outcomeRows(report: PushReport): string[][] {
   return rows;
 }
 
-/** The end of a push, for stdout. */
+/** The summary of a push, for stdout. */
 export function pushSummary(report: PushReport, reference: (tag: string) => string): string {
   const { totals, milliseconds, environment, restricted, leftOut, index } = report;
   const lines: string[] = [];
@@ -142,7 +142,7 @@ export function planText(plan: PushPlanReport, width: number | undefined): strin
   return lines.join("\n");
 }
 
-/** The same end as Markdown, for the page of a workflow run. */
+/** The summary as Markdown, for the job summary of a workflow. */
 export function pushMarkdown(report: PushReport, reference: (tag: string) => string): string {
   const cell = (text: string): string => printable(text).replaceAll("|", "\\|");
   const lines = [

@@ -1,10 +1,10 @@
-// How lists of specs look, here as in Spack (`cmd/common/arguments.py`, `cmd/__init__.py`, display_specs).
+// Formats lists of specs as Spack does (`cmd/common/arguments.py`, `cmd/__init__.py`, display_specs).
 import type { Command } from "commander";
 import type { SpecRow } from "../../ops/store/spec-row.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Output } from "./output.ts";
 
-/** The flags that say what of each spec is shown. */
+/** The flags that select what is shown of each spec. */
 export interface ListFlags {
   long?: boolean;
   veryLong?: boolean;
@@ -12,7 +12,7 @@ export interface ListFlags {
   namespaces?: boolean;
 }
 
-/** Adds them. `-v` is `--variants` here, as in Spack. */
+/** Adds the list flags. As in Spack, `-v` is `--variants` here. */
 export function addList(command: Command): Command {
   return command
     .option("-l, --long", "show the first 7 characters of hashes")

@@ -1,4 +1,4 @@
-// `stave check`: which specs a cache lacks and so must be built, and whether the images it has are intact.
+// `stave check`: finds specs that a cache lacks, and damaged images in it.
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Option } from "commander";
@@ -38,6 +38,7 @@ Examples:
   stave check hdf5 /abc1234 -m my-mirror -o rebuild.json
   stave check --all --deep -m oci-layout:./stave-cache`;
 
+/** The command `stave check`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("check", "report missing specs and broken images of a build cache")
     .argument("[specs...]", "specs to check: queries that match one spec each, /hash or spec files")
@@ -75,7 +76,9 @@ export const verb: VerbFactory = (state) => {
   });
 };
 
-/** Writes the report of Spack's `buildcache check -o`, with the separators that Python's json module uses by default. */
+/**
+ * Writes the report of Spack's `buildcache check -o`, with the separators that Python's json module uses by default.
+ */
 async function writeRebuilds(
   missing: readonly MissingSpec[],
   path: string,

@@ -1,4 +1,4 @@
-// `stave config`: the parts of Spack's configuration that stave uses, and the file each comes from.
+// `stave config`: shows the parts of Spack's configuration that stave uses, and the file each comes from.
 
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { printable } from "../../printable/printable.ts";
@@ -16,6 +16,7 @@ Examples:
   stave config -e ./my-env --json
   stave config --spack /opt/spack -C ./more-config`;
 
+/** The command `stave config`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("config", "show the Spack configuration that stave found, and where");
   addSpack(command).addHelpText("after", helpText(HELP));

@@ -1,4 +1,4 @@
-// `stave copy`: an image or a whole repository between registries and directories.
+// `stave copy`: copies an image or a whole repository between registries and directories.
 
 import { checkCopy, copyBetween } from "../../api/open-target.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -27,6 +27,7 @@ Examples:
   stave copy --platform linux/arm64 ghcr.io/org/app:1 oci-layout:./arm
   stave copy --all-tags ghcr.io/org/app oci-layout:./mirror`;
 
+/** The command `stave copy`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("copy", "copy an image between registries and directories")
     .argument("<src>", "the image; with --all-tags, the repository or directory")
@@ -66,7 +67,7 @@ function summary(report: CopyImagesReport, destination: Location, milliseconds: 
   return `${lines.join("\n")}\n${parts.join(", ")}, in ${formatDuration(milliseconds)}`;
 }
 
-/** An image by its tag, or by its digest when it has none. */
+/** The location of an image by its tag, or by its digest if it has none. */
 function named(location: Location, tag: string | undefined, known: Digest): Location {
   const digest = tag === undefined ? known : undefined;
   if (location.kind === "layout") return { ...location, tag, digest };

@@ -1,4 +1,4 @@
-// `stave diff`: what changed between two images, caches or lock files.
+// `stave diff`: shows what changed between two images, caches or lock files.
 import { resolve } from "node:path";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { StaveError } from "../../errors.ts";
@@ -26,6 +26,7 @@ Examples:
   stave diff ./old/spack.lock ./spack.lock
   stave diff oci://ghcr.io/org/cache oci-layout:./mirror`;
 
+/** The command `stave diff`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("diff", "show what changed between two images, caches or lock files")
     .argument("<a>", "the old state")
@@ -69,7 +70,7 @@ function lockSide(name: string, { graph }: ReturnType<typeof readLockfile>): Dif
   return { name, specs: [...graph.nodes()].filter((node) => node.external === undefined), layers: undefined };
 }
 
-// The cache that an image is in, and its tag or digest; a mirror's name is a cache.
+// Splits an image into its cache and its tag or digest; a mirror's name is a cache.
 function splitImage(text: string): [cache: string, reference: string | undefined] {
   if (!/[/:]/.test(text)) return [text, undefined];
   const location = parseLocation(text);

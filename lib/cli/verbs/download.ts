@@ -1,4 +1,4 @@
-// `stave download`: the archive and the spec file of one spec, out of a cache.
+// `stave download`: downloads the archive and the spec file of one spec from a cache.
 import { resolve } from "node:path";
 import { Option } from "commander";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
@@ -30,6 +30,7 @@ Examples:
   stave download /abc1234 -p . -m my-mirror
   stave download ./hdf5.spec.json -p .`;
 
+/** The command `stave download`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("download", "download the archive and spec file of a spec")
     .argument("[spec...]", "a query that matches one spec of the cache, /hash or a spec file")
@@ -57,7 +58,7 @@ export const verb: VerbFactory = (state) => {
           ? undefined
           : await download(cache, tag, folder, { onProgress: output.progress, signal });
       },
-      // What the machine here does not allow, no other cache makes better.
+      // Another cache does not help against errors of this machine.
       ({ code }) => ENDS.has(code),
     );
     if (report === undefined) {

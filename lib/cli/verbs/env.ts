@@ -1,4 +1,4 @@
-// `stave env`: what a shell is told so that installed specs can be used.
+// `stave env`: prints shell commands that make installed specs usable.
 
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots } from "../../api/spack-specs.ts";
@@ -28,6 +28,7 @@ Examples:
   eval \`stave env hdf5 --csh\`
   stave env hdf5 --fish | source`;
 
+/** The command `stave env`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("env", "print shell commands that make installed specs usable")
     .argument("[specs...]", "the specs to use")

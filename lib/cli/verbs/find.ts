@@ -1,4 +1,4 @@
-// `stave find`: what is installed, as Spack's own `find` shows it.
+// `stave find`: lists what is installed, in the format of Spack's `find`.
 
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { type FindReport, find } from "../../ops/store/find.ts";
@@ -27,6 +27,7 @@ Examples:
   stave find -e ./my-env
   stave find --store /opt/spack --json /abc123`;
 
+/** The command `stave find`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("find", "show what is installed in a Spack store", "--verbose")
     .argument("[specs...]", "the specs to look for")

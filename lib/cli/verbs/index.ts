@@ -1,4 +1,4 @@
-// `stave index`: brings the index of a build cache up to date, or tells whether it is.
+// `stave index`: updates the index of a build cache, or checks whether it is current.
 
 import { Option } from "commander";
 import type { SpackFlags } from "../../api/spack-files.ts";
@@ -29,6 +29,7 @@ Examples:
   stave index oci-layout:./stave-cache --full
   stave index --check my-mirror`;
 
+/** The command `stave index`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("index", "update the index of a build cache")
     .argument("[cache]", CACHE_ARGUMENT)
@@ -49,7 +50,7 @@ export const verb: VerbFactory = (state) => {
   });
 };
 
-/** How many of the tags that are no specs are named without --verbose. */
+/** How many tags that are not specs are named without --verbose. */
 const NAMED = 5;
 
 function tellOthers(others: readonly string[], output: Output): void {

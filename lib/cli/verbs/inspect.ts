@@ -1,4 +1,4 @@
-// `stave inspect`: what an image is made of.
+// `stave inspect`: describes the parts of an image.
 
 import { referenceOf } from "../../api/connection.ts";
 import { parsePlatform } from "../../oci/platform.ts";
@@ -23,6 +23,7 @@ Examples:
   stave inspect --platform linux/arm64 docker.io/library/debian:12
   stave inspect oci-layout:./stave-cache:app --json`;
 
+/** The command `stave inspect`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("inspect", "show an image: manifest, config, layers, spec")
     .argument("<image>", "the image, index or artifact")

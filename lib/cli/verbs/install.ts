@@ -1,4 +1,4 @@
-// `stave install`: binaries from build caches into a Spack store.
+// `stave install`: installs binaries from build caches into a Spack store.
 
 import { Option } from "commander";
 import { splitCache } from "../../api/cache-choice.ts";
@@ -56,6 +56,7 @@ Examples:
   stave install oci-layout:./stave-cache /abc1234 --store /opt/software --sysroot ./image
   stave install oci://ghcr.io/org/cache hdf5 --plan`;
 
+/** The command `stave install`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("install", "install specs from build caches into a Spack store")
     .argument("[cache]", "the cache to install from")

@@ -1,4 +1,4 @@
-// `stave list`: the specs of a build cache, as Spack's `buildcache list` shows them.
+// `stave list`: lists the specs of a build cache, in the format of Spack's `buildcache list`.
 
 import { Option } from "commander";
 import { splitCache } from "../../api/cache-choice.ts";
@@ -29,6 +29,7 @@ Examples:
   stave list oci://ghcr.io/org/cache -a -lv hdf5 ^mpi
   stave list my-mirror --tags hdf5@1.14:                 without the index: names, versions and hashes`;
 
+/** The command `stave list`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("list", "list the specs of a build cache", "--verbose")
     .argument("[cache]", "the cache to list")

@@ -1,4 +1,4 @@
-// `stave login`: tries credentials and keeps them where podman does.
+// `stave login`: checks credentials and stores them where podman does.
 import { addAbortSignal } from "node:stream";
 import { keychainOptions } from "../../api/connection.ts";
 import { Keychain } from "../../auth/keychain.ts";
@@ -28,6 +28,7 @@ Examples:
   stave login ghcr.io -u me
   echo "$TOKEN" | stave login ghcr.io -u me --password-stdin`;
 
+/** The command `stave login`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("login", "store credentials for a registry")
     .argument("<registry>", "the registry's host, with its port if needed")

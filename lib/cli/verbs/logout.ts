@@ -1,4 +1,4 @@
-// `stave logout`: forgets the credentials for a registry.
+// `stave logout`: removes the credentials for a registry.
 
 import { keychainOptions } from "../../api/connection.ts";
 import { logout } from "../../auth/login.ts";
@@ -12,6 +12,7 @@ Removes the registry's credentials from the files of podman and docker, and from
 Examples:
   stave logout ghcr.io`;
 
+/** The command `stave logout`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("logout", "remove the credentials for a registry")
     .argument("<registry>", "the registry's host, with its port if needed")

@@ -1,4 +1,4 @@
-// `stave name`: the names of a spec in build caches.
+// `stave name`: prints the names of a spec in build caches.
 
 import { Option } from "commander";
 import type { SpackFlags } from "../../api/spack-files.ts";
@@ -16,6 +16,7 @@ Examples:
   stave name zlib
   stave name ./zlib.spec.json --json`;
 
+/** The command `stave name`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("name", "print the name of a spec in a build cache")
     .argument("[spec...]", "a query that matches one installed spec, /hash or a spec file")

@@ -1,4 +1,4 @@
-// `stave preview`: what of a spec and its dependencies would be relocated.
+// `stave preview`: shows what relocation would change in a spec and its dependencies.
 
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { chosenSpecs } from "../../api/spack-specs.ts";
@@ -19,6 +19,7 @@ Examples:
   stave preview voyage
   stave preview /wsit3bg --json`;
 
+/** The command `stave preview`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("preview", "show what relocation would change, and the longest possible root").argument(
     "<specs...>",

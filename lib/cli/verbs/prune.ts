@@ -1,4 +1,4 @@
-// `stave prune`: removes from a cache what nothing needs any more, after having told what that is.
+// `stave prune`: shows what a cache no longer needs, and removes it.
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import * as z from "zod";
@@ -54,6 +54,7 @@ Examples:
   stave prune oci-layout:./stave-cache --yes                          removes only unused blobs
   stave prune oci://ghcr.io/org/cache --undo removed.json             restores what the registry still has`;
 
+/** The command `stave prune`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("prune", "remove specs and blobs that a build cache no longer needs")
     .argument("[cache]", "the cache to prune")
@@ -98,7 +99,7 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
     throw new StaveError("UNSUPPORTED", `${plan.cache} does not support deletion`, {
       hint: "enable deletion in the registry, or remove the listed tags with the registry's own tools",
     });
-  // The manifests themselves are for the undo file.
+  // The manifests themselves are only in the undo file.
   const shown = (done ?? plan).images.map(({ manifest: _, ...image }) => image);
   output.report({ ...(done ?? plan), images: shown, isDryRun: done === undefined });
   return 0;

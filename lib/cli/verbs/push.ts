@@ -1,4 +1,4 @@
-// `stave push`: makes container images of installed specs.
+// `stave push`: creates container images from installed specs.
 import { type Command, Option } from "commander";
 import { splitCache } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
@@ -86,6 +86,7 @@ Examples:
   stave push oci-layout:./cache hdf5 --plan
   stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag after all have ended`;
 
+/** The command `stave push`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("push", "push installed specs as images, and an environment as one image")
     .argument("[cache]", "the cache to push to")
@@ -124,7 +125,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
 
-// Flags of current and earlier versions of Spack's command; stave spells them differently.
+// Flags of current and earlier versions of Spack's command that stave spells differently.
 function addSeeds(command: Command): void {
   const hidden = (flags: string, text: string): Option => new Option(flags, text).hideHelp();
   command
@@ -230,7 +231,7 @@ async function run(
   return 0;
 }
 
-// Externals of an environment are skipped: they have no prefix of Spack's to push.
+// Externals of an environment are skipped: Spack did not install them, so there is no prefix to push.
 function refuseExternals(roots: readonly SpecNode[]): void {
   const [external] = roots.filter((node) => node.external !== undefined);
   if (external === undefined) return;

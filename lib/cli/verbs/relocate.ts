@@ -1,4 +1,4 @@
-// `stave relocate`: a tree that was moved names its new place.
+// `stave relocate`: updates the paths in a tree that was moved.
 import { resolve } from "node:path";
 import { findProgram } from "../../api/programs.ts";
 import { type RelocateTreeReport, relocate } from "../../ops/store/relocate.ts";
@@ -27,6 +27,7 @@ Examples:
   stave relocate /opt/new --from /opt/old --to /opt/new
   stave relocate ./staging --from /opt/store --to /apps --dry-run`;
 
+/** The command `stave relocate`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("relocate", "update the paths in a tree that was moved")
     .argument("<dir>", "the tree: a store, a prefix or any folder; need not be at its final path yet")
@@ -76,7 +77,7 @@ const LISTED = 20;
 
 interface Warning {
   readonly text: string;
-  /** The files that it is about. */
+  /** The files concerned. */
   readonly paths?: readonly string[];
 }
 

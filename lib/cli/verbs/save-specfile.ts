@@ -1,4 +1,4 @@
-// `stave save-specfile`: writes spec files of nodes of a DAG, as Spack's command does.
+// `stave save-specfile`: writes spec files for nodes of a DAG, as Spack's command does.
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
@@ -27,6 +27,7 @@ Writes DIR/NAME.json, in Spack's own format, for every node of the root's DAG th
 Examples:
   stave save-specfile --root-spec voyage --specs "hull rigging" --specfile-dir ./specs`;
 
+/** The command `stave save-specfile`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("save-specfile", "write spec files for a spec and its dependencies")
     .option("--root-spec <spec>", "the root: a query that matches one installed spec, or /hash")

@@ -1,4 +1,4 @@
-// `stave serve`: a directory as a registry.
+// `stave serve`: serves a directory as a registry.
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileError, messageOf, StaveError } from "../../errors.ts";
@@ -31,6 +31,7 @@ Examples:
   stave serve /srv/images --listen 0.0.0.0:5000 --tls-cert c.pem --tls-key k.pem --htpasswd users
   stave serve ./images --read-only`;
 
+/** The command `stave serve`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("serve", "serve a directory as a registry")
     .argument("<dir>", "an image layout directory, or a folder of them")
@@ -92,7 +93,7 @@ export const verb: VerbFactory = (state) => {
   });
 };
 
-/** The directory that is named as a path, or as other verbs name a layout. */
+/** The directory, given as a path or in the form that other verbs use for a layout. */
 function servedDirectory(text: string): string {
   if (isPath(text) || !namesPlace(text)) return text;
   const location = parseLocation(text);
@@ -104,7 +105,10 @@ function servedDirectory(text: string): string {
   });
 }
 
-/** An address as other verbs take it: every address of this machine is also localhost, and other hosts need a scheme. */
+/**
+ * The address in the form that other verbs take: an address that means every interface becomes localhost, and other
+ * hosts need a scheme.
+ */
 function address(url: string): string {
   const { protocol, hostname, host, port } = new URL(url);
   if (/^(?:0\.0\.0\.0|\[::\])$/.test(hostname)) return `localhost:${port || (protocol === "https:" ? "443" : "80")}`;

@@ -1,4 +1,4 @@
-// `stave spec`: one concrete spec as a tree.
+// `stave spec`: shows one concrete spec as a tree.
 
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { chosenSpec } from "../../api/spack-specs.ts";
@@ -32,6 +32,7 @@ const TYPES: [number, string][] = [
   [TEST, "t"],
 ];
 
+/** The command `stave spec`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("spec", "show a concrete spec as a tree").argument(
     "<spec...>",

@@ -1,4 +1,4 @@
-// `stave tags`: the tags of a repository or directory.
+// `stave tags`: lists the tags of a repository or directory.
 import { StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
@@ -13,6 +13,7 @@ Examples:
   stave tags ghcr.io/org/cache
   stave tags oci-layout:./stave-cache --json`;
 
+/** The command `stave tags`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("tags", "list the tags of a repository").argument(
     "<repo>",

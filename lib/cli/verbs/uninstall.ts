@@ -1,4 +1,4 @@
-// `stave uninstall`: installed specs are removed, unless others need them.
+// `stave uninstall`: removes installed specs, unless others need them.
 
 import { Option } from "commander";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
@@ -32,6 +32,7 @@ Examples:
   stave uninstall --dependents zlib-ng --dry-run
   stave uninstall -y /abc123`;
 
+/** The command `stave uninstall`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("uninstall", "remove installed specs from a Spack store")
     .argument("<specs...>", "the specs to remove")
@@ -46,7 +47,7 @@ export const verb: VerbFactory = (state) => {
     const store = await files.store();
     const locks = files.locks(store, (text) => output.note(text));
     try {
-      // First: the specs that a killed run left may be gone from the database, so that nothing matches the query.
+      // First: specs that a killed run left may be missing from the database, so that no query would match them.
       if (!flags.dryRun) await recoverStore(store, locks);
       const { environmentsRoot, environment } = files.discovery;
       const options = {

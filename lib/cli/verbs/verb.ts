@@ -1,19 +1,19 @@
-// How a verb is declared: a commander command and the function behind it, run with the context and an output.
+// Declares verbs: a commander command and the function behind it, run with a context and an output.
 import type { Command } from "commander";
 import type { Context } from "../machine/context.ts";
 import { Output, type OutputOptions } from "../output/output.ts";
 import { progressDisplay } from "../output/progress-display.ts";
 
-/** A run of the command; commander itself passes no value through. */
+/** The state of a run; commander itself passes no values through. */
 export interface RunState {
   context: Context;
-  /** Set by the action when it has ended. */
+  /** The exit status, set by the action when it has ended. */
   exitCode: number;
-  /** The voice of the verb while it is at work. */
+  /** The output of the verb while it runs. */
   output: Output | undefined;
 }
 
-/** What each module of verbs/ exports. */
+/** What each module of verbs/ exports as `verb`. */
 export type VerbFactory = (state: RunState) => Command;
 
 /** The work of a verb; returns its exit status. */
@@ -24,7 +24,7 @@ export type Action<A extends unknown[], F> = (
   ...args: A
 ) => Promise<number>;
 
-/** Binds an action to its command: failures are printed once, here, and become the exit status. */
+/** Binds an action to its command: failures are printed once, here, and determine the exit status. */
 export function bindAction<A extends unknown[], F extends OutputOptions>(
   command: Command,
   state: RunState,

@@ -1,4 +1,4 @@
-// `stave verify`: whether installed files are still those that were installed.
+// `stave verify`: checks whether installed files have changed since installation.
 
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { type VerifyReport, verify } from "../../ops/store/verify.ts";
@@ -26,6 +26,7 @@ Examples:
 
 const JOBS = 4;
 
+/** The command `stave verify`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("verify", "check whether installed files have changed").argument(
     "[specs...]",

@@ -1,4 +1,4 @@
-// `stave view`: one tree of links to the files of several installed specs.
+// `stave view`: creates one tree of links to the files of several installed specs.
 import { resolve } from "node:path";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots } from "../../api/spack-specs.ts";
@@ -25,6 +25,7 @@ Examples:
   stave view ./view hdf5 cmake
   stave view /opt/view -e ./my-env --strict`;
 
+/** The command `stave view`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("view", "make one tree of links to installed specs")
     .argument("<dir>", "the folder of the view")

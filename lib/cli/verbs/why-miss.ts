@@ -1,4 +1,4 @@
-// `stave why-miss`: why an installation of a spec would not come from a cache.
+// `stave why-miss`: explains why a spec would not be installed from a cache.
 
 import { findProgram } from "../../api/programs.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
@@ -36,6 +36,7 @@ Examples:
   stave why-miss hdf5 --from /opt/software -m my-mirror --into /home/me/software
   stave why-miss ./hdf5.spec.json -m my-mirror`;
 
+/** The command `stave why-miss`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("why-miss", "explain why a spec would not be installed from a cache")
     .argument("<spec...>", "one concrete spec: a query, /hash or a spec file")

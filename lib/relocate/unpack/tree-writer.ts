@@ -81,7 +81,7 @@ export class TreeWriter implements TarVisitor, Disposable {
     if (++this.#members > this.#limits.members)
       throw new StaveError("TOO_LARGE", `the archive has more than ${this.#limits.members} members`);
     const { type, name } = member;
-    if (!isPlainPath(name)) throw unsafe(name, "has a name that is no plain path below the archive's root");
+    if (!isPlainPath(name)) throw unsafe(name, "has a name that is not a plain path below the archive's root");
     if (type === "directory") this.#folder(name);
     else {
       const parent = name.slice(0, Math.max(0, name.lastIndexOf("/")));
