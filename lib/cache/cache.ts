@@ -32,6 +32,8 @@ export interface CachedSpec {
   readonly layoutVersion: number;
   /** When Spack packed it, in milliseconds since the epoch; undefined if packed by stave or an old Spack. */
   readonly archivedAt: number | undefined;
+  /** The environment variables of the image, `NAME=VALUE`. */
+  readonly env: readonly string[];
   readonly document: SpecDocument;
 }
 

@@ -110,9 +110,9 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
         { subject },
       );
     const { descriptor: manifest } = fetched;
-    const { layoutVersion, document: spec } = found;
+    const { layoutVersion, env, document: spec } = found;
     const archivedAt = timeOf(value);
-    return { tag, manifest, config, layers, archive, diffId, layoutVersion, archivedAt, document: spec };
+    return { tag, manifest, config, layers, archive, diffId, layoutVersion, archivedAt, env, document: spec };
   }
 
   async #readConfig(config: Descriptor, subject: string, signal: AbortSignal | undefined): Promise<JsonObject> {
@@ -208,6 +208,7 @@ function inflated(bytes: Buffer, subject: string): Buffer {
 interface ConfigSpec {
   readonly document: SpecDocument;
   readonly diffIds: readonly Digest[];
+  readonly env: readonly string[];
   readonly layoutVersion: number;
 }
 
@@ -216,8 +217,8 @@ function readSpec(config: JsonObject, subject: string): ConfigSpec {
   const place: Place = { source };
   if (own(config, "spec") === undefined) throw invalid({ ...source, code: "SPEC_INVALID" }, "has no spec");
   const document = readSpecDocument(config, source);
-  const { rootfs } = parseBySchema(JSON.stringify({ ...config, spec: null }), configSchema, source.name);
-  return { document, diffIds: rootfs.diff_ids, layoutVersion: readLayout(config, place) };
+  const { rootfs, config: run } = parseBySchema(JSON.stringify({ ...config, spec: null }), configSchema, source.name);
+  return { document, diffIds: rootfs.diff_ids, env: run?.Env ?? [], layoutVersion: readLayout(config, place) };
 }
 
 function readLayout(config: JsonObject, place: Place): number {

@@ -105,7 +105,7 @@ export async function listAll(caches: readonly ReadCache[], options: ListOptions
   };
 }
 
-// The list of one cache with the tags that its index lacks. A registry that does not list tags can still be read.
+// The list of one cache with the tags that its index lacks. A registry may refuse to list tags, and the index suffices then.
 async function listBeside(
   cache: ReadCache,
   options: ListOptions,
@@ -115,7 +115,7 @@ async function listBeside(
   const [index, listing] = await Promise.all([
     cache.readIndex({ signal }),
     cache.list({ signal }).catch((error: unknown) => {
-      if (isStaveError(error) && error.code !== "ABORTED") return error;
+      if (isStaveError(error, "DENIED", "CREDENTIALS_MISSING", "CREDENTIALS_REJECTED", "UNSUPPORTED")) return error;
       throw error;
     }),
   ]);

@@ -1,4 +1,5 @@
 // `install`: installs specs from build caches into a store, with their link and run dependencies.
+import type { CachedSpec } from "../../cache/cache.ts";
 import { aggregate, isStaveError, StaveError } from "../../errors.ts";
 import { DEFAULT_LOCKS } from "../../spack/config/settings.ts";
 import { fitsHost } from "../../spack/spec/fits-host.ts";
@@ -13,6 +14,7 @@ import { ensureSbang } from "../../store/sbang.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { type InstallOptions, type InstallPlanSettings, type InstallSettings, installSettings } from "./options.ts";
 import type { InstallPlanReport, InstallReport, PlannedInstall } from "./report.ts";
+import { roomText, rootRoom } from "./root-length.ts";
 import { InstallRun, isThere } from "./run.ts";
 
 export type { InstallOptions } from "./options.ts";
@@ -39,6 +41,7 @@ async function installLocked(options: InstallSettings): Promise<InstallReport> {
   checkSplices(nodes);
   checkArchitecture(nodes, options);
   checkFormats(nodes, store);
+  await warnOfRoot(nodes, options);
   await createStore(store);
   await ensureSbang(store);
   const stop = new AbortController();
@@ -67,12 +70,13 @@ async function installLocked(options: InstallSettings): Promise<InstallReport> {
 /** Reports what an installation would do, and writes nothing. Throws as `install` does. */
 export async function planInstall(given: InstallOptions): Promise<InstallPlanReport> {
   const options = installSettings(given);
-  const { store, source, force, signal } = options;
+  const { store, source, force, progress, signal } = options;
   const nodes = installNodes(options);
   checkSplices(nodes);
   checkArchitecture(nodes, options);
   checkFormats(nodes, store);
   const specs: PlannedInstall[] = [];
+  const images: CachedSpec[] = [];
   await forEachLimit(
     nodes,
     CONCURRENCY,
@@ -87,9 +91,15 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
       if (node.external) return void specs.push({ ...common, action: "external" });
       if (isThere(store, node) && !force) return void specs.push({ ...common, action: "keep" });
       try {
-        const planned = await source.use(node, { signal }, ({ cache, image }) =>
-          Promise.resolve({ ...common, action: "install" as const, cache: cache.name, size: image.archive.size }),
-        );
+        const planned = await source.use(node, { signal }, ({ cache, image }) => {
+          images.push(image);
+          return Promise.resolve({
+            ...common,
+            action: "install" as const,
+            cache: cache.name,
+            size: image.archive.size,
+          });
+        });
         specs.push(planned);
       } catch (error) {
         if (!isStaveError(error, "SPEC_ABSENT")) throw error;
@@ -101,14 +111,31 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
   const order = new Map(nodes.map(({ hash }, at) => [hash, at]));
   specs.sort((a, b) => (order.get(a.hash) ?? 0) - (order.get(b.hash) ?? 0));
   const wanted = specs.filter(({ action }) => action === "install");
+  const room = rootRoom(store, images);
+  if (room !== undefined) progress?.({ type: "warning", text: roomText(room, source.name) });
   return {
     store: store.root,
     specs,
     totals: { install: wanted.length, download: wanted.reduce((total, { size = 0 }) => total + size, 0) },
+    ...(room && { room }),
   };
 }
 
 const CONCURRENCY = 8;
+
+// One image shows the prefixes of its dependencies, too; other images are read when they are installed.
+async function warnOfRoot(nodes: readonly SpecNode[], options: InstallSettings): Promise<void> {
+  const { store, source, force, progress, signal } = options;
+  const wanted = nodes.findLast((node) => node.external === undefined && (force || !isThere(store, node)));
+  if (wanted === undefined) return;
+  try {
+    const room = rootRoom(store, [await source.readAhead(wanted, { signal })]);
+    if (room !== undefined) progress?.({ type: "warning", text: roomText(room, source.name) });
+  } catch (error) {
+    // An unreadable image is reported when its turn comes.
+    if (!isStaveError(error) || signal?.aborted) throw error;
+  }
+}
 
 /** The specs to install, each after its dependencies; includes externals. */
 function installNodes({ roots, only, withBuildDependencies }: InstallPlanSettings): SpecNode[] {

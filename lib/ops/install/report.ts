@@ -1,5 +1,6 @@
 // The report of an installation.
 import type { StaveError } from "../../errors.ts";
+import type { RootRoom } from "./root-length.ts";
 
 /** The result for a spec. */
 export type InstallOutcome = "installed" | "present" | "external" | "failed";
@@ -60,4 +61,6 @@ export interface InstallPlanReport {
   readonly store: string;
   readonly specs: readonly PlannedInstall[];
   readonly totals: { readonly install: number; readonly download: number };
+  /** Set if the root of the store is longer than binaries that contain their path allow. */
+  readonly room?: RootRoom;
 }

@@ -19,6 +19,8 @@ export interface CacheAnswer {
 /** The caches of an installation, in order of preference. */
 export class InstallSource {
   readonly #caches: readonly ReadOciCache[];
+  /** Images that were read before their installation, each for one use. */
+  readonly #read = new Map<string, CacheAnswer>();
 
   constructor(caches: readonly ReadOciCache[]) {
     this.#caches = caches;
@@ -49,6 +51,14 @@ export class InstallSource {
     return answer ?? this.#absent(text, failures);
   }
 
+  /** Reads the image of a spec ahead of its installation. Throws as `use` does. */
+  async readAhead(node: SpecNode, options: OperationOptions): Promise<CachedSpec> {
+    return await this.use(node, options, (found) => {
+      this.#read.set(node.hash, found);
+      return Promise.resolve(found.image);
+    });
+  }
+
   /**
    * Calls `use` with a spec from each cache in turn until it succeeds. Throws SPEC_ABSENT if no cache has it, and the
    * first failure if a cache could not be asked or gave unusable content.
@@ -60,7 +70,12 @@ export class InstallSource {
   ): Promise<T> {
     const { answer, failures } = await askInOrder(
       this.#caches,
-      async (cache) => ({ used: await use({ cache, image: await cache.fetchSpec(specTag(node), options) }) }),
+      async (cache) => {
+        const read = this.#read.get(node.hash);
+        const image = read?.cache === cache ? read.image : await cache.fetchSpec(specTag(node), options);
+        this.#read.delete(node.hash);
+        return { used: await use({ cache, image }) };
+      },
       // Another cache does not help against errors of this machine.
       ({ code }) => HERE.has(code),
     );

@@ -13,6 +13,7 @@ import { InstallSource } from "../../../lib/ops/install/source.ts";
 import { Store } from "../../../lib/spack/store/store.ts";
 import { parseFetched } from "../../../lib/target/choose-platform.ts";
 import type { ReadTarget, Target } from "../../../lib/target/target.ts";
+import type { ProgressEvent } from "../../../lib/util/progress.ts";
 import { bytesSource } from "../../../lib/util/stream.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { findProgram } from "../../../scripts/peers.ts";
@@ -24,6 +25,7 @@ import { startRegistry } from "../../support/registry.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
 const plain = await goldenLayout("spack-1.2/plain.oci");
+const padded = await goldenLayout("spack-1.2/padded.oci");
 const outcomes = (report: Awaited<ReturnType<typeof install>>): Record<string, string> =>
   Object.fromEntries(report.specs.map(({ name, outcome }) => [name, outcome]));
 
@@ -100,6 +102,30 @@ test("at a longer root hull fails with what needs it, the rest is installed, and
   const installed = report.specs.filter(({ outcome }) => outcome === "installed").map(({ name }) => name);
   const there = readdirSync(join(sysroot, root, "linux-x86_64"));
   assert.deepEqual(there.map((name) => name.replace(/-[0-9].*/, "")).sort(), installed.sort());
+});
+
+test("a root that is too long for an unpadded cache: one warning before anything is downloaded, in a plan too", async () => {
+  const cases: { name: ReadTarget; root: string; says: RegExp | undefined }[] = [
+    { name: plain, root: "/opt/quayside/unpadded", says: /its root may have at most 17 characters, yours has 22$/ },
+    { name: plain, root: "/opt/harbor/stor2", says: undefined },
+    { name: padded, root: "/opt/quayside/unpadded", says: undefined },
+  ];
+  for (const { name, root, says } of cases) {
+    const told: string[] = [];
+    const progress = (event: ProgressEvent): void => {
+      told.push(event.type === "warning" ? event.text : event.type);
+    };
+    const options = { sysroot: temporaryFolder(), progress };
+    const plan = await planInstall(await installOptions([name], root, ["fleet"], options));
+    const planned = told.splice(0).filter((text) => /root/.test(text));
+    await install(await installOptions([name], root, ["fleet"], options));
+    const warned = told.filter((text) => /root/.test(text));
+    assert.deepEqual([planned.length, warned.length], says ? [1, 1] : [0, 0], root);
+    assert.deepEqual(plan.room, says && { most: 17, root: root.length });
+    if (says === undefined) continue;
+    assert.match(planned[0] ?? "", says);
+    assert.match(told[0] ?? "", says);
+  }
 });
 
 /** Copies the golden images into a registry that a test may spoil. */
