@@ -5,28 +5,30 @@
  * @module stave
  */
 
-import type { ListOptions, OpenCache, OpenCacheOptions, UpdateIndexOptions } from "./api/open-cache.ts";
-import type { InstallOptions, OpenStoreOptions, PushOptions } from "./api/open-store.ts";
+import type { InstallOptions } from "./api/install-specs.ts";
+import type { ListOptions } from "./api/list-specs.ts";
+import type { CacheArgument, OpenCache, OpenCacheOptions } from "./api/open-cache.ts";
+import type { OpenStoreOptions } from "./api/open-store.ts";
 import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
+import type { PushOptions } from "./api/push-specs.ts";
+import type { UpdateIndexOptions } from "./api/update-index.ts";
 import type { IndexReport } from "./cache/index-update.ts";
-import type { ListReport } from "./ops/cache/list.ts";
+import type { ListAllReport } from "./ops/cache/list.ts";
 import type { CopyImagesReport } from "./ops/image/copy.ts";
-import type { InstallReport } from "./ops/install/report.ts";
-import type { PushReport } from "./ops/push/report.ts";
+import type { InstallPlanReport, InstallReport } from "./ops/install/report.ts";
+import type { PushPlanReport, PushReport } from "./ops/push/report.ts";
 import type { Store } from "./spack/store/store.ts";
 
 export type { CommonOptions, Login } from "./api/common.ts";
 export type { NetworkOptions } from "./api/connection.ts";
-export type {
-  ListOptions,
-  OpenCache,
-  OpenCacheOptions,
-  SpackOptions,
-  UpdateIndexOptions,
-} from "./api/open-cache.ts";
-export type { InstallOptions, OpenStoreOptions, PushOptions } from "./api/open-store.ts";
+export type { InstallOptions } from "./api/install-specs.ts";
+export type { ListOptions } from "./api/list-specs.ts";
+export type { CacheArgument, OpenCache, OpenCacheOptions, SpackOptions } from "./api/open-cache.ts";
+export type { OpenStoreOptions } from "./api/open-store.ts";
 export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
+export type { PushOptions } from "./api/push-specs.ts";
 export type { Surroundings } from "./api/surroundings.ts";
+export type { UpdateIndexOptions } from "./api/update-index.ts";
 export type { IndexReport } from "./cache/index-update.ts";
 export {
   aggregate,
@@ -39,10 +41,27 @@ export {
   type StaveErrorOptions,
 } from "./errors.ts";
 export type { SkippedEntry } from "./image/archive/prefix-walk.ts";
-export type { ListReport } from "./ops/cache/list.ts";
+export type { SpecAction } from "./image/layer-plan.ts";
+export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
-export type { InstalledSpec, InstallOutcome, InstallReport } from "./ops/install/report.ts";
-export type { PushedImage, PushedSpec, PushReport, PushTotals, SpecOutcome } from "./ops/push/report.ts";
+export type { InstallChoices } from "./ops/install/options.ts";
+export type {
+  InstalledSpec,
+  InstallOutcome,
+  InstallPlanReport,
+  InstallReport,
+  PlannedInstall,
+} from "./ops/install/report.ts";
+export type { PushChoices } from "./ops/push/options.ts";
+export type {
+  PushedImage,
+  PushedSpec,
+  PushPlanReport,
+  PushReport,
+  PushTotals,
+  SpecOutcome,
+  SpecPlan,
+} from "./ops/push/report.ts";
 export type { SpecRow } from "./ops/store/spec-row.ts";
 export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
@@ -58,19 +77,25 @@ export async function copy(from: string, to: string, options?: CopyOptions): Pro
   return await (await import("./api/open-target.ts")).copy(from, to, options);
 }
 
-/** Opens a build cache: `oci://HOST/REPO`, `oci-layout:DIR`, or a mirror of Spack's configuration. */
+/**
+ * Opens a build cache: `oci://HOST/REPO`, `oci-layout:DIR`, or a mirror of Spack's configuration. Default: `$STAVE_CACHE`, else
+ * the first mirror of Spack's configuration, else `oci-layout:./stave-cache`.
+ */
 export async function openCache(text?: string, options?: OpenCacheOptions): Promise<OpenCache> {
   return await (await import("./api/open-cache.ts")).openCache(text, options);
 }
 
-/** Lists the specs of a build cache, as `stave list` does. */
-export async function list(cache: string | OpenCache, options?: ListOptions): Promise<ListReport> {
-  return await (await import("./api/open-cache.ts")).list(cache, options);
+/** Lists the specs of build caches, each once, as `stave list` does. Default: the mirrors of Spack's configuration. */
+export async function list(
+  caches?: CacheArgument | readonly CacheArgument[],
+  options?: ListOptions,
+): Promise<ListAllReport> {
+  return await (await import("./api/list-specs.ts")).list(caches, options);
 }
 
 /** Updates the index of a build cache, as `stave index` does. */
-export async function updateIndex(cache: string | OpenCache, options?: UpdateIndexOptions): Promise<IndexReport> {
-  return await (await import("./api/open-cache.ts")).updateIndex(cache, options);
+export async function updateIndex(cache?: CacheArgument, options?: UpdateIndexOptions): Promise<IndexReport> {
+  return await (await import("./api/update-index.ts")).updateIndex(cache, options);
 }
 
 /** Opens a Spack store; by default that of `$STAVE_STORE` or of Spack's configuration. */
@@ -79,14 +104,27 @@ export async function openStore(root?: string, options?: OpenStoreOptions): Prom
 }
 
 /** Pushes installed specs to a build cache, as `stave push` does. Failures are in `failures` of the report. */
-export async function push(cache?: string | OpenCache, options?: PushOptions): Promise<PushReport> {
-  return await (await import("./api/open-store.ts")).push(cache, options);
+export async function push(cache?: CacheArgument, options?: PushOptions): Promise<PushReport> {
+  return await (await import("./api/push-specs.ts")).push(cache, options);
+}
+
+/** What `push` would do with the same arguments; writes nothing. */
+export async function planPush(cache?: CacheArgument, options?: PushOptions): Promise<PushPlanReport> {
+  return await (await import("./api/push-specs.ts")).planPush(cache, options);
 }
 
 /** Installs specs from build caches, as `stave install` does. Failures are in `failures` of the report. */
 export async function install(
-  caches?: string | OpenCache | readonly (string | OpenCache)[],
+  caches?: CacheArgument | readonly CacheArgument[],
   options?: InstallOptions,
 ): Promise<InstallReport> {
-  return await (await import("./api/open-store.ts")).install(caches, options);
+  return await (await import("./api/install-specs.ts")).install(caches, options);
+}
+
+/** What `install` would do with the same arguments; writes nothing. */
+export async function planInstall(
+  caches?: CacheArgument | readonly CacheArgument[],
+  options?: InstallOptions,
+): Promise<InstallPlanReport> {
+  return await (await import("./api/install-specs.ts")).planInstall(caches, options);
 }

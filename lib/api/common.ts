@@ -1,9 +1,12 @@
 // The options of every library function, and the connection that they configure.
 import type { HostCredential } from "../auth/keychain.ts";
+import type { Location } from "../oci/reference.ts";
 import { Secret } from "../printable/secret.ts";
+import type { NetworkSettings } from "../spack/config/settings.ts";
 import type { ProgressSink } from "../util/progress.ts";
 import type { Shape } from "./check.ts";
 import { Connection, type NetworkOptions } from "./connection.ts";
+import { networkFor } from "./spack-network.ts";
 import { processSurroundings, type Surroundings } from "./surroundings.ts";
 
 /** A user name and a password, or a token, for one registry (`HOST` or `HOST:PORT`). */
@@ -31,18 +34,19 @@ export const COMMON: Shape<CommonOptions> = {
   insecureTls: "boolean",
   caFiles: "strings",
   caFolders: "strings",
-  clientCertificate: "object",
-  proxy: "object",
+  clientCertificate: { fields: { certificate: "string", key: "string" }, isWhole: true },
+  proxy: { fields: { http: "string", https: "string", noProxy: "string" } },
   retries: "count",
   timeout: "count",
   connectTimeout: "count",
-  minRate: "count",
+  minRate: "number",
   authfile: "string",
   trace: "function",
-  credentials: "list",
-  signal: "object",
-  onProgress: "function",
-  surroundings: "object",
+  credentials: { fields: { registry: "string", username: "string", password: "string" }, isArray: true, isWhole: true },
+  ...{ signal: "signal", onProgress: "function" },
+  surroundings: {
+    fields: { env: "any", cwd: "string", home: "string", clock: "any", uid: "count", signal: "signal" },
+  },
 };
 
 /** The surroundings of this process, with the caller's replacements. */
@@ -50,13 +54,21 @@ export function surroundingsOf({ surroundings, signal }: CommonOptions): Surroun
   return { ...processSurroundings(), ...surroundings, signal };
 }
 
-/** Creates a connection with the caller's options. */
-export function connect(
-  options: CommonOptions,
-  around: Surroundings,
-  mirror: readonly HostCredential[] = [],
-): Connection {
+/** What a connection is opened for. */
+export interface ConnectionUse {
+  readonly around: Surroundings;
+  readonly places: readonly Location[];
+  /** Spack's network settings, where its configuration has been read. */
+  readonly settings?: (() => NetworkSettings) | undefined;
+  /** The credentials of a mirror; those of the caller come first. */
+  readonly mirror?: readonly HostCredential[] | undefined;
+}
+
+/** A connection with the options of a caller, and Spack's settings where a registry is used. */
+export async function connect(options: CommonOptions, use: ConnectionUse): Promise<Connection> {
+  const { around, places, settings, mirror = [] } = use;
   const { onProgress, credentials = [] } = options;
+  const onWarning = (text: string): void => onProgress?.({ type: "warning", text });
   const given = credentials.map(({ registry, username, password }) => ({
     registry,
     username,
@@ -64,9 +76,9 @@ export function connect(
     from: "the option credentials",
   }));
   return new Connection(around, {
-    ...options,
+    ...(await networkFor(options, { around, places, settings, onWarning })),
     credentials: [...given, ...mirror],
     onWait: (milliseconds, reason) => onProgress?.({ type: "wait", milliseconds, reason }),
-    onWarning: (text) => onProgress?.({ type: "warning", text }),
+    onWarning,
   });
 }

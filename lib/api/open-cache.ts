@@ -1,12 +1,13 @@
-// `openCache`, and the operations on a build cache that need no store: `list` and `updateIndex`.
-import { checkIndex, type IndexReport, updateIndex as reindex } from "../cache/index-update.ts";
-import { OciCache } from "../cache/oci-cache.ts";
-import type { Location } from "../oci/reference.ts";
-import { type ListReport, list as listCache } from "../ops/cache/list.ts";
+// `openCache`, and the caches that other functions open: named ones, or those of Spack's configuration.
+import { OciCache, ReadOciCache } from "../cache/oci-cache.ts";
+import { isStaveError } from "../errors.ts";
+import { formatLocation, type Location } from "../oci/reference.ts";
+import type { Direction } from "../spack/config/mirror.ts";
+import { emptyTarget } from "../target/empty-target.ts";
 import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
-import { installHost } from "./install-roots.ts";
+import { defaultMirrors } from "./default-mirrors.ts";
 import { SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -26,7 +27,7 @@ export interface SpackOptions {
 
 /** The types of these options. */
 export const SPACK: Shape<SpackOptions> = {
-  environment: "any",
+  environment: "name or false",
   scopes: "strings",
   settings: "strings",
   sysroot: "string",
@@ -62,29 +63,54 @@ export interface OpenCache extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** A cache as an argument: a text as on the command line, or what `openCache` returned. */
+export type CacheArgument = string | OpenCache;
+
 /**
- * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; by default `$STAVE_CACHE`, otherwise
- * `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID, UNSUPPORTED, and NOT_FOUND for a directory that does not
- * exist.
+ * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; without a text `$STAVE_CACHE`, else the first
+ * mirror of Spack's configuration, else `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID, UNSUPPORTED, and NOT_FOUND
+ * for a directory that is not there.
  */
 export async function openCache(text?: string, options: OpenCacheOptions = {}): Promise<OpenCache> {
   if (text !== undefined) checkText("openCache: the cache", text);
   checkOptions("openCache", options, { ...COMMON, ...SPACK, create: "boolean" });
-  return await openChecked(text, options);
+  options.signal?.throwIfAborted();
+  const opening = openingOf(options);
+  const direction = options.create ? "push" : "fetch";
+  return await openOne(text ?? mirrorsFor(direction, opening)[0], direction, opening);
 }
 
-/** Opens a cache with options that were already checked. */
-export async function openChecked(text: string | undefined, options: OpenCacheOptions): Promise<OpenCache> {
-  options.signal?.throwIfAborted();
+/** What caches are opened with. */
+export interface Opening {
+  readonly options: OpenCacheOptions;
+  readonly around: Surroundings;
+  readonly files: () => SpackFiles;
+}
+
+/** What caches are opened with, from options that were checked; reads Spack's files only when they are needed. */
+export function openingOf(options: OpenCacheOptions, store?: string): Opening {
   const around = surroundingsOf(options);
-  const direction = options.create ? "push" : "fetch";
-  const choice = cacheLocation(text, direction, around, () => spackFiles(options, around));
-  const { location, mirror } = choice;
-  const connection = connect(options, around, mirrorCredentials(choice, direction, around));
-  const close = (): Promise<void> => connection.close();
+  let files: SpackFiles | undefined;
+  return { options, around, files: () => (files ??= spackFiles(options, around, store)) };
+}
+
+async function connectTo(text: string | undefined, direction: Direction, { options, around, files }: Opening) {
+  const choice = cacheLocation(text, direction, around, files);
+  const connection = await connect(options, {
+    around,
+    places: [choice.location],
+    settings: () => files().discovery.network,
+    mirror: mirrorCredentials(choice, direction, around),
+  });
+  return { ...choice, connection, close: () => connection.close() };
+}
+
+// With the option `create` a directory that is not there is made.
+async function openOne(text: string | undefined, direction: Direction, opening: Opening): Promise<OpenCache> {
+  const { location, mirror, connection, close } = await connectTo(text, direction, opening);
   try {
-    const target = options.create ? await connection.write(location) : await connection.change(location);
-    const cache = new OciCache(target, memoryFor(location, around));
+    const target = opening.options.create ? await connection.write(location) : await connection.change(location);
+    const cache = new OciCache(target, memoryFor(location, opening.around));
     return { cache, location, mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
@@ -92,57 +118,65 @@ export async function openChecked(text: string | undefined, options: OpenCacheOp
   }
 }
 
-/** What to list. */
-export interface ListOptions extends CommonOptions, SpackOptions {
-  /** Queries in Spack's syntax; a spec that satisfies any is listed. Default: all. */
-  readonly specs?: readonly string[] | undefined;
-  /** List specs for any machine, not only for this one. */
-  readonly anyArchitecture?: boolean | undefined;
-  /** Read the tags instead of the index. */
-  readonly fromTags?: boolean | undefined;
+/** Caches that were opened for a call, or by the caller; disposing of them closes only the former. */
+export interface OpenCaches extends AsyncDisposable {
+  readonly caches: readonly OciCache[];
 }
 
-/** Lists the specs of a build cache, as `stave list` does. Throws the errors that `stave list` prints. */
-export async function list(cache: string | OpenCache, options: ListOptions = {}): Promise<ListReport> {
-  checkOptions("list", options, {
-    ...COMMON,
-    ...SPACK,
-    ...{ specs: "strings", anyArchitecture: "boolean", fromTags: "boolean" },
-  });
-  const around = surroundingsOf(options);
-  const { specs = [], anyArchitecture, fromTags, signal } = options;
-  const files = spackFiles(options, around);
-  const queries = await files.queries(specs);
-  const host = anyArchitecture ? undefined : installHost(files);
-  return await withCache(cache, options, "list", (opened) => listCache(opened, { queries, host, fromTags, signal }));
+/** Opens the caches to read, in the order in which they are asked; without any, the mirrors of Spack's configuration. */
+export async function openToRead(
+  given: CacheArgument | readonly CacheArgument[] | undefined,
+  opening: Opening,
+): Promise<OpenCaches> {
+  const named = given === undefined ? mirrorsFor("fetch", opening) : [given].flat();
+  const caches: OciCache[] = [];
+  const opened: OpenCache[] = [];
+  const close = async (): Promise<void> => {
+    for (const one of opened) await one.close();
+  };
+  try {
+    for (const one of named.length > 0 ? named : [undefined]) {
+      const open = typeof one === "object" ? one : await openOne(one, "fetch", opening);
+      if (open !== one) opened.push(open);
+      caches.push(open.cache);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { caches, [Symbol.asyncDispose]: close };
 }
 
-/** How to update an index. */
-export interface UpdateIndexOptions extends CommonOptions, SpackOptions {
-  /** Read every spec again. */
-  readonly full?: boolean | undefined;
-  /** Only compare, and write nothing. */
-  readonly check?: boolean | undefined;
+/** Opens the cache to write to; without one, the mirror of Spack's configuration that is meant for pushes. */
+export async function openToWrite(
+  given: CacheArgument | undefined,
+  opening: Opening,
+): Promise<Pick<OpenCache, "cache" | typeof Symbol.asyncDispose>> {
+  if (typeof given === "object") return { cache: given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
+  return await openOne(given ?? mirrorsFor("push", opening)[0], "push", opening);
 }
 
-/** Updates the index of a build cache, as `stave index` does. Throws the errors that `stave index` prints. */
-export async function updateIndex(cache: string | OpenCache, options: UpdateIndexOptions = {}): Promise<IndexReport> {
-  checkOptions("updateIndex", options, { ...COMMON, ...SPACK, full: "boolean", check: "boolean" });
-  const { full, check, signal, onProgress } = options;
-  return await withCache(cache, options, "updateIndex", (opened) =>
-    (check ? checkIndex : reindex)(opened, { full, signal, onProgress }),
-  );
+/** Opens for reading the cache that would be written to; a directory that is not there counts as an empty cache. */
+export async function openToPlan(
+  given: CacheArgument | undefined,
+  opening: Opening,
+): Promise<AsyncDisposable & { readonly cache: ReadOciCache }> {
+  if (typeof given === "object") return { cache: given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const text = given ?? mirrorsFor("push", opening)[0];
+  const { location, connection, close } = await connectTo(text, "push", opening);
+  try {
+    const target = await connection.read(location).catch((error: unknown) => {
+      if (location.kind !== "layout" || !isStaveError(error, "NOT_FOUND")) throw error;
+      return emptyTarget(formatLocation(location));
+    });
+    return { cache: new ReadOciCache(target, memoryFor(location, opening.around)), [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
-/** Runs work with a cache that the caller opened, or that is opened and closed for it. */
-async function withCache<T>(
-  cache: string | OpenCache,
-  options: CommonOptions & SpackOptions,
-  name: string,
-  work: (cache: OciCache) => Promise<T>,
-): Promise<T> {
-  if (typeof cache === "object" && cache !== null) return await work(cache.cache);
-  checkText(`${name}: the cache`, cache);
-  await using opened = await openChecked(cache, options);
-  return await work(opened.cache);
+function mirrorsFor(direction: Direction, { options, around, files }: Opening): string[] {
+  const onNote = (text: string): void => options.onProgress?.({ type: "note", text });
+  return defaultMirrors(direction, { around, files, onNote });
 }

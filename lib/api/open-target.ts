@@ -34,7 +34,7 @@ export async function openTarget(text: string, options: OpenTargetOptions = {}):
   const { create, ...common } = options;
   common.signal?.throwIfAborted();
   const location = parseLocation(text);
-  const connection = connect(common, surroundingsOf(common));
+  const connection = await connect(common, { around: surroundingsOf(common), places: [location] });
   const close = (): Promise<void> => connection.close();
   try {
     const target = create ? await connection.write(location) : await connection.change(location);
@@ -73,7 +73,10 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
   signal?.throwIfAborted();
   const places = { source: parseLocation(from), destination: parseLocation(to) };
   checkCopy(places, options);
-  await using connection = connect(options, surroundingsOf(options));
+  await using connection = await connect(options, {
+    around: surroundingsOf(options),
+    places: [places.source, places.destination],
+  });
   return await copyBetween(connection, places, { ...options, progress, signal });
 }
 

@@ -1,6 +1,6 @@
 // The library as a user calls it: each job by one function, arguments checked at the door, parts that load alone.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { after, test } from "node:test";
 import * as stave from "../../lib/index.ts";
@@ -43,16 +43,79 @@ test("push, list, updateIndex, copy and install need a place and what is meant",
 
 const at = { environment, surroundings };
 const WRONG: { name: string; run(): Promise<unknown>; says: RegExp }[] = [
-  { name: "an unknown option", run: () => stave.push(cache, { tag: "x" } as never), says: /no option "tag"/ },
+  {
+    name: "an unknown option",
+    run: () => stave.push(cache, { colour: "x" } as never),
+    says: /^push has no option "colour"/,
+  },
+  { name: "a number for a text", run: () => stave.push(cache, { store: 1 } as never), says: /push: store is 1/ },
+  { name: "a wrong share", run: () => stave.planPush(cache, { ...at, shard: "3/2" }), says: /shard "3\/2"/ },
+  { name: "no cache", run: () => stave.updateIndex(5 as never), says: /cache is 5, expected a text or what openCache/ },
+  { name: "one wrong cache of several", run: () => stave.install([cache, {} as never]), says: /cache is an object/ },
+  { name: "no cache of several", run: () => stave.list([cache, null as never]), says: /the cache is null/ },
+  {
+    name: "no signal",
+    run: () => stave.openCache(cache, { signal: {} } as never),
+    says: /signal is an object, expected an AbortSignal/,
+  },
+  {
+    name: "credentials without a password",
+    run: () => stave.openTarget("a/b", { credentials: [{ registry: "a", username: "b" }] } as never),
+    says: /credentials\[0\]\.password is undefined, expected a text/,
+  },
+  {
+    name: "an unknown field of an option",
+    run: () => stave.openTarget("a/b", { proxy: { socks: "x" } } as never),
+    says: /^openTarget: proxy has no option "socks"/,
+  },
+  { name: "a true environment", run: () => stave.list(cache, { environment: true } as never), says: /a text or false/ },
   { name: "a text for a number", run: () => stave.copy("a/b", "c/d", { jobs: "4" } as never), says: /jobs is "4"/ },
   { name: "a text for a list", run: () => stave.list(cache, { specs: "hull" } as never), says: /specs is "hull"/ },
   { name: "no place", run: () => stave.openTarget(undefined as never), says: /place is undefined, expected a text/ },
   { name: "a word of no choice", run: () => stave.install(cache, { only: "some" } as never), says: /only is "some"/ },
-  { name: "options that are no object", run: () => stave.openStore("/x", 5 as never), says: /options is number/ },
+  {
+    name: "options that are no object",
+    run: () => stave.openStore("/x", 5 as never),
+    says: /options argument is 5, expected an object/,
+  },
   { name: "one image for a cache", run: () => stave.openCache("oci://ghcr.io/a/b:1", at), says: /not one image/ },
 ];
 for (const { name, run, says } of WRONG)
   test(`refused at the door: ${name}`, () => failsWith("USAGE", run, says).then(() => undefined));
+
+const NEAR: { given: string; meant: string }[] = [
+  { given: "tag", meant: "tags" },
+  { given: "onprogress", meant: "onProgress" },
+  { given: "failfast", meant: "failFast" },
+  { given: "spec", meant: "specs" },
+  { given: "image", meant: "baseImage" },
+];
+for (const { given, meant } of NEAR)
+  test(`the option ${given} is refused with the one that was meant`, async () => {
+    const error = await failsWith("USAGE", stave.push(cache, { [given]: "x" } as never), /no option/);
+    assert.equal(error.hint, `did you mean ${meant}?`);
+  });
+
+test("plans say what would be done, and do nothing", async () => {
+  const sysroot = await goldenSysroot("spack-1.2");
+  const store = { store: "/opt/harbor/store", sysroot, environment, surroundings, specs: ["fleet"] };
+  const none = "oci-layout:./planned";
+  const all = await stave.planPush(none, store);
+  assert.ok(all.specs.length > 1 && all.specs.every(({ action }) => action === "pack"));
+  assert.ok(!existsSync(join(work, "planned")));
+  const shares = [
+    await stave.planPush(none, { ...store, shard: "1/2" }),
+    await stave.planPush(none, { ...store, shard: "2/2" }),
+  ];
+  const packed = shares.flatMap(({ specs }) => specs.filter(({ action }) => action === "pack").map(({ hash }) => hash));
+  assert.deepEqual(packed.sort(), all.specs.map(({ hash }) => hash).sort());
+
+  const from = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+  const root = join(work, "plan-store");
+  const plan = await stave.planInstall(from, { ...at, anyArchitecture: true, store: root, specs: ["hull"] });
+  assert.ok(plan.specs.some(({ name, action }) => name === "hull" && action === "install"));
+  assert.ok(!existsSync(root));
+});
 
 test("a signal that is aborted ends every function before it does anything", async () => {
   const signal = AbortSignal.abort(new stave.StaveError("ABORTED", "enough"));
@@ -64,7 +127,9 @@ test("a signal that is aborted ends every function before it does anything", asy
     stave.updateIndex("oci-layout:./none", { signal, ...at }),
     stave.openStore(join(work, "none"), { signal, ...at, mayBeEmpty: true }),
     stave.push("oci-layout:./none", { signal, ...at, store: golden("none"), specs: ["x"] }),
+    stave.planPush("oci-layout:./none", { signal, ...at, store: golden("none"), specs: ["x"] }),
     stave.install("oci-layout:./none", { signal, ...at, store: join(work, "none"), specs: ["x"] }),
+    stave.planInstall("oci-layout:./none", { signal, ...at, store: join(work, "none"), specs: ["x"] }),
   ];
   for (const one of all) await failsWith("ABORTED", one);
 });

@@ -1,14 +1,13 @@
 // An open build cache from a CACHE argument and the flags of a verb.
 import { type CacheChoice, cacheLocation, memoryFor, mirrorCredentials } from "../../api/cache-choice.ts";
 import { keychainOptions } from "../../api/connection.ts";
+import { defaultMirrors } from "../../api/default-mirrors.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
 import { isStaveError } from "../../errors.ts";
 import { formatLocation, type Location } from "../../oci/reference.ts";
-import { printable } from "../../printable/printable.ts";
-import { redactUserInfo } from "../../printable/secret.ts";
-import { type Direction, isOciUrl, type Mirror } from "../../spack/config/mirror.ts";
+import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
@@ -37,26 +36,10 @@ export interface CacheRun {
   readonly files?: SpackFiles;
 }
 
-/**
- * The names of the mirrors to use if no cache is named: to fetch, all OCI mirrors that may contain binaries, in Spack's
- * order; to push, the one with `autopush`, otherwise the one with `push`. None if $STAVE_CACHE names a cache. Prints a
- * note on which mirrors are used, and which cannot be.
- */
-export function defaultMirrors(direction: Direction, run: CacheRun): string[] {
-  const { context, output, flags } = run;
-  if (context.env["STAVE_CACHE"]) return [];
-  const all = (run.files ?? new SpackFiles(context, flags)).discovery.mirrors.filter(({ hasBinaries }) => hasBinaries);
-  const pushed = all.find(({ isAutopush }) => isAutopush) ?? all.find(({ hasPush }) => hasPush);
-  const meant = direction === "fetch" ? all : pushed ? [pushed] : [];
-  const shown = (mirror: Mirror): string =>
-    printable(`${mirror.name} (${redactUserInfo(mirror.url(direction))})`, { most: 300 });
-  const [usable, others] = [true, false].map((isUsable) =>
-    meant.filter((mirror) => isOciUrl(mirror.url(direction)) === isUsable),
-  ) as [Mirror[], Mirror[]];
-  if (others.length > 0) output.note(`not used, because only OCI caches can be: ${others.map(shown).join(", ")}`);
-  if (usable.length > 0)
-    output.note(`using ${usable.length === 1 ? "the mirror" : "the mirrors"} ${usable.map(shown).join(", ")}`);
-  return usable.map(({ name }) => name);
+/** The mirrors to use if no cache is named; the output says which. */
+function mirrorsFor(direction: Direction, { context, output, flags, files }: CacheRun): string[] {
+  const onNote = (text: string): void => output.note(text);
+  return defaultMirrors(direction, { around: context, files: () => files ?? new SpackFiles(context, flags), onNote });
 }
 
 /** Opens one cache for reading. Throws like `cacheLocation`, and NOT_FOUND if a directory does not exist. */
@@ -101,7 +84,7 @@ export interface OpenedCaches {
 
 /** Opens the named caches for reading, by default those of Spack's configuration. Throws like `readCache`. */
 export async function readCaches(named: readonly string[], run: CacheRun): Promise<OpenedCaches> {
-  const texts: readonly (string | undefined)[] = named.length > 0 ? named : defaultMirrors("fetch", run);
+  const texts: readonly (string | undefined)[] = named.length > 0 ? named : mirrorsFor("fetch", run);
   const all: OpenedCache<ReadOciCache>[] = [];
   const close = async (): Promise<void> => {
     for (const opened of all) await opened[Symbol.asyncDispose]();
@@ -116,8 +99,7 @@ export async function readCaches(named: readonly string[], run: CacheRun): Promi
 }
 
 /** The cache that a verb writes to: the named one, otherwise the configured mirror for pushes. */
-const pushCache = (text: string | undefined, run: CacheRun): string | undefined =>
-  text ?? defaultMirrors("push", run)[0];
+const pushCache = (text: string | undefined, run: CacheRun): string | undefined => text ?? mirrorsFor("push", run)[0];
 
 // If no cache was named, the likely mistake is a missing name.
 const isUnnamed = (text: string | undefined, { context }: CacheRun): boolean =>

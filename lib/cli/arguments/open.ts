@@ -2,6 +2,7 @@
 import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { Connection, type NetworkOptions } from "../../api/connection.ts";
+import { networkFor } from "../../api/spack-network.ts";
 import type { Keychain } from "../../auth/keychain.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import type { TraceEvent } from "../../http/types.ts";
@@ -12,7 +13,6 @@ import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
-import { configuredNetwork, readNetworkSettings } from "./configured-network.ts";
 import type { TransportFlags } from "./shared-flags.ts";
 
 /** What a verb provides to open connections. */
@@ -29,23 +29,21 @@ export interface NetworkRun {
 
 /** Opens the connection of a verb. For registries, Spack's network settings apply unless a flag overrides them. */
 export async function openNetwork(run: NetworkRun): Promise<Opener> {
-  const { context, output, places, settings, keychain } = run;
-  let { flags } = run;
-  if (places.some(({ kind }) => kind === "registry")) {
-    const found = settings ? settings() : await readNetworkSettings(context, output);
-    if (found) flags = configuredNetwork(flags, found, output);
-  }
-  return new Opener(context, output, flags, keychain);
+  const { context, output, flags, places, settings, keychain } = run;
+  const onWarning = (text: string): void => output.warn(text);
+  const given = networkOptions(flags, context.cwd);
+  const network = await networkFor(given, { around: context, places, settings, onWarning });
+  return new Opener(context, output, network, keychain);
 }
 
-/** A connection configured by flags, which reports waits on the output. */
+/** A connection that says in the output what it waits for. */
 class Opener extends Connection {
   readonly #cwd: string;
   readonly #output: Output;
 
-  constructor(context: Context, output: Output, flags: TransportFlags, keychain?: Keychain) {
+  constructor(context: Context, output: Output, network: NetworkOptions, keychain?: Keychain) {
     super(context, {
-      ...networkOptions(flags, context.cwd),
+      ...network,
       ...(keychain && { keychain }),
       onWait: (milliseconds, reason) => output.progress({ type: "wait", milliseconds, reason }),
       onWarning: (text) => output.warn(text),

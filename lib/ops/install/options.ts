@@ -11,11 +11,8 @@ import { type Filled, withDefaults } from "../../util/with-defaults.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { InstallSource } from "./source.ts";
 
-/** The options of an installation; all but the first three have a default. */
-export interface InstallOptions {
-  readonly store: Store;
-  readonly source: InstallSource;
-  readonly roots: readonly { readonly node: SpecNode; readonly graph: SpecGraph }[];
+/** What a user of an installation may choose, in the library as here. */
+export interface InstallChoices {
   readonly only?: "package" | "dependencies" | "all" | undefined;
   /** Also install build-only dependencies. */
   readonly withBuildDependencies?: boolean | undefined;
@@ -25,6 +22,17 @@ export interface InstallOptions {
   readonly strict?: boolean | undefined;
   /** Also relocate old prefixes in places that Spack leaves unchanged. */
   readonly allFiles?: boolean | undefined;
+  /** How many specs to install at once. */
+  readonly jobs?: number | undefined;
+  /** Called with each spec as soon as it is done. */
+  readonly onSpec?: ((spec: InstalledSpec) => void) | undefined;
+}
+
+/** The options of an installation; all but the first three have a default. */
+export interface InstallOptions extends InstallChoices {
+  readonly store: Store;
+  readonly source: InstallSource;
+  readonly roots: readonly { readonly node: SpecNode; readonly graph: SpecGraph }[];
   /** The machine that specs must fit; undefined accepts any. */
   readonly host?: HostArchitecture | undefined;
   /** The permissions of what is installed, by package name. Default: Spack's, readable for all. */
@@ -33,12 +41,8 @@ export interface InstallOptions {
   readonly patchelf?: string | undefined;
   /** The locks of the store. Default: as Spack takes them, released at the end. */
   readonly locks?: StoreLocks | undefined;
-  /** How many specs to install at once. */
-  readonly jobs?: number | undefined;
   readonly clock?: Clock | undefined;
   readonly progress?: ProgressSink | undefined;
-  /** Called with each spec as soon as it is done. */
-  readonly onSpec?: ((spec: InstalledSpec) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -8,7 +8,6 @@ import { defaultInspections, type Inspection } from "../../spack/config/settings
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import type { RunEnvironmentOptions } from "../../spack/environment/run-environment.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
-import type { PushSelection } from "../../spack/spec/spec-orders.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import type { ProgressSink } from "../../util/progress.ts";
@@ -27,16 +26,9 @@ export interface PushEnvironment extends Pick<RunEnvironmentOptions, "spackEnv" 
   readonly inspections?: readonly Inspection[] | "none" | undefined;
 }
 
-/** The options of a push; a plan only needs to read the destination. All but the first four have a default. */
-export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache = IndexedCache> {
-  readonly store: Store;
-  /** The destination of the images. */
-  readonly target: T;
-  /** The same destination as a build cache. */
-  readonly cache: C;
-  /** The specs to push, as nodes of the store's graph where it has them. */
-  readonly roots: readonly SpecNode[];
-  readonly only?: NonNullable<PushSelection["only"]> | undefined;
+/** What a user of a push may choose, in the library as here. */
+export interface PushChoices {
+  readonly only?: "all" | "package" | "dependencies" | undefined;
   /** Build-only dependencies: pushed, left out, or pushed if installed. */
   readonly buildDependencies?: "with" | "without" | "where installed" | undefined;
   /** The tags for one image of all roots. */
@@ -53,13 +45,26 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache 
   readonly allowMissing?: boolean | undefined;
   /** Also push packages that must not be redistributed. */
   readonly private?: boolean | undefined;
-  readonly shard?: Shard | undefined;
-  readonly base?: BaseSource | undefined;
-  readonly compression?: Compression | undefined;
   /** The number of packing threads. */
   readonly jobs?: number | undefined;
   /** The directory of the Spack that owns the store, if it does not follow from the store's root. */
   readonly spackPrefix?: string | undefined;
+  /** Called with each spec as soon as it is done. */
+  readonly onSpec?: ((spec: PushedSpec) => void) | undefined;
+}
+
+/** The options of a push; a plan only needs to read the destination. All but the first four have a default. */
+export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache = IndexedCache> extends PushChoices {
+  readonly store: Store;
+  /** The destination of the images. */
+  readonly target: T;
+  /** The same destination as a build cache. */
+  readonly cache: C;
+  /** The specs to push, as nodes of the store's graph where it has them. */
+  readonly roots: readonly SpecNode[];
+  readonly shard?: Shard | undefined;
+  readonly base?: BaseSource | undefined;
+  readonly compression?: Compression | undefined;
   readonly environment?: PushEnvironment | undefined;
   /** The Spack to ask for what only recipes know; without it the variables are derived from the store. */
   readonly spack?: AskOptions | undefined;
@@ -67,8 +72,6 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache 
   readonly memory?: LayerMemory | undefined;
   readonly clock?: Clock | undefined;
   readonly progress?: ProgressSink | undefined;
-  /** Called with each spec as soon as it is done. */
-  readonly onSpec?: ((spec: PushedSpec) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

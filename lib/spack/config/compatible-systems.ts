@@ -1,5 +1,5 @@
 // The operating systems whose binaries another one runs (Spack `solver/os_compatibility.lp`, `concretizer:os_compatible`).
-import { z } from "zod";
+import * as z from "zod";
 import { checked } from "../text/schema-check.ts";
 import type { Configuration } from "./config.ts";
 import { entriesOf } from "./settings.ts";

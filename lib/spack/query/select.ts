@@ -1,5 +1,6 @@
 // Selects concrete specs by queries, and suggests near matches if too few or too many are found.
 import { StaveError } from "../../errors.ts";
+import { isNear } from "../../util/near.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/spec-name.ts";
 import { compareVersions } from "../spec/version.ts";
@@ -95,13 +96,4 @@ function nearMisses(candidates: Candidates, query: SpecQuery): string | undefine
     return `there is ${listed(named.toSorted(compareNodes))}${hash === undefined ? "" : ", with another hash"}`;
   if (similar.size === 0) return undefined;
   return `no ${name} is there; did you mean ${[...similar].toSorted().slice(0, LISTED).join(", ")}?`;
-}
-
-// One letter added, missing or changed.
-function isNear(a: string, b: string): boolean {
-  if (Math.abs(a.length - b.length) > 1) return false;
-  let start = 0;
-  while (start < a.length && a.charAt(start) === b.charAt(start)) start++;
-  const [restA, restB] = [a.slice(start), b.slice(start)];
-  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
 }

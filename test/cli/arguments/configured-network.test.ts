@@ -3,11 +3,6 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { configuredNetwork } from "../../../lib/cli/arguments/configured-network.ts";
-import type { TransportFlags } from "../../../lib/cli/arguments/shared-flags.ts";
-import { processContext } from "../../../lib/cli/machine/context.ts";
-import { Output } from "../../../lib/cli/output/output.ts";
-import { wholeFile } from "../../../lib/spack/text/yaml.ts";
 import { stave } from "../../support/cli.ts";
 import { configTree, spackFiles } from "../../support/config-tree.ts";
 import { golden } from "../../support/golden.ts";
@@ -100,15 +95,4 @@ test("a verb on directories alone does not read Spack's settings", async () => {
   const { env } = userOf("config:\n  verify_ssl: [\n");
   const ran = await stave(["tags", `oci-layout:${join(work, "layout")}`], { env });
   assert.deepEqual([ran.status, ran.stderr], [0, ""]);
-});
-
-test("the time-out of connections is that of the configuration, unless a flag names one", () => {
-  const output = new Output(processContext(), "list", { quiet: true });
-  const place = wholeFile("config.yaml");
-  const timeout = (seconds: number, flags: TransportFlags) => {
-    const connectTimeout = { value: seconds, place };
-    const network = { connectTimeout, verifyTls: undefined, certificates: undefined };
-    return configuredNetwork(flags, network, output).connectTimeout;
-  };
-  assert.deepEqual([timeout(7, {}), timeout(7, { connectTimeout: 3 }), timeout(0, {})], [7, 3, undefined]);
 });

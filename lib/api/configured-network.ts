@@ -1,0 +1,48 @@
+// What Spack's configuration says about the network: certificates are added, and options come before everything else.
+import { messageOf } from "../errors.ts";
+import { discoverNetwork } from "../spack/config/discover.ts";
+import type { NetworkSettings } from "../spack/config/settings.ts";
+import { formatPlace } from "../spack/text/yaml.ts";
+import { kindAt } from "../util/look.ts";
+import type { NetworkOptions } from "./connection.ts";
+import { currentHost } from "./read-machine.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/**
+ * Reads the settings for work that uses nothing else of Spack. Such work also runs without a usable configuration: a
+ * configuration, so an unreadable configuration is only a warning.
+ */
+export function readNetworkSettings(
+  around: Surroundings,
+  onWarning: (text: string) => void,
+): NetworkSettings | undefined {
+  try {
+    return discoverNetwork({ host: currentHost(around) });
+  } catch (error) {
+    onWarning(`the network settings of Spack's configuration are not used: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+/** The options with what `config:ssl_certs`, `config:verify_ssl` and `config:connect_timeout` add to them. */
+export function configuredNetwork(
+  options: NetworkOptions,
+  { certificates, verifyTls, connectTimeout }: NetworkSettings,
+  onWarning: (text: string) => void,
+): NetworkOptions {
+  let { caFiles, caFolders, insecureTls } = options;
+  if (certificates) {
+    const { value, place } = certificates;
+    const entry = kindAt(value);
+    if (entry === "folder") caFolders = [...(caFolders ?? []), value];
+    else if (entry) caFiles = [...(caFiles ?? []), value];
+    else onWarning(`config:ssl_certs names ${value}, which is not there (${formatPlace(place)})`);
+  }
+  if (verifyTls?.value === false && insecureTls === undefined) {
+    insecureTls = true;
+    onWarning(`certificates are not checked: config:verify_ssl is false (${formatPlace(verifyTls.place)})`);
+  }
+  // In Spack 0 means no limit; connections of stave always have one.
+  const configured = connectTimeout && connectTimeout.value > 0 ? connectTimeout.value * 1000 : undefined;
+  return { ...options, caFiles, caFolders, insecureTls, connectTimeout: options.connectTimeout ?? configured };
+}

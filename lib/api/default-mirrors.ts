@@ -1,0 +1,33 @@
+// The mirrors of Spack's configuration that are used where no cache is named.
+import { printable } from "../printable/printable.ts";
+import { redactUserInfo } from "../printable/secret.ts";
+import { type Direction, isOciUrl, type Mirror } from "../spack/config/mirror.ts";
+import type { SpackFiles } from "./spack-files.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Where mirrors are looked for. */
+export interface MirrorLookup {
+  readonly around: Surroundings;
+  readonly files: () => SpackFiles;
+  /** Called with which mirrors are used, and which cannot be. */
+  readonly onNote: (text: string) => void;
+}
+
+/**
+ * The names of the mirrors to use if no cache is named: to fetch, all OCI mirrors that may contain binaries, in Spack's
+ * push, the one with `autopush`, else the one with `push`. None if $STAVE_CACHE names a cache.
+ */
+export function defaultMirrors(direction: Direction, { around, files, onNote }: MirrorLookup): string[] {
+  if (around.env["STAVE_CACHE"]) return [];
+  const all = files().discovery.mirrors.filter(({ hasBinaries }) => hasBinaries);
+  const pushed = all.find(({ isAutopush }) => isAutopush) ?? all.find(({ hasPush }) => hasPush);
+  const meant = direction === "fetch" ? all : pushed ? [pushed] : [];
+  const shown = (mirror: Mirror): string =>
+    printable(`${mirror.name} (${redactUserInfo(mirror.url(direction))})`, { most: 300 });
+  const usable = meant.filter((mirror) => isOciUrl(mirror.url(direction)));
+  const others = meant.filter((mirror) => !usable.includes(mirror));
+  if (others.length > 0) onNote(`not used, because only OCI caches can be: ${others.map(shown).join(", ")}`);
+  if (usable.length > 0)
+    onNote(`using ${usable.length === 1 ? "the mirror" : "the mirrors"} ${usable.map(shown).join(", ")}`);
+  return usable.map(({ name }) => name);
+}

@@ -1,0 +1,113 @@
+// `push` and `planPush`: installed specs into a build cache.
+import { parseCompression } from "../image/pack/compression.ts";
+import { LayerMemory } from "../image/pack/layer-memory.ts";
+import { parseLocation, parseTag } from "../oci/reference.ts";
+import type { BaseSource } from "../ops/push/base-image.ts";
+import { type PlanOptions, PUSH_DEFAULTS, type PushChoices } from "../ops/push/options.ts";
+import { planOf, push as pushSpecs } from "../ops/push/push.ts";
+import type { PushPlanReport, PushReport } from "../ops/push/report.ts";
+import { parseShard } from "../ops/push/shard.ts";
+import type { NetworkSettings } from "../spack/config/settings.ts";
+import { diskCache } from "./cache-folder.ts";
+import { checkCache, checkOptions, type Shape } from "./check.ts";
+import { COMMON, type CommonOptions, connect } from "./common.ts";
+import { referenceOf } from "./connection.ts";
+import {
+  type CacheArgument,
+  type Opening,
+  openingOf,
+  openToPlan,
+  openToWrite,
+  SPACK,
+  type SpackOptions,
+} from "./open-cache.ts";
+import { spackSide } from "./push-side.ts";
+import { chosenRoots } from "./spack-specs.ts";
+
+/** The options of a push; none is required if the surroundings provide an environment and a cache. */
+export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
+  /** Installed specs: one query each, or `/hash`. Default: the roots of the environment. */
+  readonly specs?: readonly string[] | undefined;
+  /** The root of the store. Default: `$STAVE_STORE`, otherwise from Spack's configuration. */
+  readonly store?: string | undefined;
+  /** The image below: `HOST/REPO:TAG` or `oci-layout:DIR:TAG`. */
+  readonly baseImage?: string | undefined;
+  /** `gzip:LEVEL` or `zstd:LEVEL`; default `gzip:1`. */
+  readonly compression?: string | undefined;
+  /** Pack only the K-th of N shares of the specs, `K/N`; other jobs pack the rest. */
+  readonly shard?: string | undefined;
+  /** More variables for the images: `NAME=VALUE`, `NAME+=DIR`, `NAME^=DIR`. */
+  readonly variables?: readonly string[] | undefined;
+  /** Keep Spack's variables unchanged, with folders of this host and repeated entries. */
+  readonly spackEnv?: boolean | undefined;
+}
+
+const SHAPE: Shape<PushOptions> = {
+  ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", tags: "strings", baseImage: "string" },
+  ...{ compression: "string", shard: "string", only: ["all", "package", "dependencies"] },
+  ...{ buildDependencies: ["with", "without", "where installed"], force: "boolean", verify: "boolean" },
+  ...{ failFast: "boolean", allowMissing: "boolean", private: "boolean", updateIndex: "boolean" },
+  ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
+};
+
+/**
+ * Pushes installed specs to a build cache. Failures are in `failures` of the report. Throws what stops the whole push.
+ */
+export async function push(cache?: CacheArgument, options: PushOptions = {}): Promise<PushReport> {
+  const opening = checked("push", cache, options);
+  await using all = await prepared(options, opening);
+  await using opened = await openToWrite(cache, { ...opening, options: { ...options, create: true } });
+  return await pushSpecs({ ...all.common, cache: opened.cache, target: opened.cache.target });
+}
+
+/** What `push` would do with the same arguments; writes nothing. A directory that is not there counts as an empty cache. */
+export async function planPush(cache?: CacheArgument, options: PushOptions = {}): Promise<PushPlanReport> {
+  const opening = checked("planPush", cache, options);
+  await using all = await prepared(options, opening);
+  await using opened = await openToPlan(cache, opening);
+  return await planOf({ ...all.common, cache: opened.cache, target: opened.cache.target });
+}
+
+function checked(name: string, cache: CacheArgument | undefined, options: PushOptions): Opening {
+  if (cache !== undefined) checkCache(`${name}: the cache`, cache);
+  checkOptions(name, options, SHAPE);
+  options.signal?.throwIfAborted();
+  for (const tag of options.tags ?? []) parseTag(tag);
+  return openingOf(options, options.store);
+}
+
+/** Everything but the cache. The base image stays open until it is disposed of. */
+async function prepared(
+  options: PushOptions,
+  opening: Opening,
+): Promise<AsyncDisposable & { readonly common: Omit<PlanOptions, "cache" | "target"> }> {
+  const { baseImage, onProgress: progress, signal } = options;
+  const { around } = opening;
+  const compression =
+    options.compression === undefined ? PUSH_DEFAULTS.compression : parseCompression(options.compression);
+  const shard = options.shard === undefined ? undefined : parseShard(options.shard);
+  const location = baseImage === undefined ? undefined : parseLocation(baseImage);
+  const files = opening.files();
+  const store = await files.store();
+  const roots = await chosenRoots(files, store, options.specs ?? []);
+  const settings = (): NetworkSettings => files.discovery.network;
+  const connection = await connect(options, { around, places: location ? [location] : [], settings });
+  try {
+    let base: BaseSource | undefined;
+    if (baseImage !== undefined && location) {
+      const target = await connection.read(location);
+      base = { name: baseImage, target, reference: await referenceOf(location, target, signal) };
+    }
+    const { only, buildDependencies, tags, force, verify, failFast, updateIndex, allowMissing, jobs, onSpec } = options;
+    const common = {
+      ...{ store, roots, base, compression, shard, only, buildDependencies, tags, force, verify, failFast },
+      ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
+      ...spackSide(files, options),
+      memory: new LayerMemory(diskCache(around), compression),
+    };
+    return { common, [Symbol.asyncDispose]: () => connection.close() };
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
