@@ -10,6 +10,7 @@ import { benchInstall } from "./install.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
 import { benchStore } from "./store.ts";
+import { benchTags } from "./tags.ts";
 
 const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number) => Promise<string>> = {
   copy: benchCopy,
@@ -18,6 +19,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   push: benchPush,
   install: benchInstall,
   cache: benchCache,
+  tags: benchTags,
 };
 
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");

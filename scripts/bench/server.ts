@@ -89,6 +89,7 @@ export class Server {
   }
 
   #own(log: number): ChildProcess {
+    mkdirSync(this.repository(""), { recursive: true });
     const args = ["serve", this.repository(""), "--listen", this.host, "-v", "--color", "never"];
     return spawn(process.execPath, [this.#stave, ...args], { stdio: ["ignore", "ignore", log] });
   }

@@ -1,5 +1,6 @@
 // Real registries and clients, in both directions: what they write stave reads, what stave writes they read.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -75,6 +76,34 @@ peerTest(["skopeo"], "skopeo: push to and pull from a served directory, with and
     if (options.users) await assert.rejects(skopeo("inspect", "--tls-verify=false", "--creds", "me:wrong", there));
     await server.close();
   }
+});
+
+peerTest(["skopeo"], "skopeo: sees why a registry does not take a layer, while it sends it", async () => {
+  const big = place();
+  makeImage(big, { layers: 2, size: 40e6, tag: "app", seed: 2 });
+  const directory = place();
+  mkdirSync(directory);
+  // As on a full disk, a file can grow to 4 MB only.
+  const command = `ulimit -f 4000; trap '' XFSZ; exec "$0" "$@"`;
+  const stavePath = new URL("../../dist/stave.js", import.meta.url).pathname;
+  const args = ["-c", command, process.execPath, stavePath, "serve", directory, "--listen", "127.0.0.1:0"];
+  const server = spawn("bash", args, {
+    env: { PATH: process.env["PATH"], HOME: root, NODE_DISABLE_COMPILE_CACHE: "1" },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  closing.push(async () => void server.kill());
+  let said = "";
+  for await (const chunk of server.stdout) {
+    said += String(chunk);
+    if (/ as \S+/.test(said)) break;
+  }
+  const there = `docker://${/127\.0\.0\.1:[0-9]+/.exec(said)?.[0]}/org/app:v1`;
+  for (let round = 0; round < 15; round++)
+    await assert.rejects(skopeo("copy", ...insecure, `oci:${big}:app`, there), (error: Error) => {
+      assert.doesNotMatch(error.message, /broken pipe|connection reset|EOF/i);
+      assert.match(error.message, /HTTP status: 500/);
+      return true;
+    });
 });
 
 peerTest(["skopeo"], "skopeo: every tag of a served layout directory, its listing and a deletion", async () => {
