@@ -3,7 +3,7 @@ import * as nodeModule from "node:module";
 import { setFlagsFromString } from "node:v8";
 
 /** Verbs that stream much content. */
-const STREAMING = new Set(["copy", "create", "install", "push", "serve"]);
+const STREAMING = new Set(["copy", "install", "serve"]);
 
 // An older Node would fail at the first unknown identifier, with an unhelpful message.
 if (!("enableCompileCache" in nodeModule)) {

@@ -112,9 +112,17 @@ export async function startRegistry(
   options: Partial<Pick<RegistryOptions, "minChunk" | "readOnly" | "sparse" | "htpasswd" | "directory">> & {
     rules?: Rule[];
     login?: Login;
+    /** Stores the body of `POST …/uploads/?digest=`; like distribution, it opens an upload otherwise. */
+    takesWholePosts?: boolean;
   } = {},
 ): Promise<TestRegistry> {
-  const { rules = [], login, directory = mkdtempSync(join(tmpdir(), "stave-registry-")), ...rest } = options;
+  const {
+    rules = [],
+    login,
+    takesWholePosts = false,
+    directory = mkdtempSync(join(tmpdir(), "stave-registry-")),
+    ...rest
+  } = options;
   const inner = await createRegistry({ ...rest, directory, clock: systemClock });
   const requests: Recorded[] = [];
   const tokens: TestRegistry["tokens"] = [];
@@ -132,6 +140,8 @@ export async function startRegistry(
       status: 0,
     };
     requests.push(recorded);
+    if (request.method === "POST" && !takesWholePosts)
+      request.url = (request.url ?? "").replace(/(\/uploads\/)\?digest=[^&]*$/, "$1");
     response.on("close", () => {
       recorded.status = response.headersSent ? response.statusCode : 0;
     });

@@ -8,7 +8,7 @@ import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
 import { changed, type SkippedEntry } from "../archive/prefix-walk.ts";
 import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
 import type { PackPool, PackReceiver, PackTask } from "./pack-pool.ts";
-import { isSmallPrefix, packSmallPrefix } from "./small-prefix.ts";
+import { isSmall, isSmallPrefix, packSmallPrefix } from "./small-prefix.ts";
 
 /** A packed layer. */
 export interface PackedLayer {
@@ -38,6 +38,8 @@ export interface LayerStreamOptions {
    * others (`recycleAll`). By default chunks are copies that belong to the reader.
    */
   readonly lends?: boolean | undefined;
+  /** The result of surveying the prefix, if that was done already. */
+  readonly survey?: { readonly files: number; readonly bytes: number } | undefined;
 }
 
 /**
@@ -60,7 +62,7 @@ export class LayerStream extends Readable {
   #layer: PackedLayer | undefined;
 
   constructor(pool: PackPool, job: ArchiveJob, compression: Compression, options: LayerStreamOptions = {}) {
-    const { onPacked = () => {}, lends = false } = options;
+    const { onPacked = () => {}, lends = false, survey } = options;
     // Each piece is read separately.
     super({ highWaterMark: 1 });
     this.#pool = pool;
@@ -78,7 +80,7 @@ export class LayerStream extends Readable {
       },
       fail: (error) => this.destroy(error),
     };
-    if (isSmallPrefix(job)) packSmallPrefix(job, compression, receiver);
+    if (survey ? isSmall(survey) : isSmallPrefix(job)) packSmallPrefix(job, compression, receiver);
     else this.#task = pool.pack(job, compression, receiver);
   }
 

@@ -13,6 +13,11 @@ import { compressInPlace, readPieces, windowSizeOf } from "./piece-reader.ts";
 const MOST_ENTRIES = 48;
 const MOST_BYTES = 128 * 1024;
 
+/** True if a surveyed prefix is small. */
+export function isSmall({ files, bytes }: { readonly files: number; readonly bytes: number }): boolean {
+  return files <= MOST_ENTRIES && bytes <= MOST_BYTES;
+}
+
 /** True if a prefix is small, after looking at no more than 48 entries; an unreadable one counts as small. */
 export function isSmallPrefix(job: ArchiveJob): boolean {
   let entries = 0;
@@ -28,10 +33,19 @@ export function isSmallPrefix(job: ArchiveJob): boolean {
   return true;
 }
 
+// One window is enough: packing is synchronous.
+let lastWindow: SharedArrayBuffer | undefined;
+
+function windowFor(compression: Compression): SharedArrayBuffer {
+  const size = windowSizeOf(compression);
+  if (lastWindow?.byteLength !== size) lastWindow = new SharedArrayBuffer(size);
+  return lastWindow;
+}
+
 /** Packs a prefix as PackPool does, and calls the receiver before it returns. */
 export function packSmallPrefix(job: ArchiveJob, compression: Compression | undefined, receiver: PackReceiver): void {
   try {
-    const window = new SharedArrayBuffer(windowSizeOf(compression ?? DEFAULT_COMPRESSION));
+    const window = windowFor(compression ?? DEFAULT_COMPRESSION);
     const pieces = readPieces(job, () => window);
     for (let sequence = 0; ; sequence++) {
       const { done, value } = pieces.next();

@@ -33,7 +33,11 @@ export function notTold(query: SpecQuery): StaveError {
  * The tags of the specs that satisfy a query. A spec may be tagged without being in the index. Throws USAGE if the
  * query needs an index and there is none.
  */
-export async function findCached(cache: ReadCache, query: SpecQuery, options: OperationOptions): Promise<string[]> {
+export async function findCached(
+  cache: Pick<ReadCache, "name" | "list" | "readIndex">,
+  query: SpecQuery,
+  options: OperationOptions,
+): Promise<string[]> {
   // The tag contains the hash, so this needs no index, which could be out of date.
   const index = query.hash !== undefined && isToldByTags(query) ? undefined : await cache.readIndex(options);
   if (index !== undefined) {

@@ -11,6 +11,7 @@ import type { SpecLock } from "../../store/locks.ts";
 import { carryOut, installing } from "../../store/protocol.ts";
 import { recoverStore } from "../../store/recover.ts";
 import { concernsAll, Failures } from "../../util/failures.ts";
+import { Limit } from "../../util/limit.ts";
 import { isGone } from "../../util/look.ts";
 import { noProgress } from "../../util/progress.ts";
 import type { InstallSettings } from "./options.ts";
@@ -25,11 +26,15 @@ export function isThere(store: Store, node: SpecNode): boolean {
   return record.path === null || !isGone(record.path, store.sysroot);
 }
 
+/** How many small archives may be in memory, being fetched or waiting for a thread. */
+const SPOOL = 24;
+
 /** One run. */
 export class InstallRun {
   readonly #options: InstallSettings;
   readonly #nodes: readonly SpecNode[];
   readonly #pool: PlacePool;
+  readonly #spool = new Limit(SPOOL);
   readonly #registrar: Registrar;
   readonly #latest: LatestStore;
   readonly #explicit: ReadonlySet<string>;
@@ -138,6 +143,7 @@ export class InstallRun {
       {
         options: this.#options,
         pool: this.#pool,
+        spool: this.#spool,
         latest: this.#latest,
         graph: this.#graphs.get(node.hash),
         isKnown: (hash) => this.#graphs.has(hash),

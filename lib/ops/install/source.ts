@@ -1,5 +1,6 @@
 // Several build caches as one: the first that has a spec provides it; if that fails, the others are tried.
-import type { CachedSpec } from "../../cache/cache.ts";
+import type { CachedSpec, CacheListing, ReadCache } from "../../cache/cache.ts";
+import type { CacheIndex } from "../../cache/index-read.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
@@ -7,6 +8,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import { forEachLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
 import { findCached } from "../cache/find-cached.ts";
 
@@ -16,14 +18,20 @@ export interface CacheAnswer {
   readonly image: CachedSpec;
 }
 
+/** How many images are read at once for one query. */
+const CONCURRENCY = 16;
+
 /** The caches of an installation, in order of preference. */
 export class InstallSource {
   readonly #caches: readonly ReadOciCache[];
+  /** Read lists and indexes once for all queries. */
+  readonly #lookups: ReadonlyMap<ReadOciCache, Lookup>;
   /** Images that were read before their installation, each for one use. */
   readonly #read = new Map<string, CacheAnswer>();
 
   constructor(caches: readonly ReadOciCache[]) {
     this.#caches = caches;
+    this.#lookups = new Map(caches.map((cache) => [cache, new Lookup(cache)]));
   }
 
   /** Their names, for messages. */
@@ -43,10 +51,16 @@ export class InstallSource {
   /** The specs that satisfy a query, from the first cache that has any. Throws as `use`. */
   async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
     const { answer, failures } = await askInOrder(this.#caches, async (cache) => {
-      const tags = await findCached(cache, query, options);
-      const found: SpecDocument[] = [];
-      for (const tag of tags) found.push((await cache.fetchSpec(tag, options)).document);
-      return found.length > 0 ? found : undefined;
+      const tags = await findCached(this.#lookups.get(cache) ?? cache, query, options);
+      const found = new Map<string, SpecDocument>();
+      const read = async (tag: string): Promise<void> => {
+        const image = await cache.fetchSpec(tag, options);
+        this.#read.set(image.document.root.hash, { cache, image });
+        found.set(tag, image.document);
+      };
+      await forEachLimit(tags, CONCURRENCY, read, options.signal);
+      const documents = tags.flatMap((tag) => found.get(tag) ?? []);
+      return documents.length > 0 ? documents : undefined;
     });
     return answer ?? this.#absent(text, failures);
   }
@@ -94,6 +108,29 @@ export class InstallSource {
       subject: what,
       hint: "`stave list` shows what is there; `stave why-miss` shows the closest matches",
     });
+  }
+}
+
+// Reads the list and the index of a cache once.
+class Lookup implements Pick<ReadCache, "name" | "list" | "readIndex"> {
+  readonly name: string;
+  readonly #cache: ReadCache;
+  #list: Promise<CacheListing> | undefined;
+  #index: Promise<CacheIndex | undefined> | undefined;
+
+  constructor(cache: ReadCache) {
+    this.name = cache.name;
+    this.#cache = cache;
+  }
+
+  list(options: OperationOptions): Promise<CacheListing> {
+    this.#list ??= this.#cache.list(options);
+    return this.#list;
+  }
+
+  readIndex(options: OperationOptions): Promise<CacheIndex | undefined> {
+    this.#index ??= this.#cache.readIndex(options);
+    return this.#index;
   }
 }
 

@@ -1,4 +1,5 @@
 // Installs one spec: the implementation of each step in store/protocol.ts.
+import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import type { PlacedTree, PlaceJob } from "../../relocate/place/place.ts";
 import type { PlacePool } from "../../relocate/place/place-pool.ts";
@@ -15,10 +16,15 @@ import { settle } from "../../store/recover.ts";
 import { StagedPrefix } from "../../store/staged-prefix.ts";
 import { withRefetch } from "../../target/refetch.ts";
 import type { BlobFetcher } from "../../target/target.ts";
+import type { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
+import { bytesSource, readSized } from "../../util/stream.ts";
 import type { InstallSettings } from "./options.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { CacheAnswer } from "./source.ts";
+
+/** Archives up to this size, in bytes, are fetched into memory in parallel, so that threads do not wait for the network. */
+const SMALL = 2 * 1024 * 1024;
 
 /** What is known of a spec in advance. */
 export type SpecCommon = Pick<InstalledSpec, "name" | "version" | "hash" | "prefix" | "explicit">;
@@ -27,6 +33,8 @@ export type SpecCommon = Pick<InstalledSpec, "name" | "version" | "hash" | "pref
 export interface SpecSurroundings {
   readonly options: InstallSettings;
   readonly pool: PlacePool;
+  /** Limits how many small archives are in memory. */
+  readonly spool: Limit;
   readonly latest: LatestStore;
   /** The graph that contains the spec, for its spec file. */
   readonly graph: SpecGraph | undefined;
@@ -184,7 +192,7 @@ export class SpecInstall {
   }
 
   async #unpack(found: CacheAnswer, target: BlobFetcher): Promise<Placed> {
-    const { pool, options } = this.#around;
+    const { pool, spool, options } = this.#around;
     const { store, clock, permissionsOf, allFiles, patchelf, progress = noProgress } = options;
     const { archive, diffId } = found.image;
     const node = this.#node;
@@ -208,13 +216,24 @@ export class SpecInstall {
       patchelf,
     };
     let started = clock.now();
-    const open = async () => {
+    const open = async (): Promise<Readable> => {
       started = clock.now();
       progress({ type: "start", id, label, size: archive.size });
       return await target.fetchBlob(archive, { signal });
     };
     const onBytes = (count: number): void => progress({ type: "bytes", id, count });
-    const tree = await pool.place(open, job, { signal, onBytes, size: archive.size });
+    const place = (from: () => Promise<Readable>): Promise<PlacedTree> =>
+      pool.place(from, job, { signal, onBytes, size: archive.size });
+    const tree =
+      archive.size > SMALL
+        ? await place(open)
+        : await spool.run(
+            async () => {
+              const bytes = await readSized(await open(), archive.size, label);
+              return await place(async () => bytesSource(bytes).open(0));
+            },
+            { signal },
+          );
     if (tree.hasRelativeRpaths)
       progress({
         type: "warning",

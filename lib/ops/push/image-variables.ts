@@ -11,6 +11,7 @@ export class ImageEnvironment {
   readonly #store: Store;
   readonly #settings: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user">;
   readonly #folders = new Map<string, boolean>();
+  readonly #inspected = new Map<string, readonly EnvModification[]>();
 
   constructor(store: Store, settings: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user">) {
     this.#store = store;
@@ -26,6 +27,7 @@ export class ImageEnvironment {
         roots,
         asked,
         base: base?.env,
+        inspected: this.#inspected,
         prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,
         isDirectory: (path) => this.#isDirectory(path),
       }),

@@ -38,10 +38,9 @@ export class PushRun {
   readonly #pool: PackPool;
   readonly #sender: LayerSender;
   readonly #environment: ImageEnvironment;
-  readonly #packing: Limit;
   readonly #writing = new Limit(IMAGE_CONCURRENCY);
-  /** The layers of the specs to pack, by DAG hash; each resolves once its image exists. */
-  readonly #made = new Map<string, Promise<ImageLayer>>();
+  /** For each spec to pack, by DAG hash: its layer, once that is in the target, and the end of writing its image. */
+  readonly #made = new Map<string, { readonly layer: Promise<ImageLayer>; readonly image: Promise<void> }>();
   readonly #failures = new Failures();
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
@@ -66,10 +65,11 @@ export class PushRun {
       clock,
       progress,
       signal,
+      // One more than there are threads, so that they stay busy while a layer is being completed.
+      packing: jobs + 1,
+      force: options.force,
     });
     this.#environment = new ImageEnvironment(store, options.environment);
-    // One more than there are threads, so that they stay busy while a layer is being completed.
-    this.#packing = new Limit(jobs + 1);
   }
 
   /** Runs the plan. Failures are in the results; throws only if stopped from outside. */
@@ -78,10 +78,7 @@ export class PushRun {
     try {
       const packed = plan.specs.filter(({ action }) => action === "pack").map(({ node }) => node);
       this.#refuseNowhere(packed);
-      const [specs] = await Promise.all([
-        Promise.all(plan.specs.map((planned) => this.#spec(planned))),
-        this.#sender.lookAhead(packed),
-      ]);
+      const specs = await Promise.all(plan.specs.map((planned) => this.#spec(planned)));
       const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
       if (absent.length > 0) this.#failures.causes.push(notInstalled(absent, this.#options.store));
       const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
@@ -112,39 +109,32 @@ export class PushRun {
     planned: PlannedSpec,
     common: Pick<PushedSpec, "name" | "version" | "hash" | "tag">,
   ): Promise<PushedSpec> {
-    const { clock } = this.#options;
     const { signal } = this.#stop;
     const { node, action } = planned;
-    const { promise, resolve, reject } = Promise.withResolvers<ImageLayer>();
-    // Dependents may await this; without any, a rejection must not count as unhandled.
-    promise.catch(() => {});
-    if (action === "pack") this.#made.set(node.hash, promise);
+    const packed = Promise.withResolvers<ImageLayer>();
+    const written = Promise.withResolvers<void>();
+    // Dependents may await these; without any, a rejection must not count as unhandled.
+    for (const { promise } of [packed, written]) promise.catch(() => {});
+    if (action === "pack") this.#made.set(node.hash, { layer: packed.promise, image: written.promise });
     try {
-      let started = clock.now();
-      const sent =
-        action !== "pack"
-          ? undefined
-          : await this.#packing.run(
-              async () => {
-                started = clock.now();
-                return await this.#sender.send(node);
-              },
-              { signal },
-            );
-      const milliseconds = clock.now() - started;
+      const sent = action === "pack" ? await this.#sender.send(node) : undefined;
       if (sent) this.#count(sent.outcome, sent.sent, sent.packed);
       const own = sent && this.#layerOf(node, sent);
-      const { layers, missing } = await this.#layersOf(planned.layers, node, own);
-      const manifest = await this.#writing.run(() => this.#writeSpec(planned, layers), { signal });
-      if (own) resolve(own);
+      if (own) packed.resolve(own);
+      const { layers, missing } = await this.#layersOf(planned.layers);
+      // If the layer was missing, no earlier run can have pushed the config.
+      const isNew = sent?.outcome === "pushed" && !this.#options.force;
+      const manifest = await this.#writeSpec(planned, layers, isNew);
+      written.resolve();
       const outcome = sent === undefined ? "completed" : planned.isRepair ? "repaired" : "pushed";
       if (sent === undefined) return { ...common, outcome, manifest, missing };
-      const { digest, size, diffId, archiveSize, skipped } = sent;
+      const { digest, size, diffId, archiveSize, skipped, milliseconds } = sent;
       const layer = { digest, size, diffId, archiveSize, outcome: sent.outcome };
       return { ...common, outcome, manifest, layer, milliseconds, missing, skipped };
     } catch (caught) {
       if (!isStaveError(caught)) throw caught;
-      reject(caught);
+      packed.reject(caught);
+      written.reject(caught);
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
       if (concernsAll(caught)) {
         this.#failures.causes.push(caught);
@@ -183,30 +173,55 @@ export class PushRun {
   }
 
   // The layers of an image; waits for those that are being packed.
-  async #layersOf(
-    planned: readonly PlannedLayer[],
-    self?: SpecNode,
-    own?: ImageLayer,
-  ): Promise<{ layers: ImageLayer[]; missing: string[] }> {
+  async #layersOf(planned: readonly PlannedLayer[]): Promise<{ layers: ImageLayer[]; missing: string[] }> {
     const layers: ImageLayer[] = [];
     const missing: string[] = [];
     for (const each of planned) {
       const { node } = each;
-      if (own && node.hash === self?.hash) layers.push(own);
-      else if (each.from === "cache") layers.push(each.layer);
+      if (each.from === "cache") layers.push(each.layer);
       else if (each.from === "nowhere") missing.push(shortName(node));
       else {
-        const made = await this.#made.get(node.hash)?.catch((cause: unknown) => {
-          throw this.#failures.following(shortName(node), cause);
-        });
+        const made = this.#made.get(node.hash);
         if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
-        layers.push(made);
+        layers.push(await this.#unlessFailed(node, made.layer));
       }
     }
     return { layers, missing };
   }
 
-  async #writeSpec({ node, tag, action }: PlannedSpec, layers: readonly ImageLayer[]): Promise<Digest> {
+  // Images are written after those of their dependencies, so that an interrupted push leaves a usable cache.
+  async #imagesBelow(planned: readonly PlannedLayer[], self?: SpecNode): Promise<void> {
+    for (const { node } of planned) {
+      const made = node.hash === self?.hash ? undefined : this.#made.get(node.hash);
+      if (made) await this.#unlessFailed(node, made.image);
+    }
+  }
+
+  async #unlessFailed<T>(node: SpecNode, made: Promise<T>): Promise<T> {
+    return await made.catch((cause: unknown) => {
+      throw this.#failures.following(shortName(node), cause);
+    });
+  }
+
+  // The config is pushed at once; only the manifest waits for the images of dependencies.
+  async #writeSpec(planned: PlannedSpec, layers: readonly ImageLayer[], isNew: boolean): Promise<Digest> {
+    const { node, tag } = planned;
+    const { signal } = this.#stop;
+    const { architecture } = await this.#base(node);
+    const manifest = await this.#writing.run(
+      async () => {
+        const image = await this.#specImage(planned, layers);
+        await this.#writeConfig(image, { isNew });
+        return image.manifest;
+      },
+      { signal },
+    );
+    await this.#imagesBelow(planned.layers, node);
+    await this.#writeManifest(manifest, architecture, tag);
+    return manifest.descriptor.digest;
+  }
+
+  async #specImage({ node, tag, action }: PlannedSpec, layers: readonly ImageLayer[]): Promise<BuiltImage> {
     const { store, cache } = this.#options;
     const { signal } = this.#stop;
     const asked = this.#prepared.spack?.bySpec.get(node.hash);
@@ -216,9 +231,7 @@ export class PushRun {
         ? specPartOf(node, (await cache.fetchSpec(tag, { signal })).document.value)
         : await installedSpecPart(node, store);
     const env = this.#environment.of([node], base, asked);
-    const image = buildImage({ base, architecture, layers, env, spec });
-    await this.#write(image, architecture, tag);
-    return image.manifest.descriptor.digest;
+    return buildImage({ base, architecture, layers, env, spec });
   }
 
   async #base(node: SpecNode): Promise<{ base: BaseImage | undefined; architecture: string }> {
@@ -228,13 +241,22 @@ export class PushRun {
     return { base: await bases.read(architecture), architecture };
   }
 
-  async #write({ config, manifest }: BuiltImage, architecture: string, tag: string): Promise<void> {
+  async #writeConfig({ config }: BuiltImage, { isNew }: { readonly isNew: boolean }): Promise<void> {
+    const { target } = this.#options;
+    const { signal } = this.#stop;
+    const outcome = await target.pushBlob(config.descriptor, bytesSource(config.bytes), { signal, isNew });
+    if (outcome === "pushed") this.#totals.sentBytes += config.bytes.length;
+  }
+
+  async #writeManifest(
+    { bytes, descriptor }: BuiltImage["manifest"],
+    architecture: string,
+    tag: string,
+  ): Promise<void> {
     const { target } = this.#options;
     const { signal } = this.#stop;
     await this.#prepared.bases?.place(architecture, target);
-    const outcome = await target.pushBlob(config.descriptor, bytesSource(config.bytes), { signal });
-    if (outcome === "pushed") this.#totals.sentBytes += config.bytes.length;
-    await target.pushManifest(manifest.bytes, manifest.descriptor.mediaType, { tag, signal });
+    await target.pushManifest(bytes, descriptor.mediaType, { tag, signal });
   }
 
   async #environmentImages(): Promise<PushedImage[]> {
@@ -244,6 +266,7 @@ export class PushRun {
     if (plan.environment === undefined || first === undefined) return [];
     const shown = tags.join(", ");
     try {
+      await this.#imagesBelow(plan.environment);
       const { layers, missing } = await this.#layersOf(plan.environment);
       if (missing.length > 0 && !allowMissing) throw lacking(missing);
       const { base, architecture } = await this.#base(first);
@@ -259,7 +282,10 @@ export class PushRun {
       const made: PushedImage[] = [];
       for (const tag of tags) {
         const isNew = tagged.get(tag) !== digest;
-        if (isNew) await this.#write(image, architecture, tag);
+        if (isNew) {
+          await this.#writeConfig(image, { isNew: false });
+          await this.#writeManifest(image.manifest, architecture, tag);
+        }
         made.push({ tag, manifest: digest, layers: image.layers.length, size, isNew, missing });
       }
       return made;

@@ -15,8 +15,17 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { PushOutcome, Target } from "../../target/target.ts";
+import { Limit } from "../../util/limit.ts";
 import type { ProgressSink } from "../../util/progress.ts";
+import { bytesSource, type Source } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
+
+/** Prefixes up to this size, in bytes, are packed into memory and sent in parallel, however few threads pack. */
+const SMALL = 2 * 1024 * 1024;
+/** How many of these layers may be in memory. */
+const SPOOL = 24;
+/** Layers up to this size, in bytes, are sent without a HEAD request: the request would take as long. */
+const UNASKED = 256 * 1024;
 
 /** The collaborators of a LayerSender. */
 export interface LayerSenderOptions {
@@ -29,6 +38,10 @@ export interface LayerSenderOptions {
   readonly clock: Clock;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
+  /** How many layers may be packed at once. */
+  readonly packing: number;
+  /** Specs that the cache has are packed again, so that layers are probably there. */
+  readonly force: boolean;
 }
 
 /** A layer that is now in the target. */
@@ -55,61 +68,74 @@ export function archiveJob(node: SpecNode, store: Store, spackPrefix: string | u
 /** Sends layers to a target. */
 export class LayerSender {
   readonly #options: LayerSenderOptions;
-  readonly #surveys = new Map<string, { readonly job: ArchiveJob; readonly survey: Survey }>();
+  readonly #looking = new Limit(1);
+  readonly #packing: Limit;
+  readonly #spool = new Limit(SPOOL);
 
   constructor(options: LayerSenderOptions) {
     this.#options = options;
+    this.#packing = new Limit(options.packing);
   }
 
-  /**
-   * Surveys prefixes in advance, so that the total for progress is known; an error is reported when the layer is sent.
-   */
-  async lookAhead(nodes: Iterable<SpecNode>): Promise<void> {
-    for (const node of nodes) {
-      if (this.#options.signal.aborted) return;
-      try {
-        this.#survey(node);
-      } catch (error) {
-        if (!isStaveError(error)) throw error;
-      }
-      // Lets sends in progress continue first.
-      await setImmediate();
-    }
+  // Surveys all prefixes early, one at a time, so that the total for progress is known; sends in progress continue between.
+  async #survey(node: SpecNode): Promise<{ readonly job: ArchiveJob; readonly survey: Survey }> {
+    const { store, spackPrefix, progress, signal } = this.#options;
+    return await this.#looking.run(
+      async () => {
+        const job = archiveJob(node, store, spackPrefix);
+        const survey = surveyPrefix(job);
+        progress({ type: "queued", id: node.hash, size: survey.bytes });
+        await setImmediate();
+        return { job, survey };
+      },
+      { signal },
+    );
   }
 
-  #survey(node: SpecNode): { readonly job: ArchiveJob; readonly survey: Survey } {
-    const known = this.#surveys.get(node.hash);
-    if (known !== undefined) return known;
-    const { store, spackPrefix, progress } = this.#options;
-    const job = archiveJob(node, store, spackPrefix);
-    const made = { job, survey: surveyPrefix(job) };
-    this.#surveys.set(node.hash, made);
-    progress({ type: "queued", id: node.hash, size: made.survey.bytes });
-    return made;
-  }
-
-  /** Sends the layer of one spec. Throws as packing does, and what the target throws. */
-  async send(node: SpecNode): Promise<SentLayer> {
-    const { memory, progress } = this.#options;
-    const { job, survey } = this.#survey(node);
+  /** Sends the layer of one spec. Waits for its turn. Throws as packing does, and what the target throws. */
+  async send(node: SpecNode): Promise<SentLayer & { readonly milliseconds: number }> {
+    const { memory, progress, clock, signal } = this.#options;
+    const { job, survey } = await this.#survey(node);
+    const isSmall = survey.bytes <= SMALL;
     const id = node.hash;
     const label = shortName(node);
-    progress({ type: "start", id, label, size: survey.bytes });
+    let started: number | undefined;
+    const start = (): void => {
+      if (started === undefined) progress({ type: "start", id, label, size: survey.bytes });
+      started ??= clock.now();
+    };
     const done = (outcome: "copied" | "mounted" | "skipped" | "failed"): void =>
       progress({ type: "done", id, label, outcome, size: survey.bytes, isTold: true });
-    try {
+    const bring = async (): Promise<SentLayer> => {
       const known = await memory?.recall(job, survey);
-      const sent = (known && (await this.#sendKnown(job, known))) ?? (await this.#sendPacked(node, job, survey));
+      if (known !== undefined) {
+        const sent = await this.#sendKnown(job, known, start);
+        if (sent !== undefined) return sent;
+      }
+      if (isSmall) return await this.#sendSmall(node, job, survey, start);
+      const pack = (): Promise<SentLayer> => {
+        start();
+        return this.#sendPacked(node, job, survey);
+      };
+      return await this.#packing.run(pack, { signal });
+    };
+    try {
+      // A small layer is in memory from packing to the end of its upload.
+      const sent = isSmall ? await this.#spool.run(bring, { signal }) : await bring();
       done(sent.outcome === "pushed" ? "copied" : sent.outcome === "mounted" ? "mounted" : "skipped");
-      return sent;
+      return { ...sent, milliseconds: clock.now() - (started ?? clock.now()) };
     } catch (error) {
-      done("failed");
+      if (started !== undefined) done("failed");
       throw error;
     }
   }
 
   // Undefined if the prefix now gives a different layer.
-  async #sendKnown(job: ArchiveJob, known: Omit<PackedLayer, "skipped">): Promise<SentLayer | undefined> {
+  async #sendKnown(
+    job: ArchiveJob,
+    known: Omit<PackedLayer, "skipped">,
+    start: () => void,
+  ): Promise<SentLayer | undefined> {
     const { target, pool, compression, memory, signal } = this.#options;
     const { digest, size, diffId, archiveSize } = known;
     const blob = { mediaType: layerMediaType(compression), digest, size };
@@ -117,15 +143,53 @@ export class LayerSender {
     const onBytes = (count: number): void => {
       sent += count;
     };
+    const packed = layerSource(pool, job, compression, known);
+    // The layer is packed only if it is missing.
+    const source: Source = {
+      size,
+      open: async (offset) => {
+        const release = await this.#packing.acquire({ signal });
+        const stream = await packed.open(offset);
+        return stream.once("close", release);
+      },
+    };
     try {
-      const outcome = await target.pushBlob(blob, layerSource(pool, job, compression, known), { signal, onBytes });
-      const packed = outcome === "pushed" ? archiveSize : 0;
-      return { digest, size, diffId, archiveSize, outcome, sent, packed, skipped: [] };
+      start();
+      const outcome = await target.pushBlob(blob, source, { signal, onBytes });
+      const read = outcome === "pushed" ? archiveSize : 0;
+      return { digest, size, diffId, archiveSize, outcome, sent, packed: read, skipped: [] };
     } catch (error) {
       if (!isStaveError(error, "CONFLICT")) throw error;
       memory?.forget(job);
       return undefined;
     }
+  }
+
+  async #sendSmall(node: SpecNode, job: ArchiveJob, survey: Survey, start: () => void): Promise<SentLayer> {
+    const { target, pool, compression, memory, clock, progress, signal, force } = this.#options;
+    const at = clock.now();
+    const { layer, bytes } = await this.#packing.run(
+      async () => {
+        start();
+        const stream = packLayer(pool, job, compression, { survey });
+        const chunks: Buffer[] = [];
+        for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+        signal.throwIfAborted();
+        return { layer: stream.layer, bytes: Buffer.concat(chunks) };
+      },
+      { signal },
+    );
+    memory?.remember(job, survey, layer, at);
+    progress({ type: "bytes", id: node.hash, count: survey.bytes });
+    const { digest, size, diffId, archiveSize, skipped } = layer;
+    const blob = { mediaType: layerMediaType(compression), digest, size };
+    let sent = 0;
+    const onBytes = (count: number): void => {
+      sent += count;
+    };
+    const isNew = !force && size <= UNASKED;
+    const outcome = await target.pushBlob(blob, bytesSource(bytes), { signal, onBytes, isNew });
+    return { digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped };
   }
 
   async #sendPacked(node: SpecNode, job: ArchiveJob, survey: Survey): Promise<SentLayer> {
@@ -138,7 +202,7 @@ export class LayerSender {
       left -= count;
       progress({ type: "bytes", id: node.hash, count });
     };
-    const stream = packLayer(pool, job, compression, { onPacked, lends: true });
+    const stream = packLayer(pool, job, compression, { onPacked, lends: true, survey });
     // An error while the stream is read is a packing error, not the registry's.
     let broken: StaveError | undefined;
     stream.once("error", (error) => {

@@ -107,10 +107,14 @@ function reduced(one: Exclude<EnvModification, { op: "set" | "unset" }>, entries
  */
 export function normalPath(path: string): string {
   if (path === "") return ".";
+  // Nearly all of the many paths are normal already.
+  if (path.startsWith("/") && !UNUSUAL.test(path)) return path;
   const normal = posix.normalize(path);
   const plain = normal.length > 1 ? normal.replace(/\/$/, "") : normal;
   return /^\/\/(?!\/)/.test(path) ? `/${plain}` : plain;
 }
+
+const UNUSUAL = /\/(?:[/.]|$)/;
 
 const SYSTEM = new Set(
   ["/", "/usr", "/usr/local"].flatMap((root) => [

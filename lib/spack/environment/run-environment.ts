@@ -33,6 +33,8 @@ export interface RunEnvironmentOptions {
   readonly spackEnv?: boolean | undefined;
   /** The user's own variables, applied last. */
   readonly user?: readonly EnvModification[] | undefined;
+  /** Remembers what each prefix adds, by DAG hash; valid for one store and one list of inspections. */
+  readonly inspected?: Map<string, readonly EnvModification[]> | undefined;
 }
 
 /** The variables in the order of an image's `Env`: `PATH`, those of the base image, then new ones by name. */
@@ -52,30 +54,39 @@ export function runEnvironment(options: RunEnvironmentOptions): Map<string, stri
 
 /** The modifications derived from the install tree, in Spack's order. Throws SPEC_INVALID for a damaged external. */
 export function installedModifications(options: RunEnvironmentOptions): EnvModification[] {
-  const { roots, inspections, prefixOf, isDirectory } = options;
+  const { roots, prefixOf, isDirectory, inspected } = options;
   const out: EnvModification[] = [];
-  const prepend = (name: string, value: string): void =>
-    void out.push({ op: "prepend-path", name, value, separator: ":" });
   const order = orderOf(roots);
   for (const node of inspectionOrder(roots, order)) {
-    const prefix = prefixOf(node);
-    if (prefix === undefined) continue;
-    for (const { folder, variables } of inspections) {
-      const path = folder.startsWith("/") ? normalPath(folder) : posix.join(prefix, folder);
-      if (isSystemPath(path) || !isDirectory(normalPath(path))) continue;
-      for (const name of variables) prepend(name, path);
-    }
+    const found = inspected?.get(node.hash) ?? inspect(node, options);
+    inspected?.set(node.hash, found);
+    for (const one of found) out.push(one);
   }
   for (const { node, isRun } of runOrder(roots, order)) {
     const prefix = prefixOf(node);
     if (isRun && prefix !== undefined && !isSystemPath(prefix))
       for (const folder of ["bin", "bin64"]) {
         const path = posix.join(prefix, folder);
-        if (isDirectory(path)) prepend("PATH", path);
+        if (isDirectory(path)) out.push(prepend("PATH", path));
       }
     out.push(...externalModifications(node));
   }
   return out;
+}
+
+function inspect(node: SpecNode, options: RunEnvironmentOptions): EnvModification[] {
+  const { inspections, prefixOf, isDirectory } = options;
+  const prefix = prefixOf(node);
+  if (prefix === undefined) return [];
+  return inspections.flatMap(({ folder, variables }) => {
+    const path = folder.startsWith("/") ? normalPath(folder) : posix.join(prefix, folder);
+    if (isSystemPath(path) || !isDirectory(normalPath(path))) return [];
+    return variables.map((name) => prepend(name, path));
+  });
+}
+
+function prepend(name: string, value: string): EnvModification {
+  return { op: "prepend-path", name, value, separator: ":" };
 }
 
 // Drops entries inside an external's prefix, which is on the pushing host and not in the image.
@@ -88,6 +99,7 @@ function withoutHost(modifications: readonly EnvModification[], options: RunEnvi
     const path = normalPath(prefix);
     externals.set(path, node.external !== undefined && (externals.get(path) ?? true));
   }
+  if (![...externals.values()].includes(true)) return [...modifications];
   // The nearest enclosing prefix decides: a store may be below an external's prefix.
   const isHost = (value: string): boolean => {
     for (let at = normalPath(value); at.startsWith("/"); at = posix.dirname(at)) {

@@ -84,7 +84,8 @@ export async function openSession(repository: Repository, options: StepOptions):
   return await sessionOf(repository, response);
 }
 
-async function sessionOf(repository: Repository, response: HttpResponse): Promise<Session> {
+/** The upload session that a response names. Throws REGISTRY_ERROR if there is none. */
+export async function sessionOf(repository: Repository, response: HttpResponse): Promise<Session> {
   const url = await repository.followed(headerOf(response, "location"), response.url, "push a blob");
   const least = Number(headerOf(response, "oci-chunk-min-length") ?? "0");
   const chunk = Number.isSafeInteger(least) && least > CHUNK ? Math.min(least, LARGEST_CHUNK) : CHUNK;

@@ -10,6 +10,7 @@ import { bytesSource, type Source } from "../../util/stream.ts";
 import type { PushBlobOptions, PushOutcome, PushStreamOptions } from "../target.ts";
 import { hasBlob } from "./blobs.ts";
 import type { Repository } from "./repository.ts";
+import { mayPostWhole, postWhole } from "./single-post.ts";
 import {
   CHUNK,
   cancel,
@@ -78,6 +79,16 @@ class Upload {
           if (session) session = await status(this.#repository, session, this.#options);
           if (session && session.offset > size) session = undefined;
         }
+        try {
+          if (attempt === 1 && session === undefined) {
+            const posted = await this.#post();
+            if (posted === "stored") return { done: undefined };
+            session = posted;
+          }
+        } catch (error) {
+          if (!isStaveError(error) || !isPassing(error)) throw error;
+          return { again: error };
+        }
         session ??= await openSession(this.#repository, this.#options);
         try {
           await this.#send(session);
@@ -97,6 +108,11 @@ class Upload {
       },
     );
     this.#tell(size - this.#told);
+  }
+
+  async #post(): Promise<"stored" | Session | undefined> {
+    if (!mayPostWhole(this.#repository, this.#descriptor)) return undefined;
+    return await postWhole(this.#repository, this.#descriptor, this.#source, this.#options);
   }
 
   async #send(session: Session): Promise<void> {

@@ -289,7 +289,7 @@ describe("what is selected", () => {
       );
       assert.match(
         report.failures[0]?.message ?? "",
-        /the image app was not pushed: the layers of .* are neither packed now nor in the cache/,
+        /the image app was not pushed: the layers of .* are neither being packed nor in the cache/,
       );
       assert.ok(report.specs.every(({ outcome, missing }) => outcome === "pushed" && (missing?.length ?? 0) > 0));
       const allowed = await push({ ...options, allowMissing: true });

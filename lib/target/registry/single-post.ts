@@ -1,0 +1,73 @@
+// Uploads in one request, `POST …/uploads/?digest=` with the bytes (OCI distribution 1.1, "Single POST"). Registries need not
+// support this; others open an upload session instead, which is then used, so that trying costs no request.
+import { isStaveError } from "../../errors.ts";
+import type { Transport } from "../../http/types.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import { readSized, type Source } from "../../util/stream.ts";
+import { hasBlob } from "./blobs.ts";
+import { isProof, unproved } from "./proof.ts";
+import type { Repository } from "./repository.ts";
+import { type Session, type StepOptions, sessionOf } from "./upload-session.ts";
+
+/** The most bytes to send this way: they are sent in vain if the registry does not support it. */
+export const SINGLE_POST: number = 1024 * 1024;
+
+type Ability = "asking" | "yes" | "no";
+const abilities = new WeakMap<Transport, Map<string, Ability>>();
+
+function abilitiesOf({ options: { transport } }: Repository): Map<string, Ability> {
+  const known = abilities.get(transport) ?? new Map<string, Ability>();
+  abilities.set(transport, known);
+  return known;
+}
+
+/** True if a blob should be sent this way. Only one blob at a time tries, until it is known what the host supports. */
+export function mayPostWhole(repository: Repository, { size }: Descriptor): boolean {
+  const ability = abilitiesOf(repository).get(repository.host);
+  return size > 0 && size <= SINGLE_POST && (ability === undefined || ability === "yes");
+}
+
+/**
+ * Sends a blob in one request. Returns the upload session if the registry opened one instead; undefined if it refused.
+ * Throws as the other steps of an upload; before another attempt, the caller checks whether the blob is there.
+ */
+export async function postWhole(
+  repository: Repository,
+  descriptor: Descriptor,
+  source: Source,
+  options: StepOptions,
+): Promise<"stored" | Session | undefined> {
+  const { digest, size } = descriptor;
+  const { patience, signal } = options;
+  const known = abilitiesOf(repository);
+  const { host } = repository;
+  if (known.get(host) === undefined) known.set(host, "asking");
+  try {
+    const bytes = await readSized(await source.open(0), size, digest).catch((error: unknown) => {
+      throw isStaveError(error) ? error.with({ side: "source" }) : error;
+    });
+    const response = await repository.send({
+      method: "POST",
+      url: `blobs/uploads/?digest=${encodeURIComponent(digest)}`,
+      headers: { "content-type": "application/octet-stream", "content-length": String(size) },
+      body: bytes,
+      access: "push",
+      accept: [201, 202, 400, 404, 405, 411, 413, 415, 501],
+      traffic: "upload",
+      op: "push blob",
+      subject: digest,
+      retry: false,
+      patience,
+      signal,
+    });
+    known.set(host, response.status === 201 ? "yes" : "no");
+    if (response.status === 202) return await sessionOf(repository, response);
+    if (response.status !== 201) return undefined;
+    if (isProof(repository, response, digest)) return "stored";
+    if (await hasBlob(repository, digest, { patience, signal, size, mustProve: true })) return "stored";
+    throw unproved(repository, "push blob", digest, response.status);
+  } finally {
+    // Without an answer, nothing is known.
+    if (known.get(host) === "asking") known.delete(host);
+  }
+}
