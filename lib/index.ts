@@ -78,8 +78,8 @@ export async function copy(from: string, to: string, options?: CopyOptions): Pro
 }
 
 /**
- * Opens a build cache: `oci://HOST/REPO`, `oci-layout:DIR`, or a mirror of Spack's configuration. Default: `$STAVE_CACHE`, else
- * the first mirror of Spack's configuration, else `oci-layout:./stave-cache`.
+ * Opens a build cache: `oci://HOST/REPO`, `oci-layout:DIR`, or a mirror of Spack's configuration. Default:
+ * `$STAVE_CACHE`, else the first mirror of Spack's configuration, else `oci-layout:./stave-cache`.
  */
 export async function openCache(text?: string, options?: OpenCacheOptions): Promise<OpenCache> {
   return await (await import("./api/open-cache.ts")).openCache(text, options);

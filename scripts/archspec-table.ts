@@ -1,6 +1,6 @@
-// Writes lib/spack/spec/archspec-targets.json from a clone of archspec's data (https://github.com/archspec/archspec-json): the
-// microarchitectures of today in archspec's order, and how earlier releases described those that changed since.
-// The newest description may come from a release of archspec itself.
+// Writes lib/spack/spec/archspec-targets.json from a clone of archspec's data
+// (https://github.com/archspec/archspec-json): today's microarchitectures in archspec's order, and how earlier releases
+// described those that changed since. The newest description may come from a release of archspec itself.
 // usage: tsx scripts/archspec-table.ts <clone> [<microarchitectures.json>]
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

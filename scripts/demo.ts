@@ -1,5 +1,6 @@
-// The main job on the embedded default, through the command line, saying what it does: a small Spack environment becomes
-// images in a directory, its program is installed elsewhere and runs from there, and from an image where buildah is there.
+// Demonstrates the main job with the default cache, through the command line, and explains each step: a small Spack
+// environment becomes images in a directory; its program is installed elsewhere and runs from there, and from an image
+// if buildah is available.
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";

@@ -1,4 +1,4 @@
-// Dice that fall the same way everywhere: what scripts make up is the same for a seed.
+// Seeded random numbers: what scripts generate is the same on every machine.
 
 /** Numbers in [0, 1), the same for a seed everywhere (mulberry32). */
 export function dice(seed: number): () => number {

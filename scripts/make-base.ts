@@ -1,5 +1,5 @@
-// Makes a small base image of this machine's own shell and C library: what the demo and tests run programs of a store over,
-// where no registry with base images can be reached.
+// Creates a small base image from this machine's own shell and C library, over which the demo and tests run programs of
+// a store if no registry with base images can be reached.
 // usage: tsx scripts/make-base.ts DIR [TAG]
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";

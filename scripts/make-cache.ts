@@ -1,5 +1,5 @@
-// Makes a build cache of any size in a layout directory for benchmarks: as many tags as specs, an index that lacks the
-// newest of them, and the images of those, or of all. All have the same archive of a few bytes.
+// Creates a build cache of any size in a layout directory for benchmarks: as many tags as specs, an index that lacks
+// the newest of them, and the images of those, or of all. All have the same archive of a few bytes.
 // usage: tsx scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Makes an install database of any size for benchmarks and tests: realistic names, a compiler and its runtime, externals,
-// about fifteen dependencies each, and DAG hashes that are true. The same seed gives the same bytes.
+// Creates an install database of any size for benchmarks and tests: realistic names, a compiler and its runtime,
+// externals, about fifteen dependencies each, and true DAG hashes. The same seed gives the same bytes.
 // usage: tsx scripts/make-database.ts DIR [INSTALLS] [SEED]
 import { mkdirSync, writeFileSync } from "node:fs";
 import { base32Hash } from "../lib/spack/spec/dag-hash.ts";
@@ -13,7 +13,9 @@ export interface DatabaseOptions {
   seed: number;
   /** The root that paths are recorded below. */
   root: string;
-  /** So many specs after each other depend on nothing but each other and externals; on all before them when not given. */
+  /**
+   * So many specs after each other depend on nothing but each other and externals; on all before them when not given.
+   */
   stack?: number;
 }
 

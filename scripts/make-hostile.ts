@@ -1,5 +1,5 @@
-// Makes the corpus of archives that attack whoever unpacks them: each a few kilobytes, the same bytes each time, and listed with what
-// it tries. Links lead to a folder `canary` beside the store that the archive is installed into.
+// Creates the corpus of hostile archives: each has a few kilobytes, the same bytes each time, and an entry in a list
+// that says what it tries. Links lead to a folder `canary` beside the store into which the archive is installed.
 // usage: node scripts/make-hostile.ts [DIR]
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

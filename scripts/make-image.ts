@@ -1,5 +1,5 @@
-// Makes an image layout directory of random layers: what the demo, the benchmarks and tests copy about. Seeded, so
-// that the same arguments give the same digests.
+// Creates an image layout directory of random layers, which the demo, the benchmarks and tests copy. Seeded, so that
+// the same arguments give the same digests.
 // usage: tsx scripts/make-image.ts DIR [--layers N] [--size MB] [--tag TAG] [--seed N]
 import { createCipheriv } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Makes a store of any size for benchmarks and tests: a database with true hashes, and below it prefixes full of files
-// with a mix as real stores have it. The same seed gives the same bytes.
+// Creates a store of any size for benchmarks and tests: a database with true hashes, and below it prefixes with a
+// realistic mix of files. The same seed gives the same bytes.
 // usage: tsx scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";

@@ -1,4 +1,4 @@
-// The real programs that the interop tests run against: which there are, and how to get them on Debian.
+// The real programs for the interop tests: which are available, and how to install them on Debian.
 import { execFileSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";

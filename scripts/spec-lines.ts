@@ -1,5 +1,5 @@
-// Writes testdata/spec-lines.json anew: the command lines that are in it, with what real Spack finds for each in the golden
-// store.
+// Updates testdata/spec-lines.json: the command lines in it, with the specs that real Spack finds for each in the
+// golden store.
 // usage: SPACK_ROOT=DIR node scripts/spec-lines.ts
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Made-up file contents that behave like real ones under compression: sources, programs, byte code, and what is
-// compressed already. Calibrated against files of a Debian system; the same seed gives the same bytes.
+// Generates file contents that compress like real ones: sources, programs, byte code, and compressed data. Calibrated
+// against files of a Debian system; the same seed gives the same bytes.
 import { dice } from "./dice.ts";
 
 /** A maker of contents for one package: its files share a vocabulary, as those of real packages do. */

@@ -1,6 +1,6 @@
-// Everything that must hold: peers, types, lint, a build, and every test.
+// Runs all checks: peers, types, lint, a build, and every test.
 // usage: tsx scripts/test.ts [unit|interop|node22] [FILE…]
-// `node22` runs the tests alone, with the oldest Node that is supported.
+// `node22` runs only the tests, with the oldest supported Node.
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { availableParallelism } from "node:os";

@@ -1,3 +1,4 @@
+// Proves that the graph copy moves each item once, children first, with mounts, platforms, referrers and signatures.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// The documents say what the program does: codes, exit statuses, verbs and flags.
+// Proves that the documents match the program: codes, exit statuses, verbs and flags.
 import assert from "node:assert/strict";
 import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";

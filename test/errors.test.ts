@@ -1,4 +1,4 @@
-// The error class: nothing that an error says gets lost when it is re-worded or crosses a thread.
+// Proves that an error loses nothing when it is reworded or passed between threads.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

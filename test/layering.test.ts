@@ -1,5 +1,5 @@
-// Layering is a fact and not a hope: reads every import of lib/ and fails on an arrow that points up, between folders and
-// inside them, and on files that import each other in a circle.
+// Proves that imports point down only, between folders and inside them, and that no files import each other in a
+// circle.
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
@@ -76,7 +76,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
 };
 
-// The folders inside a part, lowest first: each may import those before it. "." stands for the files of the part itself.
+// The folders inside a part, lowest first: each may import those before it. "." stands for the files of the part
+// itself.
 const ORDER: Record<string, string[]> = {
   spack: ["text", "spec", "store", "config", "query", "environment"],
   image: [".", "archive", "pack"],

@@ -1,4 +1,4 @@
-// docs/security.md says which numbers bound what comes from outside; they are those of the source.
+// Proves that the limits in docs/security.md are those of the source.
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";

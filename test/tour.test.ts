@@ -1,4 +1,4 @@
-// The commands of docs/tour.md, run one after the other by a shell in an empty folder, print what stands there.
+// Proves that the commands of docs/tour.md print what it says, run in order by a shell in an empty folder.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {

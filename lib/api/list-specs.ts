@@ -16,8 +16,8 @@ export interface ListOptions extends CommonOptions, SpackOptions {
 }
 
 /**
- * Lists the specs of build caches, each once, as `stave list` does. Caches that cannot be asked are in `failures` of the report.
- * Throws if none can be.
+ * Lists the specs of build caches, each once, as `stave list` does. Caches that cannot be asked are in `failures` of
+ * the report. Throws if none can be.
  */
 export async function list(
   caches?: CacheArgument | readonly CacheArgument[],

@@ -67,9 +67,9 @@ export interface OpenCache extends AsyncDisposable {
 export type CacheArgument = string | OpenCache;
 
 /**
- * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; without a text `$STAVE_CACHE`, else the first
- * mirror of Spack's configuration, else `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID, UNSUPPORTED, and NOT_FOUND
- * for a directory that is not there.
+ * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; without a text `$STAVE_CACHE`, else
+ * the first mirror of Spack's configuration, else `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID,
+ * UNSUPPORTED, and NOT_FOUND for a directory that is not there.
  */
 export async function openCache(text?: string, options: OpenCacheOptions = {}): Promise<OpenCache> {
   if (text !== undefined) checkText("openCache: the cache", text);
@@ -123,7 +123,9 @@ export interface OpenCaches extends AsyncDisposable {
   readonly caches: readonly OciCache[];
 }
 
-/** Opens the caches to read, in the order in which they are asked; without any, the mirrors of Spack's configuration. */
+/**
+ * Opens the caches to read, in the order in which they are asked; without any, the mirrors of Spack's configuration.
+ */
 export async function openToRead(
   given: CacheArgument | readonly CacheArgument[] | undefined,
   opening: Opening,

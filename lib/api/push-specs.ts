@@ -60,7 +60,9 @@ export async function push(cache?: CacheArgument, options: PushOptions = {}): Pr
   return await pushSpecs({ ...all.common, cache: opened.cache, target: opened.cache.target });
 }
 
-/** What `push` would do with the same arguments; writes nothing. A directory that is not there counts as an empty cache. */
+/**
+ * What `push` would do with the same arguments; writes nothing. A directory that is not there counts as an empty cache.
+ */
 export async function planPush(cache?: CacheArgument, options: PushOptions = {}): Promise<PushPlanReport> {
   const opening = checked("planPush", cache, options);
   await using all = await prepared(options, opening);

@@ -1,12 +1,12 @@
-// Compares the two files of an environment: specs that `spack.yaml` asks for and `spack.lock` does not have yet.
+// Compares the two files of an environment: finds specs in `spack.yaml` that `spack.lock` lacks.
 import { isStaveError } from "../errors.ts";
 import { printQuery } from "../spack/query/query.ts";
 import { satisfies } from "../spack/query/satisfies.ts";
 import type { SpackFiles } from "./spack-files.ts";
 
 /**
- * The specs of the environment's `spack.yaml` that no root of its lock file satisfies. Definitions and matrices are left out: only
- * Spack knows what they stand for.
+ * The specs of the environment's `spack.yaml` that no root of its lock file satisfies. Skips definitions and matrices,
+ * which only Spack can expand.
  */
 export async function unlockedSpecs(files: SpackFiles): Promise<string[]> {
   const lock = await files.lock();
@@ -25,7 +25,7 @@ export async function unlockedSpecs(files: SpackFiles): Promise<string[]> {
   return missing;
 }
 
-// What cannot be parsed here is for Spack to refuse.
+// Whether an invalid spec is an error is for Spack to decide.
 async function parsed(files: SpackFiles, text: string): ReturnType<SpackFiles["queries"]> {
   try {
     return await files.queries([text]);

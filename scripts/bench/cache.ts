@@ -1,4 +1,5 @@
-// The verbs that know a cache, at three sizes: made-up caches behind `stave serve`, whose index lacks ten specs.
+// Benchmarks the verbs that use a cache, at three sizes: invented caches behind `stave serve`, whose index lacks ten
+// specs.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeCacheFolder } from "../make-cache.ts";

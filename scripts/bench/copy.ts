@@ -1,5 +1,5 @@
-// Copies an image of 48 layers and 400 MB between a directory and a registry on loopback, beside every peer that is on
-// the PATH (skopeo, crane, oras, regctl), in one run.
+// Benchmarks copying an image of 48 layers and 400 MB between a directory and a registry on loopback, with every peer
+// on the PATH (skopeo, crane, oras, regctl), in one run.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeImage } from "../make-image.ts";

@@ -1,5 +1,5 @@
-// Installs all of a made-up store from a registry on loopback: stave into an empty store and into a full one, beside
-// `tar -xzf` of the same layers, two at a time, and, where there is one, real Spack, in one run.
+// Benchmarks installing an invented store from a registry on loopback: stave into an empty store and into a full one,
+// `tar -xzf` of the same layers, two at a time, and real Spack if available, in one run.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Runs the benchmarks and prints their tables as Markdown; docs/benchmarks.md holds such a run.
-// usage: node scripts/bench/main.ts [--scale N] [NAME…]     N below 1 makes the stores of pack, push and install smaller
+// Runs the benchmarks and prints their tables as Markdown; docs/benchmarks.md holds such a run. usage: node
+// scripts/bench/main.ts [--scale N] [NAME…]     N below 1 makes the stores of pack, push and install smaller
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";

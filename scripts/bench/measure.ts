@@ -1,5 +1,5 @@
-// Runs commands one after the other, several rounds in turn, and measures each with all processes that it starts: wall
-// time, CPU time and peak resident memory. Rounds are interleaved, so that a machine that slows down slows everybody.
+// Runs commands one after the other, in several interleaved rounds, and measures each with all its child processes:
+// wall time, CPU time and peak resident memory. Interleaving spreads a slowdown of the machine over all commands.
 import { execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";

@@ -1,5 +1,5 @@
-// Packs all layers of a made-up store at several levels, beside `tar | gzip -6` with one pipeline per core: time, memory
-// and the bytes that come out. The default level is chosen by this table.
+// Benchmarks packing all layers of an invented store at several levels, with `tar | gzip -6`, one pipeline per core,
+// for comparison: time, memory and size. The default level is chosen by this table.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";

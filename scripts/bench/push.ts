@@ -1,5 +1,5 @@
-// Pushes a made-up store to registries on loopback: cold, warm and by force, beside `tar | gzip -6 | sha256sum` of the
-// same prefixes on all cores and, where there is one, beside real Spack, in one run.
+// Benchmarks pushing an invented store to registries on loopback: cold, warm and by force, with `tar | gzip -6 |
+// sha256sum` of the same prefixes on all cores, and real Spack if available, in one run.
 import { mkdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";

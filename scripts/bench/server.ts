@@ -1,5 +1,5 @@
-// Registries on loopback for benchmarks: Debian's docker-registry and `stave serve`, each with a folder of its own that
-// can be emptied, and with a log in which requests are counted.
+// Registries on loopback for benchmarks: Debian's docker-registry and `stave serve`, each with a folder that can be
+// emptied, and a log from which requests are counted.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {

@@ -1,4 +1,4 @@
-// Real Spack for benchmarks: a configuration scope of its own for a made-up store, with recipes for the names in it.
+// Real Spack for benchmarks: a separate configuration scope for an invented store, with recipes for its packages.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// Reads an install database of 20 000 specs: the whole process, and what of it is reading, indexing and verifying.
+// Benchmarks reading an install database of 20 000 specs: the whole process, and the time for reading, indexing and
+// verifying.
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { verifyHashes } from "../../lib/spack/spec/dag-hash.ts";

@@ -1,4 +1,5 @@
-// Tagging in a repository with few and with many tags: one PUT after the other over one connection, timed by the client.
+// Tagging in a repository with few and with many tags: one PUT after the other over one connection, timed by the
+// client.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";

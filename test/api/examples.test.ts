@@ -1,4 +1,5 @@
-// The package as it is published: packed, installed into an empty folder, and used from there, by the examples too.
+// Proves that the published package works: it is packed, installed into an empty folder, and used there, also by the
+// examples.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -1,5 +1,5 @@
-// Every type in the signature of an exported name can be imported: from the same part of the package, or from one that the
-// table of docs/library.md names beside it. Reads the declarations as they are published, with the compiler's own API.
+// Proves that every type in the signature of an exported name can be imported, from the same part of the package or
+// from one that docs/library.md names with it. Reads the published declarations with the compiler's own API.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// What an import of the built library loads: counted in files and bytes, because times differ from machine to machine.
+// Proves that an import of the built library loads no more than it needs, in files and bytes, because times differ
+// between machines.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The library as a user calls it: each job by one function, arguments checked at the door, parts that load alone.
+// Proves that the library works as users call it: one function per job, checked arguments, parts that load alone.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";

@@ -1,4 +1,4 @@
-// The host of this process, as far as any machine can be asserted.
+// Proves that the host of this process is described correctly, as far as that holds on any machine.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { currentHost, type Machine } from "../../lib/api/read-machine.ts";

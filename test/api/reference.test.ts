@@ -1,4 +1,4 @@
-// The reference that `make api` writes: a page for each part of the package, and every link leads somewhere.
+// Proves that the reference written by `make api` has a page for each part of the package, and no broken links.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,3 +1,4 @@
+// Proves that WWW-Authenticate headers are parsed as Spack parses them, whatever a registry sends.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

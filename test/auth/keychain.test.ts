@@ -1,3 +1,4 @@
+// Proves that credentials are found in the documented order, stored safely, and never shown.
 import assert from "node:assert/strict";
 import {
   chmodSync,

@@ -1,3 +1,4 @@
+// Proves that challenges are answered with the right tokens: exchanged once, cached, refreshed, never leaked.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

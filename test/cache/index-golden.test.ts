@@ -1,4 +1,4 @@
-// The indexes that real Spack wrote: read, and made anew from the images beside them with the same meaning.
+// Proves that indexes written by real Spack are read, and rebuilt from the images beside them with the same meaning.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readIndexText } from "../../lib/cache/index-read.ts";

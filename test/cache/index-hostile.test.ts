@@ -1,4 +1,4 @@
-// Caches and indexes that are not what they should be: each flaw is named, and the rest is served.
+// Proves that each flaw of a cache or index is reported and leaves the rest usable.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";

@@ -1,4 +1,4 @@
-// An index is read alike whether its records are as Spack writes them, which need not be parsed, or spelled in other ways.
+// Proves that an index is read the same way by the fast path for Spack's own format and by the full parser.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

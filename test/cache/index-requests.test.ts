@@ -1,4 +1,4 @@
-// What keeping an index costs in requests: in proportion to what changed, not to what is there.
+// Proves that the number of requests for an index update depends on what changed, not on the size of the cache.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -19,7 +19,8 @@ before(async () => {
 });
 after(() => registry.close());
 
-// A listing has one page for each 1 000 tags. Where the registry does not move tags under conditions, it is asked once more.
+// A listing has one page for each 1 000 tags. Where the registry does not move tags under conditions, it is asked once
+// more.
 const sizes = [
   { specs: 40, missing: 1, pages: 1, obeys: true },
   { specs: 40, missing: 12, pages: 1, obeys: true },

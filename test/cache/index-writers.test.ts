@@ -1,4 +1,4 @@
-// Many writers of one index: whatever comes between them, in the end it says what the cache has.
+// Proves that an index with many concurrent writers is complete in the end.
 import assert from "node:assert/strict";
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";

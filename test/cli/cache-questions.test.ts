@@ -1,4 +1,4 @@
-// `stave download`, `why-miss` and `diff` as a user runs them, on the caches that real Spack wrote.
+// Proves that `stave download`, `why-miss` and `diff` work for users, on caches written by real Spack.
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// Proves that the command works for users: help, errors, JSON, and the verbs for images and registries.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";

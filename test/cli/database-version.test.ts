@@ -1,4 +1,4 @@
-// The version of the database of a new store: that of the Spack that will use it.
+// Proves that the database of a new store has the version of the Spack that will use it.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

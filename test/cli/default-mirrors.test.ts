@@ -1,4 +1,5 @@
-// Proves that the mirrors of Spack's configuration are the default caches, in Spack's order, and that this is said.
+// Proves that the mirrors of Spack's configuration are the default caches, in Spack's order, and that the output says
+// so.
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// A registry that sends back whatever it was sent, and text that a terminal would obey: nothing of either gets out.
+// Proves that no secret and no terminal escape sequence gets into the output, even if a registry echoes whatever it
+// receives.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";

@@ -1,5 +1,5 @@
-// The end of the process when something in it goes wrong: each defect is put into the built command by a module that is loaded
-// before it.
+// Proves that the process ends with a report whatever goes wrong inside it: each defect is injected into the built
+// command by a preloaded module.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// `stave env`: what shells make of it.
+// Proves that real shells interpret the output of `stave env` correctly.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";

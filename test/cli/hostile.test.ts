@@ -1,5 +1,5 @@
-// The hostile corpus and trees like it, given to the command as it is run by root and by others: each is refused with a fitting
-// code, in time, and nothing but the store, the caches and temporary folders is written.
+// Proves that the command refuses hostile archives and trees, as root and as another user: each with the right code, in
+// time, and writing nothing outside the store, the caches and temporary folders.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import {

@@ -1,4 +1,4 @@
-// `stave index` as a user runs it.
+// Proves that `stave index` works for users.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { madeSpec, pushGolden, pushSpec } from "../support/caches.ts";

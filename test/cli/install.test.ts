@@ -1,4 +1,4 @@
-// `stave install` as users run it: alone, many at once, and killed.
+// Proves that `stave install` works for users: alone, in parallel, and after a kill.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";

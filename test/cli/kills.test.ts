@@ -1,4 +1,5 @@
-// Uninstallations that are killed, and processes that install and uninstall the same specs at once.
+// Proves that killed uninstallations, and concurrent installs and uninstalls of the same specs, leave the store
+// consistent.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, watch, writeFileSync } from "node:fs";

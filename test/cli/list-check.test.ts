@@ -1,4 +1,4 @@
-// `stave list` and `stave check` as a user runs them, on the caches that real Spack wrote.
+// Proves that `stave list` and `stave check` work for users, on caches written by real Spack.
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Proves that every location which the command prints can be typed back to it, over plain http on this machine too.
+// Proves that every location the command prints can be typed back to it, even over plain http on this machine.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Installations beside a program that locks as Spack does: see test/support/spack_locks.py.
+// Proves that installations respect the locks of a program that locks as Spack does (test/support/spack_locks.py).
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";

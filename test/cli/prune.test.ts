@@ -1,4 +1,4 @@
-// `stave prune` as a user runs it: what is kept, what goes, and that no image is ever left without its layers.
+// Proves that `stave prune` keeps and removes the right specs, and never leaves an image without its layers.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

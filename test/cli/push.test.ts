@@ -1,4 +1,4 @@
-// `stave push` as a user runs it: what it prints, what it refuses, and what is left when it is killed.
+// Proves that `stave push` works for users: its output, its refusals, and what remains after a kill.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// `stave relocate` on a store that real Spack wrote, moved by hand.
+// Proves that `stave relocate` works on a store that real Spack wrote and that was moved by hand.
 import assert from "node:assert/strict";
 import { cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

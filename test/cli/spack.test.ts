@@ -1,4 +1,4 @@
-// The verbs over Spack's own files, on the stores that real Spack wrote.
+// Proves that the verbs on Spack's own files work on stores written by real Spack.
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

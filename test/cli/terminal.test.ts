@@ -1,4 +1,4 @@
-// The command in a terminal: bars come and go, no line is lost, and it ends.
+// Proves that in a terminal progress bars appear and disappear, no line is lost, and the command ends.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// `stave uninstall` on a store that real Spack wrote.
+// Proves that `stave uninstall` works on a store written by real Spack.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

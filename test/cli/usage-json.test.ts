@@ -1,4 +1,4 @@
-// With --json a wrong command line is one document, too; and colours are where they were asked for.
+// Proves that a usage error with --json prints one document, and that colours appear only where requested.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { stave } from "../support/cli.ts";

@@ -1,4 +1,4 @@
-// `stave verify` on prefixes whose list is made by stave, and on those that Spack left.
+// Proves that `stave verify` works with lists written by stave and by Spack.
 import assert from "node:assert/strict";
 import {
   chmodSync,

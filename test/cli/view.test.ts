@@ -1,4 +1,4 @@
-// `stave view` on a golden store: what is shown, what is reported, and what is left alone.
+// Proves that `stave view` links the right files, reports conflicts, and leaves other files alone.
 import assert from "node:assert/strict";
 import {
   existsSync,

@@ -1,4 +1,4 @@
-// Proves that words which users know from Spack and other tools are understood, or explained by name.
+// Proves that the terms of Spack and other tools are understood, or explained by name.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { stave } from "../support/cli.ts";

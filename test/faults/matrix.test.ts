@@ -1,5 +1,5 @@
-// The fault matrix: every verb that talks to a registry, against every fault of the network. Each run ends in time with
-// the right code, publishes nothing, and prints no secret. A fault that a verb never meets changes nothing.
+// Proves that every verb that talks to a registry survives every network fault: each run ends in time with the right
+// code, publishes nothing, and prints no secret. A fault that a verb does not meet changes nothing.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Runs families in processes of their own: finds what failed, hung or died, and keeps the input in a file.
+// Runs fuzz families in separate processes, detects failures, hangs and crashes, and saves the input to a file.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

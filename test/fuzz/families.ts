@@ -1,4 +1,4 @@
-// The families by name, and what inputs of their targets are made of.
+// The fuzz families by name, and the seeds of their targets.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Family, FuzzTarget } from "./family.ts";

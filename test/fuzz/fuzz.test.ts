@@ -1,5 +1,5 @@
-// Every parser on 10^4 inputs that nobody has thought of: it takes them or refuses them with a StaveError, soon, with bounded
-// memory. `make fuzz` gives it a hundred times as many.
+// Proves on 10^4 random inputs that every parser accepts them or throws a StaveError, quickly and with bounded memory.
+// `make fuzz` tries a hundred times as many.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";

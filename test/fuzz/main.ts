@@ -1,5 +1,5 @@
 // usage: make fuzz [FUZZ_COUNT=N] [FUZZ_SEED=N] [FUZZ_ONLY=FAMILY|TARGET] [FUZZ_INPUT=FILE] [FUZZ_JOBS=N]
-// Runs the parsers on inputs without end that nobody has thought of, and tells the figures of docs/security.md.
+// Runs the parsers on an endless supply of random inputs, and prints the figures of docs/security.md.
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { drive } from "./drive.ts";

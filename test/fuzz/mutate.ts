@@ -1,5 +1,5 @@
-// The byte mutator: input number N of a target is a function of the seed, the target's name and N, so that any input can be
-// made again without those before it.
+// The byte mutator: input number N of a target depends only on the seed, the target's name and N, so that each input
+// can be reproduced alone.
 import { crc32 } from "node:zlib";
 import { dice } from "../../scripts/dice.ts";
 

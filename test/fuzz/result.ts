@@ -1,4 +1,4 @@
-// What the process that runs a family tells its parent.
+// The messages from a process that runs a family to its parent.
 
 /** The input under way: the number of the target in its family, properties after targets, and of the input. */
 export interface Note {

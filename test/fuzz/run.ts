@@ -1,5 +1,5 @@
-// Runs one family in this process and prints a line of JSON for each target. The input under way is noted in a file, where
-// the parent looks when this process hangs or dies.
+// Runs one family in this process and prints a line of JSON for each target. The current input is saved to a file,
+// where the parent finds it if this process hangs or crashes.
 // usage: node test/fuzz/run.ts FAMILY SEED FROM TO NOTE [TARGET [FILE]]
 import { openSync, readFileSync, writeSync } from "node:fs";
 import fc from "fast-check";

@@ -1,3 +1,4 @@
+// Proves that certificates from all sources are trusted, and that each problem with one is named.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";

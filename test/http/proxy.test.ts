@@ -1,4 +1,4 @@
-// Proxies of companies: tunnels, whole URLs, TLS to the proxy itself, and everything that goes wrong with them.
+// Proves that proxies work: tunnels, forwarded requests, TLS to the proxy itself, and every failure of them.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";

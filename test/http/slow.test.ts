@@ -1,4 +1,4 @@
-// Slowness and silence: every wait has an end, and is told of.
+// Proves that every wait is bounded and reported, with slow and silent registries.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer } from "node:net";

@@ -1,3 +1,4 @@
+// Proves that secrets reach only their origin, redirects are followed safely, and retries, limits and proxies work.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

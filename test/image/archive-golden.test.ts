@@ -1,3 +1,4 @@
+// Proves that archives have exactly the bytes that real Spack writes.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";

@@ -1,3 +1,4 @@
+// Proves that configs and manifests match Spack's, with and without a base image.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// What a push decides, for a small graph: 0 needs 1 and 2, both need 3; 4 stands alone.
+// Proves what a push decides, for a small graph: 0 needs 1 and 2, both need 3; 4 stands alone.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { ImageLayer } from "../../lib/image/image-documents.ts";

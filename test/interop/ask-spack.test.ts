@@ -1,5 +1,5 @@
-// Real Spack, asked for the environment of the golden store with made-up recipes: it must say what stave finds without it,
-// and what the recipes set.
+// Proves that real Spack, with made-up recipes, reports the same environment for the golden store as stave computes
+// without it, plus what the recipes set.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// Layers are many gzip members: everything that unpacks layers reads all of them.
+// Proves that all programs that unpack layers read every gzip member of them.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,4 +1,4 @@
-// Real registries and clients, in both directions: what they write stave reads, what stave writes they read.
+// Proves interoperability with real registries and clients, in both directions.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Environments that stave pushed, in the hands of real registries and container tools; the programs in them run.
+// Proves that environments pushed by stave work in real registries and container tools, and that their programs run.
 import assert from "node:assert/strict";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

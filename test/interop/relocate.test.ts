@@ -1,4 +1,4 @@
-// Programs and libraries made by a real compiler, relocated and run; what was written is read by readelf.
+// Proves that programs and libraries made by a real compiler run after relocation; readelf reads their headers.
 import assert from "node:assert/strict";
 import { linkSync, readFileSync, realpathSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// A short round of `make soak`: commands that disturb one another, are killed, and meet a full disk and a faulty registry.
+// Proves that a short round of `make soak` passes: commands that compete, are killed, and meet a full disk and a faulty
+// registry.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Real Spack and stave install the same specs into one store at the same time.
+// Proves that real Spack and stave can install the same specs into one store at the same time.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -72,8 +72,8 @@ test("real Spack and stave install into one store at the same time, and both are
       });
       const { specs, interrupted } = verifiedSchema.parse(JSON.parse(verified.stdout)).report;
       assert.deepEqual(interrupted, []);
-      // Spack lists its file of times in what it installs from a cache, and then leaves it out of the comparison, so it says of
-      // its own installations that this file was deleted.
+      // Spack lists its file of times in what it installs from a cache, and then leaves it out of the comparison, so it
+      // says of its own installations that this file was deleted.
       for (const { prefix, differences } of specs)
         for (const [path, problems] of Object.entries(differences))
           assert.deepEqual([path, problems], [`${prefix}/.spack/install_times.json`, ["deleted"]]);

@@ -1,4 +1,4 @@
-// Real Spack installs what stave pushed, and the program runs from there.
+// Proves that real Spack installs what stave pushed, and that the program runs from there.
 import assert from "node:assert/strict";
 import { globSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// Real Spack and a store that stave wrote: it reads the database, counts as stave counts, verifies what stave lists, and
-// misses what stave uninstalled.
+// Proves that real Spack works with a store that stave wrote: it reads the database, counts references the same way,
+// verifies stave's lists, and misses what stave uninstalled.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {

@@ -1,4 +1,4 @@
-// The table of command lines still holds what real Spack answers.
+// Proves that the table of command lines still matches real Spack.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

@@ -1,3 +1,4 @@
+// Proves that digests, manifests, indexes, configs and platforms are parsed strictly, with the location of each error.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { digestOf, parseDigest } from "../../lib/oci/digest.ts";

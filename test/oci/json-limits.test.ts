@@ -1,4 +1,4 @@
-// Documents that are small on the wire and large in memory: refused before that memory is taken.
+// Proves that documents which are small on the wire but large in memory are refused before they are parsed.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";

@@ -1,3 +1,4 @@
+// Proves that references and locations are parsed as Spack parses them, and that formatted ones parse back.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-// What is left out has the command line's default: a push needs four options, an installation three.
+// Proves that omitted options have the command line's defaults: a push needs four options, an installation three.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What a push makes of the golden stores, beside what Spack made of them.
+// Proves that pushes of the golden stores match those of real Spack.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { z } from "zod";
@@ -19,7 +19,8 @@ const configSchema = z.looseObject({ rootfs: z.object({ diff_ids: z.array(z.stri
 // What recipes set is recorded nowhere in a store.
 const BY_RECIPE = /^(?:RIGGING_HOME|RIGGING_PATH|RIGGING_\w+|VOYAGE_MODE)=/;
 
-// Texts that are equal when two images are, but for what may differ: compressed bytes, the time, variables of recipes, history.
+// Texts that are equal when two images are, but for what may differ: compressed bytes, the time, variables of recipes,
+// history.
 function comparable(manifestText: string, configText: string): { manifest: string; config: string; env: string[] } {
   const manifest = manifestSchema.parse(JSON.parse(manifestText));
   const config = configSchema.parse(JSON.parse(configText));

@@ -1,4 +1,4 @@
-// What Spack pushed, unpacked and relocated by stave, is what Spack installs: file by file.
+// Proves that archives pushed by Spack, unpacked and relocated by stave, match Spack's own installations file by file.
 import assert from "node:assert/strict";
 import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// A gallery of archives that nobody would make in good faith: refused, with nothing written outside of the folder.
+// Proves that hostile archives are refused, with nothing written outside the folder.
 import assert from "node:assert/strict";
 import { lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

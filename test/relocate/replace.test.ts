@@ -1,4 +1,4 @@
-// Texts and C strings: Spack's vectors, and Spack's regular expressions as the reference.
+// Proves that texts and C strings are replaced as Spack's vectors and regular expressions demand.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";

@@ -1,5 +1,5 @@
-// Bodies that are refused, that fail while they are read, or that never come: each request gets an answer that its client sees,
-// and a line in the log.
+// Proves that each request gets a response that its client sees, and a log line, whether its body is refused, fails or
+// never arrives.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The registry's side of OCI distribution 1.1, asked by plain requests.
+// Proves that the registry implements OCI distribution 1.1, with plain requests.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";

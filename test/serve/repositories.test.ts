@@ -1,4 +1,5 @@
-// The directory behind the registry: links in it are not followed, and what a killed server left goes at the next start.
+// The directory behind the registry: links in it are not followed, and what a killed server left goes at the next
+// start.
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -107,7 +108,8 @@ test("a server that is killed in the middle of uploads leaves nothing for long, 
   const names = ["one", "two/deep"];
   const first = await serve(directory);
   for (const name of names) assert.equal((await pushByHand(first.url, name, image, "v1")).status, 201);
-  // Uploads of each kind, none of them at its end: asked for only, in a chunk that was answered, in one that is being sent.
+  // Uploads of each kind, none of them at its end: asked for only, in a chunk that was answered, in one that is being
+  // sent.
   for (const name of names) {
     const open = async (): Promise<string> =>
       (await fetch(`${first.url}/v2/${name}/blobs/uploads/`, { method: "POST" })).headers.get("location") ?? "";

@@ -1,4 +1,5 @@
-// Uploads to the registry: in one request, in chunks, broken off and sent again, given up (OCI distribution 1.1, "Pushing blobs").
+// Proves that uploads to the registry work: in one request, in chunks, interrupted and resumed, cancelled (OCI
+// distribution 1.1, "Pushing blobs").
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { request as httpRequest } from "node:http";

@@ -1,4 +1,4 @@
-// What the processes of the soak do, and what happens to them meanwhile.
+// The processes of the soak, and the disturbances they meet.
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,4 +1,4 @@
-// The invariants that hold whenever no command runs, whatever has happened to those that ran.
+// The invariants that must hold whenever no command runs, whatever happened before.
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

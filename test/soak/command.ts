@@ -1,4 +1,4 @@
-// Runs the built command for the soak: ends it when told to, and looks at how it ended.
+// Runs the built command for the soak, kills it on request, and checks how it ended.
 import { spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";

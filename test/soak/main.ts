@@ -1,6 +1,6 @@
 // usage: make soak [MINUTES=30] [SOAK_SEED=N] [SOAK_PROCESSES=8]
-// Commands that run beside one another, are killed, run out of disk and meet faulty registries; and what must hold after each
-// round of them.
+// Runs commands that compete, are killed, run out of disk space and meet faulty registries, and checks the invariants
+// after each round.
 import { join } from "node:path";
 import { soak } from "./run.ts";
 

@@ -1,4 +1,4 @@
-// Rounds of the soak: processes that disturb one another, then silence, and a look at everything.
+// Rounds of the soak: competing processes, then a pause in which everything is checked.
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { dice } from "../../scripts/dice.ts";

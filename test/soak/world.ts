@@ -1,4 +1,5 @@
-// What the soak works on: a source store that nothing may change, a store to install into, three caches, and files beside them.
+// The files of the soak: a read-only source store, a store to install into, three caches, and unrelated files beside
+// them.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {

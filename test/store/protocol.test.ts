@@ -1,5 +1,5 @@
-// Walks through every interleaving of two runs on one store, with a kill before every step, and looks at every state: the
-// steps are those that the operations carry out, only the store below them is a model.
+// Proves that the protocol is safe: walks through every interleaving of two runs on one store, with a kill before every
+// step, and checks every state. The steps are the real ones; only the store is a model.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -64,8 +64,8 @@ const absent = (): SpecState => ({
 });
 const present = (): SpecState => ({ ...absent(), place: true, recorded: true });
 
-// Spack keeps shared locks on what is there until it exits, and builds with the exclusive lock, dependencies first. What is in
-// the place of a spec that is not recorded it removes, as soon as it has so much as a shared lock.
+// Spack keeps shared locks on what is there until it exits, and builds with the exclusive lock, dependencies first.
+// What is in the place of a spec that is not recorded it removes, as soon as it has so much as a shared lock.
 function* spackInstalling(hash: Spec): Generator<Step<InstallStep>, void, boolean> {
   const step = (name: InstallStep): Step<InstallStep> => ({ name, hash });
   yield step("awaitDependencies");

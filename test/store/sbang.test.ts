@@ -1,4 +1,4 @@
-// The script `sbang` of a store, run by the shells that are here.
+// Proves that the script `sbang` of a store works with the available shells.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Prefixes that are made beside their place: complete or not there, whatever was killed, and never outside the store.
+// Proves that prefixes are complete or absent, whatever was killed, and never outside the store.
 import assert from "node:assert/strict";
 import {
   chmodSync,

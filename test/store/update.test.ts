@@ -1,4 +1,5 @@
-// Changes of install databases: against what real Spack wrote, by many processes at once, and where they must fail.
+// Proves that install databases are changed correctly: compared with real Spack, by many processes at once, and with
+// errors.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

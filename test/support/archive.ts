@@ -1,4 +1,4 @@
-// Archives made in one go, and prefixes made up for them.
+// Creates archives in one call, and invented prefixes for them.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
@@ -34,14 +34,14 @@ export function buildInfo(archive: Buffer): string {
   return archive.toString("utf8", archive.lastIndexOf("{sbang_install_path"));
 }
 
-/** A job for a tree that is said to be installed at /s/p. */
+/** A job for a tree that counts as installed at /s/p. */
 export function jobFor(items: Iterable<TreeItem>, more: Partial<Relocatable> = {}): ArchiveJob & { directory: string } {
   const directory = join(temporaryFolder(), "p");
   makeTree(directory, [{ type: "dir", path: "" }, ...items]);
   return { ...AT, directory, ...more };
 }
 
-/** What is said of a tree at /s/p. */
+/** The description of a tree at /s/p. */
 export const AT: ArchiveJob = {
   root: "/s",
   prefix: "/s/p",

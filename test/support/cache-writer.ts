@@ -1,6 +1,7 @@
-// A process that pushes specs into a cache and brings its index up to date after each, again when something fails, as a job
-// would; run by the tests of several writers at once. It does one round for each message, and answers when it is done.
-// usage: fork("cache-writer.ts", [NAME, SEED, DIRECTORY | HOST, REPOSITORY?])
+// A process that pushes specs into a cache and updates its index after each, retrying on failure as a job would; used
+// by tests with several writers. It runs one round per message, and replies when done.
+// usage: fork("cache-writer.ts", [NAME, SEED, DIRECTORY
+//  HOST, REPOSITORY?])
 import { setTimeout } from "node:timers/promises";
 import { updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
@@ -37,7 +38,7 @@ async function round(at: number): Promise<void> {
   await setTimeout(random() * LONGEST_DELAY);
   const spec = madeSpec(`${name}-${at}`, "1.0", [madeSpec("shared", `${at}.0`)]);
   pushed.push(await again(() => pushSpec(target, spec)));
-  // Now and then something goes while others list and read it.
+  // Occasionally delete an image while others list and read it.
   if (random() < DELETED) {
     const victim = pushed.shift() ?? "";
     await again(() => target.deleteManifest(victim)).catch(() => {});

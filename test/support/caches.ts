@@ -1,4 +1,4 @@
-// Build caches for tests: copies of the golden ones, and made-up specs as images.
+// Build caches for tests: copies of the golden ones, and invented specs as images.
 import { cpSync } from "node:fs";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { GraphCopy } from "../../lib/copy.ts";
@@ -32,12 +32,12 @@ export async function pushGolden(layout: string, to: Target): Promise<void> {
   for await (const tag of target.tags()) await copy.copy(tag, tag);
 }
 
-/** A new layout directory without anything in it. */
+/** A new, empty layout directory. */
 export async function emptyLayout(): Promise<LayoutTarget> {
   return await LayoutTarget.open(temporaryFolder(), { clock: systemClock, create: true });
 }
 
-/** A made-up spec of format 5 with a true hash, over others. */
+/** An invented spec of format 5 with a true hash, depending on others. */
 export function madeSpec(name: string, version: string, children: readonly SpecDocument[] = []): SpecDocument {
   const node: JsonObject = {
     name,
@@ -63,13 +63,13 @@ export function madeSpec(name: string, version: string, children: readonly SpecD
   return readSpecDocument(document, { name });
 }
 
-/** What of a spec's image is made otherwise than it should be. */
+/** Deviations of a spec's image from a valid one. */
 export interface OddImage {
-  /** Instead of its own. */
+  /** Replaces its own tag. */
   readonly tag?: string;
   readonly document?: JsonObject;
   readonly archive?: { readonly packed: Buffer; readonly diffId: Digest };
-  /** Changes the config or the manifest before they are written. */
+  /** Modifies the config or the manifest before they are written. */
   readonly config?: (config: Record<string, unknown>) => unknown;
   readonly manifest?: (manifest: Record<string, unknown>) => unknown;
 }

@@ -1,4 +1,4 @@
-// Runs the built command as a user would: a process of its own, with an environment of its own.
+// Runs the built command as a user would: in a process and an environment of its own.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ function build(): void {
     execFileSync(process.execPath, [...LOADER, "scripts/build.ts", "--bundle-only"], { cwd: root });
 }
 
-/** Starts the command; nothing of the user's own configuration is seen by it. */
+/** Starts the command, isolated from the user's own configuration. */
 export function startStave(args: string[], options: RunOptions = {}): ChildProcess {
   build();
   const env = { PATH: process.env["PATH"] ?? "", HOME: home, XDG_RUNTIME_DIR: join(home, "run"), ...options.env };
@@ -38,7 +38,7 @@ export function startStave(args: string[], options: RunOptions = {}): ChildProce
   });
 }
 
-/** Runs the command to its end. */
+/** Runs the command to completion. */
 export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
   const child = startStave(args, options);
   let stdout = "";
@@ -57,8 +57,8 @@ export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
 }
 
 /**
- * Runs the command to its end in a terminal of 100 columns, made by `script`; what the terminal has been sent. `type` presses
- * keys once a text is on the screen.
+ * Runs the command to completion in a terminal of 100 columns, created by `script`; returns what the terminal received.
+ * `type` presses keys once a text is on the screen.
  */
 export async function inTerminal(
   args: string[],

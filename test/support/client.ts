@@ -1,4 +1,4 @@
-// A client of a test registry: real transport and credentials, waits that cost no time.
+// A client for test registries: real transport and credentials, pauses that take no time.
 import { Keychain } from "../../lib/auth/keychain.ts";
 import { createAuthorizer } from "../../lib/auth/token.ts";
 import { createTransport, type TransportOptions } from "../../lib/http/transport.ts";
@@ -7,7 +7,7 @@ import { Secret } from "../../lib/printable/secret.ts";
 import { RegistryTarget } from "../../lib/target/registry/registry.ts";
 import type { Clock } from "../../lib/util/time.ts";
 
-/** A clock that jumps ahead instead of waiting, and keeps what it was asked for. */
+/** A clock that jumps ahead instead of waiting, and records the requested pauses. */
 export interface JumpingClock extends Clock {
   slept: number[];
   advance(milliseconds: number): void;
@@ -41,7 +41,7 @@ export interface TestClient {
   close(): Promise<void>;
 }
 
-/** A target in a registry on loopback; tests with time-outs set a short one. */
+/** A target in a registry on loopback; tests with timeouts set a short one. */
 export function connect(
   host: string,
   repository: string,

@@ -9,7 +9,7 @@ process.on("exit", () => {
   for (const root of roots) rmSync(root, { recursive: true, force: true });
 });
 
-/** Writes files by path below a new folder, which is removed at the end of the process. A value is a file's text. */
+/** Writes files below a new folder, which is removed at the end of the process. Keys are paths, values are contents. */
 export function configTree(files: Record<string, string>): string {
   const root = mkdtempSync(join(tmpdir(), "stave-config-"));
   roots.push(root);
@@ -37,7 +37,7 @@ export function hostAt(root: string, env: Record<string, string> = {}, more: Par
   };
 }
 
-/** The files of a Spack installation of some version, as far as configuration is concerned. */
+/** The files of a Spack installation of some version, as far as they matter for configuration. */
 export function spackFiles(folder: string, version: string): Record<string, string> {
   const nested = `include:
 - {name: user, path_override_env_var: SPACK_USER_CONFIG_PATH, path: "~/.spack", optional: true, when: '"SPACK_DISABLE_LOCAL_CONFIG" not in env'}

@@ -6,7 +6,7 @@ import { OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST } from "../../lib/o
 import type { Target } from "../../lib/target/target.ts";
 import { bytesSource } from "../../lib/util/stream.ts";
 
-/** Bytes that depend on the seed only. */
+/** Bytes that depend only on the seed. */
 export function someBytes(size: number, seed: string | number = 0): Buffer {
   const parts: Buffer[] = [];
   for (let at = 0; at * 32 < size; at++) parts.push(Buffer.from(digestOf(`${seed}/${at}`).slice(7), "hex"));
@@ -27,7 +27,7 @@ export interface TestImage {
   descriptor: Descriptor;
 }
 
-/** An image of some layers; nothing is written. */
+/** An image of some layers, without writing it. */
 export function imageOf(
   seed: string | number,
   sizes: number[] = [1000, 50_000],
@@ -57,7 +57,7 @@ export async function pushImage(target: Target, image: TestImage, tag?: string):
   return (await target.pushManifest(image.bytes, image.descriptor.mediaType, { tag })).descriptor;
 }
 
-/** An index over images for several architectures; nothing is written. */
+/** An index over images for several architectures, without writing it. */
 export function indexOf(images: { image: TestImage; architecture: string }[]): {
   bytes: Uint8Array;
   descriptor: Descriptor;

@@ -1,5 +1,5 @@
-// A process that registers specs of a golden store one by one and marks them again and again; run by the tests of several
-// writers at once.
+// A process that registers specs of a golden store one by one and marks them repeatedly; used by tests with several
+// writers.
 // usage: node database-writer.ts SYSROOT ROOT SPECS.json NAME…
 
 import { readFileSync } from "node:fs";

@@ -1,7 +1,7 @@
-// Decompresses as the program does, from memory to memory.
+// Decompresses in memory, with the code of the program.
 import { type CompressionMethod, Decompressor } from "../../lib/util/decompress.ts";
 
-/** What chunks hold, read one after the other. */
+/** The decompressed content of chunks, read in order. */
 export async function decompressed(method: CompressionMethod, chunks: readonly Buffer[]): Promise<Buffer> {
   const pieces: Buffer[] = [];
   using decompressor = new Decompressor(method, (bytes) => void pieces.push(Buffer.from(bytes)), "the content");

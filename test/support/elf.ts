@@ -1,6 +1,6 @@
-// Small ELF files of either size and byte order, with nothing in them but what names other files.
+// Creates small ELF files of either size and byte order that contain only paths.
 
-/** What is in the file; strings without their NUL. */
+/** The content of the file; strings without their NUL. */
 export interface ElfContent {
   bits?: 32 | 64;
   endian?: "little" | "big";
@@ -10,15 +10,15 @@ export interface ElfContent {
   rpath?: string;
   /** DT_RPATH or DT_RUNPATH. */
   tag?: 15 | 29;
-  /** Further entries of the dynamic section, in front. */
+  /** Additional entries at the start of the dynamic section. */
   dynamic?: [number, number][];
-  /** Bytes behind everything else. */
+  /** Bytes at the end of the file. */
   data?: string;
 }
 
 const ADDRESS = 0x10000;
 
-/** Writes the file, and tells where its parts are. */
+/** Creates the file, and returns the offsets of its parts. */
 export function makeElf(content: ElfContent): {
   bytes: Buffer;
   at: Record<"interpreter" | "dynamic" | "strings" | "sections", number>;

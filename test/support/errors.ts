@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ErrorCode, StaveError } from "../../lib/errors.ts";
 
-/** Asserts that a function or promise fails with the given code, and returns the error for further looks. */
+/** Asserts that a function or promise fails with the given code, and returns the error for further checks. */
 export async function failsWith(
   code: ErrorCode,
   work: (() => unknown) | Promise<unknown>,

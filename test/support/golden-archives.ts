@@ -1,4 +1,4 @@
-// Archives pushed by real Spack, unpacked and relocated.
+// Unpacks and relocates archives pushed by real Spack.
 import { createReadStream, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -33,9 +33,9 @@ export function* goldenLayers(layout: string): Iterable<GoldenLayer> {
 /** An archive of the cache, unpacked. */
 export interface Unpacked {
   node: SpecNode;
-  /** Where the prefix is on disk. */
+  /** The directory of the prefix. */
   directory: string;
-  /** The prefix below the root, as the archive has it. */
+  /** The prefix relative to the root, as in the archive. */
   relative: string;
 }
 
@@ -49,7 +49,7 @@ export async function* archives(layout: string): AsyncIterable<Unpacked> {
   }
 }
 
-/** Relocates an unpacked archive to where the default layout puts it below a root. */
+/** Relocates an unpacked archive to its place in the default layout below a root. */
 export async function relocate(
   { node, directory }: Unpacked,
   root: string,

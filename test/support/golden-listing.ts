@@ -1,11 +1,11 @@
-// Trees as lists of lines: what is in a folder, and what Spack had in its own installations of the golden caches.
+// Lists trees as lines: the content of a folder, and of Spack's own installations of the golden caches.
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { golden } from "./golden.ts";
 
-/** One line for each thing in a tree, but for the lists that depend on when and by whom it was installed. */
+/** One line per entry of a tree, except lists that depend on who installed it and when. */
 export function listing(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" })
     .filter((name) => !/^\.spack\/install_(?:manifest|times)\.json$/.test(name))
@@ -31,7 +31,7 @@ const listSchema = z.array(
   }),
 );
 
-/** What Spack had below a prefix of a golden installation, which is named by its place in the store. */
+/** Spack's own listing of a prefix in a golden installation; `name` is its path in the store. */
 export function expectedListing(name: string, prefix: string): string[] {
   const all = listSchema.parse(JSON.parse(readFileSync(golden(`spack-1.2/${name}.json`), "utf8")));
   return all

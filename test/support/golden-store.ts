@@ -1,4 +1,4 @@
-// The golden stores as the packer sees them: each installed spec with its prefix, recorded and on disk.
+// The golden stores for the packer: each installed spec with its recorded prefix and its directory.
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
@@ -26,7 +26,7 @@ export async function goldenSpecs(generation: keyof typeof STORES): Promise<Map<
     relative: dirname(dirname(file)),
   }));
   const prefixes = new Map(found.map(({ document, relative }) => [document.root.hash, join(at.root, relative)]));
-  // What is not installed would be where the default layout puts it; only the root matters to the archives.
+  // A spec that is not installed has its place in the default layout; only the root matters for archives.
   const installation: Installation = {
     ...at,
     prefixOf: ({ hash, name }) => prefixes.get(hash) ?? `${at.root}/${name}-${hash}`,

@@ -15,8 +15,8 @@ export function golden(path: string): string {
 const unpacked = new Map<string, Promise<string>>();
 
 /**
- * Unpacks `testdata/golden/<name>.tar.zst`, for instance `spack-1.2/store`, and returns the folder with what was in it.
- * It is shared by all tests of the process and removed at its end: copy what a test changes.
+ * Unpacks `testdata/golden/<name>.tar.zst`, for example `spack-1.2/store`, and returns the folder with its content. All
+ * tests of the process share it, and it is removed at the end: copy what a test changes.
  */
 export function unpackGolden(name: string): Promise<string> {
   let folder = unpacked.get(name);
@@ -27,7 +27,7 @@ export function unpackGolden(name: string): Promise<string> {
   return folder;
 }
 
-/** Unpacks the archive of a golden store below a new folder, at the path that is recorded in it: a `--sysroot`. */
+/** Unpacks the archive of a golden store at its recorded path below a new folder: a `--sysroot`. */
 export function goldenSysroot(generation: "spack-1.2" | "spack-0.23"): Promise<string> {
   return unpack(`${generation}/store`, "opt/harbor");
 }
@@ -47,7 +47,7 @@ async function unpack(name: string, below: string): Promise<string> {
   return folder;
 }
 
-/** One section of testdata/vectors.json, made by real Spack; whoever asks knows its shape. */
+/** One section of testdata/vectors.json, made by real Spack; the caller knows its type. */
 export function vectors<T>(section: string): T {
   const all: Record<string, T> = JSON.parse(readFileSync(join(data, "vectors.json"), "utf8"));
   const found = all[section];

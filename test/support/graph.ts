@@ -1,4 +1,4 @@
-// Graphs of made-up nodes in any shape, for tests of walks and limits.
+// Graphs of invented nodes in any shape, for tests of walks and limits.
 
 import { GraphBuilder } from "../../lib/spack/spec/graph.ts";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
@@ -8,7 +8,7 @@ import type { JsonObject } from "../../lib/spack/text/json-value.ts";
 const PLACE: Place = { source: { name: "made-up.json", code: "SPEC_INVALID" } };
 const DIGITS = "abcdefghijklmnopqrstuvwxyz234567";
 
-/** A well-formed hash that holds a number and fits nothing. */
+/** A well-formed hash that contains a number and is not true. */
 export function fakeHash(at: number): string {
   let text = "";
   for (let rest = at; rest > 0; rest = Math.floor(rest / 32)) text = DIGITS.charAt(rest % 32) + text;

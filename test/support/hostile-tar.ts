@@ -1,4 +1,4 @@
-// Tar headers with anything in them: for archives that nobody would make in good faith.
+// Creates tar headers with arbitrary content, for hostile archives.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -7,7 +7,7 @@ import type { Unpacked } from "../../lib/relocate/unpack/tree-writer.ts";
 import { type UnpackOptions, unpackArchive } from "../../lib/relocate/unpack/unpack.ts";
 import { temporaryFolder } from "./tree.ts";
 
-/** The fields of a header, as they are written; names hold one character per byte. */
+/** The raw fields of a header; names have one character per byte. */
 export interface RawHeader {
   name?: string;
   mode?: string;
@@ -16,11 +16,11 @@ export interface RawHeader {
   linkName?: string;
   magic?: string;
   prefix?: string;
-  /** Instead of the right one. */
+  /** Replaces the correct checksum. */
   checksum?: string;
 }
 
-/** One header and its contents, padded. */
+/** One header with its content, padded. */
 export function rawMember(fields: RawHeader, content: string | Buffer = ""): Buffer {
   const bytes = typeof content === "string" ? Buffer.from(content, "latin1") : content;
   const { name = "", mode = "0000644", type = "0", linkName = "", magic = "ustar\x0000", prefix = "" } = fields;
@@ -49,13 +49,13 @@ export function record(key: string, value: string): string {
   return `${length}${rest}`;
 }
 
-/** A pax header for the member behind it. */
+/** A pax header for the next member. */
 export function pax(records: Record<string, string>, type = "x"): Buffer {
   const body = Object.entries(records).map(([key, value]) => record(key, value));
   return rawMember({ name: "././@PaxHeader", type }, body.join(""));
 }
 
-/** What ends an archive. */
+/** The end-of-archive blocks. */
 export const END: Buffer = Buffer.alloc(2 * BLOCK);
 
 /** A new empty folder, alone in another one. */
@@ -65,9 +65,9 @@ export function newFolder(): string {
   return folder;
 }
 
-/** Unpacks an archive that is in memory. */
+/** Unpacks an archive in memory. */
 export function unpackBytes(bytes: Buffer, more: Partial<UnpackOptions> = {}, folder = newFolder()): Promise<Unpacked> {
-  // In pieces that end anywhere.
+  // In pieces with arbitrary boundaries.
   const pieces = Array.from({ length: Math.ceil(bytes.length / 1000) }, (_, at) =>
     bytes.subarray(at * 1000, at * 1000 + 1000),
   );

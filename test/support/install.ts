@@ -1,4 +1,4 @@
-// Installations from golden images and from caches that tests have filled.
+// Installations from golden images, and from caches that tests filled.
 import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
 import type { InstallOptions } from "../../lib/ops/install/install.ts";
 import { InstallSource } from "../../lib/ops/install/source.ts";
@@ -8,12 +8,12 @@ import type { ReadTarget } from "../../lib/target/target.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { golden } from "./golden.ts";
 
-/** A golden layout, to read from. */
+/** A golden layout as a source. */
 export async function goldenLayout(name: string): Promise<ReadTarget> {
   return await LayoutTarget.open(golden(name), { clock: systemClock, create: false, name });
 }
 
-/** The options of an installation of some specs from caches; names are of specs of the first cache. */
+/** The options of an installation of some specs from caches; names refer to specs of the first cache. */
 export async function installOptions(
   targets: readonly ReadTarget[],
   root: string,

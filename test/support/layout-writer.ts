@@ -1,4 +1,4 @@
-// A process that writes images into a layout directory; run by the tests of several writers at once.
+// A process that writes images into a layout directory; used by tests with several writers.
 // usage: node layout-writer.ts DIR NAME COUNT
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";

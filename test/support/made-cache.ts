@@ -1,4 +1,4 @@
-// A made-up store of small specs that build upon each other, pushed to a cache with the built command.
+// A store of small invented specs that depend on each other, pushed to a cache with the built command.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { LINK, RUN, type SpecNode } from "../../lib/spack/spec/node.ts";
@@ -11,17 +11,17 @@ import { stave } from "./cli.ts";
 // Long, because strings in programs cannot grow.
 const ROOT = "/opt/software/of/a/long/name/made/up/for/tests";
 
-/** What was pushed. */
+/** The specs that were pushed. */
 export interface MadeCache {
-  /** The specs that can be installed, each after what it needs; no externals. */
+  /** The specs that can be installed, each after its dependencies; no externals. */
   readonly nodes: readonly SpecNode[];
-  /** The names of all packages, externals' too. */
+  /** The names of all packages, including externals. */
   readonly packages: readonly string[];
   /** The spec file of a node. */
   specFile(node: SpecNode): string;
 }
 
-/** Makes a store below `work`, and pushes it to a cache. */
+/** Creates a store below `work`, and pushes it to a cache. */
 export async function madeCache(work: string, cache: string, specs: number, seed: number): Promise<MadeCache> {
   const sysroot = join(work, "made");
   makeStore(`${sysroot}${ROOT}`, { bytes: specs * 20_000, files: specs * 5, specs, seed, root: ROOT });
@@ -30,7 +30,7 @@ export async function madeCache(work: string, cache: string, specs: number, seed
     [...store.records()].map(({ node }) => node),
     { types: LINK | RUN },
   );
-  // The database names some that are not installed, so what needs them cannot be.
+  // The database contains some specs that are not installed, so their dependents cannot be pushed.
   const isWhole = (node: SpecNode): boolean =>
     postOrder([node], { types: LINK | RUN }).every(
       ({ hash, external }) => external !== undefined || store.get(hash)?.installed === true,

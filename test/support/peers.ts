@@ -1,5 +1,4 @@
-// Tests against real programs: skipped with the reason where a program is missing, a failure where CI says that all
-// must be there.
+// Tests against real programs: skipped with the reason if a program is missing, failed if CI requires all of them.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +18,7 @@ export function peerTest(programs: string[], name: string, run: () => Promise<vo
   else test(name, { skip: reason }, () => {});
 }
 
-/** Runs a program to its end; a failure shows what it said. */
+/** Runs a program to completion; a failure shows its output. */
 export function run(program: string, args: string[], env: Record<string, string> = {}): Promise<string> {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
   let stdout = "";
@@ -39,7 +38,7 @@ export function run(program: string, args: string[], env: Record<string, string>
   });
 }
 
-/** The flags and environment that keep podman and buildah inside a folder of their own. */
+/** The flags and environment that confine podman and buildah to a folder of their own. */
 export function containerTools(): { flags: string[]; env: Record<string, string> } {
   const root = mkdtempSync(join(tmpdir(), "stave-storage-"));
   const config = join(root, "containers.conf");
@@ -51,7 +50,7 @@ export function containerTools(): { flags: string[]; env: Record<string, string>
   return { flags, env: { CONTAINERS_CONF: config, HOME: join(root, "home"), TMPDIR: root, XDG_RUNTIME_DIR: root } };
 }
 
-/** Starts docker's registry on a free port; `htpasswd` asks for a login. */
+/** Starts docker's registry on a free port; with `htpasswd` it requires a login. */
 export async function startDistribution(htpasswd?: string): Promise<{ host: string; stop: () => Promise<void> }> {
   const root = mkdtempSync(join(tmpdir(), "stave-distribution-"));
   const port = await freePort();

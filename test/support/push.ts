@@ -1,4 +1,4 @@
-// Pushes of golden stores, with the choices of the push that made the golden images.
+// Pushes of golden stores, with the options that made the golden images.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
@@ -15,16 +15,16 @@ const GENERATIONS = {
 } as const;
 export type Generation = keyof typeof GENERATIONS;
 
-/** A golden store at its recorded place below a folder of its own. */
+/** A golden store at its recorded path below a new folder. */
 export async function goldenStore(generation: Generation = "spack-1.2"): Promise<{ store: Store; sysroot: string }> {
   const sysroot = await goldenSysroot(generation);
-  // What the externals of the machine that pushed had.
+  // The folders of the externals on the machine that pushed the golden images.
   for (const folder of ["share/aclocal", "share/man", "share/pkgconfig", "lib/pkgconfig"])
     mkdirSync(join(sysroot, "usr", folder), { recursive: true });
   return { store: await Store.open(GENERATIONS[generation].root, { clock: systemClock, sysroot }), sysroot };
 }
 
-/** The installed spec of a name. */
+/** The installed spec with a name. */
 export function named(store: Store, name: string): SpecNode {
   for (const { node, installed } of store.records(name)) if (installed) return node;
   throw new Error(`no ${name} is installed`);

@@ -1,4 +1,4 @@
-// Our own registry on a free loopback port, wrapped with a script of faults, recording every request.
+// stave's own registry on a free loopback port, with scripted faults and a record of every request.
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -8,77 +8,77 @@ import { createRegistry, type RegistryOptions } from "../../lib/serve/registry-s
 import { CONDITIONS_HEADER } from "../../lib/target/registry/manifests.ts";
 import { systemClock } from "../../lib/util/time.ts";
 
-/** What goes wrong. */
+/** A fault. */
 export type Fault =
-  /** Answers by itself, without asking the registry. */
+  /** Sends this response without asking the registry. */
   | { status: number; headers?: Record<string, string>; body?: string }
-  /** Lets the registry answer, after a while; milliseconds. */
+  /** Delays the registry's response by this many milliseconds. */
   | { delay: number }
-  /** Breaks the connection before anything is answered, and nothing is done. */
+  /** Breaks the connection before a response, and does nothing. */
   | "reset"
-  /** Reads so many bytes of the request's body, does nothing, and breaks the connection. */
+  /** Reads this many bytes of the request's body, does nothing, and breaks the connection. */
   | { resetAfter: number }
-  /** Sends the true answer's head and so many bytes of its body, then breaks the connection. */
+  /** Sends the header and this many bytes of the body of the true response, then breaks the connection. */
   | { truncate: number }
-  /** Does it, and breaks the connection instead of answering. */
+  /** Handles the request, and breaks the connection instead of responding. */
   | "lost commit"
-  /** Sends the true answer with the first byte of its body changed. */
+  /** Sends the true response with the first byte of its body changed. */
   | "wrong content"
-  /** Sends the true answer with one bit of its body changed: 0 is in its first byte, 1 in its last. */
+  /** Sends the true response with one bit of its body changed: 0 is in its first byte, 1 in its last. */
   | { flippedAt: number }
-  /** Answers as if no Range had been asked for. */
+  /** Responds as if there were no Range header. */
   | "ignore range"
-  /** Adds or replaces headers of the true answer. */
+  /** Adds or replaces headers of the true response. */
   | { headers: Record<string, string> }
-  /** Leaves a header of the true answer out. */
+  /** Omits a header of the true response. */
   | { withoutHeader: string }
-  /** Sends elsewhere. */
+  /** Redirects. */
   | { redirect: string; status?: number }
-  /** Never answers. */
+  /** Never responds. */
   | "hang"
-  /** Takes the request's body a byte at a time, and answers nothing. */
+  /** Reads the request's body one byte at a time, and never responds. */
   | "slow reader"
-  /** Sends the head and half a body, then nothing more. */
+  /** Sends the header and half a body, then nothing more. */
   | "stall"
-  /** Sends the true answer one byte after the other, with so many milliseconds between. */
+  /** Sends the true response one byte at a time, with this many milliseconds in between. */
   | { drip: number }
-  /** Answers everything with 200 and a page, as a captive portal does. */
+  /** Responds to everything with 200 and a page, as a captive portal does. */
   | "portal"
-  /** Says 200 without a body to everything, and does nothing. */
+  /** Responds to everything with 200 without a body, and does nothing. */
   | "yes man"
-  /** Answers a listing with a page that has never been seen, of about so many bytes, and a link to the next one. */
+  /** Responds to a listing with a new page of about this many bytes, and a link to the next one. */
   | { endlessPages: number }
-  /** Answers 403 with a message that repeats what it was sent as a secret. */
+  /** Responds with 403 and a message that repeats the secret it received. */
   | "echo";
 
-/** What a captive portal shows. */
+/** The page of a captive portal. */
 export const PORTAL_PAGE =
   "<!DOCTYPE html>\n<html><head><title>Welcome to our network</title></head><body>Log in</body></html>\n";
 
-/** When it goes wrong: all that is given must fit. */
+/** When a fault occurs: all given conditions must match. */
 export interface Rule {
   method?: string;
   path?: RegExp;
-  /** Only the first so many of the requests that fit; default all. */
+  /** Only for this many matching requests; default all. */
   times?: number;
-  /** Leaves the first so many alone. */
+  /** Not for the first matching requests, this many. */
   after?: number;
   fault: Fault;
 }
 
-/** As most registries do, it does not say that it obeys If-Match, and is not asked to. */
+/** Like most registries, does not announce support for If-Match. */
 export const UNCONDITIONAL: Rule = { path: /\/manifests\//, fault: { withoutHeader: CONDITIONS_HEADER } };
 
-/** Asks for credentials as registries do. */
+/** Requires credentials, as registries do. */
 export interface Login {
   kind: "basic" | "bearer";
   username: string;
   password: string;
-  /** Seconds a token is good for; default 300. */
+  /** The lifetime of a token in seconds; default 300. */
   tokenSeconds?: number;
-  /** Leaves the scope out of the challenge. */
+  /** Omits the scope from the challenge. */
   withoutScope?: boolean;
-  /** Lets anybody pull. */
+  /** Allows pulls without credentials. */
   publicPull?: boolean;
 }
 
@@ -100,9 +100,9 @@ export interface TestRegistry {
   /** Requests to the token service. */
   tokens: { method: string; url: string; body: string; authorization: string | undefined }[];
   rules: Rule[];
-  /** Answers a request that came in over another way (TLS). */
+  /** Handles a request that arrived in another way (TLS). */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
-  /** How many recorded requests fit. */
+  /** The number of matching recorded requests. */
   count(method: string, path?: RegExp): number;
   close(): Promise<void>;
 }
@@ -292,7 +292,7 @@ async function misbehave(
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-/** Lets the registry answer into memory. */
+/** Captures the registry's response in memory. */
 async function capture(
   request: IncomingMessage,
   handle: Handler,

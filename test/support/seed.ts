@@ -1,7 +1,7 @@
-// The seed of a test file's random inputs: printed, so that a failure can be made again with STAVE_TEST_SEED.
+// The seed of a test file's random inputs: printed, so that a failure can be reproduced with STAVE_TEST_SEED.
 import fc from "fast-check";
 
-/** Takes the seed from the environment, or a new one, prints it, and uses it for every property of the process. */
+/** Takes the seed from the environment or chooses one, prints it, and uses it for every property of the process. */
 export function useSeed(): number {
   const seed = Number(process.env["STAVE_TEST_SEED"] ?? Date.now() & 0x7fffffff);
   console.log(`seed ${seed} (make it again with STAVE_TEST_SEED=${seed})`);

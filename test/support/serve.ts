@@ -1,4 +1,4 @@
-// `stave serve` inside the test's process, on a free port.
+// Runs `stave serve` inside the test's process, on a free port.
 import { readFileSync } from "node:fs";
 import { createRegistry } from "../../lib/serve/registry-server.ts";
 import { systemClock } from "../../lib/util/time.ts";
@@ -15,7 +15,7 @@ export interface ServeOptions {
   users?: string | undefined;
 }
 
-/** Starts it; close it at the end of the test. */
+/** Starts the server; close it at the end of the test. */
 export async function startServe(
   options: ServeOptions,
 ): Promise<{ host: string; repository: string | undefined; close(): Promise<void> }> {

@@ -1,4 +1,4 @@
-// Real Spack, where there is one: named by SPACK_ROOT or on the PATH. Recipes for the golden packages are made up.
+// Finds real Spack, by SPACK_ROOT or on the PATH. Recipes for the golden packages are invented.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,11 +7,11 @@ import { findInstallation } from "../../lib/spack/config/spack-installation.ts";
 import { configTree, hostAt } from "./config-tree.ts";
 import { unpackGolden } from "./golden.ts";
 
-/** The Spack that is there. */
+/** The available Spack. */
 export const installation = findInstallation(undefined, hostAt("/", { ...(process.env as Record<string, string>) }));
-/** Why tests with Spack are skipped; false when they are not. */
+/** Why tests with Spack are skipped; false if they are not. */
 export const skip: string | false = installation === undefined ? "no spack in SPACK_ROOT or on the PATH" : false;
-/** It is of before 1.0. */
+/** True for a Spack before 1.0. */
 export const isOld: boolean = installation?.version.startsWith("0.") ?? false;
 const PACKAGES = {
   shipyard: {
@@ -31,7 +31,7 @@ const VIRTUALS: Readonly<Record<string, string>> = {
   glibc: '"libc"',
 };
 
-/** A scope of -C with a store, repositories of recipes in the form of that Spack, and more files. */
+/** A scope for -C with a store, repositories of recipes in that Spack's format, and more files. */
 export function spackScope(store: string, more: Readonly<Record<string, string>> = {}): string {
   const files: Record<string, string> = { "scope/config.yaml": `config: {install_tree: {root: ${store}}}\n` };
   for (const [name, text] of Object.entries(more)) files[`scope/${name}`] = text;
@@ -62,7 +62,7 @@ class ${type}(${base}):
   return join(root, "scope");
 }
 
-/** A copy of a golden store below `work`, whose database names the copy. */
+/** A copy of a golden store below `work`, whose database contains the new paths. */
 export async function movedGolden(work: string): Promise<string> {
   const [archive, folder] = isOld ? ["spack-0.23/store", "store23"] : ["spack-1.2/store", "store"];
   const store = join(work, folder);
@@ -72,16 +72,16 @@ export async function movedGolden(work: string): Promise<string> {
   return store;
 }
 
-/** Environment of a Spack that reads nothing of the user and writes below `work`. */
+/** The environment of a Spack that ignores the user's configuration and writes below `work`. */
 export function spackEnv(work: string): Record<string, string> {
   const own = { SPACK_USER_CONFIG_PATH: join(work, "config"), SPACK_USER_CACHE_PATH: join(work, "cache") };
   return { PATH: process.env["PATH"] ?? "", HOME: work, SPACK_DISABLE_LOCAL_CONFIG: "1", ...own };
 }
 
-/** A command line of specs, and what Spack makes of it. */
+/** A command line of specs, and Spack's interpretation. */
 export interface SpecLine {
   readonly words: readonly string[];
-  /** For each spec that it reads, what of the store is that, as `name/hash`; not there when it refuses the line. */
+  /** For each spec on the line, the matching specs of the store as `name/hash`; undefined if Spack refuses the line. */
   readonly specs?: readonly (readonly string[])[];
 }
 
@@ -99,7 +99,7 @@ for words in json.load(sys.stdin):
 print("${ANSWER}" + json.dumps(lines))
 `;
 
-/** Asks real Spack what it finds for command lines in the golden store. */
+/** Asks real Spack which specs of the golden store match command lines. */
 export async function askSpecLines(lines: readonly (readonly string[])[]): Promise<SpecLine[]> {
   const work = mkdtempSync(join(tmpdir(), "stave-lines-"));
   try {

@@ -1,4 +1,4 @@
-// Copies of golden stores that a test may change, and what a test says about locks.
+// Copies of golden stores that a test may change, and their locks.
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { LockSettings } from "../../lib/spack/config/settings.ts";
@@ -9,6 +9,7 @@ import { systemClock } from "../../lib/util/time.ts";
 import { unpackGolden } from "./golden.ts";
 import { temporaryFolder } from "./tree.ts";
 
+/** One of the golden stores. */
 export interface GoldenStore {
   readonly name: string;
   readonly folder: string;
@@ -40,7 +41,7 @@ export const FROM_CACHE: GoldenStore = {
 
 export const LOCKS: LockSettings = { isEnabled: true, databaseTimeout: 60, packageTimeout: undefined };
 
-/** A copy of a golden store at its recorded place below a folder of its own. */
+/** A copy of a golden store at its recorded path below a new folder. */
 export async function copyOf(golden: GoldenStore): Promise<string> {
   const sysroot = temporaryFolder();
   const place = join(sysroot, golden.root);
@@ -59,7 +60,7 @@ export function openStore(
   return Store.open(golden.root, { clock: systemClock, sysroot, mayBeEmpty: true, ...layout, ...more });
 }
 
-/** The locks of a store, taken for real. */
+/** The real locks of a store. */
 export function locksOf(store: Store, settings: Partial<LockSettings> = {}): StoreLocks {
   return new StoreLocks(store, { clock: systemClock, settings: { ...LOCKS, ...settings } });
 }
@@ -76,7 +77,7 @@ export function installsOf(file: string): Installs {
   return JSON.parse(readFileSync(file, "utf8")).database.installs;
 }
 
-/** Puts an index without records in the place of one. */
+/** Replaces an index with an empty one. */
 export function emptyIndex(golden: GoldenStore, sysroot: string): void {
   writeFileSync(databaseFile(golden, sysroot), `{"database":{"version":"${golden.version}","installs":{}}}`);
 }

@@ -1,13 +1,14 @@
-// A certificate authority of a test's own, made with openssl.
+// A certificate authority for tests, made with openssl.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+/** The files of a certificate and its key. */
 export interface Pair {
   certificate: string;
   key: string;
-  /** PEM texts, as servers take them. */
+  /** PEM texts for servers. */
   pem: { cert: string; key: string };
 }
 
@@ -16,12 +17,14 @@ export interface TestAuthority {
   /** The path of its own certificate. */
   certificate: string;
   pem: string;
-  /** A certificate for 127.0.0.1, localhost and the given names, or only for those; it is good for so many days, default 2. */
+  /**
+   * A certificate for 127.0.0.1, localhost and the given names, or only for those; valid for this many days, default 2.
+   */
   issue(name: string, names?: string[], more?: { isOnlyFor?: boolean; days?: number }): Pair;
   remove(): void;
 }
 
-/** Makes an authority that nothing trusts. */
+/** Creates an authority that nothing trusts. */
 export function makeAuthority(): TestAuthority {
   const folder = mkdtempSync(join(tmpdir(), "stave-ca-"));
   const at = (name: string) => join(folder, name);

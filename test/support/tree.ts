@@ -1,9 +1,9 @@
-// Temporary folders with given contents; names may be bytes that are no text. Removed when the process ends.
+// Temporary folders with given contents, whose names may be invalid UTF-8. Removed when the process ends.
 import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** One thing to make; `path` and `target` hold one character per byte (Latin-1). */
+/** One entry to create; `path` and `target` have one character per byte (Latin-1). */
 export type TreeItem =
   | { type: "file"; path: string; content?: string | Uint8Array; mode?: number }
   | { type: "dir"; path: string }
@@ -24,7 +24,7 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Makes a tree in the order of the list; folders above an item are made as needed. */
+/** Creates a tree in the order of the list; missing parent folders are created. */
 export function makeTree(folder: string, items: Iterable<TreeItem>): void {
   const bytes = (path: string): Buffer => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(path, "latin1")]);
   for (const item of items) {

@@ -1,5 +1,5 @@
-// The fault matrix: each fault at each step of a push and a fetch ends well after the right number of requests, or in
-// the right code; never in wrong bytes, never in a hang. Waits cost no time: the clock jumps.
+// Proves that each fault at each step of a push and a fetch ends in success after the right number of requests, or with
+// the right code; never with wrong bytes, never in a hang. Pauses take no time: the clock jumps.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { type ErrorCode, isStaveError } from "../../lib/errors.ts";

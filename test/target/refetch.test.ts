@@ -1,4 +1,5 @@
-// One flipped bit in one answer: whatever reads blobs and manifests reads them again, once, and then from the next cache.
+// Proves that one flipped bit in one response is repaired: the content is fetched again, once, and then from the next
+// cache.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

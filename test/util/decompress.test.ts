@@ -1,3 +1,4 @@
+// Proves that all gzip members and zstd frames are read to the last byte, and that anything else is an error.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";

@@ -1,4 +1,4 @@
-// Which failures end work on many things at once, and which are of one thing alone.
+// Proves which failures stop parallel work as a whole, and which concern one item.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type ErrorCode, fileError, StaveError } from "../../lib/errors.ts";

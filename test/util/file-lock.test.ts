@@ -1,3 +1,4 @@
+// Proves that file locks exclude Spack's own, by range, at Spack's polling intervals.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

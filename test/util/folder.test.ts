@@ -1,4 +1,4 @@
-// Folders with those above them, also where a file system is unusual.
+// Proves that folders and their parents are created, even on unusual file systems.
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

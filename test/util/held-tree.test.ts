@@ -1,4 +1,5 @@
-// A folder that is not trusted: nothing in it leads out of it, for reading, writing or removal, also when it changes meanwhile.
+// Proves that nothing in an untrusted folder leads out of it, for reading, writing or removal, even if it changes
+// meanwhile.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {

@@ -1,3 +1,4 @@
+// Proves that concurrency limits, priorities, single-flight and aborts work.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forEachLimit, Limit, SingleFlight } from "../../lib/util/limit.ts";

@@ -1,3 +1,4 @@
+// Proves that inspecting arbitrary paths never fails.
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

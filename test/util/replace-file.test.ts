@@ -1,4 +1,4 @@
-// A file that is replaced is the old one or the new one, and nothing is left beside it.
+// Proves that a replaced file has the old or the new content, and that nothing is left beside it.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+// Proves that paths below another root are found without leaving it, and that bounded reads work.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Below a prefix everything is written through a HeldTree: the sources may use other calls that change files only where it is
-// listed here what they change instead.
+// Proves that everything below a prefix is written through a HeldTree: other calls that change files occur only where
+// this test lists them.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,5 +1,5 @@
-// Which layer a prefix gave, remembered between runs: a push that goes on where another was interrupted, or that goes to
-// another registry, asks for a layer by its digest instead of packing it to learn what it is.
+// Which layer a prefix gave, remembered between runs: a push that goes on where another was interrupted, or that goes
+// to another registry, asks for a layer by its digest instead of packing it to learn what it is.
 import * as z from "zod";
 import { digestSchema } from "../../oci/digest.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";

@@ -1,15 +1,15 @@
-// Several caches asked one after the other, as Spack asks its mirrors: the first one that has an answer gives it.
+// Asks several caches in order, as Spack asks its mirrors: the first answer counts.
 import { isStaveError, StaveError } from "../../errors.ts";
 
-/** The first answer, and the failures of the caches that were asked before it, or of all without an answer. */
+/** The first answer, and the failures of the caches asked before it (of all caches, if there is none). */
 export interface Answered<T> {
   readonly answer: T | undefined;
   readonly failures: readonly StaveError[];
 }
 
 /**
- * Asks caches until one does not answer `undefined`. A cache that fails is passed over. Throws at once the errors that `isFinal`
- * accepts and those that are not StaveErrors.
+ * Asks caches in order until one returns something other than `undefined`. Skips a cache that fails. Rethrows errors
+ * that `isFinal` accepts or that are not StaveErrors.
  */
 export async function askInOrder<C, T>(
   caches: readonly C[],
@@ -32,8 +32,8 @@ export async function askInOrder<C, T>(
 const isInterruption = (error: StaveError): boolean => isStaveError(error, "ABORTED", "INTERNAL");
 
 /**
- * Throws if "no" is not the whole answer: the failure of a cache that could not be asked, or NOT_FOUND if none of the caches
- * exists.
+ * Throws if the missing answer is uncertain: the failure of a cache that could not be asked, or NOT_FOUND if none of
+ * the caches exists.
  */
 export function throwUnasked(failures: readonly StaveError[], caches: number): void {
   const failed = failures.find(({ code }) => code !== "NOT_FOUND");

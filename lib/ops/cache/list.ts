@@ -105,7 +105,8 @@ export async function listAll(caches: readonly ReadCache[], options: ListOptions
   };
 }
 
-// The list of one cache with the tags that its index lacks. A registry may refuse to list tags, and the index suffices then.
+// The list of one cache with the tags that its index lacks. A registry may refuse to list tags, and the index suffices
+// then.
 async function listBeside(
   cache: ReadCache,
   options: ListOptions,

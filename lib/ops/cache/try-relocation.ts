@@ -1,4 +1,5 @@
-// Checks whether an archive can be relocated to an install root, by doing it in a temporary folder: only its content can tell.
+// Checks whether an archive can be relocated to an install root, by doing it in a temporary folder: only its content
+// can tell.
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import type { CachedSpec } from "../../cache/cache.ts";
@@ -33,8 +34,8 @@ export interface Unrelocatable {
 }
 
 /**
- * Unpacks the archive of a spec into a temporary folder and relocates it. Returns what cannot be changed, or undefined if
- * everything can. Throws what reading and unpacking the archive throw.
+ * Unpacks the archive of a spec into a temporary folder and relocates it. Returns what cannot be changed, or undefined
+ * if everything can. Throws what reading and unpacking the archive throw.
  */
 export async function tryRelocation(
   cache: ReadOciCache,

@@ -23,7 +23,9 @@ import type { InstallSettings } from "./options.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { CacheAnswer } from "./source.ts";
 
-/** Archives up to this size, in bytes, are fetched into memory in parallel, so that threads do not wait for the network. */
+/**
+ * Archives up to this size, in bytes, are fetched into memory in parallel, so that threads do not wait for the network.
+ */
 const SMALL = 2 * 1024 * 1024;
 
 /** What is known of a spec in advance. */

@@ -77,7 +77,8 @@ export class LayerSender {
     this.#packing = new Limit(options.packing);
   }
 
-  // Surveys all prefixes early, one at a time, so that the total for progress is known; sends in progress continue between.
+  // Surveys all prefixes early, one at a time, so that the total for progress is known; sends in progress continue
+  // between.
   async #survey(node: SpecNode): Promise<{ readonly job: ArchiveJob; readonly survey: Survey }> {
     const { store, spackPrefix, progress, signal } = this.#options;
     return await this.#looking.run(

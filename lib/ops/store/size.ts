@@ -5,7 +5,9 @@ import { join } from "node:path";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 
-/** The size in bytes of all files of a prefix, counting hard links once; undefined for externals and uninstalled specs. */
+/**
+ * The size in bytes of all files of a prefix, counting hard links once; undefined for externals and uninstalled specs.
+ */
 export async function installedSize(store: Store, node: SpecNode): Promise<number | undefined> {
   const record = store.get(node.hash);
   if (node.external !== undefined || !record?.installed || record.path === null) return undefined;

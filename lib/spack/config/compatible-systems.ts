@@ -1,15 +1,16 @@
-// The operating systems whose binaries another one runs (Spack `solver/os_compatibility.lp`, `concretizer:os_compatible`).
+// The operating systems whose binaries another one runs (Spack `solver/os_compatibility.lp`,
+// `concretizer:os_compatible`).
 import * as z from "zod";
 import { checked } from "../text/schema-check.ts";
 import type { Configuration } from "./config.ts";
 import { entriesOf } from "./settings.ts";
 
-/** Releases of macOS, newest first: each runs the binaries of the ones after it. */
+/** Releases of macOS, newest first: each can run the binaries of the next one. */
 const MACOS = ["tahoe", "sequoia", "sonoma", "ventura", "monterey", "bigsur", "catalina"];
 
 const NAMES = z.array(z.string().max(256)).max(1000);
 
-/** The operating systems, beside its own, whose binaries the host of a configuration runs. Throws CONFIG_INVALID. */
+/** The other operating systems whose binaries the configuration's host can run. Throws CONFIG_INVALID. */
 export function compatibleSystems(config: Configuration): string[] {
   const { platform, os } = config.context.host;
   if (os === undefined) return [];

@@ -108,7 +108,9 @@ export function discover(options: DiscoverOptions): Discovery {
   };
 }
 
-/** Only the network settings, for work that needs nothing else of Spack: reads fewer files. Throws as `discover` does. */
+/**
+ * Only the network settings, for work that needs nothing else of Spack: reads fewer files. Throws as `discover` does.
+ */
 export function discoverNetwork(options: DiscoverOptions): NetworkSettings {
   return networkSettings(findConfiguration(options).configuration);
 }

@@ -1,19 +1,19 @@
-// Whether a machine runs the code of a spec: its platform, operating system and microarchitecture.
+// Decides whether a machine can run the code of a spec, by platform, operating system and microarchitecture.
 import { targetAtMost } from "./microarchitecture.ts";
 import type { SpecNode } from "./node.ts";
 
 /** A machine, as far as specs must fit it. */
 export interface HostArchitecture {
   readonly platform: string;
-  /** The operating system; undefined if the machine does not tell. */
+  /** The operating system; undefined if unknown. */
   readonly os?: string | undefined;
-  /** Other operating systems whose code it runs. */
+  /** Other operating systems whose binaries it can run. */
   readonly compatibleSystems?: readonly string[] | undefined;
-  /** The microarchitecture; undefined if the machine does not tell. */
+  /** The microarchitecture; undefined if unknown. */
   readonly target?: string | undefined;
 }
 
-/** True if a machine runs the code of a spec; true without a machine. */
+/** True if a machine can run the code of a spec, or if no machine is given. */
 export function fitsHost(
   { platform, os, target }: Pick<SpecNode, "platform" | "os" | "target">,
   host: HostArchitecture | undefined,

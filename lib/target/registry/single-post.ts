@@ -1,5 +1,5 @@
-// Uploads in one request, `POST …/uploads/?digest=` with the bytes (OCI distribution 1.1, "Single POST"). Registries need not
-// support this; others open an upload session instead, which is then used, so that trying costs no request.
+// Uploads in one request, `POST …/uploads/?digest=` with the bytes (OCI distribution 1.1, "Single POST"). Registries
+// need not support this; others open an upload session instead, which is then used, so that trying costs no request.
 import { isStaveError } from "../../errors.ts";
 import type { Transport } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";

@@ -1,4 +1,4 @@
-// What a CACHE argument means, for every verb that takes one.
+// Proves what a CACHE argument means, for every verb that takes one.
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

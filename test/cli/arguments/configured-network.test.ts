@@ -1,4 +1,4 @@
-// What Spack's configuration says about the network is obeyed by every verb that asks a registry.
+// Proves that every verb that talks to a registry applies the network settings of Spack's configuration.
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// What SPEC arguments mean: the toolchains and the host of the configuration that the flags lead to.
+// Proves that SPEC arguments are parsed with the toolchains and the host of the configuration that the flags select.
 import assert from "node:assert/strict";
 import { chmodSync, symlinkSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// What a workflow run shows beside the log has no secret, in whatever form it is written.
+// Proves that annotations and summaries of a workflow run contain no secret in any encoding.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// A line of progress says how long it still takes, on any usual terminal.
+// Proves that a line of progress shows the remaining time on terminals of all usual widths.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { barLine } from "../../../lib/cli/output/progress-bars.ts";

@@ -1,4 +1,4 @@
-// Tar archives, and the gzip and zstd members that they come in.
+// Fuzzes tar archives, and the gzip and zstd members around them.
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

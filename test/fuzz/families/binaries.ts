@@ -1,4 +1,4 @@
-// Programs, libraries and texts whose paths are relocated.
+// Fuzzes programs, libraries and texts whose paths are relocated.
 import assert from "node:assert/strict";
 import { ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Documents with a schema: manifests, configs, spec files, lock files, credential files, answers of registries.
+// Fuzzes documents with a schema: manifests, configs, spec files, lock files, credential files, registry responses.
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

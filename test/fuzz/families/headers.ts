@@ -1,4 +1,4 @@
-// Headers that registries send, and what the client makes of them.
+// Fuzzes the headers that registries send.
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { z } from "zod";

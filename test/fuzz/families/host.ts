@@ -1,4 +1,4 @@
-// What the machine and the user's environment say.
+// Fuzzes the description of the machine and the user's environment.
 import assert from "node:assert/strict";
 import { formatCompression, parseCompression } from "../../../lib/image/pack/compression.ts";
 import { printable as printableText } from "../../../lib/printable/printable.ts";

@@ -1,4 +1,4 @@
-// Indexes of caches and databases of stores.
+// Fuzzes indexes of caches and databases of stores.
 import assert from "node:assert/strict";
 import { readIndexText } from "../../../lib/cache/index-read.ts";
 import { indexText } from "../../../lib/cache/index-write.ts";

@@ -1,4 +1,4 @@
-// JSON as Spack writes it: our own parser beside the language's.
+// Fuzzes JSON as Spack writes it, and compares the parser with JavaScript's own.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { JsonScanner } from "../../../lib/cache/json-scanner.ts";

@@ -1,4 +1,4 @@
-// What users type for specs, versions and conditions.
+// Fuzzes what users type for specs, versions and conditions.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { z } from "zod";

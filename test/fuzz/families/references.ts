@@ -1,4 +1,4 @@
-// Names of places: references, locations, digests, tags, platforms, registries, proxies.
+// Fuzzes names of places: references, locations, digests, tags, platforms, registries, proxies.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { cacheLocation, splitCache } from "../../../lib/api/cache-choice.ts";

@@ -1,4 +1,4 @@
-// YAML: the parser, build infos, configuration, mirrors and environments.
+// Fuzzes YAML: the parser, build infos, configuration, mirrors and environments.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -113,8 +113,8 @@ function readAll(config: Configuration): Mirror[] {
   return all;
 }
 
-// Spack's writer leaves "? a" and ": a" plain, although YAML reads them as a key and a value. So do we; Spack cannot read
-// them back either.
+// Spack's writer leaves "? a" and ": a" plain, although YAML reads them as a key and a value. So do we; Spack cannot
+// read them back either.
 const isReadable = (text: string): boolean => !/^[?:] /.test(text) || flowScalar(text) !== text;
 const shape = (node: YamlNode | undefined): unknown => (node === undefined ? undefined : toJson(node));
 
@@ -223,8 +223,8 @@ export const family: Family = {
         };
         fc.assert(
           fc.property(fc.array(value, { maxLength: 4 }), (list) => {
-            // A key that ends in a colon says how it joins others in configuration; a text that begins with one and a blank is
-            // written plain, as Spack does, and read as an empty key.
+            // A key that ends in a colon says how it joins others in configuration; a text that begins with one and a
+            // blank is written plain, as Spack does, and read as an empty key.
             fc.pre(!/:["']?: |[[{ ]: /.test(writeFlowYaml(list)));
             assert.deepEqual(texts(parseYaml(writeFlowYaml(list), "f")), plainOf(list));
           }),

@@ -1,3 +1,4 @@
+// Proves what an archive contains, in which order, and how unreadable or changing prefixes fail.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {

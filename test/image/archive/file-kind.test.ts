@@ -1,3 +1,4 @@
+// Proves that files are classified for relocation as Spack classifies them.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";

@@ -1,3 +1,4 @@
+// Proves that compression round-trips, is deterministic, and stores what cannot be compressed.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,3 +1,4 @@
+// Proves that layers have the same bytes with any number of threads, within the memory bound, and fail cleanly.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { appendFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";

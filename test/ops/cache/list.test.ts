@@ -1,4 +1,4 @@
-// Proves that a list has what an installation would take on a machine, and counts the rest.
+// Proves that a list contains what an installation would accept on a machine, and counts the rest.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { list } from "../../../lib/ops/cache/list.ts";

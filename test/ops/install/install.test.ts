@@ -1,4 +1,5 @@
-// Installations from golden images: the trees that Spack makes, the database that it reads, and what happens in trouble.
+// Proves that installations from golden images produce Spack's trees and a database that Spack reads, and that failures
+// are handled.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";

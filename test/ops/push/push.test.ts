@@ -1,4 +1,4 @@
-// Pushes that meet trouble: what is there is broken, what is asked for is absent, the registry misbehaves.
+// Proves that pushes handle broken images, absent specs and misbehaving registries.
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

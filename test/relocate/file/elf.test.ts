@@ -1,4 +1,5 @@
-// Headers of ELF files: every size and byte order, what Spack skips, and files that lie about themselves.
+// Proves that ELF headers of every size and byte order are relocated, including those that Spack skips or that are
+// inconsistent.
 import assert from "node:assert/strict";
 import { chmodSync, closeSync, linkSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// What Spack's hooks do to a prefix after relocation: long first lines, search paths that lead nowhere.
+// Proves that Spack's post-install hooks are applied: long first lines, search paths that do not exist.
 import assert from "node:assert/strict";
 import { chmodSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,4 @@
-// What a tree has in it: the manifest that `spack verify` reads, files that still name the old place, files that name it
-// and are on no list.
+// Proves that the manifest for `spack verify` is right, and that files which still contain the old place are found.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { linkSync, lutimesSync, readFileSync, statSync, utimesSync } from "node:fs";

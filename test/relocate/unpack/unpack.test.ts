@@ -1,4 +1,4 @@
-// Unpacking: what Spack and others pack comes out again, byte for byte; a gallery of archives that must not come out.
+// Proves that archives of Spack and others are unpacked byte for byte, and that invalid ones are refused.
 import assert from "node:assert/strict";
 import { createReadStream, existsSync, linkSync, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Which scopes count, in which order, for every generation of Spack; what an include may do and what it must not.
+// Proves which scopes count, and in which order, for every generation of Spack, and what an include may do.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What `stave config` shows: where everything comes from, and nothing secret.
+// Proves that `stave config` shows the origin of everything, and no secret.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";

@@ -1,5 +1,5 @@
-// Which target a machine has, from what Linux says of its first processor. The texts are of real machines; archspec 0.2.7
-// gives the same answers.
+// Proves which target a machine has, from the description of its first processor in /proc/cpuinfo. The texts are from
+// real machines; archspec 0.2.7 gives the same answers.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CPUINFO_LIMIT, hostTarget } from "../../../lib/spack/config/host-target.ts";

@@ -1,4 +1,4 @@
-// Merging of scopes as Spack's merge_yaml does it.
+// Proves that scopes are merged as Spack's merge_yaml does it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-// Mirrors and their credentials, as Spack's Mirror reads them, and that no secret is ever shown.
+// Proves that mirrors and their credentials are read as Spack's Mirror reads them, and that no secret is shown.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";

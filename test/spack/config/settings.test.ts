@@ -1,4 +1,4 @@
-// The settings that stave uses, and what is wrong with them.
+// Proves that the settings stave uses are read, and that errors in them are reported.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Environments: found by name or folder, their manifests, definitions and views.
+// Proves that environments are found by name or folder and their manifests, definitions and views are read.
 import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";

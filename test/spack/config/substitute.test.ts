@@ -1,4 +1,4 @@
-// Variables in the paths of configuration. The rows were compared with Spack 1.2.
+// Proves that variables in configured paths are substituted. The rows were compared with Spack 1.2.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { osName } from "../../../lib/spack/config/machine.ts";

@@ -1,4 +1,4 @@
-// Conditions of includes: what can be decided, and that the rest is said to be undecided.
+// Proves which conditions of includes can be decided, and that the others are reported as undecided.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

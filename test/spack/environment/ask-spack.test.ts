@@ -1,4 +1,4 @@
-// The conversation with Spack, with a program in its place: what is asked, what an answer may be, and how it ends.
+// Proves the protocol of asking Spack, with another program in its place: the question, valid answers, and how it ends.
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

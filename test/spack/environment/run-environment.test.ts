@@ -1,4 +1,4 @@
-// The run environment of specs: the one of every image that real Spack pushed, and what stave leaves out of it by default.
+// Proves that run environments match those in every image pushed by real Spack, except for what stave omits by default.
 import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// What is asked of one dependency several times, and what toolchains stand for. The rows were compared with Spack 1.2.
+// Proves how repeated constraints on one dependency are merged, and what toolchains stand for. The rows were compared
+// with Spack 1.2.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { discover } from "../../../lib/spack/config/discover.ts";

@@ -1,3 +1,4 @@
+// Proves that specs satisfy queries as Spack decides, with its recipes for virtual packages as the only difference.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";

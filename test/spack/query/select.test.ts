@@ -1,3 +1,4 @@
+// Proves that queries select specs in a stable order, and that ambiguous or failed ones get useful suggestions.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Candidates, select, selectOne, selectSome } from "../../../lib/spack/query/select.ts";

@@ -1,3 +1,4 @@
+// Proves that the query parser reports errors well, round-trips, and stays fast on hostile text.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

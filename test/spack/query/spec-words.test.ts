@@ -1,4 +1,5 @@
-// SPEC arguments of several words mean what they mean to Spack: its answers for the golden store are in the table.
+// Proves that SPEC arguments of several words mean what they mean to Spack, whose answers for the golden store are in
+// the table.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

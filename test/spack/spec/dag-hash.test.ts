@@ -1,3 +1,4 @@
+// Proves that DAG hashes are computed and verified as Spack does, for every format.
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// Proves that lock files of every version are read and verified, and malformed ones refused with the location.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Why two specs have different hashes.
+// Proves that the reasons why two specs have different hashes are found.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// Proves that spec files of every format are read, and malformed ones refused quickly.
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";

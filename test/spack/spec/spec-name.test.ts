@@ -1,3 +1,4 @@
+// Proves that names, formats and projections of specs are Spack's.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SpecNode } from "../../../lib/spack/spec/node.ts";

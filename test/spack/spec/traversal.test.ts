@@ -1,3 +1,4 @@
+// Proves that DAGs are walked in Spack's orders, in linear time.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { graphOf } from "../../../lib/spack/spec/graph.ts";

@@ -1,3 +1,4 @@
+// Proves that versions are parsed, compared and matched as in Spack.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

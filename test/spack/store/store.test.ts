@@ -1,3 +1,4 @@
+// Proves that stores and databases of every version are read, with upstreams and sysroots.
 import assert from "node:assert/strict";
 import {
   cpSync,

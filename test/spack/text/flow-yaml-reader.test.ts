@@ -1,4 +1,4 @@
-// The quick reader of one-line YAML says what the general one says, or nothing.
+// Proves that the fast reader of one-line YAML agrees with the general one, or declines.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";

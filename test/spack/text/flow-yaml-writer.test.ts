@@ -1,3 +1,4 @@
+// Proves that flow YAML is written exactly as Spack's writer does.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";

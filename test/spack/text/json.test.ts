@@ -1,3 +1,4 @@
+// Proves that JSON is written back byte for byte, with limits, and that the parser agrees with JSON.parse.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-// YAML as Spack's reader (ruamel.yaml, YAML 1.2) takes it, and what a hostile file must not do.
+// Proves that YAML is read as Spack's reader does (ruamel.yaml, YAML 1.2), and that hostile files do no harm.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

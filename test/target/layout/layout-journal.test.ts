@@ -1,4 +1,4 @@
-// The journal beside a long index.json.
+// Proves that the journal of a long index.json loses nothing, whatever was killed.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";

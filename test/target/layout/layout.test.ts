@@ -1,3 +1,4 @@
+// Proves that layouts are plain image layouts, fast with many tags, and safe with many processes.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import {

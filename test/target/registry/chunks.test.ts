@@ -1,3 +1,4 @@
+// Proves that streams are cut into chunks, and that their memory is reused safely.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Chunker } from "../../../lib/target/registry/chunks.ts";

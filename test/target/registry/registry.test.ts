@@ -1,3 +1,5 @@
+// Proves that blobs, manifests, tags and referrers of a registry are read and written with few requests and full
+// verification.
 import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";

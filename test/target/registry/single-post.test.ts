@@ -1,4 +1,5 @@
-// Small blobs go to a registry in one request where it takes that, and in two elsewhere; which of the two is found out once.
+// Small blobs go to a registry in one request where it takes that, and in two elsewhere; which of the two is found out
+// once.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SINGLE_POST } from "../../../lib/target/registry/single-post.ts";
