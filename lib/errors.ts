@@ -1,5 +1,5 @@
-// The one error class of the program, its stable codes and their exit statuses. It leaves printing to the
-// command line: everything below throws a StaveError, and only the outermost layer shows it.
+// The error class of stave, its stable codes and their exit statuses. Printing is up to the command line: everything
+// below it throws a StaveError, and only the outermost layer prints it.
 
 /** The codes by family; each family shares an exit status. Codes are API: added, never renamed. */
 const FAMILIES = {
@@ -14,7 +14,6 @@ const FAMILIES = {
     "SPEC_ABSENT",
     "PLATFORM_MISMATCH",
     "LIBC_TOO_OLD",
-    /** Every stable error code. */
     "RELOCATION_FAILED",
     "BUDGET_EXCEEDED",
   ],
@@ -45,24 +44,24 @@ export interface RegistryErrorEntry {
   detail?: unknown;
 }
 
-/** Everything a StaveError may carry beside its code and message. */
+/** Everything a StaveError may carry besides its code and message. */
 export interface StaveErrorOptions {
-  /** The operation under way, for instance `fetch blob`. */
+  /** The operation in progress, for example `fetch blob`. */
   op?: string;
   side?: Side;
   /** The thing that failed: a digest, a reference, a path. */
   subject?: string;
-  /** The HTTP status of the last answer. */
+  /** The HTTP status of the last response. */
   status?: number;
-  /** The operating system's code, as `ENOSPC`. */
+  /** The operating system's error code, for example `ENOSPC`. */
   system?: string;
   /** The registry's own error list, verbatim. */
   registry?: RegistryErrorEntry[];
-  /** How many times it was tried. */
+  /** The number of attempts. */
   attempts?: number;
   /** The next step: one command or one setting. */
   hint?: string;
-  /** The failures that a PARTIAL error stands for. */
+  /** The failures that a PARTIAL error summarises. */
   errors?: StaveError[];
   cause?: unknown;
 }
@@ -75,8 +74,8 @@ export type PlainError = Omit<StaveErrorOptions, "cause" | "errors"> & {
 };
 
 /**
- * The error of every operation: one lower-case sentence, a stable code and, where there is one, a next step.
- * Secrets and query strings are redacted by whoever constructs it.
+ * The error of every operation: one lower-case sentence, a stable code and, if there is one, a hint. The code that
+ * constructs it must redact secrets and query strings.
  */
 export class StaveError extends Error {
   override readonly name = "StaveError";
@@ -111,8 +110,8 @@ export class StaveError extends Error {
   }
 
   /**
-   * Returns the same error with more said about it: given fields replace, the others stay. An error with another code
-   * or message is a new one, caused by this one unless another cause is given.
+   * Returns a copy with changed fields; the others stay. If the code or message changes, the copy has this error as its
+   * cause, unless another cause is given.
    */
   with(changes: StaveErrorOptions & { code?: ErrorCode; message?: string }): StaveError {
     const { code = this.code, message = this.message, ...options } = changes;
@@ -134,7 +133,7 @@ export class StaveError extends Error {
     return { code, message, ...details, ...(errors && { errors: errors.map((error) => error.toJSON()) }) };
   }
 
-  /** Makes an error of its fields. */
+  /** Creates an error from its fields. */
   static from({ code, message, errors, ...details }: PlainError): StaveError {
     return new StaveError(code, message, {
       ...details,
@@ -142,8 +141,7 @@ export class StaveError extends Error {
     });
   }
 
-  // Every field but code, message and cause, without those that say nothing. The one list of them beside the
-  // constructor.
+  // Every defined field except code, message and cause. The only list of them besides the constructor.
   #details(): Omit<StaveErrorOptions, "cause"> {
     const { op, side, subject, status, system, registry, attempts, hint, errors } = this;
     const all = { op, side, subject, status, system, registry, attempts, hint, errors };
@@ -151,7 +149,7 @@ export class StaveError extends Error {
   }
 }
 
-/** Tells whether a caught value is a StaveError, of one of the given codes when any are given. */
+/** True if a caught value is a StaveError and, if codes are given, has one of them. */
 export function isStaveError(value: unknown, ...codes: ErrorCode[]): value is StaveError {
   return value instanceof StaveError && (codes.length === 0 || codes.includes(value.code));
 }
@@ -162,7 +160,7 @@ export function systemCode(value: unknown): string | undefined {
   return typeof value.code === "string" ? value.code : undefined;
 }
 
-/** The system's code of an error or of what caused it. */
+/** The system's error code of an error or of its causes. */
 export function deepCode(value: unknown): string | undefined {
   for (let at: unknown = value, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
     const code = systemCode(at);
@@ -189,12 +187,12 @@ const FILE_HINTS: Record<string, string> = {
   EMFILE: "too many open files; raise `ulimit -n` or lower --jobs",
 };
 
-/** Turns an error of the file system into a StaveError that names the path; a StaveError passes through. */
+/** Converts a file system error to a StaveError that names the path; a StaveError passes through. */
 export function fileError(cause: unknown, op: string, path: string): StaveError {
   if (cause instanceof StaveError) return cause;
   const code = systemCode(cause);
   const hint = code === undefined ? undefined : FILE_HINTS[code];
-  // A descriptor that a path was reached by tells nothing.
+  // A path through a descriptor means nothing to the user.
   const why = messageOf(cause).replace(/, \w+ '\/proc\/self\/fd\/.*$/s, "");
   return new StaveError(code === "ENOENT" ? "NOT_FOUND" : "FILE_SYSTEM", `cannot ${op} ${path}: ${why}`, {
     op,

@@ -1,4 +1,5 @@
-// What Spack's configuration says about the network: certificates are added, and options come before everything else.
+// Merges the network settings of Spack's configuration into the options: certificates are added, and options take
+// precedence.
 import { messageOf } from "../errors.ts";
 import { discoverNetwork } from "../spack/config/discover.ts";
 import type { NetworkSettings } from "../spack/config/settings.ts";
@@ -9,8 +10,8 @@ import { currentHost } from "./read-machine.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /**
- * Reads the settings for work that uses nothing else of Spack. Such work also runs without a usable configuration: a
- * configuration, so an unreadable configuration is only a warning.
+ * Reads the settings for work that uses nothing else of Spack. Such work must also run without a usable configuration,
+ * so an unreadable configuration is only a warning.
  */
 export function readNetworkSettings(
   around: Surroundings,
@@ -24,7 +25,7 @@ export function readNetworkSettings(
   }
 }
 
-/** The options with what `config:ssl_certs`, `config:verify_ssl` and `config:connect_timeout` add to them. */
+/** The options, completed by `config:ssl_certs`, `config:verify_ssl` and `config:connect_timeout`. */
 export function configuredNetwork(
   options: NetworkOptions,
   { certificates, verifyTls, connectTimeout }: NetworkSettings,
@@ -36,7 +37,7 @@ export function configuredNetwork(
     const entry = kindAt(value);
     if (entry === "folder") caFolders = [...(caFolders ?? []), value];
     else if (entry) caFiles = [...(caFiles ?? []), value];
-    else onWarning(`config:ssl_certs names ${value}, which is not there (${formatPlace(place)})`);
+    else onWarning(`config:ssl_certs names ${value}, which does not exist (${formatPlace(place)})`);
   }
   if (verifyTls?.value === false && insecureTls === undefined) {
     insecureTls = true;

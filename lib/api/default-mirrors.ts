@@ -1,21 +1,21 @@
-// The mirrors of Spack's configuration that are used where no cache is named.
+// The mirrors of Spack's configuration that are the default caches.
 import { printable } from "../printable/printable.ts";
 import { redactUserInfo } from "../printable/secret.ts";
 import { type Direction, isOciUrl, type Mirror } from "../spack/config/mirror.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** Where mirrors are looked for. */
+/** Where to look for mirrors. */
 export interface MirrorLookup {
   readonly around: Surroundings;
   readonly files: () => SpackFiles;
-  /** Called with which mirrors are used, and which cannot be. */
+  /** Called with notes on which mirrors are used, and which cannot be. */
   readonly onNote: (text: string) => void;
 }
 
 /**
  * The names of the mirrors to use if no cache is named: to fetch, all OCI mirrors that may contain binaries, in Spack's
- * push, the one with `autopush`, else the one with `push`. None if $STAVE_CACHE names a cache.
+ * order; to push, the one with `autopush`, otherwise the one with `push`. None if $STAVE_CACHE names a cache.
  */
 export function defaultMirrors(direction: Direction, { around, files, onNote }: MirrorLookup): string[] {
   if (around.env["STAVE_CACHE"]) return [];

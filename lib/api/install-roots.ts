@@ -53,10 +53,10 @@ export function installSide(
   };
 }
 
-/** How many specs are looked up at once. */
+/** How many specs to look up at once. */
 const CONCURRENCY = 32;
 
-/** Where specs to install are looked up. */
+/** Where to look up specs. */
 export interface InstallLookup {
   readonly files: SpackFiles;
   readonly source: InstallSource;

@@ -1,4 +1,4 @@
-// `install` and `planInstall`: specs of build caches into a Spack store.
+// `install` and `planInstall`: install specs from build caches into a Spack store.
 import { install as installAll, planInstall as planAll } from "../ops/install/install.ts";
 import type { InstallOptions as InstallAllOptions, InstallChoices } from "../ops/install/options.ts";
 import type { InstallPlanReport, InstallReport } from "../ops/install/report.ts";
@@ -28,7 +28,7 @@ const SHAPE: Shape<InstallOptions> = {
   ...{ strict: "boolean", allFiles: "boolean", anyArchitecture: "boolean", jobs: "count", onSpec: "function" },
 };
 
-/** Caches as an argument: one, or several in the order in which they are asked. */
+/** One cache, or several in order of preference. */
 type Caches = CacheArgument | readonly CacheArgument[];
 
 /**
@@ -39,7 +39,7 @@ export async function install(caches?: Caches, options: InstallOptions = {}): Pr
   return await withInstallation("install", caches, options, installAll);
 }
 
-/** What `install` would do with the same arguments; writes nothing. */
+/** Reports what `install` would do with the same arguments; writes nothing. */
 export async function planInstall(caches?: Caches, options: InstallOptions = {}): Promise<InstallPlanReport> {
   return await withInstallation("planInstall", caches, options, planAll);
 }

@@ -1,4 +1,4 @@
-// `list`: the specs of build caches.
+// `list`: lists the specs of build caches.
 import { type ListAllReport, listAll } from "../ops/cache/list.ts";
 import { checkCache, checkOptions } from "./check.ts";
 import { COMMON, type CommonOptions } from "./common.ts";
@@ -16,8 +16,8 @@ export interface ListOptions extends CommonOptions, SpackOptions {
 }
 
 /**
- * Lists the specs of build caches, each once, as `stave list` does. Caches that cannot be asked are in `failures` of
- * the report. Throws if none can be.
+ * Lists the specs of build caches, each once, as `stave list` does. Caches that cannot be read are in `failures` of the
+ * report. Throws if none can be read.
  */
 export async function list(
   caches?: CacheArgument | readonly CacheArgument[],

@@ -63,13 +63,13 @@ export interface OpenCache extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** A cache as an argument: a text as on the command line, or what `openCache` returned. */
+/** A cache as an argument: text as on the command line, or the result of `openCache`. */
 export type CacheArgument = string | OpenCache;
 
 /**
- * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; without a text `$STAVE_CACHE`, else
- * the first mirror of Spack's configuration, else `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID,
- * UNSUPPORTED, and NOT_FOUND for a directory that is not there.
+ * Opens `oci://HOST/REPO`, `oci-layout:DIR` or a mirror of Spack's configuration; by default `$STAVE_CACHE`, otherwise
+ * the first mirror of Spack's configuration, otherwise `oci-layout:./stave-cache`. Throws USAGE, REFERENCE_INVALID,
+ * UNSUPPORTED, and NOT_FOUND for a directory that does not exist.
  */
 export async function openCache(text?: string, options: OpenCacheOptions = {}): Promise<OpenCache> {
   if (text !== undefined) checkText("openCache: the cache", text);
@@ -80,14 +80,14 @@ export async function openCache(text?: string, options: OpenCacheOptions = {}): 
   return await openOne(text ?? mirrorsFor(direction, opening)[0], direction, opening);
 }
 
-/** What caches are opened with. */
+/** How to open caches. */
 export interface Opening {
   readonly options: OpenCacheOptions;
   readonly around: Surroundings;
   readonly files: () => SpackFiles;
 }
 
-/** What caches are opened with, from options that were checked; reads Spack's files only when they are needed. */
+/** How to open caches, from checked options; reads Spack's files only when needed. */
 export function openingOf(options: OpenCacheOptions, store?: string): Opening {
   const around = surroundingsOf(options);
   let files: SpackFiles | undefined;
@@ -105,7 +105,7 @@ async function connectTo(text: string | undefined, direction: Direction, { optio
   return { ...choice, connection, close: () => connection.close() };
 }
 
-// With the option `create` a directory that is not there is made.
+// The option `create` creates a missing directory.
 async function openOne(text: string | undefined, direction: Direction, opening: Opening): Promise<OpenCache> {
   const { location, mirror, connection, close } = await connectTo(text, direction, opening);
   try {
@@ -118,14 +118,12 @@ async function openOne(text: string | undefined, direction: Direction, opening: 
   }
 }
 
-/** Caches that were opened for a call, or by the caller; disposing of them closes only the former. */
+/** Caches opened for a call or by the caller; disposing of them closes only the former. */
 export interface OpenCaches extends AsyncDisposable {
   readonly caches: readonly OciCache[];
 }
 
-/**
- * Opens the caches to read, in the order in which they are asked; without any, the mirrors of Spack's configuration.
- */
+/** Opens caches for reading, in order of preference; by default the mirrors of Spack's configuration. */
 export async function openToRead(
   given: CacheArgument | readonly CacheArgument[] | undefined,
   opening: Opening,
@@ -158,7 +156,9 @@ export async function openToWrite(
   return await openOne(given ?? mirrorsFor("push", opening)[0], "push", opening);
 }
 
-/** Opens for reading the cache that would be written to; a directory that is not there counts as an empty cache. */
+/**
+ * Opens the cache to which a push would write, for reading; a directory that does not exist counts as an empty cache.
+ */
 export async function openToPlan(
   given: CacheArgument | undefined,
   opening: Opening,

@@ -1,4 +1,4 @@
-// `push` and `planPush`: installed specs into a build cache.
+// `push` and `planPush`: push installed specs to a build cache.
 import { parseCompression } from "../image/pack/compression.ts";
 import { LayerMemory } from "../image/pack/layer-memory.ts";
 import { parseLocation, parseTag } from "../oci/reference.ts";
@@ -30,7 +30,7 @@ export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
   readonly specs?: readonly string[] | undefined;
   /** The root of the store. Default: `$STAVE_STORE`, otherwise from Spack's configuration. */
   readonly store?: string | undefined;
-  /** The image below: `HOST/REPO:TAG` or `oci-layout:DIR:TAG`. */
+  /** The base image: `HOST/REPO:TAG` or `oci-layout:DIR:TAG`. */
   readonly baseImage?: string | undefined;
   /** `gzip:LEVEL` or `zstd:LEVEL`; default `gzip:1`. */
   readonly compression?: string | undefined;
@@ -61,7 +61,8 @@ export async function push(cache?: CacheArgument, options: PushOptions = {}): Pr
 }
 
 /**
- * What `push` would do with the same arguments; writes nothing. A directory that is not there counts as an empty cache.
+ * Reports what `push` would do with the same arguments; writes nothing. A directory that does not exist counts as an
+ * empty cache.
  */
 export async function planPush(cache?: CacheArgument, options: PushOptions = {}): Promise<PushPlanReport> {
   const opening = checked("planPush", cache, options);
@@ -78,7 +79,7 @@ function checked(name: string, cache: CacheArgument | undefined, options: PushOp
   return openingOf(options, options.store);
 }
 
-/** Everything but the cache. The base image stays open until it is disposed of. */
+/** The settings of a push without its cache. The base image stays open until they are disposed of. */
 async function prepared(
   options: PushOptions,
   opening: Opening,

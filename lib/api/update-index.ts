@@ -1,4 +1,4 @@
-// `updateIndex`: the index of a build cache.
+// `updateIndex`: updates the index of a build cache.
 import { checkIndex, type IndexReport, updateIndex as reindex } from "../cache/index-update.ts";
 import { checkCache, checkOptions } from "./check.ts";
 import { COMMON, type CommonOptions } from "./common.ts";

@@ -138,10 +138,7 @@ const TLS_CODES =
   /^(?:EPROTO|ERR_SSL_.*|ERR_TLS_.*|CERT_.*|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*|HOSTNAME_MISMATCH|INVALID_CA|CRL_.*)$/;
 const TIMEOUT_CODES = /^(?:UND_ERR_CONNECT_TIMEOUT|UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT|ETIMEDOUT)$/;
 
-/**
- * The error for a request that got no (whole) answer; `proxy` is the one that was connected to instead of the URL's
- * host.
- */
+/** The error for a request without a complete response; `proxy` is the proxy that was used, if any. */
 export function networkError(
   request: Pick<HttpRequest, "op" | "subject">,
   url: URL,

@@ -1,6 +1,6 @@
-// Names that are a typing mistake apart.
+// Detects typing mistakes in names.
 
-/** True if two names differ by at most one character that was changed, added or left out. */
+/** True if two names differ by at most one character, changed, added or omitted. */
 export function isNear(a: string, b: string): boolean {
   if (Math.abs(a.length - b.length) > 1) return false;
   let start = 0;

@@ -49,7 +49,7 @@ export async function benchInstall(scratch: string, stave: string, scale: number
     const forget = async (): Promise<void> => rmSync(env.XDG_CACHE_HOME, { recursive: true, force: true });
     const candidates: Candidate[] = [
       { name: `stave from ${kind}`, env, command, prepare: (round) => written(to(round)).then(forget) },
-      { name: "stave, all are there", env, command },
+      { name: "stave, all installed", env, command },
       tarAlone(server.gzipBlobs(), fresh(scratch, "tar")),
     ];
     const root = fresh(scratch, "spack");

@@ -1,5 +1,5 @@
-// Which layer a prefix gave, remembered between runs: a push that goes on where another was interrupted, or that goes
-// to another registry, asks for a layer by its digest instead of packing it to learn what it is.
+// Remembers the layer of each prefix between runs: a push that resumes, or that goes to another registry, can look up a
+// layer by its digest instead of packing it again.
 import * as z from "zod";
 import { digestSchema } from "../../oci/digest.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";

@@ -14,23 +14,23 @@ import { isToldByTags, notTold, tagSatisfies } from "./find-cached.ts";
 /** The options of `list`. */
 export interface ListOptions extends OperationOptions {
   readonly queries: readonly SpecQuery[];
-  /** Only specs that this machine runs. Default: all specs. */
+  /** Only specs that this machine can run. Default: all specs. */
   readonly host?: HostArchitecture | undefined;
   /** Read the tags instead of the index. */
   readonly fromTags?: boolean | undefined;
 }
 
-/** A spec of a list; with several caches it names the first one that has it. */
+/** A spec of a list, with the first cache that has it if there are several. */
 export type ListedSpec = SpecRow & { cache?: string };
 
 /** The report of `list`. */
 export interface ListReport {
-  /** The name of the cache; of several, separated by commas. */
+  /** The name of the cache; several are separated by commas. */
   cache: string;
   /** The source of the list; tags contain only names, versions and hashes. */
   source: "index" | "tags";
   specs: SpecRow[];
-  /** How many other specs match, for machines of other kinds. */
+  /** How many other specs match, for other kinds of machines. */
   otherArchitectures: number;
 }
 
@@ -63,20 +63,20 @@ function listTagged(cache: string, listing: CacheListing, { queries }: ListOptio
   return { cache, source: "tags", specs, otherArchitectures: 0 };
 }
 
-/** What several caches have together. */
+/** The report for several caches. */
 export interface ListAllReport extends ListReport {
   specs: ListedSpec[];
-  /** Caches without an index, of which the tags were read. */
+  /** Caches without an index, whose tags were read. */
   readonly withoutIndex: string[];
-  /** The tags of specs that the index of their cache lacks. */
+  /** The tags of specs that a cache's index lacks. */
   readonly unindexed: { readonly cache: string; readonly tags: readonly string[] }[];
-  /** Why caches could not be asked. */
+  /** Why caches could not be read. */
   readonly failures: readonly StaveError[];
 }
 
 /**
- * Lists the specs of several caches, each once, from the first that has it. A cache that does not exist has none.
- * Failures of some caches are in the report. Throws if no cache can be listed.
+ * Lists the specs of several caches, each once, from the first cache that has it. A cache that does not exist counts as
+ * empty. Failures of some caches are in the report. Throws if no cache can be listed.
  */
 export async function listAll(caches: readonly ReadCache[], options: ListOptions): Promise<ListAllReport> {
   const reports: ListReport[] = [];
@@ -105,8 +105,7 @@ export async function listAll(caches: readonly ReadCache[], options: ListOptions
   };
 }
 
-// The list of one cache with the tags that its index lacks. A registry may refuse to list tags, and the index suffices
-// then.
+// The list of one cache, with the tags that its index lacks. If the registry refuses to list tags, the index suffices.
 async function listBeside(
   cache: ReadCache,
   options: ListOptions,

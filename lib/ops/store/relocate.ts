@@ -46,7 +46,7 @@ export interface RelocateTreeReport extends RelocationReport {
   manifests: string[];
   /** Sockets, FIFOs and devices. */
   skipped: string[];
-  /** Whether there is an install database, which still contains the old path. */
+  /** True if there is an install database, which still contains the old path. */
   hasDatabase: boolean;
 }
 

@@ -11,9 +11,9 @@ export class TextRelocation {
   readonly #map: PrefixMap;
   // Input that is still undecided: a prefix may start in it.
   #rest: Buffer = Buffer.alloc(0);
-  // Whether the word that ends where the rest begins follows a slash.
+  // True if the word before the rest follows a slash.
   #afterSlash = false;
-  // Whether the rest begins in a path whose prefix was replaced.
+  // True if the rest starts inside a path whose prefix was replaced.
   #inPath = false;
   #changed = false;
   // How long the text is so far, and may be.
@@ -26,7 +26,7 @@ export class TextRelocation {
     this.#most = most;
   }
 
-  /** Whether anything was replaced so far. */
+  /** True if anything was replaced so far. */
   get changed(): boolean {
     return this.#changed;
   }

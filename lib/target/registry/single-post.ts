@@ -1,5 +1,6 @@
 // Uploads in one request, `POST …/uploads/?digest=` with the bytes (OCI distribution 1.1, "Single POST"). Registries
-// need not support this; others open an upload session instead, which is then used, so that trying costs no request.
+// need not support this; others open an upload session instead, which is then used, so that the attempt costs no
+// request.
 import { isStaveError } from "../../errors.ts";
 import type { Transport } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -9,7 +10,7 @@ import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
 import { type Session, type StepOptions, sessionOf } from "./upload-session.ts";
 
-/** The most bytes to send this way: they are sent in vain if the registry does not support it. */
+/** The most bytes to send this way: they are wasted if the registry does not support it. */
 export const SINGLE_POST: number = 1024 * 1024;
 
 type Ability = "asking" | "yes" | "no";
@@ -29,7 +30,7 @@ export function mayPostWhole(repository: Repository, { size }: Descriptor): bool
 
 /**
  * Sends a blob in one request. Returns the upload session if the registry opened one instead; undefined if it refused.
- * Throws as the other steps of an upload; before another attempt, the caller checks whether the blob is there.
+ * Throws like the other steps of an upload; before another attempt, the caller checks whether the blob exists.
  */
 export async function postWhole(
   repository: Repository,
@@ -67,7 +68,7 @@ export async function postWhole(
     if (await hasBlob(repository, digest, { patience, signal, size, mustProve: true })) return "stored";
     throw unproved(repository, "push blob", digest, response.status);
   } finally {
-    // Without an answer, nothing is known.
+    // Without a response, nothing is known.
     if (known.get(host) === "asking") known.delete(host);
   }
 }
