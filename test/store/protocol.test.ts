@@ -1,5 +1,5 @@
 // Proves that the protocol is safe: walks through every interleaving of two runs on one store, with a kill before every
-// step, and checks every state. The steps are the real ones; only the store is a model.
+// step, and of three without kills, and checks every state. The steps are the real ones; only the store is a model.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -259,11 +259,13 @@ function shortened(task: () => Steps, answers: string, world: World, me: number)
   return spec.work === me || spec.exclusive === me || spec.shared.includes(me) ? answers : "";
 }
 
-/** Walks through all states that two runs can lead to, and checks each; how many there are. */
-function explore(runs: readonly Run[], start: World): { states: number; ends: number } {
+/** Walks through all states that runs can lead to, and checks each; how many there are. */
+function explore(runs: readonly Run[], start: World, withKills = true): { states: number; ends: number } {
   const seen = new Set<string>();
   const todo: State[] = [{ world: start, runs: runs.map(({ tasks }) => tasks.map(() => "")) }];
-  let ends = 0;
+  /** Of each state, those that lead to it. */
+  const before = new Map<string, string[]>();
+  const ends: string[] = [];
   for (let state = todo.pop(); state !== undefined; state = todo.pop()) {
     const key = keyOf(state);
     if (seen.has(key)) continue;
@@ -277,18 +279,35 @@ function explore(runs: readonly Run[], start: World): { states: number; ends: nu
         const moved = move(state, me, run, at);
         if (moved === BLOCKED) blocked++;
         else if (moved.length > 0) moves++;
-        if (moved !== BLOCKED) todo.push(...moved);
+        if (moved === BLOCKED) continue;
+        for (const next of moved) {
+          if (!withKills && next.runs[me] === undefined) continue;
+          todo.push(next);
+          const nextKey = keyOf(next);
+          const known = before.get(nextKey);
+          if (known) known.push(key);
+          else before.set(nextKey, [key]);
+        }
       }
-      if (isOver(run, state.runs[me])) continue;
+      if (!withKills || isOver(run, state.runs[me])) continue;
       const killed = kill(state, me, run);
       if (killed) todo.push(killed);
     }
     assert.ok(moves > 0 || blocked === 0, `nothing can go on: ${JSON.stringify(state)}`);
     if (moves > 0) continue;
-    ends++;
+    ends.push(key);
     checkEnd(state);
   }
-  return { states: seen.size, ends };
+  checkReach(seen, before, ends);
+  return { states: seen.size, ends: ends.length };
+}
+
+// No runs can make one another begin again for ever: there is a way to an end from everywhere.
+function checkReach(states: ReadonlySet<string>, before: ReadonlyMap<string, string[]>, ends: readonly string[]): void {
+  const reaching = new Set(ends);
+  // A set is walked through with what is added on the way.
+  for (const state of reaching) for (const earlier of before.get(state) ?? []) reaching.add(earlier);
+  for (const state of states) assert.ok(reaching.has(state), `nothing leads to an end from ${state}`);
 }
 
 const isOver = (run: Run, answers: readonly string[]): boolean =>
@@ -389,6 +408,20 @@ for (const [one, other] of PAIRS)
     test(`${one} beside ${other}, ${name}: every interleaving and kill leaves a store that the next run makes whole`, (t) => {
       const runs = [one, other].map((each) => RUNS[each] ?? assert.fail());
       const { states, ends } = explore(runs, start());
+      t.diagnostic(`${states} states, ${ends} ends`);
+      assert.ok(ends > 0);
+    });
+
+const TRIPLES: readonly (readonly string[])[] = [
+  ["install", "install", "uninstall both"],
+  ["install", "uninstall top", "uninstall base"],
+  ["install", "uninstall both", "uninstall the other way"],
+];
+for (const names of TRIPLES)
+  for (const [name, start] of Object.entries(STARTS))
+    test(`${names.join(" beside ")}, ${name}: none waits for ever`, (t) => {
+      const runs = names.map((each) => RUNS[each] ?? assert.fail());
+      const { states, ends } = explore(runs, start(), false);
       t.diagnostic(`${states} states, ${ends} ends`);
       assert.ok(ends > 0);
     });
