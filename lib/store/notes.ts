@@ -5,12 +5,14 @@ import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { fileError, systemCode } from "../errors.ts";
 import { isDagHash } from "../spack/spec/node-reader.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
+import { HeldTree } from "../util/held-tree.ts";
 import { makeParents } from "./prefix-place.ts";
 
 type Place = Pick<Store, "root" | "locate">;
 
 const LONGEST = 32_768;
-const folderOf = (store: Place): string => store.locate(`${store.root}/${DATABASE_FOLDER}/under-way`);
+const FOLDER = "under-way";
+const folderOf = (store: Place): string => store.locate(`${store.root}/${DATABASE_FOLDER}/${FOLDER}`);
 
 /** Writes a note before anything of a spec is put beside its prefix. Throws FILE_SYSTEM. */
 export async function writeNote(store: Place, hash: string, prefix: string): Promise<void> {
@@ -22,7 +24,8 @@ export async function writeNote(store: Place, hash: string, prefix: string): Pro
       writeFileSync(`${folder}/${hash}`, prefix);
     } catch (cause) {
       if (systemCode(cause) !== "ENOENT") throw cause;
-      await makeParents(folder);
+      using tree = new HeldTree(store.locate(store.root));
+      makeParents(tree, `${DATABASE_FOLDER}/${FOLDER}`);
       writeFileSync(`${folder}/${hash}`, prefix);
     }
   } catch (cause) {

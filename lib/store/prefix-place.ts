@@ -1,16 +1,20 @@
 // Where in a store prefixes may be written: only below its root, whatever a spec, a database or a symbolic link says.
-import { chmod, lstat, opendir, realpath, rm } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { lstat, realpath } from "node:fs/promises";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
-import { makeFolder } from "../util/folder.ts";
+import { type ByteString, isPlainPath } from "../util/byte-string.ts";
+import type { HeldTree } from "../util/held-tree.ts";
 
 /** A prefix that may be written. */
 export interface PrefixPlace {
   /** The recorded path. */
   readonly prefix: string;
-  /** The parent folder on this machine; it may not exist yet. */
+  /** The root of the store on this machine, without links. */
+  readonly root: string;
+  /** The parent folder on this machine, without links: the root or below it. It may not exist yet. */
   readonly parent: string;
   /** Its name in the parent folder. */
   readonly name: string;
@@ -22,15 +26,15 @@ export interface PrefixPlace {
  */
 export async function placeInStore(store: Pick<Store, "root" | "locate">, prefix: string): Promise<PrefixPlace> {
   const { root } = store;
-  const below = prefix.startsWith(`${root}/`) ? prefix.slice(root.length + 1) : "";
-  const parts = below.split("/");
-  const isPlain = parts.every((part) => part !== "" && part !== "." && part !== "..") && !below.includes("\0");
-  if (!isPlain || parts[0] === DATABASE_FOLDER) throw outside(prefix, root, "expected a folder below its root");
+  const path = prefix.startsWith(`${root}/`) ? prefix.slice(root.length + 1) : "";
+  const parts = path.split("/");
+  if (!isPlainPath(path) || parts[0] === DATABASE_FOLDER)
+    throw outside(prefix, root, "expected a folder below its root");
   const parent = store.locate(posix.dirname(prefix));
   const [realRoot, realParent] = [await realPlace(store.locate(root)), await realPlace(parent)];
   if (realParent !== realRoot && !realParent.startsWith(`${realRoot.replace(/\/$/, "")}/`))
     throw outside(prefix, root, `a symbolic link leads to ${printable(realParent)}`);
-  return { prefix, parent, name: parts.at(-1) ?? "" };
+  return { prefix, root: realRoot, parent: realParent, name: parts.at(-1) ?? "" };
 }
 
 function outside(prefix: string, root: string, why: string): StaveError {
@@ -60,47 +64,13 @@ async function realPlace(path: string): Promise<string> {
 }
 
 /**
- * Creates a folder and its missing parents; new ones get the mode of the nearest existing one (Spack `filesystem.py`,
- * mkdirp).
+ * Creates a folder of a store and its missing parents; new ones get the mode of their parent (Spack `filesystem.py`, mkdirp).
+ * Throws ARCHIVE_UNSAFE and FILE_SYSTEM.
  */
-export async function makeParents(path: string): Promise<void> {
-  try {
-    // Another process may create one at the same time, with the same mode.
-    const made = makeFolder(path);
-    const [top] = made;
-    if (top === undefined) return;
-    const above = await lstat(posix.dirname(top));
-    const mode = above.isSymbolicLink() ? 0o755 : above.mode & 0o7777;
-    for (const each of made) await chmod(each, mode);
-  } catch (cause) {
-    throw fileError(cause, "make folder", path);
-  }
-}
-
-/** Removes a tree, if it exists, even if its folders are read-only. Throws FILE_SYSTEM. */
-export async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch (cause) {
-    if (!["EACCES", "EPERM"].includes(systemCode(cause) ?? "")) throw fileError(cause, "remove", path);
-    try {
-      await openFolders(Buffer.from(path));
-      await rm(path, { recursive: true, force: true });
-    } catch (again) {
-      throw fileError(again, "remove", path);
-    }
-  }
-}
-
-const SLASH = Buffer.from("/");
-
-async function openFolders(path: Buffer): Promise<void> {
-  const stack = [path];
-  for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
-    await chmod(at, 0o700);
-    // The types of the standard library lack Buffer names here.
-    const folder = await opendir(at, { encoding: "latin1" });
-    for await (const entry of folder)
-      if (entry.isDirectory()) stack.push(Buffer.concat([at, SLASH, Buffer.from(entry.name, "latin1")]));
-  }
+export function makeParents(tree: HeldTree, path: ByteString): void {
+  if (path === "" || tree.stats(path)?.isDirectory()) return;
+  const above = path.slice(0, Math.max(0, path.lastIndexOf("/")));
+  makeParents(tree, above);
+  // Another process may create one at the same time, with the same mode.
+  if (tree.makeFolder(path)) tree.chmod(path, statSync(tree.folder(above)).mode & 0o7777);
 }

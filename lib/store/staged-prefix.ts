@@ -1,10 +1,15 @@
 // Creates a prefix beside its final place and renames it once complete; renames an old one out of its place before it
 // is removed. So a prefix is complete or absent at any moment; see protocol.ts for the order of steps.
-import { chmod, lstat, mkdir, rename } from "node:fs/promises";
-import { fileError, systemCode } from "../errors.ts";
+//
+// In a store that several people write to, another user may exchange a folder for a link at any moment. So each step
+// opens the root of the store and reaches everything from there without following a link.
+import { fileError, StaveError } from "../errors.ts";
 import type { Permissions } from "../spack/config/settings.ts";
 import type { Store } from "../spack/store/store.ts";
-import { makeParents, type PrefixPlace, placeInStore, removeTree } from "./prefix-place.ts";
+import { type ByteString, bytesOfText } from "../util/byte-string.ts";
+import { HeldTree } from "../util/held-tree.ts";
+import { removeTree } from "../util/remove-tree.ts";
+import { makeParents, type PrefixPlace, placeInStore } from "./prefix-place.ts";
 
 /** The place of one prefix, and what lies beside it. The caller holds the locks that protocol.ts requires. */
 export class StagedPrefix {
@@ -12,15 +17,22 @@ export class StagedPrefix {
   readonly directory: string;
   /** The recorded prefix, which its files refer to. */
   readonly prefix: string;
-  readonly #place: PrefixPlace;
-  // Where an old prefix is moved.
-  readonly #aside: string;
+  readonly #root: string;
+  // Below the root: the parent folder, the prefix, where a new one is created, and where an old one is moved.
+  readonly #parent: ByteString;
+  readonly #final: ByteString;
+  readonly #new: ByteString;
+  readonly #aside: ByteString;
 
-  private constructor(place: PrefixPlace, hash: string) {
-    this.#place = place;
-    this.prefix = place.prefix;
-    this.directory = `${place.parent}/.stave-new-${hash}-${place.name}`;
-    this.#aside = `${place.parent}/.stave-old-${hash}-${place.name}`;
+  private constructor({ root, parent, name, prefix }: PrefixPlace, hash: string) {
+    const below = (last: string): ByteString => bytesOfText(`${parent}/${last}`.slice(root.length).replace(/^\/+/, ""));
+    this.prefix = prefix;
+    this.directory = `${parent}/.stave-new-${hash}-${name}`;
+    this.#root = root;
+    this.#parent = bytesOfText(parent.slice(root.length).replace(/^\/+/, ""));
+    this.#final = below(name);
+    this.#new = below(`.stave-new-${hash}-${name}`);
+    this.#aside = below(`.stave-old-${hash}-${name}`);
   }
 
   /** The place of a spec's prefix. Throws FILE_SYSTEM if it is not inside the store. */
@@ -28,69 +40,72 @@ export class StagedPrefix {
     return new StagedPrefix(await placeInStore(store, prefix), hash);
   }
 
-  /** Creates an empty folder for the new prefix, and removes what was staged before. Throws FILE_SYSTEM. */
+  /** Creates an empty folder for the new prefix, and removes what was staged before. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
   async stage(mode: number): Promise<void> {
-    await makeParents(this.#place.parent);
-    await this.discard();
+    using tree = this.#open();
     try {
-      await mkdir(this.directory);
+      makeParents(tree, this.#parent);
+      await removeTree(tree, this.#new);
+      tree.makeFolder(this.#new);
       // Set separately, because the umask clears bits of mkdir's mode.
-      await chmod(this.directory, mode);
+      tree.chmod(this.#new, mode);
     } catch (cause) {
       throw fileError(cause, "make folder", this.directory);
     }
   }
 
-  /** Renames the staged folder, or a folder inside it, to its place, which must be free. Throws FILE_SYSTEM. */
+  /** Renames the staged folder, or a folder inside it, to its place, which must be free. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
   async commit(inner: string = this.directory): Promise<void> {
-    await move(inner, this.#final, "move into place");
+    using tree = this.#open();
+    const from = `${this.#new}${bytesOfText(inner.slice(this.directory.length))}`;
+    try {
+      if (tree.stats(from)?.isDirectory() === false)
+        throw new StaveError("ARCHIVE_UNSAFE", `${inner} is no folder any more`, { subject: inner });
+      tree.move(from, this.#final);
+    } catch (cause) {
+      throw fileError(cause, "move into place", this.prefix);
+    }
   }
 
-  /** Renames an existing prefix out of its place; returns false if there is none. Throws FILE_SYSTEM. */
+  /** Renames an existing prefix out of its place; returns false if there is none. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
   async moveAside(): Promise<boolean> {
-    if (!(await exists(this.#final))) return false;
+    using tree = this.#open();
+    if (!this.#has(tree, this.#final)) return false;
     // One that was moved before and never removed is older.
-    if (await exists(this.#aside)) await removeTree(this.#aside);
-    await move(this.#final, this.#aside, "remove");
+    await removeTree(tree, this.#aside);
+    tree.move(this.#final, this.#aside);
     return true;
   }
 
-  /** Moves the old prefix back, if nothing took its place. Throws FILE_SYSTEM. */
+  /** Moves the old prefix back, if nothing took its place. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
   async moveBack(): Promise<void> {
-    if ((await exists(this.#aside)) && !(await exists(this.#final))) await move(this.#aside, this.#final, "move back");
+    using tree = this.#open();
+    if (this.#has(tree, this.#aside) && !this.#has(tree, this.#final)) tree.move(this.#aside, this.#final);
   }
 
-  /** Removes what was staged and not committed. Throws FILE_SYSTEM. */
+  /** Removes what was staged and not committed. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
   async discard(): Promise<void> {
-    if (await exists(this.directory)) await removeTree(this.directory);
+    using tree = this.#open();
+    await removeTree(tree, this.#new);
   }
 
-  /** Removes everything beside the place. Throws FILE_SYSTEM. */
+  /** Removes everything beside the place. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
   async clear(): Promise<void> {
-    await this.discard();
-    if (await exists(this.#aside)) await removeTree(this.#aside);
+    using tree = this.#open();
+    await removeTree(tree, this.#new);
+    await removeTree(tree, this.#aside);
   }
 
-  get #final(): string {
-    return `${this.#place.parent}/${this.#place.name}`;
+  #open(): HeldTree {
+    return new HeldTree(this.#root);
   }
-}
 
-async function move(from: string, to: string, what: string): Promise<void> {
-  try {
-    await rename(from, to);
-  } catch (cause) {
-    throw fileError(cause, what, to);
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (cause) {
-    if (systemCode(cause) === "ENOENT") return false;
-    throw fileError(cause, "read", path);
+  #has(tree: HeldTree, path: ByteString): boolean {
+    try {
+      return tree.stats(path) !== undefined;
+    } catch (cause) {
+      throw fileError(cause, "read", this.prefix);
+    }
   }
 }
 

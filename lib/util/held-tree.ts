@@ -197,15 +197,28 @@ export class HeldTree implements Disposable {
     }
   }
 
-  /** Creates a folder unless it exists. Throws ARCHIVE_UNSAFE if something else is there, and FILE_SYSTEM. */
-  makeFolder(path: ByteString): void {
+  /** Renames something, as `rename` does. Throws ARCHIVE_UNSAFE, NOT_FOUND and FILE_SYSTEM. */
+  move(from: ByteString, to: ByteString): void {
     try {
+      // The folders used last are held, so the second look-up keeps the path of the first.
+      renameSync(this.at(from), this.at(to));
+    } catch (cause) {
+      throw fileError(cause, "move", `${this.directory}/${shownName(from)}`);
+    }
+  }
+
+  /** Creates a folder unless it exists; returns whether it is new. Throws ARCHIVE_UNSAFE if something else is there, and FILE_SYSTEM. */
+  makeFolder(path: ByteString): boolean {
+    try {
+      let isNew = true;
       try {
         mkdirSync(this.at(path));
       } catch (cause) {
         if (systemCode(cause) !== "EEXIST") throw cause;
+        isNew = false;
       }
       this.folder(path);
+      return isNew;
     } catch (cause) {
       throw fileError(cause, "make folder", `${this.directory}/${shownName(path)}`);
     }

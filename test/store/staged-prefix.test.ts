@@ -6,12 +6,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { writeInstalledSpec, writeInstallTimes } from "../../lib/relocate/place/write-metadata.ts";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
@@ -239,6 +240,44 @@ test("nothing outside the store is written or removed", async () => {
   rmSync(join(direct.root, "elsewhere"));
   symlinkSync(join(sysroot, "outside"), join(direct.root, "elsewhere"));
   await failsWith("FILE_SYSTEM", placeInStore(direct, `${direct.root}/elsewhere/x`), /a symbolic link leads to/);
+});
+
+test("a folder of the store that somebody exchanges for a link leads no step outside", async () => {
+  const STEPS: Readonly<Record<string, (staged: StagedPrefix) => Promise<unknown>>> = {
+    stage: (staged) => staged.stage(0o777),
+    commit: (staged) => staged.commit(),
+    "commit from inside": (staged) => staged.commit(`${staged.directory}/s/p`),
+    moveAside: (staged) => staged.moveAside(),
+    moveBack: (staged) => staged.moveBack(),
+    discard: (staged) => staged.discard(),
+    clear: (staged) => staged.clear(),
+  };
+  for (const [name, step] of Object.entries(STEPS)) {
+    const { store, node, place } = await given();
+    const staged = await stagedAt(store, node);
+    const outside = temporaryFolder();
+    const [final, made] = [basename(place), basename(staged.directory)];
+    const inside =
+      name === "commit" || name === "commit from inside" ? [made] : [final, made, made.replace("new", "old")];
+    for (const each of inside.filter((one) => name !== "moveBack" || one !== final))
+      mkdirSync(join(outside, each, "s/p"), { recursive: true });
+    const before = readdirSync(outside, { recursive: true });
+    renameSync(dirname(place), `${dirname(place)}-moved`);
+    symlinkSync(outside, dirname(place));
+    await failsWith("ARCHIVE_UNSAFE", step(staged), /no folder/);
+    assert.deepEqual(readdirSync(outside, { recursive: true }), before, name);
+  }
+});
+
+test("a link in the place of what was staged is not committed", async () => {
+  const { store, node, place } = await given();
+  const staged = await stagedAt(store, node);
+  await staged.moveAside();
+  await staged.stage(0o755);
+  mkdirSync(join(staged.directory, "s"));
+  symlinkSync("/etc", join(staged.directory, "s/p"));
+  await failsWith("ARCHIVE_UNSAFE", staged.commit(`${staged.directory}/s/p`));
+  assert.ok(!existsSync(place));
 });
 
 test("modes of folders follow the permissions of a package", () => {

@@ -1,7 +1,7 @@
 // Checks whether an archive can be relocated to an install root, by doing it in a temporary folder: only its content
 // can tell.
 import { mkdtemp } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { CachedSpec } from "../../cache/cache.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { fileError, isStaveError, type StaveError } from "../../errors.ts";
@@ -11,10 +11,12 @@ import { type Destination, prefixMapFor } from "../../relocate/prefix/new-prefix
 import { relocateTree } from "../../relocate/tree/relocate-tree.ts";
 import { compressionOf, unpackArchive } from "../../relocate/unpack/unpack.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
-import { removeTree } from "../../store/prefix-place.ts";
 import { withRefetch } from "../../target/refetch.ts";
 import type { BlobFetcher, OperationOptions } from "../../target/target.ts";
+import { bytesOfText } from "../../util/byte-string.ts";
+import { HeldTree } from "../../util/held-tree.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
+import { removeTree } from "../../util/remove-tree.ts";
 
 /** The target root and the tools of a trial. */
 export interface TryRelocationOptions extends OperationOptions {
@@ -82,6 +84,7 @@ async function tryOnce(
     throw error;
   } finally {
     onProgress({ type: "done", id, label: name, outcome, size });
-    await removeTree(folder);
+    using tree = new HeldTree(scratch);
+    await removeTree(tree, bytesOfText(basename(folder)));
   }
 }
