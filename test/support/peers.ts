@@ -18,15 +18,20 @@ export function peerTest(programs: string[], name: string, run: () => Promise<vo
   else test(name, { skip: reason }, () => {});
 }
 
-/** Runs a program to completion; a failure shows its output. */
-export function run(program: string, args: string[], env: Record<string, string> = {}): Promise<string> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+/** Runs a program to completion; a failure shows its output. Its input is empty, or with `pipe` an open pipe. */
+export function run(
+  program: string,
+  args: string[],
+  env: Record<string, string> = {},
+  input: "ignore" | "pipe" = "ignore",
+): Promise<string> {
+  const child = spawn(program, args, { stdio: [input, "pipe", "pipe"], env: { ...process.env, ...env } });
   let stdout = "";
   let stderr = "";
-  child.stdout.on("data", (chunk) => {
+  child.stdout?.on("data", (chunk) => {
     stdout += chunk;
   });
-  child.stderr.on("data", (chunk) => {
+  child.stderr?.on("data", (chunk) => {
     stderr += chunk;
   });
   return new Promise((resolve, reject) => {
