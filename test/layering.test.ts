@@ -235,3 +235,10 @@ test("folders are made by util/folder.ts: Node's recursive mkdir does not end on
   const wrong = sources.filter((file) => /\bmkdir(?:Sync)?\([^;]*recursive: true/.test(texts.get(file) ?? ""));
   assert.deepEqual(wrong, []);
 });
+
+test("no listing is Node's recursive one, which follows links", () => {
+  const wrong = sources.filter((file) =>
+    /\b(?:readdir|opendir)(?:Sync)?\([^;]*recursive: true/.test(texts.get(file) ?? ""),
+  );
+  assert.deepEqual(wrong, []);
+});

@@ -1,7 +1,7 @@
 // A cache of small entries between runs: one file each, in a folder that may be deleted at any time. Entries that
 // cannot be read or written count as absent; readers must validate what they get.
 import { createHash } from "node:crypto";
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeFolder } from "./folder.ts";
@@ -84,12 +84,12 @@ export class DiskCache {
   #shrink(): void {
     this.#written = 0;
     const entries: { path: string; size: number; used: number }[] = [];
-    for (const entry of readdirSync(this.#options.folder, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue;
-      const path = join(entry.parentPath, entry.name);
-      const found = statSync(path, { throwIfNoEntry: false });
-      if (found) entries.push({ path, size: found.size, used: found.mtimeMs });
-    }
+    for (const kind of inside(this.#options.folder, "folder"))
+      for (const part of inside(kind, "folder"))
+        for (const path of inside(part, "file")) {
+          const found = lstatSync(path, { throwIfNoEntry: false });
+          if (found) entries.push({ path, size: found.size, used: found.mtimeMs });
+        }
     let total = entries.reduce((sum, { size }) => sum + size, 0);
     for (const { path, size } of entries.sort((a, b) => a.used - b.used)) {
       if (total <= this.#limit) break;
@@ -97,6 +97,13 @@ export class DiskCache {
       total -= size;
     }
   }
+}
+
+// The folders or files in a folder. What a link leads to is not ours to remove; Node's recursive listing follows links.
+function inside(folder: string, kind: "folder" | "file"): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => (kind === "folder" ? entry.isDirectory() : entry.isFile()))
+    .map(({ name }) => join(folder, name));
 }
 
 function remove(path: string): void {

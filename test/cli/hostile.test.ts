@@ -1,18 +1,8 @@
 // Proves that the command refuses hostile archives and trees, as root and as another user: each with the right code, in
 // time, and writing nothing outside the store, the caches and temporary folders.
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import {
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
@@ -24,17 +14,21 @@ import { systemClock } from "../../lib/util/time.ts";
 import { HOSTILE, hostileArchive } from "../../scripts/make-hostile.ts";
 import { findProgram } from "../../scripts/peers.ts";
 import { madeSpec, pushSpec } from "../support/caches.ts";
-import { makeTree, temporaryFolder } from "../support/tree.ts";
+import {
+  asUser,
+  checkOutside,
+  makePlace,
+  me,
+  own,
+  type Place,
+  type Ran,
+  run,
+  unusable,
+  users,
+} from "../support/hostile-place.ts";
+import { makeTree } from "../support/tree.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
-const command = join(root, "dist/stave.js");
-if (!existsSync(command)) execFileSync(process.execPath, ["scripts/build.ts", "--bundle-only"], { cwd: root });
-
-// A command that has not ended by then never would.
-const DEADLINE = 240_000;
-const NOBODY = 65534;
-// Long, so that short prefixes grow.
-const STORE = `store-${"x".repeat(60)}`;
 
 test("the committed archives are those of the script", () => {
   for (const each of HOSTILE) {
@@ -43,22 +37,15 @@ test("the committed archives are those of the script", () => {
   }
 });
 
-interface Place {
-  readonly folder: string;
-  readonly cache: string;
-  readonly store: string;
+interface Corpus extends Place {
   /** By name of the archive. */
   readonly hashes: ReadonlyMap<string, string>;
-  /** Of the user that commands run as. */
-  readonly user: number;
 }
 
-/** A cache with the whole corpus, a canary beside the store, and all that a user has. */
-async function makePlace(user: number): Promise<Place> {
-  const folder = temporaryFolder();
-  const cache = join(folder, "cache");
-  mkdirSync(cache);
-  const target = await LayoutTarget.open(cache, { clock: systemClock, create: true });
+/** A place whose cache has the whole corpus. */
+async function makeCorpus(user: number): Promise<Corpus> {
+  const place = makePlace(user);
+  const target = await LayoutTarget.open(place.cache, { clock: systemClock, create: true });
   const hashes = new Map<string, string>();
   for (const { name } of HOSTILE) {
     const packed = readFileSync(join(root, `testdata/hostile/${name}.tar.gz`));
@@ -68,64 +55,8 @@ async function makePlace(user: number): Promise<Place> {
   }
   await updateIndex(new OciCache(target));
   await target.close();
-  for (const name of ["home", "tmp", "canary", STORE]) mkdirSync(join(folder, name));
-  writeFileSync(join(folder, "canary/victim"), "the secret of the canary");
-  const place = { folder, cache, store: join(folder, STORE), hashes, user };
   own(place);
-  return place;
-}
-
-function own({ folder, user }: Place): void {
-  chownSync(folder, user, user);
-  execFileSync("chown", ["-R", `${user}:${user}`, folder]);
-}
-
-interface Ran {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(place: Place, args: readonly string[], before: readonly string[] = []): Promise<Ran> {
-  const { folder, user } = place;
-  const [program = "", ...rest] = [...before, process.execPath, command, ...args];
-  const env = { PATH: process.env["PATH"] ?? "", HOME: join(folder, "home"), TMPDIR: join(folder, "tmp") };
-  const child: ChildProcess = spawn(program, rest, {
-    env,
-    cwd: folder,
-    stdio: ["ignore", "pipe", "pipe"],
-    ...(user === process.getuid?.() ? {} : { uid: user, gid: user }),
-  });
-  let [stdout, stderr] = ["", ""];
-  child.stdout?.on("data", (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr?.on("data", (chunk) => {
-    stderr += chunk;
-  });
-  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE);
-  const status = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", resolve);
-  });
-  clearTimeout(timer);
-  assert.notEqual(status, null, `the command did not end: ${args.join(" ")}\n${stderr}`);
-  return { status, stdout, stderr };
-}
-
-/** Nothing left the places where it may be, nor was the secret printed. */
-function checkOutside({ folder }: Place, ...ran: Ran[]): void {
-  assert.deepEqual(readdirSync(join(folder, "canary")), ["victim"]);
-  assert.equal(readFileSync(join(folder, "canary/victim"), "utf8"), "the secret of the canary");
-  assert.equal(lstatSync(join(folder, "canary/victim")).nlink, 1);
-  // Node keeps compiled code there.
-  const temporary = readdirSync(join(folder, "tmp")).filter((name) => name !== "node-compile-cache");
-  assert.deepEqual(temporary, []);
-  assert.ok(!existsSync("/tmp/stave-hostile"));
-  for (const { stdout, stderr } of ran) {
-    assert.ok(!`${stdout}${stderr}`.includes("secret"), stderr);
-    assert.ok(!`${stdout}${stderr}`.includes("\x1b]0;"), stderr);
-  }
+  return { ...place, hashes };
 }
 
 /** The store has neither prefixes nor what a run leaves behind. */
@@ -134,7 +65,7 @@ function checkStore({ store }: Place): void {
   for (const name of left) assert.deepEqual(readdirSync(join(store, name)), [], name);
 }
 
-const installAll = ({ cache, store, hashes }: Place): string[] => {
+const installAll = ({ cache, store, hashes }: Corpus): string[] => {
   const where = ["--store", store, "--no-env", "--otherarch", "--unsigned", "--json"];
   return ["install", `oci-layout:${cache}`, ...where, ...Array.from(hashes.values(), (hash) => `/${hash}`)];
 };
@@ -152,21 +83,54 @@ function checkRefused(ran: Ran): void {
   );
 }
 
-const me = process.getuid?.() ?? NOBODY;
-const users = me === 0 ? [0, NOBODY] : [me];
-
 for (const user of users)
-  describe(user === 0 ? "as root" : "as an ordinary user", { skip: unusable(user) }, () => {
+  describe(asUser(user), { skip: unusable(user) }, () => {
     test("install refuses every archive of the corpus, and leaves nothing", async () => {
-      const place = await makePlace(user);
+      const place = await makeCorpus(user);
       const ran = await run(place, installAll(place));
       checkRefused(ran);
       checkOutside(place, ran);
       checkStore(place);
     });
 
+    test("download takes them as they are, and writes nothing but what it was asked for", async () => {
+      const place = await makeCorpus(user);
+      const to = join(place.folder, "home/to");
+      for (const name of ["times-link", "absolute", "device"]) {
+        const hash = place.hashes.get(name) ?? "";
+        const ran = await run(place, ["download", `/${hash}`, "-p", to, "-m", `oci-layout:${place.cache}`, "--no-env"]);
+        assert.equal(ran.status, 0, ran.stderr);
+        const stem = `${name}-1.0-${hash}`;
+        assert.deepEqual(readdirSync(to).toSorted(), [`${stem}.spack`, `${stem}.spec.json`]);
+        rmSync(to, { recursive: true });
+        // Links in the places of the files are replaced, and not followed.
+        makeTree(
+          to,
+          [".spack", ".spack.part", ".spec.json", ".spec.json.part"].map((end) => ({
+            type: "symlink",
+            path: `${stem}${end}`,
+            target: join(place.folder, "canary/victim"),
+          })),
+        );
+        own(place);
+        const again = await run(place, [
+          "download",
+          `/${hash}`,
+          "-p",
+          to,
+          "-m",
+          `oci-layout:${place.cache}`,
+          "--no-env",
+        ]);
+        assert.equal(again.status, 0, again.stderr);
+        assert.deepEqual(readdirSync(to).toSorted(), [`${stem}.spack`, `${stem}.spec.json`]);
+        checkOutside(place, ran, again);
+        rmSync(to, { recursive: true });
+      }
+    });
+
     test("why-miss reads them all, and leaves nothing", async () => {
-      const place = await makePlace(user);
+      const place = await makeCorpus(user);
       for (const name of ["times-link", "spec-link", "lists-link", "growing", "many-values"]) {
         const hash = place.hashes.get(name);
         const where = ["--store", place.store, "--no-env", "--json"];
@@ -182,7 +146,7 @@ for (const user of users)
         ["dangling", "canary/new"],
         ["fifo", undefined],
       ] as const) {
-        const place = await makePlace(user);
+        const place = makePlace(user);
         const tree = join(place.folder, "tree");
         makeTree(tree, [
           { type: "file", path: "bin/text", content: "/old/store/x\n" },
@@ -204,7 +168,7 @@ for (const user of users)
 test("under strace: nothing is opened for writing but the store, the caches and temporary files", {
   skip: cannotTrace(),
 }, async () => {
-  const place = await makePlace(me);
+  const place = await makeCorpus(me);
   const log = join(place.folder, "tmp/trace");
   const ran = await run(place, installAll(place), ["strace", "-f", "-y", "-o", log, "-e", "trace=%file"]);
   checkRefused(ran);
@@ -243,15 +207,5 @@ function cannotTrace(): string | false {
     return false;
   } catch (error) {
     return `strace does not work here: ${error instanceof Error ? error.message.split("\n").at(-1) : error}`;
-  }
-}
-
-function unusable(user: number): string | false {
-  if (user === me) return false;
-  try {
-    execFileSync(process.execPath, [command, "--version"], { uid: user, gid: user, stdio: "pipe", cwd: "/" });
-    return false;
-  } catch {
-    return "another user cannot run the command from here";
   }
 }

@@ -1,5 +1,4 @@
 // `stave save-specfile`: writes spec files for nodes of a DAG, as Spack's command does.
-import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenSpec } from "../../api/spack-specs.ts";
@@ -9,6 +8,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { writeSpecFile } from "../../spack/spec/spec-writer.ts";
 import { preOrder } from "../../spack/spec/traversal.ts";
 import { makeFolder } from "../../util/folder.ts";
+import { replaceFile } from "../../util/replace-file.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { OutputOptions } from "../output/output.ts";
@@ -56,7 +56,9 @@ export const verb: VerbFactory = (state) => {
       const path = join(folder, `${node.name}.json`);
       try {
         makeFolder(folder);
-        await writeFile(path, writeSpecFile(node, graph));
+        const text = writeSpecFile(node, graph);
+        // Replaced, so a link in its place is not followed.
+        await replaceFile(path, { temporary: `${path}.part`, isDurable: false }, (file) => file.writeFile(text));
       } catch (cause) {
         throw fileError(cause, "write", path);
       }

@@ -42,8 +42,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string[]], OutputOptions & SpackFlags>(command, state, async (context, output, flags, words) => {
     const { root, graph, store } = await chosenSpec(context, flags, words);
     const sizes = new Map<string, number | undefined>();
-    for (const { node } of store ? treeLines([root]) : [])
-      sizes.set(node.hash, store && (await installedSize(store, node)));
+    for (const { node } of store ? treeLines([root]) : []) sizes.set(node.hash, store && installedSize(store, node));
     for (const { node, depth, edge } of treeLines([root])) {
       const types = TYPES.map(([bit, letter]) => (edge === undefined || edge.types & bit ? letter : " ")).join("");
       const size = sizes.get(node.hash);

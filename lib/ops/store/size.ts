@@ -1,23 +1,22 @@
 // The size of an installed spec on disk.
-
-import { lstat, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { walkTree } from "../../relocate/tree/walk-tree.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
+import { HeldTree } from "../../util/held-tree.ts";
 
 /**
  * The size in bytes of all files of a prefix, counting hard links once; undefined for externals and uninstalled specs.
  */
-export async function installedSize(store: Store, node: SpecNode): Promise<number | undefined> {
+export function installedSize(store: Store, node: SpecNode): number | undefined {
   const record = store.get(node.hash);
   if (node.external !== undefined || !record?.installed || record.path === null) return undefined;
-  const root = store.locate(record.path);
   const seen = new Set<number>();
   let total = 0;
   try {
-    for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue;
-      const { size, nlink, ino } = await lstat(join(entry.parentPath, entry.name));
+    using tree = new HeldTree(store.locate(record.path));
+    for (const { path, type } of walkTree(tree)) {
+      if (type !== "file") continue;
+      const { size = 0, nlink = 1, ino = 0 } = tree.stats(path) ?? {};
       if (nlink > 1 && seen.has(ino)) continue;
       seen.add(ino);
       total += size;

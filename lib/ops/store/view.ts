@@ -59,7 +59,7 @@ export async function view(options: ViewOptions): Promise<ViewReport> {
   checkNames(nodes);
   const merge = new Merge(store);
   for (const node of nodes) merge.add(prefixOf(store, node), "");
-  for (const node of nodes) merge.add(`${prefixOf(store, node)}/${METADATA_FOLDER}`, `${METADATA_FOLDER}/${node.name}`);
+  for (const node of nodes) merge.addMetadata(prefixOf(store, node), node.name);
   if (strict && merge.conflicts.length > 0) throw conflict(merge.conflicts);
   const target = new Destination(directory, bytesOfText(store.root), kind);
   const todo = target.plan(merge);
@@ -136,6 +136,20 @@ class Merge {
     this.#walk({ isFolder: true, source, place }, path, 0, at === "");
   }
 
+  /** Adds the metadata of a spec. What a link in its place leads to is not the spec's. */
+  addMetadata(prefix: string, name: string): void {
+    const recorded = `${prefix}/${METADATA_FOLDER}`;
+    if (
+      kindAt(this.#store.locate(prefix)) === "folder" &&
+      lstatOf(bytesOfText(this.#store.locate(recorded)))?.isSymbolicLink()
+    )
+      throw new StaveError("ARCHIVE_UNSAFE", `${shownName(bytesOfText(recorded))} is a link`, {
+        subject: prefix,
+        hint: "it was not made by Spack or stave; install the spec again",
+      });
+    this.add(recorded, `${METADATA_FOLDER}/${name}`);
+  }
+
   #walk(folder: Entry, path: ByteString, depth: number, isPrefix: boolean): void {
     for (const { name, type } of entriesOf(folder.place)) {
       if (isPrefix && name === METADATA_FOLDER) continue;
@@ -155,7 +169,8 @@ class Merge {
   #leadsDeeper(folder: Entry, name: ByteString): boolean {
     const parent = this.#real(folder.source, folder.place);
     const child = this.#real(`${folder.source}/${name}`, `${folder.place}/${name}`);
-    if (parent === undefined || child === undefined || !child.startsWith(parent)) return false;
+    if (parent === undefined || child === undefined) return false;
+    if (child !== parent && !child.startsWith(`${parent}/`)) return false;
     return kindAt(fsPath(child)) === "folder";
   }
 

@@ -1,0 +1,223 @@
+// A store whose prefixes are full of links that lead out, of FIFOs and of odd names, whose database names places elsewhere, and specs
+// with names that lead out: no verb touches anything outside the store, hangs or prints what a link leads to.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import type { SpecDocument } from "../../lib/spack/spec/spec-file.ts";
+import { specDocument } from "../../lib/spack/spec/spec-writer.ts";
+import { writeJson } from "../../lib/spack/text/json.ts";
+import { madeSpec } from "../support/caches.ts";
+import {
+  asUser,
+  checkOutside,
+  makePlace,
+  own,
+  type Place,
+  type Ran,
+  run,
+  unusable,
+  users,
+} from "../support/hostile-place.ts";
+import { makeTree, type TreeItem } from "../support/tree.ts";
+
+const SPEC = madeSpec("ship", "1.0");
+const { hash: HASH } = SPEC.root;
+
+/** Writes a database with one spec at a recorded path. */
+function record({ store }: Place, path: string, { root }: SpecDocument = SPEC): void {
+  mkdirSync(join(store, ".spack-db"), { recursive: true });
+  const { raw: spec } = root;
+  const install = {
+    spec,
+    path,
+    installed: true,
+    ref_count: 0,
+    explicit: true,
+    installation_time: 1,
+    in_buildcache: false,
+  };
+  const database = { version: "8", installs: { [root.hash]: install } };
+  writeFileSync(join(store, ".spack-db/index.json"), JSON.stringify({ database }));
+}
+
+const prefixIn = ({ store }: Place): string => join(store, `linux-x86_64/ship-1.0-${HASH}`);
+
+/** Things that lead out of a prefix, that never end, or that a terminal would obey. */
+const plants = (canary: string): TreeItem[] => [
+  { type: "file", path: "bin/ship", content: "#!/bin/sh\n" },
+  { type: "symlink", path: "out", target: canary },
+  { type: "symlink", path: "bin/victim", target: `${canary}/victim` },
+  { type: "symlink", path: "lib", target: "../../../canary" },
+  { type: "symlink", path: "dangling", target: `${canary}/new` },
+  { type: "symlink", path: "loop", target: "loop" },
+  { type: "symlink", path: "up", target: ".." },
+  { type: "symlink", path: "self", target: "." },
+  { type: "symlink", path: "root", target: "/" },
+  { type: "file", path: "\x1b]0;title\x07" },
+  { type: "file", path: "new\nline" },
+  { type: "file", path: "\xff\xfe" },
+  { type: "file", path: "-rf" },
+  { type: "file", path: "$(touch new)" },
+  { type: "file", path: "n".repeat(255) },
+  { type: "symlink", path: ".spack/archived-files", target: canary },
+];
+
+interface Plant {
+  readonly name: string;
+  /** An administrator may have moved the prefix: what the link leads to is read as the prefix, and never changed. */
+  readonly isMoved?: boolean;
+  readonly make: (place: Place, prefix: string) => void;
+}
+const PREFIXES: readonly Plant[] = [
+  {
+    name: "links and odd names, and a link in place of the list of files",
+    make: ({ folder }, prefix) => {
+      makeTree(prefix, plants(join(folder, "canary")));
+      symlinkSync(join(folder, "canary/victim"), join(prefix, ".spack/install_manifest.json"));
+    },
+  },
+  {
+    name: "FIFOs, also in place of the list of files",
+    make: (_place, prefix) => {
+      mkdirSync(join(prefix, "bin"));
+      for (const path of ["fifo", "bin/fifo", ".spack/install_manifest.json"])
+        execFileSync("mkfifo", [join(prefix, path)]);
+    },
+  },
+  {
+    name: "a link in place of the prefix",
+    isMoved: true,
+    make: ({ folder }, prefix) => {
+      rmSync(prefix, { recursive: true });
+      symlinkSync(join(folder, "canary"), prefix);
+    },
+  },
+  {
+    name: "a FIFO in place of the prefix",
+    make: (_place, prefix) => {
+      rmSync(prefix, { recursive: true });
+      execFileSync("mkfifo", [prefix]);
+    },
+  },
+  {
+    name: "a link in place of the metadata",
+    make: ({ folder }, prefix) => {
+      rmSync(join(prefix, ".spack"), { recursive: true });
+      symlinkSync(join(folder, "canary"), join(prefix, ".spack"));
+    },
+  },
+];
+
+const at = ({ store }: Place): string[] => ["--store", store, "--no-env"];
+
+/** Runs verbs that read a prefix; those that write do so elsewhere. */
+async function readAll(place: Place): Promise<Ran[]> {
+  const { folder } = place;
+  const layout = `oci-layout:${join(folder, "home/layout")}`;
+  const ran: Ran[] = [];
+  mkdirSync(join(folder, "home/specs"));
+  symlinkSync(join(folder, "canary/victim"), join(folder, "home/specs/ship.json"));
+  own(place);
+  for (const args of [
+    ["verify", "--json"],
+    ["find", "--json"],
+    ["env", "--sh", "ship"],
+    ["view", join(folder, "home/links"), "ship", "--json"],
+    ["view", join(folder, "home/hard"), "ship", "--hardlink", "--json"],
+    ["push", layout, "ship", "--json"],
+    ["save-specfile", "--root-spec", "ship", "--specs", "ship", "--specfile-dir", join(folder, "home/specs")],
+  ]) {
+    const one = await run(place, [...args, ...at(place)]);
+    assert.notEqual(one.status, 70, `${args[0]}: ${one.stderr}`);
+    if (args.includes("--json")) JSON.parse(one.stdout);
+    ran.push(one);
+  }
+  assert.deepEqual(readdirSync(join(folder, "home/specs")), ["ship.json"]);
+  return ran;
+}
+
+/** The content of the blobs of a layout, unpacked. */
+function blobsOf(layout: string): Buffer[] {
+  const folder = join(layout, "blobs/sha256");
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder).map((name) => {
+    const bytes = readFileSync(join(folder, name));
+    return bytes[0] === 0x1f ? gunzipSync(bytes) : bytes;
+  });
+}
+
+for (const user of users)
+  describe(asUser(user), { skip: unusable(user) }, () => {
+    for (const { name, isMoved = false, make } of PREFIXES)
+      test(`${name}: what reads reads nothing outside, and uninstall removes what is inside`, async () => {
+        const place = makePlace(user);
+        const prefix = prefixIn(place);
+        record(place, prefix);
+        mkdirSync(join(prefix, ".spack"), { recursive: true });
+        writeFileSync(join(prefix, ".spack/spec.json"), writeJson(specDocument(SPEC.root, SPEC.graph)));
+        make(place, prefix);
+        own(place);
+        const before = allBelow(prefix);
+        checkOutside(place, ...(await readAll(place)));
+        for (const blob of blobsOf(join(place.folder, "home/layout")))
+          assert.ok(isMoved || !blob.includes("the secret of the canary"));
+        assert.deepEqual(allBelow(prefix), before);
+        const ran = await run(place, ["uninstall", "-y", "ship", ...at(place)]);
+        assert.equal(ran.status, 0, ran.stderr);
+        checkOutside(place, ran);
+        assert.equal(lstatSync(prefix, { throwIfNoEntry: false }), undefined);
+        assert.deepEqual(readdirSync(dirname(prefix)), []);
+        assert.deepEqual(readdirSync(join(place.store, ".spack-db/under-way")), []);
+      });
+
+    test("a database that names places outside the store: nothing there is removed", async () => {
+      const place = makePlace(user);
+      const { folder, store } = place;
+      mkdirSync(join(store, "inside"));
+      symlinkSync(folder, join(store, "leads-out"));
+      for (const path of [
+        join(folder, "canary"),
+        `${store}/../canary`,
+        `${store}/inside/../../canary`,
+        `${store}/leads-out/canary`,
+        `${store}/.spack-db`,
+        `${store}/.spack-db/under-way`,
+        `${store}/inside/`,
+        store,
+        "/",
+        "canary",
+        "",
+        `${store}/a\0b`,
+        `${store}/${"x".repeat(5000)}`,
+      ]) {
+        record(place, path);
+        own(place);
+        const ran = await run(place, ["uninstall", "-y", "ship", "--json", ...at(place)]);
+        const { error } = JSON.parse(ran.stdout);
+        assert.ok(["FILE_SYSTEM", "CONTENT_INVALID", "SPEC_INVALID"].includes(error?.code), `${path}: ${ran.stdout}`);
+        checkOutside(place, ran);
+        assert.ok(existsSync(join(store, "inside")) && existsSync(join(store, ".spack-db/index.json")), path);
+      }
+    });
+  });
+
+// The path of everything below a folder, with its kind; no links are followed.
+function allBelow(folder: string): string[] {
+  if (!lstatSync(folder).isDirectory()) return [];
+  return readdirSync(folder, { withFileTypes: true, encoding: "latin1" }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    return [`${path}${entry.isSymbolicLink() ? " link" : ""}`, ...(entry.isDirectory() ? allBelow(path) : [])];
+  });
+}
