@@ -64,8 +64,8 @@ async function realPlace(path: string): Promise<string> {
 }
 
 /**
- * Creates a folder of a store and its missing parents; new ones get the mode of their parent (Spack `filesystem.py`, mkdirp).
- * Throws ARCHIVE_UNSAFE and FILE_SYSTEM.
+ * Creates a folder of a store and its missing parents; new ones get the mode of their parent (Spack `filesystem.py`,
+ * mkdirp). Throws ARCHIVE_UNSAFE and FILE_SYSTEM.
  */
 export function makeParents(tree: HeldTree, path: ByteString): void {
   if (path === "" || tree.stats(path)?.isDirectory()) return;

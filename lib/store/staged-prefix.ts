@@ -40,7 +40,10 @@ export class StagedPrefix {
     return new StagedPrefix(await placeInStore(store, prefix), hash);
   }
 
-  /** Creates an empty folder for the new prefix, and removes what was staged before. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
+  /**
+   * Creates an empty folder for the new prefix, and removes what was staged before. Throws ARCHIVE_UNSAFE and
+   * FILE_SYSTEM.
+   */
   async stage(mode: number): Promise<void> {
     using tree = this.#open();
     try {
@@ -54,7 +57,10 @@ export class StagedPrefix {
     }
   }
 
-  /** Renames the staged folder, or a folder inside it, to its place, which must be free. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
+  /**
+   * Renames the staged folder, or a folder inside it, to its place, which must be free. Throws ARCHIVE_UNSAFE and
+   * FILE_SYSTEM.
+   */
   async commit(inner: string = this.directory): Promise<void> {
     using tree = this.#open();
     const from = `${this.#new}${bytesOfText(inner.slice(this.directory.length))}`;
@@ -67,7 +73,9 @@ export class StagedPrefix {
     }
   }
 
-  /** Renames an existing prefix out of its place; returns false if there is none. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
+  /**
+   * Renames an existing prefix out of its place; returns false if there is none. Throws ARCHIVE_UNSAFE and FILE_SYSTEM.
+   */
   async moveAside(): Promise<boolean> {
     using tree = this.#open();
     if (!this.#has(tree, this.#final)) return false;

@@ -207,7 +207,10 @@ export class HeldTree implements Disposable {
     }
   }
 
-  /** Creates a folder unless it exists; returns whether it is new. Throws ARCHIVE_UNSAFE if something else is there, and FILE_SYSTEM. */
+  /**
+   * Creates a folder unless it exists; returns whether it is new. Throws ARCHIVE_UNSAFE if something else is there, and
+   * FILE_SYSTEM.
+   */
   makeFolder(path: ByteString): boolean {
     try {
       let isNew = true;

@@ -1,5 +1,5 @@
-// Removes a folder of a held tree with everything in it. What is below belongs to somebody else: links are removed and never
-// followed, also if a folder is exchanged for a link meanwhile, and depth costs neither descriptors nor time.
+// Removes a folder of a held tree with everything in it. What is below belongs to somebody else: links are removed and
+// never followed, also if a folder is exchanged for a link meanwhile, and depth costs neither descriptors nor time.
 import { randomBytes } from "node:crypto";
 import { renameSync, rmdirSync, unlinkSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -12,7 +12,10 @@ const DEEPEST = 10;
 /** After so many removals other work gets its turn. */
 const BATCH = 500;
 
-/** Removes what is at a path, folders without write permission included; it need not exist. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
+/**
+ * Removes what is at a path, folders without write permission included; it need not exist. Throws ARCHIVE_UNSAFE and
+ * FILE_SYSTEM.
+ */
 export async function removeTree(tree: HeldTree, path: ByteString): Promise<void> {
   try {
     const stats = tree.stats(path);

@@ -1,5 +1,6 @@
-// A store whose prefixes are full of links that lead out, of FIFOs and of odd names, whose database names places elsewhere, and specs
-// with names that lead out: no verb touches anything outside the store, hangs or prints what a link leads to.
+// A store whose prefixes are full of links that lead out, of FIFOs and of odd names, whose database names places
+// elsewhere, and specs with names that lead out: no verb touches anything outside the store, hangs or prints what a
+// link leads to.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {

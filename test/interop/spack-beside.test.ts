@@ -73,7 +73,8 @@ test("real Spack and stave install into one store at the same time, and both are
         assert.equal(ran.status, 0, ran.stderr);
       };
       const own = hashes.map((hash) => `/${hash}`);
-      // The new installer fails for what another has installed since it looked, so it comes first, and keeps all locked to its end.
+      // The new installer fails for what another has installed since it looked, so it comes first, and keeps all locked
+      // to its end.
       const first = installer === "new" ? untilPrefix(store) : setTimeout(500 * round);
       const second = installer === "new" ? first : setTimeout(1000 * round);
       await Promise.all([
@@ -90,8 +91,8 @@ test("real Spack and stave install into one store at the same time, and both are
       });
       const { specs, interrupted } = verifiedSchema.parse(JSON.parse(verified.stdout)).report;
       assert.deepEqual(interrupted, []);
-      // Of its own installations Spack lists the file of times and leaves it out of the comparison, and the new installer adds a
-      // log that it does not list.
+      // Of its own installations Spack lists the file of times and leaves it out of the comparison, and the new
+      // installer adds a log that it does not list.
       for (const { prefix, differences } of specs)
         for (const [path, problems] of Object.entries(differences))
           assert.deepEqual(problems, OF_SPACK[path.slice(`${prefix}/`.length)], path);

@@ -1,4 +1,5 @@
-// A folder of its own for a user, with a canary in it that no command may touch, and commands that are run by that user there.
+// A folder of its own for a user, with a canary in it that no command may touch, and commands that are run by that user
+// there.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
