@@ -184,7 +184,7 @@ const FILE_HINTS: Record<string, string> = {
   EDQUOT: "the quota is used up; free some space and run the same command again",
   ENOTDIR: "a part of the path is a file; choose a folder",
   EISDIR: "the path is a folder; name a file",
-  EMFILE: "too many open files; raise `ulimit -n` or lower --jobs",
+  EMFILE: "too many open files; raise `ulimit -n` or lower `jobs`",
 };
 
 /** Converts a file system error to a StaveError that names the path; a StaveError passes through. */

@@ -131,7 +131,7 @@ function refuseTags(...locations: Location[]): void {
     if (tag !== undefined || digest !== undefined)
       throw new StaveError(
         "USAGE",
-        `--all-tags copies whole repositories, not one image: ${formatLocation(location)}`,
+        `all tags are copied from and to whole repositories, not one image: ${formatLocation(location)}`,
         {
           hint: "leave the tag out",
         },

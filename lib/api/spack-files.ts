@@ -64,7 +64,7 @@ export class SpackFiles {
     const { store, upstreams } = this.discovery;
     if (store === undefined)
       throw new StaveError("CONFIG_INVALID", "the location of the Spack store is unknown", {
-        hint: "name it with --store DIR, or set SPACK_ROOT",
+        hint: "name it with `store`, or set SPACK_ROOT",
       });
     const { clock, cwd } = this.#context;
     const projected = new Map<string, SpecQuery>();

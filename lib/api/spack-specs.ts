@@ -132,13 +132,13 @@ const once = (nodes: readonly SpecNode[]): SpecNode[] => [...new Map(nodes.map((
 /** The error if no spec was named. */
 export const nothingNamed = (): StaveError =>
   new StaveError("USAGE", "no spec was named", {
-    hint: "name one, for example zlib or /abc123, or an environment with -e DIR",
+    hint: "name one, for example zlib or /abc123, or an environment with `environment`",
   });
 
 async function storeCandidates(files: SpackFiles): Promise<Candidates> {
   if (files.discovery.store === undefined)
     throw new StaveError("CONFIG_INVALID", "there is no environment or store to look up specs in", {
-      hint: "name an environment with -e DIR, a store with --store DIR, or a spec file",
+      hint: "name an environment with `environment`, a store with `store`, or a spec file",
     });
   const store = await files.store();
   const nodes = [...store.records()].map(({ node }) => node);

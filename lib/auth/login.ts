@@ -53,7 +53,7 @@ export async function checkLogin(
   if (!transport.maySendSecrets(url))
     throw new StaveError("DENIED", `the password for ${registry} would be sent over plain http`, {
       subject: registry,
-      hint: "add --plain-http if you trust the network",
+      hint: "use `plainHttp` if you trust the network",
     });
   const response = await transport.requestBytes(
     {

@@ -124,7 +124,7 @@ class RegistryAuthorizer implements Authorizer {
       `${registry} uses a token service without https: "${printable(redactQueries(text), { most: 200 })}"`,
       {
         subject: registry,
-        hint: "add --plain-http if you trust the network",
+        hint: "use `plainHttp` if you trust the network",
       },
     );
   }

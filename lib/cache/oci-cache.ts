@@ -145,7 +145,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
     const name = `the index of ${this.name}`;
     if (layer === undefined) throw notASpec(name, "an image without layers", "a cache index");
     const bytes = await this.#readBlob(layer, INDEX_LIMIT, name, signal);
-    const hint = `rebuild it with \`stave index --full ${this.name}\``;
+    const hint = `rebuild it with \`updateIndex("${this.name}", { full: true })\``;
     const index = readIndexText({ name, bytes, digest: layer.digest, hint });
     return { ...index, stored };
   }

@@ -143,7 +143,7 @@ async function readClient({ certificate, key }: { certificate: string; key: stri
   if (fits) return { cert, key: keyText };
   throw new StaveError("CONFIG_INVALID", `the client key ${key} does not belong to the certificate ${certificate}`, {
     subject: key,
-    hint: "name the key that the certificate was made for with --key-file",
+    hint: "name the key that the certificate was made for with `clientCertificate.key`",
   });
 }
 

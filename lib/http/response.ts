@@ -159,7 +159,7 @@ export function networkError(
       op,
       subject,
       cause,
-      hint: "if it speaks plain http, write oci+http://HOST/REPO or add --plain-http",
+      hint: "if it speaks plain http, write oci+http://HOST/REPO or use `plainHttp`",
     });
   const wanted = clientCertificateProblem(cause);
   if (wanted !== undefined) return clientCertificateError(`${what} ${wanted}`, request, cause);
@@ -172,7 +172,7 @@ export function networkError(
       op,
       subject,
       cause,
-      hint: failure === undefined ? "raise --timeout, or check the network" : PROXY_HINT,
+      hint: failure === undefined ? "raise `timeout`, or check the network" : PROXY_HINT,
     });
   // Some servers that require a client certificate just close the connection.
   const hungUp =
@@ -190,7 +190,7 @@ export function networkError(
       failure !== undefined
         ? PROXY_HINT
         : `check the host name, the network and the proxy settings${
-            hungUp ? "; if it demands a client certificate, name yours with --cert FILE and --key-file FILE" : ""
+            hungUp ? "; if it demands a client certificate, name yours with `clientCertificate`" : ""
           }`,
   });
 }
@@ -236,7 +236,7 @@ function clientCertificateError(
     op,
     subject,
     ...(cause === undefined ? {} : { cause }),
-    hint: "name yours with --cert FILE and --key-file FILE, or put them in certs.d/HOST",
+    hint: "name yours with `clientCertificate`, or put them in certs.d/HOST",
   });
 }
 
@@ -258,7 +258,7 @@ function tlsProblem(code: string, cause: unknown): { problem: string; hint: stri
     return { problem: `broke off the TLS handshake (${said})`, hint: "check that the port speaks TLS 1.2 or later" };
   return {
     problem: `has a certificate that is not trusted (${said})`,
-    hint: "trust its issuer with --cacert FILE; --insecure-tls disables the check",
+    hint: "trust its issuer with `caFiles`; `insecureTls` disables the check",
   };
 }
 

@@ -123,7 +123,7 @@ export class Ways {
       throw new StaveError("CONFIG_INVALID", `the certificates for ${url.host} cannot be used: ${messageOf(cause)}`, {
         subject: url.host,
         cause,
-        hint: "check --cacert, --cert, --key-file and the files below certs.d",
+        hint: "check `caFiles`, `clientCertificate.certificate`, `clientCertificate.key` and the files below certs.d",
       });
     }
   }

@@ -216,7 +216,7 @@ export class Exchange implements Wait {
       this.#phase === "send" ? "to" : "from"
     } ${this.host}`;
     return new StaveError("TIMEOUT", text, {
-      hint: "for a slow network use --min-rate 0 or a longer --timeout",
+      hint: "for a slow network use `minRate: 0` or a longer `timeout`",
     });
   }
 
@@ -224,7 +224,7 @@ export class Exchange implements Wait {
     const { what, proxy, longest = 0 } = this.#options;
     const host = proxy === undefined ? this.host : `${this.host} (through the proxy ${proxy})`;
     return new StaveError("TIMEOUT", `cannot ${what}: ${host} took more than ${Math.round(longest / 1000)} s`, {
-      hint: "raise --timeout, or check the network",
+      hint: "raise `timeout`, or check the network",
     });
   }
 

@@ -79,7 +79,7 @@ function objectOf(bytes: Uint8Array, name: string): JsonObject {
 function notAnImage(base: FetchedBase, what: string): StaveError {
   return new StaveError("MEDIA_TYPE", `the base image ${base.name} is ${what}, expected an image`, {
     subject: base.name,
-    hint: "name a container image with --base-image, for example debian:12-slim",
+    hint: "name a container image with `baseImage`, for example debian:12-slim",
   });
 }
 
@@ -88,6 +88,6 @@ function checkPlatform(base: FetchedBase, { os, architecture }: Config, wanted: 
   const found = printable(formatPlatform({ os, architecture }));
   throw new StaveError("PLATFORM_MISMATCH", `the base image ${base.name} is for ${found}, expected linux/${wanted}`, {
     subject: base.name,
-    hint: `name a base image that has linux/${wanted} with --base-image`,
+    hint: `name a base image that has linux/${wanted} with \`baseImage\``,
   });
 }

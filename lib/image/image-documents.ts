@@ -101,7 +101,7 @@ function typeIn(family: MediaFamily, mediaType: string): string {
   const type = layerTypeIn(family, mediaType);
   if (type !== undefined) return type;
   throw new StaveError("UNSUPPORTED", `an image with ${family} media types cannot hold a layer of type ${mediaType}`, {
-    hint: "use --compression gzip, or a base image with OCI media types",
+    hint: "use `compression: gzip`, or a base image with OCI media types",
   });
 }
 

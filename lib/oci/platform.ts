@@ -28,7 +28,7 @@ export function parsePlatform(text: string): Platform {
       "REFERENCE_INVALID",
       `invalid platform ${JSON.stringify(text)}: expected OS/ARCH or OS/ARCH/VARIANT`,
       {
-        hint: "for example --platform linux/arm64",
+        hint: "for example `platform: linux/arm64`",
       },
     );
   return variant === undefined ? { os, architecture } : { os, architecture, variant };

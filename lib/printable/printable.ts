@@ -41,9 +41,12 @@ function escaped(character: string): string {
   return SHORT.get(character) ?? inJson(character);
 }
 
-/** A value as one JSON document for output: known secrets masked, invisible characters escaped. */
-export function jsonText(value: unknown): string {
-  const text = JSON.stringify(value);
+/**
+ * A value as one JSON document for output: known secrets masked, invisible characters escaped. `replacer` is that of
+ * JSON.stringify.
+ */
+export function jsonText(value: unknown, replacer?: (key: string, value: unknown) => unknown): string {
+  const text = JSON.stringify(value, replacer);
   const safe = holdsSecret(text) ? JSON.stringify(withoutSecrets(JSON.parse(text))) : text;
   return safe.replace(INVISIBLE_IN_JSON, inJson);
 }

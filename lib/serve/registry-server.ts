@@ -221,7 +221,7 @@ class Registry implements RegistryServer {
         reject(
           new StaveError("CONFIG_INVALID", `cannot listen on ${host}:${port}: ${why}`, {
             subject: `${host}:${port}`,
-            hint: "choose another with --listen HOST:PORT",
+            hint: "choose another with `listen`",
             cause,
           }),
         );

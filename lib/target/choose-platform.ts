@@ -36,7 +36,7 @@ export async function fetchPlatform(
   const problem = `${subject} is for ${printable(formatPlatform(found))}, expected ${formatPlatform(platform)}`;
   throw new StaveError("PLATFORM_MISMATCH", problem, {
     subject,
-    hint: `choose ${printable(formatPlatform(found))} with --platform, or leave --platform out`,
+    hint: `choose ${printable(formatPlatform(found))} with \`platform\`, or leave out \`platform\``,
   });
 }
 
@@ -60,7 +60,7 @@ function entryFor({ manifests }: Index, platform: Platform, subject: string): In
   const list = [...offered].slice(0, 20).join(", ") || "none";
   throw new StaveError("PLATFORM_MISMATCH", `${subject} has no image for ${formatPlatform(platform)}; it has ${list}`, {
     subject,
-    hint: "choose one of them with --platform",
+    hint: "choose one of them with `platform`",
   });
 }
 

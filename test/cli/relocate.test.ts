@@ -115,9 +115,9 @@ test("mistakes", async () => {
   const cases: { args: string[]; status: number; says: RegExp }[] = [
     { args: [folder, "--to", "/b"], status: 2, says: /required option '--from <path>'/ },
     { args: [folder, "--from", "/a", "--to", "/a/"], status: 2, says: /both \/a, expected two places \[?/ },
-    { args: [folder, "--from", "a", "--to", "/b"], status: 2, says: /--from is "a", expected an absolute path/ },
-    { args: [folder, "--from", "/", "--to", "/b"], status: 2, says: /--from is "\/", expected an absolute path/ },
-    { args: [folder, "--from", "/a/../c", "--to", "/b"], status: 2, says: /--from is/ },
+    { args: [folder, "--from", "a", "--to", "/b"], status: 2, says: /from is "a", expected an absolute path/ },
+    { args: [folder, "--from", "/", "--to", "/b"], status: 2, says: /from is "\/", expected an absolute path/ },
+    { args: [folder, "--from", "/a/../c", "--to", "/b"], status: 2, says: /from is/ },
     { args: [folder, "--from", "/a", "--to", ""], status: 2, says: /--to is ""/ },
     { args: [join(folder, "gone"), "--from", "/a", "--to", "/b"], status: 5, says: /gone is not a folder/ },
     { args: [join(folder, "file"), "--from", "/a", "--to", "/b"], status: 5, says: /file is not a folder/ },

@@ -86,7 +86,7 @@ const unfitServers: { name: string; issue: () => Pair; says: RegExp; hint: RegEx
     name: "of an unknown issuer",
     issue: () => two.issue("unknown"),
     says: /has a certificate that is not trusted \([a-z ]+\)$/,
-    hint: /^trust its issuer with --cacert FILE/,
+    hint: /^trust its issuer with `caFiles`/,
   },
   {
     name: "for another host",
@@ -123,7 +123,7 @@ test("a server that demands a client certificate, and a key that does not fit, a
     const host = await demanding(server, version);
     const none = await refused(ping(host, { authorities }));
     assert.match(`${none.message} ${none.hint}`, /demands? a client certificate/, version);
-    assert.match(none.hint ?? "", /--cert FILE/);
+    assert.match(none.hint ?? "", /`clientCertificate`/);
     const wrong = await refused(ping(host, { authorities, client: other }));
     assert.match(`${wrong.message} ${wrong.hint}`, /client certificate/, version);
     // Let in: openssl then shows a page.

@@ -134,7 +134,7 @@ test("certificates: unknown, trusted by file, by certs.d, not checked; client ce
   const server = createTlsServer({ cert: tls("server.crt"), key: tls("server.key") }, ok);
   const host = await listen(server);
   const error = await failsWith("TLS", transport().request(get(`https://${host}/`)));
-  assert.match(error.hint ?? "", /--cacert/);
+  assert.match(error.hint ?? "", /`caFiles`/);
   const read = async (options: Partial<TransportOptions>, at: string = host) =>
     (await transport(options).requestBytes(get(`https://${at}/`), 100)).bytes.toString();
   assert.equal(await read({ insecureTls: true }), "fine");

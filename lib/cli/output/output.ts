@@ -8,6 +8,7 @@ import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import type { Context } from "../machine/context.ts";
 import type { ProgressDisplay } from "./display.ts";
 import { fittingHint } from "./hint.ts";
+import { inFlags } from "./option-flags.ts";
 
 /** The flags of every verb that control its output. */
 export interface OutputOptions {
@@ -126,9 +127,14 @@ export class Output {
   /** Writes the one JSON document, in the envelope that all verbs share. */
   document(content: Record<string, unknown>): void {
     this.endProgress();
-    this.#context.stdout.write(`${jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content })}\n`);
+    const text = jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content }, hintInFlags);
+    this.#context.stdout.write(`${text}\n`);
   }
 }
+
+// Hints are in errors, at any depth of a report.
+const hintInFlags = (key: string, value: unknown): unknown =>
+  key === "hint" && typeof value === "string" ? inFlags(value) : value;
 
 // NO_COLOR and FORCE_COLOR have their standard meaning (no-color.org, force-color.org).
 function chosenColor(env: Context["env"]): boolean | undefined {
@@ -199,7 +205,7 @@ function describeFailure(
   if (error.hint !== undefined && !told.has(error.hint)) {
     told.add(error.hint);
     // A hint of several lines shows a position in text, so its lines must stay aligned.
-    const [first = "", ...rest] = error.hint.split("\n");
+    const [first = "", ...rest] = inFlags(error.hint).split("\n");
     if (rest.length === 0) lines.push(`  ${paint("cyan", "hint:")} ${first}`);
     else lines.push(...[first, ...rest].map((text) => `    ${text}`));
   }

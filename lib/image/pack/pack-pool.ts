@@ -270,7 +270,7 @@ export class PackPool {
   #lost(thread: Thread, why: string): void {
     if (!this.#threads.delete(thread)) return;
     const error = new StaveError("INTERNAL", `a packing thread stopped unexpectedly: ${why}`, {
-      hint: "try again with a smaller --jobs; it may have run out of memory",
+      hint: "try again with a smaller `jobs`; it may have run out of memory",
     });
     for (const task of [...this.#tasks.values()]) this.#fail(task, error);
   }

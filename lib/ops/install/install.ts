@@ -167,7 +167,7 @@ function checkFormats(nodes: readonly SpecNode[], store: Store): void {
   const why = `${shortName(other)} is written in spec format ${other.format}, but the database of ${store.root} has version ${version}, which holds format ${wanted}`;
   throw new StaveError("UNSUPPORTED", why, {
     subject: other.hash,
-    hint: "install into another store with --store DIR; a new one gets --database-version",
+    hint: "install into another store with `store`; a new one gets `databaseVersion`",
   });
 }
 
@@ -182,7 +182,7 @@ function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallPlanSett
     return [
       new StaveError("PLATFORM_MISMATCH", problem, {
         subject: node.hash,
-        hint: "use --otherarch to install it all the same",
+        hint: "use `anyArchitecture` to install it all the same",
       }),
     ];
   });

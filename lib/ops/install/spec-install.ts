@@ -293,6 +293,6 @@ function leftBehind(files: readonly string[]): StaveError {
   const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
   return new StaveError("RELOCATION_FAILED", `${files[0]}${more} still name the old place`, {
     subject: files[0] ?? "",
-    hint: "add --all-files to change those that can be, or leave out --strict",
+    hint: "use `allFiles` to change those that can be, or leave out `strict`",
   });
 }

@@ -69,7 +69,7 @@ export class BaseImages {
     } catch (error) {
       if (!isStaveError(error)) throw error;
       const hint = isStaveError(error, "PLATFORM_MISMATCH")
-        ? { hint: `name a base image that has linux/${architecture} with --base-image` }
+        ? { hint: `name a base image that has linux/${architecture} with \`baseImage\`` }
         : {};
       throw error.with({ side: "source", ...hint });
     }

@@ -80,7 +80,7 @@ function checkOneArchitecture(roots: readonly SpecNode[]): void {
     "PLATFORM_MISMATCH",
     `an image has one architecture, but the specs are for ${all.join(" and ")}`,
     {
-      hint: "push the specs of each architecture with a --tag of its own",
+      hint: "push the specs of each architecture separately, with their own `tags`",
     },
   );
 }
@@ -216,7 +216,7 @@ async function readBases(
           "UNSUPPORTED",
           `layers of type ${type} cannot be added to ${options.base?.name ?? ""}, which has ${base.family} media types`,
           {
-            hint: "use --compression gzip, or a base image with OCI media types",
+            hint: "use `compression: gzip`, or a base image with OCI media types",
           },
         );
       found.set(architecture, base);
@@ -238,6 +238,6 @@ export function notInstalled(nodes: readonly SpecNode[], store: Store): StaveErr
   const more = nodes.length > 10 ? ` and ${nodes.length - 10} more` : "";
   return new StaveError("SPEC_NOT_INSTALLED", `${names}${more} cannot be pushed: not installed in ${store.root}`, {
     subject: nodes[0]?.hash ?? store.root,
-    hint: "install them first, or push without them: --only package, --without-build-dependencies",
+    hint: "install them first, or push without them: `only: package`, `buildDependencies: without`",
   });
 }

@@ -301,6 +301,6 @@ function lacking(missing: readonly string[]): StaveError {
   const shown = missing.slice(0, 5).join(", ");
   const more = missing.length > 5 ? ` and ${missing.length - 5} more` : "";
   return new StaveError("SPEC_ABSENT", `the layers of ${shown}${more} are neither being packed nor in the cache`, {
-    hint: "push these specs first (other shards may still be running), or use --allow-missing",
+    hint: "push these specs first (other shards may still be running), or use `allowMissing`",
   });
 }

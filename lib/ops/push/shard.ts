@@ -20,7 +20,7 @@ export function parseShard(text: string): Shard {
     "USAGE",
     `the shard ${JSON.stringify(text.slice(0, 80))} is invalid, expected K/N with 1 <= K <= N <= ${MOST}`,
     {
-      hint: "for example --shard 1/4 in the first of four jobs",
+      hint: "for example `shard: 1/4` in the first of four jobs",
     },
   );
 }

@@ -56,8 +56,8 @@ export interface RelocateTreeReport extends RelocationReport {
  */
 export async function relocate(options: RelocateTreeOptions): Promise<RelocateTreeReport> {
   const { directory, dryRun = false, allFiles = false, strict = false, progress = noProgress, signal } = options;
-  const [from, to] = [checkedRoot(options.from, "--from"), checkedRoot(options.to, "--to")];
-  if (from === to) throw new StaveError("USAGE", `--from and --to are both ${from}, expected two places`);
+  const [from, to] = [checkedRoot(options.from, "from"), checkedRoot(options.to, "to")];
+  if (from === to) throw new StaveError("USAGE", `from and to are both ${from}, expected two places`);
   if (pathKind(directory) !== "folder")
     throw new StaveError("NOT_FOUND", `${directory} is not a folder`, {
       subject: directory,
@@ -91,7 +91,7 @@ export async function relocate(options: RelocateTreeOptions): Promise<RelocateTr
       `${leftovers.length} files still name ${from}, the first is ${leftovers[0]}`,
       {
         subject: leftovers[0] ?? "",
-        hint: allFiles ? "look at them, or leave out --strict" : "add --all-files to change those that can be",
+        hint: allFiles ? "look at them, or leave out `strict`" : "use `allFiles` to change those that can be",
       },
     );
   return {

@@ -274,7 +274,7 @@ async function checkEnvironments(
     `the ${environments} ${printable(found.join(", "))} ${has} what is to be uninstalled`,
     {
       subject: root,
-      hint: "remove it from there with `spack -e NAME remove`, or use --force",
+      hint: "remove it from there with `spack -e NAME remove`, or use `force`",
     },
   );
 }
@@ -307,6 +307,6 @@ function needed(above: readonly InstallRecord[]): StaveError {
   const more = above.length > LISTED ? ` and ${above.length - LISTED} more` : "";
   const depend = above.length === 1 ? "depends" : "depend";
   return new StaveError("CONFLICT", `${names.join(", ")}${more} ${depend} on what is to be uninstalled`, {
-    hint: "--dependents uninstalls what depends on it too, --force leaves that broken",
+    hint: "`dependents` uninstalls what depends on it too, `force` leaves that broken",
   });
 }

@@ -80,7 +80,7 @@ function prefixOf(store: Store, node: SpecNode): string {
   if (record?.installed && record.path !== null) return record.path;
   throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed`, {
     subject: node.hash,
-    hint: "install it first, or use --no-dependencies",
+    hint: "install it first, or use `dependencies: false`",
   });
 }
 
@@ -277,7 +277,7 @@ class Destination {
     } catch (cause) {
       const error = fileError(cause, "make", shownName(`${this.#base}/${path}`));
       throw systemCode(cause) === "EXDEV"
-        ? error.with({ hint: "the store is on another file system; leave out --hardlink" })
+        ? error.with({ hint: "the store is on another file system; leave out `kind: hardlink`" })
         : error;
     }
   }

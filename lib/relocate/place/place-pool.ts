@@ -194,7 +194,7 @@ class Thread {
 
   #lost(why: string): void {
     this.#loss ??= new StaveError("INTERNAL", `a placing thread ended: ${why}`, {
-      hint: "try again with a smaller --jobs; it may have run out of memory",
+      hint: "try again with a smaller `jobs`; it may have run out of memory",
     });
     this.#fail(this.#loss);
   }

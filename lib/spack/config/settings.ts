@@ -84,7 +84,7 @@ export function installTree(config: Configuration): InstallTree | undefined {
     throw configError(
       place,
       `config:install_tree:root is ${root}, expected a path without ${unknown.join(" and ") || "a URL"}`,
-      "name the store with --store",
+      "name the store with `store`",
     );
   const unpaddedRoot = withoutTrailing(root, "/") || "/";
   const length = padding(config, written?.value ?? "");

@@ -110,7 +110,7 @@ export async function askSpack(question: SpackQuestion, options: AskOptions): Pr
       {
         op: "ask Spack",
         subject: program,
-        hint: `name the Spack that installed them with --spack DIR, or ${withoutSpack(installation)}`,
+        hint: `name the Spack that installed them with \`spack\`, or ${withoutSpack(installation)}`,
       },
     );
   if (environments.length !== question.environments.length)
@@ -204,7 +204,7 @@ function parseAnswer(installation: Installation, text: string | undefined): z.in
 const programOf = ({ root }: Installation): string => join(root, "bin", "spack");
 
 const withoutSpack = ({ from }: Installation): string =>
-  `${from === "SPACK_ROOT" ? "unset SPACK_ROOT" : "leave out --spack"} to make the environment without it`;
+  `${from === "SPACK_ROOT" ? "unset SPACK_ROOT" : "leave out `spack`"} to make the environment without it`;
 
 function failed(installation: Installation, problem: string, cause?: unknown): StaveError {
   const program = programOf(installation);

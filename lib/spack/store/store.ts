@@ -146,7 +146,7 @@ async function readIndex(
     if (content === "absent")
       throw new StaveError("NOT_FOUND", `${root} is not a Spack store: ${name} is missing`, {
         subject: root,
-        hint: "name the store with --store DIR",
+        hint: "name the store with `store`",
       });
     const settled = before !== undefined && (await readVerifier(folder)) === before;
     if (content !== "changing" && (settled || left <= 1))

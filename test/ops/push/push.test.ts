@@ -238,7 +238,7 @@ describe("base images", () => {
       withBase({ tag: "b", architecture: "arm64" }, {}),
       /is for linux\/arm64, expected linux\/amd64/,
     );
-    assert.match(error.hint ?? "", /--base-image/);
+    assert.match(error.hint ?? "", /`baseImage`/);
   });
   test("with Docker's media types and zstd layers are refused before anything is packed", async () => {
     const refused = withBase({ tag: "b", docker: true }, { compression: parseCompression("zstd") });

@@ -131,7 +131,7 @@ test("a store that is named is taken as it is, with the configured layout", () =
 test("an unresolvable root is an error only when the store is not named", async () => {
   const root = configTree({ "home/.spack/config.yaml": "config: {install_tree: {root: $spack/x}}" });
   const error = await failsWith("CONFIG_INVALID", () => discover({ host: hostAt(root) }), /without \$spack/);
-  assert.equal(error.hint, "name the store with --store");
+  assert.equal(error.hint, "name the store with `store`");
 });
 
 test("an environment can be left out although SPACK_ENV is set", () => {

@@ -162,7 +162,7 @@ test("a spec that Spack does not have is an error that names it", async () => {
     askSpack(question, saying(answer([], [roots[1]?.hash]))),
     /does not have p000001@1\.0\/\w{7} installed/,
   );
-  assert.match(error.hint ?? "", /leave out --spack/);
+  assert.match(error.hint ?? "", /leave out `spack`/);
 });
 
 const BAD: { name: string; script: string; message: RegExp }[] = [
@@ -201,7 +201,7 @@ const BAD: { name: string; script: string; message: RegExp }[] = [
 for (const { name, script, message } of BAD)
   test(`a Spack that ${name} is an error with a way on`, async () => {
     const error = await failsWith("HELPER_FAILED", askSpack(question, fake(script).options), message);
-    assert.equal(error.hint, "leave out --spack to make the environment without it");
+    assert.equal(error.hint, "leave out `spack` to make the environment without it");
   });
 
 test("a Spack that cannot be started is an error", async () => {

@@ -135,7 +135,7 @@ test("a spec that is not recorded goes where the layout says", async () => {
   await assert.rejects(Store.open("/opt/new", { clock, sysroot: scratch }), {
     code: "NOT_FOUND",
     message: `/opt/new is not a Spack store: ${scratch}/opt/new/.spack-db/index.json is missing`,
-    hint: "name the store with --store DIR",
+    hint: "name the store with `store`",
   });
 });
 

@@ -1,0 +1,73 @@
+// The flags of the command line for the options that hints of the library name. The library writes an option in backquotes, with
+// or without a value (`plainHttp`, `only: package`), and a call as `updateIndex("PLACE", { full: true })`.
+
+/** The flag of each option, with a placeholder for its value; some values have a flag of their own. */
+const FLAGS: Readonly<Record<string, string>> = {
+  allFiles: "--all-files",
+  allowMissing: "--allow-missing",
+  anyArchitecture: "--otherarch",
+  baseImage: "--base-image IMAGE",
+  "buildDependencies: without": "--without-build-dependencies",
+  caFiles: "--cacert FILE",
+  clientCertificate: "--cert FILE and --key-file FILE",
+  "clientCertificate.certificate": "--cert FILE",
+  "clientCertificate.key": "--key-file FILE",
+  compression: "--compression HOW",
+  databaseVersion: "--database-version VERSION",
+  "dependencies: false": "--no-dependencies",
+  dependents: "--dependents",
+  environment: "-e DIR",
+  force: "--force",
+  full: "--full",
+  insecureTls: "--insecure-tls",
+  jobs: "--jobs N",
+  "kind: hardlink": "--hardlink",
+  listen: "--listen HOST:PORT",
+  minRate: "--min-rate BYTES",
+  multiple: "--multiple",
+  only: "--only WHAT",
+  plainHttp: "--plain-http",
+  platform: "--platform OS/ARCH",
+  shard: "--shard K/N",
+  spack: "--spack DIR",
+  store: "--store DIR",
+  strict: "--strict",
+  tags: "--tag TAG",
+  timeout: "--timeout SECONDS",
+};
+
+/** The verb of each function. */
+const VERBS: Readonly<Record<string, string>> = { updateIndex: "index" };
+
+const OPTION = /(leave out )?`([a-z][\w.]*)(?:: ([^`]+))?`/gi;
+const CALL = /`([a-z]\w*)\("([^"`]*)"(?:, \{ ([^}`]+) \})?\)`/gi;
+
+/** A hint of the library with the flags of the command line in place of the options. */
+export function inFlags(hint: string): string {
+  return hint
+    .replace(CALL, (text, name: string, place: string, options: string | undefined) => {
+      const verb = VERBS[name];
+      if (verb === undefined) return text;
+      const flags = (options ?? "").split(", ").map((option) => flagOf(...splitOption(option)) ?? "");
+      return `\`${["stave", verb, ...flags, place].filter((word) => word !== "").join(" ")}\``;
+    })
+    .replace(OPTION, (text, leave: string | undefined, name: string, value: string | undefined) => {
+      const flag = flagOf(name, value);
+      // What is left out needs no value.
+      return flag === undefined ? text : `${leave ?? ""}${leave === undefined ? flag : flag.replace(/ [A-Z/:]+$/, "")}`;
+    });
+}
+
+function flagOf(name: string, value: string | undefined): string | undefined {
+  const exact = FLAGS[`${name}: ${value}`];
+  if (exact !== undefined) return exact;
+  const [flag, placeholder] = (FLAGS[name] ?? "").split(" ");
+  if (flag === undefined || flag === "") return undefined;
+  if (value === undefined) return FLAGS[name];
+  return placeholder === undefined ? flag : `${flag} ${value}`;
+}
+
+function splitOption(text: string): [name: string, value: string | undefined] {
+  const [name = "", value] = text.split(": ");
+  return [name, value];
+}
