@@ -118,7 +118,7 @@ test("mistakes", async () => {
     { args: [folder, "--from", "a", "--to", "/b"], status: 2, says: /from is "a", expected an absolute path/ },
     { args: [folder, "--from", "/", "--to", "/b"], status: 2, says: /from is "\/", expected an absolute path/ },
     { args: [folder, "--from", "/a/../c", "--to", "/b"], status: 2, says: /from is/ },
-    { args: [folder, "--from", "/a", "--to", ""], status: 2, says: /--to is ""/ },
+    { args: [folder, "--from", "/a", "--to", ""], status: 2, says: /to is ""/ },
     { args: [join(folder, "gone"), "--from", "/a", "--to", "/b"], status: 5, says: /gone is not a folder/ },
     { args: [join(folder, "file"), "--from", "/a", "--to", "/b"], status: 5, says: /file is not a folder/ },
   ];
