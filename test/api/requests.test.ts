@@ -1,4 +1,5 @@
-// Counts what each job asks of a registry, with 1, 10 and 100 specs: a number for each spec, and a few for all together.
+// Counts what each job asks of a registry, with 1, 10 and 100 specs: a number for each spec, and a few for all
+// together.
 import assert from "node:assert/strict";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -59,8 +60,8 @@ for (const takesWholePosts of [true, false])
       };
 
       const cache = (): string => `oci://${registry.host}/counted/cache`;
-      // A layer and a config in one or two requests each, and a manifest. Until the first blob was taken in one request, others
-      // take two.
+      // A layer and a config in one or two requests each, and a manifest. Until the first blob was taken in one
+      // request, others take two.
       const each = takesWholePosts ? 3 : 5;
       counted("push", { each, whole: takesWholePosts ? 26 : 1 }, () =>
         push(cache(), { ...common, store: root, specs: words }),

@@ -18,7 +18,7 @@ let registry: TestRegistry;
 const none = `sha256:${"0".repeat(64)}`;
 
 before(async () => {
-  registry = await startRegistry();
+  registry = await startRegistry({ takesWholePosts: true });
 });
 after(() => registry.close());
 
