@@ -11,6 +11,7 @@ import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
 import { benchStore } from "./store.ts";
 import { benchTags } from "./tags.ts";
+import { benchWan } from "./wan.ts";
 
 const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number) => Promise<string>> = {
   copy: benchCopy,
@@ -19,6 +20,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   push: benchPush,
   install: benchInstall,
   cache: benchCache,
+  wan: benchWan,
   tags: benchTags,
 };
 
