@@ -205,6 +205,9 @@ export function imageName(place: string, reference: string): string {
 
 // Masks a password in front of the host; the @ of a digest is followed by a colon.
 function shown(text: string): string {
-  const safe = redactUserInfo(text).replace(/^[^/@\s]*:[^/@\s]*@(?![a-z0-9]+:[0-9a-f]{32})/i, "***@");
+  // Looking for the colon in the same pattern would take time that grows with the square of the length.
+  const safe = redactUserInfo(text).replace(/^[^/@\s]+@(?![a-z0-9]+:[0-9a-f]{32})/i, (user) =>
+    user.includes(":") ? "***@" : user,
+  );
   return printable(safe, { most: 160 });
 }

@@ -15,6 +15,7 @@ import {
   sanitizeTag,
 } from "../../lib/oci/reference.ts";
 import { failsWith } from "../support/errors.ts";
+import { mustEnd } from "../support/must-end.ts";
 import { useSeed } from "../support/seed.ts";
 import { vector } from "../support/vectors.ts";
 
@@ -157,23 +158,24 @@ test("tags as typed", async () => {
   }
 });
 
-test("no text makes the parser slow or throw another error", () => {
+// Its square is out of reach.
+const MANY = 2_000_000;
+
+test("no text keeps the parser from ending, or makes it throw another error", () => {
   const nasty = [
-    "a".repeat(10_000),
-    "a-".repeat(5000),
-    "a.".repeat(5000),
-    "a/".repeat(5000),
-    `a${":a".repeat(5000)}`,
-    "a__".repeat(300),
+    "a".repeat(MANY),
+    "a-".repeat(MANY),
+    "a.".repeat(MANY),
+    "a/".repeat(MANY),
+    `a${":a".repeat(MANY)}`,
+    "a__".repeat(MANY),
   ];
   const check = (text: string) => {
-    const started = performance.now();
     try {
-      parseLocation(text);
+      mustEnd(() => parseLocation(text));
     } catch (error) {
-      assert.equal((error as { code?: string }).code, "REFERENCE_INVALID");
+      assert.equal((error as { code?: string }).code, "REFERENCE_INVALID", text.slice(0, 40));
     }
-    assert.ok(performance.now() - started < 500, `slow on ${text.slice(0, 40)}`);
   };
   for (const text of nasty) check(text);
   fc.assert(fc.property(fc.string({ maxLength: 300 }), check));

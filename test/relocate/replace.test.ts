@@ -7,6 +7,7 @@ import { nextString } from "../../lib/relocate/file/c-strings.ts";
 import { TextRelocation } from "../../lib/relocate/file/text-replacer.ts";
 import { PrefixMap } from "../../lib/relocate/prefix/prefix-map.ts";
 import { failsWith } from "../support/errors.ts";
+import { mustEnd } from "../support/must-end.ts";
 import { useSeed } from "../support/seed.ts";
 import { vectorRows } from "../support/vectors.ts";
 
@@ -144,14 +145,12 @@ test("a text that was relocated is not changed again", () => {
   );
 });
 
-test("the time for a text does not grow with the number of prefixes, nor with the length of words", () => {
-  const many = Array.from({ length: 5000 }, (_, at): [string, string] => [`/opt/store/package-${at}`, `/s/p-${at}`]);
-  const line = "-I/opt/store/package-4999/include -L/opt/store/other/lib ";
+test("a text is relocated with any number of prefixes, and with words of any length", () => {
+  const many = Array.from({ length: 50_000 }, (_, at): [string, string] => [`/opt/store/package-${at}`, `/s/p-${at}`]);
+  const line = "-I/opt/store/package-49999/include -L/opt/store/other/lib ";
   const text = line.repeat(20_000) + "w".repeat(1_000_000) + "/".repeat(1_000_000) + "a/".repeat(500_000);
-  const started = performance.now();
-  const expected = "-I/s/p-4999/include -L/opt/store/other/lib ".repeat(20_000);
-  assert.ok(relocateText(text, many, 65_536).startsWith(expected));
-  assert.ok(performance.now() - started < 5000);
+  const expected = "-I/s/p-49999/include -L/opt/store/other/lib ".repeat(20_000);
+  assert.ok(mustEnd(() => relocateText(text, many, 65_536)).startsWith(expected));
 });
 
 test("prefixes that name no folder of their own are refused", async () => {

@@ -59,9 +59,9 @@ function applied(
   exact: boolean,
 ): string | undefined {
   let text = value;
-  let list: { entries: string[]; separator: string } | undefined;
+  let list: PathList | undefined;
   const settle = (): void => {
-    if (list) text = list.entries.join(list.separator);
+    if (list) text = list.entries().join(list.separator);
     list = undefined;
   };
   for (const one of modifications) {
@@ -76,15 +76,37 @@ function applied(
     if (!isAdding || list?.separator !== one.separator) settle();
     if (list === undefined && text === undefined && !isAdding && !exact) continue;
     const isRemoving = one.op.startsWith("remove-") && one.op.endsWith("-path");
-    list ??= { entries: text || isRemoving ? (text ?? "").split(one.separator) : [], separator: one.separator };
-    if (one.op === "prepend-path") list.entries.unshift(normalPath(one.value));
-    else if (one.op === "append-path") list.entries.push(normalPath(one.value));
-    else list.entries = reduced(one, list.entries);
-    // An empty list becomes an empty text, not a list of one empty entry.
-    if (list.entries.length === 0 || (list.entries.length === 1 && list.entries[0] === "")) settle();
+    list ??= new PathList(text || isRemoving ? (text ?? "").split(one.separator) : [], one.separator);
+    if (one.op === "prepend-path") list.front.push(normalPath(one.value));
+    else if (one.op === "append-path") list.back.push(normalPath(one.value));
+    else list = new PathList(reduced(one, list.entries()), one.separator);
+    if (list.isEmpty) settle();
   }
   settle();
   return text;
+}
+
+/** The entries of a list; both ends grow without moving the others. */
+class PathList {
+  /** The entries before `back`, the last one first. */
+  readonly front: string[] = [];
+  readonly back: string[];
+  readonly separator: string;
+
+  constructor(entries: string[], separator: string) {
+    this.back = entries;
+    this.separator = separator;
+  }
+
+  entries(): string[] {
+    return [...this.front.toReversed(), ...this.back];
+  }
+
+  /** True for a list that becomes an empty text, also one with a single empty entry. */
+  get isEmpty(): boolean {
+    const count = this.front.length + this.back.length;
+    return count === 0 || (count === 1 && (this.front[0] ?? this.back[0]) === "");
+  }
 }
 
 // The entries that remain after a modification. Spack normalizes all of them when it removes or sorts.

@@ -6,6 +6,7 @@ import type { Installation } from "../../../lib/spack/config/spack-installation.
 import { canonicalPath, unresolved } from "../../../lib/spack/config/substitute.ts";
 import { wholeFile } from "../../../lib/spack/text/yaml.ts";
 import { hostAt } from "../../support/config-tree.ts";
+import { mustEnd } from "../../support/must-end.ts";
 
 const installation: Installation = { root: "/opt/spack", version: "1.2.0.dev0", style: "nested", from: "option" };
 const host = hostAt("/r", { SITE: "s1", USER: "other", HOME: "/r/home", TMPDIR: "/scratch" });
@@ -60,10 +61,8 @@ test("what is not known stays, and can be told", () => {
   assert.equal(canonicalPath("a", undefined, bare), "/r/a", "a path in no file is relative to the working folder");
 });
 
-test("a long run of open braces takes no time", () => {
-  const started = performance.now();
-  canonicalPath(braced("<").repeat(500_000), undefined, { host });
-  assert.ok(performance.now() - started < 2000);
+test("a run of two million open braces is read to its end", () => {
+  mustEnd(() => canonicalPath(braced("<").repeat(2_000_000), undefined, { host }));
 });
 
 const SYSTEMS: [text: string, expect: string | undefined][] = [

@@ -24,6 +24,7 @@ import type { JsonObject, JsonValue } from "../../../lib/spack/text/json-value.t
 import { failsWith } from "../../support/errors.ts";
 import { golden, unpackGolden } from "../../support/golden.ts";
 import { fakeHash, fakeNode } from "../../support/graph.ts";
+import { mustEnd } from "../../support/must-end.ts";
 
 // The folders of externals that the pushing host had.
 const HOST = new Set(["/usr/share/man", "/usr/share/aclocal", "/usr/lib/pkgconfig", "/usr/share/pkgconfig"]);
@@ -406,14 +407,13 @@ test("system paths and normal paths are Spack's", () => {
   for (const [path, expect] of rows) assert.equal(normalPath(path), expect);
 });
 
-test("a list of 20 000 entries is made in time that grows with it", () => {
-  const many: EnvModification[] = Array.from({ length: 20_000 }, (_, at) => ({
+test("a list of 500 000 entries is made", () => {
+  const many: EnvModification[] = Array.from({ length: 500_000 }, (_, at) => ({
     op: "prepend-path",
     name: "L",
     value: `/store/package-${at}`,
     separator: ":",
   }));
-  const started = performance.now();
-  assert.match(applyModifications(many, new Map()).get("L") ?? "", /^\/store\/package-19999:.*:\/store\/package-0$/);
-  assert.ok(performance.now() - started < 2000);
+  const made = mustEnd(() => applyModifications(many, new Map()).get("L")) ?? "";
+  assert.ok(made.startsWith("/store/package-499999:/store/package-499998:") && made.endsWith(":/store/package-0"));
 });

@@ -137,7 +137,7 @@ test("a spec file that nobody read is no answer", async () => {
   await failsWith("SPEC_INVALID", () => satisfies(node, graph, parseQuery("hdf5 %./x.json")), /was not read/);
 });
 
-test("20 000 specs are asked in well under 0.3 s", () => {
+test("asking 20 000 specs looks at few edges of each", () => {
   const SIZE = 20_000;
   const made = makeGraph(SIZE, (at) => [at + 1, at * 2 + 1, at + 40].filter((child) => child > at && child < SIZE));
   const nodes: SpecNode[] = [];
@@ -150,6 +150,15 @@ test("20 000 specs are asked in well under 0.3 s", () => {
     nodes.push({ ...node, name, version: `1.${at % 300}.${at % 7}`, edges });
   }
   const graph = graphOf([...nodes.slice(0, -2), mpi, gcc]);
+  let looks = 0;
+  for (const node of graph.nodes()) {
+    const { edges } = node;
+    const get = (): readonly Edge[] => {
+      if (++looks > 5 * SIZE) assert.fail("the edges of specs are read again and again");
+      return edges;
+    };
+    Object.defineProperty(node, "edges", { get });
+  }
   for (const [query, count] of [
     ["hdf5", 200],
     ["hdf5 ^mpi %gcc@12 target=x86_64_v3:", 200],
@@ -159,16 +168,9 @@ test("20 000 specs are asked in well under 0.3 s", () => {
   ] as const) {
     const asked = parseQuery(query);
     let found = 0;
-    let time = Number.POSITIVE_INFINITY;
-    // Other work of the machine must not count: the best of up to three tries.
-    for (let tries = 0; tries < 3 && time >= 300; tries++) {
-      const start = performance.now();
-      found = 0;
-      for (const node of graph.nodes()) if (satisfies(node, graph, asked)) found++;
-      time = Math.min(time, performance.now() - start);
-    }
+    looks = 0;
+    for (const node of graph.nodes()) if (satisfies(node, graph, asked)) found++;
     assert.ok(Math.abs(found - count) <= 67, `${query}: ${found}`);
-    assert.ok(time < 300, `${query}: ${time} ms`);
   }
 });
 

@@ -11,6 +11,7 @@ import { parseVersions, printVersions } from "../../../lib/spack/query/version-r
 import { BUILD, LINK, RUN, TEST } from "../../../lib/spack/spec/node.ts";
 import { failsWith } from "../../support/errors.ts";
 import { makeGraph } from "../../support/graph.ts";
+import { mustEnd } from "../../support/must-end.ts";
 import { useSeed } from "../../support/seed.ts";
 import { vector } from "../../support/vectors.ts";
 
@@ -239,17 +240,6 @@ function parsed(text: string): SpecQuery[] | undefined {
   }
 }
 
-// Other work of the machine must not count: the best of up to three tries.
-function fastest(work: () => void): number {
-  let best = Number.POSITIVE_INFINITY;
-  for (let tries = 0; tries < 3 && best >= 100; tries++) {
-    const start = performance.now();
-    work();
-    best = Math.min(best, performance.now() - start);
-  }
-  return best;
-}
-
 const MANY = 10_000;
 const HOSTILE: readonly [string, string][] = [
   ...[
@@ -298,14 +288,10 @@ const HOSTILE: readonly [string, string][] = [
   ["many spaces after many names", `a${" ".repeat(100)}`.repeat(100)],
   ["escaped quotes", `a='${"\\'".repeat(5000)}`],
 ];
-test("no hostile text makes the parser slow, or throw another error", () => {
-  for (const [name, text] of HOSTILE) {
-    const time = fastest(() => void parsed(text));
-    assert.ok(time < 100, `${name}: ${time} ms`);
-  }
-});
+for (const [name, text] of HOSTILE)
+  test(`the parser ends, with its own error if any: ${name}`, () => void mustEnd(() => parsed(text)));
 
-test("no random text makes the parser slow, or throw another error", () => {
+test("the parser ends for random text, and throws no other error", () => {
   const token = fc.constantFrom(
     ..."@^%[]'\"\\:,=+~-/. *".split(""),
     "a",
@@ -323,7 +309,7 @@ test("no random text makes the parser slow, or throw another error", () => {
   );
   fc.assert(
     fc.property(text, (given) => {
-      assert.ok(fastest(() => void parsed(given)) < 100);
+      mustEnd(() => parsed(given));
       try {
         parseVersions(given);
       } catch (error) {

@@ -13,6 +13,7 @@ import {
 } from "../../../lib/spack/query/version-range.ts";
 import { compareVersions, nextVersion, parseVersion } from "../../../lib/spack/spec/version.ts";
 import { failsWith } from "../../support/errors.ts";
+import { mustEnd } from "../../support/must-end.ts";
 import { useSeed } from "../../support/seed.ts";
 import { vector, vectorRows } from "../../support/vectors.ts";
 
@@ -95,14 +96,14 @@ test("bad versions are refused with their text, and odd ones are not", async () 
   }
 });
 
-test("a version of 100 000 digits has its order and its next", () => {
-  const nines = "9".repeat(100_000);
-  const start = performance.now();
-  assert.equal(compare(nines, `${nines.slice(1)}8`), 1);
-  assert.equal(compareVersions(nextVersion(parseVersion(nines)), parseVersion(`1${"0".repeat(100_000)}`)), 0);
-  assert.equal(compare(`0${nines}`, nines), 0);
-  assert.ok(versionSatisfies(`${nines}.5`, parseVersions(nines)));
-  assert.ok(performance.now() - start < 100);
+test("a version of 3 000 000 digits has its order and its next", () => {
+  const nines = "9".repeat(3_000_000);
+  mustEnd(() => {
+    assert.equal(compare(nines, `${nines.slice(1)}8`), 1);
+    assert.equal(compareVersions(nextVersion(parseVersion(nines)), parseVersion(`1${"0".repeat(3_000_000)}`)), 0);
+    assert.equal(compare(`0${nines}`, nines), 0);
+    assert.ok(versionSatisfies(`${nines}.5`, parseVersions(nines)));
+  });
 });
 
 test("what a git version counts as is not known without its version", () => {
