@@ -27,8 +27,8 @@ const rows = [...document.matchAll(/^\| (.+?) \| ([0-9 ]+?)(?: ([A-Za-z]+))? \| 
 
 // Numbers that bound nothing from outside: how work is cut up, and how much is shown.
 const OTHERS = new Set([
-  "cli/output/output.ts MAX_INNER",
-  "cli/output/output.ts MAX_SHOWN",
+  "cli/output/failure-text.ts MAX_INNER",
+  "cli/output/failure-text.ts MAX_SHOWN",
   "image/archive/archive.ts MOST_SKIPPED",
   "image/pack/compression.ts LARGEST_BLOCK",
   "image/pack/pack-pool.ts MOST_COMPRESSING",

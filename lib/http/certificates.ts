@@ -51,7 +51,7 @@ export class Certificates {
 
   /**
    * Collects the certificates for `host` (with its port). Throws CONFIG_INVALID for a file that is not PEM and for a
-   * key that does not match its certificate, NOT_FOUND for a named file that does not exist.
+   * key that does not match its certificate, or a named file that cannot be read.
    */
   async of(host: string): Promise<HostCertificates> {
     this.#common ??= commonAuthorities(this.#options);
@@ -162,7 +162,8 @@ async function readPem(path: string, kind: string): Promise<string> {
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
-    throw fileError(cause, "read", path);
+    // NOT_FOUND would be taken for the answer of a registry.
+    throw fileError(cause, "read", path).with({ code: "CONFIG_INVALID" });
   }
   if (text.length <= PEM_LIMIT && new RegExp(`-----BEGIN [A-Z0-9 ]*${kind}-----`).test(text)) return text;
   throw new StaveError("CONFIG_INVALID", `${path} is not a PEM file with a ${kind.toLowerCase()}`, { subject: path });

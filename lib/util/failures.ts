@@ -24,18 +24,40 @@ export function concernsAll(error: StaveError): boolean {
     case "NETWORK":
       return isUnreachable(error);
     case "FILE_SYSTEM":
-      // An unreadable file concerns only itself; an unwritable folder concerns all files in it.
-      return EVERYWHERE.has(system) || (FORBIDDEN.has(system) && /^(?:write|make)/.test(error.op ?? ""));
+      // An unreadable file concerns only itself; an unwritable folder concerns all files in it, and all specs share the locks.
+      return (
+        EVERYWHERE.has(system) ||
+        error.op === "lock" ||
+        (FORBIDDEN.has(system) && /^(?:write|make)/.test(error.op ?? ""))
+      );
     default:
       return false;
   }
 }
 
-/** Collects failures and leaves out those that follow from another. */
+/** One cause, and how many items it stopped. */
+interface Cause {
+  readonly error: StaveError;
+  /** What it prevented first, and in how many other cases; undefined if it concerns no item. */
+  readonly prevented: string | undefined;
+  others: number;
+}
+
+/** Collects failures: those that follow from another are left out, and those with the same message are one. */
 export class Failures {
-  /** The causes, in order of arrival. */
-  readonly causes: StaveError[] = [];
+  readonly #causes = new Map<string, Cause>();
   readonly #derived = new WeakSet<StaveError>();
+  #last: StaveError | undefined;
+
+  /** The causes, in order of arrival; only the last one if it ended everything. */
+  get causes(): StaveError[] {
+    if (this.#last !== undefined) return [this.#last];
+    return [...this.#causes.values()].map(({ error, prevented, others }) => {
+      if (prevented === undefined) return error;
+      const rest = others === 0 ? "" : `, nor ${others === 1 ? "was 1 other" : `were ${others} others`}`;
+      return error.with({ message: `${prevented}${rest}: ${error.message}` });
+    });
+  }
 
   /** The error for an item whose dependency failed. */
   following(name: string, cause: unknown): StaveError {
@@ -45,10 +67,24 @@ export class Failures {
     return error;
   }
 
-  /** Adds a failure and returns it reworded: `message` says what it prevented. */
+  /** Adds the failure of an item and returns it reworded: `message` says what it prevented. */
   add(error: StaveError, subject: string, message: string): StaveError {
-    const reworded = error.with({ message: `${message}: ${error.message}`, subject });
-    if (!this.#derived.has(error)) this.causes.push(reworded);
-    return reworded;
+    if (!this.#derived.has(error)) {
+      const key = `${error.code} ${error.message}`;
+      const known = this.#causes.get(key);
+      if (known) known.others++;
+      else this.#causes.set(key, { error: error.with({ subject }), prevented: message, others: 0 });
+    }
+    return error.with({ message: `${message}: ${error.message}`, subject });
+  }
+
+  /** Adds a failure that is no single item's. */
+  note(error: StaveError): void {
+    this.#causes.set(`${error.code} ${error.message}`, { error, prevented: undefined, others: 0 });
+  }
+
+  /** Adds the failure that ends everything; whatever else failed may be reported when this one is mended. */
+  end(error: StaveError): void {
+    this.#last ??= error;
   }
 }

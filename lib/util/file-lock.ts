@@ -125,6 +125,7 @@ export class LockFile implements AsyncDisposable {
   tryLock(mode: LockMode, range: LockRange = WHOLE_FILE): boolean {
     if (mode === "exclusive" && !this.writable)
       throw new StaveError("FILE_SYSTEM", `cannot lock ${this.path}: it is not writable`, {
+        op: "lock",
         subject: this.path,
         hint: "check the permissions of the store",
       });

@@ -241,7 +241,10 @@ test("a push of which a part fails: the summary and the notes of a workflow run"
   const more = ["-v", "--retries", "0", "--trace", trace];
   const ran = await stave([...args, ...more], { env });
   assert.equal(ran.status, 9, ran.stderr);
-  assert.match(ran.stderr, /^::error::rigging@.* was not pushed: .* \(at http:\/\/\*\*\*\.example\/\*\*\*\)$/m);
+  assert.match(
+    ran.stderr,
+    /^::error::rigging@.* was not pushed: .* \(at http:\/\/\*\*\*\.example\/\*\*\*\) \[[A-Z_]+\]$/m,
+  );
   assert.match(ran.stderr, /the registry says: MANIFEST_INVALID: \*\*\*/);
   assert.match(readFileSync(summary, "utf8"), /^- rigging@.* was not pushed: .* \(at http:\/\/\\?\*/m);
   const json = await stave([...args, ...more, "--json"], { env });

@@ -38,9 +38,9 @@ describe("one cause is one error", () => {
     const ran = await pushing(args, { env });
     await registry.close();
     assert.equal(ran.status, 3, ran.stderr);
-    const [line = "", ...more] = errorLines(ran.stderr).filter((text) => !text.startsWith("::error::"));
+    const [line = "", ...more] = errorLines(ran.stderr);
     assert.deepEqual(more, []);
-    assert.match(line, /^error: cannot .*refused access \(403\).* \[DENIED\]$/);
+    assert.match(line, /^::error::cannot .*refused access \(403\).* \[DENIED\]$/);
     assert.match(ran.stderr, /hint: .*packages: write/);
   });
 
@@ -55,6 +55,40 @@ describe("one cause is one error", () => {
     assert.equal(ran.status, 7, ran.stderr);
     assert.equal(errorLines(ran.stderr).length, 1, ran.stderr);
     assert.match(ran.stderr, /none of the 8 prefixes to push exists/);
+  });
+
+  test("a certificate file that is not there, before anything is asked", async () => {
+    const ran = await pushing(["oci://localhost:1/org/cache", "fleet", "--cacert", "/nonexistent/ca.pem"]);
+    assert.deepEqual([ran.status, errorLines(ran.stderr).length], [2, 1], ran.stderr);
+    assert.match(ran.stderr, /^error: cannot read \/nonexistent\/ca\.pem: .* \[CONFIG_INVALID\]$/m);
+  });
+
+  const asRoot = process.getuid?.() === 0 ? false : "only root can mount";
+  test("a disk that gets full, and a store on a read-only one", { skip: asRoot }, async () => {
+    const disk = temporaryFolder();
+    const mount = (...args: string[]): void => {
+      const { status, stderr } = spawnSync("mount", [...args, disk]);
+      assert.equal(status, 0, String(stderr));
+    };
+    mount("-t", "tmpfs", "-o", "size=160k", "tmpfs");
+    try {
+      const full = await pushing([`oci-layout:${disk}/cache`, "fleet", "hull", "-t", "app", "--update-index"]);
+      assert.deepEqual([full.status, errorLines(full.stderr).length], [10, 1], full.stderr);
+      assert.match(full.stderr, /ENOSPC.* \[FILE_SYSTEM\]\n {2}hint: the disk is full/);
+      rmSync(join(disk, "cache"), { recursive: true });
+      mkdirSync(join(disk, "store/.spack-db"), { recursive: true });
+      writeFileSync(join(disk, "store/.spack-db/index.json"), '{"database":{"version":"8","installs":{}}}');
+      for (const name of ["lock", "prefix_lock", "work_lock"]) writeFileSync(join(disk, "store/.spack-db", name), "");
+      mkdirSync(join(disk, "store/bin"));
+      writeFileSync(join(disk, "store/bin/sbang"), "");
+      mount("-o", "remount,ro");
+      const cache = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+      const args = ["install", cache, "fleet", "--otherarch", "--store", join(disk, "store")];
+      const locked = await stave(args, { env: { XDG_CACHE_HOME: temporaryFolder() } });
+      assert.deepEqual([locked.status, errorLines(locked.stderr).length], [10, 1], locked.stderr);
+    } finally {
+      spawnSync("umount", [disk]);
+    }
   });
 
   test("Ctrl-C prints one line", async () => {

@@ -18,6 +18,11 @@ const CASES: { name: string; error: StaveError; expect: boolean }[] = [
   { name: "a full disk", error: fileError(system("ENOSPC"), "write", "/x"), expect: true },
   { name: "a read-only file system", error: fileError(system("EROFS"), "make folder", "/x"), expect: true },
   { name: "a folder that may not be written", error: fileError(system("EACCES"), "write", "/x"), expect: true },
+  {
+    name: "a lock of a store that is read-only",
+    error: new StaveError("FILE_SYSTEM", "no", { op: "lock" }),
+    expect: true,
+  },
   { name: "a file that may not be read", error: fileError(system("EACCES"), "read", "/x"), expect: false },
   { name: "a file that is too large for the system", error: fileError(system("EFBIG"), "write", "/x"), expect: false },
 ];
@@ -37,5 +42,26 @@ test("what needs something that failed is no failure of its own", () => {
   const b = failures.add(failures.following("a", cause), "b", "b was not pushed");
   const c = failures.add(failures.following("b", b), "c", "c was not pushed");
   assert.deepEqual([c.message, c.code, c.attempts], ["c was not pushed: its dependency b failed", "TIMEOUT", 3]);
-  assert.deepEqual(failures.causes, [cause]);
+  assert.deepEqual(
+    failures.causes.map((error) => error.toJSON()),
+    [cause.toJSON()],
+  );
+});
+
+test("the same cause for several things is told once, and what ends everything alone", () => {
+  const failures = new Failures();
+  const locked = (): StaveError => new StaveError("FILE_SYSTEM", "cannot lock x");
+  for (const name of ["a", "b", "c"]) failures.add(locked(), name, `${name} was not installed`);
+  failures.add(new StaveError("TIMEOUT", "no answer"), "d", "d was not installed");
+  failures.note(new StaveError("SPEC_NOT_INSTALLED", "e is not there"));
+  assert.deepEqual(
+    failures.causes.map(({ message }) => message),
+    ["a was not installed, nor were 2 others: cannot lock x", "d was not installed: no answer", "e is not there"],
+  );
+  failures.end(new StaveError("DENIED", "refused"));
+  failures.end(new StaveError("DENIED", "refused again"));
+  assert.deepEqual(
+    failures.causes.map(({ message }) => message),
+    ["refused"],
+  );
 });

@@ -7,8 +7,10 @@ import { jsonText, printableLines } from "../../printable/printable.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import type { Context } from "../machine/context.ts";
 import type { ProgressDisplay } from "./display.ts";
+import { describeFailure } from "./failure-text.ts";
 import { fittingHint } from "./hint.ts";
 import { inFlags } from "./option-flags.ts";
+import { isWorkflow } from "./workflow-command.ts";
 
 /** The flags of every verb that control its output. */
 export interface OutputOptions {
@@ -107,7 +109,9 @@ export class Output {
   fail(caught: unknown, report?: unknown): number {
     this.endProgress();
     const error = fittingHint(asStaveError(caught), this.#context.env);
-    for (const text of describeFailure(error, (style, part) => this.#paint(style, part))) this.#tell(text);
+    const paint = (style: Style, part: string): string => this.#paint(style, part);
+    const { env } = this.#context;
+    for (const text of describeFailure(error, { paint, isWorkflow: isWorkflow(env) })) this.#tell(text);
     if (this.options.json) this.document(report === undefined ? { error } : { error, report });
     if (error.code === "INTERNAL" && caught instanceof Error)
       for (const line of caught.stack?.split("\n") ?? []) this.detail(line);
@@ -146,7 +150,7 @@ function chosenColor(env: Context["env"]): boolean | undefined {
 // The logs of these services show colours, though they are not terminals. Stdout stays plain, because a program may
 // read it.
 function isColoredLog(env: Context["env"]): boolean {
-  return env["GITHUB_ACTIONS"] === "true" || env["GITLAB_CI"] === "true";
+  return isWorkflow(env) || env["GITLAB_CI"] === "true";
 }
 
 function styled(style: Style, text: string): string {
@@ -176,38 +180,4 @@ export function printFailure({ stderr }: Pick<Context, "stderr">, caught: unknow
   const { message, code, exitCode } = asStaveError(caught);
   stderr.write(shown(`error: ${oneLine(message)} [${code}]\n`));
   return exitCode;
-}
-
-const MAX_SHOWN = 20;
-
-/** How many inner failures of a failure are printed. */
-const MAX_INNER = 3;
-
-// A hint that several failures share is printed once: `told` contains those already printed.
-function describeFailure(
-  error: StaveError,
-  paint: (style: Style, text: string) => string,
-  depth = 0,
-  told: Set<string> = new Set(),
-): string[] {
-  const side = error.side === undefined ? "" : ` (${error.side})`;
-  const lines = [
-    `${paint(["red", "bold"], "error:")} ${oneLine(error.message)}${side} ${paint("dim", `[${error.code}]`)}`,
-  ];
-  for (const entry of error.registry ?? [])
-    lines.push(`  the registry says: ${entry.code}${entry.message ? `: ${entry.message}` : ""}`);
-  if ((error.attempts ?? 1) > 1) lines.push(`  tried ${error.attempts} times`);
-  const most = depth === 0 ? MAX_SHOWN : MAX_INNER;
-  for (const part of error.errors?.slice(0, most) ?? [])
-    lines.push(...describeFailure(part, paint, depth + 1, told).map((text) => `  ${text}`));
-  const more = (error.errors?.length ?? 0) - most;
-  if (more > 0) lines.push(`  … and ${more} more; --json lists them all`);
-  if (error.hint !== undefined && !told.has(error.hint)) {
-    told.add(error.hint);
-    // A hint of several lines shows a position in text, so its lines must stay aligned.
-    const [first = "", ...rest] = inFlags(error.hint).split("\n");
-    if (rest.length === 0) lines.push(`  ${paint("cyan", "hint:")} ${first}`);
-    else lines.push(...[first, ...rest].map((text) => `    ${text}`));
-  }
-  return lines;
 }

@@ -225,7 +225,6 @@ async function run(
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
   advise(made, newTags, opened.mirror?.name ?? formatLocation(location));
   workflow.summary(pushMarkdown(report, reference));
-  for (const { message } of report.failures) workflow.error(message);
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
   output.report(report);
   return 0;

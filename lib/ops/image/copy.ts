@@ -3,6 +3,7 @@ import { type CopyOptions, type CopyReport, GraphCopy } from "../../copy.ts";
 import { aggregate, isStaveError, StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
+import { concernsAll } from "../../util/failures.ts";
 import { forEachLimit } from "../../util/limit.ts";
 
 /** The report of `copy`; bytes counts only what was transferred. */
@@ -36,7 +37,7 @@ export async function copyImages(
   return { source: source.name, destination: destination.name, images: [image], ...counts };
 }
 
-/** Copies every tag and continues after failures. Throws PARTIAL with all failures at the end. */
+/** Copies every tag and continues after failures, unless they concern all tags. Throws PARTIAL with all of them at the end. */
 async function copyAllTags(
   source: ReadTarget,
   destination: Target,
@@ -50,7 +51,7 @@ async function copyAllTags(
       const { root } = await copy.copy(tag, tag);
       images.push({ source: tag, tag, digest: root.digest, size: root.size });
     } catch (error) {
-      if (!isStaveError(error) || error.code === "ABORTED") throw error;
+      if (!isStaveError(error) || error.code === "ABORTED" || concernsAll(error)) throw error;
       failures.push(error.with({ subject: error.subject ?? tag }));
     }
   };

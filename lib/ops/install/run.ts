@@ -108,7 +108,7 @@ export class InstallRun {
   #failed(node: SpecNode, error: StaveError): StaveError {
     if (this.#stop.signal.aborted) return error;
     if (this.#options.source.isEveryCache(error) && concernsAll(error)) {
-      this.#failures.causes.push(error);
+      this.#failures.end(error);
       this.#stop.abort(error);
       return error;
     }

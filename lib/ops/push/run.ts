@@ -80,7 +80,7 @@ export class PushRun {
       this.#refuseNowhere(packed);
       const specs = await Promise.all(plan.specs.map((planned) => this.#spec(planned)));
       const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
-      if (absent.length > 0) this.#failures.causes.push(notInstalled(absent, this.#options.store));
+      if (absent.length > 0) this.#failures.note(notInstalled(absent, this.#options.store));
       const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
       for (const { outcome, descriptor } of this.#prepared.bases?.placed ?? [])
         this.#count(outcome, outcome === "pushed" ? descriptor.size : 0);
@@ -137,13 +137,16 @@ export class PushRun {
       written.reject(caught);
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
       if (concernsAll(caught)) {
-        this.#failures.causes.push(caught);
+        this.#failures.end(caught);
         this.#stop.abort(caught);
         return { ...common, outcome: "failed", error: caught };
       }
       const name = shortName(node);
       const error = this.#failures.add(caught, name, `${name} was not pushed`);
-      if (this.#options.failFast) this.#stop.abort(error);
+      if (this.#options.failFast) {
+        this.#failures.end(error);
+        this.#stop.abort(error);
+      }
       return { ...common, outcome: "failed", error };
     }
   }

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { processContext } from "../../../lib/cli/machine/context.ts";
 import { Workflow } from "../../../lib/cli/output/github.ts";
 import { Output } from "../../../lib/cli/output/output.ts";
+import { StaveError } from "../../../lib/errors.ts";
 import { rememberSecret } from "../../../lib/printable/secret.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
@@ -24,8 +25,8 @@ test("secrets whose characters are escaped in workflow commands are left out, to
   const context = { ...processContext(), stderr, env: { GITHUB_ACTIONS: "true", GITHUB_STEP_SUMMARY: page } };
   const workflow = new Workflow(context, new Output(context, "push", { color: "never" }));
   workflow.group(`to ${secret}`)();
-  workflow.error(`cannot use ${secret}:\n100 % wrong`);
+  new Output(context, "push", { color: "never" }).fail(new StaveError("USAGE", `cannot use ${secret}:\n100 % wrong`));
   workflow.summary(`- ${secret}\n- ${Buffer.from(secret).toString("base64")}\n`);
-  assert.equal(said, "::group::to ***\n::endgroup::\n::error::cannot use ***:%0A100 %25 wrong\n");
+  assert.equal(said, "::group::to ***\n::endgroup::\n::error::cannot use ***:%0A100 %25 wrong [USAGE]\n");
   assert.equal(readFileSync(page, "utf8"), "- ***\n- ***\n");
 });

@@ -1,0 +1,56 @@
+// A failure as lines of text: the sentence and its code, what the registry said, the failures inside it, the next step.
+import type { styleText } from "node:util";
+import type { StaveError } from "../../errors.ts";
+import { inFlags } from "./option-flags.ts";
+import { workflowCommand } from "./workflow-command.ts";
+
+/** How a failure is shown. */
+export interface FailureStyle {
+  readonly paint: (style: Parameters<typeof styleText>[0], text: string) => string;
+  /** True in a workflow of GitHub Actions, where each cause is an annotation instead of a line. */
+  readonly isWorkflow: boolean;
+}
+
+/** How many failures inside a failure are shown. */
+const MAX_SHOWN = 20;
+/** How many inside those. */
+const MAX_INNER = 3;
+
+/** The lines of a failure. A hint that several failures share is shown once. */
+export function describeFailure(error: StaveError, style: FailureStyle): string[] {
+  return described(error, style, { depth: 0, told: new Set() });
+}
+
+function described(
+  error: StaveError,
+  style: FailureStyle,
+  { depth, told }: { readonly depth: number; readonly told: Set<string> },
+): string[] {
+  const { paint } = style;
+  const indent = "  ".repeat(depth);
+  const side = error.side === undefined ? "" : ` (${error.side})`;
+  const message = `${error.message}${side}`;
+  // The runner shows an annotation in the log, too.
+  const isAnnotation = style.isWorkflow && (error.errors ?? []).length === 0;
+  const lines = [
+    isAnnotation
+      ? workflowCommand("error", `${message} [${error.code}]`)
+      : `${indent}${paint(["red", "bold"], "error:")} ${message.replaceAll("\n", "\\n")} ${paint("dim", `[${error.code}]`)}`,
+  ];
+  for (const entry of error.registry ?? [])
+    lines.push(`${indent}  the registry says: ${entry.code}${entry.message ? `: ${entry.message}` : ""}`);
+  if ((error.attempts ?? 1) > 1) lines.push(`${indent}  tried ${error.attempts} times`);
+  const most = depth === 0 ? MAX_SHOWN : MAX_INNER;
+  for (const part of error.errors?.slice(0, most) ?? [])
+    lines.push(...described(part, style, { depth: depth + 1, told }));
+  const more = (error.errors?.length ?? 0) - most;
+  if (more > 0) lines.push(`${indent}  … and ${more} more; --json lists them all`);
+  if (error.hint !== undefined && !told.has(error.hint)) {
+    told.add(error.hint);
+    // A hint of several lines shows a position in text, so its lines must stay aligned.
+    const [first = "", ...rest] = inFlags(error.hint).split("\n");
+    if (rest.length === 0) lines.push(`${indent}  ${paint("cyan", "hint:")} ${first}`);
+    else lines.push(...[first, ...rest].map((text) => `${indent}    ${text}`));
+  }
+  return lines;
+}
