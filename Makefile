@@ -53,4 +53,4 @@ soak: install ## commands that disturb one another for MINUTES=30, then a look a
 	npm run --silent soak
 
 clean: ## remove what was built
-	rm -rf dist docs/api stave-cache demo-work fuzz-failures soak-failures
+	rm -rf dist schemas docs/api stave-cache demo-work fuzz-failures soak-failures

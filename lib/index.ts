@@ -52,6 +52,7 @@ export type {
   InstallReport,
   PlannedInstall,
 } from "./ops/install/report.ts";
+export type { RootRoom } from "./ops/install/root-length.ts";
 export type { PushChoices } from "./ops/push/options.ts";
 export type {
   PushedImage,

@@ -1,8 +1,9 @@
-// Builds dist/: the command and the entries of the library, bundled with the parts that they load on demand, and the
+// Builds schemas/ and dist/: the command and the entries of the library, bundled with the parts that they load on demand, and the
 // library's types. Both share their parts; a few large files load in half the time of hundreds of small ones.
 import { execFileSync } from "node:child_process";
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
+import { reportSchemas } from "./report-schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
@@ -10,7 +11,7 @@ const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
 const library = Object.values<{ default?: string }>(exports).flatMap(({ default: file }) => file?.slice(7, -3) ?? []);
 // A build of the bundle alone leaves the types as they are.
 const isBundleOnly = process.argv.includes("--bundle-only");
-for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist"])
+for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist", "schemas"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
@@ -41,7 +42,11 @@ await build({
   },
 });
 chmodSync(`${root}dist/stave.js`, 0o755);
-if (!isBundleOnly)
+if (!isBundleOnly) {
   execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", `${root}tsconfig.build.json`], {
     stdio: "inherit",
   });
+  mkdirSync(`${root}schemas`, { recursive: true });
+  for (const [verb, schema] of reportSchemas())
+    writeFileSync(`${root}schemas/${verb}.json`, `${JSON.stringify(schema, undefined, 2)}\n`);
+}

@@ -53,7 +53,7 @@ export function verbCommand(name: string, summary: string, verbose = "-v, --verb
     .configureHelp({ showGlobalOptions: false, sortOptions: false, helpWidth: HELP_WIDTH })
     .helpOption("-h, --help", "show this help")
     .allowExcessArguments(false)
-    .option("--json", "print exactly one JSON document on stdout")
+    .option("--json", "print exactly one JSON document on stdout (its schema is schemas/VERB.json of the package)")
     .option("-q, --quiet", "print only results and errors")
     .option(verbose, "print more details")
     .option("--no-progress", "print plain lines instead of progress bars")

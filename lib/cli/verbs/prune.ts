@@ -101,7 +101,8 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
     });
   // The manifests themselves are only in the undo file.
   const shown = (done ?? plan).images.map(({ manifest: _, ...image }) => image);
-  output.report({ ...(done ?? plan), images: shown, isDryRun: done === undefined });
+  if (done) output.report({ ...done, images: shown, isDryRun: false });
+  else output.report({ ...plan, images: shown, isDryRun: true });
   return 0;
 }
 
