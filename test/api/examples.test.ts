@@ -44,19 +44,79 @@ function installPackage(): void {
 installPackage();
 
 const node22 = join(root, "scripts/node22/node_modules/.bin/node");
-for (const [name, node] of [
+for (const [at, [name, node]] of [
   ["this Node", process.execPath],
   ["the oldest Node that is supported", node22],
-] as const)
+].entries() as Iterable<[number, [string, string]]>)
   test(`the packed command and every import work with ${name}`, (t) => {
     if (!existsSync(node)) return t.skip("scripts/node22 is not installed: make test-node22 does that");
     const { version, exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
     assert.equal(run(node, [join(work, "node_modules/stave/dist/stave.js"), "--version"]), `stave ${version}\n`);
     const parts = Object.keys(exports).filter((path) => !path.endsWith(".json"));
-    const text = parts.map((path, at) => `import * as m${at} from "stave${path.slice(1)}";`).join("\n");
+    const text = parts.map((path, part) => `import * as m${part} from "stave${path.slice(1)}";`).join("\n");
     writeFileSync(join(work, "all.mjs"), `${text}\nconsole.log(typeof m0.push);\n`);
     assert.equal(run(node, ["all.mjs"]), "function\n");
+    // A real job: with a thread that packs, and with what is loaded from the library's own files.
+    cpSync(golden("spack-1.2/plain.oci"), join(work, `cache-${at}`), { recursive: true });
+    const cache = `oci-layout:./cache-${at}`;
+    assert.match(run(node, ["list-cache.mjs", cache, "hull"]), /^hull@/);
+    assert.match(run(node, ["install-specs.mjs", cache, join(work, `${at}`), "hull"]), /^installed hull /m);
+    const schema = `console.log(require("stave/schemas/push.json").title)`;
+    assert.equal(run(node, ["-e", schema]), "What stave push --json prints\n");
   });
+
+const CONSUMER = `
+import * as cache from "stave/cache";
+import * as oci from "stave/oci";
+import * as serve from "stave/serve";
+import * as spack from "stave/spack";
+import * as stave from "stave";
+
+export async function use(): Promise<number> {
+  const report: stave.PushReport = await stave.push("oci://ghcr.io/org/cache", {
+    tags: ["app"],
+    onProgress: (event) => console.log(event.type === "bytes" ? event.count : event.type),
+    signal: AbortSignal.timeout(1000),
+  });
+  // @ts-expect-error: the option is tags
+  await stave.push("oci://ghcr.io/org/cache", { tag: "app" });
+  await using opened = await stave.openCache("oci-layout:./cache");
+  const index: cache.CacheIndex | undefined = await opened.cache.readIndex();
+  const digest: oci.Digest = oci.digestOf(Buffer.from("a"));
+  const options: serve.RegistryOptions = { directory: "./cache" };
+  const query: spack.SpecQuery = spack.parseQuery("hdf5@1.14", { host: undefined, toolchains: new Map() });
+  const registry = await serve.createRegistry(options);
+  await registry.close();
+  const failure: stave.StaveError | undefined = report.failures[0];
+  return digest.length + (query.name ?? "").length + (index === undefined ? 0 : 1) + (failure?.exitCode ?? 0);
+}
+`;
+
+test("a strict TypeScript program that uses every part compiles, with the library's own types checked", () => {
+  writeFileSync(join(work, "consumer.ts"), CONSUMER);
+  mkdirSync(join(work, "node_modules/@types"), { recursive: true });
+  // What a user of Node and TypeScript has; undici-types belongs to the former.
+  for (const name of ["@types/node", "undici-types"])
+    symlinkSync(join(root, "node_modules", name), join(work, "node_modules", name));
+  const strict = [
+    "strict",
+    "exactOptionalPropertyTypes",
+    "noUncheckedIndexedAccess",
+    "noPropertyAccessFromIndexSignature",
+  ];
+  const compilerOptions = {
+    ...Object.fromEntries(strict.map((option) => [option, true])),
+    ...{ noEmit: true, skipLibCheck: false, target: "es2022", module: "nodenext", types: ["node"] },
+  };
+  writeFileSync(join(work, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["consumer.ts"] }));
+  writeFileSync(join(work, "package.json"), JSON.stringify({ type: "module" }));
+  run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", work]);
+});
+
+test("stacks name the sources, with source maps", () => {
+  const text = 'import("stave").then(({ openTarget }) => openTarget(5)).catch(({ stack }) => console.log(stack))';
+  assert.match(run(process.execPath, ["--enable-source-maps", "-e", text]), /\/lib\/api\/check\.ts:\d+:\d+/);
+});
 
 test("the examples run", async () => {
   const example = (name: string, args: string[], more: Record<string, string> = {}) =>
