@@ -1,8 +1,10 @@
 // `openTarget`, and `copy` between two places: registries and directories. Independent of Spack.
-import { StaveError } from "../errors.ts";
+import { isStaveError, StaveError } from "../errors.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
 import { type CopyImagesReport, copyImages } from "../ops/image/copy.ts";
+import { dryTarget } from "../target/dry-target.ts";
+import { emptyTarget } from "../target/empty-target.ts";
 import type { ReadTarget, Target } from "../target/target.ts";
 import type { ProgressSink } from "../util/progress.ts";
 import { checkOptions, checkText } from "./check.ts";
@@ -54,6 +56,8 @@ export interface CopyWish {
   readonly platform?: string | undefined;
   /** Also copy what refers to the image: signatures, SBOMs. */
   readonly referrers?: boolean | undefined;
+  /** Report what would be copied, and write nothing. */
+  readonly dryRun?: boolean | undefined;
   /** The most blobs in progress at once; default 4. */
   readonly jobs?: number | undefined;
 }
@@ -67,7 +71,7 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
   checkText("copy: the destination", to);
   checkOptions("copy", options, {
     ...{ ...COMMON, allTags: "boolean", platform: "string" },
-    ...{ referrers: "boolean", jobs: "count" },
+    ...{ referrers: "boolean", jobs: "count", dryRun: "boolean" },
   });
   const { signal, onProgress: progress } = options;
   signal?.throwIfAborted();
@@ -99,16 +103,27 @@ export async function copyBetween(
   { source, destination }: CopyPlaces,
   wish: CopyWish & { readonly progress?: ProgressSink | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<CopyImagesReport> {
-  const { allTags, platform, referrers, jobs, progress, signal } = wish;
+  const { allTags, platform, referrers, jobs, dryRun, progress, signal } = wish;
   const from: ReadTarget = await connection.read(source);
   const reference = allTags ? undefined : await referenceOf(source, from, signal);
   const named = destination.kind === "layout" ? destination.tag : destination.reference.tag;
-  return await copyImages(from, await connection.write(destination), {
+  return await copyImages(from, dryRun ? await dry(connection, destination) : await connection.write(destination), {
     reference,
     tag: allTags ? undefined : (named ?? tagIn(source, reference)),
     platform: platform === undefined ? undefined : parsePlatform(platform),
     ...{ referrers, concurrency: jobs, progress, signal },
   });
+}
+
+// A directory that a copy would create is empty.
+async function dry(connection: Connection, destination: Location): Promise<Target> {
+  try {
+    return dryTarget(await connection.change(destination));
+  } catch (error) {
+    if (destination.kind === "layout" && isStaveError(error, "NOT_FOUND"))
+      return dryTarget(emptyTarget(formatLocation(destination)));
+    throw error;
+  }
 }
 
 /** The tag by which the source was found; undefined if it was a digest. */

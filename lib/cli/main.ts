@@ -127,29 +127,44 @@ Run "stave VERB --help" for the flags and examples of a verb.`;
 /** Flags with a value that Spack accepts before its command, as in `spack -e ENV find`. */
 const EARLY_FLAGS = new Set(["-e", "--env", "-C", "--scope", "-c", "--config"]);
 
-/** stave's equivalents for verbs of Spack, oras, crane and skopeo. */
+/** What to use for verbs of Spack, oras, crane and skopeo. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
-  "save-yaml": "stave save-specfile --specs SPECS --specfile-dir DIR",
-  mirror: "stave config, which lists the mirrors",
-  load: "stave env SPEC",
-  gc: "stave uninstall SPEC, or stave prune for a cache",
-  sync: "stave copy --all-tags SRC DST",
-  keys: "nothing: images of OCI caches are not signed",
-  pull: "stave copy IMAGE oci-layout:DIR:TAG",
-  cp: "stave copy SRC DST",
-  tag: "stave copy IMAGE:OLD IMAGE:NEW",
-  ls: "stave tags REPO",
-  "list-tags": "stave tags REPO",
-  repo: "stave tags REPO",
-  manifest: "stave inspect IMAGE",
-  digest: "stave inspect IMAGE",
-  resolve: "stave inspect IMAGE",
-  discover: "stave inspect IMAGE, which lists what refers to it",
-  validate: "stave check --all --deep",
-  rebase: "stave push --base-image IMAGE",
-  append: "stave push --base-image IMAGE",
-  delete: "stave prune CACHE",
-  auth: "stave login HOST",
+  "save-yaml": "use `stave save-specfile --root-spec SPEC --specs SPECS --specfile-dir DIR`",
+  "check-index": "use `stave index --check CACHE`",
+  mirror: "use `stave config`, which lists the mirrors",
+  load: "use `stave env SPEC`",
+  unload: "use `stave env SPEC`, which prints shell commands; a new shell is without them",
+  location: "use `stave find --json SPEC`, which has the prefix",
+  concretize: "use `spack concretize`; stave works with concrete specs",
+  gc: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
+  sync: "use `stave copy --all-tags SRC DST`",
+  migrate: "use `spack buildcache migrate`; stave reads OCI caches, which need none",
+  keys: "there are none: images of OCI caches are not signed",
+  pull: "use `stave copy IMAGE oci-layout:DIR:TAG`",
+  export: "use `stave copy IMAGE oci-layout:DIR:TAG`",
+  cp: "use `stave copy SRC DST`",
+  backup: "use `stave copy --all-tags REPO oci-layout:DIR`",
+  restore: "use `stave copy --all-tags oci-layout:DIR REPO`",
+  tag: "use `stave copy REPO:OLD REPO:NEW`",
+  ls: "use `stave tags REPO`",
+  "list-tags": "use `stave tags REPO`",
+  repo: "use `stave tags REPO`",
+  catalog: "name a repository: `stave tags HOST/REPO`",
+  manifest: "use `stave inspect IMAGE --json`",
+  "manifest-digest": "use `stave inspect IMAGE`",
+  blob: "use `stave inspect IMAGE`, which lists the blobs, or `stave copy`",
+  digest: "use `stave inspect IMAGE`",
+  resolve: "use `stave inspect IMAGE`",
+  discover: "use `stave inspect IMAGE`, which lists what refers to it",
+  attach: "use `oras attach`; `stave copy --referrers` copies what is attached",
+  validate: "use `stave check --all --deep -m CACHE`",
+  rebase: "use `stave push --base-image IMAGE`",
+  append: "use `stave push --base-image IMAGE`",
+  mutate: "use `stave push` with --base-image or --variable",
+  flatten: "use `stave push`; each spec keeps its layer, so that images share them",
+  delete: "use `stave prune CACHE`",
+  auth: "use `stave login HOST`",
+  version: "use `stave --version`",
 };
 
 /** Moves the verb before the flags; Spack's `buildcache VERB` becomes VERB. */
@@ -189,7 +204,10 @@ async function run(given: string[], state: RunState): Promise<number> {
     program.addCommand(command.aliases(verb.aliases ?? []));
   }
   const here = Object.hasOwn(ELSEWHERE, wanted ?? "") ? ELSEWHERE[wanted ?? ""] : undefined;
-  if (here !== undefined) throw new StaveError("USAGE", `stave has no verb ${wanted}: use ${here}`);
+  if (here !== undefined)
+    return new Output(state.context, wanted ?? "", { json: isJson(argv) }).fail(
+      new StaveError("USAGE", `stave has no verb ${wanted}`, { hint: here }),
+    );
   quietly(program);
   if (argv.length === 0 || argv.every((word) => word === "--json")) {
     program.outputHelp({ error: true });

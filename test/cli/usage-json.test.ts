@@ -10,6 +10,8 @@ describe("--json with a wrong command line", () => {
     { args: ["view", "--json"], verb: "view", message: /missing required argument/ },
     { args: ["tags", "a", "b", "c", "--json"], verb: "tags", message: /too many arguments/ },
     { args: ["pusch", "--json"], verb: "pusch", message: /unknown command 'pusch'/, hint: /push/ },
+    { args: ["pull", "ghcr.io/x/y", "--json"], verb: "pull", message: /no verb pull/, hint: /`stave copy IMAGE/ },
+    { args: ["buildcache", "installl", "--json"], verb: "installl", message: /unknown command/, hint: /install/ },
     { args: ["--json"], verb: "stave", message: /verb is missing/ },
   ];
   for (const { args, verb, message, hint = /--help/ } of CASES)
@@ -50,6 +52,6 @@ describe("colours of a failure", () => {
   for (const { name, env, flags = [], isColored } of CASES)
     test(name, async () => {
       const { stderr } = await stave(["tags", "oci-layout:/nonexistent", ...flags], { env });
-      assert.equal(stderr.includes("\u001b[1m") || stderr.includes("\u001b[31m"), isColored, JSON.stringify(stderr));
+      assert.equal(stderr.includes("\u001b["), isColored, JSON.stringify(stderr));
     });
 });

@@ -10,10 +10,10 @@ const cases: { args: string[]; status: number; says: RegExp }[] = [
   { args: ["buildcache", "list", "-f", "-a", cache, "hull"], status: 0, says: /hull@1\.10\.1/ },
   { args: ["buildcache", "update-index", "-d", cache, "-k", "--check"], status: 0, says: /--keys has no effect/ },
   { args: ["check", "--rebuild-on-error", "-m", cache], status: 6, says: /leave out --rebuild-on-error/ },
-  { args: ["buildcache", "save-yaml"], status: 2, says: /use stave save-specfile/ },
+  { args: ["buildcache", "save-yaml"], status: 2, says: /use `stave save-specfile/ },
   { args: ["get-buildcache-name", "-y", "nosuch.json"], status: 5, says: /nosuch\.json/ },
-  { args: ["pull", "x"], status: 2, says: /has no verb pull[\s\S]*use stave copy IMAGE/ },
-  { args: ["ls", "x"], status: 2, says: /use stave tags/ },
+  { args: ["pull", "x"], status: 2, says: /has no verb pull[\s\S]*use `stave copy IMAGE/ },
+  { args: ["ls", "x"], status: 2, says: /use `stave tags/ },
   { args: ["serve", "./nosuch"], status: 5, says: /there is no directory \.\/nosuch to serve/ },
   { args: ["install", "-m", cache, "hull", "--plan", "--otherarch", "--store", "s"], status: 0, says: /to install/ },
 ];

@@ -6,7 +6,14 @@ import type { Location } from "../../oci/reference.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import type { CopyImagesReport } from "../../ops/image/copy.ts";
 import { openNetwork } from "../arguments/open.ts";
-import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import {
+  addDryRun,
+  addJobs,
+  addTransport,
+  type CommonFlags,
+  helpText,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
 import { count, formatBytes, formatDuration } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -14,6 +21,7 @@ interface Flags extends CommonFlags {
   allTags?: boolean;
   platform?: string;
   referrers?: boolean;
+  dryRun?: boolean;
   jobs: number;
 }
 
@@ -36,7 +44,7 @@ export const verb: VerbFactory = (state) => {
     .option("--platform <os/arch>", "copy only this platform's image of an index")
     .option("--referrers", "also copy signatures, SBOMs and other referrers of the image");
   addJobs(command, "how many blobs to copy at once", 4);
-  addTransport(command).addHelpText("after", helpText(HELP));
+  addTransport(addDryRun(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
     const source = parseLocation(from);
     const destination = parseLocation(to);
@@ -44,9 +52,10 @@ export const verb: VerbFactory = (state) => {
     const opener = await openNetwork({ context, output, flags, places: [source, destination] });
     const started = context.clock.now();
     try {
-      const { progress } = output;
+      const progress = flags.dryRun ? undefined : output.progress;
       const report = await copyBetween(opener, { source, destination }, { ...flags, progress, signal: context.signal });
-      output.print(summary(report, destination, context.clock.now() - started));
+      const milliseconds = flags.dryRun ? undefined : context.clock.now() - started;
+      output.print(summary(report, destination, milliseconds));
       output.report(report);
       return 0;
     } finally {
@@ -55,16 +64,18 @@ export const verb: VerbFactory = (state) => {
   });
 };
 
-function summary(report: CopyImagesReport, destination: Location, milliseconds: number): string {
+function summary(report: CopyImagesReport, destination: Location, milliseconds: number | undefined): string {
   const lines = report.images.map(({ tag, digest }) => `${formatLocation(named(destination, tag, digest))} ${digest}`);
   const { manifests, blobs, bytes } = report;
+  const done = milliseconds === undefined ? "to copy" : "copied";
   const parts = [
-    `${count(manifests.copied, "manifest")} and ${count(blobs.copied, "blob")} copied (${formatBytes(bytes)})`,
+    `${count(manifests.copied, "manifest")} and ${count(blobs.copied, "blob")} ${done} (${formatBytes(bytes)})`,
   ];
-  if (blobs.mounted > 0) parts.push(`${count(blobs.mounted, "blob")} mounted`);
+  if (blobs.mounted > 0)
+    parts.push(`${count(blobs.mounted, "blob")} ${milliseconds === undefined ? "to mount" : "mounted"}`);
   const there = blobs.skipped + manifests.skipped;
   if (there > 0) parts.push(`${there} already there`);
-  return `${lines.join("\n")}\n${parts.join(", ")}, in ${formatDuration(milliseconds)}`;
+  return `${lines.join("\n")}\n${parts.join(", ")}${milliseconds === undefined ? "" : `, in ${formatDuration(milliseconds)}`}`;
 }
 
 /** The location of an image by its tag, or by its digest if it has none. */

@@ -9,13 +9,15 @@ import { download } from "../../ops/cache/download.ts";
 import { findCached } from "../../ops/cache/find-cached.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
+import { formatBytes } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
   mirror?: string;
   path: string;
+  dryRun?: boolean;
   spec?: string;
   specFile?: string;
 }
@@ -38,7 +40,7 @@ export const verb: VerbFactory = (state) => {
     .option("-m, --mirror <cache>", "the cache to download from")
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
     const words = [...given, ...[flags.spec, flags.specFile].filter((word) => word !== undefined)];
     const files = new SpackFiles(context, flags);
@@ -56,7 +58,7 @@ export const verb: VerbFactory = (state) => {
         if (tags.length > 1) throw several(text, tags);
         return tag === undefined
           ? undefined
-          : await download(cache, tag, folder, { onProgress: output.progress, signal });
+          : await download(cache, tag, folder, { onProgress: output.progress, dryRun: flags.dryRun, signal });
       },
       // Another cache does not help against errors of this machine.
       ({ code }) => ENDS.has(code),
@@ -71,6 +73,7 @@ export const verb: VerbFactory = (state) => {
     }
     for (const { message } of failures) output.warn(message);
     if (caches.length > 1) output.note(`from ${report.cache}`);
+    if (flags.dryRun) output.note(`would write these files, ${formatBytes(report.size)} to download`);
     output.print(report.archive);
     output.print(report.specFile);
     output.report(report);

@@ -9,7 +9,7 @@ import { writeSpecFile } from "../../spack/spec/spec-writer.ts";
 import { preOrder } from "../../spack/spec/traversal.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { replaceFile } from "../../util/replace-file.ts";
-import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -19,6 +19,7 @@ interface Flags extends OutputOptions, SpackFlags {
   rootSpecfile?: string;
   specs: string;
   specfileDir: string;
+  dryRun?: boolean;
 }
 
 const HELP = `
@@ -34,7 +35,7 @@ export const verb: VerbFactory = (state) => {
     .option("--root-specfile <file>", "the root, as a spec file")
     .requiredOption("-s, --specs <list>", "the specs to write, separated by spaces")
     .requiredOption("--specfile-dir <dir>", "the folder to write to");
-  addSpack(command).addHelpText("after", helpText(HELP));
+  addSpack(addDryRun(command)).addHelpText("after", helpText(HELP));
   return bindAction<[], Flags>(command, state, async (context, output, flags) => {
     if ((flags.rootSpec === undefined) === (flags.rootSpecfile === undefined))
       throw new StaveError("USAGE", "name the root with --root-spec or with --root-specfile", {
@@ -50,10 +51,14 @@ export const verb: VerbFactory = (state) => {
         subject: flags.specs,
         hint: `see them with \`stave spec /${root.hash.slice(0, 7)}\``,
       });
+    if (flags.dryRun) output.note("would write these files");
     const folder = resolve(context.cwd, flags.specfileDir);
     const written: string[] = [];
     for (const node of chosen) {
       const path = join(folder, `${node.name}.json`);
+      written.push(path);
+      output.print(path);
+      if (flags.dryRun) continue;
       try {
         makeFolder(folder);
         const text = writeSpecFile(node, graph);
@@ -62,8 +67,6 @@ export const verb: VerbFactory = (state) => {
       } catch (cause) {
         throw fileError(cause, "write", path);
       }
-      written.push(path);
-      output.print(path);
     }
     output.report({ written });
     return 0;

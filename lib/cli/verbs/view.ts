@@ -4,7 +4,7 @@ import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots } from "../../api/spack-specs.ts";
 import { type ViewReport, view } from "../../ops/store/view.ts";
 import { printable } from "../../printable/printable.ts";
-import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { OutputOptions } from "../output/output.ts";
@@ -14,6 +14,7 @@ interface Flags extends OutputOptions, SpackFlags {
   dependencies: boolean;
   hardlink?: boolean;
   strict?: boolean;
+  dryRun?: boolean;
 }
 
 const HELP = `
@@ -33,7 +34,7 @@ export const verb: VerbFactory = (state) => {
     .option("--no-dependencies", "leave out dependencies")
     .option("--hardlink", "make hard links instead of symbolic links")
     .option("--strict", "fail if two specs have a file at the same path");
-  addSpack(command).addHelpText("after", helpText(HELP));
+  addSpack(addDryRun(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string, string[]], Flags>(command, state, async (context, output, flags, directory, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
@@ -44,11 +45,12 @@ export const verb: VerbFactory = (state) => {
       dependencies: flags.dependencies,
       kind: flags.hardlink ? "hardlink" : "symlink",
       strict: flags.strict === true,
+      dryRun: flags.dryRun,
       signal: context.signal,
     });
     for (const text of conflicts(report)) output.warn(text);
     const { specs, links, made } = report;
-    const isNew = made === links ? "" : `, ${made} of them new`;
+    const isNew = made === links && !flags.dryRun ? "" : `, ${made} ${flags.dryRun ? "to make" : "of them new"}`;
     output.print(
       `${printable(report.directory)}: ${count(links, "link")} to ${count(specs.length, "package")}${isNew}`,
     );

@@ -31,6 +31,8 @@ export interface DownloadReport {
 /** The options of `download`. */
 export interface DownloadOptions extends OperationOptions {
   readonly onProgress?: ProgressSink | undefined;
+  /** Report what would be written, and write nothing. */
+  readonly dryRun?: boolean | undefined;
 }
 
 /**
@@ -44,11 +46,14 @@ export async function download(
   folder: string,
   options: DownloadOptions = {},
 ): Promise<DownloadReport> {
-  const { signal, onProgress = noProgress } = options;
+  const { signal, onProgress = noProgress, dryRun } = options;
   const image = await cache.fetchSpec(tag, { signal });
   const { digest, size } = image.archive;
   const stem = tag.slice(0, -".spack".length);
   const [archive, specFile] = [join(folder, `${stem}.spack`), join(folder, `${stem}.spec.json`)];
+  const { name, version, hash } = image.document.root;
+  const report = { cache: cache.name, tag, name, version, hash, archive, specFile, digest, size };
+  if (dryRun) return report;
   onProgress({ type: "queued", id: digest, size });
   onProgress({ type: "start", id: digest, label: stem, size });
   let told = 0;
@@ -77,8 +82,7 @@ export async function download(
     throw error;
   }
   onProgress({ type: "done", id: digest, label, outcome: "copied", size });
-  const { name, version, hash } = image.document.root;
-  return { cache: cache.name, tag, name, version, hash, archive, specFile, digest, size };
+  return report;
 }
 
 /** Writes a file as a whole; an archive that is lost can be downloaded again, so the disk is not waited for. */

@@ -24,6 +24,8 @@ export interface ViewOptions {
   readonly kind: "symlink" | "hardlink";
   /** Fail if two specs have a file at the same path; otherwise the first one wins. */
   readonly strict: boolean;
+  /** Report what would be linked, and write nothing. */
+  readonly dryRun?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,8 +67,8 @@ export async function view(options: ViewOptions): Promise<ViewReport> {
   const todo = target.plan(merge);
   let links = 0;
   for (const { isFolder } of merge.entries.values()) if (!isFolder) links++;
-  await target.prepare();
-  for (const step of todo) {
+  if (!options.dryRun) await target.prepare();
+  for (const step of options.dryRun ? [] : todo) {
     signal?.throwIfAborted();
     await target.make(step);
   }
