@@ -13,17 +13,21 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { digestOf } from "../../lib/oci/digest.ts";
 import type { SpecDocument } from "../../lib/spack/spec/spec-file.ts";
 import { specDocument } from "../../lib/spack/spec/spec-writer.ts";
 import { writeJson } from "../../lib/spack/text/json.ts";
-import { madeSpec } from "../support/caches.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { madeSpec, pushSpec } from "../support/caches.ts";
 import {
   asUser,
   checkOutside,
   makePlace,
+  me,
   own,
   type Place,
   type Ran,
@@ -31,6 +35,7 @@ import {
   unusable,
   users,
 } from "../support/hostile-place.ts";
+import { END, rawMember } from "../support/hostile-tar.ts";
 import { makeTree, type TreeItem } from "../support/tree.ts";
 
 const SPEC = madeSpec("ship", "1.0");
@@ -121,6 +126,7 @@ const PREFIXES: readonly Plant[] = [
   },
 ];
 
+const REFUSALS: ReadonlySet<string> = new Set(["CONFIG_INVALID", "FILE_SYSTEM", "SPEC_INVALID", "PARTIAL"]);
 const at = ({ store }: Place): string[] => ["--store", store, "--no-env"];
 
 /** Runs verbs that read a prefix; those that write do so elsewhere. */
@@ -212,6 +218,66 @@ for (const user of users)
         assert.ok(existsSync(join(store, "inside")) && existsSync(join(store, ".spack-db/index.json")), path);
       }
     });
+  });
+
+/** Specs that are well formed, with values that would lead out if they were taken as they are. */
+const ODD: readonly SpecDocument[] = [
+  madeSpec("up", "../../../canary/new"),
+  madeSpec("dots", ".."),
+  madeSpec("absolute", "/tmp/stave-hostile"),
+  madeSpec("long", "9".repeat(80)),
+  madeSpec("arch", "1.0", [], { arch: { platform: "..", platform_os: "/", target: "../.." } }),
+  madeSpec("space", "1.0", [], { namespace: "../../canary" }),
+];
+/** Where values can be made harmless, specs are installed; the others would lead out, for one of the specs at least. */
+const PROJECTIONS: readonly { readonly projection: string | undefined; readonly isRefused?: boolean }[] = [
+  { projection: undefined },
+  { projection: "{version}", isRefused: true },
+  { projection: "{namespace}/{name}" },
+  { projection: "{architecture.platform}/{architecture.os}/{architecture.target}/{name}", isRefused: true },
+  { projection: "{name}/../../canary", isRefused: true },
+  { projection: "../canary/{name}", isRefused: true },
+  { projection: "/tmp/stave-hostile/{name}", isRefused: true },
+  { projection: ".spack-db/{name}", isRefused: true },
+];
+
+for (const { projection, isRefused = false } of PROJECTIONS)
+  test(`specs with values that lead out, and the projection ${projection ?? "of Spack"}: nothing leaves the store`, async () => {
+    const place = makePlace(me);
+    const target = await LayoutTarget.open(place.cache, { clock: systemClock, create: true });
+    const info = rawMember({ name: "s/p/.spack/binary_distribution" }, "{buildpath: /old, hash_to_prefix: {}}\n");
+    const archive = Buffer.concat([info, rawMember({ name: "s/p/file" }, "x"), END]);
+    for (const spec of ODD)
+      await pushSpec(target, spec, { archive: { packed: gzipSync(archive), diffId: digestOf(archive) } });
+    await target.close();
+    const { folder, cache, store } = place;
+    const where = ["--store", store, "--no-env"];
+    const config = projection === undefined ? [] : ["-c", `config:install_tree:projections:all:'${projection}'`];
+    const hashes = ODD.map(({ root }) => `/${root.hash}`);
+    const args = ["install", `oci-layout:${cache}`, ...where, ...config, "--otherarch", "--json", ...hashes];
+    const installed = await run(place, args);
+    const { report, error } = JSON.parse(installed.stdout);
+    const specs: { name: string; outcome: string; error?: { code: string } }[] = report?.specs ?? [];
+    for (const code of [error?.code, ...specs.map((spec) => spec.error?.code)])
+      assert.ok(code === undefined || REFUSALS.has(code), `${code}: ${installed.stderr}`);
+    const there = specs.filter(({ outcome }) => outcome === "installed").map(({ name }) => name);
+    assert.equal(there.length > 0, !isRefused, installed.stdout);
+    const ran = [installed];
+    const to = join(folder, "home/to");
+    // These do not depend on the projection.
+    for (const hash of projection === undefined ? hashes : [])
+      ran.push(await run(place, ["download", hash, "-p", to, "-m", `oci-layout:${cache}`, "--no-env"]));
+    for (const name of there) {
+      ran.push(await run(place, ["env", "--sh", name, ...where]));
+      ran.push(await run(place, ["view", join(folder, "home/view"), name, ...where]));
+      const from = ["--root-spec", name, "--specs", name, "--specfile-dir", to];
+      ran.push(await run(place, ["save-specfile", ...from, ...where]));
+      ran.push(await run(place, ["uninstall", "-y", name, ...where]));
+    }
+    checkOutside(place, ...ran);
+    for (const { status, stderr } of ran.slice(1)) assert.equal(status, 0, stderr);
+    assert.deepEqual(readdirSync(folder).toSorted(), ["cache", "canary", "home", basename(store), "tmp"].toSorted());
+    assert.ok(!existsSync("/tmp/stave-hostile"));
   });
 
 // The path of everything below a folder, with its kind; no links are followed.

@@ -136,3 +136,59 @@ test("a server that is killed in the middle of uploads leaves nothing for long, 
   second.child.kill("SIGTERM");
   await once(second.child, "close");
 });
+
+test("names, tags, digests and upload identifiers that lead out make nothing outside the served directory", async () => {
+  const registry = await startRegistry({ directory: join(temporaryFolder(), "served") });
+  try {
+    assert.equal((await pushByHand(registry.url, "r", image, "v1")).status, 201);
+    const above = dirname(registry.directory);
+    mkdirSync(join(above, "canary"));
+    const before = treeOf(above);
+    const put = { method: "PUT", headers: { "content-type": image.descriptor.mediaType }, body: image.bytes };
+    const post = { method: "POST", headers: {}, body: Buffer.from(blob) };
+    const names = ["x".repeat(300), "a%00b", "a%0ab", "A", "-a", "a//b", "blobs", "r/blobs", "index.json", ".r"];
+    for (const name of [...names, "..%2fcanary", "%2e%2e%2fcanary", "r%2f..%2f..%2fcanary"])
+      for (const [given, path] of [
+        [put, `/v2/${name}/manifests/v1`],
+        [put, `/v2/r/${name}/manifests/v1`],
+        [post, `/v2/${name}/blobs/uploads/?digest=${digestOf(blob)}`],
+      ] as const) {
+        const status = await statusOf(registry.host, path, given);
+        assert.ok(status >= 400 && status < 500, `${given.method} ${path}: ${status}`);
+      }
+    assert.deepEqual(treeOf(above), before);
+    // A path with dots is first made plain, as any server does, and may then be a right one.
+    for (const odd of ["..", ".", "../canary", "%2e%2e/canary", "..%2fcanary", "a/../../canary"])
+      for (const [given, path] of [
+        [put, `/v2/${odd}/manifests/v1`],
+        [put, `/v2/r/manifests/${odd}`],
+        [put, `/v2/r/manifests/${image.descriptor.digest}?tag=${odd}`],
+        [post, `/v2/${odd}/blobs/uploads/?digest=${digestOf(blob)}`],
+        [post, `/v2/r/blobs/uploads/?digest=sha256:${odd}`],
+        [post, `/v2/r/blobs/uploads/?mount=${odd}&from=${odd}`],
+        [{ ...put, method: "PATCH" }, `/v2/r/blobs/uploads/${odd}`],
+        [{ ...put, method: "DELETE" }, `/v2/r/manifests/${odd}`],
+        [{ ...put, method: "DELETE" }, `/v2/r/blobs/sha256:${odd}`],
+        [{ ...put, method: "GET" }, `/v2/r/blobs/sha256:${odd}`],
+      ] as const)
+        assert.ok((await statusOf(registry.host, path, given)) < 500, `${given.method} ${path}`);
+    assert.deepEqual(readdirSync(above).toSorted(), ["canary", "served"]);
+    assert.deepEqual(readdirSync(join(above, "canary")), []);
+  } finally {
+    await registry.close();
+  }
+});
+
+// As it is written: `fetch` would shorten a path with dots.
+async function statusOf(
+  host: string,
+  path: string,
+  { method, headers, body }: { method: string; headers: Record<string, string>; body: Uint8Array },
+): Promise<number> {
+  const request = httpRequest({ host: host.split(":")[0], port: host.split(":")[1], path, method, headers });
+  request.end(method === "GET" || method === "DELETE" ? undefined : body);
+  const [response] = await once(request, "response");
+  response.resume();
+  await once(response, "end");
+  return response.statusCode;
+}

@@ -38,7 +38,12 @@ export async function emptyLayout(): Promise<LayoutTarget> {
 }
 
 /** An invented spec of format 5 with a true hash, depending on others. */
-export function madeSpec(name: string, version: string, children: readonly SpecDocument[] = []): SpecDocument {
+export function madeSpec(
+  name: string,
+  version: string,
+  children: readonly SpecDocument[] = [],
+  more: JsonObject = {},
+): SpecDocument {
   const node: JsonObject = {
     name,
     version,
@@ -56,6 +61,7 @@ export function madeSpec(name: string, version: string, children: readonly SpecD
           })),
         }),
     annotations: { original_specfile_version: 5 },
+    ...more,
   };
   node["hash"] = base32Hash(writeJson(node));
   const below = new Map(children.flatMap(({ graph }) => Array.from(graph.nodes(), ({ hash, raw }) => [hash, raw])));
