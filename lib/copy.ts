@@ -163,10 +163,7 @@ export class GraphCopy {
 
   async #manifest(descriptor: Descriptor, depth: number, known?: FetchedManifest): Promise<void> {
     if (depth > MAX_DEPTH)
-      throw new StaveError(
-        "CONTENT_INVALID",
-        `${descriptor.digest} lies in indexes nested more than ${MAX_DEPTH} deep`,
-      );
+      throw new StaveError("CONTENT_INVALID", `${descriptor.digest} is in indexes nested more than ${MAX_DEPTH} deep`);
     const signal = this.#signal;
     const there = await this.#manifestLimit.run(
       () => this.#to(() => this.#destination.headManifest(descriptor.digest, { signal })),

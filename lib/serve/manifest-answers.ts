@@ -115,7 +115,7 @@ function parseWanted(reference: string, query: URLSearchParams): { given: Digest
   const asked = query.get("digest");
   if (asked !== null && !isDigest(asked)) throw new Refusal("DIGEST_INVALID", "the query has no valid digest");
   if (isDigest(reference) && asked !== null && asked !== reference)
-    throw new Refusal("DIGEST_INVALID", `the address says ${reference}, the query ${asked}`);
+    throw new Refusal("DIGEST_INVALID", `the path has ${reference}, the query ${asked}`);
   return { given: isDigest(reference) ? reference : (asked ?? undefined), tags };
 }
 
@@ -145,7 +145,6 @@ async function conditionOf(
   if (wanted === undefined) return undefined;
   const there = await layout?.headManifest(reference);
   const matches = wanted === "*" || wanted.split(",").some((text) => text.trim() === `"${there?.digest}"`);
-  if (there === undefined || !matches)
-    throw new Refusal("PRECONDITION_FAILED", `${reference} is not what If-Match says`);
+  if (there === undefined || !matches) throw new Refusal("PRECONDITION_FAILED", `${reference} does not match If-Match`);
   return { digest: there.digest };
 }

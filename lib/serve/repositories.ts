@@ -65,7 +65,7 @@ export class Repositories {
     } catch (error) {
       if (isStaveError(error, "NOT_FOUND")) throw new Refusal("NAME_UNKNOWN", `there is no repository ${name}`);
       if (isStaveError(error, "USAGE"))
-        throw new Refusal("DENIED", `${name} cannot be a repository: its folder holds other things`);
+        throw new Refusal("DENIED", `${name} cannot be a repository: its folder contains other files`);
       throw error;
     }
   }

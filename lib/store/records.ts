@@ -169,7 +169,7 @@ export class Records {
     if (node.format === nodeFormat(this.#version)) return node.raw;
     throw new StaveError(
       "UNSUPPORTED",
-      `${shortName(node)} is written in spec format ${node.format}, but the database of the store has version ${this.#version}, which holds format ${nodeFormat(this.#version)}`,
+      `${shortName(node)} is written in spec format ${node.format}, but the database of the store has version ${this.#version}, which has format ${nodeFormat(this.#version)}`,
       { subject: node.hash, hint: "use a separate store, or run `spack reindex` with a Spack that knows the format" },
     );
   }

@@ -66,7 +66,7 @@ export class StagedPrefix {
     const from = `${this.#new}${bytesOfText(inner.slice(this.directory.length))}`;
     try {
       if (tree.stats(from)?.isDirectory() === false)
-        throw new StaveError("ARCHIVE_UNSAFE", `${inner} is no folder any more`, { subject: inner });
+        throw new StaveError("ARCHIVE_UNSAFE", `${inner} is no longer a folder`, { subject: inner });
       tree.move(from, this.#final);
     } catch (cause) {
       throw fileError(cause, "move into place", this.prefix);

@@ -99,7 +99,8 @@ export class DiskCache {
   }
 }
 
-// The folders or files in a folder. What a link leads to is not ours to remove; Node's recursive listing follows links.
+// The folders or files in a folder. The target of a link must not be removed, and Node's recursive listing would follow
+// links.
 function inside(folder: string, kind: "folder" | "file"): string[] {
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => (kind === "folder" ? entry.isDirectory() : entry.isFile()))

@@ -207,7 +207,7 @@ export class LockFile implements AsyncDisposable {
 
   #failure(number: number): StaveError {
     const name = Object.entries(osConstants.errno).find(([, value]) => value === number)?.[0] ?? `error ${number}`;
-    return new StaveError("FILE_SYSTEM", `cannot lock ${this.path}: the system says ${name}`, {
+    return new StaveError("FILE_SYSTEM", `cannot lock ${this.path}: the system reports ${name}`, {
       subject: this.path,
       hint: "the file system may not support locks; make sure that no Spack is running, and set config:locks to false",
     });

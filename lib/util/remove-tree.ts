@@ -1,5 +1,5 @@
-// Removes a folder of a held tree with everything in it. What is below belongs to somebody else: links are removed and
-// never followed, also if a folder is exchanged for a link meanwhile, and depth costs neither descriptors nor time.
+// Removes a folder of a held tree with its content, which is not trusted: links are removed but never followed, even if
+// a folder is replaced by a link meanwhile, and deep trees need neither more descriptors nor more time per entry.
 import { randomBytes } from "node:crypto";
 import { renameSync, rmdirSync, unlinkSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -7,14 +7,13 @@ import { fileError, systemCode } from "../errors.ts";
 import { type ByteString, shownName } from "./byte-string.ts";
 import type { HeldTree } from "./held-tree.ts";
 
-/** Folders deeper than this are moved up first, so that a tree always holds those above the current one. */
+/** Folders deeper than this are moved up first, so that the tree always holds the parents of the current one. */
 const DEEPEST = 10;
-/** After so many removals other work gets its turn. */
+/** Other work gets a turn after this many removals. */
 const BATCH = 500;
 
 /**
- * Removes what is at a path, folders without write permission included; it need not exist. Throws ARCHIVE_UNSAFE and
- * FILE_SYSTEM.
+ * Removes what is at a path, if anything, even folders without write permission. Throws ARCHIVE_UNSAFE and FILE_SYSTEM.
  */
 export async function removeTree(tree: HeldTree, path: ByteString): Promise<void> {
   try {
@@ -30,7 +29,7 @@ export async function removeTree(tree: HeldTree, path: ByteString): Promise<void
 class Removal {
   readonly #tree: HeldTree;
   readonly #top: ByteString;
-  /** Folders that were moved up. */
+  /** The folders that were moved up. */
   readonly #moved: ByteString[] = [];
   #count = 0;
 
@@ -64,14 +63,14 @@ class Removal {
 
   #moveUp(path: ByteString): void {
     const up = `${this.#top}/.stave-${randomBytes(12).toString("hex")}`;
-    // To move a folder into another one changes its `..`, which needs permission to write to it.
+    // Moving a folder into another one changes its `..`, which requires permission to write to it.
     this.#open(path);
-    // Both folders above are held, so the second look-up keeps the path of the first.
+    // Both parent folders are held, so the second lookup keeps the path of the first valid.
     renameSync(this.#tree.at(path), this.#tree.at(up));
     this.#moved.push(up);
   }
 
-  // Gives this user all rights on a folder.
+  // Gives this user full permission on a folder.
   #open(folder: ByteString): void {
     const mode = this.#tree.stats(folder)?.mode ?? 0o700;
     if ((mode & 0o700) !== 0o700) this.#tree.chmod(folder, 0o700);

@@ -78,7 +78,7 @@ const mistakes: { args: string[]; status: number; says: RegExp; env?: Record<str
   {
     args: ["copy", at("nope"), "oci-layout:/tmp/stave-never"],
     status: 5,
-    says: /has no manifest nope[\s\S]*hint: see what is there/,
+    says: /has no manifest nope[\s\S]*hint: list the tags/,
   },
   {
     args: ["copy", "oci-layout:/nonexistent:x", "oci-layout:/tmp/stave-never"],

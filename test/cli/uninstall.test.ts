@@ -77,7 +77,7 @@ test("what others link or run stays, unless they go too", async () => {
   const before = names(sysroot);
   const refused = await stave(["uninstall", "-y", "hull", ...flags(sysroot)]);
   assert.equal(refused.status, 6);
-  assert.match(refused.stderr, /paddle@3\.1.* depend on what is to be uninstalled.*\n.*--dependents/);
+  assert.match(refused.stderr, /paddle@3\.1.* depend on specs to be uninstalled.*\n.*--dependents/);
   assert.deepEqual(names(sysroot), before);
   const ran = await stave(["uninstall", "-y", "-R", "hull", "--json", ...flags(sysroot)]);
   assert.equal(ran.status, 0, ran.stderr);
@@ -151,7 +151,7 @@ test("what a named environment has stays, unless it is forced", async () => {
   const args = ["uninstall", "-y", "hull", "-c", `config:environments_root:${environments}`, ...flags(sysroot)];
   const refused = await stave([...args, "--dependents"]);
   assert.equal(refused.status, 6, refused.stdout);
-  assert.match(refused.stderr, /the environment fleet has what is to be uninstalled/);
+  assert.match(refused.stderr, /the environment fleet has specs to be uninstalled/);
   assert.ok(onDisk(sysroot).includes("hull"));
   const forced = await stave([...args, "--force"]);
   assert.equal(forced.status, 0, forced.stderr);

@@ -1,5 +1,5 @@
-// The flags of the command line for the options that hints of the library name. The library writes an option in backquotes, with
-// or without a value (`plainHttp`, `only: package`), and a call as `updateIndex("PLACE", { full: true })`.
+// Translates library options in hints to flags of the command line. The library writes an option in backquotes, with or
+// without a value (`plainHttp`, `only: package`), and a call as `updateIndex("PLACE", { full: true })`.
 
 /** The flag of each option, with a placeholder for its value; some values have a flag of their own. */
 const FLAGS: Readonly<Record<string, string>> = {
@@ -36,13 +36,13 @@ const FLAGS: Readonly<Record<string, string>> = {
   timeout: "--timeout SECONDS",
 };
 
-/** The verb of each function. */
+/** The verb of each library function. */
 const VERBS: Readonly<Record<string, string>> = { updateIndex: "index" };
 
 const OPTION = /(leave out )?`([a-z][\w.]*)(?:: ([^`]+))?`/gi;
 const CALL = /`([a-z]\w*)\("([^"`]*)"(?:, \{ ([^}`]+) \})?\)`/gi;
 
-/** A hint of the library with the flags of the command line in place of the options. */
+/** Replaces the options in a hint of the library with flags of the command line. */
 export function inFlags(hint: string): string {
   return hint
     .replace(CALL, (text, name: string, place: string, options: string | undefined) => {
@@ -53,7 +53,7 @@ export function inFlags(hint: string): string {
     })
     .replace(OPTION, (text, leave: string | undefined, name: string, value: string | undefined) => {
       const flag = flagOf(name, value);
-      // What is left out needs no value.
+      // An omitted option needs no value.
       return flag === undefined ? text : `${leave ?? ""}${leave === undefined ? flag : flag.replace(/ [A-Z/:]+$/, "")}`;
     });
 }

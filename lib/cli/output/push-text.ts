@@ -86,7 +86,7 @@ export function pushSummary(report: PushReport, reference: (tag: string) => stri
   if (environment && isMade)
     lines.push(
       environment.from === "spack"
-        ? `environment variables: as Spack ${environment.version} says`
+        ? `environment variables: from Spack ${environment.version}`
         : "environment variables: from the install tree; what recipes set is known to Spack only (--spack DIR asks it, --variable adds)",
     );
   if (index) lines.push(`index: ${index.isWritten ? "written" : "up to date"}, ${count(index.specs, "spec")}`);

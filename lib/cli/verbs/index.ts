@@ -58,7 +58,7 @@ function tellOthers(others: readonly string[], output: Output): void {
   const named = output.options.verbose ? others : others.slice(0, NAMED);
   const more = others.length > named.length ? `, and ${others.length - named.length} more (-v names all)` : "";
   output.note(
-    `passed over ${count(others.length, "tag")} of something else than a spec: ${named.map((tag) => printable(tag)).join(", ")}${more}`,
+    `skipped ${count(others.length, "tag")} without a spec: ${named.map((tag) => printable(tag)).join(", ")}${more}`,
   );
 }
 

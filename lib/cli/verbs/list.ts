@@ -69,7 +69,7 @@ export const verb: VerbFactory = (state) => {
 function show(report: ListAllReport, flags: Flags, output: Output): void {
   const { specs, withoutIndex, otherArchitectures } = report;
   for (const cache of withoutIndex)
-    output.warn(`${cache} has no index: this is what its tags tell; make one with \`stave index ${cache}\``);
+    output.warn(`${cache} has no index: this list is from its tags; make one with \`stave index ${cache}\``);
   for (const { cache, tags } of report.unindexed)
     output.warn(
       `the index of ${cache} lacks ${count(tags.length, "spec")} that it has: update it with \`stave index ${cache}\`; --tags lists all`,

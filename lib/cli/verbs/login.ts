@@ -53,7 +53,7 @@ export const verb: VerbFactory = (state) => {
       const options = { ...keychainOptions(context, flags), clock: context.clock };
       const storedIn = await storeLogin({ registry, username, password }, options);
       const report: LoginReport = { registry, username, storedIn, checked };
-      if (!checked) output.warn(`${registry} did not ask for credentials, so nobody knows whether they are right`);
+      if (!checked) output.warn(`${registry} did not ask for credentials, so they could not be checked`);
       output.print(`logged in to ${registry} as ${username}; kept in ${storedIn}`);
       output.report(report);
       return 0;

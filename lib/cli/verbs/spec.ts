@@ -53,7 +53,7 @@ export const verb: VerbFactory = (state) => {
     }
     const { mismatched } = checkHashes(graph.nodes() as Iterable<SpecNode>);
     for (const { node, computed } of mismatched)
-      output.warn(`${node.name} says its hash is ${node.hash}, but its contents give ${computed}`);
+      output.warn(`${node.name} has the hash ${node.hash}, but its contents give ${computed}`);
     output.report({ spec: specDocument(root, graph) });
     return 0;
   });

@@ -182,7 +182,7 @@ class ImageCheck {
           await withRefetch(target, async (from) => {
             for await (const _chunk of await from.fetchBlob(layer, { signal }));
           });
-        else if (!(await target.hasBlob(layer, { signal }))) return `its layer ${layer.digest} is not there`;
+        else if (!(await target.hasBlob(layer, { signal }))) return `its layer ${layer.digest} is missing`;
         return undefined;
       } catch (error) {
         return reasonOf(error);

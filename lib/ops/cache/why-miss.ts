@@ -87,7 +87,7 @@ export async function whyMiss(
     if (typeof index === "string") return answer("not in the index", `the cache has it, but ${index}`);
     if (index.records.get(hash)?.inBuildcache !== true)
       return answer("not in the index", "the cache has it, but its index does not list it: run `stave index`");
-    const there = "the cache has it, and its index says so";
+    const there = "the cache has it, and its index lists it";
     if (install === undefined) return answer("none", there);
     const failure = await orReason(() => tryRelocation(cache, image, { ...install, signal: options.signal }));
     if (typeof failure === "string") return answer("unreadable", `its archive cannot be used: ${failure}`);

@@ -164,7 +164,7 @@ function checkFormats(nodes: readonly SpecNode[], store: Store): void {
   const wanted = nodeFormat(version);
   const other = nodes.find((node) => node.format !== wanted && store.get(node.hash)?.installed !== true);
   if (other === undefined) return;
-  const why = `${shortName(other)} is written in spec format ${other.format}, but the database of ${store.root} has version ${version}, which holds format ${wanted}`;
+  const why = `${shortName(other)} is written in spec format ${other.format}, but the database of ${store.root} has version ${version}, which has format ${wanted}`;
   throw new StaveError("UNSUPPORTED", why, {
     subject: other.hash,
     hint: "install into another store with `store`; a new one gets `databaseVersion`",
@@ -182,7 +182,7 @@ function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallPlanSett
     return [
       new StaveError("PLATFORM_MISMATCH", problem, {
         subject: node.hash,
-        hint: "use `anyArchitecture` to install it all the same",
+        hint: "use `anyArchitecture` to install it anyway",
       }),
     ];
   });

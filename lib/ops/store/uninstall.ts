@@ -271,7 +271,7 @@ async function checkEnvironments(
   const [has, environments] = found.length === 1 ? ["has", "environment"] : ["have", "environments"];
   throw new StaveError(
     "CONFLICT",
-    `the ${environments} ${printable(found.join(", "))} ${has} what is to be uninstalled`,
+    `the ${environments} ${printable(found.join(", "))} ${has} specs to be uninstalled`,
     {
       subject: root,
       hint: "remove it from there with `spack -e NAME remove`, or use `force`",
@@ -306,7 +306,7 @@ function needed(above: readonly InstallRecord[]): StaveError {
   const names = above.slice(0, LISTED).map(({ node }) => shortName(node));
   const more = above.length > LISTED ? ` and ${above.length - LISTED} more` : "";
   const depend = above.length === 1 ? "depends" : "depend";
-  return new StaveError("CONFLICT", `${names.join(", ")}${more} ${depend} on what is to be uninstalled`, {
+  return new StaveError("CONFLICT", `${names.join(", ")}${more} ${depend} on specs to be uninstalled`, {
     hint: "`dependents` uninstalls what depends on it too, `force` leaves that broken",
   });
 }

@@ -8,7 +8,7 @@ import { type Tree, unfit, whileRelocating } from "./open-file.ts";
  * RELOCATION_FAILED if it is not a link, and as Tree.locate does.
  */
 export function relocateLink(tree: Tree, relative: ByteString, map: PrefixMap): boolean {
-  if (!tree.stats(relative).isSymbolicLink()) throw unfit(relative, "is no symbolic link");
+  if (!tree.stats(relative).isSymbolicLink()) throw unfit(relative, "is not a symbolic link");
   try {
     const target = Buffer.from(tree.held.target(relative), "latin1");
     // Old prefixes are absolute, so a relative target never begins with one.

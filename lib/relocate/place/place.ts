@@ -87,14 +87,10 @@ export function checkArchivedSpec(directory: string, { hash, name }: Pick<PlaceJ
   if (bytes === undefined) return false;
   const { root } = readSpecFile(bytes, `the spec file in the archive of ${name}`);
   if (root.hash === hash) return true;
-  throw new StaveError(
-    "SPEC_INVALID",
-    `the archive of ${name} holds ${root.name}/${root.hash}, which is another spec`,
-    {
-      subject: name,
-      hint: "do not use this cache, or push the spec again",
-    },
-  );
+  throw new StaveError("SPEC_INVALID", `the archive of ${name} contains another spec, ${root.name}/${root.hash}`, {
+    subject: name,
+    hint: "do not use this cache, or push the spec again",
+  });
 }
 
 /** The result of finishing, as printable paths below the prefix. */

@@ -29,7 +29,7 @@ export function readBuildInfo(directory: string): BuildInfo {
   using tree = new HeldTree(directory);
   const path = `${directory}/${BUILD_INFO}`;
   const bytes = tree.read(BUILD_INFO, BUILD_INFO_LIMIT);
-  if (bytes === undefined) throw new StaveError("NOT_FOUND", `${path} is not there`, { subject: path });
+  if (bytes === undefined) throw new StaveError("NOT_FOUND", `${path} does not exist`, { subject: path });
   return parseBuildInfo(bytes, path);
 }
 

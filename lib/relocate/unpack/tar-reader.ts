@@ -162,7 +162,7 @@ export class TarReader {
     if (name === "" || name.length > NAME_LIMIT) throw unsafe(`has a name of ${name.length} bytes: ${shown}`);
     if (isLink && (linkName === "" || linkName.length > NAME_LIMIT))
       throw unsafe(`has a link with a target of ${linkName.length} bytes: ${shown}`);
-    if (!isLink && linkName !== "") throw unsafe(`has a target for what is no link: ${shown}`);
+    if (!isLink && linkName !== "") throw unsafe(`has a target but is not a link: ${shown}`);
     if (type !== "file" && bytes !== 0) throw unsafe(`has contents for a ${type}: ${shown}`);
     const mode = numberAt(block, 100, 8) ?? invalidNumber(shown, "mode");
     return { type, name, linkName: isLink ? linkName : "", mode: mode & 0o7777, size: bytes };
@@ -193,10 +193,10 @@ export class TarReader {
       const isName = key === "path" || key === "linkpath";
       if (key.startsWith("GNU.sparse.")) throw unsafe("has a sparse file, which other readers take for another one");
       if (!isName && key !== "size") continue;
-      if (type === "g") throw unsafe(`says ${key} for all members at once`);
+      if (type === "g") throw unsafe(`sets ${key} for all members`);
       if (isName) this.#override(key, value);
       else {
-        if (!/^[0-9]{1,15}$/.test(value)) throw invalid(`says ${JSON.stringify(value.slice(0, 40))} for a size`);
+        if (!/^[0-9]{1,15}$/.test(value)) throw invalid(`has ${JSON.stringify(value.slice(0, 40))} as a size`);
         this.#overrides.size = Number(value);
       }
     }

@@ -147,7 +147,7 @@ export class TreeWriter implements TarVisitor, Disposable {
       if (path === undefined || child === undefined || others.length > 0 || !this.#folders.has(path))
         throw new StaveError(
           "ARCHIVE_UNSAFE",
-          `the archive is no Spack package: there is no prefix with ${BUILD_INFO}`,
+          `the archive is not a Spack package: there is no prefix with ${BUILD_INFO}`,
           {
             hint: "only archives made by Spack or stave can be installed",
           },
@@ -160,7 +160,7 @@ export class TreeWriter implements TarVisitor, Disposable {
     if (this.#folders.has(name)) return;
     const slash = name.lastIndexOf("/");
     if (slash > 0) this.#folder(name.slice(0, slash));
-    if (name.split("/").length > DEEPEST) throw unsafe(name, `lies deeper than ${DEEPEST} folders`);
+    if (name.split("/").length > DEEPEST) throw unsafe(name, `is deeper than ${DEEPEST} folders`);
     this.#attempt(name, "folder", (path) => mkdirSync(path, 0o700));
     this.#folders.add(name);
   }
@@ -176,7 +176,7 @@ export class TreeWriter implements TarVisitor, Disposable {
     }
     if (type === "hardlink") {
       if (!this.#files.has(linkName))
-        throw unsafe(name, `is a hard link to ${shownName(linkName)}, which is no file before it`);
+        throw unsafe(name, `is a hard link to ${shownName(linkName)}, which is not an earlier file`);
       this.#attempt(name, "hard link", () => this.#hardLink(linkName, name));
     } else {
       const bits = (mode & 0o111) === 0 ? this.#permissions.file & ~0o111 : this.#permissions.file;

@@ -144,6 +144,6 @@ function asMap(node: YamlNode, file: string): YamlMap | undefined {
   if (node.kind === "scalar" && node.value === null) return undefined;
   throw configError(
     node.place.line > 0 ? node.place : wholeFile(file),
-    `the file holds a ${node.kind}, expected a mapping of sections`,
+    `the file contains a ${node.kind}, expected a mapping of sections`,
   );
 }

@@ -56,7 +56,7 @@ function open(path: string, from: NamedBy): Installation {
       `${path} is not a Spack installation: ${join(root, VERSION_FILE)} has no version`,
       {
         subject: path,
-        hint: from === "SPACK_ROOT" ? "correct or unset SPACK_ROOT" : "name the folder that holds bin/spack",
+        hint: from === "SPACK_ROOT" ? "correct or unset SPACK_ROOT" : "name the folder that contains bin/spack",
       },
     );
   return { root, version, style: styleOf(version), from };

@@ -52,7 +52,7 @@ export async function readEnvironmentLock(directory: string): Promise<Lockfile> 
     return readLockfile((await readBounded(file, LOCKFILE_LIMIT)).bytes, file);
   } catch (error) {
     if (!(error instanceof StaveError && error.code === "NOT_FOUND")) throw error;
-    throw new StaveError("NOT_FOUND", `the environment ${directory} is not concretized: ${file} is not there`, {
+    throw new StaveError("NOT_FOUND", `the environment ${directory} is not concretized: ${file} does not exist`, {
       subject: directory,
       hint: `spack -e ${directory} concretize`,
       cause: error,
@@ -129,6 +129,6 @@ function readConcreteSpecs(specs: JsonObject, version: number, outer: Place, bui
     if (builder.get(key) !== undefined) continue;
     const node = builder.add(specs[key], format, inside(place, key), key);
     if (version >= FIRST_WITH_DAG_HASHES && node.hash !== key)
-      throw wrong(inside(place, key), "hash", node.hash, `the key that it stands under, ${key}`);
+      throw wrong(inside(place, key), "hash", node.hash, `its key, ${key}`);
   }
 }

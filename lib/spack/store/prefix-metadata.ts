@@ -36,7 +36,7 @@ export async function readInstalledSpec(
 const REINDEX = "run `spack reindex` with the Spack that owns the store";
 
 function notThere(file: string, { node, installed }: Pick<InstallRecord, "node" | "installed">): StaveError {
-  return new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed: ${file} is not there`, {
+  return new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed: ${file} does not exist`, {
     subject: node.hash,
     hint: installed ? `the database is stale; ${REINDEX}` : "install it first",
   });

@@ -44,7 +44,7 @@ export function projectedPath(node: SpecNode, layout: Layout, satisfies?: Satisf
   if (format === undefined)
     throw new StaveError(
       "CONFIG_INVALID",
-      `no projection of the install tree matches ${node.name}, and there is none for all`,
+      `no projection of the install tree matches ${node.name}, and there is no default`,
       {
         hint: "add `all:` to config:install_tree:projections",
       },

@@ -160,7 +160,7 @@ export class LayoutTarget implements Target {
     if (digest === undefined)
       throw new StaveError("NOT_FOUND", `${this.name} has no manifest ${reference}`, {
         subject: imageName(this.name, reference),
-        hint: `see what is there with \`stave tags ${this.name}\``,
+        hint: `list the tags with \`stave tags ${this.name}\``,
       });
     const subject = `manifest ${digest} in ${this.name}`;
     const bytes = await readAll(await this.blobs.open(digest), limit, subject);

@@ -118,7 +118,7 @@ function notFound(error: StaveError, repository: Repository, reference: string):
     subject: imageName(repository.name, reference),
     status: 404,
     ...(error.registry ? { registry: error.registry } : {}),
-    hint: `see what is there with \`stave tags ${repository.name}\``,
+    hint: `list the tags with \`stave tags ${repository.name}\``,
     cause: error,
   });
 }

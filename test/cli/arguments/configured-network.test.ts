@@ -36,7 +36,7 @@ const cases: { name: string; settings: string[]; status: number; says: RegExp }[
     name: "a file that is not there",
     settings: [`config:ssl_certs:${missing}`],
     status: 4,
-    says: /warning: config:ssl_certs names .*missing\.crt, which is not there \(command line\)[\s\S]*\[TLS\]/,
+    says: /warning: config:ssl_certs names .*missing\.crt, which does not exist \(command line\)[\s\S]*\[TLS\]/,
   },
   {
     name: "certificates need not fit",

@@ -344,6 +344,6 @@ test("a database of version 7 gets no specs of format 5: nothing is fetched, and
   const root = join(temporaryFolder(), "store");
   const store = await Store.open(root, { clock: systemClock, mayBeEmpty: true, emptyVersion: 7 });
   const options = await installOptions([await goldenLayout("spack-1.2/plain.oci")], root, ["fleet"], { store });
-  await failsWith("UNSUPPORTED", install(options), /spec format 5, .* has version 7, which holds format 4/);
+  await failsWith("UNSUPPORTED", install(options), /spec format 5, .* has version 7, which has format 4/);
   assert.ok(!existsSync(root));
 });

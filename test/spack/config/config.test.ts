@@ -430,7 +430,7 @@ const WRONG: {
   {
     name: "a list instead of a mapping",
     files: { "home/.spack/config.yaml": "- a" },
-    message: /config\.yaml:1:1: the file holds a list, expected a mapping/,
+    message: /config\.yaml:1:1: the file contains a list, expected a mapping/,
   },
   {
     name: "a folder named like a file",

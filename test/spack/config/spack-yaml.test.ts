@@ -248,7 +248,7 @@ const WRONG: { name: string; text: string; message: RegExp }[] = [
     message: /specs:0:matrix:0 is "a": expected array/,
   },
   { name: "nothing", text: "", message: /spack\.yaml: the environment's manifest does not exist or is empty/ },
-  { name: "a list", text: "- spack", message: /the file holds a list/ },
+  { name: "a list", text: "- spack", message: /the file contains a list/ },
 ];
 for (const { name, text, message } of WRONG)
   test(`a manifest is an error with its place: ${name}`, async () => {

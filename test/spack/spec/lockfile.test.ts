@@ -40,7 +40,7 @@ for (const { folder, version, roots, names, spack } of LOCKS)
 test("an environment that is not concretized says how to do it", async () => {
   await assert.rejects(readEnvironmentLock("/nonexistent/env"), {
     code: "NOT_FOUND",
-    message: "the environment /nonexistent/env is not concretized: /nonexistent/env/spack.lock is not there",
+    message: "the environment /nonexistent/env is not concretized: /nonexistent/env/spack.lock does not exist",
     hint: "spack -e /nonexistent/env concretize",
   });
 });
@@ -186,7 +186,7 @@ const BAD: { name: string; given: JsonObject; code?: string; message: RegExp }[]
     name: "a key that is not the hash",
     given: { _meta: head(6), roots: [], concrete_specs: { [fakeHash(2)]: spec } },
     code: "SPEC_INVALID",
-    message: /concrete_specs\.a{31}c\.hash is the string "a{31}b", expected the key that it stands under/,
+    message: /concrete_specs\.a{31}c\.hash is the string "a{31}b", expected its key/,
   },
   {
     name: "a dependency that is not there",

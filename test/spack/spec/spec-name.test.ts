@@ -139,7 +139,7 @@ const PROJECTIONS: { name: string; layout: Partial<Layout> & Pick<Layout, "proje
       layout: { projections: [["all", "{/hash}"]] },
       expect: /is not closed/,
     },
-    { name: "nothing for all", layout: { projections: [["zlib", "{name}"]] }, expect: /none for all/ },
+    { name: "nothing for all", layout: { projections: [["zlib", "{name}"]] }, expect: /no default/ },
   ];
 for (const { name, layout, expect } of PROJECTIONS)
   test(`projection: ${name}`, () => {
