@@ -1,5 +1,6 @@
-// Builds schemas/ and dist/: the command and the entries of the library, bundled with the parts that they load on demand, and the
-// library's types. Both share their parts; a few large files load in half the time of hundreds of small ones.
+// Builds schemas/ and dist/: the command and the entries of the library, bundled with the parts that they load on
+// demand, and the library's types. Both share their parts; a few large files load in half the time of hundreds of small
+// ones.
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";

@@ -1,5 +1,5 @@
-// The JSON Schemas of what the verbs print with --json, made of the types of the reports that they pass to their output.
-// The build writes them to schemas/; a test compares them with what the commands print.
+// The JSON Schemas of what the verbs print with --json, made of the types of the reports that they pass to their
+// output. The build writes them to schemas/; a test compares them with what the commands print.
 import { globSync, readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { type Node, SyntaxKind } from "typescript/unstable/ast";

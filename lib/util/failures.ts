@@ -24,7 +24,8 @@ export function concernsAll(error: StaveError): boolean {
     case "NETWORK":
       return isUnreachable(error);
     case "FILE_SYSTEM":
-      // An unreadable file concerns only itself; an unwritable folder concerns all files in it, and all specs share the locks.
+      // An unreadable file concerns only itself; an unwritable folder concerns all files in it, and all specs share the
+      // locks.
       return (
         EVERYWHERE.has(system) ||
         error.op === "lock" ||

@@ -1,4 +1,5 @@
-// Proves that what every verb prints with --json, and every error, is what its published JSON Schema says, and no more than that.
+// Proves that what every verb prints with --json, and every error, is what its published JSON Schema says, and no more
+// than that.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { cpSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -4,7 +4,9 @@ import { runInNewContext } from "node:vm";
 /** Far more than the work needs on the slowest machine. */
 const DEADLINE = 60_000;
 
-/** Does work that does not wait for anything; throws if it has not ended after a minute. Returns what the work returns. */
+/**
+ * Does work that does not wait for anything; throws if it has not ended after a minute. Returns what the work returns.
+ */
 export function mustEnd<T>(work: () => T): T {
   return runInNewContext("work()", { work }, { timeout: DEADLINE }) as T;
 }

@@ -11,8 +11,8 @@ export function workflowCommand(name: "group" | "error", text: string): string {
   return `::${name}::${escaped(text)}`;
 }
 
-// Workflow commands are lines; percent signs and line ends are escaped (GitHub Actions toolkit, "escapeData"). Secrets go
-// before that, because an escaped one is not recognized.
+// Workflow commands are lines; percent signs and line ends are escaped (GitHub Actions toolkit, "escapeData"). Secrets
+// go before that, because an escaped one is not recognized.
 function escaped(text: string): string {
   return printableLines(text).replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
 }

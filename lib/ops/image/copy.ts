@@ -37,7 +37,10 @@ export async function copyImages(
   return { source: source.name, destination: destination.name, images: [image], ...counts };
 }
 
-/** Copies every tag and continues after failures, unless they concern all tags. Throws PARTIAL with all of them at the end. */
+/**
+ * Copies every tag and continues after failures, unless they concern all tags. Throws PARTIAL with all of them at the
+ * end.
+ */
 async function copyAllTags(
   source: ReadTarget,
   destination: Target,
