@@ -119,8 +119,11 @@ test("stacks name the sources, with source maps", () => {
 });
 
 test("the examples run", async () => {
-  const example = (name: string, args: string[], more: Record<string, string> = {}) =>
-    run(process.execPath, [`${name}.mjs`, ...args], work, more);
+  const ran = new Set<string>();
+  const example = (name: string, args: string[], more: Record<string, string> = {}) => {
+    ran.add(`${name}.mjs`);
+    return run(process.execPath, [`${name}.mjs`, ...args], work, more);
+  };
   cpSync(golden("spack-1.2/plain.oci"), join(work, "cache"), { recursive: true });
   assert.match(example("list-cache", ["oci-layout:./cache", "hull"]), /^hull@\S+\/[a-z0-9]{7}\n$/);
   const store = join(work, "s");
@@ -131,9 +134,25 @@ test("the examples run", async () => {
   assert.match(pushed, /^pushed hull@/m);
   assert.match(example("copy-image", ["oci-layout:./pushed:app", "oci-layout:./copy:app"]), /^app sha256:/);
 
+  assert.match(
+    example("plan-push", ["oci-layout:./new", "./env"], { STAVE_STORE: store }),
+    /^pack hull@[\s\S]*specs to pack/m,
+  );
+  assert.ok(!existsSync(join(work, "new")));
+  assert.match(example("update-index", ["oci-layout:./pushed"]), /^\d+ specs, \d+ of them new, up to date\n$/);
+  assert.match(example("list-store", [store]), new RegExp(`^hull@\\S+ ${store}/\\S*hull`, "m"));
+  assert.match(example("query-environment", ["./env", "fleet ^hull"]), /^fleet@\S+\/[a-z0-9]{32}\n$/);
+  assert.match(example("read-image", ["oci-layout:./pushed:app"]), /^sha256:\w+\n(?:sha256:\w+ \d+ bytes\n)+$/);
+
   const server = spawn(process.execPath, ["serve-directory.mjs", "./copy"], { cwd: work, env });
   const [line] = (await once(server.stdout, "data")) as [Buffer];
   assert.equal((await fetch(`${String(line).trim()}/v2/`)).status, 200);
   server.kill("SIGTERM");
   await once(server, "exit");
+  ran.add("serve-directory.mjs");
+
+  const all = globSync("*.mjs", { cwd: join(root, "examples") }).sort();
+  assert.deepEqual([...ran].sort(), all, "every example is run");
+  const listed = readFileSync(join(root, "docs/library.md"), "utf8").matchAll(/^\| .*\(\.\.\/examples\/(.*)\)/gm);
+  assert.deepEqual([...listed].map(([, name]) => name).sort(), all, "docs/library.md lists every example");
 });
