@@ -14,12 +14,13 @@ function before(body: string): Record<string, string> {
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` };
 }
 
-const HALT = "fs.readFile = () => new Promise(() => {})";
-const BUSY = "fs.readFile = () => { console.error('busy'); return new Promise(() => setInterval(() => {}, 1000)) }";
+const HALT = "fs.readFile = fs.open = () => new Promise(() => {})";
+const BUSY =
+  "fs.readFile = fs.open = () => { console.error('busy'); return new Promise(() => setInterval(() => {}, 1000)) }";
 // Nobody waits 15 seconds for a test.
 const QUICK = "const wait = setTimeout; globalThis.setTimeout = (f, ms, ...rest) => wait(f, ms / 100, ...rest)";
 const THROW =
-  "fs.readFile = () => { setImmediate(() => { throw new Error('out of the blue') }); return new Promise(() => {}) }";
+  "fs.readFile = fs.open = () => { setImmediate(() => { throw new Error('out of the blue') }); return new Promise(() => {}) }";
 
 function documentOf({ stdout }: Ran): { schema: number; verb: string; error: { code: string; message: string } } {
   return JSON.parse(stdout);
