@@ -36,13 +36,18 @@ export async function handleBlob(exchange: Exchange, text: string): Promise<void
       const range = parseRange(request.headers.range, size);
       const { start, end } = range ?? { start: 0, end: size };
       const file = size === 0 ? undefined : await layout.blobs.open(digest, start, end);
-      response.writeHead(range ? 206 : 200, {
-        ...headers,
-        "content-length": end - start,
-        ...(range ? { "content-range": `bytes ${start}-${end - 1}/${size}` } : {}),
-      });
-      if (file === undefined) response.end();
-      else await pipeline(file, response);
+      try {
+        response.writeHead(range ? 206 : 200, {
+          ...headers,
+          "content-length": end - start,
+          ...(range ? { "content-range": `bytes ${start}-${end - 1}/${size}` } : {}),
+        });
+        if (file === undefined) response.end();
+        else await pipeline(file, response);
+      } finally {
+        // For a client that has already left, `pipeline` leaves the file open.
+        file?.destroy();
+      }
       return;
     }
     default:

@@ -1,6 +1,6 @@
 // Proves that the registry implements OCI distribution 1.1, with plain requests.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -311,6 +311,43 @@ test("a client that leaves in the middle of a download is no failure of the regi
     rmSync(directory, { recursive: true });
   }
 });
+
+test("clients that leave before the answer leave no files open", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "stave-serve-"));
+  const inner = await createRegistry({ directory, clock: systemClock });
+  const server = createServer((request, response) => {
+    if (request.headers["x-left"] !== undefined) response.destroy();
+    void inner.handle(request, response);
+  });
+  const filesOpen = (): number =>
+    readdirSync("/proc/self/fd").filter((name) => linkOf(`/proc/self/fd/${name}`).includes("/blobs/sha256/")).length;
+  try {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const bytes = someBytes(1_000_000, "left early");
+    assert.equal((await upload(url, "r", bytes)).status, 201);
+    for (let client = 0; client < 20; client++) {
+      const request = httpRequest(`${url}/v2/r/blobs/${digestOf(bytes)}`, { headers: { "x-left": "1" } });
+      request.on("error", () => {});
+      await new Promise((resolve) => request.on("close", resolve).end());
+    }
+    for (const deadline = Date.now() + 10_000; filesOpen() > 0 && Date.now() < deadline; ) await sleep(20);
+    assert.equal(filesOpen(), 0);
+  } finally {
+    server.close();
+    await inner.close();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+// A descriptor may be closed by now.
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
 
 test("read-only: reading goes on, nothing else", async () => {
   const closed = await startRegistry({ directory: registry.directory, readOnly: true });

@@ -23,7 +23,7 @@ import {
   type TagCondition,
   type Target,
 } from "../target.ts";
-import { LayoutBlobs } from "./layout-blobs.ts";
+import { type BlobWriter, LayoutBlobs } from "./layout-blobs.ts";
 import { checkLayout, createLayout } from "./layout-folder.ts";
 import { type Change, LayoutIndex } from "./layout-index.ts";
 
@@ -101,8 +101,9 @@ export class LayoutTarget implements Target {
       return "present";
     }
     const stream = await source.open(0);
-    const writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest));
+    let writer: BlobWriter | undefined;
     try {
+      writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest));
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();
         await writer.write(chunk);
@@ -115,7 +116,7 @@ export class LayoutTarget implements Target {
       await writer.commit(digest);
       return "pushed";
     } catch (error) {
-      await writer.abort();
+      await writer?.abort();
       throw error;
     } finally {
       stream.destroy();
@@ -123,8 +124,9 @@ export class LayoutTarget implements Target {
   }
 
   async pushStream(stream: Readable, mediaType: string, options: PushStreamOptions = {}): Promise<Descriptor> {
-    const writer = await this.blobs.create(options.digest ? undefined : "sha256", options.recycle);
+    let writer: BlobWriter | undefined;
     try {
+      writer = await this.blobs.create(options.digest ? undefined : "sha256", options.recycle);
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();
         await writer.write(chunk);
@@ -135,7 +137,7 @@ export class LayoutTarget implements Target {
       await writer.commit(digest);
       return { mediaType, digest, size };
     } catch (error) {
-      await writer.abort();
+      await writer?.abort();
       throw error;
     } finally {
       stream.destroy();

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { hexOf } from "../../../lib/oci/digest.ts";
@@ -337,6 +338,27 @@ test("a foreign folder is not written into, and a damaged list is not written ov
   writeFileSync(join(directory, "index.json"), "{ damaged");
   await failsWith("CONTENT_INVALID", pushImage(target, image, "v1"));
   assert.equal(readFileSync(join(directory, "index.json"), "utf8"), "{ damaged");
+});
+
+test("a source is closed when nothing can be written", async () => {
+  const folder = place();
+  const layout = await LayoutTarget.open(folder, { clock: systemClock, create: true });
+  const { descriptor, bytes } = blobOf(Buffer.from("closed"));
+  rmSync(join(folder, ".tmp"), { recursive: true, force: true });
+  writeFileSync(join(folder, ".tmp"), "");
+  const streams: Readable[] = [];
+  const open = (): Readable => {
+    const stream = Readable.from([bytes]);
+    streams.push(stream);
+    return stream;
+  };
+  await failsWith("FILE_SYSTEM", layout.pushBlob(descriptor, { size: bytes.length, open: async () => open() }));
+  await failsWith("FILE_SYSTEM", layout.pushStream(open(), descriptor.mediaType));
+  assert.deepEqual(
+    streams.map(({ destroyed }) => destroyed),
+    [true, true],
+  );
+  await layout.close();
 });
 
 test("bytes that are not those of the descriptor never get its name", async () => {
