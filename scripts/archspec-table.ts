@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 const FILE = "cpu/microarchitectures.json";
 
-/** A target as archspec's file has it. */
+/** A target in archspec's file. */
 interface Entry {
   from: string | string[] | null;
   vendor: string;
@@ -17,7 +17,7 @@ interface Entry {
   cpupart?: string;
 }
 
-/** What Spack writes of a target, besides its name. */
+/** What Spack writes about a target, besides its name. */
 interface Description {
   vendor: string;
   parents: string[];
@@ -62,7 +62,7 @@ const history = commits.map((commit) => git("show", `${commit}:${FILE}`));
 if (release !== undefined) history.unshift(readFileSync(release, "utf8"));
 const [newest = new Map<string, Entry>(), ...older] = history.map(table);
 
-// Parents before their children, as archspec fills its table; the first of equal candidates is the host's target.
+// Parents before children, the order of archspec's table; the first of equal candidates is the host's target.
 const ordered = new Map<string, Entry>();
 function place(name: string): void {
   const entry = newest.get(name);

@@ -8,15 +8,15 @@ import { reportSchemas } from "./report-schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
-// `dist/lib/exports/oci.js` is made of `lib/exports/oci.ts`.
+// `dist/lib/exports/oci.js` is built from `lib/exports/oci.ts`.
 const library = Object.values<{ default?: string }>(exports).flatMap(({ default: file }) => file?.slice(7, -3) ?? []);
-// A build of the bundle alone leaves the types as they are.
+// A build of only the bundle leaves the types unchanged.
 const isBundleOnly = process.argv.includes("--bundle-only");
 for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist", "schemas"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  // Threads are started from a file of their own; see lib/image/pack/pack-pool.ts.
+  // Threads are started from separate files; see lib/image/pack/pack-pool.ts.
   entryPoints: {
     stave: "lib/cli/launch.ts",
     "parts/pack-worker": "lib/image/pack/pack-worker.ts",
@@ -26,7 +26,7 @@ await build({
   },
   outdir: "dist",
   bundle: true,
-  // Verbs and heavy libraries are loaded when they are needed, from files beside the command.
+  // Verbs and large libraries are loaded on demand, from files beside the command.
   splitting: true,
   chunkNames: "parts/[name]-[hash]",
   platform: "node",
@@ -37,7 +37,7 @@ await build({
   legalComments: "none",
   // koffi loads a prebuilt native library from beside its own files.
   external: ["koffi"],
-  // Some dependencies are CommonJS and ask for Node's own modules by require.
+  // Some dependencies are CommonJS and load Node's modules with require.
   banner: {
     js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);',
   },

@@ -15,7 +15,7 @@ const cache = join(root, "stave-cache");
 const command = join(root, "dist/stave.js");
 const shown = (text: string) => text.replaceAll(`${work}/`, "./demo-work/").replaceAll(cache, "./stave-cache");
 
-/** Runs one program as a user would, showing it and what it says; undefined when it fails. */
+/** Runs one program as a user would, and shows the command and its output; undefined if it fails. */
 function run(program: string, args: string[], env: Record<string, string> = {}): string | undefined {
   const { status, stdout } = spawnSync(program, args, {
     cwd: root,
@@ -34,7 +34,7 @@ function stave(...args: string[]): string {
   return said;
 }
 
-/** Unpacks the store that real Spack installed, at the place that it was installed to, below a folder. */
+/** Unpacks the store that real Spack installed below a folder, at its recorded path. */
 async function unpackStore(sysroot: string): Promise<void> {
   const archive = zstdDecompressSync(readFileSync(join(root, "testdata/golden/spack-1.2/store.tar.zst")));
   const cwd = join(sysroot, "opt/harbor");
@@ -47,7 +47,7 @@ async function unpackStore(sysroot: string): Promise<void> {
   });
 }
 
-/** Runs a program in an image of the cache, in storage of its own; false where that cannot be done. */
+/** Runs a program in an image of the cache, in separate storage; false if that is impossible. */
 function runImage(tag: string, program: string): boolean {
   if (findProgram("buildah") === undefined) return false;
   const storage = ["--root", join(work, "storage"), "--runroot", join(work, "run"), "--storage-driver", "vfs"];
@@ -80,7 +80,7 @@ stave("find", ...store);
 stave("push", ...store, ...base, "--tag", "app", "--update-index", "fleet");
 stave("push", ...store, ...base, "--tag", "app", "fleet");
 stave("inspect", "oci-layout:./stave-cache:app");
-// Strings in programs cannot grow, so the new root is a short one.
+// Strings in programs cannot grow, so the new root is short.
 const elsewhere = mkdtempSync("/tmp/st");
 stave("install", "oci-layout:./stave-cache", "--store", elsewhere, "--otherarch", "voyage");
 const voyage = globSync(`${elsewhere}/*/voyage-*/bin/voyage`)[0] ?? "";

@@ -1,6 +1,6 @@
 // Seeded random numbers: what scripts generate is the same on every machine.
 
-/** Numbers in [0, 1), the same for a seed everywhere (mulberry32). */
+/** Numbers in [0, 1), determined by the seed (mulberry32). */
 export function dice(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -27,7 +27,7 @@ export interface MakeBaseOptions {
   tag: string;
   /** Docker's media types instead of OCI's. */
   docker?: boolean;
-  /** The Go name of another architecture to claim. */
+  /** Claims another architecture, in Go's terms. */
   architecture?: string;
 }
 
@@ -73,7 +73,7 @@ export function makeBase(directory: string, { tag, docker = false, architecture 
   return manifest;
 }
 
-// Programs and all the libraries that they load, by the paths where they are looked for.
+// Programs and all the libraries they load, by path.
 function filesOf(programs: readonly string[]): Map<string, Buffer> {
   const files = new Map<string, Buffer>();
   for (const program of programs) {
@@ -91,7 +91,7 @@ function archiveOf(files: ReadonlyMap<string, Buffer>): Buffer {
       mkdirSync(join(root, dirname(path)), { recursive: true });
       writeFileSync(join(root, path), bytes, { mode: 0o755 });
     }
-    // What programs expect to be there.
+    // Files that programs expect.
     if (files.size > 1)
       for (const name of ["tmp", "proc", "sys", "dev", "etc"]) mkdirSync(join(root, name), { recursive: true });
     const file = join(folder, "layer.tar");

@@ -20,11 +20,14 @@ import { makeDatabase } from "./make-database.ts";
 
 export interface CacheOptions {
   specs: number;
-  /** How many of them the index lacks. */
+  /** How many specs the index lacks. */
   missing: number;
   /** Write the images of all specs, not only of those that are missing. */
   allImages: boolean;
-  /** Specs come in stacks of so many, which bounds their images: each holds all that its spec depends on. */
+  /**
+   * The number of specs per stack of dependencies, which bounds the size of images: each contains all dependencies of
+   * its spec.
+   */
   stack?: number;
   seed: number;
 }

@@ -11,11 +11,9 @@ export interface DatabaseOptions {
   /** How many records, externals included. */
   installs: number;
   seed: number;
-  /** The root that paths are recorded below. */
+  /** The root of the recorded paths. */
   root: string;
-  /**
-   * So many specs after each other depend on nothing but each other and externals; on all before them when not given.
-   */
+  /** The number of consecutive specs that depend only on each other and on externals; default: on all earlier ones. */
   stack?: number;
 }
 
@@ -30,7 +28,7 @@ interface Made {
 }
 type Wanted = [child: Made, types: string[], virtuals: string[]];
 
-// What much software builds upon, most used first; and what names are made of after that.
+// Packages that much software depends on, most used first; then the parts of invented names.
 const BASE =
   "zlib-ng pkgconf ncurses readline openssl bzip2 xz zstd libiconv libxml2 perl python cmake ninja m4 autoconf automake libtool gettext diffutils findutils tar curl expat sqlite libffi gdbm berkeley-db util-linux-uuid openblas openmpi hdf5 netcdf-c netcdf-fortran fftw gsl boost eigen hwloc libevent pmix prrte numactl libfabric ucx rdma-core slurm parallel-netcdf py-setuptools py-pip py-wheel py-numpy py-cython py-scipy py-mpi4py py-h5py llvm cuda hip kokkos trilinos petsc slepc hypre metis parmetis scotch superlu-dist mumps sundials adios2 vtk paraview lammps gromacs quantum-espresso cp2k namd openfoam root geant4 clhep gdal proj geos"
     .split(" ")
@@ -93,7 +91,7 @@ function packageNames(count: number, random: () => number): string[] {
   return [...names].slice(0, count);
 }
 
-/** Makes the text of an `index.json` of version 8. */
+/** Creates the text of an `index.json` of version 8. */
 export function makeDatabase(options: DatabaseOptions): string {
   const { installs, seed, root, stack = Number.POSITIVE_INFINITY } = options;
   const random = dice(seed);
@@ -166,7 +164,7 @@ export function makeDatabase(options: DatabaseOptions): string {
   const seen = new Set(made.map((one) => one.hash));
   for (let at = 0; made.length < installs; at++) {
     if (at % stack === 0) {
-      // What much builds upon is in every stack; the rest is not.
+      // Widely used packages are in every stack, others are not.
       byPackage.clear();
       names = all.map((name, rank) => (2 * rank < stack ? name : (all[below(all.length)] ?? name))).slice(0, stack);
     }
@@ -182,7 +180,7 @@ export function makeDatabase(options: DatabaseOptions): string {
       [glibc, ["link"], ["libc"]],
       [gmake, ["build"], []],
     ];
-    // Popular packages, early in the list, are depended upon more.
+    // Popular packages, early in the list, have more dependents.
     const children = new Set(
       Array.from({ length: Math.min(rank, 4 + below(14)) }, () => names[Math.floor(random() ** 2.5 * rank)]),
     );
@@ -216,7 +214,7 @@ export function makeDatabase(options: DatabaseOptions): string {
   return `{"database":{"version":"8","installs":{${records.join(",")}}}}`;
 }
 
-/** Writes a store with nothing but its database into a folder. */
+/** Writes a store that contains only its database into a folder. */
 export function writeStore(folder: string, options: DatabaseOptions): void {
   mkdirSync(`${folder}/.spack-db`, { recursive: true });
   writeFileSync(`${folder}/.spack-db/index.json`, makeDatabase(options));

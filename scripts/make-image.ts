@@ -14,13 +14,13 @@ import { OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST } from "../lib/oci/
 export interface MakeImageOptions {
   /** How many layers. */
   layers: number;
-  /** All layers together, in bytes. */
+  /** The total size of all layers, in bytes. */
   size: number;
   tag: string;
   seed: number;
 }
 
-/** Writes the layout and returns the image's descriptor. An existing layout at the place gets one more image. */
+/** Writes the layout and returns the image's descriptor. Adds the image to an existing layout. */
 export function makeImage(directory: string, options: MakeImageOptions): Descriptor {
   const { layers, size, tag, seed } = options;
   const blobs = join(directory, "blobs", "sha256");
@@ -34,11 +34,11 @@ export function makeImage(directory: string, options: MakeImageOptions): Descrip
   const written: Descriptor[] = [];
   const diffIDs: Digest[] = [];
   for (let at = 0; at < layers; at++) {
-    // From a tenth to nineteen tenths of the mean, so that blobs of several sizes are under way at once.
+    // From a tenth to nineteen tenths of the mean, so that blobs of different sizes are transferred at once.
     const share = (0.1 + (1.8 * at) / Math.max(1, layers - 1)) / (layers === 1 ? 0.1 : 1);
     const tar = randomTar(Math.round((size / layers) * share), seed * 1000 + at);
     diffIDs.push(digestOf(tar));
-    // Stored, not deflated: the bytes are random, and clients must not be tempted to compress them on their way.
+    // Stored, not deflated: the bytes are random, and clients should not try to compress them.
     written.push(write(gzipSync(tar, { level: 0 }), OCI_LAYER_GZIP));
   }
   const config = canonicalBytes({
@@ -63,7 +63,7 @@ export function makeImage(directory: string, options: MakeImageOptions): Descrip
   return manifest;
 }
 
-/** A tar of one file of bytes that do not compress. */
+/** A tar of one incompressible file. */
 function randomTar(size: number, seed: number): Buffer {
   const body = Math.max(1, size - 1536);
   const key = Buffer.from(digestOf(`stave ${seed}`).slice(7, 39));

@@ -10,20 +10,21 @@ import { makeDatabase } from "./make-database.ts";
 import { byteCodeMaker, type Maker, packedMaker, programMaker, textMaker } from "./store-content.ts";
 
 export interface MakeStoreOptions {
-  /** About how many bytes all files have together. */
+  /** The approximate total size of all files, in bytes. */
   bytes: number;
-  /** About how many files there are. */
+  /** The approximate number of files. */
   files: number;
-  /** How many specs are installed, each with a prefix; externals come on top. */
+  /** How many specs are installed, each with a prefix; externals are added. */
   specs: number;
   seed: number;
-  /** The root that is recorded; the folder itself when not given. */
+  /** The recorded root; default: the folder itself. */
   root?: string;
 }
 
 type Kind = "text" | "program" | "byteCode" | "packed";
 
-// Shares of files and of bytes by kind: many small sources, few large programs, and a quarter that is packed already.
+// The shares of files and bytes by kind: many small sources, few large programs, and a quarter of already compressed
+// data.
 const KINDS: readonly { kind: Kind; files: number; bytes: number }[] = [
   { kind: "text", files: 0.58, bytes: 0.27 },
   { kind: "byteCode", files: 0.22, bytes: 0.13 },
@@ -78,7 +79,7 @@ export function makeStore(folder: string, options: MakeStoreOptions): { files: n
   return sum;
 }
 
-// As many specs as asked for: some of those that are made are externals, or not installed.
+// As many specs as requested: some of those created are externals, or not installed.
 function databaseOf(specs: number, seed: number, root: string): string {
   for (let installs = specs + 5; ; installs++) {
     const text = makeDatabase({ installs, seed, root });

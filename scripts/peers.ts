@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** A peer: the program on the PATH and the Debian package that brings it. */
+/** A peer: the program on the PATH and the Debian package that contains it. */
 export interface Peer {
   program: string;
   package: string;
@@ -18,13 +18,13 @@ export const PEERS: readonly Peer[] = [
   { program: "patchelf", package: "patchelf" },
   { program: "readelf", package: "binutils" },
   { program: "strace", package: "strace" },
-  // What container runtimes unpack layers with, where they find it.
+  // Container runtimes unpack layers with it if it exists.
   { program: "unpigz", package: "pigz" },
   { program: "igzip", package: "isal" },
   { program: "zsh", package: "zsh" },
   { program: "tcsh", package: "tcsh" },
   { program: "fish", package: "fish" },
-  // The compiler with the files that every program is linked with.
+  // The compiler, with the files that every program is linked with.
   { program: "gcc", package: "build-essential" },
 ];
 
@@ -47,7 +47,7 @@ export function missingPeers(): Peer[] {
   return PEERS.filter((peer) => findProgram(peer.program) === undefined);
 }
 
-/** Installs the missing peers where that is possible: as root on Debian. Returns what is missing afterwards. */
+/** Installs the missing peers if possible: as root on Debian. Returns what is still missing. */
 export function installPeers(log: (text: string) => void): Peer[] {
   const missing = missingPeers();
   if (missing.length === 0 || process.getuid?.() !== 0 || !existsSync("/etc/debian_version")) return missing;

@@ -2,9 +2,9 @@
 // against files of a Debian system; the same seed gives the same bytes.
 import { dice } from "./dice.ts";
 
-/** A maker of contents for one package: its files share a vocabulary, as those of real packages do. */
+/** Creates contents for one package: its files share a vocabulary, as in real packages. */
 export interface Maker {
-  /** Makes exactly `size` bytes; `mention` is a path that the contents name a few times. */
+  /** Creates exactly `size` bytes; `mention` is a path that occurs a few times in them. */
   make(size: number, mention: string): Buffer;
 }
 
@@ -42,7 +42,7 @@ function words(count: number, random: () => number): string[] {
   return [...out];
 }
 
-/** Sources: lines of identifiers and punctuation, many of which resemble a line a little above. */
+/** Sources: lines of identifiers and punctuation, many of which resemble an earlier line. */
 export function textMaker(seed: number): Maker {
   const random = dice(seed);
   const plain = words(1200, random);
@@ -68,7 +68,7 @@ export function textMaker(seed: number): Maker {
         lines.push(at);
         const back = lines[Math.max(0, lines.length - 2 - Math.floor(random() ** 2 * 300))] ?? 0;
         if (random() < SAME_LINE && at - back > 0) {
-          // The line above, but for one word.
+          // The earlier line, except for one word.
           const end = out.indexOf(10, back);
           const length = Math.min(end - back, 200);
           const change = Math.floor(random() * length);
@@ -95,7 +95,7 @@ export function textMaker(seed: number): Maker {
 
 const SAME_LINE = 0.56;
 
-/** Machine code with its tables: instructions with operands, symbols, strings; an ELF header in front. */
+/** Machine code with its tables: instructions with operands, symbols, strings; starts with an ELF header. */
 export function programMaker(seed: number): Maker {
   const random = dice(seed);
   const byte = (): number => Math.floor(random() * 256);
@@ -163,7 +163,7 @@ export function byteCodeMaker(seed: number): Maker {
       while (at < size) {
         functions.push(at);
         if (random() < 0.45) {
-          // Much of a function is like that of one above.
+          // Much of a function resembles an earlier one.
           const back = functions[Math.floor(random() * functions.length)] ?? 0;
           at += out.copy(out, at, back, Math.min(back + 40 + Math.floor(random() * 120), at));
         }
@@ -188,11 +188,11 @@ export function byteCodeMaker(seed: number): Maker {
   };
 }
 
-/** What is compressed already: archives of Java classes, images, manual pages. */
+/** Already compressed data: archives of Java classes, images, manual pages. */
 export function packedMaker(seed: number): Maker {
   let [a, b] = [seed | 1, 0x9e3779b9];
   const next = (): number => {
-    // xorshift of 64 bits in two halves; quick, and without any pattern that compression finds.
+    // xorshift of 64 bits in two halves; fast, and without patterns that a compressor could find.
     let mixed = a ^ (a << 10);
     a = b;
     mixed ^= mixed >>> 17;
@@ -204,7 +204,7 @@ export function packedMaker(seed: number): Maker {
       const out = new Int32Array(Math.ceil(size / 4));
       for (let at = 0; at < out.length; at++) out[at] = next();
       const bytes = Buffer.from(out.buffer, 0, size);
-      // Every few KiB the header of an archive's member.
+      // An archive member's header every few KiB.
       for (let at = 0; at + 64 < size; at += 3000 + (next() & 4095))
         bytes.write("PK\x03\x04\x14\0\x08\x08\x08\0", at, "latin1");
       return bytes;

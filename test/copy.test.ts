@@ -123,7 +123,7 @@ test("referrers come along when asked for, and referrers of referrers", async ()
   assert.equal((await to.referrers(signature.digest)).length, 1);
 });
 
-/** The tag that cosign gives to a signature, attestation or SBOM. */
+/** The tag in cosign's scheme of a signature, attestation or SBOM. */
 const tagOf = (subject: Descriptor, kind: string): string => `sha256-${hexOf(subject.digest)}.${kind}`;
 
 for (const direction of ["to a registry", "to a directory", "where the image is already"] as const)
@@ -144,7 +144,7 @@ for (const direction of ["to a registry", "to a directory", "where the image is 
     for (const tag of tags) await pushImage(from, imageOf(tag, [10]), tag);
     tags.push(tagOf(child.image.descriptor, "sig"));
     const ofChild = await pushImage(from, imageOf("child", [10]), tags.at(-1));
-    // A signature of a signature, and one of what refers to the image by its subject.
+    // A signature of a signature, and one of a referrer of the image.
     tags.push(tagOf(ofChild, "sig"));
     await pushImage(from, imageOf("of a signature", [10]), tags.at(-1));
     const referrer = await pushImage(
@@ -260,7 +260,7 @@ test("every tag, and those that fail do not stop the others", async () => {
     report.images.map((image) => image.tag),
     ["v1", "v2", "v3"],
   );
-  // Images are copied at the same time: the index lists them as they came.
+  // Images are copied concurrently: the index lists them in order of arrival.
   assert.deepEqual((await Array.fromAsync(to.tags())).toSorted(), ["v1", "v2", "v3"]);
   started.rules.push({ path: /manifests\/v2$/, fault: { status: 403 } });
   const other = await layout();

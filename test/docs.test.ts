@@ -11,7 +11,7 @@ import { stave } from "./support/cli.ts";
 const root = new URL("..", import.meta.url).pathname;
 const read = (path: string) => readFileSync(join(root, path), "utf8");
 
-/** What stands in fenced blocks. */
+/** The text in fenced blocks. */
 const fenced = (text: string) => [...text.matchAll(/^```[a-z]*\n([\s\S]*?)^```/gm)].map((block) => block[1]).join("\n");
 
 test("docs/errors.md lists every code that is thrown with its exit status, and the others as reserved", () => {
@@ -23,7 +23,7 @@ test("docs/errors.md lists every code that is thrown with its exit status, and t
   const [, reserved = ""] = /^Reserved, and not used yet:((?:.+\n)+)/m.exec(document) ?? [];
   const sources = globSync("lib/**/*.ts", { cwd: root }).filter((file) => file !== "lib/errors.ts");
   const text = sources.map(read).join("\n");
-  // Two are the answers of errors.ts itself: of several failures, and of a file.
+  // Two are thrown by errors.ts itself: for several failures, and for files.
   const isThrown = (code: string): boolean => ["PARTIAL", "FILE_SYSTEM"].includes(code) || text.includes(`"${code}"`);
   const real = ERROR_CODES.filter(isThrown).map((code) => `${code} ${new StaveError(code, "").exitCode}`);
   assert.deepEqual(listed.sort(), real.sort());
@@ -74,7 +74,7 @@ test("the example workflows pin their actions, end in time, and install no packa
       if (uses !== undefined) assert.match(uses, /^[\w-]+\/[\w-]+@[0-9a-f]{40}$/, file);
       for (const [, named = ""] of run.matchAll(/npm (?:install|i) (?:-g|--global) (\S+)/g))
         assert.match(named, /^\.\//, file);
-      // A value that somebody else may choose is no part of a script.
+      // A value that others can choose must not be part of a script.
       assert.doesNotMatch(run, /\$\{\{ (?:secrets|github\.(?:actor|head_ref|event\.pull_request))/, file);
     }
   }

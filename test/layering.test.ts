@@ -8,7 +8,7 @@ import { test } from "node:test";
 
 const lib = resolve(import.meta.dirname, "../lib");
 
-// What each part may import beside itself; a part is a folder of lib, or a file at its root.
+// What each part may import besides itself; a part is a folder of lib, or a file at its root.
 const MAY_IMPORT: Record<string, string[]> = {
   errors: [],
   printable: [],
@@ -97,7 +97,7 @@ const PACKAGES: Record<string, string[]> = {
   koffi: ["util"],
   bcryptjs: ["serve"],
 };
-// Where the library takes them from the process that uses it.
+// The files in which the library takes them from the calling process.
 const AMBIENT_FILES = ["util/time.ts", "api/surroundings.ts"];
 const AMBIENT = /\bprocess\.env\b|\bconsole\.|\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(/;
 
@@ -183,7 +183,7 @@ test("the tables name what is there, and all of it", () => {
   );
 });
 
-// The folders of ops say whose options, report and run these are.
+// The folders of ops identify these files.
 const SHARED_NAMES = new Set(["options.ts", "report.ts", "run.ts"]);
 
 test("no two files have the same name, but for the verb that each of several layers has", () => {
@@ -194,7 +194,7 @@ test("no two files have the same name, but for the verb that each of several lay
     const name = relative(dirname(file), file);
     const [part, folder] = [partOf(file), folderOf(file)];
     if (part === "cli" && folder === "verbs") continue;
-    // Named as users import them.
+    // They are named as users import them.
     if (part === "exports") continue;
     if (part === "ops" && (verbs.has(name) || SHARED_NAMES.has(name))) continue;
     const other = seen.get(name);

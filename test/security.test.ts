@@ -12,7 +12,7 @@ const UNITS: Readonly<Record<string, number>> = {
   MB: 1e6,
   GB: 1e9,
   TB: 1e12,
-  // Times are milliseconds in the source, but for those that say otherwise.
+  // Times are in milliseconds in the source, unless their names say otherwise.
   s: 1000,
   h: 3600_000,
   seconds: 1,
@@ -25,7 +25,7 @@ const rows = [...document.matchAll(/^\| (.+?) \| ([0-9 ]+?)(?: ([A-Za-z]+))? \| 
   },
 );
 
-// Numbers that bound nothing from outside: how work is cut up, and how much is shown.
+// Numbers that do not limit external input: how work is divided, and how much is shown.
 const OTHERS = new Set([
   "cli/output/failure-text.ts MAX_INNER",
   "cli/output/failure-text.ts MAX_SHOWN",
@@ -49,7 +49,7 @@ const OTHERS = new Set([
   "printable/printable.ts LONGEST",
 ]);
 
-/** The number that a constant is set to, undefined for anything but plain arithmetic. */
+/** The number assigned to a constant, undefined for anything but plain arithmetic. */
 function constantIn(file: string, name: string): number | undefined {
   const text = readFileSync(join(root, "lib", file), "utf8");
   const [whole = "", member] = name.split(".");

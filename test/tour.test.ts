@@ -24,7 +24,7 @@ interface Step {
   expected: string[];
 }
 
-/** The steps of all `console` blocks: lines with a dollar sign, each with what it prints below. */
+/** The steps of all `console` blocks: lines with a dollar sign, each with its output below. */
 function steps(document: string): Step[] {
   const found: Step[] = [];
   for (const [, block = ""] of document.matchAll(/^```console\n([\s\S]*?)^```/gm))
@@ -36,7 +36,7 @@ function steps(document: string): Step[] {
 
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
-/** An ellipsis is anything within a line; alone in its line, any number of lines. */
+/** An ellipsis matches anything within a line; alone in a line, any number of lines. */
 function pattern(lines: readonly string[]): RegExp {
   const parts = lines.map((line) => (line === "…" ? "(?:.*\n)*?" : `${line.split("…").map(escaped).join(".*")}\n`));
   return new RegExp(`^${parts.join("")}$`);
@@ -58,7 +58,7 @@ test("the tour is as it is told", { timeout: 120_000 }, async (t) => {
   chmodSync(join(bin, "stave"), 0o755);
   const all = steps(readFileSync(join(root, "docs/tour.md"), "utf8"));
   assert.ok(all.length > 15);
-  // One shell for all, so that variables stay; a line of its own ends what each command prints.
+  // One shell for all, so that variables persist; a separate line ends each command's output.
   const script = all.map((step) => `${step.command}\necho\necho @@@`).join("\n");
   const env = { PATH: `${bin}:${process.env["PATH"]}`, HOME: join(folder, "home") };
   const output = execFileSync("sh", ["-c", `exec 2>&1\n${script}`], { cwd: folder, env, encoding: "utf8" });

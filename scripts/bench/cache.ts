@@ -12,10 +12,10 @@ const MISSING = 10;
 const STACK = 60;
 const ENVIRONMENT = 500;
 const ROUNDS = 3;
-/** Beyond so many specs, everything is read again only once. */
+/** Above this number of specs, a full update is measured only once. */
 const LARGE = 10_000;
 
-/** Makes the caches, measures each verb in processes of their own, and returns the tables as Markdown. */
+/** Creates the caches, measures each verb in separate processes, and returns the tables as Markdown. */
 export async function benchCache(scratch: string, stave: string, scale: number): Promise<string> {
   const tables: string[] = [];
   const server = new Server("stave serve", await freePort(), scratch, stave);
@@ -95,7 +95,7 @@ function table(title: string, figures: readonly Figures[], requests: ReadonlyMap
   return [`### ${title}`, "", head, `|${" --- |".repeat(6)}`, ...rows, ""].join("\n");
 }
 
-/** Takes back what an update of the index has written. */
+/** Restores what an update of the index changed. */
 function restorer(folder: string): () => Promise<void> {
   const blobs = join(folder, "blobs/sha256");
   const present = new Set(readdirSync(blobs));

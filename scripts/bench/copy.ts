@@ -13,7 +13,8 @@ const ROUNDS = 5;
 
 type Way = (image: string, registry: string, fresh: string) => string[];
 
-// How each client writes "copy this directory's image to that registry" and back; `fresh` is a directory not there yet.
+// How each client writes "copy this directory's image to that registry" and the reverse; `fresh` is a directory that
+// does not exist yet.
 interface Client {
   name: string;
   program: string;

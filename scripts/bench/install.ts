@@ -16,7 +16,7 @@ const TAR = "tar -xzf, two at a time";
 // Long, because strings in programs cannot grow.
 const ROOT = `/opt/software${"/__spack_path_placeholder__".repeat(4)}`;
 
-/** Makes and pushes a store of `scale` times the usual size, installs it, and returns the table as Markdown. */
+/** Creates and pushes a store of `scale` times the usual size, installs it, and returns the table as Markdown. */
 export async function benchInstall(scratch: string, stave: string, scale: number): Promise<string> {
   const sysroot = join(scratch, "built");
   const size = { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale };
@@ -67,13 +67,13 @@ export async function benchInstall(scratch: string, stave: string, scale: number
 
 type Place = (round: number) => string;
 
-// Each round has a folder of its own: ext4 passes over the inodes of what was removed in the last minute, one by one.
+// Each round uses a new folder: ext4 skips the inodes of what was removed in the last minute, one by one.
 const fresh =
   (scratch: string, name: string): Place =>
   (round) =>
     join(scratch, `${name}-${round}`);
 
-// What was written before is on disk when something is measured, so that nobody waits for another's pages.
+// Flush earlier writes to disk before measuring, so that no command waits for another one's pages.
 async function written(folder: string): Promise<void> {
   mkdirSync(folder);
   execFileSync("sync");

@@ -6,18 +6,18 @@ import type { Readable } from "node:stream";
 
 export interface Candidate {
   name: string;
-  /** The command of one round; called again for each, so that it can name a fresh place. */
+  /** The command of one round; called for each round, so that it can use a new folder. */
   command: (round: number) => string[];
   env?: Record<string, string>;
-  /** Makes things ready before each round; not measured. */
+  /** Prepares each round; not measured. */
   prepare?: (round: number) => Promise<void>;
-  /** Hears what the command of a round has written to its standard output; not measured. */
+  /** Called with the standard output of a round's command; not measured. */
   finish?: (output: string) => void;
 }
 
 export interface Figures {
   name: string;
-  /** Medians: seconds; seconds, of all processes; bytes, of the largest process. */
+  /** Medians: wall seconds; CPU seconds of all processes; bytes of the largest process. */
   wall: number;
   cpu: number;
   memory: number;
@@ -29,7 +29,7 @@ interface Sample {
   memory: number;
 }
 
-/** Measures the candidates over `rounds` rounds, after `warmUps` that do not count. Throws when a command fails. */
+/** Measures the candidates over `rounds` rounds, after `warmUps` that do not count. Throws if a command fails. */
 export async function measure(candidates: Candidate[], rounds: number, warmUps = 1): Promise<Figures[]> {
   const samples = new Map<string, Sample[]>();
   for (let round = 1 - warmUps; round <= rounds; round++)
@@ -45,11 +45,11 @@ export async function measure(candidates: Candidate[], rounds: number, warmUps =
   });
 }
 
-// The shell tells at its end how much time its children and theirs have taken (POSIX `times`).
+// At its end the shell prints the CPU time of its children and their children (POSIX `times`).
 const TIMED = '"$@"; status=$?; times >&3; exit $status';
 
 async function runOnce(candidate: Candidate, round: number): Promise<Sample> {
-  // Nobody pays for what others have written and the disk does not hold yet.
+  // Flush the writes of others, so that no command waits for them.
   execFileSync("sync");
   const command = candidate.command(round);
   const started = performance.now();
@@ -84,7 +84,7 @@ async function textOf(stream: unknown): Promise<string> {
 
 const MOST_OUTPUT = 4 * 1024 * 1024;
 
-// The second line is of the children: `1m2.345s 0m0.678s`, user and system.
+// The second line is for the children: `1m2.345s 0m0.678s`, user and system.
 function cpuOf(times: string): number {
   const [, children = ""] = times.trim().split("\n");
   return [...children.matchAll(/(\d+)m([\d.]+)s/g)].reduce(
@@ -93,7 +93,7 @@ function cpuOf(times: string): number {
   );
 }
 
-// The kernel keeps the high-water mark of a process until it is reaped; the last look before that counts.
+// The kernel keeps the high-water mark of a process until it is reaped; the last sample before that counts.
 function largestBelow(pid: number | undefined): number {
   let most = 0;
   try {
@@ -102,7 +102,7 @@ function largestBelow(pid: number | undefined): number {
       most = Math.max(most, Number(/VmHWM:\s+([0-9]+)/.exec(status)?.[1] ?? 0) * 1024, largestBelow(Number(child)));
     }
   } catch {
-    // Gone already.
+    // It has already exited.
   }
   return most;
 }

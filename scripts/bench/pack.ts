@@ -17,10 +17,10 @@ import { measure } from "./measure.ts";
 const SIZE = { bytes: 400e6, files: 15_000, specs: 48, seed: 1 };
 const LEVELS = ["gzip:1", "gzip:2", "gzip:4", "gzip:6", "zstd:1", "zstd:2", "zstd:3", "zstd:6"];
 const ROUNDS = 1;
-// A bar would end the cell of a table.
+// A vertical bar would end the cell of a table.
 const GZIP = "tar, gzip -6";
 
-/** Makes the store, measures each level in a process of its own, and returns the table as Markdown. */
+/** Creates the store, measures each level in a separate process, and returns the table as Markdown. */
 export async function benchPack(scratch: string, _stave: string, scale: number): Promise<string> {
   const root = join(scratch, "store");
   const { bytes, files, specs } = makeStore(root, { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale });

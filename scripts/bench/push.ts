@@ -14,13 +14,13 @@ const SIZE = { bytes: 1200e6, files: 46_000, specs: 48, seed: 1 };
 const ROUNDS = 3;
 const GZIP = "tar, gzip -6, sha256sum";
 
-/** What a registry saw of one push. */
+/** What a registry received in one push. */
 interface Seen {
   sent: number;
   requests: number;
 }
 
-/** Makes a store of `scale` times the usual size and pushes it; returns the table as Markdown. */
+/** Creates a store of `scale` times the usual size and pushes it; returns the table as Markdown. */
 export async function benchPush(scratch: string, stave: string, scale: number): Promise<string> {
   const root = join(scratch, "store");
   const made = makeStore(root, { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale });
@@ -56,7 +56,7 @@ export async function benchPush(scratch: string, stave: string, scale: number): 
   }
 }
 
-// As many pipelines at a time as there are cores.
+// As many pipelines at once as there are cores.
 function packAlone(prefixes: readonly string[]): Candidate {
   const each = "tar -P --format=posix -cf - {} | gzip -6 | sha256sum";
   const all = `printf '%s\\n' "$@" | xargs -P ${availableParallelism()} -I{} sh -c '${each}'`;
@@ -70,7 +70,7 @@ interface RunOptions {
   specs: readonly string[];
 }
 
-/** The pushes of one store, and what registries saw of them. */
+/** The pushes of one store, and what the registries received. */
 class Run {
   readonly #options: RunOptions;
   readonly #seen = new Map<string, Seen[]>();
@@ -79,7 +79,7 @@ class Run {
     this.#options = options;
   }
 
-  /** Medians of what was seen of a candidate. */
+  /** The medians for a candidate. */
   seen(name: string): Seen | undefined {
     const all = this.#seen.get(name);
     if (all === undefined) return undefined;
@@ -103,7 +103,7 @@ class Run {
     };
   }
 
-  /** A push to an empty registry, with nothing remembered from earlier ones. */
+  /** A push to an empty registry, without cached data from earlier ones. */
   cold(compression: string, server: Server): Candidate {
     const prepare = async (): Promise<void> => {
       await server.restart();
@@ -114,7 +114,7 @@ class Run {
     return this.#stave(`stave ${compression} to ${server.kind}`, server, prepare, () => ["--compression", compression]);
   }
 
-  /** A push of what the one before it has pushed. */
+  /** A push of what the previous push has pushed. */
   again(what: string, server: Server, args: (round: number) => string[]): Candidate {
     return this.#stave(`stave ${what}`, server, async () => {}, args);
   }
@@ -129,7 +129,7 @@ class Run {
     return { name, env, command, ...this.#watched(name, server, prepare, sent) };
   }
 
-  // Notes what a registry has seen of each round.
+  // Records what a registry received in each round.
   #watched(
     name: string,
     server: Server,

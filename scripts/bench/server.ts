@@ -19,12 +19,12 @@ import { findProgram } from "../peers.ts";
 
 const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
 
-/** The registries that can be started here. */
+/** The registries that can be started on this machine. */
 export function registryKinds(): string[] {
   return findProgram("docker-registry") === undefined ? ["stave serve"] : ["docker-registry", "stave serve"];
 }
 
-/** A registry that can be emptied: some clients remember where they have seen a blob, and mount it from there. */
+/** A registry that can be emptied: some clients remember where a blob exists, and mount it from there. */
 export class Server {
   readonly kind: string;
   readonly port: number;
@@ -41,7 +41,7 @@ export class Server {
     this.#stave = stave;
   }
 
-  /** Starts it, empty. */
+  /** Starts it empty. */
   async restart(): Promise<void> {
     await this.stop();
     rmSync(this.#folder, { recursive: true, force: true });
@@ -52,22 +52,22 @@ export class Server {
     await untilUp(this.port);
   }
 
-  /** How many requests it has had since it was started, those that asked whether it is up included. */
+  /** The number of requests since its start, including those that checked whether it is up. */
   requests(): number {
     return [...readFileSync(this.#log, "utf8").matchAll(/^\d{3} [A-Z]+ \/|" \d{3} \d+ "/gm)].length;
   }
 
-  /** Where `stave serve` keeps a repository: a layout directory. */
+  /** The layout directory in which `stave serve` stores a repository. */
   repository(name: string): string {
     return join(this.#folder, "served", name);
   }
 
-  /** The bytes of all blobs and manifests that it holds. */
+  /** The total size of all blobs and manifests. */
   stored(): number {
     return this.#blobs().reduce((sum, path) => sum + statSync(path).size, 0);
   }
 
-  /** The files of those that are gzip, which only layers are. */
+  /** The gzip files among them, which are the layers. */
   gzipBlobs(): string[] {
     return this.#blobs().filter((path) => {
       const head = Buffer.alloc(GZIP_MAGIC.length);
@@ -109,7 +109,7 @@ export class Server {
   }
 }
 
-/** A port of the loopback interface that nobody uses at the moment. */
+/** A free port of the loopback interface. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -121,13 +121,13 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Waits until a registry answers; at most 20 s. */
+/** Waits until a registry responds; at most 20 s. */
 export async function untilUp(port: number): Promise<void> {
   for (let at = 0; at < 200; at++) {
     try {
       if ((await fetch(`http://127.0.0.1:${port}/v2/`)).status < 500) return;
     } catch {
-      // Not yet.
+      // Not ready yet.
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

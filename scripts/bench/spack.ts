@@ -4,11 +4,11 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findProgram } from "../peers.ts";
 
-/** A Spack that is set up for one store and one mirror, named `bench`. */
+/** A Spack configured for one store and one mirror, named `bench`. */
 export interface SpackPeer {
   version: string;
   env: Record<string, string>;
-  /** A command of it. */
+  /** One of its commands. */
   command: (...args: string[]) => string[];
 }
 
@@ -17,12 +17,12 @@ export interface SpackPeerOptions {
   scratch: string;
   /** The install tree. */
   root: string;
-  /** The names of the packages in it. */
+  /** The names of its packages. */
   packages: Iterable<string>;
   mirror: string;
 }
 
-/** Sets up the Spack of SPACK_ROOT, or the one on the PATH; undefined when there is none of 1.0 or later. */
+/** Configures the Spack of SPACK_ROOT, or the one on the PATH; undefined unless it is Spack 1.0 or later. */
 export function spackPeer({ scratch, root, packages, mirror }: SpackPeerOptions): SpackPeer | undefined {
   const named = process.env["SPACK_ROOT"] && join(process.env["SPACK_ROOT"], "bin/spack");
   const program = named && existsSync(named) ? named : findProgram("spack");
@@ -49,7 +49,7 @@ export function spackPeer({ scratch, root, packages, mirror }: SpackPeerOptions)
     );
   }
   const command = (...args: string[]): string[] => [program, "-C", scope, ...args];
-  // What it keeps about recipes and the store is made now, and not in the first round.
+  // Fill its caches of recipes and the store now, not in the first round.
   const [, ...find] = command("find");
   execFileSync(program, find, { env: { ...process.env, ...env }, stdio: "ignore" });
   const version = execFileSync(program, ["--version"], { env: { ...process.env, ...env }, encoding: "utf8" });

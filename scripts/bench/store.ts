@@ -11,7 +11,7 @@ import { figuresTable, measure } from "./measure.ts";
 const INSTALLS = 20_000;
 const ROUNDS = 5;
 
-/** Makes the database, measures its reading in processes of their own, and returns the tables as Markdown. */
+/** Creates the database, measures reading it in separate processes, and returns the tables as Markdown. */
 export async function benchStore(scratch: string, stave: string): Promise<string> {
   const root = join(scratch, "store");
   writeStore(root, { installs: INSTALLS, seed: 1, root });
@@ -26,7 +26,7 @@ export async function benchStore(scratch: string, stave: string): Promise<string
       },
       {
         name: "stave find 'hdf5 ^mpi %gcc@12'",
-        // A query may find nothing, which is status 1; the shell makes that a success.
+        // A query without a match exits with status 1; the shell turns that into success.
         command: () => [
           "sh",
           "-c",

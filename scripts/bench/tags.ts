@@ -8,12 +8,12 @@ import { freePort, registryKinds, Server } from "./server.ts";
 
 const SIZES = [100, 2800, 50_000];
 const PUTS = 500;
-/** The first ones, which are not counted: the server reads its list. */
+/** The first requests, which are not counted, because the server reads its list. */
 const WARM_UP = 20;
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const NAME_ANNOTATION = "org.opencontainers.image.ref.name";
 
-/** Measures tagging in each registry, and returns a table as Markdown. Only `stave serve` is given many tags before. */
+/** Measures tagging in each registry, and returns a table as Markdown. Only `stave serve` gets many tags beforehand. */
 export async function benchTags(scratch: string, stave: string, scale: number): Promise<string> {
   const rows: string[] = [];
   for (const kind of registryKinds()) {
@@ -34,7 +34,7 @@ export async function benchTags(scratch: string, stave: string, scale: number): 
   return `### ${PUTS} tags set one after the other\n\n${head}\n${rows.join("\n")}\n`;
 }
 
-/** Milliseconds of each PUT. */
+/** The duration of each PUT in milliseconds. */
 async function timesOf(server: Server, tagsBefore: number): Promise<number[]> {
   await server.restart();
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -82,7 +82,7 @@ async function timesOf(server: Server, tagsBefore: number): Promise<number[]> {
   return times;
 }
 
-/** Lists the first image under many more tags. */
+/** Tags the first image many more times. */
 function fill(folder: string, tags: number): void {
   const path = join(folder, "index.json");
   if (!existsSync(path)) throw new Error(`${path} is not there`);

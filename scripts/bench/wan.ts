@@ -14,11 +14,11 @@ import { spackPeer } from "./spack.ts";
 
 const SIZE = { bytes: 300e6, files: 12_000, specs: 200, seed: 3 };
 const ROUND_TRIPS = [0, 20, 50, 100];
-/** At this delay Spack pushes too. */
+/** The delay at which Spack is measured too. */
 const WITH_SPACK = 50;
 const ROUNDS = 3;
 
-/** Makes a store of `scale` times the usual bytes and moves it at several delays; returns the tables as Markdown. */
+/** Creates a store of `scale` times the usual size and moves it at several delays; returns the tables as Markdown. */
 export async function benchWan(scratch: string, stave: string, scale: number): Promise<string> {
   const root = join(scratch, "a-store-with-a-longer-name");
   const made = makeStore(root, { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale });

@@ -29,7 +29,8 @@ function run(program: string, args: readonly string[], cwd = work, more: Record<
   return stdout;
 }
 
-// What npm packs, unpacked where Node finds it; its dependencies are those of the checkout, as no test needs a network.
+// The result of npm pack, unpacked where Node finds it; its dependencies are those of the checkout, as no test needs a
+// network.
 function installPackage(): void {
   if (!existsSync(join(root, "dist/lib/exports/oci.js")))
     run(process.execPath, ["--import", "tsx", "scripts/build.ts"], root);
@@ -56,7 +57,7 @@ for (const [at, [name, node]] of [
     const text = parts.map((path, part) => `import * as m${part} from "stave${path.slice(1)}";`).join("\n");
     writeFileSync(join(work, "all.mjs"), `${text}\nconsole.log(typeof m0.push);\n`);
     assert.equal(run(node, ["all.mjs"]), "function\n");
-    // A real job: with a thread that packs, and with what is loaded from the library's own files.
+    // A real job, which packs on a thread and loads files of the library.
     cpSync(golden("spack-1.2/plain.oci"), join(work, `cache-${at}`), { recursive: true });
     const cache = `oci-layout:./cache-${at}`;
     assert.match(run(node, ["list-cache.mjs", cache, "hull"]), /^hull@/);
@@ -95,7 +96,7 @@ export async function use(): Promise<number> {
 test("a strict TypeScript program that uses every part compiles, with the library's own types checked", () => {
   writeFileSync(join(work, "consumer.ts"), CONSUMER);
   mkdirSync(join(work, "node_modules/@types"), { recursive: true });
-  // What a user of Node and TypeScript has; undici-types belongs to the former.
+  // The types that users of Node and TypeScript have; undici-types belongs to the former.
   for (const name of ["@types/node", "undici-types"])
     symlinkSync(join(root, "node_modules", name), join(work, "node_modules", name));
   const strict = [

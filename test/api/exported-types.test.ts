@@ -19,7 +19,7 @@ const PARTS = new Map<string, string>(
   ),
 );
 
-// The last column of the table of parts: where a part's other types come from.
+// The last column of the table of parts: the parts that have its other types.
 const ELSEWHERE = new Map<string, string[]>(
   [...readFileSync(join(root, "docs/library.md"), "utf8").matchAll(/^\| `(stave[a-z/]*)` \|.*\|([^|]*)\|$/gm)].map(
     ([, part = "", others = ""]) => [part, [...others.matchAll(/`(stave[a-z/]*)`/g)].map(([, name = ""]) => name)],
@@ -54,7 +54,7 @@ after(() => {
 const unaliased = (symbol: SymbolOf): SymbolOf =>
   symbol.flags & SymbolFlags.Alias ? project.checker.getAliasedSymbol(symbol) : symbol;
 
-/** What a part exports, by the identity of what is meant. */
+/** The exports of a part, by the identity of the symbol. */
 function exported(part: string): Map<number, SymbolOf> {
   const file = project.program.getSourceFile(PARTS.get(part) ?? "");
   const module = file && project.checker.getSymbolAtLocation(file);
@@ -63,7 +63,7 @@ function exported(part: string): Map<number, SymbolOf> {
   return new Map(found.map((symbol) => [symbol.id, symbol]));
 }
 
-/** The names at the top of our own files that the declaration of a symbol mentions. */
+/** The top-level names of our own files that the declaration of a symbol mentions. */
 function mentioned(symbol: SymbolOf): SymbolOf[] {
   const found = new Map<number, SymbolOf>();
   const visit = (node: Node): void => {

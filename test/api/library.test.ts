@@ -134,7 +134,7 @@ test("a signal that is aborted ends every function before it does anything", asy
   for (const one of all) await failsWith("ABORTED", one);
 });
 
-/** Every file of the library that is read when one is imported. */
+/** Every file of the library that an import reads. */
 function loaded(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file)) return seen;
   seen.add(file);

@@ -15,7 +15,7 @@ test("the reference has every part, without a broken link", (t) => {
   if (!existsSync(typedoc)) return t.skip("scripts/api-docs is not installed: make api does that");
   const args = [typedoc, "--options", join(tools, "typedoc.json"), "--out", out];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
-  // A name that is not exported, or a {@link} that leads nowhere, is a warning, and warnings are errors.
+  // A name that is not exported, or a broken {@link}, is a warning, and warnings are errors.
   assert.equal(status, 0, stdout + stderr);
 
   const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
@@ -33,7 +33,7 @@ test("the reference has every part, without a broken link", (t) => {
   assert.deepEqual(broken, []);
 });
 
-/** The anchors of a page: those written out, and those of its headings. */
+/** The anchors of a page: explicit ones, and those of its headings. */
 function anchorsOf(text: string): Set<string> {
   const found = new Set([...text.matchAll(/<a id="([^"]+)">/g)].map(([, id = ""]) => id));
   const count = new Map<string, number>();

@@ -35,7 +35,7 @@ function client(...args: Parameters<typeof connect>) {
   return made;
 }
 
-/** A target whose keychain always finds the same. */
+/** A target whose keychain always returns the same credential. */
 function withCredential(host: string, credential: FoundCredential["credential"]) {
   const clock = jumpingClock();
   const transport = createTransport({ clock });

@@ -87,7 +87,7 @@ test("specs of both generations in one cache: one index, of the newer version, t
 
 test("a node that images describe in different ways is written as its hash was made, in whatever order they come", async () => {
   const child = madeSpec("child", "1.0");
-  // As another release of Spack writes the target of what it did not concretise itself.
+  // As another release of Spack writes the target of a spec that it did not concretize itself.
   const target = { name: "x86_64", vendor: "generic", features: [], generation: 0, parents: [] };
   const push = async (cache: OciCache, name: string): Promise<void> => {
     const spec = madeSpec(name, "1.0", [child]);

@@ -25,7 +25,7 @@ const changed = (how: JsonObject): JsonObject => {
   const [first, ...rest] = nodesOf(documentOf());
   return { ...documentOf(), nodes: [{ ...first, ...how }, ...rest] };
 };
-// Nodes that say they were hashed in an older format cannot be verified: nothing but the shape betrays their cycle.
+// Nodes marked as hashed in an older format cannot be verified: only the structure reveals their cycle.
 const older = (node: JsonObject): JsonObject => ({ ...node, annotations: { original_specfile_version: 4 } });
 const cycle = {
   _meta: { version: 5 },

@@ -19,8 +19,7 @@ before(async () => {
 });
 after(() => registry.close());
 
-// A listing has one page for each 1 000 tags. Where the registry does not move tags under conditions, it is asked once
-// more.
+// A listing has one page per 1 000 tags. Without conditional tag updates, the registry is listed once more.
 const sizes = [
   { specs: 40, missing: 1, pages: 1, obeys: true },
   { specs: 40, missing: 12, pages: 1, obeys: true },
@@ -41,7 +40,7 @@ for (const { specs, missing, pages, obeys } of sizes)
       await work();
       return registry.requests.length - first;
     };
-    // The index's manifest and text, the tags.
+    // The index's manifest and text, and the tags.
     const asked = 2 + pages;
     assert.equal(await requests(() => checkIndex(cache)), asked + 2 * missing);
     const updated = await requests(async () => {

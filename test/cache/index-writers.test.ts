@@ -39,7 +39,7 @@ test(`${WRITERS} processes push and index at once, ${ROUNDS} rounds, with delays
   await close();
 });
 
-/** Processes that each do one push and one update of the index per round, at once. */
+/** Processes that each do one push and one index update per round, concurrently. */
 class Writers {
   readonly #children: readonly ChildProcess[];
 
@@ -72,11 +72,11 @@ class Writers {
   }
 }
 
-// What writers meet between their looking and their writing.
+// Faults between a writer's read and its write.
 function someFaults(random: () => number) {
   const places = [/tags\/list/, /manifests\/index\.spack/, /blobs\/uploads/, /manifests\/p/, /blobs\/sha256/];
   const kinds = (): Fault[] => [{ delay: Math.floor(random() * 12) }, { status: 503 }, "reset", "lost commit"];
-  // A slow writer: what it puts is stale by then.
+  // A slow writer: what it writes is outdated by then.
   const put = { method: "PUT", path: /manifests\/index\.spack/ };
   const slow = { ...put, after: Math.floor(random() * 4), times: 1, fault: { delay: 30 + random() * 40 } };
   const others = Array.from({ length: 6 }, () => {

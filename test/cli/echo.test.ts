@@ -23,7 +23,7 @@ const LINK_VALUE = "link-value-secret";
 
 const basicOf = (password: string): string => Buffer.from(`me:${password}`).toString("base64");
 
-/** A password in every encoding that it may be sent in. */
+/** A password in every encoding in which it may be sent. */
 const encodings = (password: string): string[] => [
   password,
   JSON.stringify(password).slice(1, -1),
@@ -36,13 +36,13 @@ const encodings = (password: string): string[] => [
   basicOf(password).replace(/=+$/, ""),
   encodeURIComponent(basicOf(password)),
 ];
-/** What is echoed: what was sent to the registry until then. */
+/** What is echoed: the secrets sent to the registry so far. */
 let secrets: string[] = [];
 const EVIL =
   "\u001b[2J\u001b]0;title\u0007\u009b31m\u202ereversed\u2066\u200b\u00ad\u2028\u061c\u180e\ufeff\ufe0f\u{e0041}\r\u0000\u007f";
 const INVISIBLE = /[[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{DI}]--\n]/v;
 
-// Everything that is known, once in each encoding, as text for one line or several.
+// All known secrets, once in each encoding, as text for one or several lines.
 const echo = (): string => `${secrets.join(" ")} ${EVIL}\nerror: forged line\n::error::forged`;
 // As bytes of UTF-8; the signature is not known yet when headers are traced.
 const echoedHeader = (): string =>
@@ -51,7 +51,7 @@ const echoedHeader = (): string =>
     .join(" ");
 
 let base = "";
-/** What is answered once the token is right. */
+/** The response once the token is right. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void = refuse;
 
 function refuse(_request: IncomingMessage, response: ServerResponse): void {
@@ -74,7 +74,7 @@ const config = () => ({
   history: [{ created_by: echo() }],
 });
 
-/** An image whose every text is an echo, reached through a signed URL. */
+/** An image in which every text is an echo, reached through a signed URL. */
 function image(request: IncomingMessage, response: ServerResponse): void {
   const body = Buffer.from(JSON.stringify(config()));
   const { pathname, searchParams } = new URL(request.url ?? "", base);
@@ -148,7 +148,7 @@ const folder = mkdtempSync(join(tmpdir(), "stave-echo-"));
 
 function assertClean(text: string, where: string): void {
   for (const secret of [...secrets, LINK_VALUE]) assert.ok(!text.includes(secret), `${where} shows ${secret}: ${text}`);
-  // Nothing of a secret stays beside its mark, not even the end of its base64.
+  // No part of a secret remains beside its mask, not even the end of its base64.
   assert.doesNotMatch(text, /\*\*\*(?:=|%3d)/i, where);
   const found = INVISIBLE.exec(text);
   assert.equal(found, null, `${where} has U+${found?.[0].codePointAt(0)?.toString(16)}: ${JSON.stringify(text)}`);
@@ -191,7 +191,7 @@ for (const { name, answer: given, args, says, password = PASSWORD } of cases)
       STAVE_USERNAME: "me",
       STAVE_PASSWORD: password,
       GITHUB_ACTIONS: "true",
-      // Logs of GitHub Actions are coloured otherwise, by escape sequences of our own.
+      // Logs of GitHub Actions would otherwise be coloured by stave's own escape sequences.
       NO_COLOR: "1",
       GITHUB_STEP_SUMMARY: join(folder, "summary.md"),
     };
@@ -217,7 +217,7 @@ test("a push of which a part fails: the summary and the notes of a workflow run"
     if (request.method !== "PUT" || !/\/manifests\/(?:hull|rigging)-/.test(request.url ?? ""))
       return void inner.handle(request, response);
     request.resume();
-    // An address that becomes a part of the message.
+    // An address that becomes part of the message.
     if (request.url?.includes("rigging"))
       return void response.writeHead(301, { location: `http://${REFRESH}.example/${TOKEN}` }).end();
     const errors = [{ code: "MANIFEST_INVALID", message: echo(), detail: echo() }];
@@ -258,7 +258,7 @@ test("a push of which a part fails: the summary and the notes of a workflow run"
   assertClean(readFileSync(trace, "utf8"), "the trace");
 });
 
-/** The proxies fail in these ways, and each repeats all that it was sent. */
+/** Proxies that fail in these ways, and repeat everything they received. */
 const proxies: { name: string; answer: (head: string, body: string) => string; scheme: "oci" | "oci+http" }[] = [
   ...["407 Who", "403 No", "502 Bad"].flatMap((status) =>
     (["oci", "oci+http"] as const).map((scheme) => ({
@@ -305,7 +305,7 @@ for (const { name, url, says } of [
     await failsCleanly("oci://registry.example/org/app", url(encodeURIComponent(PASSWORD)), says);
   });
 
-/** Lists tags through a proxy, in vain: nothing that is printed or written has a secret. */
+/** Lists tags through a proxy, which fails: neither output nor trace contains a secret. */
 async function failsCleanly(place: string, proxy: string, says: RegExp): Promise<void> {
   const work = temporaryFolder();
   const [summary, trace] = [join(work, "summary.md"), join(work, "trace.jsonl")];

@@ -8,7 +8,7 @@ import { golden } from "../support/golden.ts";
 
 const layout = `oci-layout:${golden("spack-1.2/plain.oci")}`;
 
-/** The setting that loads a module with this body first; `fs` is `node:fs/promises`, as all later imports see it. */
+/** The setting that preloads a module with this body; `fs` is `node:fs/promises`, as all later imports see it. */
 function before(body: string): Record<string, string> {
   const module = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module"; ${body}; syncBuiltinESMExports();`;
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` };

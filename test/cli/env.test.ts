@@ -23,7 +23,7 @@ before(async () => {
 const run = (args: string[], env: Record<string, string> = {}) =>
   stave(["env", "voyage", ...args, "--store", SPACK_1.root, "--sysroot", sysroot, "--no-env"], { env });
 
-/** The variables that a shell has after it was told something. */
+/** The variables of a shell after it executed a text. */
 function told(shell: string, text: string, env: Record<string, string>): Record<string, string> {
   const flags = shell.endsWith("csh") ? ["-f"] : [];
   const ran = spawnSync(shell, [...flags, "-c", `${text}\n/usr/bin/env -0`], { encoding: "utf8", env });
@@ -43,7 +43,7 @@ test("sh puts folders in front of what it has then", async () => {
   const at = told("/bin/sh", stdout, { PATH: "/usr/bin:/bin" });
   assert.ok(at["PATH"]?.startsWith(`${prefix}/bin:`) && at["PATH"].endsWith(":/usr/bin:/bin"), at["PATH"]);
   assert.match(at["MANPATH"] ?? "", new RegExp(`^${prefix}/share/man:.*:$|^${prefix}/share/man:$`));
-  // An empty variable gives no empty folder, which would be the present one.
+  // An empty variable adds no empty folder, which would mean the current one.
   assert.ok(!told("/bin/sh", stdout, { PATH: "/bin", CMAKE_PREFIX_PATH: "" })["CMAKE_PREFIX_PATH"]?.includes("::"));
   assert.ok(!/(?:^|:)$/.test(told("/bin/sh", stdout, { PATH: "/bin" })["CMAKE_PREFIX_PATH"] ?? ":"));
 });

@@ -155,7 +155,7 @@ test("killed at twenty moments: absent or complete, and a second run succeeds", 
     const timer = setTimeout(() => child.kill("SIGKILL"), (duration * moment) / 20);
     await once(child, "exit");
     clearTimeout(timer);
-    // What the database has is complete.
+    // Everything in the database is complete.
     if (existsSync(join(root, ".spack-db/index.json"))) {
       const verified = await stave(["verify", "--store", root], { env });
       assert.equal(verified.status, 0, `moment ${moment}: ${verified.stdout}${verified.stderr}`);

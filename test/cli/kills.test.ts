@@ -12,7 +12,7 @@ import { databaseFile, installsOf } from "../support/stores.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const CACHE = `oci-layout:${golden("spack-1.2/plain.oci")}`;
-// So many that removing them takes longer than a kill.
+// So many files that removing them takes longer than a kill.
 const FILES = 10_000;
 const ROUNDS = 3;
 const env = { XDG_CACHE_HOME: temporaryFolder() };
@@ -27,7 +27,7 @@ const removing = (store: string, ...specs: string[]): string[] => [
 ];
 const verify = (store: string) => stave(["verify", "--store", store, "--no-env"], { env });
 
-/** The prefixes that the database has, by hash. */
+/** The prefixes in the database, by hash. */
 function recorded(store: string): Map<string, string> {
   const installs = Object.entries(installsOf(databaseFile({ root: store }, "")));
   return new Map(
@@ -37,14 +37,14 @@ function recorded(store: string): Map<string, string> {
   );
 }
 
-// With their content, without which nothing was begun.
+// Only complete notes: before that, nothing was started.
 function notes(store: string): string[] {
   const folder = join(store, ".spack-db/under-way");
   const isWritten = (name: string): boolean => (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0) > 0;
   return existsSync(folder) ? readdirSync(folder).filter(isWritten) : [];
 }
 
-/** What lies in the store is what the database has, and nothing is under way. */
+/** The store contains exactly what the database has, and no work is in progress. */
 function checkWhole(store: string, when: string): void {
   const platform = join(store, "linux-x86_64");
   const onDisk = existsSync(platform) ? readdirSync(platform).map((name) => join(platform, name)) : [];
@@ -59,15 +59,15 @@ function fill(folder: string): void {
 
 interface Moment {
   readonly name: string;
-  /** Which of the specs, in the order of their removal, takes long. */
+  /** Which of the specs, in order of removal, takes long. */
   readonly slow: number;
   /** Makes it take long. */
   readonly prepare: (hash: string, prefix: string) => void;
-  /** Whether the notes of the specs that have one say that this is the moment. */
+  /** True if the notes of the specs show that this is the moment. */
   readonly isNow: (noted: ReadonlySet<number>) => boolean;
-  /** What the database has then. */
+  /** True if the database still has the specs then. */
   readonly isRecorded: boolean;
-  /** What is run next. */
+  /** What runs next. */
   readonly next: readonly ("install" | "uninstall")[];
 }
 
@@ -155,7 +155,7 @@ test("processes that install and uninstall the same specs at once leave a store 
       stave(removing(store, "zlib-ish"), { env }),
       install(store),
     ]);
-    // Another may have removed it before, or installed a dependent meanwhile.
+    // Another process may have removed it before, or installed a dependent meanwhile.
     const refusals = /\[(?:SPEC_ABSENT|SPEC_NOT_INSTALLED|CONFLICT)\]/;
     for (const { status, stderr } of runs) assert.ok(status === 0 || refusals.test(stderr), `${status}: ${stderr}`);
     checkWhole(store, `round ${round}`);

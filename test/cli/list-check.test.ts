@@ -51,7 +51,7 @@ test("list: as Spack shows it; the tags of old specs; other machines are counted
   assert.match(shown, /^-- linux-debian12-x86_64 \/ %gcc@12\.2\.0 -+\nuwlohrq hull@1\.10\.1 cflags=.*\+shared/);
   const old = await stave(["list", `oci-layout:${golden("spack-0.23/plain.oci")}`, "-a", "-N", "hull"]);
   assert.match(old.stdout, /%gcc@12\.2\.0 -+\n[a-z.]+\.hull@1\.10\.1\n/);
-  // Nobody's machine is as small as the one these were built for.
+  // No real machine is as small as the one these were built for.
   const mine = await stave(["list", plain, "--quiet"]);
   assert.deepEqual([mine.status, mine.stdout.includes("hull") || mine.stdout === ""], [0, true]);
   const tags = await stave(["list", plain, "--tags", "-L", "rigging"]);

@@ -29,7 +29,7 @@ test("a program with Spack's locks and stave install the same specs at once, and
   const env = { XDG_CACHE_HOME: join(work, "xdg") };
   const hashes = nodes.map(({ hash }) => hash);
   const ours = new Set(hashes);
-  // Its records are those of a store that has all specs.
+  // Its records are from a store that has all specs.
   const whole = join(work, "whole");
   const asked = hashes.map((hash) => `/${hash}`);
   const args = (store: string): string[] => ["install", cache, "--store", store, "--otherarch", "--no-env", "--json"];
@@ -53,7 +53,7 @@ test("a program with Spack's locks and stave install the same specs at once, and
       };
     });
     const [program, all, some] = await Promise.all([
-      // In turns one of the two is first.
+      // Each of the two starts first in turn.
       python(store, JSON.stringify(specs), round % 2 === 0 ? undefined : underWay),
       stave([...args(store), ...asked], { env }),
       stave([...args(store), ...asked.toReversed().slice(0, SPECS / 2)], { env }),
@@ -78,11 +78,11 @@ test("a program with Spack's locks and stave install the same specs at once, and
     assert.deepEqual(existsSync(underWay) ? readdirSync(underWay) : [], []);
     rmSync(store, { recursive: true });
   }
-  // Without any, nothing was tried.
+  // Without any, the test proves nothing.
   assert.ok(theirs > 0);
 });
 
-// Begins once a folder is there.
+// Starts once a folder exists.
 async function python(
   store: string,
   input: string,

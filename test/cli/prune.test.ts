@@ -22,13 +22,13 @@ before(async () => {
 });
 after(() => registry.close());
 
-// As most registries do, it does not tell when a manifest was stored.
+// Like most registries, it does not report when a manifest was stored.
 const AGELESS: Rule = { path: /\/manifests\//, fault: { withoutHeader: "last-modified" } };
 
 const [lib, tool] = [madeSpec("lib", "1.0"), madeSpec("tool", "1.0")];
 const [app, stale] = [madeSpec("app", "1.0", [lib]), madeSpec("stale", "1.0", [lib, tool])];
 
-/** A cache with four specs, and the image of one under a name of its own. */
+/** A cache with four specs, and the image of one under an additional name. */
 async function fill(cache: OciCache): Promise<Map<string, string>> {
   const tags = new Map<string, string>();
   for (const spec of [lib, tool, app, stale]) tags.set(spec.root.name, await pushSpec(cache.target, spec));
@@ -36,7 +36,7 @@ async function fill(cache: OciCache): Promise<Map<string, string>> {
   return tags;
 }
 
-// Everything here was pushed just now.
+// Everything here was just pushed.
 const NOW = ["--grace", "0s"];
 
 const specsOf = async (cache: OciCache): Promise<string[]> =>
@@ -129,7 +129,7 @@ test("the index never names what is gone, whichever step fails", async () => {
   const args = ["prune", `oci+http://${registry.host}/org/failing`, "-k", list, ...NOW, "--yes", "--retries", "0"];
   const rules: [Rule, string[]][] = [
     [{ method: "PUT", path: /org\/failing/, fault: { status: 500 } }, ["app", "lib", "stale", "tool"]],
-    // The first DELETE only asks whether that is allowed.
+    // The first DELETE only checks whether deletion is allowed.
     [{ method: "DELETE", path: /org\/failing/, after: 1, fault: { status: 500 } }, ["app", "lib", "stale", "tool"]],
     [{ method: "DELETE", path: /org\/failing/, after: 2, fault: { status: 500 } }, ["app", "lib", "tool"]],
   ];
@@ -217,7 +217,7 @@ test("grace on a registry: what is young by Last-Modified, or not in the index y
   assert.deepEqual([names(timed), timed.young], [[], [tags.get("app"), tags.get("stale")]]);
   registry.rules.push(AGELESS);
   assert.deepEqual(names(await planPrune(cache, options)), ["app", "stale", "tool"], "the registry does not tell ages");
-  // The index is of before `stale` was pushed; it needs `tool`.
+  // The index is older than the push of `stale`; that needs `tool`.
   await cache.target.deleteManifest(tags.get("stale") ?? "");
   await updateIndex(cache);
   await pushSpec(cache.target, stale);

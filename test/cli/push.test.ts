@@ -326,7 +326,7 @@ describe("is refused with the next step", () => {
 
   test("a full disk leaves a layout that is whole", async () => {
     const work = temporaryFolder();
-    // Files larger than this cannot be written: as with a full disk, some of a push succeeds.
+    // Larger files cannot be written: as on a full disk, part of a push succeeds.
     const command = `ulimit -f 40; trap '' XFSZ; exec "$0" "$@"`;
     const stavePath = new URL("../../dist/stave.js", import.meta.url).pathname;
     const env = { PATH: process.env["PATH"] ?? "", HOME: work, NODE_DISABLE_COMPILE_CACHE: "1" };
@@ -335,7 +335,7 @@ describe("is refused with the next step", () => {
       env,
       encoding: "utf8",
     });
-    // One file is too large; what needs it is no failure of its own.
+    // One file is too large; dependents do not count as failures of their own.
     assert.equal(ran.status, 10, ran.stderr);
     assert.match(ran.stderr, /gcc-runtime@12\.2\.0\/oj4v6xw was not pushed: .*(?:EFBIG|too large)/);
     const again = await pushing(["fleet", "-t", "app"], { cwd: work });
@@ -408,7 +408,7 @@ describe("killed at ten moments, and run again", () => {
       };
       const ended = await once(first, "exit");
       assert.ok(ended[1] === "SIGKILL" || moment > 8, `moment ${moment}: ended with ${ended}`);
-      // Only whole images are there.
+      // Only complete images exist.
       const left = await state(registry);
       for (const [tag, digest] of Object.entries(left)) assert.equal(digest, expected[tag], tag);
       const second = run(registry, home);

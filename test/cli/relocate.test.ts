@@ -14,7 +14,7 @@ before(async () => {
   source = join(await unpackGolden("spack-1.2/store"), "store");
 });
 
-/** A copy of the golden store, which names /opt/harbor/store. */
+/** A copy of the golden store, whose files contain /opt/harbor/store. */
 function copied(): string {
   const folder = join(root, `store-${stores++}`);
   cpSync(source, folder, { recursive: true, verbatimSymlinks: true });

@@ -10,7 +10,7 @@ import { temporaryFolder } from "../support/tree.ts";
 const skip = findProgram("script") === undefined && "there is no `script` to make a terminal with";
 const ESCAPE = "\u001b[";
 
-// What cli-progress writes to move the cursor and to clear, and colours.
+// The sequences with which cli-progress moves the cursor and clears, and colours.
 const withoutEscapes = (text: string): string =>
   text
     .split(ESCAPE)
@@ -27,13 +27,13 @@ test("push shows bars, and each spec as it is done", { skip }, async () => {
   assert.equal(status, 0, output);
   const text = withoutEscapes(output);
   assert.match(text, /[0-9] of 8 done/);
-  // Never more than there is.
+  // Never more than the total.
   const sums = [...text.matchAll(/ ([0-9.]+) (k?B|MB) of 317 kB/g)];
   assert.ok(sums.length > 0);
   for (const [shown, number, unit] of sums) assert.ok(unit === "B" || (unit === "kB" && Number(number) <= 317), shown);
   assert.equal(text.match(/pushed \S+@\S+\/[a-z2-7]{7} sha256:[0-9a-f]{12} \(.*\/s\)\r?\n/g)?.length, 8, text);
   assert.match(text, /writing the index of 8 specs/);
-  // The last thing that is done to the screen before the results is clearing what was drawn.
+  // The last change of the screen before the results clears what was drawn.
   const [drawn, results] = output.split("OUTCOME");
   assert.ok(drawn?.endsWith(`${ESCAPE}0J`), JSON.stringify(drawn?.slice(-80)));
   assert.doesNotMatch(results ?? "", /done/);

@@ -1,4 +1,5 @@
-// What stands behind the compressed archive of a layer: zeros behind gzip are ignored, everything else is refused at once.
+// What stands behind the compressed archive of a layer: zeros behind gzip are ignored, everything else is refused at
+// once.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -88,7 +88,7 @@ test("what others link or run stays, unless they go too", async () => {
     before.filter((name) => !gone.includes(name)),
   );
   assert.deepEqual(onDisk(sysroot), ["compiler-wrapper", "gcc-runtime", "rigging", "zlib-ish"]);
-  // Externals are only forgotten, and what was used for building is no reason to refuse.
+  // Externals are only removed from the database, and build dependents do not prevent it.
   const external = await stave(["uninstall", "-y", "gcc", ...flags(sysroot)]);
   assert.equal(external.status, 0, external.stderr);
   assert.match(external.stdout, /gcc@12\.2\.0 +external: only its record/);
@@ -112,7 +112,7 @@ test("a prefix that is gone already is no obstacle; a record that leads out of t
     /\/etc\/voyage is not inside the store/,
   );
   assert.ok(names(sysroot, FROM_CACHE.root).includes("voyage"));
-  // The whole store behind a link to somewhere else is fine, a folder of it is not.
+  // The whole store may be behind a link, but not one of its folders.
   const folder = join(sysroot, FROM_CACHE.root, "linux-x86_64");
   const elsewhere = join(dirname(dirname(folder)), "elsewhere");
   spawnSync("mv", [folder, elsewhere]);
@@ -157,6 +157,6 @@ test("what a named environment has stays, unless it is forced", async () => {
   assert.equal(forced.status, 0, forced.stderr);
   assert.ok(!onDisk(sysroot).includes("hull") && onDisk(sysroot).includes("paddle"));
   assert.ok(!names(sysroot).includes("hull") && names(sysroot).includes("paddle"));
-  // Its record stays for those that were built with it.
+  // Its record stays for the specs that were built with it.
   assert.ok(Object.values(installsOf(databaseFile(SPACK_1, sysroot))).some(({ spec }) => spec.name === "hull"));
 });

@@ -61,7 +61,7 @@ test("every file of the specs and of what they need is there once, by a link to 
     assert.ok(lstatSync(join(sysroot, target)), target);
   }
   assert.equal(links, report.links);
-  // A second time nothing is to be done, and another spec completes it.
+  // A second run has nothing to do, and another spec is added.
   const again = JSON.parse((await run(directory, "voyage", "--json")).stdout).report;
   assert.deepEqual([again.links, again.made], [links, 0]);
   const more = JSON.parse((await run(directory, "fleet", "--json")).stdout).report;
@@ -94,7 +94,7 @@ test("two files in one place: the dependent's is shown and the other reported, o
   assert.equal(strict.status, 6);
   assert.match(strict.stderr, /are both LICENSE in the view/);
   assert.ok(!existsSync(join(directory, "strict")));
-  // One and the same file in two prefixes is none of that.
+  // The same file in two prefixes is not a conflict.
   rmSync(other);
   symlinkSync(`${voyage}/LICENSE`, other);
   assert.equal((await run(join(directory, "strict"), "voyage", "--strict")).status, 0);
@@ -111,7 +111,7 @@ test("what is foreign is not touched", async () => {
   assert.equal(refused.status, 6);
   assert.match(refused.stderr, /bin\/voyage is in the way of the view/);
   assert.deepEqual(readdirSync(directory), ["bin", "mine"]);
-  // A link into the store, of an earlier view, gives way; one to elsewhere does not, nor does a folder behind a link.
+  // A link into the store, from an earlier view, is replaced; one to elsewhere is not, nor is a folder behind a link.
   rmSync(join(directory, "bin/voyage"));
   symlinkSync(`${SPACK_1.root}/linux-x86_64/voyage-old/bin/voyage`, join(directory, "bin/voyage"));
   assert.equal((await run(directory, "voyage")).status, 0);

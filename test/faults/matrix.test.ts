@@ -21,15 +21,15 @@ import { temporaryFolder } from "../support/tree.ts";
 const SECRET = "s3cr3t-of-the-matrix";
 const login = { kind: "basic", username: "me", password: SECRET } as const;
 const ENCODED = Buffer.from(`me:${SECRET}`).toString("base64");
-/** Far more than any run takes on a busy machine; a run that is still there has been caught. */
+/** Far more than any run takes on a busy machine; a run that is still active then hangs. */
 const DEADLINE = 120_000;
 
 const plain = `oci-layout:${golden("spack-1.2/plain.oci")}`;
 const TAG = "hull-1.10.1-uwlohrquwwehihrnbieawl7jsmu7l2ww.spack";
 
-/** What one run works with; everything in it is its own. */
+/** The places that one run uses; it has them to itself. */
 interface Place {
-  /** A repository that has a cache, and one that has nothing. */
+  /** A repository with a cache, and an empty one. */
   full: string;
   empty: string;
   host: string;
@@ -40,7 +40,7 @@ interface Verb {
   name: string;
   args: (place: Place) => string[];
   input?: string;
-  /** What is there after a success, and must not be after a failure. */
+  /** True if the result is published, which must hold after a success only. */
   published?: (place: Place) => boolean | Promise<boolean>;
 }
 
@@ -78,7 +78,7 @@ const verbs: Verb[] = [
       writeFileSync(join(folder, "keep"), "/uwlohrquwwehihrnbieawl7jsmu7l2ww\n");
       return ["prune", full, "-k", join(folder, "keep"), "--grace", "0s", "--yes"];
     },
-    // An index that was not written is followed by no removal.
+    // If the index was not written, nothing may be removed.
     published: ({ full }) => !isAsBefore(full),
   },
   { name: "index", args: ({ full }) => ["index", full], published: ({ full }) => !isAsBefore(full) },
@@ -128,17 +128,17 @@ const repositoryOf = (location: string) => location.split("/").slice(3).join("/"
 
 interface FaultRow {
   name: string;
-  /** What the registry does; undefined where the way to it is broken. */
+  /** The fault of the registry; undefined if the network path has one. */
   rule?: Omit<Rule, "path"> & { path?: RegExp };
-  /** The way to the registry, where that is what is broken. */
+  /** The network path to the registry, if that has the fault. */
   way?: { env: Record<string, string>; host: string };
-  /** The codes, one of which is printed. */
+  /** The possible codes. */
   codes: RegExp;
   /** The verbs that can meet it; default all. */
   only?: string[];
-  /** Passes by itself. */
+  /** It passes by itself. */
   passes?: boolean;
-  /** What is short or has no body gets through. */
+  /** Short responses and those without a body get through. */
   slow?: boolean;
 }
 
@@ -176,7 +176,7 @@ const rows: FaultRow[] = [
     name: "endless large pages",
     rule: { path: /tags\/list/, fault: { endlessPages: 5_000_000 } },
     codes: /has more than 67108864 bytes \[TOO_LARGE\]/,
-    // 64 MB are read and parsed; which verb asks makes no difference to that.
+    // 64 MB are read and parsed, whichever verb asks.
     only: ["tags"],
   },
   {
@@ -250,7 +250,7 @@ after(async () => {
   await registry.close();
 });
 
-/** Runs a verb in this process, as the command does; fails when it is still there at the deadline. */
+/** Runs a verb in this process, as the command does; fails if it is still running at the deadline. */
 async function run([name = "", ...args]: string[], input: string, env: Record<string, string>) {
   let output = "";
   const collect = () =>
@@ -283,7 +283,7 @@ async function run([name = "", ...args]: string[], input: string, env: Record<st
   return { status: state.exitCode, output };
 }
 
-/** Whether a fault of one verb's requests can be met at all. */
+/** The rule for a fault in one verb's requests, if the registry has it; calls `count` each time it occurs. */
 function ruleOf(row: FaultRow, verb: Verb, { full, empty }: Place, count: () => void): Rule[] {
   if (row.rule === undefined) return [];
   const { path = /./, fault, ...rest } = row.rule;
@@ -315,7 +315,7 @@ for (const row of rows)
         registry.rules.push(...rules);
         const cache = temporaryFolder();
         const trace = join(cache, "trace.jsonl");
-        // Short only where time is the point: a busy machine is slow, too.
+        // Short only if the fault is about time: a busy machine is slow, too.
         const isShort = row.codes === TIMEOUT || row.way !== undefined;
         const times = isShort ? ["--timeout", "1", "--connect-timeout", "1"] : ["--timeout", "60"];
         const flags = [...times, "--retries", "1", "--min-rate", "2000"];
@@ -340,7 +340,7 @@ for (const row of rows)
           assert.ok(status === 0 || status === 1, `met ${met}, status ${status}: ${output}`);
           return;
         }
-        // The body of a 404 need not be whole, and what was fetched is verified: a success is one.
+        // The body of a 404 may be incomplete, and what was fetched is verified: a success is real.
         if (row.slow && status <= 1 && (verb.published === undefined || isPublished || verb.name === "index")) return;
         assert.ok(status !== 0 && status !== 70 && status !== -1, `status ${status}:\n${output}`);
         assert.match(output, row.codes);

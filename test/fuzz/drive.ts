@@ -10,23 +10,23 @@ import { FAMILIES, loadFamily, materialOf } from "./families.ts";
 import { makeInput } from "./mutate.ts";
 import type { TargetResult } from "./result.ts";
 
-/** One input may take so long, in milliseconds; far above what any takes on a busy machine. */
+/** The limit for one input, in milliseconds; far above what any takes on a busy machine. */
 const DEADLINE = 60_000;
-/** The most memory of a process, in MiB: the JavaScript heap, and all of it. */
+/** The memory limits of a process, in MiB: the JavaScript heap, and the total. */
 const HEAP = 512;
 const MEMORY = 1536;
 
-/** What is to be run. */
+/** What to run. */
 export interface DriveOptions {
   readonly seed: number;
-  /** Inputs for each target. */
+  /** The number of inputs per target. */
   readonly count: number;
   readonly jobs: number;
   /** A family or a target; all of them by default. */
   readonly only?: string | undefined;
   /** A file with the one input to run; needs `only`. */
   readonly input?: string | undefined;
-  /** Where failing inputs are written. */
+  /** Where to write failing inputs. */
   readonly folder: string;
   readonly onResult?: (result: TargetResult) => void;
 }
@@ -38,7 +38,7 @@ interface Part {
   readonly target: string | undefined;
 }
 
-/** Runs everything and returns what broke a promise, each as a text with the command that makes it again. */
+/** Runs everything and returns the failures, each as text with the command that reproduces it. */
 export async function drive(options: DriveOptions): Promise<string[]> {
   const failures: string[] = [];
   const folder = mkdtempSync(join(tmpdir(), "stave-fuzz-"));
@@ -52,7 +52,7 @@ export async function drive(options: DriveOptions): Promise<string[]> {
   return failures;
 }
 
-// Families in parts, so that long runs keep all processors busy until the end.
+// Splits families into parts, so that long runs keep all processors busy until the end.
 async function partsOf({ only, count, input }: DriveOptions): Promise<Part[]> {
   const parts: Part[] = [];
   const size = Math.max(100_000, Math.ceil(count / 16));
@@ -111,7 +111,7 @@ class Run {
     return this.#failures;
   }
 
-  // Kills a process that stays at one input; returns whether that was necessary, and ends the watch.
+  // Kills a process that hangs at one input; the returned function ends the watch and says whether that was necessary.
   #watch(child: ChildProcess): () => boolean {
     let [seen, since, hung] = ["", Date.now(), false];
     const timer = setInterval(() => {

@@ -27,10 +27,10 @@ export async function loadFamily(name: string): Promise<Family> {
   return (await load()).family;
 }
 
-// Inputs that once broke something, kept for ever: testdata/fuzz/TARGET/…
+// Inputs that once revealed a defect: testdata/fuzz/TARGET/…
 const KEPT = join(import.meta.dirname, "../../testdata/fuzz");
 
-/** What inputs of a target are made of. */
+/** The material for a target's inputs. */
 export function materialOf({ name, seeds, words = [], largest = 64 * 1024 }: FuzzTarget): Material {
   const folder = join(KEPT, name.replaceAll(" ", "-"));
   const kept = existsSync(folder) ? readdirSync(folder).map((file) => readFileSync(join(folder, file))) : [];

@@ -5,19 +5,19 @@ import { dice } from "../../scripts/dice.ts";
 
 const NUMBERS = ["0", "-1", "1", "255", "256", "65536", "2147483648", "4294967296", "9007199254740993", "1e999", "-0"];
 const BYTES = [0, 1, 0x0a, 0x20, 0x22, 0x27, 0x2f, 0x3a, 0x5c, 0x7f, 0x80, 0xc0, 0xed, 0xfe, 0xff];
-/** One input in so many is grown to the size limit by repeating a part of it. */
+/** One of this many inputs is grown to the size limit by repetition. */
 const GROWN = 400;
 
-/** What inputs are made of. */
+/** The material for inputs. */
 export interface Material {
   readonly name: string;
   readonly seeds: readonly Buffer[];
   readonly words: readonly string[];
-  /** Bytes. */
+  /** The largest size in bytes. */
   readonly largest: number;
 }
 
-/** Makes input number `index`. */
+/** Creates input number `index`. */
 export function makeInput(material: Material, seed: number, index: number): Buffer {
   const random = dice(crc32(`${material.name} ${index}`) ^ seed);
   const below = (bound: number): number => Math.floor(random() * bound);
@@ -64,7 +64,7 @@ export function makeInput(material: Material, seed: number, index: number): Buff
     }
   }
 
-  // What takes more than linear time shows on long repetitions.
+  // Long repetitions reveal superlinear time.
   function grow(input: Buffer): Buffer {
     const at = below(input.length);
     const part = input.subarray(at, at + 1 + below(pick([1, 4, 32, 256]) ?? 1));
@@ -74,7 +74,7 @@ export function makeInput(material: Material, seed: number, index: number): Buff
   }
 }
 
-/** Makes a failing input smaller while it still fails, by leaving parts out. */
+/** Shrinks a failing input while it still fails, by leaving parts out. */
 export async function minimise(input: Buffer, fails: (input: Buffer) => Promise<boolean>): Promise<Buffer> {
   let smallest = input;
   for (let size = input.length >> 1; size > 0; size >>= 1)

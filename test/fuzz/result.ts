@@ -1,12 +1,12 @@
 // The messages from a process that runs a family to its parent.
 
-/** The input under way: the number of the target in its family, properties after targets, and of the input. */
+/** The current input: the numbers of the target in its family (properties after targets) and of the input. */
 export interface Note {
   readonly target: number;
   readonly index: number;
 }
 
-/** What came of one target. */
+/** The result for one target. */
 export interface TargetResult {
   target: string;
   inputs: number;
@@ -14,10 +14,10 @@ export interface TargetResult {
   accepted: number;
   /** The longest time for one input, in milliseconds. */
   slowest: number;
-  /** Which input that was. */
+  /** The number of that input. */
   slowestAt: number;
-  /** The most memory that the process has had, in KiB. */
+  /** The peak memory of the process, in KiB. */
   memory: number;
-  /** The first input that broke a promise; its bytes, made smaller, in base64. */
+  /** The first failing input; its bytes, minimised, in base64. */
   failure?: { readonly index: number; readonly problem: string; readonly input?: string };
 }

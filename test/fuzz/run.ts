@@ -25,7 +25,7 @@ function tell(result: TargetResult): void {
   writeSync(1, `${JSON.stringify(result)}\n`);
 }
 
-// True when the input was taken, false when it was refused in good order.
+// True if the input was accepted, false if it was properly refused.
 async function attempt(target: FuzzTarget, input: Buffer): Promise<boolean> {
   try {
     const work = target.run(input);
@@ -47,7 +47,7 @@ async function runTarget(target: FuzzTarget, number: number): Promise<TargetResu
     takeNote({ target: number, index });
     const started = performance.now();
     try {
-      // The parser gets a copy: what it was given must be what is kept.
+      // The parser gets a copy, so that it cannot change the recorded input.
       if (await attempt(target, Buffer.from(input))) result.accepted++;
     } catch (error) {
       const problem = error instanceof Error ? (error.stack ?? error.message) : String(error);

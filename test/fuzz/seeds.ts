@@ -15,7 +15,7 @@ export function goldenFile(path: string): Buffer {
   return readFileSync(golden(path));
 }
 
-/** The smallest `most` archives of specs, as they are stored. */
+/** The smallest `most` archives of specs, as stored. */
 export function archives(most: number): Buffer[] {
   return LAYOUTS.flatMap((layout) =>
     Array.from(goldenLayers(layout), ({ digest }) =>
@@ -48,7 +48,7 @@ export function inputsOf(section: string): string[] {
   return vector(section, z.array(z.looseObject({ input: z.string() }))).map(({ input }) => input);
 }
 
-/** All texts in a section of the vectors, keys left out. */
+/** All texts in a section of the vectors, without keys. */
 export function textsOf(section: string): string[] {
   const texts = new Set<string>();
   const collect = (value: unknown): void => {

@@ -126,14 +126,14 @@ test("a server that demands a client certificate, and a key that does not fit, a
     assert.match(none.hint ?? "", /`clientCertificate`/);
     const wrong = await refused(ping(host, { authorities, client: other }));
     assert.match(`${wrong.message} ${wrong.hint}`, /client certificate/, version);
-    // Let in: openssl then shows a page.
+    // Accepted: openssl then shows a page.
     const shown = await failsWith("REGISTRY_ERROR", ping(host, { authorities, client }));
     assert.match(shown.message, /web page/);
     const mixed = { certificate: client.certificate, key: other.key };
     const unfit = await failsWith("CONFIG_INVALID", ping(host, { authorities, client: mixed }));
     assert.match(unfit.message, /does not belong to the certificate/);
   }
-  // nginx completes the handshake, and then says what it lacks in a page.
+  // nginx completes the handshake, and then reports what is missing in a page.
   const page = "<html><head><title>400 No required SSL certificate was sent</title></head></html>";
   registry.rules.push({ fault: { status: 400, body: page } });
   const lacking = await failsWith("TLS", ping(await secure(server.pem), { authorities }));
@@ -141,7 +141,7 @@ test("a server that demands a client certificate, and a key that does not fit, a
   assert.match(lacking.message, /demands a client certificate/);
 });
 
-/** With TLS 1.3 the alert may come behind the request, and be lost when the connection is closed. */
+/** With TLS 1.3 the alert may come after the request, and be lost when the connection closes. */
 async function refused(running: Promise<unknown>): Promise<StaveError> {
   const error = await running.then(
     () => assert.fail("expected a failure"),
@@ -151,7 +151,7 @@ async function refused(running: Promise<unknown>): Promise<StaveError> {
   return error;
 }
 
-/** A server of openssl, which sends the alerts that Node's does not. */
+/** A server of openssl, which sends alerts that Node's does not. */
 async function demanding({ certificate, key }: Pair, version: string): Promise<string> {
   const args = ["s_server", "-accept", "127.0.0.1:0", "-cert", certificate, "-key", key, "-CAfile", one.certificate];
   const child = spawn("openssl", [...args, "-Verify", "1", "-verify_return_error", "-www", `-${version}`]);

@@ -48,7 +48,7 @@ async function listen(server: Server | ReturnType<typeof createTcpServer>): Prom
   return (server.address() as AddressInfo).port;
 }
 
-/** A proxy that leads everything to the registry, over TLS where it was asked for a tunnel; what it was asked for. */
+/** A proxy that connects everything to the registry, over TLS for tunnels; records its requests. */
 async function proxy(options: { secure?: boolean; answer?: string; mute?: boolean } = {}) {
   const seen: string[] = [];
   const plain = (request: IncomingMessage, response: Parameters<TestRegistry["handle"]>[1]) => {

@@ -16,7 +16,7 @@ const IMAGE = imageOf("slow", [1000]);
 const retry = { attempts: 2, milliseconds: 60_000 };
 
 let registry: TestRegistry;
-/** Takes connections, and never says anything. */
+/** Accepts connections, and never responds. */
 let mute: TcpServer;
 let muteHost: string;
 
@@ -108,7 +108,7 @@ test("a source that is slow is not blamed on the registry", async () => {
 
 test("an abort ends a wait for a connection at once", async () => {
   const abort = new AbortController();
-  // TLS is never begun: there is no connection yet as far as a request is concerned.
+  // The TLS handshake never starts, so the request has no connection yet.
   const client = connect(muteHost, "r", { scheme: "https", timeout: 60_000 });
   const running = client.target.fetchManifest("tag", { signal: abort.signal });
   setTimeout(() => abort.abort(new Error("enough")), 50);
@@ -171,7 +171,8 @@ test("one patience for an upload in chunks: its loops do not multiply", async ()
   registry.requests.length = 0;
   await failsWith("NETWORK", client.target.pushStream(bytesSource(big).open() as never, "x/y"));
   assert.ok(registry.requests.length <= 8, `${registry.requests.length} requests`);
-  // A monolithic upload that a proxy sends into chunks is the deepest: upload, chunk, state, each with a loop.
+  // A monolithic upload that a proxy forces into chunks has the deepest nesting: upload, chunk, status, each with a
+  // loop.
   registry.rules.push({ method: "PUT", path: /uploads/, times: 1, fault: { status: 413 } });
   registry.requests.length = 0;
   const blob = blobOf(big);
@@ -203,7 +204,7 @@ test("lists without an end: by bytes, by pages, by a page that comes again", asy
   const error = await failsWith("TOO_LARGE", Array.fromAsync(client.target.tags()));
   assert.match(error.message, /more than 67108864 bytes/);
   assert.ok(registry.count("GET", /tags/) <= 15);
-  // The same page under ever other addresses.
+  // The same page at ever new addresses.
   let page = 0;
   registry.requests.length = 0;
   const next = () => `</v2/r/tags/list?n=${page++}>; rel="next"`;

@@ -35,7 +35,7 @@ import { type GoldenSpec, goldenImages, goldenSpecs } from "../support/golden-st
 
 type Images = ReadonlyMap<string, { manifest: string; config: string }>;
 
-// What stands in the place of a golden layout where only manifests and configs were kept.
+// Replaces a golden layout of which only manifests and configs were kept.
 function loose(folder: string, tags: Iterable<string>): Images {
   const read = (tag: string, what: string): string => readFileSync(golden(`${folder}/${tag}.${what}.json`), "utf8");
   return new Map(Array.from(tags, (tag) => [tag, { manifest: read(tag, "manifest"), config: read(tag, "config") }]));
@@ -55,7 +55,7 @@ function sha256Of({ job }: GoldenSpec): string {
   }
 }
 
-// The layer of a spec: our archive, and Spack's compressed blob of it, which differs from ours.
+// The layer of a spec: stave's archive, and Spack's compressed blob of it, which differs from stave's.
 function goldenLayer(spec: GoldenSpec, images: Images): ImageLayer {
   const last = manifestSchema.parse(JSON.parse(images.get(specTag(spec.root))?.manifest ?? "{}")).layers.at(-1);
   assert.ok(last);
@@ -70,7 +70,7 @@ function specDocumentOf(spec: GoldenSpec): JsonObject {
   return document["spec"];
 }
 
-// Spack leaves the history of the base image as it is, and writes the time of packing.
+// Spack keeps the history of the base image, and writes the time of packing.
 const withoutTime = (config: string): string => config.replace(/"archive_timestamp":"[^"]*",/, "");
 const withoutHistory = (config: string): string =>
   config.replace(/"history":\[[^\]]*\],|,"history":\[[^\]]*\](?=\}$)/, "");
@@ -198,7 +198,7 @@ test("media types follow the base image, and are never mixed", async () => {
     [DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER_GZIP, DOCKER_LAYER_GZIP, DOCKER_LAYER_GZIP],
   );
   assert.equal(docker.manifest.annotations, undefined);
-  // An OCI manifest over Docker layers becomes all OCI; a layer taken from a Docker image too.
+  // An OCI manifest over Docker layers becomes OCI throughout, and so does a layer taken from a Docker image.
   const mixed = made({
     base: base({ ...MANIFEST, layers: DOCKER["layers"] ?? [] }, CONFIG),
     layers: [{ ...LAYER, mediaType: DOCKER_LAYER_GZIP }],

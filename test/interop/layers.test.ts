@@ -35,7 +35,7 @@ peerTest(
     makeStore(root, { bytes: 24e6, files: 400, specs: 4, seed: 3 });
     const found = await stave(["find", "--store", root, "--no-env", "--json"]);
     const { report } = JSON.parse(found.stdout);
-    // Some specs of the made-up store are externals, which a push refuses.
+    // Some specs of the invented store are externals, which a push refuses.
     const hashes: string[] = report.specs
       .filter(({ name }: { name: string }) => !["gcc", "glibc", "gmake", "perl", "python"].includes(name))
       .map(({ hash }: { hash: string }) => `/${hash}`);

@@ -33,7 +33,7 @@ const image = place();
 const made = makeImage(image, { layers: 3, size: 3e6, tag: "app", seed: 1 });
 const users = `me:${hashSync("s3cret", 4)}\n`;
 
-/** Our own registry over a directory, with TLS and users where asked for. */
+/** stave's own registry over a directory, with TLS and users on request. */
 async function serve(options: { directory?: string; tls?: boolean; users?: boolean } = {}) {
   const { directory = place(), tls } = options;
   const server = await startServe({ directory, tls, users: options.users ? users : undefined });
@@ -45,7 +45,7 @@ const open = (directory: string, create = false) => LayoutTarget.open(directory,
 const skopeo = (...args: string[]) => run("skopeo", ["--insecure-policy", ...args]);
 const insecure = ["--src-tls-verify=false", "--dest-tls-verify=false"];
 
-/** The bytes of every layer, so that a peer's copy can be compared whatever it did to the manifest. */
+/** The bytes of every layer, to compare a peer's copy whatever it did to the manifest. */
 async function layerDigests(directory: string, tag: string): Promise<string[]> {
   const target = await open(directory);
   const { bytes } = await target.fetchManifest(tag);
@@ -83,7 +83,7 @@ peerTest(["skopeo"], "skopeo: sees why a registry does not take a layer, while i
   makeImage(big, { layers: 2, size: 40e6, tag: "app", seed: 2 });
   const directory = place();
   mkdirSync(directory);
-  // As on a full disk, a file can grow to 4 MB only.
+  // As on a full disk, files can grow to 4 MB only.
   const command = `ulimit -f 4000; trap '' XFSZ; exec "$0" "$@"`;
   const stavePath = new URL("../../dist/stave.js", import.meta.url).pathname;
   const args = ["-c", command, process.execPath, stavePath, "serve", directory, "--listen", "127.0.0.1:0"];

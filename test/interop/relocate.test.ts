@@ -19,7 +19,7 @@ interface Built {
   root: string;
 }
 
-/** A library and a program that finds it by its search path, at a root of its own. */
+/** A library and a program that finds it by its search path, at a separate root. */
 async function build(name: string, flags: string[] = []): Promise<Built> {
   const folder = temporaryFolder();
   const root = join(folder, name);
@@ -33,7 +33,7 @@ async function build(name: string, flags: string[] = []): Promise<Built> {
   return { folder, root };
 }
 
-/** Moves the tree and relocates it, the way it is done by hand. */
+/** Moves the tree and relocates it, as done by hand. */
 async function move({ folder, root }: Built, name: string): Promise<string> {
   const to = join(folder, name);
   renameSync(root, to);

@@ -17,10 +17,10 @@ import { isOld, skip } from "../support/spack.ts";
 import { makeAuthority } from "../support/tls.ts";
 
 const SPECS = 12;
-/** Both of Spack's installers have their turn; more rounds by hand. */
+/** Each of Spack's installers gets a round; run more rounds by hand. */
 const INSTALLERS = ["old", "new"];
 const ROUNDS = Number(process.env["STAVE_SPACK_ROUNDS"] ?? INSTALLERS.length);
-/** What `verify` says of Spack's own installations. */
+/** What `verify` reports for Spack's own installations. */
 const OF_SPACK: Readonly<Record<string, readonly string[]>> = {
   ".spack/install_times.json": ["deleted"],
   ".spack/spack-build-out.txt.gz": ["added"],
@@ -73,8 +73,8 @@ test("real Spack and stave install into one store at the same time, and both are
         assert.equal(ran.status, 0, ran.stderr);
       };
       const own = hashes.map((hash) => `/${hash}`);
-      // The new installer fails for what another has installed since it looked, so it comes first, and keeps all locked
-      // to its end.
+      // The new installer fails if another process installed something since it looked, so it starts first, and keeps
+      // everything locked until its end.
       const first = installer === "new" ? untilPrefix(store) : setTimeout(500 * round);
       const second = installer === "new" ? first : setTimeout(1000 * round);
       await Promise.all([
@@ -91,7 +91,7 @@ test("real Spack and stave install into one store at the same time, and both are
       });
       const { specs, interrupted } = verifiedSchema.parse(JSON.parse(verified.stdout)).report;
       assert.deepEqual(interrupted, []);
-      // Of its own installations Spack lists the file of times and leaves it out of the comparison, and the new
+      // Spack lists the file of times of its own installations and leaves it out of the comparison, and the new
       // installer adds a log that it does not list.
       for (const { prefix, differences } of specs)
         for (const [path, problems] of Object.entries(differences))
@@ -108,7 +108,7 @@ test("real Spack and stave install into one store at the same time, and both are
   }
 });
 
-/** Waits until there is something of a prefix in a store. */
+/** Waits until a prefix appears in a store. */
 async function untilPrefix(store: string): Promise<void> {
   while (!readdirSync(store).some((name) => !name.startsWith("."))) await setTimeout(10);
 }

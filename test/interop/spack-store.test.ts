@@ -81,7 +81,7 @@ test("real Spack works with a database that stave wrote", { skip, timeout: 300_0
           .filter((line) => line.startsWith("{"))
           .map((line) => JSON.parse(line)),
       );
-    // Spack looks for a list of each external too.
+    // Spack expects a list for each external too.
     const installed = documents.map(({ root: { hash } }) => `/${hash}`);
     const spacks = (): unknown => differences(spack(...check, ...installed));
     const mine = async (): Promise<unknown> => {
@@ -98,7 +98,7 @@ test("real Spack works with a database that stave wrote", { skip, timeout: 300_0
     assert.equal(Object.keys(found ?? {}).length, 4);
     assert.deepEqual(spacks(), found);
 
-    // What Spack counts anew is what was counted.
+    // Spack's recount gives the same numbers.
     spack("reindex");
     const counts = (installs: typeof written): unknown =>
       Object.fromEntries(

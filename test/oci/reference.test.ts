@@ -30,7 +30,7 @@ const good = z.object({
 });
 const bad = z.object({ input: z.string(), error: z.string() });
 
-// Spack knows sha256 only; stave reads sha512 too.
+// Spack knows only sha256; stave also reads sha512.
 const BEYOND_SPACK = new Set([`example.com/a@sha512:${"0".repeat(128)}`]);
 
 test("references are read as Spack reads them", async (t) => {
@@ -55,7 +55,7 @@ test("oci:// and oci+http:// are read as Spack reads them", async () => {
   const rows = vector("image_url", z.array(z.union([good.extend({ scheme: z.string() }).omit({ digest: true }), bad])));
   for (const row of rows) {
     if ("error" in row) {
-      // To skopeo and stave this is a directory.
+      // For skopeo and stave this is a directory.
       if (row.input === "oci:x/y") continue;
       await failsWith("REFERENCE_INVALID", () => parseLocation(row.input));
       continue;
@@ -158,7 +158,7 @@ test("tags as typed", async () => {
   }
 });
 
-// Its square is out of reach.
+// Quadratic time would take forever.
 const MANY = 2_000_000;
 
 test("no text keeps the parser from ending, or makes it throw another error", () => {

@@ -16,10 +16,10 @@ const descriptor = z.looseObject({ digest: z.string(), size: z.number() });
 const manifestSchema = z.looseObject({ config: descriptor, layers: z.array(descriptor) });
 const configSchema = z.looseObject({ rootfs: z.object({ diff_ids: z.array(z.string()) }), config: record });
 
-// What recipes set is recorded nowhere in a store.
+// Variables set by recipes are not recorded in a store.
 const BY_RECIPE = /^(?:RIGGING_HOME|RIGGING_PATH|RIGGING_\w+|VOYAGE_MODE)=/;
 
-// Texts that are equal when two images are, but for what may differ: compressed bytes, the time, variables of recipes,
+// Texts that are equal for equal images, without what may differ: compressed bytes, the time, variables of recipes,
 // history.
 function comparable(manifestText: string, configText: string): { manifest: string; config: string; env: string[] } {
   const manifest = manifestSchema.parse(JSON.parse(manifestText));

@@ -21,7 +21,7 @@ function relocateText(text: string, pairs: [string, string][], pieceSize = Numbe
   const out: Buffer[] = [];
   let at = 0;
   do {
-    // Pieces belong to their owner: what was kept of one must not change with it.
+    // The caller reuses pieces: what was kept must not change with them.
     const piece = latin1(text.slice(at, at + pieceSize));
     at += pieceSize;
     out.push(Buffer.from(relocation.push(piece, at >= text.length)));
@@ -75,7 +75,7 @@ describe("C strings are changed as Spack changes them", () => {
     });
 });
 
-// Few letters, so that prefixes, words and slashes meet often.
+// Few letters, so that prefixes, words and slashes often coincide.
 const path = fc
   .array(fc.constantFrom("a", "b", "a.b", "-", "é"), { minLength: 1, maxLength: 3 })
   .map((parts) => `/${parts.join("/")}`);

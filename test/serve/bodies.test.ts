@@ -69,7 +69,7 @@ const temporary = (served: Served, name = "r") => {
 const newUpload = async (served: Served, name = "r") =>
   String((await fetch(`${served.url}/v2/${name}/blobs/uploads/`, { method: "POST" })).headers.get("location"));
 
-/** Waits for a line, which comes when all of a request has been read. */
+/** Waits for a line, which is logged when the whole request has been read. */
 async function logged(served: Served, fits: (line: string) => boolean): Promise<void> {
   while (!served.log.some(fits)) await sleep(5);
 }
@@ -120,7 +120,7 @@ const refused: Refused[] = [
 
 type Send = (served: Served, method: string, path: string, headers: Record<string, string>) => Promise<number>;
 
-/** Sends everything, and only then looks at what came back. */
+/** Sends everything, and only then reads the response. */
 const overSocket = (isChunked: boolean, connection: string): Send => {
   return async ({ port }, method, path, headers) => {
     const socket = connect(port, "127.0.0.1");

@@ -451,12 +451,12 @@ test("a hundred wrong passwords hold up neither those who are known nor those wh
   const statuses: number[] = [];
   const flood = Array.from({ length: 100 }, async (_, at) => statuses.push(await ask(`me:wrong ${at}`)));
   const checked = () => statuses.filter((status) => status === 401).length;
-  // What is remembered costs nothing, whether it was right or wrong.
+  // Cached results are cheap, whether right or wrong.
   for (let at = 0; at < 5; at++)
     assert.deepEqual([await ask("me:s3cret"), await ask("me:wrong")], [200, 401], `round ${at}`);
   assert.equal(await ask("other:s3cret"), 200);
   assert.ok(checked() < 50, `${checked()} wrong passwords were checked first`);
-  // The queue is bounded, and its end does not wait for it.
+  // The queue is bounded, and refusals do not wait for it.
   while (!statuses.includes(429)) await sleep(5);
   await guarded.close();
   await Promise.allSettled(flood);

@@ -35,7 +35,7 @@ for (const where of ["the folder above", "the folder itself", ...LAYOUT_FILES])
       const name = "org/linked";
       const folder = join(registry.directory, name);
       assert.equal((await pushByHand(registry.url, name, image, "v1")).status, 201);
-      // All of it is outside, complete, and reached by a link; what is only there at times is made.
+      // Everything is outside, complete, and reached by a link; files that exist only at times are created.
       const place =
         where === "the folder above" ? dirname(folder) : where === "the folder itself" ? folder : join(folder, where);
       const elsewhere = temporaryFolder();
@@ -59,7 +59,7 @@ for (const where of ["the folder above", "the folder itself", ...LAYOUT_FILES])
         headers: { "content-type": image.descriptor.mediaType },
         body: Buffer.from(image.bytes),
       });
-      // Its blobs cannot be looked at either.
+      // Its blobs are not visible either.
       assert.deepEqual([put.status, await code(put)], [404, "MANIFEST_BLOB_UNKNOWN"]);
       assert.equal((await fetch(`${registry.url}/v2/${name}/manifests/v1`, { method: "DELETE" })).status, 404);
       assert.deepEqual(treeOf(elsewhere), before);
@@ -84,7 +84,7 @@ after(() => {
   for (const child of started) child.kill("SIGKILL");
 });
 
-/** `stave serve` in a process of its own; its address. */
+/** Runs `stave serve` in a separate process; returns its address. */
 async function serve(directory: string): Promise<{ url: string; child: ChildProcess }> {
   const child = startStave(["serve", directory, "--listen", "127.0.0.1:0", "--color", "never"]);
   started.push(child);
@@ -108,8 +108,7 @@ test("a server that is killed in the middle of uploads leaves nothing for long, 
   const names = ["one", "two/deep"];
   const first = await serve(directory);
   for (const name of names) assert.equal((await pushByHand(first.url, name, image, "v1")).status, 201);
-  // Uploads of each kind, none of them at its end: asked for only, in a chunk that was answered, in one that is being
-  // sent.
+  // Uploads of each kind, none of them complete: opened, with an acknowledged chunk, and with a chunk being sent.
   for (const name of names) {
     const open = async (): Promise<string> =>
       (await fetch(`${first.url}/v2/${name}/blobs/uploads/`, { method: "POST" })).headers.get("location") ?? "";
@@ -157,7 +156,7 @@ test("names, tags, digests and upload identifiers that lead out make nothing out
         assert.ok(status >= 400 && status < 500, `${given.method} ${path}: ${status}`);
       }
     assert.deepEqual(treeOf(above), before);
-    // A path with dots is first made plain, as any server does, and may then be a right one.
+    // A server first normalises a path with dots, which may then be a valid one.
     for (const odd of ["..", ".", "../canary", "%2e%2e/canary", "..%2fcanary", "a/../../canary"])
       for (const [given, path] of [
         [put, `/v2/${odd}/manifests/v1`],
@@ -179,7 +178,7 @@ test("names, tags, digests and upload identifiers that lead out make nothing out
   }
 });
 
-// As it is written: `fetch` would shorten a path with dots.
+// The path as written: `fetch` would normalise dots.
 async function statusOf(
   host: string,
   path: string,

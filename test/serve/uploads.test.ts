@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => registry.close());
 
-/** Sends the beginning of a body, waits until the registry says it has it, and breaks the connection. */
+/** Sends the start of a body, waits until the registry has it, and breaks the connection. */
 async function breakOff(
   upload: string,
   query: string,
@@ -37,7 +37,7 @@ async function breakOff(
   request.destroy();
 }
 
-/** Asks again while the broken request before is still counted as under way. */
+/** Retries while the interrupted request still counts as active. */
 async function whenFree(ask: () => Promise<Response>): Promise<Response> {
   for (;;) {
     const response = await ask();
@@ -131,10 +131,10 @@ test("a single request that takes longer than uploads may lie untouched is not g
     });
     request.write(bytes.subarray(0, 300_000));
     const folder = join(directory, "r", ".tmp");
-    // Files that are being renamed away come and go here.
+    // Files that are being renamed appear and disappear here.
     const hasBytes = (name: string) => (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0) >= 200_000;
     while (!(existsSync(folder) && readdirSync(folder).some(hasBytes))) await setImmediate();
-    // One that is forgotten shows that those which lie untouched are given up.
+    // An expired upload shows that unused ones are cancelled.
     const other = () => fetch(`${url}/v2/r/blobs/uploads/`, { method: "POST" });
     const forgotten = `${url}${(await other()).headers.get("location")}`;
     hours = 2;

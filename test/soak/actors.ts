@@ -25,7 +25,7 @@ const FAULTS: readonly Fault[] = [
 ];
 const NETWORK = ["--timeout", "5", "--connect-timeout", "5", "--retries", "3", "-q"];
 
-/** The numbers of a round. */
+/** The counters of a round. */
 export interface Tally {
   operations: number;
   kills: number;
@@ -38,7 +38,7 @@ export interface Tally {
 type Random = () => number;
 const pick = <T>(random: Random, items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
 
-/** Works until the end, one command after the other. */
+/** Runs one command after the other until the end. */
 export async function act(world: World, random: Random, until: number, tally: Tally, log: string): Promise<void> {
   while (Date.now() < until) {
     const kill: Kill | undefined =
@@ -91,19 +91,19 @@ function operation(world: World, random: Random, scratch: string[]): string[] {
       verbatimSymlinks: true,
     });
   } catch {
-    // The disk is full: then there is less to relocate.
+    // On a full disk there is less to relocate.
   }
   return ["relocate", tree, "--from", SPACK_1.root, "--to", "/opt/q", "-q"];
 }
 
-/** What removes all specs but some. */
+/** The arguments that remove all specs except some. */
 export function pruneArguments(world: World, cache: Cache, random: Random, grace: string): string[] {
   const list = join(world.work, `keep-${Math.floor(random() * 1e9)}`);
   writeFileSync(list, random() < 0.5 ? "" : "uwlohrquwwehihrnbieawl7jsmu7l2ww\n");
   return ["prune", cache.location, "--keeplist", list, "--grace", grace, "--yes", ...NETWORK];
 }
 
-// False when there is no room for it.
+// False if there is no space for it.
 function append(file: string, size: number): boolean {
   try {
     writeFileSync(file, Buffer.alloc(size), { flag: "a" });
@@ -113,7 +113,7 @@ function append(file: string, size: number): boolean {
   }
 }
 
-/** Fills the disk now and then, and lets the registry fail, until the end. */
+/** Fills the disk now and then, and makes the registry fail, until the end. */
 export async function disturb(world: World, random: Random, until: number, tally: Tally): Promise<void> {
   const filler = join(world.disk, "filler");
   const { rules } = world.registry;

@@ -15,7 +15,7 @@ const installsSchema = z.looseObject({
 });
 const digestOf = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
-/** What a cache must be: every tag's image whole, and everything what its digest says. */
+/** The invariants of a cache: every tag's image is complete, and all content matches its digest. */
 async function checkCache(cache: Cache): Promise<string[]> {
   const problems: string[] = [];
   const wrong = (what: string): void => void problems.push(`${cache.name}: ${what}`);
@@ -81,7 +81,7 @@ async function* manifestsOf({
   }
 }
 
-// The prefixes that the database names, by hash; those of externals are not ours.
+// The prefixes in the database, by hash, without those of externals.
 function prefixes({ store, root, disk }: World): Map<string, string> {
   const file = join(store, ".spack-db/index.json");
   if (!existsSync(file)) return new Map();
@@ -93,7 +93,7 @@ function prefixes({ store, root, disk }: World): Map<string, string> {
   );
 }
 
-// The database names only prefixes that are there.
+// The database contains only existing prefixes.
 function checkDatabase(world: World): string[] {
   return [...prefixes(world)]
     .filter(([, prefix]) => !existsSync(join(prefix, ".spack/spec.json")))
@@ -102,7 +102,7 @@ function checkDatabase(world: World): string[] {
     );
 }
 
-// Processes that still know the folder of the soak, by their working folder.
+// Processes that still use the folder of the soak, by their working folder.
 function leftProcesses({ work }: World): string[] {
   return readdirSync("/proc")
     .filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid)
@@ -116,7 +116,7 @@ function leftProcesses({ work }: World): string[] {
     });
 }
 
-/** The checks after a round; commands that end in another way than they must are problems, too. */
+/** The checks after a round; commands that ended in an unexpected way are problems, too. */
 export async function checkAll(world: World, untouched: string, log: string): Promise<string[]> {
   const problems: string[] = [...leftProcesses(world), ...checkDatabase(world)];
   const must = async (args: string[], statuses: readonly number[] = [0]): Promise<void> => {
@@ -130,7 +130,7 @@ export async function checkAll(world: World, untouched: string, log: string): Pr
   const at = [...world.at, "-q"];
   if (existsSync(join(world.store, ".spack-db/index.json"))) await must(["verify", ...at]);
   for (const cache of world.caches) problems.push(...(await checkCache(cache)));
-  // One more run without disturbance mends what is left behind, and everything works as ever.
+  // One undisturbed run repairs the leftovers, and everything works again.
   for (const cache of world.caches) {
     await must(["push", cache.location, ...world.specs, ...world.source, "--update-index", "-q"]);
     await must(["index", cache.location, "--check", "-q"]);
@@ -145,7 +145,7 @@ export async function checkAll(world: World, untouched: string, log: string): Pr
   return problems;
 }
 
-// Files that only a command under way may have; prefixes that the database does not know.
+// Files that only a running command may have; prefixes that the database lacks.
 function leftovers(world: World): string[] {
   const { disk, store } = world;
   const known = new Set(prefixes(world).values());

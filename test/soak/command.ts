@@ -7,7 +7,7 @@ import { ERROR_CODES, StaveError } from "../../lib/errors.ts";
 import type { World } from "./world.ts";
 
 const COMMAND = join(import.meta.dirname, "../../dist/stave.js");
-/** A command may take so long, in milliseconds; far above what any takes on a busy machine. */
+/** The limit for a command, in milliseconds; far above what any takes on a busy machine. */
 const DEADLINE = 240_000;
 
 // 1 is the answer "no"; 70 is a defect of stave.
@@ -17,11 +17,11 @@ const STATUSES = new Set([
   ...ERROR_CODES.filter((code) => code !== "INTERNAL").map((code) => new StaveError(code, "").exitCode),
 ]);
 
-// The commands of the soak are right: a command line that is refused tests nothing.
+// The commands of the soak are valid: a refused command line would test nothing.
 const REFUSED = new Set(["USAGE", "SPEC_INVALID", "REFERENCE_INVALID", "CONFIG_INVALID"]);
 const reportSchema = z.looseObject({ error: z.looseObject({ code: z.string() }).optional() });
 
-/** How a command is ended before its time. */
+/** How to kill a command early. */
 export interface Kill {
   readonly signal: "SIGKILL" | "SIGINT";
   /** Milliseconds after its start. */
@@ -36,7 +36,7 @@ export interface Ended {
   readonly problems: readonly string[];
 }
 
-/** Runs it to its end, or until it is killed; `--json` is added. */
+/** Runs it to completion, or until it is killed; `--json` is added. */
 export async function runStave(
   world: World,
   args: readonly string[],
@@ -45,7 +45,7 @@ export async function runStave(
   const { kill, log, fileBlocks } = more;
   const env = { PATH: process.env["PATH"] ?? "", ...world.env };
   const node = [process.execPath, COMMAND, ...args, "--json"];
-  // Without a disk of its own to fill, files may not grow: a shell sets the limit and ignores the signal.
+  // Without a separate disk to fill, the size of files is limited: a shell sets the limit and ignores the signal.
   const [program = "", ...rest] =
     fileBlocks === undefined ? node : ["sh", "-c", `trap '' XFSZ; ulimit -f ${fileBlocks}; exec "$@"`, "sh", ...node];
   const child = spawn(program, rest, { env, cwd: world.work, stdio: ["ignore", "pipe", "pipe"] });
@@ -74,7 +74,7 @@ export async function runStave(
   const problems: string[] = [];
   const wrong = (what: string): void => void problems.push(`${line}: ${what}\n${stderr.slice(-1500)}`);
   if (hung) wrong(`took longer than ${DEADLINE / 1000} s`);
-  // Before its handlers are there, an early signal ends the process as it ends any other.
+  // Before its handlers are installed, a signal ends the process directly.
   const isKilled = signal !== null && signal === kill?.signal;
   if (status === null && !isKilled && !hung) wrong(`ended with ${signal}`);
   if (status !== null && !STATUSES.has(status))

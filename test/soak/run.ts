@@ -7,19 +7,19 @@ import { checkAll } from "./check.ts";
 import { runStave } from "./command.ts";
 import { fingerprint, makeWorld } from "./world.ts";
 
-/** How long and how it is run. */
+/** How to run the soak. */
 export interface SoakOptions {
   readonly seed: number;
-  /** Milliseconds in all, and of one round without its checks. */
+  /** The total duration, and that of one round without its checks, in milliseconds. */
   readonly milliseconds: number;
   readonly round: number;
   readonly processes: number;
-  /** Where the log is written. */
+  /** Where to write the log. */
   readonly folder: string;
   readonly onRound?: (round: number, tally: Tally) => void;
 }
 
-/** Runs rounds until the time is over or something is wrong; returns what was counted, with all problems. */
+/** Runs rounds until the time is up or something is wrong; returns the counters, with all problems. */
 export async function soak(options: SoakOptions): Promise<Tally & { readonly rounds: number; readonly log: string }> {
   const { seed, milliseconds, processes, folder, onRound } = options;
   const random = dice(seed);
@@ -38,7 +38,7 @@ export async function soak(options: SoakOptions): Promise<Tally & { readonly rou
       const own = (): (() => number) => dice(Math.floor(random() * 2 ** 32));
       const actors = Array.from({ length: processes }, () => act(world, own(), until, tally, log));
       await Promise.all([...actors, disturb(world, own(), until, tally)]);
-      // Alone, so that it may remove what is young; it may be killed all the same.
+      // It runs alone, so it may remove recent content; it may still be killed.
       for (const cache of world.caches) {
         const kill = random() < 0.5 ? { signal: "SIGKILL" as const, after: Math.floor(random() * 2000) } : undefined;
         const { problems } = await runStave(world, pruneArguments(world, cache, random, "0s"), { kill, log });

@@ -22,15 +22,15 @@ import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { SPACK_1 } from "../support/stores.ts";
 
 const ROOT = "/opt/q/st";
-/** MiB of the disk that is filled up now and then. */
+/** The size in MiB of the disk that is filled now and then. */
 const DISK = 96;
 
 /** A cache of the soak. */
 export interface Cache {
   readonly name: string;
-  /** As it is typed. */
+  /** As a user types it. */
   readonly location: string;
-  /** The layout directory behind it, undefined for another program's. */
+  /** The layout directory behind it, undefined for the registry of another program. */
   readonly directory: string | undefined;
   /** The address of a repository's API, undefined for a directory. */
   readonly url: string | undefined;
@@ -39,26 +39,28 @@ export interface Cache {
 /** The folders, programs and caches of a run; close it at the end. */
 export interface World {
   readonly work: string;
-  /** Where everything is that stave may write to; a file system of its own when that is possible. */
+  /** The folder to which stave may write; a separate file system if possible. */
   readonly disk: string;
   readonly isOwnDisk: boolean;
-  /** The store as it is recorded, and where it is. Roots of programs must not grow when they are installed there. */
+  /**
+   * The recorded root of the store, and its location. Paths in programs must not grow when they are installed there.
+   */
   readonly root: string;
   readonly store: string;
-  /** The flags for it. */
+  /** The flags for the store. */
   readonly at: readonly string[];
-  /** The flags for the store that is pushed from. */
+  /** The flags for the source store. */
   readonly source: readonly string[];
   readonly specs: readonly string[];
   readonly caches: readonly Cache[];
   readonly registry: TestRegistry;
-  /** What must stay as it is. */
+  /** What must not change. */
   readonly untouched: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
 
-/** Makes a new world. */
+/** Creates a new world. */
 export async function makeWorld(): Promise<World> {
   const work = mkdtempSync(join(tmpdir(), "stave-soak-"));
   const folder = (name: string): string => {
@@ -120,7 +122,7 @@ export async function makeWorld(): Promise<World> {
   };
 }
 
-/** Everything in some folders, with contents: equal only while nothing has changed. */
+/** The content of some folders as text: equal only if nothing has changed. */
 export function fingerprint(folders: readonly string[]): string {
   const hash = createHash("sha256");
   for (const folder of folders)

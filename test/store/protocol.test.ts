@@ -12,14 +12,14 @@ import {
   uninstalling,
 } from "../../lib/store/protocol.ts";
 
-/** One spec in the model: what lies in and beside its place, what the database has, who has its locks. */
+/** One spec in the model: what is in and beside its place, whether the database has it, and who holds its locks. */
 interface SpecState {
   place: boolean;
   staged: boolean;
   aside: boolean;
   note: boolean;
   recorded: boolean;
-  /** Recorded since the runs began: what --force need not replace any more. */
+  /** Recorded since the runs started, so that --force need not replace it again. */
   fresh: boolean;
   work: number | undefined;
   shared: number[];
@@ -37,17 +37,17 @@ interface World {
 type Name = InstallStep | UninstallStep | RecoverStep;
 type Steps = Generator<Step<Name>, unknown, boolean>;
 
-/** A run: tasks side by side in one process. Programs of Spack are among them. */
+/** A run: parallel tasks in one process. Spack processes are runs, too. */
 interface Run {
-  /** Who the tasks are, and what they take for there. */
+  /** The kind of the tasks. */
   readonly kind: "install" | "force" | "uninstall" | "spack";
   readonly tasks: readonly (() => Steps)[];
 }
 
-/** What a state is made of: the world, and the answers that each task was given. */
+/** A state: the world, and the answers that each task has received. */
 interface State {
   readonly world: World;
-  /** Undefined where the run was killed. */
+  /** Undefined if the run was killed. */
   readonly runs: readonly (readonly string[] | undefined)[];
 }
 
@@ -64,8 +64,8 @@ const absent = (): SpecState => ({
 });
 const present = (): SpecState => ({ ...absent(), place: true, recorded: true });
 
-// Spack keeps shared locks on what is there until it exits, and builds with the exclusive lock, dependencies first.
-// What is in the place of a spec that is not recorded it removes, as soon as it has so much as a shared lock.
+// Spack keeps shared locks on installed specs until it exits, and builds with the exclusive lock, dependencies first.
+// It removes the prefix of a spec that is not recorded as soon as it has even a shared lock.
 function* spackInstalling(hash: Spec): Generator<Step<InstallStep>, void, boolean> {
   const step = (name: InstallStep): Step<InstallStep> => ({ name, hash });
   yield step("awaitDependencies");
@@ -93,7 +93,7 @@ const RUNS: Readonly<Record<string, Run>> = {
 
 const BLOCKED = Symbol("blocked");
 
-/** Carries one step out in the world: its answer, or BLOCKED when it has to wait. */
+/** Carries out one step in the world; returns its answer, or BLOCKED if it must wait. */
 function perform(world: World, me: number, kind: Run["kind"], { name, hash }: Step<Name>): boolean | typeof BLOCKED {
   const spec = world[hash as Spec];
   const isThere = (): boolean => spec.recorded && spec.place && (kind !== "force" || spec.fresh);
@@ -139,7 +139,7 @@ function perform(world: World, me: number, kind: Run["kind"], { name, hash }: St
     case "awaitDependencies": {
       if (hash !== "top") return true;
       const { base } = world;
-      // In its place by this run, or there and kept.
+      // Put in place by this run, or present and protected.
       return base.place && (base.exclusive === me || base.shared.includes(me)) ? true : BLOCKED;
     }
     case "finish":
@@ -163,7 +163,7 @@ function perform(world: World, me: number, kind: Run["kind"], { name, hash }: St
       [spec.place, spec.staged] = [true, false];
       return true;
     case "record":
-      // A run writes in the order in which its specs came into their places, many at once or one by one.
+      // A run records its specs in the order in which they were put in place, together or one by one.
       if (world.database !== undefined || (hash === "top" && !world.base.recorded)) return BLOCKED;
       assert.ok(spec.place, "records what is not there");
       [spec.recorded, spec.fresh] = [true, true];
@@ -194,7 +194,7 @@ function perform(world: World, me: number, kind: Run["kind"], { name, hash }: St
       world.database = undefined;
       return true;
     case "isChosen":
-      // What a recorded dependent needs stays, unless that goes too.
+      // The dependencies of a recorded spec stay, unless it is removed too.
       return spec.recorded && !(hash === "base" && world.top.recorded && world.top.exclusive !== me);
     case "forget":
       for (const each of SPECS) {
@@ -223,7 +223,7 @@ function letGo(world: World, me: number): void {
   if (world.database === me) world.database = undefined;
 }
 
-/** The task after some answers, `t` and `f`; undefined when it has ended. */
+/** The next step of a task after some answers, `t` and `f`; undefined if it has ended. */
 function replay(task: () => Steps, answers: string): Step<Name> | undefined {
   const steps = task();
   let next = steps.next();
@@ -231,7 +231,7 @@ function replay(task: () => Steps, answers: string): Step<Name> | undefined {
   return next.done ? undefined : next.value;
 }
 
-// What only the holder of the work lock touches: nothing of others can come between, only a kill.
+// Steps that affect only what the work lock protects: nothing can interleave, except a kill.
 const LOCAL: ReadonlySet<Name> = new Set(["note", "place", "finish", "unnote"]);
 
 const copyOf = ({ base, top, database }: World): World => ({
@@ -251,7 +251,7 @@ const keyOf = ({ world, runs }: State): string =>
     ...runs.map((answers) => answers?.join() ?? "killed"),
   ].join(" ");
 
-// A task that is back at its beginning, and has nothing locked, is as new.
+// A task that is back at its start without locks is the same as a new one.
 function shortened(task: () => Steps, answers: string, world: World, me: number): string {
   const [first, now] = [replay(task, ""), replay(task, answers)];
   if (first?.name !== now?.name || first?.hash !== now?.hash || first === undefined) return answers;
@@ -259,11 +259,11 @@ function shortened(task: () => Steps, answers: string, world: World, me: number)
   return spec.work === me || spec.exclusive === me || spec.shared.includes(me) ? answers : "";
 }
 
-/** Walks through all states that runs can lead to, and checks each; how many there are. */
+/** Visits all states that runs can reach, and checks each; returns their number. */
 function explore(runs: readonly Run[], start: World, withKills = true): { states: number; ends: number } {
   const seen = new Set<string>();
   const todo: State[] = [{ world: start, runs: runs.map(({ tasks }) => tasks.map(() => "")) }];
-  /** Of each state, those that lead to it. */
+  /** The predecessors of each state. */
   const before = new Map<string, string[]>();
   const ends: string[] = [];
   for (let state = todo.pop(); state !== undefined; state = todo.pop()) {
@@ -302,10 +302,10 @@ function explore(runs: readonly Run[], start: World, withKills = true): { states
   return { states: seen.size, ends: ends.length };
 }
 
-// No runs can make one another begin again for ever: there is a way to an end from everywhere.
+// Runs cannot make each other restart forever: an end can be reached from every state.
 function checkReach(states: ReadonlySet<string>, before: ReadonlyMap<string, string[]>, ends: readonly string[]): void {
   const reaching = new Set(ends);
-  // A set is walked through with what is added on the way.
+  // Iterating over a set includes elements added meanwhile.
   for (const state of reaching) for (const earlier of before.get(state) ?? []) reaching.add(earlier);
   for (const state of states) assert.ok(reaching.has(state), `nothing leads to an end from ${state}`);
 }
@@ -313,7 +313,7 @@ function checkReach(states: ReadonlySet<string>, before: ReadonlyMap<string, str
 const isOver = (run: Run, answers: readonly string[]): boolean =>
   run.tasks.every((task, at) => replay(task, answers[at] ?? "") === undefined);
 
-// Spack itself is not killed here: what it leaves then, it leaves in place.
+// Spack itself is not killed here: what it leaves behind, it leaves in place.
 function kill(state: State, me: number, run: Run): State | undefined {
   if (run.kind === "spack") return undefined;
   const world = copyOf(state.world);
@@ -321,7 +321,7 @@ function kill(state: State, me: number, run: Run): State | undefined {
   return { world, runs: state.runs.with(me, undefined) };
 }
 
-/** The next step of a task, with the local ones that follow; also the kills between them. */
+/** The next step of a task, with the local ones that follow; also the kills in between. */
 function move(state: State, me: number, run: Run, at: number): State[] | typeof BLOCKED {
   const task = run.tasks[at] ?? assert.fail();
   const found: State[] = [];
@@ -334,7 +334,7 @@ function move(state: State, me: number, run: Run, at: number): State[] | typeof 
     const answer = perform(next, me, run.kind, step);
     if (answer === BLOCKED) return isFirst ? BLOCKED : found;
     answers = answers.with(at, shortened(task, `${answers[at]}${answer ? "t" : "f"}`, next, me));
-    // At the end of a run its locks go.
+    // A run's locks are released at its end.
     if (isOver(run, answers)) letGo(next, me);
     world = next;
     const killed = kill({ world, runs: state.runs }, me, run);
@@ -343,7 +343,7 @@ function move(state: State, me: number, run: Run, at: number): State[] | typeof 
   return answers === state.runs[me] ? [] : [...found, { world, runs: state.runs.with(me, answers) }];
 }
 
-// What must hold at any moment.
+// The invariants of every state.
 function check(state: State): void {
   const { base, top } = state.world;
   const said = keyOf(state);
@@ -353,12 +353,12 @@ function check(state: State): void {
     assert.ok(!isLocked || spec.shared.length === 0, `locked twice: ${said}`);
     assert.ok(isLocked || spec.note || spec.recorded === spec.place, `nothing finds what is left: ${said}`);
     assert.ok(spec.note || !spec.aside, `nothing finds what lies beside: ${said}`);
-    // Spack's own stage is elsewhere.
+    // Spack stages elsewhere.
     assert.ok(spec.note || !spec.staged || isLocked, `nothing finds what is staged: ${said}`);
   }
 }
 
-// What must hold when nothing runs any more, and the next run has put things right.
+// The invariants when nothing runs any more, and the next run has repaired everything.
 function checkEnd(state: State): void {
   const world = copyOf(state.world);
   for (const each of SPECS) {

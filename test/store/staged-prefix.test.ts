@@ -32,7 +32,7 @@ import { temporaryFolder } from "../support/tree.ts";
 interface Given {
   store: Store;
   node: SpecNode;
-  /** Where the prefix is on this machine. */
+  /** The location of the prefix on this machine. */
   place: string;
 }
 
@@ -234,7 +234,7 @@ test("nothing outside the store is written or removed", async () => {
   }
   for (const prefix of [`${root}/a/b`, `${root}/linux-x86_64/x`, `${root}/alias/x`, `${root}/elsewhere`])
     assert.equal((await placeInStore(store, prefix)).prefix, prefix);
-  // Without a sysroot the links are those of this machine.
+  // Without a sysroot, the links are those of this machine.
   const direct = { root: join(sysroot, root), locate: (path: string) => path };
   await failsWith("FILE_SYSTEM", placeInStore({ ...direct, root: "/opt" }, "/etc/x"));
   rmSync(join(direct.root, "elsewhere"));

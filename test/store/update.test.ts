@@ -89,7 +89,7 @@ test("a store that is not there is made, with the newest version and a verifier"
   const fresh = await openStore(SPACK_1, sysroot);
   await createStore(fresh);
   await using locks = locksOf(fresh);
-  // The graph of the other store, with externals only: nothing has to lie on disk.
+  // The graph of the other store, with externals only, so no prefix needs to exist.
   await updateDatabase(fresh, { clock, locks }, () => [{ op: "add", node: named(store, "gcc") }]);
   const folder = dirname(databaseFile(SPACK_1, sysroot));
   assert.deepEqual(readdirSync(folder).toSorted(), ["index.json", "index_verifier", "lock"]);
@@ -149,11 +149,11 @@ test("removing keeps what is needed, and lets go of what nobody needs", async ()
   await remove("hull");
   assert.deepEqual(counts(file), { ...all, hull: [2, false] });
   await remove("fleet", "voyage");
-  // hull had one dependent left, and is kept for that.
+  // hull has one dependent left, and is kept for it.
   assert.deepEqual(counts(file)["hull"], [1, false]);
   assert.deepEqual(Object.keys(counts(file)).length, 8);
   await remove("paddle");
-  // hull goes with the last one, and its own dependencies lose one.
+  // hull is removed with the last one, and its own dependencies lose one reference.
   const left = counts(file);
   assert.equal(left["hull"], undefined);
   assert.deepEqual(left["zlib-ish"], [0, true]);
@@ -305,7 +305,7 @@ test("without room or permission nothing is changed, and nothing is left", async
   ];
   const before = readFileSync(file, "latin1");
   const files = readdirSync(dirname(file));
-  // At most 4 blocks of 512 bytes to a file; the signal would kill the process.
+  // Files of at most 4 blocks of 512 bytes; the signal would kill the process.
   const limited = spawnSync("sh", ["-c", 'ulimit -f 4; trap "" XFSZ; exec "$0" "$@"', process.execPath, ...writer], {
     encoding: "utf8",
   });
@@ -316,7 +316,7 @@ test("without room or permission nothing is changed, and nothing is left", async
   chmodSync(dirname(file), 0o555);
   chmodSync(join(dirname(file), "lock"), 0o444);
   if (process.getuid?.() === 0) {
-    // Root may write everywhere; somebody else may not.
+    // Root can write everywhere; other users cannot.
     const other = spawnSync(process.execPath, writer, { encoding: "utf8", uid: 65534, gid: 65534 });
     assert.equal(other.status, 1, other.stderr);
     assert.match(other.stderr, /cannot lock .*it is not writable|EACCES/);

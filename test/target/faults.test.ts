@@ -11,17 +11,17 @@ import { type Fault, type Rule, startRegistry, type TestRegistry } from "../supp
 const BLOB = blobOf(someBytes(300_000, "faults"));
 const IMAGE = imageOf("faults", [2000]);
 
-/** A step of a push or a fetch: the request that goes wrong, and the operation around it. */
+/** A step of a push or a fetch: the request that fails, and the operation around it. */
 interface Step {
   name: string;
   method: string;
   path: RegExp;
-  /** Whether what is asked for is there already. */
+  /** True if the content already exists. */
   present: boolean;
   /** The registry takes blobs in one request. */
   takesWholePosts?: boolean;
   run: (client: TestClient) => Promise<void>;
-  /** Faults that make no sense there. */
+  /** Faults that make no sense for this step. */
   not?: string[];
 }
 
@@ -122,19 +122,19 @@ async function fetchBlob({ target }: TestClient): Promise<void> {
 interface FaultCase {
   name: string;
   fault: Fault;
-  /** How often it happens; default once. */
+  /** How often it occurs; default once. */
   times?: number;
-  /** The code it ends in; success when not given. */
+  /** The resulting code; undefined for success. */
   code?: ErrorCode | Partial<Record<string, ErrorCode>>;
-  /** How many requests the step then sees; default one more than it fails. */
+  /** The number of requests the step then takes; default one more than it fails. */
   requests?: number | Partial<Record<string, number>>;
-  /** At least so many milliseconds were waited. */
+  /** The least total pause in milliseconds. */
   waits?: number;
 }
 
 const always = Number.POSITIVE_INFINITY;
 const date = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCString();
-// A lost commit is found by asking for the blob, so that its bytes are not sent again.
+// A lost commit is detected by asking for the blob, so that its bytes are not sent again.
 const faults: FaultCase[] = [
   { name: "408", fault: { status: 408 } },
   { name: "429 for 7 s", fault: { status: 429, headers: { "retry-after": "7" } }, waits: 7000 },

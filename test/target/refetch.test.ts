@@ -57,7 +57,7 @@ after(async () => {
 
 interface Consumer {
   name: string;
-  /** The path of what is damaged. */
+  /** The path of the damaged content. */
   of: () => string;
   run: () => Promise<unknown>;
 }
@@ -66,7 +66,7 @@ const archive = (): string => `blobs/${hull.archive.digest}`;
 const config = (): string => `blobs/${hull.config.digest}`;
 const image = (): string => `manifests/${hull.tag}`;
 
-/** The store is a new one each time; what fails is thrown. */
+/** Uses a new store each time; throws failures. */
 async function installHull(targets: readonly ReadTarget[] = [client.target]): Promise<void> {
   const options = await installOptions(targets, "/opt/q/st", ["hull"], {
     sysroot: temporaryFolder(),

@@ -13,7 +13,7 @@ useSeed();
 const COMPRESS = { gzip: gzipSync, zstd: zstdCompressSync } as const;
 const METHODS = ["gzip", "zstd"] as const;
 
-/** The ways to cut bytes into chunks that matter: at each byte, at one place, not at all. */
+/** The relevant ways to cut bytes into chunks: at each byte, at one place, not at all. */
 function* cuts(bytes: Buffer): Iterable<Buffer[]> {
   yield Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));
   for (let at = 1; at <= bytes.length; at++) yield [bytes.subarray(0, at), bytes.subarray(at)];

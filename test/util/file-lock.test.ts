@@ -14,7 +14,7 @@ const folder = mkdtempSync(join(tmpdir(), "stave-lock-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const path = (name: string): string => join(folder, name);
 
-/** A clock that only moves when somebody sleeps; `onSleep` sees each wait. */
+/** A clock that advances only during sleeps; `onSleep` sees each wait. */
 function fakeClock(onSleep: (milliseconds: number) => void = () => {}): Clock {
   let now = 0;
   return {
@@ -82,7 +82,7 @@ test("a file that is not there, or may not be written", async () => {
   chmodSync(path("readonly"), 0o444);
   await using lock = await LockFile.open(path("readonly"));
   assert.equal(lock.tryLock("shared"), true);
-  // Root may write everywhere.
+  // Root can write everywhere.
   if (!lock.writable) assert.throws(() => lock.tryLock("exclusive"), { code: "FILE_SYSTEM" });
 });
 

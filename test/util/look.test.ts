@@ -36,12 +36,12 @@ for (const [name, path, seen] of rows)
       const place = join(root, path);
       return { visible: isVisible(place), gone: isGone(place), kind: kindAt(place) };
     };
-    // Root may look everywhere.
+    // Root can look everywhere.
     const isRoot = process.geteuid?.() === 0;
     if (isRoot) process.seteuid?.(65534);
     try {
       assert.deepEqual(look(), seen);
-      // Below another root links are followed there.
+      // Below another root, links are resolved there.
       if (path === "loop" || path === "loop/x" || path === "broken") return;
       const below = {
         visible: isVisible(`/${path}`, root),

@@ -19,7 +19,7 @@ import { failsWith } from "../support/errors.ts";
 import { LOADER } from "../support/loader.ts";
 import { makeTree, temporaryFolder } from "../support/tree.ts";
 
-/** A folder with `top` in it, and one outside with a file that must stay. */
+/** A folder that contains `top`, and a folder outside with a file that must stay. */
 function given(): { folder: string; top: string; outside: string; tree: HeldTree } {
   const [folder, outside] = [temporaryFolder(), temporaryFolder()];
   writeFileSync(join(outside, "victim"), "untouched");
@@ -63,7 +63,7 @@ test("an ordinary user removes own folders without permissions, too", {
     const { HeldTree } = await import("${root}lib/util/held-tree.ts");
     const { removeTree } = await import("${root}lib/util/remove-tree.ts");
     await removeTree(new HeldTree(${JSON.stringify(folder)}), "top");`;
-  // The loader and the sources are read before the user changes, as far as they can be.
+  // The loader and the sources are read before the user changes, as far as possible.
   execFileSync(process.execPath, [...LOADER, "--input-type=module", "-e", script], { cwd: root });
   assert.deepEqual(readdirSync(folder), []);
 });
@@ -91,7 +91,7 @@ test("a folder that is exchanged for a link during its removal does not lead out
   mkdirSync(join(top, "a"));
   for (const name of names) for (const place of [join(top, "a"), outside]) writeFileSync(join(place, name), "");
   const removing = removeTree(tree, "top");
-  // It has paused with some of the files left.
+  // It paused with some of the files left.
   assert.ok(readdirSync(join(top, "a")).length > 1000);
   renameSync(join(top, "a"), join(folder, "moved"));
   symlinkSync(outside, join(top, "a"));

@@ -57,7 +57,7 @@ for (const { name, settings, status, says } of cases)
     assert.equal(ran.status, status, ran.stderr);
   });
 
-/** Every verb that asks a registry and has no flags for Spack's files. */
+/** Every verb that talks to a registry and has no flags for Spack's files. */
 const verbs: { name: string; args: () => string[] }[] = [
   { name: "tags", args: () => ["tags", `oci://${server.host}/layout`] },
   { name: "inspect", args: () => ["inspect", `oci://${server.host}/layout:${tag}`] },
@@ -65,7 +65,7 @@ const verbs: { name: string; args: () => string[] }[] = [
   { name: "login", args: () => ["login", server.host, "-u", "me", "-p", "pw", "--authfile", join(work, "auth.json")] },
 ];
 
-/** The environment of a user whose Spack has this configuration; its `spack` leaves a file if it is started. */
+/** The environment of a user whose Spack has this configuration; its `spack` creates a file if it is started. */
 function userOf(config: string): { env: Record<string, string>; started: string } {
   const root = configTree({ ...spackFiles("spack", "1.2.0"), "user/config.yaml": config });
   const started = join(root, "started");
@@ -86,7 +86,7 @@ for (const { name, args } of verbs)
     await run("config: {}\n", 4, /\[TLS\]/);
     await run(`config:\n  ssl_certs: ${tlsFile("ca.crt")}\n`, 0, /^(?!.*ssl_certs)/s);
     await run("config:\n  verify_ssl: false\n", 0, /warning: certificates are not checked: config:verify_ssl is false/);
-    // A flag for certificates is enough, whatever state Spack is in.
+    // A flag for certificates suffices, whatever state Spack is in.
     const broken = /warning: the network settings of Spack's configuration are not used: .*config\.yaml/;
     await run("config:\n  verify_ssl: [\n", 0, broken, "--cacert", tlsFile("ca.crt"));
   });

@@ -33,7 +33,7 @@ const WORDS = [
   "12 path=a/b\n",
 ];
 
-/** What an archive holds, as text. */
+/** The content of an archive, as text. */
 function listing(bytes: Buffer, cuts: readonly number[] = []): string[] {
   const seen: string[] = [];
   let content = 0;
@@ -56,7 +56,7 @@ function listing(bytes: Buffer, cuts: readonly number[] = []): string[] {
   return seen;
 }
 
-// Makes the checksum of every block right that looks like a header, so that changes behind the checksum are reached.
+// Corrects the checksum of every block that looks like a header, so that the code after the check is reached.
 function withChecksums(bytes: Buffer): Buffer {
   for (let at = 0; at + BLOCK <= bytes.length; at += BLOCK) {
     if (bytes.toString("latin1", at + 257, at + 262) !== "ustar") continue;
@@ -111,7 +111,7 @@ export const family: Family = {
       seeds: small.map((bytes) => gzipSync(bytes)),
       words: GZIP_WORDS,
       share: { of: 0.5, because: "each makes decoders" },
-      // Read at once and in pieces it is the same, or refused both times.
+      // Reading at once and in pieces gives the same result, or both refuse.
       run: async (input) => {
         const whole = await takenFrom(() => gunzip(input, 1 << 24, "the content"));
         const pieces = await takenFrom(() => decompressed("gzip", input, 7 + (input.length >> 3)));
@@ -126,7 +126,7 @@ export const family: Family = {
       run: async (input) => {
         const whole = await takenFrom(() => decompressed("zstd", input, input.length));
         const pieces = await takenFrom(() => decompressed("zstd", input, 7 + (input.length >> 3)));
-        // The decoder compares a frame with the size it announces in some pieces and not in others.
+        // The decoder compares a frame with its announced size only for some piece sizes.
         if (whole !== undefined && pieces !== undefined) assert.deepEqual(pieces, whole);
       },
     },
@@ -196,7 +196,7 @@ export const family: Family = {
   ],
 };
 
-// What comes out of pieces of a size.
+// The output for pieces of a given size.
 async function decompressed(method: "gzip" | "zstd", bytes: Buffer, size: number): Promise<Buffer> {
   const found: Buffer[] = [];
   using reader = new Decompressor(method, (piece) => void found.push(Buffer.from(piece)), "the content");
@@ -205,7 +205,7 @@ async function decompressed(method: "gzip" | "zstd", bytes: Buffer, size: number
   return Buffer.concat(found);
 }
 
-// The bytes, or nothing for what is refused.
+// The bytes; undefined if refused.
 async function takenFrom(work: () => Buffer | Promise<Buffer>): Promise<Buffer | undefined> {
   try {
     return await work();

@@ -22,7 +22,7 @@ const map = new PrefixMap([
 ]);
 const longer = new PrefixMap([["/old/s", "/a/much/longer/root"]]);
 
-// Gives the bytes as a file, and returns what is in it afterwards.
+// Passes the bytes as a file, and returns its content afterwards.
 function asFile(input: Buffer, work: (file: OpenFile) => unknown): Buffer {
   ftruncateSync(file, 0);
   writeSync(file, input, 0, input.length, 0);
@@ -95,7 +95,7 @@ export const family: Family = {
       words: WORDS,
       run: (input) => {
         const after = asFile(input, (opened) => relocateTextFile(opened, longer, false, 64));
-        // In windows of any size the text becomes the same.
+        // The text is the same with windows of any size.
         const whole = asFile(input, (opened) => relocateTextFile(opened, longer, false));
         assert.ok(after.equals(whole));
       },

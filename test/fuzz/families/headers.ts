@@ -23,7 +23,7 @@ const descriptor = { mediaType: "x/y", digest: digestOf(content), size: content.
 
 type Answer = Partial<Omit<HttpResponse, "body">> & { bytes?: Buffer; breaks?: boolean };
 
-// A repository whose registry gives these answers in turn, the last one again and again.
+// A repository whose registry gives these responses in turn, and then repeats the last one.
 function repository(...answers: Answer[]): { repository: Repository; urls: URL[] } {
   const urls: URL[] = [];
   const next = (request: HttpRequest): HttpResponse & { bytes: Buffer } => {
@@ -85,7 +85,7 @@ const URLS = [
   " ",
 ];
 
-// Where a request may go on: over TLS, or not at all; never with a password in the URL of the registry's choice.
+// The URL of the next request: over TLS or not at all, and never with a password that the registry chose.
 function checkUrl(url: URL): void {
   assert.match(url.protocol, /^https:$/, url.href);
 }

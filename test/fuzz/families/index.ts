@@ -41,7 +41,7 @@ export const family: Family = {
         const { records, problems, incomplete } = read(bytes);
         const complete = [...records.values()].filter(({ hash }) => !incomplete.has(hash));
         if (problems.length > 0 || complete.length === 0) return;
-        // What is whole is read again as it was written.
+        // What was read completely is the same when it is read again.
         const hashes = complete.map(({ hash }) => hash);
         const written = await readAll(
           await indexText((hash) => records.get(hash), hashes).open(),

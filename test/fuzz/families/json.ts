@@ -32,7 +32,7 @@ const WORDS = [
   "[[[[",
 ];
 
-// The language's parser; undefined for what it refuses.
+// JavaScript's own parser; undefined if it refuses.
 function native(input: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(input));
@@ -65,14 +65,14 @@ export const family: Family = {
         try {
           found = parseJsonBytes(input, SOURCE);
         } catch (error) {
-          // Ours has limits of its own, for depth and repeated keys; what breaks the grammar both refuse.
+          // stave's parser has additional limits on depth and repeated keys; both refuse invalid grammar.
           if (expected === undefined || /nested|twice|two|repeat/.test(String(error))) throw error;
           if (isStaveError(error)) throw new Error(`refused what is JSON: ${error.message}`);
           throw error;
         }
         assert.ok(expected !== undefined, "took what is no JSON");
         const written = writeJson(found);
-        // Numbers too large are infinite, and written as Python writes them.
+        // Too large numbers are infinite, and written as in Python.
         if (!written.includes("Infinity"))
           assert.equal(JSON.stringify(native(Buffer.from(written))), JSON.stringify(expected));
       },
@@ -91,7 +91,7 @@ export const family: Family = {
         scanner.end();
         const whole = native(input);
         if (whole === undefined) return;
-        // What it finds in valid texts are the members.
+        // In valid text it finds exactly the members.
         const found = members.map(([key, from, to]) => [key, native(input.subarray(from, to))]);
         assert.deepEqual(plain(Object.fromEntries(found)), plain(whole));
       },

@@ -61,7 +61,7 @@ export const family: Family = {
       run: (input) => {
         const read = parseReference(input.toString("utf8"));
         assert.deepEqual(parseReference(formatReference(read)), read);
-        // What was taken makes a URL that leads where it says.
+        // An accepted reference makes a URL that leads where it says.
         const url = new URL(`https://${read.registry}/v2/${read.repository}/`);
         assert.equal(url.pathname, `/v2/${read.repository}/`);
         assert.equal(url.username, "");
@@ -83,7 +83,7 @@ export const family: Family = {
       run: (input) => {
         const text = input.toString("utf8");
         splitCache([text, text], [], "/nonexistent");
-        // A mirror's name would be looked up in the files of this machine.
+        // The name of a mirror would be looked up in the files of this machine.
         if (/[/:]/.test(text)) cacheLocation(text, "fetch", context, () => assert.fail("no mirror was named"));
       },
     },
@@ -102,7 +102,7 @@ export const family: Family = {
       words: WORDS,
       run: (input) => {
         const text = input.toString("utf8");
-        // Spack's rule does not look at the first character.
+        // Spack's rule ignores the first character.
         assert.ok(text === "" || /^[.-]/.test(text) || isTag(sanitizeTag(text)), sanitizeTag(text));
         if (isDigest(text)) assert.equal(parseDigest(text), text);
         return parseTag(text);

@@ -92,7 +92,7 @@ const root = configTree({ "home/.spack/config.yaml": "", "env/spack.yaml": "" })
 const host = hostAt(root, { S: "secret", x: "1" });
 const manifest = join(root, "env", "spack.yaml");
 
-// Reads everything that stave reads in a configuration.
+// Reads everything that stave uses of a configuration.
 function readAll(config: Configuration): Mirror[] {
   for (const read of [
     settings.installTree,
@@ -113,8 +113,8 @@ function readAll(config: Configuration): Mirror[] {
   return all;
 }
 
-// Spack's writer leaves "? a" and ": a" plain, although YAML reads them as a key and a value. So do we; Spack cannot
-// read them back either.
+// Spack's writer leaves "? a" and ": a" plain, although YAML reads them as a key and a value. stave does the same; even
+// Spack cannot read them back.
 const isReadable = (text: string): boolean => !/^[?:] /.test(text) || flowScalar(text) !== text;
 const shape = (node: YamlNode | undefined): unknown => (node === undefined ? undefined : toJson(node));
 
@@ -133,7 +133,7 @@ export const family: Family = {
       seeds: buildInfos,
       words: WORDS,
       share: { of: 0.5, because: "each is read by the general parser too" },
-      // What the fast reader understands, it understands as the general one does.
+      // The fast reader agrees with the general one on everything it accepts.
       run: (input) => {
         const text = input.toString("utf8");
         const fast = readFlowYaml(text, "f");
@@ -223,8 +223,8 @@ export const family: Family = {
         };
         fc.assert(
           fc.property(fc.array(value, { maxLength: 4 }), (list) => {
-            // A key that ends in a colon says how it joins others in configuration; a text that begins with one and a
-            // blank is written plain, as Spack does, and read as an empty key.
+            // In configuration, a colon at the end of a key says how it merges. A text that starts with a colon and a
+            // space is written plain, as in Spack, and read as an empty key.
             fc.pre(!/:["']?: |[[{ ]: /.test(writeFlowYaml(list)));
             assert.deepEqual(texts(parseYaml(writeFlowYaml(list), "f")), plainOf(list));
           }),

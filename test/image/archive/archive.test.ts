@@ -99,7 +99,7 @@ test("hard links are written once, and listed under their first name", () => {
     ],
   );
   assert.equal(LISTS.exec(buildInfo(archive))?.[3], "[z]");
-  // The walk of Spack before 1.0 met `sub/a` first, and never looked into `man`.
+  // The walk of Spack before 1.0 met `sub/a` first, and never entered `man`.
   assert.match(buildInfo(pack({ ...job, legacy: true }).archive), /relocate_textfiles: \[sub\/a\], relocate_binaries/);
 });
 
@@ -182,7 +182,7 @@ describe("what cannot be packed is named", () => {
     });
 });
 
-// Root may read everything.
+// Root can read everything.
 function asNobody<T>(work: () => T): T {
   if (process.getuid?.() !== 0) return work();
   process.seteuid?.(65_534);
@@ -194,7 +194,7 @@ function asNobody<T>(work: () => T): T {
 }
 
 describe("a prefix that changes while it is packed is a conflict", () => {
-  // Pieces of one block: the file is changed when its header has been written, or its first block.
+  // With pieces of one block, the file changes after its header or its first block was written.
   const first = { type: "file", path: "f", content: "x".repeat(5000) } as const;
   const rows: [string, (path: string) => void, RegExp][] = [
     [

@@ -15,7 +15,7 @@ function classify(classifier: Classifier, pieces: Iterable<Buffer>): string {
   return classifier.end();
 }
 
-// A random way to cut bytes into pieces.
+// Cuts bytes into random pieces.
 function cut(bytes: Buffer, at: readonly number[]): Buffer[] {
   const cuts = [0, ...at.map((n) => n % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
   return cuts.slice(1).map((end, i) => bytes.subarray(cuts[i], end));
@@ -25,7 +25,7 @@ describe("files are told apart as Spack does", () => {
   for (const [name, latin1, kind] of vector("file_type", z.array(z.tuple([z.string(), z.string(), z.string()]))))
     test(name, () => {
       const bytes = Buffer.from(latin1, "latin1");
-      // A text counts when it mentions a prefix: here its own beginning.
+      // A text counts if it contains a prefix: here its own start.
       const terms = [bytes.subarray(0, 1)];
       assert.equal(classify(new FileClassifier(terms), [bytes]), KINDS[kind]);
     });

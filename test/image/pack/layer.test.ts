@@ -33,7 +33,7 @@ const unzstd = (bytes: Buffer): Promise<Buffer> => decompressed("zstd", [bytes])
 
 const sha256 = (bytes: Buffer): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
-// A made-up store of 9 MB: six prefixes, from small ones to one of several pieces.
+// An invented store of 9 MB: six prefixes, from small ones to one of several pieces.
 const root = temporaryFolder();
 const gone = join(root, "gone");
 makeStore(root, { bytes: 9e6, files: 500, specs: 6, seed: 3 });
@@ -109,7 +109,7 @@ test("no more is read ahead than the bound says", async () => {
   const pieces: number[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const task = two.pack(job, GZIP, { piece: (n) => pieces.push(n), end: resolve, fail: reject });
-  // As long as it takes to read all of it once more.
+  // Waits as long as reading all of it takes.
   await describeLayer(two, job);
   assert.ok(pieces.length <= 6, `${pieces.length} pieces`);
   let consumed = 1;
@@ -141,7 +141,7 @@ test("lent chunks are the same bytes, and what is given back is used again", asy
       stream.recycleAll();
       assert.ok(Buffer.concat(parts).equals(bytes));
     }
-    // Six at a time, and six that are on their way back when the next round begins.
+    // Six at a time, and six that are being returned when the next round starts.
     assert.ok(memories.size > 0 && memories.size <= 12, `${memories.size} windows`);
   }
   await two.close();

@@ -62,7 +62,7 @@ describe("what is installed is what Spack installs", () => {
         compared++;
       }
       assert.ok(compared >= 3, `${compared} compared`);
-      // The database has what Spack's has, but for times.
+      // The database matches Spack's, except for times.
       const store = await options.store.reread();
       const installed = [...store.records()].filter((record) => record.installed && record.node.external === undefined);
       assert.equal(installed.length, report.totals.installed);
@@ -94,7 +94,7 @@ test("at a longer root hull fails with what needs it, the rest is installed, and
   const report = await install(await installOptions([plain], root, ["fleet"], { sysroot, patchelf }));
   const hull = report.failures.find(({ subject }) => subject?.startsWith("hull@"));
   assert.equal(hull?.code, "RELOCATION_FAILED");
-  // Its search path must grow too, which comes first and needs a program.
+  // Its search path must grow too, which happens first and needs a program.
   const expected =
     patchelf === undefined ? /lib\/libhull\.so.*patchelf/ : /lib\/libhull\.so.*room for a prefix of \d+ bytes/;
   assert.match(hull?.message ?? "", expected);
@@ -129,7 +129,7 @@ test("a root that is too long for an unpadded cache: one warning before anything
   }
 });
 
-/** Copies the golden images into a registry that a test may spoil. */
+/** Copies the golden images into a registry that a test may damage. */
 async function spoiled(
   spoil: (target: Target) => Promise<void>,
   run: (target: ReadTarget) => Promise<void>,
@@ -235,7 +235,7 @@ describe("an image that lies is refused, and leaves nothing behind", () => {
         assert.deepEqual(outcomes(report), { rigging: "failed" });
         assert.match(report.failures[0]?.code ?? "", code, report.failures[0]?.message);
         assert.deepEqual(prefixesIn(join(sysroot, "opt/q/st")), []);
-        // Another cache helps.
+        // A second cache helps.
         const both = await installOptions([target, plain], "/opt/q/st", [], { sysroot });
         const second = await install({ ...options, source: both.source });
         assert.deepEqual([outcomes(second)["rigging"], second.specs[0]?.cache], ["installed", "spack-1.2/plain.oci"]);
@@ -328,7 +328,7 @@ f=open(sys.argv[1],"r+"); fcntl.lockf(f,fcntl.LOCK_EX); print("held",flush=True)
 });
 
 test("the program runs from its new place", async () => {
-  // Strings in programs cannot grow, so the root is a short one.
+  // Strings in programs cannot grow, so the root is short.
   const root = mkdtempSync("/tmp/s");
   try {
     const report = await install(await installOptions([plain], root, ["fleet"]));

@@ -77,7 +77,7 @@ describe("an image that is there and broken is pushed anew", () => {
         const { store } = golden;
         const first = await push(pushOptions(store, target));
         await breaks(target, tagOf(store, "hull"));
-        // Found because its layer is needed.
+        // Read because its layer is needed.
         const again = await push(pushOptions(store, target, { tags: ["app"] }));
         assert.deepEqual(again.failures, []);
         assert.equal(outcomes(again)["hull"], "repaired");
@@ -98,7 +98,7 @@ describe("an image that is there and broken is pushed anew", () => {
 
 describe("an answer that is no clear `not there` stops the push before anything is written", () => {
   const rows = [
-    // Without a challenge, which nothing can answer.
+    // A 401 without a challenge cannot be answered.
     { status: 401, path: /tags\/list/, code: "UNSUPPORTED" },
     { status: 403, path: /tags\/list/, code: "DENIED" },
     { status: 500, path: /tags\/list/, code: "REGISTRY_ERROR" },
@@ -154,7 +154,7 @@ describe("a prefix that cannot be packed", () => {
           fleet: "failed",
         });
         assert.match(report.failures[0]?.message ?? "", message);
-        // What only needs it is no failure of its own; its spec says why.
+        // Dependents do not count as failures of their own; their specs say why.
         assert.equal(report.failures.length, 1);
         const fleet = report.specs.find((spec) => spec.name === "fleet");
         assert.match(fleet?.error?.message ?? "", /fleet@.* was not pushed: its dependency hull@.* failed/);
@@ -178,7 +178,7 @@ test("a registry that takes blobs and refuses manifests: what fails by itself is
     async ({ target }) => {
       const report = await push(pushOptions(golden.store, target, { tags: ["app"] }));
       assert.deepEqual([...new Set(Object.values(outcomes(report)))], ["failed"]);
-      // The others need one of these, and are not named a second time.
+      // The others depend on one of these, and are not reported again.
       const causes = report.failures.map(({ subject }) => subject?.replace(/@.*/, ""));
       assert.deepEqual(causes.sort(), ["compiler-wrapper", "gcc-runtime", "rigging"]);
       assert.match(report.failures[0]?.message ?? "", /was not pushed/);
@@ -206,7 +206,7 @@ describe("base images", () => {
         assert.equal(await layersOf(target, "app"), 9);
         const { descriptor } = await target.fetchManifest("app");
         assert.match(descriptor.mediaType, make.docker ? /docker/ : /oci/);
-        // Each layer of the base was sent once, though nine images lie on it.
+        // Each layer of the base was sent once, though nine images use it.
         assert.equal(report.totals.blobs.pushed, 10);
       } catch (error) {
         assert.equal(registry.requests.filter(({ method }) => method === "PUT").length, 0);
@@ -294,7 +294,7 @@ describe("what is selected", () => {
       assert.ok(report.specs.every(({ outcome, missing }) => outcome === "pushed" && (missing?.length ?? 0) > 0));
       const allowed = await push({ ...options, allowMissing: true });
       assert.deepEqual([allowed.failures, allowed.images[0]?.layers], [[], 2]);
-      // When the others come, the images get their layers.
+      // Once the others exist, the images get their layers.
       const all = await push(pushOptions(golden.store, target, { tags: ["app"] }));
       assert.deepEqual([outcomes(all)["fleet"], outcomes(all)["voyage"]], ["completed", "pushed"]);
       assert.deepEqual([all.images[0]?.layers, await layersOf(target, tagOf(golden.store, "fleet"))], [7, 7]);
@@ -366,7 +366,7 @@ describe("what prefixes gave is remembered", () => {
       assert.deepEqual([forced.totals.packedBytes, forced.totals.blobs.present], [0, 8]);
       const plan = await planOf(pushOptions(store, target, { ...more, force: true }));
       assert.deepEqual([plan.totals.isEstimate, plan.totals.packSpecs], [false, 8]);
-      // A file that was changed is seen.
+      // A changed file is detected.
       const prefix = store.locate(store.prefixOf(named(store, "rigging")));
       writeFileSync(join(prefix, "added"), "x");
       const changed = await push(pushOptions(store, target, { ...more, force: true }));

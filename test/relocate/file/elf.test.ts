@@ -161,7 +161,7 @@ test("whatever bytes are changed, nothing outside of the strings is written, and
       }
       const after = readFileSync(path);
       assert.equal(after.length, before.length);
-      // What changed was an old prefix, or the rest of the string that began with one.
+      // Only old prefixes changed, or the rest of the string that started with one.
       let last = 0;
       for (let at = 0; at < after.length; at++) {
         if (after[at] === before[at]) continue;

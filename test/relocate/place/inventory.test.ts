@@ -49,7 +49,7 @@ describe("the install manifest is the one that Spack writes", async () => {
       const now = manifestSchema.parse(JSON.parse(text));
       assert.ok(text.includes('"time":0.0,'));
       assert.equal(text, text.trim());
-      // What the archive changes (modes of folders, times) and what was removed from the golden store set aside.
+      // Ignores what the archive changes (modes of folders, times) and what was removed from the golden store.
       for (const [path, entry] of Object.entries(now)) {
         const before = old[path];
         // A placeholder in the golden store.
@@ -192,7 +192,7 @@ describe("a tree without a list is looked at", () => {
     assert.deepEqual(lists, {
       texts: ["big", "text"],
       binaries: ["program"],
-      // Text for people, but not for the regular expression.
+      // Text to a reader, but not to the regular expression.
       others: ["compiled", "text-elsewhere"],
       links: ["link"],
       skipped: ["fifo"],

@@ -18,7 +18,7 @@ import { makeTree, type TreeItem, temporaryFolder } from "../../support/tree.ts"
 
 useSeed();
 
-/** Something in a folder; names and contents with one character per byte. */
+/** An entry of a folder; names and contents have one character per byte. */
 interface Item {
   path: string;
   type: "file" | "folder" | "link";
@@ -43,7 +43,7 @@ function items(folder: string, path = ""): Item[] {
     });
 }
 
-/** What an archive keeps: all but modes and times, and the build info that packing adds. */
+/** What an archive preserves: everything except modes and times, and the build info that packing adds. */
 const kept = (folder: string): Omit<Item, "mode" | "time">[] =>
   items(folder)
     .filter(({ path }) => path !== ".spack/binary_distribution")

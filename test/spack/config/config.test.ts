@@ -32,7 +32,7 @@ function configuration({ files = {}, version, env = {}, host = {}, options }: Gi
 }
 
 const timeout = (seconds: number) => `config: {connect_timeout: ${seconds}}\n`;
-// The scopes that have a `config` section, the highest first.
+// The scopes with a `config` section, highest first.
 const existing = (config: Configuration): string[] =>
   config.scopes.filter(({ content }) => content.section("config") !== undefined).map(({ name }) => name);
 const environment = (root: string) => ({

@@ -6,7 +6,7 @@ import { CPUINFO_LIMIT, hostTarget } from "../../../lib/spack/config/host-target
 
 type Cpu = Readonly<Record<string, string | readonly string[]>>;
 
-// As in /proc/cpuinfo: a key, tabs, a colon and the value; long values are lists of lines here.
+// In the format of /proc/cpuinfo: a key, tabs, a colon and the value; long values are lists of lines here.
 function cpuinfo(cpu: Cpu): string {
   const line = ([key, value]: [string, string | readonly string[]]): string =>
     `${key}\t\t: ${typeof value === "string" ? value : value.join(" ")}\n`;
@@ -182,7 +182,7 @@ const SKYLAKE = cpuinfo(MACHINES[0]?.cpu ?? {});
 const without = (...features: string[]): string =>
   features.reduce((text, feature) => text.replace(new RegExp(` ${feature}\\b`), ""), SKYLAKE);
 
-// Of a Neoverse N2, whose features are those of a V2.
+// From a Neoverse N2, whose features are those of a V2.
 const NEOVERSE = [
   "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 asimddp",
   "sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs sb dcpodp sve2 sveaes svepmull svebitperm svesha3 flagm2 frint",

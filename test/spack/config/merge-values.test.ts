@@ -63,7 +63,7 @@ test("merging changes neither side", () => {
   assert.equal(JSON.stringify([plain(lower), plain(higher)]), before);
 });
 
-// Configuration in which a key has one kind of value everywhere, as Spack's schemas demand.
+// Configuration in which each key always has the same kind of value, as Spack's schemas require.
 const scope = fc.record(
   {
     text: fc.constantFrom("a", "b", "c"),

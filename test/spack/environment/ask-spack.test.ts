@@ -218,7 +218,7 @@ test("an answer without end is cut off", async () => {
   await failsWith("TOO_LARGE", askSpack(question, fake("yes").options), /the answer of .* is larger than/);
 });
 
-// Tells when a process has ended, waiting at most five seconds.
+// True if a process ends within five seconds.
 async function hasEnded(pid: number): Promise<boolean> {
   for (let at = 0; at < 100; at++) {
     const stat = `/proc/${pid}/stat`;

@@ -107,7 +107,7 @@ const GENERATIONS: {
   },
 ];
 
-// The roots of an image, and the options to make its environment from the golden store.
+// The roots of an image, and the options to compute its environment from the golden store.
 async function given(generation: (typeof GENERATIONS)[number], image: Image): Promise<RunEnvironmentOptions> {
   const folder = join(await unpackGolden(generation.store), generation.hostRoot);
   const database = JSON.parse(readFileSync(join(folder, ".spack-db/index.json"), "utf8")).database.installs;
@@ -187,7 +187,7 @@ test("user variables are set last, and Spack can be asked instead of looking at 
   ]);
 });
 
-// A made-up root that runs `tool` (an external at /opt/vendor) and `libc` (one at /usr), and links `dep`.
+// An invented root that runs `tool` (an external at /opt/vendor) and `libc` (one at /usr), and links `dep`.
 function withExternals(environment: JsonValue): RunEnvironmentOptions {
   const builder = new GraphBuilder();
   const place = { source: { name: "made-up.json" } };

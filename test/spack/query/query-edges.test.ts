@@ -10,7 +10,7 @@ import { parseQueries, parseQuery } from "../../../lib/spack/query/spec-parser.t
 import { configTree, hostAt, spackFiles } from "../../support/config-tree.ts";
 import { failsWith } from "../../support/errors.ts";
 
-// Edges in an order of their own: Spack sorts them otherwise.
+// Edges in a fixed order: Spack sorts them differently.
 function shown({ edges, ...node }: SpecQuery): string {
   const parts = edges.map((edge) => printQuery({ ...edge.child, ...NAMELESS, edges: [edge] })).toSorted();
   return [printQuery({ ...node, edges: [] }), ...parts].join(" ").replace(/^\* /, "");
@@ -130,7 +130,7 @@ const EXPANDED: Row[] = [
   { given: "foo %[deptypes=link] gcc %build", expect: "foo %[deptypes=link,build]gcc" },
   { given: "foo ^[virtuals=c] gcc@12.3 %gcc12", expect: "foo ^c=gcc@12.3 %gcc@12" },
   { given: "foo %gcc@12.3 ^bar %gcc12 %gcc@12.4", expect: "foo %gcc@12.3 ^bar %gcc@12.4" },
-  // Spack compares the toolchain with what may be for building first, whatever the conditions.
+  // Spack first compares the toolchain with potential build dependencies, whatever the conditions.
   {
     given: "foo %[deptypes=link] gcc@12 %[when='+y'] gcc@11 %gcc12",
     expect: /at character 49: gcc .* conflicting versions/,

@@ -24,7 +24,7 @@ const DOCUMENTS = new Map(
   ]),
 );
 
-// Which virtual packages a node provides is seen in all graphs together.
+// The virtual packages that a node provides follow from all graphs together.
 const GRAPH = graphOf([...DOCUMENTS.values()].flatMap(({ graph }) => [...graph.nodes()]));
 
 function nodeOf(spec: string, name: string): { node: SpecNode; graph: SpecGraph } {
@@ -33,7 +33,7 @@ function nodeOf(spec: string, name: string): { node: SpecNode; graph: SpecGraph 
   return { node, graph: GRAPH };
 }
 
-// The version of a virtual package that a provider stands for is in its recipe, and nowhere else: we say no.
+// Only a provider's recipe knows the version of the virtual package it provides, so stave answers no.
 const NEED_RECIPES = new Set([
   "root-a: root-a ^virta@2",
   "leaf-a: virta@2.0",
@@ -108,12 +108,12 @@ const TOOLCHAINS: Toolchains = new Map(
 const WITH_TOOLCHAINS: { query: string; expect: boolean }[] = [
   { query: "hdf5 %new", expect: true },
   { query: "hdf5 %old", expect: false },
-  // Nothing of it compiles D, so that nothing is asked.
+  // None of its dependencies compiles D, so there is no constraint.
   { query: "hdf5 %absent", expect: true },
   { query: "hdf5 ^mpi ^zlib-ng %new", expect: true },
   { query: "hdf5 ^zlib-ng %old", expect: false },
   { query: "hdf5 ^zlib-ng %absent", expect: true },
-  // The condition is one of the dependencies only.
+  // Conditions apply only to dependencies, so the flag is required in any case.
   { query: "hdf5 %optimised", expect: false },
 ];
 for (const { query, expect } of WITH_TOOLCHAINS)

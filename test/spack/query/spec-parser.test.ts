@@ -108,7 +108,7 @@ for (const row of ROWS)
     }
     const expected = row.specs.map((spec) => ({
       ...spec,
-      // Spack prints the names of compilers from before 1.0, and reads them as the packages of today.
+      // Spack prints the compiler names from before 1.0, and reads them as today's packages.
       deps: spec.deps
         .map((dep) => ({ ...dep, spec: printQuery(parseQuery(dep.spec)) }))
         .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
@@ -230,7 +230,7 @@ test("a namespace that looks like flags or edges prints as it was written", () =
     assert.equal(printQuery(parseQueries(text)[0] as SpecQuery), text);
 });
 
-// Undefined for what is no spec; any other error is a fault of the parser.
+// Undefined for an invalid spec; any other error is a defect of the parser.
 function parsed(text: string): SpecQuery[] | undefined {
   try {
     return parseQueries(text, HOST);

@@ -72,7 +72,7 @@ test("a spec of format 4 is converted as Spack 1.2 does, and is no longer verifi
   assert.ok(input && output);
   const { root, graph } = read(input);
   assert.equal(verifyHashes([root], "input").verified.length, 2);
-  // What features core2 has is only in archspec's table: Spack's differs from the file in one, and readers skip it.
+  // The features of core2 are only in archspec's table: Spack's differs from the file in one, and readers skip it.
   const withoutFeatures = (document: JsonObject): string =>
     JSON.stringify(document).replaceAll(/"features":\[[^\]]*\]/g, "");
   const written = { spec: specDocument(root, graph) };
@@ -121,7 +121,7 @@ for (const { name, change, message } of LIES)
     assert.equal(writeSpecFile(root, graph), text);
   });
 
-// The target of hdf5 as other releases of archspec, and so of Spack, describe it; the first is that of its hash.
+// The target of hdf5 as described by other releases of archspec, and so of Spack; the first one matches its hash.
 const hdf5 = JSON.stringify(concrete["hdf5"]);
 const ICELAKE = /"target":(\{"name":"icelake"[^}]*\})/;
 const [, described = ""] = ICELAKE.exec(hdf5) ?? [];
@@ -157,7 +157,7 @@ for (const { name, text, isVerified } of TARGETS)
     if (isVerified) assert.equal(report.verified.length, graph.size);
   });
 
-// Descriptions that Spack wrote before: of archspec 0.1.0 and 0.1.4, without part numbers, with and without sse3.
+// Descriptions that earlier Spacks wrote: of archspec 0.1.0 and 0.1.4, without part numbers, with and without sse3.
 const HASWELL = "aes avx avx2 bmi1 bmi2 f16c fma mmx movbe pclmulqdq popcnt rdrand sse sse2 sse4_1 sse4_2 ssse3";
 const OLD: { name: string; target: JsonObject; isVerified: boolean }[] = [
   { name: "the first table", target: target(HASWELL.split(" "), ["ivybridge"]), isVerified: true },

@@ -80,7 +80,7 @@ test("specs of included environments are found wherever they stand", () => {
   assert.equal(lock.roots[0]?.node.edges[0]?.child, lock.roots[2]?.node);
 });
 
-// The shapes of the oldest lock files: nodes under their name, keys that are build hashes.
+// The format of the oldest lock files: nodes below their name, keys that are build hashes.
 const old = (name: string, dependencies: Record<string, number>, hash?: number): JsonObject => ({
   [name]: {
     version: "1.0",

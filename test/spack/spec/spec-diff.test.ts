@@ -19,13 +19,13 @@ const named = (name: string): SpecNode => {
   return found;
 };
 
-/** The same spec with one node changed, and all hashes above it. */
+/** The same spec with one node changed, and new hashes for all its dependents. */
 function changed(root: SpecNode, name: string, change: JsonObject): SpecNode {
   const document = specDocument(root, lock.graph);
   const text = JSON.stringify(document["nodes"]);
   const nodes: JsonObject[] = JSON.parse(text);
   const renamed = nodes.map((node) => ({ ...node, ...(node["name"] === name ? change : {}) }));
-  // Other hashes for all; that they are no true ones does not matter here.
+  // New hashes for all; they need not be true here.
   const other = JSON.stringify(renamed).replaceAll(
     /"hash":"([a-z2-7]{4})/g,
     (_, start) => `"hash":"${[...start].reverse().join("")}`,

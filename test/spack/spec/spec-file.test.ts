@@ -53,7 +53,7 @@ const nodesOf = (format: number, ...nodes: JsonObject[]): JsonObject => ({
   spec: { _meta: { version: format }, nodes },
 });
 
-// The shapes of the oldest spec files; hashes in dependencies are build hashes there.
+// The format of the oldest spec files, with build hashes in dependencies.
 test("format 1 ties nodes together by name", () => {
   const node = (hash: number, build: number, dependencies: JsonObject): JsonObject => ({
     version: "1.10.5",

@@ -87,10 +87,10 @@ test("bad versions are refused with their text, and odd ones are not", async () 
       const named = (/: (.+) is an empty range|string: (.+)$/.exec(error) ?? []).slice(1).find((part) => part) ?? given;
       assert.ok(failure.message.includes(named), failure.message);
     } else if (given === "=") {
-      // Spack prints an exact version without text as nothing, which it cannot read back.
+      // Spack prints an exact version without text as an empty string, which it cannot read back.
       assert.equal(printVersions(parseVersions(given)), "=");
     } else if (given === "") {
-      // Nothing lies between nothing and its next: Spack prints it like the range that has everything.
+      // Nothing is between the empty version and its successor: Spack prints it like the range of everything.
       assert.equal(printVersions(parseVersions(given)), "");
     } else assert.equal(printVersions(parseVersions(given)), text, given);
   }

@@ -38,7 +38,7 @@ const VALUES: readonly string[] = [
   "x".repeat(100_000),
 ];
 
-/** Where a value may stand in a node. */
+/** Where a value can occur in a node. */
 const FIELDS: Readonly<Record<string, (node: JsonObject, value: string) => JsonObject>> = {
   name: (node, name) => ({ ...node, name }),
   version: (node, version) => ({ ...node, version }),
@@ -90,7 +90,7 @@ test("names of specs, and projections", async () => {
       const tag = refusedOr(() => specTag(node));
       assert.ok(tag === undefined || isTag(tag) || tag.length > 128, `${what}: ${tag}`);
       assert.match(shortName(node), /^[^\p{Cc}\u202e]*$/u, what);
-      // It becomes a name in views and in folders of spec files.
+      // It becomes a file name in views and in folders of spec files.
       assert.ok(!/[/\0]|^\.\.?$/.test(node.name), what);
       for (const projection of PROJECTIONS) {
         const layout = { projections: [["all", projection]] as const, hashLength: undefined };
@@ -115,7 +115,7 @@ function readIfRight(node: JsonObject): SpecNode | undefined {
   return refusedOr(() => readSpecDocument({ spec: { _meta: { version: 5 }, nodes: [node] } }, { name: "it" }).root);
 }
 
-// Undefined if it is refused as it should be.
+// Undefined if it is properly refused.
 function refusedOr<T>(work: () => T): T | undefined {
   try {
     return work();

@@ -28,7 +28,7 @@ const scratch = mkdtempSync(join(tmpdir(), "stave-store-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 const clock: StoreOptions["clock"] = { now: () => 0, sleep: async () => {}, random: () => 0 };
 
-/** A folder below which the golden store stands where it was installed. */
+/** A folder below which the golden store is at its recorded path. */
 async function sysrootOf(name: string, folder: string, recorded: string): Promise<string> {
   const sysroot = mkdtempSync(join(scratch, "root-"));
   mkdirSync(dirname(join(sysroot, recorded)), { recursive: true });
@@ -74,7 +74,7 @@ for (const { name, folder, root, version, records, explicit } of GOLDEN)
       all.filter((record) => record.explicit).map((record) => record.node.name),
       explicit,
     );
-    // What Spack counted is what the graph says.
+    // Spack's counts match the graph.
     for (const record of all) {
       const parents = all.filter((other) => other.node.edges.some((edge) => edge.child === record.node));
       assert.equal(record.refCount, parents.length, record.node.name);
@@ -393,7 +393,7 @@ test("a database that is replaced again and again is always read whole", async (
   let writes = 0;
   let sleeps = 0;
   let done = false;
-  // As Spack does it: a finished file is renamed over the old one, then the verifier is written in place.
+  // As in Spack: a finished file replaces the old one, then the verifier is written in place.
   const write = (): void => {
     if (done) return;
     writeFileSync(join(folder, "next"), states[writes++ % states.length] ?? assert.fail());

@@ -150,7 +150,7 @@ test("more parts than the limit are refused before they are nested", async () =>
 
 test("a mapping with as many keys as are allowed is read", () => {
   const [count, limit] = [99_000, 50_000_000];
-  // Long and alike, so that comparing each with all others would take hours.
+  // Long and similar, so that comparing each with all others would take hours.
   const text = Array.from({ length: count }, (_, i) => `${"k".repeat(50)}${i}: ${i}`).join("\n");
   const node = mustEnd(() => parseYaml(text, "f", limit));
   assert.equal(node?.kind === "map" ? node.entries.size : 0, count);

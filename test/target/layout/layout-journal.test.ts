@@ -26,7 +26,7 @@ const tagsInFile = (directory: string) =>
   indexIn(directory).manifests.map((entry) => entry.annotations?.["org.opencontainers.image.ref.name"]);
 const journalOf = (directory: string) => join(directory, ".stave-journal");
 
-/** A layout with so many tags of one image that changes of its list are journalled. */
+/** A layout with so many tags of one image that changes go to the journal. */
 async function longLayout(count = 1000): Promise<{ directory: string; image: ReturnType<typeof imageOf> }> {
   const directory = place();
   const target = await open(directory);
@@ -178,7 +178,7 @@ test("four processes at once lose nothing in a long list", { timeout: 60_000 }, 
   });
   assert.deepEqual(await Promise.all(ended), Array(4).fill(0));
   assert.equal((await tagsOf(directory)).length, 1200);
-  // They did not close the layout, and ended all the same only when index.json had everything.
+  // They did not close the layout, and still exited only when index.json was complete.
   assert.equal(tagsInFile(directory).length, 1200);
 });
 

@@ -217,7 +217,7 @@ test("what killed processes left behind goes; while others are at work, only wha
     utimesSync(paths[0] ?? "", new Date(0), new Date(0));
     return paths;
   };
-  // Another writer, as seen from this process: it shares the lock of those who have temporary files.
+  // Another writer, from the point of view of this process: it shares the lock of users of temporary files.
   const other = await LockFile.open(join(directory, ".stave-lock"), { create: true });
   assert.ok(other.tryLock("shared", { start: 1n, length: 1n }));
   for (const expected of [

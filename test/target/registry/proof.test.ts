@@ -22,7 +22,7 @@ before(async () => {
 
 after(() => registry.close());
 
-/** The body of each is one operation; `repository` has IMAGE, or nothing. */
+/** The body of each is one operation; `repository` contains IMAGE, or nothing. */
 const operations: { name: string; repository: "full" | "empty"; run: (client: TestClient) => Promise<unknown> }[] = [
   {
     name: "push blob",
@@ -111,7 +111,7 @@ test("a registry whose answers say little is asked, once, and then believed", as
   for (const fault of quiet) {
     const client = connect(registry.host, `quiet-${quiet.indexOf(fault)}`);
     registry.requests.length = 0;
-    // The answer to a write that was done: without the digest there is Location still, without both there is HEAD.
+    // The response to a completed write: without the digest there is still Location, without both there is HEAD.
     registry.rules.splice(0, registry.rules.length, { method: "PUT", fault });
     const work = () => client.target.pushBlob(BLOB.descriptor, bytesSource(BLOB.bytes), { isNew: true });
     if (typeof fault === "object" && "status" in fault) await failsWith("REGISTRY_ERROR", work());

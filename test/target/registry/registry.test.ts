@@ -31,7 +31,7 @@ function client(...args: Parameters<typeof connect>) {
   return made;
 }
 
-/** A server that does as a test says. */
+/** A server with scripted behaviour. */
 async function scripted(handler: RequestListener): Promise<string> {
   const server = createServer(handler);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -333,7 +333,7 @@ test("referrers by the API, with a filter", async () => {
 });
 
 test("referrers by tag where there is no API, whoever else writes at the same time", async () => {
-  // A registry without the API neither answers for referrers nor takes note of subjects.
+  // A registry without the API neither lists referrers nor processes subjects.
   const { host } = await registry({
     rules: [
       { path: /\/referrers\//, fault: { status: 404 } },
