@@ -58,6 +58,8 @@ export function cacheLocation(
 // The host in a registry reference, up to the first slash. A package name has no dot and no port.
 const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
 
+const SCHEME = /^(?:oci|oci-layout|oci\+http):/;
+
 /**
  * Splits the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache if it is a URL, a path, a
  * registry's repository, or the name of a mirror. `/abc123` is a hash and `./x.json` a spec file, unless an image
@@ -75,6 +77,12 @@ export function splitCache(
     (mayBeSpec ? isLayoutFolder(resolve(cwd, first)) : namesPlace(first)) ||
     HOST.test(first) ||
     mirrors.some(({ name }) => name === first);
+  const late = rest.find((text) => SCHEME.test(text));
+  if (late !== undefined)
+    throw new StaveError("USAGE", `${printable(late)} is a cache, expected a spec`, {
+      subject: late,
+      hint: "name the cache before the specs; for install, as in Spack, -m is --multiple",
+    });
   return isCache ? { cache: first, specs: rest } : { cache: undefined, specs: args };
 }
 

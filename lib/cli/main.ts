@@ -170,7 +170,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 /** Moves the verb before the flags; Spack's `buildcache VERB` becomes VERB. */
 function verbFirst(argv: string[]): string[] {
   const found = verbAhead(argv);
-  return found[0] === "buildcache" && found.length > 1 ? verbAhead(found.slice(1)) : found;
+  return found[0] === "buildcache" ? verbAhead(found.slice(1)) : found;
 }
 
 function verbAhead(argv: string[]): string[] {

@@ -102,6 +102,19 @@ test("two files in one place: the dependent's is shown and the other reported, o
   rmSync(other);
 });
 
+test("a folder with other contents is no view, and stays as it is", async () => {
+  const directory = temporaryFolder();
+  writeFileSync(join(directory, "thesis.tex"), "mine");
+  const refused = await run(directory, "voyage");
+  assert.equal(refused.status, 6);
+  assert.match(refused.stderr, /is not a view, but has other contents: thesis\.tex \[CONFLICT\]/);
+  assert.deepEqual(readdirSync(directory), ["thesis.tex"]);
+  rmSync(join(directory, "thesis.tex"));
+  assert.equal((await run(directory, "voyage")).status, 0);
+  writeFileSync(join(directory, "thesis.tex"), "mine");
+  assert.equal((await run(directory, "voyage")).status, 0);
+});
+
 test("what is foreign is not touched", async () => {
   const directory = join(temporaryFolder(), "view");
   mkdirSync(join(directory, "bin"), { recursive: true });

@@ -14,6 +14,18 @@ const cases: { args: string[]; status: number; says: RegExp }[] = [
   { args: ["get-buildcache-name", "-y", "nosuch.json"], status: 5, says: /nosuch\.json/ },
   { args: ["pull", "x"], status: 2, says: /has no verb pull[\s\S]*use `stave copy IMAGE/ },
   { args: ["ls", "x"], status: 2, says: /use `stave tags/ },
+  { args: ["buildcache"], status: 2, says: /Usage: stave VERB/ },
+  { args: ["list-tags", "x"], status: 2, says: /use `stave tags REPO`/ },
+  { args: ["manifest", "fetch", "x"], status: 2, says: /use `stave inspect IMAGE --json`/ },
+  { args: ["mutate", "x"], status: 2, says: /use `stave push`/ },
+  { args: ["buildcache", "migrate", "x"], status: 2, says: /spack buildcache migrate/ },
+  { args: ["check", "--scope", "site", "-m", cache], status: 2, says: /scopes of Spack itself .* are always read/ },
+  { args: ["download", "-c", "hull", "-p", "d", "-m", cache], status: 2, says: /--require-cdashid is not needed/ },
+  {
+    args: ["install", "-u", "hull", "-m", cache],
+    status: 2,
+    says: /is a cache, expected a spec .*\n.*-m is --multiple/,
+  },
   { args: ["serve", "./nosuch"], status: 5, says: /there is no directory \.\/nosuch to serve/ },
   { args: ["install", "-m", cache, "hull", "--plan", "--otherarch", "--store", "s"], status: 0, says: /to install/ },
 ];

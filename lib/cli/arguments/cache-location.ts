@@ -138,6 +138,7 @@ async function openerFor(
   run: CacheRun,
 ): Promise<CacheChoice & { opener: Opener }> {
   const { context, output, flags } = run;
+  if (text !== undefined) output.call.cache ??= text;
   const files = (): SpackFiles => run.files ?? new SpackFiles(context, flags);
   const { location, mirror } = cacheLocation(text, direction, context, files);
   const explicit = mirrorCredentials({ location, mirror }, direction, context);

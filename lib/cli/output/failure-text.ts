@@ -1,7 +1,6 @@
 // A failure as lines of text: the sentence and its code, what the registry said, the failures inside it, the next step.
 import type { styleText } from "node:util";
 import type { StaveError } from "../../errors.ts";
-import { inFlags } from "./option-flags.ts";
 import { workflowCommand } from "./workflow-command.ts";
 
 /** How a failure is shown. */
@@ -9,6 +8,8 @@ export interface FailureStyle {
   readonly paint: (style: Parameters<typeof styleText>[0], text: string) => string;
   /** True in a workflow of GitHub Actions, where each cause is an annotation instead of a line. */
   readonly isWorkflow: boolean;
+  /** Words a hint for the command line. */
+  readonly hint: (text: string) => string;
 }
 
 /** How many failures inside a failure are shown. */
@@ -48,7 +49,7 @@ function described(
   if (error.hint !== undefined && !told.has(error.hint)) {
     told.add(error.hint);
     // A hint of several lines shows a position in text, so its lines must stay aligned.
-    const [first = "", ...rest] = inFlags(error.hint).split("\n");
+    const [first = "", ...rest] = style.hint(error.hint).split("\n");
     if (rest.length === 0) lines.push(`${indent}  ${paint("cyan", "hint:")} ${first}`);
     else lines.push(...[first, ...rest].map((text) => `${indent}    ${text}`));
   }

@@ -10,6 +10,7 @@ import type { ProgressDisplay } from "./display.ts";
 import { describeFailure } from "./failure-text.ts";
 import { fittingHint } from "./hint.ts";
 import { inFlags } from "./option-flags.ts";
+import { type CallWords, typeable } from "./typeable.ts";
 import { isWorkflow } from "./workflow-command.ts";
 
 /** The flags of every verb that control its output. */
@@ -35,6 +36,8 @@ export class Output {
   readonly options: OutputOptions;
   readonly #context: Context;
   readonly #color: { stdout: boolean; stderr: boolean };
+  /** What commands in hints need of this call. */
+  call: CallWords = { spack: [], network: [] };
   /** Set while bars are on the screen: lines on stderr then go through the bars, so as not to disrupt them. */
   line: ((text: string) => void) | undefined;
   /** The progress display, set by the code that runs the verb. */
@@ -111,11 +114,16 @@ export class Output {
     const error = fittingHint(asStaveError(caught), this.#context.env);
     const paint = (style: Style, part: string): string => this.#paint(style, part);
     const { env } = this.#context;
-    for (const text of describeFailure(error, { paint, isWorkflow: isWorkflow(env) })) this.#tell(text);
+    const style = { paint, isWorkflow: isWorkflow(env), hint: (text: string) => this.#hint(text) };
+    for (const text of describeFailure(error, style)) this.#tell(text);
     if (this.options.json) this.document(report === undefined ? { error } : { error, report });
     if (error.code === "INTERNAL" && caught instanceof Error)
       for (const line of caught.stack?.split("\n") ?? []) this.detail(line);
     return error.exitCode;
+  }
+
+  #hint(text: string): string {
+    return typeable(inFlags(text), this.call);
   }
 
   #paint(style: Style, text: string): string {
@@ -131,14 +139,13 @@ export class Output {
   /** Writes the one JSON document, in the envelope that all verbs share. */
   document(content: Record<string, unknown>): void {
     this.endProgress();
-    const text = jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content }, hintInFlags);
+    // Hints are in errors, at any depth of a report.
+    const hints = (key: string, value: unknown): unknown =>
+      key === "hint" && typeof value === "string" ? this.#hint(value) : value;
+    const text = jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content }, hints);
     this.#context.stdout.write(`${text}\n`);
   }
 }
-
-// Hints are in errors, at any depth of a report.
-const hintInFlags = (key: string, value: unknown): unknown =>
-  key === "hint" && typeof value === "string" ? inFlags(value) : value;
 
 // NO_COLOR and FORCE_COLOR have their standard meaning (no-color.org, force-color.org).
 function chosenColor(env: Context["env"]): boolean | undefined {

@@ -25,7 +25,7 @@ interface Flags extends CommonFlags, SpackFlags {
 const HELP = `
 Writes NAME-VERSION-HASH.spack, a compressed tar archive, and NAME-VERSION-HASH.spec.json to the folder, after checking their
 digests. SPEC is looked up in the index of the cache; a /hash needs only the tags. Exits with status 1 if the cache does not have
-the spec. CACHE is ${CACHE_ARGUMENT}.
+the spec. -c sets a configuration value, as for every verb; Spack's former -c, --require-cdashid, has no meaning here. CACHE is ${CACHE_ARGUMENT}.
 
 Examples:
   stave download hdf5@1.14 -p ./binaries -m oci://ghcr.io/org/cache
@@ -42,6 +42,11 @@ export const verb: VerbFactory = (state) => {
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
+    const [word] = (flags.config ?? []).filter((setting) => !setting.includes(":"));
+    if (word !== undefined)
+      throw new StaveError("USAGE", `-c ${word} is not a setting, section:key:value`, {
+        hint: "leave -c out: what Spack called --require-cdashid is not needed",
+      });
     const words = [...given, ...[flags.spec, flags.specFile].filter((word) => word !== undefined)];
     const files = new SpackFiles(context, flags);
     const { query, text } = await askedSpec(files, words);

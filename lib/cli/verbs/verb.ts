@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { Context } from "../machine/context.ts";
 import { Output, type OutputOptions } from "../output/output.ts";
 import { progressDisplay } from "../output/progress-display.ts";
+import { callWords } from "../output/typeable.ts";
 
 /** The state of a run; commander itself passes no values through. */
 export interface RunState {
@@ -34,6 +35,7 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
     const flags = command.opts() as F;
     const output = new Output(state.context, command.name(), flags);
     const args = all.slice(0, -2) as A;
+    output.call = callWords(command);
     state.output = output;
     try {
       output.display = await progressDisplay(state.context, output);

@@ -106,7 +106,7 @@ export class InstallSource {
     if (first !== undefined) throw more.length === 0 ? first : first.with({ errors: failures });
     throw new StaveError("SPEC_ABSENT", `${what} is not in ${this.name}`, {
       subject: what,
-      hint: "`stave list` shows what is there; `stave why-miss` shows the closest matches",
+      hint: "`stave list -a` shows what is there",
     });
   }
 }

@@ -2,6 +2,7 @@
 import { type BigIntStats, type Dirent, lstatSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { link, mkdir, rm, symlink } from "node:fs/promises";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { environmentOrder } from "../../spack/spec/spec-orders.ts";
@@ -245,20 +246,44 @@ class Destination {
   plan({ entries }: Merge): Step[] {
     const steps: Step[] = [];
     const foreign: ByteString[] = [];
+    let links = 0;
     for (const [path, entry] of entries) {
       const there = lstatOf(`${this.#base}/${path}`);
       if (there === undefined) steps.push({ path, entry, replaces: false });
-      else if (entry.isFolder ? there.isDirectory() : this.#isIt(path, entry, there)) continue;
-      else if (this.#isOurs(path, there)) steps.push({ path, entry, replaces: true });
-      else foreign.push(path);
+      else if (entry.isFolder && there.isDirectory()) continue;
+      else if (!entry.isFolder && this.#isIt(path, entry, there)) links++;
+      else if (this.#isOurs(path, there)) {
+        steps.push({ path, entry, replaces: true });
+        links++;
+      } else foreign.push(path);
     }
     const [first] = foreign;
-    if (first === undefined) return steps;
+    if (first === undefined) {
+      if (links === 0) this.#refuseOther();
+      return steps;
+    }
     const more = foreign.length > 1 ? ` and ${foreign.length - 1} more` : "";
     throw new StaveError("CONFLICT", `${shownName(`${this.#base}/${first}`)}${more} is in the way of the view`, {
       subject: this.#directory,
       hint: "it was not made by a view; move it away, or choose another folder",
     });
+  }
+
+  // A folder with neither a link of this view nor the metadata of any is no view: its contents belong to someone else.
+  #refuseOther(): void {
+    if (kindAt(this.#directory) !== "folder") return;
+    const names = readdirSync(this.#directory);
+    const [first] = names;
+    if (first === undefined || names.includes(METADATA_FOLDER)) return;
+    const more = names.length > 1 ? ` and ${names.length - 1} more` : "";
+    throw new StaveError(
+      "CONFLICT",
+      `${this.#directory} is not a view, but has other contents: ${printable(first)}${more}`,
+      {
+        subject: this.#directory,
+        hint: "choose an empty folder, or one that does not exist",
+      },
+    );
   }
 
   async prepare(): Promise<void> {

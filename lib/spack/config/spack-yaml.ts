@@ -190,6 +190,7 @@ export function findCustomScope(named: string, options: ConfigurationOptions): C
   throw configError(
     wholeFile(printable(named)),
     "it is neither a folder nor an environment, expected a configuration scope",
+    "name a folder; the scopes of Spack itself (user, site, system, …) are always read",
   );
 }
 
