@@ -2,9 +2,14 @@
 // command by a preloaded module.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { hashSync } from "bcryptjs";
 import { type Ran, startStave, stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
+import { goldenStore } from "../support/push.ts";
+import { temporaryFolder } from "../support/tree.ts";
 
 const layout = `oci-layout:${golden("spack-1.2/plain.oci")}`;
 
@@ -61,5 +66,90 @@ test("the first Ctrl-C ends also a verb that does not listen to it; the second o
     const [status] = await closed;
     assert.equal(status, 130);
     if (presses === 1) assert.equal(JSON.parse(stdout).error.code, "ABORTED");
+  }
+});
+
+/** The setting that ends a worker thread at the first order to it, or answer of it, of a type. */
+function killing(type: string): Record<string, string> {
+  const module = `import threads from "node:worker_threads"; import { syncBuiltinESMExports } from "node:module";
+    let left = threads.isMainThread ? 1 : 0;
+    const see = (worker, message) => {
+      if (message?.type !== "${type}" || left-- <= 0) return;
+      console.error("a thread dies");
+      worker.terminate();
+    };
+    threads.Worker = class extends threads.Worker {
+      constructor(...all) { super(...all); this.on("message", (message) => see(this, message)); }
+      postMessage(message, ...more) { super.postMessage(message, ...more); see(this, message); }
+    };
+    syncBuiltinESMExports();`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` };
+}
+
+const { sysroot } = await goldenStore();
+const dying: { verb: string; args: () => string[]; types: string[] }[] = [
+  {
+    verb: "install",
+    args: () => [layout, "--store", temporaryFolder(), "--otherarch", "--no-env", "fleet"],
+    types: ["place", "bytes", "finish", "taken", "placed", "finished"],
+  },
+  {
+    verb: "push",
+    args: () => [
+      `oci-layout:${temporaryFolder()}/cache`,
+      "--sysroot",
+      sysroot,
+      "--store",
+      "/opt/harbor/store",
+      "fleet",
+    ],
+    types: ["read", "memory", "compress", "piece", "compressed"],
+  },
+];
+for (const { verb, args, types } of dying)
+  for (const type of types)
+    test(`${verb}: a thread that dies at "${type}" is told, or another one does its work`, {
+      timeout: 120_000,
+    }, async () => {
+      const env = { ...killing(type), XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "" };
+      const ran = await stave([verb, ...args(), "--json"], { env });
+      assert.match(ran.stderr, /^a thread dies$/m);
+      const { error } = documentOf(ran);
+      if (ran.status === 0) return;
+      assert.equal(error.code, ran.status === 70 ? "INTERNAL" : "PARTIAL", ran.stdout);
+      assert.match(ran.stdout, /thread (?:ended|stopped unexpectedly)/);
+    });
+
+test("serve: the password thread may die while it is idle and while it works", { timeout: 120_000 }, async () => {
+  const users = join(temporaryFolder(), "users");
+  writeFileSync(users, `me:${hashSync("right", 10)}\n`);
+  // The second word is answered by a thread that is gone as soon as it has answered the first one.
+  const module = `import threads from "node:worker_threads"; import { syncBuiltinESMExports } from "node:module";
+    let orders = 0;
+    threads.Worker = class extends threads.Worker {
+      constructor(...all) { super(...all); this.on("message", () => { if (orders === 1) this.terminate(); }); }
+      postMessage(message, ...more) { super.postMessage(message, ...more); if (++orders === 2) this.terminate(); }
+    };
+    syncBuiltinESMExports();`;
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}` };
+  const child = startStave(["serve", temporaryFolder(), "--htpasswd", users, "--listen", "127.0.0.1:0"], { env });
+  try {
+    let said = "";
+    for await (const chunk of child.stdout ?? []) {
+      said += String(chunk);
+      if (said.includes("serving")) break;
+    }
+    const url = `http://${/127\.0\.0\.1:[0-9]+/.exec(said)?.[0]}/v2/`;
+    const ask = async (password: string): Promise<number> => {
+      const authorization = `Basic ${Buffer.from(`me:${password}`).toString("base64")}`;
+      return (await fetch(url, { headers: { authorization } })).status;
+    };
+    // Each with a password of its own: what was right or wrong once is remembered.
+    assert.equal(await ask("wrong 1"), 401);
+    assert.equal(await ask("wrong 2"), 500);
+    assert.equal(await ask("wrong 3"), 401);
+    assert.equal(await ask("right"), 200);
+  } finally {
+    child.kill("SIGKILL");
   }
 });
