@@ -194,7 +194,12 @@ export function formatLocation(location: Location): string {
     return `${location.scheme === "http" ? "oci+http" : "oci"}://${formatReference(location.reference)}`;
   const { directory, digest } = location;
   // A colon in the last part of the path would be taken for the one before a tag.
-  const tag = location.tag !== undefined ? `:${location.tag}` : /:[^/]*$/.test(directory) ? "/" : "";
+  const tag =
+    location.tag !== undefined
+      ? `:${location.tag}`
+      : directory.slice(directory.lastIndexOf("/") + 1).includes(":")
+        ? "/"
+        : "";
   return `oci-layout:${directory}${tag}${digest === undefined ? "" : `@${digest}`}`;
 }
 

@@ -169,10 +169,12 @@ test("no text keeps the parser from ending, or makes it throw another error", ()
     "a/".repeat(MANY),
     `a${":a".repeat(MANY)}`,
     "a__".repeat(MANY),
+    `oci:${":".repeat(MANY)}/:`,
+    `oci:${":".repeat(MANY)}/a`,
   ];
   const check = (text: string) => {
     try {
-      mustEnd(() => parseLocation(text));
+      mustEnd(() => formatLocation(parseLocation(text)));
     } catch (error) {
       assert.equal((error as { code?: string }).code, "REFERENCE_INVALID", text.slice(0, 40));
     }
