@@ -30,6 +30,17 @@ test("docs/errors.md lists every code that is thrown with its exit status, and t
   assert.deepEqual(codesIn(reserved).sort(), ERROR_CODES.filter((code) => !isThrown(code)).sort());
 });
 
+test("docs/network.md lists the defaults of the network flags that --help shows", async () => {
+  const rows = [...read("docs/network.md").matchAll(/^\| `(--[a-z-]+) [NS]` \| ([0-9]+) \|/gm)];
+  const help = (await stave(["copy", "--help"])).stdout.replace(/\s+/g, " ");
+  const defaults = [...help.matchAll(/(--(?:retries|timeout|connect-timeout|min-rate)) <[a-z]+>((?:(?! --[a-z]).)*)/g)];
+  assert.deepEqual(
+    rows.map(([, flag, value]) => `${flag} ${value}`).sort(),
+    defaults.map(([, flag, text = ""]) => `${flag} ${/([0-9]+)\)/.exec(text)?.[1]}`).sort(),
+  );
+  assert.equal(rows.length, 4);
+});
+
 test("every command in the README and the documents is one that the program knows", async () => {
   const helps = new Map<string, string>();
   for (const file of ["README.md", ...globSync("docs/*.md", { cwd: root })])
