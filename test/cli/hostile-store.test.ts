@@ -220,6 +220,18 @@ for (const user of users)
     });
   });
 
+test("view stops at links that lead to their own folder again and again", async () => {
+  const place = makePlace(me);
+  const prefix = prefixIn(place);
+  record(place, prefix);
+  mkdirSync(join(prefix, ".spack"), { recursive: true });
+  for (let link = 0; link < 300; link++) symlinkSync(".", join(prefix, `l${link}`));
+  const view = join(place.folder, "home/view");
+  const ran = await run(place, ["view", view, "ship", "--json", ...at(place)]);
+  assert.equal(JSON.parse(ran.stdout).error?.code, "TOO_LARGE", ran.stdout);
+  assert.ok(!existsSync(view));
+});
+
 /** Specs that are well formed, with values that would lead out if they were taken as they are. */
 const ODD: readonly SpecDocument[] = [
   madeSpec("up", "../../../canary/new"),

@@ -100,6 +100,12 @@ function checkNames(nodes: readonly SpecNode[]): void {
   }
 }
 
+/**
+ * How many entries of a view the links inside one prefix may lead to: a thousand links to their own folder would be a
+ * billion.
+ */
+export const MOST_THROUGH_LINKS = 300_000;
+
 interface Entry {
   readonly isFolder: boolean;
   /** The recorded path. */
@@ -114,11 +120,20 @@ interface Clash {
   readonly hidden: ByteString;
 }
 
+interface Walk {
+  readonly depth: number;
+  /** It is below a prefix, not in its metadata. */
+  readonly isPrefix: boolean;
+  /** A link led there. */
+  readonly isLink: boolean;
+}
+
 // The planned content of the view, by relative path; folders before their content.
 class Merge {
   readonly entries = new Map<ByteString, Entry>();
   readonly conflicts: Clash[] = [];
   readonly #store: Store;
+  #throughLinks = 0;
 
   constructor(store: Store) {
     this.#store = store;
@@ -136,7 +151,8 @@ class Merge {
       path = path === "" ? part : `${path}/${part}`;
       this.#folder(path, { isFolder: true, source, place });
     }
-    this.#walk({ isFolder: true, source, place }, path, 0, at === "");
+    this.#throughLinks = 0;
+    this.#walk({ isFolder: true, source, place }, path, { depth: 0, isPrefix: at === "", isLink: false });
   }
 
   /** Adds the metadata of a spec. What a link in its place leads to is not the spec's. */
@@ -153,8 +169,9 @@ class Merge {
     this.add(recorded, `${METADATA_FOLDER}/${name}`);
   }
 
-  #walk(folder: Entry, path: ByteString, depth: number, isPrefix: boolean): void {
+  #walk(folder: Entry, path: ByteString, { depth, isPrefix, isLink }: Walk): void {
     for (const { name, type } of entriesOf(folder.place)) {
+      if (isLink && ++this.#throughLinks > MOST_THROUGH_LINKS) throw tooManyLinks(folder);
       if (isPrefix && name === METADATA_FOLDER) continue;
       const inner: Entry = {
         isFolder: type === "directory" || (type === "symlink" && depth <= 1 && this.#leadsDeeper(folder, name)),
@@ -163,7 +180,8 @@ class Merge {
       };
       const where = path === "" ? name : `${path}/${name}`;
       if (!inner.isFolder) this.#file(where, inner, type === "symlink");
-      else if (this.#folder(where, inner)) this.#walk(inner, where, depth + 1, isPrefix);
+      else if (this.#folder(where, inner))
+        this.#walk(inner, where, { depth: depth + 1, isPrefix, isLink: isLink || type === "symlink" });
     }
   }
 
@@ -322,6 +340,12 @@ class Destination {
   #targetOf(path: ByteString, there: BigIntStats): ByteString | undefined {
     return there.isSymbolicLink() ? readlinkSync(fsPath(`${this.#base}/${path}`), "latin1") : undefined;
   }
+}
+
+function tooManyLinks({ source }: Entry): StaveError {
+  return new StaveError("TOO_LARGE", `links lead to more than ${MOST_THROUGH_LINKS} files at ${shownName(source)}`, {
+    hint: "leave that spec out of the view",
+  });
 }
 
 function lstatOf(place: ByteString): BigIntStats | undefined {
