@@ -26,8 +26,8 @@ export function indexedSpecs(index: CacheIndex, queries: readonly SpecQuery[], p
 
 /**
  * Calls `row` for every spec with a binary that satisfies any query (all specs without queries); returns the rows in
- * list order. The node passed to `row` has only those dependencies that provide a virtual package, with only their
- * names and versions.
+ * list order. Of a node's dependencies, `row` may use only the names and versions of those that provide a virtual
+ * package; others may be missing.
  */
 export function listIndexed<T>(
   index: CacheIndex,
