@@ -131,6 +131,20 @@ test("a virtual is its providers, those that nothing depends on included where t
   assert.match(plan.stdout, /^pack +rigging@2024\.11/m, plan.stderr);
 });
 
+test("a version of a virtual, which only recipes know, is explained", async () => {
+  const flags = golden["1.2"] ?? [];
+  const says = /propulsion is a virtual package, provided by paddle@3\.1\/kvupzkz: leave out the version/;
+  for (const words of [["propulsion@1"], ["hull", "^propulsion@1:2"]]) {
+    const found = await stave(["find", ...words, ...flags]);
+    assert.equal(found.status, 1);
+    assert.match(found.stderr, says);
+  }
+  const pushed = await stave(["push", `oci-layout:${join(root, "cache")}`, "propulsion@1", "--plan", ...flags]);
+  assert.equal(pushed.status, 7);
+  assert.match(pushed.stderr, new RegExp(`hint: ${says.source}`));
+  assert.doesNotMatch((await stave(["find", "paddle@9", ...flags])).stderr, /virtual/);
+});
+
 test("flags that Spack takes before its command may stand before the verb", async () => {
   const store = golden["1.2"] ?? [];
   const usual = await stave(["find", ...store, "--json", "-c", "config:x:1", "voyage"]);

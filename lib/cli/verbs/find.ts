@@ -3,6 +3,7 @@
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { type FindReport, find } from "../../ops/store/find.ts";
 import { printable } from "../../printable/printable.ts";
+import { versionOfVirtual } from "../../spack/query/select.ts";
 import { LINK, RUN } from "../../spack/spec/node.ts";
 import { treeLines } from "../../spack/spec/traversal.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
@@ -37,7 +38,8 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
-    const report = find(store, await files.queries(words), await files.lock());
+    const queries = await files.queries(words);
+    const report = find(store, queries, await files.lock());
     const { graph } = store.database;
     if (!flags.json) {
       const tree = (hash: string) => {
@@ -48,6 +50,13 @@ export const verb: VerbFactory = (state) => {
         for (const text of rootLines(report, files.discovery.environment?.name, output)) output.print(text);
       for (const text of specGroups(report.specs, flags, output, tree)) output.print(text);
       output.note(`${count(report.specs.length, "installed package")}${words.length > 0 ? " found" : ""}`);
+    }
+    if (report.specs.length === 0) {
+      const nodes = [...store.records()].filter(({ installed }) => installed).map(({ node }) => node);
+      for (const query of queries) {
+        const why = versionOfVirtual({ nodes, graph, place: store.root }, query);
+        if (why !== undefined) output.note(why);
+      }
     }
     output.report(report);
     return report.specs.length === 0 && words.length > 0 ? 1 : 0;

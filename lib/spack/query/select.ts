@@ -78,8 +78,27 @@ function absent(candidates: Candidates, query: SpecQuery): StaveError {
   const near = nearMisses(candidates, query);
   return new StaveError("SPEC_ABSENT", `no spec of ${candidates.place} matches ${text}`, {
     subject: text,
-    hint: near ?? "`stave find` lists what is there",
+    hint: versionOfVirtual(candidates, query) ?? near ?? "`stave find` lists what is there",
   });
+}
+
+/**
+ * Explains a query for a version of a virtual package, also of a dependency: it matches nothing, because specs name the
+ * virtual packages that they provide without versions. Only recipes have those. Undefined for other queries.
+ */
+export function versionOfVirtual(candidates: Candidates, query: SpecQuery): string | undefined {
+  const { name, versions } = query;
+  const nodes = [...candidates.nodes];
+  if (name !== undefined && versions !== undefined && nodes.every((node) => node.name !== name)) {
+    const providers = nodes.filter((node) => candidates.graph.virtualsOf(node).has(name)).toSorted(compareNodes);
+    if (providers.length > 0)
+      return `${name} is a virtual package, provided by ${listed(providers)}: leave out the version, which only recipes know`;
+  }
+  for (const { child } of query.edges) {
+    const found = versionOfVirtual({ ...candidates, nodes }, child);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 // Specs with only the name or the hash, else names that contain the requested one.
