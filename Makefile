@@ -1,4 +1,4 @@
-# Every target does its own set-up; `make help` lists them.
+# Every target does its own setup; `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help install build api demo test test-node22 interop lint fmt bench fuzz soak clean
 
@@ -21,17 +21,17 @@ scripts/api-docs/node_modules/.stamp: scripts/api-docs/package-lock.json
 	npm ci --no-fund --no-audit --loglevel=error --prefix scripts/api-docs
 	@touch $@
 
-demo: install ## build, then run the main job on the embedded default and say what it did
+demo: install ## build, then demonstrate the main job with the default cache
 	npm run --silent build -- --bundle-only
 	npm run --silent demo
 
-test: install ## install the peers where that can be done, type-check, lint and run every test
+test: install ## install the peers if possible, type-check, lint and run every test
 	npm test --silent
 
-test-node22: install ## run every test with the oldest Node that is supported
+test-node22: install ## run every test with the oldest supported Node
 	npm run --silent test:node22
 
-interop: install ## only the tests against real registries and clients
+interop: install ## run only the tests against real registries and clients
 	npm test --silent -- interop
 
 lint: install ## check types, format and rules
@@ -41,16 +41,16 @@ lint: install ## check types, format and rules
 fmt: install ## format the sources
 	npm run --silent fmt
 
-bench: install ## measure, beside whatever peers are on the PATH, and print ratios
+bench: install ## compare timings with other tools on the PATH
 	npm run --silent build -- --bundle-only
 	npm run --silent bench
 
-fuzz: install ## give every parser 10^6 inputs (FUZZ_COUNT, FUZZ_SEED, FUZZ_ONLY, FUZZ_INPUT, FUZZ_JOBS)
+fuzz: install ## run every parser on 10^6 inputs (FUZZ_COUNT, FUZZ_SEED, FUZZ_ONLY, FUZZ_INPUT, FUZZ_JOBS)
 	npm run --silent fuzz
 
-soak: install ## commands that disturb one another for MINUTES=30, then a look at everything (SOAK_SEED, SOAK_PROCESSES)
+soak: install ## run competing commands for MINUTES=30 and check the results (SOAK_SEED, SOAK_PROCESSES)
 	npm run --silent build -- --bundle-only
 	npm run --silent soak
 
-clean: ## remove what was built
+clean: ## remove everything that was built
 	rm -rf dist schemas docs/api stave-cache demo-work fuzz-failures soak-failures

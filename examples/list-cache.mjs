@@ -1,4 +1,4 @@
-// Lists what a build cache has: node list-cache.mjs oci://ghcr.io/org/cache hdf5@1.14:
+// Lists the specs of a build cache: node list-cache.mjs oci://ghcr.io/org/cache hdf5@1.14:
 import { list } from "stave";
 
 const [cache, ...specs] = process.argv.slice(2);

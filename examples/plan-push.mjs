@@ -1,4 +1,4 @@
-// Says what a push would do, without doing it: node plan-push.mjs oci://ghcr.io/org/cache ./env
+// Shows what a push would do: node plan-push.mjs oci://ghcr.io/org/cache ./env
 import { planPush } from "stave";
 
 const [cache, environment] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-// Pushes a Spack environment and makes one image of it: node push-environment.mjs oci://ghcr.io/org/cache ./env app
+// Pushes a Spack environment, also as one image: node push-environment.mjs oci://ghcr.io/org/cache ./env app
 import { push } from "stave";
 
 const [cache, environment, tag] = process.argv.slice(2);

@@ -36,7 +36,7 @@ export class Output {
   readonly options: OutputOptions;
   readonly #context: Context;
   readonly #color: { stdout: boolean; stderr: boolean };
-  /** What commands in hints need of this call. */
+  /** What the commands in hints need from this call. */
   call: CallWords = { spack: [], network: [] };
   /** Set while bars are on the screen: lines on stderr then go through the bars, so as not to disrupt them. */
   line: ((text: string) => void) | undefined;
@@ -139,7 +139,7 @@ export class Output {
   /** Writes the one JSON document, in the envelope that all verbs share. */
   document(content: Record<string, unknown>): void {
     this.endProgress();
-    // Hints are in errors, at any depth of a report.
+    // Errors, and so hints, may be at any depth of a report.
     const hints = (key: string, value: unknown): unknown =>
       key === "hint" && typeof value === "string" ? this.#hint(value) : value;
     const text = jsonText({ schema: JSON_SCHEMA, verb: this.verb, ...content }, hints);

@@ -1,21 +1,21 @@
-// Commands in hints, completed with what this call was given: the store, the cache and the flags of the network, so that they can
-// be typed as they stand.
+// Completes commands in hints with the arguments of this call (the store, the cache and the network flags), so that
+// they can be typed as they stand.
 import type { Command } from "commander";
 
-/** What of a call the commands of its hints need. */
+/** The arguments of a call that commands in its hints need. */
 export interface CallWords {
-  /** The flags that locate Spack's files, as they were typed. */
+  /** The flags that locate Spack's files, as typed. */
   readonly spack: readonly string[];
   /** The flags of the network. */
   readonly network: readonly string[];
-  /** The cache that was named. */
+  /** The named cache. */
   cache?: string | undefined;
 }
 
 const SPACK = ["store", "env", "scope", "config", "sysroot", "spack"];
 const NETWORK = ["plainHttp", "cacert", "cert", "keyFile", "insecureTls", "authfile"];
 
-/** How verbs take a cache: as their first argument, or with a flag. */
+/** How each verb takes a cache: as its first argument, or with a flag. */
 const CACHE_PLACE: Readonly<Record<string, "argument" | "--mirror" | "--mirror-url">> = {
   list: "argument",
   index: "argument",
@@ -40,7 +40,7 @@ export function callWords(command: Command): CallWords {
       const name = option.attributeName();
       if (!names.includes(name) || command.getOptionValueSource(name) !== "cli") return [];
       const value: unknown = command.opts()[name];
-      // `--no-env` is an option of its own beside `--env`.
+      // `--no-env` is an option separate from `--env`.
       if (option.negate) return value === false ? [option.long ?? ""] : [];
       if (value === true) return [option.long ?? ""];
       const values: unknown[] = Array.isArray(value) ? value : [value];
@@ -52,7 +52,7 @@ export function callWords(command: Command): CallWords {
 // A command in backquotes, or at the end of a hint that is only a command.
 const COMMAND = /`stave ([a-z-]+)((?: [^`]*)?)`|(?<=^|: )stave ([a-z-]+)( [^`]*)?$/g;
 
-/** A hint whose commands have the words of the call that they lack. */
+/** Adds to the commands in a hint the words of the call that they lack. */
 export function typeable(hint: string, call: CallWords): string {
   return hint.replace(COMMAND, (text, quoted?: string, rest?: string, bare?: string, bareRest?: string) => {
     const verb = quoted ?? bare ?? "";
@@ -71,7 +71,7 @@ function cacheWords(verb: string, given: string, { cache }: CallWords): string[]
   return place === "argument" ? [shellWord(cache)] : [place, shellWord(cache)];
 }
 
-/** A word as a shell reads it back. */
+/** Quotes a word for a shell. */
 function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -101,8 +101,8 @@ function checkNames(nodes: readonly SpecNode[]): void {
 }
 
 /**
- * How many entries of a view the links inside one prefix may lead to: a thousand links to their own folder would be a
- * billion.
+ * The most entries of a view that links inside one prefix may lead to: a thousand links to their own folder would give
+ * a billion.
  */
 export const MOST_THROUGH_LINKS = 300_000;
 
@@ -122,9 +122,9 @@ interface Clash {
 
 interface Walk {
   readonly depth: number;
-  /** It is below a prefix, not in its metadata. */
+  /** True below a prefix, except in its metadata. */
   readonly isPrefix: boolean;
-  /** A link led there. */
+  /** True if a link led here. */
   readonly isLink: boolean;
 }
 
@@ -155,7 +155,7 @@ class Merge {
     this.#walk({ isFolder: true, source, place }, path, { depth: 0, isPrefix: at === "", isLink: false });
   }
 
-  /** Adds the metadata of a spec. What a link in its place leads to is not the spec's. */
+  /** Adds the metadata of a spec. Does not follow a link in its place. */
   addMetadata(prefix: string, name: string): void {
     const recorded = `${prefix}/${METADATA_FOLDER}`;
     if (
@@ -287,7 +287,8 @@ class Destination {
     });
   }
 
-  // A folder with neither a link of this view nor the metadata of any is no view: its contents belong to someone else.
+  // A folder with neither a link of this view nor any spec's metadata is not a view: its contents belong to someone
+  // else.
   #refuseOther(): void {
     if (kindAt(this.#directory) !== "folder") return;
     const names = readdirSync(this.#directory);
