@@ -75,6 +75,12 @@ const VARIANTS = [
   "tools",
   "x",
 ];
+/** Dependency types, each with the share of edges that have it or one before it. */
+const TYPES: readonly (readonly [share: number, types: string[]])[] = [
+  [0.2, ["build"]],
+  [0.75, ["build", "link"]],
+  [0.9, ["link", "run"]],
+];
 const VIRTUALS = new Map([
   ["openmpi", ["mpi"]],
   ["openblas", ["blas", "lapack"]],
@@ -189,8 +195,7 @@ export function makeDatabase(options: DatabaseOptions): string {
       const chosen = offered?.[below(offered.length)];
       if (chosen === undefined) continue;
       const kind = random();
-      const types =
-        kind < 0.2 ? ["build"] : kind < 0.75 ? ["build", "link"] : kind < 0.9 ? ["link", "run"] : ["build", "run"];
+      const types = TYPES.find(([share]) => kind < share)?.[1] ?? ["build", "run"];
       wanted.push([chosen, types, VIRTUALS.get(chosen.name) ?? []]);
     }
     const version = `${below(12)}.${below(30)}.${below(10)}`;

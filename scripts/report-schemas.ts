@@ -47,8 +47,8 @@ function reportsIn(project: Project, path: string): Type[] {
   const visit = (node: Node): void => {
     const call = node.kind === SyntaxKind.CallExpression ? (node as Node & Call) : undefined;
     const text = call?.expression.getText(file);
-    const argument =
-      text === "output.report" ? call?.arguments[0] : text === "output.fail" ? call?.arguments[1] : undefined;
+    const place = ["output.report", "output.fail"].indexOf(text ?? "");
+    const argument = place < 0 ? undefined : call?.arguments[place];
     const type = argument && project.checker.getTypeAtLocation(argument);
     if (type) found.push(type);
     node.forEachChild(visit);

@@ -21,7 +21,7 @@ export function defaultMirrors(direction: Direction, { around, files, onNote }: 
   if (around.env["STAVE_CACHE"]) return [];
   const all = files().discovery.mirrors.filter(({ hasBinaries }) => hasBinaries);
   const pushed = all.find(({ isAutopush }) => isAutopush) ?? all.find(({ hasPush }) => hasPush);
-  const meant = direction === "fetch" ? all : pushed ? [pushed] : [];
+  const meant = direction === "fetch" ? all : [pushed].filter((mirror) => mirror !== undefined);
   const shown = (mirror: Mirror): string =>
     printable(`${mirror.name} (${redactUserInfo(mirror.url(direction))})`, { most: 300 });
   const usable = meant.filter((mirror) => isOciUrl(mirror.url(direction)));

@@ -20,7 +20,7 @@ import type { Surroundings } from "./surroundings.ts";
 /** The locations of Spack's files, as on the command line. */
 export interface SpackFlags {
   store?: string;
-  env?: string | false;
+  env?: string | boolean;
   scope?: string[];
   config?: string[];
   sysroot?: string;
@@ -52,7 +52,7 @@ export class SpackFiles {
       host: currentHost(context),
       spack: flags.spack,
       // commander's --no-env makes it false; without any flag it is true.
-      environment: typeof flags.env === "string" ? flags.env : flags.env === false ? false : undefined,
+      environment: flags.env === true ? undefined : flags.env,
       scopes: flags.scope,
       settings: flags.config,
       store: flags.store,

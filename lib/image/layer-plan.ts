@@ -134,7 +134,8 @@ class Planner {
     const isThere = tags.has(specTag(node)) && images.get(node.hash) !== "broken";
     if (isThere && !force) return "keep";
     if (!isInstalled(node)) return isThere ? "keep" : "not installed";
-    return isOurs(node) ? "pack" : isThere ? "keep" : "other shard";
+    if (isOurs(node)) return "pack";
+    return isThere ? "keep" : "other shard";
   }
 
   #layer(node: SpecNode): PlannedLayer {

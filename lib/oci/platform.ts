@@ -41,10 +41,13 @@ export function formatPlatform(platform: Platform): string {
 }
 
 // Runtimes treat a missing arm64 variant as v8 and a missing arm variant as v7 (containerd, "platforms").
-function normalVariant(platform: Platform): string {
-  if (platform.variant) return platform.variant;
-  return platform.architecture === "arm64" ? "v8" : platform.architecture === "arm" ? "v7" : "";
+function normalVariant({ variant, architecture }: Platform): string {
+  return variant || (DEFAULT_VARIANTS.get(architecture) ?? "");
 }
+const DEFAULT_VARIANTS: ReadonlyMap<string, string> = new Map([
+  ["arm64", "v8"],
+  ["arm", "v7"],
+]);
 
 /** True if an offered platform satisfies the wanted one; a wanted platform without variant accepts any variant. */
 export function matchesPlatform(offered: Platform, wanted: Platform): boolean {

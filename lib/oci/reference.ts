@@ -194,12 +194,8 @@ export function formatLocation(location: Location): string {
     return `${location.scheme === "http" ? "oci+http" : "oci"}://${formatReference(location.reference)}`;
   const { directory, digest } = location;
   // A colon in the last part of the path would be taken for the one before a tag.
-  const tag =
-    location.tag !== undefined
-      ? `:${location.tag}`
-      : directory.slice(directory.lastIndexOf("/") + 1).includes(":")
-        ? "/"
-        : "";
+  const end = directory.slice(directory.lastIndexOf("/") + 1).includes(":") ? "/" : "";
+  const tag = location.tag === undefined ? end : `:${location.tag}`;
   return `oci-layout:${directory}${tag}${digest === undefined ? "" : `@${digest}`}`;
 }
 

@@ -63,7 +63,7 @@ export function bytesOfPythonText(text: string): ByteString {
 // The length of the valid UTF-8 sequence at an offset, or 0.
 function sequenceLength(buffer: Buffer, at: number): number {
   const first = buffer[at] ?? 0;
-  const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  const length = 1 + Number(first >= 0x80) + Number(first >= 0xe0) + Number(first >= 0xf0);
   const end = at + length;
   return end <= buffer.length && isUtf8(buffer.subarray(at, end)) ? length : 0;
 }

@@ -31,7 +31,8 @@ export function isGone(path: string, sysroot?: string): boolean {
 export function kindAt(path: string | Buffer, sysroot?: string): "file" | "folder" | "other" | undefined {
   try {
     const found = statSync(typeof path === "string" ? underSysroot(sysroot, path) : path, { throwIfNoEntry: false });
-    return found && (found.isDirectory() ? "folder" : found.isFile() ? "file" : "other");
+    if (found?.isDirectory()) return "folder";
+    return found && (found.isFile() ? "file" : "other");
   } catch {
     return undefined;
   }

@@ -36,8 +36,8 @@ for (const where of ["the folder above", "the folder itself", ...LAYOUT_FILES])
       const folder = join(registry.directory, name);
       assert.equal((await pushByHand(registry.url, name, image, "v1")).status, 201);
       // Everything is outside, complete, and reached by a link; files that exist only at times are created.
-      const place =
-        where === "the folder above" ? dirname(folder) : where === "the folder itself" ? folder : join(folder, where);
+      const places: Record<string, string> = { "the folder above": dirname(folder), "the folder itself": folder };
+      const place = places[where] ?? join(folder, where);
       const elsewhere = temporaryFolder();
       const outside = join(elsewhere, "outside");
       if (existsSync(place)) renameSync(place, outside);

@@ -99,7 +99,8 @@ export async function pushSpec(target: Target, spec: SpecDocument, odd: OddImage
     : image.config.bytes;
   const described = { ...image.config.descriptor, digest: digestOf(config), size: config.length };
   const parsed = { ...JSON.parse(Buffer.from(image.manifest.bytes).toString()), config: described };
-  const manifest = odd.manifest ? again(odd.manifest(parsed)) : odd.config ? again(parsed) : image.manifest.bytes;
+  const usual = odd.config ? again(parsed) : image.manifest.bytes;
+  const manifest = odd.manifest ? again(odd.manifest(parsed)) : usual;
   const tag = odd.tag ?? specTag(spec.root);
   await target.pushBlob(layer, bytesSource(bytes));
   await target.pushBlob(described, bytesSource(config));

@@ -23,8 +23,8 @@ export function specLine(spec: PushedSpec, isTerminal: boolean): string | undefi
   const parts = [`${OUTCOMES[outcome]} ${name} ${isTerminal ? shortDigest(manifest) : manifest}`];
   if (layer) {
     const rate = milliseconds > 0 ? `, ${formatBytes((layer.size / milliseconds) * 1000)}/s` : "";
-    const how = layer.outcome === "pushed" ? rate : layer.outcome === "mounted" ? ", mounted" : ", layer already there";
-    parts.push(`(${formatBytes(layer.size)}${how})`);
+    const how = { pushed: rate, mounted: ", mounted", present: ", layer already there" };
+    parts.push(`(${formatBytes(layer.size)}${how[layer.outcome]})`);
   }
   if (missing.length > 0)
     parts.push(

@@ -50,7 +50,8 @@ export function* specGroups(
 }
 
 function row(spec: SpecRow, flags: ListFlags, output: Output): string {
-  const hash = flags.veryLong ? spec.hash : flags.long ? spec.hash.slice(0, 7) : "";
+  const short = flags.long ? spec.hash.slice(0, 7) : "";
+  const hash = flags.veryLong ? spec.hash : short;
   const name = flags.namespaces && spec.namespace ? `${spec.namespace}.${spec.name}` : spec.name;
   const variants = flags.variants && spec.variants !== "" ? ` ${spec.variants}` : "";
   return `${hash === "" ? "" : `${output.style("dim", hash)} `}${printable(`${name}@${spec.version}${variants}`)}`;

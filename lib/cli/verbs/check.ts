@@ -64,7 +64,8 @@ export const verb: VerbFactory = (state) => {
     const named = flags.mirrorUrl === undefined ? [] : [flags.mirrorUrl];
     await using opened = await readCaches(named, { context, output, flags, files });
     const onProgress = flags.verbose ? output.progress : undefined;
-    const depth = flags.bytes ? "bytes" : flags.deep ? "deep" : "tags";
+    const least = flags.deep ? "deep" : "tags";
+    const depth = flags.bytes ? "bytes" : least;
     const report = await checkAll(opened.caches, { specs, depth, onProgress, signal: context.signal });
     if (flags.outputFile !== undefined) {
       const path = resolve(context.cwd, flags.outputFile);

@@ -79,7 +79,8 @@ function* render(report: IndexReport, output: Output): Iterable<string> {
   for (const { hash, reason } of problems) yield `left out of the old index: ${printable(hash)}: ${printable(reason)}`;
   for (const tag of added) yield `${output.style("green", "+")} ${printable(tag)}`;
   for (const tag of dropped) yield `${output.style("red", "-")} ${printable(tag)}`;
-  const state = isWritten ? "written" : isCurrent ? "up to date" : "not up to date";
+  const found = isCurrent ? "up to date" : "not up to date";
+  const state = isWritten ? "written" : found;
   const text = size === undefined ? "" : `, ${formatBytes(size)}`;
   yield `${state}: ${count(specs, "spec")}, ${count(records, "record")}${text}`;
 }

@@ -170,7 +170,7 @@ async function run(
     compression,
     shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
     only: flags.deps === false ? "package" : flags.only,
-    buildDependencies: flags.withBuildDependencies ? "with" : flags.withoutBuildDependencies ? "without" : undefined,
+    buildDependencies: buildDependencies(flags),
     force: flags.force,
     verify: flags.verify,
     failFast: flags.failFast,
@@ -259,6 +259,11 @@ function checkFlags(flags: Flags, output: Output): void {
   if (flags.updateIndex && flags.rebuildIndex === false)
     throw new StaveError("USAGE", "--update-index and --no-rebuild-index exclude each other");
   if (flags.allowRoot) output.warn("--allow-root has no effect: archives are never searched for store paths");
+}
+
+function buildDependencies({ withBuildDependencies, withoutBuildDependencies }: Flags): "with" | "without" | undefined {
+  if (withBuildDependencies) return "with";
+  return withoutBuildDependencies ? "without" : undefined;
 }
 
 /** Parses a tag that Spack's index update will not mistake for a spec. Throws REFERENCE_INVALID, USAGE. */

@@ -92,7 +92,9 @@ export function isProgram(head: Buffer): boolean {
 
 /** The length of the UTF-8 sequence that starts with a byte; 1 if none does. */
 function sequenceLength(first: number): number {
-  return first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+  if (first >= 0xf0) return 4;
+  if (first >= 0xe0) return 3;
+  return first >= 0xc0 ? 2 : 1;
 }
 
 // How many bytes at the end belong to an incomplete sequence; 0 to 3.

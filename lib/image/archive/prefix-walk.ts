@@ -143,7 +143,8 @@ function readLink(path: ByteString): ByteString {
 }
 
 function kindOf(entry: Dirent): SkippedEntry["kind"] {
-  return entry.isSocket() ? "socket" : entry.isFIFO() ? "FIFO" : "device";
+  if (entry.isSocket()) return "socket";
+  return entry.isFIFO() ? "FIFO" : "device";
 }
 
 /** The error for an entry below a prefix that was listed a moment ago and cannot be read now. */

@@ -25,7 +25,7 @@ export function parseCompression(text: string): Compression {
   const [method, digits, ...rest] = text.split(":");
   if ((method === "gzip" || method === "zstd") && rest.length === 0) {
     const { levels, usual } = METHODS[method];
-    const level = digits === undefined ? usual : /^\d{1,2}$/.test(digits) ? Number(digits) : Number.NaN;
+    const level = digits === undefined ? usual : Number(/^\d{1,2}$/.exec(digits)?.[0]);
     if (level >= levels[0] && level <= levels[1]) return { method, level };
   }
   throw new StaveError("USAGE", `unknown compression ${JSON.stringify(text.slice(0, 80))}`, {

@@ -126,8 +126,8 @@ export class PushRun {
       const isNew = sent?.outcome === "pushed" && !this.#options.force;
       const manifest = await this.#writeSpec(planned, layers, isNew);
       written.resolve();
-      const outcome = sent === undefined ? "completed" : planned.isRepair ? "repaired" : "pushed";
-      if (sent === undefined) return { ...common, outcome, manifest, missing };
+      if (sent === undefined) return { ...common, outcome: "completed", manifest, missing };
+      const outcome = planned.isRepair ? "repaired" : "pushed";
       const { digest, size, diffId, archiveSize, skipped, milliseconds } = sent;
       const layer = { digest, size, diffId, archiveSize, outcome: sent.outcome };
       return { ...common, outcome, manifest, layer, milliseconds, missing, skipped };

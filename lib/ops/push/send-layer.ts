@@ -123,7 +123,7 @@ export class LayerSender {
     try {
       // A small layer is in memory from packing to the end of its upload.
       const sent = isSmall ? await this.#spool.run(bring, { signal }) : await bring();
-      done(sent.outcome === "pushed" ? "copied" : sent.outcome === "mounted" ? "mounted" : "skipped");
+      done(({ pushed: "copied", mounted: "mounted", present: "skipped" } as const)[sent.outcome]);
       return { ...sent, milliseconds: clock.now() - (started ?? clock.now()) };
     } catch (error) {
       if (started !== undefined) done("failed");

@@ -370,8 +370,13 @@ function entriesOf(place: ByteString): { name: ByteString; type: "directory" | "
     .toSorted((a, b) => compareNames(a.name, b.name))
     .map((entry) => ({
       name: entry.name,
-      type: entry.isDirectory() ? "directory" : entry.isSymbolicLink() ? "symlink" : "file",
+      type: typeOf(entry),
     }));
+}
+
+function typeOf(entry: Pick<Dirent, "isDirectory" | "isSymbolicLink">): "directory" | "symlink" | "file" {
+  if (entry.isDirectory()) return "directory";
+  return entry.isSymbolicLink() ? "symlink" : "file";
 }
 
 const clashOf = (path: ByteString, shown: Entry, hidden: Entry): Clash => ({

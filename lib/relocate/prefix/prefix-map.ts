@@ -132,16 +132,15 @@ function sharedLength(a: Buffer, b: Buffer): number {
   return length;
 }
 
+function problemOf(path: string): string | undefined {
+  if (!path.startsWith("/")) return "is not absolute";
+  if (/^\/+$/.test(path)) return "is the root folder";
+  if (path.includes("\0")) return "has a NUL byte in it";
+  return Buffer.byteLength(path) > LONGEST_PATH ? `is longer than ${LONGEST_PATH} bytes` : undefined;
+}
+
 function checked(path: string, which: "old" | "new"): string {
-  const problem = !path.startsWith("/")
-    ? "is not absolute"
-    : /^\/+$/.test(path)
-      ? "is the root folder"
-      : path.includes("\0")
-        ? "has a NUL byte in it"
-        : Buffer.byteLength(path) > LONGEST_PATH
-          ? `is longer than ${LONGEST_PATH} bytes`
-          : undefined;
+  const problem = problemOf(path);
   if (problem === undefined) return path;
   const shown = shownName(bytesOfText(path));
   throw new StaveError(

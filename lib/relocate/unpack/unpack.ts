@@ -28,7 +28,8 @@ export interface UnpackOptions {
 
 /** The compression of an archive, by media type. */
 export function compressionOf(mediaType: string): UnpackOptions["compression"] {
-  return mediaType.endsWith("zstd") ? "zstd" : mediaType.endsWith("tar") ? "none" : "gzip";
+  if (mediaType.endsWith("zstd")) return "zstd";
+  return mediaType.endsWith("tar") ? "none" : "gzip";
 }
 
 /**

@@ -89,7 +89,8 @@ function power(cpu: Fields): Processor {
 function riscv(cpu: Fields): Processor {
   const told = cpu.get("uarch");
   const isX60 = told === "spacemit,x60" || cpu.get("model name") === "Spacemit(R) X60";
-  const model = told === "sifive,u74-mc" ? "u74mc" : isX60 ? "x60" : told;
+  const other = isX60 ? "x60" : told;
+  const model = told === "sifive,u74-mc" ? "u74mc" : other;
   return { part: "", runs: (name, target) => target.vendor === "generic" || name === model };
 }
 

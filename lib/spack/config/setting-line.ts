@@ -46,9 +46,15 @@ function split(setting: string): Element[] {
   return elements;
 }
 
+const JOINING_MARKS: ReadonlyMap<string, Joining> = new Map([
+  ["+", "prepend"],
+  ["-", "append"],
+]);
+
 function keyOf({ text, separator }: Element): { name: string; joining: Joining } {
   const mark = text.at(-1);
-  const joining = separator.length > 1 ? "override" : mark === "+" ? "prepend" : mark === "-" ? "append" : "merge";
+  const marked = (mark === undefined ? undefined : JOINING_MARKS.get(mark)) ?? "merge";
+  const joining = separator.length > 1 ? "override" : marked;
   const bare = mark === "+" || mark === "-" ? text.slice(0, -1) : text;
   return { name: unquoted(bare) ?? bare, joining };
 }

@@ -71,7 +71,8 @@ class Condition {
     let left = this.#and();
     while (this.#take("or")) {
       const [a, b] = [truth(left), truth(this.#and())];
-      left = known(a === true || b === true ? true : a === undefined || b === undefined ? undefined : false);
+      // One of them decides; otherwise an unknown one makes the whole unknown.
+      left = known(a === true || b === true || (a === undefined || b === undefined ? undefined : false));
     }
     return left;
   }
@@ -80,7 +81,7 @@ class Condition {
     let left = this.#not();
     while (this.#take("and")) {
       const [a, b] = [truth(left), truth(this.#not())];
-      left = known(a === false || b === false ? false : a === undefined || b === undefined ? undefined : true);
+      left = known(a !== false && b !== false && (a === undefined || b === undefined ? undefined : true));
     }
     return left;
   }

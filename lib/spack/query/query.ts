@@ -132,7 +132,8 @@ function printEdge(edge: QueryEdge): string {
   }
   if (virtuals.length > 0 && !short) attributes.push(`virtuals=${virtuals.join(",")}`);
   if (when) attributes.push(`when='${printQuery(when).replaceAll("'", "\\'").replace(/\\$/, "\\ ")}'`);
-  const sign = direct ? (propagated ? "%%" : "%") : "^";
+  const percent = propagated ? "%%" : "%";
+  const sign = direct ? percent : "^";
   // A name or star prevents `key=value` of a nameless dependency from being read as virtuals.
   const node = child.name === undefined && child.file === undefined ? `* ${printNode(child)}`.trim() : printNode(child);
   const nested = child.edges.map((inner) => ` ${printEdge(inner)}`).join("");

@@ -63,5 +63,6 @@ function intersectRanges(a: string, b: string): string | undefined {
 // The tighter end; an empty one is no bound. Undefined if neither is tighter.
 function tighter(a: string, b: string, isTighter: (one: string, other: string) => boolean): string | undefined {
   if (a === "" || b === "") return a || b;
-  return isTighter(a, b) ? a : isTighter(b, a) ? b : undefined;
+  if (isTighter(a, b)) return a;
+  return isTighter(b, a) ? b : undefined;
 }

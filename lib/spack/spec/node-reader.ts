@@ -169,7 +169,7 @@ function readVariant(value: JsonValue | undefined, key: string, place: Place): V
   if (Array.isArray(value)) return value.map((item, at) => variantText(item, inside(where, key), at));
   const text = variantText(value, where, key);
   const lower = text.length <= 5 ? text.toLowerCase() : "";
-  return lower === "true" ? true : lower === "false" ? false : text;
+  return lower === "true" || (lower === "false" ? false : text);
 }
 
 function variantText(value: JsonValue | undefined, place: Place, key: string | number): string {
@@ -193,13 +193,14 @@ function readExternal(raw: JsonObject, outer: Place): External | undefined {
     throw wrong(place, "extra_attributes", attributes, "an object");
   return {
     path: path === "None" ? null : path,
-    modules: Array.isArray(modules)
-      ? asStrings(modules, inside(place, "module"))
-      : typeof modules === "string"
-        ? [modules]
-        : NONE,
+    modules: asModules(modules, place),
     extraAttributes: attributes ?? {},
   };
+}
+
+function asModules(modules: JsonValue | undefined, place: Place): readonly string[] {
+  if (Array.isArray(modules)) return asStrings(modules, inside(place, "module"));
+  return typeof modules === "string" ? [modules] : NONE;
 }
 
 function readCompiler(raw: JsonObject, format: number, place: Place): NodeFields["compiler"] {

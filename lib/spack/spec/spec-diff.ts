@@ -44,7 +44,8 @@ const ATTRIBUTES: readonly Attribute[] = [
 
 function textOf(node: SpecNode, key: string): string {
   const value = own(node.raw, key);
-  return value === undefined ? "" : typeof value === "string" ? value : writeJson(value);
+  if (value === undefined) return "";
+  return typeof value === "string" ? value : writeJson(value);
 }
 
 // Leaves out the child's hash: a differing child is reported by itself.

@@ -124,15 +124,15 @@ function architectureOf(node: SpecNode, part: string | undefined, detail: string
   if (part === "target" && detail === "family") return familyOf(node.target);
   if (detail !== undefined && !(part === "target" && detail === "name")) return undefined;
   if (part === undefined) return `${node.platform}-${node.os}-${node.target}`;
-  return part === "platform" ? node.platform : part === "os" ? node.os : part === "target" ? node.target : undefined;
+  return part === "platform" || part === "os" || part === "target" ? node[part] : undefined;
 }
 
 function compilerText(node: SpecNode, part: string | undefined): string | undefined {
   const compiler = compilerOf(node);
   if (compiler === undefined) return "none";
   if (part === undefined) return `${compiler.name}@${exactVersion(compiler.version)}`;
-  if (part === "name") return compiler.name;
-  return part === "version" ? compiler.version : part === "versions" ? exactVersion(compiler.version) : undefined;
+  if (part === "name" || part === "version") return compiler[part];
+  return part === "versions" ? exactVersion(compiler.version) : undefined;
 }
 
 function compilersText(node: SpecNode): string {
@@ -184,4 +184,4 @@ function quoteValue(value: string): string {
 }
 
 const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number =>
-  a < b ? -1 : a > b ? 1 : 0;
+  a < b ? -1 : Number(a > b);

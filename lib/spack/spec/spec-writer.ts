@@ -111,4 +111,4 @@ function sortKeys(value: JsonObject): JsonObject {
 }
 
 const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number =>
-  a < b ? -1 : a > b ? 1 : 0;
+  a < b ? -1 : Number(a > b);

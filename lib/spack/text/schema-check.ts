@@ -57,9 +57,6 @@ function descend(node: YamlNode, path: readonly string[]): YamlNode {
 function describe(node: YamlNode): string {
   if (node.kind === "list") return "a list";
   if (node.kind === "map") return "a mapping";
-  return node.value === null
-    ? "empty"
-    : typeof node.value === "string"
-      ? `"${printable(node.value.slice(0, 80))}"`
-      : String(node.value);
+  if (node.value === null) return "empty";
+  return typeof node.value === "string" ? `"${printable(node.value.slice(0, 80))}"` : String(node.value);
 }

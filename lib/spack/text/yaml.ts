@@ -13,6 +13,7 @@ import {
   Parser,
   type Scalar,
   type YAMLMap,
+  type YAMLSeq,
 } from "yaml";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
@@ -224,15 +225,16 @@ class Reader {
     if (tag !== undefined && tag !== "!" && !STANDARD_TAG.test(tag))
       throw this.#error(offset, `the tag ${tag} is not supported, expected plain values`);
     if (source.anchor !== undefined) this.#anchors.set(source.anchor, "open");
-    const made = isScalar(source)
-      ? { node: this.#scalar(source, offset), weight: 1, height: 0 }
-      : isSeq(source)
-        ? this.#list(source.items, offset, depth)
-        : this.#map(source, offset, depth);
+    const made = this.#made(source, offset, depth);
     if (made.weight > YAML_VALUE_LIMIT)
       throw this.#error(offset, `aliases expand this to more than ${YAML_VALUE_LIMIT} values`);
     if (source.anchor !== undefined) this.#anchors.set(source.anchor, made);
     return made;
+  }
+
+  #made(source: Scalar | YAMLSeq | YAMLMap, offset: number, depth: number): Made {
+    if (isScalar(source)) return { node: this.#scalar(source, offset), weight: 1, height: 0 };
+    return isSeq(source) ? this.#list(source.items, offset, depth) : this.#map(source, offset, depth);
   }
 
   #scalar(source: Scalar, offset: number): YamlScalar {

@@ -96,7 +96,7 @@ async function fetchOnce(
   });
   const { bytes } = response;
   const named = headerOf(response, "docker-content-digest");
-  const expected = isDigest(reference) ? reference : named !== undefined && isDigest(named) ? named : undefined;
+  const expected = [reference, named].find((text) => text !== undefined && isDigest(text));
   const digest = digestOf(bytes, expected === undefined ? "sha256" : algorithmOf(expected));
   if (expected !== undefined && digest !== expected)
     throw digestMismatch(`manifest ${reference} of ${repository.name}`, expected, digest);

@@ -210,12 +210,10 @@ export const family: Family = {
               .map((pairs) => new Map(pairs)),
           ),
         })).value;
-        const plainOf = (one: FlowValue): unknown =>
-          one instanceof Map
-            ? Object.fromEntries(Array.from(one, ([key, each]) => [key, plainOf(each)]))
-            : Array.isArray(one)
-              ? one.map(plainOf)
-              : one;
+        const plainOf = (one: FlowValue): unknown => {
+          if (one instanceof Map) return Object.fromEntries(Array.from(one, ([key, each]) => [key, plainOf(each)]));
+          return Array.isArray(one) ? one.map(plainOf) : one;
+        };
         const texts = (node: YamlNode | undefined): unknown => {
           if (node?.kind === "map")
             return Object.fromEntries(Array.from(node.entries, ([key, { value: each }]) => [key, texts(each)]));

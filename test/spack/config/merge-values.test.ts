@@ -10,12 +10,11 @@ useSeed();
 
 // Ordered plain data: mappings as lists of pairs.
 type Plain = string | number | boolean | null | Plain[] | { map: [string, Plain][] };
-const plain = (node: YamlNode): Plain =>
-  node.kind === "scalar"
-    ? node.value
-    : node.kind === "list"
-      ? node.items.map(plain)
-      : { map: [...node.entries].map(([key, { value }]) => [key, plain(value)]) };
+function plain(node: YamlNode): Plain {
+  if (node.kind === "scalar") return node.value;
+  if (node.kind === "list") return node.items.map(plain);
+  return { map: [...node.entries].map(([key, { value }]) => [key, plain(value)]) };
+}
 const yaml = (text: string): YamlNode => parseYaml(text, "f") ?? assert.fail("empty");
 const merged = (lower: string, higher: string, joining?: Joining): Plain =>
   plain(mergeNodes(yaml(lower), yaml(higher), joining));
