@@ -81,7 +81,7 @@ export function splitCache(
   if (late !== undefined)
     throw new StaveError("USAGE", `${printable(late)} is a cache, expected a spec`, {
       subject: late,
-      hint: "name the cache before the specs; for install, as in Spack, -m is --multiple",
+      hint: "name the cache before the specs; for install, as in Spack, -m is `multiple`",
     });
   return isCache ? { cache: first, specs: rest } : { cache: undefined, specs: args };
 }
