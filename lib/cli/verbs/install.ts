@@ -87,8 +87,7 @@ async function run(
   context: Context,
   output: Output,
   flags: Flags,
-  first: string | undefined,
-  more: string[],
+  ...[first, more]: [string | undefined, string[]]
 ): Promise<number> {
   const files = new SpackFiles(context, flags);
   const { discovery } = files;

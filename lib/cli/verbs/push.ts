@@ -145,8 +145,7 @@ async function run(
   context: Context,
   output: Output,
   flags: Flags,
-  first: string | undefined,
-  more: string[],
+  ...[first, more]: [string | undefined, string[]]
 ): Promise<number> {
   const args = first === undefined ? [] : [first, ...more];
   checkFlags(flags, output);

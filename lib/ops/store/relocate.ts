@@ -73,11 +73,12 @@ export async function relocate(options: RelocateTreeOptions): Promise<RelocateTr
     findPatchelf: options.findPatchelf,
     signal,
   };
-  let report = await withProgress(progress, "checked", directory, found.bytes, (onFile) =>
+  const task = { label: directory, size: found.bytes };
+  let report = await withProgress(progress, { ...task, outcome: "checked" }, (onFile) =>
     relocateTree(directory, { ...job, dryRun: true, onFile }),
   );
   if (!dryRun)
-    report = await withProgress(progress, "relocated", directory, found.bytes, (onFile) =>
+    report = await withProgress(progress, { ...task, outcome: "relocated" }, (onFile) =>
       relocateTree(directory, { ...job, onFile }),
     );
   const done = new Set(report.others);
@@ -119,9 +120,11 @@ function checkedRoot(path: string, flag: string): string {
 
 async function withProgress(
   progress: ProgressSink,
-  outcome: "checked" | "relocated",
-  label: string,
-  size: number,
+  {
+    outcome,
+    label,
+    size,
+  }: { readonly outcome: "checked" | "relocated"; readonly label: string; readonly size: number },
   work: (onFile: (path: string, size: number) => void) => Promise<RelocationReport>,
 ): Promise<RelocationReport> {
   progress({ type: "queued", id: outcome, size });

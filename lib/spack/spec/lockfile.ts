@@ -68,7 +68,7 @@ export function readLockfile(bytes: Uint8Array, name: string): Lockfile {
   const version = readVersion(objectAt(document, "_meta", place), inside(place, "_meta"));
   const builder = new GraphBuilder();
   const keys: RootKey[] = [];
-  readEnvironment(document, version, undefined, place, builder, keys);
+  readEnvironment(document, { version, includedFrom: undefined, place, builder, keys });
   const all = builder.build();
   const found = keys.map(({ key, place: where, ...root }): LockRoot => {
     const node = builder.get(key);
@@ -98,18 +98,21 @@ interface RootKey {
   readonly place: Place;
 }
 
+/** Where an environment is in a lock file, and what is collected from it. */
+interface LockPlace {
+  readonly version: number;
+  readonly includedFrom: string | undefined;
+  readonly place: Place;
+  readonly builder: GraphBuilder;
+  readonly keys: RootKey[];
+}
+
 // An included environment has the form of the whole file, without the head.
-function readEnvironment(
-  environment: JsonObject,
-  version: number,
-  includedFrom: string | undefined,
-  place: Place,
-  builder: GraphBuilder,
-  keys: RootKey[],
-): void {
-  for (const [at, root] of listAt(environment, "roots", place).entries()) {
-    const where = inside(inside(place, "roots"), at);
-    if (!isObject(root)) throw wrong(inside(place, "roots"), at, root, "an object");
+function readEnvironment(environment: JsonObject, at: LockPlace): void {
+  const { version, includedFrom, place, builder, keys } = at;
+  for (const [index, root] of listAt(environment, "roots", place).entries()) {
+    const where = inside(inside(place, "roots"), index);
+    if (!isObject(root)) throw wrong(inside(place, "roots"), index, root, "an object");
     keys.push({ key: stringAt(root, "hash", where), spec: stringAt(root, "spec", where), includedFrom, place: where });
   }
   readConcreteSpecs(objectAt(environment, "concrete_specs", place), version, inside(place, "concrete_specs"), builder);
@@ -117,7 +120,7 @@ function readEnvironment(
   const included = objectAt(environment, "include_concrete", place);
   for (const path of Object.keys(included)) {
     const where = inside(place, "include_concrete");
-    readEnvironment(objectAt(included, path, where), version, path, inside(where, path), builder, keys);
+    readEnvironment(objectAt(included, path, where), { ...at, includedFrom: path, place: inside(where, path) });
   }
 }
 

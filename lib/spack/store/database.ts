@@ -94,7 +94,7 @@ function databaseOf(heads: readonly Head[]): Database {
   const builder = new GraphBuilder();
   const records = new Map<string, InstallRecord>();
   for (const [at, { version, installs, place }] of heads.entries())
-    readInstalls(installs, version, place, at, builder, records);
+    readInstalls({ installs, version, place }, at, builder, records);
   const dangling: Dangling[] = [];
   const graph = builder.build((missing) => dangling.push(missing));
   return { version: heads[0]?.version ?? NEWEST_DATABASE, records, graph, dangling };
@@ -137,9 +137,7 @@ export function nodeFormat(version: number): number {
 }
 
 function readInstalls(
-  installs: JsonObject,
-  version: number,
-  place: Place,
+  { installs, version, place }: Pick<Head, "installs" | "version" | "place">,
   database: number,
   builder: GraphBuilder,
   records: Map<string, InstallRecord>,

@@ -135,7 +135,7 @@ export async function putManifest(
   const headers =
     condition === undefined || tag === undefined
       ? {}
-      : await conditionHeaders(repository, bytes, mediaType, tag, condition, signal);
+      : await conditionHeaders(repository, { bytes, mediaType, tag, condition, signal });
   const response = await repository.send({
     method: "PUT",
     url: path(tag ?? descriptor.digest),
@@ -156,17 +156,22 @@ export async function putManifest(
   return { descriptor, tookSubject: headerOf(response, "oci-subject") !== undefined };
 }
 
+/** A manifest to store under a tag, if a condition holds. */
+interface ConditionalPut {
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+  readonly tag: string;
+  readonly condition: TagCondition;
+  readonly signal: AbortSignal | undefined;
+}
+
 /**
  * The headers that make a registry refuse if the tag has moved. Throws CONFLICT if it has already moved, UNSUPPORTED if
  * the registry ignores conditions.
  */
 async function conditionHeaders(
   repository: Repository,
-  bytes: Uint8Array,
-  mediaType: string,
-  tag: string,
-  condition: TagCondition,
-  signal: AbortSignal | undefined,
+  { bytes, mediaType, tag, condition, signal }: ConditionalPut,
 ): Promise<Record<string, string>> {
   if ("digest" in condition && condition.isObeyed === true) return { "if-match": `"${condition.digest}"` };
   const there = await headManifest(repository, tag, { signal });
