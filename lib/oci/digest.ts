@@ -62,6 +62,7 @@ export class Digester {
     this.#hash = createHash(algorithm);
   }
 
+  /** Adds bytes. */
   update(chunk: Uint8Array): this {
     this.#hash.update(chunk);
     this.size += chunk.byteLength;

@@ -42,6 +42,7 @@ export interface RegistryOptions {
 export interface RegistryServer {
   /** The only repository, if the directory is one layout. */
   readonly repository: string | undefined;
+  /** Handles one request of an existing server. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** Listens; port 0 selects a free one. Throws CONFIG_INVALID if the address cannot be used. */
   listen(at: { host: string; port: number }): Promise<{ url: string; host: string; port: number }>;

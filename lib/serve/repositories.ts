@@ -31,6 +31,7 @@ export class Repositories {
     this.#clock = clock;
   }
 
+  /** Opens a directory: as one repository if it is a layout. */
   static async open(directory: string, clock: Clock): Promise<Repositories> {
     const isLayout = await stat(join(directory, "oci-layout")).then(
       () => true,
@@ -123,6 +124,7 @@ export class Repositories {
       }
   }
 
+  /** Closes all repositories that were opened. */
   async close(): Promise<void> {
     for (const opened of this.#open.values()) await opened.close();
   }

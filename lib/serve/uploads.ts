@@ -244,6 +244,7 @@ export class Uploads {
       if (!upload.isBusy && upload.touched < before) await this.#drop(upload);
   }
 
+  /** Cancels all uploads. */
   async close(): Promise<void> {
     for (const upload of [...this.#byId.values()]) await this.#drop(upload);
   }

@@ -132,6 +132,7 @@ export interface TagLister {
 export interface Deleter {
   /** Deletes a tag or, by digest, a manifest. Throws NOT_FOUND, UNSUPPORTED. */
   deleteManifest(reference: string, options?: OperationOptions): Promise<void>;
+  /** Deletes a blob. Throws NOT_FOUND, UNSUPPORTED. */
   deleteBlob(digest: Digest, options?: OperationOptions): Promise<void>;
 }
 

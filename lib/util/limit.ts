@@ -17,6 +17,7 @@ export class Limit {
     this.#capacity = Math.max(1, capacity);
   }
 
+  /** How many may run at once. */
   get capacity(): number {
     return this.#capacity;
   }
@@ -93,6 +94,7 @@ export class Limit {
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Promise<T>>();
 
+  /** Runs the work, or joins the work in progress for the same key. */
   run(key: string, work: () => Promise<T>): Promise<T> {
     const flying = this.#flights.get(key);
     if (flying) return flying;

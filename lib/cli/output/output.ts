@@ -101,6 +101,7 @@ export class Output {
     if (this.options.verbose) this.#tell(this.#paint("dim", oneLine(text)));
   }
 
+  /** Prints a warning on stderr. */
   warn(text: string): void {
     this.#tell(`${this.#paint(["yellow", "bold"], "warning:")} ${oneLine(text)}`);
   }

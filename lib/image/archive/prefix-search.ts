@@ -42,6 +42,7 @@ export class PrefixSearch {
     this.#reach = Math.max(0, ...terms.map((term) => term.length - 1));
   }
 
+  /** True once a term was found. */
   get found(): boolean {
     return this.#found;
   }

@@ -60,6 +60,7 @@ export class Keeper {
     return keeper;
   }
 
+  /** True if a spec is kept. */
   keeps({ hash }: TaggedSpec): boolean {
     return this.#keepsAll || this.#kept.has(hash);
   }

@@ -23,6 +23,7 @@ export class PathSearch {
     this.#reach = Math.max(map.longest, ...this.#nested.map(({ bytes }) => bytes.length));
   }
 
+  /** True once an old prefix was found. */
   get found(): boolean {
     return this.#found;
   }

@@ -30,6 +30,7 @@ export class NodeBuilder {
     if (dot > 0) this.#namespace = name?.slice(0, dot);
   }
 
+  /** True if a hash was added. */
   get hasHash(): boolean {
     return this.#hash !== undefined;
   }
@@ -44,6 +45,7 @@ export class NodeBuilder {
     return undefined;
   }
 
+  /** The query from all tokens so far. */
   build(): SpecQuery {
     return {
       ...ANY,

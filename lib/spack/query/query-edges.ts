@@ -52,6 +52,7 @@ export class EdgeList {
     for (const edge of edges) this.#append(edge, this.#group(edge));
   }
 
+  /** The number of edges. */
   get size(): number {
     return this.#edges.length;
   }

@@ -41,6 +41,7 @@ export class LayoutBlobs {
     this.#clock = clock;
   }
 
+  /** The path of a blob, whether it exists or not. */
   path(digest: Digest): string {
     return join(this.#directory, "blobs", algorithmOf(digest), hexOf(digest));
   }

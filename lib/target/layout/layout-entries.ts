@@ -64,6 +64,7 @@ export class LayoutEntries {
     return this.#count;
   }
 
+  /** The entries under a key. */
   group(key: string): readonly Descriptor[] {
     return this.#groups.get(key) ?? [];
   }
@@ -73,11 +74,13 @@ export class LayoutEntries {
     return this.group(TAG_KEY + tag).at(-1);
   }
 
+  /** An entry of a digest, tagged or not. */
   byDigest(digest: Digest): Descriptor | undefined {
     for (const key of this.keysOf(digest)) return this.group(key).findLast((entry) => entry.digest === digest);
     return undefined;
   }
 
+  /** The keys of a digest. */
   keysOf(digest: Digest): Iterable<string> {
     const keys = this.#keys.get(digest);
     return typeof keys === "string" ? [keys] : (keys ?? []);
@@ -194,10 +197,12 @@ export class LayoutEditor {
     for (const key of this.#keys.get(digest) ?? []) if (names(key)) yield key;
   }
 
+  /** The entry of a tag after the changes. */
   byTag(tag: string): Descriptor | undefined {
     return this.#group(TAG_KEY + tag).at(-1);
   }
 
+  /** True if a digest is listed after the changes. */
   hasDigest(digest: Digest): boolean {
     for (const _key of this.#keysOf(digest)) return true;
     return false;
@@ -219,6 +224,7 @@ export class LayoutEditor {
     if (group.length > 0 && group.every((entry) => entry.annotations === undefined)) this.#set(digest, []);
   }
 
+  /** Removes a tag; false if it did not exist. */
   removeTag(tag: string): boolean {
     const isThere = this.byTag(tag) !== undefined;
     if (isThere) this.#set(TAG_KEY + tag, []);
