@@ -10,8 +10,9 @@ import { Worker } from "node:worker_threads";
  */
 export function startThread(from: string, file: string, name: string): Worker {
   const extension = extname(from);
-  const beside = new URL(`${file}${extension}`, from);
-  const url = existsSync(beside) ? beside : new URL(`parts/${file}${extension}`, from);
+  // From a part, from the command, and from `exports/NAME.js` of the library.
+  const places = ["./", "parts/", "../parts/"].map((folder) => new URL(`${folder}${file}${extension}`, from));
+  const url = places.find((place) => existsSync(place)) ?? new URL(`${file}${extension}`, from);
   // Source files need the loader this process was started with; the bundle needs none.
   const usesTsx = extension === ".ts" && process.execArgv.join(" ").includes("tsx");
   return new Worker(url, { execArgv: usesTsx ? ["--import", "tsx"] : [], name });

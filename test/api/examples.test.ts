@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { after, test } from "node:test";
+import { hashSync } from "bcryptjs";
 import { golden } from "../support/golden.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
@@ -62,6 +63,14 @@ for (const [at, [name, node]] of [
     const cache = `oci-layout:./cache-${at}`;
     assert.match(run(node, ["list-cache.mjs", cache, "hull"]), /^hull@/);
     assert.match(run(node, ["install-specs.mjs", cache, join(work, `${at}`), "hull"]), /^installed hull /m);
+    const serve = `
+      import { createRegistry } from "stave/serve";
+      const registry = await createRegistry({ directory: ".", htpasswd: { path: "users", text: "me:${hashSync("s3cret", 4)}" } });
+      const { url } = await registry.listen({ host: "127.0.0.1", port: 0 });
+      const headers = { authorization: "Basic " + btoa("me:s3cret") };
+      console.log((await fetch(url + "/v2/")).status, (await fetch(url + "/v2/", { headers })).status);
+      await registry.close();`;
+    assert.equal(run(node, ["--input-type=module", "-e", serve]), "401 200\n");
     const schema = `console.log(require("stave/schemas/push.json").title)`;
     assert.equal(run(node, ["-e", schema]), "What stave push --json prints\n");
   });
