@@ -89,7 +89,7 @@ export interface Transport {
   maySendSecrets(url: URL): boolean;
   /** The scheme for a host that the user named without one. */
   schemeFor(host: string, signal?: AbortSignal): Promise<"https" | "http">;
-  /** Closes all connections; requests in progress fail with ABORTED. */
+  /** Closes all connections; requests in progress fail. */
   close(): Promise<void>;
 }
 
