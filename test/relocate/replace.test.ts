@@ -146,10 +146,13 @@ test("a text that was relocated is not changed again", () => {
 });
 
 test("a text is relocated with any number of prefixes, and with words of any length", () => {
-  const many = Array.from({ length: 50_000 }, (_, at): [string, string] => [`/opt/store/package-${at}`, `/s/p-${at}`]);
-  const line = "-I/opt/store/package-49999/include -L/opt/store/other/lib ";
-  const text = line.repeat(20_000) + "w".repeat(1_000_000) + "/".repeat(1_000_000) + "a/".repeat(500_000);
-  const expected = "-I/s/p-49999/include -L/opt/store/other/lib ".repeat(20_000);
+  const many = Array.from({ length: 200_000 }, (_, at): [string, string] => [
+    `/opt/store/package-${at + 100_000}`,
+    `/s/p-${at}`,
+  ]);
+  const line = "-I/opt/store/package-125000/include -L/opt/store/other/lib ";
+  const text = line.repeat(100_000) + "w".repeat(1_000_000) + "/".repeat(1_000_000) + "a/".repeat(500_000);
+  const expected = "-I/s/p-25000/include -L/opt/store/other/lib ".repeat(100_000);
   assert.ok(mustEnd(() => relocateText(text, many, 65_536)).startsWith(expected));
 });
 

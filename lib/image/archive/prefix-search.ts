@@ -39,7 +39,7 @@ export class PrefixSearch {
 
   constructor(terms: readonly Buffer[]) {
     this.#terms = terms;
-    this.#reach = Math.max(0, ...terms.map((term) => term.length - 1));
+    this.#reach = terms.reduce((reach, term) => Math.max(reach, term.length - 1), 0);
   }
 
   /** True once a term was found. */

@@ -20,7 +20,7 @@ export class PathSearch {
       for (let hit = map.find(bytes, 0); hit; hit = map.find(bytes, hit.at + 1)) places.push({ bytes, at: hit.at });
       return places;
     });
-    this.#reach = Math.max(map.longest, ...this.#nested.map(({ bytes }) => bytes.length));
+    this.#reach = this.#nested.reduce((reach, { bytes }) => Math.max(reach, bytes.length), map.longest);
   }
 
   /** True once an old prefix was found. */

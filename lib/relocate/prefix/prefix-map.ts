@@ -45,7 +45,7 @@ export class PrefixMap {
     this.pairs = [...once]
       .filter(([from, to]) => from !== to)
       .map(([from, to]) => ({ old: bytes(from), new: bytes(to) }));
-    this.longest = Math.max(0, ...this.pairs.map((pair) => pair.old.length));
+    this.longest = this.pairs.reduce((longest, { old }) => Math.max(longest, old.length), 0);
     let tree: Branch | undefined;
     for (const pair of this.pairs) {
       if (tree === undefined) tree = { label: pair.old, pair, children: new Map() };
