@@ -1,7 +1,7 @@
 // Notes of work in progress in a store: one file per spec, with the prefix being installed or removed. A spec has a
 // note as long as any of its files lie beside its place, or in its place but not in the database; so a later run finds
 // what a killed run left, wherever it is in the store.
-import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileError, systemCode } from "../errors.ts";
 import { isDagHash } from "../spack/spec/node-reader.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
@@ -11,25 +11,28 @@ import { makeParents } from "./prefix-place.ts";
 type Place = Pick<Store, "root" | "locate">;
 
 const LONGEST = 32_768;
+// Another user of the store may have put a link or a FIFO in its place.
+const OLD = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const NEW_OR_OLD =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const FOLDER = "under-way";
 const folderOf = (store: Place): string => store.locate(`${store.root}/${DATABASE_FOLDER}/${FOLDER}`);
 
-/** Writes a note before anything of a spec is put beside its prefix. Throws FILE_SYSTEM. */
+/** Writes a note before anything of a spec is put beside its prefix. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
 export async function writeNote(store: Place, hash: string, prefix: string): Promise<void> {
   // A killed run left it. Cut off by another kill or a full disk, it would no longer lead to what lies there.
   if (readNote(store, hash) === prefix) return;
-  const folder = folderOf(store);
   try {
+    using tree = new HeldTree(store.locate(`${store.root}/${DATABASE_FOLDER}`));
+    makeParents(tree, FOLDER);
+    const file = openSync(tree.at(`${FOLDER}/${hash}`), NEW_OR_OLD, 0o666);
     try {
-      writeFileSync(`${folder}/${hash}`, prefix);
-    } catch (cause) {
-      if (systemCode(cause) !== "ENOENT") throw cause;
-      using tree = new HeldTree(store.locate(store.root));
-      makeParents(tree, `${DATABASE_FOLDER}/${FOLDER}`);
-      writeFileSync(`${folder}/${hash}`, prefix);
+      writeFileSync(file, prefix);
+    } finally {
+      closeSync(file);
     }
   } catch (cause) {
-    throw fileError(cause, "write", `${folder}/${hash}`);
+    throw fileError(cause, "write", `${folderOf(store)}/${hash}`);
   }
 }
 
@@ -60,7 +63,7 @@ export function readNote(store: Place, hash: string): string | undefined {
   try {
     const stats = lstatSync(file, { throwIfNoEntry: false });
     if (stats === undefined) return undefined;
-    return stats.isFile() && stats.size <= LONGEST ? readFileSync(file, "utf8") : "";
+    return stats.isFile() && stats.size <= LONGEST ? readFileSync(file, { encoding: "utf8", flag: OLD }) : "";
   } catch (cause) {
     throw fileError(cause, "read", file);
   }

@@ -1,7 +1,8 @@
 // Changes the database of a store in Spack's order: under its lock read, change, write beside, rename; and notify
 // running Spacks by a new text in `index_verifier` (Spack `database.py`, _write).
 import { randomUUID } from "node:crypto";
-import { open, readdir, rm, truncate } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { fileError, isStaveError, StaveError } from "../errors.ts";
 import { type Database, NEWEST_DATABASE, readDatabaseDocument } from "../spack/store/database.ts";
@@ -158,18 +159,19 @@ async function writeIndex(folder: string, text: string): Promise<void> {
   await writeVerifier(`${folder}/index_verifier`);
 }
 
-// In place, as in Spack. On a full disk it stays empty; Spack then reads the database every time.
+// In place, as in Spack. On a full disk it stays empty; Spack then reads the database every time. Another user of the
+// store may have put a link or a FIFO in its place.
 async function writeVerifier(name: string): Promise<void> {
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
-    const file = await open(name, "w", 0o666);
+    const file = await open(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o666);
     try {
-      await file.writeFile(randomUUID());
+      // An empty file is enough.
+      await file.writeFile(randomUUID()).catch(() => file.truncate(0));
     } finally {
       await file.close();
     }
   } catch (cause) {
-    await truncate(name, 0).catch(() => {
-      throw fileError(cause, "write", name);
-    });
+    throw fileError(cause, "write", name);
   }
 }

@@ -23,6 +23,7 @@ import { writeJson } from "../../lib/spack/text/json.ts";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { madeSpec, pushSpec } from "../support/caches.ts";
+import { golden } from "../support/golden.ts";
 import {
   asUser,
   checkOutside,
@@ -219,6 +220,24 @@ for (const user of users)
       }
     });
   });
+
+test("links and FIFOs in place of the store's own files: what they lead to is neither written nor waited for", async () => {
+  const target = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+  const hash = "bq6hs5tg726utiqtvgzy5vcxpiqjnded";
+  for (const own of [`under-way/${hash}`, "index_verifier", "under-way"])
+    for (const kind of ["link", "FIFO"]) {
+      const place = makePlace(me);
+      const file = join(place.store, ".spack-db", own);
+      mkdirSync(dirname(file), { recursive: true });
+      if (kind === "FIFO") execFileSync("mkfifo", [file]);
+      else symlinkSync(join(place.folder, own === "under-way" ? "canary" : "canary/victim"), file);
+      const ran = await run(place, ["install", target, `/${hash}`, "--otherarch", ...at(place)]);
+      // What is in place of a note is taken for one of a killed run, and removed.
+      const isRemoved = own.includes("/");
+      assert.equal(ran.status === 0, isRemoved, `${own} ${kind}: ${ran.stderr}`);
+      checkOutside(place, ran);
+    }
+});
 
 test("view stops at links that lead to their own folder again and again", async () => {
   const place = makePlace(me);
