@@ -18,8 +18,8 @@ export {
   checkIndex,
   type IndexReport,
   type SkippedTag,
-  type UpdateIndexOptions,
-  updateIndex,
+  type UpdateIndexOptions as UpdateCacheIndexOptions,
+  updateIndex as updateCacheIndex,
 } from "../cache/index-update.ts";
 export type { IndexText, WrittenRecord } from "../cache/index-write.ts";
 export { OciCache, type OciCacheOptions, ReadOciCache } from "../cache/oci-cache.ts";

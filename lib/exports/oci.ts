@@ -7,7 +7,7 @@
 export type { Credential, FoundCredential } from "../auth/credential.ts";
 export { type HostCredential, Keychain, type KeychainAnswer, type KeychainOptions } from "../auth/keychain.ts";
 export { type AuthorizerOptions, createAuthorizer } from "../auth/token.ts";
-export { type CopyOptions, type CopyReport, copyGraph, GraphCopy } from "../copy.ts";
+export { type CopyOptions as GraphCopyOptions, type CopyReport, copyGraph, GraphCopy } from "../copy.ts";
 export type { ProxySettings } from "../http/addresses.ts";
 export type { CertificateOptions } from "../http/certificates.ts";
 export type { Patience, RetryBudget, RetryHooks } from "../http/retry.ts";

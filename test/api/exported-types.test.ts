@@ -91,6 +91,21 @@ test("the table of docs/library.md names every part of the package", () => {
   assert.deepEqual([...ELSEWHERE.keys()], [...PARTS.keys()]);
 });
 
+test("a name that several parts export means the same in all of them", () => {
+  const meanings = new Map<string, Set<number>>();
+  for (const part of PARTS.keys()) {
+    const file = project.program.getSourceFile(PARTS.get(part) ?? "");
+    const module = file && project.checker.getSymbolAtLocation(file);
+    for (const symbol of module ? project.checker.getExportsOfModule(module) : [])
+      meanings.set(symbol.name, (meanings.get(symbol.name) ?? new Set()).add(unaliased(symbol).id));
+  }
+  assert.ok(meanings.size > 150);
+  assert.deepEqual(
+    [...meanings].filter(([, ids]) => ids.size > 1).map(([name]) => name),
+    [],
+  );
+});
+
 for (const part of PARTS.keys())
   test(`every type in a signature of ${part} can be imported`, () => {
     const own = exported(part);
