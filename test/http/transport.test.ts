@@ -156,7 +156,7 @@ test("certificates: unknown, trusted by file, by certs.d, not checked; client ce
   const client = { certificate: tlsPath("client.crt"), key: tlsPath("client.key") };
   assert.equal(await read({ certificates: { authorities: [tlsPath("ca.crt")], client } }, strict), "fine");
   await failsWith("CONFIG_INVALID", read({ certificates: { authorities: [new URL(import.meta.url).pathname] } }));
-  await failsWith("NOT_FOUND", read({ certificates: { authorities: ["/nonexistent.pem"] } }));
+  await failsWith("CONFIG_INVALID", read({ certificates: { authorities: ["/nonexistent.pem"] } }));
 });
 
 test("a loopback host without a scheme: TLS where it is spoken, else plain http, asked once", async () => {
