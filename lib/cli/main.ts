@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import { VERSION } from "../api/stave-version.ts";
 import { StaveError } from "../errors.ts";
 import { printableLines } from "../printable/printable.ts";
-import { HELP_WIDTH } from "./arguments/shared-flags.ts";
+import { HELP_LAYOUT } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
 import { processContext } from "./machine/context.ts";
 import { Output, printFailure } from "./output/output.ts";
@@ -192,7 +192,7 @@ async function run(given: string[], state: RunState): Promise<number> {
     .version(`stave ${VERSION}`, "-V, --version", "print the version")
     .helpOption("-h, --help", "show this help")
     .configureHelp({
-      helpWidth: HELP_WIDTH,
+      ...HELP_LAYOUT,
       subcommandTerm: (command) => [command.name(), ...command.aliases()].join(", "),
     })
     .addHelpText("after", EPILOGUE)

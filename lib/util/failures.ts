@@ -68,10 +68,14 @@ export class Failures {
     return error;
   }
 
-  /** Adds the failure of an item and returns it reworded: `message` says what it prevented. */
+  /**
+   * Adds the failure of an item and returns it reworded: `message` says what it prevented. Files that cannot be relocated differ, but
+   * the same advice stands for the same cause: a root that is too long.
+   */
   add(error: StaveError, subject: string, message: string): StaveError {
     if (!this.#derived.has(error)) {
-      const key = `${error.code} ${error.message}`;
+      const reason = error.code === "RELOCATION_FAILED" ? (error.hint ?? error.message) : error.message;
+      const key = `${error.code} ${reason}`;
       const known = this.#causes.get(key);
       if (known) known.others++;
       else this.#causes.set(key, { error: error.with({ subject }), prevented: message, others: 0 });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { findProgram } from "../../scripts/peers.ts";
 import { inTerminal } from "../support/cli.ts";
+import { golden } from "../support/golden.ts";
 import { goldenStore } from "../support/push.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
@@ -65,3 +66,19 @@ for (const [name, keys] of [
       assert.equal(status, 130, output);
       assert.match(withoutEscapes(output), /^error: no answer was given \[ABORTED\]/m);
     });
+
+test("help and tables fit narrow terminals", { skip }, async () => {
+  const tooLong = (output: string, columns: number): string[] =>
+    output.split(/\r?\n/).filter((line) => withoutEscapes(line).length > columns);
+  for (const verb of ["list", "push", "tags"]) {
+    const { output } = await inTerminal([verb, "--help"], { columns: 40 });
+    const [, options = ""] = /Options:([\s\S]*?)\r?\n\r?\n[A-Z]/.exec(output) ?? [];
+    assert.ok(options.length > 100, output);
+    assert.deepEqual(tooLong(options, 40), []);
+  }
+  const layout = `oci-layout:${golden("spack-1.2/plain.oci")}:fleet-env`;
+  const { output } = await inTerminal(["inspect", layout], { columns: 80 });
+  const [table = ""] = /# +SIZE[\s\S]*$/.exec(output) ?? [];
+  assert.match(table, /sha256:[0-9a-f]{12} {2}application/);
+  assert.deepEqual(tooLong(table, 80), []);
+});

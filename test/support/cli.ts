@@ -57,16 +57,16 @@ export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
 }
 
 /**
- * Runs the command to completion in a terminal of 100 columns, created by `script`; returns what the terminal received.
+ * Runs the command to completion in a terminal, of 100 columns unless told otherwise, created by `script`; returns what the terminal received.
  * `type` presses keys once a text is on the screen.
  */
 export async function inTerminal(
   args: string[],
-  options: RunOptions & { type?: { after: string; keys: string } } = {},
+  options: RunOptions & { columns?: number; type?: { after: string; keys: string } } = {},
 ): Promise<{ status: number | null; output: string }> {
   build();
   const env = { PATH: process.env["PATH"] ?? "", HOME: home, TERM: "xterm", ...options.env };
-  const line = ["stty cols 100 rows 40;", process.execPath, command, ...args].join(" ");
+  const line = [`stty cols ${options.columns ?? 100} rows 40;`, process.execPath, command, ...args].join(" ");
   const child = spawn("script", ["-qec", line, "/dev/null"], {
     env,
     cwd: options.cwd ?? root,

@@ -53,10 +53,21 @@ test("the same cause for several things is told once, and what ends everything a
   const locked = (): StaveError => new StaveError("FILE_SYSTEM", "cannot lock x");
   for (const name of ["a", "b", "c"]) failures.add(locked(), name, `${name} was not installed`);
   failures.add(new StaveError("TIMEOUT", "no answer"), "d", "d was not installed");
+  for (const name of ["x", "y"])
+    failures.add(
+      new StaveError("RELOCATION_FAILED", `cannot relocate ${name}`, { hint: "shorter" }),
+      name,
+      `${name} was not installed`,
+    );
   failures.note(new StaveError("SPEC_NOT_INSTALLED", "e is not there"));
   assert.deepEqual(
     failures.causes.map(({ message }) => message),
-    ["a was not installed, nor were 2 others: cannot lock x", "d was not installed: no answer", "e is not there"],
+    [
+      "a was not installed, nor were 2 others: cannot lock x",
+      "d was not installed: no answer",
+      "x was not installed, nor was 1 other: cannot relocate x",
+      "e is not there",
+    ],
   );
   failures.end(new StaveError("DENIED", "refused"));
   failures.end(new StaveError("DENIED", "refused again"));

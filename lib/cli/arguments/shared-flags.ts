@@ -22,6 +22,21 @@ export interface TransportFlags {
 /** The width of help texts: that of the terminal, but never too wide to read well. */
 export const HELP_WIDTH: number = Math.min(100, process.stdout.columns ?? 100);
 
+/** The layout of help texts: below this width a description stands under its term, where there is room for it. */
+const NARROW = 60;
+
+/** How every help text is laid out. */
+export const HELP_LAYOUT: Partial<Help> = {
+  helpWidth: HELP_WIDTH,
+  ...(HELP_WIDTH < NARROW && {
+    minWidthToWrap: 16,
+    formatItem: (term: string, _width: number, description: string, helper: Help): string => {
+      const text = helper.boxWrap(description, HELP_WIDTH - 6).replaceAll(/^/gm, "      ");
+      return description === "" ? `  ${term}` : `  ${term}\n${text}`;
+    },
+  }),
+};
+
 /** Formats the text below the flags when help is shown: wraps paragraphs, keeps indented lines. */
 export function helpText(text: string): () => string {
   return () => text.split("\n\n").map(wrapped).join("\n\n");
@@ -50,7 +65,7 @@ export function verbCommand(name: string, summary: string, verbose = "-v, --verb
   return new Command(name)
     .summary(summary)
     .description(summary)
-    .configureHelp({ showGlobalOptions: false, sortOptions: false, helpWidth: HELP_WIDTH })
+    .configureHelp({ showGlobalOptions: false, sortOptions: false, ...HELP_LAYOUT })
     .helpOption("-h, --help", "show this help")
     .allowExcessArguments(false)
     .option("--json", "print exactly one JSON document on stdout (its schema is schemas/VERB.json of the package)")

@@ -123,6 +123,11 @@ export class Output {
     return error.exitCode;
   }
 
+  /** A command that the user may type next, with what this call was given. */
+  command(text: string): string {
+    return typeable(text, this.call);
+  }
+
   #hint(text: string): string {
     return typeable(inFlags(text), this.call);
   }

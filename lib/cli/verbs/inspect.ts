@@ -7,7 +7,7 @@ import { type InspectReport, inspect } from "../../ops/image/inspect.ts";
 import { printable } from "../../printable/printable.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { formatBytes, table } from "../output/formatting.ts";
+import { formatBytes, shortDigest, table } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -72,11 +72,18 @@ function describe(report: InspectReport, output: Output): string {
     lines.push(row("label", `${name}: ${value}`, output));
   for (const variable of settings.Env ?? []) lines.push(row("env", variable, output));
   const parts = [lines.join("\n")];
+  // A whole digest and a media type need a wide terminal; --json and pipes have them whole.
+  const fitted = (digest: string): string => ((output.columns ?? WIDE) < WIDE ? shortDigest(digest) : digest);
   if (report.layers.length > 0)
     parts.push(
       table(
         [{ heading: "#", right: true }, { heading: "SIZE", right: true }, { heading: "LAYER" }, { heading: "TYPE" }],
-        report.layers.map(({ size, digest, mediaType }, at) => [String(at + 1), formatBytes(size), digest, mediaType]),
+        report.layers.map(({ size, digest, mediaType }, at) => [
+          String(at + 1),
+          formatBytes(size),
+          fitted(digest),
+          mediaType,
+        ]),
         output.columns,
       ),
     );
@@ -91,7 +98,7 @@ function describe(report: InspectReport, output: Output): string {
           entries.map(({ size, platform, digest, mediaType, artifactType }) => [
             formatBytes(size),
             platform ?? "",
-            digest,
+            fitted(digest),
             artifactType ?? mediaType,
           ]),
           output.columns,
@@ -99,6 +106,8 @@ function describe(report: InspectReport, output: Output): string {
       );
   return parts.join("\n\n");
 }
+
+const WIDE = 120;
 
 function row(name: string, value: string, output: Output): string {
   return `${output.style("bold", name.padEnd(12))} ${printable(value)}`;

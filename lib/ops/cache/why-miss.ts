@@ -86,7 +86,7 @@ export async function whyMiss(
     if (typeof image === "string") return answer("unreadable", `its image cannot be used: ${image}`);
     if (typeof index === "string") return answer("not in the index", `the cache has it, but ${index}`);
     if (index.records.get(hash)?.inBuildcache !== true)
-      return answer("not in the index", "the cache has it, but its index does not list it: run `stave index`");
+      return answer("not in the index", "the cache has it, but its index does not list it");
     const there = "the cache has it, and its index lists it";
     if (install === undefined) return answer("none", there);
     const failure = await orReason(() => tryRelocation(cache, image, { ...install, signal: options.signal }));
@@ -144,7 +144,7 @@ async function orReason<T>(read: () => Promise<T>): Promise<T | string> {
 // The index, or why it cannot be used.
 async function readIndex(cache: ReadCache, options: OperationOptions): Promise<CacheIndex | string> {
   try {
-    return (await cache.readIndex(options)) ?? "there is no index: run `stave index`";
+    return (await cache.readIndex(options)) ?? "there is no index";
   } catch (error) {
     if (isStaveError(error, "CONTENT_INVALID", "MEDIA_TYPE", "TOO_LARGE", "UNSUPPORTED", "DIGEST_MISMATCH"))
       return `its index cannot be read: ${error.message}`;
