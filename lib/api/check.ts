@@ -1,6 +1,6 @@
 // Checks the arguments of library functions: those of a wrong type are refused with USAGE before anything is done.
 import { StaveError } from "../errors.ts";
-import { isNear } from "../util/near.ts";
+import { isNear } from "../util/typo.ts";
 
 /** The type of an option. */
 export type Kind =

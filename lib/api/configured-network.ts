@@ -4,7 +4,7 @@ import { messageOf } from "../errors.ts";
 import { discoverNetwork } from "../spack/config/discover.ts";
 import type { NetworkSettings } from "../spack/config/settings.ts";
 import { formatPlace } from "../spack/text/yaml.ts";
-import { kindAt } from "../util/look.ts";
+import { kindAt } from "../util/inspect-path.ts";
 import type { NetworkOptions } from "./connection.ts";
 import { currentHost } from "./read-machine.ts";
 import type { Surroundings } from "./surroundings.ts";

@@ -14,7 +14,7 @@ import type { CacheListing, IndexedCache, ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
 import { type NodeRecord, recordOfNode } from "./record.ts";
-import { isUnfit } from "./unfit.ts";
+import { isUnfit } from "./unusable.ts";
 
 /** How to compare an index with its cache. */
 export interface CheckIndexOptions extends OperationOptions {

@@ -9,6 +9,7 @@ import type { Clock } from "../util/time.ts";
 import { isLoopback, type ProxySettings } from "./addresses.ts";
 import type { CertificateOptions } from "./certificates.ts";
 import { HostState } from "./host-limits.ts";
+import { Ways } from "./proxy-routes.ts";
 import { Route } from "./redirects.ts";
 import {
   headerOf,
@@ -31,7 +32,6 @@ import {
   type RetryHooks,
   withRetry,
 } from "./retry.ts";
-import { Ways } from "./routes.ts";
 import { tracedHeaders } from "./trace.ts";
 import type { HttpRequest, HttpResponse, TraceEvent, Transport } from "./types.ts";
 import { Exchange, Watch } from "./watch.ts";

@@ -1,7 +1,7 @@
 // Repairs what killed runs left in a store: the next run that writes finds it by their notes.
 import { isStaveError } from "../errors.ts";
 import type { Store } from "../spack/store/store.ts";
-import { LatestStore } from "./latest.ts";
+import { LatestStore } from "./latest-store.ts";
 import type { SpecLock, StoreLocks } from "./locks.ts";
 import { notedSpecs, readNote, removeNote } from "./notes.ts";
 import { carryOut, recovering } from "./protocol.ts";

@@ -21,7 +21,7 @@ import { writeInventory } from "../../lib/relocate/place/inventory.ts";
 import { readSpecFile } from "../../lib/spack/spec/spec-file.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { createStore } from "../../lib/store/create.ts";
-import { updateDatabase } from "../../lib/store/update.ts";
+import { updateDatabase } from "../../lib/store/write-database.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { unpackGolden } from "../support/golden.ts";
 import { named } from "../support/push.ts";

@@ -4,7 +4,7 @@
 
 import { readFileSync } from "node:fs";
 import { readLockfile } from "../../lib/spack/spec/lockfile.ts";
-import { updateDatabase } from "../../lib/store/update.ts";
+import { updateDatabase } from "../../lib/store/write-database.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { locksOf, openStore } from "./stores.ts";
 

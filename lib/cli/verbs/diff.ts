@@ -7,7 +7,7 @@ import { cacheSide, type DiffReport, type DiffSide, diff, imageSide, isSame } fr
 import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readEnvironmentLock, readLockfile } from "../../spack/spec/lockfile.ts";
 import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
-import { kindAt } from "../../util/look.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";

@@ -6,7 +6,7 @@ import { isLoopback } from "../../http/addresses.ts";
 import { formatLocation, isPath, namesPlace, parseLocation } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
 import { createRegistry } from "../../serve/registry-server.ts";
-import { kindAt } from "../../util/look.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 import { helpText, verbCommand, wholeNumber } from "../arguments/shared-flags.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

@@ -4,7 +4,7 @@ import { constants, crc32, zstdCompressSync } from "node:zlib";
 import { StaveError } from "../../errors.ts";
 import { OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../../oci/mediatype.ts";
 import { DEFLATE_ENGINE, deflate } from "./deflate.ts";
-import { isIncompressible } from "./entropy.ts";
+import { isIncompressible } from "./incompressible.ts";
 
 /** A method and its level. */
 export interface Compression {

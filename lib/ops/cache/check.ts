@@ -2,7 +2,7 @@
 
 import type { CachedSpec } from "../../cache/cache.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
-import { isUnfit } from "../../cache/unfit.ts";
+import { isUnfit } from "../../cache/unusable.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { formatSpec } from "../../spack/spec/spec-format.ts";

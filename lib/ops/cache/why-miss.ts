@@ -4,7 +4,7 @@ import type { CacheListing, ReadCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
-import { isUnfit } from "../../cache/unfit.ts";
+import { isUnfit } from "../../cache/unusable.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { ANY } from "../../spack/query/query.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";

@@ -2,9 +2,9 @@
 // not slow down many small packages.
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
+import type { Change } from "../../store/change-records.ts";
 import type { StoreLocks } from "../../store/locks.ts";
-import type { Change } from "../../store/records.ts";
-import { updateDatabase } from "../../store/update.ts";
+import { updateDatabase } from "../../store/write-database.ts";
 import type { Clock } from "../../util/time.ts";
 
 /** The least time between two writes, in milliseconds: other processes may wait for what was installed. */

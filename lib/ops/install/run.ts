@@ -6,13 +6,13 @@ import { LINK, RUN, type SpecGraph, type SpecNode } from "../../spack/spec/node.
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { edgesOf } from "../../spack/spec/traversal.ts";
 import type { Store } from "../../spack/store/store.ts";
-import { LatestStore } from "../../store/latest.ts";
+import { LatestStore } from "../../store/latest-store.ts";
 import type { SpecLock } from "../../store/locks.ts";
 import { carryOut, installing } from "../../store/protocol.ts";
 import { recoverStore } from "../../store/recover.ts";
 import { concernsAll, Failures } from "../../util/failures.ts";
+import { isGone } from "../../util/inspect-path.ts";
 import { Limit } from "../../util/limit.ts";
-import { isGone } from "../../util/look.ts";
 import { noProgress } from "../../util/progress.ts";
 import type { InstallSettings } from "./options.ts";
 import { Registrar } from "./registrar.ts";

@@ -8,7 +8,7 @@ import { newPrefixes } from "../../relocate/prefix/new-prefixes.ts";
 import { compressionOf } from "../../relocate/unpack/unpack.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
-import type { LatestStore } from "../../store/latest.ts";
+import type { LatestStore } from "../../store/latest-store.ts";
 import type { SpecLock } from "../../store/locks.ts";
 import { readNote, removeNote, writeNote } from "../../store/notes.ts";
 import type { Actions, InstallStep } from "../../store/protocol.ts";

@@ -4,7 +4,7 @@ import { type EnvModification, envList } from "../../spack/environment/env-modif
 import { type RunEnvironmentOptions, runEnvironment } from "../../spack/environment/run-environment.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
-import { kindAt } from "../../util/look.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 
 /** Computes the `Env` of images; caches which folders exist. */
 export class ImageEnvironment {

@@ -1,5 +1,5 @@
 // Prepares a push: selects specs, reads the cache, asks Spack, and plans. Writes nothing.
-import { isUnfit } from "../../cache/unfit.ts";
+import { isUnfit } from "../../cache/unusable.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
 import type { ImageLayer } from "../../image/image-documents.ts";

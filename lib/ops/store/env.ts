@@ -6,7 +6,7 @@ import { applyModifications, type EnvModification } from "../../spack/environmen
 import { installedModifications } from "../../spack/environment/run-environment.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
-import { kindAt } from "../../util/look.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 
 /** The supported shells. */
 export type Shell = "sh" | "csh" | "fish";

@@ -6,7 +6,7 @@ import { type TreeLine, treeLines } from "../../spack/spec/traversal.ts";
 import { unpaddedRoot } from "../../spack/store/padding.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { shownName } from "../../util/byte-string.ts";
-import { isGone } from "../../util/look.ts";
+import { isGone } from "../../util/inspect-path.ts";
 
 /** One node of the tree. */
 export interface PreviewNode {

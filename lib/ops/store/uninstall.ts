@@ -8,14 +8,14 @@ import { shortName } from "../../spack/spec/spec-name.ts";
 import { topological } from "../../spack/spec/traversal.ts";
 import type { Database, InstallRecord } from "../../spack/store/database.ts";
 import type { Store } from "../../spack/store/store.ts";
-import { LatestStore } from "../../store/latest.ts";
+import { LatestStore } from "../../store/latest-store.ts";
 import type { SpecLock, StoreLocks } from "../../store/locks.ts";
 import { readNote, removeNote, writeNote } from "../../store/notes.ts";
 import { placeInStore } from "../../store/prefix-place.ts";
 import { type Actions, carryOut, type UninstallStep, uninstalling } from "../../store/protocol.ts";
 import { settle } from "../../store/recover.ts";
 import { StagedPrefix } from "../../store/staged-prefix.ts";
-import { LockedDatabase } from "../../store/update.ts";
+import { LockedDatabase } from "../../store/write-database.ts";
 import type { Clock } from "../../util/time.ts";
 
 /** What to remove, and what may prevent it. */

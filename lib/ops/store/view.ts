@@ -10,7 +10,7 @@ import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { type ByteString, bytesOfText, compareNames, fsPath, shownName } from "../../util/byte-string.ts";
 import { makeFolder } from "../../util/folder.ts";
-import { kindAt } from "../../util/look.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 
 /** The options of a view. */
 export interface ViewOptions {

@@ -2,7 +2,7 @@
 // substitute_rpath_and_pt_interp_in_place_or_raise).
 
 import type { PrefixMap } from "../prefix/prefix-map.ts";
-import { type ElfString, readElfPaths } from "./elf.ts";
+import { type ElfString, readElfPaths } from "./elf-reader.ts";
 import type { OpenFile } from "./open-file.ts";
 import type { NewPaths } from "./patchelf.ts";
 import type { Range } from "./string-file.ts";

@@ -5,7 +5,7 @@ import { fstatSync, readSync, writeSync } from "node:fs";
 import { StaveError } from "../../errors.ts";
 import { shownName } from "../../util/byte-string.ts";
 import type { HeldTree } from "../../util/held-tree.ts";
-import { readElfPaths } from "./elf.ts";
+import { readElfPaths } from "./elf-reader.ts";
 import { OpenFile } from "./open-file.ts";
 
 /** Finds the program; undefined if there is none. */

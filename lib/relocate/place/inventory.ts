@@ -10,7 +10,7 @@ import { Tree, whileRelocating } from "../file/open-file.ts";
 import { WINDOW } from "../file/text-file.ts";
 import { PathSearch } from "../prefix/path-search.ts";
 import type { PrefixMap } from "../prefix/prefix-map.ts";
-import { Breath } from "../tree/breath.ts";
+import { Breath } from "../tree/pauses.ts";
 import { SPACK_FOLDERS } from "../tree/scan.ts";
 import { walkTree } from "../tree/walk-tree.ts";
 import type { Finisher } from "./finish.ts";

@@ -7,7 +7,7 @@ import type { Digest } from "../../oci/digest.ts";
 import { readSpecFile, SPEC_FILE_LIMIT } from "../../spack/spec/spec-file.ts";
 import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
 import { HeldTree } from "../../util/held-tree.ts";
-import { isVisible } from "../../util/look.ts";
+import { isVisible } from "../../util/inspect-path.ts";
 import { readBuildInfo } from "../prefix/build-info-reader.ts";
 import { type NewPrefixes, prefixMapOf } from "../prefix/new-prefixes.ts";
 import { type RelocationReport, relocateTree } from "../tree/relocate-tree.ts";

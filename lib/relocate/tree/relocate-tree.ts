@@ -5,15 +5,15 @@ import type { RelocatableFiles } from "../../image/archive/build-info-writer.ts"
 import { isProgram } from "../../image/archive/file-kind.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
 import { SAFETY_SIZE } from "../file/c-strings.ts";
-import { ELF_MAGIC } from "../file/elf.ts";
 import { elfRanges, forgetElfPaths, relocateElfFile } from "../file/elf-file.ts";
+import { ELF_MAGIC } from "../file/elf-reader.ts";
 import { relocateLink } from "../file/links.ts";
 import { type OpenFile, Tree } from "../file/open-file.ts";
 import { type FindPatchelf, patchHeaders, programFor } from "../file/patchelf.ts";
 import { relocateStringFile, type StuckReport } from "../file/string-file.ts";
 import { relocateTextFile } from "../file/text-file.ts";
 import type { PrefixMap } from "../prefix/prefix-map.ts";
-import { Breath } from "./breath.ts";
+import { Breath } from "./pauses.ts";
 
 /** How to relocate a tree. */
 export interface RelocateOptions {

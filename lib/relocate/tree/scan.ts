@@ -9,7 +9,7 @@ import { type OpenFile, Tree } from "../file/open-file.ts";
 import { WINDOW } from "../file/text-file.ts";
 import { PathSearch } from "../prefix/path-search.ts";
 import type { PrefixMap } from "../prefix/prefix-map.ts";
-import { Breath } from "./breath.ts";
+import { Breath } from "./pauses.ts";
 import { walkTree } from "./walk-tree.ts";
 
 /** The result of a scan; paths below the tree. */

@@ -1,6 +1,6 @@
 // Selects concrete specs by queries, and suggests near matches if too few or too many are found.
 import { StaveError } from "../../errors.ts";
-import { isNear } from "../../util/near.ts";
+import { isNear } from "../../util/typo.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/spec-name.ts";
 import { compareVersions } from "../spec/version.ts";

@@ -5,7 +5,7 @@ import * as z from "zod";
 import { fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
 import { emptyIndex, parseBySchema } from "../../oci/manifest.ts";
 import { makeFolder } from "../../util/folder.ts";
-import { kindAt } from "../../util/look.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { replaceWith } from "../../util/replace-file.ts";
 import type { Clock } from "../../util/time.ts";

@@ -8,8 +8,8 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, Digester, isDigest } from "../../oci/digest.ts";
 import { digestMismatch, sizeMismatch, withoutFirst } from "../../util/stream.ts";
 import type { FetchBlobOptions, OperationOptions } from "../target.ts";
-import { unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
+import { unproved } from "./write-proof.ts";
 
 const path = (digest: Digest) => `blobs/${digest}`;
 

@@ -16,8 +16,8 @@ import {
   type PushManifestOptions,
   type TagCondition,
 } from "../target.ts";
-import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
+import { isProof, unproved } from "./write-proof.ts";
 
 /**
  * The header with which `stave serve` announces support for If-Match; there is no standard one, so other registries are

@@ -6,9 +6,9 @@ import type { Transport } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { readSized, type Source } from "../../util/stream.ts";
 import { hasBlob } from "./blobs.ts";
-import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
 import { type Session, type StepOptions, sessionOf } from "./upload-session.ts";
+import { isProof, unproved } from "./write-proof.ts";
 
 /** The most bytes to send this way: they are wasted if the registry does not support it. */
 export const SINGLE_POST: number = 1024 * 1024;

@@ -8,8 +8,8 @@ import type { HttpResponse } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { OperationOptions } from "../target.ts";
 import { hasBlob } from "./blobs.ts";
-import { isProof, unproved } from "./proof.ts";
 import type { Repository } from "./repository.ts";
+import { isProof, unproved } from "./write-proof.ts";
 
 /** The chunk size in bytes; each chunked upload holds one chunk in memory. */
 export const CHUNK: number = 8 * 1024 * 1024;

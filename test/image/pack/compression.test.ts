@@ -14,7 +14,7 @@ import {
   layerMediaType,
   parseCompression,
 } from "../../../lib/image/pack/compression.ts";
-import { isIncompressible } from "../../../lib/image/pack/entropy.ts";
+import { isIncompressible } from "../../../lib/image/pack/incompressible.ts";
 import { OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../../../lib/oci/mediatype.ts";
 import { packedMaker, programMaker, textMaker } from "../../../scripts/store-content.ts";
 import { decompressed } from "../../support/decompress.ts";

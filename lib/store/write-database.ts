@@ -14,8 +14,8 @@ import type { JsonObject } from "../spack/text/json-value.ts";
 import { readBounded } from "../util/read-file.ts";
 import { replaceFile } from "../util/replace-file.ts";
 import type { Clock } from "../util/time.ts";
+import { type Change, Records, type UpdateReport } from "./change-records.ts";
 import type { Release, StoreLocks } from "./locks.ts";
-import { type Change, Records, type UpdateReport } from "./records.ts";
 
 /** What an update needs besides the store. */
 export interface UpdateOptions {

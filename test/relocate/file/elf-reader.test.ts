@@ -5,7 +5,7 @@ import { chmodSync, closeSync, linkSync, openSync, readdirSync, readFileSync, st
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { readElfPaths } from "../../../lib/relocate/file/elf.ts";
+import { readElfPaths } from "../../../lib/relocate/file/elf-reader.ts";
 import { OpenFile } from "../../../lib/relocate/file/open-file.ts";
 import { PrefixMap } from "../../../lib/relocate/prefix/prefix-map.ts";
 import { type RelocateOptions, type RelocationReport, relocateTree } from "../../../lib/relocate/tree/relocate-tree.ts";

@@ -1,5 +1,5 @@
 // Changes the records of an install database, with reference counts as in Spack (Spack `database.py`, _add and
-// _remove). Works on values; update.ts reads and writes the file.
+// _remove). Works on values; write-database.ts reads and writes the file.
 import { StaveError } from "../errors.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import { shortName } from "../spack/spec/spec-name.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isGone, isVisible, kindAt } from "../../lib/util/look.ts";
+import { isGone, isVisible, kindAt } from "../../lib/util/inspect-path.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const root = temporaryFolder();
