@@ -1,6 +1,6 @@
-// Builds dist/ and schemas/: the command, the library with its types, and the schemas of reports. The command and the library
-// are bundled each for itself: a few large files load in half the time of hundreds of small ones, but files that both
-// share would be many and small again.
+// Builds dist/ and schemas/: the command, the library with its types, and the schemas of reports. The command and the
+// library are bundled each for itself: a few large files load in half the time of hundreds of small ones, but files
+// that both share would be many and small again.
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type BuildOptions, build } from "esbuild";

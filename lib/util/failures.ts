@@ -69,8 +69,8 @@ export class Failures {
   }
 
   /**
-   * Adds the failure of an item and returns it reworded: `message` says what it prevented. Files that cannot be relocated differ, but
-   * the same advice stands for the same cause: a root that is too long.
+   * Adds the failure of an item and returns it reworded: `message` says what it prevented. Files that cannot be
+   * relocated differ, but the same advice stands for the same cause: a root that is too long.
    */
   add(error: StaveError, subject: string, message: string): StaveError {
     if (!this.#derived.has(error)) {

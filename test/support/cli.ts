@@ -57,8 +57,8 @@ export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
 }
 
 /**
- * Runs the command to completion in a terminal, of 100 columns unless told otherwise, created by `script`; returns what the terminal received.
- * `type` presses keys once a text is on the screen.
+ * Runs the command to completion in a terminal, of 100 columns unless told otherwise, created by `script`; returns what
+ * the terminal received. `type` presses keys once a text is on the screen.
  */
 export async function inTerminal(
   args: string[],

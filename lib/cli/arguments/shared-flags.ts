@@ -22,7 +22,7 @@ export interface TransportFlags {
 /** The width of help texts: that of the terminal, but never too wide to read well. */
 export const HELP_WIDTH: number = Math.min(100, process.stdout.columns ?? 100);
 
-/** The layout of help texts: below this width a description stands under its term, where there is room for it. */
+/** The layout of help texts: below this width a description goes under its term, if there is room. */
 const NARROW = 60;
 
 /** How every help text is laid out. */

@@ -123,7 +123,7 @@ export class Output {
     return error.exitCode;
   }
 
-  /** A command that the user may type next, with what this call was given. */
+  /** A command to type next, completed with the arguments of this call. */
   command(text: string): string {
     return typeable(text, this.call);
   }

@@ -72,7 +72,7 @@ function describe(report: InspectReport, output: Output): string {
     lines.push(row("label", `${name}: ${value}`, output));
   for (const variable of settings.Env ?? []) lines.push(row("env", variable, output));
   const parts = [lines.join("\n")];
-  // A whole digest and a media type need a wide terminal; --json and pipes have them whole.
+  // Complete digests and media types need a wide terminal; --json and pipes get them in full.
   const fitted = (digest: string): string => ((output.columns ?? WIDE) < WIDE ? shortDigest(digest) : digest);
   if (report.layers.length > 0)
     parts.push(
