@@ -107,6 +107,8 @@ export class SingleFlight<T> {
 /** Waits for shared work until the signal aborts; the work continues for other waiters. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work;
+  // The work may fail when nobody waits for it any more.
+  work.catch(() => {});
   signal.throwIfAborted();
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {

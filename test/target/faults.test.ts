@@ -1,8 +1,9 @@
 // Proves that each fault at each step of a push and a fetch ends in success after the right number of requests, or with
 // the right code; never with wrong bytes, never in a hang. Pauses take no time: the clock jumps.
 import assert from "node:assert/strict";
+import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
-import { type ErrorCode, isStaveError } from "../../lib/errors.ts";
+import { type ErrorCode, isStaveError, StaveError } from "../../lib/errors.ts";
 import { bytesSource, readAll } from "../../lib/util/stream.ts";
 import { connect, type TestClient } from "../support/client.ts";
 import { blobOf, imageOf, pushImage, someBytes } from "../support/content.ts";
@@ -300,6 +301,48 @@ test("an upload that a proxy finds too large goes in chunks", async () => {
   await pushBlob(client);
   assert.equal(registry.count("PATCH"), 1);
   await fetchBlob(client);
+  await client.close();
+  await registry.close();
+});
+
+test("a host that refused a large blob gets the next ones in chunks at once, and no session is left open", async () => {
+  const registry = await startRegistry({
+    rules: [{ method: "PUT", path: /uploads/, times: 1, fault: { status: 413 } }],
+  });
+  const client = connect(registry.host, "r");
+  for (const name of ["one", "two"]) {
+    const { descriptor, bytes } = blobOf(someBytes(9_000_000, name));
+    await client.target.pushBlob(descriptor, bytesSource(bytes), { isNew: true });
+  }
+  assert.deepEqual(
+    registry.requests.map(({ method }) => method),
+    ["POST", "PUT", "DELETE", "HEAD", "POST", "PATCH", "PATCH", "PUT", "POST", "PATCH", "PATCH", "PUT"],
+  );
+  await client.close();
+  await registry.close();
+});
+
+test("a stream goes in chunks as large as the registry asks for", async () => {
+  const big = blobOf(someBytes(20_000_000, "big"));
+  const registry = await startRegistry({ minChunk: 12_000_000 });
+  const client = connect(registry.host, "r");
+  const { digest } = await client.target.pushStream(bytesSource(big.bytes).open() as Readable, "x/y");
+  assert.equal(digest, big.descriptor.digest);
+  assert.equal(registry.count("PATCH"), 2);
+  await client.close();
+  await registry.close();
+});
+
+test("a source that breaks in the middle of a stream is named as the source, and the upload is canceled", async () => {
+  const registry = await startRegistry();
+  const client = connect(registry.host, "r");
+  async function* broken(): AsyncGenerator<Buffer> {
+    yield someBytes(9_000_000, "broken");
+    throw new StaveError("NETWORK", "the line was cut");
+  }
+  const pushed = client.target.pushStream(Readable.from(broken(), { objectMode: false }), "x/y");
+  await assert.rejects(pushed, (error) => isStaveError(error, "NETWORK") && error.side === "source");
+  assert.equal(registry.count("DELETE"), 1);
   await client.close();
   await registry.close();
 });

@@ -6,29 +6,41 @@ export interface Chunk {
   readonly isLast: boolean;
 }
 
+/** How to cut a stream. */
+export interface CutOptions {
+  /** Called with each part of the stream once it is copied. */
+  readonly recycle?: ((part: Uint8Array) => void) | undefined;
+  /** Called once if there is more than one chunk: the size of chunks, if it should be larger than the given one. */
+  readonly sizeOfMany?: (() => Promise<number>) | undefined;
+}
+
 /** Cuts streams into chunks and reuses their memory for later streams. */
 export class Chunker {
   readonly #spare: Buffer[] = [];
 
-  /**
-   * Yields a stream in chunks of `size` bytes; the last one may be smaller, and an empty stream has none. `recycle` is
-   * called with each part of the stream once it is copied.
-   */
-  async *cut(
-    stream: AsyncIterable<Uint8Array>,
-    size: number,
-    recycle: (part: Uint8Array) => void = () => {},
-  ): AsyncGenerator<Chunk> {
-    const buffer = this.#take(size);
+  /** Yields a stream in chunks of `size` bytes; the last one may be smaller, and an empty stream has none. */
+  async *cut(stream: AsyncIterable<Uint8Array>, size: number, options: CutOptions = {}): AsyncGenerator<Chunk> {
+    const { recycle = () => {}, sizeOfMany } = options;
+    let buffer = this.#take(size);
     let filled = 0;
+    let isFirst = true;
     for await (const part of stream) {
       for (let at = 0; at < part.byteLength; ) {
         // Yield a full chunk only when more bytes follow: until then it might be the last.
-        if (filled === size) {
+        if (filled === buffer.length) {
+          const wanted = isFirst ? await sizeOfMany?.() : undefined;
+          isFirst = false;
+          if (wanted !== undefined && wanted > buffer.length) {
+            const larger = this.#take(wanted);
+            larger.set(buffer);
+            this.#spare.push(buffer);
+            buffer = larger;
+            continue;
+          }
           yield { bytes: buffer, isLast: false };
           filled = 0;
         }
-        const some = part.subarray(at, at + size - filled);
+        const some = part.subarray(at, at + buffer.length - filled);
         buffer.set(some, filled);
         filled += some.byteLength;
         at += some.byteLength;

@@ -2,8 +2,9 @@
 // distribution 1.1, "Pushing blobs"). Every retry opens the source anew; after a commit without a response the registry
 // is first asked for the blob, because it often exists.
 import { Readable } from "node:stream";
-import { isStaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import { type Outcome, withRetry } from "../../http/retry.ts";
+import type { Transport } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { Digester } from "../../oci/digest.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
@@ -68,6 +69,7 @@ class Upload {
 
   async run(opened: Session | undefined): Promise<void> {
     const { digest, size } = this.#descriptor;
+    this.#inChunks = size > CHUNK && refusesLarge(this.#repository);
     let session = opened;
     await withRetry(
       this.#options.patience,
@@ -98,6 +100,8 @@ class Upload {
           if (!isStaveError(error)) throw error;
           if (error.status === 413 && !this.#inChunks) {
             this.#inChunks = true;
+            refuseLarge(this.#repository);
+            await cancel(this.#repository, session);
             session = undefined;
             return { again: error };
           }
@@ -131,14 +135,9 @@ class Upload {
     const stream = await this.#source.open(0);
     const tell = (count: number) => this.#tell(count);
     async function* counted() {
-      try {
-        for await (const chunk of stream as AsyncIterable<Buffer>) {
-          yield chunk;
-          tell(chunk.byteLength);
-        }
-      } catch (error) {
-        // Marked as a source error, so that the registry is not blamed and the upload is not retried.
-        throw isStaveError(error) ? error.with({ side: "source" }) : error;
+      for await (const chunk of fromSource(stream)) {
+        yield chunk;
+        tell(chunk.byteLength);
       }
     }
     const body = Readable.from(counted(), { objectMode: false });
@@ -157,6 +156,26 @@ class Upload {
   }
 }
 
+// Its errors are marked, so that the registry is not blamed and the upload is not retried.
+async function* fromSource(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* stream;
+  } catch (error) {
+    throw isStaveError(error) ? error.with({ side: "source" }) : error;
+  }
+}
+
+// Hosts that refused a whole blob as too large.
+const refusing = new WeakMap<Transport, Set<string>>();
+
+function refusesLarge({ options: { transport }, host }: Repository): boolean {
+  return refusing.get(transport)?.has(host) === true;
+}
+
+function refuseLarge({ options: { transport }, host }: Repository): void {
+  refusing.set(transport, (refusing.get(transport) ?? new Set()).add(host));
+}
+
 /** Sends the missing bytes of a source in chunks and advances the session. */
 async function sendChunks(
   repository: Repository,
@@ -167,7 +186,7 @@ async function sendChunks(
 ): Promise<void> {
   const stream = await source.open(session.offset);
   try {
-    for await (const { bytes } of repository.chunker.cut(stream, session.chunk)) {
+    for await (const { bytes } of repository.chunker.cut(fromSource(stream), session.chunk)) {
       await sendChunk(repository, session, bytes, options);
       tell(bytes.byteLength);
     }
@@ -191,8 +210,13 @@ export async function pushStream(
   const steps = { ...options, patience: repository.options.transport.patience() };
   let session: Session | undefined;
   let whole: Descriptor | undefined;
+  const open = async (): Promise<number> => {
+    session = await openSession(repository, steps);
+    return session.chunk;
+  };
+  const cut = { recycle: options.recycle, sizeOfMany: open };
   try {
-    for await (const { bytes, isLast } of repository.chunker.cut(stream, CHUNK, options.recycle)) {
+    for await (const { bytes, isLast } of repository.chunker.cut(fromSource(stream), CHUNK, cut)) {
       if (options.digest === undefined) digester.update(bytes);
       else digester.size += bytes.byteLength;
       // A stream that fits into one chunk is fully known now, and may already exist.
@@ -201,10 +225,15 @@ export async function pushStream(
         await pushBlob(repository, whole, bytesSource(bytes), options);
         continue;
       }
-      session ??= await openSession(repository, steps);
+      if (session === undefined) throw new StaveError("INTERNAL", "an upload of many chunks was not opened");
       await sendChunk(repository, session, bytes, steps);
       options.onBytes?.(bytes.byteLength);
     }
+  } catch (error) {
+    // The registry would keep what it has for an hour or longer.
+    if (session && isStaveError(error) && error.side === "source" && !options.signal?.aborted)
+      await cancel(repository, session);
+    throw error;
   } finally {
     stream.destroy();
   }

@@ -21,11 +21,25 @@ for (const { name, given, expect } of CASES)
   test(`cuts ${name}, and knows the last chunk`, async () => {
     const chunks: string[] = [];
     const recycled: string[] = [];
-    const cut = new Chunker().cut(streamOf(...given), 4, (part) => recycled.push(Buffer.from(part).toString()));
+    const recycle = (part: Uint8Array): unknown => recycled.push(Buffer.from(part).toString());
+    const cut = new Chunker().cut(streamOf(...given), 4, { recycle });
     for await (const { bytes, isLast } of cut) chunks.push(`${bytes}${isLast ? "!" : ""}`);
     assert.deepEqual(chunks, expect);
     assert.deepEqual(recycled, given);
   });
+
+test("chunks may turn out larger once there is more than one", async () => {
+  for (const [text, expected] of [
+    ["abcd", ["abcd"]],
+    ["abcde", ["abcde"]],
+    ["abcdefghijk", ["abcdefg", "hijk"]],
+  ] as const) {
+    const chunks: string[] = [];
+    const cut = new Chunker().cut(streamOf(text), 4, { sizeOfMany: () => Promise.resolve(7) });
+    for await (const { bytes } of cut) chunks.push(bytes.toString());
+    assert.deepEqual(chunks, expected);
+  }
+});
 
 test("memory is used again for the next stream, but not while another is cut or after one was given up", async () => {
   const chunker = new Chunker();
