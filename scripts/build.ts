@@ -2,7 +2,7 @@
 // library are bundled each for itself: a few large files load in half the time of hundreds of small ones, but files
 // that both share would be many and small again.
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type BuildOptions, build } from "esbuild";
 import { reportSchemas } from "./report-schemas.ts";
 
@@ -12,15 +12,19 @@ const isBundleOnly = process.argv.includes("--bundle-only");
 for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist", "schemas"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 
-/** Bundles entry points, and what they load on demand into `parts` beside them. */
-async function bundle(outdir: string, entryPoints: Record<string, string>, options: BuildOptions = {}): Promise<void> {
+/** Bundles entry points, and what they load on demand into `parts` beside them; returns the bundled files. */
+async function bundle(
+  outdir: string,
+  entryPoints: Record<string, string>,
+  options: BuildOptions = {},
+): Promise<string[]> {
   // Threads are started from separate files; see lib/util/thread.ts.
   const threads = {
     "parts/pack-worker": "lib/image/pack/pack-worker.ts",
     "parts/place-worker": "lib/relocate/place/place-worker.ts",
     "parts/password-worker": "lib/serve/password-worker.ts",
   };
-  await build({
+  const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: { ...entryPoints, ...threads },
     outdir,
@@ -32,7 +36,9 @@ async function bundle(outdir: string, entryPoints: Record<string, string>, optio
     format: "esm",
     target: "node22",
     minifySyntax: true,
+    // Licenses are in one file; see writeLicenses.
     legalComments: "none",
+    metafile: true,
     // koffi loads a prebuilt native library from beside its own files.
     external: ["koffi"],
     // Some dependencies are CommonJS and load Node's modules with require.
@@ -41,20 +47,35 @@ async function bundle(outdir: string, entryPoints: Record<string, string>, optio
     },
     ...options,
   });
+  return Object.keys(metafile?.inputs ?? {});
 }
 
-await bundle("dist", { stave: "lib/cli/launch.ts" });
+/** Writes the licenses of all packages that were bundled. Throws if one has none. */
+function writeLicenses(files: readonly string[]): void {
+  const folders = files.flatMap((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  const texts = [...new Set(folders)].toSorted().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(`${root}${folder}/package.json`, "utf8"));
+    const found = readdirSync(`${root}${folder}`).find((file) => /^(?:licen[cs]e|copying)/i.test(file));
+    if (found === undefined) throw new Error(`${name} has no license file`);
+    return `${name} ${version} (${license})\n\n${readFileSync(`${root}${folder}/${found}`, "utf8").trim()}\n`;
+  });
+  const rule = `\n${"-".repeat(80)}\n\n`;
+  writeFileSync(`${root}dist/THIRD-PARTY-LICENSES.txt`, `Packages bundled with stave\n${rule}${texts.join(rule)}`);
+}
+
+const bundled = await bundle("dist", { stave: "lib/cli/launch.ts" });
 chmodSync(`${root}dist/stave.js`, 0o755);
 if (!isBundleOnly) {
   const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
   // `dist/lib/exports/oci.js` is built from `lib/exports/oci.ts`.
   const names = Object.values<{ default?: string }>(exports).flatMap(({ default: file }) => file?.slice(11, -3) ?? []);
   const library = Object.fromEntries(names.map((name) => [name, `lib/${name}.ts`]));
-  await bundle("dist/lib", library, { sourcemap: true });
+  bundled.push(...(await bundle("dist/lib", library, { sourcemap: true })));
   execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", `${root}tsconfig.build.json`], {
     stdio: "inherit",
   });
   mkdirSync(`${root}schemas`, { recursive: true });
   for (const [verb, schema] of reportSchemas())
     writeFileSync(`${root}schemas/${verb}.json`, `${JSON.stringify(schema, undefined, 2)}\n`);
+  writeLicenses(bundled);
 }

@@ -71,6 +71,9 @@ for (const [at, [name, node]] of [
       console.log((await fetch(url + "/v2/")).status, (await fetch(url + "/v2/", { headers })).status);
       await registry.close();`;
     assert.equal(run(node, ["--input-type=module", "-e", serve]), "401 200\n");
+    const licenses = readFileSync(join(work, "node_modules/stave/dist/THIRD-PARTY-LICENSES.txt"), "utf8");
+    for (const name of ["commander", "undici", "zod", "libdeflate"])
+      assert.match(licenses, new RegExp(`^${name} \\d`, "m"));
     const schema = `console.log(require("stave/schemas/push.json").title)`;
     assert.equal(run(node, ["-e", schema]), "What stave push --json prints\n");
   });
