@@ -22,26 +22,36 @@ export interface PrefixPlace {
 
 /**
  * The place of a recorded prefix. Throws FILE_SYSTEM if it is not below the root of the store (for example because of
- * `..` or symbolic links), or is in the folder of the database; such a prefix must not be written or removed.
+ * `..` or symbolic links), or is in the folder of the database: such a prefix must not be written or removed. Throws
+ * FILE_SYSTEM and NOT_FOUND if a folder cannot be read.
  */
 export async function placeInStore(store: Pick<Store, "root" | "locate">, prefix: string): Promise<PrefixPlace> {
-  const { root } = store;
-  const path = prefix.startsWith(`${root}/`) ? prefix.slice(root.length + 1) : "";
-  const parts = path.split("/");
-  if (!isPlainPath(path) || parts[0] === DATABASE_FOLDER)
-    throw outside(prefix, root, "expected a folder below its root");
-  const parent = store.locate(posix.dirname(prefix));
-  const [realRoot, realParent] = [await realPlace(store.locate(root)), await realPlace(parent)];
-  if (realParent !== realRoot && !realParent.startsWith(`${realRoot.replace(/\/$/, "")}/`))
-    throw outside(prefix, root, `a symbolic link leads to ${printable(realParent)}`);
-  return { prefix, root: realRoot, parent: realParent, name: parts.at(-1) ?? "" };
-}
-
-function outside(prefix: string, root: string, why: string): StaveError {
-  return new StaveError("FILE_SYSTEM", `the prefix ${printable(prefix)} is not inside the store ${root}: ${why}`, {
+  const place = await findPlace(store, prefix);
+  if (!("outside" in place)) return place;
+  const problem = `the prefix ${printable(prefix)} is not inside the store ${store.root}: ${place.outside}`;
+  throw new StaveError("FILE_SYSTEM", problem, {
     subject: prefix,
     hint: "check config:install_tree, and symbolic links that lead out of the store",
   });
+}
+
+/**
+ * The place of a recorded prefix, or the reason why it is outside the store (see placeInStore). Throws FILE_SYSTEM and
+ * NOT_FOUND if a folder cannot be read.
+ */
+export async function findPlace(
+  store: Pick<Store, "root" | "locate">,
+  prefix: string,
+): Promise<PrefixPlace | { readonly outside: string }> {
+  const { root } = store;
+  const path = prefix.startsWith(`${root}/`) ? prefix.slice(root.length + 1) : "";
+  const parts = path.split("/");
+  if (!isPlainPath(path) || parts[0] === DATABASE_FOLDER) return { outside: "expected a folder below its root" };
+  const parent = store.locate(posix.dirname(prefix));
+  const [realRoot, realParent] = [await realPlace(store.locate(root)), await realPlace(parent)];
+  if (realParent !== realRoot && !realParent.startsWith(`${realRoot.replace(/\/$/, "")}/`))
+    return { outside: `a symbolic link leads to ${printable(realParent)}` };
+  return { prefix, root: realRoot, parent: realParent, name: parts.at(-1) ?? "" };
 }
 
 // Resolves links as far as the path exists.

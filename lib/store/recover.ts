@@ -1,5 +1,4 @@
 // Repairs what killed runs left in a store: the next run that writes finds it by their notes.
-import { isStaveError } from "../errors.ts";
 import type { Store } from "../spack/store/store.ts";
 import { LatestStore } from "./latest-store.ts";
 import type { SpecLock, StoreLocks } from "./locks.ts";
@@ -87,14 +86,9 @@ export async function settle(store: Store, hash: string, place: StagedPrefix): P
   removeNote(store, hash);
 }
 
-// A note that is malformed or points outside the store belongs to no prefix that was created.
+// A note that is malformed or points outside the store belongs to no prefix that was created. After any other failure
+// the note must stay: the prefix may lie beside a place that cannot be read now.
 async function noted(store: Store, hash: string): Promise<StagedPrefix | undefined> {
   const prefix = readNote(store, hash);
-  if (!prefix) return undefined;
-  try {
-    return await StagedPrefix.at(store, hash, prefix);
-  } catch (error) {
-    if (isStaveError(error, "FILE_SYSTEM")) return undefined;
-    throw error;
-  }
+  return prefix ? await StagedPrefix.ifInside(store, hash, prefix) : undefined;
 }

@@ -9,7 +9,7 @@ import type { Store } from "../spack/store/store.ts";
 import { type ByteString, bytesOfText } from "../util/byte-string.ts";
 import { HeldTree } from "../util/held-tree.ts";
 import { removeTree } from "../util/remove-tree.ts";
-import { makeParents, type PrefixPlace, placeInStore } from "./prefix-place.ts";
+import { findPlace, makeParents, type PrefixPlace, placeInStore } from "./prefix-place.ts";
 
 /** The place of one prefix, and what lies beside it. The caller holds the locks that protocol.ts requires. */
 export class StagedPrefix {
@@ -35,9 +35,19 @@ export class StagedPrefix {
     this.#aside = below(`.stave-old-${hash}-${name}`);
   }
 
-  /** The place of a spec's prefix. Throws FILE_SYSTEM if it is not inside the store. */
+  /** The place of a spec's prefix. Throws FILE_SYSTEM if it is not inside the store, and as placeInStore. */
   static async at(store: Pick<Store, "root" | "locate">, hash: string, prefix: string): Promise<StagedPrefix> {
     return new StagedPrefix(await placeInStore(store, prefix), hash);
+  }
+
+  /** As `at`, but undefined if the prefix is not inside the store. */
+  static async ifInside(
+    store: Pick<Store, "root" | "locate">,
+    hash: string,
+    prefix: string,
+  ): Promise<StagedPrefix | undefined> {
+    const place = await findPlace(store, prefix);
+    return "outside" in place ? undefined : new StagedPrefix(place, hash);
   }
 
   /**

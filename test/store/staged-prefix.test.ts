@@ -17,13 +17,12 @@ import { test } from "node:test";
 import { writeInstalledSpec, writeInstallTimes } from "../../lib/relocate/place/write-metadata.ts";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
 import { readInstalledSpec } from "../../lib/spack/store/prefix-metadata.ts";
-import type { Store } from "../../lib/spack/store/store.ts";
-
+import { Store } from "../../lib/spack/store/store.ts";
 import { writeNote } from "../../lib/store/notes.ts";
-
 import { placeInStore } from "../../lib/store/prefix-place.ts";
 import { interruptedSpecs, recoverStore } from "../../lib/store/recover.ts";
 import { directoryMode, StagedPrefix } from "../../lib/store/staged-prefix.ts";
+import { systemClock } from "../../lib/util/time.ts";
 import { failsWith } from "../support/errors.ts";
 import { named } from "../support/push.ts";
 import { copyOf, locksOf, openStore, SPACK_1 } from "../support/stores.ts";
@@ -169,6 +168,30 @@ test("a note that was cut off, or leads out of the store, moves nothing", async 
     assert.equal(await recoverStore(store, locks), 1);
     assert.ok(existsSync(place));
   }
+});
+
+test("a recorded prefix that was moved aside comes back, even if its place could not be read at first", async () => {
+  // Recorded at its place on this machine, so that no sysroot resolves the links.
+  const golden = await copyOf(SPACK_1);
+  const root = join(golden, SPACK_1.root);
+  const index = join(root, ".spack-db/index.json");
+  writeFileSync(index, readFileSync(index, "utf8").replaceAll(SPACK_1.root, root));
+  const store = await Store.open(root, { clock: systemClock });
+  const node = named(store, "rigging");
+  const place = store.prefixOf(node);
+  await (await stagedAt(store, node)).moveAside();
+  await writeNote(store, node.hash, place);
+  const parent = dirname(place);
+  renameSync(parent, `${parent}-moved`);
+  symlinkSync(basename(parent), parent);
+  await using locks = locksOf(store);
+  await failsWith("FILE_SYSTEM", recoverStore(store, locks), /cannot read .*ELOOP/);
+  assert.deepEqual(await interruptedSpecs(store, locks), [{ hash: node.hash, prefix: place }]);
+  rmSync(parent);
+  renameSync(`${parent}-moved`, parent);
+  assert.equal(await recoverStore(store, locks), 1);
+  assert.ok(existsSync(join(place, ".spack/spec.json")));
+  assert.deepEqual([leftovers(place), await interruptedSpecs(store, locks)], [[], []]);
 });
 
 test("the note of a killed run is not written again, so that it cannot be cut off", async () => {
