@@ -14,15 +14,20 @@ export class LatestStore {
 
   /** The current store. Throws as Store.open. */
   async get(): Promise<Store> {
-    const { root } = this.#store;
-    const file = this.#store.locate(`${root}/${DATABASE_FOLDER}/index.json`);
-    const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
-    if (stats === undefined || stampOf(stats) === this.#store.stamp) return this.#store;
+    // A read in progress may have begun before the change that this caller has just made or seen.
+    await this.#reading;
+    if (this.#isCurrent()) return this.#store;
     // Concurrent callers share one read, because a large database takes a while.
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
     });
     return await this.#reading;
+  }
+
+  #isCurrent(): boolean {
+    const file = this.#store.locate(`${this.#store.root}/${DATABASE_FOLDER}/index.json`);
+    const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+    return stats === undefined || stampOf(stats) === this.#store.stamp;
   }
 
   async #read(): Promise<Store> {
