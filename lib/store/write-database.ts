@@ -1,10 +1,9 @@
 // Changes the database of a store in Spack's order: under its lock read, change, write beside, rename; and notify
 // running Spacks by a new text in `index_verifier` (Spack `database.py`, _write).
 import { randomUUID } from "node:crypto";
-import { constants } from "node:fs";
-import { open, readdir, rm } from "node:fs/promises";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { fileError, isStaveError, StaveError } from "../errors.ts";
+import { isStaveError, StaveError } from "../errors.ts";
 import { type Database, NEWEST_DATABASE, readDatabaseDocument } from "../spack/store/database.ts";
 import { readInstalledSpec } from "../spack/store/prefix-metadata.ts";
 import { DATABASE_FOLDER, DATABASE_LIMIT, type Store } from "../spack/store/store.ts";
@@ -25,7 +24,7 @@ export interface UpdateOptions {
 
 // Version 7 is that of Spack 0.20 to 0.23; Spack itself refuses to write older ones.
 const OLDEST_DATABASE = 7;
-const OWNER = "run `spack reindex` with the Spack that owns the store";
+const REINDEX_HINT = "run `spack reindex` with the Spack that owns the store";
 
 /**
  * Changes the database of a store in one write. `decide` gets the locked local database and returns the changes in
@@ -117,11 +116,14 @@ async function readIndex(folder: string, emptyVersion: number): Promise<ReadInde
     if (isStaveError(error, "NOT_FOUND")) return { bytes: emptyIndex(emptyVersion) };
     throw error;
   });
-  const read = readDatabaseDocument({ name, hint: OWNER, bytes });
+  const read = readDatabaseDocument({ name, hint: REINDEX_HINT, bytes });
   const { version } = read.database;
   if (version >= OLDEST_DATABASE) return read;
   const problem = `${name} has version ${version}, expected ${OLDEST_DATABASE} or ${NEWEST_DATABASE}`;
-  throw new StaveError("UNSUPPORTED", `cannot change an old database: ${problem}`, { subject: name, hint: OWNER });
+  throw new StaveError("UNSUPPORTED", `cannot change an old database: ${problem}`, {
+    subject: name,
+    hint: REINDEX_HINT,
+  });
 }
 
 const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
@@ -146,7 +148,7 @@ function isUpstream(store: Store, hash: string): boolean {
 async function removeLeftovers(folder: string): Promise<void> {
   try {
     for (const name of await readdir(folder))
-      if (name.startsWith("index.json.") && name.endsWith(".temp")) await rm(`${folder}/${name}`, { force: true });
+      if (/^index(?:\.json|_verifier)\..*\.temp$/.test(name)) await rm(`${folder}/${name}`, { force: true });
   } catch {
     // It stays and takes space until someone can remove it.
   }
@@ -154,24 +156,26 @@ async function removeLeftovers(folder: string): Promise<void> {
 
 async function writeIndex(folder: string, text: string): Promise<void> {
   const name = `${folder}/index.json`;
-  const temporary = `${name}.${hostname()}.${process.pid}.temp`;
-  await replaceFile(name, { temporary }, (file) => file.writeFile(text));
+  await replaceFile(name, { temporary: temporaryOf(name) }, (file) => file.writeFile(text));
   await writeVerifier(`${folder}/index_verifier`);
 }
 
-// In place, as in Spack. On a full disk it stays empty; Spack then reads the database every time. Another user of the
-// store may have put a link or a FIFO in its place.
+const temporaryOf = (name: string): string => `${name}.${hostname()}.${process.pid}.temp`;
+
+// Replaced, not written in place as in Spack: another user of the store may have put a link in its place. The mode
+// stays, because the Spacks of other users write it in place.
 async function writeVerifier(name: string): Promise<void> {
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
-    const file = await open(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o666);
-    try {
-      // An empty file is enough.
-      await file.writeFile(randomUUID()).catch(() => file.truncate(0));
-    } finally {
-      await file.close();
-    }
-  } catch (cause) {
-    throw fileError(cause, "write", name);
+    const old = await lstat(name).catch(() => undefined);
+    await replaceFile(name, { temporary: temporaryOf(name), isDurable: false }, async (file) => {
+      if (old?.isFile()) await file.chmod(old.mode & 0o777);
+      await file.writeFile(randomUUID());
+    });
+  } catch {
+    // The database is already replaced, so the update has succeeded. Without a verifier, for example on a full disk,
+    // Spack reads the database every time.
+    await rm(name, { force: true }).catch(() => {
+      // Running Spacks notice the change with the next update.
+    });
   }
 }

@@ -101,19 +101,19 @@ export class LockFile implements AsyncDisposable {
 
   /**
    * Opens a lock file as Spack does: for writing, otherwise for reading; `create` creates a missing file. Throws
-   * NOT_FOUND, FILE_SYSTEM, or UNSUPPORTED if the platform has no such locks.
+   * NOT_FOUND, FILE_SYSTEM (also for anything but a regular file), or UNSUPPORTED if the platform has no such locks.
    */
   static async open(path: string, options: { create?: boolean } = {}): Promise<LockFile> {
     calls ??= loadCalls();
     const system = await calls;
     const create = options.create === true ? constants.O_CREAT : 0;
     try {
-      return new LockFile(path, true, await open(path, constants.O_RDWR | create, 0o777), system);
+      return new LockFile(path, true, await openRegular(path, constants.O_RDWR | create), system);
     } catch (error) {
       if (!["EACCES", "EPERM", "EROFS"].includes(systemCode(error) ?? "")) throw fileError(error, "open", path);
     }
     try {
-      return new LockFile(path, false, await open(path, constants.O_RDONLY), system);
+      return new LockFile(path, false, await openRegular(path, constants.O_RDONLY), system);
     } catch (error) {
       throw fileError(error, "open", path);
     }
@@ -212,6 +212,27 @@ export class LockFile implements AsyncDisposable {
       hint: "the file system may not support locks; make sure that no Spack is running, and set config:locks to false",
     });
   }
+}
+
+// Another user of the folder may have put a link in its place, which would create or open a file elsewhere, or a FIFO,
+// which would block.
+async function openRegular(path: string, flags: number): Promise<FileHandle> {
+  const irregular = (cause?: unknown): StaveError =>
+    new StaveError("FILE_SYSTEM", `cannot lock ${path}: it is not a regular file`, {
+      op: "lock",
+      subject: path,
+      hint: "remove it; the next command creates the file again",
+      ...(cause === undefined ? {} : { cause }),
+    });
+  let file: FileHandle;
+  try {
+    file = await open(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o777);
+  } catch (cause) {
+    throw systemCode(cause) === "ELOOP" ? irregular(cause) : cause;
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw irregular();
 }
 
 function flock(type: number, range: LockRange): Flock {

@@ -7,11 +7,13 @@ import {
   chmodSync,
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -330,6 +332,38 @@ test("without room or permission nothing is changed, and nothing is left", async
     );
   chmodSync(dirname(file), 0o755);
   assert.equal(readFileSync(file, "latin1"), before);
+});
+
+const IN_PLACE: { name: string; put: (file: string, outside: string) => void }[] = [
+  { name: "a link", put: (file, outside) => symlinkSync(join(outside, "file"), file) },
+  { name: "a hard link", put: (file, outside) => linkSync(join(outside, "file"), file) },
+  { name: "a FIFO", put: (file) => void spawnSync("mkfifo", [file]) },
+  { name: "a folder", put: (file) => mkdirSync(file) },
+];
+for (const { name, put } of IN_PLACE)
+  test(`an update succeeds with ${name} in place of the verifier, and writes nothing outside`, async () => {
+    const { store, file } = await given(SPACK_1);
+    const [verifier, outside] = [join(dirname(file), "index_verifier"), temporaryFolder()];
+    writeFileSync(join(outside, "file"), "theirs");
+    rmSync(verifier);
+    put(verifier, outside);
+    const { hash } = named(store, "hull");
+    const report = await update(store, { op: "mark", hash, explicit: false });
+    assert.deepEqual([report.changed, installsOf(file)[hash]?.["explicit"]], [[hash], false]);
+    assert.equal(readFileSync(join(outside, "file"), "utf8"), "theirs");
+    const names = readdirSync(dirname(file)).filter((one) => one.startsWith("index_verifier"));
+    assert.deepEqual(names, ["index_verifier"]);
+    if (name !== "a folder") assert.match(readFileSync(verifier, "latin1"), /^[0-9a-f-]{36}$/);
+  });
+
+test("the verifier keeps its mode, because the Spacks of other users write it in place", async () => {
+  const { store, file } = await given(SPACK_1);
+  const verifier = join(dirname(file), "index_verifier");
+  for (const mode of [0o664, 0o666, 0o600]) {
+    chmodSync(verifier, mode);
+    await update(store, { op: "mark", hash: named(store, "hull").hash, explicit: mode !== 0o664 });
+    assert.equal(statSync(verifier).mode & 0o777, mode);
+  }
 });
 
 const python = spawnSync("python3", ["--version"]).status === 0;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -84,6 +84,19 @@ test("a file that is not there, or may not be written", async () => {
   assert.equal(lock.tryLock("shared"), true);
   // Root can write everywhere.
   if (!lock.writable) assert.throws(() => lock.tryLock("exclusive"), { code: "FILE_SYSTEM" });
+});
+
+test("a link or a FIFO in place of a lock file is refused: nothing is created elsewhere, nothing waits", async () => {
+  const elsewhere = mkdtempSync(join(folder, "elsewhere-"));
+  symlinkSync(join(elsewhere, "new"), path("link"));
+  spawnSync("mkfifo", [path("fifo")]);
+  for (const name of ["link", "fifo"])
+    for (const create of [true, false])
+      await assert.rejects(LockFile.open(path(name), { create }), {
+        code: "FILE_SYSTEM",
+        message: `cannot lock ${path(name)}: it is not a regular file`,
+      });
+  assert.deepEqual(readdirSync(elsewhere), []);
 });
 
 const python = spawnSync("python3", ["--version"]).status === 0;
