@@ -13,6 +13,7 @@ import { transferBlob } from "./target/refetch.ts";
 import type { FetchedManifest, ReadTarget, Target } from "./target/target.ts";
 import { forEachLimit, Limit } from "./util/limit.ts";
 import { noProgress, type ProgressSink } from "./util/progress.ts";
+import { Stop } from "./util/stop.ts";
 
 /** The options and hooks of a copy. */
 export interface CopyOptions {
@@ -72,7 +73,7 @@ export class GraphCopy {
   readonly #destination: Target;
   readonly #options: CopyOptions;
   readonly #progress: ProgressSink;
-  readonly #stop = new AbortController();
+  readonly #stop: Stop;
   readonly #signal: AbortSignal;
   readonly #blobLimit: Limit;
   readonly #manifestLimit = new Limit(MANIFEST_CONCURRENCY);
@@ -88,7 +89,8 @@ export class GraphCopy {
     this.#destination = destination;
     this.#options = options;
     this.#progress = options.progress ?? noProgress;
-    this.#signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
+    this.#stop = new Stop(options.signal);
+    this.#signal = this.#stop.signal;
     this.#blobLimit = new Limit(options.concurrency ?? DEFAULT_CONCURRENCY);
   }
 
@@ -156,7 +158,7 @@ export class GraphCopy {
     const work = isAnyManifest(descriptor) ? this.#manifest(descriptor, depth, fetched) : this.#blob(descriptor);
     this.#started.set(descriptor.digest, work);
     return work.catch((error: unknown) => {
-      if (!this.#options.keepGoing) this.#stop.abort(error);
+      if (!this.#options.keepGoing) this.#stop.end(error);
       throw error;
     });
   }

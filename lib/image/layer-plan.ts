@@ -19,7 +19,7 @@ export interface CachedImage {
 export interface PlanInput {
   /** The specs of the environment image. */
   readonly roots: readonly SpecNode[];
-  /** The specs to push, dependencies first. */
+  /** The specs to push. */
   readonly selected: readonly SpecNode[];
   /** True if a spec is installed, so that it can be packed. */
   isInstalled(node: SpecNode): boolean;
@@ -66,7 +66,7 @@ export interface PlannedSpec {
 
 /** The plan of a push. */
 export interface PushPlan {
-  /** In push order: dependencies first. */
+  /** In the order of `selected`, where a spec may come before one that it depends on. */
   readonly specs: readonly PlannedSpec[];
   /** The layers of the image of all roots; undefined if none was requested. */
   readonly environment: readonly PlannedLayer[] | undefined;

@@ -26,15 +26,18 @@ export async function interruptedSpecs(store: Store, locks: StoreLocks): Promise
 
 /**
  * Brings the places of all unfinished specs in line with the database: a prefix that it has is moved back, one that it
- * lacks is removed. Skips specs that other runs work on. Returns the number of repaired specs. Throws FILE_SYSTEM, and
- * as Store.open.
+ * lacks is removed. Skips specs that other runs work on. Returns the number of repaired specs. Throws FILE_SYSTEM, as
+ * Store.open, and between two specs the signal's reason.
  */
-export async function recoverStore(store: Store, locks: StoreLocks): Promise<number> {
+export async function recoverStore(store: Store, locks: StoreLocks, signal?: AbortSignal): Promise<number> {
   // Without locks, nothing shows what is in use.
   if (!locks.isEnabled) return 0;
   const latest = new LatestStore(store);
   let count = 0;
-  for (const hash of notedSpecs(store)) if (await recoverSpec(store, locks, latest, hash)) count++;
+  for (const hash of notedSpecs(store)) {
+    signal?.throwIfAborted();
+    if (await recoverSpec(store, locks, latest, hash)) count++;
+  }
   return count;
 }
 

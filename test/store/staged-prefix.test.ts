@@ -154,6 +154,7 @@ for (const { name, left, isRecorded } of LEFT)
     }
     assert.deepEqual(await interruptedSpecs(store, mine), [{ hash: node.hash, prefix: store.prefixOf(node) }]);
     assert.equal(await recoverStore(store, locksOf(store, { isEnabled: false })), 0);
+    await assert.rejects(recoverStore(store, mine, AbortSignal.abort()), { name: "AbortError" });
     assert.equal(await recoverStore(store, mine), 1);
     assert.deepEqual([existsSync(place), leftovers(place)], [isRecorded, []]);
     assert.deepEqual(await interruptedSpecs(store, mine), []);

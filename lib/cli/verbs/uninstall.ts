@@ -48,7 +48,7 @@ export const verb: VerbFactory = (state) => {
     const locks = files.locks(store, (text) => output.note(text));
     try {
       // First: specs that a killed run left may be missing from the database, so that no query would match them.
-      if (!flags.dryRun) await recoverStore(store, locks);
+      if (!flags.dryRun) await recoverStore(store, locks, context.signal);
       const { environmentsRoot, environment } = files.discovery;
       const options = {
         store,

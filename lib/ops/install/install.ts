@@ -12,6 +12,7 @@ import { createStore } from "../../store/create.ts";
 import { StoreLocks } from "../../store/locks.ts";
 import { ensureSbang } from "../../store/sbang.ts";
 import { forEachLimit } from "../../util/limit.ts";
+import { Stop } from "../../util/stop.ts";
 import { type InstallOptions, type InstallPlanSettings, type InstallSettings, installSettings } from "./options.ts";
 import type { InstallPlanReport, InstallReport, PlannedInstall } from "./report.ts";
 import { roomText, rootRoom } from "./root-length.ts";
@@ -44,12 +45,7 @@ async function installLocked(options: InstallSettings): Promise<InstallReport> {
   await warnOfRoot(nodes, options);
   await createStore(store);
   await ensureSbang(store);
-  const stop = new AbortController();
-  const onAbort = (): void => stop.abort(signal?.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const { specs, failures } = await new InstallRun(options, nodes, stop)
-    .run()
-    .finally(() => signal?.removeEventListener("abort", onAbort));
+  const { specs, failures } = await new InstallRun(options, nodes, new Stop(signal)).run();
   signal?.throwIfAborted();
   const sum = (of: (spec: (typeof specs)[number]) => number | undefined): number =>
     specs.reduce((total, spec) => total + (spec.outcome === "installed" ? (of(spec) ?? 0) : 0), 0);

@@ -24,7 +24,7 @@ export interface InstallChoices {
   readonly allFiles?: boolean | undefined;
   /** How many specs to install at once. */
   readonly jobs?: number | undefined;
-  /** Called with each spec as soon as it is done. */
+  /** Called with each spec as soon as it is done; must not throw. */
   readonly onSpec?: ((spec: InstalledSpec) => void) | undefined;
 }
 

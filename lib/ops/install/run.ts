@@ -14,6 +14,7 @@ import { concernsAll, Failures } from "../../util/failures.ts";
 import { isGone } from "../../util/inspect-path.ts";
 import { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
+import type { Stop } from "../../util/stop.ts";
 import type { InstallSettings } from "./options.ts";
 import { Registrar } from "./registrar.ts";
 import type { InstalledSpec } from "./report.ts";
@@ -44,13 +45,13 @@ export class InstallRun {
   /** Locks on what this run relies on, held until it ends. */
   readonly #kept: SpecLock[] = [];
   readonly #failures = new Failures();
-  readonly #stop: AbortController;
+  readonly #stop: Stop;
   readonly #guarded = new Map<string, Promise<void>>();
   readonly #started: number;
   #working = 0;
 
-  /** Aborting `stop` ends the run; for a failure that concerns all specs, the run aborts it itself. */
-  constructor(options: InstallSettings, nodes: readonly SpecNode[], stop: AbortController) {
+  /** `stop` ends the run; after a failure that concerns all specs, the run ends itself. */
+  constructor(options: InstallSettings, nodes: readonly SpecNode[], stop: Stop) {
     this.#options = { ...options, signal: stop.signal };
     this.#stop = stop;
     this.#nodes = nodes;
@@ -62,10 +63,11 @@ export class InstallRun {
     for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
   }
 
-  /** Installs everything. Failures are in the results; throws only if stopped from outside. */
+  /** Installs everything. Failures are in the results; throws only if stopped from outside, or what `onSpec` throws. */
   async run(): Promise<{ specs: InstalledSpec[]; failures: readonly StaveError[] }> {
     const { store, locks } = this.#options;
-    await recoverStore(store, locks);
+    await recoverStore(store, locks, this.#stop.signal);
+    this.#stop.signal.throwIfAborted();
     this.#working = this.#nodes.length;
     for (const { hash } of this.#nodes) {
       const placed = Promise.withResolvers<void>();
@@ -74,7 +76,7 @@ export class InstallRun {
       this.#placed.set(hash, placed);
     }
     try {
-      const specs = await Promise.all(this.#nodes.map((node) => this.#spec(node)));
+      const specs = await this.#stop.all(this.#nodes.map((node) => this.#spec(node)));
       return { specs, failures: this.#failures.causes };
     } finally {
       for (const lock of this.#kept) lock.release();
@@ -93,6 +95,7 @@ export class InstallRun {
       spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
       this.#placed.get(hash)?.resolve();
     } catch (caught) {
+      if (!isStaveError(caught)) this.#stop.end(caught);
       // Settle this even for unknown errors, so that no dependent waits forever.
       this.#placed.get(hash)?.reject(caught);
       if (!isStaveError(caught)) throw caught;
@@ -109,7 +112,7 @@ export class InstallRun {
     if (this.#stop.signal.aborted) return error;
     if (this.#options.source.isEveryCache(error) && concernsAll(error)) {
       this.#failures.end(error);
-      this.#stop.abort(error);
+      this.#stop.end(error);
       return error;
     }
     const name = shortName(node);
@@ -202,7 +205,10 @@ export class InstallRun {
       this.#guarded.get(node.hash) ??
       (async () => {
         if (!isThere(await this.#latest.get(), node)) return;
-        const lock = await locks.spec("prefix", node.hash, "shared");
+        const lock = await locks.spec("prefix", node.hash, "shared", () => {
+          this.#stop.signal.throwIfAborted();
+          return false;
+        });
         if (lock) this.#kept.push(lock);
       })();
     this.#guarded.set(node.hash, guarded);

@@ -87,18 +87,26 @@ export class SpecInstall {
     const { store, locks } = this.#around.options;
     const { hash } = this.#node;
     const isThere = (): Promise<boolean> => this.#around.isThere();
+    // The locks may outlive the run, and have a signal of their own.
+    const isOver = async (): Promise<boolean> => {
+      this.#signal.throwIfAborted();
+      return await isThere();
+    };
     return {
       isThere,
       lockShared: async () => {
-        this.lock = await locks.spec("prefix", hash, "shared");
+        this.lock = await locks.spec("prefix", hash, "shared", () => {
+          this.#signal.throwIfAborted();
+          return false;
+        });
       },
       lockWork: async () => {
-        this.#work = await locks.spec("work", hash, "exclusive", isThere);
+        this.#work = await locks.spec("work", hash, "exclusive", isOver);
         this.#signal.throwIfAborted();
         return this.#work !== undefined;
       },
       lockExclusive: async () => {
-        this.lock = await locks.spec("prefix", hash, "exclusive", isThere);
+        this.lock = await locks.spec("prefix", hash, "exclusive", isOver);
         this.#isExclusive = this.lock !== undefined;
         return this.#isExclusive;
       },

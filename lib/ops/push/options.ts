@@ -49,7 +49,7 @@ export interface PushChoices {
   readonly jobs?: number | undefined;
   /** The directory of the Spack that owns the store, if it does not follow from the store's root. */
   readonly spackPrefix?: string | undefined;
-  /** Called with each spec as soon as it is done. */
+  /** Called with each spec as soon as it is done; must not throw. */
   readonly onSpec?: ((spec: PushedSpec) => void) | undefined;
 }
 

@@ -6,6 +6,7 @@ import { surveyPrefix } from "../../image/archive/survey.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { concernsAll } from "../../util/failures.ts";
+import { Stop } from "../../util/stop.ts";
 import { type PlanOptions, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
 import { type PreparedPush, preparePush } from "./prepare.ts";
 import type { PushPlanReport, PushReport, SpecPlan } from "./report.ts";
@@ -23,10 +24,8 @@ export type { PushPlanReport, PushReport } from "./report.ts";
 export async function push(given: PushOptions): Promise<PushReport> {
   const options = pushSettings(given);
   const { signal, clock, target } = options;
-  const stop = new AbortController();
-  const onAbort = (): void => stop.abort(signal?.reason);
   signal?.throwIfAborted();
-  signal?.addEventListener("abort", onAbort, { once: true });
+  const stop = new Stop(signal);
   const started = clock.now();
   try {
     const prepared = await preparePush(options, stop.signal);
@@ -46,8 +45,6 @@ export async function push(given: PushOptions): Promise<PushReport> {
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
   }
 }
 

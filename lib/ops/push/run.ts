@@ -14,6 +14,7 @@ import { concernsAll, Failures } from "../../util/failures.ts";
 import { isGone } from "../../util/inspect-path.ts";
 import { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
+import type { Stop } from "../../util/stop.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { ImageEnvironment } from "./image-variables.ts";
 import type { PushSettings } from "./options.ts";
@@ -30,24 +31,37 @@ const MOST_LAYERS = 127;
 /** The results of a push. */
 export type PushResults = Pick<PushReport, "specs" | "images" | "totals"> & { readonly failures: StaveError[] };
 
+/** A spec to pack: its layer, once that is in the target, and the end of writing its image. */
+interface Making {
+  readonly layer: PromiseWithResolvers<ImageLayer>;
+  readonly image: PromiseWithResolvers<void>;
+}
+
+function making(): Making {
+  const made = { layer: Promise.withResolvers<ImageLayer>(), image: Promise.withResolvers<void>() };
+  // Dependents may await these; without any, a rejection must not count as unhandled.
+  for (const { promise } of [made.layer, made.image]) promise.catch(() => {});
+  return made;
+}
+
 /** One run of one plan. */
 export class PushRun {
   readonly #options: PushSettings;
   readonly #prepared: PreparedPush;
-  readonly #stop: AbortController;
+  readonly #stop: Stop;
   readonly #pool: PackPool;
   readonly #sender: LayerSender;
   readonly #environment: ImageEnvironment;
   readonly #writing = new Limit(IMAGE_CONCURRENCY);
-  /** For each spec to pack, by DAG hash: its layer, once that is in the target, and the end of writing its image. */
-  readonly #made = new Map<string, { readonly layer: Promise<ImageLayer>; readonly image: Promise<void> }>();
+  /** The specs to pack, by DAG hash. */
+  readonly #made = new Map<string, Making>();
   readonly #failures = new Failures();
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
   /**
-   * Aborting `stop` ends the run; with `failFast`, and for failures that concern all specs, the run aborts it itself.
+   * `stop` ends the run; with `failFast`, and after failures that concern all specs, the run ends itself.
    */
-  constructor(options: PushSettings, prepared: PreparedPush, stop: AbortController) {
+  constructor(options: PushSettings, prepared: PreparedPush, stop: Stop) {
     this.#options = options;
     this.#prepared = prepared;
     this.#stop = stop;
@@ -72,13 +86,15 @@ export class PushRun {
     this.#environment = new ImageEnvironment(store, options.environment);
   }
 
-  /** Runs the plan. Failures are in the results; throws only if stopped from outside. */
+  /** Runs the plan. Failures are in the results; throws only if stopped from outside, or what `onSpec` throws. */
   async run(): Promise<PushResults> {
     const { plan } = this.#prepared;
     try {
       const packed = plan.specs.filter(({ action }) => action === "pack").map(({ node }) => node);
       this.#refuseNowhere(packed);
-      const specs = await Promise.all(plan.specs.map((planned) => this.#spec(planned)));
+      // All of them before any work starts: in push order, a spec may come before one that it depends on.
+      for (const { hash } of packed) this.#made.set(hash, making());
+      const specs = await this.#stop.all(plan.specs.map((planned) => this.#spec(planned)));
       const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
       if (absent.length > 0) this.#failures.note(notInstalled(absent, this.#options.store));
       const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
@@ -111,41 +127,39 @@ export class PushRun {
   ): Promise<PushedSpec> {
     const { signal } = this.#stop;
     const { node, action } = planned;
-    const packed = Promise.withResolvers<ImageLayer>();
-    const written = Promise.withResolvers<void>();
-    // Dependents may await these; without any, a rejection must not count as unhandled.
-    for (const { promise } of [packed, written]) promise.catch(() => {});
-    if (action === "pack") this.#made.set(node.hash, { layer: packed.promise, image: written.promise });
+    const made = this.#made.get(node.hash);
     try {
       const sent = action === "pack" ? await this.#sender.send(node) : undefined;
       if (sent) this.#count(sent.outcome, sent.sent, sent.packed);
       const own = sent && this.#layerOf(node, sent);
-      if (own) packed.resolve(own);
+      if (own) made?.layer.resolve(own);
       const { layers, missing } = await this.#layersOf(planned.layers);
       // If the layer was missing, no earlier run can have pushed the config.
       const isNew = sent?.outcome === "pushed" && !this.#options.force;
       const manifest = await this.#writeSpec(planned, layers, isNew);
-      written.resolve();
+      made?.image.resolve();
       if (sent === undefined) return { ...common, outcome: "completed", manifest, missing };
       const outcome = planned.isRepair ? "repaired" : "pushed";
       const { digest, size, diffId, archiveSize, skipped, milliseconds } = sent;
       const layer = { digest, size, diffId, archiveSize, outcome: sent.outcome };
       return { ...common, outcome, manifest, layer, milliseconds, missing, skipped };
     } catch (caught) {
+      if (!isStaveError(caught)) this.#stop.end(caught);
+      // Settle these even for unknown errors, so that no dependent waits forever.
+      made?.layer.reject(caught);
+      made?.image.reject(caught);
       if (!isStaveError(caught)) throw caught;
-      packed.reject(caught);
-      written.reject(caught);
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
       if (concernsAll(caught)) {
         this.#failures.end(caught);
-        this.#stop.abort(caught);
+        this.#stop.end(caught);
         return { ...common, outcome: "failed", error: caught };
       }
       const name = shortName(node);
       const error = this.#failures.add(caught, name, `${name} was not pushed`);
       if (this.#options.failFast) {
         this.#failures.end(error);
-        this.#stop.abort(error);
+        this.#stop.end(error);
       }
       return { ...common, outcome: "failed", error };
     }
@@ -186,7 +200,7 @@ export class PushRun {
       else {
         const made = this.#made.get(node.hash);
         if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
-        layers.push(await this.#unlessFailed(node, made.layer));
+        layers.push(await this.#unlessFailed(node, made.layer.promise));
       }
     }
     return { layers, missing };
@@ -196,7 +210,7 @@ export class PushRun {
   async #imagesBelow(planned: readonly PlannedLayer[], self?: SpecNode): Promise<void> {
     for (const { node } of planned) {
       const made = node.hash === self?.hash ? undefined : this.#made.get(node.hash);
-      if (made) await this.#unlessFailed(node, made.image);
+      if (made) await this.#unlessFailed(node, made.image.promise);
     }
   }
 

@@ -301,6 +301,22 @@ describe("what is selected", () => {
       assert.equal(all.totals.blobs.pushed, 6);
     }));
 
+  test("an image is completed with the layer of a spec that comes later in push order", () =>
+    withRegistry(async ({ target }) => {
+      const { store } = golden;
+      const all = (names: string[]) => names.map((name) => named(store, name));
+      const others = all(["gcc-runtime", "zlib-ish", "rigging", "paddle", "voyage"]);
+      const first = await push(pushOptions(store, target, { roots: others, only: "package" }));
+      const missing = first.specs.find(({ name }) => name === "voyage")?.missing;
+      assert.match(`${missing}`, /^hull@[^,]*$/);
+      const roots = all(["hull", "voyage"]);
+      const report = await push(pushOptions(store, target, { roots, tags: ["app"] }));
+      const { hull, paddle, voyage } = outcomes(report);
+      assert.deepEqual([report.failures, hull, paddle, voyage], [[], "pushed", "completed", "completed"]);
+      const order = report.specs.map(({ name }) => name);
+      assert.ok(order.indexOf("voyage") < order.indexOf("hull"), order.join(" "));
+    }));
+
   test("what is not installed is told, and the rest is pushed", () =>
     withRegistry(async ({ target }) => {
       const { store } = golden;

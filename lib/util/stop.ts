@@ -1,0 +1,37 @@
+// Ends parallel work early: from outside through a signal, and from inside after a failure that concerns all of it.
+
+/** The end of a run. */
+export class Stop {
+  readonly #own = new AbortController();
+  /** Aborts with the outer signal, and when the run is ended from inside. */
+  readonly signal: AbortSignal;
+
+  constructor(outer?: AbortSignal) {
+    this.signal = outer ? AbortSignal.any([outer, this.#own.signal]) : this.#own.signal;
+  }
+
+  /** Ends the run; the first reason counts. */
+  end(reason: unknown): void {
+    this.#own.abort(reason);
+  }
+
+  /**
+   * As Promise.all, but a failure ends the run, and the first one is thrown only when all work has ended: until then
+   * the work may use what the caller is about to close.
+   */
+  async all<T>(work: readonly Promise<T>[]): Promise<T[]> {
+    const results: T[] = [];
+    const failures: unknown[] = [];
+    const settled = work.map(async (each, at) => {
+      try {
+        results[at] = await each;
+      } catch (error) {
+        failures.push(error);
+        this.end(error);
+      }
+    });
+    await Promise.all(settled);
+    if (failures.length > 0) throw failures[0];
+    return results;
+  }
+}
