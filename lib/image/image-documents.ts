@@ -139,9 +139,13 @@ const historyEntry = ({ label }: ImageLayer): JsonObject => ({
   comment: "stave",
 });
 
-/** The DAG hash of the spec in a layer, from the layer's history entry; undefined if it does not name one. */
-export function hashInHistory(createdBy: string | undefined): string | undefined {
-  return /^spack install \S{1,1000}\/([a-z2-7]{32})$/.exec(createdBy ?? "")?.[1];
+/** The spec in a layer, from the layer's history entry; undefined if it does not name one. */
+export function specInHistory(
+  createdBy: string | undefined,
+): { name: string; version: string; hash: string } | undefined {
+  const found = /^spack install ([^\s@]{1,500})@(\S{1,500})\/([a-z2-7]{32})$/.exec(createdBy ?? "");
+  const [, name, version, hash] = found ?? [];
+  return name === undefined || version === undefined || hash === undefined ? undefined : { name, version, hash };
 }
 
 function specKeys({ document, legacy = false }: SpecPart, layers: readonly ImageLayer[]): JsonObject {

@@ -11,6 +11,7 @@ import { emptyLayout, goldenCache, madeSpec, pushGolden, pushSpec } from "../sup
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { golden, unpackGolden } from "../support/golden.ts";
+import { goldenStore } from "../support/push.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
@@ -223,6 +224,34 @@ for (const { name, args, says, status = 1 } of comparisons)
     assert.equal(ran.status, status, ran.stderr);
     assert.match(ran.stdout, says);
   });
+
+test("diff: images of environments name the specs in which they differ", async () => {
+  const { sysroot } = await goldenStore();
+  const cwd = temporaryFolder();
+  const env = { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "" };
+  for (const [cache, root] of [
+    ["./a", "rigging"],
+    ["./b", "fleet"],
+  ] as const) {
+    const args = ["push", cache, root, "-t", "app", "--sysroot", sysroot, "--store", "/opt/harbor/store", "--no-env"];
+    const ran = await stave(args, { cwd, env });
+    assert.equal(ran.status, 0, ran.stderr);
+  }
+  const ran = await stave(["diff", "./a:app", "./b:app"], { cwd, env });
+  assert.equal(ran.status, 1, ran.stderr);
+  assert.match(
+    ran.stdout,
+    /^\+ fleet@1\.0\/xio7v2f\n(?:\+ .*\n)*[0-9] added, 0 removed, 0 rebuilt, 1 the same\n[0-9] layers/,
+  );
+});
+
+test("diff: the hint names the cache that has no index", async () => {
+  const { target } = await goldenCache("spack-1.2/plain.oci");
+  await target.deleteManifest("index.spack");
+  const ran = await stave(["diff", plain, target.name]);
+  assert.equal(ran.status, 5, ran.stderr);
+  assert.ok(ran.stderr.includes(`make one with \`stave index ${target.name}\``), ran.stderr);
+});
 
 test("diff: what cannot be compared", async () => {
   const ran = await stave(["diff", `${plain}:fleet-env`, golden("spack-1.2")]);

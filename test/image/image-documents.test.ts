@@ -8,9 +8,9 @@ import { type BaseImage, readBaseImage } from "../../lib/image/base-image-reader
 import {
   type BuiltImage,
   buildImage,
-  hashInHistory,
   type ImageLayer,
   type ImageOptions,
+  specInHistory,
 } from "../../lib/image/image-documents.ts";
 import { digestOf, digestSchema, parseDigest } from "../../lib/oci/digest.ts";
 import { configSchema, manifestSchema } from "../../lib/oci/manifest.ts";
@@ -241,12 +241,12 @@ test("the history of an image of an environment tells which layer is which spec"
     const { history, rootfs } = configSchema.parse(made({ base: below, layers: [{ ...LAYER, label }] }).config);
     assert.equal(history?.length, rootfs.diff_ids.length);
     assert.deepEqual(
-      history?.map((entry) => hashInHistory(String(entry.created_by))),
-      [...(below === undefined ? [] : [undefined, undefined]), hash],
+      history?.map((entry) => specInHistory(String(entry.created_by))),
+      [...(below === undefined ? [] : [undefined, undefined]), { name: "a", version: "1", hash }],
     );
   }
   for (const text of [undefined, "", "RUN x", "spack install a@1/abc", `spack install ${label} `])
-    assert.equal(hashInHistory(text), undefined);
+    assert.equal(specInHistory(text), undefined);
 });
 
 test("everything else in the base image's config is kept", () => {

@@ -1,21 +1,27 @@
 // `diff`: compares two sets of specs or two images.
+
 import type { ReadCache } from "../../cache/cache.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
 import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { parseSpecTag } from "../../cache/spec-tag.ts";
-import { StaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
+import { specInHistory } from "../../image/image-documents.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
+import { configSchema, parseBySchema } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
 import { compareNodes } from "../../spack/query/select.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { type Difference, specDifferences } from "../../spack/spec/spec-diff.ts";
 import { parseFetched } from "../../target/choose-platform.ts";
+import { fetchConfig } from "../../target/image-config.ts";
 import type { OperationOptions } from "../../target/target.ts";
 
 /** One side of a comparison: its specs, its layers, or both. */
 export interface DiffSide {
   readonly name: string;
   readonly specs: readonly SpecNode[] | undefined;
+  /** For the image of an environment: the specs in its layers, of which only the names are known. */
+  readonly named?: readonly DiffSpec[] | undefined;
   readonly layers: readonly Descriptor[] | undefined;
 }
 
@@ -31,7 +37,7 @@ export interface RebuiltSpec {
   name: string;
   from: DiffSpec;
   to: DiffSpec;
-  /** Why the hashes differ; `left` is the old value. */
+  /** Why the hashes differ; `left` is the old value. Empty for images of environments, which do not record it. */
   differences: Difference[];
 }
 
@@ -39,7 +45,7 @@ export interface RebuiltSpec {
 export interface DiffReport {
   from: string;
   to: string;
-  /** Undefined if a side does not record its specs, like images of environments. */
+  /** Undefined if the sides do not record their specs, or only one of them all of its DAG. */
   specs: { added: DiffSpec[]; removed: DiffSpec[]; rebuilt: RebuiltSpec[]; same: number } | undefined;
   /** Undefined if a side has no layers. `bytes` is what a machine that has `from` must pull to get `to`. */
   layers: { added: number; removed: number; same: number; bytes: number } | undefined;
@@ -47,7 +53,10 @@ export interface DiffReport {
 
 /** Compares two sides. */
 export function diff(from: DiffSide, to: DiffSide): DiffReport {
-  const specs = from.specs && to.specs ? diffSpecs(from.specs, to.specs) : undefined;
+  const specs =
+    from.specs && to.specs
+      ? diffSpecs(from.specs, to.specs, specDifferences)
+      : from.named && to.named && diffSpecs(from.named, to.named, () => []);
   const layers = from.layers && to.layers ? diffLayers(from.layers, to.layers) : undefined;
   if (specs === undefined && layers === undefined)
     throw new StaveError("USAGE", `${from.name} and ${to.name} have nothing in common to compare`, {
@@ -62,7 +71,14 @@ export function isSame({ specs, layers }: DiffReport): boolean {
   return other === 0 && (layers === undefined || layers.added + layers.removed === 0);
 }
 
-function diffSpecs(from: readonly SpecNode[], to: readonly SpecNode[]): NonNullable<DiffReport["specs"]> {
+/** What specs are paired by. */
+type Comparable = DiffSpec & { readonly target?: unknown };
+
+function diffSpecs<T extends Comparable>(
+  from: readonly T[],
+  to: readonly T[],
+  differencesOf: (from: T, to: T) => Difference[],
+): NonNullable<DiffReport["specs"]> {
   const [before, after] = [byHash(from), byHash(to)];
   const gone = [...before.values()].filter(({ hash }) => !after.has(hash)).sort(compareNodes);
   const fresh = [...after.values()].filter(({ hash }) => !before.has(hash)).sort(compareNodes);
@@ -72,20 +88,21 @@ function diffSpecs(from: readonly SpecNode[], to: readonly SpecNode[]): NonNulla
     const old = bestMatch(node, gone, paired);
     if (old === undefined) continue;
     paired.add(old.hash).add(node.hash);
-    rebuilt.push({ name: node.name, from: named(old), to: named(node), differences: specDifferences(old, node) });
+    rebuilt.push({ name: node.name, from: named(old), to: named(node), differences: differencesOf(old, node) });
   }
-  const rest = (nodes: readonly SpecNode[]) => nodes.filter(({ hash }) => !paired.has(hash)).map(named);
+  const rest = (nodes: readonly T[]) => nodes.filter(({ hash }) => !paired.has(hash)).map(named);
   return { added: rest(fresh), removed: rest(gone), rebuilt, same: after.size - fresh.length };
 }
 
 // Pairs packages of the same name: the same version first, then any that remain.
-function bestMatch(node: SpecNode, gone: readonly SpecNode[], paired: ReadonlySet<string>): SpecNode | undefined {
+function bestMatch<T extends Comparable>(node: T, gone: readonly T[], paired: ReadonlySet<string>): T | undefined {
   const free = gone.filter(({ name, hash }) => name === node.name && !paired.has(hash));
   return free.find(({ version, target }) => version === node.version && target === node.target) ?? free[0];
 }
 
-const byHash = (nodes: readonly SpecNode[]): Map<string, SpecNode> => new Map(nodes.map((node) => [node.hash, node]));
-const named = ({ name, version, hash }: SpecNode): DiffSpec => ({ name, version, hash });
+const byHash = <T extends DiffSpec>(nodes: readonly T[]): Map<string, T> =>
+  new Map(nodes.map((node) => [node.hash, node]));
+const named = ({ name, version, hash }: DiffSpec): DiffSpec => ({ name, version, hash });
 
 function diffLayers(from: readonly Descriptor[], to: readonly Descriptor[]): NonNullable<DiffReport["layers"]> {
   const [before, after] = [from, to].map((layers) => new Map(layers.map((layer) => [layer.digest, layer.size])));
@@ -95,7 +112,10 @@ function diffLayers(from: readonly Descriptor[], to: readonly Descriptor[]): Non
   return { added: added.length, removed: removed.length, same: (after?.size ?? 0) - added.length, bytes };
 }
 
-/** Makes a side of a tag or digest: its layers and, for the image of a spec, its DAG. */
+/**
+ * Makes a side of a tag or digest: its layers and, for the image of a spec, its DAG; for the image of an environment,
+ * the specs that its history names.
+ */
 export async function imageSide(cache: ReadOciCache, reference: string, options: OperationOptions): Promise<DiffSide> {
   const name = imageName(cache.name, reference);
   if (parseSpecTag(reference)) {
@@ -103,10 +123,30 @@ export async function imageSide(cache: ReadOciCache, reference: string, options:
     return { name, specs: [...document.graph.nodes()], layers };
   }
   const image = parseFetched(await cache.target.fetchManifest(reference, options), cache.name);
-  if (image.kind === "manifest") return { name, specs: undefined, layers: image.value.layers };
+  if (image.kind === "manifest") {
+    const { config, layers } = image.value;
+    return { name, specs: undefined, named: await specsInConfig(cache, config, options), layers };
+  }
   throw new StaveError("MEDIA_TYPE", `${name} is an image index, expected one image`, {
     hint: "name one of its images by digest",
   });
+}
+
+// Undefined for an artifact, and for an image whose history names no spec.
+async function specsInConfig(
+  { target }: ReadOciCache,
+  config: Descriptor,
+  options: OperationOptions,
+): Promise<DiffSpec[] | undefined> {
+  const bytes = await fetchConfig(target, config, options);
+  try {
+    const { history } = parseBySchema(bytes, configSchema, `config ${config.digest}`);
+    const specs = (history ?? []).flatMap(({ created_by }) => specInHistory(created_by) ?? []);
+    return specs.length === 0 ? undefined : specs;
+  } catch (error) {
+    if (isStaveError(error, "CONTENT_INVALID")) return undefined;
+    throw error;
+  }
 }
 
 /** Makes a side of a cache: the specs of its index. Throws NOT_FOUND if it has specs but no index. */
@@ -115,6 +155,8 @@ export async function cacheSide(cache: ReadCache, options: OperationOptions): Pr
   if (index === undefined && (await cache.list(options)).specs.size === 0)
     return { name: cache.name, specs: [], layers: undefined };
   if (index === undefined)
-    throw new StaveError("NOT_FOUND", `${cache.name} has no index`, { hint: "make one with `stave index`" });
+    throw new StaveError("NOT_FOUND", `${cache.name} has no index`, {
+      hint: `make one with \`stave index ${cache.name}\``,
+    });
   return { name: cache.name, specs: indexedSpecs(index, [], cache.name).nodes, layers: undefined };
 }

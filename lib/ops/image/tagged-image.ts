@@ -1,6 +1,6 @@
 // Reads the tagged image of an environment in a cache; its history says which layer belongs to which spec.
 import type { ImageLayer } from "../../image/image-documents.ts";
-import { hashInHistory } from "../../image/image-documents.ts";
+import { specInHistory } from "../../image/image-documents.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
@@ -33,7 +33,7 @@ export async function readEnvironmentImage(
   // Entries are matched to layers by position, which works only if there are equally many.
   if (entries.length !== blobs.length || rootfs.diff_ids.length !== blobs.length) return { digest, layers };
   for (const [at, blob] of blobs.entries()) {
-    const hash = hashInHistory(entries[at]?.created_by);
+    const hash = specInHistory(entries[at]?.created_by)?.hash;
     const diffId = rootfs.diff_ids[at];
     if (hash === undefined || diffId === undefined) continue;
     const { mediaType, digest: layer, size } = blob;
