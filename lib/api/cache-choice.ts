@@ -58,13 +58,14 @@ export function cacheLocation(
 // The host in a registry reference, up to the first slash. A package name has no dot and no port.
 const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
 
-const SCHEME = /^(?:oci|oci-layout|oci\+http):/;
+/** True if a word of a command line can only be a cache: a URL, a path, or a registry's repository. */
+function isCacheWord(text: string, cwd: string): boolean {
+  // `/abc123` is a hash and `./x.json` a spec file, unless an image layout exists there.
+  const mayBeSpec = /^\/[a-z0-9]+$/.test(text) || isSpecFile(text) || /\.ya?ml$/.test(text);
+  return (mayBeSpec ? isLayoutFolder(resolve(cwd, text)) : namesPlace(text)) || HOST.test(text);
+}
 
-/**
- * Splits the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one is the cache if it is a URL, a path, a
- * registry's repository, or the name of a mirror. `/abc123` is a hash and `./x.json` a spec file, unless an image
- * layout exists there.
- */
+/** Splits the arguments of a verb that takes `[CACHE] [SPEC…]`: the first one may be the name of a mirror. */
 export function splitCache(
   args: readonly string[],
   mirrors: readonly Mirror[],
@@ -72,18 +73,23 @@ export function splitCache(
 ): { cache: string | undefined; specs: readonly string[] } {
   const [first, ...rest] = args;
   if (first === undefined) return { cache: undefined, specs: [] };
-  const mayBeSpec = /^\/[a-z0-9]+$/.test(first) || isSpecFile(first);
-  const isCache =
-    (mayBeSpec ? isLayoutFolder(resolve(cwd, first)) : namesPlace(first)) ||
-    HOST.test(first) ||
-    mirrors.some(({ name }) => name === first);
-  const late = rest.find((text) => SCHEME.test(text));
-  if (late !== undefined)
-    throw new StaveError("USAGE", `${printable(late)} is a cache, expected a spec`, {
-      subject: late,
-      hint: "name the cache before the specs; for install, as in Spack, -m is `multiple`",
-    });
+  const isCache = isCacheWord(first, cwd) || mirrors.some(({ name }) => name === first);
+  refuseCaches(rest, cwd, () => "the cache goes before the specs; for install, as in Spack, -m is `multiple`");
   return isCache ? { cache: first, specs: rest } : { cache: undefined, specs: args };
+}
+
+/** Throws USAGE if one of several specs is a cache, with a hint that says where the cache goes. */
+function refuseCaches(specs: readonly string[], cwd: string, hintFor: (cache: string) => string): void {
+  const cache = specs.find((text) => isCacheWord(text, cwd));
+  if (cache === undefined) return;
+  const shown = printable(cache);
+  throw new StaveError("USAGE", `${shown} is a cache, expected a spec`, { subject: cache, hint: hintFor(shown) });
+}
+
+/** Checks the SPEC arguments of a verb that takes its cache with -m. Throws USAGE for a cache among them. */
+export function onlySpecs(specs: readonly string[], cwd: string): readonly string[] {
+  refuseCaches(specs, cwd, (cache) => `this verb takes the cache as -m ${cache}`);
+  return specs;
 }
 
 function mirrorNamed(name: string, files: SpackFiles): Mirror {

@@ -2,7 +2,8 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../api/stave-version.ts";
 import { StaveError } from "../errors.ts";
-import { printableLines } from "../printable/printable.ts";
+import { printable } from "../printable/printable.ts";
+import { isNear } from "../util/typo.ts";
 import { HELP_LAYOUT } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
 import { processContext } from "./machine/context.ts";
@@ -146,6 +147,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   backup: "use `stave copy --all-tags REPO oci-layout:DIR`",
   restore: "use `stave copy --all-tags oci-layout:DIR REPO`",
   tag: "use `stave copy REPO:OLD REPO:NEW`",
+  rm: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
+  remove: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
+  run: "use `podman run IMAGE`, or `stave env SPEC` for an installed spec",
   ls: "use `stave tags REPO`",
   "list-tags": "use `stave tags REPO`",
   repo: "use `stave tags REPO`",
@@ -208,42 +212,71 @@ async function run(given: string[], state: RunState): Promise<number> {
     return new Output(state.context, wanted ?? "", { json: isJson(argv) }).fail(
       new StaveError("USAGE", `stave has no verb ${wanted}`, { hint: here }),
     );
+  const failed = (error: StaveError): number =>
+    new Output(state.context, verbOf(argv), { json: isJson(argv) }).fail(error);
+  if (argv[0] === "help" && wanted !== undefined && !wanted.startsWith("-") && !isVerb(wanted))
+    return failed(unknownVerb(wanted));
   quietly(program);
   if (argv.length === 0 || argv.every((word) => word === "--json")) {
     program.outputHelp({ error: true });
-    return usageStatus(new CommanderError(2, "stave.noVerb", "a verb is missing"), argv, state);
+    if (argv.length > 0)
+      failed(new StaveError("USAGE", "a verb is missing", { hint: "`stave --help` lists the verbs" }));
+    return 2;
   }
   try {
     await program.parseAsync(argv, { from: "user" });
   } catch (error) {
-    if (error instanceof CommanderError) return usageStatus(error, argv, state);
-    throw error;
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : failed(usageError(error, program, argv));
   }
   return state.exitCode;
 }
 
-/** Makes every command throw instead of exiting, so that all use the same exit statuses. */
+/** Makes every command throw instead of printing and exiting: usage errors look like all others. */
 function quietly(command: Command): void {
-  command.configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) });
-  command.exitOverride().showHelpAfterError("(add --help to see the flags)").showSuggestionAfterError(true);
+  command.configureOutput({ outputError: () => undefined }).exitOverride();
   for (const child of command.commands) quietly(child);
 }
 
-/**
- * Help and version are successes; every other error of commander is a usage error that was already printed to stderr.
- */
-function usageStatus(error: CommanderError, argv: readonly string[], { context }: RunState): number {
-  if (error.exitCode === 0) return 0;
-  if (isJson(argv)) {
-    const verb = argv.find((word) => !word.startsWith("-")) ?? "stave";
-    const [what = "", suggestion = ""] = error.message.replace(/^error: /, "").split("\n");
-    const hint = suggestion.replace(/^\((.*)\)$/, "$1") || "add --help to see the flags";
-    new Output(context, verb, { json: true }).document({
-      error: new StaveError("USAGE", what, { hint }),
-    });
-  }
-  return 2;
+/** An error of commander as one of stave, with what to type next. */
+function usageError({ code, message }: CommanderError, program: Command, argv: readonly string[]): StaveError {
+  const verb = verbOf(argv);
+  if (code === "commander.unknownCommand") return unknownVerb(verb);
+  const [what = "", suggestion = ""] = message.replace(/^error: /, "").split("\n");
+  const command = program.commands.find((each) => each.name() === verb || each.aliases().includes(verb));
+  const place = command === undefined ? "stave" : `stave ${command.name()}`;
+  const flags = `\`${place} --help\` lists the flags`;
+  const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion)?.[1];
+  const isCount = code === "commander.missingArgument" || code === "commander.excessArguments";
+  const hint =
+    command !== undefined && isCount ? `usage: ${usageOf(command)}; \`${place} --help\` has examples` : flags;
+  return new StaveError("USAGE", what, { hint: meant === undefined ? hint : `did you mean ${meant}? ${flags}` });
 }
+
+/** `stave copy SRC DST`. */
+function usageOf(command: Command): string {
+  const words = command.registeredArguments.map((argument) => {
+    const name = `${argument.name().toUpperCase()}${argument.variadic ? "..." : ""}`;
+    return argument.required ? name : `[${name}]`;
+  });
+  return ["stave", command.name(), "[OPTIONS]", ...words].join(" ");
+}
+
+const isVerb = (name: string): boolean =>
+  name === "help" || VERBS.some((verb) => verb.name === name || verb.aliases?.includes(name));
+
+function unknownVerb(name: string): StaveError {
+  const near = VERBS.flatMap((verb) => [verb.name, ...(verb.aliases ?? [])]).filter(
+    (each) => isNear(each, name) || (name.length > 2 && each.startsWith(name)),
+  );
+  const meant = near.length === 0 ? "" : `did you mean ${near.join(" or ")}? `;
+  return new StaveError("USAGE", `unknown command '${printable(name)}'`, {
+    hint: `${meant}\`stave --help\` lists the verbs`,
+  });
+}
+
+/** The verb of a command line, as its JSON document names it. */
+const verbOf = (argv: readonly string[]): string => argv.find((word) => !word.startsWith("-")) ?? "stave";
 
 const isJson = (argv: readonly string[]): boolean =>
   argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined).includes("--json");

@@ -157,12 +157,26 @@ export function parseLocation(text: string): Location {
     });
   for (const [prefix, scheme] of Object.entries(SCHEMES))
     if (text.startsWith(prefix))
-      return { kind: "registry", scheme, reference: parseReference(text.slice(prefix.length)) };
+      return { kind: "registry", scheme, reference: typedReference(text.slice(prefix.length)) };
   if (/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text))
     throw new StaveError("REFERENCE_INVALID", `unknown URL scheme in "${shown(text)}"`, {
       hint: "use oci://HOST/REPOSITORY, oci+http://HOST/REPOSITORY, docker://HOST/REPOSITORY or oci-layout:DIR",
     });
-  return { kind: "registry", scheme: undefined, reference: parseReference(text) };
+  return { kind: "registry", scheme: undefined, reference: typedReference(text) };
+}
+
+// By the grammar a host alone is an image of Docker Hub, and its port a tag; no user means that.
+const ONLY_HOST = new RegExp(
+  `^(?:localhost|${LABEL}(?:\\.${LABEL})*\\.[a-zA-Z]{2,}|[0-9]+(?:\\.[0-9]+){3})(?::[0-9]+)?/?$`,
+);
+
+function typedReference(text: string): Reference {
+  if (text.length > MAX_LENGTH || !ONLY_HOST.test(text)) return parseReference(text);
+  const host = text.replace(/\/$/, "");
+  throw new StaveError("REFERENCE_INVALID", `${shown(host)} is a host, expected HOST/REPOSITORY[:TAG][@DIGEST]`, {
+    subject: shown(host),
+    hint: `add the repository: ${shown(host)}/REPOSITORY`,
+  });
 }
 
 function parseLayoutLocation(text: string, prefix: string): Location {

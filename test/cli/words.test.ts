@@ -28,6 +28,33 @@ const cases: { args: string[]; status: number; says: RegExp }[] = [
   },
   { args: ["serve", "./nosuch"], status: 5, says: /there is no directory \.\/nosuch to serve/ },
   { args: ["install", "-m", cache, "hull", "--plan", "--otherarch", "--store", "s"], status: 0, says: /to install/ },
+  {
+    args: ["help", "lsit"],
+    status: 2,
+    says: /^error: unknown command 'lsit' .*\n.*did you mean list\? `stave --help`/,
+  },
+  { args: ["nope"], status: 2, says: /^error: unknown command 'nope' .*\n *hint: `stave --help` lists the verbs\n$/ },
+  { args: ["rm", "hull"], status: 2, says: /has no verb rm [\s\S]*`stave uninstall SPEC`, or `stave prune CACHE`/ },
+  { args: ["run", "x"], status: 2, says: /`podman run IMAGE`/ },
+  {
+    args: ["diff", "x"],
+    status: 2,
+    says: /missing required argument 'b' .*\n *hint: usage: stave diff \[OPTIONS\] A B; `stave diff --help` has examples\n/,
+  },
+  { args: ["serve"], status: 2, says: /hint: usage: stave serve \[OPTIONS\] DIR; / },
+  { args: ["tags", "--jsn", "x"], status: 2, says: /did you mean --json\? `stave tags --help` lists the flags/ },
+  { args: ["tags", "localhost:5871"], status: 2, says: /is a host.*\n.*localhost:5871\/REPOSITORY/ },
+  { args: ["tags", "oci://ghcr.io"], status: 2, says: /is a host.*\n.*ghcr\.io\/REPOSITORY/ },
+  ...[["check"], ["why-miss"], ["download", "-p", "d"]].map((verb) => ({
+    args: [...verb, cache, "hull"],
+    status: 2,
+    says: /is a cache, expected a spec .*\n *hint: this verb takes the cache as -m oci-layout:/,
+  })),
+  { args: ["push", "hull", "./c9"], status: 2, says: /\.\/c9 is a cache.*\n *hint: the cache goes before the specs/ },
+  { args: ["prune", "-m", cache], status: 0, says: /0 specs/ },
+  { args: ["index", "--check", "-m", cache], status: 0, says: /up to date/ },
+  { args: ["prune", "-m", cache, "./other"], status: 2, says: /two caches are named/ },
+  { args: ["push", "-m", cache, "./other"], status: 2, says: /\.\/other is a cache, expected a spec/ },
 ];
 for (const { args, status, says } of cases)
   test(`stave ${args.join(" ").replace(cache, "CACHE")}`, async () => {

@@ -5,8 +5,9 @@ import { defaultMirrors } from "../../api/default-mirrors.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
-import { isStaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import { formatLocation, type Location } from "../../oci/reference.ts";
+import { printable } from "../../printable/printable.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
 import type { Context } from "../machine/context.ts";
@@ -17,6 +18,14 @@ import type { CommonFlags } from "./shared-flags.ts";
 /** The description of a CACHE argument in help texts. */
 export const CACHE_ARGUMENT =
   "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or the name of a mirror (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
+
+/** The cache that is named by an argument or by -m. Throws USAGE if both are given. */
+export function oneCache(argument: string | undefined, flag: string | undefined): string | undefined {
+  if (argument === undefined || flag === undefined) return argument ?? flag;
+  throw new StaveError("USAGE", `two caches are named, ${printable(argument)} and ${printable(flag)}`, {
+    hint: "leave out -m",
+  });
+}
 
 /** An open cache; the caller disposes of it. */
 export interface OpenedCache<C> {

@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Option } from "commander";
+import { onlySpecs } from "../../api/cache-choice.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { knownSpecs } from "../../api/spack-specs.ts";
 import { fileError, StaveError } from "../../errors.ts";
@@ -52,7 +53,7 @@ export const verb: VerbFactory = (state) => {
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").argParser(collect).hideHelp());
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
-    const texts = [...given, ...(flags.spec ?? []), ...(flags.specFile ?? [])];
+    const texts = [...onlySpecs(given, context.cwd), ...(flags.spec ?? []), ...(flags.specFile ?? [])];
     if (flags.all && texts.length > 0)
       throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
     if (flags.rebuildOnError)

@@ -1,6 +1,7 @@
 // `stave download`: downloads the archive and the spec file of one spec from a cache.
 import { resolve } from "node:path";
 import { Option } from "commander";
+import { onlySpecs } from "../../api/cache-choice.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { askedSpec } from "../../api/spack-specs.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
@@ -47,7 +48,10 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", `-c ${word} is not a setting, section:key:value`, {
         hint: "leave -c out: what Spack called --require-cdashid is not needed",
       });
-    const words = [...given, ...[flags.spec, flags.specFile].filter((word) => word !== undefined)];
+    const words = [
+      ...onlySpecs(given, context.cwd),
+      ...[flags.spec, flags.specFile].filter((word) => word !== undefined),
+    ];
     const files = new SpackFiles(context, flags);
     const { query, text } = await askedSpec(files, words);
     const named = flags.mirror === undefined ? [] : [flags.mirror];

@@ -4,7 +4,7 @@ import { Option } from "commander";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { printable } from "../../printable/printable.ts";
-import { CACHE_ARGUMENT, type CacheRun, readPushCache, writeCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, type CacheRun, oneCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
@@ -15,6 +15,7 @@ interface Flags extends CommonFlags, SpackFlags {
   full?: boolean;
   check?: boolean;
   directory?: string;
+  mirror?: string;
   keys?: boolean;
   dryRun?: boolean;
 }
@@ -35,13 +36,14 @@ export const verb: VerbFactory = (state) => {
     .argument("[cache]", CACHE_ARGUMENT)
     .option("--full", "ignore the present index and read every spec again")
     .addOption(new Option("-d, --directory <cache>", "the cache").hideHelp())
+    .addOption(new Option("-m, --mirror <cache>", "the cache, like the argument").hideHelp())
     .addOption(new Option("-k, --keys", "no effect: an OCI cache has no index of keys").hideHelp())
     .option("--check", "only compare; exit with status 1 if the index is out of date");
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
     const run = { context, output, flags };
     if (flags.keys) output.warn("--keys has no effect: an OCI cache has no index of keys");
-    const report = await compareOrUpdate(flags.directory ?? text, run);
+    const report = await compareOrUpdate(flags.directory ?? oneCache(text, flags.mirror), run);
     for (const line of render(report, output)) output.print(line);
     for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
     tellOthers(report.others, output);

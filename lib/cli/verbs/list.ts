@@ -1,7 +1,7 @@
 // `stave list`: lists the specs of a build cache, in the format of Spack's `buildcache list`.
 
 import { Option } from "commander";
-import { splitCache } from "../../api/cache-choice.ts";
+import { onlySpecs, splitCache } from "../../api/cache-choice.ts";
 import { installHost } from "../../api/install-roots.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { aggregate } from "../../errors.ts";
@@ -49,7 +49,7 @@ export const verb: VerbFactory = (state) => {
       const { cache: text, specs } =
         flags.mirror === undefined
           ? splitCache(args, files.discovery.mirrors, context.cwd)
-          : { cache: flags.mirror, specs: args };
+          : { cache: flags.mirror, specs: onlySpecs(args, context.cwd) };
       const queries = await files.queries(specs);
       await using opened = await readCaches(text === undefined ? [] : [text], { context, output, flags, files });
       const report = await listAll(opened.caches, {

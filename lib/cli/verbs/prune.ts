@@ -1,6 +1,7 @@
 // `stave prune`: shows what a cache no longer needs, and removes it.
 import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { Option } from "commander";
 import * as z from "zod";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { updateIndex } from "../../cache/index-update.ts";
@@ -12,7 +13,7 @@ import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readLockfile } from "../../spack/spec/lockfile.ts";
 import { isDagHash } from "../../spack/spec/node-reader.ts";
 import { readBounded } from "../../util/read-file.ts";
-import { CACHE_ARGUMENT, writeCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, oneCache, writeCache } from "../arguments/cache-location.ts";
 import {
   addDryRun,
   addTransport,
@@ -36,6 +37,7 @@ interface Flags extends CommonFlags, SpackFlags {
   dryRun?: boolean;
   undoFile?: string;
   undo?: string;
+  mirror?: string;
 }
 
 const HELP = `
@@ -64,7 +66,8 @@ export const verb: VerbFactory = (state) => {
     .option("--grace <time>", "keep specs younger than this: others may be pushing", "1h")
     .option("--yes", "remove them")
     .option("--undo-file <file>", "record what is removed in this file")
-    .option("--undo <file>", "restore the specs recorded by --undo-file");
+    .option("--undo <file>", "restore the specs recorded by --undo-file")
+    .addOption(new Option("-m, --mirror <cache>", "the cache, like the argument").hideHelp());
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, run);
 };
@@ -81,7 +84,11 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   const grace = parseDuration(flags.grace, "--grace");
   const keepBlobs = flags.undoFile !== undefined;
   const options = { keep, grace, now: clock.now(), keepBlobs, signal, onProgress: output.progress };
-  await using opened = await writeCache(text, { context, output, flags, files }, { create: false });
+  await using opened = await writeCache(
+    oneCache(text, flags.mirror),
+    { context, output, flags, files },
+    { create: false },
+  );
   if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
   const plan = await planPrune(opened.cache, options);
   if (keep.hashes === undefined && keep.within === undefined)

@@ -1,6 +1,6 @@
 // `stave push`: creates container images from installed specs.
 import { type Command, Option } from "commander";
-import { splitCache } from "../../api/cache-choice.ts";
+import { onlySpecs, splitCache } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
 import { spackSide } from "../../api/push-side.ts";
@@ -63,6 +63,7 @@ interface Flags extends CommonFlags, SpackFlags {
   signed?: boolean;
   key?: string;
   directory?: string;
+  mirror?: string;
   specFile?: string[];
   specYaml?: string[];
   allowRoot?: boolean;
@@ -134,6 +135,7 @@ function addSeeds(command: Command): void {
     .addOption(hidden("--signed", "refused: images are not signed"))
     .addOption(hidden("-k, --key <key>", "refused: images are not signed"))
     .addOption(hidden("-d, --directory <cache>", "the cache"))
+    .addOption(hidden("-m, --mirror <cache>", "the cache, like the argument"))
     .addOption(hidden("--spec-file <file>", "a spec file, the same as SPEC").argParser(collect))
     .addOption(hidden("-y, --spec-yaml <file>", "a spec file, the same as SPEC").argParser(collect))
     .addOption(hidden("--no-deps", "the same as --only package"))
@@ -153,10 +155,11 @@ async function run(
   const compression = parseCompression(flags.compression);
   const files = new SpackFiles(context, flags);
   const { discovery } = files;
+  const directory = flags.directory ?? flags.mirror;
   const split =
-    flags.directory === undefined
+    directory === undefined
       ? splitCache(args, discovery.mirrors, context.cwd)
-      : { cache: flags.directory, specs: args };
+      : { cache: directory, specs: onlySpecs(args, context.cwd) };
   const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
   const place = { context, output, flags, files };
   const store = await files.store();

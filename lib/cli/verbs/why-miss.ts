@@ -1,5 +1,6 @@
 // `stave why-miss`: explains why a spec would not be installed from a cache.
 
+import { onlySpecs } from "../../api/cache-choice.ts";
 import { findProgram } from "../../api/programs.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { knownSpec } from "../../api/spack-specs.ts";
@@ -49,7 +50,7 @@ export const verb: VerbFactory = (state) => {
     const files = new SpackFiles(context, flags);
     const wanted = await knownSpec(
       flags.from === undefined ? files : new SpackFiles(context, { ...flags, store: flags.from, env: false }),
-      words,
+      onlySpecs(words, context.cwd),
     );
     const named = flags.mirror === undefined ? [] : [flags.mirror];
     await using opened = await readCaches(named, { context, output, flags, files });
