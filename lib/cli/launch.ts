@@ -5,12 +5,16 @@ import { setFlagsFromString } from "node:v8";
 /** Verbs that stream much content. */
 const STREAMING = new Set(["copy", "install", "serve"]);
 
-// An older Node would fail at the first unknown identifier, with an unhelpful message.
-if (!("enableCompileCache" in nodeModule)) {
-  process.stderr.write(`error: stave needs Node 22.22 or 24.15 or later, and this is ${process.version} [USAGE]\n`);
+// As `engines` in package.json. Another Node would fail later, with an unhelpful message.
+const [major = 0, minor = 0, patch = 0] = process.versions.node.split(".").map((part) => Number.parseInt(part, 10));
+const isSupported =
+  major === 22 ? minor > 22 || (minor === 22 && patch >= 2) : major > 24 || (major === 24 && minor >= 15);
+if (!isSupported) {
+  const needed = "Node 22.22.2 or later, or 24.15 or later";
+  process.stderr.write(`error: stave needs ${needed}, and this is ${process.versions.node} [USAGE]\n`);
   process.exit(2);
 }
-// Compile the code once per machine, not once per run.
+// Compile the code once per machine, not once per run. A named import would fail on a Node that lacks it.
 nodeModule.enableCompileCache();
 
 // Each streamed chunk becomes garbage a moment later. With a growing young generation, V8 lets hundreds of megabytes

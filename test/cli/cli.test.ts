@@ -47,6 +47,33 @@ test("version, help, and no verb at all", async () => {
   assert.match(none.stderr, /copy/);
 });
 
+const NODES: { version: string; isSupported: boolean }[] = [
+  { version: "20.19.0", isSupported: false },
+  { version: "22.1.0", isSupported: false },
+  { version: "22.22.1", isSupported: false },
+  { version: "22.22.2", isSupported: true },
+  { version: "22.23.0", isSupported: true },
+  { version: "23.11.0", isSupported: false },
+  { version: "24.14.1", isSupported: false },
+  { version: "24.15.0", isSupported: true },
+  { version: "26.0.0-nightly20260101", isSupported: true },
+];
+test("a Node outside the supported range is refused before anything else, with the versions that will do", async () => {
+  const { engines } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+  assert.equal(engines.node, "^22.22.2 || >=24.15");
+  for (const { version, isSupported } of NODES) {
+    const pretend = `Object.defineProperty(process.versions,"node",{value:"${version}"})`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretend)}` };
+    const { status, stdout, stderr } = await stave(["--version"], { env });
+    if (isSupported) assert.deepEqual([status, stderr], [0, ""], version);
+    else
+      assert.deepEqual(
+        [status, stdout, stderr],
+        [2, "", `error: stave needs Node 22.22.2 or later, or 24.15 or later, and this is ${version} [USAGE]\n`],
+      );
+  }
+});
+
 test("every verb's help has examples, and a line in the overview", async () => {
   const { stdout } = await stave(["--help"]);
   const verbs = [...stdout.matchAll(/^ {2}([a-z][a-z-]*)(?:, [a-z, -]+)? {2,}/gm)]
