@@ -22,7 +22,7 @@ const FITS: Record<Kind, { readonly says: string; is(value: unknown): boolean }>
   boolean: { says: "true or false", is: (value) => typeof value === "boolean" },
   string: { says: "a text", is: isText },
   count: { says: "a whole number", is: (value) => Number.isSafeInteger(value) && Number(value) >= 0 },
-  number: { says: "a positive number", is: (value) => typeof value === "number" && value >= 0 },
+  number: { says: "a number, 0 or more", is: (value) => Number.isFinite(value) && Number(value) >= 0 },
   function: { says: "a function", is: (value) => typeof value === "function" },
   strings: { says: "an array of texts", is: (value) => Array.isArray(value) && value.every(isText) },
   signal: { says: "an AbortSignal", is: (value) => value instanceof AbortSignal },

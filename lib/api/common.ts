@@ -4,6 +4,7 @@ import type { Location } from "../oci/reference.ts";
 import { Secret } from "../printable/secret.ts";
 import type { NetworkSettings } from "../spack/config/settings.ts";
 import type { ProgressSink } from "../util/progress.ts";
+import { withDefaults } from "../util/with-defaults.ts";
 import type { Shape } from "./check.ts";
 import { Connection, type NetworkOptions } from "./connection.ts";
 import { networkFor } from "./spack-network.ts";
@@ -25,7 +26,7 @@ export interface CommonOptions extends NetworkOptions {
   /** Called with each event; must not throw. */
   readonly onProgress?: ProgressSink | undefined;
   /** Replaces what is taken from this process: environment, home, working folder, clock. */
-  readonly surroundings?: Partial<Surroundings> | undefined;
+  readonly surroundings?: Partial<Omit<Surroundings, "signal">> | undefined;
 }
 
 /** The types of the common options. */
@@ -45,13 +46,13 @@ export const COMMON: Shape<CommonOptions> = {
   credentials: { fields: { registry: "string", username: "string", password: "string" }, isArray: true, isWhole: true },
   ...{ signal: "signal", onProgress: "function" },
   surroundings: {
-    fields: { env: "any", cwd: "string", home: "string", clock: "any", uid: "count", signal: "signal" },
+    fields: { env: "any", cwd: "string", home: "string", clock: "any", uid: "count" },
   },
 };
 
 /** The surroundings of this process, with the caller's replacements. */
-export function surroundingsOf({ surroundings, signal }: CommonOptions): Surroundings {
-  return { ...processSurroundings(), ...surroundings, signal };
+export function surroundingsOf({ surroundings = {}, signal }: CommonOptions): Surroundings {
+  return { ...withDefaults<Partial<Surroundings>, Surroundings>(surroundings, processSurroundings()), signal };
 }
 
 /** What a connection is opened for. */

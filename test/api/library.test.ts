@@ -71,6 +71,21 @@ const WRONG: { name: string; run(): Promise<unknown>; says: RegExp }[] = [
   { name: "a true environment", run: () => stave.list(cache, { environment: true } as never), says: /a text or false/ },
   { name: "a text for a number", run: () => stave.copy("a/b", "c/d", { jobs: "4" } as never), says: /jobs is "4"/ },
   { name: "a text for a list", run: () => stave.list(cache, { specs: "hull" } as never), says: /specs is "hull"/ },
+  {
+    name: "a signal where the surroundings of the process belong",
+    run: () => stave.list(cache, { surroundings: { signal: AbortSignal.abort() } } as never),
+    says: /surroundings has no option "signal"/,
+  },
+  {
+    name: "an infinite number",
+    run: () => stave.list(cache, { minRate: Number.POSITIVE_INFINITY }),
+    says: /minRate is Infinity, expected a number, 0 or more/,
+  },
+  {
+    name: "a negative number",
+    run: () => stave.list(cache, { minRate: -1 }),
+    says: /minRate is -1, expected a number, 0 or more/,
+  },
   { name: "no place", run: () => stave.openTarget(undefined as never), says: /place is undefined, expected a text/ },
   { name: "a word of no choice", run: () => stave.install(cache, { only: "some" } as never), says: /only is "some"/ },
   {
@@ -82,6 +97,16 @@ const WRONG: { name: string; run(): Promise<unknown>; says: RegExp }[] = [
 ];
 for (const { name, run, says } of WRONG)
   test(`refused at the door: ${name}`, () => failsWith("USAGE", run, says).then(() => undefined));
+
+test("undefined surroundings are those of this process", async () => {
+  const undefinedOnes = { env: undefined, home: undefined, cwd: undefined, clock: undefined, uid: undefined };
+  const absent = join(work, "absent");
+  await failsWith(
+    "NOT_FOUND",
+    stave.openCache(`oci-layout:${absent}`, { environment: false, surroundings: undefinedOnes as object }),
+    /absent/,
+  );
+});
 
 const NEAR: { given: string; meant: string }[] = [
   { given: "tag", meant: "tags" },
