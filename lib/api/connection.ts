@@ -1,4 +1,5 @@
 // Opens the targets of locations over one transport, with one keychain.
+
 import { join, resolve } from "node:path";
 import { type HostCredential, Keychain, type KeychainOptions } from "../auth/keychain.ts";
 import { createAuthorizer } from "../auth/token.ts";
@@ -10,6 +11,7 @@ import { DEFAULT_TAG, formatLocation, type Location } from "../oci/reference.ts"
 import { LayoutTarget } from "../target/layout/layout.ts";
 import { RegistryTarget } from "../target/registry/registry.ts";
 import type { ReadTarget, Target } from "../target/target.ts";
+import { closeAll } from "../util/close-all.ts";
 import { VERSION } from "./stave-version.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -31,7 +33,7 @@ export interface NetworkOptions {
   readonly retries?: number | undefined;
   /** Milliseconds without a response or a byte before a request is retried; default 60 000. */
   readonly timeout?: number | undefined;
-  /** Milliseconds for opening a connection; default 30 000. */
+  /** Milliseconds for opening a connection; default: `timeout`, at most 30 000. */
   readonly connectTimeout?: number | undefined;
   /** The least bytes per second; a slower transfer counts as broken. Default 1024. */
   readonly minRate?: number | undefined;
@@ -105,8 +107,7 @@ export class Connection implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    for (const target of this.#open.splice(0)) await target.close();
-    await this.transport.close();
+    await closeAll([...this.#open.splice(0), this.transport].map((one) => () => one.close()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -133,7 +134,7 @@ function transportOf(around: Surroundings, options: NetworkOptions & ConnectionH
     insecureTls: options.insecureTls,
     certificates: {
       authorities: [...caFiles, ...(env["SSL_CERT_FILE"] ? [env["SSL_CERT_FILE"]] : [])].map(path),
-      authorityFolders: [...caFolders, ...(env["SSL_CERT_DIR"] ?? "").split(":").filter((folder) => folder !== "")],
+      authorityFolders: [...caFolders, ...(env["SSL_CERT_DIR"] ?? "").split(":").filter((one) => one !== "")].map(path),
       client: clientCertificate && {
         certificate: path(clientCertificate.certificate),
         key: path(clientCertificate.key),

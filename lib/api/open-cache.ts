@@ -1,9 +1,11 @@
 // `openCache`, and the caches that other functions open: named ones, or those of Spack's configuration.
+
 import { OciCache, ReadOciCache } from "../cache/oci-cache.ts";
 import { isStaveError } from "../errors.ts";
 import { formatLocation, type Location } from "../oci/reference.ts";
 import type { Direction } from "../spack/config/mirror.ts";
 import { emptyTarget } from "../target/empty-target.ts";
+import { closeAll } from "../util/close-all.ts";
 import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
@@ -131,9 +133,7 @@ export async function openToRead(
   const named = given === undefined ? mirrorsFor("fetch", opening) : [given].flat();
   const caches: OciCache[] = [];
   const opened: OpenCache[] = [];
-  const close = async (): Promise<void> => {
-    for (const one of opened) await one.close();
-  };
+  const close = (): Promise<void> => closeAll(opened.map((one) => () => one.close()));
   try {
     for (const one of named.length > 0 ? named : [undefined]) {
       const open = typeof one === "object" ? one : await openOne(one, "fetch", opening);

@@ -1,10 +1,12 @@
 // Routes to hosts: direct or through a proxy, with the certificates of each host. A route is created at the first
 // request to an origin and kept; closing ends all connections, even those still being opened.
+
 import type { Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { Agent, buildConnector, Dispatcher } from "undici";
 import { messageOf, StaveError } from "../errors.ts";
 import { basicAuthorization, isDecodable } from "../printable/secret.ts";
+import { closeAll } from "../util/close-all.ts";
 import { type ProxySettings, proxyFor } from "./addresses.ts";
 import { type CertificateOptions, Certificates } from "./certificates.ts";
 import { bare, openTunnel, ProxyFailure, proxyName } from "./tunnel.ts";
@@ -138,10 +140,16 @@ export class Ways {
     const all = [...this.#known.values()];
     this.#known.clear();
     // A route that could not be created has already failed its request.
-    for (const made of await Promise.allSettled(all))
-      if (made.status === "fulfilled") await made.value.dispatcher.destroy();
-    // undici does not destroy connections that are still being opened.
-    for (const socket of this.#opening) socket.on("error", () => {}).destroy();
+    const made = (await Promise.allSettled(all)).filter((one) => one.status === "fulfilled");
+    await closeAll([
+      ...made.map(
+        ({ value }) =>
+          () =>
+            value.dispatcher.destroy(),
+      ),
+      // undici does not destroy connections that are still being opened.
+      ...[...this.#opening].map((socket) => () => void socket.on("error", () => {}).destroy()),
+    ]);
   }
 }
 

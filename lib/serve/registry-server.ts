@@ -1,9 +1,11 @@
 // Serves a directory as a registry: the complete OCI distribution 1.1 interface on Node's own server.
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import { StaveError, systemCode } from "../errors.ts";
 import { isDigest } from "../oci/digest.ts";
+import { closeAll } from "../util/close-all.ts";
 import { type Clock, systemClock } from "../util/time.ts";
 import { answer, refuse } from "./answer.ts";
 import { ClientGone, PATIENCE } from "./body.ts";
@@ -230,6 +232,8 @@ class Registry implements RegistryServer {
       server.once("error", onError);
       server.listen(port, host, () => {
         server.off("error", onError);
+        // A connection that cannot be accepted, for example for lack of descriptors, does not end the server.
+        server.on("error", (error) => this.#options.onError?.(error));
         resolve();
       });
     });
@@ -259,23 +263,24 @@ class Registry implements RegistryServer {
   }
 
   async close(): Promise<void> {
-    await this.#users?.close();
-    await Promise.all(
-      this.#servers.map(
-        (server) =>
-          new Promise<void>((resolve) => {
-            const timer = setTimeout(() => server.closeAllConnections(), GRACE);
-            server.close(() => {
-              clearTimeout(timer);
-              resolve();
-            });
-            server.closeIdleConnections();
-          }),
-      ),
-    );
-    await this.#uploads.close();
-    await this.#repositories.close();
+    await closeAll([
+      () => this.#users?.close(),
+      async () => void (await Promise.all(this.#servers.map(closeServer))),
+      () => this.#uploads.close(),
+      () => this.#repositories.close(),
+    ]);
   }
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise<void>((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), GRACE);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
 }
 
 function isUnknownName(error: unknown): boolean {

@@ -1,11 +1,13 @@
 // The repositories of a served directory: the directory itself if it is a layout, otherwise one layout per
 // subdirectory.
+
 import { lstatSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileError, isStaveError, systemCode } from "../errors.ts";
 import { LayoutTarget } from "../target/layout/layout.ts";
 import { isEmptyLayout, LAYOUT_FILES, LEFTOVERS } from "../target/layout/layout-folder.ts";
+import { closeAll } from "../util/close-all.ts";
 import { SingleFlight } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 import { Refusal } from "./refusal.ts";
@@ -126,7 +128,7 @@ export class Repositories {
 
   /** Closes all repositories that were opened. */
   async close(): Promise<void> {
-    for (const opened of this.#open.values()) await opened.close();
+    await closeAll([...this.#open.values()].map((opened) => () => opened.close()));
   }
 }
 

@@ -1,9 +1,11 @@
 // Uploads in progress: monolithic, streamed and chunked (OCI distribution 1.1, "Pushing blobs").
+
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isStaveError } from "../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, isDigest } from "../oci/digest.ts";
 import type { BlobWriter } from "../target/layout/layout-blobs.ts";
+import { closeAll } from "../util/close-all.ts";
 import type { Clock } from "../util/time.ts";
 import { answer } from "./answer.ts";
 import { bodyOf } from "./body.ts";
@@ -246,7 +248,7 @@ export class Uploads {
 
   /** Cancels all uploads. */
   async close(): Promise<void> {
-    for (const upload of [...this.#byId.values()]) await this.#drop(upload);
+    await closeAll([...this.#byId.values()].map((upload) => () => this.#drop(upload)));
   }
 }
 

@@ -6,6 +6,7 @@ import { StaveError } from "../errors.ts";
 import type { LockSettings } from "../spack/config/settings.ts";
 import { lockOffset } from "../spack/spec/dag-hash.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
+import { closeAll } from "../util/close-all.ts";
 import { LockFile, type LockMode, type LockOptions, type LockRange } from "../util/file-lock.ts";
 import { Limit } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
@@ -125,12 +126,14 @@ export class StoreLocks implements AsyncDisposable {
 
   /** Releases everything. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const file of this.#files.values())
-      await file.then(
+    const files = [...this.#files.values()];
+    this.#files.clear();
+    const close = (file: Promise<LockFile>): Promise<void> =>
+      file.then(
         (opened) => opened.close(),
         () => {},
       );
-    this.#files.clear();
+    await closeAll(files.map((file) => () => close(file)));
   }
 
   #enter(kind: SpecLockKind, hash: string): string | undefined {

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before, mock, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hashSync } from "bcryptjs";
 import { digestOf } from "../../lib/oci/digest.ts";
@@ -348,6 +348,26 @@ function linkOf(path: string): string {
     return "";
   }
 }
+
+test("a connection that the system cannot accept is reported, and does not end the registry", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "stave-accept-"));
+  const listening = mock.method(Server.prototype, "listen");
+  const errors: unknown[] = [];
+  const served = await createRegistry({ directory, onError: (error) => errors.push(error) });
+  try {
+    const { url } = await served.listen({ host: "127.0.0.1", port: 0 });
+    const error = Object.assign(new Error("accept EMFILE"), { code: "EMFILE", syscall: "accept" });
+    const server: unknown = listening.mock.calls[0]?.this;
+    assert.ok(server instanceof Server);
+    server.emit("error", error);
+    assert.deepEqual(errors, [error]);
+    assert.equal((await fetch(`${url}/v2/`)).status, 200);
+  } finally {
+    listening.mock.restore();
+    await served.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
 
 test("read-only: reading goes on, nothing else", async () => {
   const closed = await startRegistry({ directory: registry.directory, readOnly: true });

@@ -1,4 +1,5 @@
 // An open build cache from a CACHE argument and the flags of a verb.
+
 import { type CacheChoice, cacheLocation, memoryFor, mirrorCredentials } from "../../api/cache-choice.ts";
 import { keychainOptions } from "../../api/connection.ts";
 import { defaultMirrors } from "../../api/default-mirrors.ts";
@@ -10,6 +11,7 @@ import { formatLocation, type Location } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
+import { closeAll } from "../../util/close-all.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import { type Opener, openNetwork } from "./open.ts";
@@ -95,9 +97,7 @@ export interface OpenedCaches {
 export async function readCaches(named: readonly string[], run: CacheRun): Promise<OpenedCaches> {
   const texts: readonly (string | undefined)[] = named.length > 0 ? named : mirrorsFor("fetch", run);
   const all: OpenedCache<ReadOciCache>[] = [];
-  const close = async (): Promise<void> => {
-    for (const opened of all) await opened[Symbol.asyncDispose]();
-  };
+  const close = (): Promise<void> => closeAll(all.map((opened) => () => opened[Symbol.asyncDispose]()));
   try {
     for (const text of texts.length > 0 ? texts : [undefined]) all.push(await readCache(text, run));
   } catch (error) {

@@ -164,7 +164,13 @@ export class LayoutIndex {
 
   /** Releases the index; index.json then has every change made here. */
   async close(): Promise<void> {
-    if (this.#unfoldedSince !== undefined) await this.fold();
+    if (this.#unfoldedSince === undefined) return;
+    try {
+      await this.fold();
+    } finally {
+      // Ends the retries, which would keep the process alive. Nothing is lost: the journal has it.
+      this.#folded();
+    }
   }
 
   #enqueue(change: Change, folds: boolean): Promise<void> {

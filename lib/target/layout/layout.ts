@@ -1,10 +1,12 @@
 // An OCI image layout directory as a Target: the default cache, and the storage of `serve`.
+
 import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.ts";
 import { describe, type ManifestDocument, parseManifest, successors } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
+import { closeAll } from "../../util/close-all.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifyStream } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
@@ -257,8 +259,7 @@ export class LayoutTarget implements Target {
   }
 
   async close(): Promise<void> {
-    await this.index.close();
-    await this.blobs.leave();
+    await closeAll([() => this.index.close(), () => this.blobs.leave()]);
   }
 }
 
