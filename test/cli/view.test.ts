@@ -123,6 +123,9 @@ test("what is foreign is not touched", async () => {
   const refused = await run(directory, "voyage");
   assert.equal(refused.status, 6);
   assert.match(refused.stderr, /bin\/voyage is in the way of the view/);
+  writeFileSync(join(directory, "share"), "foreign");
+  assert.match((await run(directory, "voyage")).stderr, /\/view\/\S+ and 1 more are in the way of the view/);
+  rmSync(join(directory, "share"));
   assert.deepEqual(readdirSync(directory), ["bin", "mine"]);
   // A link into the store, from an earlier view, is replaced; one to elsewhere is not, nor is a folder behind a link.
   rmSync(join(directory, "bin/voyage"));

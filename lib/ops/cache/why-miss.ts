@@ -95,7 +95,7 @@ export async function whyMiss(
     if (failure === undefined) return { ...answer("none", `${there}; its files can be relocated to ${root}`), root };
     const { error, isLonger } = failure;
     const [first = error, ...more] = error.errors ?? [];
-    const others = more.length === 0 ? "" : `, and ${more.length} more files`;
+    const others = more.length === 0 ? "" : `, and ${more.length} more ${more.length === 1 ? "file" : "files"}`;
     const reason = isLonger ? "prefix too short" : "not relocatable";
     return { ...answer(reason, `its files do not fit ${root}: ${first.message}${others}`), root };
   }

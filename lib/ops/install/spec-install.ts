@@ -178,8 +178,9 @@ export class SpecInstall {
     this.#isExclusive = false;
   }
 
+  // The spec need not be installed any more; after a failure, that was reported before.
   async #discard(): Promise<void> {
-    this.#done("failed");
+    this.#done("skipped");
     this.report = undefined;
     await this.#prefix.discard();
   }
@@ -288,7 +289,7 @@ export class SpecInstall {
     return this.#placed;
   }
 
-  #done(outcome: "copied" | "failed", found: CacheAnswer | undefined = this.#placed?.found): void {
+  #done(outcome: "copied" | "skipped" | "failed", found: CacheAnswer | undefined = this.#placed?.found): void {
     this.#placed = undefined;
     if (found === undefined) return;
     const { progress = noProgress } = this.#around.options;
@@ -298,8 +299,8 @@ export class SpecInstall {
 }
 
 function leftBehind(files: readonly string[]): StaveError {
-  const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
-  return new StaveError("RELOCATION_FAILED", `${files[0]}${more} still name the old place`, {
+  const named = files.length > 1 ? `and ${files.length - 1} more still name` : "still names";
+  return new StaveError("RELOCATION_FAILED", `${files[0]} ${named} the old place`, {
     subject: files[0] ?? "",
     hint: "use `allFiles` to change those that can be, or leave out `strict`",
   });

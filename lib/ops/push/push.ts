@@ -1,5 +1,6 @@
 // `push`: turns installed specs into images of a build cache, and all of them together into a tagged image. Prepares,
 // then acts.
+import { setImmediate } from "node:timers/promises";
 import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { isStaveError } from "../../errors.ts";
 import { surveyPrefix } from "../../image/archive/survey.ts";
@@ -8,7 +9,7 @@ import { shortName } from "../../spack/spec/spec-name.ts";
 import { concernsAll } from "../../util/failures.ts";
 import { Stop } from "../../util/stop.ts";
 import { type PlanOptions, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
-import { type PreparedPush, preparePush } from "./prepare.ts";
+import { isMade, type PreparedPush, preparePush } from "./prepare.ts";
 import type { PushPlanReport, PushReport, SpecPlan } from "./report.ts";
 import { type PushResults, PushRun } from "./run.ts";
 import { archiveJob } from "./send-layer.ts";
@@ -68,8 +69,8 @@ async function reindex(options: PushSettings, { specs, failures }: PushResults):
 
 function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"] {
   if (spack) return { from: "spack", version: spack.version };
-  const isMade = plan.environment !== undefined || plan.specs.some(({ action }) => action === "pack");
-  return isMade ? { from: "install tree", version: undefined } : undefined;
+  const isAny = plan.environment !== undefined || plan.specs.some(isMade);
+  return isAny ? { from: "install tree", version: undefined } : undefined;
 }
 
 /** The usual ratio of compression, for layers that were not packed before. */
@@ -82,34 +83,39 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
   const prepared = await preparePush(options, signal ?? new AbortController().signal);
   const { plan } = prepared;
   const specs: SpecPlan[] = [];
-  const totals = { packSpecs: 0, packFiles: 0, packBytes: 0, sendBytes: 0, isEstimate: false, mounts: 0, requests: 0 };
+  // The fewest requests: one for the list of tags, one for each manifest, and one for each blob, whether it is sent or
+  // only found to be there.
+  const totals = { packSpecs: 0, packFiles: 0, packBytes: 0, sendBytes: 0, isEstimate: false, mounts: 0, requests: 1 };
   for (const { node, tag, action, isRepair, layers } of plan.specs) {
+    signal?.throwIfAborted();
     const { name, version, hash } = node;
     const missing = layers.filter(({ from }) => from === "nowhere").map((layer) => shortName(layer.node));
     const planned = { name, version, hash, tag, action, isRepair, missing };
-    // A config and a manifest each.
-    if (action === "complete") totals.requests += 4;
+    // A config and a manifest.
+    if (action === "complete") totals.requests += 2;
     if (action !== "pack") {
       specs.push(planned);
       continue;
     }
     const job = archiveJob(node, store, spackPrefix);
     const survey = surveyPrefix(job);
+    // Lets the signal abort between two surveys.
+    await setImmediate();
     const known = await memory?.recall(job, survey);
     totals.packSpecs++;
     totals.packFiles += survey.files;
     totals.packBytes += survey.bytes;
     totals.sendBytes += known?.size ?? Math.round(survey.bytes * USUAL_SHARE);
     if (known === undefined) totals.isEstimate = true;
-    // An existence check or the start of the upload, the bytes, the commit; likewise for the config; and the manifest.
-    totals.requests += 7;
+    // A layer, a config and a manifest.
+    totals.requests += 3;
     const layer = known && { known: { digest: known.digest, size: known.size } };
     specs.push({ ...planned, files: survey.files, bytes: survey.bytes, ...layer });
   }
   const bases = [...prepared.base].map(([architecture, { layers }]) => {
     const size = layers.reduce((sum, layer) => sum + layer.size, 0);
     const mayMount = base?.target.mountDomain !== undefined && base.target.mountDomain === target.mountDomain;
-    totals.requests += 2 * layers.length;
+    totals.requests += layers.length;
     if (mayMount) totals.mounts += layers.length;
     else totals.sendBytes += size;
     return { architecture, layers: layers.length, size, mayMount };
@@ -121,7 +127,11 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
     layers: below + (environment ?? []).filter(({ from }) => from !== "nowhere").length,
     missing: (environment ?? []).filter(({ from }) => from === "nowhere").map(({ node }) => shortName(node)),
   }));
-  totals.requests += 4 * images.length;
+  for (const { tag, missing } of images) {
+    // An image that the tag already has is not pushed again.
+    const mayBeThere = prepared.tagged.has(tag);
+    if (!mayBeThere && (missing.length === 0 || options.allowMissing)) totals.requests += 2;
+  }
   // A directory gets no requests; only registries have a mount domain.
   if (target.mountDomain === undefined) totals.requests = 0;
   const restricted = prepared.restricted.map(shortName);

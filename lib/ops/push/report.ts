@@ -126,7 +126,7 @@ export interface PushPlanReport {
     readonly sendBytes: number;
     readonly isEstimate: boolean;
     readonly mounts: number;
-    /** The least number of requests to a registry; 0 for a directory. */
+    /** The fewest requests to a registry that the push can take; 0 for a directory. */
     readonly requests: number;
   };
 }

@@ -150,8 +150,13 @@ export class LayerSender {
       size,
       open: async (offset) => {
         const release = await this.#packing.acquire({ signal });
-        const stream = await packed.open(offset);
-        return stream.once("close", release);
+        try {
+          const stream = await packed.open(offset);
+          return stream.once("close", release);
+        } catch (error) {
+          release();
+          throw error;
+        }
       },
     };
     try {

@@ -280,8 +280,8 @@ class Destination {
       if (links === 0) this.#refuseOther();
       return steps;
     }
-    const more = foreign.length > 1 ? ` and ${foreign.length - 1} more` : "";
-    throw new StaveError("CONFLICT", `${shownName(`${this.#base}/${first}`)}${more} is in the way of the view`, {
+    const are = foreign.length > 1 ? `and ${foreign.length - 1} more are` : "is";
+    throw new StaveError("CONFLICT", `${shownName(`${this.#base}/${first}`)} ${are} in the way of the view`, {
       subject: this.#directory,
       hint: "it was not made by a view; move it away, or choose another folder",
     });
@@ -393,7 +393,8 @@ const shownConflict = ({ path, shown, hidden }: Clash): ViewConflict => ({
 
 function conflict(clashes: readonly Clash[]): StaveError {
   const [first] = clashes.map(shownConflict);
-  const more = clashes.length > 1 ? `, and ${clashes.length - 1} more places` : "";
+  const others = clashes.length - 1;
+  const more = others > 0 ? `, and ${others} more ${others === 1 ? "place" : "places"}` : "";
   return new StaveError("CONFLICT", `${first?.shown} and ${first?.hidden} are both ${first?.path} in the view${more}`, {
     hint: "leave one of the specs out",
   });

@@ -2,7 +2,7 @@
 // are handled.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ReadOciCache } from "../../../lib/cache/oci-cache.ts";
@@ -11,6 +11,7 @@ import { canonicalBytes, describe as describeBytes } from "../../../lib/oci/mani
 import { OCI_CONFIG } from "../../../lib/oci/mediatype.ts";
 import { install, planInstall } from "../../../lib/ops/install/install.ts";
 import { InstallSource } from "../../../lib/ops/install/source.ts";
+import { push } from "../../../lib/ops/push/push.ts";
 import { Store } from "../../../lib/spack/store/store.ts";
 import { parseFetched } from "../../../lib/target/choose-platform.ts";
 import type { ReadTarget, Target } from "../../../lib/target/target.ts";
@@ -18,10 +19,12 @@ import type { ProgressEvent } from "../../../lib/util/progress.ts";
 import { bytesSource } from "../../../lib/util/stream.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { findProgram } from "../../../scripts/peers.ts";
+import { emptyLayout } from "../../support/caches.ts";
 import { connect } from "../../support/client.ts";
 import { failsWith } from "../../support/errors.ts";
 import { expectedListing, listing } from "../../support/golden-listing.ts";
 import { goldenLayout, installOptions } from "../../support/install.ts";
+import { goldenStore, named, pushOptions } from "../../support/push.ts";
 import { startRegistry } from "../../support/registry.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
@@ -273,6 +276,26 @@ test("only the specs, only their dependencies, and a plan", async () => {
   assert.deepEqual(outcomes(rest), { fleet: "installed" });
 });
 
+test("a spec that another process installs meanwhile is kept, and reported as skipped", async () => {
+  const root = "/opt/q/st";
+  const other = temporaryFolder();
+  const sysroot = temporaryFolder();
+  await install(await installOptions([plain], root, ["rigging"], { sysroot: other }));
+  const done: string[] = [];
+  const options = await installOptions([plain], root, ["rigging"], {
+    sysroot,
+    progress: (event) => {
+      if (event.type === "done") done.push(event.outcome);
+      // While its archive is being fetched.
+      if (event.type !== "start") return;
+      for (const part of [".spack-db/index.json", ".spack-db/index_verifier", "linux-x86_64"])
+        cpSync(join(other, root, part), join(sysroot, root, part), { recursive: true });
+    },
+  });
+  assert.deepEqual([outcomes(await install(options)), done], [{ rigging: "present" }, ["skipped"]]);
+  assert.equal(prefixesIn(join(sysroot, root)).length, 1);
+});
+
 test("--force replaces what is there, and --strict refuses what still names its old place", async () => {
   const sysroot = temporaryFolder();
   const options = await installOptions([plain], "/opt/q/st", ["rigging"], { sysroot });
@@ -286,7 +309,17 @@ test("--force replaces what is there, and --strict refuses what still names its 
   assert.deepEqual([outcomes(forced)["rigging"], existsSync(added)], ["installed", false]);
   const strict = await installOptions([plain], "/opt/q/st", ["hull"], { sysroot, strict: true });
   const report = await install(strict);
-  assert.match(report.failures.map(({ message }) => message).join("\n"), /hull@.*still name the old place/);
+  assert.match(
+    report.failures.map(({ message }) => message).join("\n"),
+    /hull@.*: \S+ and \d+ more still name the old place/,
+  );
+  // One file, in the singular.
+  const { store } = await goldenStore();
+  rmSync(store.locate(`${store.prefixOf(named(store, "hull"))}/share/hull/nul.bin`));
+  const target = await emptyLayout();
+  await push(pushOptions(store, target, { roots: [named(store, "hull")] }));
+  const one = await install({ ...strict, source: new InstallSource([new ReadOciCache(target)]) });
+  assert.match(one.failures.map(({ message }) => message).join("\n"), /: lib\/libhull\.a still names the old place/);
 });
 
 test("specs for another machine are refused unless that is allowed", async () => {

@@ -24,6 +24,7 @@ import { imageOf, pushImage } from "../../support/content.ts";
 import { failsWith } from "../../support/errors.ts";
 import { goldenStore, named, pushOptions } from "../../support/push.ts";
 import { type Rule, startRegistry, type TestRegistry } from "../../support/registry.ts";
+import { replaceMethods } from "../../support/replace-methods.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
 const golden = await goldenStore();
@@ -317,6 +318,16 @@ describe("what is selected", () => {
       assert.ok(order.indexOf("voyage") < order.indexOf("hull"), order.join(" "));
     }));
 
+  test("a push that only completes images tells where their variables come from", () =>
+    withRegistry(async ({ target }) => {
+      const roots = [named(golden.store, "fleet")];
+      for (const only of ["package", "dependencies"] as const)
+        await push(pushOptions(golden.store, target, { roots, only }));
+      const report = await push(pushOptions(golden.store, target, { roots, only: "package", verify: true }));
+      assert.deepEqual(outcomes(report), { fleet: "completed" });
+      assert.deepEqual(report.environment, { from: "install tree", version: undefined });
+    }));
+
   test("what is not installed is told, and the rest is pushed", () =>
     withRegistry(async ({ target }) => {
       const { store } = golden;
@@ -419,9 +430,31 @@ test("a plan tells everything and writes nothing", () =>
     assert.deepEqual([plan.totals.packSpecs, plan.totals.isEstimate, plan.images[0]?.layers], [8, true, 7]);
     assert.ok(plan.totals.packBytes > 100_000);
     assert.deepEqual([...new Set(registry.requests.map(({ method }) => method))], ["GET"]);
-    await push(pushOptions(golden.store, target));
+    // A list of tags; a layer, a config and a manifest for each spec; and a config and a manifest for the image.
+    assert.equal(plan.totals.requests, 1 + 3 * 8 + 2);
+    const before = registry.requests.length;
+    await push(pushOptions(golden.store, target, { tags: ["app"] }));
+    assert.ok(registry.requests.length - before >= plan.totals.requests);
     const after = await planOf(pushOptions(golden.store, target, { tags: ["app"] }));
     assert.deepEqual([after.totals.packSpecs, after.totals.packBytes, after.images[0]?.missing], [0, 0, []]);
+    assert.equal(after.totals.requests, 1);
+  }));
+
+test("a plan can be stopped between two specs", () =>
+  withRegistry(async ({ target }) => {
+    const stop = new AbortController();
+    let recalled = 0;
+    const cache = new DiskCache({ folder: temporaryFolder(), clock: systemClock });
+    const memory = replaceMethods(new LayerMemory(cache, parseCompression("gzip")), {
+      recall: async () => {
+        recalled++;
+        stop.abort();
+        return undefined;
+      },
+    });
+    const plan = planOf(pushOptions(golden.store, target, { memory, signal: stop.signal }));
+    await assert.rejects(plan, { name: "AbortError" });
+    assert.equal(recalled, 1);
   }));
 
 test("it can be stopped, and leaves only whole images", () =>
