@@ -25,7 +25,7 @@ export interface CopyOptions {
   referrers?: boolean | undefined;
   /** Every tag of the source is copied anyway, so tags of signatures need no separate lookup. */
   allTags?: boolean | undefined;
-  /** The most blobs in progress at once. */
+  /** Maximum number of blobs in progress at once. */
   concurrency?: number | undefined;
   /** More repositories of the destination's registry to mount blobs from. */
   mountFrom?: readonly string[] | undefined;
@@ -50,7 +50,7 @@ const MAX_DEPTH = 8;
 const DEFAULT_CONCURRENCY = 4;
 /** The suffixes that cosign appends to `sha256-<hex>` for the signature, attestation and SBOM of an image. */
 const SUBJECT_TAGS = ["sig", "att", "sbom"];
-/** The most manifests read or written at once, beside the blobs. */
+/** Maximum number of manifests read or written at once, beside the blobs. */
 const MANIFEST_CONCURRENCY = 16;
 
 /**

@@ -113,7 +113,7 @@ async function candidates(
   const found = fitting.length > 0 ? fitting : all;
   if (found.length === 1 || isMany) return found;
   const names = found.slice(0, 10).map(({ root }) => `${root.name}@${root.version}/${root.hash.slice(0, 7)}`);
-  throw new StaveError("USAGE", `${text} is ${found.length} specs of ${source.name}: ${names.join(", ")}`, {
+  throw new StaveError("USAGE", `${text} matches ${found.length} specs in ${source.name}: ${names.join(", ")}`, {
     hint: "name one by its hash, or take all with `multiple`",
   });
 }

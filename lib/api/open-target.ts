@@ -58,7 +58,7 @@ export interface CopyWish {
   readonly referrers?: boolean | undefined;
   /** Report what would be copied, and write nothing. */
   readonly dryRun?: boolean | undefined;
-  /** The most blobs in progress at once; default 4. */
+  /** Maximum number of blobs in progress at once; default 4. */
   readonly jobs?: number | undefined;
 }
 

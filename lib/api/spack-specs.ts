@@ -87,14 +87,10 @@ export async function askedSpec(files: SpackFiles, words: readonly string[]): Pr
 function onlyOne<T>(found: readonly T[], words: readonly string[]): T {
   const [only] = found;
   if (only !== undefined && found.length === 1) return only;
-  const text = words.join(" ");
-  throw new StaveError(
-    "USAGE",
-    `"${text}" is ${found.length === 0 ? "no spec" : `${found.length} specs`}, expected one`,
-    {
-      hint: "name one spec, for example hdf5@1.14 ^mpi, /abc123 or ./spec.json",
-    },
-  );
+  const count = found.length === 0 ? "no spec" : `${found.length} specs`;
+  throw new StaveError("USAGE", `"${words.join(" ")}" names ${count}, expected one`, {
+    hint: "name one spec, for example hdf5@1.14 ^mpi, /abc123 or ./spec.json",
+  });
 }
 
 /**

@@ -33,7 +33,7 @@ import { type CacheIndex, readIndexText, type StoredIndex } from "./index-read.t
 import type { IndexText } from "./index-write.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
 
-/** The most bytes of an index; one of 50 000 specs has 140 MB. */
+/** Maximum number of bytes of an index; one of 50 000 specs has 140 MB. */
 const INDEX_LIMIT = 1_000_000_000;
 /** The newest known layout of specs in OCI caches (Spack 1.0 to 1.2). */
 const NEWEST_LAYOUT = 3;

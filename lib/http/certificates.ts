@@ -28,7 +28,7 @@ export interface HostCertificates {
 }
 
 const PEM_LIMIT = 8 * 1024 * 1024;
-/** The most files read from one folder. */
+/** Maximum number of files read from one folder. */
 const FOLDER_LIMIT = 2000;
 
 /** Where distributions store the bundle of trusted authorities; the first existing one is used. */

@@ -9,7 +9,7 @@ import { readAll } from "../util/stream.ts";
 import { ProxyFailure } from "./tunnel.ts";
 import type { HttpRequest, HttpResponse } from "./types.ts";
 
-/** The most bytes of an error body that are read. */
+/** Maximum number of bytes of an error body that are read. */
 const ERROR_BODY_LIMIT = 64 * 1024;
 const MAX_ENTRIES = 20;
 

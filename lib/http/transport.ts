@@ -147,7 +147,7 @@ class UndiciTransport implements Transport {
     );
   }
 
-  /** The most milliseconds for the response to a request. */
+  /** Maximum number of milliseconds for the response to a request. */
   #longest({ traffic = "metadata", isDocument = traffic === "metadata" || traffic === "token" }: HttpRequest) {
     return isDocument ? DOCUMENT_TIMEOUTS * (this.#options.timeout ?? DEFAULT_TIMEOUT) : undefined;
   }
@@ -363,7 +363,7 @@ class UndiciTransport implements Transport {
 /** The limits of one attempt. */
 interface Bounds {
   patience: Patience;
-  /** The most milliseconds for the whole response. */
+  /** Maximum number of milliseconds for the whole response. */
   longest?: number | undefined;
 }
 

@@ -30,7 +30,7 @@ export interface TunnelOptions {
   onSocket(socket: Socket): void;
 }
 
-/** The most bytes of the header of a response to CONNECT. */
+/** Maximum number of bytes of the header of a response to CONNECT. */
 const HEAD_LIMIT = 16 * 1024;
 
 /** The address of a proxy, for messages: without user and password. */

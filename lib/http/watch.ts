@@ -98,7 +98,7 @@ export interface ExchangeOptions {
   proxy?: string | undefined;
   /** The request body, if it is a stream. */
   body?: Readable | undefined;
-  /** The most milliseconds from now to the end of the response. */
+  /** Maximum number of milliseconds from now to the end of the response. */
   longest?: number | undefined;
 }
 

@@ -11,7 +11,7 @@ const INVISIBLE_IN_JSON = /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}\p{DI}]/gu;
 const PLAIN = /^[\x20-\x7e]*$/;
 const PLAIN_LINES = /^[\n\x20-\x7e]*$/;
 
-/** The most characters of one untrusted value that a message quotes. */
+/** Maximum number of characters of one untrusted value that a message quotes. */
 const LONGEST = 1000;
 
 /**

@@ -13,7 +13,7 @@ import { isUnchanged } from "./content.ts";
 import type { Exchange, ManifestExchange } from "./exchange.ts";
 import { Refusal } from "./refusal.ts";
 
-/** The most tags that one request may assign to a manifest. */
+/** Maximum number of tags that one request may assign to a manifest. */
 const MAX_TAGS = 100;
 
 /** Which manifests are accepted, and how they are received. */

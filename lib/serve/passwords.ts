@@ -5,7 +5,7 @@ import { startThread } from "../util/thread.ts";
 import type { PasswordAnswer, PasswordOrder } from "./password-message.ts";
 import { Refusal } from "./refusal.ts";
 
-/** The most waiting passwords, in total and per client. */
+/** Maximum number of waiting passwords, in total and per client. */
 const MAX_WAITING = 512;
 const MAX_WAITING_OF_CLIENT = 64;
 

@@ -57,7 +57,7 @@ const VERSION_HEADER = { "docker-distribution-api-version": "registry/2.0" };
 const GRACE = 10_000;
 /** An idle connection is closed after this many milliseconds; longer than hashing a huge blob takes. */
 const IDLE = 10 * 60 * 1000;
-/** The most connections at once; further ones are closed immediately. */
+/** Maximum number of connections at once; further ones are closed immediately. */
 const MAX_CONNECTIONS = 4096;
 /** The logged status of a request whose client left before the response. */
 const CLIENT_LEFT = 499;

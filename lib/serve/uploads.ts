@@ -27,7 +27,7 @@ interface Upload {
 
 /** An upload that was not used for this long is cancelled, in milliseconds. */
 const EXPIRES_AFTER = 3600 * 1000;
-/** The most open uploads, in total and per client. */
+/** Maximum number of open uploads, in total and per client. */
 const MAX_UPLOADS = 1000;
 const MAX_UPLOADS_OF_CLIENT = 200;
 

@@ -5,7 +5,7 @@ import { readAll } from "../util/stream.ts";
 import { withRefetch } from "./refetch.ts";
 import type { BlobFetcher, OperationOptions } from "./target.ts";
 
-/** The most bytes of a config; that of a Spack image with 2 000 nodes has about 6 MB. */
+/** Maximum number of bytes of a config; that of a Spack image with 2 000 nodes has about 6 MB. */
 export const CONFIG_LIMIT: number = 64 * 1024 * 1024;
 
 /** Fetches a verified config. Throws TOO_LARGE before fetching it, and as fetchBlob does. */

@@ -87,7 +87,7 @@ export interface ManifestFetcher {
 
 /** Options for fetching a manifest. */
 export interface FetchManifestOptions extends OperationOptions {
-  /** The most bytes to accept. */
+  /** Maximum number of bytes to accept. */
   limit?: number | undefined;
 }
 

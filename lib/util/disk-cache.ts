@@ -13,9 +13,9 @@ import type { Clock } from "./time.ts";
 export interface DiskCacheOptions {
   readonly folder: string;
   readonly clock: Clock;
-  /** The most bytes kept; the least recently used entries are deleted first. Default: 256 MiB. */
+  /** Maximum number of bytes kept; the least recently used entries are deleted first. Default: 256 MiB. */
   readonly limit?: number | undefined;
-  /** The most bytes of one entry. Default: 64 MiB. */
+  /** Maximum number of bytes of one entry. Default: 64 MiB. */
   readonly entryLimit?: number | undefined;
 }
 

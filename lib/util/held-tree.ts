@@ -32,7 +32,7 @@ const O_PATH = process.platform === "linux" ? 0o10000000 : constants.O_RDONLY;
 const FOLDER = O_PATH | constants.O_DIRECTORY;
 const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
-/** The most folders of one tree that are held open at once. */
+/** Maximum number of folders of one tree that are held open at once. */
 const MOST_HELD = 16;
 
 interface Held {

@@ -225,7 +225,7 @@ const mistakes: { args: string[]; status: number; says: RegExp }[] = [
   { args: ["spec", "nope"], status: 7, says: /no spec of the store .* matches nope/ },
   { args: ["spec", "zlibish"], status: 7, says: /did you mean zlib-ish/ },
   { args: ["spec", "%gcc"], status: 2, says: /matches [0-9] specs of the store/ },
-  { args: ["spec", "hull", "voyage"], status: 2, says: /"hull voyage" is 2 specs, expected one/ },
+  { args: ["spec", "hull", "voyage"], status: 2, says: /"hull voyage" names 2 specs, expected one/ },
   { args: ["name", "hull", "^voyage"], status: 7, says: /matches hull \^voyage \[/ },
   { args: ["push", "oci-layout:/nonexistent", "hull", "gcc"], status: 2, says: /gcc@12\.2\.0\/3kkp3m4 is an external/ },
   { args: ["spec", "./absent.json"], status: 5, says: /absent\.json/ },

@@ -93,7 +93,7 @@ export function addTransport(command: Command): Command {
     )
     .option(
       "--connect-timeout <s>",
-      "seconds to wait for a connection (default: Spack's config:connect_timeout, else 30)",
+      "seconds to wait for a connection (default: Spack's config:connect_timeout, else the timeout, at most 30)",
       wholeNumber(1, 86_400),
     )
     .option(

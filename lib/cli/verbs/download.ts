@@ -93,7 +93,7 @@ export const verb: VerbFactory = (state) => {
 const ENDS: ReadonlySet<ErrorCode> = new Set(["ABORTED", "FILE_SYSTEM", "INTERNAL"]);
 
 function several(text: string, tags: readonly string[]): StaveError {
-  return new StaveError("USAGE", `${text} is ${tags.length} specs: ${tags.slice(0, 10).join(", ")}`, {
+  return new StaveError("USAGE", `${text} matches ${tags.length} specs: ${tags.slice(0, 10).join(", ")}`, {
     hint: "name one by its hash",
   });
 }

@@ -46,7 +46,7 @@ interface Thread {
 
 /** Each layer may have this many pieces in progress, however many layers there are. */
 const LEAST_PIECES = 3;
-/** The most pieces of one thread: one being compressed, one waiting. */
+/** Maximum number of pieces of one thread: one being compressed, one waiting. */
 const MOST_COMPRESSING = 2;
 
 /**

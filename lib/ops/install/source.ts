@@ -45,7 +45,7 @@ export class InstallSource {
    */
   isEveryCache({ code, errors }: StaveError): boolean {
     const failures = errors?.length ?? 1;
-    return HERE.has(code) || failures === this.#caches.length;
+    return LOCAL_ERRORS.has(code) || failures === this.#caches.length;
   }
 
   /** The specs that satisfy a query, from the first cache that has any. Throws as `use`. */
@@ -91,7 +91,7 @@ export class InstallSource {
         return { used: await use({ cache, image }) };
       },
       // Another cache does not help against errors of this machine.
-      ({ code }) => HERE.has(code),
+      ({ code }) => LOCAL_ERRORS.has(code),
     );
     if (answer !== undefined) return answer.used;
     return this.#absent(
@@ -134,4 +134,10 @@ class Lookup implements Pick<ReadCache, "name" | "list" | "readIndex"> {
   }
 }
 
-const HERE: ReadonlySet<ErrorCode> = new Set(["ABORTED", "FILE_SYSTEM", "RELOCATION_FAILED", "CONFLICT", "INTERNAL"]);
+const LOCAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  "ABORTED",
+  "FILE_SYSTEM",
+  "RELOCATION_FAILED",
+  "CONFLICT",
+  "INTERNAL",
+]);

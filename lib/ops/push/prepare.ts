@@ -31,11 +31,11 @@ export interface PreparedPush {
   readonly base: ReadonlyMap<string, BaseImage>;
   /** The digests of existing environment images, by tag. */
   readonly tagged: ReadonlyMap<string, Digest>;
-  readonly spack: SpackSays | undefined;
+  readonly spack: SpackAnswer | undefined;
 }
 
 /** What Spack reported. */
-export interface SpackSays {
+export interface SpackAnswer {
   readonly version: string;
   /** The variables of each image to create: by the DAG hash of its spec, and for the environment. */
   readonly bySpec: ReadonlyMap<string, readonly EnvModification[]>;
@@ -181,7 +181,7 @@ async function askAbout(
   options: PlanSettings,
   plan: PushPlan,
   signal: AbortSignal,
-): Promise<(SpackSays & { restricted: ReadonlySet<string> }) | undefined> {
+): Promise<(SpackAnswer & { restricted: ReadonlySet<string> }) | undefined> {
   if (options.spack === undefined) return undefined;
   const made = plan.specs.filter(isMade).map(({ node }) => node);
   // Only installed ones: Spack does not know the others.

@@ -23,7 +23,7 @@ import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.
 import { LayerSender, type SentLayer } from "./send-layer.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
 
-/** The most images written at once, beside the layers. */
+/** Maximum number of images written at once, beside the layers. */
 const IMAGE_CONCURRENCY = 16;
 /** Docker cannot run images with more layers (overlay2). */
 const MOST_LAYERS = 127;

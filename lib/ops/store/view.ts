@@ -101,8 +101,8 @@ function checkNames(nodes: readonly SpecNode[]): void {
 }
 
 /**
- * The most entries of a view that links inside one prefix may lead to: a thousand links to their own folder would give
- * a billion.
+ * Maximum number of entries of a view that links inside one prefix may lead to: a thousand links to their own folder
+ * would give a billion.
  */
 export const MOST_THROUGH_LINKS = 300_000;
 

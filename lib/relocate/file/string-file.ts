@@ -13,7 +13,7 @@ export interface StuckReport {
   readonly oldPrefix: string;
   readonly newPrefix: string;
   readonly reason: StuckString["reason"];
-  /** The most bytes that any new prefix may have. */
+  /** Maximum number of bytes that any new prefix may have. */
   readonly room: number;
 }
 

@@ -28,7 +28,7 @@ export interface TarVisitor {
   contentEnd(): void;
 }
 
-/** The most bytes of a header for another header (long names, pax records). */
+/** Maximum number of bytes of a header for another header (long names, pax records). */
 const META_LIMIT = 1 << 20;
 /** The longest name or target: Linux' PATH_MAX. */
 const NAME_LIMIT = 4096;

@@ -35,7 +35,7 @@ export interface UnpackLimits {
   readonly members: number;
   /** Bytes, headers included. */
   readonly bytes: number;
-  /** The most by which it may exceed its compressed size, as a factor, beyond the first 256 MiB. */
+  /** Maximum ratio of its size to its compressed size, beyond the first 256 MiB. */
   readonly ratio: number;
 }
 

@@ -149,7 +149,7 @@ function excludes(a: number, b: number): boolean {
   return (a & b) !== 0 || ((a & runtime) !== 0 && (b & runtime) !== 0);
 }
 
-/** The most dependencies of one toolchain; toolchains may be nested in many others. */
+/** Maximum number of dependencies of one toolchain; toolchains may be nested in many others. */
 const TOOLCHAIN_LIMIT = 1000;
 
 /**

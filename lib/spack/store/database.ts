@@ -51,7 +51,7 @@ export interface DatabaseSource extends JsonSource {
   readonly bytes: Uint8Array;
 }
 
-/** The most values, for a database of DATABASE_LIMIT bytes. */
+/** Maximum number of values, for a database of DATABASE_LIMIT bytes. */
 const VALUE_LIMIT = 20_000_000;
 
 // The spec format of the nodes, by version of the database.

@@ -18,7 +18,7 @@ export interface JsonSource {
   readonly code?: ErrorCode;
   /** What to do about a damaged document. */
   readonly hint?: string;
-  /** The most values allowed, if more than JSON_VALUE_LIMIT. */
+  /** Maximum number of values allowed, if more than JSON_VALUE_LIMIT. */
   readonly values?: number;
 }
 

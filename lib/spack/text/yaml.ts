@@ -65,10 +65,13 @@ export interface YamlEntry {
 export const YAML_LIMIT: number = 2 * 1024 * 1024;
 /** The deepest nesting of lists and mappings that is accepted. */
 export const YAML_DEPTH_LIMIT = 100;
-/** The most tokens of a file, counted by separators and opening brackets: the parser takes two kilobytes for each. */
+/**
+ * Maximum number of tokens of a file, counted by separators and opening brackets: the parser takes two kilobytes for
+ * each.
+ */
 export const YAML_PART_LIMIT = 200_000;
 const SEPARATOR = /[\n,[{]|[-?:](?=\s)/g;
-/** The most values of a file after alias expansion. */
+/** Maximum number of values of a file after alias expansion. */
 export const YAML_VALUE_LIMIT = 1_000_000;
 
 /** The error for a configuration value: CONFIG_INVALID with file, line and column in front. */

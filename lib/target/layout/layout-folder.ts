@@ -13,7 +13,7 @@ import { createTemporary } from "./layout-blobs.ts";
 import { JOURNAL_NAME } from "./layout-journal.ts";
 import { LOCK_NAME, TEMPORARY_FOLDER, withListLock } from "./layout-presence.ts";
 
-/** The most bytes of `oci-layout`. */
+/** Maximum number of bytes of `oci-layout`. */
 const MARKER_LIMIT = 64 * 1024;
 const layoutSchema = z.looseObject({ imageLayoutVersion: z.string() });
 

@@ -21,9 +21,9 @@ import { JOURNAL_NAME, LayoutJournal } from "./layout-journal.ts";
 import { withListLock } from "./layout-presence.ts";
 
 const INDEX_LIMIT = 512 * 1024 * 1024;
-/** The most values of an index of that size. */
+/** Maximum number of values of an index of that size. */
 const VALUE_LIMIT = 20_000_000;
-/** The most entries, as the schema of an index allows. */
+/** Maximum number of entries, as the schema of an index allows. */
 const MAX_ENTRIES = 100_000;
 /** An index.json of at most this many bytes is rewritten at each change. */
 const SHORT = 64 * 1024;

@@ -19,7 +19,7 @@ const READ_AHEAD = 256 * 1024;
  * After this many bytes, or an eighth of a small blob, an interruption counts as a new one and the retry budget starts
  * again.
  */
-const NEWS = 1024 * 1024;
+const ENOUGH_PROGRESS = 1024 * 1024;
 
 /** Options for an existence check. */
 export interface HasBlobOptions extends OperationOptions {
@@ -110,7 +110,7 @@ async function* read(
         const error = networkError({ op: "fetch", subject }, response.url, cause, response.proxy);
         if (!mayPass(error)) throw error;
         // With enough progress this is a new interruption, otherwise the same one again.
-        if (digester.size - failedAt >= Math.min(NEWS, size / 8)) {
+        if (digester.size - failedAt >= Math.min(ENOUGH_PROGRESS, size / 8)) {
           failedAt = digester.size;
           patience.progress();
         }

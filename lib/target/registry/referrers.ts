@@ -20,7 +20,7 @@ import type { Repository } from "./repository.ts";
 import { pages } from "./tags.ts";
 
 const INDEX_LIMIT = 16 * 1024 * 1024;
-/** The most attempts to update the fallback index while others write to it. */
+/** Maximum number of attempts to update the fallback index while others write to it. */
 const UPDATE_TRIES = 20;
 
 /** The fallback tag of a digest: `sha256-<hex>`, at most 64 hex digits. */

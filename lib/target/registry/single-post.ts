@@ -10,7 +10,7 @@ import type { Repository } from "./repository.ts";
 import { type Session, type StepOptions, sessionOf } from "./upload-session.ts";
 import { isProof, unproved } from "./write-proof.ts";
 
-/** The most bytes to send this way: they are wasted if the registry does not support it. */
+/** Maximum number of bytes to send this way: they are wasted if the registry does not support it. */
 export const SINGLE_POST: number = 1024 * 1024;
 
 type Ability = "asking" | "yes" | "no";

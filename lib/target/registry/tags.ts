@@ -14,13 +14,13 @@ const pageSchema = z.looseObject({ tags: z.array(z.string().max(1000)).nullish()
 
 /** The requested page size; a registry may ignore it and send all its tags at once. */
 const PAGE_SIZE = 1000;
-/** The most bytes of a whole listing: about 700 000 tags in Spack's format. */
+/** Maximum number of bytes of a whole listing: about 700 000 tags in Spack's format. */
 const LISTING_LIMIT = 64 * 1024 * 1024;
 /** More pages mean an endless list whose address keeps changing; it suffices for 100 000 tags at 50 per page. */
 const MAX_PAGES = 2000;
 /** How many pages may be short or repeat earlier content: middle pages may be empty. */
 const MAX_REPEATS = 100;
-/** A page of fewer bytes is short if another one follows: it has less than ten tags in Spack's format. */
+/** A page of fewer bytes is short if another one follows: it has fewer than ten tags in Spack's format. */
 const SHORT_PAGE = 512;
 /** The longest time for a whole listing, in milliseconds. */
 const LONGEST = 3600_000;
