@@ -207,7 +207,7 @@ export async function sendChunk(
   await withRetry(patience, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
     if (attempt > 1) {
       const now = await status(repository, session, options);
-      if (now === undefined || now.offset < start || now.offset > end) throw lost(repository);
+      if (now === undefined || now.offset < start || now.offset > end) throw uploadLost(repository);
       session.url = now.url;
       session.offset = now.offset;
     }
@@ -235,7 +235,7 @@ export async function sendChunk(
       const next = await sessionOf(repository, response);
       session.url = next.url;
       const reached = received(response);
-      if (reached > 0 && reached < end) return { again: cut(repository, end - reached) };
+      if (reached > 0 && reached < end) return { again: truncatedChunk(repository, end - reached) };
       session.offset = end;
       patience.progress();
       return { done: undefined };
@@ -246,12 +246,12 @@ export async function sendChunk(
   });
 }
 
-function cut(repository: Repository, missing: number): StaveError {
+function truncatedChunk(repository: Repository, missing: number): StaveError {
   return new StaveError("NETWORK", `cannot push chunk: ${repository.name} is missing its last ${missing} bytes`);
 }
 
 /** The error for an upload that the registry has lost. */
-export function lost(repository: Repository): StaveError {
+export function uploadLost(repository: Repository): StaveError {
   return new StaveError("UPLOAD_LOST", `${repository.name} has lost an upload in progress`, {
     subject: repository.name,
     hint: "run the same command again",

@@ -1,6 +1,6 @@
 // Pushes the blobs of a repository: mount, monolithic, chunked and streamed uploads, resumed by upload status (OCI
-// distribution 1.1, "Pushing blobs"). Every retry opens the source anew; after a commit without a response the registry
-// is first asked for the blob, because it often exists.
+// distribution 1.1, "Pushing blobs"). Each attempt at an upload opens its source anew; a chunk is retried from memory.
+// After a commit without a response the registry is first asked for the blob, because it often exists.
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { type Outcome, withRetry } from "../../http/retry.ts";
@@ -18,13 +18,13 @@ import {
   commit,
   isPassing,
   isSessionLost,
-  lost,
   mount,
   openSession,
   type Session,
   type StepOptions,
   sendChunk,
   status,
+  uploadLost,
 } from "./upload-session.ts";
 
 /** Stores a blob of known digest and size: see BlobPusher.pushBlob. */
@@ -262,7 +262,7 @@ async function commitStream(
       if (!isStaveError(error)) throw error;
       if (isSessionLost(error)) {
         if (await isThere()) return { done: undefined };
-        throw lost(repository).with({ cause: error });
+        throw uploadLost(repository).with({ cause: error });
       }
       if (!isPassing(error)) throw error;
       return { again: error };
