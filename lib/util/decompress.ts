@@ -3,6 +3,7 @@
 import { createGunzip, createZstdDecompress, gunzipSync } from "node:zlib";
 import { messageOf, StaveError } from "../errors.ts";
 import { releaseAround } from "./memory.ts";
+import { ZstdFrames } from "./zstd-frames.ts";
 
 /** A compression format. */
 export type CompressionMethod = "gzip" | "zstd";
@@ -16,6 +17,7 @@ export class Decompressor implements Disposable {
   readonly #take: (bytes: Buffer) => void;
   readonly #subject: string;
   #decoder: Decoder | undefined;
+  readonly #frames: ZstdFrames | undefined;
   // After the last gzip member only zeros may follow.
   #isOver = false;
 
@@ -24,10 +26,12 @@ export class Decompressor implements Disposable {
     this.#take = take;
     this.#subject = subject;
     this.#decoder = this.#open();
+    this.#frames = method === "zstd" ? new ZstdFrames() : undefined;
   }
 
   /** Resolves when all output of the chunk was taken. Throws what `take` throws, and CONTENT_INVALID. */
   async write(chunk: Buffer): Promise<void> {
+    this.#frames?.read(chunk);
     for (let rest = chunk; rest.length > 0; ) {
       if (this.#isOver) return checkPadding(rest, this.#subject);
       this.#decoder ??= this.#open();
@@ -44,6 +48,7 @@ export class Decompressor implements Disposable {
 
   /** Ends the input. Throws CONTENT_INVALID if it is truncated. */
   async end(): Promise<void> {
+    if (this.#frames?.isComplete === false) throw this.#broken("it ends in the middle of a frame");
     if (this.#decoder !== undefined) await this.#close();
   }
 

@@ -1,9 +1,11 @@
 // Proves that all gzip members and zstd frames are read to the last byte, and that anything else is an error.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { type CompressionMethod, gunzip } from "../../lib/util/decompress.ts";
+import { ZstdFrames } from "../../lib/util/zstd-frames.ts";
+import { someBytes } from "../support/content.ts";
 import { decompressed } from "../support/decompress.ts";
 import { failsWith } from "../support/errors.ts";
 import { useSeed } from "../support/seed.ts";
@@ -40,6 +42,40 @@ for (const method of METHODS)
       { numRuns: 200 },
     );
   });
+
+test("the end of a zstd frame is found without decompressing it, for any content, level and cut", () => {
+  const content = fc.oneof(
+    fc.uint8Array({ maxLength: 3000 }),
+    // Incompressible blocks, and blocks of one repeated byte.
+    fc.nat(400_000).map((size) => someBytes(size, size)),
+    fc.nat(400_000).map((size) => Buffer.alloc(size, 7)),
+  );
+  const frame = fc.tuple(content, fc.constantFrom(1, 3, 19), fc.boolean()).map(([bytes, level, checksum]) => {
+    const { ZSTD_c_compressionLevel, ZSTD_c_checksumFlag } = constants;
+    return zstdCompressSync(bytes, {
+      params: { [ZSTD_c_compressionLevel]: level, [ZSTD_c_checksumFlag]: Number(checksum) },
+    });
+  });
+  fc.assert(
+    fc.property(
+      fc.array(frame, { minLength: 1, maxLength: 3 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (all, cut) => {
+        const bytes = Buffer.concat(all);
+        const ends = new Set(all.map((_, at) => Buffer.concat(all.slice(0, at + 1)).length));
+        const at = Math.floor(cut * bytes.length);
+        const frames = new ZstdFrames();
+        frames.read(bytes.subarray(0, at));
+        assert.equal(frames.isComplete, ends.has(at));
+        frames.read(bytes.subarray(at));
+        assert.ok(frames.isComplete);
+        frames.read(Buffer.from([1, 2, 3, 4]));
+        assert.equal(frames.isValid, false);
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
 
 describe("what stands behind the last member", () => {
   const text = Buffer.from("some text, some text, some text");

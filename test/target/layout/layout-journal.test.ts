@@ -11,6 +11,7 @@ import { systemClock } from "../../../lib/util/time.ts";
 import { dice } from "../../../scripts/dice.ts";
 import { imageOf, pushImage } from "../../support/content.ts";
 import { failsWith } from "../../support/errors.ts";
+import { LOADER } from "../../support/loader.ts";
 import { useSeed } from "../../support/seed.ts";
 
 const seed = useSeed();
@@ -171,7 +172,7 @@ const writer = new URL("../../support/layout-writer.ts", import.meta.url).pathna
 test("four processes at once lose nothing in a long list", { timeout: 60_000 }, async () => {
   const { directory } = await longLayout();
   const ended = Array.from({ length: 4 }, (_, at) => {
-    const child = spawn(process.execPath, [writer, directory, `p${at}`, "50"], {
+    const child = spawn(process.execPath, [...LOADER, writer, directory, `p${at}`, "50"], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     return new Promise<number | null>((resolve) => child.on("exit", resolve));
@@ -185,7 +186,9 @@ test("four processes at once lose nothing in a long list", { timeout: 60_000 }, 
 test("a process that is killed loses nothing that it had announced", { timeout: 60_000 }, async () => {
   for (const delay of [200, 300, 400, 500, 700]) {
     const { directory } = await longLayout();
-    const child = spawn(process.execPath, [writer, directory, "k", "2000"], { stdio: ["ignore", "pipe", "ignore"] });
+    const child = spawn(process.execPath, [...LOADER, writer, directory, "k", "2000"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     const closed = new Promise((resolve) => child.on("close", resolve));
     let said = "";
     child.stdout.on("data", (chunk) => {
