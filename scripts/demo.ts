@@ -89,7 +89,9 @@ run(voyage, []);
 rmSync(elsewhere, { recursive: true });
 if (!(hasBase && runImage("app", "voyage")))
   console.log("\nWith buildah on the PATH, the demo also runs the program in the image.");
-console.log(
-  "\nThe cache is in ./stave-cache: `stave serve ./stave-cache` shows it to docker and podman as a registry,",
-);
-console.log("and Spack installs from it. `make clean` removes what was made.");
+console.log(`
+The cache is in ./stave-cache, and Spack installs from it. To see it as a registry:
+  export PATH=$PWD/node_modules/.bin:$PATH
+  node dist/stave.js serve ./stave-cache
+  podman pull --tls-verify=false localhost:5000/stave-cache:app     # in another terminal
+\`make clean\` removes what was made.`);

@@ -1,5 +1,7 @@
 // The entry point of the command: configures Node, then loads the program.
+import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
+import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 
 /** Verbs that stream much content. */
@@ -12,6 +14,10 @@ const isSupported =
 if (!isSupported) {
   const needed = "Node 22.22.2 or later, or 24.15 or later";
   process.stderr.write(`error: stave needs ${needed}, and this is ${process.versions.node} [USAGE]\n`);
+  // In a checkout, the build has installed one that will do.
+  const folder = fileURLToPath(new URL("../node_modules/.bin", import.meta.url));
+  const hint = existsSync(`${folder}/node`) ? `export PATH=${folder}:$PATH` : "put such a node first on the PATH";
+  process.stderr.write(`  hint: ${hint}\n`);
   process.exit(2);
 }
 // Compile the code once per machine, not once per run. A named import would fail on a Node that lacks it.

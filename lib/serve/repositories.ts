@@ -47,7 +47,10 @@ export class Repositories {
     if (name.length > NAME_LIMIT || !NAME.test(name) || name.split("/").some((part) => RESERVED.has(part)))
       throw new Refusal("NAME_INVALID", `invalid repository name ${JSON.stringify(name.slice(0, NAME_LIMIT))}`);
     if (this.single !== undefined && name !== this.single)
-      throw new Refusal("NAME_UNKNOWN", `there is no repository ${name}; this registry has ${this.single}`);
+      throw new Refusal(
+        "NAME_UNKNOWN",
+        `there is no repository ${name}: only the directory of ${this.single} is served; serve its parent folder to have more`,
+      );
     if (this.#hasLink(name)) {
       const why = create ? `${name} cannot be a repository: a link is in its place` : `there is no repository ${name}`;
       throw new Refusal(create ? "DENIED" : "NAME_UNKNOWN", why);

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { startStave, stave } from "../support/cli.ts";
@@ -61,6 +62,7 @@ const NODES: { version: string; isSupported: boolean }[] = [
 test("a Node outside the supported range is refused before anything else, with the versions that will do", async () => {
   const { engines } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
   assert.equal(engines.node, "^22.22.2 || >=24.15");
+  const hint = `  hint: export PATH=${fileURLToPath(new URL("../../node_modules/.bin", import.meta.url))}:$PATH\n`;
   for (const { version, isSupported } of NODES) {
     const pretend = `Object.defineProperty(process.versions,"node",{value:"${version}"})`;
     const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretend)}` };
@@ -69,7 +71,7 @@ test("a Node outside the supported range is refused before anything else, with t
     else
       assert.deepEqual(
         [status, stdout, stderr],
-        [2, "", `error: stave needs Node 22.22.2 or later, or 24.15 or later, and this is ${version} [USAGE]\n`],
+        [2, "", `error: stave needs Node 22.22.2 or later, or 24.15 or later, and this is ${version} [USAGE]\n${hint}`],
       );
   }
 });
@@ -218,6 +220,12 @@ test("serve: says where, serves, ends cleanly at Ctrl-C", async () => {
   assert.equal((await stave(["tags", `${host}/images`])).stdout, "app\nmulti\n");
   const out = join(root, "out");
   assert.equal((await stave(["copy", `${host}/images:multi`, `oci-layout:${out}:x`])).status, 0);
+  const elsewhere = await stave(["copy", at("app"), `${host}/debian:12`]);
+  assert.equal(elsewhere.status, 5, elsewhere.stderr);
+  assert.match(
+    elsewhere.stderr,
+    /the registry says: .*only the directory of images is served; serve its parent folder/,
+  );
   server.kill("SIGINT");
   const [status] = await once(server, "exit");
   assert.equal(status, 0);

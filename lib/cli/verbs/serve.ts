@@ -23,11 +23,11 @@ interface Flags extends OutputOptions {
 
 const HELP = `
 If the directory is an image layout, it is served as one repository, named after the folder. Otherwise each repository is a layout
-below the directory, created by its first push. docker, podman, skopeo, oras and Spack can pull and push. Ctrl-C waits up to
-10 seconds for running transfers, then stops.
+below the directory, created by its first push. docker, podman, skopeo, oras and Spack can pull and push; without --tls-cert,
+podman and skopeo need --tls-verify=false. Ctrl-C waits up to 10 seconds for running transfers, then stops.
 
 Examples:
-  stave serve ./stave-cache                       then: podman pull localhost:5000/stave-cache:tag
+  stave serve ./stave-cache            then: podman pull --tls-verify=false localhost:5000/stave-cache:TAG
   stave serve /srv/images --listen 0.0.0.0:5000 --tls-cert c.pem --tls-key k.pem --htpasswd users
   stave serve ./images --read-only`;
 
