@@ -131,6 +131,17 @@ export const nothingNamed = (): StaveError =>
     hint: "name one, for example zlib or /abc123, or an environment with `environment`",
   });
 
+/** The specs of a store that a user asked to install, without those that Spack did not build. Throws SPEC_ABSENT. */
+export function explicitSpecs(store: Store): SpecNode[] {
+  const records = [...store.records()].filter(({ node, installed, explicit }) => {
+    return installed && explicit && node.external === undefined;
+  });
+  if (records.length > 0) return records.map(({ node }) => node);
+  throw new StaveError("SPEC_ABSENT", `the store ${store.root} has no spec that was installed by name`, {
+    hint: "name specs, for example zlib or /abc123",
+  });
+}
+
 async function storeCandidates(files: SpackFiles): Promise<Candidates> {
   if (files.discovery.store === undefined)
     throw new StaveError("CONFIG_INVALID", "there is no environment or store to look up specs in", {

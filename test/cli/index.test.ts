@@ -22,6 +22,8 @@ test("index: up to date, after a push, after a deletion; --check asks only, and 
   const tag = await pushSpec(client.target, madeSpec("new", "1.0"));
   const check = await stave(["index", "--check", cache]);
   assert.equal(check.status, 1, check.stderr);
+  assert.match(check.stdout, new RegExp(`^not in the index: ${tag}\nnot up to date: `));
+  assert.ok(check.stderr.includes(`update it with \`stave index ${cache}\``), check.stderr);
   assert.equal(registry.count("PUT", /index\.spack/), 1, "only what the test itself put");
   const added = await stave(["update-index", cache, "--json"]);
   const { report } = JSON.parse(added.stdout);

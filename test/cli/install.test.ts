@@ -91,6 +91,19 @@ describe("into an empty folder", () => {
   });
 });
 
+test("a store that does not exist is announced, once", async () => {
+  const root = join(shortRoot(), "s");
+  for (const [args, expected] of [
+    [["--plan"], true],
+    [[], true],
+    [["--force"], false],
+  ] as const) {
+    const ran = await installing(root, ["zlib-ish", ...args]);
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.equal(ran.stderr.startsWith(`there is no store in ${root} yet: a new one is made\n`), expected, ran.stderr);
+  }
+});
+
 describe("is refused with the next step", () => {
   const rows: { name: string; args: string[]; status: number; message: RegExp }[] = [
     { name: "nothing named", args: [], status: 2, message: /no spec was named/ },

@@ -253,6 +253,18 @@ describe("variables of the images", () => {
   });
 });
 
+test("--all pushes what was installed by name, with its dependencies", async () => {
+  const cwd = temporaryFolder();
+  const ran = await pushing(["./cache", "--all", "--no-env", "--json"], { cwd });
+  assert.equal(ran.status, 0, ran.stderr);
+  const names = JSON.parse(ran.stdout).report.specs.map(({ name }: { name: string }) => name);
+  const { database } = JSON.parse(readFileSync(join(sysroot, "opt/harbor/store/.spack-db/index.json"), "utf8"));
+  const records: { explicit: boolean; spec: { name: string; external?: unknown } }[] = Object.values(database.installs);
+  const asked = records.filter(({ explicit, spec }) => explicit && spec.external === undefined);
+  assert.ok(asked.length > 0 && asked.length < names.length, ran.stdout);
+  for (const { spec } of asked) assert.ok(names.includes(spec.name), spec.name);
+});
+
 describe("is refused with the next step", () => {
   const rows: { name: string; args: string[]; status: number; message: RegExp }[] = [
     { name: "a tag that is none", args: ["-t", "a b", "fleet"], status: 2, message: /invalid tag "a b"/ },
@@ -272,7 +284,8 @@ describe("is refused with the next step", () => {
       status: 2,
       message: /exclude each other/,
     },
-    { name: "nothing to push", args: [], status: 2, message: /no spec was named/ },
+    { name: "nothing to push", args: [], status: 2, message: /no spec was named[\s\S]*hint: .*-e DIR; --all takes/ },
+    { name: "everything and one", args: ["--all", "fleet"], status: 2, message: /--all and SPEC exclude each other/ },
     { name: "an unknown spec", args: ["hul"], status: 7, message: /did you mean hull/ },
     {
       name: "a compression that is none",

@@ -45,6 +45,8 @@ export interface CacheRun {
   readonly flags: CommonFlags & SpackFlags;
   /** Spack's files, if the verb has already located them. */
   readonly files?: SpackFiles;
+  /** The specs among the arguments, one of which may be meant as a directory. */
+  readonly specs?: readonly string[];
 }
 
 /** The mirrors to use if no cache is named; the output says which. */
@@ -80,7 +82,7 @@ async function openToRead(
   const target = await opener.read(location).catch((error: unknown) => {
     if (!isStaveError(error, "NOT_FOUND")) throw error;
     if (mayBeGone && location.kind === "layout") return emptyTarget(formatLocation(location));
-    throw isUnnamed(text, run) ? error.with({ hint: NAME_ONE }) : error;
+    throw isUnnamed(text, run) ? error.with({ hint: nameOne(run) }) : error;
   });
   const cache = new ReadOciCache(target, memoryFor(location, run.context));
   return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
@@ -113,7 +115,12 @@ const pushCache = (text: string | undefined, run: CacheRun): string | undefined 
 // If no cache was named, the likely mistake is a missing name.
 const isUnnamed = (text: string | undefined, { context }: CacheRun): boolean =>
   text === undefined && !context.env["STAVE_CACHE"];
-const NAME_ONE = "no cache was named, so the default was used; name one, for example oci://HOST/REPO or oci-layout:DIR";
+function nameOne({ specs: [first] = [] }: CacheRun): string {
+  const wrong = "no cache was named, so the default was used";
+  return first !== undefined && /^[\w.-]+$/.test(first)
+    ? `${wrong}; ${first} was taken as a spec, for a directory write ./${first}`
+    : `${wrong}; name one, for example oci://HOST/REPO or oci-layout:DIR`;
+}
 
 /** Options for opening a cache for writing. */
 export interface WriteCacheOptions {

@@ -58,10 +58,12 @@ class Opener extends Connection {
   }
 
   // A name without a host refers to Docker Hub, but the user may have meant a directory.
-  #hintAtDirectory({ registry, repository }: Reference): void {
+  #hintAtDirectory({ registry, repository, tag }: Reference): void {
+    if (registry !== DEFAULT_REGISTRY) return;
     const directory = repository.replace(/^library\//, "");
-    if (registry === DEFAULT_REGISTRY && isLayoutFolder(resolve(this.#cwd, directory)))
+    if (isLayoutFolder(resolve(this.#cwd, directory)))
       this.#output.warn(`looking for ${directory} on Docker Hub; for the directory write oci-layout:${directory}`);
+    else this.#output.hubImage = tag === undefined ? directory : `${directory}:${tag}`;
   }
 }
 

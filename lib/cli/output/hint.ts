@@ -3,7 +3,11 @@ import type { StaveError } from "../../errors.ts";
 import type { Context } from "../machine/context.ts";
 
 /** The error, with a better hint if the environment explains it. */
-export function fittingHint(error: StaveError, env: Context["env"]): StaveError {
+export function fittingHint(error: StaveError, env: Context["env"], hubImage?: string): StaveError {
+  if (hubImage !== undefined && isOfHub(error)) {
+    const directory = `${hubImage} was taken for an image of Docker Hub; for a directory write oci-layout:DIR:TAG, or ./${hubImage}`;
+    return error.with({ hint: error.hint === undefined ? directory : `${error.hint}; ${directory}` });
+  }
   if (error.code !== "DENIED" || env["GITHUB_ACTIONS"] !== "true") return error;
   const own = new URL(env["GITHUB_SERVER_URL"] || "https://github.com").host;
   const registries = own === "github.com" ? ["ghcr.io"] : [own];
@@ -12,3 +16,6 @@ export function fittingHint(error: StaveError, env: Context["env"]): StaveError 
     hint: "the job's token may not do that: give the job `permissions: packages: write`, and the package this repository's access",
   });
 }
+
+// Docker Hub has several hosts, all below this domain.
+const isOfHub = ({ message }: StaveError): boolean => message.includes("docker.io");

@@ -38,6 +38,8 @@ export class Output {
   readonly #color: { stdout: boolean; stderr: boolean };
   /** What the commands in hints need from this call. */
   call: CallWords = { spack: [], network: [] };
+  /** An image that was looked for on Docker Hub because its name has no host; a directory may have been meant. */
+  hubImage: string | undefined;
   /** Set while bars are on the screen: lines on stderr then go through the bars, so as not to disrupt them. */
   line: ((text: string) => void) | undefined;
   /** The progress display, set by the code that runs the verb. */
@@ -112,7 +114,7 @@ export class Output {
    */
   fail(caught: unknown, report?: unknown): number {
     this.endProgress();
-    const error = fittingHint(asStaveError(caught), this.#context.env);
+    const error = fittingHint(asStaveError(caught), this.#context.env, this.hubImage);
     const paint = (style: Style, part: string): string => this.#paint(style, part);
     const { env } = this.#context;
     const style = { paint, isWorkflow: isWorkflow(env), hint: (text: string) => this.#hint(text) };

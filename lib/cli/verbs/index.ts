@@ -47,6 +47,8 @@ export const verb: VerbFactory = (state) => {
     for (const line of render(report, output)) output.print(line);
     for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
     tellOthers(report.others, output);
+    if (!report.isWritten && !report.isCurrent)
+      output.note(`update it with \`${output.command(`stave index ${report.cache}`)}\``);
     output.report(report);
     return flags.check && !report.isCurrent ? 1 : 0;
   });
@@ -79,8 +81,9 @@ function* render(report: IndexReport, output: Output): Iterable<string> {
   const { added, dropped, problems, unreadable, specs, records, size, isWritten, isCurrent } = report;
   if (unreadable !== undefined) yield `could not use the old index: ${printable(unreadable)}`;
   for (const { hash, reason } of problems) yield `left out of the old index: ${printable(hash)}: ${printable(reason)}`;
-  for (const tag of added) yield `${output.style("green", "+")} ${printable(tag)}`;
-  for (const tag of dropped) yield `${output.style("red", "-")} ${printable(tag)}`;
+  const [more, less] = isWritten ? ["+", "-"] : ["not in the index:", "no longer in the cache:"];
+  for (const tag of added) yield `${output.style("green", more)} ${printable(tag)}`;
+  for (const tag of dropped) yield `${output.style("red", less)} ${printable(tag)}`;
   const found = isCurrent ? "up to date" : "not up to date";
   const state = isWritten ? "written" : found;
   const text = size === undefined ? "" : `, ${formatBytes(size)}`;

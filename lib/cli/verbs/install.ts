@@ -93,7 +93,7 @@ async function run(
   const { discovery } = files;
   const args = first === undefined ? [] : [first, ...more];
   const { cache: named, specs: texts } = splitCache(args, discovery.mirrors, context.cwd);
-  const place = { context, output, flags, files };
+  const place = { context, output, flags, files, specs: texts };
   const { mirror = [] } = flags;
   await using opened = await readCaches(named === undefined ? mirror : [named, ...mirror], place);
   const source = new InstallSource(opened.caches);
@@ -124,6 +124,7 @@ async function run(
     },
     signal: context.signal,
   };
+  if (store.stamp === undefined) output.note(`there is no store in ${store.root} yet: a new one is made`);
   if (flags.dryRun) {
     const plan = await planInstall(options);
     output.print(installPlanText(plan, output.columns));

@@ -51,7 +51,7 @@ export const verb: VerbFactory = (state) => {
           ? splitCache(args, files.discovery.mirrors, context.cwd)
           : { cache: flags.mirror, specs: onlySpecs(args, context.cwd) };
       const queries = await files.queries(specs);
-      await using opened = await readCaches(text === undefined ? [] : [text], { context, output, flags, files });
+      await using opened = await readCaches(text === undefined ? [] : [text], { context, output, flags, files, specs });
       const report = await listAll(opened.caches, {
         queries,
         host: flags.allarch ? undefined : installHost(files),

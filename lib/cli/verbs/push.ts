@@ -5,7 +5,7 @@ import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
 import { spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { chosenRoots } from "../../api/spack-specs.ts";
+import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
 import { unlockedSpecs } from "../../api/unlocked-specs.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
@@ -17,6 +17,7 @@ import { planOf, push } from "../../ops/push/push.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
+import type { Store } from "../../spack/store/store.ts";
 import { CACHE_ARGUMENT, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
@@ -39,6 +40,7 @@ import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-te
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
+  all?: boolean;
   tag?: string[];
   dryRun?: boolean;
   force?: boolean;
@@ -71,13 +73,14 @@ interface Flags extends CommonFlags, SpackFlags {
 }
 
 const HELP = `
-Each spec becomes an image that Spack can install and that docker, podman and Apptainer can run; --tag also makes one image of all
-specs. Without SPEC, pushes the roots of the environment (-e DIR, or $SPACK_ENV). Skips specs that the cache already has; run an
+Each spec becomes an image that Spack can install and that docker, podman and Apptainer can run; --tag also makes one image of the
+named specs and of all that they need at run time, which excludes build dependencies. Without SPEC, pushes the roots of the
+environment (-e DIR, or $SPACK_ENV). Skips specs that the cache already has; run an
 interrupted push again to continue it. CACHE is
 ${CACHE_ARGUMENT}.
 
-The images' environment variables follow from the install tree. Variables that package recipes set are known only to Spack, which
-is asked if --spack or $SPACK_ROOT names it. --variable NAME=VALUE sets a variable, NAME+=DIR appends a folder to a list, NAME^=DIR
+The images' environment variables (PATH, MANPATH and the like) follow from the folders of the installed specs. Recipes may set more:
+stave asks Spack for those if --spack or $SPACK_ROOT names it. --variable NAME=VALUE sets a variable, NAME+=DIR appends a folder to a list, NAME^=DIR
 prepends one.
 
 Examples:
@@ -92,7 +95,12 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("push", "push installed specs as images, and an environment as one image")
     .argument("[cache]", "the cache to push to")
     .argument("[specs...]", "installed specs: queries that match one each, /hash or spec files")
-    .option("-t, --tag <tag>", "also make one image of all specs with this tag (may be repeated)", collect)
+    .option(
+      "-t, --tag <tag>",
+      "also make one image that holds the named specs and all that they need at run time (may be repeated)",
+      collect,
+    )
+    .option("--all", "push every spec that was installed by name, with its dependencies")
     .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
     .option("--update-index", "update the index of the cache afterwards")
     .option("-f, --force", "pack and push specs again that the cache already has")
@@ -161,9 +169,11 @@ async function run(
       ? splitCache(args, discovery.mirrors, context.cwd)
       : { cache: directory, specs: onlySpecs(args, context.cwd) };
   const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
+  if (flags.all && texts.length > 0)
+    throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
   const place = { context, output, flags, files };
   const store = await files.store();
-  const roots = await chosenRoots(files, store, texts);
+  const roots = flags.all ? explicitSpecs(store) : await rootsOrHint(files, store, texts);
   if (texts.length > 0) refuseExternals(roots);
   const common = {
     store,
@@ -186,7 +196,7 @@ async function run(
     progress: output.progress,
     signal: context.signal,
   } as const;
-  const unlocked = texts.length > 0 ? [] : await unlockedSpecs(files);
+  const unlocked = flags.all || texts.length > 0 ? [] : await unlockedSpecs(files);
   const lacking = unlockedAdvice(unlocked, discovery.environment?.folder);
   if (lacking !== undefined) output.warn(lacking);
   const isIndexed = Boolean(common.updateIndex) || flags.shard !== undefined || flags.rebuildIndex === false;
@@ -230,6 +240,13 @@ async function run(
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
   output.report(report);
   return 0;
+}
+
+async function rootsOrHint(files: SpackFiles, store: Store, texts: readonly string[]): Promise<SpecNode[]> {
+  if (texts.length > 0 || (await files.lock()) !== undefined) return await chosenRoots(files, store, texts);
+  throw new StaveError("USAGE", "no spec was named", {
+    hint: "name specs, for example zlib or /abc123, or an environment with -e DIR; --all takes everything installed by name",
+  });
 }
 
 // Externals of an environment are skipped: Spack did not install them, so there is no prefix to push.

@@ -1,6 +1,6 @@
 // `install`: installs specs from build caches into a store, with their link and run dependencies.
 import type { CachedSpec } from "../../cache/cache.ts";
-import { aggregate, isStaveError, StaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import { DEFAULT_LOCKS } from "../../spack/config/settings.ts";
 import { fitsHost } from "../../spack/spec/fits-host.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
@@ -175,12 +175,12 @@ function checkArchitecture(nodes: readonly SpecNode[], { host }: InstallPlanSett
     const { platform, os, target } = node;
     const here = `${host.platform}-${host.os ?? "any"}-${host.target ?? "any"}`;
     const problem = `${shortName(node)} is for ${platform}-${os}-${target}, and this machine is ${here}`;
-    return [
-      new StaveError("PLATFORM_MISMATCH", problem, {
-        subject: node.hash,
-        hint: "use `anyArchitecture` to install it anyway",
-      }),
-    ];
+    return [new StaveError("PLATFORM_MISMATCH", problem, { subject: node.hash })];
   });
-  if (failures.length > 0) throw aggregate(failures, "specs");
+  const [first, ...more] = failures;
+  if (first === undefined) return;
+  const hint = "nothing was installed; use `anyArchitecture` to install anyway";
+  if (more.length === 0) throw first.with({ hint });
+  const problem = `${failures.length} specs are not for this machine`;
+  throw new StaveError("PLATFORM_MISMATCH", problem, { errors: failures, hint });
 }

@@ -332,6 +332,12 @@ test("specs for another machine are refused unless that is allowed", async () =>
     /rigging@.* is for linux-debian12-x86_64, and this machine is linux-rhel9-icelake/,
   );
   assert.match(error.hint ?? "", /`anyArchitecture`/);
+  const many = await installOptions([plain], "/opt/q/st", ["hull"], { sysroot, host });
+  const all = await failsWith("PLATFORM_MISMATCH", install(many), /^3 specs are not for this machine$/);
+  assert.deepEqual(
+    [all.errors?.length, all.errors?.some(({ hint }) => hint !== undefined), all.hint],
+    [3, false, error.hint],
+  );
   const report = await install({ ...options, host: { ...host, os: "debian12" } });
   assert.equal(report.totals.installed, 1);
 });
