@@ -170,6 +170,13 @@ export function deepCode(value: unknown): string | undefined {
   return systemCode(value);
 }
 
+/** The error that ended some work. `await using` hides it in a SuppressedError if something then fails to close. */
+export function originalError(caught: unknown): unknown {
+  let error = caught;
+  while (error instanceof Error && error.name === "SuppressedError" && "suppressed" in error) error = error.suppressed;
+  return error;
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(value: unknown): string {
   return value instanceof Error ? value.message : String(value);

@@ -13,6 +13,7 @@ import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/open-targ
 import type { PushOptions } from "./api/push-specs.ts";
 import type { UpdateIndexOptions } from "./api/update-index.ts";
 import type { IndexReport } from "./cache/index-update.ts";
+import { originalError } from "./errors.ts";
 import type { ListAllReport } from "./ops/cache/list.ts";
 import type { CopyImagesReport } from "./ops/image/copy.ts";
 import type { InstallPlanReport, InstallReport } from "./ops/install/report.ts";
@@ -75,7 +76,7 @@ export async function openTarget(text: string, options?: OpenTargetOptions): Pro
 
 /** Copies an image, or every tag, between registries and directories, as `stave copy` does. */
 export async function copy(from: string, to: string, options?: CopyOptions): Promise<CopyImagesReport> {
-  return await (await import("./api/open-target.ts")).copy(from, to, options);
+  return await unhidden(async () => await (await import("./api/open-target.ts")).copy(from, to, options));
 }
 
 /**
@@ -91,12 +92,12 @@ export async function list(
   caches?: CacheArgument | readonly CacheArgument[],
   options?: ListOptions,
 ): Promise<ListAllReport> {
-  return await (await import("./api/list-specs.ts")).list(caches, options);
+  return await unhidden(async () => await (await import("./api/list-specs.ts")).list(caches, options));
 }
 
 /** Updates the index of a build cache, as `stave index` does. */
 export async function updateIndex(cache?: CacheArgument, options?: UpdateIndexOptions): Promise<IndexReport> {
-  return await (await import("./api/update-index.ts")).updateIndex(cache, options);
+  return await unhidden(async () => await (await import("./api/update-index.ts")).updateIndex(cache, options));
 }
 
 /** Opens a Spack store; by default that of `$STAVE_STORE` or of Spack's configuration. */
@@ -106,12 +107,12 @@ export async function openStore(root?: string, options?: OpenStoreOptions): Prom
 
 /** Pushes installed specs to a build cache, as `stave push` does. Failures are in `failures` of the report. */
 export async function push(cache?: CacheArgument, options?: PushOptions): Promise<PushReport> {
-  return await (await import("./api/push-specs.ts")).push(cache, options);
+  return await unhidden(async () => await (await import("./api/push-specs.ts")).push(cache, options));
 }
 
 /** What `push` would do with the same arguments; writes nothing. */
 export async function planPush(cache?: CacheArgument, options?: PushOptions): Promise<PushPlanReport> {
-  return await (await import("./api/push-specs.ts")).planPush(cache, options);
+  return await unhidden(async () => await (await import("./api/push-specs.ts")).planPush(cache, options));
 }
 
 /** Installs specs from build caches, as `stave install` does. Failures are in `failures` of the report. */
@@ -119,7 +120,7 @@ export async function install(
   caches?: CacheArgument | readonly CacheArgument[],
   options?: InstallOptions,
 ): Promise<InstallReport> {
-  return await (await import("./api/install-specs.ts")).install(caches, options);
+  return await unhidden(async () => await (await import("./api/install-specs.ts")).install(caches, options));
 }
 
 /** What `install` would do with the same arguments; writes nothing. */
@@ -127,5 +128,14 @@ export async function planInstall(
   caches?: CacheArgument | readonly CacheArgument[],
   options?: InstallOptions,
 ): Promise<InstallPlanReport> {
-  return await (await import("./api/install-specs.ts")).planInstall(caches, options);
+  return await unhidden(async () => await (await import("./api/install-specs.ts")).planInstall(caches, options));
+}
+
+// Errors of the library are StaveErrors, also if something fails to close after one.
+async function unhidden<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw originalError(error);
+  }
 }

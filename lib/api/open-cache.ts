@@ -5,7 +5,7 @@ import { isStaveError } from "../errors.ts";
 import { formatLocation, type Location } from "../oci/reference.ts";
 import type { Direction } from "../spack/config/mirror.ts";
 import { emptyTarget } from "../target/empty-target.ts";
-import { closeAll } from "../util/close-all.ts";
+import { closeAfterError, closeAll } from "../util/close-all.ts";
 import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
@@ -115,7 +115,7 @@ async function openOne(text: string | undefined, direction: Direction, opening: 
     const cache = new OciCache(target, memoryFor(location, opening.around));
     return { cache, location, mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await close();
+    await closeAfterError(close);
     throw error;
   }
 }
@@ -141,7 +141,7 @@ export async function openToRead(
       caches.push(open.cache);
     }
   } catch (error) {
-    await close();
+    await closeAfterError(close);
     throw error;
   }
   return { caches, [Symbol.asyncDispose]: close };
@@ -173,7 +173,7 @@ export async function openToPlan(
     });
     return { cache: new ReadOciCache(target, memoryFor(location, opening.around)), [Symbol.asyncDispose]: close };
   } catch (error) {
-    await close();
+    await closeAfterError(close);
     throw error;
   }
 }

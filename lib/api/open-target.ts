@@ -1,4 +1,5 @@
 // `openTarget`, and `copy` between two places: registries and directories. Independent of Spack.
+
 import { isStaveError, StaveError } from "../errors.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
@@ -6,6 +7,7 @@ import { type CopyImagesReport, copyImages } from "../ops/image/copy.ts";
 import { dryTarget } from "../target/dry-target.ts";
 import { emptyTarget } from "../target/empty-target.ts";
 import type { ReadTarget, Target } from "../target/target.ts";
+import { closeAfterError } from "../util/close-all.ts";
 import type { ProgressSink } from "../util/progress.ts";
 import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
@@ -43,7 +45,7 @@ export async function openTarget(text: string, options: OpenTargetOptions = {}):
     const reference = (): Promise<string> => referenceOf(location, target, common.signal);
     return { target, location, reference, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await close();
+    await closeAfterError(close);
     throw error;
   }
 }

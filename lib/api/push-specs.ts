@@ -1,4 +1,5 @@
 // `push` and `planPush`: push installed specs to a build cache.
+
 import { parseCompression } from "../image/pack/compression.ts";
 import { LayerMemory } from "../image/pack/layer-memory.ts";
 import { parseLocation, parseTag } from "../oci/reference.ts";
@@ -8,6 +9,7 @@ import { planOf, push as pushSpecs } from "../ops/push/push.ts";
 import type { PushPlanReport, PushReport } from "../ops/push/report.ts";
 import { parseShard } from "../ops/push/shard.ts";
 import type { NetworkSettings } from "../spack/config/settings.ts";
+import { closeAfterError } from "../util/close-all.ts";
 import { diskCache } from "./cache-folder.ts";
 import { checkCache, checkOptions, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect } from "./common.ts";
@@ -110,7 +112,7 @@ async function prepared(
     };
     return { common, [Symbol.asyncDispose]: () => connection.close() };
   } catch (error) {
-    await connection.close();
+    await closeAfterError(() => connection.close());
     throw error;
   }
 }

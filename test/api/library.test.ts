@@ -1,11 +1,15 @@
 // Proves that the library works as users call it: one function per job, checked arguments, parts that load alone.
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { after, test } from "node:test";
 import * as stave from "../../lib/index.ts";
+import { LayoutTarget } from "../../lib/target/layout/layout.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { imageOf, pushImage } from "../support/content.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden, goldenSysroot } from "../support/golden.ts";
+import { temporaryFolder } from "../support/tree.ts";
 
 const work = mkdtempSync("/tmp/");
 after(() => rmSync(work, { recursive: true, force: true }));
@@ -106,6 +110,31 @@ test("undefined surroundings are those of this process", async () => {
     stave.openCache(`oci-layout:${absent}`, { environment: false, surroundings: undefinedOnes as object }),
     /absent/,
   );
+});
+
+test("a failure to close hides no error: the one that ended the work is thrown", async () => {
+  const folder = temporaryFolder();
+  const from = await LayoutTarget.open(join(folder, "from"), { clock: systemClock, create: true });
+  for (const name of ["a", "b", "c"]) await pushImage(from, imageOf(name, [1000]), name);
+  await from.close();
+  const index = join(folder, "to/index.json");
+  const to = await LayoutTarget.open(join(folder, "to"), { clock: systemClock, create: true });
+  const image = imageOf("long", [1000]);
+  await pushImage(to, image, "long");
+  // A longer index has a journal, which is folded when the target is closed.
+  const { mediaType } = image.descriptor;
+  const tags = Array.from({ length: 300 }, (_, at) => `${"x".repeat(120)}${at}`);
+  await Promise.all(tags.map((tag) => to.pushManifest(image.bytes, mediaType, { tag })));
+  await to.close();
+  const spoil = (): void => {
+    if (!existsSync(join(folder, "to/.stave-journal"))) return;
+    rmSync(index, { recursive: true });
+    mkdirSync(index);
+  };
+  const [source, destination] = [`oci-layout:${folder}/from`, `oci-layout:${folder}/to`];
+  const options = { surroundings, allTags: true, jobs: 1, onProgress: spoil };
+  const error = await failsWith("PARTIAL", stave.copy(source, destination, options));
+  assert.match(error.errors?.[0]?.message ?? "", /index\.json: EISDIR/);
 });
 
 const NEAR: { given: string; meant: string }[] = [

@@ -11,7 +11,7 @@ import { formatLocation, type Location } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
-import { closeAll } from "../../util/close-all.ts";
+import { closeAfterError, closeAll } from "../../util/close-all.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import { type Opener, openNetwork } from "./open.ts";
@@ -103,7 +103,7 @@ export async function readCaches(named: readonly string[], run: CacheRun): Promi
   try {
     for (const text of texts.length > 0 ? texts : [undefined]) all.push(await readCache(text, run));
   } catch (error) {
-    await close();
+    await closeAfterError(close);
     throw error;
   }
   return { all, caches: all.map(({ cache }) => cache), [Symbol.asyncDispose]: close };

@@ -1,8 +1,9 @@
 // All output of a verb: results on stdout, everything else on stderr, as text or as one JSON document. Removes secrets
 // and terminal escape sequences from everything, except the colours created here.
+
 import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
-import { isStaveError, messageOf, StaveError } from "../../errors.ts";
+import { isStaveError, messageOf, originalError, StaveError } from "../../errors.ts";
 import { jsonText, printableLines } from "../../printable/printable.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import type { Context } from "../machine/context.ts";
@@ -182,7 +183,8 @@ function shown(text: string): string {
 }
 
 /** Converts anything that was thrown to a StaveError; an unexpected error is reported as a defect of stave. */
-export function asStaveError(caught: unknown): StaveError {
+export function asStaveError(thrown: unknown): StaveError {
+  const caught = originalError(thrown);
   if (isStaveError(caught)) return caught;
   return new StaveError("INTERNAL", `unexpected: ${messageOf(caught)}`, {
     hint: "this is a defect of stave; run it again with --verbose and report what it prints",

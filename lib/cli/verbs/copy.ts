@@ -49,18 +49,14 @@ export const verb: VerbFactory = (state) => {
     const source = parseLocation(from);
     const destination = parseLocation(to);
     checkCopy({ source, destination }, flags);
-    const opener = await openNetwork({ context, output, flags, places: [source, destination] });
+    await using opener = await openNetwork({ context, output, flags, places: [source, destination] });
     const started = context.clock.now();
-    try {
-      const progress = flags.dryRun ? undefined : output.progress;
-      const report = await copyBetween(opener, { source, destination }, { ...flags, progress, signal: context.signal });
-      const milliseconds = flags.dryRun ? undefined : context.clock.now() - started;
-      output.print(summary(report, destination, milliseconds));
-      output.report(report);
-      return 0;
-    } finally {
-      await opener.close();
-    }
+    const progress = flags.dryRun ? undefined : output.progress;
+    const report = await copyBetween(opener, { source, destination }, { ...flags, progress, signal: context.signal });
+    const milliseconds = flags.dryRun ? undefined : context.clock.now() - started;
+    output.print(summary(report, destination, milliseconds));
+    output.report(report);
+    return 0;
   });
 };
 

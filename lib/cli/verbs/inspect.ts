@@ -32,17 +32,13 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-    const opener = await openNetwork({ context, output, flags, places: [location] });
-    try {
-      const target = await opener.read(location);
-      const reference = await referenceOf(location, target, context.signal);
-      const report = await inspect(target, reference, { platform, signal: context.signal });
-      output.print(describe(report, output));
-      output.report(report);
-      return 0;
-    } finally {
-      await opener.close();
-    }
+    await using opener = await openNetwork({ context, output, flags, places: [location] });
+    const target = await opener.read(location);
+    const reference = await referenceOf(location, target, context.signal);
+    const report = await inspect(target, reference, { platform, signal: context.signal });
+    output.print(describe(report, output));
+    output.report(report);
+    return 0;
   });
 };
 

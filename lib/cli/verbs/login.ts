@@ -46,20 +46,16 @@ export const verb: VerbFactory = (state) => {
       ...keychainOptions(context, flags),
       explicit: [{ registry, username, password, from: "what was just given" }],
     });
-    const opener = await openNetwork({ context, output, flags, places: [{ kind: "registry" }], keychain });
-    try {
-      const { transport, authorizer } = opener;
-      const checked = await checkLogin(registry, { transport, authorizer, scheme, signal: context.signal });
-      const options = { ...keychainOptions(context, flags), clock: context.clock };
-      const storedIn = await storeLogin({ registry, username, password }, options);
-      const report: LoginReport = { registry, username, storedIn, checked };
-      if (!checked) output.warn(`${registry} did not ask for credentials, so they could not be checked`);
-      output.print(`logged in to ${registry} as ${username}; kept in ${storedIn}`);
-      output.report(report);
-      return 0;
-    } finally {
-      await opener.close();
-    }
+    await using opener = await openNetwork({ context, output, flags, places: [{ kind: "registry" }], keychain });
+    const { transport, authorizer } = opener;
+    const checked = await checkLogin(registry, { transport, authorizer, scheme, signal: context.signal });
+    const options = { ...keychainOptions(context, flags), clock: context.clock };
+    const storedIn = await storeLogin({ registry, username, password }, options);
+    const report: LoginReport = { registry, username, storedIn, checked };
+    if (!checked) output.warn(`${registry} did not ask for credentials, so they could not be checked`);
+    output.print(`logged in to ${registry} as ${username}; kept in ${storedIn}`);
+    output.report(report);
+    return 0;
   });
 };
 

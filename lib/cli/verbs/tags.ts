@@ -27,15 +27,11 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", `expected a repository, not one image: ${formatLocation(location)}`, {
         hint: "leave the tag out, or use `stave inspect` for one image",
       });
-    const opener = await openNetwork({ context, output, flags, places: [location] });
-    try {
-      const target = await opener.read(location);
-      const tags = (await Array.fromAsync(target.tags({ signal: context.signal }))).sort();
-      for (const name of tags) output.print(printable(name));
-      output.report({ name: target.name, tags });
-      return 0;
-    } finally {
-      await opener.close();
-    }
+    await using opener = await openNetwork({ context, output, flags, places: [location] });
+    const target = await opener.read(location);
+    const tags = (await Array.fromAsync(target.tags({ signal: context.signal }))).sort();
+    for (const name of tags) output.print(printable(name));
+    output.report({ name: target.name, tags });
+    return 0;
   });
 };

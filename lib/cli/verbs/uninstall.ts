@@ -45,39 +45,35 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
-    const locks = files.locks(store, (text) => output.note(text));
-    try {
-      // First: specs that a killed run left may be missing from the database, so that no query would match them.
-      if (!flags.dryRun) await recoverStore(store, locks, context.signal);
-      const { environmentsRoot, environment } = files.discovery;
-      const options = {
-        store,
-        nodes: await chosenRoots(files, store, texts),
-        dependents: flags.dependents === true,
-        environmentsRoot,
-        environment: environment?.folder,
-        force: flags.force === true,
-      };
-      const plan = await planUninstall(options);
-      if (flags.dryRun) {
-        for (const text of render(plan.specs, output)) output.print(text);
-        output.note(`would uninstall ${count(plan.specs.length, "package")}`);
-        output.report({ ...plan, dryRun: true });
-        return 0;
-      }
-      if (flags.yes !== true && flags.yesToAll !== true) {
-        for (const text of render(plan.specs, output)) output.note(text);
-        if (!(await confirm(context, `uninstall ${count(plan.specs.length, "package")}?`)))
-          throw new StaveError("ABORTED", "nothing was uninstalled");
-      }
-      const report = await uninstall({ ...options, locks, clock: context.clock });
-      for (const text of render(report.specs, output)) output.print(text);
-      output.note(`uninstalled ${count(report.specs.length, "package")}`);
-      output.report({ ...report, dryRun: false });
+    await using locks = files.locks(store, (text) => output.note(text));
+    // First: specs that a killed run left may be missing from the database, so that no query would match them.
+    if (!flags.dryRun) await recoverStore(store, locks, context.signal);
+    const { environmentsRoot, environment } = files.discovery;
+    const options = {
+      store,
+      nodes: await chosenRoots(files, store, texts),
+      dependents: flags.dependents === true,
+      environmentsRoot,
+      environment: environment?.folder,
+      force: flags.force === true,
+    };
+    const plan = await planUninstall(options);
+    if (flags.dryRun) {
+      for (const text of render(plan.specs, output)) output.print(text);
+      output.note(`would uninstall ${count(plan.specs.length, "package")}`);
+      output.report({ ...plan, dryRun: true });
       return 0;
-    } finally {
-      await locks[Symbol.asyncDispose]();
     }
+    if (flags.yes !== true && flags.yesToAll !== true) {
+      for (const text of render(plan.specs, output)) output.note(text);
+      if (!(await confirm(context, `uninstall ${count(plan.specs.length, "package")}?`)))
+        throw new StaveError("ABORTED", "nothing was uninstalled");
+    }
+    const report = await uninstall({ ...options, locks, clock: context.clock });
+    for (const text of render(report.specs, output)) output.print(text);
+    output.note(`uninstalled ${count(report.specs.length, "package")}`);
+    output.report({ ...report, dryRun: false });
+    return 0;
   });
 };
 

@@ -1,8 +1,10 @@
 // Presence in a layout: every process with temporary files there holds a shared lock, which is released when it is
 // killed. A process that arrives and finds itself alone knows that every temporary file is a leftover.
+
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
+import { closeAfterError } from "../../util/close-all.ts";
 import { LockFile, type LockRange } from "../../util/file-lock.ts";
 import type { Clock } from "../../util/time.ts";
 
@@ -55,7 +57,7 @@ async function announce(directory: string, clock: Clock): Promise<LockFile> {
     lock.unlock(LIST_RANGE);
     return lock;
   } catch (error) {
-    await lock.close();
+    await closeAfterError(() => lock.close());
     throw error;
   }
 }
