@@ -118,7 +118,15 @@ export class Connection implements AsyncDisposable {
 /** The files and variables in which the keychain looks for credentials. */
 export function keychainOptions(around: Surroundings, { authfile }: Pick<NetworkOptions, "authfile">): KeychainOptions {
   const { env, home, uid, cwd } = around;
-  return { env, home, uid, authfile: authfile === undefined ? undefined : resolve(cwd, authfile) };
+  const paths = ["REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"].flatMap((name) =>
+    env[name] ? [[name, resolve(cwd, env[name])]] : [],
+  );
+  return {
+    env: { ...env, ...Object.fromEntries(paths) },
+    home,
+    uid,
+    authfile: authfile === undefined ? undefined : resolve(cwd, authfile),
+  };
 }
 
 function transportOf(around: Surroundings, options: NetworkOptions & ConnectionHooks): Transport {
@@ -127,7 +135,7 @@ function transportOf(around: Surroundings, options: NetworkOptions & ConnectionH
   const path = (file: string): string => resolve(cwd, file);
   const of = (name: string) => env[name] || env[name.toUpperCase()] || undefined;
   const all = of("all_proxy");
-  const settings = env["XDG_CONFIG_HOME"] || join(home, ".config");
+  const settings = path(env["XDG_CONFIG_HOME"] || join(home, ".config"));
   return createTransport({
     clock,
     plainHttp: options.plainHttp,

@@ -80,7 +80,7 @@ export async function storeLogin(
   options: KeychainOptions & { clock: Clock },
 ): Promise<string> {
   const { registry, username, password } = login;
-  const path = options.authfile ?? options.env["REGISTRY_AUTH_FILE"] ?? runtimeAuthFile(options);
+  const path = options.authfile ?? (options.env["REGISTRY_AUTH_FILE"] || runtimeAuthFile(options));
   const file = (await readAuthFile(path)) ?? {};
   const helper = helperFor(file, keysFor(registry));
   if (helper) {

@@ -7,7 +7,8 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Connection, type NetworkOptions } from "../../lib/api/connection.ts";
+import { Connection, keychainOptions, type NetworkOptions } from "../../lib/api/connection.ts";
+import { authFilePlaces } from "../../lib/auth/keychain.ts";
 import { parseLocation } from "../../lib/oci/reference.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { imageOf, pushImage } from "../support/content.ts";
@@ -40,6 +41,21 @@ test("folders of authorities, as their files, are relative to the working folder
     server.close();
     authority.remove();
   }
+});
+
+test("files of credentials are relative to the working folder of the call, whatever names them", () => {
+  const home = { home: "/home/me", cwd: "/work", clock: systemClock, uid: 7 };
+  const cases: { env?: Record<string, string>; authfile?: string; places: string[] }[] = [
+    { authfile: "auth.json", places: ["/work/auth.json"] },
+    { env: { REGISTRY_AUTH_FILE: "auth.json" }, places: ["/work/auth.json"] },
+    { env: { REGISTRY_AUTH_FILE: "/etc/auth.json" }, places: ["/etc/auth.json"] },
+    {
+      env: { REGISTRY_AUTH_FILE: "", XDG_RUNTIME_DIR: "run", XDG_CONFIG_HOME: "config", DOCKER_CONFIG: "docker" },
+      places: ["/work/run/containers/auth.json", "/work/config/containers/auth.json", "/work/docker/config.json"],
+    },
+  ];
+  for (const { env = {}, authfile, places } of cases)
+    assert.deepEqual(authFilePlaces(keychainOptions({ ...home, env }, { authfile })), places);
 });
 
 test("if one target fails to close, the others are closed all the same, and the first error is thrown", async () => {
