@@ -256,9 +256,9 @@ test("a login is kept for its owner only, and leaves the rest of the file alone"
   assert.equal(statSync(path).mode & 0o777, 0o600);
   assert.deepEqual((await logout("ghcr.io", at)).removedFrom, [path]);
   assert.equal((await look(at)).credential, undefined);
-  assert.equal(await storeLogin(login, { ...at, env: { ...at.env, REGISTRY_AUTH_FILE: "" } }), path, "empty is unset");
   assert.ok(JSON.parse(readFileSync(path, "utf8")).auths["x.io"]);
   await failsWith("NOT_FOUND", logout("ghcr.io", at));
+  assert.equal(await storeLogin(login, { ...at, env: { ...at.env, REGISTRY_AUTH_FILE: "" } }), path, "empty is unset");
 });
 
 test("a linked file stays a link; a file that cannot be understood is not overwritten", async () => {
