@@ -20,6 +20,7 @@ import {
   OCI_MANIFEST,
 } from "../lib/oci/mediatype.ts";
 import { goArchitecture } from "../lib/oci/platform.ts";
+import { isMain } from "./is-main.ts";
 
 const PROGRAMS = ["/bin/sh", "/usr/bin/env", "/bin/ls", "/bin/cat"];
 
@@ -103,7 +104,7 @@ function archiveOf(files: ReadonlyMap<string, Buffer>): Buffer {
   }
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const [directory = "base", tag = "base"] = process.argv.slice(2);
   console.log(makeBase(directory, { tag }).digest);
 }

@@ -16,6 +16,7 @@ import { specDocument } from "../lib/spack/spec/spec-writer.ts";
 import { readDatabase } from "../lib/spack/store/database.ts";
 import { LayoutTarget } from "../lib/target/layout/layout.ts";
 import { systemClock } from "../lib/util/time.ts";
+import { isMain } from "./is-main.ts";
 import { makeDatabase } from "./make-database.ts";
 
 export interface CacheOptions {
@@ -72,7 +73,7 @@ function imageOf(node: SpecNode, graph: SpecGraph, write: (bytes: Uint8Array) =>
   return manifest.descriptor;
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const [folder, specs = "1000", missing = "10", all, stack] = process.argv.slice(2);
   if (folder === undefined) throw new Error("usage: tsx scripts/make-cache.ts DIR SPECS [NEW] [all [STACK]]");
   const options = { specs: Number(specs), missing: Number(missing), allImages: all === "all", seed: 1 };

@@ -6,6 +6,7 @@ import { base32Hash } from "../lib/spack/spec/dag-hash.ts";
 import { writeJson } from "../lib/spack/text/json.ts";
 import type { JsonObject } from "../lib/spack/text/json-value.ts";
 import { dice } from "./dice.ts";
+import { isMain } from "./is-main.ts";
 
 export interface DatabaseOptions {
   /** How many records, externals included. */
@@ -227,7 +228,7 @@ export function writeStore(folder: string, options: DatabaseOptions): void {
   writeFileSync(`${folder}/.spack-db/lock`, "");
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const [folder, installs = "20000", seed = "1"] = process.argv.slice(2);
   if (folder === undefined) throw new Error("usage: tsx scripts/make-database.ts DIR [INSTALLS] [SEED]");
   writeStore(folder, { installs: Number(installs), seed: Number(seed), root: folder });

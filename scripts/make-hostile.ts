@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { ErrorCode } from "../lib/errors.ts";
 import { END, pax, type RawHeader, rawMember } from "../test/support/hostile-tar.ts";
+import { isMain } from "./is-main.ts";
 
 /** One archive that must not be installed. */
 export interface HostileArchive {
@@ -182,7 +183,7 @@ ${rows.join("\n")}
 `;
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const folder = resolve(process.argv[2] ?? "testdata/hostile");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });

@@ -10,6 +10,7 @@ import type { Descriptor } from "../lib/oci/descriptor.ts";
 import { type Digest, digestOf, hexOf } from "../lib/oci/digest.ts";
 import { canonicalBytes, describe } from "../lib/oci/manifest.ts";
 import { OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST } from "../lib/oci/mediatype.ts";
+import { isMain } from "./is-main.ts";
 
 export interface MakeImageOptions {
   /** How many layers. */
@@ -79,7 +80,7 @@ function randomTar(size: number, seed: number): Buffer {
   return Buffer.concat([header, random, Buffer.alloc(((512 - (body % 512)) % 512) + 1024)]);
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {

@@ -6,6 +6,7 @@ import { dirname } from "node:path";
 import { writeSpecFile } from "../lib/spack/spec/spec-writer.ts";
 import { readDatabase } from "../lib/spack/store/database.ts";
 import { dice } from "./dice.ts";
+import { isMain } from "./is-main.ts";
 import { makeDatabase } from "./make-database.ts";
 import { byteCodeMaker, type Maker, packedMaker, programMaker, textMaker } from "./store-content.ts";
 
@@ -133,7 +134,7 @@ function write(path: string, content: Buffer, mode = 0o644): void {
   }
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const [folder, bytes = "1200e6", files = "46000", specs = "48", seed = "1"] = process.argv.slice(2);
   if (folder === undefined) throw new Error("usage: tsx scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]");
   const made = makeStore(folder, {

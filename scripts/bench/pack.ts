@@ -11,6 +11,7 @@ import { PackPool } from "../../lib/image/pack/pack-pool.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { forEachLimit } from "../../lib/util/limit.ts";
 import { systemClock } from "../../lib/util/time.ts";
+import { isMain } from "../is-main.ts";
 import { makeStore } from "../make-store.ts";
 import { measure } from "./measure.ts";
 
@@ -59,7 +60,7 @@ export async function benchPack(scratch: string, _stave: string, scale: number):
   ].join("\n");
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const [root = "", level = "gzip"] = process.argv.slice(2);
   const store = await Store.open(root, { clock: systemClock });
   const installed = [...store.records()].filter((record) => record.installed && record.node.external === undefined);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { verifyHashes } from "../../lib/spack/spec/dag-hash.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
+import { isMain } from "../is-main.ts";
 import { writeStore } from "../make-database.ts";
 import { figuresTable, measure } from "./measure.ts";
 
@@ -52,7 +53,7 @@ export async function benchStore(scratch: string, stave: string): Promise<string
   return figuresTable(`a database of ${INSTALLS} installs, ${(bytes / 1e6).toFixed(1)} MB`, figures);
 }
 
-if (import.meta.main) {
+if (isMain(import.meta)) {
   const [root = "", verify] = process.argv.slice(2);
   const store = await Store.open(root, { clock: systemClock });
   const [found] = store.records("hdf5");
