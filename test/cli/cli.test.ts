@@ -89,6 +89,25 @@ test("every verb's help has examples, and a line in the overview", async () => {
   }
 });
 
+test("help in a pipe is as wide as $COLUMNS, and never wider than 100", async () => {
+  for (const [COLUMNS, most] of [
+    ["40", 40],
+    ["60", 60],
+    ["200", 100],
+    ["0", 100],
+    ["wide", 100],
+  ] as const)
+    for (const [args, heading] of [
+      [["--help"], "Commands"],
+      [["list", "--help"], "Options"],
+    ] as const) {
+      const { stdout } = await stave([...args], { env: { COLUMNS } });
+      const [, part = ""] = new RegExp(`^${heading}:\n([\\s\\S]*?)\n\n`, "m").exec(stdout) ?? [];
+      const widest = Math.max(...part.split("\n").map((line) => line.length));
+      assert.ok(widest <= most && widest > most - 25, `${COLUMNS}: ${widest}\n${part}`);
+    }
+});
+
 const mistakes: { args: string[]; status: number; says: RegExp; env?: Record<string, string> }[] = [
   { args: ["cpy"], status: 2, says: /unknown command 'cpy'[\s\S]*copy/ },
   { args: ["copy"], status: 2, says: /missing required argument 'src'/ },

@@ -80,7 +80,7 @@ test("list, check, download and why-miss ask all mirrors in order, and say which
   assert.deepEqual([download.status, /^from .*org\/full$/m.test(download.stderr)], [0, true], download.stderr);
   assert.deepEqual([old.status, /^from .*org\/empty$/m.test(old.stderr)], [0, true], old.stderr);
   assert.equal(whyMiss.status, 0, whyMiss.stderr);
-  assert.match(whyMiss.stdout, /org\/full:\nnone: hull[\s\S]*org\/empty:\nother hash: hull/);
+  assert.match(whyMiss.stdout, /org\/full:\nnothing is in the way: hull[\s\S]*org\/empty:\nother hash: hull/);
 });
 
 test("a mirror that cannot be asked is no answer, unless another one has the spec", async () => {

@@ -19,8 +19,12 @@ export interface TransportFlags {
   trace?: string;
 }
 
-/** The width of help texts: that of the terminal, but never too wide to read well. */
-export const HELP_WIDTH: number = Math.min(100, process.stdout.columns ?? 100);
+/** The width of help texts: that of the terminal, else of $COLUMNS, but never too wide to read well. */
+export const HELP_WIDTH: number = Math.min(100, process.stdout.columns ?? columnsOf(process.env["COLUMNS"]) ?? 100);
+
+function columnsOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^[1-9][0-9]{1,3}$/.test(text) ? Number(text) : undefined;
+}
 
 /** The layout of help texts: below this width a description goes under its term, if there is room. */
 const NARROW = 60;
@@ -28,8 +32,8 @@ const NARROW = 60;
 /** How every help text is laid out. */
 export const HELP_LAYOUT: Partial<Help> = {
   helpWidth: HELP_WIDTH,
+  minWidthToWrap: 16,
   ...(HELP_WIDTH < NARROW && {
-    minWidthToWrap: 16,
     formatItem: (term: string, _width: number, description: string, helper: Help): string => {
       const text = helper.boxWrap(description, HELP_WIDTH - 6).replaceAll(/^/gm, "      ");
       return description === "" ? `  ${term}` : `  ${term}\n${text}`;

@@ -37,7 +37,7 @@ export function* pushAdvice(pushed: PushedThings): Iterable<string> {
   if (baseless.length > 0)
     yield `nothing will start in ${baseless.join(", ")} without a base image: add --base-image ${suggestedBase(roots)}`;
   if (packed > 0 && root.length < LONG_ROOT && unpaddedRoot(root) === root)
-    yield `${root} is not padded: its programs fit only into roots of at most ${count(root.length, "character")} (config:install_tree:padded_length)`;
+    yield `${root} is not padded: its programs can be installed only into stores whose root has at most ${count(root.length, "character")} (config:install_tree:padded_length makes room)`;
   if (unindexed > 0)
     yield `the index of the cache lacks ${count(unindexed, "new spec")}: run \`${reindex}\`, or push with --update-index`;
 }

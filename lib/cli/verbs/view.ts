@@ -63,6 +63,6 @@ const LISTED = 20;
 
 function* conflicts({ conflicts: all }: ViewReport): Iterable<string> {
   for (const { path, shown, hidden } of all.slice(0, LISTED))
-    yield `${printable(path)} is ${printable(shown)}, which hides ${printable(hidden)}`;
+    yield `${printable(path)} is taken from ${printable(shown)}; ${printable(hidden)} is left out`;
   if (all.length > LISTED) yield `and ${all.length - LISTED} more; --json lists them all`;
 }

@@ -83,7 +83,8 @@ const SHOWN = 8;
 function* render(report: WhyMissReport, output: Output): Iterable<string> {
   const { name, version, hash, reason, explanation, near } = report;
   const subject = printable(`${name}@${version}/${hash.slice(0, 7)}`);
-  yield `${output.style(reason === "none" ? "green" : "yellow", reason)}: ${subject}: ${printable(explanation)}`;
+  const said = reason === "none" ? "nothing is in the way" : reason;
+  yield `${output.style(reason === "none" ? "green" : "yellow", said)}: ${subject}: ${printable(explanation)}`;
   if (reason === "not in the index") yield `run \`${output.command(`stave index ${printable(report.cache)}`)}\``;
   for (const other of near) {
     const where = other.architecture === undefined ? "" : ` ${other.architecture}`;
