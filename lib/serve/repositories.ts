@@ -1,13 +1,13 @@
 // The repositories of a served directory: the directory itself if it is a layout, otherwise one layout per
 // subdirectory.
 
-import { lstatSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { fileError, isStaveError, systemCode } from "../errors.ts";
+import { isStaveError } from "../errors.ts";
 import { LayoutTarget } from "../target/layout/layout.ts";
 import { isEmptyLayout, LAYOUT_FILES, LEFTOVERS } from "../target/layout/layout-folder.ts";
 import { closeAll } from "../util/close-all.ts";
+import { isLink } from "../util/inspect-path.ts";
 import { SingleFlight } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
 import { Refusal } from "./refusal.ts";
@@ -132,16 +132,6 @@ export class Repositories {
   /** Closes all repositories that were opened. */
   async close(): Promise<void> {
     await closeAll([...this.#open.values()].map((opened) => () => opened.close()));
-  }
-}
-
-function isLink(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
-  } catch (cause) {
-    // Nothing exists below a plain file.
-    if (systemCode(cause) === "ENOTDIR") return false;
-    throw fileError(cause, "look at", path);
   }
 }
 

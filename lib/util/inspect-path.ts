@@ -1,7 +1,7 @@
 // Inspects paths that were read from files: search paths, prefixes of externals, settings. Such a path may be anything,
 // and this user may lack permission to see it; both are answers, not failures.
 import { lstatSync, statSync } from "node:fs";
-import { systemCode } from "../errors.ts";
+import { fileError, systemCode } from "../errors.ts";
 import { underSysroot } from "./sysroot.ts";
 
 /**
@@ -13,6 +13,16 @@ export function isVisible(path: string, sysroot?: string): boolean {
     return lstatSync(underSysroot(sysroot, path), { throwIfNoEntry: false }) !== undefined;
   } catch {
     return false;
+  }
+}
+
+/** True if a path is a link, false for anything else and for nothing. Throws FILE_SYSTEM if it cannot be determined. */
+export function isLink(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  } catch (cause) {
+    if (systemCode(cause) === "ENOTDIR") return false;
+    throw fileError(cause, "look at", path);
   }
 }
 

@@ -113,6 +113,8 @@ const VALUES = [
     "a;b",
     "a #b",
     "\u00e9\u4e2d",
+    "a\u001b]0;title\u0007b",
+    "a\u0085b",
     "^a^b",
     "a&b|c<d>(e)",
     "",
@@ -135,7 +137,9 @@ for (const [shell, kind] of [
   }, () => {
     const folder = temporaryFolder();
     const variables = VALUES.map((value, at) => ({ name: `V${at}`, path: undefined, value }));
-    writeFileSync(join(folder, "text"), shellText(variables, kind));
+    const text = shellText(variables, kind);
+    assert.doesNotMatch(text, /[^\P{Cc}\n]/u, "control characters on a terminal");
+    writeFileSync(join(folder, "text"), text);
     for (const read of READS[kind]) {
       const at = told(findProgram(shell) ?? shell, `cd ${folder}\n${read}`, { PATH: "/usr/bin:/bin", HOME: folder });
       assert.deepEqual(

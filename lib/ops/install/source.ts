@@ -18,6 +18,8 @@ export interface CacheAnswer {
   readonly image: CachedSpec;
 }
 
+/** Maximum number of specs that one query may match: the config of each is read and kept. */
+const MANY = 500;
 /** How many images are read at once for one query. */
 const CONCURRENCY = 16;
 
@@ -52,10 +54,20 @@ export class InstallSource {
   async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
     const { answer, failures } = await askInOrder(this.#caches, async (cache) => {
       const tags = await findCached(this.#lookups.get(cache) ?? cache, query, options);
+      if (tags.length > MANY)
+        throw new StaveError(
+          "USAGE",
+          `${text} matches ${tags.length} specs in ${cache.name}, expected at most ${MANY}`,
+          {
+            subject: text,
+            hint: "name a version, a variant or a hash",
+          },
+        );
       const found = new Map<string, SpecDocument>();
       const read = async (tag: string): Promise<void> => {
         const image = await cache.fetchSpec(tag, options);
-        this.#read.set(image.document.root.hash, { cache, image });
+        // Of several, not all are installed.
+        if (tags.length === 1) this.#read.set(image.document.root.hash, { cache, image });
         found.set(tag, image.document);
       };
       await forEachLimit(tags, CONCURRENCY, read, options.signal);

@@ -121,12 +121,21 @@ const COMMANDS: Record<Shell, (variable: EnvVariable) => string> = {
   },
 };
 
-const quoteSh = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+// Control characters other than line ends would reach the terminal, so they are made by printf.
+const quoteSh = (text: string): string =>
+  `'${text.replaceAll("'", "'\\''").replace(CONTROLS, (character) => `'"$(printf '${octal(character)}')"'`)}'`;
 // csh expands history inside quotes too. Characters that backquotes around the command would change (line ends and
 // other blanks, braces, patterns) are written as numbers, which tcsh reads between $' and '.
 const quoteCsh = (text: string): string =>
-  /[^\S ]| {2}|^ | $|[{}*?[\]]/.test(text)
-    ? `$'${text.replace(/[^\w./:,+@%=\u0080-\uffff-]/g, octal)}'`
+  /[^\S ]| {2}|^ | $|[{}*?[\]]|\p{Cc}/u.test(text)
+    ? `$'${text.replace(/[^\w./:,+@%=\u00a0-\uffff-]/g, octal)}'`
     : `'${text.replaceAll("'", "'\\''").replaceAll("!", "\\!")}'`;
-const octal = (character: string): string => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`;
-const quoteFish = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+const octal = (character: string): string =>
+  Array.from(Buffer.from(character), (byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+const quoteFish = (text: string): string =>
+  `'${text
+    .replaceAll("\\", "\\\\")
+    .replaceAll("'", "\\'")
+    .replace(CONTROLS, (character) => `'\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}'`)}'`;
+// C0 but line ends, DEL and C1.
+const CONTROLS = /[^\P{Cc}\n]/gu;

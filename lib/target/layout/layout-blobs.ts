@@ -8,10 +8,11 @@ import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../../oci/digest.ts";
 import { makeFolder } from "../../util/folder.ts";
 import type { Clock } from "../../util/time.ts";
-import { enterLayout, leaveLayout, TEMPORARY_FOLDER } from "./layout-presence.ts";
+import { enterLayout, leaveLayout, refuseLinks, TEMPORARY_FOLDER } from "./layout-presence.ts";
 
 /** The size of reads and writes, in bytes. */
 const PIECE = 256 * 1024;
+
 /** Creates a temporary file in the layout, on the same file system as its final place. */
 export async function createTemporary(directory: string, clock: Clock): Promise<{ handle: FileHandle; path: string }> {
   const folder = join(directory, TEMPORARY_FOLDER);
@@ -79,7 +80,8 @@ export class LayoutBlobs {
     const path = this.path(digest);
     let handle: FileHandle | undefined;
     try {
-      handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+      // A FIFO would otherwise block a thread of the process until somebody writes to it.
+      handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       const stats = await handle.stat();
       if (!stats.isFile()) throw new StaveError("CONTENT_INVALID", `${path} is not a plain file`, { subject: path });
       return handle.createReadStream({ start, ...(end === undefined ? {} : { end: end - 1 }), highWaterMark: PIECE });
@@ -119,6 +121,7 @@ export class LayoutBlobs {
 
   /** Takes over a blob from another layout by a hard link; false if that is impossible. */
   async linkFrom(other: LayoutBlobs, digest: Digest): Promise<boolean> {
+    refuseLinks(this.#directory);
     try {
       await this.#makeFolder(digest);
       await link(other.path(digest), this.path(digest));
@@ -131,6 +134,7 @@ export class LayoutBlobs {
   /** Removes a blob; false if it did not exist. */
   async remove(digest: Digest): Promise<boolean> {
     const path = this.path(digest);
+    refuseLinks(this.#directory);
     try {
       await rm(path);
       return true;

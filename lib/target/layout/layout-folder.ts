@@ -11,7 +11,7 @@ import { replaceWith } from "../../util/replace-file.ts";
 import type { Clock } from "../../util/time.ts";
 import { createTemporary } from "./layout-blobs.ts";
 import { JOURNAL_NAME } from "./layout-journal.ts";
-import { LOCK_NAME, TEMPORARY_FOLDER, withListLock } from "./layout-presence.ts";
+import { LOCK_NAME, refuseLinks, TEMPORARY_FOLDER, withListLock } from "./layout-presence.ts";
 
 /** Maximum number of bytes of `oci-layout`. */
 const MARKER_LIMIT = 64 * 1024;
@@ -71,6 +71,7 @@ export async function createLayout(
   } catch (error) {
     if (!isStaveError(error, "NOT_FOUND")) throw error;
   }
+  refuseLinks(directory);
   try {
     makeFolder(directory);
     for (const name of await readdir(directory)) {

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { closeAfterError } from "../../util/close-all.ts";
 import { LockFile, type LockRange } from "../../util/file-lock.ts";
+import { isLink } from "../../util/inspect-path.ts";
 import type { Clock } from "../../util/time.ts";
 
 /** The lock file of a layout. Its first byte stands for the index, its second for the folder of temporary files. */
@@ -16,6 +17,8 @@ const LIST_RANGE: LockRange = { start: 0n, length: 1n };
 const TEMPORARY_RANGE: LockRange = { start: 1n, length: 1n };
 /** The folder of temporary files. */
 export const TEMPORARY_FOLDER = ".tmp";
+/** The entries through which a layout is written. */
+const WRITTEN = [LOCK_NAME, TEMPORARY_FOLDER, "blobs", "blobs/sha256", "blobs/sha512"];
 /** A temporary file of this age, in milliseconds, is a leftover even if other processes are active. */
 const ABANDONED = 24 * 3600 * 1000;
 /** How long to wait for another process that changes the index, in milliseconds. */
@@ -47,7 +50,23 @@ export async function leaveLayout(directory: string): Promise<void> {
   await (await known.lock).close();
 }
 
+/**
+ * Throws FILE_SYSTEM if a folder or the lock file of a layout is a link: whoever made the layout could otherwise have
+ * files written or removed elsewhere.
+ */
+export function refuseLinks(directory: string): void {
+  for (const name of WRITTEN) {
+    const path = join(directory, name);
+    if (!isLink(path)) continue;
+    throw new StaveError("FILE_SYSTEM", `${path} is a link, and nothing is written through links in an image layout`, {
+      subject: path,
+      hint: "copy the layout to a new folder, or replace the link by what it leads to",
+    });
+  }
+}
+
 async function announce(directory: string, clock: Clock): Promise<LockFile> {
+  refuseLinks(directory);
   const lock = await LockFile.open(join(directory, LOCK_NAME), { create: true });
   try {
     // Locks the index byte too: an index.json being written is also a temporary file.
@@ -76,6 +95,7 @@ async function removeTemporary(directory: string, before: number): Promise<void>
  * long.
  */
 export async function withListLock(directory: string, clock: Clock, work: () => Promise<void>): Promise<void> {
+  refuseLinks(directory);
   const path = join(directory, LOCK_NAME);
   await using lock = await LockFile.open(path, { create: true });
   const started = clock.now();
