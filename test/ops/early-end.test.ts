@@ -7,7 +7,11 @@ import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
 import { install } from "../../lib/ops/install/install.ts";
 import { InstallSource } from "../../lib/ops/install/source.ts";
 import { push } from "../../lib/ops/push/push.ts";
+import { DEFAULT_LOCKS } from "../../lib/spack/config/settings.ts";
+import { createStore } from "../../lib/store/create.ts";
+import { StoreLocks } from "../../lib/store/locks.ts";
 import { notedSpecs } from "../../lib/store/notes.ts";
+import { systemClock } from "../../lib/util/time.ts";
 import { emptyLayout } from "../support/caches.ts";
 import { goldenLayout, installOptions } from "../support/install.ts";
 import { goldenStore, named, pushOptions } from "../support/push.ts";
@@ -92,6 +96,22 @@ test("an installation that is aborted before its first spec fetches nothing", as
   await assert.rejects(install(options), broken);
   assert.deepEqual(told, ["warning"]);
 });
+
+for (const kind of ["work", "prefix"] as const)
+  test(`an installation that ends waits no longer for the ${kind} lock of a spec`, HANG, async () => {
+    const plain = await goldenLayout("spack-1.2/plain.oci");
+    const options = await installOptions([plain], "/opt/q/st", NAMES, {
+      sysroot: temporaryFolder(),
+      only: "package",
+      onSpec: ({ outcome }) => {
+        if (outcome === "installed") throw broken;
+      },
+    });
+    await createStore(options.store);
+    await using other = new StoreLocks(options.store, { clock: systemClock, settings: DEFAULT_LOCKS });
+    await other.spec(kind, options.roots[1]?.node.hash ?? "", "exclusive");
+    await assert.rejects(install(options), broken);
+  });
 
 describe("a push ends with all its work", HANG, () => {
   const rows = [
