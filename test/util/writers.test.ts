@@ -14,7 +14,7 @@ const CHANGES =
 const ALLOWED: Record<string, { what: string; calls: string[] }> = {
   "store/notes.ts": {
     what: "notes of what is under way, in the database folder",
-    calls: ["openSync", "rmSync", "writeFileSync"],
+    calls: ["openSync", "unlinkSync", "writeFileSync"],
   },
   "relocate/file/open-file.ts": {
     what: "files that a HeldTree located, by their descriptors",
