@@ -8,6 +8,25 @@ import { test } from "node:test";
 
 const lib = resolve(import.meta.dirname, "../lib");
 
+// The facade may use every part below it, and the command line all of these and the facade.
+const BELOW_API = [
+  "errors",
+  "printable",
+  "oci",
+  "util",
+  "http",
+  "auth",
+  "target",
+  "serve",
+  "copy",
+  "spack",
+  "image",
+  "relocate",
+  "store",
+  "cache",
+  "ops",
+];
+
 // What each part may import besides itself; a part is a folder of lib, or a file at its root.
 const MAY_IMPORT: Record<string, string[]> = {
   errors: [],
@@ -38,42 +57,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     "store",
     "cache",
   ],
-  api: [
-    ...[
-      "errors",
-      "printable",
-      "oci",
-      "util",
-      "http",
-      "auth",
-      "target",
-      "serve",
-      "copy",
-      "spack",
-      "image",
-      "relocate",
-      "store",
-    ],
-    ...["cache", "ops"],
-  ],
-  cli: [
-    ...[
-      "errors",
-      "printable",
-      "oci",
-      "util",
-      "http",
-      "auth",
-      "target",
-      "serve",
-      "copy",
-      "spack",
-      "image",
-      "relocate",
-      "store",
-    ],
-    ...["cache", "ops", "api"],
-  ],
+  api: BELOW_API,
+  cli: [...BELOW_API, "api"],
 };
 
 // The folders inside a part, lowest first: each may import those before it. "." stands for the files of the part

@@ -10,7 +10,7 @@ import { fitsHost, type HostArchitecture } from "../spack/spec/fits-host.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
 import type { Store } from "../spack/store/store.ts";
 import { directoryMode } from "../store/staged-prefix.ts";
-import { forEachLimit } from "../util/limit.ts";
+import { mapLimit } from "../util/limit.ts";
 import { findProgram } from "./programs.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import { nothingNamed } from "./spack-specs.ts";
@@ -79,25 +79,18 @@ export async function installRoots(lookup: InstallLookup, words: readonly string
     const { graph } = lock;
     return [...new Map(lock.roots.map(({ node }) => [node.hash, { node, graph }])).values()];
   }
-  const asked = await files.specs(words);
-  const found = new Map<number, InstallOptions["roots"]>();
-  await forEachLimit(
-    asked.entries(),
+  const found = await mapLimit(
+    await files.specs(words),
     CONCURRENCY,
-    async ([at, { query, text }]) => {
+    async ({ query, text }) => {
       // An installed spec named by its whole hash need not be looked up.
       const there = query.hash === undefined ? undefined : store.get(query.hash);
-      if (there?.installed) found.set(at, [{ node: there.node, graph: store.database.graph }]);
-      else
-        found.set(
-          at,
-          (await candidates(lookup, query, text)).map(({ root, graph }) => ({ node: root, graph })),
-        );
+      if (there?.installed) return [{ node: there.node, graph: store.database.graph }];
+      return (await candidates(lookup, query, text)).map(({ root, graph }) => ({ node: root, graph }));
     },
     lookup.signal,
   );
-  const roots = new Map<string, InstallOptions["roots"][number]>();
-  for (const at of asked.keys()) for (const root of found.get(at) ?? []) roots.set(root.node.hash, root);
+  const roots = new Map(found.flat().map((root) => [root.node.hash, root]));
   if (roots.size === 0) throw nothingNamed();
   return [...roots.values()];
 }

@@ -29,7 +29,7 @@ export interface PlanInput {
   readonly images: ReadonlyMap<string, CachedImage | "broken">;
   /**
    * Layers of tagged images of the cache, by DAG hash. A spec's own image need not be read if its dependencies are
-   * among them too: whoever made the tagged image has verified the layers of its specs.
+   * among them too: the layers of its specs were verified when the tagged image was made.
    */
   readonly known: ReadonlyMap<string, ImageLayer>;
   /** Pack specs that are already in the cache. */

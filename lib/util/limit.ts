@@ -107,7 +107,7 @@ export class SingleFlight<T> {
 /** Waits for shared work until the signal aborts; the work continues for other waiters. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work;
-  // The work may fail when nobody waits for it any more.
+  // The work may still fail after its last waiter has left.
   work.catch(() => {});
   signal.throwIfAborted();
   let onAbort: (() => void) | undefined;
@@ -150,4 +150,19 @@ export async function forEachLimit<T>(
   }
   await Promise.all(running);
   if (failures.length > 0) throw failures[0];
+}
+
+/** As `forEachLimit`; returns the results in the order of the items. */
+export async function mapLimit<T, R>(
+  items: readonly T[],
+  concurrency: number,
+  work: (item: T) => Promise<R>,
+  signal?: AbortSignal,
+): Promise<R[]> {
+  const results: R[] = [];
+  const one = async ([at, item]: [number, T]): Promise<void> => {
+    results[at] = await work(item);
+  };
+  await forEachLimit(items.entries(), concurrency, one, signal);
+  return results;
 }

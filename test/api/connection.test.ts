@@ -44,14 +44,14 @@ test("folders of authorities, as their files, are relative to the working folder
 });
 
 test("files of credentials are relative to the working folder of the call, whatever names them", () => {
-  const home = { home: "/home/me", cwd: "/work", clock: systemClock, uid: 7 };
+  const home = { home: "/home/me", cwd: "/here", clock: systemClock, uid: 7 };
   const cases: { env?: Record<string, string>; authfile?: string; places: string[] }[] = [
-    { authfile: "auth.json", places: ["/work/auth.json"] },
-    { env: { REGISTRY_AUTH_FILE: "auth.json" }, places: ["/work/auth.json"] },
+    { authfile: "auth.json", places: ["/here/auth.json"] },
+    { env: { REGISTRY_AUTH_FILE: "auth.json" }, places: ["/here/auth.json"] },
     { env: { REGISTRY_AUTH_FILE: "/etc/auth.json" }, places: ["/etc/auth.json"] },
     {
       env: { REGISTRY_AUTH_FILE: "", XDG_RUNTIME_DIR: "run", XDG_CONFIG_HOME: "config", DOCKER_CONFIG: "docker" },
-      places: ["/work/run/containers/auth.json", "/work/config/containers/auth.json", "/work/docker/config.json"],
+      places: ["/here/run/containers/auth.json", "/here/config/containers/auth.json", "/here/docker/config.json"],
     },
   ];
   for (const { env = {}, authfile, places } of cases)

@@ -11,7 +11,7 @@ import type { Store } from "../../spack/store/store.ts";
 import { createStore } from "../../store/create.ts";
 import { StoreLocks } from "../../store/locks.ts";
 import { ensureSbang } from "../../store/sbang.ts";
-import { forEachLimit } from "../../util/limit.ts";
+import { mapLimit } from "../../util/limit.ts";
 import { Stop } from "../../util/stop.ts";
 import { type InstallOptions, type InstallPlanSettings, type InstallSettings, installSettings } from "./options.ts";
 import type { InstallPlanReport, InstallReport, PlannedInstall } from "./report.ts";
@@ -71,12 +71,11 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
   checkSplices(nodes);
   checkArchitecture(nodes, options);
   checkFormats(nodes, store);
-  const specs: PlannedInstall[] = [];
   const images: CachedSpec[] = [];
-  await forEachLimit(
+  const specs = await mapLimit(
     nodes,
     CONCURRENCY,
-    async (node) => {
+    async (node): Promise<PlannedInstall> => {
       const { name, version, hash } = node;
       const common = {
         name,
@@ -84,10 +83,10 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
         hash,
         prefix: node.external ? (node.external.path ?? null) : store.prefixOf(node),
       };
-      if (node.external) return void specs.push({ ...common, action: "external" });
-      if (isThere(store, node) && !force) return void specs.push({ ...common, action: "keep" });
+      if (node.external) return { ...common, action: "external" };
+      if (isThere(store, node) && !force) return { ...common, action: "keep" };
       try {
-        const planned = await source.use(node, { signal }, ({ cache, image }) => {
+        return await source.use(node, { signal }, ({ cache, image }) => {
           images.push(image);
           return Promise.resolve({
             ...common,
@@ -96,16 +95,13 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
             size: image.archive.size,
           });
         });
-        specs.push(planned);
       } catch (error) {
         if (!isStaveError(error, "SPEC_ABSENT")) throw error;
-        specs.push({ ...common, action: "absent" });
+        return { ...common, action: "absent" };
       }
     },
     signal,
   );
-  const order = new Map(nodes.map(({ hash }, at) => [hash, at]));
-  specs.sort((a, b) => (order.get(a.hash) ?? 0) - (order.get(b.hash) ?? 0));
   const wanted = specs.filter(({ action }) => action === "install");
   const room = rootRoom(store, images);
   if (room !== undefined) progress?.({ type: "warning", text: roomText(room, source.name) });

@@ -8,7 +8,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
-import { forEachLimit } from "../../util/limit.ts";
+import { mapLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
 import { findCached } from "../cache/find-cached.ts";
 
@@ -63,15 +63,13 @@ export class InstallSource {
             hint: "name a version, a variant or a hash",
           },
         );
-      const found = new Map<string, SpecDocument>();
-      const read = async (tag: string): Promise<void> => {
+      const read = async (tag: string): Promise<SpecDocument> => {
         const image = await cache.fetchSpec(tag, options);
         // Of several, not all are installed.
         if (tags.length === 1) this.#read.set(image.document.root.hash, { cache, image });
-        found.set(tag, image.document);
+        return image.document;
       };
-      await forEachLimit(tags, CONCURRENCY, read, options.signal);
-      const documents = tags.flatMap((tag) => found.get(tag) ?? []);
+      const documents = await mapLimit(tags, CONCURRENCY, read, options.signal);
       return documents.length > 0 ? documents : undefined;
     });
     return answer ?? this.#absent(text, failures);

@@ -51,8 +51,8 @@ export async function leaveLayout(directory: string): Promise<void> {
 }
 
 /**
- * Throws FILE_SYSTEM if a folder or the lock file of a layout is a link: whoever made the layout could otherwise have
- * files written or removed elsewhere.
+ * Throws FILE_SYSTEM if a folder or the lock file of a layout is a link. A layout made by somebody
+ * else could otherwise have files written or removed outside it.
  */
 export function refuseLinks(directory: string): void {
   for (const name of WRITTEN) {

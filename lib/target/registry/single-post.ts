@@ -2,10 +2,10 @@
 // need not support this; others open an upload session instead, which is then used, so that the attempt costs no
 // request.
 import { isStaveError } from "../../errors.ts";
-import type { Transport } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { readSized, type Source } from "../../util/stream.ts";
 import { hasBlob } from "./blobs.ts";
+import { abilitiesOf } from "./host-abilities.ts";
 import type { Repository } from "./repository.ts";
 import { type Session, type StepOptions, sessionOf } from "./upload-session.ts";
 import { isProof, unproved } from "./write-proof.ts";
@@ -13,19 +13,10 @@ import { isProof, unproved } from "./write-proof.ts";
 /** Maximum number of bytes to send this way: they are wasted if the registry does not support it. */
 export const SINGLE_POST: number = 1024 * 1024;
 
-type Ability = "asking" | "yes" | "no";
-const abilities = new WeakMap<Transport, Map<string, Ability>>();
-
-function abilitiesOf({ options: { transport } }: Repository): Map<string, Ability> {
-  const known = abilities.get(transport) ?? new Map<string, Ability>();
-  abilities.set(transport, known);
-  return known;
-}
-
 /** True if a blob should be sent this way. Only one blob at a time tries, until it is known what the host supports. */
 export function mayPostWhole(repository: Repository, { size }: Descriptor): boolean {
-  const ability = abilitiesOf(repository).get(repository.host);
-  return size > 0 && size <= SINGLE_POST && (ability === undefined || ability === "yes");
+  const { wholePosts = true } = abilitiesOf(repository);
+  return size > 0 && size <= SINGLE_POST && wholePosts === true;
 }
 
 /**
@@ -40,9 +31,8 @@ export async function postWhole(
 ): Promise<"stored" | Session | undefined> {
   const { digest, size } = descriptor;
   const { patience, signal } = options;
-  const known = abilitiesOf(repository);
-  const { host } = repository;
-  if (known.get(host) === undefined) known.set(host, "asking");
+  const abilities = abilitiesOf(repository);
+  abilities.wholePosts ??= "asking";
   try {
     const bytes = await readSized(await source.open(0), size, digest).catch((error: unknown) => {
       throw isStaveError(error) ? error.with({ side: "source" }) : error;
@@ -61,7 +51,7 @@ export async function postWhole(
       patience,
       signal,
     });
-    known.set(host, response.status === 201 ? "yes" : "no");
+    abilities.wholePosts = response.status === 201;
     if (response.status === 202) return await sessionOf(repository, response);
     if (response.status !== 201) return undefined;
     if (isProof(repository, response, digest)) return "stored";
@@ -69,6 +59,6 @@ export async function postWhole(
     throw unproved(repository, "push blob", digest, response.status);
   } finally {
     // Without a response, nothing is known.
-    if (known.get(host) === "asking") known.delete(host);
+    if (abilities.wholePosts === "asking") abilities.wholePosts = undefined;
   }
 }

@@ -4,12 +4,12 @@
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { type Outcome, withRetry } from "../../http/retry.ts";
-import type { Transport } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { Digester } from "../../oci/digest.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
 import type { PushBlobOptions, PushOutcome, PushStreamOptions } from "../target.ts";
 import { hasBlob } from "./blobs.ts";
+import { abilitiesOf } from "./host-abilities.ts";
 import type { Repository } from "./repository.ts";
 import { mayPostWhole, postWhole } from "./single-post.ts";
 import {
@@ -69,7 +69,7 @@ class Upload {
 
   async run(opened: Session | undefined): Promise<void> {
     const { digest, size } = this.#descriptor;
-    this.#inChunks = size > CHUNK && refusesLarge(this.#repository);
+    this.#inChunks = size > CHUNK && abilitiesOf(this.#repository).refusesLarge === true;
     let session = opened;
     await withRetry(
       this.#options.patience,
@@ -100,7 +100,7 @@ class Upload {
           if (!isStaveError(error)) throw error;
           if (error.status === 413 && !this.#inChunks) {
             this.#inChunks = true;
-            refuseLarge(this.#repository);
+            abilitiesOf(this.#repository).refusesLarge = true;
             await cancel(this.#repository, session);
             session = undefined;
             return { again: error };
@@ -156,24 +156,13 @@ class Upload {
   }
 }
 
-// Its errors are marked, so that the registry is not blamed and the upload is not retried.
+// Marks errors of the source, so that the registry is not blamed and the upload is not retried.
 async function* fromSource(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   try {
     yield* stream;
   } catch (error) {
     throw isStaveError(error) ? error.with({ side: "source" }) : error;
   }
-}
-
-// Hosts that refused a whole blob as too large.
-const refusing = new WeakMap<Transport, Set<string>>();
-
-function refusesLarge({ options: { transport }, host }: Repository): boolean {
-  return refusing.get(transport)?.has(host) === true;
-}
-
-function refuseLarge({ options: { transport }, host }: Repository): void {
-  refusing.set(transport, (refusing.get(transport) ?? new Set()).add(host));
 }
 
 /** Sends the missing bytes of a source in chunks and advances the session. */
