@@ -1,5 +1,6 @@
 // `openCache`, and the caches that other functions open: named ones, or those of Spack's configuration.
 
+import type { IndexedCache, ReadCache } from "../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../cache/oci-cache.ts";
 import { isStaveError } from "../errors.ts";
 import { formatLocation, type Location } from "../oci/reference.ts";
@@ -58,7 +59,7 @@ export interface OpenCacheOptions extends CommonOptions, SpackOptions {
 
 /** An open build cache. Close it, or declare it with `await using`. */
 export interface OpenCache extends AsyncDisposable {
-  readonly cache: OciCache;
+  readonly cache: IndexedCache;
   readonly location: Location;
   /** The name of the mirror of Spack's configuration, if it is one. */
   readonly mirror: string | undefined;
@@ -122,7 +123,7 @@ async function openOne(text: string | undefined, direction: Direction, opening: 
 
 /** Caches opened for a call or by the caller; disposing of them closes only the former. */
 export interface OpenCaches extends AsyncDisposable {
-  readonly caches: readonly OciCache[];
+  readonly caches: readonly IndexedCache[];
 }
 
 /** Opens caches for reading, in order of preference; by default the mirrors of Spack's configuration. */
@@ -131,7 +132,7 @@ export async function openToRead(
   opening: Opening,
 ): Promise<OpenCaches> {
   const named = given === undefined ? mirrorsFor("fetch", opening) : [given].flat();
-  const caches: OciCache[] = [];
+  const caches: IndexedCache[] = [];
   const opened: OpenCache[] = [];
   const close = (): Promise<void> => closeAll(opened.map((one) => () => one.close()));
   try {
@@ -162,7 +163,7 @@ export async function openToWrite(
 export async function openToPlan(
   given: CacheArgument | undefined,
   opening: Opening,
-): Promise<AsyncDisposable & { readonly cache: ReadOciCache }> {
+): Promise<AsyncDisposable & { readonly cache: ReadCache }> {
   if (typeof given === "object") return { cache: given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
   const text = given ?? mirrorsFor("push", opening)[0];
   const { location, connection, close } = await connectTo(text, "push", opening);

@@ -1,5 +1,6 @@
 // `push` and `planPush`: push installed specs to a build cache.
 
+import { hasImages, lacks } from "../cache/cache.ts";
 import { parseCompression } from "../image/pack/compression.ts";
 import { LayerMemory } from "../image/pack/layer-memory.ts";
 import { parseLocation, parseTag } from "../oci/reference.ts";
@@ -59,7 +60,9 @@ export async function push(cache?: CacheArgument, options: PushOptions = {}): Pr
   const opening = checked("push", cache, options);
   await using all = await prepared(options, opening);
   await using opened = await openToWrite(cache, { ...opening, options: { ...options, create: true } });
-  return await pushSpecs({ ...all.common, cache: opened.cache, target: opened.cache.target });
+  const { cache: to } = opened;
+  if (!hasImages(to)) throw lacks(to, "images");
+  return await pushSpecs({ ...all.common, cache: to, target: to.target });
 }
 
 /**
@@ -70,7 +73,9 @@ export async function planPush(cache?: CacheArgument, options: PushOptions = {})
   const opening = checked("planPush", cache, options);
   await using all = await prepared(options, opening);
   await using opened = await openToPlan(cache, opening);
-  return await planOf({ ...all.common, cache: opened.cache, target: opened.cache.target });
+  const { cache: to } = opened;
+  if (!hasImages(to)) throw lacks(to, "images");
+  return await planOf({ ...all.common, cache: to, target: to.target });
 }
 
 function checked(name: string, cache: CacheArgument | undefined, options: PushOptions): Opening {

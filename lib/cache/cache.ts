@@ -1,11 +1,27 @@
 // The seam between verbs and build caches: what any cache can be asked for, wherever its specs are stored.
+import { StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { SpecNode } from "../spack/spec/node.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
-import type { OperationOptions } from "../target/target.ts";
+import type { BlobChecker, BlobFetcher, OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
 import type { TaggedSpec } from "./spec-tag.ts";
+
+/** What a cache supports. Verbs ask for an ability, never for the kind of cache. */
+export interface Abilities {
+  /** Its specs can be listed without an index. */
+  readonly list: boolean;
+  /** Specs and the index can be written. */
+  readonly write: boolean;
+  /** Specs can be removed. */
+  readonly delete: boolean;
+  /** Each spec is an image, and there may be other images. */
+  readonly images: boolean;
+  /** Specs can have gpg signatures, which Spack verifies. */
+  readonly sign: boolean;
+}
 
 /** The specs that a cache lists; none of them was read. */
 export interface CacheListing {
@@ -18,27 +34,38 @@ export interface CacheListing {
   readonly hasIndex: boolean;
 }
 
-/** The image of one spec, read and verified. */
+/** One spec of a cache, read and verified. */
 export interface CachedSpec {
   readonly tag: string;
-  readonly manifest: Descriptor;
-  readonly config: Descriptor;
-  /** All layers, the spec's own archive last. */
+  /** Its archive and, in an image, before it the layers of its dependencies. */
   readonly layers: readonly Descriptor[];
   readonly archive: Descriptor;
-  /** The digest of the uncompressed archive. */
-  readonly diffId: Digest;
+  /** The digest of the uncompressed archive, if the cache records it. */
+  readonly diffId: Digest | undefined;
   /** Spack's layout version: 2 before Spack 1.0, 3 since. */
   readonly layoutVersion: number;
   /** When Spack packed it, in milliseconds since the epoch; undefined if packed by stave or an old Spack. */
   readonly archivedAt: number | undefined;
-  /** The environment variables of the image, `NAME=VALUE`. */
+  /** The environment variables of an image, `NAME=VALUE`. */
   readonly env: readonly string[];
   readonly document: SpecDocument;
 }
 
+/** The image of one spec, read and verified. */
+export interface SpecImage extends CachedSpec {
+  readonly manifest: Descriptor;
+  readonly config: Descriptor;
+  readonly diffId: Digest;
+}
+
+/** Options for looking up a spec. */
+export interface FindSpecOptions extends OperationOptions {
+  /** The spec that the tag names, if the caller has it: some caches file a spec under more than its tag tells. */
+  readonly node?: SpecNode | undefined;
+}
+
 /** Options for reading a spec. */
-export interface FetchSpecOptions extends OperationOptions {
+export interface FetchSpecOptions extends FindSpecOptions {
   /** Nodes whose content is already known: their hashes are not recomputed. */
   readonly isKnown?: ((hash: string) => boolean) | undefined;
 }
@@ -47,14 +74,18 @@ export interface FetchSpecOptions extends OperationOptions {
 export interface ReadCache {
   /** The name as a user would type it. */
   readonly name: string;
-  /** Lists the specs once, page by page. Throws NOT_FOUND if the cache does not exist. */
-  list(options?: OperationOptions): Promise<CacheListing>;
-  /** True if the cache has an image under the tag of a spec; does not read it. */
-  has(tag: string, options?: OperationOptions): Promise<boolean>;
+  readonly can: Abilities;
   /**
-   * Reads and verifies the image of a spec: it must contain the spec that its tag names, nodes must match their hashes,
-   * and its archive must be named. Throws NOT_FOUND, or MEDIA_TYPE, CONTENT_INVALID, SPEC_INVALID, TOO_LARGE if it is
-   * not a binary of that spec.
+   * Lists the specs once, page by page. Throws NOT_FOUND if the cache does not exist, UNSUPPORTED if it cannot be
+   * listed.
+   */
+  list(options?: OperationOptions): Promise<CacheListing>;
+  /** True if the cache has the spec of a tag; does not read it. */
+  has(tag: string, options?: FindSpecOptions): Promise<boolean>;
+  /**
+   * Reads and verifies what the cache has for a tag: it must be the spec that the tag names, nodes must match their
+   * hashes, and its archive must be named. Throws NOT_FOUND, or MEDIA_TYPE, CONTENT_INVALID, SPEC_INVALID, TOO_LARGE if
+   * it is not a binary of that spec.
    */
   fetchSpec(tag: string, options?: FetchSpecOptions): Promise<CachedSpec>;
   /**
@@ -62,6 +93,14 @@ export interface ReadCache {
    * CONTENT_INVALID, MEDIA_TYPE or TOO_LARGE if it is not an index at all.
    */
   readIndex(options?: OperationOptions): Promise<CacheIndex | undefined>;
+  /** Where to fetch the archive and the other layers of a spec that was read from this cache. */
+  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker;
+}
+
+/** A readable build cache of images. */
+export interface ReadImageCache extends ReadCache {
+  readonly target: ReadTarget;
+  fetchSpec(tag: string, options?: FetchSpecOptions): Promise<SpecImage>;
 }
 
 /** Options for writing an index. */
@@ -77,4 +116,31 @@ export interface IndexedCache extends ReadCache {
    * no other write in between. Throws CONFLICT if the cache detects one.
    */
   writeIndex(text: IndexText, options?: WriteIndexOptions): Promise<boolean>;
+}
+
+/** A writable build cache of images. */
+export interface ImageCache extends ReadImageCache, IndexedCache {
+  readonly target: Target;
+  fetchSpec(tag: string, options?: FetchSpecOptions): Promise<SpecImage>;
+}
+
+/** True if the specs of a cache are images. */
+export function hasImages(cache: IndexedCache): cache is ImageCache;
+export function hasImages(cache: ReadCache): cache is ReadImageCache;
+export function hasImages(cache: ReadCache): boolean {
+  return cache.can.images;
+}
+
+const LACKING: Record<keyof Abilities, readonly [problem: string, hint: string]> = {
+  list: ["cannot be listed", "use a cache with an index, or name specs by a spec file or a lock file"],
+  write: ["can only be read", "name a place to push to: a directory, s3:// or oci://"],
+  delete: ["does not support deletion", "remove the specs where the cache is stored"],
+  images: ["has no images, only archives of specs", "name an oci:// registry or an oci-layout: directory"],
+  sign: ["has no gpg signatures", "gpg signatures belong to mirrors, for example file:///DIR"],
+};
+
+/** The error for a cache that lacks an ability. */
+export function lacks({ name }: Pick<ReadCache, "name">, ability: keyof Abilities): StaveError {
+  const [problem, hint] = LACKING[ability];
+  return new StaveError("UNSUPPORTED", `${name} ${problem}`, { subject: name, hint });
 }

@@ -22,11 +22,12 @@ import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {
-  CachedSpec,
+  Abilities,
   CacheListing,
   FetchSpecOptions,
-  IndexedCache,
-  ReadCache,
+  ImageCache,
+  ReadImageCache,
+  SpecImage,
   WriteIndexOptions,
 } from "./cache.ts";
 import { type CacheIndex, readIndexText, type StoredIndex } from "./index-read.ts";
@@ -47,8 +48,9 @@ export interface OciCacheOptions {
 }
 
 /** A build cache over any readable target. */
-export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCache {
+export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImageCache {
   readonly name: string;
+  readonly can: Abilities = { list: true, write: true, delete: true, images: true, sign: false };
   readonly target: T;
   readonly #memory: DiskCache | undefined;
 
@@ -76,7 +78,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
     return (await this.target.headManifest(tag, options)) !== undefined;
   }
 
-  async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
+  async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<SpecImage> {
     const { isKnown, signal } = options;
     const fetched = await this.target.fetchManifest(tag, { signal });
     const subject = imageName(this.name, tag);
@@ -113,6 +115,10 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
     const { layoutVersion, env, document: spec } = found;
     const archivedAt = timeOf(value);
     return { tag, manifest, config, layers, archive, diffId, layoutVersion, archivedAt, env, document: spec };
+  }
+
+  blobsOf(): T {
+    return this.target;
   }
 
   async #readConfig(config: Descriptor, subject: string, signal: AbortSignal | undefined): Promise<JsonObject> {
@@ -170,7 +176,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadCach
 }
 
 /** A writable build cache. */
-export class OciCache extends ReadOciCache<Target> implements IndexedCache {
+export class OciCache extends ReadOciCache<Target> implements ImageCache {
   async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
     const { signal, replaced } = options;
     const { digest, size } = text;

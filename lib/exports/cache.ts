@@ -5,11 +5,16 @@
  */
 
 export type {
+  Abilities,
   CachedSpec,
   CacheListing,
   FetchSpecOptions,
+  FindSpecOptions,
+  ImageCache,
   IndexedCache,
   ReadCache,
+  ReadImageCache,
+  SpecImage,
   WriteIndexOptions,
 } from "../cache/cache.ts";
 export type { CacheIndex, IndexProblem, StoredIndex } from "../cache/index-read.ts";

@@ -96,6 +96,8 @@ test("how far it is, is told every 2 000 specs", async () => {
   const specs = new Map(tags.map((tag) => [tag, { tag, name: "p", version: "1.0", hash: tag.slice(6, 38) }]));
   const cache: ReadCache = {
     name: "the cache",
+    can: { list: true, write: false, delete: false, images: false, sign: false },
+    blobsOf: () => assert.fail("no blob is needed"),
     list: () => Promise.resolve({ specs, foreign: [], others: [], hasIndex: false }),
     has: () => Promise.resolve(true),
     fetchSpec: (tag) => Promise.reject(new StaveError("NOT_FOUND", `${tag} is gone`)),

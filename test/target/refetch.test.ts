@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
-import type { CachedSpec } from "../../lib/cache/cache.ts";
+import type { SpecImage } from "../../lib/cache/cache.ts";
 import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
 import { copyGraph } from "../../lib/copy.ts";
 import { isStaveError } from "../../lib/errors.ts";
@@ -36,7 +36,7 @@ let registry: TestRegistry;
 let other: TestRegistry;
 let client: TestClient;
 let cache: ReadOciCache;
-let hull: CachedSpec;
+let hull: SpecImage;
 
 before(async () => {
   registry = await startRegistry();
@@ -107,7 +107,7 @@ async function copyTo(destination: "directory" | "registry"): Promise<void> {
 }
 
 async function downloadHull(): Promise<void> {
-  const report = await download(cache, hull.tag, temporaryFolder());
+  const report = await download(cache, { tag: hull.tag, node: undefined }, temporaryFolder());
   const sha256 = createHash("sha256").update(readFileSync(report.archive)).digest("hex");
   assert.equal(`sha256:${sha256}`, hull.archive.digest);
 }

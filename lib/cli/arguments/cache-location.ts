@@ -5,6 +5,7 @@ import { keychainOptions } from "../../api/connection.ts";
 import { defaultMirrors } from "../../api/default-mirrors.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { Keychain } from "../../auth/keychain.ts";
+import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { formatLocation, type Location } from "../../oci/reference.ts";
@@ -56,7 +57,7 @@ function mirrorsFor(direction: Direction, { context, output, flags, files }: Cac
 }
 
 /** Opens one cache for reading. Throws like `cacheLocation`, and NOT_FOUND if a directory does not exist. */
-export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadOciCache>> {
+export async function readCache(text: string | undefined, run: CacheRun): Promise<OpenedCache<ReadCache>> {
   return await openToRead(text, "fetch", run);
 }
 
@@ -68,7 +69,7 @@ export async function readPushCache(
   text: string | undefined,
   run: CacheRun,
   { mayBeGone = false } = {},
-): Promise<OpenedCache<ReadOciCache>> {
+): Promise<OpenedCache<ReadCache>> {
   return await openToRead(pushCache(text, run), "push", run, mayBeGone);
 }
 
@@ -77,7 +78,7 @@ async function openToRead(
   direction: Direction,
   run: CacheRun,
   mayBeGone = false,
-): Promise<OpenedCache<ReadOciCache>> {
+): Promise<OpenedCache<ReadCache>> {
   const { location, mirror, opener } = await openerFor(text, direction, run);
   const target = await opener.read(location).catch((error: unknown) => {
     if (!isStaveError(error, "NOT_FOUND")) throw error;
@@ -90,15 +91,15 @@ async function openToRead(
 
 /** Open caches in order of preference; the caller disposes of them. */
 export interface OpenedCaches {
-  readonly all: readonly OpenedCache<ReadOciCache>[];
-  readonly caches: readonly ReadOciCache[];
+  readonly all: readonly OpenedCache<ReadCache>[];
+  readonly caches: readonly ReadCache[];
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** Opens the named caches for reading, by default those of Spack's configuration. Throws like `readCache`. */
 export async function readCaches(named: readonly string[], run: CacheRun): Promise<OpenedCaches> {
   const texts: readonly (string | undefined)[] = named.length > 0 ? named : mirrorsFor("fetch", run);
-  const all: OpenedCache<ReadOciCache>[] = [];
+  const all: OpenedCache<ReadCache>[] = [];
   const close = (): Promise<void> => closeAll(all.map((opened) => () => opened[Symbol.asyncDispose]()));
   try {
     for (const text of texts.length > 0 ? texts : [undefined]) all.push(await readCache(text, run));
@@ -137,7 +138,7 @@ export async function writeCache(
   text: string | undefined,
   run: CacheRun,
   options: WriteCacheOptions,
-): Promise<OpenedCache<OciCache>> {
+): Promise<OpenedCache<IndexedCache>> {
   const named = options.mayUseMirror ? pushCache(text, run) : text;
   const { location, mirror, opener } = await openerFor(named, "push", run);
   await options.first?.(opener);

@@ -62,12 +62,16 @@ export const verb: VerbFactory = (state) => {
     const { answer: report, failures } = await askInOrder(
       caches,
       async (cache) => {
-        const tags = await findCached(cache, query, { signal });
-        const [tag] = tags;
-        if (tags.length > 1) throw several(text, tags);
-        return tag === undefined
+        const found = await findCached(cache, query, { signal });
+        const [spec] = found;
+        if (found.length > 1)
+          throw several(
+            text,
+            found.map(({ tag }) => tag),
+          );
+        return spec === undefined
           ? undefined
-          : await download(cache, tag, folder, { onProgress: output.progress, dryRun: flags.dryRun, signal });
+          : await download(cache, spec, folder, { onProgress: output.progress, dryRun: flags.dryRun, signal });
       },
       // Another cache does not help against errors of this machine.
       ({ code }) => ENDS.has(code),

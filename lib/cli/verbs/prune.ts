@@ -4,8 +4,8 @@ import { resolve } from "node:path";
 import { Option } from "commander";
 import * as z from "zod";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { hasImages, type ImageCache, lacks } from "../../cache/cache.ts";
 import { updateIndex } from "../../cache/index-update.ts";
-import type { OciCache } from "../../cache/oci-cache.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { parseBySchema, parseManifest, successors } from "../../oci/manifest.ts";
 import { type PrunePlan, parseDuration, planPrune, prune } from "../../ops/cache/prune.ts";
@@ -89,8 +89,10 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
     { context, output, flags, files },
     { create: false },
   );
-  if (flags.undo !== undefined) return await undo(opened.cache, flags.undo, context, output);
-  const plan = await planPrune(opened.cache, options);
+  const { cache } = opened;
+  if (!hasImages(cache)) throw lacks(cache, "images");
+  if (flags.undo !== undefined) return await undo(cache, flags.undo, context, output);
+  const plan = await planPrune(cache, options);
   if (keep.hashes === undefined && keep.within === undefined)
     output.note("no flag says which specs to keep (--keep-lock, --keeplist, --keep-within, -e): all are kept");
   if (plan.ageless.length > 0)
@@ -100,7 +102,7 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
       `${count(plan.young.length, "spec")} kept because of --grace ${flags.grace}: pushed recently, or not yet in the index`,
     );
   if (flags.undoFile !== undefined && flags.yes) await writeUndo(plan, resolve(context.cwd, flags.undoFile));
-  const done = flags.yes ? await prune(opened.cache, plan, options) : undefined;
+  const done = flags.yes ? await prune(cache, plan, options) : undefined;
   for (const line of render(done ?? plan, done !== undefined, output)) output.print(line);
   if (done?.isUnsupported)
     throw new StaveError("UNSUPPORTED", `${plan.cache} does not support deletion`, {
@@ -151,7 +153,7 @@ async function writeUndo({ cache, images }: PrunePlan, path: string): Promise<vo
   }
 }
 
-async function undo(cache: OciCache, file: string, context: Context, output: Output): Promise<number> {
+async function undo(cache: ImageCache, file: string, context: Context, output: Output): Promise<number> {
   const { signal, cwd } = context;
   const path = resolve(cwd, file);
   const bytes = await readFile(path).catch((cause: unknown) => {

@@ -7,6 +7,7 @@ import { spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
 import { unlockedSpecs } from "../../api/unlocked-specs.ts";
+import { hasImages, lacks } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
@@ -209,6 +210,7 @@ async function run(
   if (flags.dryRun) {
     await using opened = await readPushCache(split.cache, place, { mayBeGone: true });
     const { cache } = opened;
+    if (!hasImages(cache)) throw lacks(cache, "images");
     const base = await baseSource(flags.baseImage, opened.opener, context);
     const plan = await planOf({ ...common, cache, target: cache.target, base });
     output.print(planText(plan, output.columns));
@@ -223,6 +225,7 @@ async function run(
   };
   await using opened = await writeCache(split.cache, place, { create: true, mayUseMirror: true, first: openBase });
   const { cache, location } = opened;
+  if (!hasImages(cache)) throw lacks(cache, "images");
   const workflow = new Workflow(context, output);
   const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);
   const onSpec = (spec: PushedSpec): void => {

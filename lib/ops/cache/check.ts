@@ -1,7 +1,6 @@
 // `check`: finds specs that a cache lacks, and images in it that are broken.
 
-import type { CachedSpec } from "../../cache/cache.ts";
-import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import type { CachedSpec, ReadCache } from "../../cache/cache.ts";
 import { isUnfit } from "../../cache/unusable.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
@@ -63,11 +62,11 @@ const SHORT =
   "{name}{@version}{variants}{ platform=architecture.platform}{ os=architecture.os}{ target=architecture.target}{/hash:7}";
 
 /** Checks a cache. Only specs that the cache reports as absent count as missing; a failed request throws. */
-export async function check(cache: ReadOciCache, options: CheckOptions): Promise<CheckReport> {
+export async function check(cache: ReadCache, options: CheckOptions): Promise<CheckReport> {
   const { specs, depth, signal } = options;
   const wanted = specs?.filter((spec) => spec.external === undefined);
   const byTag = new Map(wanted?.map((spec) => [specTag(spec), spec]));
-  const isThere = await presence(cache, [...byTag.keys()], specs === undefined, signal);
+  const isThere = await presence(cache, specs && byTag, signal);
   const missing = [...byTag].filter(([tag]) => !isThere.has(tag)).map(([tag, spec]) => missingSpec(spec, tag));
   const report: CheckReport = {
     ...{ cache: cache.name, checked: wanted?.length ?? isThere.size, missing, broken: [] },
@@ -77,7 +76,7 @@ export async function check(cache: ReadOciCache, options: CheckOptions): Promise
   if (depth === "tags") return report;
   const images = new ImageCheck(cache, options, report);
   const tags = [...isThere].filter((tag) => specs === undefined || byTag.has(tag));
-  await forEachLimit(tags, CONCURRENCY, (tag) => images.check(tag), signal);
+  await forEachLimit(tags, CONCURRENCY, (tag) => images.check(tag, byTag.get(tag)), signal);
   report.broken.sort((a, b) => (a.tag < b.tag ? -1 : 1));
   return report;
 }
@@ -86,7 +85,7 @@ export async function check(cache: ReadOciCache, options: CheckOptions): Promise
  * Checks several caches in order: a later one is asked for what those before it lack, so what is missing is in none of
  * them. Throws the failure of a cache that might have what is missing.
  */
-export async function checkAll(caches: readonly ReadOciCache[], options: CheckOptions): Promise<CheckReport> {
+export async function checkAll(caches: readonly ReadCache[], options: CheckOptions): Promise<CheckReport> {
   const reports: CheckReport[] = [];
   let sought = options.specs;
   const { failures } = await askInOrder(caches, async (cache) => {
@@ -111,17 +110,17 @@ export async function checkAll(caches: readonly ReadOciCache[], options: CheckOp
 }
 
 async function presence(
-  cache: ReadOciCache,
-  tags: readonly string[],
-  all: boolean,
+  cache: ReadCache,
+  wanted: ReadonlyMap<string, SpecNode> | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Set<string>> {
-  if (all || tags.length > FEW) return new Set((await cache.list({ signal })).specs.keys());
+  if (wanted === undefined || (wanted.size > FEW && cache.can.list))
+    return new Set((await cache.list({ signal })).specs.keys());
   const found = new Set<string>();
-  const ask = async (tag: string): Promise<void> => {
-    if (await cache.has(tag, { signal })) found.add(tag);
+  const ask = async ([tag, node]: [string, SpecNode]): Promise<void> => {
+    if (await cache.has(tag, { node, signal })) found.add(tag);
   };
-  await forEachLimit(tags, CONCURRENCY, ask, signal);
+  await forEachLimit(wanted, CONCURRENCY, ask, signal);
   return found;
 }
 
@@ -131,7 +130,7 @@ function missingSpec(spec: SpecNode, tag: string): MissingSpec {
 }
 
 class ImageCheck {
-  readonly #cache: ReadOciCache;
+  readonly #cache: ReadCache;
   readonly #options: CheckOptions;
   readonly #report: CheckReport;
   readonly #progress: ProgressSink;
@@ -140,17 +139,17 @@ class ImageCheck {
   readonly #flights = new SingleFlight<string | undefined>();
   readonly #known = new Set<string>();
 
-  constructor(cache: ReadOciCache, options: CheckOptions, report: CheckReport) {
+  constructor(cache: ReadCache, options: CheckOptions, report: CheckReport) {
     this.#cache = cache;
     this.#options = options;
     this.#report = report;
     this.#progress = options.onProgress ?? noProgress;
   }
 
-  async check(tag: string): Promise<void> {
+  async check(tag: string, node: SpecNode | undefined): Promise<void> {
     const { signal } = this.#options;
     const cache = this.#cache.name;
-    const image = await this.#fetch(tag);
+    const image = await this.#fetch(tag, node);
     if (typeof image === "string") return void this.#report.broken.push({ cache, tag, reason: image });
     for (const { hash } of image.document.graph.nodes()) this.#known.add(hash);
     for (const layer of image.layers) {
@@ -158,31 +157,31 @@ class ImageCheck {
       const key = `${layer.digest} ${layer.size}`;
       const reason = this.#blobs.has(key)
         ? this.#blobs.get(key)
-        : await this.#flights.run(key, () => this.#look(key, layer));
+        : await this.#flights.run(key, () => this.#look(key, image, layer));
       if (reason !== undefined) return void this.#report.broken.push({ cache, tag, reason });
     }
     this.#progress({ type: "note", text: `whole: ${shortName(image.document.root)}` });
   }
 
-  async #fetch(tag: string): Promise<CachedSpec | string> {
+  async #fetch(tag: string, node: SpecNode | undefined): Promise<CachedSpec | string> {
     const { signal } = this.#options;
     try {
-      return await this.#cache.fetchSpec(tag, { isKnown: (hash) => this.#known.has(hash), signal });
+      return await this.#cache.fetchSpec(tag, { node, isKnown: (hash) => this.#known.has(hash), signal });
     } catch (error) {
       return reasonOf(error);
     }
   }
 
-  async #look(key: string, layer: Descriptor): Promise<string | undefined> {
+  async #look(key: string, image: CachedSpec, layer: Descriptor): Promise<string | undefined> {
     const { depth, signal } = this.#options;
-    const { target } = this.#cache;
+    const blobs = this.#cache.blobsOf(image);
     const reason = await (async () => {
       try {
         if (depth === "bytes")
-          await withRefetch(target, async (from) => {
+          await withRefetch(blobs, async (from) => {
             for await (const _chunk of await from.fetchBlob(layer, { signal }));
           });
-        else if (!(await target.hasBlob(layer, { signal }))) return `its layer ${layer.digest} is missing`;
+        else if (!(await blobs.hasBlob(layer, { signal }))) return `its layer ${layer.digest} is missing`;
         return undefined;
       } catch (error) {
         return reasonOf(error);

@@ -1,8 +1,7 @@
 // `diff`: compares two sets of specs or two images.
 
-import type { ReadCache } from "../../cache/cache.ts";
+import { hasImages, lacks, type ReadCache, type ReadImageCache } from "../../cache/cache.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
-import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { parseSpecTag } from "../../cache/spec-tag.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { specInHistory } from "../../image/image-documents.ts";
@@ -116,12 +115,13 @@ function diffLayers(from: readonly Descriptor[], to: readonly Descriptor[]): Non
  * Makes a side of a tag or digest: its layers and, for the image of a spec, its DAG; for the image of an environment,
  * the specs that its history names.
  */
-export async function imageSide(cache: ReadOciCache, reference: string, options: OperationOptions): Promise<DiffSide> {
+export async function imageSide(cache: ReadCache, reference: string, options: OperationOptions): Promise<DiffSide> {
   const name = imageName(cache.name, reference);
   if (parseSpecTag(reference)) {
     const { document, layers } = await cache.fetchSpec(reference, options);
     return { name, specs: [...document.graph.nodes()], layers };
   }
+  if (!hasImages(cache)) throw lacks(cache, "images");
   const image = parseFetched(await cache.target.fetchManifest(reference, options), cache.name);
   if (image.kind === "manifest") {
     const { config, layers } = image.value;
@@ -134,7 +134,7 @@ export async function imageSide(cache: ReadOciCache, reference: string, options:
 
 // Undefined for an artifact, and for an image whose history names no spec.
 async function specsInConfig(
-  { target }: ReadOciCache,
+  { target }: ReadImageCache,
   config: Descriptor,
   options: OperationOptions,
 ): Promise<DiffSpec[] | undefined> {
@@ -152,7 +152,7 @@ async function specsInConfig(
 /** Makes a side of a cache: the specs of its index. Throws NOT_FOUND if it has specs but no index. */
 export async function cacheSide(cache: ReadCache, options: OperationOptions): Promise<DiffSide> {
   const index = await cache.readIndex(options);
-  if (index === undefined && (await cache.list(options)).specs.size === 0)
+  if (index === undefined && cache.can.list && (await cache.list(options)).specs.size === 0)
     return { name: cache.name, specs: [], layers: undefined };
   if (index === undefined)
     throw new StaveError("NOT_FOUND", `${cache.name} has no index`, {

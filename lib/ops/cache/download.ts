@@ -1,8 +1,7 @@
 // `download`: downloads the archive and the spec file of a spec to a folder, and verifies both.
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import type { CachedSpec } from "../../cache/cache.ts";
-import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import type { CachedSpec, ReadCache } from "../../cache/cache.ts";
 import { fileError } from "../../errors.ts";
 import { type Digest, hexOf } from "../../oci/digest.ts";
 import { specDocument } from "../../spack/spec/spec-writer.ts";
@@ -12,6 +11,7 @@ import type { OperationOptions } from "../../target/target.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { replaceFile } from "../../util/replace-file.ts";
+import type { FoundSpec } from "./find-cached.ts";
 
 /** The report of `download`. */
 export interface DownloadReport {
@@ -36,18 +36,18 @@ export interface DownloadOptions extends OperationOptions {
 }
 
 /**
- * Downloads the archive of a tag into `FOLDER/NAME-VERSION-HASH.spack`, and beside it `….spec.json` with the spec and
+ * Downloads the archive of a spec into `FOLDER/NAME-VERSION-HASH.spack`, and beside it `….spec.json` with the spec and
  * the archive's checksum as in Spack's URL caches. A file gets its name only once it is complete and verified. Throws
  * what reading the image throws, and FILE_SYSTEM.
  */
 export async function download(
-  cache: ReadOciCache,
-  tag: string,
+  cache: ReadCache,
+  { tag, node }: FoundSpec,
   folder: string,
   options: DownloadOptions = {},
 ): Promise<DownloadReport> {
   const { signal, onProgress = noProgress, dryRun } = options;
-  const image = await cache.fetchSpec(tag, { signal });
+  const image = await cache.fetchSpec(tag, { node, signal });
   const { digest, size } = image.archive;
   const stem = tag.slice(0, -".spack".length);
   const [archive, specFile] = [join(folder, `${stem}.spack`), join(folder, `${stem}.spec.json`)];
@@ -67,7 +67,7 @@ export async function download(
   const label = `${stem}.spack`;
   try {
     // Open the stream last: a stream that fails before it has a listener ends the process.
-    await withRefetch(cache.target, (from) =>
+    await withRefetch(cache.blobsOf(image), (from) =>
       written(archive, async (file) => {
         onProgress({ type: "bytes", id: digest, count: -told });
         told = 0;

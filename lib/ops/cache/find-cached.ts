@@ -1,11 +1,12 @@
 // Finds the specs of a cache that match a query: in the index, else by the tags.
-import type { ReadCache } from "../../cache/cache.ts";
+import { lacks, type ReadCache } from "../../cache/cache.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
 import { StaveError } from "../../errors.ts";
 import { printQuery, type SpecQuery } from "../../spack/query/query.ts";
 import { select } from "../../spack/query/select.ts";
 import { versionSatisfies } from "../../spack/query/version-range.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
 import { specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
 
@@ -29,22 +30,31 @@ export function notTold(query: SpecQuery): StaveError {
   });
 }
 
+/** A spec that satisfies a query: its tag and, if the index has it, its node. */
+export interface FoundSpec {
+  readonly tag: string;
+  readonly node: SpecNode | undefined;
+}
+
 /**
- * The tags of the specs that satisfy a query. A spec may be tagged without being in the index. Throws USAGE if the
- * query needs an index and there is none.
+ * The specs that satisfy a query. A spec may be tagged without being in the index. Throws USAGE if the query needs an
+ * index and there is none, UNSUPPORTED if the cache can neither be listed nor has an index.
  */
 export async function findCached(
-  cache: Pick<ReadCache, "name" | "list" | "readIndex">,
+  cache: Pick<ReadCache, "name" | "can" | "list" | "readIndex">,
   query: SpecQuery,
   options: OperationOptions,
-): Promise<string[]> {
+): Promise<FoundSpec[]> {
   // The tag contains the hash, so this needs no index, which could be out of date.
-  const index = query.hash !== undefined && isToldByTags(query) ? undefined : await cache.readIndex(options);
+  const isTold = query.hash !== undefined && isToldByTags(query) && cache.can.list;
+  const index = isTold ? undefined : await cache.readIndex(options);
   if (index !== undefined) {
-    const found = select(indexedSpecs(index, [query], cache.name), [query]).map(specTag);
-    if (found.length > 0 || !isToldByTags(query)) return found;
+    const found = select(indexedSpecs(index, [query], cache.name), [query]);
+    if (found.length > 0 || !isToldByTags(query) || !cache.can.list)
+      return found.map((node) => ({ tag: specTag(node), node }));
   }
+  if (!cache.can.list) throw lacks(cache, "list");
   const { specs } = await cache.list(options);
   if (specs.size > 0 && !isToldByTags(query)) throw notTold(query);
-  return [...specs.values()].filter((spec) => tagSatisfies(spec, query)).map(({ tag }) => tag);
+  return [...specs.values()].filter((spec) => tagSatisfies(spec, query)).map(({ tag }) => ({ tag, node: undefined }));
 }

@@ -1,6 +1,7 @@
 // Decides which specs of a cache a prune keeps: named specs, young specs, and the dependencies of both.
+
+import type { ImageCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
-import type { OciCache } from "../../cache/oci-cache.ts";
 import { closure } from "../../cache/record.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
 import { isStaveError } from "../../errors.ts";
@@ -35,13 +36,13 @@ export class Keeper {
   /** Tags that are kept only because their age is unknown, and only because they are young. */
   readonly ageless: string[] = [];
   readonly young: string[] = [];
-  readonly #cache: OciCache;
+  readonly #cache: ImageCache;
   readonly #options: KeepOptions;
   readonly #index: CacheIndex | undefined;
   readonly #kept: Set<string>;
   readonly #keepsAll: boolean;
 
-  private constructor(cache: OciCache, options: KeepOptions, index: CacheIndex | undefined) {
+  private constructor(cache: ImageCache, options: KeepOptions, index: CacheIndex | undefined) {
     this.#cache = cache;
     this.#options = options;
     this.#index = index;
@@ -50,7 +51,7 @@ export class Keeper {
   }
 
   /** Decides by the rules, the index and, if cheap or needed, the ages of all specs. Throws what the cache throws. */
-  static async open(cache: OciCache, specs: readonly TaggedSpec[], options: KeepOptions): Promise<Keeper> {
+  static async open(cache: ImageCache, specs: readonly TaggedSpec[], options: KeepOptions): Promise<Keeper> {
     const { keep, signal } = options;
     const keepsAll = keep.hashes === undefined && keep.within === undefined;
     const keeper = new Keeper(cache, options, keepsAll ? undefined : await cache.readIndex({ signal }));

@@ -1,5 +1,5 @@
 // `list`: the specs of a build cache, from its index or from its tags alone.
-import type { CacheListing, ReadCache } from "../../cache/cache.ts";
+import { type CacheListing, lacks, type ReadCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { listIndexed } from "../../cache/index-select.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
@@ -114,7 +114,7 @@ async function listBeside(
   if (fromTags) return { report: await list(cache, options), missing: [] };
   const [index, listing] = await Promise.all([
     cache.readIndex({ signal }),
-    cache.list({ signal }).catch((error: unknown) => {
+    (cache.can.list ? cache.list({ signal }) : Promise.reject(lacks(cache, "list"))).catch((error: unknown) => {
       if (isStaveError(error, "DENIED", "CREDENTIALS_MISSING", "CREDENTIALS_REJECTED", "UNSUPPORTED")) return error;
       throw error;
     }),

@@ -2,9 +2,9 @@
 // images, and images before their blobs: the index lists nothing that is gone, and no image is ever left without its
 // layers.
 
+import type { ImageCache } from "../../cache/cache.ts";
 import type { IndexReport } from "../../cache/index-update.ts";
 import { updateIndex } from "../../cache/index-update.ts";
-import type { OciCache } from "../../cache/oci-cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { type Digest, digestOf } from "../../oci/digest.ts";
 import { LayoutTarget } from "../../target/layout/layout.ts";
@@ -60,7 +60,7 @@ interface Looked extends PrunedImage {
 const CONCURRENCY = 8;
 
 /** Plans what to remove, without removing anything. */
-export async function planPrune(cache: OciCache, options: PruneOptions): Promise<PrunePlan> {
+export async function planPrune(cache: ImageCache, options: PruneOptions): Promise<PrunePlan> {
   const { signal } = options;
   const listing = await cache.list({ signal });
   const specs = [...listing.specs.values()].sort((a, b) => (a.tag < b.tag ? -1 : 1));
@@ -103,7 +103,7 @@ export async function planPrune(cache: OciCache, options: PruneOptions): Promise
   };
 }
 
-async function garbageOf(cache: OciCache, gone: ReadonlySet<Digest>, options: PruneOptions) {
+async function garbageOf(cache: ImageCache, gone: ReadonlySet<Digest>, options: PruneOptions) {
   const { grace, now, keepBlobs = false, signal } = options;
   const { target } = cache;
   return target instanceof LayoutTarget && !keepBlobs
@@ -113,7 +113,7 @@ async function garbageOf(cache: OciCache, gone: ReadonlySet<Digest>, options: Pr
 
 // Undefined if the image is already gone.
 async function prunedImage(
-  { target }: OciCache,
+  { target }: ImageCache,
   tag: string,
   signal: AbortSignal | undefined,
 ): Promise<Looked | undefined> {
@@ -133,7 +133,7 @@ async function prunedImage(
  * unused by then. Images that cannot be removed are put back into the index. If the cache does not support deletion,
  * sets `isUnsupported`. Throws what the cache throws for other reasons.
  */
-export async function prune(cache: OciCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
+export async function prune(cache: ImageCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
   const { signal, onProgress = noProgress } = options;
   if (plan.images.length > 0 && !(await mayDelete(cache, signal))) return unsupported(plan, 0);
   let index: IndexReport | undefined;
@@ -186,7 +186,7 @@ function isUnsupported(error: unknown): boolean {
 }
 
 /** Probes deletion with a manifest that no cache has, before anything real is changed. */
-async function mayDelete(cache: OciCache, signal: AbortSignal | undefined): Promise<boolean> {
+async function mayDelete(cache: ImageCache, signal: AbortSignal | undefined): Promise<boolean> {
   try {
     await removeManifest(cache, digestOf("whether manifests can be deleted"), signal);
     return true;
@@ -198,7 +198,7 @@ async function mayDelete(cache: OciCache, signal: AbortSignal | undefined): Prom
 
 // False if it is already gone, or was pushed again in the meantime.
 async function removeImage(
-  cache: OciCache,
+  cache: ImageCache,
   { tag, digest, referrers }: PrunedImage,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
@@ -215,7 +215,7 @@ async function removeImage(
   }
 }
 
-async function removeManifest(cache: OciCache, digest: Digest, signal: AbortSignal | undefined): Promise<void> {
+async function removeManifest(cache: ImageCache, digest: Digest, signal: AbortSignal | undefined): Promise<void> {
   try {
     await cache.target.deleteManifest(digest, { signal });
   } catch (error) {

@@ -2,8 +2,7 @@
 // can tell.
 import { mkdtemp } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { CachedSpec } from "../../cache/cache.ts";
-import type { ReadOciCache } from "../../cache/oci-cache.ts";
+import type { CachedSpec, ReadCache } from "../../cache/cache.ts";
 import { fileError, isStaveError, type StaveError } from "../../errors.ts";
 import { checkArchivedSpec } from "../../relocate/place/place.ts";
 import { readBuildInfo } from "../../relocate/prefix/build-info-reader.ts";
@@ -40,11 +39,11 @@ export interface Unrelocatable {
  * if everything can. Throws what reading and unpacking the archive throw.
  */
 export async function tryRelocation(
-  cache: ReadOciCache,
+  cache: ReadCache,
   image: CachedSpec,
   options: TryRelocationOptions,
 ): Promise<Unrelocatable | undefined> {
-  return await withRefetch(cache.target, (from) => tryOnce(from, image, options));
+  return await withRefetch(cache.blobsOf(image), (from) => tryOnce(from, image, options));
 }
 
 async function tryOnce(

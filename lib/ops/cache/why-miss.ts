@@ -3,7 +3,6 @@
 import type { CacheListing, ReadCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
-import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { isUnfit } from "../../cache/unusable.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { ANY } from "../../spack/query/query.ts";
@@ -67,7 +66,7 @@ const COMPARED = 200;
 
 /** Finds the reason. Throws if the cache cannot be read. */
 export async function whyMiss(
-  cache: ReadOciCache,
+  cache: ReadCache,
   wanted: SpecNode,
   options: WhyMissOptions = {},
 ): Promise<WhyMissReport> {
@@ -79,10 +78,11 @@ export async function whyMiss(
     return { ...base, reason, explanation, near };
   };
   if (wanted.external !== undefined) return answer("external", "it is an external: Spack did not build it");
-  const listing = await cache.list(options);
+  const { signal } = options;
+  const listing = cache.can.list ? await cache.list({ signal }) : undefined;
   const index = await readIndex(cache, options);
-  if (listing.specs.has(base.tag)) {
-    const image = await orReason(() => cache.fetchSpec(base.tag, options));
+  if (listing?.specs.has(base.tag) ?? (await cache.has(base.tag, { node: wanted, signal }))) {
+    const image = await orReason(() => cache.fetchSpec(base.tag, { node: wanted, signal }));
     if (typeof image === "string") return answer("unreadable", `its image cannot be used: ${image}`);
     if (typeof index === "string") return answer("not in the index", `the cache has it, but ${index}`);
     if (index.records.get(hash)?.inBuildcache !== true)
@@ -115,7 +115,7 @@ export interface WhyMissAllReport extends WhyMissReport {
  * Throws if a cache cannot be read and no other would be used.
  */
 export async function whyMissAll(
-  caches: readonly ReadOciCache[],
+  caches: readonly ReadCache[],
   wanted: SpecNode,
   options: WhyMissOptions = {},
 ): Promise<WhyMissAllReport> {
@@ -168,8 +168,8 @@ function indexedNear(wanted: SpecNode, index: CacheIndex, place: string): NearSp
     });
 }
 
-function taggedNear(wanted: SpecNode, { specs }: CacheListing): NearSpec[] {
-  return [...specs.values()]
+function taggedNear(wanted: SpecNode, listing: CacheListing | undefined): NearSpec[] {
+  return [...(listing?.specs.values() ?? [])]
     .filter(({ name }) => name === wanted.name)
     .sort((a, b) => Number(b.version === wanted.version) - Number(a.version === wanted.version))
     .slice(0, NEAR)

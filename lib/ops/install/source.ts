@@ -1,7 +1,6 @@
 // Several build caches as one: the first that has a spec provides it; if that fails, the others are tried.
-import type { CachedSpec, CacheListing, ReadCache } from "../../cache/cache.ts";
+import type { Abilities, CachedSpec, CacheListing, ReadCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
-import type { ReadOciCache } from "../../cache/oci-cache.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
@@ -10,11 +9,11 @@ import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { mapLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
-import { findCached } from "../cache/find-cached.ts";
+import { type FoundSpec, findCached } from "../cache/find-cached.ts";
 
 /** A spec, and the cache that has it. */
 export interface CacheAnswer {
-  readonly cache: ReadOciCache;
+  readonly cache: ReadCache;
   readonly image: CachedSpec;
 }
 
@@ -25,13 +24,13 @@ const CONCURRENCY = 16;
 
 /** The caches of an installation, in order of preference. */
 export class InstallSource {
-  readonly #caches: readonly ReadOciCache[];
+  readonly #caches: readonly ReadCache[];
   /** Read lists and indexes once for all queries. */
-  readonly #lookups: ReadonlyMap<ReadOciCache, Lookup>;
+  readonly #lookups: ReadonlyMap<ReadCache, Lookup>;
   /** Images that were read before their installation, each for one use. */
   readonly #read = new Map<string, CacheAnswer>();
 
-  constructor(caches: readonly ReadOciCache[]) {
+  constructor(caches: readonly ReadCache[]) {
     this.#caches = caches;
     this.#lookups = new Map(caches.map((cache) => [cache, new Lookup(cache)]));
   }
@@ -53,23 +52,23 @@ export class InstallSource {
   /** The specs that satisfy a query, from the first cache that has any. Throws as `use`. */
   async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
     const { answer, failures } = await askInOrder(this.#caches, async (cache) => {
-      const tags = await findCached(this.#lookups.get(cache) ?? cache, query, options);
-      if (tags.length > MANY)
+      const found = await findCached(this.#lookups.get(cache) ?? cache, query, options);
+      if (found.length > MANY)
         throw new StaveError(
           "USAGE",
-          `${text} matches ${tags.length} specs in ${cache.name}, expected at most ${MANY}`,
+          `${text} matches ${found.length} specs in ${cache.name}, expected at most ${MANY}`,
           {
             subject: text,
             hint: "name a version, a variant or a hash",
           },
         );
-      const read = async (tag: string): Promise<SpecDocument> => {
-        const image = await cache.fetchSpec(tag, options);
+      const read = async ({ tag, node }: FoundSpec): Promise<SpecDocument> => {
+        const image = await cache.fetchSpec(tag, { ...options, node });
         // Of several, not all are installed.
-        if (tags.length === 1) this.#read.set(image.document.root.hash, { cache, image });
+        if (found.length === 1) this.#read.set(image.document.root.hash, { cache, image });
         return image.document;
       };
-      const documents = await mapLimit(tags, CONCURRENCY, read, options.signal);
+      const documents = await mapLimit(found, CONCURRENCY, read, options.signal);
       return documents.length > 0 ? documents : undefined;
     });
     return answer ?? this.#absent(text, failures);
@@ -96,7 +95,7 @@ export class InstallSource {
       this.#caches,
       async (cache) => {
         const read = this.#read.get(node.hash);
-        const image = read?.cache === cache ? read.image : await cache.fetchSpec(specTag(node), options);
+        const image = read?.cache === cache ? read.image : await cache.fetchSpec(specTag(node), { ...options, node });
         this.#read.delete(node.hash);
         return { used: await use({ cache, image }) };
       },
@@ -122,14 +121,16 @@ export class InstallSource {
 }
 
 // Reads the list and the index of a cache once.
-class Lookup implements Pick<ReadCache, "name" | "list" | "readIndex"> {
+class Lookup implements Pick<ReadCache, "name" | "can" | "list" | "readIndex"> {
   readonly name: string;
+  readonly can: Abilities;
   readonly #cache: ReadCache;
   #list: Promise<CacheListing> | undefined;
   #index: Promise<CacheIndex | undefined> | undefined;
 
   constructor(cache: ReadCache) {
     this.name = cache.name;
+    this.can = cache.can;
     this.#cache = cache;
   }
 

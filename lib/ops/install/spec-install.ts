@@ -193,7 +193,7 @@ export class SpecInstall {
       { signal: this.#signal, isKnown },
       async (found) => {
         try {
-          return await withRefetch(found.cache.target, (target) => this.#unpack(found, target));
+          return await withRefetch(found.cache.blobsOf(found.image), (blobs) => this.#unpack(found, blobs));
         } catch (error) {
           this.#done("failed", found);
           throw error;
@@ -202,7 +202,7 @@ export class SpecInstall {
     );
   }
 
-  async #unpack(found: CacheAnswer, target: BlobFetcher): Promise<Placed> {
+  async #unpack(found: CacheAnswer, blobs: BlobFetcher): Promise<Placed> {
     const { pool, spool, options } = this.#around;
     const { store, clock, permissionsOf, allFiles, patchelf, progress = noProgress } = options;
     const { archive, diffId } = found.image;
@@ -230,7 +230,7 @@ export class SpecInstall {
     const open = async (): Promise<Readable> => {
       started = clock.now();
       progress({ type: "start", id, label, size: archive.size });
-      return await target.fetchBlob(archive, { signal });
+      return await blobs.fetchBlob(archive, { signal });
     };
     const onBytes = (count: number): void => progress({ type: "bytes", id, count });
     const place = (from: () => Promise<Readable>): Promise<PlacedTree> =>

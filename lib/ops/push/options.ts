@@ -1,6 +1,6 @@
 // The options of a push, and their defaults.
 import { availableParallelism } from "node:os";
-import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
+import type { ImageCache, ReadImageCache } from "../../cache/cache.ts";
 import { StaveError } from "../../errors.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
@@ -54,7 +54,7 @@ export interface PushChoices {
 }
 
 /** The options of a push; a plan only needs to read the destination. All but the first four have a default. */
-export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache = IndexedCache> extends PushChoices {
+export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageCache = ImageCache> extends PushChoices {
   readonly store: Store;
   /** The destination of the images. */
   readonly target: T;
@@ -76,7 +76,7 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadCache 
 }
 
 /** The options of a plan. */
-export type PlanOptions = PushOptions<ReadTarget, ReadCache>;
+export type PlanOptions = PushOptions<ReadTarget, ReadImageCache>;
 
 /** The default of each option, for the library and the command line. */
 export const PUSH_DEFAULTS = {
@@ -95,18 +95,18 @@ export const PUSH_DEFAULTS = {
 } as const satisfies Partial<PushOptions>;
 
 /** The options of a push with every default filled in. */
-export type PushSettings<T extends ReadTarget = Target, C extends ReadCache = IndexedCache> = Filled<
+export type PushSettings<T extends ReadTarget = Target, C extends ReadImageCache = ImageCache> = Filled<
   PushOptions<T, C>,
   keyof typeof PUSH_DEFAULTS
 > & { readonly environment: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user"> };
 
 /** The options of a plan with every default filled in. */
-export type PlanSettings = PushSettings<ReadTarget, ReadCache>;
+export type PlanSettings = PushSettings<ReadTarget, ReadImageCache>;
 
 /**
  * Fills in the defaults. Throws USAGE for an empty table of inspections, which would leave images without variables.
  */
-export function pushSettings<T extends ReadTarget, C extends ReadCache>(
+export function pushSettings<T extends ReadTarget, C extends ReadImageCache>(
   options: PushOptions<T, C>,
 ): PushSettings<T, C> {
   const { inspections = defaultInspections(options.roots[0]?.platform ?? "linux"), ...rest } =

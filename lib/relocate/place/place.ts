@@ -27,7 +27,8 @@ export interface PlaceJob extends NewPrefixes {
   /** The final prefix, as recorded. */
   readonly prefix: string;
   readonly compression: UnpackOptions["compression"];
-  readonly diffId: Digest;
+  /** Undefined if the cache does not record it; the digest of the archive is checked either way. */
+  readonly diffId: Digest | undefined;
   readonly permissions: Permissions;
   /** Also replace old prefixes in other files, if the length stays the same. */
   readonly allFiles: boolean;
