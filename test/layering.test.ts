@@ -24,6 +24,7 @@ const BELOW_API = [
   "relocate",
   "store",
   "cache",
+  "sign",
   "ops",
 ];
 
@@ -43,6 +44,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   relocate: ["errors", "printable", "oci", "util", "spack", "image"],
   store: ["errors", "printable", "oci", "util", "spack", "image"],
   cache: ["errors", "printable", "oci", "util", "target", "copy", "spack", "image"],
+  sign: ["errors", "printable", "oci", "util", "target", "spack"],
   ops: [
     "errors",
     "printable",
@@ -56,6 +58,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "relocate",
     "store",
     "cache",
+    "sign",
   ],
   api: BELOW_API,
   cli: [...BELOW_API, "api"],
@@ -68,6 +71,7 @@ const ORDER: Record<string, string[]> = {
   image: [".", "archive", "pack"],
   relocate: ["unpack", "prefix", "file", "tree", "place"],
   target: [".", "registry", "layout"],
+  sign: ["key", "statement"],
   ops: ["image", "store", "cache", "push", "install"],
   cli: ["machine", "output", "arguments", "verbs", "."],
 };
@@ -75,12 +79,13 @@ const ORDER: Record<string, string[]> = {
 const PACKAGES: Record<string, string[]> = {
   libdeflate: ["image"],
   undici: ["http"],
-  zod: ["oci", "util", "http", "auth", "target", "serve", "spack", "image", "cache", "ops", "cli"],
+  zod: ["oci", "util", "http", "auth", "target", "serve", "spack", "image", "cache", "sign", "ops", "cli"],
   commander: ["cli"],
   "cli-progress": ["cli"],
   yaml: ["spack"],
   koffi: ["util"],
   bcryptjs: ["serve"],
+  "@noble": ["sign"],
 };
 // The files in which the library takes them from the calling process.
 const AMBIENT_FILES = ["util/time.ts", "api/surroundings.ts"];

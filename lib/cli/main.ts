@@ -113,6 +113,7 @@ const VERBS: Verb[] = [
     summary: "show an image: manifest, config, layers, spec",
     load: () => import("./verbs/inspect.ts"),
   },
+  { name: "keygen", summary: "make a key pair for signing", load: () => import("./verbs/keygen.ts") },
   { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
   { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
   { name: "logout", summary: "remove the credentials for a registry", load: () => import("./verbs/logout.ts") },

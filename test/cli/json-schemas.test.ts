@@ -40,7 +40,12 @@ function check(verb: string, text: string): void {
 
 // A short path: the binaries of the cache are not padded.
 const work = mkdtempSync("/tmp/");
-const env = { SPACK_DISABLE_LOCAL_CONFIG: "1", XDG_CACHE_HOME: join(work, "remembered"), HOME: work };
+const env = {
+  SPACK_DISABLE_LOCAL_CONFIG: "1",
+  XDG_CACHE_HOME: join(work, "remembered"),
+  HOME: work,
+  COSIGN_PASSWORD: "pw",
+};
 cpSync(golden("spack-1.2/plain.oci"), join(work, "cache"), { recursive: true });
 cpSync(golden("spack-1.2/plain.oci"), join(work, "served"), { recursive: true });
 mkdirSync(join(work, "tree"));
@@ -94,6 +99,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["prune", "oci-layout:./pushed", "-k", "keep.txt", "--grace", "0s", "--yes", "--undo-file", "./undo"] },
   { args: ["prune", "oci-layout:./pushed", "--undo", "./undo"] },
   { args: ["config", "--no-env"] },
+  { args: ["keygen", "./mine"] },
   { args: ["relocate", "./tree", "--from", "/old/place", "--to", "/new/place", "--dry-run"] },
   { args: ["relocate", "./tree", "--from", "/old/place", "--to", "/new/place"] },
   { args: ["login", guarded.host, "-u", "me", "-p", "wrong", "--authfile", "./auth.json"], status: [3] },
