@@ -54,7 +54,10 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
   }
 }
 
-/** Reads a private key. `password` is called only if one is needed. Throws as `PrivateKey.open`, NOT_FOUND, FILE_SYSTEM. */
+/**
+ * Reads a private key. `password` is called only if one is needed. Throws as `PrivateKey.open`, and NOT_FOUND,
+ * FILE_SYSTEM.
+ */
 export async function readPrivateKey(path: string, password: () => Promise<Secret>): Promise<PrivateKey> {
   const { bytes } = await readBounded(path, KEY_FILE_LIMIT);
   return await PrivateKey.open(bytes.toString("latin1"), path, password);

@@ -11,8 +11,8 @@ import { readDocument } from "./read-document.ts";
 const STATEMENT_TYPE = "https://in-toto.io/Statement/v1";
 
 /**
- * The predicate type with which cosign signs an image; stave signs with the same one. Statements of other types, such as
- * provenance, describe an image without approving it.
+ * The predicate type with which cosign signs an image; stave signs with the same one. Statements of other types, such
+ * as provenance, describe an image without approving it.
  */
 export const SIGNATURE_PREDICATE = "https://sigstore.dev/cosign/sign/v1";
 
