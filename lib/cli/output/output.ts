@@ -1,7 +1,6 @@
 // All output of a verb: results on stdout, everything else on stderr, as text or as one JSON document. Removes secrets
 // and terminal escape sequences from everything, except the colours created here.
 
-import { randomUUID } from "node:crypto";
 import { styleText } from "node:util";
 import { isStaveError, messageOf, originalError, StaveError } from "../../errors.ts";
 import { jsonText, printableLines } from "../../printable/printable.ts";
@@ -28,8 +27,11 @@ const JSON_SCHEMA = 1;
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Stands for the escape character in the colours created here; text from outside cannot guess it. */
-const ESCAPE = `<${randomUUID()}>`;
+/**
+ * Stands for the escape character in the colours created here; text from outside cannot guess it. Made when the first
+ * text is styled, because loading the cryptography takes a tenth of the time of a short command.
+ */
+let escapeMark: string | undefined;
 
 /** The output of one run of one verb. */
 export class Output {
@@ -170,7 +172,8 @@ function isColoredLog(env: Context["env"]): boolean {
 }
 
 function styled(style: Style, text: string): string {
-  return styleText(style, printableLines(text), { validateStream: false }).replaceAll("\u001b", ESCAPE);
+  escapeMark ??= `<${crypto.randomUUID()}>`;
+  return styleText(style, printableLines(text), { validateStream: false }).replaceAll("\u001b", escapeMark);
 }
 
 function oneLine(text: string): string {
@@ -179,7 +182,8 @@ function oneLine(text: string): string {
 
 /** Text as written: safe for a terminal, with the colours created here. */
 function shown(text: string): string {
-  return printableLines(text).replaceAll(ESCAPE, "\u001b");
+  const printed = printableLines(text);
+  return escapeMark === undefined ? printed : printed.replaceAll(escapeMark, "\u001b");
 }
 
 /** Converts anything that was thrown to a StaveError; an unexpected error is reported as a defect of stave. */
