@@ -1,6 +1,8 @@
 // The network options of the command line and the library, completed by Spack's settings if a registry is used.
+import { delimiter, join } from "node:path";
 import type { Location } from "../oci/reference.ts";
 import type { NetworkSettings } from "../spack/config/settings.ts";
+import { isVisible } from "../util/inspect-path.ts";
 import type { NetworkOptions } from "./connection.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -18,8 +20,18 @@ export interface NetworkUse {
 export async function networkFor(options: NetworkOptions, use: NetworkUse): Promise<NetworkOptions> {
   const { around, places, settings, onWarning } = use;
   if (!places.some(({ kind }) => kind === "registry")) return options;
-  // Loaded here, so that work on directories starts without it.
+  if (settings === undefined && !mayHaveSpack(around)) return options;
+  // Loaded here, so that work on directories, and without Spack, starts without the reader of its configuration.
   const { configuredNetwork, readNetworkSettings } = await import("./configured-network.ts");
   const found = settings ? settings() : readNetworkSettings(around, onWarning);
   return found ? configuredNetwork(options, found, onWarning) : options;
+}
+
+/** False only if Spack cannot be configured here: it has no variable, no folder and no program. */
+function mayHaveSpack({ env, home }: Surroundings): boolean {
+  const programs = (env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, "spack"));
+  return (
+    Object.keys(env).some((name) => name.startsWith("SPACK_")) ||
+    ["/etc/spack", join(home, ".spack"), ...programs].some((path) => isVisible(path))
+  );
 }
