@@ -76,3 +76,11 @@ test("every limit in the source is in docs/security.md", () => {
         if (!named.has(`${path} ${name}`) && !OTHERS.has(`${path} ${name}`)) missing.push(`${path} ${name}`);
   assert.deepEqual(missing, []);
 });
+
+test("texts are made URLs in one step: URL.canParse may accept what the constructor then refuses", () => {
+  // Compiled, Node's URL.canParse reads Latin-1 text as UTF-8 and so accepts, for example, a host with U+0080.
+  const users = globSync("lib/**/*.ts", { cwd: root }).filter((file) =>
+    readFileSync(join(root, file), "utf8").includes("URL.canParse"),
+  );
+  assert.deepEqual(users, []);
+});

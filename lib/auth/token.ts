@@ -113,7 +113,7 @@ class RegistryAuthorizer implements Authorizer {
    */
   #realm(challenge: Challenge, request: AuthRequest): URL {
     const text = challenge.parameters.get("realm") ?? "";
-    const url = URL.canParse(text, request.origin) ? new URL(text, request.origin) : undefined;
+    const url = URL.parse(text, request.origin);
     if (url && /^https?:$/.test(url.protocol) && this.#options.transport.maySendSecrets(url)) {
       rememberSignature(url);
       return url;

@@ -160,8 +160,8 @@ function proxyAuthorization(proxy: URL): string | undefined {
 
 function proxyUrl(text: string): URL {
   const url = text.includes("://") ? text : `http://${text}`;
-  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) {
-    const proxy = new URL(url);
+  const proxy = URL.parse(url);
+  if (proxy && /^https?:$/.test(proxy.protocol)) {
     if (isDecodable(proxy.username) && isDecodable(proxy.password)) return proxy;
     throw new StaveError("CONFIG_INVALID", `the user or password for the proxy ${proxyName(proxy)} has a stray %`, {
       hint: "write %25 for it in HTTPS_PROXY, HTTP_PROXY and ALL_PROXY",

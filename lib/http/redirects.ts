@@ -43,8 +43,8 @@ export class Route {
 
   #target(location: string): URL {
     const from = this.url;
-    const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
-    if (target === undefined || (target.protocol !== "https:" && target.protocol !== "http:"))
+    const target = URL.parse(location, from.href);
+    if (target === null || (target.protocol !== "https:" && target.protocol !== "http:"))
       throw this.#refusal("a redirect to something that is not a web address");
     if (from.protocol === "https:" && target.protocol === "http:")
       throw this.#refusal("a redirect from https to plain http", target);

@@ -84,7 +84,7 @@ export function parseReference(text: string): Reference {
       },
     );
   const { registry, repository } = splitName(found[1]);
-  if (!URL.canParse(`https://${registry}`))
+  if (!URL.parse(`https://${registry}`))
     throw new StaveError(
       "REFERENCE_INVALID",
       `invalid image reference ${shown(text)}: ${shown(registry)} is not a host, or its port is above 65535`,

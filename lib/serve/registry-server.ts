@@ -288,10 +288,7 @@ function isUnknownName(error: unknown): boolean {
 }
 
 function parseUrl(text: string): URL {
-  const url =
-    text.startsWith("/") && URL.canParse(text, "http://registry.invalid")
-      ? new URL(text, "http://registry.invalid")
-      : undefined;
-  if (url === undefined) throw new Refusal("UNSUPPORTED", "the address is malformed", { status: 400 });
+  const url = text.startsWith("/") ? URL.parse(text, "http://registry.invalid") : null;
+  if (url === null) throw new Refusal("UNSUPPORTED", "the address is malformed", { status: 400 });
   return url;
 }

@@ -9,7 +9,7 @@ export function fittingHint(error: StaveError, env: Context["env"], hubImage?: s
     return error.with({ hint: error.hint === undefined ? directory : `${error.hint}; ${directory}` });
   }
   if (error.code !== "DENIED" || env["GITHUB_ACTIONS"] !== "true") return error;
-  const own = new URL(env["GITHUB_SERVER_URL"] || "https://github.com").host;
+  const own = URL.parse(env["GITHUB_SERVER_URL"] ?? "")?.host ?? "github.com";
   const registries = own === "github.com" ? ["ghcr.io"] : [own];
   if (!registries.some((host) => error.message.includes(host))) return error;
   return error.with({

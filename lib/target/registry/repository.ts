@@ -122,8 +122,8 @@ export class Repository {
    * or must not be followed.
    */
   async followed(location: string | undefined, from: URL, op: string): Promise<URL> {
-    const url = location !== undefined && URL.canParse(location, from.href) ? new URL(location, from) : undefined;
-    if (url === undefined || !/^https?:$/.test(url.protocol))
+    const url = location === undefined ? null : URL.parse(location, from.href);
+    if (url === null || !/^https?:$/.test(url.protocol))
       throw new StaveError("REGISTRY_ERROR", `cannot ${op} at ${this.name}: the registry sent no usable Location`, {
         op,
         subject: this.name,

@@ -23,8 +23,8 @@ export function isProof(
   if (named !== undefined && isDigest(named) && algorithmOf(named) === algorithmOf(digest))
     throw digestMismatch(`what was pushed to ${repository.name}`, digest, named);
   const location = headerOf(response, "location");
-  if (response.status !== 201 || location === undefined || !URL.canParse(location, response.url.href)) return false;
-  const { pathname } = new URL(location, response.url);
+  if (response.status !== 201 || location === undefined) return false;
+  const pathname = URL.parse(location, response.url.href)?.pathname ?? "";
   return [digest, reference].some(
     (name) => pathname.endsWith(`/${name}`) || pathname.endsWith(`/${encodeURIComponent(name)}`),
   );
