@@ -3,7 +3,7 @@
 // that both share would be many and small again.
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type BuildOptions, build } from "esbuild";
+import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
 import { reportSchemas } from "./report-schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -12,21 +12,22 @@ const isBundleOnly = process.argv.includes("--bundle-only");
 for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist", "schemas"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 
-/** Bundles entry points, and what they load on demand into `parts` beside them; returns the bundled files. */
+/** Threads are started from files of their own; see lib/util/thread.ts. */
+const THREADS = {
+  "parts/pack-worker": "lib/image/pack/pack-worker.ts",
+  "parts/place-worker": "lib/relocate/place/place-worker.ts",
+  "parts/password-worker": "lib/serve/password-worker.ts",
+};
+
+/** Bundles entry points, and what they load on demand into `parts` beside them. */
 async function bundle(
   outdir: string,
   entryPoints: Record<string, string>,
   options: BuildOptions = {},
-): Promise<string[]> {
-  // Threads are started from separate files; see lib/util/thread.ts.
-  const threads = {
-    "parts/pack-worker": "lib/image/pack/pack-worker.ts",
-    "parts/place-worker": "lib/relocate/place/place-worker.ts",
-    "parts/password-worker": "lib/serve/password-worker.ts",
-  };
+): Promise<Metafile["inputs"]> {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: { ...entryPoints, ...threads },
+    entryPoints,
     outdir,
     bundle: true,
     // Verbs and large libraries are loaded on demand.
@@ -47,7 +48,39 @@ async function bundle(
     },
     ...options,
   });
-  return Object.keys(metafile?.inputs ?? {});
+  return metafile?.inputs ?? {};
+}
+
+/**
+ * Keeps in one file what every run loads. esbuild makes one chunk of the files that the same parts need, so it would
+ * spread the start of the program over a dozen small chunks, each of which costs a third of a millisecond. Therefore
+ * each part that is loaded on demand also names the files that the program has loaded by then.
+ */
+function startInOneFile(inputs: Metafile["inputs"], main: string): Plugin {
+  const atStart = new Set<string>();
+  const visit = (file: string) => {
+    for (const { kind, path } of inputs[file]?.imports ?? [])
+      if (kind !== "dynamic-import" && path in inputs && !path.endsWith(".json") && !atStart.has(path)) {
+        atStart.add(path);
+        visit(path);
+      }
+  };
+  visit(main);
+  const imports = [...atStart].map((file) => `import ${JSON.stringify(`${root}${file}`)};`).join("");
+  const onDemand = new Set(
+    Object.values(inputs).flatMap((input) =>
+      input.imports.flatMap(({ kind, path }) => (kind === "dynamic-import" && path !== main ? [`${root}${path}`] : [])),
+    ),
+  );
+  return {
+    name: "start-in-one-file",
+    setup: (build) => {
+      build.onLoad({ filter: /\.[cm]?[jt]s$/ }, ({ path }) => {
+        if (!onDemand.has(path)) return undefined;
+        return { contents: `${readFileSync(path, "utf8")}\n${imports}`, loader: path.endsWith("ts") ? "ts" : "js" };
+      });
+    },
+  };
 }
 
 /** Writes the licenses of all packages that were bundled. Throws if one has none. */
@@ -63,14 +96,18 @@ function writeLicenses(files: readonly string[]): void {
   writeFileSync(`${root}dist/THIRD-PARTY-LICENSES.txt`, `Packages bundled with stave\n${rule}${texts.join(rule)}`);
 }
 
-const bundled = await bundle("dist", { stave: "lib/cli/launch.ts" });
+const command = { stave: "lib/cli/launch.ts" };
+const inputs = await bundle("dist", command, { write: false });
+const startFiles = { plugins: [startInOneFile(inputs, "lib/cli/main.ts")] };
+const threads = await bundle("dist", THREADS, { splitting: false });
+const bundled = [...Object.keys(await bundle("dist", command, startFiles)), ...Object.keys(threads)];
 chmodSync(`${root}dist/stave.js`, 0o755);
 if (!isBundleOnly) {
   const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8"));
   // `dist/lib/exports/oci.js` is built from `lib/exports/oci.ts`.
   const names = Object.values<{ default?: string }>(exports).flatMap(({ default: file }) => file?.slice(11, -3) ?? []);
   const library = Object.fromEntries(names.map((name) => [name, `lib/${name}.ts`]));
-  bundled.push(...(await bundle("dist/lib", library, { sourcemap: true })));
+  bundled.push(...Object.keys(await bundle("dist/lib", { ...library, ...THREADS }, { sourcemap: true })));
   execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", `${root}tsconfig.build.json`], {
     stdio: "inherit",
   });
