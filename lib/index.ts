@@ -24,6 +24,7 @@ export type { CommonOptions, Login } from "./api/common.ts";
 export type { NetworkOptions } from "./api/connection.ts";
 export type { InstallOptions } from "./api/install-specs.ts";
 export type { ListOptions } from "./api/list-specs.ts";
+export type { CacheLocation, MirrorLocation } from "./api/mirror-location.ts";
 export type { CacheArgument, OpenCache, OpenCacheOptions, SpackOptions } from "./api/open-cache.ts";
 export type { OpenStoreOptions } from "./api/open-store.ts";
 export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";

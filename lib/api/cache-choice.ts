@@ -4,13 +4,14 @@ import { resolve } from "node:path";
 import type { HostCredential } from "../auth/keychain.ts";
 import type { OciCacheOptions } from "../cache/oci-cache.ts";
 import { isStaveError, StaveError } from "../errors.ts";
-import { formatLocation, isPath, type Location, namesPlace, parseLocation } from "../oci/reference.ts";
+import { formatLocation, isPath, namesPlace, parseLocation } from "../oci/reference.ts";
 import { printable } from "../printable/printable.ts";
-import { type Direction, isOciUrl, type Mirror } from "../spack/config/mirror.ts";
+import type { Direction, Mirror } from "../spack/config/mirror.ts";
 import { findMirror } from "../spack/config/mirror-lookup.ts";
 import { isSpecFile } from "../spack/query/spec-words.ts";
 import { isLayoutFolder } from "../target/layout/layout-folder.ts";
 import { diskCache } from "./cache-folder.ts";
+import { type CacheLocation, parseMirror } from "./mirror-location.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -19,17 +20,15 @@ export const DEFAULT_CACHE = "oci-layout:./stave-cache";
 
 /** The cache that an argument names. */
 export interface CacheChoice {
-  readonly location: Location;
+  readonly location: CacheLocation;
   /** The mirror of Spack's configuration, if one was named; its credentials are used. */
   readonly mirror: Mirror | undefined;
 }
 
-const URL_CACHE = /^(?:file|https?|s3|gs|sftp|ftp):/;
-
 /**
  * Resolves a CACHE argument; without one, $STAVE_CACHE or the default. A mirror may have different URLs for fetch and
- * push. Throws USAGE for an unknown mirror and for a single image of a cache, UNSUPPORTED for a cache that is not an
- * OCI repository, REFERENCE_INVALID.
+ * push. Throws USAGE for an unknown mirror and for a single image of a cache, UNSUPPORTED for a URL that cannot be
+ * read, REFERENCE_INVALID.
  */
 export function cacheLocation(
   text: string | undefined,
@@ -41,11 +40,8 @@ export function cacheLocation(
   // A mirror's name has neither the colon of a scheme nor a slash.
   const mirror = /[/:]/.test(named) || isPath(named) ? undefined : mirrorNamed(named, files());
   const url = mirror?.url(direction) ?? named;
-  if (URL_CACHE.test(url) || (mirror !== undefined && !isOciUrl(url)))
-    throw new StaveError("UNSUPPORTED", `${printable(url.replace(/\/\/[^/]*@/, "//***@"))} is not an OCI build cache`, {
-      subject: named,
-      hint: "name an oci:// registry or an oci-layout: directory",
-    });
+  const place = parseMirror(url, context.cwd);
+  if (place !== undefined) return { location: place, mirror };
   const location = parseLocation(url);
   const { tag, digest } = location.kind === "layout" ? location : location.reference;
   if (tag !== undefined || digest !== undefined)
@@ -102,7 +98,7 @@ function mirrorNamed(name: string, files: SpackFiles): Mirror {
 }
 
 /** Where documents of a cache are stored between runs; content of a directory is not stored twice. */
-export function memoryFor({ kind }: Location, context: Surroundings): OciCacheOptions {
+export function memoryFor({ kind }: CacheLocation, context: Surroundings): OciCacheOptions {
   return kind === "layout" ? {} : { memory: diskCache(context) };
 }
 

@@ -1,12 +1,12 @@
 // The options of every library function, and the connection that they configure.
 import type { HostCredential } from "../auth/keychain.ts";
-import type { Location } from "../oci/reference.ts";
 import { Secret } from "../printable/secret.ts";
 import type { NetworkSettings } from "../spack/config/settings.ts";
 import type { ProgressSink } from "../util/progress.ts";
 import { withDefaults } from "../util/with-defaults.ts";
 import type { Shape } from "./check.ts";
 import { Connection, type NetworkOptions } from "./connection.ts";
+import type { CacheLocation } from "./mirror-location.ts";
 import { networkFor } from "./spack-network.ts";
 import { processSurroundings, type Surroundings } from "./surroundings.ts";
 
@@ -58,7 +58,7 @@ export function surroundingsOf({ surroundings = {}, signal }: CommonOptions): Su
 /** What a connection is opened for. */
 export interface ConnectionUse {
   readonly around: Surroundings;
-  readonly places: readonly Location[];
+  readonly places: readonly CacheLocation[];
   /** Spack's network settings, where its configuration has been read. */
   readonly settings?: (() => NetworkSettings) | undefined;
   /** The credentials of a mirror; those of the caller come first. */

@@ -1,7 +1,7 @@
 // The mirrors of Spack's configuration that are the default caches.
 import { printable } from "../printable/printable.ts";
 import { redactUserInfo } from "../printable/secret.ts";
-import { type Direction, isOciUrl, type Mirror } from "../spack/config/mirror.ts";
+import type { Direction, Mirror } from "../spack/config/mirror.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -13,8 +13,10 @@ export interface MirrorLookup {
   readonly onNote: (text: string) => void;
 }
 
+const USABLE = /^(?:oci|oci\+http|file|https?):/;
+
 /**
- * The names of the mirrors to use if no cache is named: to fetch, all OCI mirrors that may contain binaries, in Spack's
+ * The names of the mirrors to use if no cache is named: to fetch, all mirrors that may contain binaries, in Spack's
  * order; to push, the one with `autopush`, otherwise the one with `push`. None if $STAVE_CACHE names a cache.
  */
 export function defaultMirrors(direction: Direction, { around, files, onNote }: MirrorLookup): string[] {
@@ -24,9 +26,9 @@ export function defaultMirrors(direction: Direction, { around, files, onNote }: 
   const meant = direction === "fetch" ? all : [pushed].filter((mirror) => mirror !== undefined);
   const shown = (mirror: Mirror): string =>
     printable(`${mirror.name} (${redactUserInfo(mirror.url(direction))})`, { most: 300 });
-  const usable = meant.filter((mirror) => isOciUrl(mirror.url(direction)));
+  const usable = meant.filter((mirror) => USABLE.test(mirror.url(direction)));
   const others = meant.filter((mirror) => !usable.includes(mirror));
-  if (others.length > 0) onNote(`not used, because only OCI caches can be: ${others.map(shown).join(", ")}`);
+  if (others.length > 0) onNote(`not used, because stave has no client for them: ${others.map(shown).join(", ")}`);
   if (usable.length > 0)
     onNote(`using ${usable.length === 1 ? "the mirror" : "the mirrors"} ${usable.map(shown).join(", ")}`);
   return usable.map(({ name }) => name);

@@ -72,7 +72,7 @@ export interface InstallLookup {
  * query matches several specs; SPEC_ABSENT.
  */
 export async function installRoots(lookup: InstallLookup, words: readonly string[]): Promise<InstallOptions["roots"]> {
-  const { files, store } = lookup;
+  const { files, source, store } = lookup;
   if (words.length === 0) {
     const lock = await files.lock();
     if (lock === undefined) throw nothingNamed();
@@ -82,10 +82,15 @@ export async function installRoots(lookup: InstallLookup, words: readonly string
   const found = await mapLimit(
     await files.specs(words),
     CONCURRENCY,
-    async ({ query, text }) => {
+    async ({ query, text, document }) => {
       // An installed spec named by its whole hash need not be looked up.
       const there = query.hash === undefined ? undefined : store.get(query.hash);
       if (there?.installed) return [{ node: there.node, graph: store.database.graph }];
+      // A spec file names everything that caches file a spec under.
+      if (document !== undefined) {
+        const { root, graph } = (await source.readAhead(document.root, { signal: lookup.signal })).document;
+        return [{ node: root, graph }];
+      }
       return (await candidates(lookup, query, text)).map(({ root, graph }) => ({ node: root, graph }));
     },
     lookup.signal,

@@ -14,6 +14,8 @@ export interface InstallOptions extends CommonOptions, SpackOptions, InstallChoi
   readonly specs?: readonly string[] | undefined;
   /** The root of the store. Default: `$STAVE_STORE`, otherwise from Spack's configuration. */
   readonly store?: string | undefined;
+  /** Accept specs without checking their signatures. Otherwise mirrors are checked as Spack does. */
+  readonly unsigned?: boolean | undefined;
   /** Allow a query to match several specs, and install all of them. */
   readonly multiple?: boolean | undefined;
   /** Also accept specs for other platforms, operating systems and processors. */
@@ -23,7 +25,15 @@ export interface InstallOptions extends CommonOptions, SpackOptions, InstallChoi
 }
 
 const SHAPE: Shape<InstallOptions> = {
-  ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", multiple: "boolean", databaseVersion: ["7", "8"] },
+  ...{
+    ...COMMON,
+    ...SPACK,
+    specs: "strings",
+    store: "string",
+    multiple: "boolean",
+    unsigned: "boolean",
+    databaseVersion: ["7", "8"],
+  },
   ...{ only: ["all", "package", "dependencies"], withBuildDependencies: "boolean", force: "boolean" },
   ...{ strict: "boolean", allFiles: "boolean", anyArchitecture: "boolean", jobs: "count", onSpec: "function" },
 };
@@ -57,7 +67,10 @@ async function withInstallation<T>(
   const { around } = opening;
   const files = opening.files();
   const { specs = [], multiple: isMany = false, signal, onProgress: progress } = options;
-  await using opened = await openToRead(caches, opening);
+  await using opened = await openToRead(caches, {
+    ...opening,
+    options: { ...options, verifies: options.unsigned !== true },
+  });
   const source = new InstallSource(opened.caches);
   const store = await installStore(files, options.databaseVersion);
   await using locks = files.locks(store, (text) => progress?.({ type: "note", text }));

@@ -3,7 +3,6 @@
 import type { IndexedCache, ReadCache } from "../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../cache/oci-cache.ts";
 import { isStaveError } from "../errors.ts";
-import { formatLocation, type Location } from "../oci/reference.ts";
 import type { Direction } from "../spack/config/mirror.ts";
 import { emptyTarget } from "../target/empty-target.ts";
 import { closeAfterError, closeAll } from "../util/close-all.ts";
@@ -11,6 +10,8 @@ import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { defaultMirrors } from "./default-mirrors.ts";
+import { type CacheLocation, formatCache, isMirror } from "./mirror-location.ts";
+import { openMirror } from "./open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -60,7 +61,7 @@ export interface OpenCacheOptions extends CommonOptions, SpackOptions {
 /** An open build cache. Close it, or declare it with `await using`. */
 export interface OpenCache extends AsyncDisposable {
   readonly cache: IndexedCache;
-  readonly location: Location;
+  readonly location: CacheLocation;
   /** The name of the mirror of Spack's configuration, if it is one. */
   readonly mirror: string | undefined;
   close(): Promise<void>;
@@ -85,7 +86,8 @@ export async function openCache(text?: string, options: OpenCacheOptions = {}): 
 
 /** How to open caches. */
 export interface Opening {
-  readonly options: OpenCacheOptions;
+  /** `verifies`: check the signatures of mirrors that are meant to have them. */
+  readonly options: OpenCacheOptions & { readonly verifies?: boolean | undefined };
   readonly around: Surroundings;
   readonly files: () => SpackFiles;
 }
@@ -99,22 +101,31 @@ export function openingOf(options: OpenCacheOptions, store?: string): Opening {
 
 async function connectTo(text: string | undefined, direction: Direction, { options, around, files }: Opening) {
   const choice = cacheLocation(text, direction, around, files);
+  const { location, mirror } = choice;
   const connection = await connect(options, {
     around,
-    places: [choice.location],
+    places: [location],
     settings: () => files().discovery.network,
     mirror: mirrorCredentials(choice, direction, around),
   });
-  return { ...choice, connection, close: () => connection.close() };
+  const close = (): Promise<void> => connection.close();
+  const open = { connection, around, files, direction, mirror };
+  return { location, mirror, connection, open, close };
 }
 
 // The option `create` creates a missing directory.
 async function openOne(text: string | undefined, direction: Direction, opening: Opening): Promise<OpenCache> {
-  const { location, mirror, connection, close } = await connectTo(text, direction, opening);
+  const { location, mirror, connection, open, close } = await connectTo(text, direction, opening);
+  const closing = { mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
+  const { create: mayBeEmpty, verifies } = opening.options;
   try {
+    if (isMirror(location)) {
+      const isWritten = direction === "push";
+      return { cache: await openMirror(location, { ...open, mayBeEmpty, isWritten, verifies }), location, ...closing };
+    }
     const target = opening.options.create ? await connection.write(location) : await connection.change(location);
     const cache = new OciCache(target, memoryFor(location, opening.around));
-    return { cache, location, mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
+    return { cache, location, ...closing };
   } catch (error) {
     await closeAfterError(close);
     throw error;
@@ -166,11 +177,15 @@ export async function openToPlan(
 ): Promise<AsyncDisposable & { readonly cache: ReadCache }> {
   if (typeof given === "object") return { cache: given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
   const text = given ?? mirrorsFor("push", opening)[0];
-  const { location, connection, close } = await connectTo(text, "push", opening);
+  const { location, connection, open, close } = await connectTo(text, "push", opening);
   try {
+    if (isMirror(location)) {
+      const cache = await openMirror(location, { ...open, mayBeEmpty: true, isWritten: true });
+      return { cache, [Symbol.asyncDispose]: close };
+    }
     const target = await connection.read(location).catch((error: unknown) => {
       if (location.kind !== "layout" || !isStaveError(error, "NOT_FOUND")) throw error;
-      return emptyTarget(formatLocation(location));
+      return emptyTarget(formatCache(location));
     });
     return { cache: new ReadOciCache(target, memoryFor(location, opening.around)), [Symbol.asyncDispose]: close };
   } catch (error) {

@@ -49,6 +49,8 @@ export interface CachedSpec {
   /** The environment variables of an image, `NAME=VALUE`. */
   readonly env: readonly string[];
   readonly document: SpecDocument;
+  /** It has a gpg signature, which was checked only if the cache was opened so. */
+  readonly isSigned?: boolean;
 }
 
 /** The image of one spec, read and verified. */

@@ -13,6 +13,9 @@ import { JsonScanner } from "./json-scanner.ts";
 import { arrange, closure, dictionaryOf, type IndexRecord, type NodeRecord, recordOf } from "./record.ts";
 import { RecordScanner } from "./record-scanner.ts";
 
+/** Maximum number of bytes of an index; one of 50 000 specs has 140 MB. */
+export const INDEX_LIMIT = 1_000_000_000;
+
 /** A record that was left out, and why. */
 export interface IndexProblem {
   readonly hash: string;
@@ -41,6 +44,8 @@ export interface CacheIndex {
   readonly incomplete: ReadonlySet<string>;
   /** The image that stores it, if any. */
   readonly stored?: StoredIndex;
+  /** In a mirror, identifies the state of the manifest that names it. */
+  readonly token?: string;
 }
 
 /** The text of an index, with its name for messages. */

@@ -7,10 +7,7 @@ import { canonicalBytes, configSchema, describe, type Manifest, parseBySchema } 
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { imageName } from "../oci/reference.ts";
 import { printable } from "../printable/printable.ts";
-import { otherHash } from "../spack/spec/dag-hash.ts";
-import { shortName } from "../spack/spec/node-reader.ts";
 import { readSpecDocument, type SpecDocument } from "../spack/spec/spec-file.ts";
-import { specTag } from "../spack/spec/spec-name.ts";
 import { inside, own, type Place, wrong } from "../spack/text/fields.ts";
 import { invalid, isObject, parseJsonBytes } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
@@ -30,12 +27,11 @@ import type {
   SpecImage,
   WriteIndexOptions,
 } from "./cache.ts";
-import { type CacheIndex, readIndexText, type StoredIndex } from "./index-read.ts";
+import { type CacheIndex, INDEX_LIMIT, readIndexText, type StoredIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
+import { checkIdentity } from "./spec-identity.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
 
-/** Maximum number of bytes of an index; one of 50 000 specs has 140 MB. */
-const INDEX_LIMIT = 1_000_000_000;
 /** The newest known layout of specs in OCI caches (Spack 1.0 to 1.2). */
 const NEWEST_LAYOUT = 3;
 const MEMORY = "blobs";
@@ -90,19 +86,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     if (archive === undefined) throw notASpec(subject, "an image without layers");
     const value = await this.#readConfig(config, subject, signal);
     const found = readSpec(value, subject);
-    const { root, graph } = found.document;
-    if (specTag(root) !== tag)
-      throw new StaveError("SPEC_INVALID", `${subject} contains another spec, ${shortName(root)}`, { subject });
-    for (const node of graph.nodes()) {
-      if (isKnown?.(node.hash)) continue;
-      const other = otherHash(node);
-      if (other !== undefined)
-        throw new StaveError(
-          "SPEC_INVALID",
-          `${subject} has ${shortName(node)} under ${node.hash}, but its content gives ${other}`,
-          { subject },
-        );
-    }
+    checkIdentity(found.document, tag, subject, isKnown);
     checkArchive(value, archive, subject);
     const diffId = found.diffIds.at(-1);
     if (diffId === undefined || found.diffIds.length !== layers.length)

@@ -42,7 +42,7 @@ test("without a cache, list, install and openCache use the mirrors of the config
   const { told, options } = optionsFor(
     mirrors(
       `  empty: {url: "oci://${plain.host}/none", signed: false}`,
-      `  files: {url: "file:///srv/mirror"}`,
+      `  files: {url: "sftp://host/mirror"}`,
       `  full: {url: "oci://${plain.host}/specs", signed: false}`,
     ),
   );
@@ -53,7 +53,7 @@ test("without a cache, list, install and openCache use the mirrors of the config
   );
   assert.match(
     told.join("\n"),
-    /^not used, because only OCI caches can be: .*files .*\nusing the mirrors empty .*, full /,
+    /^not used, because stave has no client for them: .*files .*\nusing the mirrors empty .*, full /,
   );
   const install = { ...options, anyArchitecture: true, store: join(work, "s"), specs: ["hull"] };
   const plan = await stave.planInstall(undefined, install);

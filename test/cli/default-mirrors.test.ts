@@ -28,7 +28,7 @@ before(async () => {
   writeFileSync(
     join(scope, "mirrors.yaml"),
     `mirrors:
-  web: "https://user:secret@mirror.example/spack"
+  web: "sftp://user:secret@mirror.example/spack"
   sources: {url: "${url("org/sources")}", binary: false}
   first: "${url("org/empty")}"
   second: {fetch: "${url("org/full")}", push: "${url("org/write")}"}
@@ -43,7 +43,7 @@ const run = (args: string[], env: Record<string, string> = {}): ReturnType<typeo
     env: { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "", ...env },
   });
 
-test("install asks all mirrors in order, and those that are no OCI caches are named in one line", async () => {
+test("install asks all mirrors in order, and those that cannot be used are named in one line", async () => {
   const plan = await run([
     ...["install", "hull@1.10.1", "/uwlohrq", "--plan", "--otherarch", "--store", join(work, "s")],
   ]);
@@ -51,7 +51,7 @@ test("install asks all mirrors in order, and those that are no OCI caches are na
   assert.match(plan.stdout, /hull@1\.10\.1\/uwlohrq.*org\/full/);
   assert.match(
     plan.stderr,
-    /^not used, because only OCI caches can be: web \(https:\/\/[^)]*mirror\.example\/spack\)$/m,
+    /^not used, because stave has no client for them: web \(sftp:\/\/[^)]*mirror\.example\/spack\)$/m,
   );
   assert.match(plan.stderr, /^using the mirrors first \(.*org\/empty\), second \(.*org\/full\)$/m);
   assert.ok(!plan.stderr.includes("secret") && !plan.stderr.includes("org/sources"), plan.stderr);

@@ -3,12 +3,13 @@
 import { type CacheChoice, cacheLocation, memoryFor, mirrorCredentials } from "../../api/cache-choice.ts";
 import { keychainOptions } from "../../api/connection.ts";
 import { defaultMirrors } from "../../api/default-mirrors.ts";
+import { type CacheLocation, formatCache, isMirror } from "../../api/mirror-location.ts";
+import { type OpenMirrorOptions, openMirror } from "../../api/open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
-import { formatLocation, type Location } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
@@ -20,7 +21,7 @@ import type { CommonFlags } from "./shared-flags.ts";
 
 /** The description of a CACHE argument in help texts. */
 export const CACHE_ARGUMENT =
-  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, a path or the name of a mirror (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
+  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, file:///DIR, https://HOST/PATH, a path or the name of a mirror (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
 
 /** The cache that is named by an argument or by -m. Throws USAGE if both are given. */
 export function oneCache(argument: string | undefined, flag: string | undefined): string | undefined {
@@ -33,7 +34,7 @@ export function oneCache(argument: string | undefined, flag: string | undefined)
 /** An open cache; the caller disposes of it. */
 export interface OpenedCache<C> {
   readonly cache: C;
-  readonly location: Location;
+  readonly location: CacheLocation;
   readonly mirror: Mirror | undefined;
   readonly opener: Opener;
   [Symbol.asyncDispose](): Promise<void>;
@@ -48,6 +49,8 @@ export interface CacheRun {
   readonly files?: SpackFiles;
   /** The specs among the arguments, one of which may be meant as a directory. */
   readonly specs?: readonly string[];
+  /** Check the signatures of mirrors that are meant to have them. */
+  readonly verifies?: boolean;
 }
 
 /** The mirrors to use if no cache is named; the output says which. */
@@ -79,14 +82,19 @@ async function openToRead(
   run: CacheRun,
   mayBeGone = false,
 ): Promise<OpenedCache<ReadCache>> {
-  const { location, mirror, opener } = await openerFor(text, direction, run);
+  const opening = await openerFor(text, direction, run);
+  const { location, mirror, opener } = opening;
+  const rest = { location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
+  if (isMirror(location)) {
+    const isWritten = direction === "push";
+    return { cache: await openMirror(location, { ...opening, mayBeEmpty: mayBeGone, isWritten }), ...rest };
+  }
   const target = await opener.read(location).catch((error: unknown) => {
     if (!isStaveError(error, "NOT_FOUND")) throw error;
-    if (mayBeGone && location.kind === "layout") return emptyTarget(formatLocation(location));
+    if (mayBeGone && location.kind === "layout") return emptyTarget(formatCache(location));
     throw isUnnamed(text, run) ? error.with({ hint: nameOne(run) }) : error;
   });
-  const cache = new ReadOciCache(target, memoryFor(location, run.context));
-  return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
+  return { cache: new ReadOciCache(target, memoryFor(location, run.context)), ...rest };
 }
 
 /** Open caches in order of preference; the caller disposes of them. */
@@ -140,20 +148,24 @@ export async function writeCache(
   options: WriteCacheOptions,
 ): Promise<OpenedCache<IndexedCache>> {
   const named = options.mayUseMirror ? pushCache(text, run) : text;
-  const { location, mirror, opener } = await openerFor(named, "push", run);
+  const opening = await openerFor(named, "push", run);
+  const { location, mirror, opener } = opening;
   await options.first?.(opener);
+  const rest = { location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
+  if (isMirror(location))
+    return { cache: await openMirror(location, { ...opening, mayBeEmpty: options.create, isWritten: true }), ...rest };
   const cache = new OciCache(
     options.create ? await opener.write(location) : await opener.change(location),
     memoryFor(location, run.context),
   );
-  return { cache, location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
+  return { cache, ...rest };
 }
 
 async function openerFor(
   text: string | undefined,
   direction: Direction,
   run: CacheRun,
-): Promise<CacheChoice & { opener: Opener }> {
+): Promise<OpenMirrorOptions & CacheChoice & { readonly opener: Opener }> {
   const { context, output, flags } = run;
   if (text !== undefined) output.call.cache ??= text;
   const files = (): SpackFiles => run.files ?? new SpackFiles(context, flags);
@@ -166,5 +178,5 @@ async function openerFor(
   });
   const settings = () => files().discovery.network;
   const opener = await openNetwork({ context, output, flags, places: [location], settings, keychain });
-  return { location, mirror, opener };
+  return { location, mirror, opener, connection: opener, around: context, files, direction, verifies: run.verifies };
 }

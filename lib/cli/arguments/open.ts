@@ -2,6 +2,7 @@
 import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { Connection, type NetworkOptions } from "../../api/connection.ts";
+import type { CacheLocation } from "../../api/mirror-location.ts";
 import { networkFor } from "../../api/spack-network.ts";
 import type { Keychain } from "../../auth/keychain.ts";
 import { fileError, StaveError } from "../../errors.ts";
@@ -21,7 +22,7 @@ export interface NetworkRun {
   readonly output: Output;
   readonly flags: TransportFlags;
   /** The places that will be opened; a registry if only its login is checked. */
-  readonly places: readonly Pick<Location, "kind">[];
+  readonly places: readonly Pick<CacheLocation, "kind">[];
   /** Spack's network settings, from a verb that has read its configuration; default: read here. */
   readonly settings?: () => NetworkSettings;
   readonly keychain?: Keychain;

@@ -3,10 +3,10 @@ import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Option } from "commander";
 import { onlySpecs } from "../../api/cache-choice.ts";
+import { formatCache } from "../../api/mirror-location.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { knownSpecs } from "../../api/spack-specs.ts";
 import { fileError, StaveError } from "../../errors.ts";
-import { formatLocation } from "../../oci/reference.ts";
 import { type CheckReport, checkAll, type MissingSpec } from "../../ops/cache/check.ts";
 import { printable } from "../../printable/printable.ts";
 import { writeJson } from "../../spack/text/json.ts";
@@ -89,7 +89,7 @@ async function writeRebuilds(
   const text = (value: string): string => writeJson(value);
   const specs = missing.map(({ shortSpec, hash }) => `{"short_spec": ${text(shortSpec)}, "hash": ${text(hash)}}`);
   const entries = caches.map(({ location, mirror }) => {
-    const url = text(formatLocation(location));
+    const url = text(formatCache(location));
     // Spack gives this name to a mirror whose URL is given on the command line.
     const name = text(mirror?.name ?? "additionalMirrorUrl");
     return `${url}: {"mirrorName": ${name}, "mirrorUrl": ${url}, "rebuildSpecs": [${specs.join(", ")}]}`;

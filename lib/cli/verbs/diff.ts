@@ -1,5 +1,7 @@
 // `stave diff`: shows what changed between two images, caches or lock files.
+
 import { resolve } from "node:path";
+import { isMirrorFolder, parseMirror } from "../../api/mirror-location.ts";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { StaveError } from "../../errors.ts";
 import { formatLocation, isPath, parseLocation } from "../../oci/reference.ts";
@@ -50,6 +52,11 @@ async function side(text: string, run: CacheRun): Promise<DiffSide> {
   const { context } = run;
   const { signal } = context;
   const path = resolve(context.cwd, text);
+  const mirror = isMirrorFolder(path) ? path : text;
+  if (parseMirror(mirror, context.cwd) !== undefined) {
+    await using opened = await readCache(mirror, run);
+    return await cacheSide(opened.cache, { signal });
+  }
   const found = isLayoutFolder(path) ? undefined : kindAt(path);
   if (found === "folder") return lockSide(path, await readEnvironmentLock(path));
   if (found === "file") return lockSide(path, readLockfile((await readBounded(path, LOCKFILE_LIMIT)).bytes, text));

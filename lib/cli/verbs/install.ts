@@ -75,7 +75,7 @@ export const verb: VerbFactory = (state) => {
         "database version of a new store: 7 for Spack 0.20 to 0.23, 8 for later (default: the version of the Spack in use)",
       ).choices(["7", "8"]),
     )
-    .option("-u, --unsigned", "accept unsigned specs (specs in images never have a signature)")
+    .option("-u, --unsigned", "take specs of mirrors without checking their signatures")
     .addOption(new Option("-a, --allow-root", "no effect: archives are never searched for store paths").hideHelp());
   addDryRun(command);
   addJobs(command, "how many specs to install at once", INSTALL_DEFAULTS.jobs);
@@ -93,7 +93,7 @@ async function run(
   const { discovery } = files;
   const args = first === undefined ? [] : [first, ...more];
   const { cache: named, specs: texts } = splitCache(args, discovery.mirrors, context.cwd);
-  const place = { context, output, flags, files, specs: texts };
+  const place = { context, output, flags, files, specs: texts, verifies: flags.unsigned !== true };
   const { mirror = [] } = flags;
   await using opened = await readCaches(named === undefined ? mirror : [named, ...mirror], place);
   const source = new InstallSource(opened.caches);

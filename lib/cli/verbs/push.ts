@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { onlySpecs, splitCache } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
+import { formatCache, isMirror } from "../../api/mirror-location.ts";
 import { spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
@@ -215,7 +216,7 @@ async function run(
     const plan = await planOf({ ...common, cache, target: cache.target, base });
     output.print(planText(plan, output.columns));
     const packed = plan.specs.filter(({ action, isRepair }) => action === "pack" && !isRepair).length;
-    advise(packed, tags, opened.mirror?.name ?? formatLocation(opened.location));
+    advise(packed, tags, opened.mirror?.name ?? formatCache(opened.location));
     output.report(plan);
     return 0;
   }
@@ -227,18 +228,19 @@ async function run(
   const { cache, location } = opened;
   if (!hasImages(cache)) throw lacks(cache, "images");
   const workflow = new Workflow(context, output);
-  const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatLocation(location)}`);
+  const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatCache(location)}`);
   const onSpec = (spec: PushedSpec): void => {
     const text = specLine(spec, context.stderr.isTTY === true);
     if (text !== undefined) output.note(text);
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
   const report = await push({ ...common, cache, target: cache.target, base, onSpec }).finally(endGroup);
-  const reference = (tag: string): string => formatLocation(tagged(location, tag));
+  const reference = (tag: string): string =>
+    isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
   output.print(pushSummary(report, reference));
   const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
-  advise(made, newTags, opened.mirror?.name ?? formatLocation(location));
+  advise(made, newTags, opened.mirror?.name ?? formatCache(location));
   workflow.summary(pushMarkdown(report, reference));
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
   output.report(report);

@@ -4,22 +4,23 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { cacheLocation, splitCache } from "../../../lib/api/cache-choice.ts";
+import { formatCache } from "../../../lib/api/mirror-location.ts";
 import { SpackFiles } from "../../../lib/api/spack-files.ts";
 import type { Context } from "../../../lib/cli/machine/context.ts";
 import type { ErrorCode } from "../../../lib/errors.ts";
-import { formatLocation } from "../../../lib/oci/reference.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { failsWith } from "../../support/errors.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
 const scope = temporaryFolder();
-mkdirSync(scope, { recursive: true });
+mkdirSync(join(scope, "mirror/v3"), { recursive: true });
 writeFileSync(
   join(scope, "mirrors.yaml"),
   `mirrors:
   team: {fetch: "oci://ghcr.io/org/read", push: "oci+http://localhost:5000/org/write"}
-  old: {url: "https://user:secret@mirror.example/spack"}
+  old: {url: "sftp://user:secret@mirror.example/spack"}
+  web: {url: "https://user:secret@mirror.example/spack/"}
 `,
 );
 const contextWith = (env: Record<string, string>): Context => ({
@@ -48,18 +49,22 @@ const found: { given: string | undefined; env?: Record<string, string>; push?: b
   { given: "/some/dir", expect: "oci-layout:/some/dir" },
   { given: "..", expect: "oci-layout:.." },
   { given: "oci:dir", expect: "oci-layout:dir" },
+  { given: "file:///some/dir/", expect: "file:///some/dir" },
+  { given: "web", expect: "https://mirror.example/spack" },
+  { given: "./mirror", expect: "./mirror" },
   { given: "team", expect: "oci://ghcr.io/org/read" },
   { given: "team", push: true, expect: "oci+http://localhost:5000/org/write" },
 ];
 for (const { given, env = {}, push = false, expect } of found)
   test(`${given}${env["STAVE_CACHE"] ? ` with STAVE_CACHE=${env["STAVE_CACHE"]}` : ""} to ${push ? "push" : "fetch"} is ${expect}`, () => {
     const { location } = cacheLocation(given, push ? "push" : "fetch", contextWith(env), () => filesWith(env));
-    assert.equal(formatLocation(location), expect);
+    assert.equal(formatCache(location), expect);
   });
 
 const refused: { given: string; code: ErrorCode; message: RegExp }[] = [
-  { given: "old", code: "UNSUPPORTED", message: /^https:\/\/\*\*\*@mirror\.example\/spack is not an OCI build cache$/ },
-  { given: "file:///some/where", code: "UNSUPPORTED", message: /file:/ },
+  { given: "old", code: "UNSUPPORTED", message: /^sftp:\/\/\*\*\*@mirror\.example\/spack cannot be read: / },
+  { given: "file://host/where", code: "REFERENCE_INVALID", message: /invalid mirror "file:/ },
+  { given: "https://host/where?x", code: "REFERENCE_INVALID", message: /without \? and #/ },
   { given: "nobody", code: "USAGE", message: /no mirror is named nobody, expected one of team, old/ },
   { given: "oci-archive:a.tar", code: "UNSUPPORTED", message: /"oci-archive:" cannot be read/ },
   { given: "docker-archive:a.tar", code: "UNSUPPORTED", message: /"docker-archive:" cannot be read/ },

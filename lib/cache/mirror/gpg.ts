@@ -1,0 +1,146 @@
+// Runs gpg: verifies and makes clear-signed texts. Keys stay with gpg and its agent.
+import { spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { messageOf, StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import type { OperationOptions } from "../../target/target.ts";
+import { isClearSigned, signedText } from "./clear-signed.ts";
+import type { SignatureCheck } from "./mirror-layout.ts";
+
+/** How to run gpg. */
+export interface GpgOptions {
+  /** The folder of the keys; default: gpg's own. */
+  readonly home: string | undefined;
+  /** The environment of the process; PATH decides which gpg runs. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** The results of a run. */
+export interface GpgAnswer {
+  readonly exit: number;
+  readonly output: Buffer;
+  /** What gpg tells programs: a keyword and its arguments each (GnuPG `doc/DETAILS`). */
+  readonly status: readonly (readonly string[])[];
+  /** What gpg tells people. */
+  readonly messages: string;
+}
+
+/** More than any key ring that gpg handles. */
+const OUTPUT_LIMIT = 64 * 1024 * 1024;
+/** Milliseconds; a person may have to type a passphrase. */
+const TIMEOUT = 5 * 60_000;
+
+/** Runs gpg with input. Throws HELPER_FAILED if it cannot be run or does not end. */
+export async function runGpg(
+  args: readonly string[],
+  input: Uint8Array,
+  { home, env }: GpgOptions,
+  signal?: AbortSignal,
+): Promise<GpgAnswer> {
+  signal?.throwIfAborted();
+  const child = spawn("gpg", ["--batch", "--no-tty", "--status-fd", "3", ...args], {
+    env: { ...env, LC_ALL: "C", ...(home === undefined ? {} : { GNUPGHOME: home }) },
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
+  });
+  const outputs = [child.stdout, child.stderr, child.stdio[3] as Readable];
+  const collected: Buffer[][] = [[], [], []];
+  let size = 0;
+  let over: StaveError | undefined;
+  const end = (reason: StaveError): void => {
+    over ??= reason;
+    child.kill("SIGKILL");
+  };
+  outputs.forEach((stream, at) => {
+    stream.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > OUTPUT_LIMIT) end(failed("printed too much"));
+      else collected[at]?.push(chunk);
+    });
+    stream.on("error", () => {});
+  });
+  const stdin: Writable = child.stdin;
+  // gpg may end before it has read everything.
+  stdin.on("error", () => {});
+  stdin.end(input);
+  const timer = setTimeout(() => end(failed(`did not end within ${TIMEOUT / 60_000} minutes`)), TIMEOUT);
+  const onAbort = (): void => end(new StaveError("ABORTED", "interrupted", { cause: signal?.reason }));
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    const exit = await new Promise<number>((resolve, reject) => {
+      child.once("error", (cause) => {
+        const isMissing = "code" in cause && cause.code === "ENOENT";
+        reject(failed(isMissing ? "is not on the PATH" : `could not be run: ${messageOf(cause)}`, cause));
+      });
+      child.once("close", (code) => resolve(code ?? 1));
+    });
+    if (over) throw over;
+    const [output = Buffer.alloc(0), messages = "", told = ""] = collected.map((chunks) => Buffer.concat(chunks));
+    const status = told
+      .toString("utf8")
+      .split("\n")
+      .filter((line) => line.startsWith("[GNUPG:] "))
+      .map((line) => line.slice("[GNUPG:] ".length).split(" "));
+    return { exit, output: Buffer.from(output), status, messages: messages.toString("utf8") };
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+function failed(what: string, cause?: unknown): StaveError {
+  return new StaveError("HELPER_FAILED", `gpg ${what}`, {
+    subject: "gpg",
+    hint: "install GnuPG 2, or use -u for specs without a checked signature",
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** What makes a signature worthless, whatever else gpg says (GnuPG `doc/DETAILS`). */
+const FAULTS: Readonly<Record<string, string>> = {
+  FAILURE: "cannot be checked",
+  UNEXPECTED: "is malformed",
+  NODATA: "is malformed",
+  ERRSIG: "cannot be checked",
+  NO_PUBKEY: "was made with a key that is not trusted here",
+  BADSIG: "does not match the text",
+  EXPSIG: "has expired",
+  EXPKEYSIG: "was made with a key that has expired",
+  REVKEYSIG: "was made with a key that was revoked",
+};
+/** Digest algorithms that can be forged: MD5, SHA-1, RIPEMD-160. */
+const WEAK = new Set(["1", "2", "3"]);
+
+/** Checks signatures with the keys of a gpg home. */
+export class GpgCheck implements SignatureCheck {
+  readonly #options: GpgOptions;
+
+  constructor(options: GpgOptions) {
+    this.#options = options;
+  }
+
+  async verify(bytes: Buffer, subject: string, { signal }: OperationOptions): Promise<string> {
+    if (!isClearSigned(bytes))
+      throw new StaveError("SIGNATURE_MISSING", `${subject} is not signed`, {
+        subject,
+        hint: "use -u to take it without a signature, or set `signed: false` for the mirror",
+      });
+    const text = signedText(bytes, { name: subject });
+    const { exit, output, status } = await runGpg(["--decrypt"], bytes, this.#options, signal);
+    // The reason that helps most comes last.
+    const fault = Object.keys(FAULTS).findLast((word) => status.some(([keyword]) => keyword === word));
+    const key = status.find(([keyword]) => keyword === "NO_PUBKEY" || keyword === "ERRSIG")?.[1];
+    const valid = status.filter(([keyword]) => keyword === "VALIDSIG");
+    const good = status.filter(([keyword]) => keyword === "GOODSIG");
+    const isWeak = valid.some((words) => WEAK.has(words[8] ?? ""));
+    const isRight = exit === 0 && fault === undefined && valid.length === 1 && good.length === 1 && !isWeak;
+    if (isRight && output.toString("utf8").replaceAll("\r\n", "\n").trimEnd() === text.trimEnd()) return text;
+    const why = isWeak ? "uses a digest that can be forged" : (FAULTS[fault ?? ""] ?? "is not good");
+    throw new StaveError("SIGNATURE_INVALID", `the signature of ${subject} ${why}`, {
+      subject,
+      hint:
+        fault === "NO_PUBKEY" && key !== undefined
+          ? `import the key ${printable(key)} with \`spack gpg trust\`, or use -u`
+          : "push the spec again, or use -u to take it without checking",
+    });
+  }
+}

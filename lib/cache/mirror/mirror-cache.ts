@@ -1,0 +1,145 @@
+// A build cache in the files of a mirror, on disk, on the web or in an object store. A mirror may have two layouts at
+// once; as in Spack, the newer one is asked first.
+import { StaveError } from "../../errors.ts";
+import { isWritable, type Objects, type ReadObjects } from "../../objects/objects.ts";
+import { digestOf } from "../../oci/digest.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import type { BlobChecker, BlobFetcher, OperationOptions } from "../../target/target.ts";
+import { bytesSource, sizeMismatch } from "../../util/stream.ts";
+import {
+  type Abilities,
+  type CachedSpec,
+  type CacheListing,
+  type FetchSpecOptions,
+  type FindSpecOptions,
+  type IndexedCache,
+  lacks,
+  type WriteIndexOptions,
+} from "../cache.ts";
+import { type CacheIndex, graphOfRecords } from "../index-read.ts";
+import type { IndexText } from "../index-write.ts";
+import { parseSpecTag, type TaggedSpec } from "../spec-tag.ts";
+import { Layout2 } from "./layout2.ts";
+import { indexKey, Layout3, type Layout3Options } from "./layout3.ts";
+import type { MirrorLayout } from "./mirror-layout.ts";
+import { blobKey, manifestText } from "./mirror-manifest.ts";
+
+/** Options of a mirror. */
+export interface MirrorOptions extends Layout3Options {
+  /** It is opened to be written: older layouts, which are never written, do not count. */
+  readonly isWritten?: boolean | undefined;
+}
+
+/** What a mirror says about itself; Spack writes it once. */
+const LAYOUT = Buffer.from('{"signing": "gpg"}');
+const LAYOUT_KEY = "v3/layout.json";
+
+/** A mirror. */
+export class MirrorCache implements IndexedCache {
+  readonly name: string;
+  readonly can: Abilities;
+  readonly objects: ReadObjects;
+  readonly #layouts: readonly MirrorLayout[];
+  /** The keys of the archives of the specs that were read. */
+  readonly #archives = new WeakMap<CachedSpec, string>();
+  #index: Promise<CacheIndex | undefined> | undefined;
+  #listing: Promise<CacheListing> | undefined;
+
+  readonly #view: string | undefined;
+
+  constructor(options: MirrorOptions) {
+    const { objects, view, isWritten = false } = options;
+    const { list, write } = objects.can;
+    this.objects = objects;
+    this.name = objects.name;
+    this.can = { list, write, delete: write, images: false, sign: true };
+    const lookup = (tag: string, one: OperationOptions): Promise<SpecNode | undefined> => this.#nodeOf(tag, one);
+    const layout3 = new Layout3(options, lookup);
+    // Only layout 3 has views.
+    this.#layouts = view === undefined && !isWritten ? [layout3, new Layout2(options, lookup)] : [layout3];
+    this.#view = view;
+  }
+
+  async list(options: OperationOptions = {}): Promise<CacheListing> {
+    const specs = new Map<string, TaggedSpec>();
+    const foreign: string[] = [];
+    let hasIndex = false;
+    for (const layout of this.#layouts) if (await layout.list({ specs, foreign }, options)) hasIndex = true;
+    return { specs, foreign, others: [], hasIndex };
+  }
+
+  // A tag alone does not tell under which names a mirror has a spec: its listing or its index does.
+  async #nodeOf(tag: string, options: OperationOptions): Promise<SpecNode | undefined> {
+    if (this.can.list) {
+      this.#listing ??= this.list(options);
+      await this.#listing;
+      return undefined;
+    }
+    this.#index ??= this.readIndex(options);
+    const index = await this.#index;
+    const hash = parseSpecTag(tag)?.hash;
+    if (index === undefined || hash === undefined) return undefined;
+    return graphOfRecords([hash], (each) => index.records.get(each), this.name).get(hash);
+  }
+
+  async has(tag: string, options: FindSpecOptions = {}): Promise<boolean> {
+    for (const layout of this.#layouts) if (await layout.has(tag, options)) return true;
+    return false;
+  }
+
+  async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
+    for (const layout of this.#layouts) {
+      const found = await layout.fetchSpec(tag, options);
+      if (found === undefined) continue;
+      this.#archives.set(found.spec, found.archiveKey);
+      return found.spec;
+    }
+    throw new StaveError("NOT_FOUND", `${this.name} has no ${tag}`, { subject: tag });
+  }
+
+  async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {
+    for (const layout of this.#layouts) {
+      const index = await layout.readIndex(options);
+      if (index !== undefined) return index;
+    }
+    return undefined;
+  }
+
+  async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
+    const { signal, replaced } = options;
+    const objects = this.writable();
+    const { digest, size } = text;
+    const key = blobKey(text);
+    if ((await objects.look(key, { signal }))?.size !== size) await objects.write(key, text, digest, { signal });
+    const manifest = Buffer.from(manifestText([{ kind: "index", digest, size }]));
+    const isCertain = await objects.replace(indexKey(this.#view), manifest, replaced?.token, { signal });
+    await this.#writeLayout(objects, signal);
+    return isCertain;
+  }
+
+  async #writeLayout(objects: Objects, signal: AbortSignal | undefined): Promise<void> {
+    if ((await objects.look(LAYOUT_KEY, { signal })) !== undefined) return;
+    await objects.write(LAYOUT_KEY, bytesSource(LAYOUT), digestOf(LAYOUT), { signal });
+  }
+
+  /** The files, for writing. Throws UNSUPPORTED if they can only be read. */
+  protected writable(): Objects {
+    if (isWritable(this.objects)) return this.objects;
+    throw lacks(this, "write");
+  }
+
+  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker {
+    const { objects } = this;
+    const key = this.#archives.get(spec);
+    if (key === undefined) throw new StaveError("INTERNAL", `${spec.tag} was not read from ${this.name}`);
+    return {
+      fetchBlob: (blob, options) => objects.open(key, blob, options),
+      hasBlob: async (blob, options) => {
+        const found = await objects.look(key, options);
+        if (found?.size !== undefined && found.size !== blob.size)
+          throw sizeMismatch(`${key} of ${this.name}`, blob.size, String(found.size));
+        return found !== undefined;
+      },
+    };
+  }
+}

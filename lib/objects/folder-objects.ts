@@ -1,0 +1,212 @@
+// A mirror's files in a folder. Each is written elsewhere and renamed into its place, so that a reader sees all of it
+// or nothing.
+import { constants } from "node:fs";
+import { lstat, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
+import { type Digest, digestOf } from "../oci/digest.ts";
+import { printable } from "../printable/printable.ts";
+import { LockFile } from "../util/file-lock.ts";
+import { makeFolder } from "../util/folder.ts";
+import { readBounded } from "../util/read-file.ts";
+import { type Expectation, type Source, verifyStream } from "../util/stream.ts";
+import type { Clock } from "../util/time.ts";
+import type { ObjectContent, ObjectInfo, ObjectOptions, Objects, WriteOptions } from "./objects.ts";
+
+/** The size of reads, in bytes. */
+const PIECE = 256 * 1024;
+/** Where files are written before they get their names; nothing lists this folder. */
+const TEMPORARY = ".tmp";
+/** A temporary file of this age, in milliseconds, was left by a killed process. */
+const ABANDONED = 24 * 3600 * 1000;
+/** Deeper folders are not part of any mirror. */
+const DEEPEST = 8;
+const LOCK = ".stave-lock";
+const LOCK_TIMEOUT = 60;
+
+/** The files of a mirror in a folder. */
+export class FolderObjects implements Objects {
+  readonly name: string;
+  readonly can = { list: true, write: true };
+  readonly folder: string;
+  readonly #clock: Clock;
+  #isCleared = false;
+
+  /** `name` is what a user would type; the folder is created by the first write. */
+  constructor(folder: string, name: string, clock: Clock) {
+    this.folder = folder;
+    this.name = name;
+    this.#clock = clock;
+  }
+
+  #path(key: string): string {
+    const parts = key.split("/");
+    if (parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0")))
+      throw new StaveError("CONTENT_INVALID", `${printable(key)} is not a name of a file in ${this.name}`, {
+        subject: this.name,
+      });
+    return join(this.folder, key);
+  }
+
+  async read(key: string, limit: number): Promise<ObjectContent | undefined> {
+    try {
+      const { bytes } = await readBounded(this.#path(key), limit);
+      return { bytes, token: digestOf(bytes) };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async look(key: string): Promise<ObjectInfo | undefined> {
+    const path = this.#path(key);
+    try {
+      const found = await stat(path);
+      return found.isFile() ? { key, size: found.size, modified: found.mtimeMs } : undefined;
+    } catch (cause) {
+      const error = fileError(cause, "look at", path);
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async open(key: string, expected: Expectation): Promise<Readable> {
+    const path = this.#path(key);
+    try {
+      // A FIFO would otherwise block a thread of the process until somebody writes to it.
+      const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        if (!(await handle.stat()).isFile())
+          throw new StaveError("CONTENT_INVALID", `${path} is not a regular file`, { subject: path });
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+      const file = handle.createReadStream({ highWaterMark: PIECE });
+      const verified = verifyStream(expected, `${key} of ${this.name}`);
+      file.once("error", (cause) => verified.destroy(fileError(cause, "read", path)));
+      verified.once("close", () => file.destroy());
+      return file.pipe(verified);
+    } catch (cause) {
+      const error = fileError(cause, "read", path);
+      if (isAbsent(error))
+        throw new StaveError("NOT_FOUND", `${this.name} has no ${printable(key)}`, { subject: key, cause });
+      throw error;
+    }
+  }
+
+  async *list(prefix: string, { signal }: ObjectOptions = {}): AsyncIterable<ObjectInfo> {
+    const below = prefix.replace(/\/$/, "");
+    yield* this.#listFolder(below, below.split("/").length, signal);
+  }
+
+  async *#listFolder(key: string, depth: number, signal: AbortSignal | undefined): AsyncIterable<ObjectInfo> {
+    const folder = this.#path(key);
+    signal?.throwIfAborted();
+    let names: string[];
+    try {
+      names = await readdir(folder);
+    } catch (cause) {
+      const error = fileError(cause, "list", folder);
+      if (isAbsent(error)) return;
+      throw error;
+    }
+    for (const name of names.sort()) {
+      const inner = `${key}/${name}`;
+      // A name may be a link, which mirrors made of several folders use.
+      const found = await stat(join(folder, name)).catch(() => undefined);
+      if (found?.isFile()) yield { key: inner, size: found.size, modified: found.mtimeMs };
+      else if (found?.isDirectory() && depth < DEEPEST) yield* this.#listFolder(inner, depth + 1, signal);
+    }
+  }
+
+  async write(key: string, source: Source, digest: Digest, { signal, onBytes }: WriteOptions = {}): Promise<void> {
+    const path = this.#path(key);
+    await this.#clear();
+    const temporary = this.#temporary();
+    try {
+      makeFolder(dirname(temporary));
+      const handle = await open(temporary, "wx");
+      try {
+        const stream = await source.open(0);
+        const verified = source.isVerified
+          ? stream
+          : stream.compose(verifyStream({ digest, size: source.size }, `${key} of ${this.name}`));
+        for await (const chunk of verified as AsyncIterable<Buffer>) {
+          signal?.throwIfAborted();
+          await handle.appendFile(chunk);
+          onBytes?.(chunk.byteLength);
+        }
+      } finally {
+        await handle.close();
+      }
+      makeFolder(dirname(path));
+      await rename(temporary, path);
+    } catch (cause) {
+      await rm(temporary, { force: true }).catch(() => {});
+      signal?.throwIfAborted();
+      throw fileError(cause, "write", path);
+    }
+  }
+
+  async replace(key: string, bytes: Uint8Array, read: string | undefined): Promise<boolean> {
+    const path = this.#path(key);
+    try {
+      makeFolder(this.folder);
+    } catch (cause) {
+      throw fileError(cause, "write", this.folder);
+    }
+    await using lock = await LockFile.open(join(this.folder, LOCK), { create: true });
+    await lock.lock("exclusive", { clock: this.#clock, timeout: LOCK_TIMEOUT });
+    const present = await this.read(key, Number.MAX_SAFE_INTEGER);
+    if (present?.token !== read)
+      throw new StaveError("CONFLICT", `${path} was changed by another process`, {
+        subject: path,
+        hint: "run the same command again",
+      });
+    await this.write(
+      key,
+      { size: bytes.byteLength, open: () => Readable.from([bytes]), isVerified: true },
+      digestOf(bytes),
+    );
+    return true;
+  }
+
+  async remove(key: string): Promise<boolean> {
+    const path = this.#path(key);
+    try {
+      await rm(path);
+      return true;
+    } catch (cause) {
+      const error = fileError(cause, "remove", path);
+      if (isAbsent(error)) return false;
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #temporary(): string {
+    const name = `${this.#clock.now().toString(36)}-${Math.floor(this.#clock.random() * 2 ** 48).toString(36)}`;
+    return join(this.folder, TEMPORARY, name);
+  }
+
+  // Once per run, removes what killed processes left.
+  async #clear(): Promise<void> {
+    if (this.#isCleared) return;
+    this.#isCleared = true;
+    const folder = join(this.folder, TEMPORARY);
+    for (const name of await readdir(folder).catch(() => [])) {
+      const path = join(folder, name);
+      const found = await lstat(path).catch(() => undefined);
+      if (found?.isFile() && this.#clock.now() - found.mtimeMs > ABANDONED) await rm(path, { force: true });
+    }
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return isStaveError(error) && (error.code === "NOT_FOUND" || (error.system ?? systemCode(error.cause)) === "ENOTDIR");
+}

@@ -1,0 +1,70 @@
+// The seam between mirrors and where their files are: a folder, a web server, an object store. A key is a path below
+// the mirror's root, with `/` between its parts.
+import type { Readable } from "node:stream";
+import type { Digest } from "../oci/digest.ts";
+import type { Source } from "../util/stream.ts";
+
+/** Options of every request. */
+export interface ObjectOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What is known of an object without reading it. */
+export interface ObjectInfo {
+  readonly key: string;
+  /** Bytes; undefined if the server does not say. */
+  readonly size: number | undefined;
+  /** When it was last written, in milliseconds since the epoch; undefined if unknown. */
+  readonly modified: number | undefined;
+}
+
+/** The content of a small object. */
+export interface ObjectContent {
+  readonly bytes: Buffer;
+  /** Identifies this state of the object, for `replace`. */
+  readonly token: string;
+}
+
+/** A place with objects that can be read. */
+export interface ReadObjects {
+  /** The place as a user would type it, without secrets. */
+  readonly name: string;
+  readonly can: { readonly list: boolean; readonly write: boolean };
+  /** A whole object of at most `limit` bytes; undefined only if it is certainly absent. Throws TOO_LARGE. */
+  read(key: string, limit: number, options?: ObjectOptions): Promise<ObjectContent | undefined>;
+  /** Undefined only if the object is certainly absent; a refusal is an error. */
+  look(key: string, options?: ObjectOptions): Promise<ObjectInfo | undefined>;
+  /**
+   * Opens an object whose digest and size are known. The stream fails at its end unless both are right. Throws
+   * NOT_FOUND.
+   */
+  open(key: string, expected: { digest: Digest; size: number }, options?: ObjectOptions): Promise<Readable>;
+  /** The objects whose keys start with a prefix that ends in `/`, in any order; none if there is no such folder. */
+  list(prefix: string, options?: ObjectOptions): AsyncIterable<ObjectInfo>;
+  /** Releases what is held open. */
+  close(): Promise<void>;
+}
+
+/** True if a place can be written. */
+export function isWritable(objects: ReadObjects): objects is Objects {
+  return objects.can.write;
+}
+
+/** Options for writing an object. */
+export interface WriteOptions extends ObjectOptions {
+  /** Called with the number of bytes sent; a negative count takes back bytes that must be sent again. */
+  readonly onBytes?: ((count: number) => void) | undefined;
+}
+
+/** A place with objects that can be read and written. */
+export interface Objects extends ReadObjects {
+  /** Stores an object of known digest, whole or not at all; replaces an existing one. */
+  write(key: string, source: Source, digest: Digest, options?: WriteOptions): Promise<void>;
+  /**
+   * Replaces an object only if it is still the one that was read, or with `undefined` only if it is still absent.
+   * Returns true if that is certain, false if the place cannot tell. Throws CONFLICT if it has changed.
+   */
+  replace(key: string, bytes: Uint8Array, read: string | undefined, options?: ObjectOptions): Promise<boolean>;
+  /** Removes an object; returns false if it was absent. */
+  remove(key: string, options?: ObjectOptions): Promise<boolean>;
+}

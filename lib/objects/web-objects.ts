@@ -1,0 +1,131 @@
+// A mirror's files on a web server: they can only be read. The server may want a user and password, or a token.
+import type { Readable } from "node:stream";
+import { StaveError } from "../errors.ts";
+import { headerOf, saysHtml, webPageError } from "../http/response.ts";
+import type { Authorizer, HttpRequest, Transport } from "../http/types.ts";
+import { verifiedDownload } from "../http/verified-download.ts";
+import { digestOf } from "../oci/digest.ts";
+import type { Secret } from "../printable/secret.ts";
+import type { Expectation } from "../util/stream.ts";
+import type { ObjectContent, ObjectInfo, ObjectOptions, ReadObjects } from "./objects.ts";
+
+/** How to log in to a web server. */
+export interface WebLogin {
+  readonly header: Secret;
+  /** For messages. */
+  readonly from: string;
+}
+
+/** Where a mirror is on the web. */
+export interface WebObjectsOptions {
+  /** The URL of the mirror, without user info. */
+  readonly url: URL;
+  readonly transport: Transport;
+  readonly login: WebLogin | undefined;
+}
+
+/** The files of a mirror on a web server. */
+export class WebObjects implements ReadObjects {
+  readonly name: string;
+  readonly can = { list: false, write: false };
+  readonly #base: string;
+  readonly #options: WebObjectsOptions;
+  readonly #authorizer: Authorizer;
+
+  constructor(options: WebObjectsOptions) {
+    this.#options = options;
+    this.name = options.url.href.replace(/\/+$/, "");
+    this.#base = `${this.name}/`;
+    this.#authorizer = loginOf(options);
+  }
+
+  #request(
+    method: "GET" | "HEAD",
+    key: string,
+    more: Pick<HttpRequest, "op" | "accept" | "signal"> & Partial<HttpRequest>,
+  ): HttpRequest {
+    const url = new URL(this.#base + key.split("/").map(encodeURIComponent).join("/"));
+    const auth = { authorizer: this.#authorizer, registry: url.host, scopes: [] };
+    return { method, url, auth, subject: `${key} of ${this.name}`, ...more };
+  }
+
+  async read(key: string, limit: number, { signal }: ObjectOptions = {}): Promise<ObjectContent | undefined> {
+    const request = this.#request("GET", key, { op: "fetch", accept: ABSENT, signal });
+    const { status, bytes } = await this.#options.transport.requestBytes(request, limit);
+    return status === 200 ? { bytes, token: digestOf(bytes) } : undefined;
+  }
+
+  async look(key: string, { signal }: ObjectOptions = {}): Promise<ObjectInfo | undefined> {
+    const request = this.#request("HEAD", key, { op: "look for", accept: ABSENT, signal });
+    const response = await this.#options.transport.requestBytes(request, 0);
+    if (response.status !== 200) return undefined;
+    if (saysHtml(response)) throw webPageError({ op: "look for", subject: `${key} of ${this.name}` }, response.url);
+    const length = headerOf(response, "content-length");
+    const modified = Date.parse(headerOf(response, "last-modified") ?? "");
+    return {
+      key,
+      size: length !== undefined && /^[0-9]{1,15}$/.test(length) ? Number(length) : undefined,
+      modified: Number.isNaN(modified) ? undefined : modified,
+    };
+  }
+
+  async open(key: string, expected: Expectation, { signal }: ObjectOptions = {}): Promise<Readable> {
+    const { transport, url } = this.#options;
+    const patience = transport.patience();
+    return await verifiedDownload({
+      ...expected,
+      subject: `${key} of ${this.name}`,
+      server: this.name,
+      patience,
+      hooks: transport.retryHooks(url.host, signal),
+      signal,
+      send: (offset, headers) =>
+        transport.request(
+          this.#request("GET", key, {
+            headers,
+            op: "fetch",
+            accept: offset > 0 ? [200, 206] : [200],
+            traffic: "download",
+            patience,
+            signal,
+          }),
+        ),
+    });
+  }
+
+  async *list(): AsyncIterable<ObjectInfo> {
+    yield* await Promise.reject<never[]>(
+      new StaveError("UNSUPPORTED", `${this.name} cannot be listed: a web server lists nothing`, {
+        subject: this.name,
+        hint: "use its index, or name specs by a spec file or a lock file",
+      }),
+    );
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+// Only these say that something is absent: a refusal is an error.
+const ABSENT = [200, 404, 410];
+
+// The login is sent with every request; a server that refuses it gets no second attempt.
+function loginOf({ login, url }: WebObjectsOptions): Authorizer {
+  return {
+    authorize: () => Promise.resolve(login?.header.reveal()),
+    challenged: () =>
+      Promise.reject(
+        login === undefined
+          ? new StaveError("CREDENTIALS_MISSING", `${url.host} wants a login, and none was found`, {
+              subject: url.host,
+              status: 401,
+              hint: "set access_pair or access_token_variable of the mirror, or add the host to ~/.netrc",
+            })
+          : new StaveError("CREDENTIALS_REJECTED", `${url.host} did not accept the login of ${login.from}`, {
+              subject: url.host,
+              status: 401,
+            }),
+      ),
+  };
+}

@@ -1,0 +1,205 @@
+// The verbs that read caches, with mirrors in folders and on web servers.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { stave } from "../support/cli.ts";
+import { golden } from "../support/golden.ts";
+import { goldenMirror, startWeb, type TestWeb } from "../support/mirrors.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+const folders = { 3: await goldenMirror(3), 2: await goldenMirror(2) };
+let web: TestWeb;
+let old: TestWeb;
+before(async () => {
+  web = await startWeb(folders[3]);
+  old = await startWeb(folders[2]);
+});
+after(() => Promise.all([web.close(), old.close()]));
+
+const run = (args: string[], env: Record<string, string> = {}): ReturnType<typeof stave> =>
+  stave(args, { cwd: temporaryFolder(), env: { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "", ...env } });
+function shortFolder(): string {
+  const folder = mkdtempSync("/tmp/m");
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+const places = (): { name: string; place: string; specs: number; canList: boolean }[] => [
+  { name: "a folder of layout 3", place: folders[3], specs: 8, canList: true },
+  { name: "file:// of layout 2", place: `file://${folders[2]}`, specs: 7, canList: true },
+  { name: "a web server with layout 3", place: `${web.url}/`, specs: 8, canList: false },
+  { name: "a web server with layout 2", place: old.url, specs: 7, canList: false },
+];
+
+for (const at of [0, 1, 2, 3])
+  test(`list, check, download, why-miss and install read ${["a folder of layout 3", "file:// of layout 2", "a web server with layout 3", "a web server with layout 2"][at]}`, async () => {
+    const { place = "", specs = 0, canList = true } = places()[at] ?? {};
+    const lock = ["-e", golden(specs === 8 ? "spack-1.2" : "spack-0.23")];
+    // Longer roots have no room for the prefixes in the golden binaries.
+    const store = shortFolder();
+    const folder = temporaryFolder();
+    const [list, checked, all, download, whyMiss, install] = await Promise.all([
+      run(["list", place, "-a", "--json"]),
+      run(["check", "-m", place, "--deep", ...lock]),
+      run(["check", "-m", place, "--all", "--bytes"]),
+      run(["download", "-m", place, "hull", "-p", folder]),
+      run(["why-miss", "-m", place, "hull", ...lock]),
+      run(["install", "-u", place, "fleet", "-o", "--store", store, "--json"]),
+    ]);
+    const { report } = JSON.parse(list.stdout);
+    assert.deepEqual([report.source, report.specs.length], ["index", specs], list.stderr);
+    assert.match(checked.stdout, new RegExp(`^${specs} of ${specs} specs`), checked.stderr);
+    if (canList) assert.match(all.stdout, new RegExp(`^${specs} of ${specs} specs in .*, ${specs} layers`), all.stderr);
+    else assert.match(all.stderr, /^error: http.* cannot be listed.*\[UNSUPPORTED\]$/m);
+    assert.deepEqual(
+      readdirSync(folder)
+        .map((name) => name.replace(/^hull-1\.10\.1-[a-z0-9]{32}/, ""))
+        .sort(),
+      [".spack", ".spec.json"],
+      download.stderr,
+    );
+    assert.match(whyMiss.stdout, /^nothing is in the way: hull/, whyMiss.stderr);
+    assert.deepEqual([install.status, JSON.parse(install.stdout).report.totals.installed], [0, 7], install.stderr);
+  });
+
+test("an install from a web server by a spec file reads no index, and asks for three files per spec", async () => {
+  const folder = temporaryFolder();
+  await run(["download", "-m", folders[3], "zlib-ish", "-p", folder]);
+  const file = readdirSync(folder).find((name) => name.endsWith(".json")) ?? "";
+  web.requests.length = 0;
+  const store = temporaryFolder();
+  const only = ["--only", "package"];
+  const done = await run(["install", "-u", web.url, join(folder, file), "-o", "--store", store, ...only]);
+  assert.equal(done.status, 0, done.stderr);
+  assert.ok(!web.requests.some((request) => request.includes("index")), web.requests.join("\n"));
+  assert.equal(web.requests.length, 3, web.requests.join("\n"));
+});
+
+test("diff compares mirrors with each other and with lock files", async () => {
+  const [lock, other] = await Promise.all([
+    run(["diff", join(golden("spack-1.2"), "spack.lock"), web.url]),
+    run(["diff", folders[3], `file://${folders[2]}`]),
+  ]);
+  assert.deepEqual([lock.status, lock.stdout], [0, "0 added, 0 removed, 0 rebuilt, 8 the same\n"], lock.stderr);
+  assert.match(other.stdout, /\n0 added, 1 removed, 7 rebuilt, 0 the same\n$/);
+});
+
+const login = (user: string, password: string): string =>
+  `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+
+test("a login comes from the URL, the mirror's configuration or .netrc, and a refusal is never taken for an absent spec", async () => {
+  const seen: (string | undefined)[] = [];
+  web.intervene = (request, response) => {
+    const { authorization } = request.headers;
+    seen.push(authorization);
+    if (authorization === login("me", "s3cret!") || authorization === "Bearer t0ken") return false;
+    response.writeHead(authorization === undefined ? 401 : 403).end();
+    return true;
+  };
+  try {
+    const scope = temporaryFolder();
+    writeFileSync(
+      join(scope, "mirrors.yaml"),
+      `mirrors:
+  pair: {url: "${web.url}", access_pair: {id: me, secret_variable: SECRET}}
+  token: {url: "${web.url}", access_token_variable: TOKEN}
+`,
+    );
+    const netrc = join(scope, "netrc");
+    writeFileSync(netrc, "machine elsewhere login x password y\nmachine 127.0.0.1\n  login me\n  password s3cret!\n");
+    const listed = ["list", "-a", "--no-env", "-C", scope];
+    const host = web.url.slice("http://".length);
+    const given = await Promise.all([
+      run([...listed, `http://me:s3cret!@${host}`]),
+      run([...listed, "pair"], { SECRET: "s3cret!" }),
+      run([...listed, "token"], { TOKEN: "t0ken" }),
+      run([...listed, web.url], { NETRC: netrc }),
+    ]);
+    for (const { status, stdout, stderr } of given) {
+      assert.deepEqual([status, /fleet@1\.0/.test(stdout)], [0, true], stderr);
+      assert.ok(!stderr.includes("s3cret") && !stdout.includes("s3cret"), stderr);
+    }
+    const lock = ["-e", golden("spack-1.2"), "--retries", "0"];
+    const [none, wrong] = await Promise.all([
+      run(["check", "-m", web.url, ...lock]),
+      run(["check", "-m", `http://me:wrong@${host}`, ...lock]),
+    ]);
+    assert.deepEqual([none.status, /\[CREDENTIALS_MISSING\]/.test(none.stderr)], [3, true], none.stderr);
+    assert.deepEqual([wrong.status, /\[DENIED\]/.test(wrong.stderr)], [3, true], wrong.stderr);
+    assert.ok(seen.length > 0);
+  } finally {
+    web.intervene = undefined;
+  }
+});
+
+test("a server that answers everything with a web page has no mirror", async () => {
+  web.intervene = (request, response) => {
+    response.writeHead(200, { "content-type": "text/html" });
+    response.end(request.method === "HEAD" ? undefined : "<!DOCTYPE html><html>welcome</html>");
+    return true;
+  };
+  try {
+    const lock = ["-e", golden("spack-1.2"), "--retries", "0"];
+    const [list, checked] = await Promise.all([
+      run(["list", "-a", web.url, "--retries", "0"]),
+      run(["check", "-m", web.url, ...lock]),
+    ]);
+    for (const { status, stderr } of [list, checked])
+      assert.deepEqual([status, /web page/.test(stderr)], [4, true], stderr);
+  } finally {
+    web.intervene = undefined;
+  }
+});
+
+test("an interrupted download of an archive goes on where it stopped", async () => {
+  let broken = 0;
+  const bytes = (path: string): Buffer => readFileSync(join(folders[3], path));
+  web.intervene = (request, response) => {
+    const path = request.url ?? "";
+    if (!path.startsWith("/blobs/") || request.headers.range !== undefined || bytes(path).length < 60_000) return false;
+    broken++;
+    response.writeHead(200, { "content-length": bytes(path).length });
+    response.write(bytes(path).subarray(0, 30_000), () => response.destroy());
+    return true;
+  };
+  try {
+    const folder = temporaryFolder();
+    const done = await run(["download", "-m", web.url, "gcc-runtime", "-p", folder]);
+    assert.deepEqual([done.status, broken], [0, 1], done.stderr);
+  } finally {
+    web.intervene = undefined;
+  }
+});
+
+const missing = [
+  {
+    name: "a folder that does not exist",
+    args: ["list", "file:///nowhere/at/all"],
+    status: 5,
+    says: /there is no directory \/nowhere\/at\/all \[NOT_FOUND\]/,
+  },
+  {
+    name: "a folder that is no mirror",
+    args: ["list", `file://${temporaryFolder()}`],
+    status: 5,
+    says: /is no mirror: it has neither v3 nor build_cache \[NOT_FOUND\]/,
+  },
+  {
+    name: "a web server to push to",
+    args: ["index", "https://mirror.invalid/x", "--retries", "0"],
+    status: 4,
+    says: /mirror\.invalid/,
+  },
+  {
+    name: "a mirror of a kind that stave does not know",
+    args: ["list", "sftp://host/x"],
+    status: 6,
+    says: /stave has no sftp client/,
+  },
+];
+for (const { name, args, status, says } of missing)
+  test(`${name} is an error that says so`, async () => {
+    const done = await run([...args, "--no-env"]);
+    assert.deepEqual([done.status, says.test(done.stderr)], [status, true], done.stderr);
+  });
