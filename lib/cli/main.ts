@@ -106,6 +106,11 @@ const VERBS: Verb[] = [
     summary: "show the Spack configuration that stave found, and where",
     load: () => import("./verbs/config.ts"),
   },
+  {
+    name: "check-run",
+    summary: "check whether the programs of an image will start",
+    load: () => import("./verbs/check-run.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {

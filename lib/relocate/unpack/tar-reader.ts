@@ -58,6 +58,7 @@ interface Overrides {
 /** Parses an archive that is pushed piece by piece. Throws ARCHIVE_UNSAFE and CONTENT_INVALID, naming the member. */
 export class TarReader {
   readonly #visitor: TarVisitor;
+  readonly #isForeign: boolean;
   #partial: Buffer = Buffer.alloc(0);
   // The bytes still to come of the member's content and of its padding.
   #content = 0;
@@ -68,8 +69,13 @@ export class TarReader {
   #hasEnded = false;
   #members = 0;
 
-  constructor(visitor: TarVisitor) {
+  /**
+   * `isForeign`: the archive is a layer made by another tool. It may also contain devices and FIFOs, which are passed
+   * over, records of file attributes, and padding of any content after its end.
+   */
+  constructor(visitor: TarVisitor, { isForeign = false }: { isForeign?: boolean } = {}) {
     this.#visitor = visitor;
+    this.#isForeign = isForeign;
   }
 
   /** Takes the next bytes. */
@@ -104,7 +110,8 @@ export class TarReader {
 
   /** Ends the input. Throws CONTENT_INVALID if the end of the archive is missing. */
   end(): void {
-    if (!this.#hasEnded || this.#partial.length > 0)
+    const isWhole = this.#isForeign ? this.#content === 0 : this.#hasEnded;
+    if (!isWhole || this.#partial.length > 0)
       throw invalid("ends in the middle, expected two blocks of zeros at its end");
   }
 
@@ -116,6 +123,7 @@ export class TarReader {
       return;
     }
     // Some readers stop at the first block of zeros, others do not.
+    if (this.#hasEnded && this.#isForeign) return;
     if (this.#hasEnded) throw unsafe("has data after its end");
     this.#header(block);
   }
@@ -134,6 +142,10 @@ export class TarReader {
       this.#begin(size);
       return;
     }
+    if (this.#isForeign && REFUSED.has(flag)) {
+      this.#overrides = {};
+      return;
+    }
     const member = this.#member(block, what, flag, size);
     this.#overrides = {};
     this.#visitor.member(member);
@@ -149,20 +161,21 @@ export class TarReader {
     const back = textAt(block, 0, 100);
     const given = path ?? (front === "" ? back : `${front}/${back}`);
     const shown = given === "" ? what : shownName(given);
-    const type = FILE_TYPES.get(flag);
+    // Very old archives mark folders only by their name.
+    const isOldFolder = FILE_TYPES.get(flag) === "file" && given.endsWith("/");
+    const type = isOldFolder && this.#isForeign ? "directory" : FILE_TYPES.get(flag);
     if (type === undefined)
       throw unsafe(`has ${REFUSED.get(flag) ?? `a member of type ${JSON.stringify(flag)}`}: ${shown}`);
-    // Very old archives mark folders only by their name.
-    const isOldFolder = type === "file" && given.endsWith("/");
-    if (isOldFolder) throw unsafe(`has a file whose name ends with a slash: ${shown}`);
+    if (type === "file" && isOldFolder) throw unsafe(`has a file whose name ends with a slash: ${shown}`);
     const name = type === "directory" ? withoutTrailing(given, "/") : given;
     const isLink = type === "symlink" || type === "hardlink";
     const linkName = linkpath ?? textAt(block, 157, 100);
-    const bytes = this.#overrides.size ?? size;
+    // Other readers, too, take links and folders to be without content whatever their size.
+    const bytes = this.#isForeign && type !== "file" ? 0 : (this.#overrides.size ?? size);
     if (name === "" || name.length > NAME_LIMIT) throw unsafe(`has a name of ${name.length} bytes: ${shown}`);
     if (isLink && (linkName === "" || linkName.length > NAME_LIMIT))
       throw unsafe(`has a link with a target of ${linkName.length} bytes: ${shown}`);
-    if (!isLink && linkName !== "") throw unsafe(`has a target but is not a link: ${shown}`);
+    if (!isLink && linkName !== "" && !this.#isForeign) throw unsafe(`has a target but is not a link: ${shown}`);
     if (type !== "file" && bytes !== 0) throw unsafe(`has contents for a ${type}: ${shown}`);
     const mode = numberAt(block, 100, 8) ?? invalidNumber(shown, "mode");
     return { type, name, linkName: isLink ? linkName : "", mode: mode & 0o7777, size: bytes };

@@ -3,6 +3,10 @@ import assert from "node:assert/strict";
 import { ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { ElfCollector } from "../../../lib/loader/elf-collector.ts";
+import { readElfFacts } from "../../../lib/loader/elf-facts.ts";
+import { readLibraryCache } from "../../../lib/loader/library-cache.ts";
+import { readScript } from "../../../lib/loader/script-line.ts";
 import { relocateElfFile } from "../../../lib/relocate/file/elf-file.ts";
 import { readElfPaths } from "../../../lib/relocate/file/elf-reader.ts";
 import { OpenFile } from "../../../lib/relocate/file/open-file.ts";
@@ -11,6 +15,7 @@ import { relocateTextFile } from "../../../lib/relocate/file/text-file.ts";
 import { shortenShebang } from "../../../lib/relocate/place/finish.ts";
 import { PrefixMap } from "../../../lib/relocate/prefix/prefix-map.ts";
 import { makeElf } from "../../support/elf.ts";
+import { loadableElf } from "../../support/loadable-elf.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 import { vector } from "../../support/vectors.ts";
 import type { Family } from "../family.ts";
@@ -48,6 +53,26 @@ const elves = [32, 64].flatMap((bits) =>
     ),
   ),
 );
+const loadable = [
+  loadableElf({ interpreter: "/lib64/ld.so", needed: ["liba.so"], rpath: "/a:/b", requires: { "liba.so": ["A_1"] } }),
+  loadableElf({ soname: "liba.so", runpath: "$ORIGIN", defines: ["A_1", "A_2"], bits: 32, machine: 3 }),
+];
+
+// Of two libraries, in the form that ldconfig writes.
+function libraryCache(): Buffer {
+  const header = Buffer.alloc(48 + 2 * 24);
+  header.write("glibc-ld.so.cache1.1");
+  header.writeUInt32LE(2, 20);
+  const texts = ["liba.so", "/lib/liba.so", "libb.so", "/lib/libb.so"];
+  let at = header.length;
+  for (const [index, text] of texts.entries()) {
+    const entry = 48 + Math.floor(index / 2) * 24;
+    header.writeUInt32LE(0x303, entry);
+    header.writeUInt32LE(at, entry + (index % 2 === 0 ? 4 : 8));
+    at += text.length + 1;
+  }
+  return Buffer.concat([header, Buffer.from(`${texts.join("\0")}\0`)]);
+}
 const rows = (section: string): string[] =>
   vector(section, z.looseObject({ rows: z.array(z.array(z.unknown())) })).rows.map(([input]) => String(input));
 const WORDS = ["/old/store/prefix", "/old/store", "/old/s", "\0", "#!/old/store/bin/sh\n", "\x7fELF"];
@@ -66,6 +91,34 @@ export const family: Family = {
           for (const found of [paths?.rpath, paths?.interpreter])
             if (found) assert.deepEqual(input.subarray(found.offset, found.offset + found.value.length), found.value);
         }),
+    },
+    {
+      name: "elf files as the loader reads them",
+      seeds: [...elves, ...loadable],
+      words: WORDS,
+      run: (input) => {
+        const read = (offset: number, length: number): Buffer => input.subarray(offset, offset + length);
+        const facts = readElfFacts({ size: input.length, read });
+        // As a stream, in pieces of any size, the same.
+        const collector = new ElfCollector(input.length);
+        for (let at = 0; at < input.length; at += 1000) collector.push(input.subarray(at, at + 1000));
+        if (input.length > 0) assert.deepEqual(collector.facts(), facts);
+      },
+    },
+    {
+      name: "the cache of the loader",
+      seeds: [libraryCache()],
+      words: ["glibc-ld.so.cache1.1", "ld.so-1.7.0"],
+      run: readLibraryCache,
+    },
+    {
+      name: "first lines of scripts",
+      seeds: [
+        "#!/bin/sh -e",
+        "#!/usr/bin/env -S A=b python3 -u",
+        "#!/bin/sh /store/bin/sbang\n#!/store/perl/bin/perl -w",
+      ],
+      run: (input) => readScript(input.toString("latin1")),
     },
     {
       name: "elf relocation",

@@ -1,0 +1,66 @@
+// `stave check-run`: will the programs of an image start?
+import { diskCache } from "../../api/cache-folder.ts";
+import { referenceOf } from "../../api/connection.ts";
+import { FactsMemory } from "../../loader/facts-memory.ts";
+import { parsePlatform } from "../../oci/platform.ts";
+import { parseLocation } from "../../oci/reference.ts";
+import { type CandidateBase, checkRun } from "../../ops/image/check-run.ts";
+import { openNetwork } from "../arguments/open.ts";
+import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { verdictLines } from "../output/check-run-text.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
+
+interface Flags extends CommonFlags {
+  base?: string[];
+  platform?: string;
+}
+
+const HELP = `
+Loads each program of the image as the dynamic loader would, without running it: search paths, the loader's cache and folders,
+versions of symbols, interpreters of scripts. With --base, checks the specs of the image over other bases instead of its own, and
+names the smallest one over which everything starts. Exits with status 1 if there is none, or if the image itself would not start.
+
+Reads lists of files and headers of programs, and remembers them in $XDG_CACHE_HOME/stave.
+
+Examples:
+  stave check-run ghcr.io/org/app:1
+  stave check-run oci-layout:./images:app --base debian:12-slim --base debian:11-slim --base alpine:3`;
+
+/** The command `stave check-run`. */
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("check-run", "check whether the programs of an image will start")
+    .argument("<image>", "an image that Spack or stave pushed")
+    .option("--base <image>", "check over this base image (may be repeated)", collect)
+    .option("--platform <os/arch>", "check this platform's image of an index");
+  addTransport(command).addHelpText("after", helpText(HELP));
+  return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
+    const location = parseLocation(text);
+    const named = (flags.base ?? []).map((name) => ({ name, place: parseLocation(name) }));
+    const platform = parsePlatform(flags.platform ?? `linux/${GO_NAMES[process.arch] ?? process.arch}`);
+    const places = [location, ...named.map(({ place }) => place)];
+    await using opener = await openNetwork({ context, output, flags, places });
+    const { signal } = context;
+    const bases: CandidateBase[] = [];
+    for (const { name, place } of named) {
+      const target = await opener.read(place);
+      bases.push({ name, target, reference: await referenceOf(place, target, signal) });
+    }
+    const target = await opener.read(location);
+    const report = await checkRun(target, await referenceOf(location, target, signal), {
+      platform,
+      bases,
+      memory: new FactsMemory(diskCache(context)),
+      progress: output.progress,
+      signal,
+    });
+    for (const verdict of report.verdicts) for (const line of verdictLines(verdict, output)) output.print(line);
+    if (bases.length > 1)
+      output.print(report.recommended === undefined ? "no base fits" : `recommended: ${report.recommended}`);
+    output.detail(report.limits);
+    output.report(report);
+    return report.verdicts.some(({ starts }) => starts) ? 0 : 1;
+  });
+};
+
+// Node's names of architectures that differ from Go's.
+const GO_NAMES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386", ppc64: "ppc64le" };
