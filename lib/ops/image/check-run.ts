@@ -54,7 +54,7 @@ export interface CheckRunOptions extends ReadLayersOptions {
 }
 
 /** What a check of contents cannot see. */
-export const CHECK_LIMITS =
+export const NOT_VISIBLE =
   "not visible in files: libraries that programs open by name while they run, NSS modules, character set converters, LD_PRELOAD, single symbols";
 
 /**
@@ -90,7 +90,7 @@ export async function checkRun(
     platform: formatPlatform(image.config),
     verdicts,
     recommended: smallest?.base,
-    limits: CHECK_LIMITS,
+    limits: NOT_VISIBLE,
   };
 }
 
