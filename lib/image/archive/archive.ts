@@ -37,8 +37,9 @@ export interface ArchiveSummary {
 const MOST_SKIPPED = 100;
 
 /**
- * Yields the entries of an archive in pieces and returns its summary. `allocate` provides the memory of each piece, of
- * which all but the last are full; the consumer owns each piece it receives. All calls are synchronous, for use on a
+ * Yields the entries of an archive in pieces and returns its summary. The folders above the prefix are a piece of their
+ * own, so that archives can be joined without recompression: a joined one must have each folder once. `allocate`
+ * provides the memory of each piece, which the consumer owns; between the first and the last all are full. All calls are synchronous, for use on a
  * thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
  */
 export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generator<Buffer, ArchiveSummary> {
@@ -53,6 +54,7 @@ export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generat
       yield* fileEntry(entry, writer, list, linkNames);
       continue;
     }
+    if (entry.relative === "") yield* writer.flush();
     if (entry.type === "symlink") list.symlink(entry.relative ?? "", entry.target);
     yield* writer.write(tarHeader({ ...NO_FILE, type: entry.type, name: entry.name, linkName: entry.target }));
   }

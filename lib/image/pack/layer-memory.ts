@@ -8,7 +8,8 @@ import type { Survey } from "../archive/survey.ts";
 import { type Compression, engineOf, formatCompression } from "./compression.ts";
 import type { PackedLayer } from "./layer.ts";
 
-const KIND = "layers";
+// The kind has a number: layers were divided into pieces in another way before.
+const KIND = "layers-2";
 /** A file rewritten within one tick of the file system's clock would look unchanged, in milliseconds. */
 const SETTLED = 2000;
 
@@ -20,7 +21,6 @@ const entrySchema = z.object({
     size,
     diffId: digestSchema,
     archiveSize: size,
-    entries: z.object({ size, archiveSize: size }),
     files: size,
   }),
 });

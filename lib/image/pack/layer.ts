@@ -1,5 +1,6 @@
 // A layer: the compressed archive of a prefix, as a stream that is produced while it is read. There are no temporary
-// files; to read the bytes again, pack again.
+// files; to read the bytes again, pack again. The folders above the prefix, the entries, and the end of the archive are
+// in gzip members or zstd frames of their own, so that layers can be joined without recompression.
 import { pipeline, Readable, Transform } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { type Digest, Digester, digestFromHex } from "../../oci/digest.ts";
@@ -18,11 +19,6 @@ export interface PackedLayer {
   /** The digest and size of the uncompressed archive. */
   readonly diffId: Digest;
   readonly archiveSize: number;
-  /**
-   * The part with the entries, in gzip members or zstd frames of its own: its size in the layer and in the archive. The
-   * rest only ends the archive, so layers can be joined without recompression.
-   */
-  readonly entries: { readonly size: number; readonly archiveSize: number };
   /** The number of regular files, without the build info. */
   readonly files: number;
   /** Sockets and the like, which were left out. */
@@ -31,7 +27,7 @@ export interface PackedLayer {
 
 /** How to read a layer. */
 export interface LayerStreamOptions {
-  /** Called with the progress in archive bytes, in whole pieces: the last one may be smaller. */
+  /** Called with the progress in archive bytes, in whole pieces: the first and the last one may be smaller. */
   readonly onPacked?: ((bytes: number) => void) | undefined;
   /**
    * Chunks are memory of the pool: the reader returns each one it no longer needs (`recycle`), and at the end all
@@ -124,9 +120,10 @@ export class LayerStream extends Readable {
     while (this.#wanted) {
       const bytes = this.#ready.get(this.#next);
       if (bytes === undefined) break;
+      // The first piece holds the folders above the prefix only.
+      if (this.#next > 0) this.#onPacked(pieceSizeOf(this.#compression));
       this.#ready.delete(this.#next++);
       this.#task?.consumed();
-      this.#onPacked(pieceSizeOf(this.#compression));
       if (this.#lends) {
         this.#lent.set(bytes.buffer, bytes);
         this.#send(bytes);
@@ -146,14 +143,12 @@ export class LayerStream extends Readable {
 
   #finish(summary: ArchiveSummary): void {
     this.#end = undefined;
-    const entriesSize = this.#digester.size;
     this.#send(Buffer.concat(compressPiece(this.#compression, summary.end)));
     this.#layer = {
       digest: this.#digester.digest(),
       size: this.#digester.size,
       diffId: digestFromHex(summary.sha256),
       archiveSize: summary.size + summary.end.length,
-      entries: { size: entriesSize, archiveSize: summary.size },
       files: summary.files,
       skipped: summary.skipped,
     };

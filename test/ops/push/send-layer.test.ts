@@ -23,7 +23,7 @@ test("a remembered layer whose packing cannot start frees its slot", { timeout: 
   mkdirSync(folder);
   for (let file = 0; file < 60; file++) writeFileSync(`${folder}/${file}`, "x");
   const digest = digestOf(Buffer.from("x"));
-  const known = { digest, size: 1, diffId: digest, archiveSize: 1, entries: { size: 1, archiveSize: 1 }, files: 60 };
+  const known = { digest, size: 1, diffId: digest, archiveSize: 1, files: 60 };
   const memory = new LayerMemory(new DiskCache({ folder: temporaryFolder(), clock }), DEFAULT_COMPRESSION);
   const pool = new PackPool(1);
   await pool.close();
