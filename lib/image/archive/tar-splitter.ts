@@ -13,8 +13,8 @@ export interface TarFolder {
 
 /** Maximum number of bytes of the headers of one entry, in blocks and long names. */
 const HEADER_LIMIT = 1 << 20;
-/** Maximum number of folders that are set apart. */
-const FOLDER_LIMIT = 10_000;
+/** How many folders are set apart by default. */
+const FOLDERS = 10_000;
 
 /** Splits an archive that is pushed piece by piece. Throws CONTENT_INVALID if its headers make no sense. */
 export class TarSplitter {
@@ -41,7 +41,7 @@ export class TarSplitter {
    * `take` receives the entries behind the first folders, of which at most `most` are set apart; the bytes are valid
    * only during the call.
    */
-  constructor(take: (bytes: Buffer) => void, subject: string, most = FOLDER_LIMIT) {
+  constructor(take: (bytes: Buffer) => void, subject: string, most = FOLDERS) {
     this.#take = take;
     this.#subject = subject;
     this.#most = most;

@@ -2,14 +2,14 @@
 // its archive, and passes on what is between, without decompressing it.
 import type { CompressionMethod } from "../../util/decompress.ts";
 import { type TarFolder, TarSplitter } from "../archive/tar-splitter.ts";
-import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
+import { type Compression, compressPiece } from "./compression.ts";
 import { beginsMember, firstMember, lastMember } from "./member.ts";
 
 /** The layer was not divided by stave: it must be decompressed to be cut. */
 export class NotDivided extends Error {}
 
-// More than what the largest first member of stave has: a piece, compressed or not.
-const FIRST_LIMIT = 2 * pieceSizeOf({ method: "zstd", level: 1 });
+// More than the largest first member of stave has: a piece of 2 MiB.
+const FIRST_LIMIT = 4 * 1024 * 1024;
 /** The end of an archive has at most 10 KiB of zeros, which take far less. */
 const TAIL = 512;
 const END_LIMIT = 16 * 1024;
