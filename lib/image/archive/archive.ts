@@ -39,8 +39,8 @@ const MOST_SKIPPED = 100;
 /**
  * Yields the entries of an archive in pieces and returns its summary. The folders above the prefix are a piece of their
  * own, so that archives can be joined without recompression: a joined one must have each folder once. `allocate`
- * provides the memory of each piece, which the consumer owns; between the first and the last all are full. All calls are synchronous, for use on a
- * thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
+ * provides the memory of each piece, which the consumer owns; between the first and the last all are full. All calls
+ * are synchronous, for use on a thread of its own. Throws SPEC_NOT_INSTALLED, FILE_SYSTEM or CONFLICT.
  */
 export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generator<Buffer, ArchiveSummary> {
   const writer = new PieceWriter(allocate);
