@@ -17,7 +17,7 @@ const FAMILIES = {
     "RELOCATION_FAILED",
     "BUDGET_EXCEEDED",
   ],
-  8: ["SIGNATURE_MISSING", "SIGNATURE_INVALID", "IDENTITY_MISMATCH"],
+  8: ["SIGNATURE_MISSING", "SIGNATURE_INVALID", "IDENTITY_MISMATCH", "REVOKED"],
   9: ["PARTIAL"],
   10: ["FILE_SYSTEM"],
   70: ["INTERNAL"],
@@ -110,8 +110,8 @@ export class StaveError extends Error {
   }
 
   /**
-   * Returns a copy with changed fields; the others stay. If the code or message changes, the copy has this error as its
-   * cause, unless another cause is given.
+   * Returns a copy with changed fields; the others stay. If the code or message changes, the copy has this error as
+   * its cause, unless another cause is given.
    */
   with(changes: StaveErrorOptions & { code?: ErrorCode; message?: string }): StaveError {
     const { code = this.code, message = this.message, ...options } = changes;

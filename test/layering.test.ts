@@ -77,8 +77,8 @@ const ORDER: Record<string, string[]> = {
   relocate: ["unpack", "prefix", "file", "tree", "place"],
   cache: [".", "mirror"],
   target: [".", "registry", "layout"],
-  sign: ["key", "statement"],
-  ops: ["image", "store", "cache", "push", "install"],
+  sign: ["key", "statement", "signature"],
+  ops: ["image", "store", "cache", "sign", "push", "install"],
   cli: ["machine", "output", "arguments", "verbs", "."],
 };
 

@@ -55,7 +55,7 @@ export function cacheLocation(
 const HOST = /^(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::\d+)?|[A-Za-z0-9-]+:\d+|localhost|\[[0-9a-fA-F:]+\](?::\d+)?)\//;
 
 /** True if a word of a command line can only be a cache: a URL, a path, or a registry's repository. */
-function isCacheWord(text: string, cwd: string): boolean {
+export function isCacheWord(text: string, cwd: string): boolean {
   // `/abc123` is a hash and `./x.json` a spec file, unless an image layout exists there.
   const mayBeSpec = /^\/[a-z0-9]+$/.test(text) || isSpecFile(text) || /\.ya?ml$/.test(text);
   return (mayBeSpec ? isLayoutFolder(resolve(cwd, text)) : namesPlace(text)) || HOST.test(text);

@@ -88,7 +88,7 @@ const VERBS: Verb[] = [
   { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
   {
     name: "verify",
-    summary: "check whether installed files have changed",
+    summary: "check installed files, or the signatures of images",
     load: () => import("./verbs/verify.ts"),
   },
   {
@@ -118,6 +118,11 @@ const VERBS: Verb[] = [
     summary: "show an image: manifest, config, layers, spec",
     load: () => import("./verbs/inspect.ts"),
   },
+  {
+    name: "sign",
+    summary: "sign an image, or the specs and the index of a cache",
+    load: () => import("./verbs/sign.ts"),
+  },
   { name: "keygen", summary: "make a key pair for signing", load: () => import("./verbs/keygen.ts") },
   { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
   { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
@@ -146,7 +151,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   gc: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
   sync: "use `stave copy --all-tags SRC DST`",
   migrate: "use `spack buildcache migrate`; stave reads OCI caches, which need none",
-  keys: "there are none: images of OCI caches are not signed",
+  keys: "use `stave keygen` for a key pair, and `stave verify CACHE --key FILE`",
+  attest: "use `cosign attest`; `stave sign` signs images",
+  "generate-key-pair": "use `stave keygen`",
   pull: "use `stave copy IMAGE oci-layout:DIR:TAG`",
   export: "use `stave copy IMAGE oci-layout:DIR:TAG`",
   cp: "use `stave copy SRC DST`",

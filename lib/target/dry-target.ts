@@ -26,6 +26,7 @@ export function dryTarget(target: ReadTarget & { readonly keepsClosure?: boolean
       Promise.resolve({
         descriptor: { mediaType, digest: options?.digest ?? digestOf(bytes), size: bytes.byteLength },
       }),
+    pushReferrers: () => Promise.resolve(),
     pushStream: none,
     deleteManifest: none,
     deleteBlob: none,

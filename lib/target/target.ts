@@ -103,6 +103,21 @@ export interface ManifestPusher {
   pushManifest(bytes: Uint8Array, mediaType: string, options?: PushManifestOptions): Promise<PushedManifest>;
 }
 
+/** A manifest that refers to another one, its subject. */
+export interface ReferrerManifest {
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+}
+
+/** A target to which many referrers can be pushed at once. */
+export interface ReferrerPusher {
+  /**
+   * Stores manifests that refer to others, and lists them as referrers; in fewer requests than one by one. Throws
+   * CONFLICT if other clients keep overwriting a list.
+   */
+  pushReferrers(manifests: readonly ReferrerManifest[], options?: OperationOptions): Promise<void>;
+}
+
 /** Options for pushing a manifest. */
 export interface PushManifestOptions extends OperationOptions {
   tag?: string | undefined;
@@ -160,7 +175,7 @@ export interface ReadTarget extends BlobFetcher, BlobChecker, ManifestFetcher, T
 }
 
 /** A target that can be read and written. */
-export interface Target extends ReadTarget, BlobPusher, ManifestPusher, Deleter {
+export interface Target extends ReadTarget, BlobPusher, ManifestPusher, ReferrerPusher, Deleter {
   /** The target refuses a manifest whose blobs it lacks, so a stored manifest implies all its content. */
   readonly keepsClosure: boolean;
   /** Releases what the target holds open (connections, locks). */

@@ -59,6 +59,14 @@ export function connect(
     : [];
   const keychain = new Keychain({ env: {}, home: "/nonexistent", authfile: "/nonexistent/auth.json", explicit });
   const authorizer = createAuthorizer({ transport, keychain, clock });
-  const target = new RegistryTarget({ transport, authorizer, clock, registry: host, repository, scheme });
+  // A clock in the options replaces the jumping one, for tests of what real time decides.
+  const target = new RegistryTarget({
+    transport,
+    authorizer,
+    clock: rest.clock ?? clock,
+    registry: host,
+    repository,
+    scheme,
+  });
   return { target, transport, clock, trace, close: () => transport.close() };
 }

@@ -1,40 +1,50 @@
-// `stave verify`: checks whether installed files have changed since installation.
+// `stave verify`: checks whether installed files have changed since installation, or who signed images.
 
+import { isCacheWord } from "../../api/cache-choice.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { type VerifyReport, verify } from "../../ops/store/verify.ts";
 import { printable } from "../../printable/printable.ts";
 import { select, selectSome } from "../../spack/query/select.ts";
 import { interruptedSpecs } from "../../store/recover.ts";
-import { addJobs, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addJobs, addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import type { SignatureFlags, SignatureRun } from "../arguments/signature-check.ts";
+import { SIGNED_PLACE } from "../arguments/signed-place.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
-import type { Output, OutputOptions } from "../output/output.ts";
+import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends OutputOptions, SpackFlags {
+interface Flags extends CommonFlags, SpackFlags, SignatureFlags {
   jobs: number;
 }
 
 const HELP = `
-Compares the files in each prefix with the list that was made during installation: existence, owner, group, mode, content, time
-and link targets, like \`spack verify manifest\`. Without SPEC, checks everything that is installed; externals have no such list.
-Exits with status 1 if something differs.
+Without an image or a cache, compares the files in each prefix with the list that was made during installation: existence, owner,
+group, mode, content, time and link targets, like \`spack verify manifest\`. Without SPEC, checks everything that is installed;
+externals have no such list. Exits with status 1 if something differs.
+
+For an IMAGE or a CACHE, checks that it is signed with one of the keys of --key, and that the signature covers its digest and, where
+it was signed by stave, its tag. Exits with status 1 if an image is not. ${SIGNED_PLACE}.
 
 Examples:
   stave verify
-  stave verify hdf5 --json`;
+  stave verify hdf5 --json
+  stave verify ghcr.io/org/app:1 --key release.pub
+  stave verify oci://ghcr.io/org/cache --key release.pub --key old.pub`;
 
 const JOBS = 4;
 
 /** The command `stave verify`. */
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("verify", "check whether installed files have changed").argument(
-    "[specs...]",
-    "the specs to check (default: everything that is installed)",
-  );
+  const command = verbCommand("verify", "check installed files, or the signatures of images")
+    .argument("[specs|images...]", "the specs to check (default: everything that is installed); or images and caches")
+    .option("--key <file>", "a public key whose signatures count (may be repeated)", collect)
+    .option("--all", "of a cache, also check every other tag");
   addJobs(command, "how many specs to check at once", JOBS);
-  addSpack(command).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
+    if (flags.key !== undefined || words.some((word) => isCacheWord(word, context.cwd)))
+      return await verifySignatures({ context, output, flags }, words);
     const files = new SpackFiles(context, flags);
     const store = await files.store();
     const nodes = [...store.records()].filter(({ installed }) => installed).map(({ node }) => node);
@@ -56,6 +66,17 @@ export const verb: VerbFactory = (state) => {
     return report.differing > 0 ? 1 : 0;
   });
 };
+
+/** Checks the signatures of images; the answer is "no" if one of them has no good one. */
+async function verifySignatures(run: SignatureRun, words: readonly string[]): Promise<number> {
+  const { output } = run;
+  const { signatureReport } = await import("../arguments/signature-check.ts");
+  const { signatureLines } = await import("../output/signature-text.ts");
+  const report = await signatureReport(run, words);
+  for (const place of report.places) for (const text of signatureLines(place, output)) output.print(text);
+  output.report(report);
+  return report.unsigned > 0 ? 1 : 0;
+}
 
 function* render({ specs, differing }: VerifyReport, output: Output): Iterable<string> {
   for (const { name, version, hash, differences } of specs) {

@@ -7,7 +7,7 @@ import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.t
 import { describe, type ManifestDocument, parseManifest, successors } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
 import { closeAll } from "../../util/close-all.ts";
-import { forEachLimit } from "../../util/limit.ts";
+import { forEachLimit, SingleFlight } from "../../util/limit.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifyStream } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
 import { referrerEntry, referrersTag } from "../registry/referrers.ts";
@@ -21,6 +21,7 @@ import {
   type PushManifestOptions,
   type PushOutcome,
   type PushStreamOptions,
+  type ReferrerManifest,
   type ReferrersOptions,
   type TagCondition,
   type Target,
@@ -61,6 +62,7 @@ export class LayoutTarget implements Target {
   /** @internal */
   readonly index: LayoutIndex;
   readonly #subjects = new Map<Digest, Subject>();
+  readonly #subjectReads = new SingleFlight<void>();
 
   private constructor(directory: string, clock: Clock, name: string) {
     this.name = name;
@@ -199,6 +201,10 @@ export class LayoutTarget implements Target {
     return { descriptor };
   }
 
+  async pushReferrers(manifests: readonly ReferrerManifest[], options: OperationOptions = {}): Promise<void> {
+    for (const { bytes, mediaType } of manifests) await this.pushManifest(bytes, mediaType, options);
+  }
+
   async *tags(options: OperationOptions = {}): AsyncIterable<string> {
     options.signal?.throwIfAborted();
     yield* (await this.index.read()).tags();
@@ -211,12 +217,13 @@ export class LayoutTarget implements Target {
     // Some clients keep the referrers of a layout under the fallback tag of registries.
     const fallback = entries.byTag(referrersTag(digest));
     if (fallback) for (const entry of await this.#children(fallback)) listed.set(entry.digest, entry);
+    const unread = [...listed.values()].filter(({ digest: one }) => !this.#subjects.has(one));
+    await forEachLimit(unread, READ_CONCURRENCY, (entry) => this.#readSubject(entry), signal);
     const found: Descriptor[] = [];
-    const look = async (entry: Descriptor) => {
-      const known = await this.#subjectOf(entry);
+    for (const { digest: one } of listed.values()) {
+      const known = this.#subjects.get(one);
       if (known?.subject === digest) found.push(known.entry);
-    };
-    await forEachLimit(listed.values(), READ_CONCURRENCY, look, signal);
+    }
     found.sort((a, b) => (a.digest < b.digest ? -1 : 1));
     return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
   }
@@ -226,20 +233,17 @@ export class LayoutTarget implements Target {
     return successors(parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest} in ${this.name}`));
   }
 
-  /** What a listed manifest refers to; undefined if it cannot be read, which is not an error here. */
-  async #subjectOf(entry: Descriptor): Promise<Subject | undefined> {
-    const known = this.#subjects.get(entry.digest);
-    if (known) return known;
-    try {
-      const { bytes, descriptor } = await this.fetchManifest(entry.digest);
-      const { value } = parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest}`);
-      const made = { subject: value.subject?.digest, entry: referrerEntry(descriptor, value) };
-      this.#subjects.set(entry.digest, made);
-      return made;
-    } catch (error) {
-      if (error instanceof StaveError) return undefined;
-      throw error;
-    }
+  /** Finds out what a listed manifest refers to, once for all that ask; one that cannot be read is no error here. */
+  #readSubject(entry: Descriptor): Promise<void> {
+    return this.#subjectReads.run(entry.digest, async () => {
+      try {
+        const { bytes, descriptor } = await this.fetchManifest(entry.digest);
+        const { value } = parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest}`);
+        this.#subjects.set(entry.digest, { subject: value.subject?.digest, entry: referrerEntry(descriptor, value) });
+      } catch (error) {
+        if (!(error instanceof StaveError)) throw error;
+      }
+    });
   }
 
   async deleteManifest(reference: string, options: OperationOptions = {}): Promise<void> {

@@ -21,7 +21,7 @@ import { pages } from "./tags.ts";
 
 const INDEX_LIMIT = 16 * 1024 * 1024;
 /** Maximum number of attempts to update the fallback index while others write to it. */
-const UPDATE_TRIES = 20;
+export const UPDATE_TRIES = 20;
 
 /** The fallback tag of a digest: `sha256-<hex>`, at most 64 hex digits. */
 export function referrersTag(digest: Digest): string {
@@ -57,7 +57,7 @@ function wanted(manifests: Descriptor[], artifactType: string | undefined): Desc
 }
 
 /** The list under the fallback tag, and the digest that the tag names now. */
-async function readFallback(
+export async function readFallback(
   repository: Repository,
   digest: Digest,
   options: OperationOptions,
@@ -106,7 +106,12 @@ export async function addFallbackReferrer(
     if (await putFallback(repository, bytes, referrersTag(subject), present, options)) return;
     await clock.sleep(backoff(Math.min(tried, 4), clock.random()), options.signal);
   }
-  throw new StaveError(
+  throw overwritten(repository, subject);
+}
+
+/** The error if others keep overwriting the list of referrers of a manifest. */
+export function overwritten(repository: Repository, subject: string): StaveError {
+  return new StaveError(
     "CONFLICT",
     `the list of referrers of ${subject} in ${repository.name} keeps being overwritten by others`,
     { subject, hint: "attach to the same image from fewer jobs at once" },

@@ -14,11 +14,13 @@ import type {
   PushManifestOptions,
   PushOutcome,
   PushStreamOptions,
+  ReferrerManifest,
   ReferrersOptions,
   Target,
 } from "../target.ts";
 import { deleteBlob, fetchBlob, hasBlob } from "./blobs.ts";
 import { deleteManifest, fetchManifest, headManifest, putManifest } from "./manifests.ts";
+import { pushReferrers } from "./push-referrers.ts";
 import { addFallbackReferrer, listReferrers, referrerEntry } from "./referrers.ts";
 import { Repository, type RepositoryOptions } from "./repository.ts";
 import { listTags } from "./tags.ts";
@@ -70,6 +72,10 @@ export class RegistryTarget implements Target {
     if (value.subject && !tookSubject)
       await addFallbackReferrer(this.#repository, value.subject.digest, referrerEntry(descriptor, value), options);
     return { descriptor };
+  }
+
+  pushReferrers(manifests: readonly ReferrerManifest[], options?: OperationOptions): Promise<void> {
+    return pushReferrers(this.#repository, manifests, options);
   }
 
   tags(options?: OperationOptions): AsyncIterable<string> {

@@ -1,0 +1,144 @@
+// `sign`: signs images with one signature per thousand. Images that this key has signed already are left alone, so
+// that signing again changes nothing.
+import { INDEX_TAG } from "../../cache/spec-tag.ts";
+import { StaveError } from "../../errors.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { imageName } from "../../oci/reference.ts";
+import type { PrivateKey } from "../../sign/key/private-key.ts";
+import { attach } from "../../sign/signature/attach.ts";
+import { SignatureFinder } from "../../sign/signature/find.ts";
+import { Judge, NO_REVOCATIONS } from "../../sign/signature/judge.ts";
+import { signStatement } from "../../sign/statement/bundle.ts";
+import { BATCH_SIZE, SIGNATURE_PREDICATE, type Subject, statementBytes } from "../../sign/statement/statement.ts";
+import type { Target } from "../../target/target.ts";
+import type { DiskCache } from "../../util/disk-cache.ts";
+import { mapLimit } from "../../util/limit.ts";
+import type { Clock } from "../../util/time.ts";
+import { imageToJudge } from "./images.ts";
+
+/** An image to sign. */
+export interface ImageToSign {
+  /** Its tag or digest. */
+  readonly reference: string;
+  /** Its manifest, if the caller has just pushed it; it is then not asked for. */
+  readonly manifest?: Descriptor | undefined;
+}
+
+/** How to sign. */
+export interface SignOptions {
+  readonly target: Target;
+  readonly images: readonly ImageToSign[];
+  readonly key: PrivateKey;
+  /** The cache as `oci://HOST/REPO`, to be signed with the images; a directory may be moved, and has none. */
+  readonly cache?: string | undefined;
+  /** Report what would be signed, and write nothing. */
+  readonly dryRun?: boolean | undefined;
+  readonly memory?: DiskCache | undefined;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One image of a report. */
+export interface SignedImage {
+  /** Its tag or digest. */
+  readonly reference: string;
+  readonly digest: Digest;
+  /** False if it had been signed by this key before. */
+  readonly isNew: boolean;
+}
+
+/** What was signed. */
+export interface SignReport {
+  readonly target: string;
+  /** The fingerprint of the key. */
+  readonly key: string;
+  readonly images: readonly SignedImage[];
+  /** Tags that were removed in the meantime. */
+  readonly gone: readonly string[];
+  /** The number of signatures made, each for at most a thousand images. */
+  readonly signatures: number;
+}
+
+/** How many images are asked for at once. */
+const CONCURRENCY = 16;
+
+/** Signs images. Throws NOT_FOUND if there is only one and it does not exist, and what the target throws. */
+export async function signImages(options: SignOptions): Promise<SignReport> {
+  const { target, images, key, dryRun, signal } = options;
+  const unsignedOf = new Unsigned(options);
+  const asked = await mapLimit(images, CONCURRENCY, (image) => unsignedOf.state(image), signal);
+  const there = asked.filter((one) => one !== undefined);
+  const [only] = images;
+  if (there.length === 0 && only !== undefined && images.length === 1)
+    throw new StaveError("NOT_FOUND", `${imageName(target.name, only.reference)} does not exist`, {
+      subject: only.reference,
+      hint: `list the tags with \`stave tags ${target.name}\``,
+    });
+  const unsigned = there.filter(({ isNew }) => isNew);
+  const batches = Math.ceil(unsigned.length / BATCH_SIZE);
+  if (!dryRun)
+    for (let at = 0; at < unsigned.length; at += BATCH_SIZE)
+      await signBatch(unsigned.slice(at, at + BATCH_SIZE), options);
+  const known = new Set(there.map(({ reference }) => reference));
+  return {
+    target: target.name,
+    key: key.publicKey.fingerprint,
+    images: there.map(({ reference, manifest: { digest }, isNew }) => ({ reference, digest, isNew })),
+    gone: images.map(({ reference }) => reference).filter((reference) => !known.has(reference)),
+    signatures: batches,
+  };
+}
+
+interface ImageState {
+  readonly reference: string;
+  readonly manifest: Descriptor;
+  readonly isNew: boolean;
+}
+
+/** Finds the images that still need a signature by this key. */
+class Unsigned {
+  readonly #options: SignOptions;
+  readonly #finder: SignatureFinder;
+  readonly #judge: Judge;
+
+  constructor(options: SignOptions) {
+    const { target, key, memory, clock } = options;
+    this.#options = options;
+    this.#finder = new SignatureFinder(target, { memory });
+    const signers = [{ name: "this key", key: key.publicKey }];
+    this.#judge = new Judge({ signers, revoked: NO_REVOCATIONS }, () => clock.now());
+  }
+
+  /** Whether an image must be signed; undefined if it does not exist. */
+  async state({ reference, manifest }: ImageToSign): Promise<ImageState | undefined> {
+    const { target, signal } = this.#options;
+    if (manifest !== undefined) return { reference, manifest, isNew: true };
+    const found = await target.headManifest(reference, { signal });
+    if (found === undefined) return undefined;
+    const image = imageToJudge(target, reference, found.digest);
+    let isSigned = false;
+    await this.#finder.find(found.digest, { signal }, (bundle) => {
+      const outcome = this.#judge.accepts(bundle, image);
+      // A signature without the name, as cosign makes them, is completed by one with it.
+      isSigned = "bundle" in outcome && (image.tag === undefined || outcome.isNamed);
+      return isSigned;
+    });
+    return { reference, manifest: found, isNew: !isSigned };
+  }
+}
+
+async function signBatch(batch: readonly ImageState[], options: SignOptions): Promise<void> {
+  const { target, key, cache, clock, signal } = options;
+  const subjects = batch.map(({ reference, manifest }): Subject => {
+    const { tag, dagHash } = imageToJudge(target, reference, manifest.digest);
+    return { digest: manifest.digest, name: tag, dagHash };
+  });
+  const time = clock.now();
+  // Milliseconds since the epoch grow from one signed index to the next, whoever signs it.
+  const generation = batch.some(({ reference }) => reference === INDEX_TAG) ? time : undefined;
+  const bundle = signStatement(statementBytes(subjects, { cache, time, generation }), key);
+  // Several tags of one image need only one artifact.
+  const images = [...new Map(batch.map(({ manifest }) => [manifest.digest, manifest])).values()];
+  await attach(target, { bundle, predicateType: SIGNATURE_PREDICATE, images }, { signal });
+}

@@ -1,0 +1,128 @@
+// Attaches many referrers at once, each to another manifest. On a registry with the referrers API this takes one
+// request each. On one without, it takes three: the manifest, its list under the fallback tag, and a look at that list
+// afterwards, because such a registry lets writers overwrite each other.
+import type { Descriptor } from "../../oci/descriptor.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { canonicalBytes, emptyIndex, parseManifest } from "../../oci/manifest.ts";
+import { OCI_INDEX } from "../../oci/mediatype.ts";
+import { forEachLimit } from "../../util/limit.ts";
+import type { OperationOptions, ReferrerManifest } from "../target.ts";
+import { putManifest } from "./manifests.ts";
+import { overwritten, readFallback, referrerEntry, referrersTag, UPDATE_TRIES } from "./referrers.ts";
+import type { Repository } from "./repository.ts";
+import { listTags } from "./tags.ts";
+
+const CONCURRENCY = 16;
+
+/** How long a writer relies on a listing of the fallback tags, in milliseconds. */
+const FRESH = 300;
+/**
+ * When a writer looks at its lists again, in milliseconds: after all others that may overwrite them, because those
+ * rely on what they read before.
+ */
+const SETTLED = 1000;
+
+/** A referrer that the registry does not list by itself. */
+interface Unlisted {
+  readonly subject: Digest;
+  readonly entry: Descriptor;
+}
+
+/**
+ * Pushes manifests with subjects and has them listed as referrers. Throws CONFLICT if others keep overwriting a list.
+ */
+export async function pushReferrers(
+  repository: Repository,
+  manifests: readonly ReferrerManifest[],
+  options: OperationOptions = {},
+): Promise<void> {
+  const unlisted: Unlisted[] = [];
+  const put = async ({ bytes, mediaType }: ReferrerManifest): Promise<void> => {
+    const { descriptor, tookSubject } = await putManifest(repository, bytes, mediaType, options);
+    const { value } = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
+    if (value.subject && !tookSubject)
+      unlisted.push({ subject: value.subject.digest, entry: referrerEntry(descriptor, value) });
+  };
+  await forEachLimit(manifests, CONCURRENCY, put, options.signal);
+  if (unlisted.length > 0) await listUnderTags(repository, unlisted, options);
+}
+
+async function listUnderTags(
+  repository: Repository,
+  unlisted: readonly Unlisted[],
+  options: OperationOptions,
+): Promise<void> {
+  const { clock } = repository.options;
+  const { signal } = options;
+  const present = new PresentTags(repository, new Set(unlisted.map(({ subject }) => referrersTag(subject))), signal);
+  const first = async (one: Unlisted): Promise<void> => {
+    const isNew = !(await present.has(referrersTag(one.subject)));
+    if (isNew) await putList(repository, one.subject, [one.entry], options);
+    else await addEntry(repository, one, options);
+  };
+  await forEachLimit(unlisted, CONCURRENCY, first, signal);
+  let doubtful: readonly Unlisted[] = unlisted;
+  for (let tried = 1; doubtful.length > 0; tried++) {
+    if (tried > UPDATE_TRIES) throw overwritten(repository, doubtful[0]?.subject ?? "");
+    await clock.sleep(SETTLED * (1 + clock.random() / 2), signal);
+    const again: Unlisted[] = [];
+    const look = async (one: Unlisted): Promise<void> => {
+      if (await addEntry(repository, one, options)) again.push(one);
+    };
+    await forEachLimit(doubtful, CONCURRENCY, look, signal);
+    doubtful = again;
+  }
+}
+
+/** Adds an entry to a list; false if it was there. */
+async function addEntry(
+  repository: Repository,
+  { subject, entry }: Unlisted,
+  options: OperationOptions,
+): Promise<boolean> {
+  const { manifests } = await readFallback(repository, subject, options);
+  if (manifests.some(({ digest }) => digest === entry.digest)) return false;
+  await putList(repository, subject, [...manifests, entry], options);
+  return true;
+}
+
+async function putList(
+  repository: Repository,
+  subject: Digest,
+  manifests: Descriptor[],
+  options: OperationOptions,
+): Promise<void> {
+  const bytes = canonicalBytes({ ...emptyIndex(), manifests });
+  await putManifest(repository, bytes, OCI_INDEX, { ...options, tag: referrersTag(subject) });
+}
+
+/** Which fallback tags exist: one listing answers for many of them, and is repeated once it is no longer fresh. */
+class PresentTags {
+  readonly #repository: Repository;
+  readonly #wanted: ReadonlySet<string>;
+  readonly #signal: AbortSignal | undefined;
+  #listed: Promise<ReadonlySet<string>> | undefined;
+  #until = 0;
+
+  constructor(repository: Repository, wanted: ReadonlySet<string>, signal: AbortSignal | undefined) {
+    this.#repository = repository;
+    this.#wanted = wanted;
+    this.#signal = signal;
+  }
+
+  async has(tag: string): Promise<boolean> {
+    const { clock } = this.#repository.options;
+    if (this.#listed === undefined || clock.now() > this.#until) {
+      this.#until = clock.now() + FRESH;
+      this.#listed = this.#list();
+    }
+    return (await this.#listed).has(tag);
+  }
+
+  async #list(): Promise<ReadonlySet<string>> {
+    const found = new Set<string>();
+    for await (const tag of listTags(this.#repository, { signal: this.#signal }))
+      if (this.#wanted.has(tag)) found.add(tag);
+    return found;
+  }
+}

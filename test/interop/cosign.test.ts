@@ -1,0 +1,96 @@
+// Proves that cosign and stave verify each other's signatures by key, on a registry without the referrers API
+// (distribution) and on one with it (`stave serve`), for one image and for many.
+import assert from "node:assert/strict";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { findProgram } from "../../scripts/peers.ts";
+import { stave } from "../support/cli.ts";
+import { golden } from "../support/golden.ts";
+import { run, startDistribution } from "../support/peers.ts";
+import { startServe } from "../support/serve.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+const cosign = process.env["STAVE_COSIGN"] ?? findProgram("cosign");
+const INSTALL = "go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3";
+
+/** Declares a test that needs cosign, which no distribution packages. */
+function cosignTest(name: string, work: (program: string) => Promise<void>): void {
+  if (cosign === undefined)
+    test(name, { skip: `cosign is missing: put it on the PATH or name it in $STAVE_COSIGN (${INSTALL})` }, () => {});
+  else test(name, { timeout: 240_000 }, () => work(cosign));
+}
+
+const work = temporaryFolder();
+const env = { COSIGN_PASSWORD: "pw", HOME: work, XDG_CACHE_HOME: join(work, "remembered"), SPACK_ROOT: "" };
+const VERIFY = ["--insecure-ignore-tlog", "--allow-insecure-registry"];
+const HULL = "hull-1.10.1-uwlohrquwwehihrnbieawl7jsmu7l2ww.spack";
+
+async function ok(args: string[]): Promise<string> {
+  const { status, stdout, stderr } = await stave(args, { cwd: work, env });
+  assert.equal(status, 0, `${args.join(" ")}: ${stdout}${stderr}`);
+  return stdout;
+}
+
+async function bothWays(program: string, repository: string): Promise<void> {
+  const call = (args: string[]): Promise<string> => run(program, args, env);
+  const [mine, theirs] = [join(work, "mine"), join(work, "theirs")];
+  await ok(["copy", "--all-tags", `oci-layout:${golden("spack-1.2/plain.oci")}`, repository]);
+  const tags = (await ok(["tags", repository])).trim().split("\n");
+  const specs = tags.filter((tag) => tag.endsWith(".spack"));
+
+  // One signature of stave for the whole cache; cosign verifies each image, and refuses the one that was left out.
+  await ok(["sign", `oci://${repository}`, "--key", `${mine}.key`]);
+  for (const tag of [specs[0], HULL, "index.spack"])
+    await call(["verify", "--key", `${mine}.pub`, ...VERIFY, `${repository}:${tag}`]);
+  await assert.rejects(call(["verify", "--key", `${mine}.pub`, ...VERIFY, `${repository}:fleet-env`]));
+  await assert.rejects(call(["verify", "--key", `${theirs}.pub`, ...VERIFY, `${repository}:${HULL}`]));
+  await ok(["sign", `${repository}:fleet-env`, "--key", `${mine}.key`]);
+  await call(["verify", "--key", `${mine}.pub`, ...VERIFY, `${repository}:fleet-env`]);
+
+  // Signatures of cosign beside those of stave.
+  await call(["signing-config", "create", "--out", join(work, "signing-config.json")]);
+  for (const tag of [HULL, "fleet-env"]) {
+    const no = await stave(["verify", `${repository}:${tag}`, "--key", `${theirs}.pub`], { cwd: work, env });
+    assert.equal(no.status, 1);
+    assert.match(no.stdout, /IDENTITY_MISMATCH/);
+    const config = ["--signing-config", join(work, "signing-config.json"), "--allow-insecure-registry", "-y"];
+    await call(["sign", "--key", `${theirs}.key`, ...config, `${repository}:${tag}`]);
+    for (const key of [mine, theirs]) {
+      await ok(["verify", `${repository}:${tag}`, "--key", `${key}.pub`]);
+      await call(["verify", "--key", `${key}.pub`, ...VERIFY, `${repository}:${tag}`]);
+    }
+  }
+
+  // A copy keeps both, and an attestation is no signature.
+  await ok(["copy", "--referrers", `${repository}:fleet-env`, "oci-layout:./copy:fleet-env"]);
+  for (const key of [mine, theirs]) await ok(["verify", "oci-layout:./copy:fleet-env", "--key", `${key}.pub`]);
+}
+
+cosignTest("cosign and stave make keys that both use", async (program) => {
+  await ok(["keygen", "mine"]);
+  await run(program, ["generate-key-pair", "--output-key-prefix", join(work, "theirs")], env);
+  const shown = await run(program, ["public-key", "--key", join(work, "mine.key")], env);
+  assert.match(shown, /BEGIN PUBLIC KEY/);
+});
+
+cosignTest("signatures by key on distribution, which has no referrers API", async (program) => {
+  assert.ok(findProgram("docker-registry"), "docker-registry is missing");
+  const registry = await startDistribution();
+  try {
+    await bothWays(program, `${registry.host}/cache`);
+  } finally {
+    await registry.stop();
+  }
+});
+
+cosignTest("signatures by key on stave serve, which has the referrers API", async (program) => {
+  const directory = join(work, "served");
+  cpSync(golden("spack-1.2/plain.oci"), join(directory, "first"), { recursive: true });
+  const server = await startServe({ directory });
+  try {
+    await bothWays(program, `${server.host}/cache`);
+  } finally {
+    await server.close();
+  }
+});

@@ -1,0 +1,210 @@
+// Proves what signing costs and leaves behind: few requests, one signature, nothing new the second time, and no lost
+// signature when many sign at once.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { StaveError } from "../../../lib/errors.ts";
+import type { Descriptor } from "../../../lib/oci/descriptor.ts";
+import { canonicalBytes, describe } from "../../../lib/oci/manifest.ts";
+import { OCI_CONFIG, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
+import { checkSignatures } from "../../../lib/ops/sign/check-signatures.ts";
+import { chosenImages } from "../../../lib/ops/sign/images.ts";
+import { type SignOptions, signImages } from "../../../lib/ops/sign/sign.ts";
+import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
+import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
+import { Judge, NO_REVOCATIONS } from "../../../lib/sign/signature/judge.ts";
+import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
+import type { Target } from "../../../lib/target/target.ts";
+import { bytesSource } from "../../../lib/util/stream.ts";
+import { systemClock } from "../../../lib/util/time.ts";
+import { connect } from "../../support/client.ts";
+import { type Rule, startRegistry, UNCONDITIONAL } from "../../support/registry.ts";
+import { temporaryFolder } from "../../support/tree.ts";
+
+const key = await PrivateKey.generate();
+const CONFIG = Buffer.from(
+  JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [] } }),
+);
+// A DAG hash has no 0, 1, 8 and 9.
+const hashOf = (at: number): string =>
+  at
+    .toString(4)
+    .replaceAll(/\d/g, (digit) => "wxyz"[Number(digit)] ?? "")
+    .padStart(32, "a");
+const tagOf = (at: number): string => `made-1.${at}-${hashOf(at)}.spack`;
+
+/** As on distribution: no referrers API, no conditions. */
+const WITHOUT_API: Rule[] = [
+  { path: /\/referrers\//, fault: { status: 404 } },
+  { method: "PUT", path: /\/manifests\//, fault: { withoutHeader: "oci-subject" } },
+  UNCONDITIONAL,
+];
+
+async function pushImages(target: Target, count: number): Promise<{ reference: string; manifest: Descriptor }[]> {
+  const config = describe(CONFIG, OCI_CONFIG);
+  await target.pushBlob(config, bytesSource(CONFIG));
+  const images: { reference: string; manifest: Descriptor }[] = [];
+  for (let at = 0; at < count; at++) {
+    const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [], annotations: { at: String(at) } };
+    const { descriptor } = await target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: tagOf(at) });
+    images.push({ reference: tagOf(at), manifest: descriptor });
+  }
+  return images;
+}
+
+const options = (target: Target, more: Pick<SignOptions, "images"> & Partial<SignOptions>): SignOptions => ({
+  ...{ target, key, clock: systemClock, cache: "oci://registry.example/cache" },
+  ...more,
+});
+
+async function check(target: Target, references: readonly string[], keys = [key]): Promise<number[]> {
+  const signed: number[] = [];
+  for (const one of keys) {
+    const signers = [{ name: "x", key: one.publicKey }];
+    const report = await checkSignatures({
+      ...{ target, references, finder: new SignatureFinder(target) },
+      judge: new Judge({ signers, revoked: NO_REVOCATIONS }, () => systemClock.now()),
+      readSpec: () => Promise.reject(new Error("the signature has the name")),
+    });
+    signed.push(report.signed);
+  }
+  return signed;
+}
+
+for (const count of [1, 40, 1000])
+  for (const { what, rules, most } of [
+    { what: "with the referrers API", rules: [], most: count + 4 },
+    // And one for each page of the list of tags.
+    { what: "without it", rules: WITHOUT_API, most: 3 * count + 4 },
+  ])
+    test(`signing ${count} images that were just pushed, on a registry ${what}, takes at most ${most} requests`, async () => {
+      const registry = await startRegistry({ rules: [...rules] });
+      const { target, close } = connect(registry.host, "cache");
+      try {
+        const images = await pushImages(target, count);
+        registry.requests.length = 0;
+        const report = await signImages(options(target, { images }));
+        assert.equal(report.signatures, 1);
+        const made = registry.requests.filter(({ path }) => !path.endsWith("/tags/list")).length;
+        assert.ok(made <= most, `${made} requests`);
+        assert.ok(rules.length > 0 || made === registry.requests.length);
+        const references = images.map(({ reference }) => reference);
+        assert.deepEqual(await check(target, references.slice(-20)), [Math.min(20, count)]);
+      } finally {
+        await close();
+        await registry.close();
+      }
+    });
+
+test("1 001 images take two signatures, and two tags of one image one artifact", async () => {
+  const attached: number[] = [];
+  const target = {
+    name: "registry.example/cache",
+    pushBlob: () => Promise.resolve("pushed"),
+    pushReferrers: async (manifests: unknown[]) => void attached.push(manifests.length),
+  } as unknown as Target;
+  const images = Array.from({ length: 1001 }, (_, at) => ({
+    reference: tagOf(at),
+    manifest: describe(Buffer.from(`image ${at === 1 ? 0 : at}`), OCI_MANIFEST),
+  }));
+  assert.equal((await signImages(options(target, { images }))).signatures, 2);
+  assert.deepEqual(attached, [999, 1]);
+});
+
+for (const rules of [[], WITHOUT_API])
+  test(`signing again changes nothing, and a dry run never does (${rules.length} rules)`, async () => {
+    const registry = await startRegistry({ rules: [...rules] });
+    const { target, close } = connect(registry.host, "cache");
+    try {
+      const images = (await pushImages(target, 5)).map(({ reference }) => ({ reference }));
+      const writes = (): number => registry.requests.filter(({ method }) => !["GET", "HEAD"].includes(method)).length;
+      let before = writes();
+      const dry = await signImages(options(target, { images, dryRun: true }));
+      assert.deepEqual([dry.signatures, writes()], [1, before]);
+      await signImages(options(target, { images }));
+      assert.ok(writes() > before);
+      before = writes();
+      const again = await signImages(options(target, { images }));
+      assert.deepEqual([again.signatures, again.images.filter(({ isNew }) => isNew).length, writes()], [0, 0, before]);
+      // Another key signs them all the same.
+      const other = await PrivateKey.generate();
+      await signImages(options(target, { images, key: other }));
+      const references = images.map(({ reference }) => reference);
+      assert.deepEqual(await check(target, references, [key, other]), [5, 5]);
+    } finally {
+      await close();
+      await registry.close();
+    }
+  });
+
+for (const rules of [[], WITHOUT_API])
+  test(`of eight that sign at once none is lost (${rules.length} rules)`, async () => {
+    const registry = await startRegistry({ rules: [...rules] });
+    const { target, close } = connect(registry.host, "cache");
+    const keys = await Promise.all(Array.from({ length: 8 }, () => PrivateKey.generate()));
+    try {
+      const images = (await pushImages(target, 6)).map(({ reference }) => ({ reference }));
+      const one = async (each: PrivateKey): Promise<void> => {
+        const client = connect(registry.host, "cache", { clock: systemClock });
+        await signImages(options(client.target, { images, key: each }));
+        await client.close();
+      };
+      await Promise.all(keys.map(one));
+      const references = images.map(({ reference }) => reference);
+      assert.deepEqual(await check(target, references, keys), Array(8).fill(6));
+    } finally {
+      await close();
+      await registry.close();
+    }
+  });
+
+test("the images of a cache are its specs and its index; with `all` every tag but those of signatures", async () => {
+  const target = await LayoutTarget.open(temporaryFolder(), { clock: systemClock, create: true });
+  const config = describe(CONFIG, OCI_CONFIG);
+  await target.pushBlob(config, bytesSource(CONFIG));
+  const tags = [tagOf(1), "index.spack", "app", `sha256-${"a".repeat(64)}`, `sha256-${"a".repeat(64)}.sig`, "x.spack"];
+  for (const tag of tags)
+    await target.pushManifest(
+      canonicalBytes({ schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [] }),
+      OCI_MANIFEST,
+      {
+        tag,
+      },
+    );
+  assert.deepEqual(await chosenImages(target, {}), ["index.spack", tagOf(1)]);
+  assert.deepEqual(await chosenImages(target, { all: true }), ["app", "index.spack", tagOf(1), "x.spack"]);
+  assert.deepEqual(await chosenImages(target, { reference: "app" }), ["app"]);
+  await assert.rejects(chosenImages(target, { reference: `sha512:${"a".repeat(128)}` }), { code: "REFERENCE_INVALID" });
+  await assert.rejects(signImages(options(target, { images: [{ reference: "nope" }] })), { code: "NOT_FOUND" });
+  const report = await signImages(options(target, { images: [{ reference: "nope" }, { reference: "app" }] }));
+  assert.deepEqual(report.gone, ["nope"]);
+  await target.close();
+});
+
+test("a signature moves with its image, but not to another tag; and a moved nameless one is checked by its content", async () => {
+  const target = await LayoutTarget.open(temporaryFolder(), { clock: systemClock, create: true });
+  const [first, second] = await pushImages(target, 2);
+  assert.ok(first && second);
+  await signImages(options(target, { images: [first] }));
+  const { bytes } = await target.fetchManifest(first.reference);
+  await target.pushManifest(bytes, OCI_MANIFEST, { tag: second.reference });
+  const finder = new SignatureFinder(target);
+  const signers = [{ name: "x", key: key.publicKey }];
+  const judge = new Judge({ signers, revoked: NO_REVOCATIONS }, () => systemClock.now());
+  const readSpec = (): Promise<never> => Promise.reject(new StaveError("SPEC_INVALID", "another spec"));
+  const moved = await checkSignatures({ target, references: [second.reference], finder, judge, readSpec });
+  assert.equal(moved.images[0]?.error?.code, "SIGNATURE_INVALID");
+  // Signed by its digest, so that the statement has no name.
+  await signImages(
+    options(target, { images: [{ reference: first.manifest.digest }], key: await PrivateKey.generate() }),
+  );
+  const nameless = await PrivateKey.generate();
+  const { digest } = first.manifest;
+  await signImages(options(target, { images: [{ reference: digest, manifest: first.manifest }], key: nameless }));
+  const trusting = new Judge({ signers: [{ name: "y", key: nameless.publicKey }], revoked: NO_REVOCATIONS }, () => 0);
+  const report = await checkSignatures({ target, references: [second.reference], finder, judge: trusting, readSpec });
+  assert.equal(report.images[0]?.error?.code, "SIGNATURE_INVALID");
+  assert.match(report.images[0]?.error?.message ?? "", /is not what its tag says/);
+  const byDigest = await checkSignatures({ target, references: [digest], finder, judge: trusting, readSpec });
+  assert.equal(byDigest.signed, 1);
+  await target.close();
+});

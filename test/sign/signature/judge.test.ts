@@ -1,0 +1,310 @@
+// Proves what an image is believed by: a table of everything that can be attached to it, and the answer to each.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ErrorCode, StaveError } from "../../../lib/errors.ts";
+import type { Descriptor } from "../../../lib/oci/descriptor.ts";
+import { digestOf } from "../../../lib/oci/digest.ts";
+import { describe } from "../../../lib/oci/manifest.ts";
+import { OCI_INDEX, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
+import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
+import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
+import { Judge, NO_REVOCATIONS, type Requirement } from "../../../lib/sign/signature/judge.ts";
+import { BUNDLE_TYPE, signStatement } from "../../../lib/sign/statement/bundle.ts";
+import { type Subject, statementBytes } from "../../../lib/sign/statement/statement.ts";
+import { type Attached, memoryTarget } from "../../support/signatures.ts";
+
+const NOW = Date.UTC(2026, 5, 1);
+const [mine, theirs, old] = await Promise.all([1, 2, 3].map(() => PrivateKey.generate()));
+assert.ok(mine && theirs && old);
+const HASH = "a".repeat(32);
+const TAG = `zlib-1.3-${HASH}.spack`;
+const CACHE = "oci://registry.example/cache";
+const manifest: Descriptor = describe(Buffer.from("the image"), OCI_MANIFEST);
+const other = digestOf("another image");
+const image = { name: `registry.example/cache:${TAG}`, digest: manifest.digest, tag: TAG, dagHash: HASH };
+
+const good: Subject = { digest: manifest.digest, name: TAG, dagHash: HASH };
+const signed = (subjects: readonly Subject[] = [good], key = mine, cache: string | undefined = CACHE): Uint8Array =>
+  signStatement(statementBytes(subjects, { cache, time: NOW }), key);
+const provenance = (key = mine): Uint8Array => {
+  const value = JSON.parse(Buffer.from(statementBytes([good], {})).toString());
+  return signStatement(Buffer.from(JSON.stringify({ ...value, predicateType: "https://slsa.dev/provenance/v1" })), key);
+};
+const pretended = (): Uint8Array => {
+  const text = Buffer.from(signed([good], theirs)).toString();
+  const hint = (key: PrivateKey): string => Buffer.from(key.publicKey.fingerprint, "hex").toString("base64");
+  return Buffer.from(text.replace(hint(theirs), hint(mine)));
+};
+const certified = (): Uint8Array => {
+  const value = JSON.parse(Buffer.from(signed()).toString());
+  return Buffer.from(JSON.stringify({ ...value, verificationMaterial: { certificate: { rawBytes: "AAAA" } } }));
+};
+const junk = (count: number): Attached[] =>
+  Array.from({ length: count }, (_, at) => ({ bundle: Buffer.from(`junk ${at}`) }));
+const unannotated = (entry: Record<string, unknown>): void => void delete entry["annotations"];
+
+const bare = (entry: Record<string, unknown>): void => {
+  delete entry["artifactType"];
+  delete entry["annotations"];
+};
+
+const trust = (more: Partial<Requirement> = {}): Requirement => ({
+  signers: [
+    { name: "release", key: mine.publicKey },
+    { name: "old", key: old.publicKey, notAfter: NOW - 1 },
+  ],
+  revoked: NO_REVOCATIONS,
+  ...more,
+});
+
+interface Row {
+  attached: Attached[];
+  more?: Partial<Requirement>;
+  says?: RegExp;
+}
+
+const accepted: Record<string, Row> = {
+  "one good signature": { attached: [{ bundle: signed() }] },
+  "a batch with other images": {
+    attached: [{ bundle: signed([{ digest: other, name: "x", dagHash: undefined }, good]) }],
+  },
+  "a signature of cosign, which names no tag": {
+    attached: [{ bundle: signed([{ ...good, name: undefined, dagHash: undefined }]) }],
+  },
+  "one of several tags": { attached: [{ bundle: signed([{ ...good, name: "latest", dagHash: undefined }, good]) }] },
+  "a good one after one of a stranger": { attached: [{ bundle: signed([good], theirs) }, { bundle: signed() }] },
+  "a good one after junk": { attached: [...junk(1), { bundle: signed() }] },
+  "a good one after 300 junk ones that hide their type": {
+    attached: [...junk(300).map((one) => ({ ...one, entry: unannotated })), { bundle: signed() }],
+  },
+  "an entry without annotations and type": {
+    attached: [{ bundle: signed(), entry: bare }],
+  },
+  "a manifest without annotations": {
+    attached: [
+      {
+        bundle: signed(),
+        change: (all) => void Object.assign(all, { annotations: undefined }),
+      },
+    ],
+  },
+  "the cache to which it is bound": { attached: [{ bundle: signed() }], more: { cache: CACHE } },
+};
+for (const [what, row] of Object.entries(accepted))
+  test(`accepted: ${what}`, async () => {
+    const target = memoryTarget(manifest, row.attached);
+    const found = await judgeOf(row).check(new SignatureFinder(target), image);
+    assert.equal(found.signer, "release");
+    assert.equal(found.key, mine.publicKey.fingerprint);
+  });
+
+const judgeOf = ({ more }: Row): Judge => new Judge(trust(more), () => NOW);
+
+const refused: Record<string, Row & { code: ErrorCode }> = {
+  "no signature": { attached: [], code: "SIGNATURE_MISSING", says: /has no signature, expected one by release \(key/ },
+  "a stranger's": {
+    attached: [{ bundle: signed([good], theirs) }],
+    code: "IDENTITY_MISMATCH",
+    says: /1 signature was found, the nearest is by key [0-9a-f]{12}$/,
+  },
+  "a stranger's that claims our key": {
+    attached: [{ bundle: pretended() }],
+    code: "SIGNATURE_INVALID",
+    says: /claims key [0-9a-f]{12}, but that key did not make it/,
+  },
+  "one by certificate": { attached: [{ bundle: certified() }], code: "IDENTITY_MISMATCH", says: /by a certificate/ },
+  "ours for another image": {
+    attached: [{ bundle: signed([{ ...good, digest: other }]) }],
+    code: "SIGNATURE_INVALID",
+    says: /the nearest is for other images/,
+  },
+  "ours for this image under another tag": {
+    attached: [{ bundle: signed([{ ...good, name: "app" }]) }],
+    code: "SIGNATURE_INVALID",
+    says: /it was signed as app, not as zlib/,
+  },
+  "ours for this tag with another DAG hash": {
+    attached: [{ bundle: signed([{ ...good, dagHash: "b".repeat(32) }]) }],
+    code: "SIGNATURE_INVALID",
+    says: /DAG hash b{32}, not a{32}/,
+  },
+  "ours as provenance": {
+    attached: [{ bundle: provenance() }],
+    code: "SIGNATURE_MISSING",
+    says: /slsa\.dev\/provenance\/v1 describes it without approving it/,
+  },
+  "ours as provenance, labelled as a signature": {
+    attached: [{ bundle: provenance() }, ...junk(2)],
+    code: "SIGNATURE_MISSING",
+  },
+  "ours for another cache, where it is bound": {
+    attached: [{ bundle: signed([good], mine, "oci://elsewhere.example/cache") }],
+    more: { cache: CACHE },
+    code: "SIGNATURE_INVALID",
+    says: /signed for oci:\/\/elsewhere\.example\/cache, not oci:\/\/registry\.example\/cache/,
+  },
+  "ours for no cache, where it is bound": {
+    attached: [{ bundle: signStatement(statementBytes([good], {}), mine) }],
+    more: { cache: CACHE },
+    code: "SIGNATURE_INVALID",
+    says: /signed for no cache/,
+  },
+  "a key that was trusted until yesterday": {
+    attached: [{ bundle: signed([good], old) }],
+    code: "REVOKED",
+    says: /old was trusted until 2026-05-31T/,
+  },
+  "a revoked image": {
+    attached: [{ bundle: signed() }],
+    more: { revoked: { ...NO_REVOCATIONS, digests: new Set([manifest.digest]) } },
+    code: "REVOKED",
+    says: /the policy lists its digest/,
+  },
+  "a revoked key": {
+    attached: [{ bundle: signed() }],
+    more: { revoked: { ...NO_REVOCATIONS, keys: new Set([mine.publicKey.fingerprint]) } },
+    code: "REVOKED",
+    says: /revokes key [0-9a-f]{12} of release/,
+  },
+  "a manifest for another image": {
+    attached: [
+      { bundle: signed(), change: (all) => void Object.assign(all, { subject: { ...manifest, digest: other } }) },
+    ],
+    code: "SIGNATURE_MISSING",
+  },
+  "a manifest without a subject": {
+    attached: [{ bundle: signed(), change: (all) => void delete all["subject"] }],
+    code: "SIGNATURE_MISSING",
+  },
+  "a manifest with two layers": {
+    attached: [
+      { bundle: signed(), change: (all) => void (all["layers"] as unknown[]).push(...(all["layers"] as unknown[])) },
+    ],
+    code: "SIGNATURE_MISSING",
+  },
+  "a manifest without a layer": {
+    attached: [{ bundle: signed(), change: (all) => void Object.assign(all, { layers: [] }) }],
+    code: "SIGNATURE_MISSING",
+  },
+  "a layer of another type": {
+    attached: [
+      {
+        bundle: signed(),
+        change: (all) => void Object.assign(all, { layers: [describe(signed(), "application/octet-stream")] }),
+      },
+    ],
+    code: "SIGNATURE_MISSING",
+  },
+  "a layer of another size": {
+    attached: [
+      {
+        bundle: signed(),
+        change: ({ layers }) => void Object.assign((layers as Descriptor[])[0] ?? {}, { size: 10 }),
+      },
+    ],
+    code: "SIGNATURE_INVALID",
+  },
+  "a layer that is gone": { attached: [{ bundle: signed(), isGone: true }], code: "SIGNATURE_INVALID" },
+  "a layer that claims 1 GB": {
+    attached: [
+      {
+        bundle: signed(),
+        isGone: true,
+        change: ({ layers }) => void Object.assign((layers as Descriptor[])[0] ?? {}, { size: 1e9 }),
+      },
+    ],
+    code: "SIGNATURE_INVALID",
+    says: /has 1000000000 bytes, expected at most/,
+  },
+  "a manifest of 100 kB": {
+    attached: [{ bundle: signed(), change: (all) => void Object.assign(all, { annotations: { x: "x".repeat(1e5) } }) }],
+    code: "SIGNATURE_INVALID",
+  },
+  "a manifest that is no manifest": {
+    attached: [{ bundle: signed(), change: (all) => void delete all["config"] }],
+    code: "SIGNATURE_INVALID",
+  },
+  "a manifest that is gone": {
+    attached: [{ bundle: signed(), entry: (entry) => void Object.assign(entry, { digest: other }) }],
+    code: "SIGNATURE_INVALID",
+  },
+  "an index in place of a manifest": {
+    attached: [{ bundle: signed(), entry: (entry) => void Object.assign(entry, { mediaType: OCI_INDEX }) }],
+    code: "SIGNATURE_MISSING",
+  },
+  "an artifact of another type": {
+    attached: [
+      { bundle: signed(), entry: (entry) => void Object.assign(entry, { artifactType: "application/spdx+json" }) },
+    ],
+    code: "SIGNATURE_MISSING",
+  },
+  "300 junk ones and none that is good": {
+    attached: junk(300),
+    code: "SIGNATURE_INVALID",
+    says: /236 more were not read, because there are too many/,
+  },
+  "300 that pretend to be signatures before a good one": {
+    attached: [...junk(300), { bundle: signed() }],
+    code: "SIGNATURE_INVALID",
+    says: /more were not read/,
+  },
+  "nobody who is trusted": {
+    attached: [{ bundle: signed() }],
+    more: { signers: [] },
+    code: "IDENTITY_MISMATCH",
+    says: /by anyone: no signer is trusted/,
+  },
+};
+for (const [what, row] of Object.entries(refused))
+  test(`refused: ${what}`, async () => {
+    const target = memoryTarget(manifest, row.attached);
+    await assert.rejects(judgeOf(row).check(new SignatureFinder(target), image), (error: StaveError) => {
+      assert.equal(error.code, row.code, error.message);
+      assert.equal(error.exitCode, 8);
+      assert.match(error.message, row.says ?? /registry\.example/);
+      assert.ok(error.hint);
+      return true;
+    });
+  });
+
+test("refused: a revoked signature beside no other", async () => {
+  const bundle = signed();
+  const revoked = { ...NO_REVOCATIONS, statements: new Set([digestOf(bundle)]) };
+  const target = memoryTarget(manifest, [{ bundle }]);
+  await assert.rejects(judgeOf({ attached: [], more: { revoked } }).check(new SignatureFinder(target), image), {
+    code: "REVOKED",
+    message: /revokes the signature sha256:/,
+  });
+});
+
+test("a question that was not answered is never a missing signature", async () => {
+  for (const code of ["NETWORK", "DENIED", "REGISTRY_ERROR", "TIMEOUT"] as const) {
+    const failing = (): Promise<never> => Promise.reject(new StaveError(code, "no answer"));
+    const target = memoryTarget(manifest, [{ bundle: signed() }]);
+    for (const broken of [{ referrers: failing }, { fetchManifest: failing }, { fetchBlob: failing }]) {
+      const finder = new SignatureFinder({ ...target, ...broken });
+      await assert.rejects(judgeOf({ attached: [] }).check(finder, image), { code });
+    }
+  }
+});
+
+test("a bundle that 200 images share is read once, and an oversized one never", async () => {
+  const images = Array.from({ length: 200 }, (_, at) => describe(Buffer.from(`image ${at}`), OCI_MANIFEST));
+  const bundle = signed(images.map(({ digest }) => ({ digest, name: undefined, dagHash: undefined })));
+  const targets = new Map(images.map((one) => [one.digest, memoryTarget(one, [{ bundle }])]));
+  const shared = memoryTarget(manifest, [{ bundle }]);
+  const finder = new SignatureFinder({
+    ...shared,
+    referrers: async (digest) => await (targets.get(digest)?.referrers(digest) ?? []),
+    fetchManifest: async (reference, options) => {
+      for (const one of targets.values())
+        if ((await one.referrers(digestOf(""))).some(({ digest }) => digest === reference))
+          return await one.fetchManifest(reference, options);
+      return await shared.fetchManifest(reference, options);
+    },
+  });
+  const judge = judgeOf({ attached: [] });
+  for (const { digest } of images) await judge.check(finder, { name: "x", digest });
+  assert.equal(shared.fetched.get(digestOf(bundle)), 1);
+  assert.equal(describe(bundle, BUNDLE_TYPE).digest, digestOf(bundle));
+});
