@@ -44,6 +44,7 @@ export {
 } from "./errors.ts";
 export type { SkippedEntry } from "./image/archive/prefix-walk.ts";
 export type { SpecAction } from "./image/layer-plan.ts";
+export type { Finding, FindingCode } from "./loader/finding.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
 export type { InstallChoices } from "./ops/install/options.ts";

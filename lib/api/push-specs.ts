@@ -3,6 +3,7 @@
 import { hasImages, lacks } from "../cache/cache.ts";
 import { parseCompression } from "../image/pack/compression.ts";
 import { LayerMemory } from "../image/pack/layer-memory.ts";
+import { FactsMemory } from "../loader/facts-memory.ts";
 import { parseLocation, parseTag } from "../oci/reference.ts";
 import type { BaseSource } from "../ops/push/base-image.ts";
 import { type PlanOptions, PUSH_DEFAULTS, type PushChoices } from "../ops/push/options.ts";
@@ -49,7 +50,7 @@ const SHAPE: Shape<PushOptions> = {
   ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", tags: "strings", baseImage: "string" },
   ...{ compression: "string", shard: "string", only: ["all", "package", "dependencies"] },
   ...{ buildDependencies: ["with", "without", "where installed"], force: "boolean", verify: "boolean" },
-  ...{ failFast: "boolean", allowMissing: "boolean", private: "boolean", updateIndex: "boolean" },
+  ...{ failFast: "boolean", allowMissing: "boolean", checkRun: "boolean", private: "boolean", updateIndex: "boolean" },
   ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
 };
 
@@ -113,7 +114,9 @@ async function prepared(
       ...{ store, roots, base, compression, shard, only, buildDependencies, tags, force, verify, failFast },
       ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
       ...spackSide(files, options),
+      checkRun: options.checkRun,
       memory: new LayerMemory(diskCache(around), compression),
+      facts: new FactsMemory(diskCache(around)),
     };
     return { common, [Symbol.asyncDispose]: () => connection.close() };
   } catch (error) {

@@ -3,7 +3,8 @@ import type { Digest } from "../oci/digest.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { type LayerFacts, parseLayerFacts, writeLayerFacts } from "./layer-facts.ts";
 
-const KIND = "layer-facts";
+/** The origin of facts: a layer, or the prefix that it was packed from. */
+export type FactsOrigin = "layer" | "prefix";
 
 /** The remembered facts of layers. */
 export class FactsMemory {
@@ -14,13 +15,13 @@ export class FactsMemory {
   }
 
   /** The facts of a layer that was read before. */
-  async recall(digest: Digest): Promise<LayerFacts | undefined> {
-    const bytes = await this.#cache.get(KIND, digest);
+  async recall(digest: Digest, origin: FactsOrigin = "layer"): Promise<LayerFacts | undefined> {
+    const bytes = await this.#cache.get(`${origin}-facts`, digest);
     return bytes && parseLayerFacts(bytes);
   }
 
-  /** Remembers the facts of a layer whose content was verified. */
-  remember(digest: Digest, facts: LayerFacts): void {
-    this.#cache.set(KIND, digest, writeLayerFacts(facts));
+  /** Remembers the facts of a layer, whose content was verified. */
+  remember(digest: Digest, facts: LayerFacts, origin: FactsOrigin = "layer"): void {
+    this.#cache.set(`${origin}-facts`, digest, writeLayerFacts(facts));
   }
 }

@@ -13,8 +13,8 @@ import { readLibraryCache } from "./library-cache.ts";
 /** Limits on a layer. */
 const MOST_ENTRIES = 5_000_000;
 const MOST_BYTES = 1_000_000_000_000;
-/** The kernel reads 255 bytes of a script; the second line is for `sbang`. */
-const SCRIPT_BYTES = 1024;
+/** How much of a script is read. The kernel reads 255 bytes; the second line is for `sbang`. */
+export const SCRIPT_BYTES = 1024;
 const CACHE_BYTES = 16 * 1024 * 1024;
 const TEXT_BYTES = 64 * 1024;
 
@@ -64,6 +64,12 @@ function tooLarge(subject: string, how: string): StaveError {
   return new StaveError("TOO_LARGE", `${subject} has ${how}`, { subject });
 }
 
+/** The first two lines of a script, given the first bytes of the file; undefined for other files. */
+export function scriptIn(head: Buffer): ByteString | undefined {
+  const text = head.toString("latin1", 0, SCRIPT_BYTES);
+  return text.startsWith("#!") ? text.split("\n", 2).join("\n") : undefined;
+}
+
 /** Collects the facts of one file from its bytes. */
 export class FileCollector {
   readonly #size: number;
@@ -98,13 +104,13 @@ export class FileCollector {
   /** The entry of the file. An ELF file that is unreadable, or nothing to load, has no facts. */
   entry(isExecutable: boolean): LayerEntry & { kind: "file" } {
     const elf = this.#elf?.facts();
-    const head = this.#head.toString("latin1", 0, SCRIPT_BYTES);
+    const script = isExecutable ? scriptIn(this.#head) : undefined;
     return {
       kind: "file",
       size: this.#size,
       isExecutable,
       ...(elf && { elf }),
-      ...(isExecutable && head.startsWith("#!") && { script: head.split("\n", 2).join("\n") }),
+      ...(script !== undefined && { script }),
     };
   }
 

@@ -22,7 +22,7 @@ export function elfAt(path: string, content: LoadableElf = {}): TreeItem {
 
 /** A layer with the content of a folder, as an archive that another tool made. */
 export function archiveOf(folder: string): Buffer {
-  const { stdout, status } = spawnSync("tar", ["-C", folder, "-cz", "."], { maxBuffer: 1 << 30 });
+  const { stdout, status } = spawnSync("tar", ["-C", folder, "--sort=name", "-cz", "."], { maxBuffer: 1 << 30 });
   if (status !== 0) throw new Error("tar failed");
   return stdout;
 }

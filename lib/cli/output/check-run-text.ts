@@ -22,10 +22,14 @@ export function* verdictLines(verdict: BaseVerdict, output: Output): Iterable<st
   yield `  ${counted.join(", ")} checked${left}: ${wrong.join(", ")}`;
 }
 
-/** The lines about one finding. */
-export function* findingLines({ severity, code, message, files, fix }: Finding, output: Output): Iterable<string> {
-  const label = output.style(severity === "error" ? "red" : "yellow", severity);
+/** A finding in one line, without its remedy. */
+export function findingText({ code, message, files }: Finding): string {
   const more = files > 1 ? ` (and ${count(files - 1, "more file")})` : "";
-  yield `  ${label} ${code}: ${printable(message, { most: 2000 })}${more}`;
+  return `${code}: ${printable(message, { most: 2000 })}${more}`;
+}
+
+function* findingLines(finding: Finding, output: Output): Iterable<string> {
+  const { severity, fix } = finding;
+  yield `  ${output.style(severity === "error" ? "red" : "yellow", severity)} ${findingText(finding)}`;
   if (fix !== undefined) yield `    ${printable(fix)}`;
 }

@@ -8,6 +8,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   anyArchitecture: "--otherarch",
   baseImage: "--base-image IMAGE",
   "buildDependencies: without": "--without-build-dependencies",
+  "checkRun: false": "--no-check-run",
   caFiles: "--cacert FILE",
   clientCertificate: "--cert FILE and --key-file FILE",
   "clientCertificate.certificate": "--cert FILE",

@@ -12,6 +12,7 @@ import { hasImages, lacks } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
+import { FactsMemory } from "../../loader/facts-memory.ts";
 import { formatLocation, type Location, parseLocation, parseTag } from "../../oci/reference.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
 import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
@@ -34,6 +35,7 @@ import {
 } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
+import { findingText } from "../output/check-run-text.ts";
 import { count } from "../output/formatting.ts";
 import { Workflow } from "../output/github.ts";
 import type { Output } from "../output/output.ts";
@@ -53,6 +55,7 @@ interface Flags extends CommonFlags, SpackFlags {
   deps?: boolean;
   failFast?: boolean;
   allowMissing?: boolean;
+  checkRun?: boolean;
   private?: boolean;
   updateIndex?: boolean;
   rebuildIndex?: boolean;
@@ -114,6 +117,7 @@ export const verb: VerbFactory = (state) => {
     )
     .option("--without-build-dependencies", "leave out build-only dependencies")
     .option("--allow-missing", "make the tagged image even if some layers are missing")
+    .option("--no-check-run", "tag the image without checking that its programs will start over the base image")
     .option("--fail-fast", "stop at the first failure")
     .option("--private", "also push packages whose recipes forbid redistribution")
     .option("--shard <k/n>", "pack only this share of the specs; other jobs pack the rest")
@@ -189,11 +193,13 @@ async function run(
     verify: flags.verify,
     failFast: flags.failFast,
     allowMissing: flags.allowMissing,
+    checkRun: flags.checkRun,
     private: flags.private,
     updateIndex: flags.updateIndex ?? flags.rebuildIndex,
     jobs: flags.jobs,
     ...spackSide(files, { variables: flags.variable, spackEnv: flags.spackEnv, spackPrefix: flags.spackPrefix }),
     memory: new LayerMemory(diskCache(context), compression),
+    facts: new FactsMemory(diskCache(context)),
     clock: context.clock,
     progress: output.progress,
     signal: context.signal,
@@ -238,6 +244,7 @@ async function run(
   const reference = (tag: string): string =>
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
   output.print(pushSummary(report, reference));
+  for (const finding of report.findings) output.warn(findingText(finding));
   const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
   advise(made, newTags, opened.mirror?.name ?? formatCache(location));

@@ -4,6 +4,7 @@ import type { ImageCache, ReadImageCache } from "../../cache/cache.ts";
 import { StaveError } from "../../errors.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
+import type { FactsMemory } from "../../loader/facts-memory.ts";
 import { defaultInspections, type Inspection } from "../../spack/config/settings.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import type { RunEnvironmentOptions } from "../../spack/environment/run-environment.ts";
@@ -43,6 +44,8 @@ export interface PushChoices {
   readonly updateIndex?: boolean | undefined;
   /** Create the tagged image even if layers are missing. */
   readonly allowMissing?: boolean | undefined;
+  /** Check before an image is tagged whether its programs will start over the base image. */
+  readonly checkRun?: boolean | undefined;
   /** Also push packages that must not be redistributed. */
   readonly private?: boolean | undefined;
   /** The number of packing threads. */
@@ -70,6 +73,8 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   readonly spack?: AskOptions | undefined;
   /** What earlier runs remembered of layers. */
   readonly memory?: LayerMemory | undefined;
+  /** What earlier runs remembered for the check whether programs start. */
+  readonly facts?: FactsMemory | undefined;
   readonly clock?: Clock | undefined;
   readonly progress?: ProgressSink | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -88,6 +93,7 @@ export const PUSH_DEFAULTS = {
   failFast: false,
   updateIndex: false,
   allowMissing: false,
+  checkRun: true,
   private: false,
   compression: DEFAULT_COMPRESSION,
   jobs: availableParallelism(),

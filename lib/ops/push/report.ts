@@ -3,6 +3,7 @@ import type { IndexReport } from "../../cache/index-update.ts";
 import type { StaveError } from "../../errors.ts";
 import type { SkippedEntry } from "../../image/archive/prefix-walk.ts";
 import type { SpecAction } from "../../image/layer-plan.ts";
+import type { Finding } from "../../loader/finding.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { PushOutcome } from "../../target/target.ts";
 
@@ -71,6 +72,8 @@ export interface PushReport {
   readonly leftOut: readonly string[];
   /** Specs that were left out because their recipes forbid redistribution of binaries. */
   readonly restricted: readonly string[];
+  /** What the check before tagging found. Errors keep the image from being tagged, so there are only warnings. */
+  readonly findings: readonly Finding[];
   readonly totals: PushTotals;
   /** The result of the index update, if requested. */
   readonly index: IndexReport | undefined;

@@ -6,6 +6,7 @@ import { type BuiltImage, buildImage, type ImageLayer, type SpecPart } from "../
 import type { PlannedLayer, PlannedSpec } from "../../image/layer-plan.ts";
 import { layerMediaType } from "../../image/pack/compression.ts";
 import { PackPool } from "../../image/pack/pack-pool.ts";
+import type { Finding } from "../../loader/finding.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName } from "../../spack/spec/spec-name.ts";
@@ -16,6 +17,7 @@ import { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
 import type { Stop } from "../../util/stop.ts";
 import { bytesSource } from "../../util/stream.ts";
+import { checkImage, type SpecLayer, startError } from "./check-start.ts";
 import { ImageEnvironment } from "./image-variables.ts";
 import type { PushSettings } from "./options.ts";
 import { isInstalled, labelOf, notInstalled, type PreparedPush } from "./prepare.ts";
@@ -29,7 +31,9 @@ const IMAGE_CONCURRENCY = 16;
 const MOST_LAYERS = 127;
 
 /** The results of a push. */
-export type PushResults = Pick<PushReport, "specs" | "images" | "totals"> & { readonly failures: StaveError[] };
+export type PushResults = Pick<PushReport, "specs" | "images" | "findings" | "totals"> & {
+  readonly failures: StaveError[];
+};
 
 /** A spec to pack: its layer, once that is in the target, and the end of writing its image. */
 interface Making {
@@ -56,6 +60,7 @@ export class PushRun {
   /** The specs to pack, by DAG hash. */
   readonly #made = new Map<string, Making>();
   readonly #failures = new Failures();
+  readonly #findings: Finding[] = [];
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
   /**
@@ -100,7 +105,7 @@ export class PushRun {
       const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
       for (const { outcome, descriptor } of this.#prepared.bases?.placed ?? [])
         this.#count(outcome, outcome === "pushed" ? descriptor.size : 0);
-      return { specs, images, totals: this.#totals, failures: this.#failures.causes };
+      return { specs, images, findings: this.#findings, totals: this.#totals, failures: this.#failures.causes };
     } finally {
       await this.#pool.close();
     }
@@ -297,6 +302,7 @@ export class PushRun {
         });
       const size = image.layers.reduce((sum, layer) => sum + layer.size, 0);
       const made: PushedImage[] = [];
+      if (tags.some((tag) => tagged.get(tag) !== digest)) await this.#check({ base, architecture, env, missing });
       for (const tag of tags) {
         const isNew = tagged.get(tag) !== digest;
         if (isNew) {
@@ -311,6 +317,31 @@ export class PushRun {
       this.#failures.add(caught, `the image ${shown}`, `the image ${shown} was not pushed`);
       return [];
     }
+  }
+
+  // Throws if programs of the environment would not start. If layers are missing on purpose, that is only reported.
+  async #check(image: {
+    readonly base: BaseImage | undefined;
+    readonly architecture: string;
+    readonly env: readonly string[];
+    readonly missing: readonly string[];
+  }): Promise<void> {
+    const { base, architecture, env, missing } = image;
+    const { store, target, base: source, facts: memory, progress, checkRun } = this.#options;
+    if (!checkRun || base === undefined || source === undefined) return;
+    const layers: SpecLayer[] = [];
+    for (const planned of this.#prepared.plan.environment ?? []) {
+      const [layer] = (await this.#layersOf([planned])).layers;
+      if (layer) layers.push({ node: planned.node, layer, isPacked: planned.from === "push" });
+    }
+    const { signal } = this.#stop;
+    const findings = await checkImage(
+      { base, architecture, env, layers },
+      { store, target, source, memory, progress, signal },
+    );
+    const error = startError(findings, source.name);
+    if (error !== undefined && missing.length === 0) throw error;
+    this.#findings.push(...findings);
   }
 }
 

@@ -3,25 +3,21 @@ import assert from "node:assert/strict";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { gunzipSync } from "node:zlib";
 import { FactsMemory } from "../../../lib/loader/facts-memory.ts";
-import { digestOf } from "../../../lib/oci/digest.ts";
-import { canonicalBytes, describe } from "../../../lib/oci/manifest.ts";
-import { OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
 import { type CheckRunOptions, checkRun } from "../../../lib/ops/image/check-run.ts";
 import { push } from "../../../lib/ops/push/push.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
-import type { ReadTarget, Target } from "../../../lib/target/target.ts";
+import type { ReadTarget } from "../../../lib/target/target.ts";
 import { DiskCache } from "../../../lib/util/disk-cache.ts";
-import { bytesSource } from "../../../lib/util/stream.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { makeBase } from "../../../scripts/make-base.ts";
 import { imageOf, pushImage } from "../../support/content.ts";
 import { failsWith } from "../../support/errors.ts";
 import { golden } from "../../support/golden.ts";
-import { archiveOf, elfAt } from "../../support/loading.ts";
+import { elfAt } from "../../support/loading.ts";
+import { glibc, pushTree } from "../../support/made-base.ts";
 import { goldenStore, named, pushOptions } from "../../support/push.ts";
-import { makeTree, type TreeItem, temporaryFolder } from "../../support/tree.ts";
+import { temporaryFolder } from "../../support/tree.ts";
 
 const platform = { os: "linux", architecture: "amd64" };
 
@@ -40,39 +36,6 @@ async function openLayout(folder: string, create: boolean): Promise<LayoutTarget
   const target = await LayoutTarget.open(folder, { clock: systemClock, create, name: "layout" });
   opened.push(target);
   return target;
-}
-
-/** Pushes an image of one layer with these files. */
-async function pushTree(target: Target, tag: string, items: readonly TreeItem[], size = 0): Promise<void> {
-  const folder = temporaryFolder();
-  makeTree(folder, [...items, { type: "file", path: "padding", content: Buffer.alloc(size, tag) }]);
-  const layer = archiveOf(folder);
-  const config = canonicalBytes({
-    architecture: "amd64",
-    os: "linux",
-    rootfs: { type: "layers", diff_ids: [digestOf(gunzipSync(layer))] },
-  });
-  const document = {
-    schemaVersion: 2,
-    mediaType: OCI_MANIFEST,
-    config: describe(config, OCI_CONFIG),
-    layers: [describe(layer, OCI_LAYER_GZIP)],
-  };
-  await target.pushBlob(document.config, bytesSource(config));
-  await target.pushBlob(describe(layer, OCI_LAYER_GZIP), bytesSource(layer));
-  await target.pushManifest(canonicalBytes(document), OCI_MANIFEST, { tag });
-}
-
-/** glibc with versions up to this one, as far as programs see it. */
-function glibc(newest: number): TreeItem[] {
-  const numbers = [2, 3, 4, 7, 14, 17, 28, 31, 33, 34, 35, 36].filter((minor) => minor <= newest);
-  const defines = ["GLIBC_2.2.5", "GLIBC_PRIVATE", ...numbers.map((minor) => `GLIBC_2.${minor}`)];
-  return [
-    elfAt("lib64/ld-linux-x86-64.so.2", { soname: "ld-linux-x86-64.so.2", defines }),
-    elfAt("usr/lib64/libc.so.6", { soname: "libc.so.6", defines }),
-    { type: "file", path: "bin/sh", content: "", mode: 0o755 },
-    { type: "file", path: "etc/os-release", content: `PRETTY_NAME="Made 2.${newest}"\n` },
-  ];
 }
 
 const bases: LayoutTarget = await layout();
