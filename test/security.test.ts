@@ -42,6 +42,8 @@ const OTHERS = new Set([
   "relocate/tree/relocate-tree.ts MOST_FAILURES",
   "relocate/file/scratch.ts LARGEST",
   "spack/text/json.ts MAX_REPEATS",
+  "spack/text/json-writer.ts MOST_QUOTED",
+  "spack/text/json-writer.ts LONGEST_QUOTED",
   "spack/spec/spec-diff.ts LIMIT",
   "spack/text/yaml.ts MOST_OPEN",
   "store/sbang.ts LONGEST_PATH",

@@ -113,6 +113,8 @@ export const configSchema: z.ZodType<Config> = z.looseObject({
     .nullish(),
 });
 
+const probeSchema = z.looseObject({ mediaType: z.string().optional(), schemaVersion: z.number().optional() });
+
 /** A parsed manifest or index. */
 export type ManifestDocument =
   | { kind: "manifest"; mediaType: string; value: Manifest }
@@ -128,12 +130,15 @@ export function parseBySchema<T>(
   subject: string,
   values: number = JSON_VALUE_LIMIT,
 ): T {
-  let raw: unknown;
+  return checked(parseJson(bytes, subject, values), schema, subject);
+}
+
+function parseJson(bytes: Uint8Array | string, subject: string, values: number): unknown {
   try {
     const text = typeof bytes === "string" ? bytes : new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     const excess = jsonExcess(text, values);
     if (excess !== undefined) throw new StaveError("TOO_LARGE", `${subject} has ${excess}`, { subject });
-    raw = JSON.parse(text);
+    return JSON.parse(text);
   } catch (cause) {
     if (cause instanceof StaveError) throw cause;
     throw new StaveError("CONTENT_INVALID", `${subject} is not valid JSON: ${printable((cause as Error).message)}`, {
@@ -141,6 +146,9 @@ export function parseBySchema<T>(
       cause,
     });
   }
+}
+
+function checked<T>(raw: unknown, schema: z.ZodType<T>, subject: string): T {
   const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
@@ -158,11 +166,8 @@ export function parseBySchema<T>(
  * CONTENT_INVALID or MEDIA_TYPE.
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined, subject: string): ManifestDocument {
-  const probe = parseBySchema(
-    bytes,
-    z.looseObject({ mediaType: z.string().optional(), schemaVersion: z.number().optional() }),
-    subject,
-  );
+  const raw = parseJson(bytes, subject, JSON_VALUE_LIMIT);
+  const probe = checked(raw, probeSchema, subject);
   const given = contentType === undefined ? "" : bareMediaType(contentType);
   const known = isManifestType(given) || isIndexType(given);
   const mediaType = known ? given : (probe.mediaType ?? guessMediaType(probe));
@@ -177,12 +182,12 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   if (isIndexType(mediaType)) {
     if ("layers" in probe || "config" in probe)
       throw new StaveError("CONTENT_INVALID", `${subject} is an index with layers or a config`, { subject });
-    return { kind: "index", mediaType, value: parseBySchema(bytes, indexSchema, subject) };
+    return { kind: "index", mediaType, value: checked(raw, indexSchema, subject) };
   }
   if (isManifestType(mediaType)) {
     if ("manifests" in probe)
       throw new StaveError("CONTENT_INVALID", `${subject} is an image with a list of manifests`, { subject });
-    return { kind: "manifest", mediaType, value: parseBySchema(bytes, manifestSchema, subject) };
+    return { kind: "manifest", mediaType, value: checked(raw, manifestSchema, subject) };
   }
   throw new StaveError(
     "MEDIA_TYPE",

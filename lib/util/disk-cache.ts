@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { systemCode } from "../errors.ts";
 import { makeFolder } from "./folder.ts";
 import { readBounded } from "./read-file.ts";
 import { replaceFileSync } from "./replace-file.ts";
@@ -61,8 +62,14 @@ export class DiskCache {
     const { clock } = this.#options;
     const temporary = `${path}.${Math.floor(clock.random() * 2 ** 48).toString(36)}.tmp`;
     try {
-      makeFolder(dirname(path), 0o700);
-      replaceFileSync(path, { temporary, mode: 0o600 }, bytes);
+      try {
+        replaceFileSync(path, { temporary, mode: 0o600 }, bytes);
+      } catch (error) {
+        // Only the first entry in a folder finds it missing.
+        if (systemCode(error) !== "ENOENT") throw error;
+        makeFolder(dirname(path), 0o700);
+        replaceFileSync(path, { temporary, mode: 0o600 }, bytes);
+      }
       this.#written += bytes.length;
       if (this.#written > this.#limit / SHARE) this.#shrink();
     } catch {

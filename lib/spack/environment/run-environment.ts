@@ -44,10 +44,14 @@ export function runEnvironment(options: RunEnvironmentOptions): Map<string, stri
   if (spackEnv) return applyModifications([...all, ...user], baseEnvironment(base), true);
   const modifications = [...withoutHost(all, options), ...user];
   const env = applyModifications(modifications, baseEnvironment(base));
+  // Hundreds of modifications change the same few variables; repeating this at once changes nothing.
+  const separated = new Map<string, string>();
   for (const one of modifications) {
+    if (one.op !== "prepend-path" && one.op !== "append-path") continue;
     const value = env.get(one.name);
-    if (value !== undefined && (one.op === "prepend-path" || one.op === "append-path"))
-      env.set(one.name, [...new Set(value.split(one.separator))].join(one.separator));
+    if (value === undefined || separated.get(one.name) === one.separator) continue;
+    separated.set(one.name, one.separator);
+    env.set(one.name, [...new Set(value.split(one.separator))].join(one.separator));
   }
   return env;
 }

@@ -19,10 +19,26 @@ export function writeJsonWithout(object: JsonObject, key: string): string {
   return new Writer().without(object, key);
 }
 
-// Writes one text. Each distinct string is quoted once. `depth` is that of the value given.
+// Strings that are written as they are: nearly all.
+const PLAIN = /^[ !#-[\]-~]*$/;
+// Short strings, quoted: specs repeat the same names and hashes, in one text and from one to the next.
+const quoted = new Map<string, string>();
+const MOST_QUOTED = 20_000;
+const LONGEST_QUOTED = 64;
+
+function quote(text: string): string {
+  const known = quoted.get(text);
+  if (known !== undefined) return known;
+  const made = PLAIN.test(text) ? `"${text}"` : JSON.stringify(text).replace(NON_ASCII, escapeUnit);
+  if (text.length > LONGEST_QUOTED) return made;
+  if (quoted.size >= MOST_QUOTED) quoted.clear();
+  quoted.set(text, made);
+  return made;
+}
+
+// Writes one text.
 class Writer {
   #out = "";
-  readonly #quoted = new Map<string, string>();
 
   text(value: JsonValue): string {
     this.#write(value);
@@ -35,18 +51,10 @@ class Writer {
   }
 
   #write(value: JsonValue): void {
-    if (typeof value === "string") this.#out += this.#quote(value);
+    if (typeof value === "string") this.#out += quote(value);
     else if (typeof value !== "object" || value === null) this.#out += String(value);
     else if (Array.isArray(value)) this.#array(value);
     else this.#object(value);
-  }
-
-  #quote(text: string): string {
-    const known = this.#quoted.get(text);
-    if (known !== undefined) return known;
-    const quoted = JSON.stringify(text).replace(NON_ASCII, escapeUnit);
-    this.#quoted.set(text, quoted);
-    return quoted;
   }
 
   // Use the original spelling only while the value is unchanged.
@@ -73,7 +81,7 @@ class Writer {
     for (const key of orderedKeys(object, kept)) {
       const value = object[key];
       if (value === undefined || key === left) continue;
-      this.#out += `${separator}${this.#quote(key)}:`;
+      this.#out += `${separator}${quote(key)}:`;
       this.#member(value, kept?.numbers?.get(key));
       separator = ",";
     }

@@ -68,8 +68,9 @@ export class RegistryTarget implements Target {
 
   async pushManifest(bytes: Uint8Array, mediaType: string, options: PushManifestOptions = {}): Promise<PushedManifest> {
     const { descriptor, tookSubject } = await putManifest(this.#repository, bytes, mediaType, options);
+    if (tookSubject || !mayHaveSubject(bytes)) return { descriptor };
     const { value } = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
-    if (value.subject && !tookSubject)
+    if (value.subject)
       await addFallbackReferrer(this.#repository, value.subject.digest, referrerEntry(descriptor, value), options);
     return { descriptor };
   }
@@ -95,4 +96,10 @@ export class RegistryTarget implements Target {
   }
 
   async close(): Promise<void> {}
+}
+
+// Whether JSON text can have the key `subject`, which may be written with escapes.
+function mayHaveSubject(bytes: Uint8Array): boolean {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return text.includes('"subject"') || text.includes("\\u");
 }
