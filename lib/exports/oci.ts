@@ -50,6 +50,8 @@ export type {
   PushStreamOptions,
   ReadTarget,
   ReferrerLister,
+  ReferrerManifest,
+  ReferrerPusher,
   ReferrersOptions,
   TagCondition,
   TagLister,

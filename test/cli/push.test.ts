@@ -275,8 +275,10 @@ describe("is refused with the next step", () => {
       message: /ends in \.spack/,
     },
     { name: "a shard that is none", args: ["--shard", "3/2", "fleet"], status: 2, message: /expected K\/N/ },
-    { name: "signing", args: ["--signed", "fleet"], status: 6, message: /images of an OCI cache cannot be signed/ },
-    { name: "a key", args: ["-k", "ABC", "fleet"], status: 6, message: /images of an OCI cache cannot be signed/ },
+    { name: "signing without a key", args: ["--signed", "fleet"], status: 2, message: /--signed needs a key/ },
+    { name: "a key that is none", args: ["-k", "./ABC", "fleet"], status: 5, message: /cannot read .*ABC/ },
+    { name: "two keys", args: ["-k", "a", "--sign", "b", "fleet"], status: 2, message: /name two keys/ },
+    { name: "a key and none", args: ["-u", "--sign", "b", "fleet"], status: 2, message: /--unsigned excludes/ },
     { name: "relative archives", args: ["--rel", "fleet"], status: 6, message: /relative/ },
     {
       name: "contradictions",

@@ -83,10 +83,13 @@ function placeOf<T>(
   { context }: PlaceRun,
 ): SignedPlace<T> {
   const { location } = opened;
-  const cache =
-    location.kind === "registry"
-      ? `oci://${formatReference({ ...location.reference, tag: undefined, digest: undefined })}`
-      : undefined;
   const { memory } = memoryFor(location, context);
+  const cache = signedCache(location);
   return { target, reference: undefined, cache, memory, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+}
+
+/** A cache as statements name it, `oci://HOST/REPO`; undefined for a directory, which may be moved. */
+export function signedCache(location: CacheLocation): string | undefined {
+  if (location.kind !== "registry") return undefined;
+  return `oci://${formatReference({ ...location.reference, tag: undefined, digest: undefined })}`;
 }

@@ -1,5 +1,6 @@
-// What `stave verify` prints about signatures.
+// What `stave sign`, `stave push` and `stave verify` print about signatures.
 import type { CheckSignaturesReport } from "../../ops/sign/check-signatures.ts";
+import type { SignReport } from "../../ops/sign/sign.ts";
 import { printable } from "../../printable/printable.ts";
 import { count } from "./formatting.ts";
 import type { Output } from "./output.ts";
@@ -17,4 +18,20 @@ export function* signatureLines({ target, images, signed }: CheckSignaturesRepor
     }
   }
   if (images.length > 1) yield `${printable(target)}: ${signed} of ${count(images.length, "image")} signed`;
+}
+
+/** What was signed, or would be in a dry run. */
+export function signText(
+  { images, gone, signatures, key }: SignReport,
+  { dryRun, verbose }: { readonly dryRun?: boolean; readonly verbose?: boolean },
+): string {
+  const made = images.filter(({ isNew }) => isNew);
+  const lines = images.length === 1 || verbose ? made.map(({ reference, digest }) => `${reference} ${digest}`) : [];
+  const done = dryRun ? "to sign" : "signed";
+  const parts = [`${count(made.length, "image")} ${done} with key ${key.slice(0, 12)}`];
+  if (signatures > 1) parts.push(`by ${signatures} signatures`);
+  const before = images.length - made.length;
+  if (before > 0) parts.push(`${before} signed before`);
+  if (gone.length > 0) parts.push(`${gone.length} removed in the meantime`);
+  return [...lines, parts.join(", ")].join("\n");
 }

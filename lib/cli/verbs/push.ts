@@ -1,4 +1,5 @@
 // `stave push`: creates container images from installed specs.
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { onlySpecs, splitCache } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
@@ -19,9 +20,11 @@ import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
 import { planOf, push } from "../../ops/push/push.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
+import type { PrivateKey } from "../../sign/key/private-key.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { CACHE_ARGUMENT, readPushCache, writeCache } from "../arguments/cache-location.ts";
+import { addPassword, keyPassword, type PasswordFlags } from "../arguments/key-password.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
   addDryRun,
@@ -33,6 +36,7 @@ import {
   onlyOption,
   verbCommand,
 } from "../arguments/shared-flags.ts";
+import { signedCache } from "../arguments/signed-place.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { findingText } from "../output/check-run-text.ts";
@@ -41,9 +45,10 @@ import { Workflow } from "../output/github.ts";
 import type { Output } from "../output/output.ts";
 import { pushAdvice, unlockedAdvice } from "../output/push-advice.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-text.ts";
+import { signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags {
+interface Flags extends CommonFlags, SpackFlags, PasswordFlags {
   all?: boolean;
   tag?: string[];
   dryRun?: boolean;
@@ -67,6 +72,7 @@ interface Flags extends CommonFlags, SpackFlags {
   spackPrefix?: string;
   jobs: number;
   unsigned?: boolean;
+  sign?: string;
   signed?: boolean;
   key?: string;
   directory?: string;
@@ -132,7 +138,9 @@ export const verb: VerbFactory = (state) => {
       "--spack-prefix <dir>",
       "the Spack that owns the store (default: the Spack in use, else X for a store X/opt/spack, else the store)",
     )
-    .option("-u, --unsigned", "do not sign (images are never signed)");
+    .option("--sign <key>", "sign the images, and the updated index, with this private key (see `stave sign`)")
+    .option("-u, --unsigned", "do not sign, which is the default");
+  addPassword(command);
   addDryRun(command);
   addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
   addSeeds(command);
@@ -146,8 +154,8 @@ function addSeeds(command: Command): void {
   command
     .addOption(hidden("--rebuild-index", "the same as --update-index"))
     .addOption(hidden("--no-rebuild-index", "do not update the index, which is the default"))
-    .addOption(hidden("--signed", "refused: images are not signed"))
-    .addOption(hidden("-k, --key <key>", "refused: images are not signed"))
+    .addOption(hidden("--signed", "sign; needs --sign KEY"))
+    .addOption(hidden("-k, --key <key>", "the same as --sign"))
     .addOption(hidden("-d, --directory <cache>", "the cache"))
     .addOption(hidden("-m, --mirror <cache>", "the cache, like the argument"))
     .addOption(hidden("--spec-file <file>", "a spec file, the same as SPEC").argParser(collect))
@@ -226,6 +234,8 @@ async function run(
     output.report(plan);
     return 0;
   }
+  // The password is asked for before anything is pushed.
+  const key = await openKey(context, flags);
   let base: BaseSource | undefined;
   const openBase = async (opener: Opener): Promise<void> => {
     base = await baseSource(flags.baseImage, opener, context);
@@ -240,11 +250,13 @@ async function run(
     if (text !== undefined) output.note(text);
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
-  const report = await push({ ...common, cache, target: cache.target, base, onSpec }).finally(endGroup);
+  const sign = key && { key, cache: signedCache(location) };
+  const report = await push({ ...common, cache, target: cache.target, base, sign, onSpec }).finally(endGroup);
   const reference = (tag: string): string =>
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
   output.print(pushSummary(report, reference));
   for (const finding of report.findings) output.warn(findingText(finding));
+  if (report.signatures) output.print(signText(report.signatures, {}));
   const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
   advise(made, newTags, opened.mirror?.name ?? formatCache(location));
@@ -252,6 +264,13 @@ async function run(
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
   output.report(report);
   return 0;
+}
+
+async function openKey(context: Context, flags: Flags): Promise<PrivateKey | undefined> {
+  const name = signingKey(flags);
+  if (name === undefined) return undefined;
+  const { readPrivateKey } = await import("../../sign/key/key-file.ts");
+  return await readPrivateKey(resolve(context.cwd, name), () => keyPassword(context, flags, { name }));
 }
 
 async function rootsOrHint(files: SpackFiles, store: Store, texts: readonly string[]): Promise<SpecNode[]> {
@@ -272,11 +291,22 @@ function refuseExternals(roots: readonly SpecNode[]): void {
   });
 }
 
-function checkFlags(flags: Flags, output: Output): void {
-  if (flags.signed || flags.key !== undefined)
-    throw new StaveError("UNSUPPORTED", "images of an OCI cache cannot be signed; Spack does not sign them either", {
-      hint: "leave out --signed and --key",
+const signingKey = ({ sign, key }: Flags): string | undefined => sign ?? key;
+
+function checkSigning(flags: Flags): void {
+  const key = signingKey(flags);
+  if (flags.signed && key === undefined)
+    throw new StaveError("USAGE", "--signed needs a key", {
+      hint: "name the private key with --sign FILE; `stave keygen` makes one",
     });
+  if (flags.unsigned && (flags.signed || key !== undefined))
+    throw new StaveError("USAGE", "--unsigned excludes --signed, --sign and --key", { hint: "leave one of them out" });
+  if (flags.sign !== undefined && flags.key !== undefined && flags.sign !== flags.key)
+    throw new StaveError("USAGE", "--sign and --key name two keys", { hint: "leave one of them out" });
+}
+
+function checkFlags(flags: Flags, output: Output): void {
+  checkSigning(flags);
   if (flags.rel)
     throw new StaveError(
       "UNSUPPORTED",

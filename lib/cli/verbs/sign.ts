@@ -3,13 +3,13 @@
 import { resolve } from "node:path";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { chosenImages } from "../../ops/sign/images.ts";
-import { type SignReport, signImages } from "../../ops/sign/sign.ts";
+import { signImages } from "../../ops/sign/sign.ts";
 import { readPrivateKey } from "../../sign/key/key-file.ts";
 import { addPassword, keyPassword, type PasswordFlags } from "../arguments/key-password.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { openToSign, SIGNED_PLACE } from "../arguments/signed-place.ts";
 import { addSpack } from "../arguments/spack-options.ts";
-import { count } from "../output/formatting.ts";
+import { signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, PasswordFlags {
@@ -44,20 +44,8 @@ export const verb: VerbFactory = (state) => {
     const images = references.map((each) => ({ reference: each }));
     const { dryRun } = flags;
     const report = await signImages({ target, images, key, cache, dryRun, memory, clock, signal });
-    output.print(summary(report, flags));
+    output.print(signText(report, flags));
     output.report(report);
     return 0;
   });
 };
-
-function summary({ images, gone, signatures, key }: SignReport, { dryRun, verbose }: Flags): string {
-  const made = images.filter(({ isNew }) => isNew);
-  const lines = images.length === 1 || verbose ? made.map(({ reference, digest }) => `${reference} ${digest}`) : [];
-  const parts = [
-    `${count(made.length, "image")} ${dryRun ? "to sign" : "signed"} with key ${key.slice(0, 12)} and ${count(signatures, "signature")}`,
-  ];
-  const before = images.length - made.length;
-  if (before > 0) parts.push(`${before} signed before`);
-  if (gone.length > 0) parts.push(`${gone.length} removed in the meantime`);
-  return [...lines, parts.join(", ")].join("\n");
-}

@@ -5,6 +5,7 @@ import { StaveError } from "../../errors.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
+import type { PrivateKey } from "../../sign/key/private-key.ts";
 import { defaultInspections, type Inspection } from "../../spack/config/settings.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import type { RunEnvironmentOptions } from "../../spack/environment/run-environment.ts";
@@ -67,6 +68,8 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   readonly roots: readonly SpecNode[];
   readonly shard?: Shard | undefined;
   readonly base?: BaseSource | undefined;
+  /** The key that signs the images and the updated index, and the cache's name in the statement. */
+  readonly sign?: { readonly key: PrivateKey; readonly cache: string | undefined } | undefined;
   readonly compression?: Compression | undefined;
   readonly environment?: PushEnvironment | undefined;
   /** The Spack to ask for what only recipes know; without it the variables are derived from the store. */

@@ -2,15 +2,17 @@
 // then acts.
 import { setImmediate } from "node:timers/promises";
 import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
+import { INDEX_TAG } from "../../cache/spec-tag.ts";
 import { isStaveError } from "../../errors.ts";
 import { surveyPrefix } from "../../image/archive/survey.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { concernsAll } from "../../util/failures.ts";
 import { Stop } from "../../util/stop.ts";
+import type { SignReport } from "../sign/sign.ts";
 import { type PlanOptions, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
 import { isMade, type PreparedPush, preparePush } from "./prepare.ts";
-import type { PushPlanReport, PushReport, SpecPlan } from "./report.ts";
+import type { PushPlanReport, PushReport, SpecOutcome, SpecPlan } from "./report.ts";
 import { type PushResults, PushRun } from "./run.ts";
 import { archiveJob } from "./send-layer.ts";
 
@@ -34,12 +36,15 @@ export async function push(given: PushOptions): Promise<PushReport> {
     signal?.throwIfAborted();
     const index =
       options.updateIndex && !results.failures.some(concernsAll) ? await reindex(options, results) : undefined;
+    const { manifests, ...shown } = results;
+    const signatures = options.sign && !results.failures.some(concernsAll) ? await sign(options, results) : undefined;
     const names = { leftOut: prepared.leftOut.map(shortName), restricted: prepared.restricted.map(shortName) };
     return {
       destination: target.name,
-      ...results,
+      ...shown,
       ...names,
       index,
+      signatures,
       environment: environmentOf(prepared),
       milliseconds: clock.now() - started,
     };
@@ -60,6 +65,31 @@ async function reindex(options: PushSettings, { specs, failures }: PushResults):
   }
   try {
     return await updateIndex(cache, { known, signal, onProgress: progress });
+  } catch (error) {
+    if (!isStaveError(error) || signal?.aborted) throw error;
+    failures.push(error);
+    return undefined;
+  }
+}
+
+const IN_CACHE: ReadonlySet<SpecOutcome> = new Set(["pushed", "repaired", "completed", "present"]);
+
+// Signs all that is now in the cache, and what an interrupted push left unsigned. Like the index, signing is one
+// failure among others.
+async function sign(options: PushSettings, results: PushResults): Promise<SignReport | undefined> {
+  const { target, clock, signal, updateIndex: isIndexed } = options;
+  const { specs, images, manifests, failures } = results;
+  const tags = [
+    ...specs.filter(({ outcome }) => IN_CACHE.has(outcome)).map(({ tag }) => tag),
+    ...images.map(({ tag }) => tag),
+    ...(isIndexed ? [INDEX_TAG] : []),
+  ];
+  if (options.sign === undefined || tags.length === 0) return undefined;
+  const { key, cache } = options.sign;
+  try {
+    const { signImages } = await import("../sign/sign.ts");
+    const all = tags.map((tag) => ({ reference: tag, manifest: manifests.get(tag) }));
+    return await signImages({ target, images: all, key, cache, clock, signal });
   } catch (error) {
     if (!isStaveError(error) || signal?.aborted) throw error;
     failures.push(error);

@@ -6,6 +6,7 @@ import type { SpecAction } from "../../image/layer-plan.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { PushOutcome } from "../../target/target.ts";
+import type { SignReport } from "../sign/sign.ts";
 
 /** The result for a spec. */
 export type SpecOutcome =
@@ -77,6 +78,8 @@ export interface PushReport {
   readonly totals: PushTotals;
   /** The result of the index update, if requested. */
   readonly index: IndexReport | undefined;
+  /** What was signed, if a key was given. */
+  readonly signatures: SignReport | undefined;
   /** The causes; a spec that failed because of another one is only in `specs`. */
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;

@@ -7,6 +7,7 @@ import type { PlannedLayer, PlannedSpec } from "../../image/layer-plan.ts";
 import { layerMediaType } from "../../image/pack/compression.ts";
 import { PackPool } from "../../image/pack/pack-pool.ts";
 import type { Finding } from "../../loader/finding.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName } from "../../spack/spec/spec-name.ts";
@@ -31,9 +32,11 @@ const IMAGE_CONCURRENCY = 16;
 const MOST_LAYERS = 127;
 
 /** The results of a push. */
-export type PushResults = Pick<PushReport, "specs" | "images" | "findings" | "totals"> & {
+export interface PushResults extends Pick<PushReport, "specs" | "images" | "findings" | "totals"> {
   readonly failures: StaveError[];
-};
+  /** The manifests that were pushed, by tag. */
+  readonly manifests: ReadonlyMap<string, Descriptor>;
+}
 
 /** A spec to pack: its layer, once that is in the target, and the end of writing its image. */
 interface Making {
@@ -61,6 +64,7 @@ export class PushRun {
   readonly #made = new Map<string, Making>();
   readonly #failures = new Failures();
   readonly #findings: Finding[] = [];
+  readonly #manifests = new Map<string, Descriptor>();
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
   /**
@@ -105,7 +109,11 @@ export class PushRun {
       const images = this.#stop.signal.aborted ? [] : await this.#environmentImages();
       for (const { outcome, descriptor } of this.#prepared.bases?.placed ?? [])
         this.#count(outcome, outcome === "pushed" ? descriptor.size : 0);
-      return { specs, images, findings: this.#findings, totals: this.#totals, failures: this.#failures.causes };
+      const failures = this.#failures.causes;
+      return {
+        ...{ specs, images, findings: this.#findings, totals: this.#totals, failures },
+        manifests: this.#manifests,
+      };
     } finally {
       await this.#pool.close();
     }
@@ -279,6 +287,7 @@ export class PushRun {
     const { signal } = this.#stop;
     await this.#prepared.bases?.place(architecture, target);
     await target.pushManifest(bytes, descriptor.mediaType, { tag, signal });
+    this.#manifests.set(tag, descriptor);
   }
 
   async #environmentImages(): Promise<PushedImage[]> {
