@@ -66,6 +66,7 @@ export type {
   SpecOutcome,
   SpecPlan,
 } from "./ops/push/report.ts";
+export type { SignedImage, SignReport } from "./ops/sign/sign.ts";
 export type { SpecRow } from "./ops/store/spec-row.ts";
 export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
