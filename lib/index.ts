@@ -58,6 +58,7 @@ export type {
 export type { RootRoom } from "./ops/install/root-length.ts";
 export type { PushChoices } from "./ops/push/options.ts";
 export type {
+  PlannedJoin,
   PushedImage,
   PushedSpec,
   PushPlanReport,

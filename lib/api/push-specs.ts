@@ -48,7 +48,7 @@ export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
 
 const SHAPE: Shape<PushOptions> = {
   ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", tags: "strings", baseImage: "string" },
-  ...{ compression: "string", shard: "string", only: ["all", "package", "dependencies"] },
+  ...{ compression: "string", shard: "string", budget: "count", only: ["all", "package", "dependencies"] },
   ...{ buildDependencies: ["with", "without", "where installed"], force: "boolean", verify: "boolean" },
   ...{ failFast: "boolean", allowMissing: "boolean", checkRun: "boolean", private: "boolean", updateIndex: "boolean" },
   ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
@@ -109,9 +109,10 @@ async function prepared(
       const target = await connection.read(location);
       base = { name: baseImage, target, reference: await referenceOf(location, target, signal) };
     }
-    const { only, buildDependencies, tags, force, verify, failFast, updateIndex, allowMissing, jobs, onSpec } = options;
+    const { only, buildDependencies, tags, budget, force, verify, failFast, updateIndex, allowMissing, jobs, onSpec } =
+      options;
     const common = {
-      ...{ store, roots, base, compression, shard, only, buildDependencies, tags, force, verify, failFast },
+      ...{ store, roots, base, compression, shard, only, buildDependencies, tags, budget, force, verify, failFast },
       ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
       ...spackSide(files, options),
       checkRun: options.checkRun,

@@ -23,7 +23,9 @@ export interface ImageLayer {
   readonly digest: Digest;
   readonly size: number;
   readonly diffId: Digest;
-  /** The spec in the layer, for the image's history: `zlib-ng@2.1.4/` and the full DAG hash. */
+  /**
+   * The specs in the layer, for the image's history: `zlib-ng@2.1.4/` and the full DAG hash, separated by spaces.
+   */
   readonly label: string;
 }
 
@@ -116,7 +118,7 @@ function configObject({ base, architecture, layers, env, spec }: ImageOptions): 
   };
   const history = own(config, "history");
   const before = Array.isArray(history) ? history : [];
-  // The history of an environment's image also names the spec of each layer; the image of a spec has a history only if
+  // The history of an environment's image also names the specs of each layer; the image of a spec has a history only if
   // its base has one, as in Spack.
   if (before.length > 0 || spec === undefined)
     out["history"] = [...withLayers(before, base?.diffIds.length ?? 0), ...layers.map(historyEntry)];
@@ -139,13 +141,21 @@ const historyEntry = ({ label }: ImageLayer): JsonObject => ({
   comment: "stave",
 });
 
-/** The spec in a layer, from the layer's history entry; undefined if it does not name one. */
-export function specInHistory(
-  createdBy: string | undefined,
-): { name: string; version: string; hash: string } | undefined {
-  const found = /^spack install ([^\s@]{1,500})@(\S{1,500})\/([a-z2-7]{32})$/.exec(createdBy ?? "");
-  const [, name, version, hash] = found ?? [];
-  return name === undefined || version === undefined || hash === undefined ? undefined : { name, version, hash };
+/** A spec that the history of an image names. */
+export interface SpecInHistory {
+  readonly name: string;
+  readonly version: string;
+  readonly hash: string;
+}
+
+/** The specs in a layer, from the layer's history entry; none if it names something else. */
+export function specsInHistory(createdBy: string | undefined): SpecInHistory[] {
+  const labels = /^spack install (\S.*)$/.exec(createdBy ?? "")?.[1]?.split(" ") ?? [];
+  const specs = labels.flatMap((label) => {
+    const [, name, version, hash] = /^([^\s@]{1,500})@(\S{1,500})\/([a-z2-7]{32})$/.exec(label) ?? [];
+    return name === undefined || version === undefined || hash === undefined ? [] : [{ name, version, hash }];
+  });
+  return specs.length === labels.length ? specs : [];
 }
 
 function specKeys({ document, legacy = false }: SpecPart, layers: readonly ImageLayer[]): JsonObject {

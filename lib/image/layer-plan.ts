@@ -5,6 +5,7 @@ import { LINK, RUN, type SpecNode } from "../spack/spec/node.ts";
 import { specTag } from "../spack/spec/spec-name.ts";
 import { layerOrder } from "../spack/spec/spec-orders.ts";
 import { edgesOf } from "../spack/spec/traversal.ts";
+import { keptLayers } from "./budget.ts";
 import type { ImageLayer } from "./image-documents.ts";
 
 /** The image of a spec in the cache. */
@@ -13,6 +14,15 @@ export interface CachedImage {
   readonly layer: ImageLayer;
   /** The digests of all its layers. */
   readonly digests: ReadonlySet<Digest>;
+  /** Joining its layer with others takes compressing it again. */
+  readonly isRigid?: boolean;
+}
+
+/** A layer of a tagged image. */
+export interface TaggedLayer {
+  /** The DAG hashes of its specs, in their order. */
+  readonly hashes: readonly string[];
+  readonly layer: ImageLayer;
 }
 
 /** The input of a plan. */
@@ -28,10 +38,10 @@ export interface PlanInput {
   /** The images of the cache that were read, by DAG hash; `broken` if one cannot be used. */
   readonly images: ReadonlyMap<string, CachedImage | "broken">;
   /**
-   * Layers of tagged images of the cache, by DAG hash. A spec's own image need not be read if its dependencies are
-   * among them too: the layers of its specs were verified when the tagged image was made.
+   * Layers of tagged images of the cache, from the bottom up. A spec's own image need not be read if its dependencies
+   * are among them too: the layers of its specs were verified when the tagged image was made.
    */
-  readonly known: ReadonlyMap<string, ImageLayer>;
+  readonly tagged: readonly TaggedLayer[];
   /** Pack specs that are already in the cache. */
   readonly force: boolean;
   /** Read the images of all selected specs, to find broken and incomplete ones. */
@@ -45,7 +55,12 @@ export interface PlanInput {
 /** The origin of a spec's layer; `nowhere` if it is neither packed nor in the cache. */
 export type PlannedLayer =
   | { readonly node: SpecNode; readonly from: "push" | "nowhere" }
-  | { readonly node: SpecNode; readonly from: "cache"; readonly layer: ImageLayer };
+  | { readonly node: SpecNode; readonly from: "cache"; readonly layer: ImageLayer; readonly isRigid: boolean };
+
+/** The same in a tagged image, where a spec may be in a layer that the previous image has, together with others. */
+export type PlannedInImage =
+  | PlannedLayer
+  | { readonly node: SpecNode; readonly from: "group"; readonly group: TaggedLayer };
 
 /**
  * What to do with a spec: pack it and push its image; push its image again, because it lacks layers of dependencies
@@ -69,7 +84,7 @@ export interface PushPlan {
   /** In the order of `selected`, where a spec may come before one that it depends on. */
   readonly specs: readonly PlannedSpec[];
   /** The layers of the image of all roots; undefined if none was requested. */
-  readonly environment: readonly PlannedLayer[] | undefined;
+  readonly environment: readonly PlannedInImage[] | undefined;
   /** Specs whose images must be read and passed as `images` before the plan is complete. */
   readonly unread: readonly SpecNode[];
 }
@@ -78,7 +93,7 @@ export interface PushPlan {
 export function planPush(input: PlanInput): PushPlan {
   const planner = new Planner(input);
   const specs = input.selected.map((node) => planner.spec(node));
-  const environment = input.wantsEnvironment ? planner.layers(input.roots) : undefined;
+  const environment = input.wantsEnvironment ? planner.environment() : undefined;
   return { specs, environment, unread: planner.unread };
 }
 
@@ -88,11 +103,21 @@ class Planner {
   readonly #unread = new Map<string, SpecNode>();
   // Specs whose own layer and those of all their link and run dependencies are known.
   readonly #whole = new Set<string>();
+  /** Layers of one spec, by its hash. */
+  readonly #known = new Map<string, ImageLayer>();
+  /** Layers of several specs that stay as they are, by the hash of each. */
+  readonly #groups = new Map<string, TaggedLayer>();
 
   constructor(input: PlanInput) {
     this.#input = input;
-    for (const node of input.selected) this.#actions.set(node.hash, this.#action(node));
-    if (input.known.size > 0) this.#findWhole(layerOrder([...input.selected, ...input.roots]));
+    const { selected, roots, tagged } = input;
+    for (const node of selected) this.#actions.set(node.hash, this.#action(node));
+    for (const { hashes, layer } of tagged) {
+      const [hash] = hashes;
+      if (hash !== undefined && hashes.length === 1) this.#known.set(hash, layer);
+    }
+    if (input.wantsEnvironment) this.#findGroups(layerOrder(roots));
+    if (tagged.length > 0) this.#findWhole(layerOrder([...selected, ...roots]));
   }
 
   get unread(): SpecNode[] {
@@ -117,15 +142,35 @@ class Planner {
   }
 
   layers(roots: readonly SpecNode[]): PlannedLayer[] {
-    const isLegacy = !roots.some(({ format }) => format >= 5);
-    return layerOrder(roots, isLegacy).map((node) => this.#layer(node));
+    return this.#inOrder(roots).map((node) => this.#layer(node));
+  }
+
+  environment(): PlannedInImage[] {
+    return this.#inOrder(this.#input.roots).map((node) => {
+      const group = this.#groups.get(node.hash);
+      return group === undefined ? this.#layer(node) : { node, from: "group", group };
+    });
+  }
+
+  #inOrder(roots: readonly SpecNode[]): SpecNode[] {
+    return layerOrder(roots, !roots.some(({ format }) => format >= 5));
+  }
+
+  #findGroups(nodes: readonly SpecNode[]): void {
+    const { tags, images, tagged } = this.#input;
+    const isThere = (node: SpecNode): boolean =>
+      this.#actions.get(node.hash) !== "pack" && tags.has(specTag(node)) && images.get(node.hash) !== "broken";
+    const there = new Set(nodes.filter(isThere).map(({ hash }) => hash));
+    const several = tagged.filter(({ hashes }) => hashes.length > 1).map((group) => ({ ids: group.hashes, group }));
+    for (const { group } of keptLayers(several, there)) for (const hash of group.hashes) this.#groups.set(hash, group);
   }
 
   #findWhole(dependenciesFirst: readonly SpecNode[]): void {
     for (const node of dependenciesFirst) {
       const needed = edgesOf(node, { types: LINK | RUN }).map(({ child }) => child);
       const isWhole = needed.every((child) => child.external !== undefined || this.#whole.has(child.hash));
-      if (isWhole && this.#input.known.has(node.hash)) this.#whole.add(node.hash);
+      const { hash } = node;
+      if (isWhole && (this.#known.has(hash) || this.#groups.has(hash))) this.#whole.add(hash);
     }
   }
 
@@ -139,12 +184,12 @@ class Planner {
   }
 
   #layer(node: SpecNode): PlannedLayer {
-    const { tags, images, known } = this.#input;
+    const { tags, images } = this.#input;
     if (this.#actions.get(node.hash) === "pack") return { node, from: "push" };
     const image = images.get(node.hash);
     if (image === "broken" || !tags.has(specTag(node))) return { node, from: "nowhere" };
-    const layer = image?.layer ?? (this.#whole.has(node.hash) ? known.get(node.hash) : undefined);
-    if (layer !== undefined) return { node, from: "cache", layer };
+    const layer = image?.layer ?? (this.#whole.has(node.hash) ? this.#known.get(node.hash) : undefined);
+    if (layer !== undefined) return { node, from: "cache", layer, isRigid: image?.isRigid ?? false };
     this.#unread.set(node.hash, node);
     return { node, from: "nowhere" };
   }

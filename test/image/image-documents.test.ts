@@ -10,7 +10,7 @@ import {
   buildImage,
   type ImageLayer,
   type ImageOptions,
-  specInHistory,
+  specsInHistory,
 } from "../../lib/image/image-documents.ts";
 import { digestOf, digestSchema, parseDigest } from "../../lib/oci/digest.ts";
 import { configSchema, manifestSchema } from "../../lib/oci/manifest.ts";
@@ -241,12 +241,24 @@ test("the history of an image of an environment tells which layer is which spec"
     const { history, rootfs } = configSchema.parse(made({ base: below, layers: [{ ...LAYER, label }] }).config);
     assert.equal(history?.length, rootfs.diff_ids.length);
     assert.deepEqual(
-      history?.map((entry) => specInHistory(String(entry.created_by))),
-      [...(below === undefined ? [] : [undefined, undefined]), { name: "a", version: "1", hash }],
+      history?.map((entry) => specsInHistory(String(entry.created_by))),
+      [...(below === undefined ? [] : [[], []]), [{ name: "a", version: "1", hash }]],
     );
   }
-  for (const text of [undefined, "", "RUN x", "spack install a@1/abc", `spack install ${label} `])
-    assert.equal(specInHistory(text), undefined);
+  for (const text of [
+    undefined,
+    "",
+    "RUN x",
+    "spack install a@1/abc",
+    `spack install ${label} `,
+    `spack install ${label} b`,
+  ])
+    assert.deepEqual(specsInHistory(text), []);
+  const both = specsInHistory(`spack install ${label} b@2/${hash}`);
+  assert.deepEqual(
+    both.map(({ name }) => name),
+    ["a", "b"],
+  );
 });
 
 test("everything else in the base image's config is kept", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { ImageLayer } from "../../lib/image/image-documents.ts";
-import { type CachedImage, type PlanInput, planPush } from "../../lib/image/layer-plan.ts";
+import { type CachedImage, type PlanInput, type PlannedInImage, planPush } from "../../lib/image/layer-plan.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { OCI_LAYER_GZIP } from "../../lib/oci/mediatype.ts";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
@@ -32,6 +32,7 @@ interface Given {
   there?: number[];
   images?: Record<number, CachedImage | "broken">;
   known?: number[];
+  groups?: number[][];
   absent?: number[];
   others?: number[];
   force?: boolean;
@@ -45,22 +46,34 @@ function plan(given: Given): {
   layers: Record<number, string>;
   environment: string | undefined;
 } {
-  const { roots = [0], selected = [3, 2, 1, 0], there = [], images = {}, known = [], absent = [], others = [] } = given;
+  const {
+    roots = [0],
+    selected = [3, 2, 1, 0],
+    there = [],
+    images = {},
+    known = [],
+    groups = [],
+    absent = [],
+    others = [],
+  } = given;
   const input: PlanInput = {
     roots: roots.map(at),
     selected: selected.map(at),
     isInstalled: (node) => !absent.includes(indexOf(node)),
     tags: new Set(there.map((index) => specTag(at(index)))),
     images: new Map(Object.entries(images).map(([index, value]) => [at(Number(index)).hash, value])),
-    known: new Map(known.map((index) => [at(index).hash, layer(index)])),
+    tagged: [...known.map((index) => [index]), ...groups].map((indices) => ({
+      hashes: indices.map((index) => at(index).hash),
+      layer: layer(indices[0] ?? 0),
+    })),
     force: given.force ?? false,
     verify: given.verify ?? false,
     isOurs: (node) => !others.includes(indexOf(node)),
     wantsEnvironment: given.tag ?? false,
   };
   const made = planPush(input);
-  const signs = { push: "+", cache: "=", nowhere: "-" } as const;
-  const text = (layers: (typeof made.specs)[number]["layers"]): string =>
+  const signs = { push: "+", cache: "=", nowhere: "-", group: "*" } as const;
+  const text = (layers: readonly PlannedInImage[]): string =>
     layers.map(({ node, from }) => `${signs[from]}${indexOf(node)}`).join(" ");
   return {
     actions: Object.fromEntries(
@@ -173,6 +186,28 @@ const ROWS: { name: string; given: Given; expect: Partial<ReturnType<typeof plan
     name: "but not where it lacks a dependency",
     given: { there: [0, 1, 2, 3], known: [0, 1, 2], tag: true },
     expect: { unread: [0, 1, 2, 3] },
+  },
+  {
+    name: "a layer of several specs stays in the tagged image, and the images of its specs are not read",
+    given: { there: [0, 1, 2, 3], known: [3], groups: [[1, 2, 0]], tag: true },
+    expect: { unread: [], environment: "=3 *2 *1 *0" },
+  },
+  {
+    name: "unless one of them is packed again; then the others are read",
+    given: { there: [1, 2, 3], known: [3], groups: [[1, 2, 0]], tag: true },
+    expect: { actions: { 0: "pack", 1: "keep", 2: "keep", 3: "keep" }, unread: [1, 2] },
+  },
+  {
+    name: "the image of a spec has a layer for each spec all the same",
+    given: {
+      selected: [0],
+      there: [1, 2, 3],
+      known: [3],
+      groups: [[1, 2]],
+      images: { 1: image(1, 3), 2: image(2, 3) },
+      tag: true,
+    },
+    expect: { unread: [], layers: { 0: "=3 =2 =1 +0" }, environment: "=3 *2 *1 +0" },
   },
   {
     name: "and not when the spec is gone from the cache",

@@ -7,6 +7,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   allowMissing: "--allow-missing",
   anyArchitecture: "--otherarch",
   baseImage: "--base-image IMAGE",
+  budget: "--budget N",
   "buildDependencies: without": "--without-build-dependencies",
   "checkRun: false": "--no-check-run",
   caFiles: "--cacert FILE",

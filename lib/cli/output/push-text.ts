@@ -1,5 +1,5 @@
 // The text output of a push: a line per finished spec, tables at the end, a plan.
-import type { PushedSpec, PushPlanReport, PushReport, SpecOutcome } from "../../ops/push/report.ts";
+import type { PlannedJoin, PushedSpec, PushPlanReport, PushReport, SpecOutcome } from "../../ops/push/report.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Column, count, formatBytes, formatDuration, shortDigest, table } from "./formatting.ts";
 
@@ -128,10 +128,12 @@ export function planText(plan: PushPlanReport, width: number | undefined): strin
     lines.push(
       `base image for ${architecture}: ${count(layers, "layer")}, ${formatBytes(bytes)}, to be ${mayMount ? "mounted" : "copied"}`,
     );
-  for (const { tag, layers, missing } of plan.images)
-    lines.push(
-      `image ${printable(tag)}: ${count(layers, "layer")}${missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : ""}`,
-    );
+  for (const { tag, layers, missing, joined } of plan.images) {
+    const lack = missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : "";
+    lines.push(`image ${printable(tag)}: ${count(layers, "layer")}${joinedText(joined)}${lack}`);
+  }
+  const joined = plan.images[0]?.joined ?? [];
+  if (joined.length > 0) lines.push("", joinedTable(joined, width), "");
   if (plan.restricted.length > 0)
     lines.push(`may not be passed on, left out: ${plan.restricted.map((name) => printable(name)).join(", ")}`);
   const requests = totals.requests > 0 ? `, at least ${count(totals.requests, "request")}` : "";
@@ -140,6 +142,31 @@ export function planText(plan: PushPlanReport, width: number | undefined): strin
       `to send ${about}${formatBytes(totals.sendBytes)}${totals.mounts > 0 ? `, ${count(totals.mounts, "mount")}` : ""}${requests}`,
   );
   return lines.join("\n");
+}
+
+function joinedText(joined: readonly PlannedJoin[]): string {
+  if (joined.length === 0) return "";
+  const specs = joined.reduce((sum, layer) => sum + layer.specs.length, 0);
+  const changed = joined.filter(({ isKept }) => !isKept);
+  const bytes = changed.reduce((sum, { size }) => sum + size, 0);
+  const sent = changed.length === 0 ? "all unchanged" : `${changed.length} to send, about ${formatBytes(bytes)}`;
+  return `, ${joined.length} of them with ${specs} specs together (${sent})`;
+}
+
+function joinedTable(joined: readonly PlannedJoin[], width: number | undefined): string {
+  const columns: Column[] = [
+    { heading: "LAYER" },
+    { heading: "SPECS", right: true },
+    { heading: "BYTES", right: true },
+    { heading: "OF" },
+  ];
+  const rows = joined.map(({ specs, size, isKept }) => [
+    isKept ? "unchanged" : "to send",
+    String(specs.length),
+    formatBytes(size),
+    specs.map((name) => printable(name)).join(" "),
+  ]);
+  return table(columns, rows, width).trimEnd();
 }
 
 /** The summary as Markdown, for the job summary of a workflow. */

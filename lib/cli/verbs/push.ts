@@ -35,6 +35,7 @@ import {
   helpText,
   onlyOption,
   verbCommand,
+  wholeNumber,
 } from "../arguments/shared-flags.ts";
 import { signedCache } from "../arguments/signed-place.ts";
 import { addSpack } from "../arguments/spack-options.ts";
@@ -51,6 +52,7 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 interface Flags extends CommonFlags, SpackFlags, PasswordFlags {
   all?: boolean;
   tag?: string[];
+  budget: number;
   dryRun?: boolean;
   force?: boolean;
   verify?: boolean;
@@ -112,6 +114,12 @@ export const verb: VerbFactory = (state) => {
       collect,
     )
     .option("--all", "push every spec that was installed by name, with its dependencies")
+    .option(
+      "--budget <n>",
+      "the most layers of the tagged image, base included; small specs share layers",
+      wholeNumber(0, 1000),
+      PUSH_DEFAULTS.budget,
+    )
     .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
     .option("--update-index", "update the index of the cache afterwards")
     .option("-f, --force", "pack and push specs again that the cache already has")
@@ -193,6 +201,7 @@ async function run(
     store,
     roots,
     tags,
+    budget: flags.budget,
     compression,
     shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
     only: flags.deps === false ? "package" : flags.only,

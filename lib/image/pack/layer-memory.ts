@@ -1,11 +1,12 @@
 // Remembers the layer of each prefix between runs: a push that resumes, or that goes to another registry, can look up a
-// layer by its digest instead of packing it again.
+// layer by its digest instead of packing it again. The same for layers that were joined.
 import * as z from "zod";
-import { digestSchema } from "../../oci/digest.ts";
+import { type Digest, digestSchema } from "../../oci/digest.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
 import type { ArchiveJob } from "../archive/archive.ts";
 import type { Survey } from "../archive/survey.ts";
 import { type Compression, engineOf, formatCompression } from "./compression.ts";
+import type { JoinedArchive } from "./join.ts";
 import type { PackedLayer } from "./layer.ts";
 
 // The kind has a number: layers were divided into pieces in another way before.
@@ -13,7 +14,10 @@ const KIND = "layers-2";
 /** A file rewritten within one tick of the file system's clock would look unchanged, in milliseconds. */
 const SETTLED = 2000;
 
+const JOINED = "joined-layers";
+
 const size = z.number().int().nonnegative();
+const joinedSchema = z.object({ digest: digestSchema, size, diffId: digestSchema, entriesSize: size });
 const entrySchema = z.object({
   fingerprint: z.string(),
   layer: z.object({
@@ -28,7 +32,10 @@ const entrySchema = z.object({
 /** What is remembered of a layer: everything except the skipped entries. */
 export type RememberedLayer = Omit<PackedLayer, "skipped">;
 
-/** The remembered layers of prefixes, for one compression. */
+/** A layer that was joined from others. */
+export type JoinedLayer = Pick<PackedLayer, "digest" | "size"> & JoinedArchive;
+
+/** The remembered layers of prefixes, and those joined from others, for one compression. */
 export class LayerMemory {
   readonly #cache: DiskCache;
   readonly #suffix: string;
@@ -62,6 +69,30 @@ export class LayerMemory {
   /** Forgets the layer of a prefix. */
   forget(job: ArchiveJob): void {
     this.#cache.delete(KIND, this.#key(job));
+  }
+
+  /** The layer that was joined from these. */
+  async recallJoined(parts: readonly Digest[]): Promise<JoinedLayer | undefined> {
+    const bytes = await this.#cache.get(JOINED, this.#joinedKey(parts));
+    try {
+      return bytes === undefined ? undefined : joinedSchema.parse(JSON.parse(bytes.toString()));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Remembers a layer that was joined from others. */
+  rememberJoined(parts: readonly Digest[], layer: JoinedLayer): void {
+    this.#cache.set(JOINED, this.#joinedKey(parts), Buffer.from(JSON.stringify(layer)));
+  }
+
+  /** Forgets a layer that was joined from others. */
+  forgetJoined(parts: readonly Digest[]): void {
+    this.#cache.delete(JOINED, this.#joinedKey(parts));
+  }
+
+  #joinedKey(parts: readonly Digest[]): string {
+    return `${parts.join(" ")} ${this.#suffix}`;
   }
 
   #key(job: ArchiveJob): string {

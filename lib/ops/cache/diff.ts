@@ -4,7 +4,7 @@ import { hasImages, lacks, type ReadCache, type ReadImageCache } from "../../cac
 import { indexedSpecs } from "../../cache/index-select.ts";
 import { parseSpecTag } from "../../cache/spec-tag.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
-import { specInHistory } from "../../image/image-documents.ts";
+import { specsInHistory } from "../../image/image-documents.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
@@ -141,7 +141,7 @@ async function specsInConfig(
   const bytes = await fetchConfig(target, config, options);
   try {
     const { history } = parseBySchema(bytes, configSchema, `config ${config.digest}`);
-    const specs = (history ?? []).flatMap(({ created_by }) => specInHistory(created_by) ?? []);
+    const specs = (history ?? []).flatMap(({ created_by }) => specsInHistory(created_by));
     return specs.length === 0 ? undefined : specs;
   } catch (error) {
     if (isStaveError(error, "CONTENT_INVALID")) return undefined;

@@ -1,6 +1,6 @@
-// Reads the tagged image of an environment in a cache; its history says which layer belongs to which spec.
-import type { ImageLayer } from "../../image/image-documents.ts";
-import { specInHistory } from "../../image/image-documents.ts";
+// Reads the tagged image of an environment in a cache; its history says which specs are in which layer.
+import { specsInHistory } from "../../image/image-documents.ts";
+import type { TaggedLayer } from "../../image/layer-plan.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
@@ -11,8 +11,8 @@ import type { OperationOptions, ReadTarget } from "../../target/target.ts";
 /** A tagged image in a cache. */
 export interface EnvironmentImage {
   readonly digest: Digest;
-  /** By DAG hash; empty if the history does not say. */
-  readonly layers: ReadonlyMap<string, ImageLayer>;
+  /** The layers of specs, from the bottom up; empty if the history does not say. */
+  readonly layers: readonly TaggedLayer[];
 }
 
 /** Reads a tagged image. Throws what the target throws, and CONTENT_INVALID if it is damaged. */
@@ -24,7 +24,7 @@ export async function readEnvironmentImage(
   const fetched = await target.fetchManifest(tag, options);
   const { digest } = fetched.descriptor;
   const document = parseFetched(fetched, target.name);
-  const layers = new Map<string, ImageLayer>();
+  const layers: TaggedLayer[] = [];
   if (document.kind === "index") return { digest, layers };
   const { config, layers: blobs } = document.value;
   const bytes = await fetchConfig(target, config, options);
@@ -33,12 +33,12 @@ export async function readEnvironmentImage(
   // Entries are matched to layers by position, which works only if there are equally many.
   if (entries.length !== blobs.length || rootfs.diff_ids.length !== blobs.length) return { digest, layers };
   for (const [at, blob] of blobs.entries()) {
-    const hash = specInHistory(entries[at]?.created_by)?.hash;
+    const hashes = specsInHistory(entries[at]?.created_by).map(({ hash }) => hash);
     const diffId = rootfs.diff_ids[at];
-    if (hash === undefined || diffId === undefined) continue;
+    if (hashes.length === 0 || diffId === undefined) continue;
     const { mediaType, digest: layer, size } = blob;
     const label = (entries[at]?.created_by ?? "").slice("spack install ".length);
-    layers.set(hash, { mediaType, digest: layer, size, diffId, label });
+    layers.push({ hashes, layer: { mediaType, digest: layer, size, diffId, label } });
   }
   return { digest, layers };
 }

@@ -16,9 +16,9 @@ import type { BaseSource } from "./base-image.ts";
 import { readPrefixFacts } from "./prefix-facts.ts";
 import { isInstalled } from "./prepare.ts";
 
-/** A layer of the image, with the spec in it. */
+/** A layer of the image, with the specs in it. */
 export interface SpecLayer {
-  readonly node: SpecNode;
+  readonly nodes: readonly SpecNode[];
   readonly layer: ImageLayer;
   /** It was packed in this push, so that it has what the prefix has. */
   readonly isPacked: boolean;
@@ -51,26 +51,36 @@ export async function checkImage(image: ImageToCheck, check: PushCheck): Promise
   const parts: ImagePart[] = below.map(() => ({ isBase: true, specs: [] }));
   for (const layer of layers) {
     check.signal.throwIfAborted();
-    facts.push(await factsOf(layer, check));
-    const { name, version, hash } = layer.node;
-    parts.push({ isBase: false, specs: [{ name, version, hash }] });
+    for (const part of await factsOf(layer, check)) {
+      facts.push(part.facts);
+      parts.push({ isBase: false, specs: part.nodes.map(({ name, version, hash }) => ({ name, version, hash })) });
+    }
   }
   return [...checkStart({ layers: facts, parts, env, architecture }).findings];
 }
 
-async function factsOf({ node, layer, isPacked }: SpecLayer, check: PushCheck): Promise<LayerFacts> {
+interface SpecFacts {
+  readonly nodes: readonly SpecNode[];
+  readonly facts: LayerFacts;
+}
+
+// The facts of a layer, or of each prefix in it.
+async function factsOf({ nodes, layer, isPacked }: SpecLayer, check: PushCheck): Promise<SpecFacts[]> {
   const { store, memory, target } = check;
-  const known = (await memory?.recall(layer.digest)) ?? (await memory?.recall(layer.digest, "prefix"));
-  if (known) return known;
-  if (!isInstalled(store, node)) {
-    const [read] = await readLayers(target, [layer], check);
-    if (read) return read;
+  const isPrefix = nodes.length === 1;
+  const known = (await memory?.recall(layer.digest)) ?? (isPrefix && (await memory?.recall(layer.digest, "prefix")));
+  if (known) return [{ nodes, facts: known }];
+  if (!nodes.every((node) => isInstalled(store, node))) {
+    const [facts] = await readLayers(target, [layer], check);
+    if (facts) return [{ nodes, facts }];
   }
-  const prefix = store.prefixOf(node);
-  const facts = readPrefixFacts({ prefix, directory: store.locate(prefix) });
-  // A layer that the cache had may come from another build.
-  if (isPacked) memory?.remember(layer.digest, facts, "prefix");
-  return facts;
+  return nodes.map((node) => {
+    const prefix = store.prefixOf(node);
+    const facts = readPrefixFacts({ prefix, directory: store.locate(prefix) });
+    // A layer that the cache had may come from another build.
+    if (isPacked) memory?.remember(layer.digest, facts, "prefix");
+    return { nodes: [node], facts };
+  });
 }
 
 /** The error of an image that would not start; undefined if there are only warnings. */

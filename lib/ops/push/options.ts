@@ -35,6 +35,8 @@ export interface PushChoices {
   readonly buildDependencies?: "with" | "without" | "where installed" | undefined;
   /** The tags for one image of all roots. */
   readonly tags?: readonly string[] | undefined;
+  /** The most layers of the tagged image, including those of the base image. */
+  readonly budget?: number | undefined;
   /** Pack and push specs that are already in the cache. */
   readonly force?: boolean | undefined;
   /** Read every existing image, and repair images that are broken or lack layers. */
@@ -91,6 +93,8 @@ export const PUSH_DEFAULTS = {
   only: "all",
   buildDependencies: "where installed",
   tags: [],
+  // Docker runs at most 127; this leaves room for layers on top.
+  budget: 100,
   force: false,
   verify: false,
   failFast: false,

@@ -2,9 +2,14 @@
 import { isUnfit } from "../../cache/unusable.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
-import type { ImageLayer } from "../../image/image-documents.ts";
-import { type CachedImage, type PlannedSpec, type PushPlan, planPush } from "../../image/layer-plan.ts";
-import { layerMediaType } from "../../image/pack/compression.ts";
+import {
+  type CachedImage,
+  type PlannedSpec,
+  type PushPlan,
+  planPush,
+  type TaggedLayer,
+} from "../../image/layer-plan.ts";
+import { type Compression, layerMediaType } from "../../image/pack/compression.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { layerTypeIn } from "../../oci/mediatype.ts";
 import { askSpack } from "../../spack/environment/ask-spack.ts";
@@ -31,6 +36,8 @@ export interface PreparedPush {
   readonly base: ReadonlyMap<string, BaseImage>;
   /** The digests of existing environment images, by tag. */
   readonly tagged: ReadonlyMap<string, Digest>;
+  /** Their layers. */
+  readonly previous: readonly TaggedLayer[];
   readonly spack: SpackAnswer | undefined;
 }
 
@@ -60,8 +67,10 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
   }
   const bases = options.base && new BaseImages({ ...progressOf(options), source: options.base, signal });
   const base = await readBases(bases, plan, options, signal);
+  if (tags.length > 0) refuseOverBudget(options, base);
   if (options.failFast) refuseAbsent(plan, store);
-  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged: cache.tagged, spack: says };
+  const { tagged, previous } = cache;
+  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, spack: says };
 }
 
 const progressOf = ({ progress }: PlanSettings): { progress: NonNullable<PlanSettings["progress"]> } => ({
@@ -96,13 +105,13 @@ function select({ roots, only, buildDependencies, store }: PlanSettings): { node
 interface CacheState {
   readonly tags: Set<string>;
   readonly images: Map<string, CachedImage | "broken">;
-  readonly known: Map<string, ImageLayer>;
   readonly tagged: Map<string, Digest>;
+  readonly previous: TaggedLayer[];
 }
 
 async function readCache(options: PlanSettings, signal: AbortSignal): Promise<CacheState> {
   const { cache, target, force } = options;
-  const state: CacheState = { tags: new Set(), images: new Map(), known: new Map(), tagged: new Map() };
+  const state: CacheState = { tags: new Set(), images: new Map(), tagged: new Map(), previous: [] };
   const others = new Set<string>();
   try {
     const listing = await cache.list({ signal });
@@ -116,7 +125,7 @@ async function readCache(options: PlanSettings, signal: AbortSignal): Promise<Ca
     try {
       const { digest, layers } = await readEnvironmentImage(target, tag, { signal });
       state.tagged.set(tag, digest);
-      if (!force) for (const [hash, layer] of layers) state.known.set(hash, layer);
+      if (!force) state.previous.push(...layers);
     } catch (error) {
       if (!isUnfit(error)) throw error;
     }
@@ -146,15 +155,20 @@ async function completePlan(
     isInstalled: (node: SpecNode) => isInstalled(store, node),
     isOurs: (node: SpecNode) => isInShard(node, shard),
     wantsEnvironment: tags.length > 0,
-    ...state,
+    tags: state.tags,
+    images: state.images,
+    tagged: state.previous,
   };
   const isKnown = (hash: string): boolean => store.database.graph.get(hash) !== undefined;
   const read = async (node: SpecNode): Promise<void> => {
     try {
-      const { archive, diffId, layers } = await cache.fetchSpec(specTag(node), { signal, isKnown });
+      const { archive, diffId, layers, archivedAt } = await cache.fetchSpec(specTag(node), { signal, isKnown });
       const { mediaType, digest, size } = archive;
       const layer = { mediaType, digest, size, diffId, label: labelOf(node) };
-      state.images.set(node.hash, { layer, digests: new Set(layers.map((each) => each.digest)) });
+      const digests = new Set(layers.map((each) => each.digest));
+      // Spack writes the time and makes layers of one gzip member; zstd and gzip cannot be in one layer.
+      const isRigid = archivedAt !== undefined || !sameMethod(mediaType, options.compression);
+      state.images.set(node.hash, { layer, digests, isRigid });
     } catch (error) {
       if (!isUnfit(error)) throw error;
       state.images.set(node.hash, "broken");
@@ -224,6 +238,27 @@ async function readBases(
     signal,
   );
   return found;
+}
+
+function sameMethod(mediaType: string, compression: Compression): boolean {
+  return layerTypeIn("oci", mediaType) === layerMediaType(compression);
+}
+
+/** How many layers the specs of the tagged image may have. */
+export function specBudget({ budget, roots }: PlanSettings, base: ReadonlyMap<string, BaseImage>): number {
+  const [first] = roots;
+  const below = first === undefined ? undefined : base.get(goArchitectureOf(first));
+  return budget - (below?.layers.length ?? 0);
+}
+
+function refuseOverBudget(options: PlanSettings, base: ReadonlyMap<string, BaseImage>): void {
+  const left = specBudget(options, base);
+  if (left >= 1) return;
+  const below = options.budget - left;
+  const why = below === 0 ? "" : `: the base image ${options.base?.name ?? ""} has ${below} already`;
+  throw new StaveError("BUDGET_EXCEEDED", `the image does not fit into ${options.budget} layers${why}`, {
+    hint: `use \`budget: ${below + 1}\` or more`,
+  });
 }
 
 function refuseAbsent(plan: PushPlan, store: Store): void {

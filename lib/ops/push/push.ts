@@ -5,13 +5,16 @@ import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { INDEX_TAG } from "../../cache/spec-tag.ts";
 import { isStaveError } from "../../errors.ts";
 import { surveyPrefix } from "../../image/archive/survey.ts";
+import { planImage } from "../../image/image-plan.ts";
+import type { Digest } from "../../oci/digest.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { concernsAll } from "../../util/failures.ts";
 import { Stop } from "../../util/stop.ts";
 import type { SignReport } from "../sign/sign.ts";
-import { type PlanOptions, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
-import { isMade, type PreparedPush, preparePush } from "./prepare.ts";
+import { unchanged } from "./fit-layers.ts";
+import { type PlanOptions, type PlanSettings, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
+import { isMade, type PreparedPush, preparePush, specBudget } from "./prepare.ts";
 import type { PushPlanReport, PushReport, SpecOutcome, SpecPlan } from "./report.ts";
 import { type PushResults, PushRun } from "./run.ts";
 import { archiveJob } from "./send-layer.ts";
@@ -113,6 +116,7 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
   const prepared = await preparePush(options, signal ?? new AbortController().signal);
   const { plan } = prepared;
   const specs: SpecPlan[] = [];
+  const packed = new Map<string, { readonly size: number; readonly digest: Digest | undefined }>();
   // The fewest requests: one for the list of tags, one for each manifest, and one for each blob, whether it is sent or
   // only found to be there.
   const totals = { packSpecs: 0, packFiles: 0, packBytes: 0, sendBytes: 0, isEstimate: false, mounts: 0, requests: 1 };
@@ -135,7 +139,9 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
     totals.packSpecs++;
     totals.packFiles += survey.files;
     totals.packBytes += survey.bytes;
-    totals.sendBytes += known?.size ?? Math.round(survey.bytes * USUAL_SHARE);
+    const size = known?.size ?? Math.round(survey.bytes * USUAL_SHARE);
+    packed.set(hash, { size, digest: known?.digest });
+    totals.sendBytes += size;
     if (known === undefined) totals.isEstimate = true;
     // A layer, a config and a manifest.
     totals.requests += 3;
@@ -150,14 +156,23 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
     else totals.sendBytes += size;
     return { architecture, layers: layers.length, size, mayMount };
   });
-  const { environment } = plan;
+  const missing = (plan.environment ?? []).flatMap(({ from, node }) => (from === "nowhere" ? [shortName(node)] : []));
+  const layers = planLayers(options, prepared, packed);
+  const joined = layers
+    .filter((parts) => parts.length > 1 || (parts[0]?.nodes.length ?? 0) > 1)
+    .map((parts) => ({
+      specs: parts.flatMap(({ nodes }) => nodes.map(shortName)),
+      size: parts.reduce((sum, { size }) => sum + size, 0),
+      isKept: parts.length === 1,
+    }));
+  for (const { size, isKept } of joined) {
+    if (isKept) continue;
+    totals.sendBytes += size;
+    totals.requests++;
+  }
   const below = bases[0]?.layers ?? 0;
-  const images = options.tags.map((tag) => ({
-    tag,
-    layers: below + (environment ?? []).filter(({ from }) => from !== "nowhere").length,
-    missing: (environment ?? []).filter(({ from }) => from === "nowhere").map(({ node }) => shortName(node)),
-  }));
-  for (const { tag, missing } of images) {
+  const images = options.tags.map((tag) => ({ tag, layers: below + layers.length, missing, joined }));
+  for (const { tag } of images) {
     // An image that the tag already has is not pushed again.
     const mayBeThere = prepared.tagged.has(tag);
     if (!mayBeThere && (missing.length === 0 || options.allowMissing)) totals.requests += 2;
@@ -166,4 +181,26 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
   if (target.mountDomain === undefined) totals.requests = 0;
   const restricted = prepared.restricted.map(shortName);
   return { destination: target.name, specs, images, base: bases, restricted, totals };
+}
+
+// The layers of the tagged image; sizes of layers to pack are as in `packed`.
+function planLayers(
+  options: PlanSettings,
+  { plan, base, previous }: PreparedPush,
+  packed: ReadonlyMap<string, { readonly size: number; readonly digest: Digest | undefined }>,
+): ReturnType<typeof planImage> {
+  const planned = plan.environment ?? [];
+  const own = new Map(planned.flatMap((each) => (each.from === "cache" ? [[each.node.hash, each] as const] : [])));
+  return planImage({
+    planned,
+    sizeOf({ node: { hash } }) {
+      const { size } = packed.get(hash) ?? own.get(hash)?.layer ?? {};
+      return size === undefined ? undefined : { size, isRigid: own.get(hash)?.isRigid ?? false };
+    },
+    budget: options.tags.length > 0 ? specBudget(options, base) : planned.length + 1,
+    previous: unchanged(previous, planned, ({ digest }, hash) => {
+      const { digest: now } = packed.get(hash) ?? own.get(hash)?.layer ?? {};
+      return now === digest;
+    }),
+  });
 }

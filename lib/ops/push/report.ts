@@ -112,11 +112,26 @@ export interface SpecPlan {
   readonly missing: readonly string[];
 }
 
+/** A layer of several specs in a planned image. */
+export interface PlannedJoin {
+  /** Each `NAME@VERSION/HASH`, with 7 digits of the DAG hash. */
+  readonly specs: readonly string[];
+  readonly size: number;
+  /** The tag has the same layer; any other is sent unless the destination happens to have it. */
+  readonly isKept: boolean;
+}
+
 /** The report of a planned push. Sizes are in bytes. */
 export interface PushPlanReport {
   readonly destination: string;
   readonly specs: readonly SpecPlan[];
-  readonly images: readonly { readonly tag: string; readonly layers: number; readonly missing: readonly string[] }[];
+  readonly images: readonly {
+    readonly tag: string;
+    readonly layers: number;
+    readonly missing: readonly string[];
+    /** The layers of several specs. */
+    readonly joined: readonly PlannedJoin[];
+  }[];
   readonly base: readonly {
     readonly architecture: string;
     readonly layers: number;

@@ -19,9 +19,12 @@ import { noProgress } from "../../util/progress.ts";
 import type { Stop } from "../../util/stop.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { checkImage, type SpecLayer, startError } from "./check-start.ts";
+import { fitLayers } from "./fit-layers.ts";
 import { ImageEnvironment } from "./image-variables.ts";
+import { LayerJoiner } from "./layer-joiner.ts";
+import { LayerShelf } from "./layer-shelf.ts";
 import type { PushSettings } from "./options.ts";
-import { isInstalled, labelOf, notInstalled, type PreparedPush } from "./prepare.ts";
+import { isInstalled, labelOf, notInstalled, type PreparedPush, specBudget } from "./prepare.ts";
 import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.ts";
 import { LayerSender, type SentLayer } from "./send-layer.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
@@ -58,6 +61,7 @@ export class PushRun {
   readonly #stop: Stop;
   readonly #pool: PackPool;
   readonly #sender: LayerSender;
+  readonly #shelf = new LayerShelf();
   readonly #environment: ImageEnvironment;
   readonly #writing = new Limit(IMAGE_CONCURRENCY);
   /** The specs to pack, by DAG hash. */
@@ -91,6 +95,8 @@ export class PushRun {
       // One more than there are threads, so that they stay busy while a layer is being completed.
       packing: jobs + 1,
       force: options.force,
+      // Layers are joined only if there are more than the budget allows.
+      shelf: (prepared.plan.environment?.length ?? 0) > specBudget(options, prepared.base) ? this.#shelf : undefined,
     });
     this.#environment = new ImageEnvironment(store, options.environment);
   }
@@ -146,10 +152,10 @@ export class PushRun {
       if (sent) this.#count(sent.outcome, sent.sent, sent.packed);
       const own = sent && this.#layerOf(node, sent);
       if (own) made?.layer.resolve(own);
-      const { layers, missing } = await this.#layersOf(planned.layers);
+      const { own: found, missing } = await this.#ownLayers(planned.layers);
       // If the layer was missing, no earlier run can have pushed the config.
       const isNew = sent?.outcome === "pushed" && !this.#options.force;
-      const manifest = await this.#writeSpec(planned, layers, isNew);
+      const manifest = await this.#writeSpec(planned, [...found.values()], isNew);
       made?.image.resolve();
       if (sent === undefined) return { ...common, outcome: "completed", manifest, missing };
       const outcome = planned.isRepair ? "repaired" : "pushed";
@@ -202,21 +208,28 @@ export class PushRun {
     return { mediaType: layerMediaType(this.#options.compression), digest, size, diffId, label: labelOf(node) };
   }
 
-  // The layers of an image; waits for those that are being packed.
-  async #layersOf(planned: readonly PlannedLayer[]): Promise<{ layers: ImageLayer[]; missing: string[] }> {
-    const layers: ImageLayer[] = [];
+  // The specs' own layers, by DAG hash in the order of an image; waits for those that are being packed.
+  async #ownLayers(planned: readonly PlannedLayer[]): Promise<{ own: Map<string, ImageLayer>; missing: string[] }> {
+    const own = new Map<string, ImageLayer>();
     const missing: string[] = [];
     for (const each of planned) {
       const { node } = each;
-      if (each.from === "cache") layers.push(each.layer);
+      if (each.from === "cache") own.set(node.hash, each.layer);
       else if (each.from === "nowhere") missing.push(shortName(node));
       else {
         const made = this.#made.get(node.hash);
         if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
-        layers.push(await this.#unlessFailed(node, made.layer.promise));
+        own.set(node.hash, await this.#unlessFailed(node, made.layer.promise));
       }
     }
-    return { layers, missing };
+    return { own, missing };
+  }
+
+  #joiner(): LayerJoiner {
+    const { target, compression, memory, progress = noProgress } = this.#options;
+    const onLayer = (outcome: PushOutcome, sent: number): void => this.#count(outcome, sent);
+    const { signal } = this.#stop;
+    return new LayerJoiner({ target, compression, memory, shelf: this.#shelf, progress, signal, onLayer });
   }
 
   // Images are written after those of their dependencies, so that an interrupted push leaves a usable cache.
@@ -291,16 +304,20 @@ export class PushRun {
   }
 
   async #environmentImages(): Promise<PushedImage[]> {
-    const { plan, tagged, spack } = this.#prepared;
+    const { plan, tagged, spack, previous } = this.#prepared;
     const { tags, roots, allowMissing, progress } = this.#options;
     const [first] = roots;
     if (plan.environment === undefined || first === undefined) return [];
     const shown = tags.join(", ");
     try {
-      await this.#imagesBelow(plan.environment);
-      const { layers, missing } = await this.#layersOf(plan.environment);
+      const planned = plan.environment;
+      const single = planned.filter((each) => each.from !== "group");
+      await this.#imagesBelow(single);
+      const { own, missing } = await this.#ownLayers(single);
       if (missing.length > 0 && !allowMissing) throw lacking(missing);
       const { base, architecture } = await this.#base(first);
+      const budget = specBudget(this.#options, this.#prepared.base);
+      const layers = await fitLayers({ planned, own, budget, previous }, this.#joiner(), this.#stop.signal);
       const env = this.#environment.of(roots, base, spack?.environment);
       const image = buildImage({ base, architecture, layers, env });
       const { digest } = image.manifest.descriptor;
@@ -311,7 +328,7 @@ export class PushRun {
         });
       const size = image.layers.reduce((sum, layer) => sum + layer.size, 0);
       const made: PushedImage[] = [];
-      if (tags.some((tag) => tagged.get(tag) !== digest)) await this.#check({ base, architecture, env, missing });
+      if (tags.some((tag) => tagged.get(tag) !== digest)) await this.#check({ base, architecture, env, own, missing });
       for (const tag of tags) {
         const isNew = tagged.get(tag) !== digest;
         if (isNew) {
@@ -333,15 +350,20 @@ export class PushRun {
     readonly base: BaseImage | undefined;
     readonly architecture: string;
     readonly env: readonly string[];
+    readonly own: ReadonlyMap<string, ImageLayer>;
     readonly missing: readonly string[];
   }): Promise<void> {
-    const { base, architecture, env, missing } = image;
+    const { base, architecture, env, own, missing } = image;
     const { store, target, base: source, facts: memory, progress, checkRun } = this.#options;
     if (!checkRun || base === undefined || source === undefined) return;
-    const layers: SpecLayer[] = [];
-    for (const planned of this.#prepared.plan.environment ?? []) {
-      const [layer] = (await this.#layersOf([planned])).layers;
-      if (layer) layers.push({ node: planned.node, layer, isPacked: planned.from === "push" });
+    const planned = this.#prepared.plan.environment ?? [];
+    const layers: SpecLayer[] = planned.flatMap(({ node, from }) => {
+      const layer = own.get(node.hash);
+      return layer ? [{ nodes: [node], layer, isPacked: from === "push" }] : [];
+    });
+    for (const group of new Set(planned.map((each) => (each.from === "group" ? each.group : undefined)))) {
+      const nodes = planned.flatMap((each) => (each.from === "group" && each.group === group ? [each.node] : []));
+      if (group !== undefined) layers.push({ nodes, layer: group.layer, isPacked: false });
     }
     const { signal } = this.#stop;
     const findings = await checkImage(

@@ -19,6 +19,7 @@ import { Limit } from "../../util/limit.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
+import type { LayerShelf } from "./layer-shelf.ts";
 
 /** Prefixes up to this size, in bytes, are packed into memory and sent in parallel, however few threads pack. */
 const SMALL = 2 * 1024 * 1024;
@@ -42,6 +43,8 @@ export interface LayerSenderOptions {
   readonly packing: number;
   /** Specs that the cache has are packed again, so that layers are probably there. */
   readonly force: boolean;
+  /** Where small layers are kept to be joined with others; undefined if none will be. */
+  readonly shelf?: LayerShelf | undefined;
 }
 
 /** A layer that is now in the target. */
@@ -172,7 +175,7 @@ export class LayerSender {
   }
 
   async #sendSmall(node: SpecNode, job: ArchiveJob, survey: Survey, start: () => void): Promise<SentLayer> {
-    const { target, pool, compression, memory, clock, progress, signal, force } = this.#options;
+    const { target, pool, compression, memory, clock, progress, signal, force, shelf } = this.#options;
     const at = clock.now();
     const { layer, bytes } = await this.#packing.run(
       async () => {
@@ -188,6 +191,7 @@ export class LayerSender {
     memory?.remember(job, survey, layer, at);
     progress({ type: "bytes", id: node.hash, count: survey.bytes });
     const { digest, size, diffId, archiveSize, skipped } = layer;
+    shelf?.put(digest, bytes);
     const blob = { mediaType: layerMediaType(compression), digest, size };
     let sent = 0;
     const onBytes = (count: number): void => {

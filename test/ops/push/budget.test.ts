@@ -1,0 +1,214 @@
+// Proves that tagged images fit into their budget, hold what an image with a layer per spec holds, and cost nothing if
+// nothing changed.
+import assert from "node:assert/strict";
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { OciCache } from "../../../lib/cache/oci-cache.ts";
+import { parseCompression } from "../../../lib/image/pack/compression.ts";
+import { LayerMemory } from "../../../lib/image/pack/layer-memory.ts";
+import { type Digest, digestOf } from "../../../lib/oci/digest.ts";
+import { configSchema } from "../../../lib/oci/manifest.ts";
+import { type PushOptions, planOf, push } from "../../../lib/ops/push/push.ts";
+import { TarReader } from "../../../lib/relocate/unpack/tar-reader.ts";
+import type { SpecNode } from "../../../lib/spack/spec/node.ts";
+import { Store } from "../../../lib/spack/store/store.ts";
+import { parseFetched } from "../../../lib/target/choose-platform.ts";
+import { fetchConfig } from "../../../lib/target/image-config.ts";
+import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
+import type { ReadTarget, Target } from "../../../lib/target/target.ts";
+import { DiskCache } from "../../../lib/util/disk-cache.ts";
+import { readAll } from "../../../lib/util/stream.ts";
+import { systemClock as clock } from "../../../lib/util/time.ts";
+import { makeBase } from "../../../scripts/make-base.ts";
+import { makeStore } from "../../../scripts/make-store.ts";
+import { emptyLayout, goldenCache } from "../../support/caches.ts";
+import { connect } from "../../support/client.ts";
+import { decompressed } from "../../support/decompress.ts";
+import { failsWith } from "../../support/errors.ts";
+import { goldenStore, named, pushOptions } from "../../support/push.ts";
+import { startRegistry } from "../../support/registry.ts";
+import { temporaryFolder } from "../../support/tree.ts";
+
+interface Image {
+  readonly digests: readonly Digest[];
+  readonly sizes: readonly number[];
+  /** The names of specs in each layer. */
+  readonly specs: readonly string[];
+  /** Entries with the digests of contents. */
+  readonly entries: ReadonlyMap<string, string>;
+}
+
+async function read(target: ReadTarget, tag: string): Promise<Image> {
+  const document = parseFetched(await target.fetchManifest(tag), target.name);
+  assert.ok(document.kind === "manifest");
+  const { config: descriptor, layers } = document.value;
+  const config = configSchema.parse(JSON.parse((await fetchConfig(target, descriptor)).toString()));
+  assert.equal(config.rootfs.diff_ids.length, layers.length);
+  const entries = new Map<string, string>();
+  for (const [at, layer] of layers.entries()) {
+    const bytes = await readAll(await target.fetchBlob(layer), 100e6, "layer");
+    const raw = await decompressed(layer.mediaType.endsWith("zstd") ? "zstd" : "gzip", [bytes]);
+    assert.equal(digestOf(raw), config.rootfs.diff_ids[at]);
+    const seen = new Set<string>();
+    let last = "";
+    let content: Buffer[] = [];
+    const reader = new TarReader({
+      member({ name, type, linkName }) {
+        assert.ok(!seen.has(name), `${name} is twice in one layer`);
+        seen.add(name);
+        entries.set(name, `${type} ${linkName}`);
+        last = name;
+      },
+      content: (piece) => void content.push(Buffer.from(piece)),
+      contentEnd() {
+        entries.set(last, digestOf(Buffer.concat(content)));
+        content = [];
+      },
+    });
+    reader.push(raw);
+    reader.end();
+  }
+  const specs = (config.history ?? []).map(({ created_by }) =>
+    String(created_by).replace("spack install ", "").replace(/@\S+/g, ""),
+  );
+  return { digests: layers.map(({ digest }) => digest), sizes: layers.map(({ size }) => size), specs, entries };
+}
+
+const memory = (): LayerMemory =>
+  new LayerMemory(new DiskCache({ folder: temporaryFolder(), clock }), parseCompression("gzip"));
+
+describe("the golden environment in few layers", async () => {
+  const { store } = await goldenStore();
+  const whole = await emptyLayout();
+  await push(pushOptions(store, whole, { tags: ["app"] }));
+  const expected = await read(whole, "app");
+  for (const [name, budget, compression] of [
+    ["one layer", 1, "gzip"],
+    ["three layers", 3, "gzip"],
+    ["three layers of zstd", 3, "zstd"],
+  ] as const)
+    test(name, async () => {
+      const target = await emptyLayout();
+      const options = pushOptions(store, target, { tags: ["app"], budget, compression: parseCompression(compression) });
+      const report = await push(options);
+      assert.deepEqual(report.failures, []);
+      const image = await read(target, "app");
+      assert.equal(image.digests.length, budget);
+      assert.deepEqual(new Map([...image.entries].sort()), new Map([...expected.entries].sort()));
+      assert.deepEqual(image.specs.join(" ").split(" ").sort(), [...expected.specs].sort());
+      const again = await push({ ...options, force: true });
+      assert.equal(again.images[0]?.isNew, false, "the same bytes again");
+    });
+
+  test("over a base image, whose layers count", async () => {
+    const target = await emptyLayout();
+    const folder = temporaryFolder();
+    makeBase(folder, { tag: "base" });
+    const from = await LayoutTarget.open(folder, { clock });
+    const source = { name: "base:1", target: from, reference: "base" };
+    const options = pushOptions(store, target, { tags: ["app"], base: source });
+    const below = (await read(from, "base")).digests.length;
+    await push({ ...options, budget: below + 2 });
+    assert.equal((await read(target, "app")).digests.length, below + 2);
+    for (const budget of [below, 0])
+      await failsWith("BUDGET_EXCEEDED", push({ ...options, tags: ["other"], budget }), /does not fit into/);
+  });
+
+  test("layers that Spack wrote are compressed again, and stay alone if possible", async () => {
+    const { target } = await goldenCache("spack-1.2/plain.oci");
+    // One spec is packed here, the others are Spack's.
+    const options = pushOptions(store, target, { tags: ["app"] });
+    await push({ ...options, tags: [], force: true, only: "package", roots: [named(store, "fleet")] });
+    for (const budget of [6, 2]) {
+      await push({ ...options, tags: [`app-${budget}`], budget });
+      const image = await read(target, `app-${budget}`);
+      assert.equal(image.digests.length, budget);
+      assert.deepEqual(new Map([...image.entries].sort()), new Map([...expected.entries].sort()));
+    }
+  });
+});
+
+/** A store of many small specs; all of them are roots. */
+async function manySpecs(specs: number): Promise<{ store: Store; roots: SpecNode[] }> {
+  const root = join(temporaryFolder(), "store");
+  makeStore(root, { bytes: specs * 6000, files: specs * 6, specs, seed: 5 });
+  const store = await Store.open(root, { clock });
+  const roots = [...store.records()].flatMap(({ node, installed }) =>
+    installed && node.external === undefined ? [node] : [],
+  );
+  return { store, roots };
+}
+
+describe("an environment of 60 specs in a registry", async () => {
+  const { store, roots } = await manySpecs(60);
+  const registry = await startRegistry();
+  const client = connect(registry.host, "org/cache");
+  const options = (target: Target, more: Partial<PushOptions> = {}): PushOptions => ({
+    ...{ store, target, cache: new OciCache(target), roots, jobs: 2, tags: ["app"], budget: 20 },
+    ...more,
+  });
+  test("fits, a plan says how, and a push without changes sends nothing", async () => {
+    try {
+      const { target } = client;
+      const planned = (await planOf(options(target))).images[0];
+      assert.equal(planned?.layers, 20);
+      assert.ok(planned.joined.every(({ isKept, specs }) => !isKept && specs.length > 1));
+      await push(options(target));
+      const image = await read(target, "app");
+      assert.equal(image.digests.length, 20);
+
+      const unchanged = (await planOf(options(target))).images[0];
+      assert.ok(unchanged?.joined.length && unchanged.joined.every(({ isKept }) => isKept));
+      const before = registry.requests.length;
+      const warm = await push(options(target));
+      assert.equal(warm.images[0]?.isNew, false);
+      assert.equal(warm.totals.sentBytes, 0);
+      const requests = registry.requests.slice(before);
+      // The tags, the tagged manifest and its config.
+      assert.ok(requests.length <= 3, requests.map(({ method, path }) => `${method} ${path}`).join(", "));
+
+      // One more tag of the same specs: the images of specs are read, and each joined layer is found to be there.
+      const remembering = memory();
+      await push(options(target, { tags: ["other"], memory: remembering }));
+      const other = await read(target, "other");
+      assert.deepEqual(other.digests.toSorted(), image.digests.toSorted());
+      const second = await push(options(target, { tags: ["third"], memory: remembering }));
+      assert.equal(second.totals.sentBytes, 0);
+      assert.equal(second.totals.blobs.pushed, 0);
+    } finally {
+      await client.close();
+      await registry.close();
+    }
+  });
+});
+
+test("a remembered layer that cannot be made again with its digest is joined anew", async () => {
+  const { store } = await goldenStore();
+  const remembering = memory();
+  const wrong = { digest: digestOf("other"), size: 9, diffId: digestOf("archive"), entriesSize: 5 };
+  const lying = new Proxy(remembering, {
+    get: (object, key) => (key === "recallJoined" ? async () => wrong : Reflect.get(object, key, object).bind(object)),
+  });
+  const target = await emptyLayout();
+  const report = await push(pushOptions(store, target, { tags: ["app"], budget: 3, memory: lying }));
+  assert.deepEqual(report.failures, []);
+  await read(target, "app");
+});
+
+test("a changed leaf re-sends its own layer and the one that it shares", async () => {
+  const { store, roots } = await manySpecs(40);
+  const target = await emptyLayout();
+  const options = { store, target, cache: new OciCache(target), roots, jobs: 2, tags: ["app"], budget: 15 };
+  await push(options);
+  const before = await read(target, "app");
+  const needed = new Set(roots.flatMap(({ edges }) => edges.map(({ child }) => child.hash)));
+  const leaf = roots.find(({ hash }) => !needed.has(hash)) ?? assert.fail();
+  // Its prefix changes, so its layer does; the hash stays, and --force packs all again.
+  appendFileSync(join(store.prefixOf(leaf), ".spack/spec.json"), "\n");
+  await push({ ...options, force: true });
+  const after = await read(target, "app");
+  const lost = before.digests.filter((digest) => !after.digests.includes(digest));
+  assert.equal(lost.length, 1);
+  assert.match(before.specs[before.digests.indexOf(lost[0] as Digest)] ?? "", new RegExp(leaf.name));
+});
