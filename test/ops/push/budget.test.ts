@@ -111,6 +111,9 @@ describe("the golden environment in few layers", async () => {
     const below = (await read(from, "base")).digests.length;
     await push({ ...options, budget: below + 2 });
     assert.equal((await read(target, "app")).digests.length, below + 2);
+    // What changed is checked over the base again, with the layers that stay.
+    const less = await push({ ...options, budget: below + 2, environment: { inspections: "none" } });
+    assert.deepEqual([less.failures, less.images[0]?.isNew], [[], true]);
     for (const budget of [below, 0])
       await failsWith("BUDGET_EXCEEDED", push({ ...options, tags: ["other"], budget }), /does not fit into/);
   });
