@@ -15,6 +15,8 @@ const ROOT = "/opt/software/of/a/long/name/made/up/for/tests";
 export interface MadeCache {
   /** The specs that can be installed, each after its dependencies; no externals. */
   readonly nodes: readonly SpecNode[];
+  /** The options of the command that name the store. */
+  readonly storeOptions: readonly string[];
   /** The names of all packages, including externals. */
   readonly packages: readonly string[];
   /** The spec file of a node. */
@@ -36,13 +38,17 @@ export async function madeCache(work: string, cache: string, specs: number, seed
       ({ hash, external }) => external !== undefined || store.get(hash)?.installed === true,
     );
   const nodes = all.filter((node) => node.external === undefined && isWhole(node));
-  const from = ["--sysroot", sysroot, "--store", ROOT, "--no-env", "--update-index", "-q"];
-  const ran = await stave(["push", cache, ...from, ...nodes.map(({ hash }) => `/${hash}`)], {
-    env: { XDG_CACHE_HOME: join(work, "xdg") },
-  });
+  const storeOptions = ["--sysroot", sysroot, "--store", ROOT, "--no-env"];
+  const ran = await stave(
+    ["push", cache, ...storeOptions, "--update-index", "-q", ...nodes.map(({ hash }) => `/${hash}`)],
+    {
+      env: { XDG_CACHE_HOME: join(work, "xdg") },
+    },
+  );
   assert.equal(ran.status, 0, ran.stderr);
   return {
     nodes,
+    storeOptions,
     packages: [...new Set([...store.database.graph.nodes()].map(({ name }) => name))],
     specFile: (node) => `${sysroot}${store.prefixOf(node)}/.spack/spec.json`,
   };
