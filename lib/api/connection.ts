@@ -77,6 +77,11 @@ export class Connection implements AsyncDisposable {
     });
   }
 
+  /** Closes something with the connection. */
+  adopt(one: { close(): Promise<void> }): void {
+    this.#open.push(one);
+  }
+
   /** Opens a location for reading. */
   async read(location: Location): Promise<ReadTarget> {
     return await this.#target(location, false);

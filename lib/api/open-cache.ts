@@ -11,7 +11,7 @@ import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { defaultMirrors } from "./default-mirrors.ts";
 import { type CacheLocation, formatCache, isMirror } from "./mirror-location.ts";
-import { openMirror } from "./open-mirror.ts";
+import { openMirror, type Signing } from "./open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -88,6 +88,8 @@ export async function openCache(text?: string, options: OpenCacheOptions = {}): 
 export interface Opening {
   /** `verifies`: check the signatures of mirrors that are meant to have them. */
   readonly options: OpenCacheOptions & { readonly verifies?: boolean | undefined };
+  /** Sign what is pushed to a mirror. */
+  readonly signing?: Signing | undefined;
   readonly around: Surroundings;
   readonly files: () => SpackFiles;
 }
@@ -99,7 +101,8 @@ export function openingOf(options: OpenCacheOptions, store?: string): Opening {
   return { options, around, files: () => (files ??= spackFiles(options, around, store)) };
 }
 
-async function connectTo(text: string | undefined, direction: Direction, { options, around, files }: Opening) {
+async function connectTo(text: string | undefined, direction: Direction, opening: Opening) {
+  const { options, around, files, signing } = opening;
   const choice = cacheLocation(text, direction, around, files);
   const { location, mirror } = choice;
   const connection = await connect(options, {
@@ -109,7 +112,7 @@ async function connectTo(text: string | undefined, direction: Direction, { optio
     mirror: mirrorCredentials(choice, direction, around),
   });
   const close = (): Promise<void> => connection.close();
-  const open = { connection, around, files, direction, mirror };
+  const open = { connection, around, files, direction, mirror, signing };
   return { location, mirror, connection, open, close };
 }
 

@@ -1,8 +1,9 @@
 // Opens mirrors: with the login that belongs to the place, and the check of signatures that its configuration asks for.
 import { join } from "node:path";
 import { netrcLogin } from "../auth/netrc.ts";
-import { GpgCheck, type GpgOptions } from "../cache/mirror/gpg.ts";
+import { GpgCheck, type GpgOptions, GpgSigner } from "../cache/mirror/gpg.ts";
 import { MirrorCache } from "../cache/mirror/mirror-cache.ts";
+import type { Signer } from "../cache/mirror/mirror-layout.ts";
 import { isStaveError, StaveError } from "../errors.ts";
 import { FolderObjects } from "../objects/folder-objects.ts";
 import type { ReadObjects } from "../objects/objects.ts";
@@ -17,6 +18,19 @@ import { isMirrorFolder, type MirrorLocation } from "./mirror-location.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
+/** Whether a push signs; as in Spack, it does unless the mirror is configured with `signed: false`. */
+export interface Signing {
+  readonly signed?: boolean | undefined;
+  readonly unsigned?: boolean | undefined;
+  /** The key; default: the only secret key. */
+  readonly key?: string | undefined;
+}
+
+// True if signatures are asked for by name.
+function asksForGpg({ signed, key }: Signing = {}): boolean {
+  return signed === true || key !== undefined;
+}
+
 /** How to open a mirror. */
 export interface OpenMirrorOptions {
   readonly connection: Connection;
@@ -27,6 +41,8 @@ export interface OpenMirrorOptions {
   readonly mirror: Mirror | undefined;
   /** Check signatures if the mirror is meant to have them, as Spack assumes unless `signed: false` is configured. */
   readonly verifies?: boolean | undefined;
+  /** Sign what is pushed. */
+  readonly signing?: Signing | undefined;
   /** A folder without a mirror counts as an empty one. */
   readonly mayBeEmpty?: boolean | undefined;
   /** It is opened to be written: only the newest layout counts. */
@@ -38,16 +54,27 @@ const NETRC_LIMIT = 1024 * 1024;
 
 /** Opens a mirror. Throws NOT_FOUND if a folder is no mirror. */
 export async function openMirror(location: MirrorLocation, options: OpenMirrorOptions): Promise<MirrorCache> {
-  const { around, files, mirror, direction, verifies, mayBeEmpty, isWritten } = options;
+  const { around, files, mirror, direction, verifies, signing, mayBeEmpty, isWritten } = options;
   if (location.kind === "mirror folder" && mayBeEmpty !== true) checkFolder(location.directory);
+  const objects = await objectsOf(location, options);
+  options.connection.adopt(objects);
   const isChecked = verifies === true && (mirror?.isSigned ?? true);
   return new MirrorCache({
-    objects: await objectsOf(location, options),
+    objects,
     signatures: isChecked ? new GpgCheck(gpgOf(around, files)) : undefined,
     isWritten,
+    signer: signing && (await signerFor(signing, options)),
     view: mirror?.view(direction),
     memory: location.kind === "mirror folder" ? undefined : diskCache(around),
   });
+}
+
+async function signerFor(signing: Signing, { around, files, mirror }: OpenMirrorOptions): Promise<Signer | undefined> {
+  const { unsigned, key } = signing;
+  if (unsigned && asksForGpg(signing))
+    throw new StaveError("USAGE", "--unsigned excludes --signed and --key", { hint: "leave one of them out" });
+  const isWanted = asksForGpg(signing) || (unsigned !== true && (mirror?.isSigned ?? true));
+  return isWanted ? await GpgSigner.open(key, gpgOf(around, files), around.signal) : undefined;
 }
 
 async function objectsOf(

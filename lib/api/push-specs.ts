@@ -1,13 +1,12 @@
 // `push` and `planPush`: push installed specs to a build cache.
 
-import { hasImages, lacks } from "../cache/cache.ts";
 import { parseCompression } from "../image/pack/compression.ts";
 import { LayerMemory } from "../image/pack/layer-memory.ts";
 import { FactsMemory } from "../loader/facts-memory.ts";
 import { parseLocation, parseTag } from "../oci/reference.ts";
 import type { BaseSource } from "../ops/push/base-image.ts";
 import { type PlanOptions, PUSH_DEFAULTS, type PushChoices } from "../ops/push/options.ts";
-import { planOf, push as pushSpecs } from "../ops/push/push.ts";
+import { planTo, pushTo } from "../ops/push/push-to.ts";
 import type { PushPlanReport, PushReport } from "../ops/push/report.ts";
 import { parseShard } from "../ops/push/shard.ts";
 import type { NetworkSettings } from "../spack/config/settings.ts";
@@ -44,6 +43,10 @@ export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
   readonly variables?: readonly string[] | undefined;
   /** Keep Spack's variables unchanged, with folders of this host and repeated entries. */
   readonly spackEnv?: boolean | undefined;
+  /** Push to a mirror without gpg signatures. Default: sign unless the mirror is configured with `signed: false`. */
+  readonly unsigned?: boolean | undefined;
+  /** The gpg key for specs in a mirror. Default: the only secret key. */
+  readonly gpgKey?: string | undefined;
 }
 
 const SHAPE: Shape<PushOptions> = {
@@ -52,6 +55,7 @@ const SHAPE: Shape<PushOptions> = {
   ...{ buildDependencies: ["with", "without", "where installed"], force: "boolean", verify: "boolean" },
   ...{ failFast: "boolean", allowMissing: "boolean", checkRun: "boolean", private: "boolean", updateIndex: "boolean" },
   ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
+  ...{ unsigned: "boolean", gpgKey: "string" },
 };
 
 /**
@@ -61,9 +65,7 @@ export async function push(cache?: CacheArgument, options: PushOptions = {}): Pr
   const opening = checked("push", cache, options);
   await using all = await prepared(options, opening);
   await using opened = await openToWrite(cache, { ...opening, options: { ...options, create: true } });
-  const { cache: to } = opened;
-  if (!hasImages(to)) throw lacks(to, "images");
-  return await pushSpecs({ ...all.common, cache: to, target: to.target });
+  return await pushTo(opened.cache, all.common);
 }
 
 /**
@@ -74,9 +76,7 @@ export async function planPush(cache?: CacheArgument, options: PushOptions = {})
   const opening = checked("planPush", cache, options);
   await using all = await prepared(options, opening);
   await using opened = await openToPlan(cache, opening);
-  const { cache: to } = opened;
-  if (!hasImages(to)) throw lacks(to, "images");
-  return await planOf({ ...all.common, cache: to, target: to.target });
+  return await planTo(opened.cache, all.common);
 }
 
 function checked(name: string, cache: CacheArgument | undefined, options: PushOptions): Opening {
@@ -84,7 +84,8 @@ function checked(name: string, cache: CacheArgument | undefined, options: PushOp
   checkOptions(name, options, SHAPE);
   options.signal?.throwIfAborted();
   for (const tag of options.tags ?? []) parseTag(tag);
-  return openingOf(options, options.store);
+  const { unsigned, gpgKey: key } = options;
+  return { ...openingOf(options, options.store), signing: { unsigned, key } };
 }
 
 /** The settings of a push without its cache. The base image stays open until they are disposed of. */

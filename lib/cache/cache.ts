@@ -4,7 +4,8 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
-import type { BlobChecker, BlobFetcher, OperationOptions, ReadTarget, Target } from "../target/target.ts";
+import type { JsonObject } from "../spack/text/json-value.ts";
+import type { BlobChecker, BlobFetcher, BlobPusher, OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
 import type { TaggedSpec } from "./spec-tag.ts";
@@ -124,6 +125,31 @@ export interface IndexedCache extends ReadCache {
 export interface ImageCache extends ReadImageCache, IndexedCache {
   readonly target: Target;
   fetchSpec(tag: string, options?: FetchSpecOptions): Promise<SpecImage>;
+}
+
+/** A spec to store: its archive is in the cache already. */
+export interface ArchivedSpec {
+  readonly node: SpecNode;
+  /** The value of `spec` in its spec file. */
+  readonly document: JsonObject;
+  readonly archive: Pick<Descriptor, "digest" | "size">;
+}
+
+/** A writable build cache of archives. */
+export interface ArchiveCache extends IndexedCache {
+  /** Stores archives by their digests. */
+  readonly blobs: BlobPusher;
+  /** Stores a spec, replacing an existing one; returns the digest of what names its parts. */
+  putSpec(spec: ArchivedSpec, options?: OperationOptions): Promise<Digest>;
+  /** True if a spec of the cache is as a push would store it: signed, if pushes are signed. */
+  isAsPushed(tag: string, options?: FindSpecOptions): Promise<boolean>;
+  /** Stores what others need to check the signatures of a push; `isIndexed`: also the list of all keys. */
+  publishKey(options: OperationOptions & { readonly isIndexed: boolean }): Promise<void>;
+}
+
+/** True if a cache can be written, and holds archives of specs. */
+export function hasArchives(cache: ReadCache): cache is ArchiveCache {
+  return cache.can.write && !cache.can.images;
 }
 
 /** True if the specs of a cache are images. */

@@ -29,7 +29,9 @@ import type {
 } from "./cache.ts";
 import { type CacheIndex, INDEX_LIMIT, readIndexText, type StoredIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
+import { OciStorage } from "./oci-storage.ts";
 import { checkIdentity } from "./spec-identity.ts";
+import type { PrunableCache, SpecStorage } from "./spec-storage.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
 
 /** The newest known layout of specs in OCI caches (Spack 1.0 to 1.2). */
@@ -160,7 +162,9 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
 }
 
 /** A writable build cache. */
-export class OciCache extends ReadOciCache<Target> implements ImageCache {
+export class OciCache extends ReadOciCache<Target> implements ImageCache, PrunableCache {
+  readonly storage: SpecStorage = new OciStorage(this);
+
   async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
     const { signal, replaced } = options;
     const { digest, size } = text;

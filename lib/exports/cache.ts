@@ -29,6 +29,13 @@ export {
 export type { IndexText, WrittenRecord } from "../cache/index-write.ts";
 export { OciCache, type OciCacheOptions, ReadOciCache } from "../cache/oci-cache.ts";
 export type { IndexRecord, NodeRecord } from "../cache/record.ts";
+export type {
+  PrunableCache,
+  SpecStorage,
+  StoredSpec,
+  UnusedBlob,
+  UnusedOptions,
+} from "../cache/spec-storage.ts";
 export type { TaggedSpec } from "../cache/spec-tag.ts";
 export { type Compression, formatCompression, parseCompression } from "../image/pack/compression.ts";
 export { DiskCache, type DiskCacheOptions } from "../util/disk-cache.ts";

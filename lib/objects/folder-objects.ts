@@ -1,18 +1,18 @@
 // A mirror's files in a folder. Each is written elsewhere and renamed into its place, so that a reader sees all of it
 // or nothing.
 import { constants } from "node:fs";
-import { lstat, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
-import { type Digest, digestOf } from "../oci/digest.ts";
+import { type Digest, Digester, digestOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
 import { LockFile } from "../util/file-lock.ts";
 import { makeFolder } from "../util/folder.ts";
 import { readBounded } from "../util/read-file.ts";
 import { type Expectation, type Source, verifyStream } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
-import type { ObjectContent, ObjectInfo, ObjectOptions, Objects, WriteOptions } from "./objects.ts";
+import type { ObjectContent, ObjectInfo, ObjectOptions, Objects, WriteOptions, WriteStreamOptions } from "./objects.ts";
 
 /** The size of reads, in bytes. */
 const PIECE = 256 * 1024;
@@ -121,32 +121,55 @@ export class FolderObjects implements Objects {
     }
   }
 
-  async write(key: string, source: Source, digest: Digest, { signal, onBytes }: WriteOptions = {}): Promise<void> {
-    const path = this.#path(key);
+  async write(key: string, source: Source, digest: Digest, options: WriteOptions = {}): Promise<void> {
+    const stream = await source.open(0);
+    const verified = source.isVerified
+      ? stream
+      : stream.compose(verifyStream({ digest, size: source.size }, `${key} of ${this.name}`));
+    await this.#place(verified, () => key, { ...options, digest: () => digest });
+  }
+
+  async writeStream(
+    stream: Readable,
+    keyOf: (digest: Digest) => string,
+    options: WriteStreamOptions = {},
+  ): Promise<{ digest: Digest; size: number }> {
+    return await this.#place(stream, keyOf, options);
+  }
+
+  async #place(
+    stream: Readable,
+    keyOf: (digest: Digest) => string,
+    { signal, onBytes, digest: known, recycle }: WriteStreamOptions,
+  ): Promise<{ digest: Digest; size: number }> {
     await this.#clear();
     const temporary = this.#temporary();
+    const digester = known === undefined ? new Digester() : undefined;
+    let size = 0;
     try {
       makeFolder(dirname(temporary));
       const handle = await open(temporary, "wx");
       try {
-        const stream = await source.open(0);
-        const verified = source.isVerified
-          ? stream
-          : stream.compose(verifyStream({ digest, size: source.size }, `${key} of ${this.name}`));
-        for await (const chunk of verified as AsyncIterable<Buffer>) {
+        for await (const chunk of stream as AsyncIterable<Buffer>) {
           signal?.throwIfAborted();
+          digester?.update(chunk);
           await handle.appendFile(chunk);
+          size += chunk.byteLength;
           onBytes?.(chunk.byteLength);
+          recycle?.(chunk);
         }
       } finally {
         await handle.close();
       }
+      const digest = known?.() ?? digester?.digest() ?? digestOf("");
+      const path = this.#path(keyOf(digest));
       makeFolder(dirname(path));
       await rename(temporary, path);
+      return { digest, size };
     } catch (cause) {
       await rm(temporary, { force: true }).catch(() => {});
       signal?.throwIfAborted();
-      throw fileError(cause, "write", path);
+      throw fileError(cause, "write", temporary);
     }
   }
 
@@ -173,6 +196,11 @@ export class FolderObjects implements Objects {
     return true;
   }
 
+  async touch(key: string): Promise<void> {
+    const now = this.#clock.now() / 1000;
+    await utimes(this.#path(key), now, now).catch(() => {});
+  }
+
   async remove(key: string): Promise<boolean> {
     const path = this.#path(key);
     try {
@@ -185,8 +213,9 @@ export class FolderObjects implements Objects {
     }
   }
 
-  close(): Promise<void> {
-    return Promise.resolve();
+  /** Removes the folder of temporary files if no other process uses it. */
+  async close(): Promise<void> {
+    if (this.#isCleared) await rmdir(join(this.folder, TEMPORARY)).catch(() => {});
   }
 
   #temporary(): string {

@@ -56,15 +56,31 @@ export interface WriteOptions extends ObjectOptions {
   readonly onBytes?: ((count: number) => void) | undefined;
 }
 
+/** Options for writing a stream. */
+export interface WriteStreamOptions extends WriteOptions {
+  /** The digest, if a transform in front of the stream computes it; called once, after the last byte. */
+  readonly digest?: (() => Digest) | undefined;
+  /** Called with each chunk whose memory is no longer needed and may be reused. */
+  readonly recycle?: ((chunk: Uint8Array) => void) | undefined;
+}
+
 /** A place with objects that can be read and written. */
 export interface Objects extends ReadObjects {
   /** Stores an object of known digest, whole or not at all; replaces an existing one. */
   write(key: string, source: Source, digest: Digest, options?: WriteOptions): Promise<void>;
+  /** Stores a stream of unknown length under a key that its digest gives; an object that is there stays. */
+  writeStream(
+    stream: Readable,
+    keyOf: (digest: Digest) => string,
+    options?: WriteStreamOptions,
+  ): Promise<{ digest: Digest; size: number }>;
   /**
    * Replaces an object only if it is still the one that was read, or with `undefined` only if it is still absent.
    * Returns true if that is certain, false if the place cannot tell. Throws CONFLICT if it has changed.
    */
   replace(key: string, bytes: Uint8Array, read: string | undefined, options?: ObjectOptions): Promise<boolean>;
+  /** Marks an object as in use now, where that is possible, so that nobody takes it for garbage. */
+  touch(key: string, options?: ObjectOptions): Promise<void>;
   /** Removes an object; returns false if it was absent. */
   remove(key: string, options?: ObjectOptions): Promise<boolean>;
 }

@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { goldenMirror, startWeb, type TestWeb } from "../support/mirrors.ts";
+import { goldenStore } from "../support/push.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const folders = { 3: await goldenMirror(3), 2: await goldenMirror(2) };
@@ -203,3 +204,43 @@ for (const { name, args, status, says } of missing)
     const done = await run([...args, "--no-env"]);
     assert.deepEqual([done.status, says.test(done.stderr)], [status, true], done.stderr);
   });
+
+test("push, index and prune change a mirror in a folder, and --undo brings back what was removed", async () => {
+  const { sysroot } = await goldenStore();
+  const folder = temporaryFolder();
+  const url = `file://${join(folder, "new")}`;
+  const from = ["--sysroot", sysroot, "--store", "/opt/harbor/store", "--no-env"];
+  const pushed = await run(["push", "-u", url, "fleet", "--update-index", "--json", ...from]);
+  assert.deepEqual([pushed.status, JSON.parse(pushed.stdout).report.index.specs], [0, 8], pushed.stderr);
+  const keep = join(folder, "keep");
+  writeFileSync(keep, "uwlohrquwwehihrnbieawl7jsmu7l2ww\n");
+  const undo = join(folder, "undo.json");
+  const prune = ["prune", url, "--no-env", "--keeplist", keep, "--grace", "0s"];
+  const plan = await run([...prune, "--json"]);
+  const { report } = JSON.parse(plan.stdout);
+  // hull keeps its dependencies: zlib-ish, gcc-runtime and the compiler wrapper.
+  assert.deepEqual([report.kept, report.images.length, report.isDryRun], [4, 4, true], plan.stderr);
+  const done = await run([...prune, "--yes", "--undo-file", undo]);
+  assert.match(done.stdout, /\nremoved 4 specs; 4 kept\n/, done.stderr);
+  const list = async (): Promise<number> =>
+    JSON.parse((await run(["list", url, "-a", "--json"])).stdout).report.specs.length;
+  assert.equal(await list(), 4);
+  const back = await run(["prune", url, "--no-env", "--undo", undo]);
+  assert.deepEqual([back.status, await list()], [0, 8], back.stderr);
+  assert.match((await run(["check", "-m", url, "--all", "--bytes"])).stdout, /^8 of 8 specs/);
+  const again = await run([...prune, "--yes"]);
+  assert.match(again.stdout, /\nremoved 4 specs and (?:8|9) blobs of /, again.stderr);
+  assert.match((await run(["index", url, "--check"])).stdout, /^up to date: 4 specs/);
+  const names = (readdirSync(join(folder, "new"), { recursive: true }) as string[]).filter((name) =>
+    name.includes("hull-"),
+  );
+  const blobs = (): number =>
+    (readdirSync(join(folder, "new/blobs"), { recursive: true }) as string[]).filter((name) =>
+      /[0-9a-f]{64}$/.test(name),
+    ).length;
+  const before = blobs();
+  writeFileSync(join(folder, "new", names[0] ?? ""), "{");
+  const damaged = await run(["prune", url, "--no-env", "--grace", "0s", "--yes"]);
+  assert.match(damaged.stderr, /no blobs are removed, because .*hull.* cannot be read/, damaged.stdout);
+  assert.equal(blobs(), before);
+});

@@ -5,7 +5,7 @@ import { messageOf, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { isClearSigned, signedText } from "./clear-signed.ts";
-import type { SignatureCheck } from "./mirror-layout.ts";
+import type { SignatureCheck, Signer } from "./mirror-layout.ts";
 
 /** How to run gpg. */
 export interface GpgOptions {
@@ -143,4 +143,74 @@ export class GpgCheck implements SignatureCheck {
           : "push the spec again, or use -u to take it without checking",
     });
   }
+}
+
+/** Signs with a secret key of a gpg home. */
+export class GpgSigner implements Signer {
+  readonly fingerprint: string;
+  readonly #options: GpgOptions;
+
+  private constructor(fingerprint: string, options: GpgOptions) {
+    this.fingerprint = fingerprint;
+    this.#options = options;
+  }
+
+  /**
+   * Chooses the key: the named one, otherwise the only secret key. Throws CREDENTIALS_MISSING if there is none, USAGE
+   * if there are several.
+   */
+  static async open(key: string | undefined, options: GpgOptions, signal?: AbortSignal): Promise<GpgSigner> {
+    const args = ["--with-colons", "--list-secret-keys", "--fingerprint", ...(key === undefined ? [] : ["--", key])];
+    const { output } = await runGpg(args, Buffer.alloc(0), options, signal);
+    const found = secretKeys(output.toString("utf8"));
+    const [first] = found;
+    const named = key === undefined ? "" : ` named ${printable(key)}`;
+    if (first === undefined)
+      throw new StaveError("CREDENTIALS_MISSING", `there is no secret key${named} to sign with`, {
+        hint: "make one with `spack gpg create`, name one with -k, or push without signatures: -u",
+      });
+    if (found.length > 1)
+      throw new StaveError("USAGE", `there are ${found.length} secret keys${named}: ${found.join(", ")}`, {
+        hint: `choose one: -k ${first}`,
+      });
+    return new GpgSigner(first, options);
+  }
+
+  async sign(text: string, { signal }: OperationOptions): Promise<Buffer> {
+    const args = ["--local-user", this.fingerprint, "--digest-algo", "SHA512", "--armor", "--clearsign"];
+    const { exit, output, status, messages } = await runGpg(args, Buffer.from(text), this.#options, signal);
+    if (exit === 0 && status.some(([keyword]) => keyword === "SIG_CREATED")) return output;
+    throw new StaveError("HELPER_FAILED", `gpg could not sign with ${this.fingerprint}: ${lastLine(messages)}`, {
+      subject: this.fingerprint,
+      hint: "sign something by hand to see why: gpg --clearsign",
+    });
+  }
+
+  async publicKey({ signal }: OperationOptions): Promise<Buffer> {
+    const args = ["--armor", "--export", this.fingerprint];
+    const { exit, output, messages } = await runGpg(args, Buffer.alloc(0), this.#options, signal);
+    if (exit === 0 && output.length > 0) return output;
+    throw new StaveError("HELPER_FAILED", `gpg could not export ${this.fingerprint}: ${lastLine(messages)}`, {
+      subject: this.fingerprint,
+    });
+  }
+}
+
+// Usable keys only: neither revoked nor expired.
+function secretKeys(listing: string): string[] {
+  const found: string[] = [];
+  let isWanted = false;
+  for (const line of listing.split("\n")) {
+    const fields = line.split(":");
+    if (fields[0] === "sec") isWanted = !/[rei]/.test(fields[1] ?? "");
+    else if (fields[0] === "fpr" && isWanted) {
+      found.push(fields[9] ?? "");
+      isWanted = false;
+    }
+  }
+  return found;
+}
+
+function lastLine(messages: string): string {
+  return printable(messages.trim().split("\n").at(-1) ?? "", { most: 200 });
 }

@@ -4,6 +4,7 @@ import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, digestOf } from "../../oci/digest.ts";
 import { sanitizeTag } from "../../oci/reference.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../../spack/spec/spec-file.ts";
 import { manifestFileName, specTag } from "../../spack/spec/spec-name.ts";
 import { rereadDamaged } from "../../target/refetch.ts";
@@ -37,6 +38,11 @@ export function indexKey(view?: string): string {
   return view === undefined
     ? "v3/manifests/index/index.manifest.json"
     : `v3/manifests/index/${view}/index.manifest.json`;
+}
+
+/** The key of the manifest of a spec. */
+export function manifestKey(node: SpecNode): string {
+  return `${SPEC_MANIFESTS}/${node.name}/${manifestFileName(node)}`;
 }
 
 /** Options of layout 3. */
@@ -89,7 +95,7 @@ export class Layout3 implements MirrorLayout {
     const known = this.#keys.get(tag);
     if (known !== undefined) return known;
     const node = options.node ?? (await this.#lookup(tag, options));
-    if (node !== undefined && specTag(node) === tag) return `${SPEC_MANIFESTS}/${node.name}/${manifestFileName(node)}`;
+    if (node !== undefined && specTag(node) === tag) return manifestKey(node);
     return this.#keys.get(tag);
   }
 
@@ -107,12 +113,10 @@ export class Layout3 implements MirrorLayout {
     const { bytes } = found;
     const text = signatures ? await signatures.verify(bytes, subject, options) : textOf(bytes, subject);
     const archive = blobIn(text, "archive", subject);
-    const record = blobIn(text, "spec", subject);
     if (archive === undefined) throw lacksPart(subject, "archive");
-    if (record === undefined) throw lacksPart(subject, "spec");
-    const document = await this.#readSpec(record, subject, options);
+    const document = await this.readDocument(text, subject, options);
     checkIdentity(document, tag, subject, options.isKnown);
-    if (!key.endsWith(`/${document.root.name}/${manifestFileName(document.root)}`))
+    if (key !== manifestKey(document.root))
       throw new StaveError("SPEC_INVALID", `${subject} is not the file of ${tag}`, { subject });
     const spec = {
       ...{ tag, layers: [archive], archive, diffId: undefined, layoutVersion: 2, archivedAt: undefined },
@@ -121,7 +125,10 @@ export class Layout3 implements MirrorLayout {
     return { spec, archiveKey: blobKey(archive) };
   }
 
-  async #readSpec(record: Descriptor, subject: string, options: OperationOptions): Promise<SpecDocument> {
+  /** The spec that the text of a manifest names. Throws CONTENT_INVALID, SPEC_INVALID, NOT_FOUND. */
+  async readDocument(text: string, subject: string, options: OperationOptions): Promise<SpecDocument> {
+    const record = blobIn(text, "spec", subject);
+    if (record === undefined) throw lacksPart(subject, "spec");
     const name = `the spec of ${subject}`;
     const bytes = await this.#readBlob(record, SPEC_FILE_LIMIT, name, options);
     const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;

@@ -1,41 +1,53 @@
 // A build cache in the files of a mirror, on disk, on the web or in an object store. A mirror may have two layouts at
 // once; as in Spack, the newer one is asked first.
+import { gzipSync } from "node:zlib";
 import { StaveError } from "../../errors.ts";
 import { isWritable, type Objects, type ReadObjects } from "../../objects/objects.ts";
-import { digestOf } from "../../oci/digest.ts";
+import { type Digest, digestOf } from "../../oci/digest.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
-import type { BlobChecker, BlobFetcher, OperationOptions } from "../../target/target.ts";
+import { writeJson } from "../../spack/text/json.ts";
+import type { BlobChecker, BlobFetcher, BlobPusher, OperationOptions } from "../../target/target.ts";
 import { bytesSource, sizeMismatch } from "../../util/stream.ts";
 import {
   type Abilities,
+  type ArchiveCache,
+  type ArchivedSpec,
   type CachedSpec,
   type CacheListing,
   type FetchSpecOptions,
   type FindSpecOptions,
-  type IndexedCache,
   lacks,
   type WriteIndexOptions,
 } from "../cache.ts";
 import { type CacheIndex, graphOfRecords } from "../index-read.ts";
 import type { IndexText } from "../index-write.ts";
+import type { PrunableCache, SpecStorage } from "../spec-storage.ts";
 import { parseSpecTag, type TaggedSpec } from "../spec-tag.ts";
+import { isClearSigned } from "./clear-signed.ts";
 import { Layout2 } from "./layout2.ts";
-import { indexKey, Layout3, type Layout3Options } from "./layout3.ts";
-import type { MirrorLayout } from "./mirror-layout.ts";
-import { blobKey, manifestText } from "./mirror-manifest.ts";
+import { indexKey, Layout3, type Layout3Options, manifestKey } from "./layout3.ts";
+import { MirrorBlobs } from "./mirror-blobs.ts";
+import { indexKeys, publishKeys } from "./mirror-keys.ts";
+import type { MirrorLayout, Signer } from "./mirror-layout.ts";
+import { blobKey, MIRROR_MANIFEST_LIMIT, manifestText, mediaTypeOf } from "./mirror-manifest.ts";
+import { MirrorStorage } from "./mirror-storage.ts";
 
 /** Options of a mirror. */
 export interface MirrorOptions extends Layout3Options {
   /** It is opened to be written: older layouts, which are never written, do not count. */
   readonly isWritten?: boolean | undefined;
+  /** Signs what is pushed. */
+  readonly signer?: Signer | undefined;
 }
 
 /** What a mirror says about itself; Spack writes it once. */
 const LAYOUT = Buffer.from('{"signing": "gpg"}');
 const LAYOUT_KEY = "v3/layout.json";
+/** Spack writes this number into the spec files of layout 3, too. */
+const SPEC_LAYOUT = 2;
 
 /** A mirror. */
-export class MirrorCache implements IndexedCache {
+export class MirrorCache implements ArchiveCache, PrunableCache {
   readonly name: string;
   readonly can: Abilities;
   readonly objects: ReadObjects;
@@ -46,9 +58,12 @@ export class MirrorCache implements IndexedCache {
   #listing: Promise<CacheListing> | undefined;
 
   readonly #view: string | undefined;
+  readonly #layout3: Layout3;
+  readonly #signer: Signer | undefined;
+  #marked: Promise<void> | undefined;
 
   constructor(options: MirrorOptions) {
-    const { objects, view, isWritten = false } = options;
+    const { objects, view, signer, isWritten = false } = options;
     const { list, write } = objects.can;
     this.objects = objects;
     this.name = objects.name;
@@ -58,6 +73,8 @@ export class MirrorCache implements IndexedCache {
     // Only layout 3 has views.
     this.#layouts = view === undefined && !isWritten ? [layout3, new Layout2(options, lookup)] : [layout3];
     this.#view = view;
+    this.#layout3 = layout3;
+    this.#signer = signer;
   }
 
   async list(options: OperationOptions = {}): Promise<CacheListing> {
@@ -113,13 +130,59 @@ export class MirrorCache implements IndexedCache {
     if ((await objects.look(key, { signal }))?.size !== size) await objects.write(key, text, digest, { signal });
     const manifest = Buffer.from(manifestText([{ kind: "index", digest, size }]));
     const isCertain = await objects.replace(indexKey(this.#view), manifest, replaced?.token, { signal });
-    await this.#writeLayout(objects, signal);
+    await this.#mark(objects, signal);
     return isCertain;
   }
 
-  async #writeLayout(objects: Objects, signal: AbortSignal | undefined): Promise<void> {
-    if ((await objects.look(LAYOUT_KEY, { signal })) !== undefined) return;
-    await objects.write(LAYOUT_KEY, bytesSource(LAYOUT), digestOf(LAYOUT), { signal });
+  get storage(): SpecStorage {
+    return new MirrorStorage(this.writable(), this.#layout3);
+  }
+
+  get blobs(): BlobPusher {
+    return new MirrorBlobs(this.writable());
+  }
+
+  async putSpec({ node, document, archive }: ArchivedSpec, { signal }: OperationOptions = {}): Promise<Digest> {
+    const objects = this.writable();
+    const text = writeJson({ spec: document, buildcache_layout_version: SPEC_LAYOUT });
+    const packed = gzipSync(Buffer.from(text), { level: 6 });
+    const spec = { digest: digestOf(packed), size: packed.length };
+    await this.blobs.pushBlob({ mediaType: mediaTypeOf("spec"), ...spec }, bytesSource(packed), { signal });
+    const manifest = manifestText([
+      { kind: "archive", ...archive },
+      { kind: "spec", ...spec },
+    ]);
+    const bytes = this.#signer === undefined ? Buffer.from(manifest) : await this.#signer.sign(manifest, { signal });
+    const key = manifestKey(node);
+    const digest = digestOf(bytes);
+    await objects.write(key, bytesSource(bytes), digest, { signal });
+    await this.#mark(objects, signal);
+    return digest;
+  }
+
+  async isAsPushed(tag: string, options: FindSpecOptions = {}): Promise<boolean> {
+    if (this.#signer === undefined) return true;
+    const key = await this.#layout3.keyOf(tag, options);
+    const found = key && (await this.objects.read(key, MIRROR_MANIFEST_LIMIT, options));
+    return found ? isClearSigned(found.bytes) : false;
+  }
+
+  async publishKey({ signal, isIndexed }: OperationOptions & { readonly isIndexed: boolean }): Promise<void> {
+    const signer = this.#signer;
+    if (signer === undefined) return;
+    const objects = this.writable();
+    const key = await signer.publicKey({ signal });
+    await publishKeys(objects, [{ fingerprint: signer.fingerprint, key }], { signal });
+    if (isIndexed) await indexKeys(objects, { signal });
+  }
+
+  // Says once what the mirror is, after its first content.
+  async #mark(objects: Objects, signal: AbortSignal | undefined): Promise<void> {
+    this.#marked ??= (async () => {
+      if ((await objects.look(LAYOUT_KEY, { signal })) !== undefined) return;
+      await objects.write(LAYOUT_KEY, bytesSource(LAYOUT), digestOf(LAYOUT), { signal });
+    })();
+    await this.#marked;
   }
 
   /** The files, for writing. Throws UNSUPPORTED if they can only be read. */

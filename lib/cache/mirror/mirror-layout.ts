@@ -15,6 +15,16 @@ export interface SignatureCheck {
   verify(bytes: Buffer, subject: string, options: OperationOptions): Promise<string>;
 }
 
+/** Signs the texts of a push. */
+export interface Signer {
+  /** The fingerprint of the key. */
+  readonly fingerprint: string;
+  /** The clear-signed form of a text. */
+  sign(text: string, options: OperationOptions): Promise<Buffer>;
+  /** The armoured public key. */
+  publicKey(options: OperationOptions): Promise<Buffer>;
+}
+
 /** What the layouts of one mirror share. */
 export interface LayoutOptions {
   readonly objects: ReadObjects;

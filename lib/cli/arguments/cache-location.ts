@@ -4,7 +4,7 @@ import { type CacheChoice, cacheLocation, memoryFor, mirrorCredentials } from ".
 import { keychainOptions } from "../../api/connection.ts";
 import { defaultMirrors } from "../../api/default-mirrors.ts";
 import { type CacheLocation, formatCache, isMirror } from "../../api/mirror-location.ts";
-import { type OpenMirrorOptions, openMirror } from "../../api/open-mirror.ts";
+import { type OpenMirrorOptions, openMirror, type Signing } from "../../api/open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
@@ -51,6 +51,8 @@ export interface CacheRun {
   readonly specs?: readonly string[];
   /** Check the signatures of mirrors that are meant to have them. */
   readonly verifies?: boolean;
+  /** Sign what is pushed to a mirror. */
+  readonly signing?: Signing;
 }
 
 /** The mirrors to use if no cache is named; the output says which. */
@@ -119,7 +121,8 @@ export async function readCaches(named: readonly string[], run: CacheRun): Promi
 }
 
 /** The cache that a verb writes to: the named one, otherwise the configured mirror for pushes. */
-const pushCache = (text: string | undefined, run: CacheRun): string | undefined => text ?? mirrorsFor("push", run)[0];
+export const pushCache = (text: string | undefined, run: CacheRun): string | undefined =>
+  text ?? mirrorsFor("push", run)[0];
 
 // If no cache was named, the likely mistake is a missing name.
 const isUnnamed = (text: string | undefined, { context }: CacheRun): boolean =>
@@ -178,5 +181,15 @@ async function openerFor(
   });
   const settings = () => files().discovery.network;
   const opener = await openNetwork({ context, output, flags, places: [location], settings, keychain });
-  return { location, mirror, opener, connection: opener, around: context, files, direction, verifies: run.verifies };
+  return {
+    location,
+    mirror,
+    opener,
+    connection: opener,
+    around: context,
+    files,
+    direction,
+    verifies: run.verifies,
+    signing: run.signing,
+  };
 }

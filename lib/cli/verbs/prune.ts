@@ -4,10 +4,11 @@ import { resolve } from "node:path";
 import { Option } from "commander";
 import * as z from "zod";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { hasImages, type ImageCache, lacks } from "../../cache/cache.ts";
+import { lacks } from "../../cache/cache.ts";
 import { updateIndex } from "../../cache/index-update.ts";
+import { isPrunable, type PrunableCache } from "../../cache/spec-storage.ts";
 import { fileError, StaveError } from "../../errors.ts";
-import { parseBySchema, parseManifest, successors } from "../../oci/manifest.ts";
+import { parseBySchema } from "../../oci/manifest.ts";
 import { type PrunePlan, parseDuration, planPrune, prune } from "../../ops/cache/prune.ts";
 import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readLockfile } from "../../spack/spec/lockfile.ts";
@@ -90,7 +91,7 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
     { create: false },
   );
   const { cache } = opened;
-  if (!hasImages(cache)) throw lacks(cache, "images");
+  if (!isPrunable(cache)) throw lacks(cache, "delete");
   if (flags.undo !== undefined) return await undo(cache, flags.undo, context, output);
   const plan = await planPrune(cache, options);
   if (keep.hashes === undefined && keep.within === undefined)
@@ -153,7 +154,7 @@ async function writeUndo({ cache, images }: PrunePlan, path: string): Promise<vo
   }
 }
 
-async function undo(cache: ImageCache, file: string, context: Context, output: Output): Promise<number> {
+async function undo(cache: PrunableCache, file: string, context: Context, output: Output): Promise<number> {
   const { signal, cwd } = context;
   const path = resolve(cwd, file);
   const bytes = await readFile(path).catch((cause: unknown) => {
@@ -161,14 +162,7 @@ async function undo(cache: ImageCache, file: string, context: Context, output: O
   });
   const { images } = parseBySchema(bytes, undoSchema, file);
   for (const { tag, mediaType, manifest } of images) {
-    const parts = successors(parseManifest(Buffer.from(manifest), mediaType, `the manifest of ${tag} in ${file}`));
-    for (const part of parts)
-      if (!(await cache.target.hasBlob(part, { signal })))
-        throw new StaveError("NOT_FOUND", `${tag} cannot be restored: ${part.digest} is gone`, {
-          subject: tag,
-          hint: "push the spec again",
-        });
-    await cache.target.pushManifest(Buffer.from(manifest), mediaType, { tag, signal });
+    await cache.storage.restore({ tag, mediaType, manifest }, file, { signal });
     output.print(`restored ${printable(tag)}`);
   }
   const index = await updateIndex(cache, { signal });

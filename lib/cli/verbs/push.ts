@@ -1,7 +1,7 @@
 // `stave push`: creates container images from installed specs.
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { onlySpecs, splitCache } from "../../api/cache-choice.ts";
+import { cacheLocation, onlySpecs, splitCache } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
 import { formatCache, isMirror } from "../../api/mirror-location.ts";
@@ -9,7 +9,6 @@ import { spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
 import { unlockedSpecs } from "../../api/unlocked-specs.ts";
-import { hasImages, lacks } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
@@ -17,13 +16,13 @@ import { FactsMemory } from "../../loader/facts-memory.ts";
 import { formatLocation, type Location, parseLocation, parseTag } from "../../oci/reference.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
 import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
-import { planOf, push } from "../../ops/push/push.ts";
+import { planTo, pushTo } from "../../ops/push/push-to.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
 import type { PrivateKey } from "../../sign/key/private-key.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
-import { CACHE_ARGUMENT, readPushCache, writeCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { addPassword, keyPassword, type PasswordFlags } from "../arguments/key-password.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
@@ -147,7 +146,11 @@ export const verb: VerbFactory = (state) => {
       "the Spack that owns the store (default: the Spack in use, else X for a store X/opt/spack, else the store)",
     )
     .option("--sign <key>", "sign the images, and the updated index, with this private key (see `stave sign`)")
-    .option("-u, --unsigned", "do not sign, which is the default");
+    .option(
+      "-k, --key <key>",
+      "for a mirror, the gpg key (default: the only secret key); for images the same as --sign",
+    )
+    .option("-u, --unsigned", "do not sign, which is the default for images");
   addPassword(command);
   addDryRun(command);
   addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
@@ -162,8 +165,7 @@ function addSeeds(command: Command): void {
   command
     .addOption(hidden("--rebuild-index", "the same as --update-index"))
     .addOption(hidden("--no-rebuild-index", "do not update the index, which is the default"))
-    .addOption(hidden("--signed", "sign; needs --sign KEY"))
-    .addOption(hidden("-k, --key <key>", "the same as --sign"))
+    .addOption(hidden("--signed", "sign, the default for mirrors; images need --sign KEY"))
     .addOption(hidden("-d, --directory <cache>", "the cache"))
     .addOption(hidden("-m, --mirror <cache>", "the cache, like the argument"))
     .addOption(hidden("--spec-file <file>", "a spec file, the same as SPEC").argParser(collect))
@@ -193,7 +195,12 @@ async function run(
   const texts = [...split.specs, ...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
   if (flags.all && texts.length > 0)
     throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
-  const place = { context, output, flags, files };
+  const { unsigned, signed, key } = flags;
+  const opening = { context, output, flags, files };
+  const named = pushCache(split.cache, opening);
+  const isGpg = isMirror(cacheLocation(named, "push", context, () => files).location);
+  checkSigning(flags, isGpg);
+  const place = { ...opening, ...(isGpg && { signing: { unsigned, signed, key } }) };
   const store = await files.store();
   const roots = flags.all ? explicitSpecs(store) : await rootsOrHint(files, store, texts);
   if (texts.length > 0) refuseExternals(roots);
@@ -232,11 +239,10 @@ async function run(
     for (const text of pushAdvice({ root: store.root, packed, unindexed, reindex, roots, baseless })) output.warn(text);
   };
   if (flags.dryRun) {
-    await using opened = await readPushCache(split.cache, place, { mayBeGone: true });
+    await using opened = await readPushCache(named, place, { mayBeGone: true });
     const { cache } = opened;
-    if (!hasImages(cache)) throw lacks(cache, "images");
     const base = await baseSource(flags.baseImage, opened.opener, context);
-    const plan = await planOf({ ...common, cache, target: cache.target, base });
+    const plan = await planTo(cache, { ...common, base });
     output.print(planText(plan, output.columns));
     const packed = plan.specs.filter(({ action, isRepair }) => action === "pack" && !isRepair).length;
     advise(packed, tags, opened.mirror?.name ?? formatCache(opened.location));
@@ -244,14 +250,13 @@ async function run(
     return 0;
   }
   // The password is asked for before anything is pushed.
-  const key = await openKey(context, flags);
+  const privateKey = isGpg ? undefined : await openKey(context, flags);
   let base: BaseSource | undefined;
   const openBase = async (opener: Opener): Promise<void> => {
     base = await baseSource(flags.baseImage, opener, context);
   };
-  await using opened = await writeCache(split.cache, place, { create: true, mayUseMirror: true, first: openBase });
+  await using opened = await writeCache(named, place, { create: true, mayUseMirror: true, first: openBase });
   const { cache, location } = opened;
-  if (!hasImages(cache)) throw lacks(cache, "images");
   const workflow = new Workflow(context, output);
   const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatCache(location)}`);
   const onSpec = (spec: PushedSpec): void => {
@@ -259,8 +264,8 @@ async function run(
     if (text !== undefined) output.note(text);
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
-  const sign = key && { key, cache: signedCache(location) };
-  const report = await push({ ...common, cache, target: cache.target, base, sign, onSpec }).finally(endGroup);
+  const sign = privateKey && { key: privateKey, cache: signedCache(location) };
+  const report = await pushTo(cache, { ...common, base, sign, onSpec }).finally(endGroup);
   const reference = (tag: string): string =>
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
   output.print(pushSummary(report, reference));
@@ -302,9 +307,13 @@ function refuseExternals(roots: readonly SpecNode[]): void {
 
 const signingKey = ({ sign, key }: Flags): string | undefined => sign ?? key;
 
-function checkSigning(flags: Flags): void {
+function checkSigning(flags: Flags, isGpg: boolean): void {
   const key = signingKey(flags);
-  if (flags.signed && key === undefined)
+  if (isGpg && flags.sign !== undefined)
+    throw new StaveError("UNSUPPORTED", "the specs of a mirror are signed by gpg, not with a key file", {
+      hint: "leave out --sign; -k names a gpg key",
+    });
+  if (flags.signed && key === undefined && !isGpg)
     throw new StaveError("USAGE", "--signed needs a key", {
       hint: "name the private key with --sign FILE; `stave keygen` makes one",
     });
@@ -315,7 +324,6 @@ function checkSigning(flags: Flags): void {
 }
 
 function checkFlags(flags: Flags, output: Output): void {
-  checkSigning(flags);
   if (flags.rel)
     throw new StaveError(
       "UNSUPPORTED",

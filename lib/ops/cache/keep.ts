@@ -1,11 +1,10 @@
 // Decides which specs of a cache a prune keeps: named specs, young specs, and the dependencies of both.
 
-import type { ImageCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { closure } from "../../cache/record.ts";
+import type { PrunableCache } from "../../cache/spec-storage.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
 import { isStaveError } from "../../errors.ts";
-import { LayoutTarget } from "../../target/layout/layout.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { forEachLimit } from "../../util/limit.ts";
 
@@ -36,13 +35,13 @@ export class Keeper {
   /** Tags that are kept only because their age is unknown, and only because they are young. */
   readonly ageless: string[] = [];
   readonly young: string[] = [];
-  readonly #cache: ImageCache;
+  readonly #cache: PrunableCache;
   readonly #options: KeepOptions;
   readonly #index: CacheIndex | undefined;
   readonly #kept: Set<string>;
   readonly #keepsAll: boolean;
 
-  private constructor(cache: ImageCache, options: KeepOptions, index: CacheIndex | undefined) {
+  private constructor(cache: PrunableCache, options: KeepOptions, index: CacheIndex | undefined) {
     this.#cache = cache;
     this.#options = options;
     this.#index = index;
@@ -51,7 +50,7 @@ export class Keeper {
   }
 
   /** Decides by the rules, the index and, if cheap or needed, the ages of all specs. Throws what the cache throws. */
-  static async open(cache: ImageCache, specs: readonly TaggedSpec[], options: KeepOptions): Promise<Keeper> {
+  static async open(cache: PrunableCache, specs: readonly TaggedSpec[], options: KeepOptions): Promise<Keeper> {
     const { keep, signal } = options;
     const keepsAll = keep.hashes === undefined && keep.within === undefined;
     const keeper = new Keeper(cache, options, keepsAll ? undefined : await cache.readIndex({ signal }));
@@ -75,9 +74,8 @@ export class Keeper {
 
   async #keepYoung(specs: readonly TaggedSpec[]): Promise<void> {
     const { keep, grace, signal } = this.#options;
-    const { target } = this.#cache;
-    // In a registry each age costs a request, so ask only if the rules need ages.
-    const isTimed = target instanceof LayoutTarget;
+    // Where each age costs a request, ask only if the rules need ages.
+    const { isTimed } = this.#cache.storage;
     if (!isTimed && grace > 0)
       for (const spec of specs)
         if (this.#index?.records.get(spec.hash)?.inBuildcache !== true) await this.foundAge(spec, 0);
@@ -116,20 +114,11 @@ export class Keeper {
     }
   }
 
-  // A directory's files and some registries tell when an image was pushed; otherwise use the time when Spack packed it.
   async #ageOf(tag: string): Promise<number | undefined> {
     const { now, signal } = this.#options;
-    const { target } = this.#cache;
     try {
-      if (target instanceof LayoutTarget) {
-        const descriptor = await target.headManifest(tag, { signal });
-        const changed = descriptor && (await target.blobs.changed(descriptor.digest));
-        return changed === undefined ? undefined : now - changed;
-      }
-      const { age } = await target.fetchManifest(tag, { signal });
-      if (age !== undefined) return age;
-      const { archivedAt } = await this.#cache.fetchSpec(tag, { signal });
-      return archivedAt === undefined ? undefined : now - archivedAt;
+      const time = await this.#cache.storage.timeOf(tag, { now, signal });
+      return time === undefined ? undefined : now - time;
     } catch (error) {
       if (isStaveError(error, ...UNFIT)) return undefined;
       throw error;

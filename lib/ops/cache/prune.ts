@@ -2,13 +2,11 @@
 // images, and images before their blobs: the index lists nothing that is gone, and no image is ever left without its
 // layers.
 
-import type { ImageCache } from "../../cache/cache.ts";
 import type { IndexReport } from "../../cache/index-update.ts";
 import { updateIndex } from "../../cache/index-update.ts";
+import type { PrunableCache, StoredSpec, UnusedBlob } from "../../cache/spec-storage.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
-import { type Digest, digestOf } from "../../oci/digest.ts";
-import { LayoutTarget } from "../../target/layout/layout.ts";
-import { findGarbage } from "../../target/layout/layout-garbage.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { Keeper, type KeepOptions } from "./keep.ts";
@@ -53,30 +51,26 @@ export interface PruneReport extends PrunePlan {
   index: IndexReport | undefined;
 }
 
-interface Looked extends PrunedImage {
-  readonly age: number | undefined;
-}
-
 const CONCURRENCY = 8;
 
 /** Plans what to remove, without removing anything. */
-export async function planPrune(cache: ImageCache, options: PruneOptions): Promise<PrunePlan> {
+export async function planPrune(cache: PrunableCache, options: PruneOptions): Promise<PrunePlan> {
   const { signal } = options;
   const listing = await cache.list({ signal });
   const specs = [...listing.specs.values()].sort((a, b) => (a.tag < b.tag ? -1 : 1));
   const keeper = await Keeper.open(cache, specs, options);
-  const found = new Map<string, Looked>();
+  const found = new Map<string, StoredSpec>();
   // The same manifest may also have a tag that is not a spec's.
   const named = new Set<Digest>();
   const look = async (tag: string): Promise<void> => {
-    const present = await cache.target.headManifest(tag, { signal });
-    if (present) named.add(present.digest);
+    const digest = await cache.storage.digestOf(tag, { signal });
+    if (digest) named.add(digest);
   };
   if (specs.some((spec) => !keeper.keeps(spec)))
     await forEachLimit([...listing.others, ...listing.foreign], CONCURRENCY, look, signal);
   await forEachLimit(specs, CONCURRENCY, async (spec) => {
     if (keeper.keeps(spec)) return;
-    const image = await prunedImage(cache, spec.tag, signal);
+    const image = await cache.storage.stored(spec.tag, { now: options.now, signal });
     if (image === undefined || named.has(image.digest)) return;
     found.set(spec.tag, image);
   });
@@ -87,8 +81,8 @@ export async function planPrune(cache: ImageCache, options: PruneOptions): Promi
   const images = specs.flatMap((spec): PrunedImage[] => {
     const looked = found.get(spec.tag);
     if (looked === undefined || keeper.keeps(spec)) return [];
-    const { age: _, ...image } = looked;
-    return [image];
+    const { age: _, referrers, ...image } = looked;
+    return [{ ...image, referrers: [...referrers] }];
   });
   const gone = new Set(images.flatMap(({ digest, referrers }) => [digest, ...referrers]));
   const garbage = await garbageOf(cache, gone, options);
@@ -103,29 +97,14 @@ export async function planPrune(cache: ImageCache, options: PruneOptions): Promi
   };
 }
 
-async function garbageOf(cache: ImageCache, gone: ReadonlySet<Digest>, options: PruneOptions) {
-  const { grace, now, keepBlobs = false, signal } = options;
-  const { target } = cache;
-  return target instanceof LayoutTarget && !keepBlobs
-    ? await findGarbage(target, { gone, before: now - grace, signal })
-    : [];
-}
-
-// Undefined if the image is already gone.
-async function prunedImage(
-  { target }: ImageCache,
-  tag: string,
-  signal: AbortSignal | undefined,
-): Promise<Looked | undefined> {
-  try {
-    const { descriptor, bytes, age } = await target.fetchManifest(tag, { signal });
-    const { digest, mediaType } = descriptor;
-    const referrers = (await target.referrers(digest, { signal })).map((entry) => entry.digest);
-    return { tag, digest, mediaType, manifest: bytes.toString("utf8"), referrers, age };
-  } catch (error) {
-    if (isStaveError(error, "NOT_FOUND")) return undefined;
-    throw error;
-  }
+async function garbageOf(
+  { storage }: PrunableCache,
+  gone: ReadonlySet<Digest>,
+  { grace, now, keepBlobs = false, signal, onProgress = noProgress }: PruneOptions,
+): Promise<readonly UnusedBlob[]> {
+  if (keepBlobs) return [];
+  const onWarning = (text: string): void => onProgress({ type: "warning", text });
+  return await storage.unused({ gone, before: now - grace, signal, onWarning });
 }
 
 /**
@@ -133,9 +112,9 @@ async function prunedImage(
  * unused by then. Images that cannot be removed are put back into the index. If the cache does not support deletion,
  * sets `isUnsupported`. Throws what the cache throws for other reasons.
  */
-export async function prune(cache: ImageCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
+export async function prune(cache: PrunableCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
   const { signal, onProgress = noProgress } = options;
-  if (plan.images.length > 0 && !(await mayDelete(cache, signal))) return unsupported(plan, 0);
+  if (plan.images.length > 0 && !(await cache.storage.mayRemove({ signal }))) return unsupported(plan, 0);
   let index: IndexReport | undefined;
   let removed = 0;
   if (plan.images.length > 0) {
@@ -143,7 +122,8 @@ export async function prune(cache: ImageCache, plan: PrunePlan, options: PruneOp
     const first = await updateIndex(cache, { without, signal, onProgress });
     try {
       for (const image of plan.images) {
-        if (!(await removeImage(cache, image, signal))) continue;
+        signal?.throwIfAborted();
+        if (!(await cache.storage.remove({ ...image, age: undefined }, { signal }))) continue;
         removed++;
         onProgress({ type: "note", text: `removed ${image.tag}` });
       }
@@ -161,7 +141,7 @@ export async function prune(cache: ImageCache, plan: PrunePlan, options: PruneOp
   const garbage = await garbageOf(cache, new Set(), options);
   let bytes = 0;
   for (const { digest, size } of garbage) {
-    await cache.target.deleteBlob(digest, { signal });
+    await cache.storage.removeBlob(digest, { signal });
     bytes += size;
   }
   return { ...plan, garbage: { count: garbage.length, bytes }, removed, isUnsupported: false, index };
@@ -183,44 +163,6 @@ function unsupported(plan: PrunePlan, removed: number): PruneReport {
 
 function isUnsupported(error: unknown): boolean {
   return isStaveError(error, "UNSUPPORTED") || (isStaveError(error) && error.status === 405);
-}
-
-/** Probes deletion with a manifest that no cache has, before anything real is changed. */
-async function mayDelete(cache: ImageCache, signal: AbortSignal | undefined): Promise<boolean> {
-  try {
-    await removeManifest(cache, digestOf("whether manifests can be deleted"), signal);
-    return true;
-  } catch (error) {
-    if (isUnsupported(error)) return false;
-    throw error;
-  }
-}
-
-// False if it is already gone, or was pushed again in the meantime.
-async function removeImage(
-  cache: ImageCache,
-  { tag, digest, referrers }: PrunedImage,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  signal?.throwIfAborted();
-  try {
-    const present = await cache.target.headManifest(tag, { signal });
-    if (present?.digest !== digest) return false;
-    for (const referrer of referrers) await removeManifest(cache, referrer, signal);
-    await cache.target.deleteManifest(digest, { signal });
-    return true;
-  } catch (error) {
-    if (isStaveError(error, "NOT_FOUND")) return false;
-    throw error;
-  }
-}
-
-async function removeManifest(cache: ImageCache, digest: Digest, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await cache.target.deleteManifest(digest, { signal });
-  } catch (error) {
-    if (!isStaveError(error, "NOT_FOUND")) throw error;
-  }
 }
 
 /** Parses `30d`, `12h`, `90m`, `45s` or `2w` into milliseconds. Throws USAGE. */

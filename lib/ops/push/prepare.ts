@@ -55,7 +55,7 @@ const CONCURRENCY = 16;
 export async function preparePush(options: PlanSettings, signal: AbortSignal): Promise<PreparedPush> {
   const { tags, store } = options;
   if (tags.length > 0) checkOneArchitecture(options.roots);
-  const selection = select(options);
+  const selection = selectSpecs(options);
   const cache = await readCache(options, signal);
   let selected = selection.nodes;
   let plan = await completePlan(options, selected, cache, signal);
@@ -94,7 +94,13 @@ function checkOneArchitecture(roots: readonly SpecNode[]): void {
   );
 }
 
-function select({ roots, only, buildDependencies, store }: PlanSettings): { nodes: SpecNode[]; leftOut: SpecNode[] } {
+/** The specs to push, each before those that need it, and the build dependencies that are left out. */
+export function selectSpecs({
+  roots,
+  only,
+  buildDependencies,
+  store,
+}: Pick<PlanSettings, "roots" | "only" | "buildDependencies" | "store">): { nodes: SpecNode[]; leftOut: SpecNode[] } {
   const all = pushOrder(roots, { only, withoutBuildDependencies: buildDependencies === "without" });
   if (buildDependencies !== "where installed") return { nodes: all, leftOut: [] };
   const needed = new Set(pushOrder(roots, { withoutBuildDependencies: true }).map(({ hash }) => hash));

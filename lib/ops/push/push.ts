@@ -1,23 +1,19 @@
 // `push`: turns installed specs into images of a build cache, and all of them together into a tagged image. Prepares,
 // then acts.
-import { setImmediate } from "node:timers/promises";
-import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { INDEX_TAG } from "../../cache/spec-tag.ts";
 import { isStaveError } from "../../errors.ts";
-import { surveyPrefix } from "../../image/archive/survey.ts";
 import { planImage } from "../../image/image-plan.ts";
-import type { Digest } from "../../oci/digest.ts";
-import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { concernsAll } from "../../util/failures.ts";
 import { Stop } from "../../util/stop.ts";
 import type { SignReport } from "../sign/sign.ts";
 import { unchanged } from "./fit-layers.ts";
 import { type PlanOptions, type PlanSettings, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
+import { noTotals, type PlannedSpecs, planSpecs } from "./plan-report.ts";
 import { isMade, type PreparedPush, preparePush, specBudget } from "./prepare.ts";
-import type { PushPlanReport, PushReport, SpecOutcome, SpecPlan } from "./report.ts";
+import { reindex } from "./reindex.ts";
+import type { PushPlanReport, PushReport, SpecOutcome } from "./report.ts";
 import { type PushResults, PushRun } from "./run.ts";
-import { archiveJob } from "./send-layer.ts";
 
 export type { PlanOptions, PushEnvironment, PushOptions } from "./options.ts";
 export type { PushPlanReport, PushReport } from "./report.ts";
@@ -57,24 +53,6 @@ export async function push(given: PushOptions): Promise<PushReport> {
   }
 }
 
-// A failure to write the index is one failure among others: the specs have been pushed.
-async function reindex(options: PushSettings, { specs, failures }: PushResults): Promise<IndexReport | undefined> {
-  const { cache, store, signal, progress } = options;
-  const { graph } = store.database;
-  const known = new Map<string, { root: SpecNode; graph: SpecGraph }>();
-  for (const { hash, tag, manifest } of specs) {
-    const root = manifest === undefined ? undefined : graph.get(hash);
-    if (root) known.set(tag, { root, graph });
-  }
-  try {
-    return await updateIndex(cache, { known, signal, onProgress: progress });
-  } catch (error) {
-    if (!isStaveError(error) || signal?.aborted) throw error;
-    failures.push(error);
-    return undefined;
-  }
-}
-
 const IN_CACHE: ReadonlySet<SpecOutcome> = new Set(["pushed", "repaired", "completed", "present"]);
 
 // Signs all that is now in the cache, and what an interrupted push left unsigned. Like the index, signing is one
@@ -106,48 +84,17 @@ function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"]
   return isAny ? { from: "install tree", version: undefined } : undefined;
 }
 
-/** The usual ratio of compression, for layers that were not packed before. */
-const USUAL_SHARE = 1 / 3;
-
 /** Reports what a push would do, and writes nothing. Throws as `push` does. */
 export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
   const options = pushSettings(given);
-  const { store, spackPrefix, memory, target, base, signal } = options;
+  const { target, base, signal } = options;
   const prepared = await preparePush(options, signal ?? new AbortController().signal);
   const { plan } = prepared;
-  const specs: SpecPlan[] = [];
-  const packed = new Map<string, { readonly size: number; readonly digest: Digest | undefined }>();
+  const totals = noTotals();
+  const { specs, packed } = await planSpecs(plan.specs, options, totals);
   // The fewest requests: one for the list of tags, one for each manifest, and one for each blob, whether it is sent or
   // only found to be there.
-  const totals = { packSpecs: 0, packFiles: 0, packBytes: 0, sendBytes: 0, isEstimate: false, mounts: 0, requests: 1 };
-  for (const { node, tag, action, isRepair, layers } of plan.specs) {
-    signal?.throwIfAborted();
-    const { name, version, hash } = node;
-    const missing = layers.filter(({ from }) => from === "nowhere").map((layer) => shortName(layer.node));
-    const planned = { name, version, hash, tag, action, isRepair, missing };
-    // A config and a manifest.
-    if (action === "complete") totals.requests += 2;
-    if (action !== "pack") {
-      specs.push(planned);
-      continue;
-    }
-    const job = archiveJob(node, store, spackPrefix);
-    const survey = surveyPrefix(job);
-    // Lets the signal abort between two surveys.
-    await setImmediate();
-    const known = await memory?.recall(job, survey);
-    totals.packSpecs++;
-    totals.packFiles += survey.files;
-    totals.packBytes += survey.bytes;
-    const size = known?.size ?? Math.round(survey.bytes * USUAL_SHARE);
-    packed.set(hash, { size, digest: known?.digest });
-    totals.sendBytes += size;
-    if (known === undefined) totals.isEstimate = true;
-    // A layer, a config and a manifest.
-    totals.requests += 3;
-    const layer = known && { known: { digest: known.digest, size: known.size } };
-    specs.push({ ...planned, files: survey.files, bytes: survey.bytes, ...layer });
-  }
+  totals.requests++;
   const bases = [...prepared.base].map(([architecture, { layers }]) => {
     const size = layers.reduce((sum, layer) => sum + layer.size, 0);
     const mayMount = base?.target.mountDomain !== undefined && base.target.mountDomain === target.mountDomain;
@@ -187,7 +134,7 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
 function planLayers(
   options: PlanSettings,
   { plan, base, previous }: PreparedPush,
-  packed: ReadonlyMap<string, { readonly size: number; readonly digest: Digest | undefined }>,
+  packed: PlannedSpecs["packed"],
 ): ReturnType<typeof planImage> {
   const planned = plan.environment ?? [];
   const own = new Map(planned.flatMap((each) => (each.from === "cache" ? [[each.node.hash, each] as const] : [])));

@@ -14,7 +14,7 @@ import type { PackPool } from "../../image/pack/pack-pool.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import type { Store } from "../../spack/store/store.ts";
-import type { PushOutcome, Target } from "../../target/target.ts";
+import type { BlobPusher, PushOutcome } from "../../target/target.ts";
 import { Limit } from "../../util/limit.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
@@ -31,7 +31,7 @@ const UNASKED = 256 * 1024;
 /** The collaborators of a LayerSender. */
 export interface LayerSenderOptions {
   readonly store: Store;
-  readonly target: Target;
+  readonly target: BlobPusher;
   readonly pool: PackPool;
   readonly compression: Compression;
   readonly spackPrefix: string | undefined;

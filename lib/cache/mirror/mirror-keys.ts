@@ -1,0 +1,89 @@
+// The public keys that a mirror offers (Spack `binary_distribution.py`). A key is not trusted for being there.
+import * as z from "zod";
+import type { ObjectOptions, Objects, ReadObjects } from "../../objects/objects.ts";
+import { digestOf } from "../../oci/digest.ts";
+import { parseBySchema } from "../../oci/manifest.ts";
+import { bytesSource, readSized } from "../../util/stream.ts";
+import { lacksPart } from "./mirror-layout.ts";
+import { type BlobKind, blobIn, blobKey, MIRROR_MANIFEST_LIMIT, manifestText } from "./mirror-manifest.ts";
+
+const FOLDER = "v3/manifests/key";
+const INDEX = `${FOLDER}/keys.manifest.json`;
+const SUFFIX = ".key.manifest.json";
+/** Maximum number of bytes of a key or of the list of keys. */
+const KEY_LIMIT = 16 * 1024 * 1024;
+const FINGERPRINT = /^[0-9A-F]{40}$/;
+
+/** A public key of a mirror. */
+export interface MirrorKey {
+  /** 40 upper-case hexadecimal digits. */
+  readonly fingerprint: string;
+  /** The key, armoured. */
+  readonly key: Buffer;
+}
+
+const indexSchema = z.looseObject({ keys: z.record(z.string(), z.unknown()) });
+
+/** The fingerprints in the list of keys of a mirror; undefined if it has none. Throws CONTENT_INVALID. */
+export async function listedKeys(objects: ReadObjects, options: ObjectOptions): Promise<string[] | undefined> {
+  const bytes = await readNamed(objects, INDEX, "key index", options);
+  if (bytes === undefined) return undefined;
+  const { keys } = parseBySchema(bytes, indexSchema, `the list of keys of ${objects.name}`);
+  return Object.keys(keys).filter((fingerprint) => FINGERPRINT.test(fingerprint));
+}
+
+/** One key of a mirror; undefined if it is not there. Throws CONTENT_INVALID. */
+export async function readKey(
+  objects: ReadObjects,
+  fingerprint: string,
+  options: ObjectOptions,
+): Promise<Buffer | undefined> {
+  return await readNamed(objects, `${FOLDER}/${fingerprint}${SUFFIX}`, "key", options);
+}
+
+async function readNamed(
+  objects: ReadObjects,
+  key: string,
+  kind: BlobKind,
+  options: ObjectOptions,
+): Promise<Buffer | undefined> {
+  const manifest = await objects.read(key, MIRROR_MANIFEST_LIMIT, options);
+  if (manifest === undefined) return undefined;
+  const name = `${objects.name}/${key}`;
+  const blob = blobIn(manifest.bytes.toString("utf8"), kind, name);
+  if (blob === undefined || blob.size > KEY_LIMIT) throw lacksPart(name, kind);
+  return await readSized(await objects.open(blobKey(blob), blob, options), blob.size, name);
+}
+
+/** Stores public keys. */
+export async function publishKeys(objects: Objects, keys: readonly MirrorKey[], options: ObjectOptions): Promise<void> {
+  for (const { fingerprint, key } of keys)
+    await writeNamed(objects, `${FOLDER}/${fingerprint}${SUFFIX}`, "key", key, options);
+}
+
+/** Lists the keys that the mirror has, and returns their fingerprints. */
+export async function indexKeys(objects: Objects, options: ObjectOptions): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { key } of objects.list(`${FOLDER}/`, options)) {
+    const name = key.slice(FOLDER.length + 1);
+    const fingerprint = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : "";
+    if (FINGERPRINT.test(fingerprint)) found.push(fingerprint);
+  }
+  if (found.length === 0) return found;
+  const listed = found.sort().map((fingerprint) => `"${fingerprint}":{}`);
+  await writeNamed(objects, INDEX, "key index", Buffer.from(`{"keys":{${listed.join(",")}}}`), options);
+  return found;
+}
+
+async function writeNamed(
+  objects: Objects,
+  key: string,
+  kind: BlobKind,
+  bytes: Buffer,
+  options: ObjectOptions,
+): Promise<void> {
+  const blob = { kind, digest: digestOf(bytes), size: bytes.length };
+  await objects.write(blobKey(blob), bytesSource(bytes), blob.digest, options);
+  const manifest = Buffer.from(manifestText([blob]));
+  await objects.write(key, bytesSource(manifest), digestOf(manifest), options);
+}
