@@ -41,11 +41,21 @@ test("a push signs its specs, its image and its index at once; a second one chan
   assert.match(await ok(...args), /0 images signed with key [0-9a-f]{12}, \d+ signed before/);
 });
 
-test("a push signs what an earlier one left unsigned", async () => {
+test("a push vouches only for what it made: unsigned images that were there before stop it from signing any", async () => {
   await ok("push", "./late", "hull", ...IN_STORE);
-  assert.equal((await run("verify", "./late", "--key", "mine.pub")).status, 1);
-  await ok("push", "./late", "hull", "--sign", "mine.key", ...IN_STORE);
+  const ran = await run("push", "./late", "hull", "--tag", "app", "--sign", "mine.key", ...IN_STORE);
+  assert.equal(ran.status, 8);
+  assert.match(
+    ran.stderr,
+    /nothing was signed: \S+\.spack and \d more was in \S+late before and is not signed by this key/,
+  );
+  assert.match(ran.stderr, /--force/);
+  assert.equal((await run("verify", "./late", "--key", "mine.pub", "--all")).status, 1);
+  await ok("push", "./late", "hull", "--tag", "app", "--force", "--sign", "mine.key", ...IN_STORE);
   await ok("verify", "./late", "--key", "mine.pub");
+  // The image of the tag was there before, unsigned, and is the same.
+  await ok("push", "./late", "hull", "--tag", "other", "--sign", "mine.key", ...IN_STORE);
+  await ok("verify", "./late:other", "--key", "mine.pub");
 });
 
 test("a wrong password and a key that is none stop a push before anything is made", async () => {

@@ -1,19 +1,17 @@
 // `push`: turns installed specs into images of a build cache, and all of them together into a tagged image. Prepares,
 // then acts.
-import { INDEX_TAG } from "../../cache/spec-tag.ts";
-import { isStaveError } from "../../errors.ts";
 import { planImage } from "../../image/image-plan.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { concernsAll } from "../../util/failures.ts";
 import { Stop } from "../../util/stop.ts";
-import type { SignReport } from "../sign/sign.ts";
 import { unchanged } from "./fit-layers.ts";
-import { type PlanOptions, type PlanSettings, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
+import { type PlanOptions, type PlanSettings, type PushOptions, pushSettings } from "./options.ts";
 import { noTotals, type PlannedSpecs, planSpecs } from "./plan-report.ts";
 import { isMade, type PreparedPush, preparePush, specBudget } from "./prepare.ts";
 import { reindex } from "./reindex.ts";
-import type { PushPlanReport, PushReport, SpecOutcome } from "./report.ts";
-import { type PushResults, PushRun } from "./run.ts";
+import type { PushPlanReport, PushReport } from "./report.ts";
+import { PushRun } from "./run.ts";
+import { signPushed } from "./sign-pushed.ts";
 
 export type { PlanOptions, PushEnvironment, PushOptions } from "./options.ts";
 export type { PushPlanReport, PushReport } from "./report.ts";
@@ -36,7 +34,8 @@ export async function push(given: PushOptions): Promise<PushReport> {
     const index =
       options.updateIndex && !results.failures.some(concernsAll) ? await reindex(options, results) : undefined;
     const { manifests, ...shown } = results;
-    const signatures = options.sign && !results.failures.some(concernsAll) ? await sign(options, results) : undefined;
+    const signatures =
+      options.sign && !results.failures.some(concernsAll) ? await signPushed(options, results, index) : undefined;
     const names = { leftOut: prepared.leftOut.map(shortName), restricted: prepared.restricted.map(shortName) };
     return {
       destination: target.name,
@@ -50,31 +49,6 @@ export async function push(given: PushOptions): Promise<PushReport> {
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
-  }
-}
-
-const IN_CACHE: ReadonlySet<SpecOutcome> = new Set(["pushed", "repaired", "completed", "present"]);
-
-// Signs all that is now in the cache, and what an interrupted push left unsigned. Like the index, signing is one
-// failure among others.
-async function sign(options: PushSettings, results: PushResults): Promise<SignReport | undefined> {
-  const { target, clock, signal, updateIndex: isIndexed } = options;
-  const { specs, images, manifests, failures } = results;
-  const tags = [
-    ...specs.filter(({ outcome }) => IN_CACHE.has(outcome)).map(({ tag }) => tag),
-    ...images.map(({ tag }) => tag),
-    ...(isIndexed ? [INDEX_TAG] : []),
-  ];
-  if (options.sign === undefined || tags.length === 0) return undefined;
-  const { key, cache } = options.sign;
-  try {
-    const { signImages } = await import("../sign/sign.ts");
-    const all = tags.map((tag) => ({ reference: tag, manifest: manifests.get(tag) }));
-    return await signImages({ target, images: all, key, cache, clock, signal });
-  } catch (error) {
-    if (!isStaveError(error) || signal?.aborted) throw error;
-    failures.push(error);
-    return undefined;
   }
 }
 

@@ -37,7 +37,7 @@ const MOST_LAYERS = 127;
 /** The results of a push. */
 export interface PushResults extends Pick<PushReport, "specs" | "images" | "findings" | "totals"> {
   readonly failures: StaveError[];
-  /** The manifests that were pushed, by tag. */
+  /** The manifests that were made, by tag; those of `images` may have been there before. */
   readonly manifests: ReadonlyMap<string, Descriptor>;
 }
 
@@ -334,7 +334,7 @@ export class PushRun {
         if (isNew) {
           await this.#writeConfig(image, { isNew: false });
           await this.#writeManifest(image.manifest, architecture, tag);
-        }
+        } else this.#manifests.set(tag, image.manifest.descriptor);
         made.push({ tag, manifest: digest, layers: image.layers.length, size, isNew, missing });
       }
       return made;

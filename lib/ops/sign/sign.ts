@@ -21,8 +21,10 @@ import { imageToJudge } from "./images.ts";
 export interface ImageToSign {
   /** Its tag or digest. */
   readonly reference: string;
-  /** Its manifest, if the caller has just pushed it; it is then not asked for. */
+  /** Its manifest, if the caller made it; it is then not asked for. */
   readonly manifest?: Descriptor | undefined;
+  /** The manifest is new, so that nothing can be attached to it. */
+  readonly isNew?: boolean | undefined;
 }
 
 /** How to sign. */
@@ -111,10 +113,10 @@ class Unsigned {
   }
 
   /** Whether an image must be signed; undefined if it does not exist. */
-  async state({ reference, manifest }: ImageToSign): Promise<ImageState | undefined> {
+  async state({ reference, manifest, isNew }: ImageToSign): Promise<ImageState | undefined> {
     const { target, signal } = this.#options;
-    if (manifest !== undefined) return { reference, manifest, isNew: true };
-    const found = await target.headManifest(reference, { signal });
+    if (manifest !== undefined && isNew) return { reference, manifest, isNew };
+    const found = manifest ?? (await target.headManifest(reference, { signal }));
     if (found === undefined) return undefined;
     const image = imageToJudge(target, reference, found.digest);
     let isSigned = false;

@@ -39,14 +39,17 @@ const WITHOUT_API: Rule[] = [
   UNCONDITIONAL,
 ];
 
-async function pushImages(target: Target, count: number): Promise<{ reference: string; manifest: Descriptor }[]> {
+async function pushImages(
+  target: Target,
+  count: number,
+): Promise<{ reference: string; manifest: Descriptor; isNew: boolean }[]> {
   const config = describe(CONFIG, OCI_CONFIG);
   await target.pushBlob(config, bytesSource(CONFIG));
-  const images: { reference: string; manifest: Descriptor }[] = [];
+  const images: { reference: string; manifest: Descriptor; isNew: boolean }[] = [];
   for (let at = 0; at < count; at++) {
     const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [], annotations: { at: String(at) } };
     const { descriptor } = await target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: tagOf(at) });
-    images.push({ reference: tagOf(at), manifest: descriptor });
+    images.push({ reference: tagOf(at), manifest: descriptor, isNew: true });
   }
   return images;
 }
@@ -105,6 +108,7 @@ test("1 001 images take two signatures, and two tags of one image one artifact",
   const images = Array.from({ length: 1001 }, (_, at) => ({
     reference: tagOf(at),
     manifest: describe(Buffer.from(`image ${at === 1 ? 0 : at}`), OCI_MANIFEST),
+    isNew: true,
   }));
   assert.equal((await signImages(options(target, { images }))).signatures, 2);
   assert.deepEqual(attached, [999, 1]);
