@@ -118,7 +118,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   async #readBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
     if (blob.size > limit)
       throw new StaveError("TOO_LARGE", `${what} has ${blob.size} bytes, expected at most ${limit}`, { subject: what });
-    const known = await this.#memory?.get(MEMORY, blob.digest);
+    const known = this.#memory?.get(MEMORY, blob.digest);
     if (known?.length === blob.size && digestOf(known, algorithmOf(blob.digest)) === blob.digest) return known;
     const bytes = await withRefetch(this.target, async (from) =>
       readSized(await from.fetchBlob(blob, { signal }), blob.size, what),

@@ -15,8 +15,8 @@ export class FactsMemory {
   }
 
   /** The facts of a layer that was read before. */
-  async recall(digest: Digest, origin: FactsOrigin = "layer"): Promise<LayerFacts | undefined> {
-    const bytes = await this.#cache.get(`${origin}-facts`, digest);
+  recall(digest: Digest, origin: FactsOrigin = "layer"): LayerFacts | undefined {
+    const bytes = this.#cache.get(`${origin}-facts`, digest);
     return bytes && parseLayerFacts(bytes);
   }
 

@@ -1,12 +1,11 @@
 // A cache of small entries between runs: one file each, in a folder that may be deleted at any time. Entries that
 // cannot be read or written count as absent; readers must validate what they get.
 import { createHash } from "node:crypto";
-import { lstatSync, readdirSync, rmSync } from "node:fs";
-import { utimes } from "node:fs/promises";
+import { closeSync, constants, futimesSync, lstatSync, openSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { systemCode } from "../errors.ts";
 import { makeFolder } from "./folder.ts";
-import { readBounded } from "./read-file.ts";
+import { readDescriptor } from "./read-file.ts";
 import { replaceFileSync } from "./replace-file.ts";
 import type { Clock } from "./time.ts";
 
@@ -38,17 +37,24 @@ export class DiskCache {
     this.#entryLimit = options.entryLimit ?? ENTRY_LIMIT;
   }
 
-  /** The bytes of an entry; undefined if it is absent or unreadable. */
-  async get(kind: string, key: string): Promise<Buffer | undefined> {
+  /**
+   * The bytes of an entry; undefined if it is absent or unreadable. Does not wait for the disk in the background: a
+   * push or an installation asks for hundreds of entries, and most of them are small or absent.
+   */
+  get(kind: string, key: string): Buffer | undefined {
     const path = this.#path(kind, key);
+    let file: number | undefined;
     try {
-      const { bytes } = await readBounded(path, this.#entryLimit);
+      file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const bytes = readDescriptor(file, path, this.#entryLimit);
       const now = this.#options.clock.now() / 1000;
       // The modification time records the last use.
-      await utimes(path, now, now);
+      futimesSync(file, now, now);
       return bytes;
     } catch {
       return undefined;
+    } finally {
+      if (file !== undefined) closeSync(file);
     }
   }
 

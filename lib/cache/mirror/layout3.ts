@@ -152,7 +152,7 @@ export class Layout3 implements MirrorLayout {
     const name = `${objects.name}/${key}`;
     const blob = blobIn(manifest.bytes.toString("utf8"), "index", name);
     if (blob === undefined) throw lacksPart(name, "index");
-    const known = await memory?.get(MEMORY, blob.digest);
+    const known = memory?.get(MEMORY, blob.digest);
     const isKnown = known?.length === blob.size && digestOf(known, algorithmOf(blob.digest)) === blob.digest;
     const bytes = isKnown ? known : await this.#readBlob(blob, INDEX_LIMIT, `the index of ${objects.name}`, options);
     if (!isKnown) memory?.set(MEMORY, blob.digest, bytes);

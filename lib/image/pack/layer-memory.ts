@@ -46,8 +46,8 @@ export class LayerMemory {
   }
 
   /** The layer of a prefix that has not changed since it was packed. */
-  async recall(job: ArchiveJob, survey: Survey): Promise<RememberedLayer | undefined> {
-    const bytes = await this.#cache.get(KIND, this.#key(job));
+  recall(job: ArchiveJob, survey: Survey): RememberedLayer | undefined {
+    const bytes = this.#cache.get(KIND, this.#key(job));
     if (bytes === undefined) return undefined;
     try {
       const { fingerprint, layer } = entrySchema.parse(JSON.parse(bytes.toString()));
@@ -72,8 +72,8 @@ export class LayerMemory {
   }
 
   /** The layer that was joined from these. */
-  async recallJoined(parts: readonly Digest[]): Promise<JoinedLayer | undefined> {
-    const bytes = await this.#cache.get(JOINED, this.#joinedKey(parts));
+  recallJoined(parts: readonly Digest[]): JoinedLayer | undefined {
+    const bytes = this.#cache.get(JOINED, this.#joinedKey(parts));
     try {
       return bytes === undefined ? undefined : joinedSchema.parse(JSON.parse(bytes.toString()));
     } catch {

@@ -87,7 +87,7 @@ export async function readLayers(
   const known = new Map<Digest, Promise<LayerFacts>>();
   const one = async (layer: Descriptor): Promise<LayerFacts> => {
     const { digest: id, size } = layer;
-    const recalled = await memory?.recall(id);
+    const recalled = memory?.recall(id);
     if (recalled) return recalled;
     const label = `layer ${id.slice(id.indexOf(":") + 1).slice(0, 12)}`;
     progress?.({ type: "start", id, label, size });

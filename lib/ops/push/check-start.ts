@@ -68,7 +68,7 @@ interface SpecFacts {
 async function factsOf({ nodes, layer, isPacked }: SpecLayer, check: PushCheck): Promise<SpecFacts[]> {
   const { store, memory, target } = check;
   const isPrefix = nodes.length === 1;
-  const known = (await memory?.recall(layer.digest)) ?? (isPrefix && (await memory?.recall(layer.digest, "prefix")));
+  const known = memory?.recall(layer.digest) ?? (isPrefix && memory?.recall(layer.digest, "prefix"));
   if (known) return [{ nodes, facts: known }];
   if (!nodes.every((node) => isInstalled(store, node))) {
     const [facts] = await readLayers(target, [layer], check);

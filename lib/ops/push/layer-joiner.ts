@@ -51,7 +51,7 @@ export class LayerJoiner {
     const done = (outcome: "copied" | "mounted" | "skipped" | "failed"): void =>
       progress({ type: "done", id, label: name, outcome, size });
     try {
-      const known = await memory?.recallJoined(digests);
+      const known = memory?.recallJoined(digests);
       const found = known && (await this.#pushKnown(parts, known, id));
       const joined = found ?? (await this.#pushNew(parts, id));
       if (found === undefined) memory?.rememberJoined(digests, joined.layer);

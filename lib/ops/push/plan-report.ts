@@ -63,7 +63,7 @@ export async function planSpecs(
     const survey = surveyPrefix(job);
     // Lets the signal abort between two surveys.
     await setImmediate();
-    const known = await memory?.recall(job, survey);
+    const known = memory?.recall(job, survey);
     totals.packSpecs++;
     totals.packFiles += survey.files;
     totals.packBytes += survey.bytes;

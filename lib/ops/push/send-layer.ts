@@ -111,7 +111,7 @@ export class LayerSender {
     const done = (outcome: "copied" | "mounted" | "skipped" | "failed"): void =>
       progress({ type: "done", id, label, outcome, size: survey.bytes, isTold: true });
     const bring = async (): Promise<SentLayer> => {
-      const known = await memory?.recall(job, survey);
+      const known = memory?.recall(job, survey);
       if (known !== undefined) {
         const sent = await this.#sendKnown(job, known, start);
         if (sent !== undefined) return sent;

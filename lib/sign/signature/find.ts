@@ -117,7 +117,7 @@ export class SignatureFinder {
   }
 
   async #fetch(layer: Descriptor, name: string, options: OperationOptions): Promise<Buffer> {
-    const known = await this.#memory?.get(MEMORY, layer.digest);
+    const known = this.#memory?.get(MEMORY, layer.digest);
     if (known?.length === layer.size && digestOf(known, algorithmOf(layer.digest)) === layer.digest) return known;
     const bytes = await withRefetch(this.#target, async (from) =>
       readSized(await from.fetchBlob(layer, { ...options, isDocument: true }), layer.size, name),

@@ -191,7 +191,7 @@ test("a remembered layer that cannot be made again with its digest is joined ane
   const remembering = memory();
   const wrong = { digest: digestOf("other"), size: 9, diffId: digestOf("archive"), entriesSize: 5 };
   const lying = new Proxy(remembering, {
-    get: (object, key) => (key === "recallJoined" ? async () => wrong : Reflect.get(object, key, object).bind(object)),
+    get: (object, key) => (key === "recallJoined" ? () => wrong : Reflect.get(object, key, object).bind(object)),
   });
   const target = await emptyLayout();
   const report = await push(pushOptions(store, target, { tags: ["app"], budget: 3, memory: lying }));

@@ -446,7 +446,7 @@ test("a plan can be stopped between two specs", () =>
     let recalled = 0;
     const cache = new DiskCache({ folder: temporaryFolder(), clock: systemClock });
     const memory = replaceMethods(new LayerMemory(cache, parseCompression("gzip")), {
-      recall: async () => {
+      recall: () => {
         recalled++;
         stop.abort();
         return undefined;

@@ -30,7 +30,7 @@ test("a remembered layer whose packing cannot start frees its slot", { timeout: 
   const sender = new LayerSender({
     ...{ store, pool, clock, compression: DEFAULT_COMPRESSION, spackPrefix: undefined, progress: noProgress },
     target: await emptyLayout(),
-    memory: replaceMethods(memory, { recall: async () => known }),
+    memory: replaceMethods(memory, { recall: () => known }),
     signal: new AbortController().signal,
     packing: 1,
     force: false,
