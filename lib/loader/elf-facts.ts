@@ -30,6 +30,8 @@ export interface ElfFacts {
   readonly requires?: readonly RequiredVersions[] | undefined;
   /** The folders that are compiled into it, if it is glibc's loader. */
   readonly folders?: readonly ByteString[] | undefined;
+  /** The release of glibc, if it is its C library: not every release defines a version of its own. */
+  readonly release?: string | undefined;
 }
 
 /** The bytes of a file, of which parts may be unavailable. */
@@ -70,6 +72,7 @@ const MOST_DYNAMIC_BYTES = 1 << 20;
 const MOST_NAMES = 10_000;
 const MOST_STRING = 64 * 1024;
 const WHOLE_STRINGS = 256 * 1024;
+const LARGEST_SEARCHED = 16 * 1024 * 1024;
 
 /** True for the first bytes of an ELF file. */
 export function isElf(bytes: Buffer): boolean {
@@ -202,6 +205,7 @@ class ElfImage {
     const [rpath, runpath] = [named(DT.rpath), named(DT.runpath)];
     const [verdef, verneed] = [one.get(DT.verdef), one.get(DT.verneed)];
     const folders = soname !== undefined && LOADER_NAME.test(soname) ? this.#compiledFolders() : undefined;
+    const release = soname === "libc.so.6" ? this.#find(/ release version (\d+\.\d+)[.\d]*\.\s/)?.[1] : undefined;
     return {
       ...(soname !== undefined && { soname }),
       ...(neededAt.length > 0 && { needed: neededAt.map((at) => this.#string(at)) }),
@@ -211,6 +215,7 @@ class ElfImage {
       ...(verdef !== undefined && { defines: this.#definitions(this.#offsetOf(verdef)) }),
       ...(verneed !== undefined && { requires: this.#requirements(this.#offsetOf(verneed)) }),
       ...(folders && { folders }),
+      ...(release !== undefined && { release }),
     };
   }
 
@@ -250,13 +255,18 @@ class ElfImage {
 
   // glibc keeps them as consecutive strings that end in a slash.
   #compiledFolders(): ByteString[] {
+    const found = this.#find(/(?:\/(?:usr\/)?lib[\w./-]{0,100}\/\0){2,16}/)?.[0] ?? "";
+    return found.split("\0").flatMap((one) => (one === "" ? [] : [one.slice(0, -1)]));
+  }
+
+  // The first match in what is loaded into memory.
+  #find(pattern: RegExp): RegExpExecArray | undefined {
     for (const { type, offset, length } of this.segments) {
-      if (type !== PT_LOAD || length > 16 * 1024 * 1024) continue;
-      const text = this.#read(offset, length).toString("latin1");
-      const found = /(?:\/(?:usr\/)?lib[\w./-]{0,100}\/\0){2,16}/.exec(text)?.[0];
-      if (found !== undefined) return found.split("\0").flatMap((one) => (one === "" ? [] : [one.slice(0, -1)]));
+      if (type !== PT_LOAD || length > LARGEST_SEARCHED) continue;
+      const found = pattern.exec(this.#read(offset, length).toString("latin1"));
+      if (found) return found;
     }
-    return [];
+    return undefined;
   }
 
   // A string of the string table.

@@ -104,7 +104,7 @@ export class Findings {
   noVersion({ severity, file, version, by, from }: MissingVersion & Pick<LibraryGap, "severity" | "file">): void {
     const defines = from.facts.defines ?? [];
     const needed = highestGlibc([version]);
-    const has = highestGlibc(defines);
+    const has = from.facts.release ?? highestGlibc(defines);
     if (needed !== undefined && has !== undefined) {
       this.#oldLibc({ severity, file, by, needed, has });
       return;

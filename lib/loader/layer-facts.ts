@@ -40,7 +40,7 @@ export interface LayerFacts {
 }
 
 /** Grows when the meaning of remembered facts changes, so that older ones are read again. */
-const FACTS_VERSION = 1;
+const FACTS_VERSION = 2;
 /** Maximum number of bytes of remembered facts. */
 const FACTS_LIMIT = 512 * 1024 * 1024;
 
@@ -57,6 +57,7 @@ const elfSchema = z.object({
   defines: texts.optional(),
   requires: z.array(z.object({ file: text, versions: texts })).optional(),
   folders: texts.optional(),
+  release: text.optional(),
 });
 const factsSchema = z.object({
   version: z.literal(FACTS_VERSION),

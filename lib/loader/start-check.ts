@@ -220,7 +220,8 @@ class StartChecker {
     if (loader === undefined) return undefined;
     if (loader.kind === "musl") return { kind: "musl", version: undefined };
     const libc = this.#providers.get("libc.so.6")?.find((file) => file.entry.elf?.machine === this.#machine());
-    return { kind: "glibc", version: highestGlibc(libc?.entry.elf?.defines ?? []) };
+    const { release, defines = [] } = libc?.entry.elf ?? {};
+    return { kind: "glibc", version: release ?? highestGlibc(defines) };
   }
 
   #machine(): number | undefined {

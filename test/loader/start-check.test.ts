@@ -18,7 +18,11 @@ const [APP, LIB] = [prefix(A), prefix(B)];
 const GLIBC = ["GLIBC_2.2.5", "GLIBC_2.17", "GLIBC_2.31", "GLIBC_PRIVATE"];
 const BASE: TreeItem[] = [
   elfAt("lib64/ld-linux-x86-64.so.2", { soname: "ld-linux-x86-64.so.2", defines: GLIBC }),
-  elfAt("usr/lib64/libc.so.6", { soname: "libc.so.6", defines: GLIBC }),
+  elfAt("usr/lib64/libc.so.6", {
+    soname: "libc.so.6",
+    defines: GLIBC,
+    text: "GNU C Library (Old GLIBC 2.32-1) stable release version 2.32.\nCopyright",
+  }),
   { type: "file", path: "bin/sh", content: "shell", mode: 0o755 },
   { type: "file", path: "usr/bin/env", content: "env", mode: 0o755 },
   { type: "file", path: "usr/bin/python3", content: "python", mode: 0o755 },
@@ -91,9 +95,10 @@ const CASES: Case[] = [
       program({ requires: { "libc.so.6": ["GLIBC_2.9", "GLIBC_2.36"] } }, "bin/second"),
     ],
     expect: ["error LIBC_TOO_OLD app@1.0/aaaaaaa second glibc"],
-    message: /second of app@1.0\/aaaaaaa needs glibc 2.36, but the image has 2.31/,
+    // The release is newer than the newest version that it defines.
+    message: /second of app@1.0\/aaaaaaa needs glibc 2.36, but the image has 2.32/,
     fix: /use a base image with glibc 2.36 or later, for example debian:12-slim/,
-    more: { files: 2, required: "GLIBC_2.36", found: "GLIBC_2.31" },
+    more: { files: 2, required: "GLIBC_2.36", found: "GLIBC_2.32" },
   },
   {
     name: "a version of another library",
@@ -248,7 +253,7 @@ test("what a base is: its C library and its name", async () => {
     { isBase: false, specs: [A] },
   ];
   const { libc, system, checked } = checkStart({ layers, parts, env: [], architecture: "amd64" });
-  assert.deepEqual(libc, { kind: "glibc", version: "2.31" });
+  assert.deepEqual(libc, { kind: "glibc", version: "2.32" });
   assert.equal(system, "Old Linux 11");
   assert.deepEqual(checked, { programs: 1, libraries: 0, scripts: 0, unread: 0 });
 });

@@ -17,6 +17,8 @@ export interface LoadableElf {
   /** e_machine; default: x86-64. */
   machine?: number;
   bits?: 32 | 64;
+  /** Text in the file. */
+  text?: string;
 }
 
 const PAGE = 0x1000;
@@ -73,9 +75,10 @@ export function loadableElf(content: LoadableElf): Buffer {
     put(table, value, index * 2 * word + word);
   }
   const dynamicAt = place(table);
+  const textAt = place(Buffer.from(content.text ?? ""));
 
   const out = Buffer.alloc(Math.ceil(at / PAGE) * PAGE);
-  for (const part of [interpreterAt, symbols, hashes, definitions, needs, stringsAt, dynamicAt])
+  for (const part of [interpreterAt, symbols, hashes, definitions, needs, stringsAt, dynamicAt, textAt])
     if (part) part.bytes.copy(out, part.at);
   out.set([0x7f, 0x45, 0x4c, 0x46, is64 ? 2 : 1, 1, 1]);
   out.writeUInt16LE(3, 16);
