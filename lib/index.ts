@@ -47,6 +47,7 @@ export type { SpecAction } from "./image/layer-plan.ts";
 export type { Finding, FindingCode } from "./loader/finding.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
+export type { ImageIndexReport, IndexedImage } from "./ops/image/image-index.ts";
 export type { InstallChoices } from "./ops/install/options.ts";
 export type {
   InstalledSpec,

@@ -53,7 +53,14 @@ const SHAPE: Shape<PushOptions> = {
   ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", tags: "strings", baseImage: "string" },
   ...{ compression: "string", shard: "string", budget: "count", only: ["all", "package", "dependencies"] },
   ...{ buildDependencies: ["with", "without", "where installed"], force: "boolean", verify: "boolean" },
-  ...{ failFast: "boolean", allowMissing: "boolean", checkRun: "boolean", private: "boolean", updateIndex: "boolean" },
+  ...{
+    failFast: "boolean",
+    allowMissing: "boolean",
+    checkRun: "boolean",
+    platformTag: "boolean",
+    private: "boolean",
+    updateIndex: "boolean",
+  },
   ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
   ...{ unsigned: "boolean", gpgKey: "string" },
 };
@@ -112,11 +119,12 @@ async function prepared(
     }
     const { only, buildDependencies, tags, budget, force, verify, failFast, updateIndex, allowMissing, jobs, onSpec } =
       options;
+    const { checkRun, platformTag } = options;
     const common = {
       ...{ store, roots, base, compression, shard, only, buildDependencies, tags, budget, force, verify, failFast },
       ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
       ...spackSide(files, options),
-      checkRun: options.checkRun,
+      ...{ checkRun, platformTag },
       memory: new LayerMemory(diskCache(around), compression),
       facts: new FactsMemory(diskCache(around)),
     };

@@ -111,6 +111,11 @@ const VERBS: Verb[] = [
     summary: "check whether the programs of an image will start",
     load: () => import("./verbs/check-run.ts"),
   },
+  {
+    name: "image-index",
+    summary: "put the images of several platforms under one tag",
+    load: () => import("./verbs/image-index.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {

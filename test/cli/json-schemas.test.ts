@@ -92,6 +92,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["copy", "oci-layout:./pushed:app", "oci-layout:./copy:app"] },
   { args: ["inspect", "oci-layout:./copy:app"] },
   { args: ["check-run", "oci-layout:./copy:app"] },
+  { args: ["image-index", "oci-layout:./copy:all", "oci-layout:./copy:app"] },
   { args: ["keygen", "./mine"] },
   { args: ["sign", "oci-layout:./copy:app", "--key", "mine.key"] },
   { args: ["verify", "oci-layout:./copy:app", "--key", "mine.pub"] },

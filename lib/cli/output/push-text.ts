@@ -95,6 +95,8 @@ export function pushSummary(report: PushReport, reference: (tag: string) => stri
     const lack = missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : "";
     lines.push(`${reference(tag)} ${manifest} (${count(layers, "layer")}, ${formatBytes(size)}${state}${lack})`);
   }
+  for (const { image, digest, images } of report.indexes)
+    lines.push(`${printable(image)} ${digest} (${images.map(({ platform }) => printable(platform)).join(", ")})`);
   return lines.join("\n");
 }
 

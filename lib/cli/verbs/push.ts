@@ -62,6 +62,7 @@ interface Flags extends CommonFlags, SpackFlags, PasswordFlags {
   failFast?: boolean;
   allowMissing?: boolean;
   checkRun?: boolean;
+  platformTag?: boolean;
   private?: boolean;
   updateIndex?: boolean;
   rebuildIndex?: boolean;
@@ -112,6 +113,7 @@ export const verb: VerbFactory = (state) => {
       "also make one image that holds the named specs and all that they need at run time (may be repeated)",
       collect,
     )
+    .option("--platform-tag", "add the image to those of other platforms under the tag, as image-index does")
     .option("--all", "push every spec that was installed by name, with its dependencies")
     .option(
       "--budget <n>",
@@ -218,6 +220,7 @@ async function run(
     failFast: flags.failFast,
     allowMissing: flags.allowMissing,
     checkRun: flags.checkRun,
+    platformTag: flags.platformTag,
     private: flags.private,
     updateIndex: flags.updateIndex ?? flags.rebuildIndex,
     jobs: flags.jobs,

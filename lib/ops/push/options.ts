@@ -37,6 +37,8 @@ export interface PushChoices {
   readonly tags?: readonly string[] | undefined;
   /** The most layers of the tagged image, including those of the base image. */
   readonly budget?: number | undefined;
+  /** Push the image of all roots under a tag of its platform, and add it to the index of platforms under each tag. */
+  readonly platformTag?: boolean | undefined;
   /** Pack and push specs that are already in the cache. */
   readonly force?: boolean | undefined;
   /** Read every existing image, and repair images that are broken or lack layers. */
@@ -95,6 +97,7 @@ export const PUSH_DEFAULTS = {
   tags: [],
   // Docker runs at most 127; this leaves room for layers on top.
   budget: 100,
+  platformTag: false,
   force: false,
   verify: false,
   failFast: false,

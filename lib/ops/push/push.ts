@@ -7,6 +7,7 @@ import { Stop } from "../../util/stop.ts";
 import { unchanged } from "./fit-layers.ts";
 import { type PlanOptions, type PlanSettings, type PushOptions, pushSettings } from "./options.ts";
 import { noTotals, type PlannedSpecs, planSpecs } from "./plan-report.ts";
+import { indexPlatforms, withPlatformTags } from "./platform-tags.ts";
 import { isMade, type PreparedPush, preparePush, specBudget } from "./prepare.ts";
 import { reindex } from "./reindex.ts";
 import type { PushPlanReport, PushReport } from "./report.ts";
@@ -22,7 +23,8 @@ export type { PushPlanReport, PushReport } from "./report.ts";
  * reason.
  */
 export async function push(given: PushOptions): Promise<PushReport> {
-  const options = pushSettings(given);
+  const wanted = pushSettings(given);
+  const options = withPlatformTags(wanted);
   const { signal, clock, target } = options;
   signal?.throwIfAborted();
   const stop = new Stop(signal);
@@ -33,6 +35,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
     signal?.throwIfAborted();
     const index =
       options.updateIndex && !results.failures.some(concernsAll) ? await reindex(options, results) : undefined;
+    const indexes = results.images.length > 0 && wanted.platformTag ? await indexPlatforms(wanted, results) : [];
     const { manifests, ...shown } = results;
     const signatures =
       options.sign && !results.failures.some(concernsAll) ? await signPushed(options, results, index) : undefined;
@@ -41,6 +44,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
       destination: target.name,
       ...shown,
       ...names,
+      indexes,
       index,
       signatures,
       environment: environmentOf(prepared),
@@ -60,7 +64,7 @@ function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"]
 
 /** Reports what a push would do, and writes nothing. Throws as `push` does. */
 export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
-  const options = pushSettings(given);
+  const options = withPlatformTags(pushSettings(given));
   const { target, base, signal } = options;
   const prepared = await preparePush(options, signal ?? new AbortController().signal);
   const { plan } = prepared;

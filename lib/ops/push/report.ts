@@ -6,6 +6,7 @@ import type { SpecAction } from "../../image/layer-plan.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { PushOutcome } from "../../target/target.ts";
+import type { ImageIndexReport } from "../image/image-index.ts";
 import type { SignReport } from "../sign/sign.ts";
 
 /** The result for a spec. */
@@ -67,6 +68,8 @@ export interface PushReport {
   readonly destination: string;
   readonly specs: readonly PushedSpec[];
   readonly images: readonly PushedImage[];
+  /** The indexes of all platforms to which the images were added. */
+  readonly indexes: readonly ImageIndexReport[];
   /** The origin of the environment variables, if any image was created. */
   readonly environment: { readonly from: "spack" | "install tree"; readonly version: string | undefined } | undefined;
   /** Build dependencies that were left out because they are not installed. */

@@ -52,6 +52,12 @@ export function ancestorsOf(target: string): ReadonlySet<string> {
   return found;
 }
 
+/** The level of x86-64 that code for a target needs, 1 to 4: 3 for `haswell`; 1 for other architectures. */
+export function levelOf(target: string): number {
+  const ancestors = ancestorsOf(target);
+  return [4, 3, 2].find((level) => ancestors.has(`x86_64_v${level}`)) ?? 1;
+}
+
 /** True if code built for `a` runs on `b`: `a` is `b` or one of its ancestors (archspec's `a <= b`). */
 export function targetAtMost(a: string, b: string): boolean {
   return ancestorsOf(b).has(a);
