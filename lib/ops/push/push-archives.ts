@@ -56,6 +56,7 @@ export async function pushArchives(given: PushArchivesOptions): Promise<PushRepo
         images: [],
         environment: undefined,
         findings: [],
+        indexes: [],
         signatures: undefined,
         totals,
         index,
