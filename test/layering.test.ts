@@ -78,7 +78,7 @@ const ORDER: Record<string, string[]> = {
   cache: [".", "mirror"],
   target: [".", "registry", "layout"],
   sign: ["key", "statement", "signature"],
-  ops: ["image", "store", "cache", "sign", "push", "install"],
+  ops: ["image", "store", "cache", "sign", "push", "install", "sync"],
   cli: ["machine", "output", "arguments", "verbs", "."],
 };
 

@@ -1,7 +1,7 @@
 // Opens mirrors: with the login that belongs to the place, and the check of signatures that its configuration asks for.
 import { join } from "node:path";
 import { netrcLogin } from "../auth/netrc.ts";
-import { GpgCheck, type GpgOptions, GpgSigner } from "../cache/mirror/gpg.ts";
+import { GpgCheck, type GpgOptions, GpgSigner, LateSigner } from "../cache/mirror/gpg.ts";
 import { MirrorCache } from "../cache/mirror/mirror-cache.ts";
 import type { Signer } from "../cache/mirror/mirror-layout.ts";
 import { isStaveError, StaveError } from "../errors.ts";
@@ -24,6 +24,8 @@ export interface Signing {
   readonly unsigned?: boolean | undefined;
   /** The key; default: the only secret key. */
   readonly key?: string | undefined;
+  /** There may be nothing to sign, so that a missing key is no error yet. */
+  readonly isLate?: boolean | undefined;
 }
 
 // True if signatures are asked for by name.
@@ -74,7 +76,9 @@ async function signerFor(signing: Signing, { around, files, mirror }: OpenMirror
   if (unsigned && asksForGpg(signing))
     throw new StaveError("USAGE", "--unsigned excludes --signed and --key", { hint: "leave one of them out" });
   const isWanted = asksForGpg(signing) || (unsigned !== true && (mirror?.isSigned ?? true));
-  return isWanted ? await GpgSigner.open(key, gpgOf(around, files), around.signal) : undefined;
+  const open = (): Promise<Signer> => GpgSigner.open(key, gpgOf(around, files), around.signal);
+  if (!isWanted) return undefined;
+  return signing.isLate ? new LateSigner(open) : await open();
 }
 
 async function objectsOf(

@@ -52,6 +52,16 @@ export interface CachedSpec {
   readonly document: SpecDocument;
   /** It has a gpg signature, which was checked only if the cache was opened so. */
   readonly isSigned?: boolean;
+  /** The files of a mirror that describe it, to be copied as they are. */
+  readonly original?: OriginalSpec | undefined;
+}
+
+/** How a mirror of the newest layout describes a spec. */
+export interface OriginalSpec {
+  /** The manifest, signed or not. */
+  readonly manifest: Buffer;
+  /** The spec that the manifest names, compressed. */
+  readonly spec: Buffer;
 }
 
 /** The image of one spec, read and verified. */
@@ -133,6 +143,8 @@ export interface ArchivedSpec {
   /** The value of `spec` in its spec file. */
   readonly document: JsonObject;
   readonly archive: Pick<Descriptor, "digest" | "size">;
+  /** How another mirror describes it; copied as it is, so that a signature survives. */
+  readonly original?: OriginalSpec | undefined;
 }
 
 /** A writable build cache of archives. */

@@ -116,6 +116,11 @@ const VERBS: Verb[] = [
     summary: "put the images of several platforms under one tag",
     load: () => import("./verbs/image-index.ts"),
   },
+  {
+    name: "sync",
+    summary: "copy specs from one build cache to another, of any kind",
+    load: () => import("./verbs/sync.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {
@@ -154,7 +159,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   location: "use `stave find --json SPEC`, which has the prefix",
   concretize: "use `spack concretize`; stave works with concrete specs",
   gc: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
-  sync: "use `stave copy --all-tags SRC DST`",
   migrate: "use `spack buildcache migrate`; stave reads OCI caches, which need none",
   keys: "use `stave keygen` for a key pair, and `stave verify CACHE --key FILE`",
   attest: "use `cosign attest`; `stave sign` signs images",

@@ -90,6 +90,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["check", "--all", "--deep", "-m", CACHE, "--no-env"], status: [0, 1] },
   { args: ["tags", CACHE] },
   { args: ["copy", "oci-layout:./pushed:app", "oci-layout:./copy:app"] },
+  { args: ["sync", "oci-layout:./cache", `file://${work}/mirror`, "-u"] },
   { args: ["inspect", "oci-layout:./copy:app"] },
   { args: ["check-run", "oci-layout:./copy:app"] },
   { args: ["image-index", "oci-layout:./copy:all", "oci-layout:./copy:app"] },

@@ -244,3 +244,28 @@ test("push, index and prune change a mirror in a folder, and --undo brings back 
   assert.match(damaged.stderr, /no blobs are removed, because .*hull.* cannot be read/, damaged.stdout);
   assert.equal(blobs(), before);
 });
+
+test("sync moves specs from a web server to a folder and on to images, and says what is lost", async () => {
+  const folder = temporaryFolder();
+  const mirror = `file://${join(folder, "mirror")}`;
+  const flags = ["--no-env", "-u"];
+  const plan = await run(["sync", web.url, mirror, "hull", ...flags, "--plan"]);
+  assert.match(plan.stdout, /\n3 specs to copy, 78\.\d kB, 0 already there\n$/, plan.stderr);
+  const [untrusted, first] = [
+    await run(["sync", web.url, mirror, "hull", "--no-env"]),
+    await run(["sync", web.url, mirror, ...flags]),
+  ];
+  assert.deepEqual([untrusted.status, /\[SIGNATURE_/.test(untrusted.stderr)], [8, true], untrusted.stderr);
+  assert.match(first.stdout, /\n8 specs copied, 98\.5 kB, 0 already there\n$/, first.stderr);
+  const images = `oci-layout:${join(folder, "images")}`;
+  const made = await run(["sync", mirror, images, ...flags, "--json"]);
+  const { report } = JSON.parse(made.stdout);
+  assert.deepEqual([report.lost, report.index.specs, report.sentBytes > 98_000], [["gpg signatures"], 8, true]);
+  const store = shortFolder();
+  const installed = await run(["install", images, "fleet", "-o", "--store", store, "--no-env"]);
+  assert.match(installed.stdout, /^7 specs installed/, installed.stderr);
+  const again = await run(["sync", mirror, images, ...flags]);
+  assert.match(again.stdout, /^0 specs copied, 0 B, 8 already there\n$/, again.stderr);
+  const none = await run(["sync", mirror, "https://mirror.invalid/x", ...flags, "--retries", "0"]);
+  assert.deepEqual([none.status !== 0, /UNSUPPORTED|NETWORK/.test(none.stderr)], [true, true], none.stderr);
+});

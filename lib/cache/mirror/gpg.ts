@@ -5,7 +5,7 @@ import { messageOf, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { isClearSigned, signedText } from "./clear-signed.ts";
-import type { SignatureCheck, Signer } from "./mirror-layout.ts";
+import type { MirrorKey, SignatureCheck, Signer } from "./mirror-layout.ts";
 
 /** How to run gpg. */
 export interface GpgOptions {
@@ -186,13 +186,32 @@ export class GpgSigner implements Signer {
     });
   }
 
-  async publicKey({ signal }: OperationOptions): Promise<Buffer> {
+  async publicKey({ signal }: OperationOptions): Promise<MirrorKey> {
     const args = ["--armor", "--export", this.fingerprint];
     const { exit, output, messages } = await runGpg(args, Buffer.alloc(0), this.#options, signal);
-    if (exit === 0 && output.length > 0) return output;
+    if (exit === 0 && output.length > 0) return { fingerprint: this.fingerprint, key: output };
     throw new StaveError("HELPER_FAILED", `gpg could not export ${this.fingerprint}: ${lastLine(messages)}`, {
       subject: this.fingerprint,
     });
+  }
+}
+
+/** Chooses the key when the first text is signed, because a sync may have none to sign. */
+export class LateSigner implements Signer {
+  readonly #open: () => Promise<Signer>;
+  #signer: Promise<Signer> | undefined;
+
+  constructor(open: () => Promise<Signer>) {
+    this.#open = open;
+  }
+
+  async sign(text: string, options: OperationOptions): Promise<Buffer> {
+    this.#signer ??= this.#open();
+    return await (await this.#signer).sign(text, options);
+  }
+
+  async publicKey(options: OperationOptions): Promise<MirrorKey | undefined> {
+    return this.#signer && (await (await this.#signer).publicKey(options));
   }
 }
 

@@ -114,25 +114,34 @@ export class Layout3 implements MirrorLayout {
     const text = signatures ? await signatures.verify(bytes, subject, options) : textOf(bytes, subject);
     const archive = blobIn(text, "archive", subject);
     if (archive === undefined) throw lacksPart(subject, "archive");
-    const document = await this.readDocument(text, subject, options);
+    const { document, bytes: packed } = await this.#readSpec(text, subject, options);
     checkIdentity(document, tag, subject, options.isKnown);
     if (key !== manifestKey(document.root))
       throw new StaveError("SPEC_INVALID", `${subject} is not the file of ${tag}`, { subject });
     const spec = {
       ...{ tag, layers: [archive], archive, diffId: undefined, layoutVersion: 2, archivedAt: undefined },
       ...{ env: [], document, isSigned: isClearSigned(bytes) },
+      original: { manifest: bytes, spec: packed },
     };
     return { spec, archiveKey: blobKey(archive) };
   }
 
   /** The spec that the text of a manifest names. Throws CONTENT_INVALID, SPEC_INVALID, NOT_FOUND. */
   async readDocument(text: string, subject: string, options: OperationOptions): Promise<SpecDocument> {
+    return (await this.#readSpec(text, subject, options)).document;
+  }
+
+  async #readSpec(
+    text: string,
+    subject: string,
+    options: OperationOptions,
+  ): Promise<{ document: SpecDocument; bytes: Buffer }> {
     const record = blobIn(text, "spec", subject);
     if (record === undefined) throw lacksPart(subject, "spec");
     const name = `the spec of ${subject}`;
     const bytes = await this.#readBlob(record, SPEC_FILE_LIMIT, name, options);
     const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    return readSpecFile(isPacked ? gunzip(bytes, SPEC_FILE_LIMIT, name) : bytes, name);
+    return { document: readSpecFile(isPacked ? gunzip(bytes, SPEC_FILE_LIMIT, name) : bytes, name), bytes };
   }
 
   async #readBlob(blob: Descriptor, limit: number, what: string, options: OperationOptions): Promise<Buffer> {

@@ -17,6 +17,7 @@ import {
   type FetchSpecOptions,
   type FindSpecOptions,
   lacks,
+  type OriginalSpec,
   type WriteIndexOptions,
 } from "../cache.ts";
 import { type CacheIndex, graphOfRecords } from "../index-read.ts";
@@ -142,22 +143,32 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     return new MirrorBlobs(this.writable());
   }
 
-  async putSpec({ node, document, archive }: ArchivedSpec, { signal }: OperationOptions = {}): Promise<Digest> {
+  async putSpec(given: ArchivedSpec, { signal }: OperationOptions = {}): Promise<Digest> {
     const objects = this.writable();
-    const text = writeJson({ spec: document, buildcache_layout_version: SPEC_LAYOUT });
-    const packed = gzipSync(Buffer.from(text), { level: 6 });
-    const spec = { digest: digestOf(packed), size: packed.length };
-    await this.blobs.pushBlob({ mediaType: mediaTypeOf("spec"), ...spec }, bytesSource(packed), { signal });
-    const manifest = manifestText([
-      { kind: "archive", ...archive },
-      { kind: "spec", ...spec },
-    ]);
-    const bytes = this.#signer === undefined ? Buffer.from(manifest) : await this.#signer.sign(manifest, { signal });
-    const key = manifestKey(node);
-    const digest = digestOf(bytes);
-    await objects.write(key, bytesSource(bytes), digest, { signal });
+    const { spec, manifest } = this.#asBefore(given.original) ?? (await this.#describe(given, signal));
+    const blob = { mediaType: mediaTypeOf("spec"), digest: digestOf(spec), size: spec.length };
+    await this.blobs.pushBlob(blob, bytesSource(spec), { signal });
+    const digest = digestOf(manifest);
+    await objects.write(manifestKey(given.node), bytesSource(manifest), digest, { signal });
     await this.#mark(objects, signal);
     return digest;
+  }
+
+  // A description that is signed, or need not be, is taken over.
+  #asBefore(original: OriginalSpec | undefined): OriginalSpec | undefined {
+    if (original === undefined) return undefined;
+    return this.#signer === undefined || isClearSigned(original.manifest) ? original : undefined;
+  }
+
+  async #describe({ document, archive }: ArchivedSpec, signal: AbortSignal | undefined): Promise<OriginalSpec> {
+    const text = writeJson({ spec: document, buildcache_layout_version: SPEC_LAYOUT });
+    const packed = gzipSync(Buffer.from(text), { level: 6 });
+    const manifest = manifestText([
+      { kind: "archive", ...archive },
+      { kind: "spec", digest: digestOf(packed), size: packed.length },
+    ]);
+    const bytes = this.#signer === undefined ? Buffer.from(manifest) : await this.#signer.sign(manifest, { signal });
+    return { spec: packed, manifest: bytes };
   }
 
   async isAsPushed(tag: string, options: FindSpecOptions = {}): Promise<boolean> {
@@ -172,7 +183,8 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     if (signer === undefined) return;
     const objects = this.writable();
     const key = await signer.publicKey({ signal });
-    await publishKeys(objects, [{ fingerprint: signer.fingerprint, key }], { signal });
+    if (key === undefined) return;
+    await publishKeys(objects, [key], { signal });
     if (isIndexed) await indexKeys(objects, { signal });
   }
 

@@ -4,7 +4,7 @@ import type { ObjectOptions, Objects, ReadObjects } from "../../objects/objects.
 import { digestOf } from "../../oci/digest.ts";
 import { parseBySchema } from "../../oci/manifest.ts";
 import { bytesSource, readSized } from "../../util/stream.ts";
-import { lacksPart } from "./mirror-layout.ts";
+import { lacksPart, type MirrorKey } from "./mirror-layout.ts";
 import { type BlobKind, blobIn, blobKey, MIRROR_MANIFEST_LIMIT, manifestText } from "./mirror-manifest.ts";
 
 const FOLDER = "v3/manifests/key";
@@ -13,14 +13,6 @@ const SUFFIX = ".key.manifest.json";
 /** Maximum number of bytes of a key or of the list of keys. */
 const KEY_LIMIT = 16 * 1024 * 1024;
 const FINGERPRINT = /^[0-9A-F]{40}$/;
-
-/** A public key of a mirror. */
-export interface MirrorKey {
-  /** 40 upper-case hexadecimal digits. */
-  readonly fingerprint: string;
-  /** The key, armoured. */
-  readonly key: Buffer;
-}
 
 const indexSchema = z.looseObject({ keys: z.record(z.string(), z.unknown()) });
 

@@ -15,14 +15,20 @@ export interface SignatureCheck {
   verify(bytes: Buffer, subject: string, options: OperationOptions): Promise<string>;
 }
 
+/** A public key of a mirror. */
+export interface MirrorKey {
+  /** 40 upper-case hexadecimal digits. */
+  readonly fingerprint: string;
+  /** The key, armoured. */
+  readonly key: Buffer;
+}
+
 /** Signs the texts of a push. */
 export interface Signer {
-  /** The fingerprint of the key. */
-  readonly fingerprint: string;
   /** The clear-signed form of a text. */
   sign(text: string, options: OperationOptions): Promise<Buffer>;
-  /** The armoured public key. */
-  publicKey(options: OperationOptions): Promise<Buffer>;
+  /** The public key; undefined if nothing was signed. */
+  publicKey(options: OperationOptions): Promise<MirrorKey | undefined>;
 }
 
 /** What the layouts of one mirror share. */

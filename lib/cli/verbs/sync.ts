@@ -1,0 +1,124 @@
+// `stave sync`: copies specs from one build cache to another, of any kind.
+
+import { splitCache } from "../../api/cache-choice.ts";
+import { isMirror } from "../../api/mirror-location.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { aggregate, StaveError } from "../../errors.ts";
+import { planSync, type SyncedSpec, type SyncReport, sync } from "../../ops/sync/sync.ts";
+import { printable } from "../../printable/printable.ts";
+import { CACHE_ARGUMENT, readCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
+import {
+  addDryRun,
+  addJobs,
+  addTransport,
+  type CommonFlags,
+  helpText,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
+import { addSpack } from "../arguments/spack-options.ts";
+import { count, formatBytes } from "../output/formatting.ts";
+import type { Output } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  unsigned?: boolean;
+  key?: string;
+  delete?: boolean;
+  dryRun?: boolean;
+  jobs: number;
+}
+
+const HELP = `
+Copies archives byte by byte between caches of any kind; what DST has is not sent again. SPEC is looked up in SRC and copied with its
+link and run dependencies. Without SPEC, copies the specs of the environment (-e DIR, or $SPACK_ENV), otherwise every spec of SRC.
+Between mirrors, signatures are kept; other specs that go to a mirror are signed as by \`stave push\`. Specs that go to a registry or an
+image layout become images that run. Updates the index of DST. SRC and DST are
+${CACHE_ARGUMENT}.
+
+Examples:
+  stave sync https://binaries.example.org/stack file:///srv/mirror hdf5
+  stave sync oci://ghcr.io/org/cache file:///srv/mirror -e . -k release@example.org
+  stave sync file:///srv/mirror oci://ghcr.io/org/cache --plan`;
+
+/** The command `stave sync`. */
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("sync", "copy specs from one build cache to another, of any kind")
+    .argument("<src>", "the cache to copy from")
+    .argument("<dst>", "the cache to copy to")
+    .argument("[specs...]", "the specs to copy")
+    .option("--delete", "remove from DST every spec that is not copied")
+    .option("-k, --key <key>", "the gpg key for specs without a signature (default: the only secret key)")
+    .option("-u, --unsigned", "do not check the signatures of SRC, and do not sign");
+  addDryRun(command);
+  addJobs(command, "how many specs to copy at once", 4);
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  return bindAction<[string, string, string[]], Flags>(
+    command,
+    state,
+    async (context, output, flags, src, dst, words) => {
+      const { signal, clock, cwd } = context;
+      const files = new SpackFiles(context, flags);
+      // A cache among the specs is a mistake that is worth naming.
+      const { specs: texts } = splitCache([dst, ...words], files.discovery.mirrors, cwd);
+      const queries = texts.length === 0 || texts[0] === dst ? [] : await files.specs(texts);
+      const lock = queries.length > 0 ? undefined : await files.lock();
+      const run = { context, output, flags, files };
+      await using source = await readCache(src, { ...run, verifies: flags.unsigned !== true });
+      const options = {
+        queries,
+        nodes: lock && [...lock.graph.nodes()],
+        removes: flags.delete,
+        jobs: flags.jobs,
+        now: clock.now(),
+        onProgress: output.progress,
+        signal,
+      };
+      const { unsigned, key } = flags;
+      const signing = { unsigned, key, isLate: true };
+      if (flags.dryRun) {
+        await using opened = await readPushCache(dst, { ...run, signing }, { mayBeGone: true });
+        return finish(await planSync(source.cache, opened.cache, options), output);
+      }
+      await using opened = await writeCache(dst, { ...run, signing }, { create: true });
+      if (key !== undefined && !isMirror(opened.location))
+        throw new StaveError("USAGE", "-k names a gpg key, and images have no gpg signatures", {
+          hint: "leave out -k",
+        });
+      const report = await sync(source.cache, opened.cache, options);
+      return finish(report, output);
+    },
+  );
+};
+
+function finish(report: SyncReport, output: Output): number {
+  for (const what of report.lost) output.note(`not copied, because ${report.to} cannot hold them: ${what}`);
+  for (const line of render(report, output)) output.print(line);
+  if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
+  output.report(report);
+  return report.specs.some(({ outcome }) => outcome === "absent") ? 1 : 0;
+}
+
+const MARKS: Partial<Record<SyncedSpec["outcome"], [mark: string, style: "green" | "red" | "yellow"]>> = {
+  copied: ["+", "green"],
+  linked: ["+", "green"],
+  "to copy": ["+", "green"],
+  absent: ["absent", "yellow"],
+  failed: ["failed", "red"],
+};
+
+function* render({ specs, sentBytes, removed, isDryRun, from }: SyncReport, output: Output): Iterable<string> {
+  for (const { name, version, hash, outcome } of specs) {
+    const mark = MARKS[outcome];
+    if (mark !== undefined)
+      yield `${output.style(mark[1], mark[0])} ${printable(`${name}@${version}/${hash.slice(0, 7)}`)}`;
+  }
+  for (const tag of removed) yield `${output.style("red", "-")} ${printable(tag)}`;
+  const sum = (...outcomes: SyncedSpec["outcome"][]): number =>
+    specs.filter(({ outcome }) => outcomes.includes(outcome)).length;
+  const done = sum("copied", "linked", "to copy");
+  const parts = [`${count(done, "spec")} ${isDryRun ? "to copy" : "copied"}, ${formatBytes(sentBytes)}`];
+  parts.push(`${sum("present")} already there`);
+  if (sum("absent") > 0) parts.push(`${sum("absent")} not in ${printable(from)}`);
+  if (removed.length > 0) parts.push(`${removed.length} ${isDryRun ? "to remove" : "removed"}`);
+  yield parts.join(", ");
+}

@@ -1,0 +1,61 @@
+// How the specs of one cache get into another: images are copied as they are, archives are stored byte by byte.
+import {
+  type ArchiveCache,
+  type CachedSpec,
+  hasArchives,
+  hasImages,
+  type IndexedCache,
+  lacks,
+  type ReadCache,
+} from "../../cache/cache.ts";
+import { GraphCopy } from "../../copy.ts";
+import { StaveError } from "../../errors.ts";
+import { compressionOf } from "../../relocate/unpack/unpack.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
+import { isObject } from "../../spack/text/json.ts";
+import { transferBlob } from "../../target/refetch.ts";
+import type { SpecWriter, WriterOptions, Written } from "./cache-writer.ts";
+import { ImageWriter } from "./image-writer.ts";
+
+/** The writer for two caches. Throws UNSUPPORTED if the destination cannot be written. */
+export function writerFor(from: ReadCache, to: IndexedCache, options: WriterOptions): SpecWriter {
+  if (hasImages(to)) {
+    if (!hasImages(from)) return new ImageWriter(from, to, options);
+    const copy = new GraphCopy(from.target, to.target, { referrers: true, signal: options.signal });
+    let told = 0;
+    return {
+      write: async ({ tag }) => {
+        await copy.copy(tag, tag);
+        // Copies run at once, so each byte is told with the first copy that ends after it was sent.
+        const { bytes } = copy.counts();
+        const sent = bytes - told;
+        told = bytes;
+        return { sent };
+      },
+    };
+  }
+  if (!hasArchives(to)) throw lacks(to, "write");
+  return { write: (spec) => writeArchive(spec, from, to, options) };
+}
+
+async function writeArchive(
+  spec: CachedSpec,
+  from: ReadCache,
+  to: ArchiveCache,
+  { signal, onBytes }: WriterOptions,
+): Promise<Written> {
+  const { archive, document, original } = spec;
+  const { root, value } = document;
+  if (compressionOf(archive.mediaType) !== "gzip")
+    throw new StaveError(
+      "UNSUPPORTED",
+      `the archive of ${shortName(root)} is not gzip, which is all that a mirror may have`,
+      {
+        subject: root.hash,
+        hint: "push it to the mirror from its store",
+      },
+    );
+  const outcome = await transferBlob(from.blobsOf(spec), to.blobs, archive, { signal, onBytes });
+  await to.putSpec({ node: root, document: isObject(value) ? value : {}, archive, original }, { signal });
+  return { sent: outcome === "pushed" ? archive.size : 0 };
+}

@@ -1,0 +1,108 @@
+// Makes images of the archives of a mirror, as a push makes them of prefixes: the layers of a spec's dependencies and
+// its own, and the variables that follow from their folders.
+import type { CachedSpec, ImageCache, ReadCache } from "../../cache/cache.ts";
+import { StaveError } from "../../errors.ts";
+import { buildImage, type ImageLayer } from "../../image/image-documents.ts";
+import { OCI_LAYER_GZIP } from "../../oci/mediatype.ts";
+import { defaultInspections } from "../../spack/config/settings.ts";
+import { type EnvModification, envList } from "../../spack/environment/env-modifications.ts";
+import { runEnvironment } from "../../spack/environment/run-environment.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { goArchitectureOf, shortName, specTag } from "../../spack/spec/spec-name.ts";
+import { layerOrder } from "../../spack/spec/spec-orders.ts";
+import { transferBlob, withRefetch } from "../../target/refetch.ts";
+import type { BlobFetcher } from "../../target/target.ts";
+import { bytesSource } from "../../util/stream.ts";
+import { labelOf } from "../push/prepare.ts";
+import { specPartOf } from "../push/spec-config.ts";
+import { type ArchiveFacts, readingFacts } from "./archive-facts.ts";
+import type { SpecWriter, WriterOptions, Written } from "./cache-writer.ts";
+
+interface Part {
+  readonly layer: ImageLayer;
+  readonly facts: ArchiveFacts;
+}
+
+/** Writes specs of a cache of archives to a cache of images. */
+export class ImageWriter implements SpecWriter {
+  readonly #from: ReadCache;
+  readonly #to: ImageCache;
+  readonly #options: WriterOptions;
+  /** The layers by DAG hash: dependencies are shared by many images. */
+  readonly #parts = new Map<string, Promise<Part & Written>>();
+  readonly #inspected = new Map<string, readonly EnvModification[]>();
+
+  constructor(from: ReadCache, to: ImageCache, options: WriterOptions) {
+    this.#from = from;
+    this.#to = to;
+    this.#options = options;
+  }
+
+  async write(spec: CachedSpec): Promise<Written> {
+    const { signal } = this.#options;
+    const { root, value } = spec.document;
+    const order = layerOrder([root], root.format < 5);
+    const own = this.#part(root, spec);
+    const parts = new Map<string, Part>();
+    for (const node of order) parts.set(node.hash, await (node.hash === root.hash ? own : this.#part(node)));
+    const layers = [...parts.values()].map(({ layer }) => layer);
+    const env = envList(
+      runEnvironment({
+        roots: [root],
+        inspections: defaultInspections(root.platform),
+        inspected: this.#inspected,
+        prefixOf: (node) => parts.get(node.hash)?.facts.prefix ?? node.external?.path ?? undefined,
+        isDirectory: (path) => parts.values().some(({ facts }) => facts.folders.has(path)),
+      }),
+    );
+    const architecture = goArchitectureOf(root);
+    const { config, manifest } = buildImage({ architecture, layers, env, spec: specPartOf(root, value) });
+    const { target } = this.#to;
+    await target.pushBlob(config.descriptor, bytesSource(config.bytes), { signal });
+    await target.pushManifest(manifest.bytes, manifest.descriptor.mediaType, { tag: spec.tag, signal });
+    return await own;
+  }
+
+  #part(node: SpecNode, known?: CachedSpec): Promise<Part & Written> {
+    const started = this.#parts.get(node.hash);
+    if (started !== undefined) return started;
+    const part = this.#bring(node, known);
+    // Several images may wait for it; without any, a rejection must not count as unhandled.
+    part.catch(() => {});
+    this.#parts.set(node.hash, part);
+    return part;
+  }
+
+  async #bring(node: SpecNode, known: CachedSpec | undefined): Promise<Part & Written> {
+    const { signal, onBytes } = this.#options;
+    const spec = known ?? (await this.#from.fetchSpec(specTag(node), { node, signal }));
+    const { digest, size } = spec.archive;
+    let facts: ArchiveFacts | undefined;
+    const reading = (from: BlobFetcher): BlobFetcher => ({
+      fetchBlob: async (blob, options) => {
+        const source = await from.fetchBlob(blob, options);
+        const read = readingFacts();
+        source.once("error", (error) => read.stream.destroy(error));
+        read.stream.once("end", () => {
+          facts = read.facts();
+        });
+        read.stream.once("close", () => source.destroy());
+        return source.pipe(read.stream);
+      },
+    });
+    const from = this.#from.blobsOf(spec);
+    const blob = { mediaType: OCI_LAYER_GZIP, digest, size };
+    const outcome = await transferBlob(reading(from), this.#to.target, blob, { signal, onBytes });
+    // Nothing was sent if the archive is there, but its facts are still needed.
+    if (facts === undefined)
+      await withRefetch(reading(from), async (again) => {
+        for await (const _ of await again.fetchBlob(blob, { signal }));
+      });
+    if (facts === undefined) throw new StaveError("INTERNAL", `the archive of ${shortName(node)} was not read`);
+    return {
+      layer: { ...blob, diffId: facts.diffId, label: labelOf(node) },
+      facts,
+      sent: outcome === "pushed" ? size : 0,
+    };
+  }
+}

@@ -1,0 +1,243 @@
+// `sync`: copies specs from one build cache to another of any kind. What is there is not sent again, so an interrupted
+// run continues where it stopped.
+import { type CachedSpec, type IndexedCache, lacks, type ReadCache } from "../../cache/cache.ts";
+import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
+import { isPrunable } from "../../cache/spec-storage.ts";
+import type { TaggedSpec } from "../../cache/spec-tag.ts";
+import { isStaveError, type StaveError } from "../../errors.ts";
+import type { SpecQuery } from "../../spack/query/query.ts";
+import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
+import { specTag } from "../../spack/spec/spec-name.ts";
+import { postOrder } from "../../spack/spec/traversal.ts";
+import type { OperationOptions } from "../../target/target.ts";
+import { concernsAll, Failures } from "../../util/failures.ts";
+import { forEachLimit, mapLimit } from "../../util/limit.ts";
+import { noProgress, type ProgressSink } from "../../util/progress.ts";
+import { type FoundSpec, findCached } from "../cache/find-cached.ts";
+import { prune } from "../cache/prune.ts";
+import { writerFor } from "./choose-writer.ts";
+
+/** The options of `sync`. */
+export interface SyncOptions extends OperationOptions {
+  /** The specs to copy, with their link and run dependencies. */
+  readonly queries?: readonly { readonly query: SpecQuery; readonly text: string }[] | undefined;
+  /** The specs to copy, each as it is; default, without queries: every spec of the source. */
+  readonly nodes?: readonly SpecNode[] | undefined;
+  /** Remove from the destination what is not copied and is not there already. */
+  readonly removes?: boolean | undefined;
+  /** How many specs to copy at once. */
+  readonly jobs: number;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly onProgress?: ProgressSink | undefined;
+}
+
+/** One spec of a sync. */
+export interface SyncedSpec {
+  name: string;
+  version: string;
+  hash: string;
+  tag: string;
+  /** `copied`: with its archive; `linked`: the archive was there already. */
+  outcome: "copied" | "linked" | "present" | "absent" | "failed" | "to copy";
+  /** The bytes of its archive, if it was read. */
+  size: number | undefined;
+}
+
+/** The report of `sync`. */
+export interface SyncReport {
+  from: string;
+  to: string;
+  specs: SyncedSpec[];
+  /** What the destination cannot hold. */
+  lost: string[];
+  /** The bytes of archives that were sent. */
+  sentBytes: number;
+  /** The tags of specs that were, or would be, removed. */
+  removed: string[];
+  index: IndexReport | undefined;
+  failures: readonly StaveError[];
+  isDryRun: boolean;
+}
+
+const CONCURRENCY = 16;
+
+/** Reports what `sync` would do, and writes nothing. */
+export async function planSync(from: ReadCache, to: ReadCache, options: SyncOptions): Promise<SyncReport> {
+  const { signal } = options;
+  const { report, missing, surplus } = await prepare(from, to, options);
+  await forEachLimit(
+    missing,
+    CONCURRENCY,
+    async ({ entry, found }) => {
+      const spec = await readSpec(from, found, signal);
+      if (spec === undefined) return;
+      entry.outcome = "to copy";
+      entry.size = spec.archive.size;
+      report.sentBytes += spec.archive.size;
+    },
+    signal,
+  );
+  return { ...report, removed: surplus, isDryRun: true };
+}
+
+/**
+ * Copies specs. Failures are in the report, and the other specs are copied. Throws what reading the lists throws,
+ * UNSUPPORTED if the destination cannot be written, and the signal's reason.
+ */
+export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptions): Promise<SyncReport> {
+  const { signal, jobs, onProgress = noProgress } = options;
+  const { report, missing, surplus } = await prepare(from, to, options);
+  const failures = new Failures();
+  const known = new Map<string, Pick<CachedSpec["document"], "root" | "graph">>();
+  const writer = writerFor(from, to, { signal, onBytes: () => {} });
+  for (const { entry } of missing) onProgress({ type: "queued", id: entry.hash, size: 0 });
+  await forEachLimit(
+    missing,
+    jobs,
+    async ({ entry, found }) => {
+      signal?.throwIfAborted();
+      const label = `${entry.name}@${entry.version}/${entry.hash.slice(0, 7)}`;
+      try {
+        const spec = await readSpec(from, found, signal);
+        if (spec === undefined) return;
+        const { size } = spec.archive;
+        onProgress({ type: "start", id: entry.hash, label, size });
+        const { sent } = await writer.write(spec);
+        entry.outcome = sent > 0 ? "copied" : "linked";
+        entry.size = size;
+        report.sentBytes += sent;
+        known.set(entry.tag, spec.document);
+        onProgress({ type: "done", id: entry.hash, label, outcome: sent > 0 ? "copied" : "skipped", size });
+      } catch (error) {
+        if (!isStaveError(error) || signal?.aborted) throw error;
+        entry.outcome = "failed";
+        onProgress({ type: "done", id: entry.hash, label, outcome: "failed", size: 0 });
+        failures.add(error, label, `${label} was not copied`);
+        if (concernsAll(error)) throw error;
+      }
+    },
+    signal,
+  );
+  report.failures = failures.causes;
+  if (known.size > 0) report.index = await updateIndex(to, { known, signal, onProgress });
+  // What a failed spec is needed for may be among the others.
+  if (report.failures.length === 0) {
+    await removeSpecs(to, surplus, options);
+    report.removed = surplus;
+  }
+  return report;
+}
+
+interface Missing {
+  readonly entry: SyncedSpec;
+  readonly found: FoundSpec;
+}
+
+async function prepare(
+  from: ReadCache,
+  to: ReadCache,
+  options: SyncOptions,
+): Promise<{ report: SyncReport; missing: Missing[]; surplus: string[] }> {
+  const { signal } = options;
+  const [chosen, there] = await Promise.all([chosenSpecs(from, options), listOrNone(to, signal)]);
+  const specs: SyncedSpec[] = [];
+  const missing: Missing[] = [];
+  for (const found of chosen.values()) {
+    const { name, version, hash, tag } = found;
+    const isThere = there.has(tag);
+    // Whether the source has it turns out when it is read.
+    const entry: SyncedSpec = { name, version, hash, tag, outcome: isThere ? "present" : "absent", size: undefined };
+    specs.push(entry);
+    if (!isThere) missing.push({ entry, found });
+  }
+  const report: SyncReport = {
+    ...{ from: from.name, to: to.name, specs, lost: lostBetween(from, to), sentBytes: 0, removed: [] },
+    ...{ index: undefined, failures: [], isDryRun: false },
+  };
+  const surplus = options.removes ? [...there].filter(([, { hash }]) => !chosen.has(hash)).map(([tag]) => tag) : [];
+  return { report, missing, surplus };
+}
+
+type Chosen = FoundSpec & Pick<SyncedSpec, "name" | "version" | "hash">;
+
+// By DAG hash.
+async function chosenSpecs(from: ReadCache, options: SyncOptions): Promise<Map<string, Chosen>> {
+  const { queries, nodes, signal } = options;
+  const chosen = new Map<string, Chosen>();
+  const add = (node: SpecNode): void => {
+    if (node.external === undefined) chosen.set(node.hash, { ...named(node), node });
+  };
+  for (const node of nodes ?? []) add(node);
+  if (queries !== undefined && queries.length > 0) {
+    const found = (
+      await mapLimit(queries, CONCURRENCY, ({ query }) => findCached(from, query, { signal }), signal)
+    ).flat();
+    const specs = await mapLimit(found, CONCURRENCY, ({ tag, node }) => from.fetchSpec(tag, { node, signal }), signal);
+    for (const node of postOrder(
+      specs.map(({ document }) => document.root),
+      { types: LINK | RUN },
+    ))
+      add(node);
+  }
+  if (nodes !== undefined || (queries !== undefined && queries.length > 0)) return chosen;
+  if (from.can.list) {
+    for (const { tag, name, version, hash } of (await from.list({ signal })).specs.values())
+      chosen.set(hash, { tag, name, version, hash, node: undefined });
+    return chosen;
+  }
+  const index = await from.readIndex({ signal });
+  for (const record of index?.records.values() ?? [])
+    if (record.inBuildcache) chosen.set(record.hash, { ...named(record), node: undefined });
+  return chosen;
+}
+
+function named(node: Pick<SpecNode, "name" | "version" | "hash">): Omit<Chosen, "node"> {
+  const { name, version, hash } = node;
+  return { name, version, hash, tag: specTag(node) };
+}
+
+// A cache is created by the first write to it.
+async function listOrNone(to: ReadCache, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, TaggedSpec>> {
+  try {
+    return (await to.list({ signal })).specs;
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return new Map();
+    throw error;
+  }
+}
+
+async function readSpec(
+  from: ReadCache,
+  { tag, node }: FoundSpec,
+  signal: AbortSignal | undefined,
+): Promise<CachedSpec | undefined> {
+  try {
+    return await from.fetchSpec(tag, { node, signal });
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return undefined;
+    throw error;
+  }
+}
+
+function lostBetween(from: ReadCache, to: ReadCache): string[] {
+  if (from.can.images && !to.can.images)
+    return ["environment variables, base images, tagged images and the signatures of images"];
+  return from.can.sign && !to.can.sign ? ["gpg signatures"] : [];
+}
+
+// Removes specs as a prune does; blobs that are unused then are left to a prune.
+async function removeSpecs(to: IndexedCache, tags: readonly string[], options: SyncOptions): Promise<void> {
+  const { now, signal, onProgress } = options;
+  if (tags.length === 0) return;
+  if (!isPrunable(to)) throw lacks(to, "delete");
+  const stored = await mapLimit(tags, CONCURRENCY, (tag) => to.storage.stored(tag, { now, signal }), signal);
+  const images = stored.flatMap((spec) => (spec ? [{ ...spec, referrers: [...spec.referrers] }] : []));
+  const nothing = { kept: 0, ageless: [], young: [], garbage: { count: 0, bytes: 0 } };
+  const { isUnsupported } = await prune(
+    to,
+    { cache: to.name, images, ...nothing },
+    { keep: {}, grace: 0, now, keepBlobs: true, signal, onProgress },
+  );
+  if (isUnsupported) throw lacks(to, "delete");
+}
