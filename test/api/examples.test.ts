@@ -78,6 +78,29 @@ for (const [at, [name, node]] of [
     assert.equal(run(node, ["-e", schema]), "What stave push --json prints\n");
   });
 
+// npm's own settings name the registry.
+const online = spawnSync("npm", ["ping"], { timeout: 20_000 }).status === 0;
+
+test("npm installs the packed package into an empty prefix, and its command runs", {
+  skip: !online && "npm reaches no package registry",
+}, () => {
+  const [packed] = globSync("stave-*.tgz", { cwd: work });
+  const prefix = join(work, "prefix");
+  const args = ["install", "--global", "--prefix", prefix, "--no-audit", "--no-fund", join(work, packed ?? "")];
+  const installed = spawnSync("npm", args, { cwd: work, encoding: "utf8" });
+  assert.equal(installed.status, 0, installed.stderr);
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const cache = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+  const command = join(prefix, "bin/stave");
+  for (const [at, node] of [process.execPath, node22].filter((one) => existsSync(one)).entries()) {
+    assert.equal(run(node, [command, "--version"]), `stave ${version}\n`);
+    // The locks of a store need the native library. Its root is short: these binaries are not padded.
+    const store = join(work, `s${at}`);
+    run(node, [command, "install", cache, "hull", "--store", store, "--otherarch", "-q"]);
+    assert.match(run(node, [command, "find", "--store", store]), /hull@/);
+  }
+});
+
 const CONSUMER = `
 import * as cache from "stave/cache";
 import * as oci from "stave/oci";
