@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { benchBudget } from "./budget.ts";
 import { benchCache } from "./cache.ts";
 import { benchCopy } from "./copy.ts";
 import { benchInstall } from "./install.ts";
@@ -17,6 +18,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   copy: benchCopy,
   store: benchStore,
   pack: benchPack,
+  budget: benchBudget,
   push: benchPush,
   install: benchInstall,
   cache: benchCache,
