@@ -76,7 +76,7 @@ export function gunzip(bytes: Buffer, limit: number, subject: string): Buffer {
   let buffer: Buffer;
   try {
     // Node's types lack the result that `info` gives.
-    const options = { maxOutputLength: limit, info: true };
+    const options = { maxOutputLength: limit, info: true, chunkSize: chunkSizeFor(bytes, limit) };
     const result = gunzipSync(bytes, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
     ({ buffer } = result);
     taken = result.engine.bytesWritten;
@@ -85,6 +85,11 @@ export function gunzip(bytes: Buffer, limit: number, subject: string): Buffer {
   }
   checkPadding(bytes.subarray(taken), subject);
   return buffer;
+}
+
+// The usual size of the content in one piece: many small pieces would have to be joined.
+function chunkSizeFor(bytes: Buffer, limit: number): number {
+  return Math.min(Math.max(4 * bytes.length, 16 * 1024), 4 * 1024 * 1024, Math.max(limit, 64));
 }
 
 function checkPadding(bytes: Buffer, subject: string): void {

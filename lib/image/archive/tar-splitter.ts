@@ -49,31 +49,48 @@ export class TarSplitter {
 
   /** Takes the next bytes. */
   push(chunk: Buffer): void {
-    for (let at = 0; at < chunk.length; ) {
-      if (this.hasEnded) {
-        if (chunk.subarray(at).some((byte) => byte !== 0)) throw this.#invalid("has data after its end");
-        return;
-      }
+    // Entries up to `at` are passed on together, from here.
+    let from = 0;
+    let at = 0;
+    const passOn = (): void => {
+      if (at > from) this.#take(chunk.subarray(from, at));
+    };
+    while (at < chunk.length && !this.hasEnded) {
       if (this.#content > 0) {
-        const piece = chunk.subarray(at, at + this.#content);
-        at += piece.length;
-        this.#content -= piece.length;
-        this.#take(piece);
+        const count = Math.min(this.#content, chunk.length - at);
+        at += count;
+        this.#content -= count;
         continue;
       }
-      const wanted = this.#wanted() - this.#header.length;
-      const piece = chunk.subarray(at, at + wanted);
-      at += piece.length;
-      this.#header = Buffer.concat([this.#header, piece]);
-      if (piece.length === wanted) this.#entry();
+      const isSplit = this.#header.length > 0;
+      const rest = chunk.subarray(at);
+      const header = isSplit ? Buffer.concat([this.#header, rest.subarray(0, HEADER_LIMIT)]) : rest;
+      const length = this.#wanted(header);
+      if (header.length < length) {
+        passOn();
+        this.#header = Buffer.from(header);
+        return;
+      }
+      const isEntry = this.#entry(header.subarray(0, length));
+      if (isEntry && !isSplit) {
+        at += length;
+        continue;
+      }
+      passOn();
+      if (isEntry) this.#take(header.subarray(0, length));
+      at += length - this.#header.length;
+      from = at;
+      this.#header = Buffer.alloc(0);
     }
+    passOn();
+    if (chunk.subarray(at).some((byte) => byte !== 0)) throw this.#invalid("has data after its end");
   }
 
-  // How long the headers of the next entry are, as far as that is known.
-  #wanted(): number {
+  // How long the headers of the next entry are, as far as its bytes tell.
+  #wanted(bytes: Buffer): number {
     let length = BLOCK;
-    while (this.#header.length >= length) {
-      const block = this.#header.subarray(length - BLOCK, length);
+    while (bytes.length >= length) {
+      const block = bytes.subarray(length - BLOCK, length);
       if (!"xgLK".includes(flagOf(block)) || isZero(block)) return length;
       const size = this.#number(block);
       length += size + padding(size, BLOCK) + BLOCK;
@@ -82,29 +99,28 @@ export class TarSplitter {
     return length;
   }
 
-  #entry(): void {
-    if (this.#header.length < this.#wanted()) return;
-    const bytes = this.#header;
-    this.#header = Buffer.alloc(0);
+  // False for a folder that is set apart, and for the end.
+  #entry(bytes: Buffer): boolean {
     const block = bytes.subarray(bytes.length - BLOCK);
     if (isZero(block)) {
       this.areFoldersDone = true;
       this.hasEnded = true;
       if (bytes.length > BLOCK) throw this.#invalid("ends where an entry was announced");
-      return;
+      return false;
     }
     this.#path = undefined;
     this.#size = undefined;
-    this.#readPax(bytes);
+    if (bytes.length > BLOCK) this.#readPax(bytes);
     const size = this.#size ?? this.#number(block);
     if (flagOf(block) === "5" && size === 0 && !this.areFoldersDone && this.folders.length < this.#most) {
-      this.folders.push({ name: (this.#path ?? textAt(block, 0, 100)).replace(/\/+$/, ""), bytes });
+      const name = (this.#path ?? textAt(block, 0, 100)).replace(/\/+$/, "");
+      this.folders.push({ name, bytes: Buffer.from(bytes) });
       this.folderBytes += bytes.length;
-      return;
+      return false;
     }
     this.areFoldersDone = true;
     this.#content = hasContent(flagOf(block)) ? size + padding(size, BLOCK) : 0;
-    this.#take(bytes);
+    return true;
   }
 
   #readPax(bytes: Buffer): void {

@@ -4,8 +4,9 @@ import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { type Digest, Digester } from "../../oci/digest.ts";
 import { layerTypeIn, OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../../oci/mediatype.ts";
-import { type CompressionMethod, Decompressor } from "../../util/decompress.ts";
+import { type CompressionMethod, Decompressor, gunzip } from "../../util/decompress.ts";
 import { mapLimit } from "../../util/limit.ts";
+import { readSized } from "../../util/stream.ts";
 import { type TarFolder, TarSplitter } from "../archive/tar-splitter.ts";
 import { endOfArchive } from "../archive/tar-writer.ts";
 import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
@@ -15,8 +16,10 @@ import { LayerCutter, NotDivided, StartFinder } from "./layer-cutter.ts";
 export interface JoinSource {
   readonly digest: Digest;
   readonly mediaType: string;
-  /** Opens its bytes; the stream must fail at its end unless they are correct. */
-  open(): Promise<Readable>;
+  /** Its length in bytes. */
+  readonly size: number;
+  /** Its bytes, or a stream of them that must fail at its end unless they are correct. */
+  open(): Promise<Buffer | Readable>;
 }
 
 /** What is learned about the archive of a joined layer. */
@@ -37,6 +40,12 @@ export interface JoinOptions {
 
 /** How many layers are opened at once to read their beginnings. */
 const CONCURRENCY = 8;
+/** Layers up to this size, in bytes, are read at once; larger ones are streamed. */
+const SMALL = 1024 * 1024;
+/** How many bytes of small layers are kept from reading their beginnings to joining them. */
+const KEPT = 32 * 1024 * 1024;
+/** Up to this size, in bytes, they are decompressed at once. */
+const SMALL_ARCHIVE = 32 * 1024 * 1024;
 
 /** A layer turned out not to be divided by stave; `undivided` has it now, and joining must start again. */
 export class JoinAgain extends Error {}
@@ -51,7 +60,8 @@ export async function* joinLayers(
 ): AsyncGenerator<Buffer, JoinedArchive> {
   const { compression, known } = options;
   const folders = new Map<string, TarFolder>();
-  const starts = await mapLimit(sources, CONCURRENCY, (source) => readFolders(source, options));
+  const opener = new Opener();
+  const starts = await mapLimit(sources, CONCURRENCY, (source) => readFolders(source, options, opener));
   for (const folder of starts.flat()) if (!folders.has(folder.name)) folders.set(folder.name, folder);
   const head = Buffer.concat([...folders.values()].map(({ bytes }) => bytes));
   const digester = new Digester().update(head);
@@ -59,7 +69,7 @@ export async function* joinLayers(
   for (const [at, source] of sources.entries()) {
     const start = starts[at] ?? [];
     if (isUndivided(source, options)) yield* compressAgain(source, options, start, digester);
-    else yield* passOn(source, options, start, digester);
+    else yield* passOn(source, options, start, { digester, opener });
   }
   const entriesSize = known?.entriesSize ?? digester.size;
   const end = endOfArchive(entriesSize);
@@ -85,31 +95,67 @@ function compressed(compression: Compression, bytes: Buffer): Buffer[] {
   return compressPiece(compression, bytes).map((part) => Buffer.from(part));
 }
 
+// Opens layers; small ones are read as a whole, and kept until they are joined.
+class Opener {
+  readonly #kept = new Map<Digest, Buffer>();
+  #size = 0;
+
+  /** The bytes of a small layer, or a stream. */
+  async open(source: JoinSource): Promise<Buffer | Readable> {
+    const { digest, size } = source;
+    const kept = this.#kept.get(digest);
+    if (kept !== undefined) return kept;
+    const opened = await source.open();
+    if (Buffer.isBuffer(opened) || size > SMALL) return opened;
+    const bytes = await readSized(opened, size, digest);
+    if (this.#size + size <= KEPT) {
+      this.#kept.set(digest, bytes);
+      this.#size += size;
+    }
+    return bytes;
+  }
+}
+
+function chunksOf(opened: Buffer | Readable): Iterable<Buffer> | AsyncIterable<Buffer> {
+  return Buffer.isBuffer(opened) ? [opened] : opened;
+}
+
+function close(opened: Buffer | Readable): void {
+  if (!Buffer.isBuffer(opened)) opened.destroy();
+}
+
 // The folders to put first, from the beginning of a layer.
-async function readFolders(source: JoinSource, options: JoinOptions): Promise<readonly TarFolder[]> {
-  const { compression, undivided } = options;
-  const finder = new StartFinder(compression.method);
+async function readFolders(source: JoinSource, options: JoinOptions, opener: Opener): Promise<readonly TarFolder[]> {
+  if (!isUndivided(source, options)) {
+    const finder = new StartFinder(options.compression.method);
+    const opened = await opener.open(source);
+    try {
+      for await (const chunk of chunksOf(opened)) {
+        const start = find(() => finder.push(chunk));
+        if (start === "not divided") break;
+        if (start !== undefined) return start.folders;
+      }
+    } finally {
+      close(opened);
+    }
+    options.undivided.add(source.digest);
+  }
+  return await decompressFolders(source, opener);
+}
+
+async function decompressFolders(source: JoinSource, opener: Opener): Promise<readonly TarFolder[]> {
   const splitter = new TarSplitter(() => {}, source.digest);
-  const stream = await source.open();
+  const opened = await opener.open(source);
   using decompressor = new Decompressor(methodOf(source.mediaType), (bytes) => splitter.push(bytes), source.digest);
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (!isUndivided(source, options)) {
-        const start = find(() => finder.push(chunk));
-        if (start === undefined) continue;
-        if (start !== "not divided") return start.folders;
-        undivided.add(source.digest);
-        await decompressor.write(finder.bytes);
-      } else await decompressor.write(chunk);
+    for await (const chunk of chunksOf(opened)) {
+      await decompressor.write(chunk);
       if (splitter.areFoldersDone) break;
     }
-    if (isUndivided(source, options)) return splitter.folders;
-    undivided.add(source.digest);
-    await decompressor.write(finder.bytes);
-    return splitter.folders;
   } finally {
-    stream.destroy();
+    close(opened);
   }
+  return splitter.folders;
 }
 
 function find<T>(work: () => T): T | "not divided" {
@@ -126,40 +172,86 @@ async function* passOn(
   source: JoinSource,
   { compression, known, undivided }: JoinOptions,
   start: readonly TarFolder[],
-  digester: Digester,
+  { digester, opener }: { readonly digester: Digester; readonly opener: Opener },
 ): AsyncGenerator<Buffer> {
   const cutter = new LayerCutter(compression);
-  const before = digester.size;
-  const splitter = new TarSplitter((bytes) => digester.update(bytes), source.digest, start.length);
-  let size = 0;
-  const take = (bytes: Buffer): void => {
-    size += bytes.length;
-    splitter.push(bytes);
-  };
+  const reader = known === undefined ? new EntryReader(source, start, digester) : undefined;
   const again = (): JoinAgain => {
     undivided.add(source.digest);
     return new JoinAgain(`${source.digest} must be compressed again`);
   };
-  const stream = await source.open();
-  using decompressor = new Decompressor(methodOf(source.mediaType), take, source.digest);
+  const opened = await opener.open(source);
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for await (const chunk of chunksOf(opened)) {
       const parts = find(() => cutter.push(chunk));
       if (parts === "not divided") throw again();
-      if (known === undefined) await decompressor.write(chunk);
+      await reader?.read(chunk, Buffer.isBuffer(opened));
       yield* parts;
     }
     const parts = find(() => cutter.end());
     if (parts === "not divided") throw again();
     yield* parts;
+    // The end must have begun with the last member.
+    if (reader !== undefined && (await reader.end()) !== cutter.endSize) throw again();
   } finally {
-    stream.destroy();
+    reader?.close();
+    close(opened);
   }
-  if (known !== undefined) return;
-  await decompressor.end();
-  check(splitter, source, start);
-  // The end must have begun with the last member.
-  if (size !== splitter.folderBytes + (digester.size - before) + cutter.endSize) throw again();
+}
+
+// Decompresses a layer and adds its entries to a digest.
+class EntryReader {
+  readonly #source: JoinSource;
+  readonly #start: readonly TarFolder[];
+  readonly #splitter: TarSplitter;
+  #decompressor: Decompressor | undefined;
+  #size = 0;
+  #entries = 0;
+
+  constructor(source: JoinSource, start: readonly TarFolder[], digester: Digester) {
+    this.#source = source;
+    this.#start = start;
+    const take = (bytes: Buffer): void => {
+      digester.update(bytes);
+      this.#entries += bytes.length;
+    };
+    this.#splitter = new TarSplitter(take, source.digest, start.length);
+  }
+
+  async read(chunk: Buffer, isWhole: boolean): Promise<void> {
+    const { mediaType, digest } = this.#source;
+    const method = methodOf(mediaType);
+    // A decoder costs more than a small layer takes.
+    const archive = isWhole && method === "gzip" ? gunzipSmall(chunk, digest) : undefined;
+    if (archive !== undefined) return this.#take(archive);
+    this.#decompressor ??= new Decompressor(method, (bytes) => this.#take(bytes), digest);
+    await this.#decompressor.write(chunk);
+  }
+
+  /** Checks the archive, and returns the size of its end. Throws CONTENT_INVALID. */
+  async end(): Promise<number> {
+    await this.#decompressor?.end();
+    check(this.#splitter, this.#source, this.#start);
+    return this.#size - this.#splitter.folderBytes - this.#entries;
+  }
+
+  close(): void {
+    this.#decompressor?.[Symbol.dispose]();
+  }
+
+  #take(bytes: Buffer): void {
+    this.#size += bytes.length;
+    this.#splitter.push(bytes);
+  }
+}
+
+// Undefined if the archive is not small, or the layer is not what it should be, which streaming it reports.
+function gunzipSmall(bytes: Buffer, digest: Digest): Buffer | undefined {
+  try {
+    return gunzip(bytes, SMALL_ARCHIVE, digest);
+  } catch {
+    return undefined;
+  }
 }
 
 async function* compressAgain(
@@ -177,7 +269,7 @@ async function* compressAgain(
     parts.push(Buffer.from(bytes));
     waiting += bytes.length;
   }, source.digest);
-  const stream = await source.open();
+  const opened = await source.open();
   using decompressor = new Decompressor(methodOf(source.mediaType), (bytes) => splitter.push(bytes), source.digest);
   const pieces = function* (isLast: boolean): Generator<Buffer> {
     if (waiting < size && !isLast) return;
@@ -189,14 +281,14 @@ async function* compressAgain(
     waiting = Math.max(0, all.length - at);
   };
   try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for await (const chunk of chunksOf(opened)) {
       await decompressor.write(chunk);
       yield* pieces(false);
     }
     await decompressor.end();
     yield* pieces(true);
   } finally {
-    stream.destroy();
+    close(opened);
   }
   check(splitter, source, start);
 }

@@ -9,7 +9,7 @@ import { type Digest, Digester } from "../../oci/digest.ts";
 import { rereadDamaged } from "../../target/refetch.ts";
 import type { PushOutcome, Target } from "../../target/target.ts";
 import type { ProgressSink } from "../../util/progress.ts";
-import { bytesSource, type Source, withoutFirst } from "../../util/stream.ts";
+import { type Source, withoutFirst } from "../../util/stream.ts";
 import type { LayerShelf } from "./layer-shelf.ts";
 
 /** The collaborators of a LayerJoiner. */
@@ -142,15 +142,9 @@ export class LayerJoiner {
 
   #source({ mediaType, digest, size }: ImageLayer): JoinSource {
     const { target, shelf, signal } = this.#options;
-    return {
-      mediaType,
-      digest,
-      open: async () => {
-        const bytes = shelf.get(digest);
-        if (bytes !== undefined) return await bytesSource(bytes).open();
-        return await target.fetchBlob({ mediaType, digest, size }, { signal });
-      },
-    };
+    const open = async (): Promise<Buffer | Readable> =>
+      shelf.get(digest) ?? (await target.fetchBlob({ mediaType, digest, size }, { signal }));
+    return { mediaType, digest, size, open };
   }
 
   #counter(id: string): { onBytes: (count: number) => void; sent: () => number } {

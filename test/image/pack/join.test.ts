@@ -39,7 +39,9 @@ function prefix(root: string, name: string, size: number): ArchiveJob {
   for (const folder of [".spack", "share/doc"]) mkdirSync(join(directory, folder), { recursive: true });
   writeFileSync(join(directory, "share/doc/readme"), name.repeat(100));
   const random = dice(size + name.length);
-  const bytes = Buffer.alloc(size, Buffer.from(Array.from({ length: 5000 }, () => Math.floor(random() * 40))));
+  // The large one does not compress, so that its layer is streamed.
+  const [length, values] = size > 1e6 ? [size, 256] : [5000, 40];
+  const bytes = Buffer.alloc(size, Buffer.from(Array.from({ length }, () => Math.floor(random() * values))));
   writeFileSync(join(directory, "share/doc/data"), bytes);
   const path = `${root}/${name}`;
   return { root, prefix: path, spackPrefix: root, mentioned: [root], legacy: false, hashToPrefix: [], directory };
@@ -82,7 +84,12 @@ function source(bytes: Buffer, chunk = 64 * 1024): JoinSource {
   const chunks = function* (): Generator<Buffer> {
     for (let at = 0; at < bytes.length; at += chunk) yield bytes.subarray(at, at + chunk);
   };
-  return { digest: digestOf(bytes), mediaType, open: async () => Readable.from(chunks(), { objectMode: false }) };
+  return {
+    digest: digestOf(bytes),
+    mediaType,
+    size: bytes.length,
+    open: async () => Readable.from(chunks(), { objectMode: false }),
+  };
 }
 
 async function joined(
