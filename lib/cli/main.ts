@@ -121,6 +121,11 @@ const VERBS: Verb[] = [
     summary: "copy specs from one build cache to another, of any kind",
     load: () => import("./verbs/sync.ts"),
   },
+  {
+    name: "migrate",
+    summary: "bring a mirror of Spack 0.x to the newest layout",
+    load: () => import("./verbs/migrate.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {
@@ -143,6 +148,7 @@ const EPILOGUE = `
 Locations:
   oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme is optional)
   oci-layout:DIR[:TAG][@DIGEST]        a directory; needs no server
+  file:///DIR, https://HOST/PATH       a mirror as Spack writes it
 
 Run "stave VERB --help" for the flags and examples of a verb.`;
 
@@ -159,7 +165,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   location: "use `stave find --json SPEC`, which has the prefix",
   concretize: "use `spack concretize`; stave works with concrete specs",
   gc: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
-  migrate: "use `spack buildcache migrate`; stave reads OCI caches, which need none",
   keys: "use `stave keygen` for a key pair, and `stave verify CACHE --key FILE`",
   attest: "use `cosign attest`; `stave sign` signs images",
   "generate-key-pair": "use `stave keygen`",

@@ -91,6 +91,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["tags", CACHE] },
   { args: ["copy", "oci-layout:./pushed:app", "oci-layout:./copy:app"] },
   { args: ["sync", "oci-layout:./cache", `file://${work}/mirror`, "-u"] },
+  { args: ["migrate", `file://${work}/mirror`, "-u"] },
   { args: ["inspect", "oci-layout:./copy:app"] },
   { args: ["check-run", "oci-layout:./copy:app"] },
   { args: ["image-index", "oci-layout:./copy:all", "oci-layout:./copy:app"] },

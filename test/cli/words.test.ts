@@ -18,7 +18,6 @@ const cases: { args: string[]; status: number; says: RegExp }[] = [
   { args: ["list-tags", "x"], status: 2, says: /use `stave tags REPO`/ },
   { args: ["manifest", "fetch", "x"], status: 2, says: /use `stave inspect IMAGE --json`/ },
   { args: ["mutate", "x"], status: 2, says: /use `stave push`/ },
-  { args: ["buildcache", "migrate", "x"], status: 2, says: /spack buildcache migrate/ },
   { args: ["check", "--scope", "site", "-m", cache], status: 2, says: /scopes of Spack itself .* are always read/ },
   { args: ["download", "-c", "hull", "-p", "d", "-m", cache], status: 2, says: /--require-cdashid is not needed/ },
   {

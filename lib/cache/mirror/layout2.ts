@@ -28,11 +28,13 @@ const INDEX = `${FOLDER}/index.json`;
 const SIGNED = ".spec.json.sig";
 const PLAIN = ".spec.json";
 const ARCHIVE = ".spack";
+/** What is left of a mirror without specs: its index and keys. */
+export const LAYOUT2_REST: readonly string[] = [INDEX, `${INDEX}.hash`, `${FOLDER}/index.html`, `${FOLDER}/_pgp/`];
 /** The end of spec files of Spack 0.16 and older. */
 const YAML = ".spec.yaml";
 
 /** The files of one spec. */
-interface Files {
+export interface Layout2Files {
   /** In order of preference. */
   readonly specs: readonly string[];
   readonly archive: string;
@@ -43,7 +45,7 @@ export class Layout2 implements MirrorLayout {
   readonly #options: LayoutOptions;
   readonly #lookup: NodeLookup;
   /** From listings, by tag. */
-  readonly #files = new Map<string, Files>();
+  readonly #files = new Map<string, Layout2Files>();
   #isThere: Promise<boolean> | undefined;
 
   constructor(options: LayoutOptions, lookup: NodeLookup) {
@@ -85,8 +87,13 @@ export class Layout2 implements MirrorLayout {
     return hasIndex;
   }
 
+  /** The files of the specs that were listed, by tag. */
+  get files(): ReadonlyMap<string, Layout2Files> {
+    return this.#files;
+  }
+
   // The files that a spec has, or would have.
-  async #filesOf(tag: string, options: FetchSpecOptions): Promise<Files | undefined> {
+  async #filesOf(tag: string, options: FetchSpecOptions): Promise<Layout2Files | undefined> {
     const known = this.#files.get(tag);
     if (known !== undefined) return known;
     if (!(await this.#exists(options))) return undefined;

@@ -32,6 +32,7 @@ import { indexKeys, publishKeys } from "./mirror-keys.ts";
 import type { MirrorLayout, Signer } from "./mirror-layout.ts";
 import { blobKey, MIRROR_MANIFEST_LIMIT, manifestText, mediaTypeOf } from "./mirror-manifest.ts";
 import { MirrorStorage } from "./mirror-storage.ts";
+import { OldSpecs } from "./old-specs.ts";
 
 /** Options of a mirror. */
 export interface MirrorOptions extends Layout3Options {
@@ -133,6 +134,11 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     const isCertain = await objects.replace(indexKey(this.#view), manifest, replaced?.token, { signal });
     await this.#mark(objects, signal);
     return isCertain;
+  }
+
+  /** What the mirror has in older layouts. */
+  get old(): OldSpecs {
+    return new OldSpecs(this.writable());
   }
 
   get storage(): SpecStorage {

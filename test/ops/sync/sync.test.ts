@@ -9,6 +9,7 @@ import { GpgSigner, LateSigner } from "../../../lib/cache/mirror/gpg.ts";
 import type { MirrorCache } from "../../../lib/cache/mirror/mirror-cache.ts";
 import { OciCache } from "../../../lib/cache/oci-cache.ts";
 import { check } from "../../../lib/ops/cache/check.ts";
+import { migrate } from "../../../lib/ops/sync/migrate.ts";
 import { planSync, type SyncOptions, sync } from "../../../lib/ops/sync/sync.ts";
 import { parseQueries } from "../../../lib/spack/query/spec-parser.ts";
 import { writeJson } from "../../../lib/spack/text/json.ts";
@@ -158,4 +159,30 @@ test("specs without a signature are signed on the way into a mirror that wants o
   const none = new LateSigner(() => GpgSigner.open(undefined, { home: gpgHome(), env: process.env }));
   const kept = mirrorAt(temporaryFolder(), { isWritten: true, signer: none });
   assert.deepEqual(await outcomes(mirrorAt(await goldenMirror(3)), kept), ["copied"]);
+});
+
+test("migrate brings a mirror to the newest layout, and removes only what it has read back", async () => {
+  const folder = await copiedMirror(2);
+  const [rigging = ""] = (readdirSync(join(folder, "build_cache"), { recursive: true }) as string[]).filter((name) =>
+    /rigging.*\.spack$/.test(name),
+  );
+  const path = join(folder, "build_cache", rigging);
+  const bytes = readFileSync(path);
+  writeFileSync(path, bytes.subarray(0, -1));
+  const run = (): ReturnType<typeof migrate> =>
+    migrate(mirrorAt(folder), mirrorAt(folder, { isWritten: true }), { ...options, removesOld: true });
+  const plan = await migrate(mirrorAt(folder), mirrorAt(folder, { isWritten: true }), { ...options, isDryRun: true });
+  assert.deepEqual([plan.removed, filesIn(folder).some((name) => name.startsWith("v3"))], [[], false]);
+  const first = await run();
+  assert.deepEqual([first.removed.length, first.left.map((tag) => tag.split("-")[0])], [6, ["rigging"]]);
+  assert.ok(filesIn(folder).includes("build_cache/index.json"));
+  writeFileSync(path, bytes);
+  const second = await run();
+  assert.deepEqual([second.removed.length, second.left], [1, []]);
+  assert.deepEqual(
+    filesIn(folder).filter((name) => name.startsWith("build_cache")),
+    [],
+  );
+  const { checked, broken } = await check(mirrorAt(folder), { depth: "bytes" });
+  assert.deepEqual([checked, broken], [7, []]);
 });
