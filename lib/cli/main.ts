@@ -112,6 +112,11 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/check-run.ts"),
   },
   {
+    name: "rebase",
+    summary: "put a pushed image onto another base image",
+    load: () => import("./verbs/rebase.ts"),
+  },
+  {
     name: "image-index",
     summary: "put the images of several platforms under one tag",
     load: () => import("./verbs/image-index.ts"),
@@ -189,7 +194,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   discover: "use `stave inspect IMAGE`, which lists what refers to it",
   attach: "use `oras attach`; `stave copy --referrers` copies what is attached",
   validate: "use `stave check --all --deep -m CACHE`",
-  rebase: "use `stave push --base-image IMAGE`",
   append: "use `stave push --base-image IMAGE`",
   mutate: "use `stave push` with --base-image or --variable",
   flatten: "use `stave push`; each spec keeps its layer, so that images share them",

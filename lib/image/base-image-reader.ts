@@ -1,10 +1,11 @@
 // Reads a base image and checks that other images can be built on it. Resolving its name is up to the caller.
-import { StaveError } from "../errors.ts";
+import { isStaveError, StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import type { Digest } from "../oci/digest.ts";
+import { type Digest, digestOf } from "../oci/digest.ts";
 import { type Config, configSchema, parseBySchema, parseManifest } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, familyOf, layerTypeIn, type MediaFamily, OCI_CONFIG } from "../oci/mediatype.ts";
 import { formatPlatform } from "../oci/platform.ts";
+import { DEFAULT_TAG, formatReference, parseLocation } from "../oci/reference.ts";
 import { printable } from "../printable/printable.ts";
 import { listAt, objectAt, own } from "../spack/text/fields.ts";
 import { isObject, parseJsonBytes } from "../spack/text/json.ts";
@@ -34,6 +35,10 @@ export interface BaseImage {
   readonly diffIds: readonly Digest[];
   /** The `Env` of its config. */
   readonly env: readonly string[];
+  /** The digest of its manifest. */
+  readonly digest: Digest;
+  /** Its full reference, by which it can be found again; undefined for one in a directory. */
+  readonly reference: string | undefined;
 }
 
 /**
@@ -69,7 +74,26 @@ export function readBaseImage(base: FetchedBase, architecture: string): BaseImag
     config: objectOf(base.config, `the config of ${base.name}`),
     diffIds,
     env: config.config?.Env ?? [],
+    digest: digestOf(base.manifest),
+    reference: fullReference(base.name),
   };
+}
+
+/**
+ * The full reference of an image in a registry, as images record it; undefined for one in a directory, which is at this
+ * place only on this machine.
+ */
+export function fullReference(name: string): string | undefined {
+  try {
+    const location = parseLocation(name);
+    if (location.kind !== "registry") return undefined;
+    const { reference } = location;
+    const tag = reference.tag ?? DEFAULT_TAG;
+    return formatReference({ ...reference, tag, digest: undefined }).replace(/^index\.docker\.io\//, "docker.io/");
+  } catch (error) {
+    if (isStaveError(error)) return undefined;
+    throw error;
+  }
 }
 
 function objectOf(bytes: Uint8Array, name: string): JsonObject {

@@ -15,6 +15,7 @@ import { own } from "../spack/text/fields.ts";
 import { isObject, writeJson } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 import type { BaseImage } from "./base-image-reader.ts";
+import { settingsWithRecord, withBaseRecord } from "./base-record.ts";
 
 /** A layer of specs in an image. */
 export interface ImageLayer {
@@ -91,15 +92,18 @@ export function buildImage(options: ImageOptions): BuiltImage {
   // Docker manifests have no annotations.
   if (options.spec !== undefined && family === "oci")
     manifest["annotations"] = { "org.opencontainers.image.description": options.spec.description };
+  else if (base !== undefined && family === "oci") manifest["annotations"] = withBaseRecord(undefined, base);
   return { family, manifest: documentOf(manifest, manifestType), config, layers: [...below, ...added] };
 }
 
-function documentOf(object: JsonObject, mediaType: string): ImageDocument {
+/** A document as it is written. */
+export function documentOf(object: JsonObject, mediaType: string): ImageDocument {
   const bytes = Buffer.from(writeJson(object), "latin1");
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
 }
 
-function typeIn(family: MediaFamily, mediaType: string): string {
+/** The type of a layer in a family. Throws UNSUPPORTED if the family has none. */
+export function typeIn(family: MediaFamily, mediaType: string): string {
   const type = layerTypeIn(family, mediaType);
   if (type !== undefined) return type;
   throw new StaveError("UNSUPPORTED", `an image with ${family} media types cannot hold a layer of type ${mediaType}`, {
@@ -111,10 +115,12 @@ function configObject({ base, architecture, layers, env, spec }: ImageOptions): 
   const config: JsonObject = base?.config ?? { architecture, os: "linux", rootfs: {}, config: {} };
   const rootfs = objectOr(own(config, "rootfs"), { type: "layers", diff_ids: [] });
   const diffIds = [...(base?.diffIds ?? []), ...layers.map(({ diffId }) => diffId)];
+  const settings: JsonObject = { ...objectOr(own(config, "config"), {}), Env: [...env] };
   const out: JsonObject = {
     ...config,
     rootfs: { type: "layers", ...rootfs, diff_ids: diffIds },
-    config: { ...objectOr(own(config, "config"), {}), Env: [...env] },
+    // The image of a spec is what Spack makes of it.
+    config: base === undefined || spec !== undefined ? settings : settingsWithRecord(settings, base),
   };
   const history = own(config, "history");
   const before = Array.isArray(history) ? history : [];
@@ -129,8 +135,10 @@ function objectOr(value: JsonValue | undefined, otherwise: JsonObject): JsonObje
   return isObject(value) ? value : otherwise;
 }
 
-// Pads a history that has fewer entries than the base image has layers: readers match entries and layers by position.
-function withLayers(history: readonly JsonValue[], count: number): JsonValue[] {
+/**
+ * Pads a history that has fewer entries than the base image has layers: readers match entries and layers by position.
+ */
+export function withLayers(history: readonly JsonValue[], count: number): JsonValue[] {
   const said = history.filter((entry) => !isObject(entry) || own(entry, "empty_layer") !== true).length;
   const missing = Array.from({ length: Math.max(0, count - said) }, () => ({ comment: "unknown" }));
   return [...history, ...missing];

@@ -202,6 +202,13 @@ function parseLayoutLocation(text: string, prefix: string): Location {
   return { kind: "layout", directory: rest, tag, digest };
 }
 
+/** The same repository or directory, with this tag and no digest. */
+export function withTag(location: Location, tag: string): Location {
+  return location.kind === "layout"
+    ? { ...location, tag, digest: undefined }
+    : { ...location, reference: { ...location.reference, tag, digest: undefined } };
+}
+
 /** Formats a location so that a user can type it again. */
 export function formatLocation(location: Location): string {
   if (location.kind === "registry")

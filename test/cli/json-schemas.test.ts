@@ -94,6 +94,11 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["migrate", `file://${work}/mirror`, "-u"] },
   { args: ["inspect", "oci-layout:./copy:app"] },
   { args: ["check-run", "oci-layout:./copy:app"] },
+  {
+    args: ["rebase", "oci-layout:./copy:app", "--onto", "oci-layout:./pushed:app", "--tag", "on", "--dry-run"],
+    status: [0, 2, 7],
+  },
+  { args: ["rebase", "oci-layout:./copy", "--onto", `${guarded.host}/x:y`, "--outdated"] },
   { args: ["image-index", "oci-layout:./copy:all", "oci-layout:./copy:app"] },
   { args: ["keygen", "./mine"] },
   { args: ["sign", "oci-layout:./copy:app", "--key", "mine.key"] },

@@ -113,8 +113,8 @@ for (const [generation, { legacy, describe: description, layouts, names }] of Ob
             env: configSchema.parse(JSON.parse(expected.config)).config?.Env ?? [],
             spec: spec && { document: specDocumentOf(spec), description: description(spec.root), legacy },
           });
-          const config = Buffer.from(built.config.bytes).toString();
-          const manifest = Buffer.from(built.manifest.bytes).toString();
+          const config = withoutRecord(Buffer.from(built.config.bytes).toString());
+          const manifest = withoutRecord(Buffer.from(built.manifest.bytes).toString());
           assert.equal(withoutHistory(config), withoutHistory(withoutTime(expected.config)));
           const { digest, size } = manifestSchema.parse(JSON.parse(expected.manifest)).config;
           const mine = built.config.descriptor;
@@ -122,6 +122,13 @@ for (const [generation, { legacy, describe: description, layouts, names }] of Ob
           assert.equal(asSpacks, expected.manifest);
         });
   });
+
+/** Without what the image says about its base, which Spack's images do not. */
+function withoutRecord(text: string): string {
+  return text
+    .replaceAll(/,?"org\.opencontainers\.image\.base\.(?:digest|name)":"[^"]*"/g, "")
+    .replaceAll(/,"(?:Labels|annotations)":\{\}/g, "");
+}
 
 const A = digestOf("a");
 const LAYER: ImageLayer = {

@@ -9,13 +9,20 @@ import { archiveOf, elfAt } from "./loading.ts";
 import { makeTree, type TreeItem, temporaryFolder } from "./tree.ts";
 
 /** Pushes an image of one layer with these files. */
-export async function pushTree(target: Target, tag: string, items: readonly TreeItem[], size = 0): Promise<void> {
+export async function pushTree(
+  target: Target,
+  tag: string,
+  items: readonly TreeItem[],
+  size = 0,
+  settings: Record<string, unknown> = {},
+): Promise<void> {
   const folder = temporaryFolder();
   makeTree(folder, [...items, { type: "file", path: "padding", content: Buffer.alloc(size, tag) }]);
   const layer = archiveOf(folder);
   const config = canonicalBytes({
     architecture: "amd64",
     os: "linux",
+    config: settings,
     rootfs: { type: "layers", diff_ids: [digestOf(gunzipSync(layer))] },
   });
   const document = {

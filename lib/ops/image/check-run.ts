@@ -94,10 +94,6 @@ export async function checkRun(
   };
 }
 
-interface Part extends ImagePart {
-  readonly facts: LayerFacts;
-}
-
 async function overBase(
   image: OpenedImage,
   own: readonly Part[],
@@ -118,8 +114,14 @@ async function overBase(
   return verdict(image, [...below, ...own], { base: name, digest: base.digest, size });
 }
 
-function verdict(
-  { config }: OpenedImage,
+/** A layer of an image, read. */
+export interface Part extends ImagePart {
+  readonly facts: LayerFacts;
+}
+
+/** The result for layers from the bottom up, with the config of the image. */
+export function verdict(
+  { config }: Pick<OpenedImage, "config">,
   parts: readonly Part[],
   about: Pick<BaseVerdict, "base" | "digest" | "size">,
 ): BaseVerdict {

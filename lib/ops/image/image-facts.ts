@@ -115,7 +115,10 @@ export async function readLayers(
 }
 
 /** Describes the layers of an image: those below the first layer of a spec are its base. */
-export function describeLayers(image: OpenedImage, facts: readonly LayerFacts[]): ReadLayerPart[] {
+export function describeLayers(
+  image: Pick<OpenedImage, "config" | "layers">,
+  facts: readonly LayerFacts[],
+): ReadLayerPart[] {
   const said = historySpecs(image);
   const specs = facts.map((layer, at) => {
     const named = said[at] ?? [];
@@ -131,7 +134,7 @@ export function describeLayers(image: OpenedImage, facts: readonly LayerFacts[])
 }
 
 // Entries are matched to layers by position, which works only if there are equally many.
-function historySpecs({ config, layers }: OpenedImage): NamedSpec[][] {
+function historySpecs({ config, layers }: Pick<OpenedImage, "config" | "layers">): NamedSpec[][] {
   const entries = (config.history ?? []).filter((entry) => entry.empty_layer !== true);
   if (entries.length !== layers.length) return [];
   return entries.map(({ created_by: text = "" }) =>
