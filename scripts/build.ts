@@ -4,6 +4,8 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
+import * as z from "zod";
+import { policySchema } from "../lib/sign/policy/trust-policy.ts";
 import { reportSchemas } from "./report-schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -114,5 +116,7 @@ if (!isBundleOnly) {
   mkdirSync(`${root}schemas`, { recursive: true });
   for (const [verb, schema] of reportSchemas())
     writeFileSync(`${root}schemas/${verb}.json`, `${JSON.stringify(schema, undefined, 2)}\n`);
+  const trust = JSON.stringify(z.toJSONSchema(policySchema), undefined, 2);
+  writeFileSync(`${root}schemas/trust-policy.json`, `${trust}\n`);
   writeLicenses(bundled);
 }

@@ -77,7 +77,7 @@ const ORDER: Record<string, string[]> = {
   relocate: ["unpack", "prefix", "file", "tree", "place"],
   cache: [".", "mirror"],
   target: [".", "registry", "layout"],
-  sign: ["key", "statement", "signature"],
+  sign: ["key", "statement", "signature", "policy"],
   ops: ["image", "store", "cache", "sign", "push", "install", "sync"],
   cli: ["machine", "output", "arguments", "verbs", "."],
 };

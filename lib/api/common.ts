@@ -21,6 +21,11 @@ export interface Login {
 export interface CommonOptions extends NetworkOptions {
   /** Credentials; they take precedence over those that podman and docker stored. */
   readonly credentials?: readonly Login[] | undefined;
+  /**
+   * The trust policy for caches that are read: a file, or `false` for none. Default: `$STAVE_TRUST`, else
+   * `~/.config/stave/trust.json`, else `/etc/stave/trust.json`.
+   */
+  readonly trust?: string | false | undefined;
   /** Aborts the work, which then throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /** Called with each event; must not throw. */
@@ -44,7 +49,7 @@ export const COMMON: Shape<CommonOptions> = {
   authfile: "string",
   trace: "function",
   credentials: { fields: { registry: "string", username: "string", password: "string" }, isArray: true, isWhole: true },
-  ...{ signal: "signal", onProgress: "function" },
+  ...{ signal: "signal", onProgress: "function", trust: "name or false" },
   surroundings: {
     fields: { env: "any", cwd: "string", home: "string", clock: "any", uid: "count" },
   },

@@ -14,6 +14,7 @@ import { type CacheLocation, formatCache, isMirror } from "./mirror-location.ts"
 import { openMirror, type Signing } from "./open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { cacheGuard, checkMirror, type TrustUse, trustUseOf } from "./trust.ts";
 
 /** Where Spack's files are. The defaults are those of the command line. */
 export interface SpackOptions {
@@ -122,17 +123,27 @@ async function openOne(text: string | undefined, direction: Direction, opening: 
   const closing = { mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
   const { create: mayBeEmpty, verifies } = opening.options;
   try {
+    const use = trustUse(opening);
     if (isMirror(location)) {
+      if (direction === "fetch") await checkMirror(location, formatCache(location), use);
       const isWritten = direction === "push";
       return { cache: await openMirror(location, { ...open, mayBeEmpty, isWritten, verifies }), location, ...closing };
     }
     const target = opening.options.create ? await connection.write(location) : await connection.change(location);
-    const cache = new OciCache(target, memoryFor(location, opening.around));
+    const memory = memoryFor(location, opening.around);
+    // What is pushed to is not trusted, but replaced.
+    const guard = direction === "fetch" ? await cacheGuard(location, target, { ...use, ...memory }) : undefined;
+    const cache = new OciCache(target, { ...memory, guard });
     return { cache, location, ...closing };
   } catch (error) {
     await closeAfterError(close);
     throw error;
   }
+}
+
+/** How the policy applies to what is opened. */
+export function trustUse({ options, around }: Opening): TrustUse {
+  return trustUseOf(options, around);
 }
 
 /** Caches opened for a call or by the caller; disposing of them closes only the former. */

@@ -12,6 +12,7 @@ import type { ProgressSink } from "../util/progress.ts";
 import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { type Connection, referenceOf } from "./connection.ts";
+import { policyPath, type TrustUse, trustedReference, trustUseOf } from "./trust.ts";
 
 /** How to open a place. */
 export interface OpenTargetOptions extends CommonOptions {
@@ -58,6 +59,8 @@ export interface CopyWish {
   readonly platform?: string | undefined;
   /** Also copy what refers to the image: signatures, SBOMs. */
   readonly referrers?: boolean | undefined;
+  /** Copy only an image that the trust policy lets pass. */
+  readonly verify?: boolean | undefined;
   /** Report what would be copied, and write nothing. */
   readonly dryRun?: boolean | undefined;
   /** Maximum number of blobs in progress at once; default 4. */
@@ -73,7 +76,7 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
   checkText("copy: the destination", to);
   checkOptions("copy", options, {
     ...{ ...COMMON, allTags: "boolean", platform: "string" },
-    ...{ referrers: "boolean", jobs: "count", dryRun: "boolean" },
+    ...{ referrers: "boolean", jobs: "count", dryRun: "boolean", verify: "boolean" },
   });
   const { signal, onProgress: progress } = options;
   signal?.throwIfAborted();
@@ -83,7 +86,8 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
     around: surroundingsOf(options),
     places: [places.source, places.destination],
   });
-  return await copyBetween(connection, places, { ...options, progress, signal });
+  const use = trustUseOf(options, surroundingsOf(options));
+  return await copyBetween(connection, places, { ...options, progress, signal, use });
 }
 
 /** The source and destination of a copy. */
@@ -93,7 +97,11 @@ export interface CopyPlaces {
 }
 
 /** Refuses an invalid copy. Throws USAGE. */
-export function checkCopy({ source, destination }: CopyPlaces, { allTags, platform }: CopyWish): void {
+export function checkCopy({ source, destination }: CopyPlaces, { allTags, platform, verify }: CopyWish): void {
+  if (allTags && verify)
+    throw new StaveError("USAGE", "all tags cannot be verified while they are copied", {
+      hint: "copy one image at a time, or check them first with `stave verify`",
+    });
   refuseDigest(destination);
   if (allTags) refuseTags(source, destination);
   if (platform !== undefined) parsePlatform(platform);
@@ -103,18 +111,32 @@ export function checkCopy({ source, destination }: CopyPlaces, { allTags, platfo
 export async function copyBetween(
   connection: Connection,
   { source, destination }: CopyPlaces,
-  wish: CopyWish & { readonly progress?: ProgressSink | undefined; readonly signal?: AbortSignal | undefined },
+  wish: CopyWish & {
+    readonly progress?: ProgressSink | undefined;
+    readonly signal?: AbortSignal | undefined;
+    readonly use: TrustUse;
+  },
 ): Promise<CopyImagesReport> {
   const { allTags, platform, referrers, jobs, dryRun, progress, signal } = wish;
   const from: ReadTarget = await connection.read(source);
-  const reference = allTags ? undefined : await referenceOf(source, from, signal);
-  const named = destination.kind === "layout" ? destination.tag : destination.reference.tag;
+  const named = allTags ? undefined : await referenceOf(source, from, signal);
+  const isVerified = wish.verify === true && named !== undefined;
+  const reference = isVerified ? await requiredReference(source, from, named, wish.use) : named;
+  const wanted = destination.kind === "layout" ? destination.tag : destination.reference.tag;
   return await copyImages(from, dryRun ? await dry(connection, destination) : await connection.write(destination), {
     reference,
-    tag: allTags ? undefined : (named ?? tagIn(source, reference)),
+    tag: allTags ? undefined : (wanted ?? tagIn(source, named)),
     platform: platform === undefined ? undefined : parsePlatform(platform),
     ...{ referrers, concurrency: jobs, progress, signal },
   });
+}
+
+async function requiredReference(source: Location, from: ReadTarget, reference: string, use: TrustUse) {
+  if (policyPath(use.around, use.options) === undefined)
+    throw new StaveError("CONFIG_INVALID", "there is no trust policy to verify the image by", {
+      hint: "make one with `stave trust add CACHE --key FILE`",
+    });
+  return await trustedReference(source, from, reference, use);
 }
 
 // A directory that a copy would create is empty.

@@ -23,9 +23,11 @@ import {
   openToWrite,
   SPACK,
   type SpackOptions,
+  trustUse,
 } from "./open-cache.ts";
 import { spackSide } from "./push-side.ts";
 import { chosenRoots } from "./spack-specs.ts";
+import { trustedReference } from "./trust.ts";
 
 /** The options of a push; none is required if the surroundings provide an environment and a cache. */
 export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
@@ -115,7 +117,9 @@ async function prepared(
     let base: BaseSource | undefined;
     if (baseImage !== undefined && location) {
       const target = await connection.read(location);
-      base = { name: baseImage, target, reference: await referenceOf(location, target, signal) };
+      const named = await referenceOf(location, target, signal);
+      const reference = await trustedReference(location, target, named, trustUse(opening));
+      base = { name: baseImage, target, reference };
     }
     const { only, buildDependencies, tags, budget, force, verify, failFast, updateIndex, allowMissing, jobs, onSpec } =
       options;

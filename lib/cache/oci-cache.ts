@@ -39,8 +39,17 @@ const NEWEST_LAYOUT = 3;
 const MEMORY = "blobs";
 const EMPTY_CONFIG = Buffer.from("{}");
 
+/** Decides by their manifests whether the contents of a cache may be used; throws if not. */
+export interface ContentGuard {
+  image(tag: string, manifest: Descriptor, options: OperationOptions): Promise<void>;
+  /** Called without a manifest if there is no index. */
+  index(manifest: Descriptor | undefined, options: OperationOptions): Promise<void>;
+}
+
 /** Options of an OCI build cache. */
 export interface OciCacheOptions {
+  /** Decides whether images and the index may be used, before anything in them is read. */
+  readonly guard?: ContentGuard | undefined;
   /** Caches configs and indexes between runs by digest, which is verified again on reading. */
   readonly memory?: DiskCache | undefined;
 }
@@ -51,10 +60,12 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   readonly can: Abilities = { list: true, write: true, delete: true, images: true, sign: false };
   readonly target: T;
   readonly #memory: DiskCache | undefined;
+  readonly #guard: ContentGuard | undefined;
 
   constructor(target: T, options: OciCacheOptions = {}) {
     this.target = target;
     this.#memory = options.memory;
+    this.#guard = options.guard;
     this.name = target.name;
   }
 
@@ -79,6 +90,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<SpecImage> {
     const { isKnown, signal } = options;
     const fetched = await this.target.fetchManifest(tag, { signal });
+    await this.#guard?.image(tag, fetched.descriptor, { signal });
     const subject = imageName(this.name, tag);
     const document = parseFetched(fetched, this.name);
     if (document.kind === "index") throw notASpec(subject, "an image index");
@@ -130,6 +142,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {
     const { signal } = options;
     const found = await this.#indexManifest(signal);
+    await this.#guard?.index(found?.descriptor, { signal });
     if (found === undefined) return undefined;
     const { manifest, stored } = found;
     // Spack reads only the first layer, whatever its media type.
@@ -144,14 +157,14 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
 
   async #indexManifest(
     signal: AbortSignal | undefined,
-  ): Promise<{ manifest: Manifest; stored: StoredIndex } | undefined> {
+  ): Promise<{ descriptor: Descriptor; manifest: Manifest; stored: StoredIndex } | undefined> {
     try {
       const fetched = await this.target.fetchManifest(INDEX_TAG, { signal });
       const document = parseFetched(fetched, this.name);
       if (document.kind === "manifest") {
         const { descriptor, obeysConditions } = fetched;
         const stored = { digest: descriptor.digest, configDigest: document.value.config.digest, obeysConditions };
-        return { manifest: document.value, stored };
+        return { descriptor, manifest: document.value, stored };
       }
       throw notASpec(imageName(this.name, INDEX_TAG), "an image index", "the cache index");
     } catch (error) {

@@ -143,6 +143,11 @@ const VERBS: Verb[] = [
     summary: "sign an image, or the specs and the index of a cache",
     load: () => import("./verbs/sign.ts"),
   },
+  {
+    name: "trust",
+    summary: "show, change and explain the trust policy",
+    load: () => import("./verbs/trust.ts"),
+  },
   { name: "keygen", summary: "make a key pair for signing", load: () => import("./verbs/keygen.ts") },
   { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
   { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },

@@ -6,6 +6,7 @@ import { defaultMirrors } from "../../api/default-mirrors.ts";
 import { type CacheLocation, formatCache, isMirror } from "../../api/mirror-location.ts";
 import { type OpenMirrorOptions, openMirror, type Signing } from "../../api/open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { cacheGuard, checkMirror, type TrustOptions, type TrustUse } from "../../api/trust.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
@@ -44,7 +45,7 @@ export interface OpenedCache<C> {
 export interface CacheRun {
   readonly context: Context;
   readonly output: Output;
-  readonly flags: CommonFlags & SpackFlags;
+  readonly flags: CommonFlags & SpackFlags & TrustOptions;
   /** Spack's files, if the verb has already located them. */
   readonly files?: SpackFiles;
   /** The specs among the arguments, one of which may be meant as a directory. */
@@ -67,8 +68,8 @@ export async function readCache(text: string | undefined, run: CacheRun): Promis
 }
 
 /**
- * Opens the cache to which a push would write, for reading. With `mayBeGone`, a directory that does not exist counts as
- * empty.
+ * Opens the cache to which a push would write, for reading. With `mayBeGone`, a directory that does not exist counts
+ * as empty.
  */
 export async function readPushCache(
   text: string | undefined,
@@ -87,7 +88,9 @@ async function openToRead(
   const opening = await openerFor(text, direction, run);
   const { location, mirror, opener } = opening;
   const rest = { location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
+  const use = trustUse(run);
   if (isMirror(location)) {
+    if (direction === "fetch") await orClose(opener, () => checkMirror(location, formatCache(location), use));
     const isWritten = direction === "push";
     return { cache: await openMirror(location, { ...opening, mayBeEmpty: mayBeGone, isWritten }), ...rest };
   }
@@ -96,8 +99,27 @@ async function openToRead(
     if (mayBeGone && location.kind === "layout") return emptyTarget(formatCache(location));
     throw isUnnamed(text, run) ? error.with({ hint: nameOne(run) }) : error;
   });
-  return { cache: new ReadOciCache(target, memoryFor(location, run.context)), ...rest };
+  const memory = memoryFor(location, run.context);
+  const guarded = (): ReturnType<typeof cacheGuard> => cacheGuard(location, target, { ...use, ...memory });
+  // What is pushed to is not trusted, but replaced.
+  const guard = direction === "fetch" ? await orClose(opener, guarded) : undefined;
+  return { cache: new ReadOciCache(target, { ...memory, guard }), ...rest };
 }
+
+async function orClose<T>(opener: Opener, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await closeAfterError(() => opener.close());
+    throw error;
+  }
+}
+
+const trustUse = ({ context, output, flags }: CacheRun): TrustUse => ({
+  around: context,
+  options: flags,
+  onWarning: (text) => output.warn(text),
+});
 
 /** Open caches in order of preference; the caller disposes of them. */
 export interface OpenedCaches {

@@ -110,6 +110,13 @@ export function addTransport(command: Command): Command {
     .option("--trace <file>", "append a redacted log of every request and response to this file");
 }
 
+/** Adds the flags of verbs that read caches under a trust policy. */
+export function addTrust(command: Command): Command {
+  return command
+    .option("--trust <file>", "the trust policy (default: $STAVE_TRUST, else ~/.config/stave/trust.json or /etc/stave)")
+    .option("--insecure-no-signature-check", "do not check signatures, whatever the trust policy requires");
+}
+
 /** Adds the two words for a dry run, `--dry-run` and `--plan`; either sets `dryRun`. */
 export function addDryRun(command: Command): Command {
   return command

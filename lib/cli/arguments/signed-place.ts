@@ -2,8 +2,9 @@
 import { isCacheWord, memoryFor } from "../../api/cache-choice.ts";
 import { type CacheLocation, parseMirror } from "../../api/mirror-location.ts";
 import type { SpackFlags } from "../../api/spack-files.ts";
+import { signedName } from "../../api/trust.ts";
 import { hasImages, lacks } from "../../cache/cache.ts";
-import { formatReference, parseLocation } from "../../oci/reference.ts";
+import { parseLocation } from "../../oci/reference.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import { closeAfterError } from "../../util/close-all.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
@@ -84,12 +85,6 @@ function placeOf<T>(
 ): SignedPlace<T> {
   const { location } = opened;
   const { memory } = memoryFor(location, context);
-  const cache = signedCache(location);
+  const cache = signedName(location);
   return { target, reference: undefined, cache, memory, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
-}
-
-/** A cache as statements name it, `oci://HOST/REPO`; undefined for a directory, which may be moved. */
-export function signedCache(location: CacheLocation): string | undefined {
-  if (location.kind !== "registry") return undefined;
-  return `oci://${formatReference({ ...location.reference, tag: undefined, digest: undefined })}`;
 }

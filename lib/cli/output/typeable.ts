@@ -26,11 +26,11 @@ const CACHE_PLACE: Readonly<Record<string, "argument" | "--mirror" | "--mirror-u
 };
 const WITH_SPACK = new Set([
   ...["push", "install", "list", "check", "index", "why-miss", "download", "diff", "prune", "find", "spec", "preview"],
-  ...["name", "save-specfile", "env", "view", "verify", "uninstall", "config", "sign"],
+  ...["name", "save-specfile", "env", "view", "verify", "uninstall", "config", "sign", "trust"],
 ]);
 const WITH_NETWORK = new Set([
   ...["push", "install", "list", "check", "index", "why-miss", "download", "diff", "prune"],
-  ...["copy", "tags", "inspect", "login", "sign", "verify"],
+  ...["copy", "tags", "inspect", "login", "sign", "verify", "trust"],
 ]);
 
 /** The words of a call, from its parsed command. */

@@ -11,7 +11,7 @@ import { type CheckReport, checkAll, type MissingSpec } from "../../ops/cache/ch
 import { printable } from "../../printable/printable.ts";
 import { writeJson } from "../../spack/text/json.ts";
 import { CACHE_ARGUMENT, type OpenedCache, readCaches } from "../arguments/cache-location.ts";
-import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addTransport, addTrust, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
@@ -51,7 +51,7 @@ export const verb: VerbFactory = (state) => {
     .addOption(new Option("--rebuild-on-error", "refused: a failed request is an error").hideHelp())
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").argParser(collect).hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").argParser(collect).hideHelp());
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
     const texts = [...onlySpecs(given, context.cwd), ...(flags.spec ?? []), ...(flags.specFile ?? [])];
     if (flags.all && texts.length > 0)

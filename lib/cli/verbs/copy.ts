@@ -1,6 +1,7 @@
 // `stave copy`: copies an image or a whole repository between registries and directories.
 
 import { checkCopy, copyBetween } from "../../api/open-target.ts";
+import type { TrustOptions } from "../../api/trust.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { Location } from "../../oci/reference.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
@@ -10,6 +11,7 @@ import {
   addDryRun,
   addJobs,
   addTransport,
+  addTrust,
   type CommonFlags,
   helpText,
   verbCommand,
@@ -17,10 +19,11 @@ import {
 import { count, formatBytes, formatDuration } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags {
+interface Flags extends CommonFlags, TrustOptions {
   allTags?: boolean;
   platform?: string;
   referrers?: boolean;
+  verify?: boolean;
   dryRun?: boolean;
   jobs: number;
 }
@@ -43,16 +46,22 @@ export const verb: VerbFactory = (state) => {
     .option("--all-tags", "copy every tag of SRC; continue after a tag fails")
     .option("--platform <os/arch>", "copy only this platform's image of an index")
     .option("--referrers", "also copy signatures, SBOMs and other referrers of the image");
+  command.option("--verify", "copy the image only if the trust policy lets it pass");
   addJobs(command, "how many blobs to copy at once", 4);
-  addTransport(addDryRun(command)).addHelpText("after", helpText(HELP));
+  addTransport(addTrust(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
     const source = parseLocation(from);
     const destination = parseLocation(to);
     checkCopy({ source, destination }, flags);
     await using opener = await openNetwork({ context, output, flags, places: [source, destination] });
+    const use = { around: context, options: flags, onWarning: (text: string) => output.warn(text) };
     const started = context.clock.now();
     const progress = flags.dryRun ? undefined : output.progress;
-    const report = await copyBetween(opener, { source, destination }, { ...flags, progress, signal: context.signal });
+    const report = await copyBetween(
+      opener,
+      { source, destination },
+      { ...flags, progress, signal: context.signal, use },
+    );
     const milliseconds = flags.dryRun ? undefined : context.clock.now() - started;
     output.print(summary(report, destination, milliseconds));
     output.report(report);

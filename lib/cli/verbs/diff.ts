@@ -12,7 +12,7 @@ import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { type CacheRun, readCache } from "../arguments/cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
@@ -33,7 +33,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("diff", "show what changed between two images, caches or lock files")
     .argument("<a>", "the old state")
     .argument("<b>", "the new state");
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], CommonFlags & SpackFlags>(
     command,
     state,

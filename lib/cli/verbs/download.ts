@@ -10,7 +10,14 @@ import { download } from "../../ops/cache/download.ts";
 import { findCached } from "../../ops/cache/find-cached.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
-import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import {
+  addDryRun,
+  addTransport,
+  addTrust,
+  type CommonFlags,
+  helpText,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { formatBytes } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -41,7 +48,7 @@ export const verb: VerbFactory = (state) => {
     .option("-m, --mirror <cache>", "the cache to download from")
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
-  addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addTrust(addDryRun(command)))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
     const [word] = (flags.config ?? []).filter((setting) => !setting.includes(":"));
     if (word !== undefined)

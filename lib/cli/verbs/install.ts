@@ -14,6 +14,7 @@ import {
   addDryRun,
   addJobs,
   addTransport,
+  addTrust,
   type CommonFlags,
   collect,
   helpText,
@@ -79,7 +80,7 @@ export const verb: VerbFactory = (state) => {
     .addOption(new Option("-a, --allow-root", "no effect: archives are never searched for store paths").hideHelp());
   addDryRun(command);
   addJobs(command, "how many specs to install at once", INSTALL_DEFAULTS.jobs);
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
 

@@ -7,7 +7,7 @@ import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { aggregate } from "../../errors.ts";
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
@@ -39,7 +39,7 @@ export const verb: VerbFactory = (state) => {
     .option("--tags", "read the tags instead of the index")
     .addOption(new Option("-f, --force", "no effect: the index is always read").hideHelp());
   addList(command);
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(
     command,
     state,

@@ -8,6 +8,7 @@ import { formatCache, isMirror } from "../../api/mirror-location.ts";
 import { spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
+import { signedName, type TrustOptions, trustedReference } from "../../api/trust.ts";
 import { unlockedSpecs } from "../../api/unlocked-specs.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
@@ -29,6 +30,7 @@ import {
   addDryRun,
   addJobs,
   addTransport,
+  addTrust,
   type CommonFlags,
   collect,
   helpText,
@@ -36,7 +38,6 @@ import {
   verbCommand,
   wholeNumber,
 } from "../arguments/shared-flags.ts";
-import { signedCache } from "../arguments/signed-place.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { findingText } from "../output/check-run-text.ts";
@@ -48,7 +49,7 @@ import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-te
 import { signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags, PasswordFlags {
+interface Flags extends CommonFlags, SpackFlags, PasswordFlags, TrustOptions {
   all?: boolean;
   tag?: string[];
   budget: number;
@@ -157,7 +158,7 @@ export const verb: VerbFactory = (state) => {
   addDryRun(command);
   addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
   addSeeds(command);
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
 
@@ -244,7 +245,7 @@ async function run(
   if (flags.dryRun) {
     await using opened = await readPushCache(named, place, { mayBeGone: true });
     const { cache } = opened;
-    const base = await baseSource(flags.baseImage, opened.opener, context);
+    const base = await baseSource(opened.opener, { context, output, flags });
     const plan = await planTo(cache, { ...common, base });
     output.print(planText(plan, output.columns));
     const packed = plan.specs.filter(({ action, isRepair }) => action === "pack" && !isRepair).length;
@@ -256,7 +257,7 @@ async function run(
   const privateKey = isGpg ? undefined : await openKey(context, flags);
   let base: BaseSource | undefined;
   const openBase = async (opener: Opener): Promise<void> => {
-    base = await baseSource(flags.baseImage, opener, context);
+    base = await baseSource(opener, { context, output, flags });
   };
   await using opened = await writeCache(named, place, { create: true, mayUseMirror: true, first: openBase });
   const { cache, location } = opened;
@@ -267,7 +268,7 @@ async function run(
     if (text !== undefined) output.note(text);
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
-  const sign = privateKey && { key: privateKey, cache: signedCache(location) };
+  const sign = privateKey && { key: privateKey, cache: signedName(location) };
   const report = await pushTo(cache, { ...common, base, sign, onSpec }).finally(endGroup);
   const reference = (tag: string): string =>
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
@@ -360,11 +361,18 @@ function imageTag(text: string): string {
   );
 }
 
-async function baseSource(text: string | undefined, opener: Opener, context: Context): Promise<BaseSource | undefined> {
-  if (text === undefined) return undefined;
-  const location = parseLocation(text);
+async function baseSource(
+  opener: Opener,
+  { context, output, flags }: { readonly context: Context; readonly output: Output; readonly flags: Flags },
+): Promise<BaseSource | undefined> {
+  const { baseImage: name } = flags;
+  if (name === undefined) return undefined;
+  const location = parseLocation(name);
   const target = await opener.read(location);
-  return { name: text, target, reference: await referenceOf(location, target, context.signal) };
+  const named = await referenceOf(location, target, context.signal);
+  const onWarning = (text: string): void => output.warn(text);
+  const reference = await trustedReference(location, target, named, { around: context, options: flags, onWarning });
+  return { name, target, reference };
 }
 
 function tagged(location: Location, tag: string): Location {

@@ -9,7 +9,7 @@ import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { count } from "../output/formatting.ts";
@@ -45,7 +45,7 @@ export const verb: VerbFactory = (state) => {
     .option("--from <store>", "the store to look up SPEC in")
     .option("--into <dir>", "the store that SPEC would be installed into")
     .option("--no-archive", "do not read the archive, so do not check whether its files can be relocated");
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const files = new SpackFiles(context, flags);
     const wanted = await knownSpec(

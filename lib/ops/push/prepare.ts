@@ -116,7 +116,7 @@ interface CacheState {
 }
 
 async function readCache(options: PlanSettings, signal: AbortSignal): Promise<CacheState> {
-  const { cache, target, force } = options;
+  const { cache, target, force, sign } = options;
   const state: CacheState = { tags: new Set(), images: new Map(), tagged: new Map(), previous: [] };
   const others = new Set<string>();
   try {
@@ -131,7 +131,8 @@ async function readCache(options: PlanSettings, signal: AbortSignal): Promise<Ca
     try {
       const { digest, layers } = await readEnvironmentImage(target, tag, { signal });
       state.tagged.set(tag, digest);
-      if (!force) state.previous.push(...layers);
+      // A signature vouches for every layer, and anyone may have made these.
+      if (!force && sign === undefined) state.previous.push(...layers);
     } catch (error) {
       if (!isUnfit(error)) throw error;
     }
@@ -145,7 +146,8 @@ async function readCache(options: PlanSettings, signal: AbortSignal): Promise<Ca
   return state;
 }
 
-// Reads images until the plan is complete: a broken one is packed again, and then needs the images of its dependencies.
+// Reads images until the plan is complete: a broken one is packed again, and then needs the images of its
+// dependencies.
 async function completePlan(
   options: PlanSettings,
   selected: readonly SpecNode[],

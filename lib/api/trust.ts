@@ -1,0 +1,198 @@
+// Finds the trust policy and applies it to the places that are opened. Without a policy nothing of it is loaded.
+import { realpathSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { ContentGuard } from "../cache/oci-cache.ts";
+import { parseSpecTag } from "../cache/spec-tag.ts";
+import { fileError, StaveError, systemCode } from "../errors.ts";
+import { isDigest } from "../oci/digest.ts";
+import { formatReference, imageName } from "../oci/reference.ts";
+import type { PlaceGuard } from "../sign/policy/place-guard.ts";
+import type { TrustPolicy } from "../sign/policy/trust-policy.ts";
+import type { ReadTarget } from "../target/target.ts";
+import type { DiskCache } from "../util/disk-cache.ts";
+import type { CommonOptions } from "./common.ts";
+import type { CacheLocation } from "./mirror-location.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** How a user chooses the policy. */
+export interface TrustOptions {
+  /** The file of the policy. Default: `$STAVE_TRUST`, else the user's, else the system's. */
+  readonly trust?: string | undefined;
+  /** Ignore the policy. */
+  readonly insecureNoSignatureCheck?: boolean | undefined;
+}
+
+/** What opening a place provides. */
+export interface TrustUse {
+  readonly around: Surroundings;
+  readonly options: TrustOptions;
+  readonly onWarning: (text: string) => void;
+}
+
+/** How the policy applies, from the options of a library function. */
+export function trustUseOf(
+  { trust, onProgress }: Pick<CommonOptions, "trust" | "onProgress">,
+  around: Surroundings,
+): TrustUse {
+  return {
+    around,
+    options: trust === false ? { insecureNoSignatureCheck: true } : { trust },
+    onWarning: (text) => onProgress?.({ type: "warning", text }),
+  };
+}
+
+/** The paths where a policy is looked for if none is named; the first that exists is used alone. */
+export function policyPaths({ env, home }: Surroundings): string[] {
+  return [join(env["XDG_CONFIG_HOME"] || join(home, ".config"), "stave/trust.json"), "/etc/stave/trust.json"];
+}
+
+/**
+ * The path of the policy; undefined if there is none. A file that is named must exist. Throws NOT_FOUND, and
+ * FILE_SYSTEM if it cannot be determined whether one exists.
+ */
+export function policyPath(around: Surroundings, { trust }: TrustOptions): string | undefined {
+  const named = trust ?? (around.env["STAVE_TRUST"] || undefined);
+  if (named === undefined)
+    return policyPaths(around)
+      .map((path) => resolve(around.cwd, path))
+      .find(exists);
+  const path = resolve(around.cwd, named);
+  if (exists(path)) return path;
+  throw new StaveError("NOT_FOUND", `there is no trust policy ${path}`, {
+    subject: path,
+    hint: trust === undefined ? "correct or unset STAVE_TRUST" : "check the path",
+  });
+}
+
+function exists(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (cause) {
+    if (systemCode(cause) === "ENOTDIR") return false;
+    throw fileError(cause, "look for", path);
+  }
+}
+
+/** Reads the policy; undefined if there is none. Throws CONFIG_INVALID, NOT_FOUND, FILE_SYSTEM. */
+export async function readPolicy(around: Surroundings, options: TrustOptions): Promise<TrustPolicy | undefined> {
+  const path = policyPath(around, options);
+  if (path === undefined) return undefined;
+  const { TrustPolicy } = await import("../sign/policy/trust-policy.ts");
+  return await TrustPolicy.read(path, realPath);
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+/** A place in the form of policies. */
+export async function policyPlace(location: CacheLocation, cwd: string): Promise<string> {
+  const scope = await import("../sign/policy/policy-scope.ts");
+  if (location.kind === "registry")
+    return scope.registryPlace(location.reference.registry, location.reference.repository);
+  if (location.kind === "layout") return scope.layoutPlace(resolve(cwd, location.directory), realPath);
+  if (location.kind === "mirror folder") return scope.folderPlace(location.directory, realPath);
+  return scope.webPlace(location.url);
+}
+
+/** A cache as statements name it, `oci://HOST/REPO`; undefined for a directory, which may be moved. */
+export function signedName(location: CacheLocation): string | undefined {
+  if (location.kind !== "registry") return undefined;
+  return `oci://${formatReference({ ...location.reference, tag: undefined, digest: undefined })}`;
+}
+
+/**
+ * The guard of a place, if there is a policy. Throws what reading the policy throws. With `insecureNoSignatureCheck`
+ * there is none, and the user is warned.
+ */
+export async function guardOf(
+  location: CacheLocation,
+  target: ReadTarget,
+  use: TrustUse & { readonly memory?: DiskCache | undefined },
+): Promise<PlaceGuard | undefined> {
+  const { around, onWarning, memory } = use;
+  const policy = await checkedPolicy(use);
+  if (policy === undefined) return undefined;
+  const place = await policyPlace(location, around.cwd);
+  const [{ PlaceGuard }, { SignatureFinder }, { Generations }] = await Promise.all([
+    import("../sign/policy/place-guard.ts"),
+    import("../sign/signature/find.ts"),
+    import("../sign/policy/generations.ts"),
+  ]);
+  const state = around.env["XDG_STATE_HOME"] || join(around.home, ".local/state");
+  return new PlaceGuard({
+    ...{ place, cache: signedName(location), policy: policy.path, clock: around.clock, onWarning },
+    rule: await policy.ruleFor(place),
+    finder: new SignatureFinder(target, { memory }),
+    generations: new Generations(resolve(around.cwd, state, "stave/generations"), () => around.clock.random()),
+  });
+}
+
+// The policy that applies, unless the user has switched it off.
+async function checkedPolicy({ around, options, onWarning }: TrustUse): Promise<TrustPolicy | undefined> {
+  if (!options.insecureNoSignatureCheck) return await readPolicy(around, options);
+  const path = policyPath(around, options);
+  if (path !== undefined) onWarning(`signatures are not checked, although ${path} may require them`);
+  return undefined;
+}
+
+/**
+ * The digest of an image that the policy lets pass, for use instead of its tag, which may move; the reference as it is
+ * if there is no policy. Throws as the guard does, and NOT_FOUND.
+ */
+export async function trustedReference(
+  location: CacheLocation,
+  target: ReadTarget,
+  reference: string,
+  use: TrustUse,
+): Promise<string> {
+  const guard = await guardOf(location, target, use);
+  if (guard === undefined) return reference;
+  const { signal } = use.around;
+  const name = imageName(target.name, reference);
+  const manifest = await target.headManifest(reference, { signal });
+  if (manifest === undefined) throw new StaveError("NOT_FOUND", `${name} does not exist`, { subject: name });
+  const tag = isDigest(reference) ? undefined : reference;
+  await guard.image({ name, digest: manifest.digest, tag }, { signal });
+  return manifest.digest;
+}
+
+/** The guard of a cache of images, as the cache takes it. */
+export async function cacheGuard(
+  location: CacheLocation,
+  target: ReadTarget,
+  use: TrustUse & { readonly memory?: DiskCache | undefined },
+): Promise<ContentGuard | undefined> {
+  const guard = await guardOf(location, target, use);
+  if (guard === undefined) return undefined;
+  return {
+    async image(tag, { digest }, options) {
+      await guard.image({ name: imageName(target.name, tag), digest, tag, dagHash: parseSpecTag(tag)?.hash }, options);
+    },
+    index: (manifest, options) => guard.index(target.name, manifest, options),
+  };
+}
+
+/**
+ * Refuses a mirror whose place needs signatures of images, which mirrors cannot have. Throws SIGNATURE_MISSING, and
+ * what reading the policy throws.
+ */
+export async function checkMirror(location: CacheLocation, name: string, use: TrustUse): Promise<void> {
+  const policy = await checkedPolicy(use);
+  if (policy === undefined) return;
+  const { require, scope } = await policy.ruleFor(await policyPlace(location, use.around.cwd));
+  if (require === "none") return;
+  const why = require === "reject" ? "rejects" : "requires signatures of images for";
+  throw new StaveError(
+    "SIGNATURE_MISSING",
+    `${name} may not be used: ${policy.path} ${why} ${scope ?? "other places"}`,
+    {
+      subject: name,
+      hint: "`stave trust show` lists the rules; mirrors have gpg signatures, which Spack's configuration requires",
+    },
+  );
+}

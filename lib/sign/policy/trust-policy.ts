@@ -1,0 +1,171 @@
+// The trust policy: which places need signatures, and whose. Everything that is not understood is refused, so that a
+// misspelt rule is never a missing one.
+import { dirname, resolve } from "node:path";
+import * as z from "zod";
+import { StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import { parseJsonBytes } from "../../spack/text/json.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { readPublicKey } from "../key/key-file.ts";
+import type { Revocations, Signer } from "../signature/judge.ts";
+import { covers, type RealPath, scopeOf } from "./policy-scope.ts";
+
+/** Maximum number of bytes of a policy. */
+export const POLICY_LIMIT: number = 1024 * 1024;
+
+const name = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+const rule = z.strictObject({
+  require: z.enum(["none", "signature", "reject"]),
+  signers: z.array(name).min(1).max(64).optional(),
+  index: z.enum(["any", "signed"]).optional(),
+  indexMaxAge: z
+    .string()
+    .regex(/^[1-9][0-9]{0,4}[mhd]$/)
+    .optional(),
+  bound: z.boolean().optional(),
+});
+
+/** The schema of a policy; the build writes it as a JSON Schema. */
+export const policySchema = z.strictObject({
+  $schema: z.string().max(1024).optional(),
+  version: z.literal(1),
+  default: rule,
+  caches: z.record(z.string().min(1).max(1024), rule).optional(),
+  signers: z
+    .record(name, z.strictObject({ key: z.string().min(1).max(4096), notAfter: z.iso.datetime().max(40).optional() }))
+    .optional(),
+  revoked: z
+    .strictObject({
+      digests: z.array(digest).max(10_000).optional(),
+      keys: z
+        .array(z.string().regex(/^[0-9a-f]{64}$/))
+        .max(10_000)
+        .optional(),
+      statements: z.array(digest).max(10_000).optional(),
+    })
+    .optional(),
+});
+
+/** A policy as it is written. */
+export type PolicyDocument = z.infer<typeof policySchema>;
+
+/** What one place needs. */
+export interface PlaceRule {
+  /** The place of the rule as it is written; undefined for the default. */
+  readonly scope: string | undefined;
+  readonly require: "none" | "signature" | "reject";
+  readonly signers: readonly Signer[];
+  readonly index: "any" | "signed";
+  /** The age of an index that is too old, in milliseconds. */
+  readonly indexMaxAge: number | undefined;
+  /** Statements must name the cache. */
+  readonly bound: boolean;
+  readonly revoked: Revocations;
+}
+
+/** Parses a policy. Throws CONFIG_INVALID, naming the file and the key. */
+export function parsePolicy(bytes: Uint8Array, path: string): PolicyDocument {
+  const value = parseJsonBytes(bytes, { name: path, code: "CONFIG_INVALID" });
+  const result = policySchema.safeParse(value);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    const at = issue === undefined || issue.path.length === 0 ? "the top level" : issue.path.map(String).join(".");
+    throw new StaveError(
+      "CONFIG_INVALID",
+      `${path} is invalid at ${printable(at)}: ${printable(issue?.message ?? "wrong shape")}`,
+      { subject: path, hint: "docs/trust.md describes the policy; schemas/trust-policy.json is its schema" },
+    );
+  }
+  const document = result.data;
+  for (const [scope, one] of [["default", document.default], ...Object.entries(document.caches ?? {})] as const)
+    checkRule(one, document, `${path}: the rule for ${printable(scope)}`);
+  return document;
+}
+
+// A rule that contradicts itself was meant otherwise.
+function checkRule(one: PolicyDocument["default"], { signers = {} }: PolicyDocument, what: string): void {
+  const wrong = (problem: string): StaveError => new StaveError("CONFIG_INVALID", `${what} ${problem}`);
+  if (one.require === "signature" && one.signers === undefined)
+    throw wrong("requires signatures, but names no signers");
+  if (one.require !== "signature") {
+    const extra = (["signers", "index", "indexMaxAge", "bound"] as const).find((key) => one[key] !== undefined);
+    if (extra !== undefined) throw wrong(`has ${extra}, but requires no signatures`);
+  }
+  if (one.indexMaxAge !== undefined && one.index !== "signed")
+    throw wrong('has indexMaxAge, which needs "index": "signed"');
+  for (const signer of one.signers ?? [])
+    if (!Object.hasOwn(signers, signer)) throw wrong(`names the signer ${signer}, which is not under signers`);
+}
+
+/** A policy file, read and checked. */
+export class TrustPolicy {
+  readonly path: string;
+  readonly document: PolicyDocument;
+  readonly #scopes: readonly { readonly scope: string; readonly form: string }[];
+
+  private constructor(path: string, document: PolicyDocument, real: RealPath) {
+    this.path = path;
+    this.document = document;
+    this.#scopes = Object.keys(document.caches ?? {}).map((scope) => ({ scope, form: scopeOf(scope, path, real) }));
+    const forms = new Set<string>();
+    for (const { scope, form } of this.#scopes) {
+      if (forms.has(form))
+        throw new StaveError("CONFIG_INVALID", `${path} has two rules for the place of ${printable(scope)}`, {
+          subject: path,
+        });
+      forms.add(form);
+    }
+  }
+
+  /** Reads a policy. Throws CONFIG_INVALID, NOT_FOUND, FILE_SYSTEM. */
+  static async read(path: string, real: RealPath): Promise<TrustPolicy> {
+    const { bytes } = await readBounded(path, POLICY_LIMIT);
+    return new TrustPolicy(path, parsePolicy(bytes, path), real);
+  }
+
+  /** Every rule, the default last. Throws as `ruleFor`. */
+  async allRules(): Promise<PlaceRule[]> {
+    const rules: PlaceRule[] = [];
+    for (const { scope } of this.#scopes) rules.push(await this.#rule(scope));
+    return [...rules, await this.#rule(undefined)];
+  }
+
+  /** The rule for a place. Throws what reading the keys of its signers throws. */
+  async ruleFor(place: string): Promise<PlaceRule> {
+    const [longest] = this.#scopes
+      .filter(({ form }) => covers(form, place))
+      .toSorted((a, b) => b.form.length - a.form.length);
+    return await this.#rule(longest?.scope);
+  }
+
+  async #rule(scope: string | undefined): Promise<PlaceRule> {
+    const { caches = {}, revoked = {} } = this.document;
+    const found = (scope === undefined ? undefined : caches[scope]) ?? this.document.default;
+    const signers: Signer[] = [];
+    for (const each of found.signers ?? []) signers.push(await this.#signer(each));
+    return {
+      ...{ scope, require: found.require, signers, index: found.index ?? "any", bound: found.bound ?? false },
+      indexMaxAge: found.indexMaxAge === undefined ? undefined : milliseconds(found.indexMaxAge),
+      revoked: {
+        digests: new Set(revoked.digests),
+        keys: new Set(revoked.keys),
+        statements: new Set(revoked.statements),
+      },
+    };
+  }
+
+  async #signer(signer: string): Promise<Signer> {
+    const found = this.document.signers?.[signer];
+    if (found === undefined) throw new StaveError("CONFIG_INVALID", `${this.path} has no signer ${signer}`);
+    const key = await readPublicKey(resolve(dirname(this.path), found.key));
+    return { name: signer, key, notAfter: found.notAfter === undefined ? undefined : Date.parse(found.notAfter) };
+  }
+}
+
+const UNITS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function milliseconds(age: string): number {
+  return Number(age.slice(0, -1)) * (UNITS[age.slice(-1)] ?? 0);
+}
