@@ -69,6 +69,8 @@ export interface SpecImage extends CachedSpec {
   readonly manifest: Descriptor;
   readonly config: Descriptor;
   readonly diffId: Digest;
+  /** The DAG hashes of dependencies that share layers. */
+  readonly joined: readonly string[];
 }
 
 /** Options for looking up a spec. */

@@ -1,6 +1,7 @@
 // A build cache in a repository of a registry or in a layout directory, with Spack's names (Spack
 // `binary_distribution.py`, `oci/oci.py`).
 import { isStaveError, StaveError } from "../errors.ts";
+import { specsInHistory } from "../image/image-documents.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
 import { canonicalBytes, configSchema, describe, type Manifest, parseBySchema } from "../oci/manifest.ts";
@@ -110,9 +111,9 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
         { subject },
       );
     const { descriptor: manifest } = fetched;
-    const { layoutVersion, env, document: spec } = found;
+    const { layoutVersion, env, joined, document: spec } = found;
     const archivedAt = timeOf(value);
-    return { tag, manifest, config, layers, archive, diffId, layoutVersion, archivedAt, env, document: spec };
+    return { tag, manifest, config, layers, archive, diffId, layoutVersion, archivedAt, env, joined, document: spec };
   }
 
   blobsOf(): T {
@@ -216,6 +217,7 @@ interface ConfigSpec {
   readonly document: SpecDocument;
   readonly diffIds: readonly Digest[];
   readonly env: readonly string[];
+  readonly joined: readonly string[];
   readonly layoutVersion: number;
 }
 
@@ -224,8 +226,16 @@ function readSpec(config: JsonObject, subject: string): ConfigSpec {
   const place: Place = { source };
   if (own(config, "spec") === undefined) throw invalid({ ...source, code: "SPEC_INVALID" }, "has no spec");
   const document = readSpecDocument(config, source);
-  const { rootfs, config: run } = parseBySchema(JSON.stringify({ ...config, spec: null }), configSchema, source.name);
-  return { document, diffIds: rootfs.diff_ids, env: run?.Env ?? [], layoutVersion: readLayout(config, place) };
+  const {
+    rootfs,
+    config: run,
+    history,
+  } = parseBySchema(JSON.stringify({ ...config, spec: null }), configSchema, source.name);
+  const together = (history ?? [])
+    .map(({ created_by }) => specsInHistory(created_by))
+    .filter(({ length }) => length > 1);
+  const joined = together.flat().map(({ hash }) => hash);
+  return { document, diffIds: rootfs.diff_ids, env: run?.Env ?? [], joined, layoutVersion: readLayout(config, place) };
 }
 
 function readLayout(config: JsonObject, place: Place): number {

@@ -125,8 +125,9 @@ function configObject({ base, architecture, layers, env, spec }: ImageOptions): 
   const history = own(config, "history");
   const before = Array.isArray(history) ? history : [];
   // The history of an environment's image also names the specs of each layer; the image of a spec has a history only if
-  // its base has one, as in Spack.
-  if (before.length > 0 || spec === undefined)
+  // its base has one, as in Spack, or if specs share a layer.
+  const isJoined = layers.some(({ label }) => label.includes(" "));
+  if (before.length > 0 || spec === undefined || isJoined)
     out["history"] = [...withLayers(before, base?.diffIds.length ?? 0), ...layers.map(historyEntry)];
   return spec === undefined ? out : { ...out, ...specKeys(spec, layers) };
 }

@@ -14,6 +14,8 @@ export interface CachedImage {
   readonly layer: ImageLayer;
   /** The digests of all its layers. */
   readonly digests: ReadonlySet<Digest>;
+  /** The DAG hashes of specs that share a layer in it. */
+  readonly joined?: ReadonlySet<string>;
   /** Joining its layer with others takes compressing it again. */
   readonly isRigid?: boolean;
 }
@@ -197,6 +199,7 @@ class Planner {
   // A layer packed now cannot be in an image pushed earlier, unless it is packed as a repair.
   #isIncomplete(image: CachedImage, layers: readonly PlannedLayer[]): boolean {
     return layers.some((planned) => {
+      if (image.joined?.has(planned.node.hash)) return false;
       if (planned.from === "cache") return !image.digests.has(planned.layer.digest);
       return planned.from === "push" && !this.#input.tags.has(specTag(planned.node));
     });

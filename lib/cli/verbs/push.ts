@@ -118,7 +118,7 @@ export const verb: VerbFactory = (state) => {
     .option("--all", "push every spec that was installed by name, with its dependencies")
     .option(
       "--budget <n>",
-      "the most layers of the tagged image, base included; small specs share layers",
+      "the most layers of an image, base included; small specs share layers",
       wholeNumber(0, 1000),
       PUSH_DEFAULTS.budget,
     )

@@ -1,6 +1,6 @@
 // Fits the layers of a tagged image into its budget.
 import type { ImageLayer } from "../../image/image-documents.ts";
-import { planImage } from "../../image/image-plan.ts";
+import { type ImagePart, planImage } from "../../image/image-plan.ts";
 import type { PlannedInImage, TaggedLayer } from "../../image/layer-plan.ts";
 import { mapLimit } from "../../util/limit.ts";
 import type { LayerJoiner } from "./layer-joiner.ts";
@@ -34,6 +34,16 @@ export async function fitLayers(
     budget,
     previous: unchanged(previous, planned, ({ digest }, hash) => own.get(hash)?.digest === digest),
   });
+  return await joinParts(layers, own, joiner, signal);
+}
+
+/** The layers of planned parts, each joined from its own if there are several; those are in the target then. */
+export async function joinParts(
+  layers: readonly (readonly ImagePart[])[],
+  own: ReadonlyMap<string, ImageLayer>,
+  joiner: LayerJoiner,
+  signal: AbortSignal,
+): Promise<ImageLayer[]> {
   return await mapLimit(
     layers,
     CONCURRENCY,

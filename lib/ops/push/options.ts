@@ -35,7 +35,7 @@ export interface PushChoices {
   readonly buildDependencies?: "with" | "without" | "where installed" | undefined;
   /** The tags for one image of all roots. */
   readonly tags?: readonly string[] | undefined;
-  /** The most layers of the tagged image, including those of the base image. */
+  /** The most layers of an image, including those of the base image. */
   readonly budget?: number | undefined;
   /** Push the image of all roots under a tag of its platform, and add it to the index of platforms under each tag. */
   readonly platformTag?: boolean | undefined;

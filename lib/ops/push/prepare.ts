@@ -16,7 +16,7 @@ import { askSpack } from "../../spack/environment/ask-spack.ts";
 import type { EnvModification } from "../../spack/environment/env-modifications.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName, specTag } from "../../spack/spec/spec-name.ts";
-import { pushOrder } from "../../spack/spec/spec-orders.ts";
+import { layerOrder, pushOrder } from "../../spack/spec/spec-orders.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { readEnvironmentImage } from "../image/tagged-image.ts";
@@ -170,13 +170,13 @@ async function completePlan(
   const isKnown = (hash: string): boolean => store.database.graph.get(hash) !== undefined;
   const read = async (node: SpecNode): Promise<void> => {
     try {
-      const { archive, diffId, layers, archivedAt } = await cache.fetchSpec(specTag(node), { signal, isKnown });
+      const { archive, diffId, layers, archivedAt, joined } = await cache.fetchSpec(specTag(node), { signal, isKnown });
       const { mediaType, digest, size } = archive;
       const layer = { mediaType, digest, size, diffId, label: labelOf(node) };
       const digests = new Set(layers.map((each) => each.digest));
       // Spack writes the time and makes layers of one gzip member; zstd and gzip cannot be in one layer.
       const isRigid = archivedAt !== undefined || !sameMethod(mediaType, options.compression);
-      state.images.set(node.hash, { layer, digests, isRigid });
+      state.images.set(node.hash, { layer, digests, joined: new Set(joined), isRigid });
     } catch (error) {
       if (!isUnfit(error)) throw error;
       state.images.set(node.hash, "broken");
@@ -252,11 +252,25 @@ function sameMethod(mediaType: string, compression: Compression): boolean {
   return layerTypeIn("oci", mediaType) === layerMediaType(compression);
 }
 
-/** How many layers the specs of the tagged image may have. */
-export function specBudget({ budget, roots }: PlanSettings, base: ReadonlyMap<string, BaseImage>): number {
-  const [first] = roots;
-  const below = first === undefined ? undefined : base.get(goArchitectureOf(first));
+/** How many layers of specs the image of a spec, by default of the first root, may have. */
+export function specBudget(
+  { budget, roots }: PlanSettings,
+  base: ReadonlyMap<string, BaseImage>,
+  node: SpecNode | undefined = roots[0],
+): number {
+  const below = node === undefined ? undefined : base.get(goArchitectureOf(node));
   return budget - (below?.layers.length ?? 0);
+}
+
+/** The specs whose images have more layers than the budget allows, dependencies first. */
+export function specsOverBudget(options: PlanSettings, { plan, base }: PreparedPush): PlannedSpec[] {
+  const over = plan.specs.filter((planned) => {
+    const budget = specBudget(options, base, planned.node);
+    // Two are the fewest: those of the dependencies, and its own.
+    return isMade(planned) && budget >= 2 && planned.layers.length > budget;
+  });
+  const places = new Map(layerOrder(over.map(({ node }) => node)).map(({ hash }, at) => [hash, at]));
+  return over.toSorted((a, b) => (places.get(a.node.hash) ?? 0) - (places.get(b.node.hash) ?? 0));
 }
 
 function refuseOverBudget(options: PlanSettings, base: ReadonlyMap<string, BaseImage>): void {

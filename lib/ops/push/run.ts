@@ -19,12 +19,13 @@ import { noProgress } from "../../util/progress.ts";
 import type { Stop } from "../../util/stop.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { checkImage, type SpecLayer, startError } from "./check-start.ts";
+import { DependencyLayers } from "./dependency-layers.ts";
 import { fitLayers } from "./fit-layers.ts";
 import { ImageEnvironment } from "./image-variables.ts";
 import { LayerJoiner } from "./layer-joiner.ts";
 import { LayerShelf } from "./layer-shelf.ts";
 import type { PushSettings } from "./options.ts";
-import { isInstalled, labelOf, notInstalled, type PreparedPush, specBudget } from "./prepare.ts";
+import { isInstalled, labelOf, notInstalled, type PreparedPush, specBudget, specsOverBudget } from "./prepare.ts";
 import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.ts";
 import { LayerSender, type SentLayer } from "./send-layer.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
@@ -61,7 +62,8 @@ export class PushRun {
   readonly #stop: Stop;
   readonly #pool: PackPool;
   readonly #sender: LayerSender;
-  readonly #shelf = new LayerShelf();
+  readonly #joiner: LayerJoiner;
+  readonly #dependencies: DependencyLayers;
   readonly #environment: ImageEnvironment;
   readonly #writing = new Limit(IMAGE_CONCURRENCY);
   /** The specs to pack, by DAG hash. */
@@ -82,6 +84,12 @@ export class PushRun {
     const { store, target, compression, spackPrefix, memory, clock, progress = noProgress, jobs } = options;
     const { signal } = stop;
     const pool = this.#pool;
+    const { plan, base } = prepared;
+    const shelf = new LayerShelf();
+    const onLayer = (outcome: PushOutcome, sent: number): void => this.#count(outcome, sent);
+    this.#joiner = new LayerJoiner({ target, compression, memory, shelf, progress, signal, onLayer });
+    this.#dependencies = new DependencyLayers(specsOverBudget(options, prepared));
+    const isOver = (plan.environment?.length ?? 0) > specBudget(options, base);
     this.#sender = new LayerSender({
       store,
       target,
@@ -95,8 +103,7 @@ export class PushRun {
       // One more than there are threads, so that they stay busy while a layer is being completed.
       packing: jobs + 1,
       force: options.force,
-      // Layers are joined only if there are more than the budget allows.
-      shelf: (prepared.plan.environment?.length ?? 0) > specBudget(options, prepared.base) ? this.#shelf : undefined,
+      shelf: isOver || !this.#dependencies.isEmpty ? shelf : undefined,
     });
     this.#environment = new ImageEnvironment(store, options.environment);
   }
@@ -155,7 +162,9 @@ export class PushRun {
       const { own: found, missing } = await this.#ownLayers(planned.layers);
       // If the layer was missing, no earlier run can have pushed the config.
       const isNew = sent?.outcome === "pushed" && !this.#options.force;
-      const manifest = await this.#writeSpec(planned, [...found.values()], isNew);
+      const budget = specBudget(this.#options, this.#prepared.base, node);
+      const layers = await this.#dependencies.fit(planned, found, { budget, joiner: this.#joiner, signal });
+      const manifest = await this.#writeSpec(planned, layers, isNew);
       made?.image.resolve();
       if (sent === undefined) return { ...common, outcome: "completed", manifest, missing };
       const outcome = planned.isRepair ? "repaired" : "pushed";
@@ -181,6 +190,8 @@ export class PushRun {
         this.#stop.end(error);
       }
       return { ...common, outcome: "failed", error };
+    } finally {
+      this.#dependencies.done(node.hash);
     }
   }
 
@@ -223,13 +234,6 @@ export class PushRun {
       }
     }
     return { own, missing };
-  }
-
-  #joiner(): LayerJoiner {
-    const { target, compression, memory, progress = noProgress } = this.#options;
-    const onLayer = (outcome: PushOutcome, sent: number): void => this.#count(outcome, sent);
-    const { signal } = this.#stop;
-    return new LayerJoiner({ target, compression, memory, shelf: this.#shelf, progress, signal, onLayer });
   }
 
   // Images are written after those of their dependencies, so that an interrupted push leaves a usable cache.
@@ -317,7 +321,7 @@ export class PushRun {
       if (missing.length > 0 && !allowMissing) throw lacking(missing);
       const { base, architecture } = await this.#base(first);
       const budget = specBudget(this.#options, this.#prepared.base);
-      const layers = await fitLayers({ planned, own, budget, previous }, this.#joiner(), this.#stop.signal);
+      const layers = await fitLayers({ planned, own, budget, previous }, this.#joiner, this.#stop.signal);
       const env = this.#environment.of(roots, base, spack?.environment);
       const image = buildImage({ base, architecture, layers, env });
       const { digest } = image.manifest.descriptor;

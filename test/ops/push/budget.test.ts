@@ -12,6 +12,8 @@ import { configSchema } from "../../../lib/oci/manifest.ts";
 import { type PushOptions, planOf, push } from "../../../lib/ops/push/push.ts";
 import { TarReader } from "../../../lib/relocate/unpack/tar-reader.ts";
 import type { SpecNode } from "../../../lib/spack/spec/node.ts";
+import { specTag } from "../../../lib/spack/spec/spec-name.ts";
+import { layerOrder } from "../../../lib/spack/spec/spec-orders.ts";
 import { Store } from "../../../lib/spack/store/store.ts";
 import { parseFetched } from "../../../lib/target/choose-platform.ts";
 import { fetchConfig } from "../../../lib/target/image-config.ts";
@@ -20,7 +22,9 @@ import type { ReadTarget, Target } from "../../../lib/target/target.ts";
 import { DiskCache } from "../../../lib/util/disk-cache.ts";
 import { readAll } from "../../../lib/util/stream.ts";
 import { systemClock as clock } from "../../../lib/util/time.ts";
+import { makeSpecs } from "../../../scripts/histories.ts";
 import { makeBase } from "../../../scripts/make-base.ts";
+import { makeEnvironment } from "../../../scripts/make-environment.ts";
 import { makeStore } from "../../../scripts/make-store.ts";
 import { emptyLayout, goldenCache } from "../../support/caches.ts";
 import { connect } from "../../support/client.ts";
@@ -214,4 +218,51 @@ test("a changed leaf re-sends its own layer and the one that it shares", async (
   const lost = before.digests.filter((digest) => !after.digests.includes(digest));
   assert.equal(lost.length, 1);
   assert.match(before.specs[before.digests.indexOf(lost[0] as Digest)] ?? "", new RegExp(leaf.name));
+});
+
+describe("images of specs with more dependencies than the budget allows", async () => {
+  const root = join(temporaryFolder(), "store");
+  const specs = makeSpecs(40, 2);
+  makeEnvironment(root, specs, 1 / 4000);
+  const store = await Store.open(root, { clock });
+  const roots = [...store.records()].map(({ node }) => node);
+  const targetOf = async (budget: number, more: Partial<PushOptions> = {}): Promise<Target> => {
+    const target = await emptyLayout();
+    const report = await push({ store, target, cache: new OciCache(target), roots, jobs: 2, budget, ...more });
+    assert.deepEqual(report.failures, []);
+    return target;
+  };
+  const whole = await targetOf(100);
+  const target = await targetOf(8);
+  const deep = roots.filter((node) => layerOrder([node]).length > 8);
+
+  test("join those, and end with the spec's own layer, so that it can be installed", async () => {
+    assert.ok(deep.length > 5);
+    const cache = new OciCache(target);
+    const joined = new Set<string>();
+    for (const node of roots) {
+      const tag = specTag(node);
+      const [image, expected] = [await read(target, tag), await read(whole, tag)];
+      assert.equal(image.digests.at(-1), expected.digests.at(-1));
+      assert.deepEqual(new Map([...image.entries].sort()), new Map([...expected.entries].sort()));
+      assert.ok(image.digests.length <= 8 && image.digests.length > Math.min(4, expected.digests.length - 1));
+      const found = await cache.fetchSpec(tag);
+      assert.equal(found.joined.length > 0, deep.includes(node));
+      for (const [at, names] of image.specs.entries()) if (names.includes(" ")) joined.add(image.digests[at] ?? "");
+    }
+    // Images share joined layers where they can.
+    assert.ok(joined.size < deep.length * 7, `${joined.size} layers for ${deep.length} images`);
+  });
+
+  test("the same each time, however many threads pack", async () => {
+    const other = await targetOf(8, { jobs: 1 });
+    for (const node of deep)
+      assert.deepEqual((await read(other, specTag(node))).digests, (await read(target, specTag(node))).digests);
+  });
+
+  test("they lack no layer, and an image of all can be made from them", async () => {
+    const report = await push({ store, target, cache: new OciCache(target), roots, verify: true, tags: ["app"] });
+    assert.deepEqual(new Set(report.specs.map(({ outcome }) => outcome)), new Set(["present"]));
+    assert.equal((await read(target, "app")).digests.length, 40);
+  });
 });
