@@ -58,6 +58,18 @@ test("a push vouches only for what it made: unsigned images that were there befo
   await ok("verify", "./late:other", "--key", "mine.pub");
 });
 
+test("a push does not sign images with layers that another put into the cache", async () => {
+  await ok("push", "./mixed", "hull", ...IN_STORE);
+  const args = ["push", "./mixed", "fleet", "--only", "package", "--sign", "mine.key", ...IN_STORE];
+  const ran = await run(...args);
+  assert.equal(ran.status, 8, ran.stdout + ran.stderr);
+  assert.match(ran.stderr, /nothing was signed: \S+\.spack/);
+  assert.equal((await run("verify", "./mixed", "--key", "mine.pub")).stdout.includes(": signed by"), false);
+  // Once somebody has vouched for them with the same key, they may be built upon.
+  await ok("sign", "./mixed", "--key", "mine.key");
+  await ok(...args, "--force");
+});
+
 test("a wrong password and a key that is none stop a push before anything is made", async () => {
   for (const key of ["mine.pub", "none.key"]) {
     const { status } = await run("push", "./never", "hull", "--sign", key, ...IN_STORE);

@@ -10,6 +10,7 @@ import {
   type TaggedLayer,
 } from "../../image/layer-plan.ts";
 import { type Compression, layerMediaType } from "../../image/pack/compression.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { layerTypeIn } from "../../oci/mediatype.ts";
 import { askSpack } from "../../spack/environment/ask-spack.ts";
@@ -38,6 +39,8 @@ export interface PreparedPush {
   readonly tagged: ReadonlyMap<string, Digest>;
   /** Their layers. */
   readonly previous: readonly TaggedLayer[];
+  /** The manifests of images of the cache whose layers may be in new images, by tag. */
+  readonly used: ReadonlyMap<string, Descriptor>;
   readonly spack: SpackAnswer | undefined;
 }
 
@@ -69,8 +72,8 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
   const base = await readBases(bases, plan, options, signal);
   if (tags.length > 0) refuseOverBudget(options, base);
   if (options.failFast) refuseAbsent(plan, store);
-  const { tagged, previous } = cache;
-  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, spack: says };
+  const { tagged, previous, used } = cache;
+  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, used, spack: says };
 }
 
 const progressOf = ({ progress }: PlanSettings): { progress: NonNullable<PlanSettings["progress"]> } => ({
@@ -109,6 +112,8 @@ export function selectSpecs({
 }
 
 interface CacheState {
+  /** The manifests of images whose layers may be used, by tag. */
+  readonly used: Map<string, Descriptor>;
   readonly tags: Set<string>;
   readonly images: Map<string, CachedImage | "broken">;
   readonly tagged: Map<string, Digest>;
@@ -117,7 +122,7 @@ interface CacheState {
 
 async function readCache(options: PlanSettings, signal: AbortSignal): Promise<CacheState> {
   const { cache, target, force, sign } = options;
-  const state: CacheState = { tags: new Set(), images: new Map(), tagged: new Map(), previous: [] };
+  const state: CacheState = { used: new Map(), tags: new Set(), images: new Map(), tagged: new Map(), previous: [] };
   const others = new Set<string>();
   try {
     const listing = await cache.list({ signal });
@@ -170,7 +175,9 @@ async function completePlan(
   const isKnown = (hash: string): boolean => store.database.graph.get(hash) !== undefined;
   const read = async (node: SpecNode): Promise<void> => {
     try {
-      const { archive, diffId, layers, archivedAt, joined } = await cache.fetchSpec(specTag(node), { signal, isKnown });
+      const image = await cache.fetchSpec(specTag(node), { signal, isKnown });
+      const { archive, diffId, layers, archivedAt, joined, manifest } = image;
+      state.used.set(specTag(node), manifest);
       const { mediaType, digest, size } = archive;
       const layer = { mediaType, digest, size, diffId, label: labelOf(node) };
       const digests = new Set(layers.map((each) => each.digest));

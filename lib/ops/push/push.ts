@@ -38,7 +38,9 @@ export async function push(given: PushOptions): Promise<PushReport> {
     const indexes = results.images.length > 0 && wanted.platformTag ? await indexPlatforms(wanted, results) : [];
     const { manifests, ...shown } = results;
     const signatures =
-      options.sign && !results.failures.some(concernsAll) ? await signPushed(options, results, index) : undefined;
+      options.sign && !results.failures.some(concernsAll)
+        ? await signPushed(options, prepared.used, results, index)
+        : undefined;
     const names = { leftOut: prepared.leftOut.map(shortName), restricted: prepared.restricted.map(shortName) };
     return {
       destination: target.name,

@@ -2,10 +2,12 @@
 import type { IndexReport } from "../../cache/index-update.ts";
 import { INDEX_TAG } from "../../cache/spec-tag.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
+import type { Descriptor } from "../../oci/descriptor.ts";
 import { parseFetched } from "../../target/choose-platform.ts";
 import type { Target } from "../../target/target.ts";
 import type { ImageToSign, SignReport } from "../sign/sign.ts";
 import type { PushSettings } from "./options.ts";
+import type { PreparedPush } from "./prepare.ts";
 import type { PushResults } from "./run.ts";
 
 /**
@@ -15,6 +17,7 @@ import type { PushResults } from "./run.ts";
  */
 export async function signPushed(
   options: PushSettings,
+  used: PreparedPush["used"],
   results: PushResults,
   index: IndexReport | undefined,
 ): Promise<SignReport | undefined> {
@@ -27,7 +30,10 @@ export async function signPushed(
     ...{ reference, manifest },
     isNew: !unchanged.has(reference),
   }));
-  const present = specs.filter(({ outcome }) => outcome === "present").map(({ tag }) => ({ reference: tag }));
+  // By the manifests that were read: a tag may have moved since.
+  const before = new Map<string, Descriptor | undefined>(used);
+  for (const { tag, outcome } of specs) if (outcome === "present" && !before.has(tag)) before.set(tag, undefined);
+  const present = [...before].map(([reference, manifest]) => ({ reference, manifest }));
   try {
     const { signImages } = await import("../sign/sign.ts");
     const { images: checked } = await signImages({ ...common, images: present, dryRun: true });
