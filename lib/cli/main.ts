@@ -112,6 +112,11 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/check-run.ts"),
   },
   {
+    name: "export",
+    summary: "write an image as an archive for docker, podman or Apptainer",
+    load: () => import("./verbs/export.ts"),
+  },
+  {
     name: "rebase",
     summary: "put a pushed image onto another base image",
     load: () => import("./verbs/rebase.ts"),
@@ -179,7 +184,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   attest: "use `cosign attest`; `stave sign` signs images",
   "generate-key-pair": "use `stave keygen`",
   pull: "use `stave copy IMAGE oci-layout:DIR:TAG`",
-  export: "use `stave copy IMAGE oci-layout:DIR:TAG`",
   cp: "use `stave copy SRC DST`",
   backup: "use `stave copy --all-tags REPO oci-layout:DIR`",
   restore: "use `stave copy --all-tags oci-layout:DIR REPO`",

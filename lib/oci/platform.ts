@@ -58,6 +58,14 @@ export function matchesPlatform(offered: Platform, wanted: Platform): boolean {
 // Spack names a machine by its archspec family, OCI by GOARCH (Spack `oci/image.py`); all other names are equal.
 const GOARCH: Record<string, string> = { x86_64: "amd64", aarch64: "arm64" };
 
+// Node's names of architectures that differ from Go's.
+const NODE_NAMES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386", ppc64: "ppc64le" };
+
+/** The Go name of Node's `process.arch`. */
+export function hostArchitecture(arch: string): string {
+  return NODE_NAMES[arch] ?? arch;
+}
+
 /** The Go name of an archspec family: `x86_64` is `amd64`, `aarch64` is `arm64`, others stay. */
 export function goArchitecture(family: string): string {
   return GOARCH[family] ?? family;

@@ -20,6 +20,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   dependents: "--dependents",
   environment: "-e DIR",
   force: "--force",
+  format: "--format FORM",
   from: "--from BASE",
   full: "--full",
   insecureTls: "--insecure-tls",

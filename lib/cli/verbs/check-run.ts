@@ -2,7 +2,7 @@
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
-import { parsePlatform } from "../../oci/platform.ts";
+import { hostArchitecture, parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { type CandidateBase, checkRun } from "../../ops/image/check-run.ts";
 import { openNetwork } from "../arguments/open.ts";
@@ -36,7 +36,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);
     const named = (flags.base ?? []).map((name) => ({ name, place: parseLocation(name) }));
-    const platform = parsePlatform(flags.platform ?? `linux/${GO_NAMES[process.arch] ?? process.arch}`);
+    const platform = parsePlatform(flags.platform ?? `linux/${hostArchitecture(context.arch)}`);
     const places = [location, ...named.map(({ place }) => place)];
     await using opener = await openNetwork({ context, output, flags, places });
     const { signal } = context;
@@ -61,6 +61,3 @@ export const verb: VerbFactory = (state) => {
     return report.verdicts.some(({ starts }) => starts) ? 0 : 1;
   });
 };
-
-// Node's names of architectures that differ from Go's.
-const GO_NAMES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386", ppc64: "ppc64le" };
