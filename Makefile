@@ -1,6 +1,6 @@
 # Every target does its own setup; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build api demo test test-node22 interop lint fmt bench fuzz soak clean
+.PHONY: help install build api demo test test-node22 interop lint fmt bench bench-compare fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,9 +41,12 @@ lint: install ## check types, format and rules
 fmt: install ## format the sources
 	npm run --silent fmt
 
-bench: install ## compare timings with other tools on the PATH
+bench: install ## compare timings with other tools on the PATH (BENCH: some benchmarks or profiles)
 	npm run --silent build -- --bundle-only
-	npm run --silent bench
+	npm run --silent bench -- $(BENCH)
+
+bench-compare: install ## compare the last two runs of bench
+	npm run --silent bench-compare
 
 fuzz: install ## run every parser on 10^6 inputs (FUZZ_COUNT, FUZZ_SEED, FUZZ_ONLY, FUZZ_INPUT, FUZZ_JOBS)
 	npm run --silent fuzz

@@ -19,6 +19,7 @@ import { systemClock as clock } from "../../lib/util/time.ts";
 import { CHANGES, GROUPINGS, makeSpecs, resent } from "../histories.ts";
 import { makeEnvironment } from "../make-environment.ts";
 import { measure, median } from "./measure.ts";
+import type { Table } from "./table.ts";
 
 const SPECS = 400;
 const BUDGET = 100;
@@ -27,8 +28,8 @@ const ROUNDS = 5;
 const SCALE = 1 / 30;
 const SEEDS = [1, 2, 3];
 
-/** Returns the tables as Markdown. */
-export async function benchBudget(scratch: string, stave: string, scale: number): Promise<string> {
+/** Returns the tables. */
+export async function benchBudget(scratch: string, stave: string, scale: number): Promise<Table[]> {
   const root = join(scratch, "store");
   const specs = makeSpecs(SPECS, 1);
   const hashes = makeEnvironment(root, specs, SCALE * scale);
@@ -40,10 +41,10 @@ export async function benchBudget(scratch: string, stave: string, scale: number)
     await joining(store, groups),
     await pushing(scratch, stave, store),
     ...[300, 400].map((count) => histories(count)),
-  ].join("\n");
+  ];
 }
 
-async function joining(store: Store, groups: readonly (readonly string[])[]): Promise<string> {
+async function joining(store: Store, groups: readonly (readonly string[])[]): Promise<Table> {
   const pool = new PackPool(1);
   const layers = new Map<string, Buffer>();
   const packAll = async (): Promise<void> => {
@@ -93,12 +94,17 @@ async function joining(store: Store, groups: readonly (readonly string[])[]): Pr
   await pool.close();
   const size = [...layers.values()].reduce((sum, { length }) => sum + length, 0);
   const packed = median(times.get("packed anew, one thread") ?? []);
-  const rows = ways.map(([name]) => {
-    const time = median(times.get(name) ?? []);
-    return `| ${name} | ${time.toFixed(0)} ms | ${(packed / time).toFixed(1)} |`;
-  });
-  const title = `### ${layers.size} layers of ${(size / 1e6).toFixed(0)} MB as ${groups.length}`;
-  return [title, "", "| how | CPU | times as fast |", "| --- | --- | --- |", ...rows, ""].join("\n");
+  return {
+    title: `${layers.size} layers of ${(size / 1e6).toFixed(0)} MB as ${groups.length}`,
+    columns: [
+      { name: "CPU", unit: "s" },
+      { name: "times as fast", unit: "ratio" },
+    ],
+    rows: ways.map(([name]) => {
+      const time = median(times.get(name) ?? []);
+      return { name, cells: [time / 1000, packed / time] };
+    }),
+  };
 }
 
 // Digests are computed once, as by a push that knows them.
@@ -110,7 +116,7 @@ function source(bytes: Buffer): JoinSource {
   return { digest, mediaType: OCI_LAYER_GZIP, size: bytes.length, open: async () => bytes };
 }
 
-async function pushing(scratch: string, stave: string, store: Store): Promise<string> {
+async function pushing(scratch: string, stave: string, store: Store): Promise<Table> {
   const folder = join(scratch, "cache");
   mkdirSync(folder);
   const target = await LayoutTarget.open(folder, { clock, create: true });
@@ -121,31 +127,27 @@ async function pushing(scratch: string, stave: string, store: Store): Promise<st
   const env = { XDG_CACHE_HOME: join(scratch, "xdg") };
   const command = (): string[] => [process.execPath, stave, ...args, "--budget", String(BUDGET)];
   const [again] = await measure([{ name: "again", command, env }], ROUNDS);
-  return [
-    `### A push of ${roots.length} specs as an image of ${first.images[0]?.layers} layers`,
-    "",
-    "| push | wall | sent |",
-    "| --- | --- | --- |",
-    `| the first | ${(first.milliseconds / 1000).toFixed(2)} s | ${(first.totals.sentBytes / 1e6).toFixed(1)} MB |`,
-    `| the same again, as a command | ${again?.wall.toFixed(2)} s | 0 |`,
-    "",
-  ].join("\n");
+  return {
+    title: `a push of ${roots.length} specs as an image of ${first.images[0]?.layers} layers`,
+    columns: [
+      { name: "wall", unit: "s" },
+      { name: "sent", unit: "bytes" },
+    ],
+    rows: [
+      { name: "the first", cells: [first.milliseconds / 1000, first.totals.sentBytes] },
+      { name: "the same again, as a command", cells: [again?.wall, 0] },
+    ],
+  };
 }
 
-function histories(specs: number): string {
-  const rows = Object.entries(GROUPINGS).map(([name, grouping]) => {
-    const cells = CHANGES.map((change) => {
-      const sum = SEEDS.reduce((total, seed) => total + resent(grouping, change, specs, BUDGET, seed), 0);
-      return (sum / SEEDS.length / 1e6).toFixed(0);
-    });
-    return `| ${name} | ${cells.join(" | ")} |`;
-  });
-  return [
-    `### MB that 30 updates of ${specs} specs send in ${BUDGET} layers`,
-    "",
-    `| grouping | ${CHANGES.join(" | ")} |`,
-    `| --- | ${CHANGES.map(() => "---").join(" | ")} |`,
-    ...rows,
-    "",
-  ].join("\n");
+function histories(specs: number): Table {
+  return {
+    title: `what 30 updates of ${specs} specs send in ${BUDGET} layers`,
+    columns: CHANGES.map((name) => ({ name, unit: "bytes" })),
+    rows: Object.entries(GROUPINGS).map(([name, grouping]) => {
+      const sumOf = (change: (typeof CHANGES)[number]): number =>
+        SEEDS.reduce((total, seed) => total + resent(grouping, change, specs, BUDGET, seed), 0);
+      return { name, cells: CHANGES.map((change) => sumOf(change) / SEEDS.length) };
+    }),
+  };
 }

@@ -3,8 +3,9 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeCacheFolder } from "../make-cache.ts";
-import { type Candidate, type Figures, measure, median } from "./measure.ts";
+import { type Candidate, measure, median } from "./measure.ts";
 import { freePort, Server } from "./server.ts";
+import { commandTable, type Table } from "./table.ts";
 
 const SIZES = [1000, 10_000, 50_000];
 const MISSING = 10;
@@ -15,16 +16,16 @@ const ROUNDS = 3;
 /** Above this number of specs, a full update is measured only once. */
 const LARGE = 10_000;
 
-/** Creates the caches, measures each verb in separate processes, and returns the tables as Markdown. */
-export async function benchCache(scratch: string, stave: string, scale: number): Promise<string> {
-  const tables: string[] = [];
+/** Creates the caches, measures each verb in separate processes, and returns the tables. */
+export async function benchCache(scratch: string, stave: string, scale: number): Promise<Table[]> {
+  const tables: Table[] = [];
   const server = new Server("stave serve", await freePort(), scratch, stave);
   try {
     for (const size of SIZES) tables.push(await benchSize(Math.round(size * scale), { scratch, stave, server }));
   } finally {
     await server.stop();
   }
-  return tables.join("\n");
+  return tables;
 }
 
 interface Place {
@@ -33,7 +34,7 @@ interface Place {
   server: Server;
 }
 
-async function benchSize(specs: number, { scratch, stave, server }: Place): Promise<string> {
+async function benchSize(specs: number, { scratch, stave, server }: Place): Promise<Table> {
   await server.restart();
   const folder = server.repository("cache");
   await writeCacheFolder(folder, { specs, missing: MISSING, allImages: true, stack: STACK, seed: 1 });
@@ -74,25 +75,12 @@ async function benchSize(specs: number, { scratch, stave, server }: Place): Prom
   const full = [candidate("index --full", ["index", "--full", where], forget)];
   figures.push(...(await measure(full, specs > LARGE ? 1 : ROUNDS, 0)));
   rmSync(folder, { recursive: true });
-  return table(`a cache of ${specs} specs`, figures, requests);
-}
-
-function table(title: string, figures: readonly Figures[], requests: ReadonlyMap<string, readonly number[]>): string {
-  const base = figures[0]?.wall ?? 1;
-  const rows = figures.map(({ name, wall, cpu, memory }) => {
-    const asked = requests.get(name);
-    const cells = [
-      name,
-      `${wall.toFixed(2)} s`,
-      (wall / base).toFixed(1),
-      `${cpu.toFixed(2)} s`,
-      `${Math.round(memory / 1e6)} MB`,
-      asked === undefined ? "" : String(median([...asked])),
-    ];
-    return `| ${cells.join(" | ")} |`;
+  return commandTable(`a cache of ${specs} specs`, figures, {
+    received: (name) => {
+      const asked = requests.get(name);
+      return asked && { requests: median(asked) };
+    },
   });
-  const head = "| command | wall | ratio | CPU | peak memory | requests |";
-  return [`### ${title}`, "", head, `|${" --- |".repeat(6)}`, ...rows, ""].join("\n");
 }
 
 /** Restores what an update of the index changed. */

@@ -4,8 +4,9 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeImage } from "../make-image.ts";
 import { findProgram } from "../peers.ts";
-import { type Candidate, figuresTable, measure } from "./measure.ts";
+import { type Candidate, measure } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
+import { commandTable, type Table } from "./table.ts";
 
 const LAYERS = 48;
 const SIZE = 400e6;
@@ -62,10 +63,10 @@ const CLIENTS: Client[] = [
 ];
 
 /** Runs the benchmark below a scratch folder and returns its tables. */
-export async function benchCopy(scratch: string, stave: string): Promise<string> {
+export async function benchCopy(scratch: string, stave: string): Promise<Table[]> {
   const image = join(scratch, "image");
   makeImage(image, { layers: LAYERS, size: SIZE, tag: "latest", seed: 1 });
-  const parts: string[] = [];
+  const parts: Table[] = [];
   for (const kind of registryKinds()) {
     const server = new Server(kind, await freePort(), scratch, stave);
     try {
@@ -74,10 +75,10 @@ export async function benchCopy(scratch: string, stave: string): Promise<string>
       await server.stop();
     }
   }
-  return parts.join("\n");
+  return parts;
 }
 
-async function against(server: Server, scratch: string, image: string, stave: string): Promise<string[]> {
+async function against(server: Server, scratch: string, image: string, stave: string): Promise<Table[]> {
   const { host } = server;
   const home = join(scratch, "home");
   mkdirSync(join(home, ".regctl"), { recursive: true });
@@ -112,8 +113,8 @@ async function against(server: Server, scratch: string, image: string, stave: st
     }),
   );
   const what = `${LAYERS} layers, ${SIZE / 1e6} MB`;
-  const push = figuresTable(`directory to ${server.kind}, ${what}`, await measure(pushes, ROUNDS));
-  const pull = figuresTable(`${server.kind} to directory, ${what}`, await measure(pulls, ROUNDS));
+  const push = commandTable(`directory to ${server.kind}, ${what}`, await measure(pushes, ROUNDS));
+  const pull = commandTable(`${server.kind} to directory, ${what}`, await measure(pulls, ROUNDS));
   rmSync(pulled, { recursive: true, force: true });
   return [push, pull];
 }

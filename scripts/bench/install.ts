@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../make-store.ts";
-import { type Candidate, type Figures, measure } from "./measure.ts";
+import { type Candidate, measure } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
 import { type SpackPeer, spackPeer } from "./spack.ts";
+import { commandTable, type Table } from "./table.ts";
 
 const SIZE = { bytes: 1200e6, files: 46_000, specs: 48, seed: 1 };
 const ROUNDS = 3;
@@ -16,8 +17,8 @@ const TAR = "tar -xzf, two at a time";
 // Long, because strings in programs cannot grow.
 const ROOT = `/opt/software${"/__spack_path_placeholder__".repeat(4)}`;
 
-/** Creates and pushes a store of `scale` times the usual size, installs it, and returns the table as Markdown. */
-export async function benchInstall(scratch: string, stave: string, scale: number): Promise<string> {
+/** Creates and pushes a store of `scale` times the usual size, installs it, and returns the table. */
+export async function benchInstall(scratch: string, stave: string, scale: number): Promise<Table[]> {
   const sysroot = join(scratch, "built");
   const size = { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale };
   const made = makeStore(`${sysroot}${ROOT}`, { ...size, root: ROOT });
@@ -59,7 +60,7 @@ export async function benchInstall(scratch: string, stave: string, scale: number
     if (spack) candidates.push(spackInstall(spack, root, kind, files));
     const figures = await measure(candidates, ROUNDS, 0);
     const what = `${made.specs} specs, ${(made.bytes / 1e6).toFixed(0)} MB in ${made.files} files`;
-    return table(`${what}${spack ? `, Spack ${spack.version}` : ""}`, figures);
+    return [commandTable(`${what}${spack ? `, Spack ${spack.version}` : ""}`, figures, { bases: [TAR, "Spack "] })];
   } finally {
     await server.stop();
   }
@@ -97,29 +98,4 @@ function spackInstall({ command, env }: SpackPeer, root: Place, kind: string, fi
     command: (round) => command("-c", "concretizer:unify:false", ...into(round), ...args),
     prepare: (round) => written(root(round)),
   };
-}
-
-function table(title: string, figures: readonly Figures[]): string {
-  const wallOf = (beginning: string): number | undefined =>
-    figures.find(({ name }) => name.startsWith(beginning))?.wall;
-  const [tar, spack] = [wallOf(TAR), wallOf("Spack ")];
-  const rows = figures.map(({ name, wall, cpu, memory }) => {
-    const cells = [
-      name,
-      `${wall.toFixed(2)} s`,
-      tar === undefined ? "" : (wall / tar).toFixed(2),
-      spack === undefined ? "" : `${(spack / wall).toFixed(1)}×`,
-      `${cpu.toFixed(2)} s`,
-      `${Math.round(memory / 1e6)} MB`,
-    ];
-    return `| ${cells.join(" | ")} |`;
-  });
-  return [
-    `### ${title}`,
-    "",
-    "| command | wall | to tar | faster than Spack | CPU | peak memory |",
-    `|${" --- |".repeat(6)}`,
-    ...rows,
-    "",
-  ].join("\n");
 }

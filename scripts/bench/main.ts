@@ -1,7 +1,7 @@
-// Runs the benchmarks and prints their tables as Markdown; docs/benchmarks.md holds such a run. usage: node
-// scripts/bench/main.ts [--scale N] [NAME…]     N below 1 makes the stores of pack, push and install smaller
+// Runs benchmarks, prints their tables as Markdown, and writes all numbers to a file in bench-results/. usage: tsx
+// scripts/bench/main.ts [--scale N] [NAME…]     a NAME is a benchmark or a profile; N below 1 makes stores smaller
 import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { benchBudget } from "./budget.ts";
@@ -10,38 +10,55 @@ import { benchCopy } from "./copy.ts";
 import { benchInstall } from "./install.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
+import { describeRun, newResults, writeResults } from "./results.ts";
 import { benchStore } from "./store.ts";
+import { markdown, type Table } from "./table.ts";
 import { benchTags } from "./tags.ts";
-import { benchWan } from "./wan.ts";
+import { benchSmall, benchWan } from "./wan.ts";
 
-const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number) => Promise<string>> = {
+const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number) => Promise<Table[]>> = {
   copy: benchCopy,
   store: benchStore,
   pack: benchPack,
   budget: benchBudget,
   push: benchPush,
   install: benchInstall,
+  small: benchSmall,
   cache: benchCache,
   wan: benchWan,
   tags: benchTags,
 };
 
+/** Benchmarks that belong together. */
+const PROFILES: Record<string, readonly string[]> = {
+  loopback: ["copy", "store", "pack", "budget"],
+  large: ["push", "install"],
+  scale: ["cache", "tags"],
+};
+
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");
-const { values, positionals: wanted } = parseArgs({
+const { values, positionals } = parseArgs({
   options: { scale: { type: "string", default: "1" } },
   allowPositionals: true,
 });
 const scale = Number(values.scale);
 if (!(scale > 0)) throw new Error(`--scale is a positive number, not ${values.scale}`);
+const wanted = positionals.flatMap((name) => PROFILES[name] ?? [name]);
 const unknown = wanted.filter((name) => !(name in BENCHMARKS));
-if (unknown.length > 0)
-  throw new Error(`no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHMARKS).join(", ")}`);
-console.log(`Node ${process.version}, ${cpus().length} cores\n`);
+if (unknown.length > 0) {
+  const known = [...Object.keys(BENCHMARKS), ...Object.keys(PROFILES)].join(", ");
+  throw new Error(`no benchmark or profile is named ${unknown.join(", ")}; there are ${known}`);
+}
+const run = newResults(scale);
+console.log(`${describeRun(run)}\n`);
 for (const [name, bench] of Object.entries(BENCHMARKS)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const scratch = mkdtempSync(join(tmpdir(), `stave-bench-${name}-`));
   try {
-    console.log(`## ${name}\n\n${await bench(scratch, stave, scale)}`);
+    const tables = await bench(scratch, stave, scale);
+    run.benchmarks[name] = tables;
+    console.log(`## ${name}\n\n${tables.map(markdown).join("\n")}`);
+    console.log(`written: ${writeResults(run)}\n`);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

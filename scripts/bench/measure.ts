@@ -21,6 +21,8 @@ export interface Figures {
   wall: number;
   cpu: number;
   memory: number;
+  /** The least and the most wall seconds of all rounds. */
+  spread: [number, number];
 }
 
 interface Sample {
@@ -41,7 +43,9 @@ export async function measure(candidates: Candidate[], rounds: number, warmUps =
   return candidates.map(({ name }) => {
     const all = samples.get(name) ?? [];
     const of = (key: keyof Sample) => median(all.map((sample) => sample[key]));
-    return { name, wall: of("wall"), cpu: of("cpu"), memory: of("memory") };
+    const walls = all.map(({ wall }) => wall);
+    const spread: [number, number] = [Math.min(...walls), Math.max(...walls)];
+    return { name, wall: of("wall"), cpu: of("cpu"), memory: of("memory"), spread };
   });
 }
 
@@ -111,21 +115,4 @@ export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
-}
-
-/** A Markdown table of figures, each wall time also as a ratio to the first row. */
-export function figuresTable(title: string, figures: Figures[]): string {
-  const base = figures[0]?.wall ?? 1;
-  const rows = figures.map(
-    ({ name, wall, cpu, memory }) =>
-      `| ${name} | ${wall.toFixed(2)} s | ${(wall / base).toFixed(2)} | ${cpu.toFixed(2)} s | ${Math.round(memory / 1e6)} MB |`,
-  );
-  return [
-    `### ${title}`,
-    "",
-    "| command | wall | ratio | CPU | peak memory |",
-    "| --- | --- | --- | --- | --- |",
-    ...rows,
-    "",
-  ].join("\n");
 }

@@ -14,6 +14,7 @@ import { systemClock } from "../../lib/util/time.ts";
 import { isMain } from "../is-main.ts";
 import { makeStore } from "../make-store.ts";
 import { measure } from "./measure.ts";
+import type { Table } from "./table.ts";
 
 const SIZE = { bytes: 400e6, files: 15_000, specs: 48, seed: 1 };
 const LEVELS = ["gzip:1", "gzip:2", "gzip:4", "gzip:6", "zstd:1", "zstd:2", "zstd:3", "zstd:6"];
@@ -21,8 +22,8 @@ const ROUNDS = 1;
 // A vertical bar would end the cell of a table.
 const GZIP = "tar, gzip -6";
 
-/** Creates the store, measures each level in a separate process, and returns the table as Markdown. */
-export async function benchPack(scratch: string, _stave: string, scale: number): Promise<string> {
+/** Creates the store, measures each level in a separate process, and returns the table. */
+export async function benchPack(scratch: string, _stave: string, scale: number): Promise<Table[]> {
   const root = join(scratch, "store");
   const { bytes, files, specs } = makeStore(root, { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale });
   const threads = availableParallelism();
@@ -45,19 +46,21 @@ export async function benchPack(scratch: string, _stave: string, scale: number):
       .split("\n")
       .reduce((sum, line) => sum + Number(line), 0),
   );
-  const rows = figures.map(({ name, wall }, at) => {
-    const size = sizes[at] ?? 0;
-    const [speed, share] = [bytes / 1e6 / wall, size / (sizes[0] ?? 1)];
-    return `| ${name} | ${wall.toFixed(2)} s | ${speed.toFixed(0)} MB/s | ${(size / 1e6).toFixed(1)} MB | ${share.toFixed(3)} |`;
-  });
   return [
-    `### ${specs} layers of ${(bytes / 1e6).toFixed(0)} MB in ${files} files`,
-    "",
-    "| compression | wall | speed | size | to gzip -6 |",
-    "| --- | --- | --- | --- | --- |",
-    ...rows,
-    "",
-  ].join("\n");
+    {
+      title: `${specs} layers of ${(bytes / 1e6).toFixed(0)} MB in ${files} files`,
+      columns: [
+        { name: "wall", unit: "s" },
+        { name: "CPU", unit: "s" },
+        { name: "size", unit: "bytes" },
+        { name: "to gzip -6", unit: "ratio" },
+      ],
+      rows: figures.map(({ name, wall, cpu, spread }, at) => {
+        const size = sizes[at] ?? 0;
+        return { name, cells: [wall, cpu, size, size / (sizes[0] ?? 1)], spread };
+      }),
+    },
+  ];
 }
 
 if (isMain(import.meta)) {

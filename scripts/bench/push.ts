@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../make-store.ts";
-import { type Candidate, type Figures, measure, median } from "./measure.ts";
+import { type Candidate, measure, median } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
 import { type SpackPeer, spackPeer } from "./spack.ts";
+import { commandTable, type Table } from "./table.ts";
 
 const SIZE = { bytes: 1200e6, files: 46_000, specs: 48, seed: 1 };
 const ROUNDS = 3;
@@ -20,8 +21,8 @@ interface Seen {
   requests: number;
 }
 
-/** Creates a store of `scale` times the usual size and pushes it; returns the table as Markdown. */
-export async function benchPush(scratch: string, stave: string, scale: number): Promise<string> {
+/** Creates a store of `scale` times the usual size and pushes it; returns the table. */
+export async function benchPush(scratch: string, stave: string, scale: number): Promise<Table[]> {
   const root = join(scratch, "store");
   const made = makeStore(root, { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale });
   const store = await Store.open(root, { clock: systemClock });
@@ -50,7 +51,8 @@ export async function benchPush(scratch: string, stave: string, scale: number): 
   try {
     const figures = await measure(candidates, ROUNDS, 0);
     const size = `${made.specs} specs, ${(made.bytes / 1e6).toFixed(0)} MB in ${made.files} files`;
-    return table(`a store of ${size}${spack ? `, Spack ${spack.version}` : ""}`, figures, run);
+    const title = `a store of ${size}${spack ? `, Spack ${spack.version}` : ""}`;
+    return [commandTable(title, figures, { bases: ["Spack ", GZIP], received: (name) => run.seen(name) })];
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
@@ -148,34 +150,4 @@ class Run {
       },
     };
   }
-}
-
-function table(title: string, figures: readonly Figures[], run: Run): string {
-  const spack = figures.find(({ name }) => name.startsWith("Spack "));
-  const base = spack ?? figures[0];
-  const baseBytes = spack && run.seen(spack.name)?.sent;
-  const times = (of: number, to: number | undefined): string => (to === undefined ? "" : `${(to / of).toFixed(2)}×`);
-  const rows = figures.map(({ name, wall, cpu, memory }) => {
-    const seen = run.seen(name);
-    const cells = [
-      name,
-      `${wall.toFixed(2)} s`,
-      times(wall, base?.wall),
-      `${cpu.toFixed(2)} s`,
-      times(cpu, base?.cpu),
-      `${Math.round(memory / 1e6)} MB`,
-      seen === undefined ? "" : `${(seen.sent / 1e6).toFixed(1)} MB`,
-      seen === undefined || !baseBytes ? "" : (seen.sent / baseBytes).toFixed(3),
-      seen?.requests ?? "",
-    ];
-    return `| ${cells.join(" | ")} |`;
-  });
-  return [
-    `### ${title}; compared to ${spack ? "Spack" : GZIP}`,
-    "",
-    "| command | wall | faster | CPU | less CPU | peak memory | sent | ratio | requests |",
-    `|${" --- |".repeat(9)}`,
-    ...rows,
-    "",
-  ].join("\n");
 }

@@ -7,13 +7,14 @@ import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { isMain } from "../is-main.ts";
 import { writeStore } from "../make-database.ts";
-import { figuresTable, measure } from "./measure.ts";
+import { measure } from "./measure.ts";
+import { commandTable, type Table } from "./table.ts";
 
 const INSTALLS = 20_000;
 const ROUNDS = 5;
 
-/** Creates the database, measures reading it in separate processes, and returns the tables as Markdown. */
-export async function benchStore(scratch: string, stave: string): Promise<string> {
+/** Creates the database, measures reading it in separate processes, and returns the table. */
+export async function benchStore(scratch: string, stave: string): Promise<Table[]> {
   const root = join(scratch, "store");
   writeStore(root, { installs: INSTALLS, seed: 1, root });
   const bytes = statSync(join(root, ".spack-db/index.json")).size;
@@ -50,7 +51,7 @@ export async function benchStore(scratch: string, stave: string): Promise<string
     ],
     ROUNDS,
   );
-  return figuresTable(`a database of ${INSTALLS} installs, ${(bytes / 1e6).toFixed(1)} MB`, figures);
+  return [commandTable(`a database of ${INSTALLS} installs, ${(bytes / 1e6).toFixed(1)} MB`, figures)];
 }
 
 if (isMain(import.meta)) {

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { join } from "node:path";
 import { freePort, registryKinds, Server } from "./server.ts";
+import type { Row, Table } from "./table.ts";
 
 const SIZES = [100, 2800, 50_000];
 const PUTS = 500;
@@ -13,25 +14,25 @@ const WARM_UP = 20;
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const NAME_ANNOTATION = "org.opencontainers.image.ref.name";
 
-/** Measures tagging in each registry, and returns a table as Markdown. Only `stave serve` gets many tags beforehand. */
-export async function benchTags(scratch: string, stave: string, scale: number): Promise<string> {
-  const rows: string[] = [];
+/** Measures tagging in each registry, and returns a table. Only `stave serve` gets many tags beforehand. */
+export async function benchTags(scratch: string, stave: string, scale: number): Promise<Table[]> {
+  const rows: Row[] = [];
   for (const kind of registryKinds()) {
     const server = new Server(kind, await freePort(), scratch, stave);
     try {
       for (const size of kind === "stave serve" ? SIZES : SIZES.slice(0, 1)) {
         const tags = Math.round(size * scale);
         const times = (await timesOf(server, kind === "stave serve" ? tags : 0)).sort((a, b) => a - b);
-        const at = (part: number): string => (times[Math.floor(part * (times.length - 1))] ?? 0).toFixed(2);
-        rows.push(`| ${kind} | ${kind === "stave serve" ? tags : "any"} | ${at(0.5)} | ${at(0.95)} | ${at(1)} |`);
+        const at = (part: number): number => (times[Math.floor(part * (times.length - 1))] ?? 0) / 1000;
+        const name = kind === "stave serve" ? `${kind}, ${tags} tags before` : kind;
+        rows.push({ name, cells: [at(0.5), at(0.95), at(1)], spread: [at(0), at(1)] });
       }
     } finally {
       await server.stop();
     }
   }
-  const head =
-    "| registry | tags before | median ms | 95 % of PUTs, ms | longest, ms |\n| --- | ---: | ---: | ---: | ---: |";
-  return `### ${PUTS} tags set one after the other\n\n${head}\n${rows.join("\n")}\n`;
+  const columns = ["median", "95 % of PUTs", "longest"].map((name) => ({ name, unit: "s" as const }));
+  return [{ title: `${PUTS} tags set one after the other`, columns, rows }];
 }
 
 /** The duration of each PUT in milliseconds. */

@@ -1,4 +1,4 @@
-// Benchmarks push, index and install of many small and some large specs over a network with a delay, beside real Spack
+// Benchmarks push, index and install of hundreds of specs over a network with a delay and on loopback, beside real Spack
 // if available, in one run.
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -7,21 +7,49 @@ import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../make-store.ts";
-import { DelayProxy } from "./delay-proxy.ts";
+import { DelayProxy, type Line } from "./delay-proxy.ts";
 import { type Candidate, measure, median } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
 import { spackPeer } from "./spack.ts";
+import { commandTable, type Table } from "./table.ts";
 
-const SIZE = { bytes: 300e6, files: 12_000, specs: 200, seed: 3 };
-const ROUND_TRIPS = [0, 20, 50, 100];
-/** The delay at which Spack is measured too. */
+/** An environment of a usual size, at several distances from the registry. */
+const FAR = { bytes: 300e6, files: 12_000, specs: 200, seed: 3 };
+/** Many specs with little in them, on loopback. */
+const SMALL = { bytes: 40e6, files: 6000, specs: 400, seed: 5 };
+/** How far the registry is, in milliseconds, and how many bytes per second go each way. */
+const LINES: readonly Line[] = [
+  { roundTrip: 0 },
+  { roundTrip: 20 },
+  { roundTrip: 50, rate: 125e6 },
+  { roundTrip: 100, rate: 12.5e6 },
+];
+/** The round trip at which Spack is measured too, because it takes minutes. */
 const WITH_SPACK = 50;
 const ROUNDS = 3;
 
-/** Creates a store of `scale` times the usual size and moves it at several delays; returns the tables as Markdown. */
-export async function benchWan(scratch: string, stave: string, scale: number): Promise<string> {
+/** Moves a store of `scale` times the usual size over several lines; returns a table for each. */
+export async function benchWan(scratch: string, stave: string, scale: number): Promise<Table[]> {
+  return await benchSpecs({ scratch, stave, scale, size: FAR, lines: LINES, spackAt: WITH_SPACK });
+}
+
+/** Moves many small specs on loopback. */
+export async function benchSmall(scratch: string, stave: string, scale: number): Promise<Table[]> {
+  return await benchSpecs({ scratch, stave, scale, size: SMALL, lines: [{ roundTrip: 0 }], spackAt: 0 });
+}
+
+interface SpecsOptions {
+  scratch: string;
+  stave: string;
+  scale: number;
+  size: typeof FAR;
+  lines: readonly Line[];
+  spackAt: number;
+}
+
+async function benchSpecs({ scratch, stave, scale, size, lines, spackAt }: SpecsOptions): Promise<Table[]> {
   const root = join(scratch, "a-store-with-a-longer-name");
-  const made = makeStore(root, { ...SIZE, bytes: SIZE.bytes * scale, files: SIZE.files * scale });
+  const made = makeStore(root, { ...size, bytes: size.bytes * scale, files: size.files * scale });
   const store = await Store.open(root, { clock: systemClock });
   const installed = [...store.records()].filter(
     ({ node }) =>
@@ -34,11 +62,12 @@ export async function benchWan(scratch: string, stave: string, scale: number): P
   const packages = [...store.database.graph.nodes()].map(({ name }) => name);
   const [kind = "stave serve"] = registryKinds();
   const server = new Server(kind, await freePort(), scratch, stave);
-  const tables = [`### ${specs.length} specs, ${(made.bytes / 1e6).toFixed(0)} MB in ${made.files} files, ${kind}`, ""];
-  tables.push("| round trip | work | wall | CPU | requests | peak memory |", `|${" --- |".repeat(6)}`);
+  const what = `${specs.length} specs, ${(made.bytes / 1e6).toFixed(0)} MB in ${made.files} files, ${kind}`;
+  const tables: Table[] = [];
   try {
-    for (const roundTrip of ROUND_TRIPS) {
-      const proxy = await DelayProxy.start(server.port, roundTrip);
+    for (const line of lines) {
+      const { roundTrip } = line;
+      const proxy = await DelayProxy.start(server.port, line);
       const requests = new Map<string, number[]>();
       const counted = (candidate: Candidate): Candidate => {
         let before = 0;
@@ -90,7 +119,7 @@ export async function benchWan(scratch: string, stave: string, scale: number): P
       ];
       const figures = await measure(candidates, ROUNDS, 0);
       const spack =
-        roundTrip === WITH_SPACK
+        roundTrip === spackAt
           ? spackPeer({ scratch, root, packages, mirror: `oci+http://${host}/bench/spack` })
           : undefined;
       if (spack) {
@@ -100,21 +129,20 @@ export async function benchWan(scratch: string, stave: string, scale: number): P
         figures.push(...(await measure([counted({ name, env: spack.env, command, prepare })], 1, 0)));
       }
       proxy.stop();
-      for (const { name, wall, cpu, memory } of figures) {
-        const asked = median(requests.get(name) ?? []);
-        const cells = [
-          `${roundTrip} ms`,
-          name,
-          `${wall.toFixed(2)} s`,
-          `${cpu.toFixed(2)} s`,
-          asked,
-          `${Math.round(memory / 1e6)} MB`,
-        ];
-        tables.push(`| ${cells.join(" | ")} |`);
-      }
+      tables.push(
+        commandTable(`${what}${formatLine(line)}`, figures, {
+          bases: ["push by Spack"],
+          received: (name) => ({ requests: median(requests.get(name) ?? []) }),
+        }),
+      );
     }
   } finally {
     await server.stop();
   }
-  return `${tables.join("\n")}\n`;
+  return tables;
+}
+
+function formatLine({ roundTrip, rate }: Line): string {
+  if (roundTrip === 0 && rate === undefined) return ", no delay";
+  return `, round trip of ${roundTrip} ms${rate === undefined ? "" : ` and ${(rate * 8) / 1e6} Mbit/s`}`;
 }
