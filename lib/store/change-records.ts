@@ -11,8 +11,12 @@ import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 
 /** One change of the database. */
 export type Change =
-  /** The prefix now contains the spec. Without `explicit`, the old value stays; it is false for a new spec. */
-  | { readonly op: "add"; readonly node: SpecNode; readonly explicit?: boolean }
+  /**
+   * The prefix now contains the spec. Without `explicit`, the old value stays; it is false for a new spec. `isPlaced`
+   * is for a caller that has checked the spec file, put the prefix there and still holds its lock: the file is not read
+   * again.
+   */
+  | { readonly op: "add"; readonly node: SpecNode; readonly explicit?: boolean; readonly isPlaced?: boolean }
   /** Sets whether the user requested the spec. Does nothing without a record. */
   | { readonly op: "mark"; readonly hash: string; readonly explicit: boolean }
   /** The prefix is about to be removed. */

@@ -10,6 +10,7 @@ import { DATABASE_FOLDER, DATABASE_LIMIT, type Store } from "../spack/store/stor
 import { objectAt } from "../spack/text/fields.ts";
 import { copyObject, writeJson } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
+import { isGone } from "../util/inspect-path.ts";
 import { readBounded } from "../util/read-file.ts";
 import { replaceFile } from "../util/replace-file.ts";
 import type { Clock } from "../util/time.ts";
@@ -33,7 +34,7 @@ const REINDEX_HINT = "run `spack reindex` with the Spack that owns the store";
 export async function updateDatabase(
   store: Store,
   options: UpdateOptions,
-  decide: (database: Database) => Iterable<Change> | Promise<Iterable<Change>>,
+  decide: (database: Database) => readonly Change[] | Promise<readonly Change[]>,
 ): Promise<UpdateReport> {
   await using locked = await LockedDatabase.open(store, options);
   return await locked.write(await decide(locked.database));
@@ -76,16 +77,18 @@ export class LockedDatabase implements AsyncDisposable {
    * it is. Throws SPEC_NOT_INSTALLED if an added spec is not in its prefix, UNSUPPORTED if the database cannot
    * represent a spec, FILE_SYSTEM if it cannot be written.
    */
-  async write(changes: Iterable<Change>): Promise<UpdateReport> {
+  async write(changes: readonly Change[]): Promise<UpdateReport> {
     const { clock, locks } = this.#options;
     const [store, document] = [this.#store, this.#document];
     const folder = folderOf(store);
     const inner = copyObject(objectAt(document, "database", { source: { name: folder } }));
     const installs = copyObject(objectAt(inner, "installs", { source: { name: folder } }));
+    const placed = new Set(changes.flatMap((one) => (one.op === "add" && one.isPlaced ? [one.node.hash] : [])));
     const records = new Records(installs, this.database, {
       now: clock.now() / 1000,
       prefixOf: (node) => store.prefixOf(node),
-      isThere: (node) => isThere(store, node),
+      isThere: async (node) =>
+        placed.has(node.hash) ? !isGone(store.prefixOf(node), store.sysroot) : await isThere(store, node),
       isUpstream: (hash) => isUpstream(store, hash),
     });
     for (const change of changes) await records.apply(change);

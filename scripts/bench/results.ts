@@ -59,7 +59,7 @@ export function newResults(scale: number): Results {
   };
 }
 
-/** Writes a run to a file named after its time; called after each benchmark, so that a stopped run keeps its results. */
+/** Writes a run to a file named after its time; called after each benchmark, so that a stopped run keeps results. */
 export function writeResults(run: Results): string {
   mkdirSync(RESULTS_FOLDER, { recursive: true });
   const file = join(RESULTS_FOLDER, `${run.started.replaceAll(":", "-")}.json`);

@@ -1,5 +1,5 @@
-// Benchmarks push, index and install of hundreds of specs over a network with a delay and on loopback, beside real Spack
-// if available, in one run.
+// Benchmarks push, index and install of hundreds of specs over a network with a delay and on loopback, beside real
+// Spack if available, in one run.
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { LINK, RUN } from "../../lib/spack/spec/node.ts";

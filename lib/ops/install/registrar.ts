@@ -31,11 +31,13 @@ export class Registrar {
   }
 
   /**
-   * Records a spec that is in place, after all earlier ones; resolves when the database has it. Throws as
-   * updateDatabase, and then for all later specs, because they may depend on what was not recorded.
+   * Records a spec that this run has checked and put in place, after all earlier ones; resolves when the database has
+   * it. The run must hold the lock of its prefix until then. Throws as updateDatabase, and then for all later specs,
+   * because they may depend on what was not recorded.
    */
   add(node: SpecNode, explicit: boolean | undefined): Promise<void> {
-    return this.#change(explicit === undefined ? { op: "add", node } : { op: "add", node, explicit });
+    const added = { op: "add", node, isPlaced: true } as const;
+    return this.#change(explicit === undefined ? added : { ...added, explicit });
   }
 
   /** Records that the user requested a spec that was already installed. */

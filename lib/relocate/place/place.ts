@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { sbangPath } from "../../image/archive/build-info-writer.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { readSpecFile, SPEC_FILE_LIMIT } from "../../spack/spec/spec-file.ts";
+import { readRootHash, readSpecFile, SPEC_FILE_LIMIT } from "../../spack/spec/spec-file.ts";
 import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
 import { HeldTree } from "../../util/held-tree.ts";
 import { isVisible } from "../../util/inspect-path.ts";
@@ -86,8 +86,9 @@ export function checkArchivedSpec(directory: string, { hash, name }: Pick<PlaceJ
   using tree = new HeldTree(directory);
   const bytes = tree.read(`${METADATA_FOLDER}/spec.json`, SPEC_FILE_LIMIT);
   if (bytes === undefined) return false;
-  const { root } = readSpecFile(bytes, `the spec file in the archive of ${name}`);
-  if (root.hash === hash) return true;
+  const source = `the spec file in the archive of ${name}`;
+  if (readRootHash(bytes, source) === hash) return true;
+  const { root } = readSpecFile(bytes, source);
   throw new StaveError("SPEC_INVALID", `the archive of ${name} contains another spec, ${root.name}/${root.hash}`, {
     subject: name,
     hint: "do not use this cache, or push the spec again",

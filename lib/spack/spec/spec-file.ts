@@ -36,6 +36,24 @@ export function readSpecDocument(document: JsonValue, source: JsonSource): SpecD
   return readNodes(objectAt(document, "spec", place), inside(place, "spec"));
 }
 
+/**
+ * The DAG hash that a `spec.json` records for its root, without reading the other nodes. Throws as readSpecFile for
+ * what it does read.
+ */
+export function readRootHash(bytes: Uint8Array, name: string): string {
+  const document = parseJsonBytes(bytes, { name });
+  const spec = isObject(document) ? own(document, "spec") : undefined;
+  const nodes = isObject(spec) ? own(spec, "nodes") : undefined;
+  const root = Array.isArray(nodes) ? nodes[0] : undefined;
+  const hash = isObject(root) ? own(root, "hash") : undefined;
+  const meta = isObject(spec) ? own(spec, "_meta") : undefined;
+  const format = isObject(meta) ? own(meta, "version") : undefined;
+  // Formats before 3 have other keys.
+  return typeof hash === "string" && typeof format === "number" && format >= 3
+    ? hash
+    : readSpecDocument(document, { name }).root.hash;
+}
+
 /** Checks a spec format version. Throws the code of the place's source. */
 export function checkFormat(version: JsonValue | undefined, oldest: number, place: Place): number {
   if (typeof version === "number" && Number.isInteger(version) && version >= oldest && version <= NEWEST_FORMAT)
