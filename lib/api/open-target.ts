@@ -1,8 +1,10 @@
 // `openTarget`, and `copy` between two places: registries and directories. Independent of Spack.
 
+import { resolve } from "node:path";
 import { isStaveError, StaveError } from "../errors.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
+import { openArchive } from "../ops/image/archive-source.ts";
 import { type CopyImagesReport, copyImages } from "../ops/image/copy.ts";
 import { dryTarget } from "../target/dry-target.ts";
 import { emptyTarget } from "../target/empty-target.ts";
@@ -80,7 +82,7 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
   });
   const { signal, onProgress: progress } = options;
   signal?.throwIfAborted();
-  const places = { source: parseLocation(from), destination: parseLocation(to) };
+  const places = copyPlaces(from, to);
   checkCopy(places, options);
   await using connection = await connect(options, {
     around: surroundingsOf(options),
@@ -93,8 +95,23 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
 /** The source and destination of a copy. */
 export interface CopyPlaces {
   readonly source: Location;
+  /** The source is an archive; its file is the `directory` of the location. */
+  readonly isArchive: boolean;
   readonly destination: Location;
 }
+
+/** Parses the arguments of a copy: the source may be `docker-archive:FILE[:TAG]` or `oci-archive:FILE[:TAG]`. */
+export function copyPlaces(from: string, to: string): CopyPlaces {
+  if (ARCHIVE.test(to))
+    throw new StaveError("UNSUPPORTED", `an archive is no destination of a copy: ${to}`, {
+      hint: "use `stave export IMAGE -o FILE`",
+    });
+  const isArchive = ARCHIVE.test(from);
+  const source = parseLocation(isArchive ? from.replace(ARCHIVE, "oci-layout:") : from);
+  return { source, isArchive, destination: parseLocation(to) };
+}
+
+const ARCHIVE = /^(?:docker|oci)-archive:/;
 
 /** Refuses an invalid copy. Throws USAGE. */
 export function checkCopy({ source, destination }: CopyPlaces, { allTags, platform, verify }: CopyWish): void {
@@ -110,15 +127,27 @@ export function checkCopy({ source, destination }: CopyPlaces, { allTags, platfo
 /** Copies between two places that were checked. */
 export async function copyBetween(
   connection: Connection,
-  { source, destination }: CopyPlaces,
+  places: CopyPlaces,
   wish: CopyWish & {
     readonly progress?: ProgressSink | undefined;
     readonly signal?: AbortSignal | undefined;
     readonly use: TrustUse;
   },
 ): Promise<CopyImagesReport> {
+  const { source, isArchive } = places;
+  if (!isArchive || source.kind !== "layout")
+    return await copyFrom(connection, await connection.read(source), places, wish);
+  await using archive = await openArchive(resolve(wish.use.around.cwd, source.directory), source.directory);
+  return await copyFrom(connection, archive, places, wish);
+}
+
+async function copyFrom(
+  connection: Connection,
+  from: ReadTarget,
+  { source, destination }: CopyPlaces,
+  wish: Parameters<typeof copyBetween>[2],
+): Promise<CopyImagesReport> {
   const { allTags, platform, referrers, jobs, dryRun, progress, signal } = wish;
-  const from: ReadTarget = await connection.read(source);
   const named = allTags ? undefined : await referenceOf(source, from, signal);
   const isVerified = wish.verify === true && named !== undefined;
   const reference = isVerified ? await requiredReference(source, from, named, wish.use) : named;

@@ -52,6 +52,28 @@ for (const [name, place, form] of [
     await run("podman", [...flags, "rmi", "ghcr.io/org/app:1"], env);
   });
 
+peerTest(["skopeo", "podman"], "archives that skopeo and podman wrote are copied", async () => {
+  const [docker, oci, saved] = ["docker", "oci", "saved"].map((name) => join(root, `by-${name}.tar`));
+  await run("skopeo", ["--insecure-policy", "copy", `oci:${layout}:app`, `docker-archive:${docker}:x/y:one`]);
+  await run("skopeo", ["--insecure-policy", "copy", `oci:${layout}:app`, `oci-archive:${oci}:two`]);
+  await run("podman", [...flags, "load", "-i", `${docker}`], env);
+  await run("podman", [...flags, "save", "-o", `${saved}`, "x/y:one"], env);
+  const copies = [`docker-archive:${docker}:one`, `oci-archive:${oci}`, `docker-archive:${saved}`];
+  for (const [at, from] of copies.entries()) {
+    const ran = await stave(["copy", from, `oci-layout:${join(root, "copies")}:c${at}`]);
+    assert.equal(ran.status, 0, ran.stderr);
+    // The diffIDs are those of the image, though docker's archives hold other blobs.
+    const rootfsOf = async (place: string): Promise<unknown> =>
+      JSON.parse((await stave(["inspect", place, "--json"])).stdout).report.config.rootfs;
+    assert.deepEqual(
+      await rootfsOf(`oci-layout:${join(root, "copies")}:c${at}`),
+      await rootfsOf(`oci-layout:${layout}:app`),
+    );
+  }
+  const wrong = await stave(["copy", `oci-layout:${layout}:app`, "docker-archive:x.tar"]);
+  assert.match(wrong.stderr, /is no destination of a copy.*\n.*stave export/);
+});
+
 peerTest(["podman"], "an image is loaded into podman, and written to a pipe", async () => {
   const bin = join(root, "bin");
   mkdirSync(bin);

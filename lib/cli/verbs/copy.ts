@@ -1,10 +1,10 @@
 // `stave copy`: copies an image or a whole repository between registries and directories.
 
-import { checkCopy, copyBetween } from "../../api/open-target.ts";
+import { checkCopy, copyBetween, copyPlaces } from "../../api/open-target.ts";
 import type { TrustOptions } from "../../api/trust.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { Location } from "../../oci/reference.ts";
-import { formatLocation, parseLocation } from "../../oci/reference.ts";
+import { formatLocation } from "../../oci/reference.ts";
 import type { CopyImagesReport } from "../../ops/image/copy.ts";
 import { openNetwork } from "../arguments/open.ts";
 import {
@@ -30,12 +30,14 @@ interface Flags extends CommonFlags, TrustOptions {
 
 const HELP = `
 Copies the image with all its content. Skips content that the destination already has, and mounts content that another
-repository of the same registry has. Writes the tag last. If DST has no tag, it gets the tag of SRC.
+repository of the same registry has. Writes the tag last. If DST has no tag, it gets the tag of SRC. SRC may also be an
+archive that docker, podman, skopeo or stave wrote.
 
 Examples:
   stave copy ghcr.io/org/app:1 oci-layout:./images:app
   stave copy oci-layout:./images:app localhost:5000/app:1
   stave copy --platform linux/arm64 ghcr.io/org/app:1 oci-layout:./arm
+  stave copy docker-archive:app.tar ghcr.io/org/app:1
   stave copy --all-tags ghcr.io/org/app oci-layout:./mirror`;
 
 /** The command `stave copy`. */
@@ -50,18 +52,14 @@ export const verb: VerbFactory = (state) => {
   addJobs(command, "how many blobs to copy at once", 4);
   addTransport(addTrust(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
-    const source = parseLocation(from);
-    const destination = parseLocation(to);
-    checkCopy({ source, destination }, flags);
+    const places = copyPlaces(from, to);
+    const { source, destination } = places;
+    checkCopy(places, flags);
     await using opener = await openNetwork({ context, output, flags, places: [source, destination] });
     const use = { around: context, options: flags, onWarning: (text: string) => output.warn(text) };
     const started = context.clock.now();
     const progress = flags.dryRun ? undefined : output.progress;
-    const report = await copyBetween(
-      opener,
-      { source, destination },
-      { ...flags, progress, signal: context.signal, use },
-    );
+    const report = await copyBetween(opener, places, { ...flags, progress, signal: context.signal, use });
     const milliseconds = flags.dryRun ? undefined : context.clock.now() - started;
     output.print(summary(report, destination, milliseconds));
     output.report(report);

@@ -108,6 +108,21 @@ export class TarReader {
     }
   }
 
+  /**
+   * Passes over the content of the current file and its padding, for a caller that can: returns how many bytes of the
+   * archive must not be pushed.
+   */
+  skipContent(): number {
+    if (this.#meta || this.#partial.length > 0) return 0;
+    const left = this.#content + this.#padding;
+    if (this.#content > 0) {
+      this.#content = 0;
+      this.#endContent();
+    }
+    this.#padding = 0;
+    return left;
+  }
+
   /** Ends the input. Throws CONTENT_INVALID if the end of the archive is missing. */
   end(): void {
     const isWhole = this.#isForeign ? this.#content === 0 : this.#hasEnded;

@@ -1,0 +1,121 @@
+// Proves that archives that stave and others wrote are read as the images in them, and that damage is an error.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { copyGraph } from "../../../lib/copy.ts";
+import { digestOf, hexOf } from "../../../lib/oci/digest.ts";
+import { canonicalBytes } from "../../../lib/oci/manifest.ts";
+import { openArchive } from "../../../lib/ops/image/archive-source.ts";
+import { exportImage } from "../../../lib/ops/image/export.ts";
+import { parseFetched } from "../../../lib/target/choose-platform.ts";
+import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
+import { systemClock } from "../../../lib/util/time.ts";
+import { makeBase } from "../../../scripts/make-base.ts";
+import { failsWith } from "../../support/errors.ts";
+import { temporaryFolder } from "../../support/tree.ts";
+
+const folder = temporaryFolder();
+const platform = { os: "linux", architecture: "amd64" };
+const file = (name: string): string => join(folder, name);
+
+/** A layout with one image, as an archive. */
+async function exported(format: "docker-archive" | "oci-archive"): Promise<{ path: string; digest: string }> {
+  const layout = join(temporaryFolder(), "layout");
+  const { digest } = makeBase(layout, { tag: "b", architecture: "amd64" });
+  const target = await LayoutTarget.open(layout, { clock: systemClock, create: false });
+  const parts: Uint8Array[] = [];
+  const archive = await exportImage(target, "b", { format, name: "ghcr.io/org/app:1.2", platform });
+  for await (const chunk of archive.chunks()) parts.push(chunk);
+  await target.close();
+  const bytes = Buffer.concat(parts);
+  assert.equal(bytes.length, archive.report.size);
+  const path = file(`${format}.tar`);
+  writeFileSync(path, bytes);
+  return { path, digest };
+}
+
+/** An archive with these files, made by tar. */
+function tarOf(name: string, files: Record<string, Uint8Array | string>): string {
+  const root = join(temporaryFolder(), "root");
+  for (const [path, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), bytes);
+  }
+  const made = spawnSync("tar", ["-C", root, "-cf", file(name), "."]);
+  assert.equal(made.status, 0, String(made.stderr));
+  return file(name);
+}
+
+for (const format of ["docker-archive", "oci-archive"] as const)
+  test(`what was exported as ${format} comes out under its digest`, async () => {
+    const { path, digest } = await exported(format);
+    await using source = await openArchive(path, "the archive");
+    assert.deepEqual(await Array.fromAsync(source.tags()), ["1.2"]);
+    const target = await LayoutTarget.open(join(temporaryFolder(), "copy"), { clock: systemClock, create: true });
+    const { root } = await copyGraph(source, target, "1.2", { tag: "x" });
+    assert.equal(root.digest, digest);
+    await target.close();
+  });
+
+const tar = Buffer.alloc(10240);
+const other = gzipSync(Buffer.concat([tar, tar]));
+const config = canonicalBytes({
+  architecture: "amd64",
+  os: "linux",
+  rootfs: { type: "layers", diff_ids: [digestOf(tar), digestOf(Buffer.concat([tar, tar]))] },
+});
+const saved = (Layers: string[]): Uint8Array => canonicalBytes([{ Config: "c.json", RepoTags: ["h:5/x/y:t"], Layers }]);
+const FILES = { "c.json": config, "1/layer.tar": tar, "2/layer.tar": other };
+
+test("an archive of docker save: its layers are hashed, with and without compression", async () => {
+  const path = tarOf("saved.tar", { ...FILES, "manifest.json": saved(["1/layer.tar", "2/layer.tar"]) });
+  await using source = await openArchive(path, "the archive");
+  const fetched = await source.fetchManifest("t");
+  const document = parseFetched(fetched, "x");
+  assert.ok(document.kind === "manifest");
+  assert.deepEqual(
+    document.value.layers.map(({ digest }) => digest),
+    [digestOf(tar), digestOf(other)],
+  );
+  const target = await LayoutTarget.open(join(temporaryFolder(), "copy"), { clock: systemClock, create: true });
+  await copyGraph(source, target, "t", { tag: "x" });
+  await target.close();
+  await failsWith("NOT_FOUND", source.fetchManifest("none"), /has no image none/);
+});
+
+test("archives that are damaged, compressed, or none at all are refused", async () => {
+  const { path, digest } = await exported("oci-archive");
+  const cut = file("cut.tar");
+  const bytes = readFileSync(path);
+  writeFileSync(cut, bytes.subarray(0, bytes.length / 2));
+  await failsWith("CONTENT_INVALID", openArchive(cut, "cut"), /ends in the middle|has no file/);
+  writeFileSync(file("x.tar.gz"), gzipSync(bytes));
+  await failsWith("UNSUPPORTED", openArchive(file("x.tar.gz"), "it"), /is compressed/);
+  await failsWith("NOT_FOUND", openArchive(file("none.tar"), "none"), /none.tar/);
+  await failsWith("CONTENT_INVALID", openArchive(tarOf("empty.tar", { a: "b" }), "it"), /no archive of images/);
+  const wrong = tarOf("wrong.tar", {
+    ...FILES,
+    "1/layer.tar": Buffer.alloc(10240, 0),
+    "c.json": Buffer.from(
+      Buffer.from(config)
+        .toString()
+        .replace(hexOf(digestOf(tar)), "0".repeat(64)),
+    ),
+    "manifest.json": saved(["1/layer.tar", "2/layer.tar"]),
+  });
+  await failsWith("DIGEST_MISMATCH", openArchive(wrong, "it"), /1\/layer.tar of it has digest/);
+  const lacking = tarOf("lacking.tar", { ...FILES, "manifest.json": saved(["1/layer.tar", "3/layer.tar"]) });
+  await failsWith("CONTENT_INVALID", openArchive(lacking, "it"), /has no file 3\/layer.tar/);
+  // A blob that was changed in place.
+  const changed = Buffer.from(bytes);
+  const at = changed.indexOf(Buffer.from("1f8b", "hex"));
+  changed[at + 20] = (changed[at + 20] ?? 0) ^ 1;
+  writeFileSync(file("changed.tar"), changed);
+  await using source = await openArchive(file("changed.tar"), "it");
+  const target = await LayoutTarget.open(join(temporaryFolder(), "copy"), { clock: systemClock, create: true });
+  await failsWith("DIGEST_MISMATCH", copyGraph(source, target, digest, { tag: "x" }), /./);
+  await target.close();
+});
