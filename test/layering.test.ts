@@ -75,6 +75,7 @@ const ORDER: Record<string, string[]> = {
   spack: ["text", "spec", "store", "config", "query", "environment"],
   image: [".", "archive", "pack"],
   relocate: ["unpack", "prefix", "file", "tree", "place"],
+  objects: [".", "s3"],
   cache: [".", "mirror"],
   target: [".", "registry", "layout"],
   sign: ["key", "statement", "signature", "policy"],
@@ -91,6 +92,8 @@ const PACKAGES: Record<string, string[]> = {
   yaml: ["spack"],
   koffi: ["util"],
   bcryptjs: ["serve"],
+  aws4fetch: ["objects"],
+  "fast-xml-parser": ["objects"],
   "@noble": ["sign"],
 };
 // The files in which the library takes them from the calling process.

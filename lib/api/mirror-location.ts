@@ -8,9 +8,10 @@ import { redactUserInfo, Secret } from "../printable/secret.ts";
 import { isLayoutFolder } from "../target/layout/layout-folder.ts";
 import { kindAt } from "../util/inspect-path.ts";
 
-/** A mirror: a folder, or a URL on a web server with the login that it contains. */
+/** A mirror: a folder, a URL on a web server with the login that it contains, or a folder in a bucket. */
 export type MirrorLocation =
   | { readonly kind: "mirror folder"; readonly directory: string; readonly name: string }
+  | { readonly kind: "bucket mirror"; readonly bucket: string; readonly prefix: string }
   | {
       readonly kind: "web mirror";
       readonly url: URL;
@@ -22,7 +23,7 @@ export type CacheLocation = Location | MirrorLocation;
 
 /** True for places that only the network reaches. */
 export function isRemote({ kind }: Pick<CacheLocation, "kind">): boolean {
-  return kind === "registry" || kind === "web mirror";
+  return kind === "registry" || kind === "web mirror" || kind === "bucket mirror";
 }
 
 /** True for a mirror. */
@@ -39,8 +40,8 @@ export function isMirrorFolder(directory: string): boolean {
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):(?=\/\/)/;
 
 /**
- * The mirror that a text names by `file://`, `http://` or `https://`, or as a folder with a mirror in it; undefined for
- * any other text. Throws REFERENCE_INVALID, and UNSUPPORTED for URLs of other kinds of mirrors.
+ * The mirror that a text names by `file://`, `http://`, `https://` or `s3://`, or as a folder with a mirror in it;
+ * undefined for any other text. Throws REFERENCE_INVALID, and UNSUPPORTED for URLs of other kinds of mirrors.
  */
 export function parseMirror(text: string, cwd: string): CacheLocation | undefined {
   const scheme = SCHEME.exec(text)?.[1]?.toLowerCase();
@@ -50,10 +51,11 @@ export function parseMirror(text: string, cwd: string): CacheLocation | undefine
       : undefined;
   if (scheme === "file") return fileMirror(text);
   if (scheme === "http" || scheme === "https") return webMirror(text);
-  if (scheme === "sftp" || scheme === "ftp" || scheme === "s3" || scheme === "gs")
+  if (scheme === "s3") return bucketMirror(text);
+  if (scheme === "sftp" || scheme === "ftp" || scheme === "gs")
     throw new StaveError("UNSUPPORTED", `${shown(text)} cannot be read: stave has no ${scheme} client`, {
       subject: shown(text),
-      hint: "name a file:// or https:// mirror, an oci:// registry or an oci-layout: directory",
+      hint: "name a file://, s3:// or https:// mirror, an oci:// registry or an oci-layout: directory",
     });
   return undefined;
 }
@@ -67,6 +69,16 @@ function fileMirror(text: string): CacheLocation {
   }
   if (isLayoutFolder(directory)) return { kind: "layout", directory, tag: undefined, digest: undefined };
   return { kind: "mirror folder", directory, name: text.replace(/\/+$/, "") };
+}
+
+// Names as AWS allows them; other servers allow upper-case letters and underscores, too.
+const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/;
+
+function bucketMirror(text: string): MirrorLocation {
+  const [, bucket = "", prefix = ""] = /^s3:\/\/([^/]*)\/*(.*?)\/*$/i.exec(text) ?? [];
+  const isSafe = !prefix.split("/").some((part) => part === "." || part === ".." || part.includes("\0"));
+  if (!BUCKET.test(bucket) || !isSafe) throw invalidUrl(text, "s3://BUCKET/FOLDER");
+  return { kind: "bucket mirror", bucket, prefix };
 }
 
 function webMirror(text: string): MirrorLocation {
@@ -99,6 +111,8 @@ const shown = (text: string): string => printable(redactUserInfo(text), { most: 
 /** Formats the place of a cache so that a user can type it again, without secrets. */
 export function formatCache(location: CacheLocation): string {
   if (location.kind === "mirror folder") return location.name;
+  if (location.kind === "bucket mirror")
+    return `s3://${location.bucket}${location.prefix === "" ? "" : `/${location.prefix}`}`;
   if (location.kind === "web mirror") return location.url.href.replace(/\/+$/, "");
   return formatLocation(location);
 }

@@ -7,14 +7,16 @@ import type { Signer } from "../cache/mirror/mirror-layout.ts";
 import { isStaveError, StaveError } from "../errors.ts";
 import { FolderObjects } from "../objects/folder-objects.ts";
 import type { ReadObjects } from "../objects/objects.ts";
+import { S3Objects } from "../objects/s3/s3-objects.ts";
 import { type WebLogin, WebObjects } from "../objects/web-objects.ts";
 import { Secret } from "../printable/secret.ts";
 import type { Credentials, Direction, Mirror } from "../spack/config/mirror.ts";
 import { kindAt } from "../util/inspect-path.ts";
 import { readBounded } from "../util/read-file.ts";
+import { bucketPlace } from "./bucket-place.ts";
 import { diskCache } from "./cache-folder.ts";
 import type { Connection } from "./connection.ts";
-import { isMirrorFolder, type MirrorLocation } from "./mirror-location.ts";
+import { formatCache, isMirrorFolder, type MirrorLocation } from "./mirror-location.ts";
 import type { SpackFiles } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -86,9 +88,17 @@ async function objectsOf(
   { connection, around, mirror, direction }: OpenMirrorOptions,
 ): Promise<ReadObjects> {
   if (location.kind === "mirror folder") return new FolderObjects(location.directory, location.name, around.clock);
+  const { transport } = connection;
+  if (location.kind === "bucket mirror") {
+    const { env, clock } = around;
+    const configured = direction === "push" ? mirror?.pushCredentials(env) : mirror?.credentials("fetch", env);
+    const place = await bucketPlace(location, configured, around);
+    const scratch = env["TMPDIR"] || "/tmp";
+    return new S3Objects({ place, name: formatCache(location), transport, clock, scratch });
+  }
   const { url } = location;
   const login = (await mirrorLogin(location, mirror, direction, around)) ?? (await netrcOf(url, around));
-  return new WebObjects({ url, transport: connection.transport, login });
+  return new WebObjects({ url, transport, login });
 }
 
 async function mirrorLogin(

@@ -11,7 +11,7 @@ import type { TrustPolicy } from "../sign/policy/trust-policy.ts";
 import type { ReadTarget } from "../target/target.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import type { CommonOptions } from "./common.ts";
-import type { CacheLocation } from "./mirror-location.ts";
+import { type CacheLocation, formatCache } from "./mirror-location.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** How a user chooses the policy. */
@@ -96,7 +96,7 @@ export async function policyPlace(location: CacheLocation, cwd: string): Promise
     return scope.registryPlace(location.reference.registry, location.reference.repository);
   if (location.kind === "layout") return scope.layoutPlace(resolve(cwd, location.directory), realPath);
   if (location.kind === "mirror folder") return scope.folderPlace(location.directory, realPath);
-  return scope.webPlace(location.url);
+  return location.kind === "bucket mirror" ? formatCache(location) : scope.webPlace(location.url);
 }
 
 /** A cache as statements name it, `oci://HOST/REPO`; undefined for a directory, which may be moved. */

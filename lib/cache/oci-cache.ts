@@ -30,7 +30,6 @@ import type {
 } from "./cache.ts";
 import { type CacheIndex, INDEX_LIMIT, readIndexText, type StoredIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
-import { OciStorage } from "./oci-storage.ts";
 import { checkIdentity } from "./spec-identity.ts";
 import type { PrunableCache, SpecStorage } from "./spec-storage.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
@@ -177,7 +176,10 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
 
 /** A writable build cache. */
 export class OciCache extends ReadOciCache<Target> implements ImageCache, PrunableCache {
-  readonly storage: SpecStorage = new OciStorage(this);
+  async openStorage(): Promise<SpecStorage> {
+    const { OciStorage } = await import("./oci-storage.ts");
+    return new OciStorage(this);
+  }
 
   async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
     const { signal, replaced } = options;

@@ -59,7 +59,8 @@ export interface SpecStorage {
 
 /** A cache from which specs can be removed. */
 export interface PrunableCache extends IndexedCache {
-  readonly storage: SpecStorage;
+  /** Its storage; loaded on demand, because most work on a cache removes nothing. */
+  openStorage(): Promise<SpecStorage>;
 }
 
 /** True if specs can be removed from a cache. */

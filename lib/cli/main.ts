@@ -163,7 +163,7 @@ const EPILOGUE = `
 Locations:
   oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme is optional)
   oci-layout:DIR[:TAG][@DIGEST]        a directory; needs no server
-  file:///DIR, https://HOST/PATH       a mirror as Spack writes it
+  file:///DIR, s3://BUCKET/FOLDER      a mirror as Spack writes it (https://HOST/PATH to read)
 
 Run "stave VERB --help" for the flags and examples of a verb.`;
 

@@ -12,6 +12,7 @@ export type {
   FindSpecOptions,
   ImageCache,
   IndexedCache,
+  OriginalSpec,
   ReadCache,
   ReadImageCache,
   SpecImage,

@@ -7,6 +7,7 @@ import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { goldenMirror, startWeb, type TestWeb } from "../support/mirrors.ts";
 import { goldenStore } from "../support/push.ts";
+import { S3_ENV, startS3 } from "../support/s3-server.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const folders = { 3: await goldenMirror(3), 2: await goldenMirror(2) };
@@ -22,9 +23,13 @@ const run = (args: string[], env: Record<string, string> = {}): ReturnType<typeo
   stave(args, { cwd: temporaryFolder(), env: { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "", ...env } });
 function shortFolder(): string {
   const folder = mkdtempSync("/tmp/m");
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  shortFolders.push(folder);
   return folder;
 }
+const shortFolders: string[] = [];
+process.on("exit", () => {
+  for (const folder of shortFolders) rmSync(folder, { recursive: true, force: true });
+});
 
 const places = (): { name: string; place: string; specs: number; canList: boolean }[] => [
   { name: "a folder of layout 3", place: folders[3], specs: 8, canList: true },
@@ -268,4 +273,77 @@ test("sync moves specs from a web server to a folder and on to images, and says 
   assert.match(again.stdout, /^0 specs copied, 0 B, 8 already there\n$/, again.stderr);
   const none = await run(["sync", mirror, "https://mirror.invalid/x", ...flags, "--retries", "0"]);
   assert.deepEqual([none.status !== 0, /UNSUPPORTED|NETWORK/.test(none.stderr)], [true, true], none.stderr);
+});
+
+test("images go through a mirror in a folder and one in a bucket, and come back as they were", async () => {
+  const server = await startS3();
+  try {
+    const folder = temporaryFolder();
+    const bucket = "s3://cache/team/a+b";
+    const env = { ...S3_ENV, S3_ENDPOINT_URL: server.url };
+    const flags = ["--no-env", "-u", "--json"];
+    const steps = [
+      `oci-layout:${golden("spack-1.2/plain.oci")}`,
+      `file://${folder}/mirror`,
+      bucket,
+      `oci-layout:${folder}/back`,
+    ];
+    for (const [at, from] of steps.slice(0, -1).entries()) {
+      const moved = await run(["sync", from, steps[at + 1] ?? "", ...flags], env);
+      assert.equal(moved.status, 0, moved.stderr);
+    }
+    const layers = async (cache: string): Promise<unknown> => {
+      const images = ["hull-1.10.1-uwlohrquwwehihrnbieawl7jsmu7l2ww", "fleet-1.0-xio7v2fyvs6ghjnhggnbioye2opoaqio"];
+      const shown = await Promise.all(images.map((tag) => run(["inspect", `${cache}:${tag}.spack`, "--json"])));
+      return shown.map(({ stdout }) => JSON.parse(stdout).report.layers);
+    };
+    assert.deepEqual(await layers(steps[3] ?? ""), await layers(steps[0] ?? ""));
+    const [list, checked, again] = await Promise.all([
+      run(["list", bucket, "-a", "--json", "--no-env"], env),
+      run(["check", "-m", bucket, "--all", "--bytes"], env),
+      run(["sync", steps[1] ?? "", bucket, ...flags], env),
+    ]);
+    assert.equal(JSON.parse(list.stdout).report.specs.length, 8, list.stderr);
+    assert.match(checked.stdout, /^8 of 8 specs in s3:\/\/cache\/team\/a\+b, 8 layers/, checked.stderr);
+    assert.equal(JSON.parse(again.stdout).report.sentBytes, 0, again.stderr);
+    const stores = [shortFolder(), shortFolder()];
+    for (const [at, from] of [bucket, steps[3] ?? ""].entries()) {
+      const done = await run(["install", "-u", from, "fleet", "-o", "--store", stores[at] ?? "", "--no-env"], env);
+      assert.match(done.stdout, /^7 specs installed/, done.stderr);
+    }
+  } finally {
+    await server.close();
+  }
+});
+
+test("push, index and prune write a mirror in a bucket, with the credentials of the mirror's configuration", async () => {
+  const server = await startS3();
+  try {
+    const { sysroot } = await goldenStore();
+    const scope = temporaryFolder();
+    writeFileSync(
+      join(scope, "mirrors.yaml"),
+      `mirrors:
+  team: {url: "s3://cache/team", signed: false, endpoint_url: "${server.url}", access_pair: {id: test, secret_variable: MINE}}
+`,
+    );
+    const common = ["--no-env", "-C", scope];
+    const env = { MINE: S3_ENV.AWS_SECRET_ACCESS_KEY };
+    const from = ["--sysroot", sysroot, "--store", "/opt/harbor/store"];
+    const pushed = await run(["push", "team", "fleet", "hull", "--update-index", ...from, ...common], env);
+    assert.match(pushed.stdout, /pushed +8 .*\nindex: written, 8 specs\n$/s, pushed.stderr);
+    writeFileSync(join(scope, "keep"), "uwlohrquwwehihrnbieawl7jsmu7l2ww\n");
+    const prune = ["prune", "team", "--keeplist", join(scope, "keep"), "--grace", "0s", "--yes", ...common];
+    const pruned = await run(prune, env);
+    assert.match(pruned.stdout, /\nremoved 4 specs and \d+ blobs of .*; 4 kept\n/, pruned.stderr);
+    assert.match((await run(["index", "team", "--check", ...common], env)).stdout, /^up to date: 4 specs/);
+    assert.match((await run(["check", "-m", "team", "--all", "--bytes", ...common], env)).stdout, /^4 of 4 specs/);
+    const refused = await run(["list", "team", "-a", ...common, "--retries", "0"], { MINE: "wrong" });
+    assert.deepEqual(
+      [refused.status, /SignatureDoesNotMatch.*\[CREDENTIALS_REJECTED\]/.test(refused.stderr)],
+      [3, true],
+    );
+  } finally {
+    await server.close();
+  }
 });

@@ -141,7 +141,7 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     return new OldSpecs(this.writable());
   }
 
-  get storage(): SpecStorage {
+  async openStorage(): Promise<SpecStorage> {
     return new MirrorStorage(this.writable(), this.#layout3);
   }
 

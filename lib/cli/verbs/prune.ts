@@ -161,8 +161,9 @@ async function undo(cache: PrunableCache, file: string, context: Context, output
     throw fileError(cause, "read", path);
   });
   const { images } = parseBySchema(bytes, undoSchema, file);
+  const storage = await cache.openStorage();
   for (const { tag, mediaType, manifest } of images) {
-    await cache.storage.restore({ tag, mediaType, manifest }, file, { signal });
+    await storage.restore({ tag, mediaType, manifest }, file, { signal });
     output.print(`restored ${printable(tag)}`);
   }
   const index = await updateIndex(cache, { signal });

@@ -2,7 +2,7 @@
 
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { closure } from "../../cache/record.ts";
-import type { PrunableCache } from "../../cache/spec-storage.ts";
+import type { PrunableCache, SpecStorage } from "../../cache/spec-storage.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
 import { isStaveError } from "../../errors.ts";
 import type { OperationOptions } from "../../target/target.ts";
@@ -36,13 +36,15 @@ export class Keeper {
   readonly ageless: string[] = [];
   readonly young: string[] = [];
   readonly #cache: PrunableCache;
+  readonly #storage: SpecStorage;
   readonly #options: KeepOptions;
   readonly #index: CacheIndex | undefined;
   readonly #kept: Set<string>;
   readonly #keepsAll: boolean;
 
-  private constructor(cache: PrunableCache, options: KeepOptions, index: CacheIndex | undefined) {
+  private constructor(cache: PrunableCache, storage: SpecStorage, options: KeepOptions, index: CacheIndex | undefined) {
     this.#cache = cache;
+    this.#storage = storage;
     this.#options = options;
     this.#index = index;
     this.#kept = new Set(options.keep.hashes);
@@ -53,7 +55,12 @@ export class Keeper {
   static async open(cache: PrunableCache, specs: readonly TaggedSpec[], options: KeepOptions): Promise<Keeper> {
     const { keep, signal } = options;
     const keepsAll = keep.hashes === undefined && keep.within === undefined;
-    const keeper = new Keeper(cache, options, keepsAll ? undefined : await cache.readIndex({ signal }));
+    const keeper = new Keeper(
+      cache,
+      await cache.openStorage(),
+      options,
+      keepsAll ? undefined : await cache.readIndex({ signal }),
+    );
     if (keepsAll) return keeper;
     for (const spec of specs) if (keeper.keeps(spec)) await keeper.#keep(spec);
     await keeper.#keepYoung(specs);
@@ -75,7 +82,7 @@ export class Keeper {
   async #keepYoung(specs: readonly TaggedSpec[]): Promise<void> {
     const { keep, grace, signal } = this.#options;
     // Where each age costs a request, ask only if the rules need ages.
-    const { isTimed } = this.#cache.storage;
+    const { isTimed } = this.#storage;
     if (!isTimed && grace > 0)
       for (const spec of specs)
         if (this.#index?.records.get(spec.hash)?.inBuildcache !== true) await this.foundAge(spec, 0);
@@ -117,7 +124,7 @@ export class Keeper {
   async #ageOf(tag: string): Promise<number | undefined> {
     const { now, signal } = this.#options;
     try {
-      const time = await this.#cache.storage.timeOf(tag, { now, signal });
+      const time = await this.#storage.timeOf(tag, { now, signal });
       return time === undefined ? undefined : now - time;
     } catch (error) {
       if (isStaveError(error, ...UNFIT)) return undefined;

@@ -4,7 +4,7 @@
 
 import type { IndexReport } from "../../cache/index-update.ts";
 import { updateIndex } from "../../cache/index-update.ts";
-import type { PrunableCache, StoredSpec, UnusedBlob } from "../../cache/spec-storage.ts";
+import type { PrunableCache, SpecStorage, StoredSpec, UnusedBlob } from "../../cache/spec-storage.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { forEachLimit } from "../../util/limit.ts";
@@ -56,6 +56,7 @@ const CONCURRENCY = 8;
 /** Plans what to remove, without removing anything. */
 export async function planPrune(cache: PrunableCache, options: PruneOptions): Promise<PrunePlan> {
   const { signal } = options;
+  const storage = await cache.openStorage();
   const listing = await cache.list({ signal });
   const specs = [...listing.specs.values()].sort((a, b) => (a.tag < b.tag ? -1 : 1));
   const keeper = await Keeper.open(cache, specs, options);
@@ -63,14 +64,14 @@ export async function planPrune(cache: PrunableCache, options: PruneOptions): Pr
   // The same manifest may also have a tag that is not a spec's.
   const named = new Set<Digest>();
   const look = async (tag: string): Promise<void> => {
-    const digest = await cache.storage.digestOf(tag, { signal });
+    const digest = await storage.digestOf(tag, { signal });
     if (digest) named.add(digest);
   };
   if (specs.some((spec) => !keeper.keeps(spec)))
     await forEachLimit([...listing.others, ...listing.foreign], CONCURRENCY, look, signal);
   await forEachLimit(specs, CONCURRENCY, async (spec) => {
     if (keeper.keeps(spec)) return;
-    const image = await cache.storage.stored(spec.tag, { now: options.now, signal });
+    const image = await storage.stored(spec.tag, { now: options.now, signal });
     if (image === undefined || named.has(image.digest)) return;
     found.set(spec.tag, image);
   });
@@ -85,7 +86,7 @@ export async function planPrune(cache: PrunableCache, options: PruneOptions): Pr
     return [{ ...image, referrers: [...referrers] }];
   });
   const gone = new Set(images.flatMap(({ digest, referrers }) => [digest, ...referrers]));
-  const garbage = await garbageOf(cache, gone, options);
+  const garbage = await garbageOf(storage, gone, options);
   const bytes = garbage.reduce((sum, { size }) => sum + size, 0);
   return {
     cache: cache.name,
@@ -98,7 +99,7 @@ export async function planPrune(cache: PrunableCache, options: PruneOptions): Pr
 }
 
 async function garbageOf(
-  { storage }: PrunableCache,
+  storage: SpecStorage,
   gone: ReadonlySet<Digest>,
   { grace, now, keepBlobs = false, signal, onProgress = noProgress }: PruneOptions,
 ): Promise<readonly UnusedBlob[]> {
@@ -114,7 +115,8 @@ async function garbageOf(
  */
 export async function prune(cache: PrunableCache, plan: PrunePlan, options: PruneOptions): Promise<PruneReport> {
   const { signal, onProgress = noProgress } = options;
-  if (plan.images.length > 0 && !(await cache.storage.mayRemove({ signal }))) return unsupported(plan, 0);
+  const storage = await cache.openStorage();
+  if (plan.images.length > 0 && !(await storage.mayRemove({ signal }))) return unsupported(plan, 0);
   let index: IndexReport | undefined;
   let removed = 0;
   if (plan.images.length > 0) {
@@ -123,7 +125,7 @@ export async function prune(cache: PrunableCache, plan: PrunePlan, options: Prun
     try {
       for (const image of plan.images) {
         signal?.throwIfAborted();
-        if (!(await cache.storage.remove({ ...image, age: undefined }, { signal }))) continue;
+        if (!(await storage.remove({ ...image, age: undefined }, { signal }))) continue;
         removed++;
         onProgress({ type: "note", text: `removed ${image.tag}` });
       }
@@ -138,10 +140,10 @@ export async function prune(cache: PrunableCache, plan: PrunePlan, options: Prun
     const last = await updateIndex(cache, { signal, onProgress });
     index = { ...last, isWritten: first.isWritten || last.isWritten, ...changes(first, last) };
   }
-  const garbage = await garbageOf(cache, new Set(), options);
+  const garbage = await garbageOf(storage, new Set(), options);
   let bytes = 0;
   for (const { digest, size } of garbage) {
-    await cache.storage.removeBlob(digest, { signal });
+    await storage.removeBlob(digest, { signal });
     bytes += size;
   }
   return { ...plan, garbage: { count: garbage.length, bytes }, removed, isUnsupported: false, index };

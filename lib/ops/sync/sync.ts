@@ -231,7 +231,8 @@ async function removeSpecs(to: IndexedCache, tags: readonly string[], options: S
   const { now, signal, onProgress } = options;
   if (tags.length === 0) return;
   if (!isPrunable(to)) throw lacks(to, "delete");
-  const stored = await mapLimit(tags, CONCURRENCY, (tag) => to.storage.stored(tag, { now, signal }), signal);
+  const storage = await to.openStorage();
+  const stored = await mapLimit(tags, CONCURRENCY, (tag) => storage.stored(tag, { now, signal }), signal);
   const images = stored.flatMap((spec) => (spec ? [{ ...spec, referrers: [...spec.referrers] }] : []));
   const nothing = { kept: 0, ageless: [], young: [], garbage: { count: 0, bytes: 0 } };
   const { isUnsupported } = await prune(

@@ -50,6 +50,7 @@ const found: { given: string | undefined; env?: Record<string, string>; push?: b
   { given: "..", expect: "oci-layout:.." },
   { given: "oci:dir", expect: "oci-layout:dir" },
   { given: "file:///some/dir/", expect: "file:///some/dir" },
+  { given: "s3://Cache_1/a/b/", expect: "s3://Cache_1/a/b" },
   { given: "web", expect: "https://mirror.example/spack" },
   { given: "./mirror", expect: "./mirror" },
   { given: "team", expect: "oci://ghcr.io/org/read" },
@@ -64,6 +65,7 @@ for (const { given, env = {}, push = false, expect } of found)
 const refused: { given: string; code: ErrorCode; message: RegExp }[] = [
   { given: "old", code: "UNSUPPORTED", message: /^sftp:\/\/\*\*\*@mirror\.example\/spack cannot be read: / },
   { given: "file://host/where", code: "REFERENCE_INVALID", message: /invalid mirror "file:/ },
+  { given: "s3://b/../c", code: "REFERENCE_INVALID", message: /expected s3:\/\/BUCKET\/FOLDER/ },
   { given: "https://host/where?x", code: "REFERENCE_INVALID", message: /without \? and #/ },
   { given: "nobody", code: "USAGE", message: /no mirror is named nobody, expected one of team, old/ },
   { given: "oci-archive:a.tar", code: "UNSUPPORTED", message: /"oci-archive:" cannot be read/ },

@@ -1,0 +1,135 @@
+// Requests to an S3 server over the common transport. A library makes the signatures; the whole body is signed by its
+// known digest, so that the server refuses damaged content.
+import type { Readable } from "node:stream";
+import { AwsV4Signer } from "aws4fetch";
+import { StaveError } from "../../errors.ts";
+import { headerOf, saysHtml, webPageError } from "../../http/response.ts";
+import type { HttpRequest, HttpResponse, Transport } from "../../http/types.ts";
+import { type Digest, digestOf, hexOf } from "../../oci/digest.ts";
+import { readAll } from "../../util/stream.ts";
+import type { Clock } from "../../util/time.ts";
+import { failureOf, type S3Failure, s3Error } from "./s3-errors.ts";
+import { type S3Place, s3Url } from "./s3-settings.ts";
+
+/** One request. */
+export interface S3Request {
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+  /** The whole key; undefined for the bucket itself. */
+  readonly key: string | undefined;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: { readonly size: number; readonly digest: Digest; open(): Readable | Promise<Readable> } | Uint8Array;
+  /** For messages: what the request does. */
+  readonly what: string;
+  /** Statuses and error codes that the caller handles. */
+  readonly expects?: readonly (number | string)[];
+  readonly more?: Pick<HttpRequest, "patience" | "traffic" | "isDocument">;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The answer to a request: a response, or the error that the caller handles. */
+export type S3Answer =
+  | { readonly response: HttpResponse; readonly failure?: undefined }
+  | { readonly response?: undefined; readonly failure: S3Failure };
+
+/** Maximum number of bytes of an error. */
+const ERROR_LIMIT = 64 * 1024;
+const EMPTY = digestOf("");
+/** Statuses that come with an explanation; the transport retries all others, or makes errors of them. */
+const EXPLAINED = [301, 307, 400, 403, 404, 409, 411, 412, 416, 501];
+
+/** Sends signed requests for one place. */
+export class S3Client {
+  readonly transport: Transport;
+  readonly #clock: Clock;
+  /** With the region that the server named. */
+  #place: S3Place;
+
+  constructor(place: S3Place, transport: Transport, clock: Clock) {
+    this.#place = place;
+    this.transport = transport;
+    this.#clock = clock;
+  }
+
+  /** Sends a request; in another region once more. Throws s3Error for what the caller does not expect. */
+  async send(request: S3Request): Promise<S3Answer> {
+    const first = await this.#once(request);
+    const { failure } = first;
+    if (failure?.region === undefined || failure.region === this.#place.region) return this.#expected(first, request);
+    this.#place = { ...this.#place, region: failure.region };
+    return this.#expected(await this.#once(request), request);
+  }
+
+  #expected(answer: S3Answer, { expects = [], what }: S3Request): S3Answer {
+    const { failure } = answer;
+    if (failure === undefined) return answer;
+    if (expects.includes(failure.code) || (failure.code === "" && expects.includes(failure.status))) return answer;
+    throw s3Error(failure, what, s3Url(this.#place, undefined).host);
+  }
+
+  async #once(request: S3Request): Promise<S3Answer> {
+    const { method, key, query = {}, body, what, more, signal } = request;
+    const url = s3Url(this.#place, key);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    // A plus sign would be read as a space by some servers and as itself by others.
+    url.search = url.search.replaceAll("+", "%20");
+    const length = body instanceof Uint8Array ? body.byteLength : body?.size;
+    const digest = body instanceof Uint8Array ? digestOf(body) : (body?.digest ?? EMPTY);
+    const headers: Record<string, string> = {
+      ...(await this.#signed(method, url, digest)),
+      ...request.headers,
+      ...(length !== undefined && { "content-length": String(length) }),
+    };
+    const response = await this.transport.request({
+      method,
+      url,
+      headers,
+      ...(body !== undefined && { body: body instanceof Uint8Array ? body : () => body.open() }),
+      accept: [200, 204, 206, ...EXPLAINED],
+      op: what,
+      subject: `in ${url.host}`,
+      signal,
+      ...more,
+    });
+    if (response.status < 300) {
+      // A server that answers everything with a page is no S3 server.
+      if (!saysHtml(response) || method === "DELETE") return { response };
+      response.body.destroy();
+      throw webPageError({ op: what, subject: `in ${url.host}` }, response.url);
+    }
+    const text =
+      method === "HEAD" ? Buffer.alloc(0) : await readAll(response.body, ERROR_LIMIT, "the error").catch(tooLong);
+    response.body.destroy();
+    return { failure: failureOf(response.status, text, headerOf(response, "x-amz-bucket-region")) };
+  }
+
+  // The signature covers the content by its digest, and the time.
+  async #signed(method: string, url: URL, digest: Digest): Promise<Record<string, string>> {
+    const { credentials, region } = this.#place;
+    const hash = { "x-amz-content-sha256": hexOf(digest) };
+    if (credentials === undefined) return hash;
+    const signer = new AwsV4Signer({
+      method,
+      url: url.href,
+      headers: hash,
+      accessKeyId: credentials.id,
+      secretAccessKey: credentials.secret.reveal(),
+      ...(credentials.token && { sessionToken: credentials.token.reveal() }),
+      service: "s3",
+      region,
+      datetime: new Date(this.#clock.now()).toISOString().replace(/[:-]|\.\d{3}/g, ""),
+    });
+    const signed = await signer.sign();
+    return Object.fromEntries([...signed.headers].filter(([name]) => name !== "host"));
+  }
+
+  /** Reads the whole body of a response. */
+  async readBody({ body }: HttpResponse, limit: number, what: string): Promise<Buffer> {
+    return await readAll(body, limit, what);
+  }
+}
+
+function tooLong(error: unknown): Buffer {
+  if (error instanceof StaveError) return Buffer.alloc(0);
+  throw error;
+}

@@ -1,0 +1,291 @@
+// Mirrors in buckets: what an S3 server is asked for, and what its answers mean.
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { after, before, beforeEach, test } from "node:test";
+import { bucketPlace } from "../../lib/api/bucket-place.ts";
+import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
+import { MirrorCache } from "../../lib/cache/mirror/mirror-cache.ts";
+import type { ErrorCode } from "../../lib/errors.ts";
+import { createTransport } from "../../lib/http/transport.ts";
+import type { Transport } from "../../lib/http/types.ts";
+import { sendParts } from "../../lib/objects/s3/multipart.ts";
+import { S3Client } from "../../lib/objects/s3/s3-client.ts";
+import { S3Objects } from "../../lib/objects/s3/s3-objects.ts";
+import type { S3Place } from "../../lib/objects/s3/s3-settings.ts";
+import { s3Url } from "../../lib/objects/s3/s3-settings.ts";
+import { digestOf } from "../../lib/oci/digest.ts";
+import { sync } from "../../lib/ops/sync/sync.ts";
+import { Secret } from "../../lib/printable/secret.ts";
+import { bytesSource, readAll } from "../../lib/util/stream.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { failsWith } from "../support/errors.ts";
+import { goldenMirror, mirrorAt } from "../support/mirrors.ts";
+import { S3_ENV, startS3, type TestS3 } from "../support/s3-server.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+let server: TestS3;
+let transport: Transport;
+before(async () => {
+  server = await startS3();
+  transport = createTransport({ clock: systemClock, retry: { attempts: 2, milliseconds: 2000 } });
+});
+after(async () => {
+  await transport.close();
+  await server.close();
+});
+beforeEach(() => {
+  server.objects.clear();
+  server.requests.length = 0;
+  Object.assign(server, { page: 1000, isPublic: false, ignoresConditions: false, region: "us-east-1" });
+  server.intervene = undefined;
+});
+
+const credentials = {
+  id: S3_ENV.AWS_ACCESS_KEY_ID,
+  secret: new Secret(S3_ENV.AWS_SECRET_ACCESS_KEY),
+  token: undefined,
+  from: "the test",
+};
+const placeWith = (more: Partial<S3Place> = {}): S3Place => ({
+  ...{ bucket: "cache", prefix: "team", endpoint: new URL(server.url), region: "us-east-1", credentials },
+  ...more,
+});
+const objects = (more: Partial<S3Place> = {}, clock = systemClock): S3Objects =>
+  new S3Objects({ place: placeWith(more), name: "s3://cache/team", transport, clock, scratch: temporaryFolder() });
+const put = (to: S3Objects, key: string, text: string): Promise<void> =>
+  to.write(key, bytesSource(Buffer.from(text)), digestOf(text));
+
+test("objects with odd names are stored, found, listed in pages, read in whole and removed", async () => {
+  const to = objects();
+  server.page = 3;
+  const keys = [
+    "blobs/a+b",
+    "blobs/c d",
+    "blobs/é%25",
+    "blobs/x/y(1)!'*",
+    "blobs/z&<z>",
+    "blobs2/other",
+    "blobs/1",
+    "blobs/2",
+  ];
+  for (const key of keys) await put(to, key, `text of ${key}`);
+  const listed = await Array.fromAsync(to.list("blobs/"));
+  assert.deepEqual(listed.map(({ key }) => key).sort(), keys.filter((key) => key.startsWith("blobs/")).sort());
+  assert.ok(listed.every(({ size, modified }) => (size ?? 0) > 0 && (modified ?? 0) > 1e12));
+  for (const key of keys) {
+    assert.equal((await to.read(key, 100))?.bytes.toString(), `text of ${key}`);
+    assert.equal((await to.look(key))?.size, Buffer.byteLength(`text of ${key}`));
+  }
+  await to.remove("blobs/1");
+  assert.deepEqual([await to.look("blobs/1"), await to.read("blobs/1", 9)], [undefined, undefined]);
+  await failsWith("TOO_LARGE", to.read("blobs/2", 3));
+  const text = "text of blobs/2";
+  const expected = { digest: digestOf(text), size: text.length };
+  assert.equal((await readAll(await to.open("blobs/2", expected), 99, "x")).toString(), text);
+  await failsWith("NOT_FOUND", to.open("blobs/none", expected));
+  const wrong = await to.open("blobs/2", { ...expected, digest: digestOf("other") });
+  await failsWith("DIGEST_MISMATCH", readAll(wrong, 99, "x"));
+});
+
+test("streams of unknown length are stored under their digest, and not sent twice", async () => {
+  const to = objects();
+  const text = "x".repeat(300_000);
+  const store = () => to.writeStream(Readable.from([Buffer.from(text)]), (digest) => `blobs/${digest.slice(7)}`);
+  const [first, second] = [await store(), await store()];
+  assert.deepEqual([first, second.digest], [{ digest: digestOf(text), size: text.length }, digestOf(text)]);
+  assert.equal(server.requests.filter((request) => request.startsWith("PUT")).length, 1);
+});
+
+test("a large object is sent in parts, and a failed one is forgotten by the server", async () => {
+  const client = new S3Client(placeWith(), transport, systemClock);
+  const bytes = Buffer.from("0123456789abcdef".repeat(1000));
+  const upload = { key: "team/large", source: bytesSource(bytes), partSize: 5000, what: "store it", signal: undefined };
+  let sent = 0;
+  await sendParts(client, { ...upload, onBytes: (count) => (sent += count) });
+  assert.ok(server.objects.get("cache/team/large")?.bytes.equals(bytes));
+  assert.deepEqual([sent, server.requests.filter((request) => request.includes("partNumber")).length], [16_000, 4]);
+  const source = { size: 9000, open: () => Readable.from(Array.from({ length: 9 }, () => Buffer.alloc(1000))) };
+  server.intervene = (request, response) => {
+    if (!request.url?.includes("partNumber=2")) return false;
+    response.writeHead(400).end("<Error><Code>EntityTooLarge</Code></Error>");
+    return true;
+  };
+  await failsWith("TOO_LARGE", sendParts(client, { ...upload, key: "team/other", source }));
+  assert.match(server.requests.at(-1) ?? "", /^DELETE .*uploadId=/);
+});
+
+test("an index is replaced only if it has not changed, and a server that ignores conditions is found out", async () => {
+  const [one, two] = [objects(), objects()];
+  assert.equal(await one.replace("index", Buffer.from("1"), undefined), true);
+  await failsWith("CONFLICT", two.replace("index", Buffer.from("2"), undefined));
+  const token = (await two.read("index", 9))?.token;
+  assert.equal(await two.replace("index", Buffer.from("2"), token), true);
+  await failsWith("CONFLICT", one.replace("index", Buffer.from("3"), token));
+  server.ignoresConditions = true;
+  const old = objects();
+  assert.equal(await old.replace("index", Buffer.from("3"), token), false);
+  assert.deepEqual([...server.objects.keys()], ["cache/team/index"]);
+});
+
+const refusals: { name: string; change: () => S3Objects; code: ErrorCode; says: RegExp; hint?: RegExp }[] = [
+  {
+    name: "a wrong secret",
+    change: () => objects({ credentials: { ...credentials, secret: new Secret("no") } }),
+    code: "CREDENTIALS_REJECTED",
+    says: /SignatureDoesNotMatch/,
+    hint: /AWS_ACCESS_KEY_ID/,
+  },
+  {
+    name: "an unknown key",
+    change: () => objects({ credentials: { ...credentials, id: "other" } }),
+    code: "CREDENTIALS_REJECTED",
+    says: /InvalidAccessKeyId/,
+  },
+  { name: "no credentials", change: () => objects({ credentials: undefined }), code: "DENIED", says: /AccessDenied/ },
+  {
+    name: "a bucket that is not there",
+    change: () => objects({ bucket: "none" }),
+    code: "NOT_FOUND",
+    says: /NoSuchBucket/,
+    hint: /bucket/,
+  },
+  {
+    name: "a wrong clock",
+    change: () => objects({}, { ...systemClock, now: () => Date.now() - 3_600_000 }),
+    code: "CREDENTIALS_REJECTED",
+    says: /RequestTimeTooSkewed/,
+    hint: /clock/,
+  },
+];
+for (const { name, change, code, says, hint } of refusals)
+  test(`${name} is ${code}, never an absent file`, async () => {
+    const error = await failsWith(code, change().read("v3/layout.json", 100), says);
+    if (hint) assert.match(error.hint ?? "", hint);
+    await failsWith(code, Array.fromAsync(change().list("v3/")));
+    assert.ok(!JSON.stringify(error).includes(S3_ENV.AWS_SECRET_ACCESS_KEY));
+  });
+
+test("a refused question about a file is an error even without an explanation", async () => {
+  server.intervene = (_request, response) => {
+    response.writeHead(403).end();
+    return true;
+  };
+  await failsWith("DENIED", objects().look("v3/layout.json"), /403/);
+});
+
+test("the region that the server names is used from then on, and public buckets need no credentials", async () => {
+  server.region = "eu-north-1";
+  const to = objects();
+  await put(to, "a", "1");
+  await put(to, "b", "2");
+  assert.equal(server.requests.length, 3);
+  server.isPublic = true;
+  assert.equal((await objects({ credentials: undefined }).read("a", 9))?.bytes.toString(), "1");
+});
+
+test("a list that does not end, or is no list, is an error", async () => {
+  await put(objects(), "v3/a", "1");
+  server.intervene = (request, response) => {
+    if (!request.url?.includes("list-type")) return false;
+    response.end(
+      "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>team/v3/a</Key></Contents><NextContinuationToken>t</NextContinuationToken></ListBucketResult>",
+    );
+    return true;
+  };
+  await failsWith("REGISTRY_ERROR", Array.fromAsync(objects().list("v3/")), /does not end/);
+  server.intervene = (_request, response) => {
+    response.writeHead(200, { "content-type": "text/html" }).end("<html>hello</html>");
+    return true;
+  };
+  await failsWith("REGISTRY_ERROR", Array.fromAsync(objects().list("v3/")), /web page/);
+  await failsWith("REGISTRY_ERROR", objects().look("v3/a"), /web page/);
+});
+
+test("damaged content is refused by the server, and sent again after a failure", async () => {
+  const to = objects();
+  const source = { size: 4, open: () => Readable.from([Buffer.from("evil")]) };
+  await failsWith("DIGEST_MISMATCH", to.write("a", source, digestOf("good")), /XAmzContentSHA256Mismatch/);
+  assert.equal(server.objects.size, 0);
+  let failures = 1;
+  server.intervene = (_request, response) => {
+    if (failures-- <= 0) return false;
+    response.writeHead(503).end();
+    return true;
+  };
+  await put(to, "a", "good");
+  assert.equal(server.objects.get("cache/team/a")?.bytes.toString(), "good");
+});
+
+const cacheAt = (): MirrorCache => new MirrorCache({ objects: objects(), signatures: undefined, isWritten: true });
+
+test("an update of an index costs a list and what is new", async () => {
+  await sync(mirrorAt(await goldenMirror(3)), cacheAt(), { jobs: 4, now: Date.now() });
+  server.requests.length = 0;
+  assert.equal((await updateIndex(cacheAt(), { full: true })).specs, 8);
+  const kinds = server.requests.map((request) => request.replace(/[?/].*list-type.*/, " list").split(" ")[0]);
+  // Two per spec, one page, and the index: its manifest twice, its blob, and whether it has an index at all.
+  assert.ok(kinds.length <= 8 * 2 + 1 + 6, server.requests.join("\n"));
+  server.requests.length = 0;
+  assert.equal((await updateIndex(cacheAt())).isWritten, false);
+  assert.ok(server.requests.length <= 4, server.requests.join("\n"));
+});
+
+for (const ignoresConditions of [false, true])
+  test(`writers of an index at once lose nothing${ignoresConditions ? ", even where conditions are ignored" : ""}`, async () => {
+    server.ignoresConditions = ignoresConditions;
+    const golden = mirrorAt(await goldenMirror(3));
+    const nodes = [...((await golden.readIndex())?.records.values() ?? [])].filter(({ inBuildcache }) => inBuildcache);
+    await Promise.all(
+      nodes.map(async ({ hash, name, version }) => {
+        const { document } = await golden.fetchSpec(`${name}-${version}-${hash}.spack`);
+        await sync(golden, cacheAt(), { jobs: 1, now: Date.now(), nodes: [document.root] });
+      }),
+    );
+    const { isCurrent, specs } = await checkIndex(cacheAt());
+    assert.deepEqual([isCurrent, specs], [true, 8]);
+  });
+
+test("only Amazon's own buckets are in the name of the host", () => {
+  const url = (more: Partial<S3Place>): string => s3Url(placeWith(more), "a+b/c").href;
+  assert.equal(url({ endpoint: undefined }), "https://cache.s3.amazonaws.com/a%2Bb/c");
+  assert.equal(url({ endpoint: undefined, region: "eu-west-1" }), "https://cache.s3.eu-west-1.amazonaws.com/a%2Bb/c");
+  assert.equal(url({ endpoint: undefined, bucket: "a.b" }), "https://s3.amazonaws.com/a.b/a%2Bb/c");
+  assert.equal(url({ endpoint: new URL("https://minio.example/s3/") }), "https://minio.example/s3/cache/a%2Bb/c");
+});
+
+test("credentials come from the mirror, the environment or a profile, and there may be none", async () => {
+  const home = temporaryFolder();
+  mkdirSync(join(home, ".aws"));
+  writeFileSync(
+    join(home, ".aws/credentials"),
+    "[default]\naws_access_key_id = D\naws_secret_access_key=S\n[dev]\naws_access_key_id = V\naws_secret_access_key=T\naws_session_token=K\n",
+  );
+  writeFileSync(
+    join(home, ".aws/config"),
+    "[profile dev]\nregion = eu-west-3\nendpoint_url = http://dev.example\ns3 =\n  addressing_style = path\n[profile sso]\nsso_session = x\n",
+  );
+  const none = { pair: undefined, token: undefined, profile: undefined, endpointUrl: undefined, missing: [] };
+  const ask = async (env: Record<string, string>, more = {}) => {
+    const around = { env, home, cwd: home, clock: systemClock } as never;
+    const {
+      credentials: found,
+      region,
+      endpoint,
+    } = await bucketPlace({ bucket: "b", prefix: "" }, { ...none, ...more }, around);
+    return [found?.id, found?.secret.reveal(), found?.token?.reveal(), region, endpoint?.href];
+  };
+  const mine = { pair: { id: "M", secret: new Secret("N") }, token: new Secret("O"), endpointUrl: "minio.example" };
+  assert.deepEqual(await ask({ AWS_ACCESS_KEY_ID: "E" }, mine), ["M", "N", "O", "us-east-1", "https://minio.example/"]);
+  const env = { AWS_ACCESS_KEY_ID: "E", AWS_SECRET_ACCESS_KEY: "F", AWS_REGION: "r", S3_ENDPOINT_URL: "http://h:1" };
+  assert.deepEqual(await ask(env), ["E", "F", undefined, "r", "http://h:1/"]);
+  assert.deepEqual(await ask({}), ["D", "S", undefined, "us-east-1", undefined]);
+  assert.deepEqual(await ask({ AWS_PROFILE: "dev" }), ["V", "T", "K", "eu-west-3", "http://dev.example/"]);
+  assert.deepEqual(await ask(env, { profile: "dev" }), ["V", "T", "K", "r", "http://h:1/"]);
+  await failsWith("CREDENTIALS_MISSING", ask({ AWS_PROFILE: "other" }), /no AWS profile named other/);
+  await failsWith("CREDENTIALS_MISSING", ask({ AWS_PROFILE: "sso" }), /need the package @aws-sdk/);
+  const empty = { ...none };
+  const around = { env: {}, home: temporaryFolder(), cwd: home, clock: systemClock } as never;
+  assert.equal((await bucketPlace({ bucket: "b", prefix: "" }, empty, around)).credentials, undefined);
+});
