@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
 import * as z from "zod";
+import { imageSettingsSchema } from "../lib/image/image-settings.ts";
 import { policySchema } from "../lib/sign/policy/trust-policy.ts";
 import { reportSchemas } from "./report-schemas.ts";
 
@@ -118,5 +119,7 @@ if (!isBundleOnly) {
     writeFileSync(`${root}schemas/${verb}.json`, `${JSON.stringify(schema, undefined, 2)}\n`);
   const trust = JSON.stringify(z.toJSONSchema(policySchema), undefined, 2);
   writeFileSync(`${root}schemas/trust-policy.json`, `${trust}\n`);
+  const image = JSON.stringify(z.toJSONSchema(imageSettingsSchema), undefined, 2);
+  writeFileSync(`${root}schemas/image-config.json`, `${image}\n`);
   writeLicenses(bundled);
 }

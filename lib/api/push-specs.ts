@@ -53,7 +53,13 @@ export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
 
 const SHAPE: Shape<PushOptions> = {
   ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", tags: "strings", baseImage: "string" },
-  ...{ compression: "string", shard: "string", budget: "count", only: ["all", "package", "dependencies"] },
+  ...{
+    compression: "string",
+    shard: "string",
+    budget: "count",
+    image: "any",
+    only: ["all", "package", "dependencies"],
+  },
   ...{ buildDependencies: ["with", "without", "where installed"], force: "boolean", verify: "boolean" },
   ...{
     failFast: "boolean",
@@ -121,11 +127,37 @@ async function prepared(
       const reference = await trustedReference(location, target, named, trustUse(opening));
       base = { name: baseImage, target, reference };
     }
-    const { only, buildDependencies, tags, budget, force, verify, failFast, updateIndex, allowMissing, jobs, onSpec } =
-      options;
+    const {
+      only,
+      buildDependencies,
+      tags,
+      budget,
+      image,
+      force,
+      verify,
+      failFast,
+      updateIndex,
+      allowMissing,
+      jobs,
+      onSpec,
+    } = options;
     const { checkRun, platformTag } = options;
     const common = {
-      ...{ store, roots, base, compression, shard, only, buildDependencies, tags, budget, force, verify, failFast },
+      ...{
+        store,
+        roots,
+        base,
+        compression,
+        shard,
+        only,
+        buildDependencies,
+        tags,
+        budget,
+        image,
+        force,
+        verify,
+        failFast,
+      },
       ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
       ...spackSide(files, options),
       ...{ checkRun, platformTag },

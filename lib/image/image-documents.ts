@@ -16,6 +16,7 @@ import { isObject, writeJson } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 import type { BaseImage } from "./base-image-reader.ts";
 import { settingsWithRecord, withBaseRecord } from "./base-record.ts";
+import { configOf, type ImageSettings } from "./image-settings.ts";
 
 /** A layer of specs in an image. */
 export interface ImageLayer {
@@ -49,6 +50,8 @@ export interface ImageOptions {
   readonly layers: readonly ImageLayer[];
   /** The final `Env`, in order, including that of the base image. */
   readonly env: readonly string[];
+  /** What a tagged image does when it is run. */
+  readonly settings?: ImageSettings | undefined;
   /** The spec, for the image of a single spec; undefined for the image of an environment. */
   readonly spec?: SpecPart | undefined;
 }
@@ -92,7 +95,11 @@ export function buildImage(options: ImageOptions): BuiltImage {
   // Docker manifests have no annotations.
   if (options.spec !== undefined && family === "oci")
     manifest["annotations"] = { "org.opencontainers.image.description": options.spec.description };
-  else if (base !== undefined && family === "oci") manifest["annotations"] = withBaseRecord(undefined, base);
+  else if (family === "oci") {
+    const record = base === undefined ? {} : withBaseRecord(undefined, base);
+    const annotations = { ...record, ...options.settings?.annotations };
+    if (Object.keys(annotations).length > 0) manifest["annotations"] = annotations;
+  }
   return { family, manifest: documentOf(manifest, manifestType), config, layers: [...below, ...added] };
 }
 
@@ -111,16 +118,17 @@ export function typeIn(family: MediaFamily, mediaType: string): string {
   });
 }
 
-function configObject({ base, architecture, layers, env, spec }: ImageOptions): JsonObject {
+function configObject({ base, architecture, layers, env, spec, settings: chosen }: ImageOptions): JsonObject {
   const config: JsonObject = base?.config ?? { architecture, os: "linux", rootfs: {}, config: {} };
   const rootfs = objectOr(own(config, "rootfs"), { type: "layers", diff_ids: [] });
   const diffIds = [...(base?.diffIds ?? []), ...layers.map(({ diffId }) => diffId)];
   const settings: JsonObject = { ...objectOr(own(config, "config"), {}), Env: [...env] };
+  // The image of a spec is what Spack makes of it.
+  const recorded = base === undefined || spec !== undefined ? settings : settingsWithRecord(settings, base);
   const out: JsonObject = {
     ...config,
     rootfs: { type: "layers", ...rootfs, diff_ids: diffIds },
-    // The image of a spec is what Spack makes of it.
-    config: base === undefined || spec !== undefined ? settings : settingsWithRecord(settings, base),
+    config: chosen === undefined ? recorded : configOf(recorded, chosen),
   };
   const history = own(config, "history");
   const before = Array.isArray(history) ? history : [];

@@ -253,6 +253,42 @@ describe("variables of the images", () => {
   });
 });
 
+describe("settings of the tagged image", () => {
+  const ROWS: { name: string; args: string[]; file?: string; message: RegExp }[] = [
+    { name: "a label without a value", args: ["--label", "made"], message: /--label "made" has no value.*\[USAGE\]/ },
+    {
+      name: "an unknown key",
+      args: [],
+      file: "usr: me\n",
+      message: /image\.yaml:1:\d+: .*"usr" is unknown.*\n.*did you mean user\?/,
+    },
+    { name: "what needs a shell", args: ["--cmd", "a && b"], message: /& needs a shell.*\[USAGE\]/ },
+    {
+      name: "a health check with OCI's media types",
+      args: ["--healthcheck", "true"],
+      message: /needs Docker's.*\[UNSUPPORTED\]/,
+    },
+  ];
+  for (const { name, args, file, message } of ROWS)
+    test(`${name} is refused, and nothing is pushed`, async () => {
+      const cwd = temporaryFolder();
+      if (file !== undefined) writeFileSync(join(cwd, "image.yaml"), file);
+      const more = file === undefined ? args : ["--image-config", "image.yaml"];
+      const { status, stderr } = await pushing(["oci-layout:./c", "voyage", "-t", "app", ...more], { cwd });
+      assert.notEqual(status, 0);
+      assert.match(stderr, message);
+      assert.ok(
+        !existsSync(join(cwd, "c/index.json")) || !readFileSync(join(cwd, "c/index.json"), "utf8").includes("voyage"),
+      );
+    });
+
+  test("without a tagged image there is nothing to set", async () => {
+    const { status, stderr } = await pushing(["oci-layout:./c", "voyage", "--user", "me"], { cwd: temporaryFolder() });
+    assert.equal(status, 2);
+    assert.match(stderr, /no image that the settings could apply to.*\n.*--tag TAG/);
+  });
+});
+
 test("--all pushes what was installed by name, with its dependencies", async () => {
   const cwd = temporaryFolder();
   const ran = await pushing(["./cache", "--all", "--no-env", "--json"], { cwd });

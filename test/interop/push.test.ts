@@ -126,3 +126,39 @@ peerTest(
     }
   },
 );
+
+peerTest(
+  ["buildah"],
+  "a tagged image has its user, working folder and variables, and an entrypoint of its own",
+  async () => {
+    const layout = join(root, "settings");
+    const { flags, env } = containerTools();
+    const settings = [
+      "--entrypoint",
+      "voyage",
+      "--user",
+      "1000:1000",
+      "--workdir",
+      "/srv/data",
+      "--label",
+      "made=here",
+    ];
+    const config = join(root, "image.yaml");
+    writeFileSync(config, "# overridden by a flag\nworkdir: /tmp\nenv: {GREETING: hello}\nexpose: ['80']\n");
+    await push(`oci-layout:${layout}`, ...settings, "--image-config", config);
+    const container = (await run("buildah", [...flags, "from", `oci:${layout}:app`], env)).trim();
+    const script = "pwd; echo $GREETING; cat /proc/self/status";
+    const said = await run(
+      "buildah",
+      [...flags, "run", "--isolation", "chroot", container, "--", "sh", "-c", script],
+      env,
+    );
+    assert.match(said, /^\/srv\/data\nhello\n/);
+    assert.match(said, /^Uid:\s+1000\s/m);
+    assert.match(said, /^Gid:\s+1000\s/m);
+    const { OCIv1 } = JSON.parse(await run("buildah", [...flags, "inspect", container], env));
+    const { Entrypoint, Cmd, ExposedPorts, Labels } = OCIv1.config;
+    assert.deepEqual([Entrypoint, Cmd, ExposedPorts], [["voyage"], undefined, { "80/tcp": {} }]);
+    assert.equal(Labels.made, "here");
+  },
+);

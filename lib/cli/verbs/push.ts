@@ -24,6 +24,7 @@ import type { PrivateKey } from "../../sign/key/private-key.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { CACHE_ARGUMENT, pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
+import { addImageSettings, type ImageFlags, imageSettings } from "../arguments/image-flags.ts";
 import { addPassword, keyPassword, type PasswordFlags } from "../arguments/key-password.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
@@ -49,7 +50,7 @@ import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-te
 import { signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags, PasswordFlags, TrustOptions {
+interface Flags extends CommonFlags, SpackFlags, PasswordFlags, TrustOptions, ImageFlags {
   all?: boolean;
   tag?: string[];
   budget: number;
@@ -158,6 +159,7 @@ export const verb: VerbFactory = (state) => {
   addDryRun(command);
   addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
   addSeeds(command);
+  addImageSettings(command);
   addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
@@ -212,6 +214,7 @@ async function run(
     roots,
     tags,
     budget: flags.budget,
+    image: await imageSettings(flags, (path) => resolve(context.cwd, path)),
     compression,
     shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
     only: flags.deps === false ? "package" : flags.only,

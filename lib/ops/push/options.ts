@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { ImageCache, ReadImageCache } from "../../cache/cache.ts";
 import { StaveError } from "../../errors.ts";
+import type { ImageSettings } from "../../image/image-settings.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
@@ -35,6 +36,8 @@ export interface PushChoices {
   readonly buildDependencies?: "with" | "without" | "where installed" | undefined;
   /** The tags for one image of all roots. */
   readonly tags?: readonly string[] | undefined;
+  /** What the tagged image does when it is run; by default as its base image does. */
+  readonly image?: ImageSettings | undefined;
   /** The most layers of an image, including those of the base image. */
   readonly budget?: number | undefined;
   /** Push the image of all roots under a tag of its platform, and add it to the index of platforms under each tag. */

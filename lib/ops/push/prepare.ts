@@ -2,6 +2,7 @@
 import { isUnfit } from "../../cache/unusable.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
+import { checkSettings } from "../../image/image-settings.ts";
 import {
   type CachedImage,
   type PlannedSpec,
@@ -12,7 +13,7 @@ import {
 import { type Compression, layerMediaType } from "../../image/pack/compression.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { layerTypeIn } from "../../oci/mediatype.ts";
+import { layerTypeIn, type MediaFamily } from "../../oci/mediatype.ts";
 import { askSpack } from "../../spack/environment/ask-spack.ts";
 import type { EnvModification } from "../../spack/environment/env-modifications.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
@@ -71,6 +72,11 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
   const bases = options.base && new BaseImages({ ...progressOf(options), source: options.base, signal });
   const base = await readBases(bases, plan, options, signal);
   if (tags.length > 0) refuseOverBudget(options, base);
+  if (options.image !== undefined && tags.length === 0)
+    throw new StaveError("USAGE", "there is no image that the settings could apply to: those of specs have none", {
+      hint: "add `tags`",
+    });
+  if (options.image !== undefined) checkSettings(options.image, familyOf(options, base));
   if (options.failFast) refuseAbsent(plan, store);
   const { tagged, previous, used } = cache;
   return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, used, spack: says };
@@ -278,6 +284,11 @@ export function specsOverBudget(options: PlanSettings, { plan, base }: PreparedP
   });
   const places = new Map(layerOrder(over.map(({ node }) => node)).map(({ hash }, at) => [hash, at]));
   return over.toSorted((a, b) => (places.get(a.node.hash) ?? 0) - (places.get(b.node.hash) ?? 0));
+}
+
+function familyOf({ roots }: PlanSettings, base: ReadonlyMap<string, BaseImage>): MediaFamily {
+  const [first] = roots;
+  return (first && base.get(goArchitectureOf(first))?.family) ?? "oci";
 }
 
 function refuseOverBudget(options: PlanSettings, base: ReadonlyMap<string, BaseImage>): void {

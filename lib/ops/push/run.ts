@@ -3,6 +3,7 @@
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
 import { type BuiltImage, buildImage, type ImageLayer, type SpecPart } from "../../image/image-documents.ts";
+import { withVariables } from "../../image/image-settings.ts";
 import type { PlannedLayer, PlannedSpec } from "../../image/layer-plan.ts";
 import { layerMediaType } from "../../image/pack/compression.ts";
 import { PackPool } from "../../image/pack/pack-pool.ts";
@@ -322,8 +323,9 @@ export class PushRun {
       const { base, architecture } = await this.#base(first);
       const budget = specBudget(this.#options, this.#prepared.base);
       const layers = await fitLayers({ planned, own, budget, previous }, this.#joiner, this.#stop.signal);
-      const env = this.#environment.of(roots, base, spack?.environment);
-      const image = buildImage({ base, architecture, layers, env });
+      const { image: settings = {} } = this.#options;
+      const env = withVariables(this.#environment.of(roots, base, spack?.environment), settings);
+      const image = buildImage({ base, architecture, layers, env, settings });
       const { digest } = image.manifest.descriptor;
       if (image.layers.length > MOST_LAYERS)
         progress?.({

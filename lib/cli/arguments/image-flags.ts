@@ -1,0 +1,81 @@
+// The flags that say what a tagged image does when it is run.
+import type { Command } from "commander";
+import { StaveError } from "../../errors.ts";
+import { type ImageSettings, mergeSettings } from "../../image/image-settings.ts";
+import { parseSettings } from "../../image/settings-file.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { collect } from "./shared-flags.ts";
+
+/** The values of the flags. */
+export interface ImageFlags {
+  imageConfig?: string;
+  entrypoint?: string;
+  cmd?: string;
+  user?: string;
+  workdir?: string;
+  label?: string[];
+  annotation?: string[];
+  expose?: string[];
+  volume?: string[];
+  stopSignal?: string;
+  healthcheck?: string;
+}
+
+/** Adds the flags. */
+export function addImageSettings(command: Command): void {
+  command
+    .optionsGroup("Options for running the tagged image:")
+    .option("--entrypoint <command>", "the program to run, as words or a JSON list; clears the base image's command")
+    .option("--cmd <command>", "its arguments by default")
+    .option("--user <user[:group]>", "the user that runs it, by name or number")
+    .option("--workdir <dir>", "the working folder")
+    .option("--label <key=value>", "add a label (may be repeated)", collect)
+    .option("--annotation <key=value>", "add an annotation to the manifest (may be repeated)", collect)
+    .option("--expose <port[/protocol]>", "a port that the program listens on (may be repeated)", collect)
+    .option("--volume <dir>", "a folder for data (may be repeated)", collect)
+    .option("--stop-signal <signal>", "the signal that ends the program")
+    .option("--healthcheck <command>", "the command that checks a container, or none (Docker's media types only)")
+    .option("--image-config <file>", "a YAML or JSON file with these settings; flags take precedence");
+}
+
+const FILE_LIMIT = 1024 * 1024;
+
+/** The settings; undefined without any. `resolve` makes paths absolute. Throws USAGE, CONFIG_INVALID, NOT_FOUND. */
+export async function imageSettings(
+  flags: ImageFlags,
+  resolve: (path: string) => string,
+): Promise<ImageSettings | undefined> {
+  const { imageConfig, entrypoint, cmd, user, workdir, label, annotation, expose, volume, stopSignal } = flags;
+  const given: ImageSettings = {
+    entrypoint,
+    cmd,
+    user,
+    workdir,
+    labels: pairs("--label", label),
+    annotations: pairs("--annotation", annotation),
+    expose,
+    volumes: volume,
+    stopSignal,
+    healthcheck: healthcheckOf(flags.healthcheck),
+  };
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as ImageSettings;
+  if (imageConfig === undefined) return Object.keys(set).length === 0 ? undefined : set;
+  const path = resolve(imageConfig);
+  const { bytes } = await readBounded(path, FILE_LIMIT);
+  return mergeSettings(parseSettings(bytes.toString("utf8"), path), set);
+}
+
+function healthcheckOf(text: string | undefined): ImageSettings["healthcheck"] {
+  return text === undefined || text === "none" ? text : { test: text };
+}
+
+function pairs(flag: string, texts: readonly string[] | undefined): Record<string, string> | undefined {
+  if (texts === undefined) return undefined;
+  return Object.fromEntries(
+    texts.map((text) => {
+      const at = text.indexOf("=");
+      if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+      throw new StaveError("USAGE", `${flag} ${JSON.stringify(text.slice(0, 80))} has no value, expected KEY=VALUE`);
+    }),
+  );
+}

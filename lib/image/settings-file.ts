@@ -1,0 +1,31 @@
+// Reads the settings of an image from a file: YAML or JSON, with comments.
+
+import { checked } from "../spack/text/schema-check.ts";
+import { configError, parseYaml, type YamlNode } from "../spack/text/yaml.ts";
+import { isNear } from "../util/typo.ts";
+import { type ImageSettings, imageSettingsSchema } from "./image-settings.ts";
+
+const KEYS: readonly string[] = Object.keys(imageSettingsSchema.shape);
+const HEALTHCHECK_KEYS: readonly string[] = ["test", "interval", "timeout", "startPeriod", "startInterval", "retries"];
+
+/** Parses a settings file. Throws CONFIG_INVALID with its line; an unknown key names the one that was probably meant. */
+export function parseSettings(text: string, file: string): ImageSettings {
+  const node = parseYaml(text, file);
+  if (node === undefined || (node.kind === "scalar" && node.value === null)) return {};
+  checkKeys(node, KEYS);
+  if (node.kind === "map") {
+    const check = node.entries.get("healthcheck")?.value;
+    if (check?.kind === "map") checkKeys(check, HEALTHCHECK_KEYS);
+  }
+  return checked(imageSettingsSchema, node, "image");
+}
+
+function checkKeys(node: YamlNode, known: readonly string[]): void {
+  if (node.kind !== "map") return;
+  for (const [key, entry] of node.entries) {
+    if (known.includes(key)) continue;
+    const near = known.find((other) => isNear(key.toLowerCase().replaceAll(/[-_]/g, ""), other.toLowerCase()));
+    const hint = near === undefined ? `the keys are ${known.join(", ")}` : `did you mean ${near}?`;
+    throw configError(entry.value.place, `the key ${JSON.stringify(key.slice(0, 80))} is unknown`, hint);
+  }
+}
