@@ -8,7 +8,7 @@ import { type ImageSettings, imageSettingsSchema } from "./image-settings.ts";
 const KEYS: readonly string[] = Object.keys(imageSettingsSchema.shape);
 const HEALTHCHECK_KEYS: readonly string[] = ["test", "interval", "timeout", "startPeriod", "startInterval", "retries"];
 
-/** Parses a settings file. Throws CONFIG_INVALID with its line; an unknown key names the one that was probably meant. */
+/** Parses a settings file. Throws CONFIG_INVALID with the line; for an unknown key it names the one probably meant. */
 export function parseSettings(text: string, file: string): ImageSettings {
   const node = parseYaml(text, file);
   if (node === undefined || (node.kind === "scalar" && node.value === null)) return {};
