@@ -4,8 +4,12 @@ import assert from "node:assert/strict";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { Secret } from "../../lib/printable/secret.ts";
+import { readPrivateKey } from "../../lib/sign/key/key-file.ts";
+import { addLegacySignature } from "../../lib/sign/signature/legacy.ts";
 import { findProgram } from "../../scripts/peers.ts";
 import { stave } from "../support/cli.ts";
+import { connect } from "../support/client.ts";
 import { golden } from "../support/golden.ts";
 import { run, startDistribution } from "../support/peers.ts";
 import { startServe } from "../support/serve.ts";
@@ -73,6 +77,35 @@ cosignTest("cosign and stave make keys that both use", async (program) => {
   const shown = await run(program, ["public-key", "--key", join(work, "mine.key")], env);
   assert.match(shown, /BEGIN PUBLIC KEY/);
 });
+
+cosignTest(
+  "cosign verifies the form of cosign 2, where an image has no bundle, from several signers",
+  async (program) => {
+    const directory = join(work, "legacy");
+    cpSync(golden("spack-1.2/plain.oci"), join(directory, "cache"), { recursive: true });
+    const server = await startServe({ directory });
+    const { target, close } = connect(server.host, "cache");
+    try {
+      const digest = (await target.headManifest("fleet-env"))?.digest;
+      assert.ok(digest);
+      const repository = `${server.host}/cache`;
+      for (const name of ["mine", "theirs"]) {
+        const key = await readPrivateKey(join(work, `${name}.key`), () => Promise.resolve(new Secret("pw")));
+        assert.equal(await addLegacySignature(target, { digest, repository }, key), true);
+        assert.equal(await addLegacySignature(target, { digest, repository }, key), false);
+      }
+      for (const name of ["mine", "theirs"])
+        await run(program, ["verify", "--key", join(work, `${name}.pub`), ...VERIFY, `${repository}:fleet-env`], env);
+      await run(program, ["generate-key-pair", "--output-key-prefix", join(work, "third")], env);
+      await assert.rejects(
+        run(program, ["verify", "--key", join(work, "third.pub"), ...VERIFY, `${repository}:fleet-env`], env),
+      );
+    } finally {
+      await close();
+      await server.close();
+    }
+  },
+);
 
 cosignTest("signatures by key on distribution, which has no referrers API", async (program) => {
   assert.ok(findProgram("docker-registry"), "docker-registry is missing");

@@ -22,7 +22,7 @@ export function* signatureLines({ target, images, signed }: CheckSignaturesRepor
 
 /** What was signed, or would be in a dry run. */
 export function signText(
-  { images, gone, signatures, key }: SignReport,
+  { images, gone, signatures, legacy, key }: SignReport,
   { dryRun, verbose }: { readonly dryRun?: boolean; readonly verbose?: boolean },
 ): string {
   const made = images.filter(({ isNew }) => isNew);
@@ -30,6 +30,7 @@ export function signText(
   const done = dryRun ? "to sign" : "signed";
   const parts = [`${count(made.length, "image")} ${done} with key ${key.slice(0, 12)}`];
   if (signatures > 1) parts.push(`by ${signatures} signatures`);
+  if (legacy > 0) parts.push(`${legacy} for podman and skopeo`);
   const before = images.length - made.length;
   if (before > 0) parts.push(`${before} signed before`);
   if (gone.length > 0) parts.push(`${gone.length} removed in the meantime`);

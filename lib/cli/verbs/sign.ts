@@ -2,6 +2,7 @@
 
 import { resolve } from "node:path";
 import type { SpackFlags } from "../../api/spack-files.ts";
+import { StaveError } from "../../errors.ts";
 import { chosenImages } from "../../ops/sign/images.ts";
 import { signImages } from "../../ops/sign/sign.ts";
 import { readPrivateKey } from "../../sign/key/key-file.ts";
@@ -15,6 +16,7 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 interface Flags extends CommonFlags, SpackFlags, PasswordFlags {
   key: string;
   all?: boolean;
+  legacySignature?: boolean;
   dryRun?: boolean;
 }
 
@@ -32,7 +34,8 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("sign", "sign an image, or the specs and the index of a cache")
     .argument("<image|cache>", "the image, or the cache")
     .requiredOption("--key <file>", "the private key: of `stave keygen` or cosign, or PKCS#8 in PEM")
-    .option("--all", "also sign every other tag of the cache");
+    .option("--all", "also sign every other tag of the cache")
+    .option("--legacy-signature", "also sign each image in the form of cosign 2, which podman and skopeo read");
   addPassword(command);
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
@@ -43,9 +46,18 @@ export const verb: VerbFactory = (state) => {
     const references = await chosenImages(target, { reference, all: flags.all }, { signal });
     const images = references.map((each) => ({ reference: each }));
     const { dryRun } = flags;
-    const report = await signImages({ target, images, key, cache, dryRun, memory, clock, signal });
+    const legacy = flags.legacySignature ? legacyName(cache) : undefined;
+    const report = await signImages({ target, images, key, cache, dryRun, legacy, memory, clock, signal });
     output.print(signText(report, flags));
     output.report(report);
     return 0;
   });
 };
+
+// podman compares the signed name with the one that an image is pulled by.
+function legacyName(cache: string | undefined): string {
+  if (cache !== undefined) return cache.replace(/^oci:\/\//, "").replace(/^index\.docker\.io\//, "docker.io/");
+  throw new StaveError("USAGE", "--legacy-signature signs the name of a repository, which a directory does not have", {
+    hint: "sign the images in the registry from which they are pulled",
+  });
+}

@@ -34,6 +34,8 @@ export interface SignOptions {
   readonly key: PrivateKey;
   /** The cache as `oci://HOST/REPO`, to be signed with the images; a directory may be moved, and has none. */
   readonly cache?: string | undefined;
+  /** Also sign in the form of cosign 2, for podman and skopeo; `HOST/REPO` as they know the repository. */
+  readonly legacy?: string | undefined;
   /** Report what would be signed, and write nothing. */
   readonly dryRun?: boolean | undefined;
   readonly memory?: DiskCache | undefined;
@@ -60,6 +62,8 @@ export interface SignReport {
   readonly gone: readonly string[];
   /** The number of signatures made, each for at most a thousand images. */
   readonly signatures: number;
+  /** The number of images that got a new signature in the form of cosign 2. */
+  readonly legacy: number;
 }
 
 /** How many images are asked for at once. */
@@ -82,6 +86,7 @@ export async function signImages(options: SignOptions): Promise<SignReport> {
   if (!dryRun)
     for (let at = 0; at < unsigned.length; at += BATCH_SIZE)
       await signBatch(unsigned.slice(at, at + BATCH_SIZE), options);
+  const legacy = dryRun ? 0 : await signLegacy(there, options);
   const known = new Set(there.map(({ reference }) => reference));
   return {
     target: target.name,
@@ -89,6 +94,7 @@ export async function signImages(options: SignOptions): Promise<SignReport> {
     images: there.map(({ reference, manifest: { digest }, isNew }) => ({ reference, digest, isNew })),
     gone: images.map(({ reference }) => reference).filter((reference) => !known.has(reference)),
     signatures: batches,
+    legacy,
   };
 }
 
@@ -128,6 +134,20 @@ class Unsigned {
     });
     return { reference, manifest: found, isNew: !isSigned };
   }
+}
+
+async function signLegacy(images: readonly ImageState[], options: SignOptions): Promise<number> {
+  const { target, key, legacy: repository, signal } = options;
+  if (repository === undefined) return 0;
+  const { addLegacySignature } = await import("../../sign/signature/legacy.ts");
+  const digests = [...new Set(images.map(({ manifest: { digest } }) => digest))];
+  const made = await mapLimit(
+    digests,
+    CONCURRENCY,
+    (digest) => addLegacySignature(target, { digest, repository }, key, { signal }),
+    signal,
+  );
+  return made.filter(Boolean).length;
 }
 
 async function signBatch(batch: readonly ImageState[], options: SignOptions): Promise<void> {

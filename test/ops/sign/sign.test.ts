@@ -12,6 +12,7 @@ import { type SignOptions, signImages } from "../../../lib/ops/sign/sign.ts";
 import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
 import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
 import { Judge, NO_REVOCATIONS } from "../../../lib/sign/signature/judge.ts";
+import { legacyPayload, legacyTag } from "../../../lib/sign/signature/legacy.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import type { Target } from "../../../lib/target/target.ts";
 import { bytesSource } from "../../../lib/util/stream.ts";
@@ -155,6 +156,38 @@ for (const rules of [[], WITHOUT_API])
       await Promise.all(keys.map(one));
       const references = images.map(({ reference }) => reference);
       assert.deepEqual(await check(target, references, keys), Array(8).fill(6));
+    } finally {
+      await close();
+      await registry.close();
+    }
+  });
+
+for (const rules of [[], [UNCONDITIONAL]])
+  test(`the form of cosign 2 is written once per key, and none of four at once is lost (${rules.length} rules)`, async () => {
+    const registry = await startRegistry({ rules: [...rules] });
+    const { target, close } = connect(registry.host, "cache");
+    const keys = await Promise.all(Array.from({ length: 4 }, () => PrivateKey.generate()));
+    try {
+      const [image] = await pushImages(target, 1);
+      assert.ok(image);
+      const images = [{ reference: image.reference }];
+      const repository = "registry.example/cache";
+      const sign = async (each: PrivateKey): Promise<number> =>
+        (await signImages(options(target, { images, key: each, legacy: repository }))).legacy;
+      // Without conditions the last of several writers wins, so these sign one after the other.
+      if (rules.length === 0) assert.deepEqual(await Promise.all(keys.map(sign)), [1, 1, 1, 1]);
+      else for (const each of keys) assert.equal(await sign(each), 1);
+      for (const each of keys) assert.equal(await sign(each), 0);
+      const { bytes } = await target.fetchManifest(legacyTag(image.manifest.digest));
+      const { layers } = JSON.parse(bytes.toString());
+      const payload = legacyPayload({ digest: image.manifest.digest, repository });
+      for (const { publicKey } of keys) {
+        const signatures = layers.map(({ annotations }: Descriptor) => Object.values(annotations ?? {})[0] ?? "");
+        const good = signatures.filter((text: string) => publicKey.verifies(payload, Buffer.from(text, "base64")));
+        assert.equal(good.length, 1);
+      }
+      await target.pushManifest(bytes, OCI_MANIFEST, { tag: "app" });
+      assert.deepEqual(await chosenImages(target, { all: true }), ["app", image.reference]);
     } finally {
       await close();
       await registry.close();
