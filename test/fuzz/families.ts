@@ -15,6 +15,7 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly family: Family }
   references: () => import("./families/references.ts"),
   headers: () => import("./families/headers.ts"),
   host: () => import("./families/host.ts"),
+  signatures: () => import("./families/signatures.ts"),
 };
 
 /** The names of all families. */

@@ -1,5 +1,5 @@
-// Proves that an environment of 400 specs fits into 100 layers that podman, buildah and umoci accept, that programs run
-// in it, and that an update sends little more than what changed.
+// Proves that an environment of 400 specs fits into 100 layers that podman, buildah and umoci accept, that programs
+// run in it, and that an update sends little more than what changed.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// Proves that processes that sign the same images at once lose none of their signatures, on a registry that lets writers
-// overwrite each other (distribution) and on `stave serve`.
+// Proves that processes that sign the same images at once lose none of their signatures, on a registry that lets
+// writers overwrite each other (distribution) and on `stave serve`.
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
