@@ -112,6 +112,11 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/check-run.ts"),
   },
   {
+    name: "size",
+    summary: "show where the bytes of an image are",
+    load: () => import("./verbs/size.ts"),
+  },
+  {
     name: "export",
     summary: "write an image as an archive for docker, podman or Apptainer",
     load: () => import("./verbs/export.ts"),

@@ -100,6 +100,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   },
   { args: ["rebase", "oci-layout:./copy", "--onto", `${guarded.host}/x:y`, "--outdated"] },
   { args: ["export", "oci-layout:./copy:app", "-o", "app.tar"] },
+  { args: ["size", "oci-layout:./copy:app"] },
   { args: ["image-index", "oci-layout:./copy:all", "oci-layout:./copy:app"] },
   { args: ["keygen", "./mine"] },
   { args: ["sign", "oci-layout:./copy:app", "--key", "mine.key"] },

@@ -1,5 +1,6 @@
 // Reads the layers of an image, in as far as they matter for starting programs, and tells which belong to its base.
 import { StaveError } from "../../errors.ts";
+import { specsInHistory } from "../../image/image-documents.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
 import type { LayerFacts } from "../../loader/layer-facts.ts";
 import { readLayer } from "../../loader/layer-reader.ts";
@@ -137,13 +138,7 @@ export function describeLayers(
 function historySpecs({ config, layers }: Pick<OpenedImage, "config" | "layers">): NamedSpec[][] {
   const entries = (config.history ?? []).filter((entry) => entry.empty_layer !== true);
   if (entries.length !== layers.length) return [];
-  return entries.map(({ created_by: text = "" }) =>
-    text.startsWith("spack install ")
-      ? [...text.matchAll(/(?<= )([^\s@]{1,500})@(\S{1,500})\/([a-z2-7]{32})(?= |$)/g)].map(
-          ([, name = "", version = "", hash = ""]) => ({ name, version, hash }),
-        )
-      : [],
-  );
+  return entries.map(({ created_by }) => specsInHistory(created_by));
 }
 
 // Images that Spack made have no history. Each of its prefixes has a folder with this name.
