@@ -159,6 +159,8 @@ export interface ArchiveCache extends IndexedCache {
   isAsPushed(tag: string, options?: FindSpecOptions): Promise<boolean>;
   /** Stores what others need to check the signatures of a push; `isIndexed`: also the list of all keys. */
   publishKey(options: OperationOptions & { readonly isIndexed: boolean }): Promise<void>;
+  /** Updates the list of the public keys of the cache; returns their fingerprints. */
+  indexKeys(options?: OperationOptions): Promise<readonly string[]>;
 }
 
 /** True if a cache can be written, and holds archives of specs. */

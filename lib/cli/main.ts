@@ -141,6 +141,11 @@ const VERBS: Verb[] = [
     summary: "bring a mirror of Spack 0.x to the newest layout",
     load: () => import("./verbs/migrate.ts"),
   },
+  {
+    name: "keys",
+    summary: "show the public keys that mirrors offer, and import them",
+    load: () => import("./verbs/keys.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {
@@ -185,7 +190,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   location: "use `stave find --json SPEC`, which has the prefix",
   concretize: "use `spack concretize`; stave works with concrete specs",
   gc: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
-  keys: "use `stave keygen` for a key pair, and `stave verify CACHE --key FILE`",
   attest: "use `cosign attest`; `stave sign` signs images",
   "generate-key-pair": "use `stave keygen`",
   pull: "use `stave copy IMAGE oci-layout:DIR:TAG`",

@@ -92,6 +92,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["copy", "oci-layout:./pushed:app", "oci-layout:./copy:app"] },
   { args: ["sync", "oci-layout:./cache", `file://${work}/mirror`, "-u"] },
   { args: ["migrate", `file://${work}/mirror`, "-u"] },
+  { args: ["keys", `file://${work}/mirror`] },
   { args: ["inspect", "oci-layout:./copy:app"] },
   { args: ["check-run", "oci-layout:./copy:app"] },
   {

@@ -1,15 +1,17 @@
 // The verbs that read caches, with mirrors in folders and on web servers.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
-import { goldenMirror, startWeb, type TestWeb } from "../support/mirrors.ts";
+import { gpgHome, noGpg } from "../support/gpg.ts";
+import { copiedMirror, goldenMirror, startWeb, type TestWeb } from "../support/mirrors.ts";
 import { goldenStore } from "../support/push.ts";
 import { S3_ENV, startS3 } from "../support/s3-server.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
+const goldenImages = golden("spack-1.2/plain.oci");
 const folders = { 3: await goldenMirror(3), 2: await goldenMirror(2) };
 let web: TestWeb;
 let old: TestWeb;
@@ -346,4 +348,40 @@ test("push, index and prune write a mirror in a bucket, with the credentials of 
   } finally {
     await server.close();
   }
+});
+
+test("keys shows what a mirror offers, and imports it; a key under another name is refused", {
+  skip: noGpg,
+}, async () => {
+  const env = { SPACK_GNUPGHOME: gpgHome() };
+  const golden = "1D04ACACFC855763C44E4386D049F4F59FCBE4DD";
+  for (const from of [folders[3], `file://${folders[2]}`, web.url]) {
+    const shown = await run(["keys", from, "--no-env"], env);
+    assert.match(shown.stdout, new RegExp(`^${golden} Shipyard Test`), shown.stderr);
+  }
+  const before = await run(
+    ["install", folders[3], "rigging", "-o", "--plan", "--no-env", "--store", shortFolder()],
+    env,
+  );
+  assert.match(before.stderr, /\[SIGNATURE_INVALID\]/);
+  const imported = await run(["keys", web.url, "-i", "-t", "--json", "--no-env"], env);
+  assert.deepEqual(JSON.parse(imported.stdout).report.keys[0].isInstalled, true, imported.stderr);
+  const after = await run(
+    ["install", folders[3], "rigging", "-o", "--plan", "--no-env", "--store", shortFolder()],
+    env,
+  );
+  assert.equal(after.status, 0, after.stderr);
+  const folder = await copiedMirror(3);
+  const keys = join(folder, "v3/manifests/key");
+  const other = `${golden.slice(0, -1)}A`;
+  cpSync(join(keys, `${golden}.key.manifest.json`), join(keys, `${other}.key.manifest.json`));
+  rmSync(join(keys, "keys.manifest.json"));
+  const wrong = await run(["keys", folder, "-i", "--no-env"], env);
+  assert.match(wrong.stderr, new RegExp(`the key named ${other} is another one, ${golden} \\[CONTENT_INVALID\\]`));
+  rmSync(join(keys, `${other}.key.manifest.json`));
+  const listed = await run(["index", folder, "-k", "--no-env"], env);
+  assert.match(listed.stderr, /listed 1 public key/);
+  assert.ok(readdirSync(keys).includes("keys.manifest.json"));
+  const images = await run(["keys", `oci-layout:${goldenImages}`, "--no-env"], env);
+  assert.match(images.stderr, /has no gpg signatures \[UNSUPPORTED\]/);
 });

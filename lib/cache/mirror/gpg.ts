@@ -196,6 +196,50 @@ export class GpgSigner implements Signer {
   }
 }
 
+/**
+ * Checks that a key is the one that its fingerprint names, and what it is for people. Throws CONTENT_INVALID.
+ */
+export async function describeKey(
+  { fingerprint, key }: MirrorKey,
+  options: GpgOptions,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  const { output } = await runGpg(["--with-colons", "--show-keys"], key, options, signal);
+  const lines = output
+    .toString("utf8")
+    .split("\n")
+    .map((line) => line.split(":"));
+  const primary = lines.filter(([kind]) => kind === "pub").length;
+  const found = lines.find(([kind]) => kind === "fpr")?.[9];
+  if (primary !== 1 || found !== fingerprint)
+    throw new StaveError(
+      "CONTENT_INVALID",
+      `the key named ${fingerprint} is another one, ${printable(found ?? "none")}`,
+      {
+        subject: fingerprint,
+      },
+    );
+  return lines.filter(([kind]) => kind === "uid").map((fields) => fields[9] ?? "");
+}
+
+/** Imports a key; `isTrusted` also sets ultimate trust, as Spack does. Throws HELPER_FAILED. */
+export async function importKey(
+  { fingerprint, key }: MirrorKey,
+  isTrusted: boolean,
+  options: GpgOptions,
+  signal?: AbortSignal,
+): Promise<void> {
+  const steps: [string[], Uint8Array][] = [[["--import"], key]];
+  if (isTrusted) steps.push([["--import-ownertrust"], Buffer.from(`${fingerprint}:6:\n`)]);
+  for (const [args, input] of steps) {
+    const { exit, messages } = await runGpg(args, input, options, signal);
+    if (exit !== 0)
+      throw new StaveError("HELPER_FAILED", `gpg could not import ${fingerprint}: ${lastLine(messages)}`, {
+        subject: fingerprint,
+      });
+  }
+}
+
 /** Chooses the key when the first text is signed, because a sync may have none to sign. */
 export class LateSigner implements Signer {
   readonly #open: () => Promise<Signer>;

@@ -28,8 +28,8 @@ import { isClearSigned } from "./clear-signed.ts";
 import { Layout2 } from "./layout2.ts";
 import { indexKey, Layout3, type Layout3Options, manifestKey } from "./layout3.ts";
 import { MirrorBlobs } from "./mirror-blobs.ts";
-import { indexKeys, publishKeys } from "./mirror-keys.ts";
-import type { MirrorLayout, Signer } from "./mirror-layout.ts";
+import { indexKeys, offeredKeys, publishKeys } from "./mirror-keys.ts";
+import type { MirrorKey, MirrorLayout, Signer } from "./mirror-layout.ts";
 import { blobKey, MIRROR_MANIFEST_LIMIT, manifestText, mediaTypeOf } from "./mirror-manifest.ts";
 import { MirrorStorage } from "./mirror-storage.ts";
 import { OldSpecs } from "./old-specs.ts";
@@ -192,6 +192,15 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     if (key === undefined) return;
     await publishKeys(objects, [key], { signal });
     if (isIndexed) await indexKeys(objects, { signal });
+  }
+
+  async indexKeys(options: OperationOptions = {}): Promise<readonly string[]> {
+    return await indexKeys(this.writable(), options);
+  }
+
+  /** The public keys that the mirror offers. */
+  async keys(options: OperationOptions = {}): Promise<readonly MirrorKey[]> {
+    return await offeredKeys(this.objects, options);
   }
 
   // Says once what the mirror is, after its first content.

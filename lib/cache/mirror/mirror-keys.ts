@@ -55,14 +55,9 @@ export async function publishKeys(objects: Objects, keys: readonly MirrorKey[], 
 
 /** Lists the keys that the mirror has, and returns their fingerprints. */
 export async function indexKeys(objects: Objects, options: ObjectOptions): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { key } of objects.list(`${FOLDER}/`, options)) {
-    const name = key.slice(FOLDER.length + 1);
-    const fingerprint = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : "";
-    if (FINGERPRINT.test(fingerprint)) found.push(fingerprint);
-  }
+  const found = await storedKeys(objects, options);
   if (found.length === 0) return found;
-  const listed = found.sort().map((fingerprint) => `"${fingerprint}":{}`);
+  const listed = found.map((fingerprint) => `"${fingerprint}":{}`);
   await writeNamed(objects, INDEX, "key index", Buffer.from(`{"keys":{${listed.join(",")}}}`), options);
   return found;
 }
@@ -78,4 +73,37 @@ async function writeNamed(
   await objects.write(blobKey(blob), bytesSource(bytes), blob.digest, options);
   const manifest = Buffer.from(manifestText([blob]));
   await objects.write(key, bytesSource(manifest), digestOf(manifest), options);
+}
+
+const OLD_FOLDER = "build_cache/_pgp";
+
+/** Every key that a mirror offers, in its newest layout and older ones; those of a list must be there. */
+export async function offeredKeys(objects: ReadObjects, options: ObjectOptions): Promise<MirrorKey[]> {
+  const found = new Map<string, Buffer>();
+  const fingerprints = (await listedKeys(objects, options)) ?? (await storedKeys(objects, options));
+  for (const fingerprint of fingerprints) {
+    const key = await readKey(objects, fingerprint, options);
+    if (key === undefined) throw lacksPart(`the list of keys of ${objects.name}`, `key ${fingerprint}`);
+    found.set(fingerprint, key);
+  }
+  const old = await objects.read(`${OLD_FOLDER}/index.json`, KEY_LIMIT, options);
+  const listed = old && parseBySchema(old.bytes, indexSchema, `${objects.name}/${OLD_FOLDER}/index.json`);
+  for (const fingerprint of Object.keys(listed?.keys ?? {})) {
+    if (found.has(fingerprint) || !FINGERPRINT.test(fingerprint)) continue;
+    const key = await objects.read(`${OLD_FOLDER}/${fingerprint}.pub`, KEY_LIMIT, options);
+    if (key !== undefined) found.set(fingerprint, key.bytes);
+  }
+  return [...found].map(([fingerprint, key]) => ({ fingerprint, key }));
+}
+
+// Keys that a push stored without updating their list.
+async function storedKeys(objects: ReadObjects, options: ObjectOptions): Promise<string[]> {
+  const found: string[] = [];
+  if (!objects.can.list) return found;
+  for await (const { key } of objects.list(`${FOLDER}/`, options)) {
+    const name = key.slice(FOLDER.length + 1);
+    const fingerprint = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : "";
+    if (FINGERPRINT.test(fingerprint)) found.push(fingerprint);
+  }
+  return found.sort();
 }

@@ -2,6 +2,7 @@
 
 import { Option } from "commander";
 import type { SpackFlags } from "../../api/spack-files.ts";
+import { hasArchives, type ReadCache } from "../../cache/cache.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, type CacheRun, oneCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
@@ -37,12 +38,11 @@ export const verb: VerbFactory = (state) => {
     .option("--full", "ignore the present index and read every spec again")
     .addOption(new Option("-d, --directory <cache>", "the cache").hideHelp())
     .addOption(new Option("-m, --mirror <cache>", "the cache, like the argument").hideHelp())
-    .addOption(new Option("-k, --keys", "no effect: an OCI cache has no index of keys").hideHelp())
+    .addOption(new Option("-k, --keys", "also update the list of the public keys of a mirror"))
     .option("--check", "only compare; exit with status 1 if the index is out of date");
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
     const run = { context, output, flags };
-    if (flags.keys) output.warn("--keys has no effect: an OCI cache has no index of keys");
     const report = await compareOrUpdate(flags.directory ?? oneCache(text, flags.mirror), run);
     for (const line of render(report, output)) output.print(line);
     for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
@@ -71,10 +71,22 @@ async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags
   const options = { full: flags.full, signal: context.signal, onProgress: output.progress };
   if (flags.check || flags.dryRun) {
     await using opened = await readPushCache(text, run);
+    if (flags.keys) warnOfKeys(opened.cache, output);
     return await checkIndex(opened.cache, options);
   }
   await using opened = await writeCache(text, run, { create: false, mayUseMirror: true });
-  return await updateIndex(opened.cache, options);
+  const { cache } = opened;
+  const report = await updateIndex(cache, options);
+  if (flags.keys) warnOfKeys(cache, output);
+  if (flags.keys && hasArchives(cache)) {
+    const keys = await cache.indexKeys({ signal: context.signal });
+    output.note(keys.length === 0 ? "the mirror has no public keys" : `listed ${count(keys.length, "public key")}`);
+  }
+  return report;
+}
+
+function warnOfKeys({ can }: ReadCache, output: Output): void {
+  if (!can.sign) output.warn("--keys has no effect: a cache of images has no list of keys");
 }
 
 function* render(report: IndexReport, output: Output): Iterable<string> {

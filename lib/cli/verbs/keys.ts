@@ -1,0 +1,73 @@
+// `stave keys`: shows the public keys that mirrors offer, and imports them into gpg.
+import { Option } from "commander";
+import { gpgOf } from "../../api/open-mirror.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { lacks } from "../../cache/cache.ts";
+import { describeKey, importKey } from "../../cache/mirror/gpg.ts";
+import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";
+import { printable } from "../../printable/printable.ts";
+import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
+import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addSpack } from "../arguments/spack-options.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
+
+interface Flags extends CommonFlags, SpackFlags {
+  install?: boolean;
+  trust?: boolean;
+}
+
+/** A key of a mirror. */
+interface OfferedKey {
+  mirror: string;
+  fingerprint: string;
+  users: readonly string[];
+  isInstalled: boolean;
+}
+
+/** The report of `keys`. */
+interface KeysReport {
+  keys: OfferedKey[];
+}
+
+const HELP = `
+A mirror's keys are not signed, so that anyone who can write to it can offer keys: compare the fingerprints with those that the people
+who push have told you before you import them. The keys go to the gpg home that Spack uses. MIRROR is
+${CACHE_ARGUMENT}.
+
+Examples:
+  stave keys my-mirror
+  stave keys https://binaries.example.org/stack --install --trust`;
+
+/** The command `stave keys`. */
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("keys", "show the public keys that mirrors offer, and import them")
+    .argument("[mirror]", "the mirror; default: every mirror of Spack's configuration")
+    .option("-i, --install", "import the keys into the gpg home")
+    .option("-t, --trust", "with --install, also trust them ultimately")
+    .addOption(new Option("-f, --force", "no effect: keys are always read").hideHelp());
+  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  return bindAction<[string | undefined], Flags>(command, state, async (context, output, given, text) => {
+    const { install = false, trust = false, ...flags } = given;
+    const files = new SpackFiles(context, flags);
+    const { signal } = context;
+    await using opened = await readCaches(text === undefined ? [] : [text], { context, output, flags, files });
+    const gpg = gpgOf(context, () => files);
+    const report: KeysReport = { keys: [] };
+    for (const cache of opened.caches) {
+      if (!(cache instanceof MirrorCache)) {
+        if (text !== undefined) throw lacks(cache, "sign");
+        continue;
+      }
+      for (const key of await cache.keys({ signal })) {
+        const users = await describeKey(key, gpg, signal);
+        if (install) await importKey(key, trust, gpg, signal);
+        const { fingerprint } = key;
+        report.keys.push({ mirror: cache.name, fingerprint, users, isInstalled: install });
+        output.print(`${install ? "imported " : ""}${fingerprint} ${users.map((user) => printable(user)).join(", ")}`);
+      }
+    }
+    if (report.keys.length === 0) output.note("no public keys are offered");
+    output.report(report);
+    return 0;
+  });
+};
