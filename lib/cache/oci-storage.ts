@@ -7,6 +7,7 @@ import { findGarbage } from "../target/layout/layout-garbage.ts";
 import type { OperationOptions, Target } from "../target/target.ts";
 import type { CachedSpec } from "./cache.ts";
 import type { SpecStorage, StoredSpec, UnusedBlob, UnusedOptions } from "./spec-storage.ts";
+import { attachmentTags } from "./spec-tag.ts";
 
 /** What the storage reads through its cache. */
 export interface StorageCache {
@@ -73,10 +74,19 @@ export class OciStorage implements SpecStorage {
       if (present?.digest !== digest) return false;
       for (const referrer of referrers) await this.#removeManifest(referrer, signal);
       await this.#target.deleteManifest(digest, { signal });
+      await this.#removeAttachments(digest, signal);
       return true;
     } catch (error) {
       if (isStaveError(error, "NOT_FOUND")) return false;
       throw error;
+    }
+  }
+
+  // Lists of referrers and signatures under tags would otherwise stay, and speak of an image that is gone.
+  async #removeAttachments(image: Digest, signal: AbortSignal | undefined): Promise<void> {
+    for (const tag of attachmentTags(image)) {
+      const found = await this.#target.headManifest(tag, { signal });
+      if (found !== undefined) await this.#removeManifest(found.digest, signal);
     }
   }
 

@@ -1,5 +1,6 @@
 // The tags of an OCI build cache: which are binaries of specs, which is the index, and what a tag says about a spec
 // (Spack `binary_distribution.py`, _oci_default_tag).
+import { algorithmOf, type Digest, hexOf } from "../oci/digest.ts";
 import { isDagHash } from "../spack/spec/node-reader.ts";
 
 /** The tag of the cache index. */
@@ -42,4 +43,19 @@ function splitHead(head: string): [name: string, version: string] {
   const found = head.search(VERSION);
   const at = found > 0 ? found : head.lastIndexOf("-");
   return at > 0 ? [head.slice(0, at), head.slice(at + 1)] : [head, ""];
+}
+
+// Signatures and the like in registries without the referrers API (OCI distribution 1.1, "Referrers Tag Schema"), and
+// in the form of cosign 2.
+const ATTACHMENT = /^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64})(?:\.(?:sig|att|sbom))?$/;
+
+/** True for a tag under which clients keep what is attached to an image. */
+export function isAttachmentTag(tag: string): boolean {
+  return ATTACHMENT.test(tag);
+}
+
+/** The tags under which clients keep what is attached to an image. */
+export function attachmentTags(digest: Digest): string[] {
+  const tag = `${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`;
+  return [tag, `${tag}.sig`, `${tag}.att`, `${tag}.sbom`];
 }

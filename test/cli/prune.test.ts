@@ -104,6 +104,31 @@ test("what refers to an image goes with it", async () => {
   await client.close();
 });
 
+test("lists of referrers and signatures under tags go with their image, and no others", async () => {
+  const client = connect(registry.host, "org/attached");
+  const cache = new OciCache(client.target);
+  const tags = await fill(cache);
+  const [gone, kept] = await Promise.all(
+    ["stale", "lib"].map(async (name) => (await client.target.headManifest(tags.get(name) ?? ""))?.digest ?? ""),
+  );
+  const { bytes } = await client.target.fetchManifest(tags.get("lib") ?? "");
+  const attach = async (digest: string, ending: string): Promise<string> => {
+    const tag = `${digest.replace(":", "-")}${ending}`;
+    const manifest = { ...JSON.parse(bytes.toString()), annotations: { tag } };
+    await client.target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag });
+    return tag;
+  };
+  for (const ending of ["", ".sig", ".att", ".sbom"]) await attach(gone ?? "", ending);
+  const mine = [await attach(kept ?? "", ""), await attach(kept ?? "", ".sig")];
+  const list = join(temporaryFolder(), "keep");
+  writeFileSync(list, `${app.root.hash}\n${tool.root.hash}\n`);
+  const ran = await stave(["prune", `oci+http://${registry.host}/org/attached`, "-k", list, ...NOW, "--yes"]);
+  assert.equal(ran.status, 0, ran.stderr);
+  const left = (await Array.fromAsync(client.target.tags())).filter((tag) => tag.startsWith("sha256-"));
+  assert.deepEqual(left.sort(), mine.sort());
+  await client.close();
+});
+
 test("a registry that does not support deletion is reported, and nothing is changed", async () => {
   const client = connect(registry.host, "org/fixed");
   const cache = new OciCache(client.target);

@@ -1,5 +1,5 @@
 // The images that are signed or whose signatures are checked: one image, or those of a whole cache.
-import { INDEX_TAG, parseSpecTag } from "../../cache/spec-tag.ts";
+import { INDEX_TAG, isAttachmentTag, parseSpecTag } from "../../cache/spec-tag.ts";
 import { StaveError } from "../../errors.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { imageName } from "../../oci/reference.ts";
@@ -13,9 +13,6 @@ export interface ImageChoice {
   /** Also all other tags of the cache. */
   readonly all?: boolean | undefined;
 }
-
-/** Tags that clients without the referrers API keep signatures under (OCI distribution 1.1, cosign 2). */
-const SIGNATURE_TAG = /^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\.(?:sig|att|sbom))?$/;
 
 /**
  * The tags or digests of a choice, in order. Throws NOT_FOUND for a cache without images, REFERENCE_INVALID for a
@@ -35,7 +32,7 @@ export async function chosenImages(
   const found: string[] = [];
   for await (const tag of target.tags(options)) {
     const isOfCache = tag === INDEX_TAG || parseSpecTag(tag) !== undefined;
-    if (isOfCache || (all && !SIGNATURE_TAG.test(tag))) found.push(tag);
+    if (isOfCache || (all && !isAttachmentTag(tag))) found.push(tag);
   }
   if (found.length > 0) return found.toSorted();
   throw new StaveError("NOT_FOUND", `${target.name} has no ${all ? "tags" : "specs and no index"}`, {
