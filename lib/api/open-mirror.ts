@@ -76,7 +76,9 @@ export async function openMirror(location: MirrorLocation, options: OpenMirrorOp
 async function signerFor(signing: Signing, { around, files, mirror }: OpenMirrorOptions): Promise<Signer | undefined> {
   const { unsigned, key } = signing;
   if (unsigned && asksForGpg(signing))
-    throw new StaveError("USAGE", "--unsigned excludes --signed and --key", { hint: "leave one of them out" });
+    throw new StaveError("USAGE", "a push is unsigned, or signed by a key, but not both", {
+      hint: "leave out `unsigned`, or `key`",
+    });
   const isWanted = asksForGpg(signing) || (unsigned !== true && (mirror?.isSigned ?? true));
   const open = (): Promise<Signer> => GpgSigner.open(key, gpgOf(around, files), around.signal);
   if (!isWanted) return undefined;

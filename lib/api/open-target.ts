@@ -163,7 +163,7 @@ async function copyFrom(
 async function requiredReference(source: Location, from: ReadTarget, reference: string, use: TrustUse) {
   if (policyPath(use.around, use.options) === undefined)
     throw new StaveError("CONFIG_INVALID", "there is no trust policy to verify the image by", {
-      hint: "make one with `stave trust add CACHE --key FILE`",
+      hint: "make one: `stave trust add` writes it",
     });
   return await trustedReference(source, from, reference, use);
 }

@@ -2,7 +2,6 @@
 import { realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { ContentGuard } from "../cache/oci-cache.ts";
-import { parseSpecTag } from "../cache/spec-tag.ts";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { isDigest } from "../oci/digest.ts";
 import { formatReference, imageName } from "../oci/reference.ts";
@@ -169,6 +168,8 @@ export async function cacheGuard(
 ): Promise<ContentGuard | undefined> {
   const guard = await guardOf(location, target, use);
   if (guard === undefined) return undefined;
+  // Loaded here, because a copy of images needs nothing of Spack.
+  const { parseSpecTag } = await import("../cache/spec-tag.ts");
   return {
     async image(tag, { digest }, options) {
       await guard.image({ name: imageName(target.name, tag), digest, tag, dagHash: parseSpecTag(tag)?.hash }, options);

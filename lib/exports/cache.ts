@@ -28,7 +28,7 @@ export {
   updateIndex as updateCacheIndex,
 } from "../cache/index-update.ts";
 export type { IndexText, WrittenRecord } from "../cache/index-write.ts";
-export { OciCache, type OciCacheOptions, ReadOciCache } from "../cache/oci-cache.ts";
+export { type ContentGuard, OciCache, type OciCacheOptions, ReadOciCache } from "../cache/oci-cache.ts";
 export type { IndexRecord, NodeRecord } from "../cache/record.ts";
 export type {
   PrunableCache,

@@ -142,7 +142,7 @@ const NEAR: { given: string; meant: string }[] = [
   { given: "onprogress", meant: "onProgress" },
   { given: "failfast", meant: "failFast" },
   { given: "spec", meant: "specs" },
-  { given: "image", meant: "baseImage" },
+  { given: "baseimage", meant: "baseImage" },
 ];
 for (const { given, meant } of NEAR)
   test(`the option ${given} is refused with the one that was meant`, async () => {

@@ -182,7 +182,7 @@ export class GpgSigner implements Signer {
     if (exit === 0 && status.some(([keyword]) => keyword === "SIG_CREATED")) return output;
     throw new StaveError("HELPER_FAILED", `gpg could not sign with ${this.fingerprint}: ${lastLine(messages)}`, {
       subject: this.fingerprint,
-      hint: "sign something by hand to see why: gpg --clearsign",
+      hint: "sign any file by hand with gpg to see why",
     });
   }
 

@@ -165,7 +165,7 @@ export class Layout3 implements MirrorLayout {
     const isKnown = known?.length === blob.size && digestOf(known, algorithmOf(blob.digest)) === blob.digest;
     const bytes = isKnown ? known : await this.#readBlob(blob, INDEX_LIMIT, `the index of ${objects.name}`, options);
     if (!isKnown) memory?.set(MEMORY, blob.digest, bytes);
-    const hint = `rebuild it with \`stave index --full ${objects.name}\``;
+    const hint = `rebuild it with \`updateIndex("${objects.name}", { full: true })\``;
     const index = readIndexText({ name: `the index of ${objects.name}`, bytes, digest: blob.digest, hint });
     return { ...index, token: manifest.token };
   }

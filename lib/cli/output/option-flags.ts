@@ -3,6 +3,7 @@
 
 /** The flag of each option, with a placeholder for its value; some values have a flag of their own. */
 const FLAGS: Readonly<Record<string, string>> = {
+  all: "--all",
   allFiles: "--all-files",
   allowMissing: "--allow-missing",
   anyArchitecture: "--otherarch",
@@ -25,6 +26,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   full: "--full",
   insecureTls: "--insecure-tls",
   jobs: "--jobs N",
+  key: "--key KEY",
   "kind: hardlink": "--hardlink",
   listen: "--listen HOST:PORT",
   minRate: "--min-rate BYTES",
@@ -38,6 +40,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   strict: "--strict",
   tags: "--tag TAG",
   timeout: "--timeout SECONDS",
+  unsigned: "--unsigned",
 };
 
 /** The verb of each library function. */

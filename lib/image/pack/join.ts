@@ -86,7 +86,7 @@ function methodOf(mediaType: string): CompressionMethod {
   if (type === OCI_LAYER_GZIP) return "gzip";
   if (type === OCI_LAYER_ZSTD) return "zstd";
   throw new StaveError("UNSUPPORTED", `a layer of type ${mediaType} cannot be joined with others`, {
-    hint: "raise the budget with --budget, or push its spec again with --force",
+    hint: "use a higher `budget`, or push its spec again with `force`",
   });
 }
 
@@ -301,6 +301,6 @@ function check(splitter: TarSplitter, { digest }: JoinSource, start: readonly Ta
   if (splitter.hasEnded && isSame) return;
   throw new StaveError("CONTENT_INVALID", `the layer ${digest} is not a whole tar archive`, {
     subject: digest,
-    hint: "push its spec again with --force",
+    hint: "push its spec again with `force`",
   });
 }

@@ -91,7 +91,7 @@ export class Judge {
     if (!this.#requirement.revoked.digests.has(digest)) return;
     throw new StaveError("REVOKED", `${name} is revoked: the policy lists its digest ${digest}`, {
       subject: name,
-      hint: "use another version, or remove the digest from `revoked` in the policy",
+      hint: "use another version, or remove its digest from what the policy revokes",
     });
   }
 
