@@ -385,3 +385,21 @@ test("keys shows what a mirror offers, and imports it; a key under another name 
   const images = await run(["keys", `oci-layout:${goldenImages}`, "--no-env"], env);
   assert.match(images.stderr, /has no gpg signatures \[UNSUPPORTED\]/);
 });
+
+test("inspect shows one spec of a cache of any kind, and a mirror alone is no image", async () => {
+  for (const from of [folders[3], web.url, `oci-layout:${goldenImages}`]) {
+    const shown = await run(["inspect", from, "hull@1.10.1", "--json"]);
+    const { report } = JSON.parse(shown.stdout);
+    const signed = from !== `oci-layout:${goldenImages}`;
+    assert.deepEqual([report.tag, report.isSigned], ["hull-1.10.1-uwlohrquwwehihrnbieawl7jsmu7l2ww.spack", signed]);
+    assert.deepEqual([report.archive.size, report.dependencies], [5660, ["gcc-runtime", "glibc", "zlib-ish"]]);
+  }
+  const text = await run(["inspect", folders[3], "hull"]);
+  assert.match(text.stdout, /\nneeds +gcc-runtime, glibc, zlib-ish\n$/, text.stderr);
+  const [alone, none] = await Promise.all([run(["inspect", folders[3]]), run(["inspect", folders[3], "nope"])]);
+  assert.match(
+    alone.stderr,
+    /is a mirror, which has no images \[USAGE\]\n {2}hint: name a spec: stave inspect .* SPEC/,
+  );
+  assert.match(none.stderr, /nope is not in .*\[SPEC_ABSENT\]/);
+});

@@ -1,10 +1,16 @@
 // `stave inspect`: describes the parts of an image.
 
 import { referenceOf } from "../../api/connection.ts";
+import { parseMirror } from "../../api/mirror-location.ts";
+import { SpackFiles } from "../../api/spack-files.ts";
+import { askedSpec } from "../../api/spack-specs.ts";
+import { StaveError } from "../../errors.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
+import { type CachedSpecReport, inspectSpec } from "../../ops/cache/inspect-spec.ts";
 import { type InspectReport, inspect } from "../../ops/image/inspect.ts";
 import { printable } from "../../printable/printable.ts";
+import { readCache } from "../arguments/cache-location.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { formatBytes, shortDigest, table } from "../output/formatting.ts";
@@ -21,15 +27,30 @@ Shows the manifest, the config, the layers with their sizes and, if Spack or sta
 Examples:
   stave inspect ghcr.io/org/app:1
   stave inspect --platform linux/arm64 docker.io/library/debian:12
-  stave inspect oci-layout:./stave-cache:app --json`;
+  stave inspect oci-layout:./stave-cache:app --json
+  stave inspect file:///srv/mirror hdf5                       one spec of a build cache of any kind`;
 
 /** The command `stave inspect`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("inspect", "show an image: manifest, config, layers, spec")
-    .argument("<image>", "the image, index or artifact")
+    .argument("<image>", "the image, index or artifact, or with SPEC a build cache")
+    .argument("[spec...]", "a spec of the build cache")
     .option("--platform <os/arch>", "show this platform's image of an index");
   addTransport(command).addHelpText("after", helpText(HELP));
-  return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
+  return bindAction<[string, string[]], Flags>(command, state, async (context, output, flags, text, words) => {
+    if (words.length > 0) {
+      const files = new SpackFiles(context, {});
+      const { query, text: asked } = await askedSpec(files, words);
+      await using opened = await readCache(text, { context, output, flags, files });
+      const report = await inspectSpec(opened.cache, query, asked, { signal: context.signal });
+      output.print(describeSpec(report, output));
+      output.report(report);
+      return 0;
+    }
+    if (parseMirror(text, context.cwd) !== undefined)
+      throw new StaveError("USAGE", `${printable(text)} is a mirror, which has no images`, {
+        hint: `name a spec: stave inspect ${printable(text)} SPEC`,
+      });
     const location = parseLocation(text);
     const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
     await using opener = await openNetwork({ context, output, flags, places: [location] });
@@ -41,6 +62,19 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
+
+function describeSpec(report: CachedSpecReport, output: Output): string {
+  const { cache, name, version, hash, architecture, archive, isSigned, nodes, dependencies } = report;
+  const fields: [string, string][] = [
+    ["cache", cache],
+    ["spec", `${name}@${version} ${architecture}`],
+    ["hash", `${hash} (${nodes} nodes in its DAG)`],
+    ["archive", `${archive.digest} (${formatBytes(archive.size)})`],
+    ["signed", isSigned ? "by gpg, not checked here" : "not by gpg"],
+    ["needs", dependencies.length === 0 ? "nothing" : dependencies.join(", ")],
+  ];
+  return fields.map(([title, value]) => row(title, value, output)).join("\n");
+}
 
 function describe(report: InspectReport, output: Output): string {
   const { descriptor, config, spec } = report;
