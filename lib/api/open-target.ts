@@ -4,7 +4,6 @@ import { resolve } from "node:path";
 import { isStaveError, StaveError } from "../errors.ts";
 import { parsePlatform } from "../oci/platform.ts";
 import { formatLocation, type Location, parseLocation } from "../oci/reference.ts";
-import { openArchive } from "../ops/image/archive-source.ts";
 import { type CopyImagesReport, copyImages } from "../ops/image/copy.ts";
 import { dryTarget } from "../target/dry-target.ts";
 import { emptyTarget } from "../target/empty-target.ts";
@@ -137,6 +136,8 @@ export async function copyBetween(
   const { source, isArchive } = places;
   if (!isArchive || source.kind !== "layout")
     return await copyFrom(connection, await connection.read(source), places, wish);
+  // Most copies need no reader of archives.
+  const { openArchive } = await import("../ops/image/archive-source.ts");
   await using archive = await openArchive(resolve(wish.use.around.cwd, source.directory), source.directory);
   return await copyFrom(connection, archive, places, wish);
 }
