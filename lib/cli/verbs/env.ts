@@ -18,9 +18,9 @@ interface Flags extends OutputOptions, SpackFlags {
 
 const HELP = `
 Without SPEC, uses the roots of the environment. The variables follow from the folders of the specs and of their link and run
-dependencies. Variables that package recipes set are known only to Spack, which is asked if --spack or $SPACK_ROOT names it. The
-output for sh and fish extends whatever values the variables have when it runs, so it can be saved in a file; the output for csh
-holds values for the current environment only.
+dependencies, and for languages, compilers and MPI from rules. What other recipes set is known only to Spack, which is asked if --spack
+or $SPACK_ROOT names it. The output for sh and fish extends whatever values the variables have when it runs, so it can be saved in a
+file; the output for csh holds values for the current environment only.
 
 Examples:
   stave env -e ./my-env > activate.sh

@@ -1,5 +1,5 @@
 // The runtime variables of a set of installed specs, as far as the install tree alone determines them: Spack's
-// `user_environment.py` without recipes. ask-spack.ts asks Spack for the variables that recipes set.
+// `user_environment.py`, of recipes only the rules of families. ask-spack.ts asks Spack for what all recipes set.
 import { posix } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
@@ -14,6 +14,7 @@ import {
   normalPath,
 } from "./env-modifications.ts";
 import { externalModifications } from "./external-environment.ts";
+import { familyModifications } from "./recipe-families.ts";
 import { inspectionOrder, orderOf, runOrder } from "./use-order.ts";
 
 /** The input of a run environment. */
@@ -73,6 +74,7 @@ export function installedModifications(options: RunEnvironmentOptions): EnvModif
         const path = posix.join(prefix, folder);
         if (isDirectory(path)) out.push(prepend("PATH", path));
       }
+    if (prefix !== undefined) out.push(...familyModifications({ node, prefix, isDirectory }));
     out.push(...externalModifications(node));
   }
   return out;
