@@ -1,5 +1,5 @@
-// The variables that families of recipes set, as far as they follow from the spec and the folders of its prefix: those of
-// language extensions, compilers, MPI and Java. ask-spack.ts asks Spack for those of all recipes.
+// The variables that families of recipes set, as far as they follow from the spec and the folders of its prefix: those
+// of language extensions, compilers, MPI and Java. ask-spack.ts asks Spack for those of all recipes.
 import { posix } from "node:path";
 import type { SpecNode } from "../spec/node.ts";
 import { LINK, RUN } from "../spec/node.ts";
