@@ -6,7 +6,8 @@ import { fileError, StaveError, systemCode } from "../errors.ts";
 import { isDigest } from "../oci/digest.ts";
 import { formatReference, imageName } from "../oci/reference.ts";
 import type { PlaceGuard } from "../sign/policy/place-guard.ts";
-import type { TrustPolicy } from "../sign/policy/trust-policy.ts";
+import type { PlaceRule, TrustPolicy } from "../sign/policy/trust-policy.ts";
+import type { Signer } from "../sign/signature/judge.ts";
 import type { ReadTarget } from "../target/target.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import type { CommonOptions } from "./common.ts";
@@ -19,6 +20,8 @@ export interface TrustOptions {
   readonly trust?: string | undefined;
   /** Ignore the policy. */
   readonly insecureNoSignatureCheck?: boolean | undefined;
+  /** Public keys, one of which must have signed every image; beside what the policy requires. */
+  readonly signedBy?: readonly string[] | undefined;
 }
 
 /** What opening a place provides. */
@@ -105,17 +108,19 @@ export function signedName(location: CacheLocation): string | undefined {
 }
 
 /**
- * The guard of a place, if there is a policy. Throws what reading the policy throws. With `insecureNoSignatureCheck`
- * there is none, and the user is warned.
+ * The guards of a place, all of which must let an image pass: that of the policy, if there is one, and that of the keys
+ * that were named. Throws what reading them throws. With `insecureNoSignatureCheck` the policy is ignored, and the user
+ * is warned.
  */
-export async function guardOf(
+export async function guardsOf(
   location: CacheLocation,
   target: ReadTarget,
   use: TrustUse & { readonly memory?: DiskCache | undefined },
-): Promise<PlaceGuard | undefined> {
-  const { around, onWarning, memory } = use;
+): Promise<PlaceGuard[]> {
+  const { around, options, onWarning, memory } = use;
   const policy = await checkedPolicy(use);
-  if (policy === undefined) return undefined;
+  const keys = options.signedBy ?? [];
+  if (policy === undefined && keys.length === 0) return [];
   const place = await policyPlace(location, around.cwd);
   const [{ PlaceGuard }, { SignatureFinder }, { Generations }] = await Promise.all([
     import("../sign/policy/place-guard.ts"),
@@ -123,12 +128,29 @@ export async function guardOf(
     import("../sign/policy/generations.ts"),
   ]);
   const state = around.env["XDG_STATE_HOME"] || join(around.home, ".local/state");
-  return new PlaceGuard({
-    ...{ place, cache: signedName(location), policy: policy.path, clock: around.clock, onWarning },
-    rule: await policy.ruleFor(place),
+  const common = {
+    ...{ place, cache: signedName(location), clock: around.clock, onWarning },
     finder: new SignatureFinder(target, { memory }),
     generations: new Generations(resolve(around.cwd, state, "stave/generations"), () => around.clock.random()),
-  });
+  };
+  const guards: PlaceGuard[] = [];
+  if (policy !== undefined)
+    guards.push(new PlaceGuard({ ...common, rule: await policy.ruleFor(place), policy: policy.path }));
+  if (keys.length > 0) guards.push(new PlaceGuard({ ...common, rule: await keyRule(keys, around), policy: "--key" }));
+  return guards;
+}
+
+async function keyRule(keys: readonly string[], { cwd }: Surroundings): Promise<PlaceRule> {
+  const [{ readPublicKey }, { NO_REVOCATIONS }] = await Promise.all([
+    import("../sign/key/key-file.ts"),
+    import("../sign/signature/judge.ts"),
+  ]);
+  const signers: Signer[] = [];
+  for (const name of keys) signers.push({ name, key: await readPublicKey(resolve(cwd, name)) });
+  return {
+    ...{ scope: undefined, require: "signature", signers, index: "any", indexMaxAge: undefined, bound: false },
+    revoked: NO_REVOCATIONS,
+  };
 }
 
 // The policy that applies, unless the user has switched it off.
@@ -149,14 +171,14 @@ export async function trustedReference(
   reference: string,
   use: TrustUse,
 ): Promise<string> {
-  const guard = await guardOf(location, target, use);
-  if (guard === undefined) return reference;
+  const guards = await guardsOf(location, target, use);
+  if (guards.length === 0) return reference;
   const { signal } = use.around;
   const name = imageName(target.name, reference);
   const manifest = await target.headManifest(reference, { signal });
   if (manifest === undefined) throw new StaveError("NOT_FOUND", `${name} does not exist`, { subject: name });
   const tag = isDigest(reference) ? undefined : reference;
-  await guard.image({ name, digest: manifest.digest, tag }, { signal });
+  for (const guard of guards) await guard.image({ name, digest: manifest.digest, tag }, { signal });
   return manifest.digest;
 }
 
@@ -166,15 +188,18 @@ export async function cacheGuard(
   target: ReadTarget,
   use: TrustUse & { readonly memory?: DiskCache | undefined },
 ): Promise<ContentGuard | undefined> {
-  const guard = await guardOf(location, target, use);
-  if (guard === undefined) return undefined;
+  const guards = await guardsOf(location, target, use);
+  if (guards.length === 0) return undefined;
   // Loaded here, because a copy of images needs nothing of Spack.
   const { parseSpecTag } = await import("../cache/spec-tag.ts");
   return {
     async image(tag, { digest }, options) {
-      await guard.image({ name: imageName(target.name, tag), digest, tag, dagHash: parseSpecTag(tag)?.hash }, options);
+      const image = { name: imageName(target.name, tag), digest, tag, dagHash: parseSpecTag(tag)?.hash };
+      for (const guard of guards) await guard.image(image, options);
     },
-    index: (manifest, options) => guard.index(target.name, manifest, options),
+    async index(manifest, options) {
+      for (const guard of guards) await guard.index(target.name, manifest, options);
+    },
   };
 }
 
@@ -183,6 +208,11 @@ export async function cacheGuard(
  * what reading the policy throws.
  */
 export async function checkMirror(location: CacheLocation, name: string, use: TrustUse): Promise<void> {
+  if (use.options.signedBy !== undefined)
+    throw new StaveError("SIGNATURE_MISSING", `${name} may not be used: its specs are no images that a key can sign`, {
+      subject: name,
+      hint: "leave out `--key`; mirrors have gpg signatures, which Spack's configuration requires",
+    });
   const policy = await checkedPolicy(use);
   if (policy === undefined) return;
   const { require, scope } = await policy.ruleFor(await policyPlace(location, use.around.cwd));

@@ -110,6 +110,26 @@ test("the policy can be switched off only in so many words, which is told", asyn
   assert.match(ran.stderr, /warning: signatures are not checked, although .*trust\.json may require them/);
 });
 
+test("--key requires a signature without a policy, and beside it", async () => {
+  const none = { XDG_CONFIG_HOME: "/nonexistent" };
+  const third = (await PrivateKey.generate()).publicKey.pem;
+  writeFileSync(join(work, "third.pub"), third);
+  const wrong = await run(["install", ...INSTALL("keyed"), "--key", "third.pub"], none);
+  assert.equal(wrong.status, 8, wrong.stderr);
+  assert.match(wrong.stderr, /IDENTITY_MISMATCH/);
+  assert.ok(!isInstalled("keyed"));
+  const down = await run(["download", "/uwlohrq", "-p", "./d", "-m", CACHE, "--no-env", "--key", "third.pub"], none);
+  assert.match(down.stdout + down.stderr, /IDENTITY_MISMATCH/);
+  const good = await run(["install", ...INSTALL("keyed"), "--key", "third.pub", "--key", "release.pub"], none);
+  assert.equal(good.status, 0, good.stderr);
+  policy(SIGNED);
+  await refused(["install", ...INSTALL("both"), "--key", "third.pub"], /required by --key/);
+  policy({ require: "reject" });
+  await refused(["install", ...INSTALL("both"), "--key", "release.pub"], /may not be used/);
+  const off = ["--insecure-no-signature-check", "--key", "third.pub"];
+  await refused(["install", ...INSTALL("both"), ...off], /required by --key/);
+});
+
 test("a policy that is wrong, unreadable or gone where it was named stops everything", async () => {
   writeFileSync(POLICY, '{"version":1,"default":{"require":"none"},"rules":{}}');
   await refused(

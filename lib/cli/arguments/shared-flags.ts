@@ -117,6 +117,15 @@ export function addTrust(command: Command): Command {
     .option("--insecure-no-signature-check", "do not check signatures, whatever the trust policy requires");
 }
 
+/** Adds the flag that requires signatures by keys, beside what the trust policy requires. */
+export function addKeys(command: Command): Command {
+  return command.option(
+    "--key <file>",
+    "use only images that this public key has signed (may be repeated: one of them)",
+    collect,
+  );
+}
+
 /** Adds the two words for a dry run, `--dry-run` and `--plan`; either sets `dryRun`. */
 export function addDryRun(command: Command): Command {
   return command

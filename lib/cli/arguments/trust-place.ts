@@ -2,7 +2,7 @@
 import { cacheLocation, isCacheWord } from "../../api/cache-choice.ts";
 import { type CacheLocation, parseMirror } from "../../api/mirror-location.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { guardOf, policyPlace, readPolicy, type TrustOptions } from "../../api/trust.ts";
+import { guardsOf, policyPlace, readPolicy, type TrustOptions } from "../../api/trust.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { imageName, parseLocation } from "../../oci/reference.ts";
 import { imageToJudge } from "../../ops/sign/images.ts";
@@ -28,7 +28,11 @@ function locationOf(text: string, context: Context, flags: SpackFlags): CacheLoc
 /** Applies the policy to one image. Throws NOT_FOUND, USAGE, and what the policy and the target throw. */
 export async function explainImage(
   text: string,
-  run: { readonly context: Context; readonly output: Output; readonly flags: CommonFlags & SpackFlags & TrustOptions },
+  run: {
+    readonly context: Context;
+    readonly output: Output;
+    readonly flags: CommonFlags & SpackFlags & TrustOptions;
+  },
 ): Promise<Explanation> {
   const { context, flags, output } = run;
   const { signal } = context;
@@ -44,7 +48,7 @@ export async function explainImage(
   const policy = await readPolicy(context, flags);
   const rule = await policy?.ruleFor(await policyPlace(location, context.cwd));
   const use = { around: context, options: flags, onWarning: (warning: string) => output.warn(warning), memory };
-  const guard = await guardOf(location, target, use);
+  const [guard] = await guardsOf(location, target, use);
   const common = { policy: policy?.path, rule, image, digest };
   try {
     const signature = await guard?.image(imageToJudge(target, reference, digest), { signal });

@@ -12,6 +12,7 @@ import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import {
   addDryRun,
+  addKeys,
   addTransport,
   addTrust,
   type CommonFlags,
@@ -23,6 +24,7 @@ import { formatBytes } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
+  key?: string[];
   mirror?: string;
   path: string;
   dryRun?: boolean;
@@ -48,7 +50,7 @@ export const verb: VerbFactory = (state) => {
     .option("-m, --mirror <cache>", "the cache to download from")
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
-  addSpack(addTransport(addTrust(addDryRun(command)))).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addKeys(addTrust(addDryRun(command))))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
     const [word] = (flags.config ?? []).filter((setting) => !setting.includes(":"));
     if (word !== undefined)
@@ -62,7 +64,7 @@ export const verb: VerbFactory = (state) => {
     const files = new SpackFiles(context, flags);
     const { query, text } = await askedSpec(files, words);
     const named = flags.mirror === undefined ? [] : [flags.mirror];
-    await using opened = await readCaches(named, { context, output, flags, files });
+    await using opened = await readCaches(named, { context, output, flags: { ...flags, signedBy: flags.key }, files });
     const { caches } = opened;
     const folder = resolve(context.cwd, flags.path);
     const { signal } = context;

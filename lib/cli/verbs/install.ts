@@ -13,6 +13,7 @@ import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import {
   addDryRun,
   addJobs,
+  addKeys,
   addTransport,
   addTrust,
   type CommonFlags,
@@ -30,6 +31,7 @@ import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
+  key?: string[];
   mirror?: string[];
   dryRun?: boolean;
   force?: boolean;
@@ -80,7 +82,7 @@ export const verb: VerbFactory = (state) => {
     .addOption(new Option("-a, --allow-root", "no effect: archives are never searched for store paths").hideHelp());
   addDryRun(command);
   addJobs(command, "how many specs to install at once", INSTALL_DEFAULTS.jobs);
-  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addKeys(addTrust(command)))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(command, state, run);
 };
 
@@ -94,7 +96,8 @@ async function run(
   const { discovery } = files;
   const args = first === undefined ? [] : [first, ...more];
   const { cache: named, specs: texts } = splitCache(args, discovery.mirrors, context.cwd);
-  const place = { context, output, flags, files, specs: texts, verifies: flags.unsigned !== true };
+  const trusted = { ...flags, signedBy: flags.key };
+  const place = { context, output, flags: trusted, files, specs: texts, verifies: flags.unsigned !== true };
   const { mirror = [] } = flags;
   await using opened = await readCaches(named === undefined ? mirror : [named, ...mirror], place);
   const source = new InstallSource(opened.caches);
