@@ -5,12 +5,12 @@ import { lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/p
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
-import { type Digest, Digester, digestOf } from "../oci/digest.ts";
+import { algorithmOf, type Digest, Digester, digestOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
 import { LockFile } from "../util/file-lock.ts";
 import { makeFolder } from "../util/folder.ts";
 import { readBounded } from "../util/read-file.ts";
-import { type Expectation, type Source, verifyStream } from "../util/stream.ts";
+import { digestMismatch, type Expectation, type Source, sizeMismatch, verifyStream } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
 import type { ObjectContent, ObjectInfo, ObjectOptions, Objects, WriteOptions, WriteStreamOptions } from "./objects.ts";
 
@@ -123,10 +123,9 @@ export class FolderObjects implements Objects {
 
   async write(key: string, source: Source, digest: Digest, options: WriteOptions = {}): Promise<void> {
     const stream = await source.open(0);
-    const verified = source.isVerified
-      ? stream
-      : stream.compose(verifyStream({ digest, size: source.size }, `${key} of ${this.name}`));
-    await this.#place(verified, () => key, { ...options, digest: () => digest });
+    const expected = { digest, size: source.size };
+    if (source.isVerified) await this.#place(stream, () => key, { ...options, digest: () => digest });
+    else await this.#place(stream, () => key, options, expected);
   }
 
   async writeStream(
@@ -141,10 +140,11 @@ export class FolderObjects implements Objects {
     stream: Readable,
     keyOf: (digest: Digest) => string,
     { signal, onBytes, digest: known, recycle }: WriteStreamOptions,
+    expected?: Expectation,
   ): Promise<{ digest: Digest; size: number }> {
     await this.#clear();
     const temporary = this.#temporary();
-    const digester = known === undefined ? new Digester() : undefined;
+    const digester = known === undefined ? new Digester(expected && algorithmOf(expected.digest)) : undefined;
     let size = 0;
     try {
       makeFolder(dirname(temporary));
@@ -162,7 +162,11 @@ export class FolderObjects implements Objects {
         await handle.close();
       }
       const digest = known?.() ?? digester?.digest() ?? digestOf("");
-      const path = this.#path(keyOf(digest));
+      const key = keyOf(digest);
+      const subject = `${key} of ${this.name}`;
+      if (expected !== undefined && size !== expected.size) throw sizeMismatch(subject, expected.size, String(size));
+      if (expected !== undefined && digest !== expected.digest) throw digestMismatch(subject, expected.digest, digest);
+      const path = this.#path(key);
       makeFolder(dirname(path));
       await rename(temporary, path);
       return { digest, size };
