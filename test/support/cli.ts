@@ -49,7 +49,8 @@ export function stave(args: string[], options: RunOptions = {}): Promise<Ran> {
   child.stderr?.on("data", (chunk) => {
     stderr += chunk;
   });
-  child.stdin?.end(options.input ?? "");
+  // A command that takes no input may end before it is written.
+  child.stdin?.on("error", () => {}).end(options.input ?? "");
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (status) => resolve({ status, stdout, stderr }));
