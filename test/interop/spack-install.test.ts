@@ -13,28 +13,33 @@ import { installation, isOld, movedGolden, skip, spackEnv, spackScope } from "..
 
 const reason = skip || (findProgram("docker-registry") ? false : "docker-registry is missing");
 
-test("real Spack installs what stave pushed", { skip: reason, timeout: 120_000 }, async () => {
-  // A short root: strings in programs cannot grow.
-  const work = mkdtempSync(join(tmpdir(), "s-"));
-  const registry = await startDistribution();
-  try {
-    const generation = isOld ? "spack-0.23" : "spack-1.2";
-    const { sysroot, store } = await goldenStore(generation);
-    const url = `oci+http://${registry.host}/org/cache`;
-    const args = ["push", "--sysroot", sysroot, "--store", store.root, "--update-index", url, "fleet"];
-    const ran = await stave(args, { env: { XDG_CACHE_HOME: work } });
-    assert.equal(ran.status, 0, ran.stderr);
-    const scope = spackScope(`${work}/s`, { "mirrors.yaml": `mirrors: {m: {url: "${url}", signed: false}}\n` });
-    const [specFile = ""] = globSync(`${sysroot}${store.root}/*/**/fleet-*/.spack/spec.json`);
-    const spack = join(installation?.root ?? "", "bin/spack");
-    await run(spack, ["-C", scope, "install", "--cache-only", "--no-check-signature", specFile], { HOME: work });
-    const [voyage = ""] = globSync(`${work}/s/**/voyage-*/bin/voyage`);
-    assert.match(await run(voyage, []), /^voyage 420 from .*\/s\//);
-  } finally {
-    await registry.stop();
-    rmSync(work, { recursive: true, force: true });
-  }
-});
+const BUDGETS = [
+  { title: "", budget: [] },
+  { title: " with the layers of dependencies joined", budget: ["--budget", "3"] },
+];
+for (const { title, budget } of BUDGETS)
+  test(`real Spack installs what stave pushed${title}`, { skip: reason, timeout: 120_000 }, async () => {
+    // A short root: strings in programs cannot grow.
+    const work = mkdtempSync(join(tmpdir(), "s-"));
+    const registry = await startDistribution();
+    try {
+      const generation = isOld ? "spack-0.23" : "spack-1.2";
+      const { sysroot, store } = await goldenStore(generation);
+      const url = `oci+http://${registry.host}/org/cache`;
+      const args = ["push", "--sysroot", sysroot, "--store", store.root, "--update-index", url, "fleet", ...budget];
+      const ran = await stave(args, { env: { XDG_CACHE_HOME: work } });
+      assert.equal(ran.status, 0, ran.stderr);
+      const scope = spackScope(`${work}/s`, { "mirrors.yaml": `mirrors: {m: {url: "${url}", signed: false}}\n` });
+      const [specFile = ""] = globSync(`${sysroot}${store.root}/*/**/fleet-*/.spack/spec.json`);
+      const spack = join(installation?.root ?? "", "bin/spack");
+      await run(spack, ["-C", scope, "install", "--cache-only", "--no-check-signature", specFile], { HOME: work });
+      const [voyage = ""] = globSync(`${work}/s/**/voyage-*/bin/voyage`);
+      assert.match(await run(voyage, []), /^voyage 420 from .*\/s\//);
+    } finally {
+      await registry.stop();
+      rmSync(work, { recursive: true, force: true });
+    }
+  });
 
 test("layers are those that real Spack pushes, without a flag", { skip: reason, timeout: 240_000 }, async () => {
   const work = mkdtempSync(join(tmpdir(), "s-"));
