@@ -53,16 +53,15 @@ export async function exportImage(
   options: ExportOptions,
 ): Promise<ImageArchive> {
   const { format, name, platform, signal } = options;
-  const { digest, layers, config, name: image } = await openImage(target, reference, platform, { signal });
-  const fetched = await target.fetchManifest(digest, { signal });
-  const { config: configDescriptor } = JSON.parse(fetched.bytes.toString()) as { config: Descriptor };
+  const opened = await openImage(target, reference, platform, { signal });
+  const { digest, layers, config, configDescriptor, manifest, name: image } = opened;
   const zstd = layers.find(({ mediaType }) => mediaType.endsWith("zstd"));
   if (format === "docker-archive" && zstd)
     throw new StaveError("UNSUPPORTED", `${image} has a zstd layer, which not every docker can load`, {
       subject: image,
       hint: "use `format: oci-archive`, or push the image with `compression: gzip`",
     });
-  const { mediaType, size } = fetched.descriptor;
+  const { mediaType, size } = manifest.descriptor;
   const entry = { mediaType, digest, size, annotations: { "io.containerd.image.name": name, [REF_NAME]: name } };
   const documents: [string, Uint8Array][] = [
     ["oci-layout", canonicalBytes({ imageLayoutVersion: "1.0.0" })],
@@ -74,7 +73,7 @@ export async function exportImage(
       "manifest.json",
       canonicalBytes([{ Config: blobPath(configDescriptor.digest), RepoTags: [name], Layers: paths }]),
     ]);
-  documents.push([blobPath(digest), fetched.bytes]);
+  documents.push([blobPath(digest), manifest.bytes]);
   const files: ArchivedFile[] = documents.map(([path, bytes]) => ({ path, source: bytesSource(bytes) }));
   // An image may name a layer twice.
   for (const blob of new Map([configDescriptor, ...layers].map((one) => [one.digest, one])).values())

@@ -15,7 +15,7 @@ import { printable } from "../../printable/printable.ts";
 import { fetchFromIndex, parseFetched } from "../../target/choose-platform.ts";
 import { fetchConfig } from "../../target/image-config.ts";
 import { withRefetch } from "../../target/refetch.ts";
-import type { BlobFetcher, OperationOptions, ReadTarget } from "../../target/target.ts";
+import type { BlobFetcher, FetchedManifest, OperationOptions, ReadTarget } from "../../target/target.ts";
 import { mapLimit } from "../../util/limit.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 
@@ -30,7 +30,9 @@ export interface OpenedImage {
   readonly name: string;
   readonly target: ReadTarget;
   readonly digest: Digest;
+  readonly manifest: FetchedManifest;
   readonly layers: readonly Descriptor[];
+  readonly configDescriptor: Descriptor;
   readonly config: Config;
 }
 
@@ -69,7 +71,8 @@ export async function openImage(
   const odd = layers.find(({ mediaType }) => layerTypeIn("oci", mediaType) === undefined);
   if (odd !== undefined)
     throw new StaveError("MEDIA_TYPE", `${name} has a layer of type ${printable(odd.mediaType)}`, { subject: name });
-  return { name, target, digest: fetched.descriptor.digest, layers, config };
+  const { digest } = fetched.descriptor;
+  return { name, target, digest, manifest: fetched, layers, configDescriptor: descriptor, config };
 }
 
 function notAnImage(name: string): StaveError {

@@ -6,7 +6,7 @@ import { rebaseImage } from "../../image/rebase-image.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { configSchema, type Manifest, parseBySchema } from "../../oci/manifest.ts";
+import { type Config, configSchema, type Manifest, parseBySchema } from "../../oci/manifest.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { imageName } from "../../oci/reference.ts";
 import { fetchFromIndex, fetchPlatform, parseFetched } from "../../target/choose-platform.ts";
@@ -220,15 +220,14 @@ export async function imagesOnBase(
     const document = parseFetched(fetched, target.name);
     if (document.kind === "index" || !/image.*config|container\.image\.v1/.test(document.value.config.mediaType))
       return undefined;
-    const text = await fetchConfig(target, document.value.config, { signal });
-    const parsed = configSchema.safeParse(JSON.parse(text.toString()));
-    const { digest, name } = baseRecordIn(parsed.data?.config?.Labels, document.value.annotations);
-    if (digest === undefined || name === undefined || name !== onto.fullName || !parsed.success) return undefined;
-    const currentDigest = await now(parsed.data.architecture);
+    const config = await readConfig(target, document.value, signal);
+    const { digest, name } = baseRecordIn(config?.config?.Labels, document.value.annotations);
+    if (config === undefined || digest === undefined || name === undefined || name !== onto.fullName) return undefined;
+    const currentDigest = await now(config.architecture);
     return {
       tag,
       digest: fetched.descriptor.digest,
-      platform: formatPlatform(parsed.data),
+      platform: formatPlatform(config),
       base: name,
       baseDigest: digest,
       currentDigest,
@@ -238,4 +237,19 @@ export async function imagesOnBase(
   // The images of specs do not say what they stand on.
   const found = await mapLimit(tags.filter((tag) => !tag.endsWith(".spack")).sort(), CONCURRENCY, one, signal);
   return found.filter((image) => image !== undefined);
+}
+
+// Undefined for one that is no config of an image: such a tag is not that of an image.
+async function readConfig(
+  target: ReadTarget,
+  { config }: Manifest,
+  signal: AbortSignal | undefined,
+): Promise<Config | undefined> {
+  const bytes = await fetchConfig(target, config, { signal });
+  try {
+    return parseBySchema(bytes, configSchema, `config ${config.digest}`);
+  } catch (error) {
+    if (isStaveError(error, "CONTENT_INVALID")) return undefined;
+    throw error;
+  }
 }

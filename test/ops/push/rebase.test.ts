@@ -5,7 +5,8 @@ import { after, before, test } from "node:test";
 import { readBaseImage } from "../../../lib/image/base-image-reader.ts";
 import { rebaseVariables } from "../../../lib/image/rebase-image.ts";
 import { digestOf } from "../../../lib/oci/digest.ts";
-import { configSchema, parseBySchema } from "../../../lib/oci/manifest.ts";
+import { canonicalBytes, configSchema, parseBySchema } from "../../../lib/oci/manifest.ts";
+import { OCI_CONFIG, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
 import type { BaseSource } from "../../../lib/ops/push/base-image.ts";
 import { push } from "../../../lib/ops/push/push.ts";
 import { imagesOnBase, rebase } from "../../../lib/ops/push/rebase.ts";
@@ -13,6 +14,7 @@ import { parseFetched } from "../../../lib/target/choose-platform.ts";
 import { fetchConfig } from "../../../lib/target/image-config.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import type { Target } from "../../../lib/target/target.ts";
+import { bytesSource } from "../../../lib/util/stream.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { connect } from "../../support/client.ts";
 import { imageOf, indexOf, pushImage } from "../../support/content.ts";
@@ -167,6 +169,12 @@ test("a dry run writes nothing", async () => {
 test("the images that stand on an older image of a base are listed", async () => {
   const target = await pushed("one");
   await rebase(target, "app", { onto: base("two"), tag: "other" });
+  // What is no image is passed over.
+  const broken = Buffer.from("{no json");
+  const descriptor = { mediaType: OCI_CONFIG, digest: digestOf(broken), size: broken.length };
+  await target.pushBlob(descriptor, bytesSource(broken));
+  const document = { schemaVersion: 2, mediaType: OCI_MANIFEST, config: descriptor, layers: [] };
+  await target.pushManifest(canonicalBytes(document), OCI_MANIFEST, { tag: "broken" });
   const full = (tag: string) => ({ ...base(tag), fullName: `${registry.host}/org/base:${tag}` });
   const [only, ...more] = await imagesOnBase(target, full("one"));
   assert.deepEqual([only?.tag, only?.isOutdated, more], ["app", false, []]);
