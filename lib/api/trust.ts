@@ -136,7 +136,8 @@ export async function guardsOf(
   const guards: PlaceGuard[] = [];
   if (policy !== undefined)
     guards.push(new PlaceGuard({ ...common, rule: await policy.ruleFor(place), policy: policy.path }));
-  if (keys.length > 0) guards.push(new PlaceGuard({ ...common, rule: await keyRule(keys, around), policy: "--key" }));
+  if (keys.length > 0)
+    guards.push(new PlaceGuard({ ...common, rule: await keyRule(keys, around), policy: "the named key" }));
   return guards;
 }
 
