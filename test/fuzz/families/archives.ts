@@ -6,8 +6,12 @@ import { Readable } from "node:stream";
 import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { isStaveError } from "../../../lib/errors.ts";
+import { TarSplitter } from "../../../lib/image/archive/tar-splitter.ts";
 import { padding, tarHeader } from "../../../lib/image/archive/tar-writer.ts";
-import { compressPiece } from "../../../lib/image/pack/compression.ts";
+import { compressPiece, DEFAULT_COMPRESSION } from "../../../lib/image/pack/compression.ts";
+import { JoinAgain, joinLayers } from "../../../lib/image/pack/join.ts";
+import { type Digest, digestOf } from "../../../lib/oci/digest.ts";
+import { OCI_LAYER_GZIP } from "../../../lib/oci/mediatype.ts";
 import { type TarMember, TarReader, type TarVisitor } from "../../../lib/relocate/unpack/tar-reader.ts";
 import { unpackArchive } from "../../../lib/relocate/unpack/unpack.ts";
 import { Decompressor, gunzip } from "../../../lib/util/decompress.ts";
@@ -91,9 +95,52 @@ const member = fc.record({
   content: fc.uint8Array({ maxLength: 1200 }),
 });
 
+// What an archive is split into must not depend on how its bytes arrive.
+function split(bytes: Buffer, chunk: number): string[] {
+  const entries: Buffer[] = [];
+  const splitter = new TarSplitter((piece) => void entries.push(Buffer.from(piece)), "the archive");
+  for (let at = 0; at < bytes.length; at += chunk) splitter.push(bytes.subarray(at, at + chunk));
+  const all = Buffer.concat(entries);
+  assert.ok(splitter.folderBytes + all.length <= bytes.length);
+  return [...splitter.folders.map(({ name }) => name), digestOf(all), String(splitter.hasEnded)];
+}
+
+async function joined(bytes: Buffer): Promise<void> {
+  const source = { digest: digestOf(bytes), mediaType: OCI_LAYER_GZIP, size: bytes.length, open: async () => bytes };
+  const options = { compression: DEFAULT_COMPRESSION, undivided: new Set<Digest>() };
+  for (let attempt = 0; ; attempt++) {
+    const parts = joinLayers([source], options);
+    try {
+      const out: Buffer[] = [];
+      let next = await parts.next();
+      for (; !next.done; next = await parts.next()) out.push(next.value);
+      assert.equal(digestOf(gunzip(Buffer.concat(out), 64 << 20, "the layer")), next.value.diffId);
+      return;
+    } catch (error) {
+      if (!(error instanceof JoinAgain) || attempt > 1) throw error;
+    }
+  }
+}
+
 export const family: Family = {
   name: "archives",
   targets: [
+    {
+      name: "splitting an archive",
+      seeds: tars,
+      words: WORDS,
+      run: (input) => {
+        const whole = split(input, input.length || 1);
+        assert.deepEqual(split(input, 700), whole);
+      },
+    },
+    {
+      name: "joining a layer",
+      seeds: packed.filter(({ length }) => length < 64 * 1024),
+      words: GZIP_WORDS,
+      share: { of: 0.2, because: "each makes decoders" },
+      run: joined,
+    },
     {
       name: "tar",
       seeds: [...tars, Buffer.concat([pax, Buffer.alloc(1024)])],
