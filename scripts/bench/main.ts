@@ -8,6 +8,7 @@ import { benchBudget } from "./budget.ts";
 import { benchCache } from "./cache.ts";
 import { benchCopy } from "./copy.ts";
 import { benchInstall } from "./install.ts";
+import { benchMirror } from "./mirror.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
 import { describeRun, newResults, writeResults } from "./results.ts";
@@ -23,6 +24,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   budget: benchBudget,
   push: benchPush,
   install: benchInstall,
+  mirror: benchMirror,
   small: benchSmall,
   cache: benchCache,
   wan: benchWan,
@@ -32,7 +34,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
 /** Benchmarks that belong together. */
 const PROFILES: Record<string, readonly string[]> = {
   loopback: ["copy", "store", "pack", "budget"],
-  large: ["push", "install"],
+  large: ["push", "install", "mirror"],
   scale: ["cache", "tags"],
 };
 
