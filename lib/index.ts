@@ -43,7 +43,7 @@ export {
   type StaveErrorOptions,
 } from "./errors.ts";
 export type { SkippedEntry } from "./image/archive/prefix-walk.ts";
-export type { ImageSettings } from "./image/image-settings.ts";
+export type { ImageHealthcheck, ImageSettings } from "./image/image-settings.ts";
 export type { SpecAction } from "./image/layer-plan.ts";
 export type { Finding, FindingCode } from "./loader/finding.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";

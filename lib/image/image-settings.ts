@@ -73,12 +73,46 @@ export const imageSettingsSchema = z
   })
   .partial();
 
+/** How to check whether a container is healthy; times are such as `30s`, `1m30s` or `500ms`. */
+export interface ImageHealthcheck {
+  /** The command that succeeds if the container is healthy: a list, or words as in a shell. */
+  readonly test: string | readonly string[];
+  readonly interval?: string | undefined;
+  readonly timeout?: string | undefined;
+  readonly startPeriod?: string | undefined;
+  readonly startInterval?: string | undefined;
+  readonly retries?: number | undefined;
+}
+
 /** The settings of a tagged image; what is not set is as in the base image. */
-export type ImageSettings = z.infer<typeof imageSettingsSchema>;
+export interface ImageSettings {
+  /** The program to run: a list, or words as in a shell. */
+  readonly entrypoint?: string | readonly string[] | undefined;
+  /** Its arguments by default, or the program if there is no entrypoint. */
+  readonly cmd?: string | readonly string[] | undefined;
+  /** Name or number of the user, and of the group: `USER` or `USER:GROUP`. */
+  readonly user?: string | undefined;
+  /** The working folder: an absolute path. */
+  readonly workdir?: string | undefined;
+  /** Environment variables, in place of those of the specs. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Labels of the image's config. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Annotations of the manifest, which only OCI manifests have. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** Ports that the program listens on: `PORT`, `PORT/tcp`, `PORT/udp` or `PORT/sctp`. */
+  readonly expose?: readonly string[] | undefined;
+  /** Folders for data that outlives a container: absolute paths. */
+  readonly volumes?: readonly string[] | undefined;
+  /** The signal that ends the program, such as `SIGTERM`, or its number. */
+  readonly stopSignal?: string | undefined;
+  /** How to check a container, `none` to switch off the base image's check; only Docker's media types have it. */
+  readonly healthcheck?: "none" | ImageHealthcheck | undefined;
+}
 
 /** Settings with those of the second taking precedence; mappings and lists are merged. */
 export function mergeSettings(first: ImageSettings, second: ImageSettings): ImageSettings {
-  const merged: ImageSettings = { ...first, ...second };
+  const merged: { -readonly [K in keyof ImageSettings]: ImageSettings[K] } = { ...first, ...second };
   for (const key of ["env", "labels", "annotations"] as const)
     if (first[key] && second[key]) merged[key] = { ...first[key], ...second[key] };
   for (const key of ["expose", "volumes"] as const)
