@@ -1,10 +1,12 @@
 // Collects the failures of parallel work, so that one cause is reported once, however many items it stops.
-import { deepCode, isStaveError, StaveError } from "../errors.ts";
+import { deepCode, type ErrorCode, isStaveError, StaveError } from "../errors.ts";
 
 /** System errors that concern a whole file system or host. */
 const EVERYWHERE = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 const UNREACHABLE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EAI_AGAIN", "ENOTFOUND"]);
 const FORBIDDEN = new Set(["EACCES", "EPERM"]);
+
+const CAUSE_IN_HINT: ReadonlySet<ErrorCode> = new Set(["RELOCATION_FAILED", "SIGNATURE_INVALID", "SIGNATURE_MISSING"]);
 
 /** True if no connection was made at all, so that another try will hardly help unless the host has answered before. */
 export function isUnreachable(error: StaveError): boolean {
@@ -70,11 +72,12 @@ export class Failures {
 
   /**
    * Adds the failure of an item and returns it reworded: `message` says what it prevented. Files that cannot be
-   * relocated differ, but the same advice stands for the same cause: a root that is too long.
+   * relocated and signatures that do not count differ, but the same advice stands for the same cause: a root that is
+   * too long, a key that is not trusted.
    */
   add(error: StaveError, subject: string, message: string): StaveError {
     if (!this.#derived.has(error)) {
-      const reason = error.code === "RELOCATION_FAILED" ? (error.hint ?? error.message) : error.message;
+      const reason = CAUSE_IN_HINT.has(error.code) ? (error.hint ?? error.message) : error.message;
       const key = `${error.code} ${reason}`;
       const known = this.#causes.get(key);
       if (known) known.others++;

@@ -76,3 +76,26 @@ test("the same cause for several things is told once, and what ends everything a
     ["refused"],
   );
 });
+
+test("signatures by one key that is not trusted are one failure, by two keys two", () => {
+  const failures = new Failures();
+  for (const [name, key] of [
+    ["hull", "A"],
+    ["paddle", "A"],
+    ["fleet", "B"],
+  ])
+    failures.add(
+      new StaveError("SIGNATURE_INVALID", `the signature of ${name} was made with another key`, {
+        hint: `import ${key}`,
+      }),
+      name ?? "",
+      `${name} was not copied`,
+    );
+  assert.deepEqual(
+    failures.causes.map(({ message }) => message),
+    [
+      "hull was not copied, nor was 1 other: the signature of hull was made with another key",
+      "fleet was not copied: the signature of fleet was made with another key",
+    ],
+  );
+});
