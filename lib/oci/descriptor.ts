@@ -18,7 +18,13 @@ export interface Descriptor {
 export const descriptorSchema: z.ZodType<Descriptor> = z.looseObject({
   mediaType: z.string().min(1).max(255),
   digest: digestSchema,
-  size: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER),
+  // JSON has -0, which is written back as 0: a document that says it would not keep its digest.
+  size: z
+    .number()
+    .int()
+    .nonnegative()
+    .max(Number.MAX_SAFE_INTEGER)
+    .refine((size) => !Object.is(size, -0), "expected a size"),
   annotations: z.record(z.string(), z.string()).optional(),
   platform: platformSchema.optional(),
   artifactType: z.string().max(255).optional(),
