@@ -3,7 +3,7 @@
 import { isStaveError, StaveError } from "../errors.ts";
 import { specsInHistory } from "../image/image-documents.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { algorithmOf, type Digest, digestOf, hexOf } from "../oci/digest.ts";
+import { type Digest, hexOf } from "../oci/digest.ts";
 import { canonicalBytes, configSchema, describe, type Manifest, parseBySchema } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { imageName } from "../oci/reference.ts";
@@ -18,6 +18,7 @@ import { withRefetch } from "../target/refetch.ts";
 import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
+import { rememberedBlob } from "../util/remembered-blob.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {
   Abilities,
@@ -36,7 +37,6 @@ import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-t
 
 /** The newest known layout of specs in OCI caches (Spack 1.0 to 1.2). */
 const NEWEST_LAYOUT = 3;
-const MEMORY = "blobs";
 const EMPTY_CONFIG = Buffer.from("{}");
 
 /** Decides by their manifests whether the contents of a cache may be used; throws if not. */
@@ -130,13 +130,9 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   async #readBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
     if (blob.size > limit)
       throw new StaveError("TOO_LARGE", `${what} has ${blob.size} bytes, expected at most ${limit}`, { subject: what });
-    const known = this.#memory?.get(MEMORY, blob.digest);
-    if (known?.length === blob.size && digestOf(known, algorithmOf(blob.digest)) === blob.digest) return known;
-    const bytes = await withRefetch(this.target, async (from) =>
-      readSized(await from.fetchBlob(blob, { signal }), blob.size, what),
+    return await rememberedBlob(this.#memory, blob, () =>
+      withRefetch(this.target, async (from) => readSized(await from.fetchBlob(blob, { signal }), blob.size, what)),
     );
-    this.#memory?.set(MEMORY, blob.digest, bytes);
-    return bytes;
   }
 
   async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {

@@ -2,7 +2,6 @@
 
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import { algorithmOf, digestOf } from "../../oci/digest.ts";
 import { sanitizeTag } from "../../oci/reference.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../../spack/spec/spec-file.ts";
@@ -11,6 +10,7 @@ import { rereadDamaged } from "../../target/refetch.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { gunzip } from "../../util/decompress.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
+import { rememberedBlob } from "../../util/remembered-blob.ts";
 import { readSized } from "../../util/stream.ts";
 import type { FetchSpecOptions } from "../cache.ts";
 import { type CacheIndex, INDEX_LIMIT, readIndexText } from "../index-read.ts";
@@ -31,7 +31,6 @@ import { blobIn, blobKey, MIRROR_MANIFEST_LIMIT } from "./mirror-manifest.ts";
 export const SPEC_MANIFESTS = "v3/manifests/spec";
 /** The end of the name of a spec's manifest. */
 export const SPEC_SUFFIX = ".spec.manifest.json";
-const MEMORY = "blobs";
 
 /** The key of the manifest of the index, or of a view of it. */
 export function indexKey(view?: string): string {
@@ -161,10 +160,9 @@ export class Layout3 implements MirrorLayout {
     const name = `${objects.name}/${key}`;
     const blob = blobIn(manifest.bytes.toString("utf8"), "index", name);
     if (blob === undefined) throw lacksPart(name, "index");
-    const known = memory?.get(MEMORY, blob.digest);
-    const isKnown = known?.length === blob.size && digestOf(known, algorithmOf(blob.digest)) === blob.digest;
-    const bytes = isKnown ? known : await this.#readBlob(blob, INDEX_LIMIT, `the index of ${objects.name}`, options);
-    if (!isKnown) memory?.set(MEMORY, blob.digest, bytes);
+    const bytes = await rememberedBlob(memory, blob, () =>
+      this.#readBlob(blob, INDEX_LIMIT, `the index of ${objects.name}`, options),
+    );
     const hint = `rebuild it with \`updateIndex("${objects.name}", { full: true })\``;
     const index = readIndexText({ name: `the index of ${objects.name}`, bytes, digest: blob.digest, hint });
     return { ...index, token: manifest.token };

@@ -2,12 +2,13 @@
 // can attach as many as they like. What is found is parsed, not trusted.
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import { algorithmOf, type Digest, digestOf } from "../../oci/digest.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { type Manifest, parseManifest } from "../../oci/manifest.ts";
 import { isIndexType } from "../../oci/mediatype.ts";
 import { withRefetch } from "../../target/refetch.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
+import { rememberedBlob } from "../../util/remembered-blob.ts";
 import { readSized } from "../../util/stream.ts";
 import { BUNDLE_FAMILY, BUNDLE_LIMIT, type Bundle, parseBundle } from "../statement/bundle.ts";
 import { parseStatement, SIGNATURE_PREDICATE, type Statement } from "../statement/statement.ts";
@@ -21,8 +22,6 @@ const SIGNATURE_MANIFEST_LIMIT = 64 * 1024;
 const IMAGE_LIMIT = 32 * 1024 * 1024;
 /** Maximum number of bundles that are kept in memory. */
 const MOST_KEPT = 256;
-
-const MEMORY = "blobs";
 
 /**
  * A bundle and its statement, parsed. The statement is believed only once a trusted signer's signature was checked.
@@ -117,13 +116,11 @@ export class SignatureFinder {
   }
 
   async #fetch(layer: Descriptor, name: string, options: OperationOptions): Promise<Buffer> {
-    const known = this.#memory?.get(MEMORY, layer.digest);
-    if (known?.length === layer.size && digestOf(known, algorithmOf(layer.digest)) === layer.digest) return known;
-    const bytes = await withRefetch(this.#target, async (from) =>
-      readSized(await from.fetchBlob(layer, { ...options, isDocument: true }), layer.size, name),
+    return await rememberedBlob(this.#memory, layer, () =>
+      withRefetch(this.#target, async (from) =>
+        readSized(await from.fetchBlob(layer, { ...options, isDocument: true }), layer.size, name),
+      ),
     );
-    this.#memory?.set(MEMORY, layer.digest, bytes);
-    return bytes;
   }
 }
 
