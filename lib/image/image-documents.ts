@@ -76,12 +76,37 @@ export interface BuiltImage {
  * Docker media types, because the families never mix.
  */
 export function buildImage(options: ImageOptions): BuiltImage {
-  const { base, layers } = options;
+  const { base, layers, spec, settings } = options;
+  const record = base === undefined ? {} : withBaseRecord(undefined, base);
+  const annotations: JsonObject =
+    spec === undefined
+      ? { ...record, ...settings?.annotations }
+      : { "org.opencontainers.image.description": spec.description };
+  const added = layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
+  return assembleImage({ base, config: configObject(options), added, annotations });
+}
+
+/** The parts of a manifest. */
+export interface AssembledParts {
+  readonly base: BaseImage | undefined;
+  readonly config: JsonObject;
+  /** The layers above those of the base, of either family; their other keys stay. */
+  readonly added: readonly (Descriptor & JsonObject)[];
+  /** Left out over a base with Docker's media types, whose manifests have none. */
+  readonly annotations: JsonObject;
+}
+
+/** Assembles config and manifest, in the media types of the base. Throws as `buildImage` does. */
+export function assembleImage({ base, config: object, added, annotations }: AssembledParts): BuiltImage {
   const family = base?.family ?? "oci";
-  const config = documentOf(configObject(options), family === "docker" ? DOCKER_CONFIG : OCI_CONFIG);
-  const added = layers.map(({ mediaType, digest, size }) => ({ mediaType: typeIn(family, mediaType), digest, size }));
-  const below = (base?.layers ?? []).map((layer) => ({ ...layer, mediaType: typeIn(family, layer.mediaType) }));
+  const config = documentOf(object, family === "docker" ? DOCKER_CONFIG : OCI_CONFIG);
   const manifestType = base?.manifestType ?? (family === "docker" ? DOCKER_MANIFEST : OCI_MANIFEST);
+  const inFamily = <T extends Pick<Descriptor, "mediaType">>(layer: T): T => ({
+    ...layer,
+    mediaType: typeIn(family, layer.mediaType),
+  });
+  const below = (base?.layers ?? []).map(inFamily);
+  const above = added.map(inFamily);
   const { descriptor } = config;
   const manifest: JsonObject = {
     mediaType: manifestType,
@@ -89,28 +114,21 @@ export function buildImage(options: ImageOptions): BuiltImage {
     config: { mediaType: descriptor.mediaType, digest: descriptor.digest, size: descriptor.size },
     layers: [
       ...(base?.layerObjects ?? []).map((layer, at) => ({ ...layer, mediaType: below[at]?.mediaType ?? "" })),
-      ...added,
+      ...above,
     ],
+    ...(family === "oci" && Object.keys(annotations).length > 0 && { annotations }),
   };
-  // Docker manifests have no annotations.
-  if (options.spec !== undefined && family === "oci")
-    manifest["annotations"] = { "org.opencontainers.image.description": options.spec.description };
-  else if (family === "oci") {
-    const record = base === undefined ? {} : withBaseRecord(undefined, base);
-    const annotations = { ...record, ...options.settings?.annotations };
-    if (Object.keys(annotations).length > 0) manifest["annotations"] = annotations;
-  }
-  return { family, manifest: documentOf(manifest, manifestType), config, layers: [...below, ...added] };
+  return { family, manifest: documentOf(manifest, manifestType), config, layers: [...below, ...above] };
 }
 
-/** A document as it is written. */
-export function documentOf(object: JsonObject, mediaType: string): ImageDocument {
+// A document as it is written.
+function documentOf(object: JsonObject, mediaType: string): ImageDocument {
   const bytes = Buffer.from(writeJson(object), "latin1");
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
 }
 
-/** The type of a layer in a family. Throws UNSUPPORTED if the family has none. */
-export function typeIn(family: MediaFamily, mediaType: string): string {
+// Throws UNSUPPORTED if the family has no such type.
+function typeIn(family: MediaFamily, mediaType: string): string {
   const type = layerTypeIn(family, mediaType);
   if (type !== undefined) return type;
   throw new StaveError("UNSUPPORTED", `an image with ${family} media types cannot hold a layer of type ${mediaType}`, {

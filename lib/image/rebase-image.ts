@@ -1,15 +1,13 @@
 // Puts the layers of an image onto another base. Pure: the layers stay as they are, and what the image took over from
 // its old base is replaced by what the new one has.
 import { StaveError } from "../errors.ts";
-import type { Descriptor } from "../oci/descriptor.ts";
-import { DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { baseEnvironment } from "../spack/environment/env-modifications.ts";
 import { own } from "../spack/text/fields.ts";
 import { isObject } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 import type { BaseImage } from "./base-image-reader.ts";
 import { settingsWithRecord, withBaseRecord } from "./base-record.ts";
-import { type BuiltImage, documentOf, typeIn, withLayers } from "./image-documents.ts";
+import { assembleImage, type BuiltImage, withLayers } from "./image-documents.ts";
 
 /** The keys of a config that are made anew. */
 const MADE = new Set(["rootfs", "history", "config"]);
@@ -35,29 +33,11 @@ export function rebaseImage(
       hint: "name the base that it was pushed over with `from`",
     });
   const below = old?.diffIds.length ?? 0;
-  const added = image.layers.slice(below).map((layer, at): JsonObject => {
-    const given = image.layerObjects[below + at] ?? {};
-    return { ...given, mediaType: typeIn(onto.family, layer.mediaType) };
-  });
-  const isDocker = onto.family === "docker";
-  const config = documentOf(configOf(image, bases, below), isDocker ? DOCKER_CONFIG : OCI_CONFIG);
-  const manifestType = onto.manifestType ?? (isDocker ? DOCKER_MANIFEST : OCI_MANIFEST);
-  const { descriptor } = config;
-  const manifest: JsonObject = {
-    mediaType: manifestType,
-    schemaVersion: 2,
-    config: { mediaType: descriptor.mediaType, digest: descriptor.digest, size: descriptor.size },
-    layers: [
-      ...onto.layerObjects.map((layer, at) => {
-        return { ...layer, mediaType: typeIn(onto.family, onto.layers[at]?.mediaType ?? "") };
-      }),
-      ...added,
-    ],
-    // Docker manifests have no annotations.
-    ...(!isDocker && { annotations: withBaseRecord(annotations ?? {}, onto) }),
-  };
-  const layers: Descriptor[] = [...onto.layers, ...image.layers.slice(below)];
-  return { family: onto.family, manifest: documentOf(manifest, manifestType), config, layers };
+  const added = image.layers
+    .slice(below)
+    .map(({ mediaType, digest, size }, at) => ({ ...image.layerObjects[below + at], mediaType, digest, size }));
+  const config = configOf(image, bases, below);
+  return assembleImage({ base: onto, config, added, annotations: withBaseRecord(annotations ?? {}, onto) });
 }
 
 function configOf(
