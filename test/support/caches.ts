@@ -1,5 +1,6 @@
 // Build caches for tests: copies of the golden ones, and invented specs as images.
 import { cpSync } from "node:fs";
+import { after } from "node:test";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { GraphCopy } from "../../lib/copy.ts";
 import { buildImage } from "../../lib/image/image-documents.ts";
@@ -33,8 +34,15 @@ export async function pushGolden(layout: string, to: Target): Promise<void> {
 }
 
 /** A new, empty layout directory. */
-export async function emptyLayout(): Promise<LayoutTarget> {
-  return await LayoutTarget.open(temporaryFolder(), { clock: systemClock, create: true });
+export async function emptyLayout(options: { readonly name?: string } = {}): Promise<LayoutTarget> {
+  return await LayoutTarget.open(temporaryFolder(), { clock: systemClock, create: true, ...options });
+}
+
+/** The same, called `layout` in messages and closed after all tests of the file. */
+export async function layoutForTests(): Promise<LayoutTarget> {
+  const target = await emptyLayout({ name: "layout" });
+  after(() => target.close());
+  return target;
 }
 
 /** An invented spec of format 5 with a true hash, depending on others. */

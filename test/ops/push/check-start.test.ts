@@ -2,41 +2,31 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import { FactsMemory } from "../../../lib/loader/facts-memory.ts";
 import { readLayer } from "../../../lib/loader/layer-reader.ts";
 import { OCI_LAYER_GZIP } from "../../../lib/oci/mediatype.ts";
 import { readPrefixFacts } from "../../../lib/ops/push/prefix-facts.ts";
 import { type PushOptions, push } from "../../../lib/ops/push/push.ts";
-import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import { DiskCache } from "../../../lib/util/disk-cache.ts";
 import { systemClock } from "../../../lib/util/time.ts";
+import { layoutForTests } from "../../support/caches.ts";
 import { archiveOf } from "../../support/loading.ts";
 import { glibc, pushTree } from "../../support/made-base.ts";
 import { goldenStore, named, pushOptions } from "../../support/push.ts";
 import { makeTree, temporaryFolder } from "../../support/tree.ts";
 
 const { store } = await goldenStore();
-const opened: LayoutTarget[] = [];
-async function layout(): Promise<LayoutTarget> {
-  const folder = join(temporaryFolder(), "layout");
-  const target = await LayoutTarget.open(folder, { clock: systemClock, create: true, name: "layout" });
-  opened.push(target);
-  return target;
-}
-const bases = await layout();
+const bases = await layoutForTests();
 before(async () => {
   await pushTree(bases, "new", glibc(36));
   await pushTree(bases, "old", glibc(31));
-});
-after(async () => {
-  for (const target of opened) await target.close();
 });
 
 const over = (tag: string): PushOptions["base"] => ({ name: `base:${tag}`, target: bases, reference: tag });
 
 test("an image that would not start is not tagged; the images of its specs are pushed", async () => {
-  const target = await layout();
+  const target = await layoutForTests();
   const report = await push(pushOptions(store, target, { base: over("old"), tags: ["app"] }));
   assert.deepEqual(
     report.failures.map(({ code, message }) => [code, message]),
@@ -54,7 +44,7 @@ test("an image that would not start is not tagged; the images of its specs are p
 
 test("it is tagged without the check, and over a base that fits", async () => {
   for (const more of [{ base: over("old"), checkRun: false }, { base: over("new") }]) {
-    const target = await layout();
+    const target = await layoutForTests();
     const report = await push(pushOptions(store, target, { tags: ["app"], ...more }));
     assert.deepEqual(report.failures, []);
     assert.deepEqual(
@@ -69,14 +59,14 @@ test("it is tagged without the check, and over a base that fits", async () => {
 test("a library that is left out is an error, unless layers may be missing", async () => {
   const roots = [named(store, "voyage")];
   const more = { base: over("new"), tags: ["app"], roots, only: "package" as const, allowMissing: true };
-  const target = await layout();
+  const target = await layoutForTests();
   const report = await push(pushOptions(store, target, more));
   assert.deepEqual(report.failures, []);
   assert.ok(report.findings.some(({ severity, code }) => severity === "error" && code === "LIBRARY_MISSING"));
 });
 
 test("a push that changes no tag checks nothing, and one that was checked reads the base no more", async () => {
-  const target = await layout();
+  const target = await layoutForTests();
   const facts = new FactsMemory(new DiskCache({ folder: temporaryFolder(), clock: systemClock }));
   const fetched: string[] = [];
   const counted = new Proxy(bases, {

@@ -1,6 +1,5 @@
 // Proves that a rebased image has the layers of its specs, what it set itself, and everything else of its new base.
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { readBaseImage } from "../../../lib/image/base-image-reader.ts";
 import { rebaseVariables } from "../../../lib/image/rebase-image.ts";
@@ -12,29 +11,21 @@ import { push } from "../../../lib/ops/push/push.ts";
 import { imagesOnBase, rebase } from "../../../lib/ops/push/rebase.ts";
 import { parseFetched } from "../../../lib/target/choose-platform.ts";
 import { fetchConfig } from "../../../lib/target/image-config.ts";
-import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
+import type { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import type { Target } from "../../../lib/target/target.ts";
 import { bytesSource } from "../../../lib/util/stream.ts";
-import { systemClock } from "../../../lib/util/time.ts";
+import { layoutForTests } from "../../support/caches.ts";
 import { connect } from "../../support/client.ts";
 import { imageOf, indexOf, pushImage } from "../../support/content.ts";
 import { failsWith } from "../../support/errors.ts";
 import { glibc, pushTree } from "../../support/made-base.ts";
 import { goldenStore, pushOptions } from "../../support/push.ts";
 import { startRegistry } from "../../support/registry.ts";
-import { temporaryFolder } from "../../support/tree.ts";
 
 const { store } = await goldenStore();
 const registry = await startRegistry();
 const client = connect(registry.host, "org/base");
 const bases = client.target;
-const opened: LayoutTarget[] = [];
-async function layout(): Promise<LayoutTarget> {
-  const folder = join(temporaryFolder(), "layout");
-  const target = await LayoutTarget.open(folder, { clock: systemClock, create: true, name: "layout" });
-  opened.push(target);
-  return target;
-}
 const SETTINGS = {
   Env: ["PATH=/usr/bin:/bin", "OLD=1", "LANG=C"],
   Labels: { of: "one", both: "one" },
@@ -52,7 +43,6 @@ before(async () => {
   await pushTree(bases, "old", glibc(31));
 });
 after(async () => {
-  for (const target of opened) await target.close();
   await client.close();
   await registry.close();
 });
@@ -61,7 +51,7 @@ const base = (tag: string): BaseSource => ({ name: `${registry.host}/org/base:${
 
 /** An environment's image over a base, and what is in it. */
 async function pushed(over: string | undefined): Promise<LayoutTarget> {
-  const target = await layout();
+  const target = await layoutForTests();
   const more = over === undefined ? {} : { base: base(over) };
   const report = await push(pushOptions(store, target, { tags: ["app"], ...more }));
   assert.deepEqual(report.failures, []);
@@ -139,7 +129,7 @@ test("an image without a base gets one", async () => {
 
 test("a base that is not recorded, or is elsewhere, must be named, and be the right one", async () => {
   const target = await pushed("one");
-  const others = await layout();
+  const others = await layoutForTests();
   await pushTree(others, "x", glibc(36), 5);
   const elsewhere = { name: "oci-layout:x:x", target: others, reference: "x" };
   await failsWith(
