@@ -1,6 +1,7 @@
 // Manifests of a repository: head, get, put (optionally only if the tag has not moved), delete.
 import { StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
+import type { HttpResponse } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.ts";
 import { describe } from "../../oci/manifest.ts";
@@ -16,6 +17,7 @@ import {
   type PushManifestOptions,
   type TagCondition,
 } from "../target.ts";
+import { untilBlobsAreSeen } from "./late-blobs.ts";
 import type { Repository } from "./repository.ts";
 import { isProof, unproved } from "./write-proof.ts";
 
@@ -136,18 +138,20 @@ export async function putManifest(
     condition === undefined || tag === undefined
       ? {}
       : await conditionHeaders(repository, { bytes, mediaType, tag, condition, signal });
-  const response = await repository.send({
-    method: "PUT",
-    url: path(tag ?? descriptor.digest),
-    headers: { "content-type": mediaType, ...headers },
-    body: bytes,
-    access: "push",
-    accept: [200, 201, 202],
-    op: "push manifest",
-    subject: tag ?? descriptor.digest,
-    signal,
-  });
   const reference = tag ?? descriptor.digest;
+  const send = (): Promise<HttpResponse> =>
+    repository.send({
+      method: "PUT",
+      url: path(reference),
+      headers: { "content-type": mediaType, ...headers },
+      body: bytes,
+      access: "push",
+      accept: [200, 201, 202],
+      op: "push manifest",
+      subject: reference,
+      signal,
+    });
+  const response = await untilBlobsAreSeen(repository, signal, send);
   if (!isProof(repository, response, descriptor.digest, reference)) {
     const there = await headManifest(repository, reference, { signal });
     if (there?.descriptor.digest !== descriptor.digest)
