@@ -1,13 +1,10 @@
 // The used parts of undici in a separate file, so that they are loaded at the first request. They are imported one by
 // one: the whole package also loads fetch, web sockets, mocks and caches, which takes 20 ms of CPU time.
+/// <reference path="./undici-parts.d.ts" />
 import type * as undici from "undici";
-// @ts-expect-error undici declares types for the whole package only
 import request from "undici/lib/api/api-request.js";
-// @ts-expect-error undici declares types for the whole package only
 import connect from "undici/lib/core/connect.js";
-// @ts-expect-error undici declares types for the whole package only
 import agent from "undici/lib/dispatcher/agent.js";
-// @ts-expect-error undici declares types for the whole package only
 import dispatcher from "undici/lib/dispatcher/dispatcher.js";
 
 // The package does the same for all its kinds of request.
