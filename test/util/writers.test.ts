@@ -34,7 +34,7 @@ const ALLOWED: Record<string, { what: string; calls: string[] }> = {
   "ops/image/archive-source.ts": { what: "nothing: it opens for reading", calls: ["open"] },
   "ops/push/prefix-facts.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
   "ops/store/verify.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
-  "ops/store/view.ts": { what: "the folder of the view", calls: ["link", "mkdir", "rm", "symlink"] },
+  "ops/store/view-folder.ts": { what: "the folder of the view", calls: ["link", "mkdir", "rm", "symlink"] },
 };
 
 const IMPORT = /import\s+(?:type\s+)?([^;]*?)\s+from\s+"node:fs(?:\/promises)?"/g;
