@@ -63,6 +63,7 @@ export type {
   PlannedJoin,
   PushedImage,
   PushedSpec,
+  PushedView,
   PushPlanReport,
   PushReport,
   PushTotals,
@@ -71,6 +72,7 @@ export type {
 } from "./ops/push/report.ts";
 export type { SignedImage, SignReport } from "./ops/sign/sign.ts";
 export type { SpecRow } from "./ops/store/spec-row.ts";
+export type { ViewConflict } from "./ops/store/view-merge.ts";
 export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
 export type { Clock } from "./util/time.ts";

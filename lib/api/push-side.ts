@@ -1,6 +1,13 @@
-// What a push takes from Spack's files: which Spack to ask, its directory, the variables of images.
-import type { PushOptions } from "../ops/push/options.ts";
+// What a push takes from Spack's files: which Spack to ask, its directory, the variables and views of images.
+import { posix } from "node:path";
+import { StaveError } from "../errors.ts";
+import type { ImageView, PushOptions } from "../ops/push/options.ts";
+import { printable } from "../printable/printable.ts";
+import type { View } from "../spack/config/spack-yaml.ts";
 import { parseUserVariable } from "../spack/environment/run-environment.ts";
+import { ALL_IN_ONE, viewSpecs } from "../spack/environment/view-specs.ts";
+import type { SpecNode } from "../spack/spec/node.ts";
+import type { Store } from "../spack/store/store.ts";
 import type { SpackFiles } from "./spack-files.ts";
 
 /** The caller's settings. */
@@ -28,4 +35,46 @@ export function spackSide(
     },
     spack: files.spackToAsk(),
   };
+}
+
+/** The specs of a tagged image, the store that has them, and its tags. */
+export interface ImageSpecs {
+  readonly tags: readonly string[];
+  readonly store: Store;
+  readonly roots: readonly SpecNode[];
+}
+
+/**
+ * The views of a tagged image. A path makes one view there, by the rules of the environment's view if it has one;
+ * `false` makes none. By default they are those that `spack.yaml` declares, unless they are below the environment's own
+ * folder.
+ * Throws USAGE for a path that is not absolute, and what matching queries throws.
+ */
+export function imageViews(
+  files: SpackFiles,
+  { store, roots, tags }: ImageSpecs,
+  view: string | false | undefined,
+): ImageView[] {
+  if (tags.length === 0 && view)
+    throw new StaveError("USAGE", "there is no image that the view could be in: those of specs have none", {
+      hint: "add `tags`",
+    });
+  if (tags.length === 0 || view === false) return [];
+  const { environment } = files.discovery;
+  const declared = environment?.contents === undefined ? [] : environment.views;
+  const satisfies = files.satisfier(store.database.graph);
+  const of = (rules: Pick<View, "link" | "select" | "exclude" | "projections">, path: string): ImageView => ({
+    path,
+    specs: viewSpecs(rules, roots, satisfies),
+  });
+  if (view === undefined) {
+    const folder = environment?.folder ?? "";
+    return declared.filter(({ root }) => !`${root}/`.startsWith(`${folder}/`)).map((one) => of(one, one.root));
+  }
+  const path = posix.normalize(view).replace(/(?<=.)\/$/, "");
+  if (!path.startsWith("/") || path === "/" || /[\0\n]/.test(path))
+    throw new StaveError("USAGE", `the view ${printable(view)} is not valid, expected an absolute path below /`, {
+      hint: "for example /opt/view",
+    });
+  return [of(declared.length === 1 ? (declared[0] ?? ALL_IN_ONE) : ALL_IN_ONE, path)];
 }

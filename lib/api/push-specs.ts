@@ -25,7 +25,7 @@ import {
   type SpackOptions,
   trustUse,
 } from "./open-cache.ts";
-import { spackSide } from "./push-side.ts";
+import { imageViews, spackSide } from "./push-side.ts";
 import { chosenRoots } from "./spack-specs.ts";
 import { trustedReference } from "./trust.ts";
 
@@ -43,6 +43,11 @@ export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
   readonly shard?: string | undefined;
   /** More variables for the images: `NAME=VALUE`, `NAME+=DIR`, `NAME^=DIR`. */
   readonly variables?: readonly string[] | undefined;
+  /**
+   * A folder of links to the files of all specs in the tagged image, and `PATH` and the like point to it; `false` for
+   * none. Default: the views that `spack.yaml` declares outside the environment's folder.
+   */
+  readonly view?: string | false | undefined;
   /** Keep Spack's variables unchanged, with folders of this host and repeated entries. */
   readonly spackEnv?: boolean | undefined;
   /** Push to a mirror without gpg signatures. Default: sign unless the mirror is configured with `signed: false`. */
@@ -70,7 +75,7 @@ const SHAPE: Shape<PushOptions> = {
     updateIndex: "boolean",
   },
   ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
-  ...{ unsigned: "boolean", gpgKey: "string" },
+  ...{ unsigned: "boolean", gpgKey: "string", view: "name or false" },
 };
 
 /**
@@ -160,6 +165,7 @@ async function prepared(
       },
       ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
       ...spackSide(files, options),
+      views: imageViews(files, { store, roots, tags: tags ?? [] }, options.view),
       ...{ checkRun, platformTag },
       memory: new LayerMemory(diskCache(around), compression),
       facts: new FactsMemory(diskCache(around)),

@@ -10,7 +10,9 @@ import { satisfies } from "../spack/query/satisfies.ts";
 import { parseQueries, parseQuery, type QueryContext } from "../spack/query/spec-parser.ts";
 import { joinWords } from "../spack/query/spec-words.ts";
 import { type Lockfile, readEnvironmentLock } from "../spack/spec/lockfile.ts";
+import type { SpecGraph } from "../spack/spec/node.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../spack/spec/spec-file.ts";
+import type { Satisfies } from "../spack/store/projection.ts";
 import { Store, type StoreOptions } from "../spack/store/store.ts";
 import { StoreLocks } from "../store/locks.ts";
 import { readBounded } from "../util/read-file.ts";
@@ -67,12 +69,6 @@ export class SpackFiles {
         hint: "name it with `store`, or set SPACK_ROOT",
       });
     const { clock, cwd } = this.#context;
-    const projected = new Map<string, SpecQuery>();
-    const asked = (text: string): SpecQuery => {
-      const query = projected.get(text) ?? parseQuery(text, this.#queryContext());
-      projected.set(text, query);
-      return query;
-    };
     return await Store.open(store.tree.root, {
       ...options,
       clock,
@@ -83,8 +79,18 @@ export class SpackFiles {
         withProviders(graph, () =>
           readProviders(this.discovery.configuration, (text) => parseQuery(text, this.#queryContext())),
         ),
-      satisfies: (node, query) => satisfies(node, EMPTY_GRAPH, asked(query)),
+      satisfies: this.satisfier(EMPTY_GRAPH),
     });
+  }
+
+  /** Answers whether specs satisfy queries of the configuration, such as those of projections. */
+  satisfier(graph: SpecGraph): Satisfies {
+    const parsed = new Map<string, SpecQuery>();
+    return (node, text) => {
+      const query = parsed.get(text) ?? parseQuery(text, this.#queryContext());
+      parsed.set(text, query);
+      return satisfies(node, graph, query);
+    };
   }
 
   /** The locks of the store, with the configured settings; waits are reported to `onWait`. */

@@ -29,6 +29,8 @@ export interface ImageLayer {
    * The specs in the layer, for the image's history: `zlib-ng@2.1.4/` and the full DAG hash, separated by spaces.
    */
   readonly label: string;
+  /** What the history says of a layer without specs, in place of the label. */
+  readonly createdBy?: string | undefined;
 }
 
 /** What makes an image the binary package of one spec, whose layer comes last. */
@@ -171,8 +173,8 @@ export function withLayers(history: readonly JsonValue[], count: number): JsonVa
   return [...history, ...missing];
 }
 
-const historyEntry = ({ label }: ImageLayer): JsonObject => ({
-  created_by: `spack install ${label}`,
+const historyEntry = ({ label, createdBy }: ImageLayer): JsonObject => ({
+  created_by: createdBy ?? `spack install ${label}`,
   comment: "stave",
 });
 

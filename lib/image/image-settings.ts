@@ -6,6 +6,7 @@ import { printable } from "../printable/printable.ts";
 import { own } from "../spack/text/fields.ts";
 import { isObject } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
+import { ACCOUNT, parseAccount } from "./accounts.ts";
 import { shellWords } from "./shell-words.ts";
 
 const text = z.string().min(1).max(32_768);
@@ -25,6 +26,10 @@ export const imageSettingsSchema = z
         "expected USER or USER:GROUP",
       )
       .describe("name or number of the user, and of the group"),
+    addUser: z
+      .string()
+      .regex(ACCOUNT, "expected NAME, NAME:UID or NAME:UID:GID")
+      .describe("a user to add with a home in /home; the image runs as this user unless `user` names another"),
     workdir: z
       .string()
       .max(4096)
@@ -92,6 +97,8 @@ export interface ImageSettings {
   readonly cmd?: string | readonly string[] | undefined;
   /** Name or number of the user, and of the group: `USER` or `USER:GROUP`. */
   readonly user?: string | undefined;
+  /** A user to add, `NAME[:UID[:GID]]`, with a home in `/home`; the image runs as it unless `user` names another. */
+  readonly addUser?: string | undefined;
   /** The working folder: an absolute path. */
   readonly workdir?: string | undefined;
   /** Environment variables, in place of those of the specs. */
@@ -141,7 +148,7 @@ export function checkSettings(settings: ImageSettings, family: MediaFamily): voi
 
 /** The `config` of an image config with the settings applied to that of the base image. */
 export function configOf(config: JsonObject, settings: ImageSettings): JsonObject {
-  const { entrypoint, cmd, user, workdir, env, labels, expose, volumes, stopSignal, healthcheck } = settings;
+  const { entrypoint, cmd, user, addUser, workdir, env, labels, expose, volumes, stopSignal, healthcheck } = settings;
   const out: Record<string, JsonValue> = { ...config };
   if (env !== undefined) out["Env"] = withVariables(textsOf(own(config, "Env")), settings);
   if (entrypoint !== undefined) {
@@ -150,7 +157,9 @@ export function configOf(config: JsonObject, settings: ImageSettings): JsonObjec
     delete out["Cmd"];
   }
   if (cmd !== undefined) out["Cmd"] = wordsOf(cmd);
-  if (user !== undefined) out["User"] = user;
+  const added = addUser === undefined ? undefined : parseAccount(addUser);
+  // By number, so that a cluster can see that it is not root.
+  if (user !== undefined || added !== undefined) out["User"] = user ?? `${added?.user}:${added?.group}`;
   if (workdir !== undefined) out["WorkingDir"] = workdir;
   if (stopSignal !== undefined) out["StopSignal"] = stopSignal;
   if (labels !== undefined) out["Labels"] = merged(own(config, "Labels"), labels);

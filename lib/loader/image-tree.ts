@@ -67,6 +67,11 @@ export class ImageTree {
     return this.#folder(path) !== undefined;
   }
 
+  /** What is at a path without a slash in front, not following a link there; undefined if there is nothing. */
+  kindOf(path: ByteString): LayerEntry["kind"] | undefined {
+    return this.#places.get(path)?.entry.kind;
+  }
+
   /** The text of one of the small files that matter, by absolute path. */
   text(path: ByteString): string | undefined {
     const found = this.find(path);

@@ -5,6 +5,7 @@ import * as z from "zod";
 import type { ByteString } from "../util/byte-string.ts";
 import type { ElfFacts } from "./elf-facts.ts";
 import type { CachedLibrary } from "./library-cache.ts";
+import type { SystemPackage } from "./system-packages.ts";
 
 /** A path of a layer, without a slash at its start or end. */
 export type LayerEntry =
@@ -33,14 +34,16 @@ export interface LayerFacts {
   readonly opaque: readonly ByteString[];
   /** The content of ld.so.cache, if the layer has it. */
   readonly cache: readonly CachedLibrary[] | undefined;
-  /** Texts of the small files that matter, by path: os-release, the search path of musl. */
+  /** Texts of the small files that matter, by path: os-release, accounts, the search path of musl. */
   readonly texts: ReadonlyMap<ByteString, string>;
   /** How many ELF files could not be read. */
   readonly unread: number;
+  /** The packages that the layer's status files list, which are all of the image up to this layer. */
+  readonly packages: readonly SystemPackage[];
 }
 
 /** Grows when the meaning of remembered facts changes, so that older ones are read again. */
-const FACTS_VERSION = 2;
+const FACTS_VERSION = 3;
 /** Maximum number of bytes of remembered facts. */
 const FACTS_LIMIT = 512 * 1024 * 1024;
 
@@ -76,6 +79,7 @@ const factsSchema = z.object({
   cache: z.array(z.object({ name: text, path: text })).optional(),
   texts: z.array(z.tuple([text, text])),
   unread: z.number(),
+  packages: z.array(z.object({ name: text, version: text })),
 });
 
 /** The facts as bytes. */
@@ -102,7 +106,7 @@ export function parseLayerFacts(bytes: Buffer): LayerFacts | undefined {
   } catch {
     return undefined;
   }
-  const { plain, rich, removed, opaque, cache, texts: said, unread } = parsed;
+  const { plain, rich, removed, opaque, cache, texts: said, unread, packages } = parsed;
   const entries = new Map<ByteString, LayerEntry>();
   for (const line of plain) {
     const blank = line.indexOf(" ");
@@ -115,5 +119,5 @@ export function parseLayerFacts(bytes: Buffer): LayerFacts | undefined {
     else entries.set(path, { kind: "file", size: Number(rest), isExecutable: kind === "program" });
   }
   for (const { path, ...more } of rich) entries.set(path, { kind: "file", ...more });
-  return { entries, removed, opaque, cache, texts: new Map(said), unread };
+  return { entries, removed, opaque, cache, texts: new Map(said), unread, packages };
 }

@@ -9,6 +9,7 @@ import { ElfCollector } from "./elf-collector.ts";
 import { isElf } from "./elf-facts.ts";
 import type { LayerEntry, LayerFacts } from "./layer-facts.ts";
 import { readLibraryCache } from "./library-cache.ts";
+import { isStatusFile, readStatus, STATUS_BYTES, type SystemPackage } from "./system-packages.ts";
 
 /** Limits on a layer. */
 const MOST_ENTRIES = 5_000_000;
@@ -16,10 +17,10 @@ const MOST_BYTES = 1_000_000_000_000;
 /** How much of a script is read. The kernel reads 255 bytes; the second line is for `sbang`. */
 export const SCRIPT_BYTES = 1024;
 const CACHE_BYTES = 16 * 1024 * 1024;
-const TEXT_BYTES = 64 * 1024;
+const TEXT_BYTES = 1024 * 1024;
 
 const CACHE_PATH = "etc/ld.so.cache";
-const TEXT_PATHS = /^etc\/(?:os-release|ld-musl-[\w-]+\.path)$|^usr\/lib\/os-release$/;
+const TEXT_PATHS = /^etc\/(?:os-release|passwd|group|ld-musl-[\w-]+\.path)$|^usr\/lib\/os-release$/;
 
 /** A layer to read. */
 export interface LayerSource {
@@ -127,6 +128,7 @@ class LayerCollector implements TarVisitor {
   readonly #removed: ByteString[] = [];
   readonly #opaque: ByteString[] = [];
   readonly #texts = new Map<ByteString, string>();
+  readonly #packages: SystemPackage[] = [];
   #cache: LayerFacts["cache"];
   #unread = 0;
   #path = "";
@@ -168,6 +170,7 @@ class LayerCollector implements TarVisitor {
     if (file.isElf && entry.elf === undefined && this.#isExecutable) this.#unread++;
     this.#entries.set(this.#path, entry);
     if (this.#path === CACHE_PATH) this.#cache = readLibraryCache(file.head);
+    else if (isStatusFile(this.#path)) this.#packages.push(...readStatus(this.#path, file.head.toString("utf8")));
     else if (TEXT_PATHS.test(this.#path)) this.#texts.set(this.#path, file.head.toString("utf8"));
   }
 
@@ -175,12 +178,14 @@ class LayerCollector implements TarVisitor {
     return {
       entries: this.#entries,
       ...{ removed: this.#removed, opaque: this.#opaque, cache: this.#cache, texts: this.#texts, unread: this.#unread },
+      packages: this.#packages,
     };
   }
 }
 
 function limitOf(path: ByteString): number {
   if (path === CACHE_PATH) return CACHE_BYTES;
+  if (isStatusFile(path)) return STATUS_BYTES;
   return TEXT_PATHS.test(path) ? TEXT_BYTES : SCRIPT_BYTES;
 }
 

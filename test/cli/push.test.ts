@@ -289,6 +289,55 @@ describe("settings of the tagged image", () => {
   });
 });
 
+describe("views of the tagged image", () => {
+  const env = join(temporaryFolder(), "env");
+  const views = async (declared: string, ...args: string[]) => {
+    mkdirSync(env, { recursive: true });
+    copyFileSync(golden("spack-1.2/spack.lock"), join(env, "spack.lock"));
+    writeFileSync(join(env, "spack.yaml"), `spack:\n  specs: [fleet, hull]\n  view: ${declared}\n`);
+    const ran = await pushing(["./c", "-e", env, "--json", ...args], { cwd: temporaryFolder() });
+    assert.equal(ran.status, 0, ran.stderr);
+    const all: { path: string; specs: string[] }[] = JSON.parse(ran.stdout).report.views;
+    return all.map(({ path, specs }) => `${path}: ${specs.map((spec) => spec.replace(/@.*/, "")).join(" ")}`);
+  };
+  const selected = "{main: {root: /opt/main, select: [hull, '%none'], link: all}, own: {root: own}}";
+  const ROWS: [string, string, string[], string[]][] = [
+    ["that spack.yaml declares outside its own folder", selected, [], ["/opt/main: hull"]],
+    ["none with --no-view", selected, ["--no-view"], []],
+    ["none if only the usual one is declared", "true", [], []],
+    [
+      "one with --view, by the rules of the only declared one",
+      "{a: {root: own, select: [hull]}}",
+      ["--view", "/v"],
+      ["/v: hull"],
+    ],
+    ["one with --view although none is declared", "false", ["--view", "/v/"], ["/v: fleet voyage"]],
+  ];
+  for (const [title, declared, args, expected] of ROWS)
+    test(title, async () => {
+      const found = await views(declared, "-t", "app", ...args);
+      assert.equal(found.length, expected.length);
+      for (const [at, line] of expected.entries()) assert.ok(found[at]?.startsWith(line), found[at]);
+    });
+
+  const BAD: [string, string[], RegExp][] = [
+    ["without a tagged image", ["--view", "/v"], /no image that the view could be in.*\n.*--tag/],
+    ["at a relative path", ["--view", "v", "-t", "app"], /the view v is not valid, expected an absolute path below \//],
+    ["at the root", ["--view", "//", "-t", "app"], /the view \/\/ is not valid/],
+  ];
+  for (const [title, args, message] of BAD)
+    test(`${title} is refused`, async () => {
+      const ran = await pushing(["./c", "voyage", ...args], { cwd: temporaryFolder() });
+      assert.equal(ran.status, 2);
+      assert.match(ran.stderr, message);
+    });
+
+  test("the summary tells what is hidden", async () => {
+    const ran = await pushing(["./c", "voyage", "-t", "app", "--view", "/v"], { cwd: temporaryFolder() });
+    assert.match(ran.stdout, /^view \/v: \d+ links to \d packages$/m);
+  });
+});
+
 test("--all pushes what was installed by name, with its dependencies", async () => {
   const cwd = temporaryFolder();
   const ran = await pushing(["./cache", "--all", "--no-env", "--json"], { cwd });

@@ -1,6 +1,6 @@
 // Proves that environments pushed by stave work in real registries and container tools, and that their programs run.
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -162,3 +162,22 @@ peerTest(
     assert.equal(Labels.made, "here");
   },
 );
+
+peerTest(["buildah", "umoci"], "a tagged image has a view and a user of its own", async () => {
+  const layout = join(root, "extras");
+  const { flags, env } = containerTools();
+  await push(`oci-layout:${layout}`, "--view", "/opt/view", "--add-user", "app:1234");
+  const container = (await run("buildah", [...flags, "from", `oci:${layout}:app`], env)).trim();
+  const script = "command -v voyage; voyage; cd; pwd; echo done > file; cat file /proc/self/status";
+  const said = await run(
+    "buildah",
+    [...flags, "run", "--isolation", "chroot", container, "--", "sh", "-c", script],
+    env,
+  );
+  assert.match(said, /^\/opt\/view\/bin\/voyage\nvoyage 420 from .*\n\/home\/app\ndone\n/);
+  assert.match(said, /^Uid:\s+1234\s/m);
+  assert.match(said, /^Gid:\s+1234\s/m);
+  const bundle = join(root, "extras-bundle");
+  await run("umoci", ["unpack", "--rootless", "--image", `${layout}:app`, bundle]);
+  assert.match(readFileSync(join(bundle, "rootfs/etc/passwd"), "utf8"), /^app:x:1234:1234::\/home\/app:\/bin\/sh$/m);
+});

@@ -12,6 +12,7 @@ export interface ImageFlags {
   entrypoint?: string;
   cmd?: string;
   user?: string;
+  addUser?: string;
   workdir?: string;
   label?: string[];
   annotation?: string[];
@@ -28,6 +29,7 @@ export function addImageSettings(command: Command): void {
     .option("--entrypoint <command>", "the program to run, as words or a JSON list; clears the base image's command")
     .option("--cmd <command>", "its arguments by default")
     .option("--user <user[:group]>", "the user that runs it, by name or number")
+    .option("--add-user <name[:uid[:gid]]>", "add a user with a home, who runs it unless --user names another")
     .option("--workdir <dir>", "the working folder")
     .option("--label <key=value>", "add a label (may be repeated)", collect)
     .option("--annotation <key=value>", "add an annotation to the manifest (may be repeated)", collect)
@@ -45,11 +47,12 @@ export async function imageSettings(
   flags: ImageFlags,
   resolve: (path: string) => string,
 ): Promise<ImageSettings | undefined> {
-  const { imageConfig, entrypoint, cmd, user, workdir, label, annotation, expose, volume, stopSignal } = flags;
+  const { imageConfig, entrypoint, cmd, user, addUser, workdir, label, annotation, expose, volume, stopSignal } = flags;
   const given: ImageSettings = {
     entrypoint,
     cmd,
     user,
+    addUser,
     workdir,
     labels: pairs("--label", label),
     annotations: pairs("--annotation", annotation),

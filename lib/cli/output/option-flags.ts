@@ -3,6 +3,7 @@
 
 /** The flag of each option, with a placeholder for its value; some values have a flag of their own. */
 const FLAGS: Readonly<Record<string, string>> = {
+  addUser: "--add-user NAME",
   all: "--all",
   allFiles: "--all-files",
   allowMissing: "--allow-missing",
@@ -41,6 +42,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   tags: "--tag TAG",
   timeout: "--timeout SECONDS",
   unsigned: "--unsigned",
+  user: "--user USER",
 };
 
 /** The verb of each library function. */

@@ -1,5 +1,12 @@
 // The text output of a push: a line per finished spec, tables at the end, a plan.
-import type { PlannedJoin, PushedSpec, PushPlanReport, PushReport, SpecOutcome } from "../../ops/push/report.ts";
+import type {
+  PlannedJoin,
+  PushedSpec,
+  PushedView,
+  PushPlanReport,
+  PushReport,
+  SpecOutcome,
+} from "../../ops/push/report.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Column, count, formatBytes, formatDuration, shortDigest, table } from "./formatting.ts";
 
@@ -62,6 +69,14 @@ function outcomeRows(report: PushReport): string[][] {
   return rows;
 }
 
+function viewLine({ path, specs, links, conflicts, missing }: PushedView): string {
+  const parts = [`${count(links, "link")} to ${count(specs.length, "package")}`];
+  if (conflicts.length > 0) parts.push(`${count(conflicts.length, "file")} hidden by others of the same path`);
+  if (missing.length > 0)
+    parts.push(`without ${missing.map((name) => printable(name)).join(", ")}: not installed here`);
+  return `view ${printable(path)}: ${parts.join("; ")}`;
+}
+
 /** The summary of a push, for stdout. */
 export function pushSummary(report: PushReport, reference: (tag: string) => string): string {
   const { totals, milliseconds, environment, restricted, leftOut, index } = report;
@@ -95,6 +110,7 @@ export function pushSummary(report: PushReport, reference: (tag: string) => stri
     const lack = missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : "";
     lines.push(`${reference(tag)} ${manifest} (${count(layers, "layer")}, ${formatBytes(size)}${state}${lack})`);
   }
+  for (const view of report.views) lines.push(viewLine(view));
   for (const { image, digest, images } of report.indexes)
     lines.push(`${printable(image)} ${digest} (${images.map(({ platform }) => printable(platform)).join(", ")})`);
   return lines.join("\n");

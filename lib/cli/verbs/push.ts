@@ -5,7 +5,7 @@ import { cacheLocation, onlySpecs, splitCache } from "../../api/cache-choice.ts"
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
 import { formatCache, isMirror } from "../../api/mirror-location.ts";
-import { spackSide } from "../../api/push-side.ts";
+import { imageViews, spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
 import { signedName, type TrustOptions, trustedReference } from "../../api/trust.ts";
@@ -54,6 +54,7 @@ interface Flags extends CommonFlags, SpackFlags, PasswordFlags, TrustOptions, Im
   all?: boolean;
   tag?: string[];
   budget: number;
+  view?: string | false;
   dryRun?: boolean;
   force?: boolean;
   verify?: boolean;
@@ -124,6 +125,8 @@ export const verb: VerbFactory = (state) => {
       PUSH_DEFAULTS.budget,
     )
     .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
+    .option("--view <path>", "also make one tree of links to the files of all specs in the tagged image")
+    .option("--no-view", "without the views that spack.yaml declares")
     .option("--update-index", "update the index of the cache afterwards")
     .option("-f, --force", "pack and push specs again that the cache already has")
     .option("--verify", "check the images that the cache already has, and repair broken or incomplete ones")
@@ -215,6 +218,7 @@ async function run(
     tags,
     budget: flags.budget,
     image: await imageSettings(flags, (path) => resolve(context.cwd, path)),
+    views: imageViews(files, { store, roots, tags }, flags.view),
     compression,
     shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
     only: flags.deps === false ? "package" : flags.only,

@@ -22,6 +22,8 @@ export interface TarEntry {
   readonly executable: boolean;
   /** The bytes of content after the header; 0 for everything but files. */
   readonly size: number;
+  /** The number of the user and group that own it; default root. */
+  readonly owner?: { readonly user: number; readonly group: number } | undefined;
 }
 
 const FLAGS: Record<TarType, string> = { file: "0", hardlink: "1", symlink: "2", directory: "5" };
@@ -44,6 +46,7 @@ export function tarHeader(entry: TarEntry): Buffer {
     mode,
     size: isLarge ? 0 : entry.size,
     flag: FLAGS[entry.type],
+    owner: entry.owner,
   });
   return records.length === 0 ? header : Buffer.concat([paxHeader(records), header]);
 }
@@ -85,10 +88,11 @@ interface Fields {
   readonly mode: string;
   readonly size: number;
   readonly flag: string;
+  readonly owner?: TarEntry["owner"];
 }
 
-// The constant fields: uid, gid and mtime are 0, the checksum field holds spaces while it is computed; owner names,
-// device numbers and the prefix field are NUL.
+// The usual fields: uid, gid and mtime are 0, the checksum field holds spaces while it is computed; owner names, device
+// numbers and the prefix field are NUL.
 const TEMPLATE = Buffer.alloc(BLOCK);
 TEMPLATE.write("0000000\0", 108, "latin1");
 TEMPLATE.write("0000000\0", 116, "latin1");
@@ -96,10 +100,14 @@ TEMPLATE.write("00000000000\0", 136, "latin1");
 TEMPLATE.write("        ", 148, "latin1");
 TEMPLATE.write("ustar\x0000", 257, "latin1");
 
-function block({ name, linkName, mode, size, flag }: Fields): Buffer {
+function block({ name, linkName, mode, size, flag, owner }: Fields): Buffer {
   const header = Buffer.from(TEMPLATE);
   header.write(ustarText(name), 0, "latin1");
   header.write(mode, 100, "latin1");
+  if (owner !== undefined) {
+    header.write(owner.user.toString(8).padStart(7, "0"), 108, "latin1");
+    header.write(owner.group.toString(8).padStart(7, "0"), 116, "latin1");
+  }
   header.write(size.toString(8).padStart(11, "0"), 124, "latin1");
   header.write(flag, 156, "latin1");
   header.write(ustarText(linkName), 157, "latin1");

@@ -41,11 +41,13 @@ export interface ImageToCheck {
   readonly architecture: string;
   readonly layers: readonly SpecLayer[];
   readonly env: readonly string[];
+  /** The layers above, which have no specs. */
+  readonly extras: readonly LayerFacts[];
 }
 
 /** Checks an image. Throws what reading the base and the prefixes throws. */
 export async function checkImage(image: ImageToCheck, check: PushCheck): Promise<Finding[]> {
-  const { base, layers, env, architecture } = image;
+  const { base, layers, env, architecture, extras } = image;
   const below = await readLayers(check.source.target, base.layers, check);
   const facts = [...below];
   const parts: ImagePart[] = below.map(() => ({ isBase: true, specs: [] }));
@@ -55,6 +57,10 @@ export async function checkImage(image: ImageToCheck, check: PushCheck): Promise
       facts.push(part.facts);
       parts.push({ isBase: false, specs: part.nodes.map(({ name, version, hash }) => ({ name, version, hash })) });
     }
+  }
+  for (const extra of extras) {
+    facts.push(extra);
+    parts.push({ isBase: false, specs: [] });
   }
   return [...checkStart({ layers: facts, parts, env, architecture }).findings];
 }

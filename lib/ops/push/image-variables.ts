@@ -18,14 +18,23 @@ export class ImageEnvironment {
     this.#settings = settings;
   }
 
-  /** The variables for specs that are used together; `asked` is what Spack reported for them. */
-  of(roots: readonly SpecNode[], base: BaseImage | undefined, asked: readonly EnvModification[] | undefined): string[] {
+  /**
+   * The variables for specs that are used together; `asked` is what Spack reported for them, `project` replaces
+   * prefixes by their places in a view.
+   */
+  of(
+    roots: readonly SpecNode[],
+    base: BaseImage | undefined,
+    asked: readonly EnvModification[] | undefined,
+    project?: (value: string) => string,
+  ): string[] {
     const store = this.#store;
     return envList(
       runEnvironment({
         ...this.#settings,
         roots,
         asked,
+        project,
         base: base?.env,
         inspected: this.#inspected,
         prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,

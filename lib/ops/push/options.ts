@@ -10,6 +10,7 @@ import type { PrivateKey } from "../../sign/key/private-key.ts";
 import { defaultInspections, type Inspection } from "../../spack/config/settings.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import type { RunEnvironmentOptions } from "../../spack/environment/run-environment.ts";
+import type { ViewedSpec } from "../../spack/environment/view-specs.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
@@ -64,6 +65,14 @@ export interface PushChoices {
   readonly onSpec?: ((spec: PushedSpec) => void) | undefined;
 }
 
+/** A view of a tagged image: a folder of links to the files of some of its specs. */
+export interface ImageView {
+  /** Its absolute path in the image. */
+  readonly path: string;
+  /** In order of precedence. */
+  readonly specs: readonly ViewedSpec[];
+}
+
 /** The options of a push; a plan only needs to read the destination. All but the first four have a default. */
 export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageCache = ImageCache> extends PushChoices {
   readonly store: Store;
@@ -74,6 +83,8 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   /** The specs to push, as nodes of the store's graph where it has them. */
   readonly roots: readonly SpecNode[];
   readonly shard?: Shard | undefined;
+  /** The views of the tagged image. */
+  readonly views?: readonly ImageView[] | undefined;
   readonly base?: BaseSource | undefined;
   /** The key that signs the images and the updated index, and the cache's name in the statement. */
   readonly sign?: { readonly key: PrivateKey; readonly cache: string | undefined } | undefined;

@@ -22,7 +22,7 @@ export function readPrefixFacts(location: PrefixLocation): LayerFacts {
       if (isUnread) unread++;
     }
   }
-  return { entries, removed: [], opaque: [], cache: undefined, texts: new Map(), unread };
+  return { entries, removed: [], opaque: [], cache: undefined, texts: new Map(), unread, packages: [] };
 }
 
 function fileEntry({ path, name }: WalkEntry, links: Map<string, ByteString>): { made: LayerEntry; isUnread: boolean } {

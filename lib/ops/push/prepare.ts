@@ -23,6 +23,7 @@ import type { Store } from "../../spack/store/store.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { readEnvironmentImage } from "../image/tagged-image.ts";
 import { BaseImages } from "./base-image.ts";
+import { extraLayerCount, type ImageExtras, makeExtras } from "./image-extras.ts";
 import type { PlanSettings } from "./options.ts";
 import { isInShard } from "./shard.ts";
 
@@ -43,6 +44,8 @@ export interface PreparedPush {
   /** The manifests of images of the cache whose layers may be in new images, by tag. */
   readonly used: ReadonlyMap<string, Descriptor>;
   readonly spack: SpackAnswer | undefined;
+  /** What the tagged image has besides the layers of its specs; undefined without one. */
+  readonly extras: ImageExtras | undefined;
 }
 
 /** What Spack reported. */
@@ -78,8 +81,11 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
     });
   if (options.image !== undefined) checkSettings(options.image, familyOf(options, base));
   if (options.failFast) refuseAbsent(plan, store);
+  const [root] = options.roots;
+  const extras =
+    tags.length > 0 && root ? await makeExtras(options, base.get(goArchitectureOf(root)), signal) : undefined;
   const { tagged, previous, used } = cache;
-  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, used, spack: says };
+  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, used, spack: says, extras };
 }
 
 const progressOf = ({ progress }: PlanSettings): { progress: NonNullable<PlanSettings["progress"]> } => ({
@@ -265,14 +271,19 @@ function sameMethod(mediaType: string, compression: Compression): boolean {
   return layerTypeIn("oci", mediaType) === layerMediaType(compression);
 }
 
-/** How many layers of specs the image of a spec, by default of the first root, may have. */
+/** How many layers of specs the image of a spec may have. */
 export function specBudget(
-  { budget, roots }: PlanSettings,
+  { budget }: Pick<PlanSettings, "budget">,
   base: ReadonlyMap<string, BaseImage>,
-  node: SpecNode | undefined = roots[0],
+  node: SpecNode | undefined,
 ): number {
   const below = node === undefined ? undefined : base.get(goArchitectureOf(node));
   return budget - (below?.layers.length ?? 0);
+}
+
+/** How many layers of specs the tagged image may have. */
+export function imageBudget(options: PlanSettings, base: ReadonlyMap<string, BaseImage>): number {
+  return specBudget(options, base, options.roots[0]) - extraLayerCount(options);
 }
 
 /** The specs whose images have more layers than the budget allows, dependencies first. */
@@ -292,11 +303,15 @@ function familyOf({ roots }: PlanSettings, base: ReadonlyMap<string, BaseImage>)
 }
 
 function refuseOverBudget(options: PlanSettings, base: ReadonlyMap<string, BaseImage>): void {
-  const left = specBudget(options, base);
+  const left = imageBudget(options, base);
   if (left >= 1) return;
   const below = options.budget - left;
-  const why = below === 0 ? "" : `: the base image ${options.base?.name ?? ""} has ${below} already`;
-  throw new StaveError("BUDGET_EXCEEDED", `the image does not fit into ${options.budget} layers${why}`, {
+  const other = extraLayerCount(options);
+  const why = [
+    ...(below > other ? [`the base image ${options.base?.name ?? ""} has ${below - other} already`] : []),
+    ...(other > 0 ? [`views and users take ${other}`] : []),
+  ].join(", and ");
+  throw new StaveError("BUDGET_EXCEEDED", `the image does not fit into ${options.budget} layers${why && `: ${why}`}`, {
     hint: `use \`budget: ${below + 1}\` or more`,
   });
 }

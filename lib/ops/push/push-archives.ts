@@ -54,6 +54,7 @@ export async function pushArchives(given: PushArchivesOptions): Promise<PushRepo
         destination: cache.name,
         specs,
         images: [],
+        views: [],
         environment: undefined,
         findings: [],
         indexes: [],

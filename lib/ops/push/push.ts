@@ -8,7 +8,7 @@ import { unchanged } from "./fit-layers.ts";
 import { type PlanOptions, type PlanSettings, type PushOptions, pushSettings } from "./options.ts";
 import { noTotals, type PlannedSpecs, planSpecs } from "./plan-report.ts";
 import { indexPlatforms, withPlatformTags } from "./platform-tags.ts";
-import { isMade, type PreparedPush, preparePush, specBudget } from "./prepare.ts";
+import { imageBudget, isMade, type PreparedPush, preparePush } from "./prepare.ts";
 import { reindex } from "./reindex.ts";
 import type { PushPlanReport, PushReport } from "./report.ts";
 import { PushRun } from "./run.ts";
@@ -46,6 +46,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
       destination: target.name,
       ...shown,
       ...names,
+      views: prepared.extras?.views ?? [],
       indexes,
       index,
       signatures,
@@ -98,7 +99,14 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
     totals.requests++;
   }
   const below = bases[0]?.layers ?? 0;
-  const images = options.tags.map((tag) => ({ tag, layers: below + layers.length, missing, joined }));
+  const extras = prepared.extras?.layers ?? [];
+  const count = below + layers.length + extras.length;
+  const images = options.tags.map((tag) => ({ tag, layers: count, missing, joined }));
+  const isNew = images.some(({ tag }) => !prepared.tagged.has(tag));
+  for (const { layer } of isNew ? extras : []) {
+    totals.sendBytes += layer.size;
+    totals.requests++;
+  }
   for (const { tag } of images) {
     // An image that the tag already has is not pushed again.
     const mayBeThere = prepared.tagged.has(tag);
@@ -124,7 +132,7 @@ function planLayers(
       const { size } = packed.get(hash) ?? own.get(hash)?.layer ?? {};
       return size === undefined ? undefined : { size, isRigid: own.get(hash)?.isRigid ?? false };
     },
-    budget: options.tags.length > 0 ? specBudget(options, base) : planned.length + 1,
+    budget: options.tags.length > 0 ? imageBudget(options, base) : planned.length + 1,
     previous: unchanged(previous, planned, ({ digest }, hash) => {
       const { digest: now } = packed.get(hash) ?? own.get(hash)?.layer ?? {};
       return now === digest;

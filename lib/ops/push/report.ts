@@ -8,6 +8,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { PushOutcome } from "../../target/target.ts";
 import type { ImageIndexReport } from "../image/image-index.ts";
 import type { SignReport } from "../sign/sign.ts";
+import type { ViewConflict } from "../store/view-merge.ts";
 
 /** The result for a spec. */
 export type SpecOutcome =
@@ -63,11 +64,25 @@ export interface PushedImage {
   readonly missing: readonly string[];
 }
 
+/** A view of the tagged images. */
+export interface PushedView {
+  readonly path: string;
+  /** Each `NAME@VERSION/HASH`, with 7 digits of the DAG hash. */
+  readonly specs: readonly string[];
+  /** Specs that are not installed here, so that their files are unknown. */
+  readonly missing: readonly string[];
+  readonly links: number;
+  /** Paths for which two specs have a file. */
+  readonly conflicts: readonly ViewConflict[];
+}
+
 /** The report of a push. Sizes are in bytes. */
 export interface PushReport {
   readonly destination: string;
   readonly specs: readonly PushedSpec[];
   readonly images: readonly PushedImage[];
+  /** The views of these images. */
+  readonly views: readonly PushedView[];
   /** The indexes of all platforms to which the images were added. */
   readonly indexes: readonly ImageIndexReport[];
   /** The origin of the environment variables, if any image was created. */

@@ -6,6 +6,7 @@ import { type BuiltImage, buildImage, type ImageLayer, type SpecPart } from "../
 import { withVariables } from "../../image/image-settings.ts";
 import type { PlannedLayer, PlannedSpec } from "../../image/layer-plan.ts";
 import { layerMediaType } from "../../image/pack/compression.ts";
+import type { MadeLayer } from "../../image/pack/made-layer.ts";
 import { PackPool } from "../../image/pack/pack-pool.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
@@ -26,7 +27,15 @@ import { ImageEnvironment } from "./image-variables.ts";
 import { LayerJoiner } from "./layer-joiner.ts";
 import { LayerShelf } from "./layer-shelf.ts";
 import type { PushSettings } from "./options.ts";
-import { isInstalled, labelOf, notInstalled, type PreparedPush, specBudget, specsOverBudget } from "./prepare.ts";
+import {
+  imageBudget,
+  isInstalled,
+  labelOf,
+  notInstalled,
+  type PreparedPush,
+  specBudget,
+  specsOverBudget,
+} from "./prepare.ts";
 import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.ts";
 import { LayerSender, type SentLayer } from "./send-layer.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
@@ -90,7 +99,7 @@ export class PushRun {
     const onLayer = (outcome: PushOutcome, sent: number): void => this.#count(outcome, sent);
     this.#joiner = new LayerJoiner({ target, compression, memory, shelf, progress, signal, onLayer });
     this.#dependencies = new DependencyLayers(specsOverBudget(options, prepared));
-    const isOver = (plan.environment?.length ?? 0) > specBudget(options, base);
+    const isOver = (plan.environment?.length ?? 0) > imageBudget(options, base);
     this.#sender = new LayerSender({
       store,
       target,
@@ -296,6 +305,12 @@ export class PushRun {
     if (outcome === "pushed") this.#totals.sentBytes += config.bytes.length;
   }
 
+  async #writeExtra({ bytes, ...blob }: MadeLayer): Promise<void> {
+    const { signal } = this.#stop;
+    const outcome = await this.#options.target.pushBlob(blob, bytesSource(bytes), { signal });
+    this.#count(outcome, outcome === "pushed" ? bytes.length : 0);
+  }
+
   async #writeManifest(
     { bytes, descriptor }: BuiltImage["manifest"],
     architecture: string,
@@ -309,7 +324,7 @@ export class PushRun {
   }
 
   async #environmentImages(): Promise<PushedImage[]> {
-    const { plan, tagged, spack, previous } = this.#prepared;
+    const { plan, tagged, spack, previous, extras } = this.#prepared;
     const { tags, roots, allowMissing, progress } = this.#options;
     const [first] = roots;
     if (plan.environment === undefined || first === undefined) return [];
@@ -321,10 +336,11 @@ export class PushRun {
       const { own, missing } = await this.#ownLayers(single);
       if (missing.length > 0 && !allowMissing) throw lacking(missing);
       const { base, architecture } = await this.#base(first);
-      const budget = specBudget(this.#options, this.#prepared.base);
-      const layers = await fitLayers({ planned, own, budget, previous }, this.#joiner, this.#stop.signal);
+      const budget = imageBudget(this.#options, this.#prepared.base);
+      const fitted = await fitLayers({ planned, own, budget, previous }, this.#joiner, this.#stop.signal);
+      const layers = [...fitted, ...(extras?.layers ?? []).map(({ layer }) => layer)];
       const { image: settings = {} } = this.#options;
-      const env = withVariables(this.#environment.of(roots, base, spack?.environment), settings);
+      const env = withVariables(this.#environment.of(roots, base, spack?.environment, extras?.project), settings);
       const image = buildImage({ base, architecture, layers, env, settings });
       const { digest } = image.manifest.descriptor;
       if (image.layers.length > MOST_LAYERS)
@@ -334,7 +350,10 @@ export class PushRun {
         });
       const size = image.layers.reduce((sum, layer) => sum + layer.size, 0);
       const made: PushedImage[] = [];
-      if (tags.some((tag) => tagged.get(tag) !== digest)) await this.#check({ base, architecture, env, own, missing });
+      if (tags.some((tag) => tagged.get(tag) !== digest)) {
+        await this.#check({ base, architecture, env, own, missing });
+        for (const { made } of extras?.layers ?? []) await this.#writeExtra(made);
+      }
       for (const tag of tags) {
         const isNew = tagged.get(tag) !== digest;
         if (isNew) {
@@ -372,8 +391,9 @@ export class PushRun {
       if (group !== undefined) layers.push({ nodes, layer: group.layer, isPacked: false });
     }
     const { signal } = this.#stop;
+    const extras = this.#prepared.extras?.layers.map(({ facts }) => facts) ?? [];
     const findings = await checkImage(
-      { base, architecture, env, layers },
+      { base, architecture, env, layers, extras },
       { store, target, source, memory, progress, signal },
     );
     const error = startError(findings, source.name);

@@ -2,6 +2,7 @@
 // `llnl/util/link_tree.py`). Reads folders only; what is made of it is up to others.
 import { type BigIntStats, type Dirent, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
+import type { ViewedSpec } from "../../spack/environment/view-specs.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
@@ -16,13 +17,6 @@ export interface ViewConflict {
   /** The recorded path that the view links to. */
   readonly shown: string;
   readonly hidden: string;
-}
-
-/** A spec of a view. */
-export interface ViewedSpec {
-  readonly node: SpecNode;
-  /** The folder of its files in the view, as its projection says; empty for the view itself. */
-  readonly at: string;
 }
 
 /**

@@ -34,6 +34,8 @@ export interface RunEnvironmentOptions {
   readonly spackEnv?: boolean | undefined;
   /** The user's own variables, applied last. */
   readonly user?: readonly EnvModification[] | undefined;
+  /** Replaces the path of a prefix in a value by its place in a view. */
+  readonly project?: ((value: string) => string) | undefined;
   /** Remembers what each prefix adds, by DAG hash; valid for one store and one list of inspections. */
   readonly inspected?: Map<string, readonly EnvModification[]> | undefined;
 }
@@ -42,8 +44,8 @@ export interface RunEnvironmentOptions {
 export function runEnvironment(options: RunEnvironmentOptions): Map<string, string> {
   const { base, spackEnv = false, user = [] } = options;
   const all = options.asked ?? installedModifications(options);
-  if (spackEnv) return applyModifications([...all, ...user], baseEnvironment(base), true);
-  const modifications = [...withoutHost(all, options), ...user];
+  if (spackEnv) return applyModifications([...projected(all, options), ...user], baseEnvironment(base), true);
+  const modifications = [...projected(withoutHost(all, options), options), ...user];
   const env = applyModifications(modifications, baseEnvironment(base));
   // Hundreds of modifications change the same few variables; repeating this at once changes nothing.
   const separated = new Map<string, string>();
@@ -118,6 +120,14 @@ function withoutHost(modifications: readonly EnvModification[], options: RunEnvi
     if (one.op === "set") return !one.value.split(":").some(isHost);
     return one.op === "prepend-path" || one.op === "append-path" ? !isHost(one.value) : true;
   });
+}
+
+function projected(
+  modifications: readonly EnvModification[],
+  { project }: RunEnvironmentOptions,
+): readonly EnvModification[] {
+  if (project === undefined) return modifications;
+  return modifications.map((one) => ("value" in one ? { ...one, value: project(one.value) } : one));
 }
 
 const FORM = /^([^=+^\0]+)(=|\+=|\^=)([^\0]*)$/s;

@@ -8,19 +8,14 @@ import { OciCache } from "../../../lib/cache/oci-cache.ts";
 import { parseCompression } from "../../../lib/image/pack/compression.ts";
 import { LayerMemory } from "../../../lib/image/pack/layer-memory.ts";
 import { type Digest, digestOf } from "../../../lib/oci/digest.ts";
-import { configSchema } from "../../../lib/oci/manifest.ts";
 import { type PushOptions, planOf, push } from "../../../lib/ops/push/push.ts";
-import { TarReader } from "../../../lib/relocate/unpack/tar-reader.ts";
 import type { SpecNode } from "../../../lib/spack/spec/node.ts";
 import { specTag } from "../../../lib/spack/spec/spec-name.ts";
 import { layerOrder } from "../../../lib/spack/spec/spec-orders.ts";
 import { Store } from "../../../lib/spack/store/store.ts";
-import { parseFetched } from "../../../lib/target/choose-platform.ts";
-import { fetchConfig } from "../../../lib/target/image-config.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
-import type { ReadTarget, Target } from "../../../lib/target/target.ts";
+import type { Target } from "../../../lib/target/target.ts";
 import { DiskCache } from "../../../lib/util/disk-cache.ts";
-import { readAll } from "../../../lib/util/stream.ts";
 import { systemClock as clock } from "../../../lib/util/time.ts";
 import { makeSpecs } from "../../../scripts/histories.ts";
 import { makeBase } from "../../../scripts/make-base.ts";
@@ -28,56 +23,11 @@ import { makeEnvironment } from "../../../scripts/make-environment.ts";
 import { makeStore } from "../../../scripts/make-store.ts";
 import { emptyLayout, goldenCache } from "../../support/caches.ts";
 import { connect } from "../../support/client.ts";
-import { decompressed } from "../../support/decompress.ts";
 import { failsWith } from "../../support/errors.ts";
 import { goldenStore, named, pushOptions } from "../../support/push.ts";
+import { readImage } from "../../support/read-image.ts";
 import { startRegistry } from "../../support/registry.ts";
 import { temporaryFolder } from "../../support/tree.ts";
-
-interface Image {
-  readonly digests: readonly Digest[];
-  readonly sizes: readonly number[];
-  /** The names of specs in each layer. */
-  readonly specs: readonly string[];
-  /** Entries with the digests of contents. */
-  readonly entries: ReadonlyMap<string, string>;
-}
-
-async function read(target: ReadTarget, tag: string): Promise<Image> {
-  const document = parseFetched(await target.fetchManifest(tag), target.name);
-  assert.ok(document.kind === "manifest");
-  const { config: descriptor, layers } = document.value;
-  const config = configSchema.parse(JSON.parse((await fetchConfig(target, descriptor)).toString()));
-  assert.equal(config.rootfs.diff_ids.length, layers.length);
-  const entries = new Map<string, string>();
-  for (const [at, layer] of layers.entries()) {
-    const bytes = await readAll(await target.fetchBlob(layer), 100e6, "layer");
-    const raw = await decompressed(layer.mediaType.endsWith("zstd") ? "zstd" : "gzip", [bytes]);
-    assert.equal(digestOf(raw), config.rootfs.diff_ids[at]);
-    const seen = new Set<string>();
-    let last = "";
-    let content: Buffer[] = [];
-    const reader = new TarReader({
-      member({ name, type, linkName }) {
-        assert.ok(!seen.has(name), `${name} is twice in one layer`);
-        seen.add(name);
-        entries.set(name, `${type} ${linkName}`);
-        last = name;
-      },
-      content: (piece) => void content.push(Buffer.from(piece)),
-      contentEnd() {
-        entries.set(last, digestOf(Buffer.concat(content)));
-        content = [];
-      },
-    });
-    reader.push(raw);
-    reader.end();
-  }
-  const specs = (config.history ?? []).map(({ created_by }) =>
-    String(created_by).replace("spack install ", "").replace(/@\S+/g, ""),
-  );
-  return { digests: layers.map(({ digest }) => digest), sizes: layers.map(({ size }) => size), specs, entries };
-}
 
 const memory = (): LayerMemory =>
   new LayerMemory(new DiskCache({ folder: temporaryFolder(), clock }), parseCompression("gzip"));
@@ -86,7 +36,7 @@ describe("the golden environment in few layers", async () => {
   const { store } = await goldenStore();
   const whole = await emptyLayout();
   await push(pushOptions(store, whole, { tags: ["app"] }));
-  const expected = await read(whole, "app");
+  const expected = await readImage(whole, "app");
   for (const [name, budget, compression] of [
     ["one layer", 1, "gzip"],
     ["three layers", 3, "gzip"],
@@ -97,7 +47,7 @@ describe("the golden environment in few layers", async () => {
       const options = pushOptions(store, target, { tags: ["app"], budget, compression: parseCompression(compression) });
       const report = await push(options);
       assert.deepEqual(report.failures, []);
-      const image = await read(target, "app");
+      const image = await readImage(target, "app");
       assert.equal(image.digests.length, budget);
       assert.deepEqual(new Map([...image.entries].sort()), new Map([...expected.entries].sort()));
       assert.deepEqual(image.specs.join(" ").split(" ").sort(), [...expected.specs].sort());
@@ -112,9 +62,9 @@ describe("the golden environment in few layers", async () => {
     const from = await LayoutTarget.open(folder, { clock });
     const source = { name: "base:1", target: from, reference: "base" };
     const options = pushOptions(store, target, { tags: ["app"], base: source });
-    const below = (await read(from, "base")).digests.length;
+    const below = (await readImage(from, "base")).digests.length;
     await push({ ...options, budget: below + 2 });
-    assert.equal((await read(target, "app")).digests.length, below + 2);
+    assert.equal((await readImage(target, "app")).digests.length, below + 2);
     // What changed is checked over the base again, with the layers that stay.
     const less = await push({ ...options, budget: below + 2, environment: { inspections: "none" } });
     assert.deepEqual([less.failures, less.images[0]?.isNew], [[], true]);
@@ -129,7 +79,7 @@ describe("the golden environment in few layers", async () => {
     await push({ ...options, tags: [], force: true, only: "package", roots: [named(store, "fleet")] });
     for (const budget of [6, 2]) {
       await push({ ...options, tags: [`app-${budget}`], budget });
-      const image = await read(target, `app-${budget}`);
+      const image = await readImage(target, `app-${budget}`);
       assert.equal(image.digests.length, budget);
       assert.deepEqual(new Map([...image.entries].sort()), new Map([...expected.entries].sort()));
     }
@@ -162,7 +112,7 @@ describe("an environment of 60 specs in a registry", async () => {
       assert.equal(planned?.layers, 20);
       assert.ok(planned.joined.every(({ isKept, specs }) => !isKept && specs.length > 1));
       await push(options(target));
-      const image = await read(target, "app");
+      const image = await readImage(target, "app");
       assert.equal(image.digests.length, 20);
 
       const unchanged = (await planOf(options(target))).images[0];
@@ -178,7 +128,7 @@ describe("an environment of 60 specs in a registry", async () => {
       // One more tag of the same specs: the images of specs are read, and each joined layer is found to be there.
       const remembering = memory();
       await push(options(target, { tags: ["other"], memory: remembering }));
-      const other = await read(target, "other");
+      const other = await readImage(target, "other");
       assert.deepEqual(other.digests.toSorted(), image.digests.toSorted());
       const second = await push(options(target, { tags: ["third"], memory: remembering }));
       assert.equal(second.totals.sentBytes, 0);
@@ -200,7 +150,7 @@ test("a remembered layer that cannot be made again with its digest is joined ane
   const target = await emptyLayout();
   const report = await push(pushOptions(store, target, { tags: ["app"], budget: 3, memory: lying }));
   assert.deepEqual(report.failures, []);
-  await read(target, "app");
+  await readImage(target, "app");
 });
 
 test("a changed leaf re-sends its own layer and the one that it shares", async () => {
@@ -208,13 +158,13 @@ test("a changed leaf re-sends its own layer and the one that it shares", async (
   const target = await emptyLayout();
   const options = { store, target, cache: new OciCache(target), roots, jobs: 2, tags: ["app"], budget: 15 };
   await push(options);
-  const before = await read(target, "app");
+  const before = await readImage(target, "app");
   const needed = new Set(roots.flatMap(({ edges }) => edges.map(({ child }) => child.hash)));
   const leaf = roots.find(({ hash }) => !needed.has(hash)) ?? assert.fail();
   // Its prefix changes, so its layer does; the hash stays, and --force packs all again.
   appendFileSync(join(store.prefixOf(leaf), ".spack/spec.json"), "\n");
   await push({ ...options, force: true });
-  const after = await read(target, "app");
+  const after = await readImage(target, "app");
   const lost = before.digests.filter((digest) => !after.digests.includes(digest));
   assert.equal(lost.length, 1);
   assert.match(before.specs[before.digests.indexOf(lost[0] as Digest)] ?? "", new RegExp(leaf.name));
@@ -242,7 +192,7 @@ describe("images of specs with more dependencies than the budget allows", async 
     const joined = new Set<string>();
     for (const node of roots) {
       const tag = specTag(node);
-      const [image, expected] = [await read(target, tag), await read(whole, tag)];
+      const [image, expected] = [await readImage(target, tag), await readImage(whole, tag)];
       assert.equal(image.digests.at(-1), expected.digests.at(-1));
       assert.deepEqual(new Map([...image.entries].sort()), new Map([...expected.entries].sort()));
       assert.ok(image.digests.length <= 8 && image.digests.length > Math.min(4, expected.digests.length - 1));
@@ -257,12 +207,15 @@ describe("images of specs with more dependencies than the budget allows", async 
   test("the same each time, however many threads pack", async () => {
     const other = await targetOf(8, { jobs: 1 });
     for (const node of deep)
-      assert.deepEqual((await read(other, specTag(node))).digests, (await read(target, specTag(node))).digests);
+      assert.deepEqual(
+        (await readImage(other, specTag(node))).digests,
+        (await readImage(target, specTag(node))).digests,
+      );
   });
 
   test("they lack no layer, and an image of all can be made from them", async () => {
     const report = await push({ store, target, cache: new OciCache(target), roots, verify: true, tags: ["app"] });
     assert.deepEqual(new Set(report.specs.map(({ outcome }) => outcome)), new Set(["present"]));
-    assert.equal((await read(target, "app")).digests.length, 40);
+    assert.equal((await readImage(target, "app")).digests.length, 40);
   });
 });
