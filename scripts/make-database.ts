@@ -2,6 +2,7 @@
 // externals, about fifteen dependencies each, and true DAG hashes. The same seed gives the same bytes.
 // usage: tsx scripts/make-database.ts DIR [INSTALLS] [SEED]
 import { mkdirSync, writeFileSync } from "node:fs";
+import { digestOf, hexOf } from "../lib/oci/digest.ts";
 import { base32Hash } from "../lib/spack/spec/dag-hash.ts";
 import { writeJson } from "../lib/spack/text/json.ts";
 import type { JsonObject } from "../lib/spack/text/json-value.ts";
@@ -16,6 +17,8 @@ export interface DatabaseOptions {
   root: string;
   /** The number of consecutive specs that depend only on each other and on externals; default: on all earlier ones. */
   stack?: number;
+  /** The number of patches of each spec, 67 bytes each; default: none. */
+  patches?: number;
 }
 
 interface Made {
@@ -98,9 +101,14 @@ function packageNames(count: number, random: () => number): string[] {
   return [...names].slice(0, count);
 }
 
+function patchesOf(name: string, count: number): string[] {
+  const rest = hexOf(digestOf(name)).slice(8);
+  return Array.from({ length: count }, (_, at) => `${at.toString(16).padStart(8, "0")}${rest}`);
+}
+
 /** Creates the text of an `index.json` of version 8. */
 export function makeDatabase(options: DatabaseOptions): string {
-  const { installs, seed, root, stack = Number.POSITIVE_INFINITY } = options;
+  const { installs, seed, root, stack = Number.POSITIVE_INFINITY, patches = 0 } = options;
   const random = dice(seed);
   const below = (limit: number): number => Math.floor(random() * limit);
   const made: Made[] = [];
@@ -125,7 +133,12 @@ export function makeDatabase(options: DatabaseOptions): string {
       version,
       arch: { platform: "linux", platform_os: "rhel9", target },
       namespace: "builtin",
-      parameters: { build_system: "generic", ...Object.fromEntries(variants), ...FLAGS },
+      parameters: {
+        build_system: "generic",
+        ...Object.fromEntries(variants),
+        ...(patches === 0 ? {} : { patches: patchesOf(name, patches) }),
+        ...FLAGS,
+      },
       ...(external === undefined ? {} : { external: { path: external, module: null, extra_attributes: {} } }),
       package_hash: `${base32Hash(`${name} ${version}`)}${base32Hash(version).slice(0, 20)}====`,
       ...(dependencies.length === 0 ? {} : { dependencies }),

@@ -3,9 +3,9 @@ import { join, resolve } from "node:path";
 import { DiskCache } from "../util/disk-cache.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** In bytes. The index of 50 000 specs has 140 MB. */
-const LIMIT = 1_000_000_000;
-const ENTRY_LIMIT = 200_000_000;
+/** In bytes. The largest entries are indexes; one of 100 000 specs has 500 MB. */
+const LIMIT = 2_000_000_000;
+const ENTRY_LIMIT = 1_000_000_000;
 
 /** The cache that all runs of this user share. */
 export function diskCache({ env, home, cwd, clock }: Surroundings): DiskCache {

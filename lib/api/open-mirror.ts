@@ -69,7 +69,7 @@ export async function openMirror(location: MirrorLocation, options: OpenMirrorOp
     isWritten,
     signer: signing && (await signerFor(signing, options)),
     view: mirror?.view(direction),
-    memory: location.kind === "mirror folder" ? undefined : diskCache(around),
+    memory: diskCache(around),
   });
 }
 

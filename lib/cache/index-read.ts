@@ -1,5 +1,6 @@
 // Reads a cache index as records (Spack `database.py`). Each record is parsed and verified separately and kept as text,
-// so that a damaged one affects nothing else, and memory stays near the size of the text.
+// or as the place of its text in a file, so that a damaged one affects nothing else, and memory stays near the size of
+// the text, or far below it.
 import { isStaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
@@ -9,6 +10,7 @@ import { isDagHash } from "../spack/spec/node-reader.ts";
 import { NEWEST_DATABASE, nodeFormat, readVersion } from "../spack/store/database.ts";
 import { booleanAt, inside, own, type Place, wrong } from "../spack/text/fields.ts";
 import { invalid, isObject, type JsonSource, parseJsonBytes } from "../spack/text/json.ts";
+import { FileRecord, IndexFile } from "./index-file.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { arrange, closure, dictionaryOf, type IndexRecord, type NodeRecord, recordOf } from "./record.ts";
 import { RecordScanner } from "./record-scanner.ts";
@@ -50,7 +52,8 @@ export interface CacheIndex {
 
 /** The text of an index, with its name for messages. */
 export interface IndexSource extends JsonSource {
-  readonly bytes: Uint8Array;
+  /** In memory, or in a file that has them. */
+  readonly bytes: Uint8Array | IndexFile;
   readonly digest: Digest;
 }
 
@@ -68,7 +71,7 @@ export function readIndexText(source: IndexSource): CacheIndex {
   let installs: number | undefined;
   let records: Map<string, IndexRecord> | undefined;
   scanner.object((key) => {
-    if (key !== "database") return void scanner.skip();
+    if (key !== "database") return scanner.pass();
     return scanner.object((member) => {
       // Readers could disagree about which of the two counts.
       const isSecond = member === "version" ? version !== undefined : (installs ?? records) !== undefined;
@@ -77,9 +80,13 @@ export function readIndexText(source: IndexSource): CacheIndex {
         records = readRecords(scanner, source, version, problems);
         return;
       }
-      const from = scanner.skip();
-      if (member === "version") version = checkVersion(bytes.subarray(from, scanner.at), place);
-      else if (member === "installs") installs = from;
+      if (member === "version") {
+        const from = scanner.skip();
+        version = checkVersion(scanner.since(from), place);
+        return;
+      }
+      if (member === "installs") installs = scanner.offsetOf(scanner.at);
+      scanner.pass();
     });
   });
   scanner.end();
@@ -87,7 +94,7 @@ export function readIndexText(source: IndexSource): CacheIndex {
   if (records === undefined) {
     // Records cannot be read before the version is known; Spack writes them after it.
     if (installs === undefined) throw wrong(place, "installs", undefined, "an object");
-    scanner.at = installs;
+    scanner.seek(installs);
     records = readRecords(scanner, source, version, problems);
   }
   const { cyclic, incomplete } = arrange(records);
@@ -95,7 +102,8 @@ export function readIndexText(source: IndexSource): CacheIndex {
     records.delete(hash);
     problems.push({ hash, reason: "its dependencies form a cycle" });
   }
-  return { version, digest, size: bytes.byteLength, records, problems, incomplete };
+  const size = bytes instanceof IndexFile ? bytes.size : bytes.byteLength;
+  return { version, digest, size, records, problems, incomplete };
 }
 
 function readRecords(
@@ -105,25 +113,40 @@ function readRecords(
   problems: IndexProblem[],
 ): Map<string, IndexRecord> {
   const { bytes } = source;
+  const file = bytes instanceof IndexFile ? bytes : undefined;
   const format = nodeFormat(version);
   const place = inside(inside({ source }, "database"), "installs");
   const records = new Map<string, IndexRecord>();
-  const fast = new RecordScanner(bytes, scanner, source, format);
+  const fast = new RecordScanner(scanner, source, format);
   scanner.object((hash) => {
     if (records.has(hash)) throw invalid(source, `has two records for ${printable(hash)}`);
+    scanner.release();
     const from = scanner.at;
     const found = fast.read(hash);
-    if (found !== undefined) return void records.set(hash, found);
+    if (found !== undefined) {
+      const at = scanner.offsetOf(fast.textFrom);
+      records.set(hash, file === undefined ? found : new FileRecord(found, file, at, found.text.byteLength));
+      return;
+    }
     scanner.at = from;
     scanner.skip();
     try {
-      records.set(hash, readRecord(bytes.subarray(from, scanner.at), hash, format, place));
+      const text = scanner.since(from);
+      const record = readRecord(text, hash, format, place);
+      records.set(hash, file === undefined ? record : kept(record, text, file, scanner.offsetOf(from)));
     } catch (error) {
       if (!isStaveError(error)) throw error;
       problems.push({ hash, reason: error.message });
     }
   });
   return records;
+}
+
+// The memory of the window is used again, so a record that refers to it must not be kept as it is.
+function kept(record: IndexRecord, text: Uint8Array, file: IndexFile, offset: number): IndexRecord {
+  file.hasOddRecords = true;
+  if (record.text.buffer !== text.buffer) return record;
+  return new FileRecord(record, file, offset + record.text.byteOffset - text.byteOffset, record.text.byteLength);
 }
 
 // An index of a newer Spack is valid for others; it must not count as damaged.

@@ -27,6 +27,35 @@ export interface WrittenRecord extends NodeRecord {
   readonly refCount: number;
 }
 
+// The text may be in a file, so it is not copied.
+class IndexedNode implements WrittenRecord {
+  readonly hash: string;
+  readonly name: string;
+  readonly version: string;
+  readonly dependencies: readonly string[];
+  readonly builtAs: string | undefined;
+  readonly format: number;
+  readonly inBuildcache: boolean;
+  readonly refCount: number;
+  readonly #node: NodeRecord;
+
+  constructor(node: NodeRecord, inBuildcache: boolean, refCount: number) {
+    this.hash = node.hash;
+    this.name = node.name;
+    this.version = node.version;
+    this.dependencies = node.dependencies;
+    this.builtAs = node.builtAs;
+    this.format = node.format;
+    this.inBuildcache = inBuildcache;
+    this.refCount = refCount;
+    this.#node = node;
+  }
+
+  get text(): Uint8Array {
+    return this.#node.text;
+  }
+}
+
 const CHUNK = 256 * 1024;
 /** An upper bound on the text around a record's own. */
 const AROUND = 256;
@@ -44,7 +73,7 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
   const records = new Map<string, WrittenRecord>();
   for (const hash of [...nodes.keys()].sort()) {
     const node = nodes.get(hash);
-    if (node) records.set(hash, { ...node, inBuildcache: wanted.has(hash), refCount: counts.get(hash) ?? 0 });
+    if (node) records.set(hash, new IndexedNode(node, wanted.has(hash), counts.get(hash) ?? 0));
   }
   const version = isOld ? 7 : 8;
   const digester = new Digester();

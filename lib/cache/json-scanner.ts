@@ -12,27 +12,118 @@ const CLOSE = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
+/** A JSON text that is too large for memory. */
+export interface LongText {
+  /** Bytes. */
+  readonly size: number;
+  /** Reads bytes at an offset into a buffer; returns their number, less than asked for only at the end. */
+  readInto(into: Buffer, from: number): number;
+}
+
+/** The bytes of a long text that are in memory at once, unless one value is longer. */
+const WINDOW = 4 * 1024 * 1024;
+/** With fewer bytes left, the window moves on. */
+const LEAST_LEFT = 256 * 1024;
+
 /**
  * A position in a JSON text that moves over its values. Strings that recur, such as keys and hashes, are created once
- * and shared.
+ * and shared. Of a long text only a window is in memory; it moves on by `release`, and grows for longer values.
  */
 export class JsonScanner {
-  /** The offset of the next byte. */
-  at: number;
-  readonly #bytes: Uint8Array;
+  /** The position of the next byte in the window, which for bytes in memory is the whole text. */
+  at = 0;
+  #bytes: Uint8Array;
   // The same bytes as a Buffer, to create strings.
-  readonly #text: Buffer;
+  #text: Buffer;
   readonly #source: JsonSource;
+  readonly #long: LongText | undefined;
+  // The memory of the window, and where it is in a long text.
+  #window: Buffer = Buffer.alloc(0);
+  #base = 0;
+  // Bytes before the next one are not needed.
+  #isPassing = false;
   // One slot per string hash, so that no input can make lookups slow.
   readonly #strings: (string | undefined)[];
 
-  constructor(bytes: Uint8Array, source: JsonSource, at = 0) {
+  constructor(text: Uint8Array | LongText, source: JsonSource) {
+    const isLong = !(text instanceof Uint8Array);
+    const bytes = isLong ? Buffer.alloc(0) : text;
+    this.#long = isLong ? text : undefined;
     this.#bytes = bytes;
     this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#source = source;
-    this.at = at;
-    const places = 2 ** Math.min(19, Math.max(6, Math.ceil(Math.log2(bytes.byteLength / 512 + 1))));
+    const size = isLong ? text.size : text.byteLength;
+    const places = 2 ** Math.min(19, Math.max(6, Math.ceil(Math.log2(size / 512 + 1))));
     this.#strings = new Array<string | undefined>(places).fill(undefined);
+  }
+
+  /** The bytes from a position to the next byte; of a long text they are valid until the next `release` or `seek`. */
+  since(from: number): Uint8Array {
+    return this.#bytes.subarray(from, this.at);
+  }
+
+  /** The offset in the text of a position in the window. */
+  offsetOf(position: number): number {
+    return this.#base + position;
+  }
+
+  /** Continues at an offset of the text. Positions are no longer valid. */
+  seek(offset: number): void {
+    if (this.#long === undefined) this.at = offset;
+    else {
+      this.#base = offset;
+      this.at = 0;
+      this.#show(0);
+    }
+  }
+
+  /** Says that nothing before the next byte is needed. Positions are no longer valid. */
+  release(): void {
+    const end = this.#bytes.byteLength;
+    if (this.#long !== undefined && end - this.at < LEAST_LEFT && this.#base + end < this.#long.size) this.#moveOn();
+  }
+
+  /** Moves past the value that follows, however long it is. Positions are no longer valid. */
+  pass(): void {
+    this.#isPassing = true;
+    this.skip();
+    this.#isPassing = false;
+  }
+
+  // Fills the window again from the next byte on.
+  #moveOn(): void {
+    const left = this.#bytes.byteLength - this.at;
+    this.#window.copy(this.#window, 0, this.at, this.at + left);
+    this.#base += this.at;
+    this.at = 0;
+    this.#show(left);
+  }
+
+  // Keeps the first bytes of the window and fills the rest.
+  #show(kept: number): void {
+    if (this.#window.byteLength === 0) this.#window = Buffer.allocUnsafeSlow(WINDOW);
+    const read = this.#long?.readInto(this.#window.subarray(kept), this.#base + kept) ?? 0;
+    this.#text = this.#window.subarray(0, kept + read);
+    this.#bytes = this.#text;
+  }
+
+  // Reads more of a long text; false at its end.
+  #more(): boolean {
+    if (this.#long === undefined || this.#base + this.#bytes.byteLength >= this.#long.size) return false;
+    const before = this.#base + this.#bytes.byteLength;
+    if (this.#isPassing) {
+      this.at = Math.min(this.at, this.#bytes.byteLength);
+      this.#moveOn();
+    } else {
+      const kept = this.#bytes.byteLength;
+      if (kept === this.#window.byteLength) {
+        const larger = Buffer.allocUnsafeSlow(2 * kept);
+        this.#text.copy(larger);
+        this.#window = larger;
+      }
+      this.#show(kept);
+    }
+    return this.#base + this.#bytes.byteLength > before;
   }
 
   /** Calls `visit` for each member of the object that follows; it must move past the value. */
@@ -81,13 +172,21 @@ export class JsonScanner {
   skip(): number {
     this.#peek();
     const from = this.at;
-    const bytes = this.#bytes;
+    const start = this.offsetOf(from);
+    let bytes = this.#bytes;
     let depth = 0;
     for (;;) {
       const code = bytes[this.at];
-      if (code === undefined) throw this.#error("the rest");
-      if (code === QUOTE) this.#string();
-      else if (code === OPEN || code === OPEN_OBJECT) {
+      if (code === undefined) {
+        // A number at the end of the window may go on.
+        if (!this.#more()) throw this.#error("the rest");
+        bytes = this.#bytes;
+        continue;
+      }
+      if (code === QUOTE) {
+        this.#string();
+        bytes = this.#bytes;
+      } else if (code === OPEN || code === OPEN_OBJECT) {
         depth++;
         this.at++;
       } else if (code === CLOSE || code === CLOSE_OBJECT) {
@@ -101,7 +200,7 @@ export class JsonScanner {
       }
       if (depth === 0) break;
     }
-    if (this.at === from) throw this.#error("a value");
+    if (this.offsetOf(this.at) === start) throw this.#error("a value");
     return from;
   }
 
@@ -111,14 +210,19 @@ export class JsonScanner {
   }
 
   #key(): string {
-    const bytes = this.#bytes;
+    let bytes = this.#bytes;
     const from = this.at + 1;
     let at = from;
     let hash = 0;
     let code = bytes[at];
-    while (code !== QUOTE && code !== BACKSLASH && code !== undefined) {
-      hash = (Math.imul(hash, 31) + code) | 0;
-      code = bytes[++at];
+    for (;;) {
+      while (code !== QUOTE && code !== BACKSLASH && code !== undefined) {
+        hash = (Math.imul(hash, 31) + code) | 0;
+        code = bytes[++at];
+      }
+      if (code !== undefined || !this.#more()) break;
+      bytes = this.#bytes;
+      code = bytes[at];
     }
     if (code !== QUOTE) {
       this.#string();
@@ -135,14 +239,18 @@ export class JsonScanner {
 
   // Moves past a string.
   #string(): void {
-    const bytes = this.#bytes;
+    let bytes = this.#bytes;
     let at = this.at + 1;
     for (let code = bytes[at]; code !== QUOTE; code = bytes[at]) {
-      if (code === undefined) {
-        this.at = at;
-        throw this.#error("the rest");
+      if (code !== undefined) at += code === BACKSLASH ? 2 : 1;
+      else {
+        // The byte after a backslash may be beyond the window.
+        const beyond = at - bytes.byteLength;
+        this.at = bytes.byteLength;
+        if (!this.#more()) throw this.#error("the rest");
+        at = this.at + beyond;
+        bytes = this.#bytes;
       }
-      at += code === BACKSLASH ? 2 : 1;
     }
     this.at = at + 1;
   }
@@ -155,13 +263,16 @@ export class JsonScanner {
   // The next byte that is not white space, 0 at the end.
   #peek(): number {
     let code = this.#bytes[this.at];
-    while (code === SPACE || code === 0x0a || code === 0x0d || code === 0x09) code = this.#bytes[++this.at];
-    return code ?? 0;
+    for (;;) {
+      while (code === SPACE || code === 0x0a || code === 0x0d || code === 0x09) code = this.#bytes[++this.at];
+      if (code !== undefined || !this.#more()) return code ?? 0;
+      code = this.#bytes[this.at];
+    }
   }
 
   #error(expected: string): Error {
     const isCut = this.at >= this.#bytes.byteLength;
-    const where = isCut ? "it is truncated" : `at byte ${this.at}`;
+    const where = isCut ? "it is truncated" : `at byte ${this.offsetOf(this.at)}`;
     return invalid(this.#source, `is not valid JSON: ${where}, expected ${expected}`);
   }
 }

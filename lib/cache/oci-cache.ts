@@ -29,7 +29,8 @@ import type {
   SpecImage,
   WriteIndexOptions,
 } from "./cache.ts";
-import { type CacheIndex, INDEX_LIMIT, readIndexText, type StoredIndex } from "./index-read.ts";
+import { readIndexBlob } from "./index-blob.ts";
+import type { CacheIndex, StoredIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
 import { checkIdentity } from "./spec-identity.ts";
 import type { PrunableCache, SpecStorage } from "./spec-storage.ts";
@@ -145,9 +146,10 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     const [layer] = manifest.layers;
     const name = `the index of ${this.name}`;
     if (layer === undefined) throw notASpec(name, "an image without layers", "a cache index");
-    const bytes = await this.#readBlob(layer, INDEX_LIMIT, name, signal);
+    const { digest, size } = layer;
     const hint = `rebuild it with \`updateIndex("${this.name}", { full: true })\``;
-    const index = readIndexText({ name, bytes, digest: layer.digest, hint });
+    const open = () => this.target.fetchBlob(layer, { signal });
+    const index = await readIndexBlob({ digest, size, name, hint, memory: this.#memory, open });
     return { ...index, stored };
   }
 

@@ -12,7 +12,6 @@ const CLOSE_OBJECT = 0x7d;
 
 /** Reads consecutive records at a scanner. */
 export class RecordScanner {
-  readonly #bytes: Uint8Array;
   readonly #scanner: JsonScanner;
   readonly #source: JsonSource;
   readonly #format: number;
@@ -22,13 +21,12 @@ export class RecordScanner {
   #dependencies: string[] = [];
   #isSpliced = false;
   #text: Uint8Array | undefined;
+  /** Where the text of the last record that was read is in the scanner's window. */
+  textFrom = 0;
   #inBuildcache = false;
   #refCount: number | undefined;
-  // The text to hash: memory of the longest so far.
-  #hashed = Buffer.alloc(0);
 
-  constructor(bytes: Uint8Array, scanner: JsonScanner, source: JsonSource, format: number) {
-    this.#bytes = bytes;
+  constructor(scanner: JsonScanner, source: JsonSource, format: number) {
     this.#scanner = scanner;
     this.#source = source;
     this.#format = format;
@@ -50,7 +48,7 @@ export class RecordScanner {
     }
     const [name, version, text, dependencies] = [this.#name, this.#version, this.#text, this.#dependencies];
     if (name === undefined || version === undefined || text === undefined || this.#isSpliced) return undefined;
-    if (!this.#endsWithTrueHash(text, hash)) return undefined;
+    if (this.#format < 4 || !endsWithTrueHash(text, hash)) return undefined;
     const [inBuildcache, refCount, format] = [this.#inBuildcache, this.#refCount, this.#format];
     return { hash, name, version, dependencies, builtAs: undefined, format, text, inBuildcache, refCount };
   }
@@ -61,11 +59,12 @@ export class RecordScanner {
     if (key === "spec") {
       const from = scanner.at;
       scanner.object(this.#ofNode);
-      this.#text = this.#bytes.subarray(from, scanner.at);
+      this.textFrom = from;
+      this.#text = scanner.since(from);
       return;
     }
     const from = scanner.skip();
-    const value = parseJsonBytes(this.#bytes.subarray(from, scanner.at), this.#source);
+    const value = parseJsonBytes(scanner.since(from), this.#source);
     if (key === "in_buildcache") this.#inBuildcache = value === true;
     else if (key === "ref_count" && typeof value === "number") this.#refCount = value;
   };
@@ -87,17 +86,23 @@ export class RecordScanner {
     if (key === "hash") this.#dependencies.push(this.#scanner.string());
     else this.#scanner.skip();
   };
+}
 
-  // If the hash is the last key, the text before it is what the hash covers, so it need not be serialised again.
-  #endsWithTrueHash(text: Uint8Array, hash: string): boolean {
-    if (this.#format < 4 || !isDagHash(hash)) return false;
-    const tail = `,"hash":"${hash}"}`;
-    const length = text.byteLength - tail.length;
-    if (length < 0) return false;
-    for (let at = 0; at < tail.length; at++) if (text[length + at] !== tail.charCodeAt(at)) return false;
-    if (this.#hashed.byteLength <= length) this.#hashed = Buffer.alloc(2 * length + 1);
-    this.#hashed.set(text.subarray(0, length));
-    this.#hashed[length] = CLOSE_OBJECT;
-    return base32(hashOnce("sha1", this.#hashed.subarray(0, length + 1), "buffer")) === hash;
-  }
+// The text to hash: memory of the longest so far.
+let hashed = Buffer.alloc(0);
+
+/**
+ * True if the text of a node of format 4 or newer ends with a hash and produces it. If the hash is the last key, the
+ * text before it is what the hash covers, so it need not be serialised again.
+ */
+export function endsWithTrueHash(text: Uint8Array, hash: string): boolean {
+  if (!isDagHash(hash)) return false;
+  const tail = `,"hash":"${hash}"}`;
+  const length = text.byteLength - tail.length;
+  if (length < 0) return false;
+  for (let at = 0; at < tail.length; at++) if (text[length + at] !== tail.charCodeAt(at)) return false;
+  if (hashed.byteLength <= length) hashed = Buffer.alloc(2 * length + 1);
+  hashed.set(text.subarray(0, length));
+  hashed[length] = CLOSE_OBJECT;
+  return base32(hashOnce("sha1", hashed.subarray(0, length + 1), "buffer")) === hash;
 }

@@ -1,7 +1,7 @@
 // A mirror's files in a folder. Each is written elsewhere and renamed into its place, so that a reader sees all of it
 // or nothing.
 import { constants } from "node:fs";
-import { lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
@@ -9,10 +9,19 @@ import { algorithmOf, type Digest, Digester, digestOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
 import { LockFile } from "../util/file-lock.ts";
 import { makeFolder } from "../util/folder.ts";
-import { readBounded } from "../util/read-file.ts";
+import { readBounded, stampOf } from "../util/read-file.ts";
 import { digestMismatch, type Expectation, type Source, sizeMismatch, verifyStream } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
-import type { ObjectContent, ObjectInfo, ObjectOptions, Objects, WriteOptions, WriteStreamOptions } from "./objects.ts";
+import type {
+  ObjectContent,
+  ObjectInfo,
+  ObjectOptions,
+  Objects,
+  OpenLatestOptions,
+  OpenObject,
+  WriteOptions,
+  WriteStreamOptions,
+} from "./objects.ts";
 
 /** The size of reads, in bytes. */
 const PIECE = 256 * 1024;
@@ -40,7 +49,7 @@ export class FolderObjects implements Objects {
     this.#clock = clock;
   }
 
-  #path(key: string): string {
+  path(key: string): string {
     const parts = key.split("/");
     if (parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0")))
       throw new StaveError("CONTENT_INVALID", `${printable(key)} is not a name of a file in ${this.name}`, {
@@ -51,7 +60,7 @@ export class FolderObjects implements Objects {
 
   async read(key: string, limit: number): Promise<ObjectContent | undefined> {
     try {
-      const { bytes } = await readBounded(this.#path(key), limit);
+      const { bytes } = await readBounded(this.path(key), limit);
       return { bytes, token: digestOf(bytes) };
     } catch (error) {
       if (isAbsent(error)) return undefined;
@@ -60,7 +69,7 @@ export class FolderObjects implements Objects {
   }
 
   async look(key: string): Promise<ObjectInfo | undefined> {
-    const path = this.#path(key);
+    const path = this.path(key);
     try {
       const found = await stat(path);
       return found.isFile() ? { key, size: found.size, modified: found.mtimeMs } : undefined;
@@ -72,7 +81,7 @@ export class FolderObjects implements Objects {
   }
 
   async open(key: string, expected: Expectation): Promise<Readable> {
-    const path = this.#path(key);
+    const path = this.path(key);
     try {
       // A FIFO would otherwise block a thread of the process until somebody writes to it.
       const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -96,13 +105,44 @@ export class FolderObjects implements Objects {
     }
   }
 
+  async openLatest(
+    key: string,
+    limit: number,
+    { known }: OpenLatestOptions = {},
+  ): Promise<OpenObject | "same" | undefined> {
+    const path = this.path(key);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const found = await handle.stat({ bigint: true });
+      if (!found.isFile()) throw new StaveError("CONTENT_INVALID", `${path} is not a regular file`, { subject: path });
+      if (found.size > BigInt(limit))
+        throw new StaveError("TOO_LARGE", `${path} has ${found.size} bytes, expected at most ${limit}`, {
+          subject: path,
+        });
+      const token = stampOf(found);
+      if (token !== known) {
+        const stream = handle.createReadStream({ highWaterMark: PIECE });
+        handle = undefined;
+        return { stream, token };
+      }
+      return "same";
+    } catch (cause) {
+      const error = fileError(cause, "read", path);
+      if (isAbsent(error)) return undefined;
+      throw error;
+    } finally {
+      await handle?.close();
+    }
+  }
+
   async *list(prefix: string, { signal }: ObjectOptions = {}): AsyncIterable<ObjectInfo> {
     const below = prefix.replace(/\/$/, "");
     yield* this.#listFolder(below, below.split("/").length, signal);
   }
 
   async *#listFolder(key: string, depth: number, signal: AbortSignal | undefined): AsyncIterable<ObjectInfo> {
-    const folder = this.#path(key);
+    const folder = this.path(key);
     signal?.throwIfAborted();
     let names: string[];
     try {
@@ -166,7 +206,7 @@ export class FolderObjects implements Objects {
       const subject = `${key} of ${this.name}`;
       if (expected !== undefined && size !== expected.size) throw sizeMismatch(subject, expected.size, String(size));
       if (expected !== undefined && digest !== expected.digest) throw digestMismatch(subject, expected.digest, digest);
-      const path = this.#path(key);
+      const path = this.path(key);
       makeFolder(dirname(path));
       await rename(temporary, path);
       return { digest, size };
@@ -178,7 +218,7 @@ export class FolderObjects implements Objects {
   }
 
   async replace(key: string, bytes: Uint8Array, read: string | undefined): Promise<boolean> {
-    const path = this.#path(key);
+    const path = this.path(key);
     try {
       makeFolder(this.folder);
     } catch (cause) {
@@ -202,11 +242,11 @@ export class FolderObjects implements Objects {
 
   async touch(key: string): Promise<void> {
     const now = this.#clock.now() / 1000;
-    await utimes(this.#path(key), now, now).catch(() => {});
+    await utimes(this.path(key), now, now).catch(() => {});
   }
 
   async remove(key: string): Promise<boolean> {
-    const path = this.#path(key);
+    const path = this.path(key);
     try {
       await rm(path);
       return true;

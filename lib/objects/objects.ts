@@ -25,6 +25,20 @@ export interface ObjectContent {
   readonly token: string;
 }
 
+/** An object of unknown digest, open to be read. */
+export interface OpenObject {
+  /** Fails if the object is longer than it may be, or arrives incomplete. */
+  readonly stream: Readable;
+  /** Identifies this state of the object; undefined if the place has nothing to tell states apart. */
+  readonly token: string | undefined;
+}
+
+/** Options for opening an object of unknown digest. */
+export interface OpenLatestOptions extends ObjectOptions {
+  /** The token of a state that the caller has. */
+  readonly known?: string | undefined;
+}
+
 /** A place with objects that can be read. */
 export interface ReadObjects {
   /** The place as a user would type it, without secrets. */
@@ -39,6 +53,13 @@ export interface ReadObjects {
    * NOT_FOUND.
    */
   open(key: string, expected: { digest: Digest; size: number }, options?: ObjectOptions): Promise<Readable>;
+  /**
+   * Opens an object of unknown digest and of at most `limit` bytes; "same" if it is still in the known state. Undefined
+   * only if the object is certainly absent. Throws TOO_LARGE.
+   */
+  openLatest(key: string, limit: number, options?: OpenLatestOptions): Promise<OpenObject | "same" | undefined>;
+  /** The path of an object, if objects are files of this machine. */
+  path?(key: string): string;
   /** The objects whose keys start with a prefix that ends in `/`, in any order; none if there is no such folder. */
   list(prefix: string, options?: ObjectOptions): AsyncIterable<ObjectInfo>;
   /** Releases what is held open. */
@@ -79,7 +100,7 @@ export interface Objects extends ReadObjects {
    * Returns true if that is certain, false if the place cannot tell. Throws CONFLICT if it has changed.
    */
   replace(key: string, bytes: Uint8Array, read: string | undefined, options?: ObjectOptions): Promise<boolean>;
-  /** Marks an object as in use now, where that is possible, so that nobody takes it for garbage. */
+  /** Marks an object as in use now, where that is possible, so that no cleanup removes it as unused. */
   touch(key: string, options?: ObjectOptions): Promise<void>;
   /** Removes an object; returns false if it was absent. */
   remove(key: string, options?: ObjectOptions): Promise<boolean>;

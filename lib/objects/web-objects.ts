@@ -2,12 +2,21 @@
 import type { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { headerOf, saysHtml, webPageError } from "../http/response.ts";
-import type { Authorizer, HttpRequest, Transport } from "../http/types.ts";
+import type { Authorizer, HttpRequest, HttpResponse, Transport } from "../http/types.ts";
 import { verifiedDownload } from "../http/verified-download.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Secret } from "../printable/secret.ts";
 import type { Expectation } from "../util/stream.ts";
-import type { ObjectContent, ObjectInfo, ObjectOptions, ReadObjects } from "./objects.ts";
+import type {
+  ObjectContent,
+  ObjectInfo,
+  ObjectOptions,
+  OpenLatestOptions,
+  OpenObject,
+  ReadObjects,
+} from "./objects.ts";
+import { timeOf } from "./time-of.ts";
+import { wholeBody } from "./whole-body.ts";
 
 /** How to log in to a web server. */
 export interface WebLogin {
@@ -61,11 +70,10 @@ export class WebObjects implements ReadObjects {
     if (response.status !== 200) return undefined;
     if (saysHtml(response)) throw webPageError({ op: "look for", subject: `${key} of ${this.name}` }, response.url);
     const length = headerOf(response, "content-length");
-    const modified = Date.parse(headerOf(response, "last-modified") ?? "");
     return {
       key,
       size: length !== undefined && /^[0-9]{1,15}$/.test(length) ? Number(length) : undefined,
-      modified: Number.isNaN(modified) ? undefined : modified,
+      modified: timeOf(headerOf(response, "last-modified")),
     };
   }
 
@@ -93,6 +101,26 @@ export class WebObjects implements ReadObjects {
     });
   }
 
+  async openLatest(
+    key: string,
+    limit: number,
+    { signal, known }: OpenLatestOptions = {},
+  ): Promise<OpenObject | "same" | undefined> {
+    const request = this.#request("GET", key, {
+      headers: known === undefined ? {} : conditionOf(known),
+      op: "fetch",
+      accept: known === undefined ? ABSENT : [...ABSENT, 304],
+      traffic: "download",
+      signal,
+    });
+    const response = await this.#options.transport.request(request);
+    if (response.status === 200 && !saysHtml(response))
+      return { stream: wholeBody(response, limit, request), token: tokenOf(response) };
+    response.body.destroy();
+    if (response.status === 200) throw webPageError(request, response.url);
+    return response.status === 304 ? "same" : undefined;
+  }
+
   async *list(): AsyncIterable<ObjectInfo> {
     yield* await Promise.reject<never[]>(
       new StaveError("UNSUPPORTED", `${this.name} cannot be listed: a web server lists nothing`, {
@@ -105,6 +133,20 @@ export class WebObjects implements ReadObjects {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+// A token is the name of a header and its value, to be sent back as the condition of a request.
+const CONDITIONS: Readonly<Record<string, string>> = { etag: "if-none-match", "last-modified": "if-modified-since" };
+
+function tokenOf(response: HttpResponse): string | undefined {
+  const name = Object.keys(CONDITIONS).find((each) => headerOf(response, each) !== undefined);
+  return name && `${name} ${headerOf(response, name)}`;
+}
+
+function conditionOf(token: string): Record<string, string> {
+  const end = token.indexOf(" ");
+  const name = CONDITIONS[token.slice(0, end)];
+  return name === undefined ? {} : { [name]: token.slice(end + 1) };
 }
 
 // Only these say that something is absent: a refusal is an error.

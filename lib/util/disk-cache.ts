@@ -1,9 +1,20 @@
-// A cache of small entries between runs: one file each, in a folder that may be deleted at any time. Entries that
+// A cache of entries between runs: one file each, in a folder that may be deleted at any time. Entries that
 // cannot be read or written count as absent; readers must validate what they get.
 import { createHash } from "node:crypto";
-import { closeSync, constants, futimesSync, lstatSync, openSync, readdirSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  futimesSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { systemCode } from "../errors.ts";
+import { StaveError, systemCode } from "../errors.ts";
 import { makeFolder } from "./folder.ts";
 import { readDescriptor } from "./read-file.ts";
 import { replaceFileSync } from "./replace-file.ts";
@@ -83,6 +94,57 @@ export class DiskCache {
     }
   }
 
+  /**
+   * Opens an entry that has exactly `size` bytes, for those that are too large for memory; undefined if there is none.
+   * The caller closes the descriptor.
+   */
+  openEntry(kind: string, key: string, size: number): number | undefined {
+    let file: number | undefined;
+    try {
+      file = openSync(this.#path(kind, key), constants.O_RDONLY | constants.O_NONBLOCK);
+      const found = fstatSync(file);
+      if (!found.isFile() || found.size !== size) throw new Error("another entry");
+      const now = this.#options.clock.now() / 1000;
+      futimesSync(file, now, now);
+      return file;
+    } catch {
+      if (file !== undefined) closeSync(file);
+      return undefined;
+    }
+  }
+
+  /**
+   * Stores a stream under the key that is known at its end. Returns false if it is too large or the disk refuses; then
+   * the stream was not read to its end. Throws the error of the stream.
+   */
+  async store(kind: string, stream: AsyncIterable<Uint8Array>, keyAtEnd: () => string): Promise<boolean> {
+    const name = Math.floor(this.#options.clock.random() * 2 ** 48).toString(36);
+    const temporary = join(this.#options.folder, kind, "new", `${name}.tmp`);
+    let handle: FileHandle | undefined;
+    try {
+      makeFolder(dirname(temporary), 0o700);
+      handle = await open(temporary, "wx", 0o600);
+    } catch {
+      return false;
+    }
+    try {
+      const size = await writeAll(handle, stream, this.#entryLimit);
+      if (size === undefined) return false;
+      const path = this.#path(kind, keyAtEnd());
+      makeFolder(dirname(path), 0o700);
+      renameSync(temporary, path);
+      this.#written += size;
+      if (this.#written > this.#limit / SHARE) this.#shrink();
+      return true;
+    } catch (error) {
+      if (error instanceof StaveError || systemCode(error) === undefined) throw error;
+      return false;
+    } finally {
+      await handle.close().catch(() => {});
+      remove(temporary);
+    }
+  }
+
   /** Deletes an entry. */
   delete(kind: string, key: string): void {
     remove(this.#path(kind, key));
@@ -110,6 +172,25 @@ export class DiskCache {
       total -= size;
     }
   }
+}
+
+// The number of bytes; undefined if there are too many or the disk refuses.
+async function writeAll(
+  handle: FileHandle,
+  stream: AsyncIterable<Uint8Array>,
+  limit: number,
+): Promise<number | undefined> {
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.byteLength;
+    if (size > limit) return undefined;
+    try {
+      await handle.appendFile(chunk);
+    } catch {
+      return undefined;
+    }
+  }
+  return size;
 }
 
 // The folders or files in a folder. The target of a link must not be removed, and Node's recursive listing would follow

@@ -3,7 +3,8 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { algorithmOf, digestOf } from "../oci/digest.ts";
 import type { DiskCache } from "./disk-cache.ts";
 
-const KIND = "blobs";
+/** The kind of entry of the disk cache that blobs are, by their digests. */
+export const BLOBS = "blobs";
 
 /** The bytes of a blob, remembered or fetched; `fetch` must verify them. Throws what `fetch` throws. */
 export async function rememberedBlob(
@@ -11,9 +12,9 @@ export async function rememberedBlob(
   { digest, size }: Pick<Descriptor, "digest" | "size">,
   fetch: () => Promise<Buffer>,
 ): Promise<Buffer> {
-  const known = memory?.get(KIND, digest);
+  const known = memory?.get(BLOBS, digest);
   if (known?.length === size && digestOf(known, algorithmOf(digest)) === digest) return known;
   const bytes = await fetch();
-  memory?.set(KIND, digest, bytes);
+  memory?.set(BLOBS, digest, bytes);
   return bytes;
 }

@@ -8,6 +8,7 @@ import { benchBudget } from "./budget.ts";
 import { benchCache } from "./cache.ts";
 import { benchCopy } from "./copy.ts";
 import { benchInstall } from "./install.ts";
+import { benchLargeIndex } from "./large-index.ts";
 import { benchMirror } from "./mirror.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
@@ -27,6 +28,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   mirror: benchMirror,
   small: benchSmall,
   cache: benchCache,
+  index: benchLargeIndex,
   wan: benchWan,
   tags: benchTags,
 };
@@ -35,7 +37,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
 const PROFILES: Record<string, readonly string[]> = {
   loopback: ["copy", "store", "pack", "budget"],
   large: ["push", "install", "mirror"],
-  scale: ["cache", "tags"],
+  scale: ["cache", "index", "tags"],
 };
 
 const stave = resolve(import.meta.dirname, "../../dist/stave.js");

@@ -84,6 +84,17 @@ test("an install from a web server by a spec file reads no index, and asks for t
   assert.equal(web.requests.length, 3, web.requests.join("\n"));
 });
 
+test("an install by hash from a folder reads no index", async () => {
+  const folder = await copiedMirror(3);
+  const listed = await run(["list", folder, "zlib-ish", "-a", "--json"]);
+  const { hash } = JSON.parse(listed.stdout).report.specs[0];
+  writeFileSync(join(folder, "v3/manifests/index/index.manifest.json"), "not an index");
+  assert.equal((await run(["list", folder])).status, 5, "an index that is read is refused");
+  const flags = ["-u", "-o", "--store", temporaryFolder(), "--only", "package"];
+  const done = await run(["install", folder, `/${hash}`, ...flags]);
+  assert.equal(done.status, 0, done.stderr);
+});
+
 test("diff compares mirrors with each other and with lock files", async () => {
   const [lock, other] = await Promise.all([
     run(["diff", join(golden("spack-1.2"), "spack.lock"), web.url]),

@@ -15,6 +15,8 @@ export interface TestS3 {
   readonly url: string;
   /** `METHOD PATH?QUERY` of every request. */
   readonly requests: string[];
+  /** The statuses of answers to questions for an index of layout 2. */
+  readonly sent: number[];
   /** By `BUCKET/KEY`. */
   readonly objects: Map<string, Stored>;
   readonly buckets: Set<string>;
@@ -119,6 +121,9 @@ export async function startS3(): Promise<TestS3> {
     const found = s3.objects.get(name);
     if (found === undefined)
       return void (request.method === "HEAD" ? response.writeHead(404).end() : fail(response, 404, "NoSuchKey"));
+    const isKnown = request.headers["if-none-match"] === found.etag;
+    if (name.endsWith("index.json")) s3.sent.push(isKnown ? 304 : 200);
+    if (isKnown) return void response.writeHead(304, { etag: found.etag }).end();
     const from = Number(/^bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
     const body = found.bytes.subarray(from);
     response.writeHead(from > 0 ? 206 : 200, {
@@ -174,7 +179,7 @@ export async function startS3(): Promise<TestS3> {
     request.on("end", () => answer(request, Buffer.concat(chunks), response));
   });
   const s3: TestS3 = {
-    ...{ url: "", requests: [], objects: new Map(), buckets: new Set(["cache"]), page: 1000 },
+    ...{ url: "", requests: [], sent: [], objects: new Map(), buckets: new Set(["cache"]), page: 1000 },
     ...{ isPublic: false, ignoresConditions: false, region: "us-east-1", intervene: undefined },
     close: () =>
       new Promise((done) => {

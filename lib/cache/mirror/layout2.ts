@@ -9,10 +9,12 @@ import { objectAt, own, stringAt } from "../../spack/text/fields.ts";
 import { isObject, parseJsonText } from "../../spack/text/json.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import type { FetchSpecOptions } from "../cache.ts";
+import { readIndexBlob } from "../index-blob.ts";
 import { type CacheIndex, INDEX_LIMIT, readIndexText } from "../index-read.ts";
 import { checkIdentity } from "../spec-identity.ts";
 import { parseSpecTag } from "../spec-tag.ts";
 import { isClearSigned, textOf } from "./clear-signed.ts";
+import { latestObject } from "./latest-object.ts";
 import {
   type LayoutListing,
   type LayoutOptions,
@@ -162,11 +164,16 @@ export class Layout2 implements MirrorLayout {
   }
 
   async readIndex(options: OperationOptions): Promise<CacheIndex | undefined> {
-    const { objects } = this.#options;
-    const found = await objects.read(INDEX, INDEX_LIMIT, options);
-    if (found === undefined) return undefined;
-    const name = `the index of ${objects.name}`;
-    return readIndexText({ name, bytes: found.bytes, digest: digestOf(found.bytes), hint: "push the specs again" });
+    const { objects, memory } = this.#options;
+    const [name, hint] = [`the index of ${objects.name}`, "push the specs again"];
+    const latest = memory && (await latestObject(objects, INDEX, { ...options, memory, limit: INDEX_LIMIT }));
+    if (latest === "absent") return undefined;
+    if (latest === undefined || latest === "unkept") {
+      const found = await objects.read(INDEX, INDEX_LIMIT, options);
+      return found && readIndexText({ name, hint, bytes: found.bytes, digest: digestOf(found.bytes) });
+    }
+    const open = () => objects.open(INDEX, latest, options);
+    return await readIndexBlob({ ...latest, name, hint, memory, path: objects.path?.(INDEX), open });
   }
 }
 

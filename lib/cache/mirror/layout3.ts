@@ -9,11 +9,10 @@ import { manifestFileName, specTag } from "../../spack/spec/spec-name.ts";
 import { rereadDamaged } from "../../target/refetch.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { gunzip } from "../../util/decompress.ts";
-import type { DiskCache } from "../../util/disk-cache.ts";
-import { rememberedBlob } from "../../util/remembered-blob.ts";
 import { readSized } from "../../util/stream.ts";
 import type { FetchSpecOptions } from "../cache.ts";
-import { type CacheIndex, INDEX_LIMIT, readIndexText } from "../index-read.ts";
+import { readIndexBlob } from "../index-blob.ts";
+import type { CacheIndex } from "../index-read.ts";
 import { checkIdentity } from "../spec-identity.ts";
 import { parseSpecTag } from "../spec-tag.ts";
 import { isClearSigned, textOf } from "./clear-signed.ts";
@@ -46,8 +45,6 @@ export function manifestKey(node: SpecNode): string {
 
 /** Options of layout 3. */
 export interface Layout3Options extends LayoutOptions {
-  /** Caches indexes between runs by digest. */
-  readonly memory?: DiskCache | undefined;
   /** The view of the index to read. */
   readonly view?: string | undefined;
 }
@@ -160,11 +157,13 @@ export class Layout3 implements MirrorLayout {
     const name = `${objects.name}/${key}`;
     const blob = blobIn(manifest.bytes.toString("utf8"), "index", name);
     if (blob === undefined) throw lacksPart(name, "index");
-    const bytes = await rememberedBlob(memory, blob, () =>
-      this.#readBlob(blob, INDEX_LIMIT, `the index of ${objects.name}`, options),
-    );
-    const hint = `rebuild it with \`updateIndex("${objects.name}", { full: true })\``;
-    const index = readIndexText({ name: `the index of ${objects.name}`, bytes, digest: blob.digest, hint });
+    const { digest, size } = blob;
+    const index = await readIndexBlob({
+      ...{ digest, size, memory, path: objects.path?.(blobKey(blob)) },
+      name: `the index of ${objects.name}`,
+      hint: `rebuild it with \`updateIndex("${objects.name}", { full: true })\``,
+      open: () => objects.open(blobKey(blob), { digest, size }, options),
+    });
     return { ...index, token: manifest.token };
   }
 }

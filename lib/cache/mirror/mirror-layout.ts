@@ -5,6 +5,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import type { DiskCache } from "../../util/disk-cache.ts";
 import type { CachedSpec, FetchSpecOptions } from "../cache.ts";
 import type { CacheIndex } from "../index-read.ts";
 import type { TaggedSpec } from "../spec-tag.ts";
@@ -36,6 +37,8 @@ export interface LayoutOptions {
   readonly objects: ReadObjects;
   /** Without it, signatures are not checked. */
   readonly signatures: SignatureCheck | undefined;
+  /** Caches indexes between runs by digest. */
+  readonly memory?: DiskCache | undefined;
 }
 
 /** A spec of a mirror, and the key of its archive. */

@@ -36,7 +36,7 @@ export type S3Answer =
 const ERROR_LIMIT = 64 * 1024;
 const EMPTY = digestOf("");
 /** Statuses that come with an explanation; the transport retries all others, or makes errors of them. */
-const EXPLAINED = [301, 307, 400, 403, 404, 409, 411, 412, 416, 501];
+const EXPLAINED = [301, 304, 307, 400, 403, 404, 409, 411, 412, 416, 501];
 
 /** Sends signed requests for one place. */
 export class S3Client {

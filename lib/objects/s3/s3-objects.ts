@@ -17,9 +17,13 @@ import type {
   ObjectInfo,
   ObjectOptions,
   Objects,
+  OpenLatestOptions,
+  OpenObject,
   WriteOptions,
   WriteStreamOptions,
 } from "../objects.ts";
+import { timeOf } from "../time-of.ts";
+import { wholeBody } from "../whole-body.ts";
 import { parts, sendParts } from "./multipart.ts";
 import { S3Client, type S3Request } from "./s3-client.ts";
 import { parseXml, textAt } from "./s3-errors.ts";
@@ -107,6 +111,27 @@ export class S3Objects implements Objects {
         throw new StaveError("NOT_FOUND", `${this.name} has no ${printable(key)}`, { subject: key });
       },
     });
+  }
+
+  async openLatest(
+    key: string,
+    limit: number,
+    { signal, known }: OpenLatestOptions = {},
+  ): Promise<OpenObject | "same" | undefined> {
+    const what = `fetch ${key} of ${this.name}`;
+    const { response, failure } = await this.#client.send({
+      method: "GET",
+      key: this.#key(key),
+      ...(known !== undefined && { headers: { "if-none-match": known } }),
+      what,
+      more: { traffic: "download" },
+      expects: ["NoSuchKey", 304],
+      signal,
+    });
+    if (failure?.status === 304 && known !== undefined) return "same";
+    if (response === undefined) return undefined;
+    const stream = wholeBody(response, limit, { op: "fetch", subject: `${key} of ${this.name}` });
+    return { stream, token: headerOf(response, "etag") };
   }
 
   async *list(prefix: string, { signal }: ObjectOptions = {}): AsyncIterable<ObjectInfo> {
@@ -269,9 +294,4 @@ function decoded(key: string): string {
   } catch {
     return "";
   }
-}
-
-function timeOf(text: string | undefined): number | undefined {
-  const time = Date.parse(text ?? "");
-  return Number.isNaN(time) ? undefined : time;
 }

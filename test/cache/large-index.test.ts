@@ -1,0 +1,139 @@
+// Large indexes: read from a file by a window, remembered between runs, and never in memory as a whole.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { IndexFile } from "../../lib/cache/index-file.ts";
+import { type CacheIndex, readIndexText } from "../../lib/cache/index-read.ts";
+import { indexText } from "../../lib/cache/index-write.ts";
+import { digestOf } from "../../lib/oci/digest.ts";
+import { DiskCache } from "../../lib/util/disk-cache.ts";
+import { readAll } from "../../lib/util/stream.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { makeDatabase } from "../../scripts/make-database.ts";
+import { writeMirrorIndex } from "../../scripts/make-mirror.ts";
+import { failsWith } from "../support/errors.ts";
+import { mirrorAt } from "../support/mirrors.ts";
+import { temporaryFolder } from "../support/tree.ts";
+
+const source = { name: "the index", digest: digestOf("") };
+// Larger than the window, with records that are larger than what is left of it.
+const TEXT = makeDatabase({ installs: 60, seed: 5, root: "/opt/store", stack: 60, patches: 3000 });
+const texts = (index: CacheIndex): unknown =>
+  Array.from(index.records.values(), ({ hash, name, version, dependencies, text, inBuildcache, refCount }) => [
+    ...[hash, name, version, dependencies, inBuildcache, refCount, digestOf(text)],
+  ]);
+const fromFile = (text: string): CacheIndex => {
+  const path = join(temporaryFolder(), "index.json");
+  writeFileSync(path, text);
+  const file = new IndexFile({ descriptor: openSync(path, "r"), size: statSync(path).size, name: "the index" });
+  file.isDoubtful = false;
+  return readIndexText({ ...source, bytes: file });
+};
+
+const reversed = (): string => {
+  const { database } = JSON.parse(TEXT);
+  return JSON.stringify({ database: { installs: database.installs, version: database.version } });
+};
+const spellings: { name: string; text: () => string }[] = [
+  { name: "as Spack writes it", text: () => TEXT },
+  { name: "with white space", text: () => JSON.stringify(JSON.parse(TEXT), null, 2) },
+  { name: "with the version last", text: reversed },
+  { name: "with a long value in front", text: () => TEXT.replace("{", `{"x":["${'\\\\\\"'.repeat(3e6)}",1],`) },
+  { name: "with a long key", text: () => TEXT.replace('"version":', `"${"k".repeat(6e6)}":1,"version":`) },
+  { name: "with much white space", text: () => TEXT.replaceAll('"database":', `"database":${" ".repeat(9e6)}`) },
+  {
+    name: "with a record that is no record",
+    text: () => TEXT.replace('"installs":{', `"installs":{"x":[${"1,".repeat(3e6)}1],`),
+  },
+];
+for (const { name, text } of spellings)
+  test(`a large index ${name} is read from a file as from memory`, () => {
+    const bytes = Buffer.from(text());
+    const [inMemory, inFile] = [readIndexText({ ...source, bytes }), fromFile(text())];
+    assert.ok(bytes.length > 8 * 1024 * 1024);
+    assert.deepEqual(texts(inFile), texts(inMemory));
+    assert.deepEqual(inFile.problems, inMemory.problems);
+    assert.equal(inFile.records.size, 60);
+  });
+
+for (const length of [100, 5e6, TEXT.length - 1])
+  test(`a large index that ends after ${length} bytes is truncated, in a file as in memory`, async () => {
+    await failsWith("CONTENT_INVALID", () => fromFile(TEXT.slice(0, length)), /truncated/);
+  });
+
+const memoryIn = (place: string): DiskCache => new DiskCache({ folder: place, clock: systemClock });
+
+test("a large index that was read once is not read again, except for the records of a query", async () => {
+  const [cache, folder] = [temporaryFolder(), temporaryFolder()];
+  writeMirrorIndex(folder, { specs: 170, patches: 3000 });
+  const read = async (): Promise<CacheIndex> => {
+    const index = await mirrorAt(folder, { memory: memoryIn(cache) }).readIndex();
+    assert.ok(index);
+    return index;
+  };
+  const first = await read();
+  assert.deepEqual(readdirSync(cache), ["indexes"], "what is a file already is not copied");
+  const blob = join(folder, "blobs/sha256", readdirSync(join(folder, "blobs/sha256"))[0] ?? "");
+  const path = join(blob, readdirSync(blob)[0] ?? "");
+  const bytes = readFileSync(path);
+  // A record that no query needs is not looked at; one that is needed is verified.
+  const [gone] = [...first.records.values()].filter(({ name }) => name === "zlib-ng");
+  assert.ok(gone);
+  bytes.write("X", bytes.indexOf(`"hash":"${gone.hash}"}`) - 40, "latin1");
+  writeFileSync(path, bytes);
+  const second = await read();
+  const whole = [...second.records.values()].filter(({ hash }) => hash !== gone.hash);
+  assert.equal(whole.length, first.records.size - 1);
+  for (const record of whole) assert.ok(record.text.byteLength > 0);
+  await failsWith("CONTENT_INVALID", () => second.records.get(gone.hash)?.text, /is damaged/);
+  await failsWith("DIGEST_MISMATCH", read);
+});
+
+test("a large index gives the same index when it is written again", async () => {
+  const folder = temporaryFolder();
+  writeMirrorIndex(folder, { specs: 170, patches: 3000 });
+  const index = await mirrorAt(folder, { memory: memoryIn(temporaryFolder()) }).readIndex();
+  assert.ok(index);
+  const held = [...index.records.values()].filter(({ inBuildcache }) => inBuildcache).map(({ hash }) => hash);
+  const written = indexText((hash) => index.records.get(hash), held);
+  const bytes = await readAll(await written.open(), written.size, "the index");
+  const again = readIndexText({ ...source, bytes });
+  assert.deepEqual(
+    Array.from(again.records.values(), ({ hash, text }) => [hash, digestOf(text)]).sort(),
+    Array.from(index.records.values(), ({ hash, text }) => [hash, digestOf(text)]).sort(),
+  );
+});
+
+test("the memory of a list does not grow with the index", () => {
+  const large = temporaryFolder();
+  const small = temporaryFolder();
+  const size = writeMirrorIndex(large, { specs: 9000, patches: 120 });
+  writeMirrorIndex(small, { specs: 2500 });
+  const program = `
+    const { mirrorAt } = await import("./test/support/mirrors.ts");
+    const { DiskCache } = await import("./lib/util/disk-cache.ts");
+    const { systemClock } = await import("./lib/util/time.ts");
+    const { parseQueries } = await import("./lib/spack/query/spec-parser.ts");
+    const { list } = await import("./lib/ops/cache/list.ts");
+    const [from, folder] = process.argv.slice(1);
+    const mirror = mirrorAt(from, { memory: new DiskCache({ folder, clock: systemClock }) });
+    const { specs } = await list(mirror, { queries: parseQueries("hdf5") });
+    console.log(specs.length, process.resourceUsage().maxRSS);
+  `;
+  const cache = temporaryFolder();
+  const measured = (from: string): number => {
+    const args = ["--import", "tsx", "--input-type=module", "-e", program, from, cache];
+    const [specs = 0, kilobytes = 0] = execFileSync(process.execPath, args, { encoding: "utf8" })
+      .split(" ")
+      .map(Number);
+    assert.ok(specs > 0);
+    return kilobytes * 1024;
+  };
+  const least = measured(small);
+  for (const run of ["the first time", "again"]) {
+    const more = measured(large) - least;
+    assert.ok(more < size / 2, `${run}: ${more} bytes more for an index of ${size} bytes`);
+  }
+});
