@@ -8,6 +8,7 @@ import type { JsonObject } from "../spack/text/json-value.ts";
 import type { BlobChecker, BlobFetcher, BlobPusher, OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
+import type { KnownRecords, NewNodes } from "./new-nodes.ts";
 import type { TaggedSpec } from "./spec-tag.ts";
 
 /** What a cache supports. Verbs ask for an ability, never for the kind of cache. */
@@ -103,6 +104,11 @@ export interface ReadCache {
    * it is not a binary of that spec.
    */
   fetchSpec(tag: string, options?: FetchSpecOptions): Promise<CachedSpec>;
+  /**
+   * Reads a spec for an index: verifies it as `fetchSpec` does, and returns the nodes that are not known. Throws what
+   * `fetchSpec` throws.
+   */
+  fetchNewNodes(tag: string, known: KnownRecords, options?: OperationOptions): Promise<NewNodes>;
   /**
    * Reads the index; undefined if there is none. Invalid records are left out and listed in `problems`. Throws
    * CONTENT_INVALID, MEDIA_TYPE or TOO_LARGE if it is not an index at all.

@@ -4,7 +4,6 @@
 // themselves.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { SpecGraph, SpecNode } from "../spack/spec/node.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
 import { specTag } from "../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../target/target.ts";
@@ -13,7 +12,8 @@ import { noProgress, type ProgressSink } from "../util/progress.ts";
 import type { CacheListing, IndexedCache, ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
-import { type NodeRecord, recordOfNode } from "./record.ts";
+import { newNodesOf } from "./new-nodes.ts";
+import type { NodeRecord } from "./record.ts";
 import { isUnfit } from "./unusable.ts";
 
 /** How to compare an index with its cache. */
@@ -196,25 +196,16 @@ class IndexUpdate {
   async #add(tag: string): Promise<void> {
     const { known, signal } = this.#options;
     try {
-      const isKnown = (hash: string) => this.#nodes.has(hash);
-      const { root, graph } = known?.get(tag) ?? (await this.#cache.fetchSpec(tag, { isKnown, signal })).document;
-      this.#learn(root, graph);
+      const recordAt = (hash: string): NodeRecord | undefined => this.#nodes.get(hash);
+      const given = known?.get(tag);
+      const { root, records } = given
+        ? newNodesOf(given, recordAt)
+        : await this.#cache.fetchNewNodes(tag, recordAt, { signal });
+      for (const record of records) this.#nodes.set(record.hash, record);
       this.#held.set(tag, root.hash);
     } catch (error) {
       if (!isUnfit(error)) throw error;
       this.#skipped.set(tag, error.message);
-    }
-  }
-
-  // The graph may be that of a whole store; a known node has all its dependencies known.
-  #learn(root: SpecNode, graph: SpecGraph): void {
-    const stack = [root];
-    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-      if (this.#nodes.has(node.hash)) continue;
-      this.#nodes.set(node.hash, recordOfNode(node));
-      for (const { child } of node.edges) stack.push(child);
-      const built = node.buildSpec === undefined ? undefined : graph.get(node.buildSpec.hash);
-      if (built) stack.push(built);
     }
   }
 

@@ -3,12 +3,13 @@
 import { isStaveError, StaveError } from "../errors.ts";
 import { specsInHistory } from "../image/image-documents.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, hexOf } from "../oci/digest.ts";
+import { hexOf } from "../oci/digest.ts";
 import { canonicalBytes, configSchema, describe, type Manifest, parseBySchema } from "../oci/manifest.ts";
 import { DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "../oci/mediatype.ts";
 import { imageName } from "../oci/reference.ts";
 import { printable } from "../printable/printable.ts";
-import { readSpecDocument, type SpecDocument } from "../spack/spec/spec-file.ts";
+import { readSpecDocument } from "../spack/spec/spec-file.ts";
+import { specTag } from "../spack/spec/spec-name.ts";
 import { inside, own, type Place, wrong } from "../spack/text/fields.ts";
 import { invalid, isObject, parseJsonBytes } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
@@ -32,6 +33,7 @@ import type {
 import { readIndexBlob } from "./index-blob.ts";
 import type { CacheIndex, StoredIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
+import { type KnownRecords, type NewNodes, newNodesOf, scanDocument } from "./new-nodes.ts";
 import { checkIdentity } from "./spec-identity.ts";
 import type { PrunableCache, SpecStorage } from "./spec-storage.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
@@ -90,6 +92,33 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
 
   async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<SpecImage> {
     const { isKnown, signal } = options;
+    const image = await this.#readImage(tag, signal);
+    const { subject, config } = image;
+    const what = `the config of ${subject}`;
+    const bytes = await this.#readBlob(config, CONFIG_LIMIT, what, signal);
+    return specImage(tag, image, parseConfig(inflated(bytes, what), what), isKnown);
+  }
+
+  async fetchNewNodes(tag: string, known: KnownRecords, { signal }: OperationOptions = {}): Promise<NewNodes> {
+    const image = await this.#readImage(tag, signal);
+    const { subject, config } = image;
+    const what = `the config of ${subject}`;
+    // Not remembered: an index takes each image in once.
+    const bytes = inflated(await this.#fetchBlob(config, CONFIG_LIMIT, what, signal), what);
+    const found = scanDocument(bytes, known, { source: { name: what } });
+    if (found !== undefined && specTag(found.nodes.root) === tag) {
+      readConfig(parseConfig(found.rest, what), image);
+      return found.nodes;
+    }
+    const isKnown = (hash: string): boolean => known(hash) !== undefined;
+    return newNodesOf(specImage(tag, image, parseConfig(bytes, what), isKnown).document, known);
+  }
+
+  blobsOf(): T {
+    return this.target;
+  }
+
+  async #readImage(tag: string, signal: AbortSignal | undefined): Promise<ReadImage> {
     const fetched = await this.target.fetchManifest(tag, { signal });
     await this.#guard?.image(tag, fetched.descriptor, { signal });
     const subject = imageName(this.name, tag);
@@ -99,40 +128,18 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     const archive = layers.at(-1);
     checkImage(document.value, subject);
     if (archive === undefined) throw notASpec(subject, "an image without layers");
-    const value = await this.#readConfig(config, subject, signal);
-    const found = readSpec(value, subject);
-    checkIdentity(found.document, tag, subject, isKnown);
-    checkArchive(value, archive, subject);
-    const diffId = found.diffIds.at(-1);
-    if (diffId === undefined || found.diffIds.length !== layers.length)
-      throw new StaveError(
-        "CONTENT_INVALID",
-        `${subject} has ${layers.length} layers, but its config names ${found.diffIds.length}`,
-        { subject },
-      );
-    const { descriptor: manifest } = fetched;
-    const { layoutVersion, env, joined, document: spec } = found;
-    const archivedAt = timeOf(value);
-    return { tag, manifest, config, layers, archive, diffId, layoutVersion, archivedAt, env, joined, document: spec };
-  }
-
-  blobsOf(): T {
-    return this.target;
-  }
-
-  async #readConfig(config: Descriptor, subject: string, signal: AbortSignal | undefined): Promise<JsonObject> {
-    const what = `the config of ${subject}`;
-    const bytes = await this.#readBlob(config, CONFIG_LIMIT, what, signal);
-    const value = parseJsonBytes(inflated(bytes, what), { name: what });
-    if (!isObject(value)) throw wrong({ source: { name: what } }, "", value, "an object");
-    return value;
+    return { subject, manifest: fetched.descriptor, config, layers, archive };
   }
 
   async #readBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
+    return await rememberedBlob(this.#memory, blob, () => this.#fetchBlob(blob, limit, what, signal));
+  }
+
+  async #fetchBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
     if (blob.size > limit)
       throw new StaveError("TOO_LARGE", `${what} has ${blob.size} bytes, expected at most ${limit}`, { subject: what });
-    return await rememberedBlob(this.#memory, blob, () =>
-      withRefetch(this.target, async (from) => readSized(await from.fetchBlob(blob, { signal }), blob.size, what)),
+    return await withRefetch(this.target, async (from) =>
+      readSized(await from.fetchBlob(blob, { signal }), blob.size, what),
     );
   }
 
@@ -213,19 +220,41 @@ function inflated(bytes: Buffer, subject: string): Buffer {
   return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzip(bytes, CONFIG_LIMIT, subject) : bytes;
 }
 
-interface ConfigSpec {
-  readonly document: SpecDocument;
-  readonly diffIds: readonly Digest[];
-  readonly env: readonly string[];
-  readonly joined: readonly string[];
-  readonly layoutVersion: number;
+/** The manifest of a spec's image, checked. */
+interface ReadImage {
+  readonly subject: string;
+  readonly manifest: Descriptor;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly archive: Descriptor;
 }
 
-function readSpec(config: JsonObject, subject: string): ConfigSpec {
+function parseConfig(bytes: Buffer, what: string): JsonObject {
+  const value = parseJsonBytes(bytes, { name: what });
+  if (!isObject(value)) throw wrong({ source: { name: what } }, "", value, "an object");
+  return value;
+}
+
+function specImage(
+  tag: string,
+  image: ReadImage,
+  config: JsonObject,
+  isKnown: ((hash: string) => boolean) | undefined,
+): SpecImage {
+  const { subject, ...parts } = image;
   const source = { name: `the config of ${subject}` };
-  const place: Place = { source };
   if (own(config, "spec") === undefined) throw invalid({ ...source, code: "SPEC_INVALID" }, "has no spec");
   const document = readSpecDocument(config, source);
+  checkIdentity(document, tag, subject, isKnown);
+  return { tag, ...parts, ...readConfig(config, image), document };
+}
+
+/** What a config tells beside its spec; checks it against the manifest. */
+function readConfig(
+  config: JsonObject,
+  { subject, layers, archive }: ReadImage,
+): Pick<SpecImage, "diffId" | "layoutVersion" | "archivedAt" | "env" | "joined"> {
+  const source = { name: `the config of ${subject}` };
   const {
     rootfs,
     config: run,
@@ -235,7 +264,17 @@ function readSpec(config: JsonObject, subject: string): ConfigSpec {
     .map(({ created_by }) => specsInHistory(created_by))
     .filter(({ length }) => length > 1);
   const joined = together.flat().map(({ hash }) => hash);
-  return { document, diffIds: rootfs.diff_ids, env: run?.Env ?? [], joined, layoutVersion: readLayout(config, place) };
+  const layoutVersion = readLayout(config, { source });
+  checkArchive(config, archive, subject);
+  const diffIds = rootfs.diff_ids;
+  const diffId = diffIds.at(-1);
+  if (diffId === undefined || diffIds.length !== layers.length)
+    throw new StaveError(
+      "CONTENT_INVALID",
+      `${subject} has ${layers.length} layers, but its config names ${diffIds.length}`,
+      { subject },
+    );
+  return { diffId, layoutVersion, archivedAt: timeOf(config), env: run?.Env ?? [], joined };
 }
 
 function readLayout(config: JsonObject, place: Place): number {

@@ -36,21 +36,24 @@ export interface IndexRecord extends NodeRecord {
  * its hash.
  */
 export function recordOf(text: Uint8Array, value: JsonObject, format: number, place: Place): NodeRecord {
-  const fields = readNode(value, format, place);
+  return verifiedRecord(text, readNode(value, format, place), place);
+}
+
+/** The same of a node whose fields were read; `text` is its dictionary as it stands in an index. */
+export function verifiedRecord(text: Uint8Array, fields: NodeFields, place: Place): NodeRecord {
   const { hash } = fields;
   if (hash === undefined) throw invalid(place.source, `has a node ${shortName(fields)} without a hash`);
   const other = otherHash({ ...fields, hash });
   if (other !== undefined) throw lying(place, fields, other);
   const original = originalDictionary({ ...fields, hash });
-  return {
-    hash,
-    name: fields.name,
-    version: fields.version,
-    dependencies: fields.references.map(({ key }) => key),
-    builtAs: fields.buildSpec?.hash,
-    format,
-    text: original === fields.raw ? text : Buffer.from(writeJson(original), "latin1"),
-  };
+  return hashedRecord(original === fields.raw ? text : Buffer.from(writeJson(original), "latin1"), { ...fields, hash });
+}
+
+/** The record of a node whose text and hash were verified. */
+export function hashedRecord(text: Uint8Array, fields: NodeFields & { readonly hash: string }): NodeRecord {
+  const { hash, name, version, references, buildSpec, format } = fields;
+  const dependencies = references.map(({ key }) => key);
+  return { hash, name, version, dependencies, builtAs: buildSpec?.hash, format, text };
 }
 
 function lying(place: Place, fields: NodeFields, other: string): StaveError {

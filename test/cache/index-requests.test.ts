@@ -100,7 +100,8 @@ test("how far it is, is told every 2 000 specs", async () => {
     blobsOf: () => assert.fail("no blob is needed"),
     list: () => Promise.resolve({ specs, foreign: [], others: [], hasIndex: false }),
     has: () => Promise.resolve(true),
-    fetchSpec: (tag) => Promise.reject(new StaveError("NOT_FOUND", `${tag} is gone`)),
+    fetchSpec: () => assert.fail("no spec is needed"),
+    fetchNewNodes: (tag) => Promise.reject(new StaveError("NOT_FOUND", `${tag} is gone`)),
     readIndex: () => Promise.resolve(undefined),
   };
   const told: string[] = [];

@@ -22,6 +22,7 @@ import {
 } from "../cache.ts";
 import { type CacheIndex, graphOfRecords } from "../index-read.ts";
 import type { IndexText } from "../index-write.ts";
+import { type KnownRecords, type NewNodes, newNodesOf } from "../new-nodes.ts";
 import type { PrunableCache, SpecStorage } from "../spec-storage.ts";
 import { parseSpecTag, type TaggedSpec } from "../spec-tag.ts";
 import { isClearSigned } from "./clear-signed.ts";
@@ -114,6 +115,11 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
       return found.spec;
     }
     throw new StaveError("NOT_FOUND", `${this.name} has no ${tag}`, { subject: tag });
+  }
+
+  async fetchNewNodes(tag: string, known: KnownRecords, { signal }: OperationOptions = {}): Promise<NewNodes> {
+    const isKnown = (hash: string): boolean => known(hash) !== undefined;
+    return newNodesOf((await this.fetchSpec(tag, { isKnown, signal })).document, known);
   }
 
   async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {

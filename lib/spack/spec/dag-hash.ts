@@ -155,8 +155,12 @@ export function verifyHashes(roots: Iterable<SpecNode>, name: string): HashRepor
  * The computed hash of a node if it differs from the recorded one; undefined if they match or it cannot be computed.
  */
 export function otherHash(node: HashedNode): string | undefined {
-  if (whyUnverifiable(node) !== undefined || node.buildSpec !== undefined) return undefined;
-  return contradiction(node);
+  return isVerifiable(node) ? contradiction(node) : undefined;
+}
+
+/** True if the hash of a node can be recomputed from the node alone. */
+export function isVerifiable(node: HashedNode): boolean {
+  return whyUnverifiable(node) === undefined && node.buildSpec === undefined;
 }
 
 function whyUnverifiable(node: HashedNode): string | undefined {

@@ -2,12 +2,18 @@
 import assert from "node:assert/strict";
 import { readIndexText } from "../../../lib/cache/index-read.ts";
 import { indexText } from "../../../lib/cache/index-write.ts";
+import { newNodesOf, scanDocument } from "../../../lib/cache/new-nodes.ts";
+import type { NodeRecord } from "../../../lib/cache/record.ts";
+import { checkIdentity } from "../../../lib/cache/spec-identity.ts";
 import { digestOf } from "../../../lib/oci/digest.ts";
+import { readSpecFile } from "../../../lib/spack/spec/spec-file.ts";
+import { specTag } from "../../../lib/spack/spec/spec-name.ts";
 import { readDatabase } from "../../../lib/spack/store/database.ts";
+import { parseJsonBytes } from "../../../lib/spack/text/json.ts";
 import { readAll } from "../../../lib/util/stream.ts";
 import { makeDatabase } from "../../../scripts/make-database.ts";
 import type { Family } from "../family.ts";
-import { indexes } from "../seeds.ts";
+import { imageTexts, indexes, specFiles } from "../seeds.ts";
 
 const small = makeDatabase({ installs: 3, seed: 5, root: "/s" });
 const WORDS = [
@@ -49,6 +55,28 @@ export const family: Family = {
           "the index",
         );
         assert.deepEqual(new Set(read(written).records.keys()), new Set(hashes));
+      },
+    },
+    {
+      name: "specs for an index",
+      seeds: [...specFiles(3), ...imageTexts("config", 3)],
+      words: WORDS,
+      share: { of: 0.5, because: "each checks the hashes of some specs" },
+      run: (bytes) => {
+        const name = "the document";
+        const none = (): undefined => undefined;
+        const found = scanDocument(Buffer.from(bytes), none, { source: { name } });
+        if (found === undefined) return;
+        parseJsonBytes(found.rest, { name });
+        // What was scanned is what the full reader finds.
+        const document = readSpecFile(bytes, name);
+        checkIdentity(document, specTag(document.root), name);
+        const { root, records } = newNodesOf(document, none);
+        assert.equal(found.nodes.root.hash, root.hash);
+        const byHash = (a: NodeRecord, b: NodeRecord): number => (a.hash < b.hash ? -1 : 1);
+        const shown = (all: readonly NodeRecord[]) =>
+          all.toSorted(byHash).map((record) => ({ ...record, text: Buffer.from(record.text).toString("latin1") }));
+        assert.deepEqual(shown(found.nodes.records), shown(records));
       },
     },
     {

@@ -1,0 +1,155 @@
+// Reads the nodes of a spec document that an index lacks. Each image holds the DAG of its spec, so the same few nodes
+// occur in thousands of images; those that are known are skipped by their text, which is several times faster than
+// parsing them. Anything unusual is left to the full reader, which also reports errors.
+import { isStaveError } from "../errors.ts";
+import { isVerifiable } from "../spack/spec/dag-hash.ts";
+import type { SpecNode } from "../spack/spec/node.ts";
+import { readNode } from "../spack/spec/node-reader.ts";
+import { checkFormat, type SpecDocument } from "../spack/spec/spec-file.ts";
+import { inside, type Place } from "../spack/text/fields.ts";
+import { isObject, parseJsonBytes, writeJson } from "../spack/text/json.ts";
+import { JsonScanner } from "./json-scanner.ts";
+import { hashedRecord, type NodeRecord, recordOfNode, verifiedRecord } from "./record.ts";
+import { endsWithTrueHash } from "./record-scanner.ts";
+
+/** A spec and what is new of its DAG. */
+export interface NewNodes {
+  readonly root: Pick<NodeRecord, "hash" | "name" | "version">;
+  /** The nodes that were not known, verified. */
+  readonly records: readonly NodeRecord[];
+}
+
+/** The known records, by DAG hash. */
+export type KnownRecords = (hash: string) => NodeRecord | undefined;
+
+/** The oldest format whose nodes have DAG hashes, written last. */
+const OLDEST_FORMAT = 4;
+/** The number of bytes at the end of a node that hold its hash. */
+const TAIL_LENGTH = `"hash": "${"x".repeat(32)}"}`.length;
+
+/** A document with a spec: the spec's nodes and the other members. */
+export interface ScannedDocument {
+  readonly nodes: NewNodes;
+  /** The document with null in place of `spec`. */
+  readonly rest: Buffer;
+}
+
+/**
+ * Reads a document with a member `spec`. Returns undefined for what only the full reader can judge: errors, old
+ * formats, spliced specs.
+ */
+export function scanDocument(text: Buffer, known: KnownRecords, place: Place): ScannedDocument | undefined {
+  try {
+    const scanner = new JsonScanner(text, place.source);
+    let found: { from: number; nodes: NewNodes; end: number } | undefined;
+    let isUnusual = false;
+    scanner.object((key) => {
+      if (key !== "spec") return void scanner.skip();
+      const from = scanner.at;
+      const nodes = new NewNodesReader(text, scanner, known, inside(place, "spec")).read();
+      if (found !== undefined || nodes === undefined) isUnusual = true;
+      else found = { from, nodes, end: scanner.at };
+    });
+    scanner.end();
+    if (found === undefined || isUnusual) return undefined;
+    const rest = Buffer.concat([text.subarray(0, found.from), Buffer.from("null"), text.subarray(found.end)]);
+    return { nodes: found.nodes, rest };
+  } catch (error) {
+    if (isStaveError(error)) return undefined;
+    throw error;
+  }
+}
+
+class NewNodesReader {
+  readonly #text: Buffer;
+  readonly #known: KnownRecords;
+  readonly #place: Place;
+  readonly #scanner: JsonScanner;
+  readonly #found = new Map<string, NodeRecord>();
+  /** The names that nodes give their dependencies, by hash. */
+  readonly #named = new Map<string, string>();
+  #format: number | undefined;
+  #root: NodeRecord | undefined;
+  #isUnusual = false;
+
+  constructor(text: Buffer, scanner: JsonScanner, known: KnownRecords, place: Place) {
+    this.#text = text;
+    this.#scanner = scanner;
+    this.#known = known;
+    this.#place = place;
+  }
+
+  read(): NewNodes | undefined {
+    const scanner = this.#scanner;
+    scanner.object((key) => {
+      if (key === "nodes" && this.#format !== undefined && this.#root === undefined) return scanner.list(this.#node);
+      const from = scanner.skip();
+      if (key === "_meta" && this.#format === undefined) this.#format = this.#formatOf(from);
+      else this.#isUnusual = true;
+    });
+    if (this.#root === undefined || this.#isUnusual || !this.#isWhole(this.#root)) return undefined;
+    return { root: this.#root, records: [...this.#found.values()] };
+  }
+
+  #formatOf(from: number): number | undefined {
+    const meta = parseJsonBytes(this.#text.subarray(from, this.#scanner.at), this.#place.source);
+    return isObject(meta) ? checkFormat(meta["version"], OLDEST_FORMAT, this.#place) : undefined;
+  }
+
+  readonly #node = (): void => {
+    const from = this.#scanner.skip();
+    const end = this.#scanner.at;
+    if (this.#isUnusual) return;
+    const tail = this.#text.toString("latin1", Math.max(from, end - TAIL_LENGTH), end);
+    const isTail = tail.endsWith('"}') && (tail.startsWith('"hash":"', 1) || tail.startsWith('"hash": "'));
+    const hash = isTail ? tail.slice(-34, -2) : "";
+    const record = this.#known(hash) ?? this.#found.get(hash) ?? this.#read(from, end, hash);
+    this.#root ??= record;
+  };
+
+  #read(from: number, end: number, hash: string): NodeRecord | undefined {
+    const text = this.#text.subarray(from, end);
+    const value = parseJsonBytes(text, this.#place.source);
+    if (!isObject(value)) {
+      this.#isUnusual = true;
+      return undefined;
+    }
+    const fields = readNode(value, this.#format ?? 0, this.#place);
+    // Copies: the text would keep that of the whole document in memory.
+    const record = endsWithTrueHash(text, hash)
+      ? hashedRecord(Buffer.from(text), { ...fields, hash })
+      : verifiedRecord(Buffer.from(writeJson(value), "latin1"), fields, this.#place);
+    // Without a verified hash, only the full reader finds a cycle.
+    if (!isVerifiable({ ...fields, hash: record.hash }) || this.#found.has(record.hash)) this.#isUnusual = true;
+    for (const { key, name } of fields.references) {
+      if ((this.#named.get(key) ?? name) !== name) this.#isUnusual = true;
+      this.#named.set(key, name);
+    }
+    this.#found.set(record.hash, record);
+    return record;
+  }
+
+  // True if no dependency is missing or misnamed, and the root leads to every new node.
+  #isWhole(root: NodeRecord): boolean {
+    for (const [hash, name] of this.#named)
+      if ((this.#found.get(hash) ?? this.#known(hash))?.name !== name) return false;
+    const reached = new Set([root.hash]);
+    for (const hash of reached)
+      for (const child of this.#found.get(hash)?.dependencies ?? []) if (this.#found.has(child)) reached.add(child);
+    return this.#found.keys().every((hash) => reached.has(hash));
+  }
+}
+
+/** The same of a document that was read and verified. A known node has all its dependencies known. */
+export function newNodesOf({ root, graph }: Pick<SpecDocument, "root" | "graph">, known: KnownRecords): NewNodes {
+  const found = new Map<string, NodeRecord>();
+  const stack: SpecNode[] = [root];
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (known(node.hash) !== undefined || found.has(node.hash)) continue;
+    found.set(node.hash, recordOfNode(node));
+    for (const { child } of node.edges) stack.push(child);
+    const built = node.buildSpec === undefined ? undefined : graph.get(node.buildSpec.hash);
+    if (built) stack.push(built);
+  }
+  return { root, records: [...found.values()] };
+}

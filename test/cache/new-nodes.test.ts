@@ -1,0 +1,98 @@
+// Proves that the quick reader of spec documents finds what the full reader finds, and leaves anything unusual to it.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { newNodesOf, scanDocument } from "../../lib/cache/new-nodes.ts";
+import type { NodeRecord } from "../../lib/cache/record.ts";
+import { base32Hash } from "../../lib/spack/spec/dag-hash.ts";
+import { readSpecFile } from "../../lib/spack/spec/spec-file.ts";
+import { specDocument } from "../../lib/spack/spec/spec-writer.ts";
+import { parseJsonBytes, writeJson } from "../../lib/spack/text/json.ts";
+import type { JsonObject } from "../../lib/spack/text/json-value.ts";
+import { imageTexts, specFiles } from "../fuzz/seeds.ts";
+import { madeSpec } from "../support/caches.ts";
+
+const none = (): undefined => undefined;
+const scan = (text: string | Buffer, known: (hash: string) => NodeRecord | undefined = none) =>
+  scanDocument(Buffer.from(text), known, { source: { name: "it" } });
+const byHash = (a: NodeRecord, b: NodeRecord): number => (a.hash < b.hash ? -1 : 1);
+const shown = (records: readonly NodeRecord[]): unknown[] =>
+  records.toSorted(byHash).map((record) => ({ ...record, text: Buffer.from(record.text).toString("latin1") }));
+
+for (const [what, texts] of [
+  ["spec files", specFiles(20)],
+  ["configs of images", imageTexts("config", 20)],
+] as const)
+  test(`${what} of real Spack are read quickly, and alike`, () => {
+    let quickly = 0;
+    for (const text of texts) {
+      const found = scan(text);
+      if (found === undefined) continue;
+      quickly++;
+      const document = readSpecFile(Buffer.from(text), "it");
+      const full = newNodesOf(document, none);
+      assert.equal(found.nodes.root.hash, full.root.hash);
+      assert.deepEqual(shown(found.nodes.records), shown(full.records));
+      const { spec: _, ...others } = parseJsonBytes(Buffer.from(text), { name: "it" }) as JsonObject;
+      const { spec, ...rest } = parseJsonBytes(found.rest, { name: "it" }) as JsonObject;
+      assert.equal(spec, null);
+      assert.equal(writeJson(rest), writeJson(others));
+    }
+    assert.ok(quickly > texts.length / 2, `${quickly} of ${texts.length}`);
+  });
+
+test("known nodes are skipped, with and without spaces", () => {
+  const below = madeSpec("below", "2.0");
+  const top = madeSpec("top", "1.0", [below]);
+  const known = new Map(newNodesOf(below, none).records.map((record) => [record.hash, record]));
+  const document = { spec: specDocument(top.root, top.graph) };
+  for (const text of [writeJson(document), pythonJson(document)]) {
+    const found = scan(text, (hash) => known.get(hash));
+    assert.deepEqual(
+      found?.nodes.records.map(({ hash }) => hash),
+      [top.root.hash],
+    );
+  }
+});
+
+/** As Python's `json.dumps` writes it, with a space after commas and colons. */
+function pythonJson(value: unknown): string {
+  return JSON.stringify(value, undefined, 1)
+    .replace(/\n\s*/g, " ")
+    .replace(/([[{]) /g, "$1")
+    .replace(/ ([\]}])/g, "$1");
+}
+
+const below = madeSpec("below", "2.0");
+const top = madeSpec("top", "1.0", [below]);
+const spec = specDocument(top.root, top.graph);
+const nodes = spec["nodes"] as JsonObject[];
+const loose = madeSpec("loose", "3.0");
+// A hash covers the name that a node gives its dependency, so a wrong one can have a true hash.
+const { hash: _, ...misnaming } = JSON.parse(JSON.stringify(nodes[0]).replace('"below"', '"other"')) as JsonObject;
+const misnamed = { ...misnaming, hash: base32Hash(writeJson(misnaming)) };
+
+const UNUSUAL: Record<string, unknown> = {
+  "a missing dependency": { spec: { ...spec, nodes: nodes.slice(0, 1) } },
+  "a dependency under another name": { spec: { ...spec, nodes: [misnamed, nodes[1]] } },
+  "a node that nothing needs": { spec: { ...spec, nodes: [...nodes, ...nodesOf(loose)] } },
+  "a changed node": { spec: { ...spec, nodes: [{ ...nodes[0], namespace: "evil" }, nodes[1]] } },
+  "a node that is a list": { spec: { ...spec, nodes: [[], ...nodes] } },
+  "no nodes": { spec: { ...spec, nodes: [] } },
+  "an old format": { spec: { ...spec, _meta: { version: 3 } } },
+  "a future format": { spec: { ...spec, _meta: { version: 9 } } },
+  "nodes before their format": { spec: { nodes, _meta: spec["_meta"] } },
+  "another member": { spec: { ...spec, more: {} } },
+  "no spec": { more: 1 },
+};
+function nodesOf({ root, graph }: typeof top): JsonObject[] {
+  return specDocument(root, graph)["nodes"] as JsonObject[];
+}
+
+test("anything unusual is left to the full reader", () => {
+  assert.ok(scan(writeJson({ spec } as JsonObject)) !== undefined);
+  for (const [what, document] of Object.entries(UNUSUAL)) assert.equal(scan(JSON.stringify(document)), undefined, what);
+  const text = writeJson({ spec } as JsonObject);
+  assert.equal(scan(`${text} x`), undefined, "text after the document");
+  assert.equal(scan(text.slice(0, -1)), undefined, "a truncated document");
+  assert.equal(scan(text.replace("{", `{"sp\\u0065c":null,`)), undefined, "two specs");
+});
