@@ -2,11 +2,12 @@
 // library are bundled each for itself: a few large files load in half the time of hundreds of small ones, but files
 // that both share would be many and small again.
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
 import * as z from "zod";
 import { imageSettingsSchema } from "../lib/image/image-settings.ts";
 import { policySchema } from "../lib/sign/policy/trust-policy.ts";
+import { licenseText } from "./license-text.ts";
 import { reportSchemas } from "./report-schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -89,12 +90,7 @@ function startInOneFile(inputs: Metafile["inputs"], main: string): Plugin {
 /** Writes the licenses of all packages that were bundled. Throws if one has none. */
 function writeLicenses(files: readonly string[]): void {
   const folders = files.flatMap((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
-  const texts = [...new Set(folders)].toSorted().map((folder) => {
-    const { name, version, license } = JSON.parse(readFileSync(`${root}${folder}/package.json`, "utf8"));
-    const found = readdirSync(`${root}${folder}`).find((file) => /^(?:licen[cs]e|copying)/i.test(file));
-    if (found === undefined) throw new Error(`${name} has no license file`);
-    return `${name} ${version} (${license})\n\n${readFileSync(`${root}${folder}/${found}`, "utf8").trim()}\n`;
-  });
+  const texts = [...new Set(folders)].toSorted().map((folder) => licenseText(`${root}${folder}`));
   const rule = `\n${"-".repeat(80)}\n\n`;
   writeFileSync(`${root}dist/THIRD-PARTY-LICENSES.txt`, `Packages bundled with stave\n${rule}${texts.join(rule)}`);
 }

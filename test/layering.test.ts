@@ -31,7 +31,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   loader: ["errors", "oci", "util", "relocate"],
   objects: ["errors", "printable", "oci", "util", "http", "auth"],
   cache: ["errors", "printable", "oci", "util", "objects", "target", "copy", "spack", "image"],
-  sign: ["errors", "printable", "oci", "util", "target", "spack"],
+  sign: ["errors", "printable", "oci", "util", "http", "target", "spack"],
   ops: OPS,
   // The facade may use every part below it, and the command line all of these and the facade.
   api: [...OPS, "http", "auth", "objects", "ops"],
@@ -47,7 +47,7 @@ const ORDER: Record<string, string[]> = {
   objects: [".", "s3"],
   cache: [".", "mirror"],
   target: [".", "registry", "layout"],
-  sign: ["key", "statement", "signature", "policy"],
+  sign: ["key", "statement", "identity", "signature", "policy", "keyless"],
   ops: ["image", "store", "cache", "sign", "push", "install", "sync"],
   cli: ["machine", "output", "arguments", "verbs", "."],
 };
@@ -64,6 +64,8 @@ const PACKAGES: Record<string, string[]> = {
   aws4fetch: ["objects"],
   "fast-xml-parser": ["objects"],
   "@noble": ["sign"],
+  "@sigstore": ["sign"],
+  "tuf-js": ["sign"],
 };
 // The files in which the library takes them from the calling process.
 const AMBIENT_FILES = ["util/time.ts", "api/surroundings.ts"];

@@ -8,7 +8,11 @@ const LIMIT = 2_000_000_000;
 const ENTRY_LIMIT = 1_000_000_000;
 
 /** The cache that all runs of this user share. */
-export function diskCache({ env, home, cwd, clock }: Surroundings): DiskCache {
-  const folder = resolve(cwd, join(env["XDG_CACHE_HOME"] || join(home, ".cache"), "stave"));
-  return new DiskCache({ folder, clock, limit: LIMIT, entryLimit: ENTRY_LIMIT });
+export function diskCache(around: Surroundings): DiskCache {
+  return new DiskCache({ folder: cacheFolder(around), clock: around.clock, limit: LIMIT, entryLimit: ENTRY_LIMIT });
+}
+
+/** The folder itself, or one inside it. */
+export function cacheFolder({ env, home, cwd }: Surroundings, ...names: string[]): string {
+  return resolve(cwd, env["XDG_CACHE_HOME"] || join(home, ".cache"), "stave", ...names);
 }

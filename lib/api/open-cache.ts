@@ -9,6 +9,7 @@ import { closeAfterError, closeAll } from "../util/close-all.ts";
 import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
+import type { Connection } from "./connection.ts";
 import { defaultMirrors } from "./default-mirrors.ts";
 import { type CacheLocation, formatCache, isMirror } from "./mirror-location.ts";
 import { openMirror, type Signing } from "./open-mirror.ts";
@@ -123,7 +124,7 @@ async function openOne(text: string | undefined, direction: Direction, opening: 
   const closing = { mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
   const { create: mayBeEmpty, verifies } = opening.options;
   try {
-    const use = trustUse(opening);
+    const use = trustUse(opening, connection);
     if (isMirror(location)) {
       if (direction === "fetch") await checkMirror(location, formatCache(location), use);
       const isWritten = direction === "push";
@@ -142,8 +143,8 @@ async function openOne(text: string | undefined, direction: Direction, opening: 
 }
 
 /** How the policy applies to what is opened. */
-export function trustUse({ options, around }: Opening): TrustUse {
-  return trustUseOf(options, around);
+export function trustUse({ options, around }: Opening, { transport }: Connection): TrustUse {
+  return trustUseOf(options, around, transport);
 }
 
 /** Caches opened for a call or by the caller; disposing of them closes only the former. */

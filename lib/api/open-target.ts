@@ -87,7 +87,7 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
     around: surroundingsOf(options),
     places: [places.source, places.destination],
   });
-  const use = trustUseOf(options, surroundingsOf(options));
+  const use = trustUseOf(options, surroundingsOf(options), connection.transport);
   return await copyBetween(connection, places, { ...options, progress, signal, use });
 }
 

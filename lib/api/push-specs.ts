@@ -129,7 +129,7 @@ async function prepared(
     if (baseImage !== undefined && location) {
       const target = await connection.read(location);
       const named = await referenceOf(location, target, signal);
-      const reference = await trustedReference(location, target, named, trustUse(opening));
+      const reference = await trustedReference(location, target, named, trustUse(opening, connection));
       base = { name: baseImage, target, reference };
     }
     const {

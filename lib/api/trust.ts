@@ -3,15 +3,16 @@ import { realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { ContentGuard } from "../cache/oci-cache.ts";
 import { fileError, StaveError, systemCode } from "../errors.ts";
+import type { Transport } from "../http/types.ts";
 import { isDigest } from "../oci/digest.ts";
 import { formatReference, imageName } from "../oci/reference.ts";
 import type { PlaceGuard } from "../sign/policy/place-guard.ts";
 import type { PlaceRule, TrustPolicy } from "../sign/policy/trust-policy.ts";
-import type { Signer } from "../sign/signature/judge.ts";
 import type { ReadTarget } from "../target/target.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import type { CommonOptions } from "./common.ts";
 import { type CacheLocation, formatCache } from "./mirror-location.ts";
+import { type NamedSigners, namedSigners } from "./named-signers.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** How a user chooses the policy. */
@@ -20,14 +21,16 @@ export interface TrustOptions {
   readonly trust?: string | undefined;
   /** Ignore the policy. */
   readonly insecureNoSignatureCheck?: boolean | undefined;
-  /** Public keys, one of which must have signed every image; beside what the policy requires. */
-  readonly signedBy?: readonly string[] | undefined;
+  /** One of these must have signed every image; beside what the policy requires. */
+  readonly signedBy?: NamedSigners | undefined;
 }
 
 /** What opening a place provides. */
 export interface TrustUse {
   readonly around: Surroundings;
   readonly options: TrustOptions;
+  /** The way to the network, for the roots of identities; undefined if only what is kept of them may be used. */
+  readonly transport: Transport | undefined;
   readonly onWarning: (text: string) => void;
 }
 
@@ -35,9 +38,10 @@ export interface TrustUse {
 export function trustUseOf(
   { trust, onProgress }: Pick<CommonOptions, "trust" | "onProgress">,
   around: Surroundings,
+  transport: Transport,
 ): TrustUse {
   return {
-    around,
+    ...{ around, transport },
     options: trust === false ? { insecureNoSignatureCheck: true } : { trust },
     onWarning: (text) => onProgress?.({ type: "warning", text }),
   };
@@ -75,12 +79,22 @@ function exists(path: string): boolean {
   }
 }
 
-/** Reads the policy; undefined if there is none. Throws CONFIG_INVALID, NOT_FOUND, FILE_SYSTEM. */
-export async function readPolicy(around: Surroundings, options: TrustOptions): Promise<TrustPolicy | undefined> {
+/**
+ * Reads the policy; undefined if there is none. Without a transport, roots are taken from files and from what is kept.
+ * Throws CONFIG_INVALID, NOT_FOUND, FILE_SYSTEM.
+ */
+export async function readPolicy(
+  around: Surroundings,
+  options: TrustOptions,
+  transport: Transport | undefined,
+): Promise<TrustPolicy | undefined> {
   const path = policyPath(around, options);
   if (path === undefined) return undefined;
-  const { TrustPolicy } = await import("../sign/policy/trust-policy.ts");
-  return await TrustPolicy.read(path, realPath);
+  const [{ TrustPolicy }, { rootsOf }] = await Promise.all([
+    import("../sign/policy/trust-policy.ts"),
+    import("./roots-of.ts"),
+  ]);
+  return await TrustPolicy.read(path, { real: realPath, roots: rootsOf(around, transport) });
 }
 
 function realPath(path: string): string {
@@ -119,8 +133,8 @@ export async function guardsOf(
 ): Promise<PlaceGuard[]> {
   const { around, options, onWarning, memory } = use;
   const policy = await checkedPolicy(use);
-  const keys = options.signedBy ?? [];
-  if (policy === undefined && keys.length === 0) return [];
+  const { signedBy } = options;
+  if (policy === undefined && signedBy === undefined) return [];
   const place = await policyPlace(location, around.cwd);
   const [{ PlaceGuard }, { SignatureFinder }, { Generations }] = await Promise.all([
     import("../sign/policy/place-guard.ts"),
@@ -136,18 +150,14 @@ export async function guardsOf(
   const guards: PlaceGuard[] = [];
   if (policy !== undefined)
     guards.push(new PlaceGuard({ ...common, rule: await policy.ruleFor(place), policy: policy.path }));
-  if (keys.length > 0)
-    guards.push(new PlaceGuard({ ...common, rule: await keyRule(keys, around), policy: "the named key" }));
+  if (signedBy !== undefined)
+    guards.push(new PlaceGuard({ ...common, rule: await namedRule(signedBy, use), policy: "the named signer" }));
   return guards;
 }
 
-async function keyRule(keys: readonly string[], { cwd }: Surroundings): Promise<PlaceRule> {
-  const [{ readPublicKey }, { NO_REVOCATIONS }] = await Promise.all([
-    import("../sign/key/key-file.ts"),
-    import("../sign/signature/judge.ts"),
-  ]);
-  const signers: Signer[] = [];
-  for (const name of keys) signers.push({ name, key: await readPublicKey(resolve(cwd, name)) });
+async function namedRule(named: NamedSigners, { around, transport }: TrustUse): Promise<PlaceRule> {
+  const { NO_REVOCATIONS } = await import("../sign/signature/judge.ts");
+  const signers = await namedSigners(named, around, transport);
   return {
     ...{ scope: undefined, require: "signature", signers, index: "any", indexMaxAge: undefined, bound: false },
     revoked: NO_REVOCATIONS,
@@ -155,8 +165,8 @@ async function keyRule(keys: readonly string[], { cwd }: Surroundings): Promise<
 }
 
 // The policy that applies, unless the user has switched it off.
-async function checkedPolicy({ around, options, onWarning }: TrustUse): Promise<TrustPolicy | undefined> {
-  if (!options.insecureNoSignatureCheck) return await readPolicy(around, options);
+async function checkedPolicy({ around, options, transport, onWarning }: TrustUse): Promise<TrustPolicy | undefined> {
+  if (!options.insecureNoSignatureCheck) return await readPolicy(around, options, transport);
   const path = policyPath(around, options);
   if (path !== undefined) onWarning(`signatures are not checked, although ${path} may require them`);
   return undefined;
@@ -210,10 +220,14 @@ export async function cacheGuard(
  */
 export async function checkMirror(location: CacheLocation, name: string, use: TrustUse): Promise<void> {
   if (use.options.signedBy !== undefined)
-    throw new StaveError("SIGNATURE_MISSING", `${name} may not be used: its specs are no images that a key can sign`, {
-      subject: name,
-      hint: "leave out `--key`; mirrors have gpg signatures, which Spack's configuration requires",
-    });
+    throw new StaveError(
+      "SIGNATURE_MISSING",
+      `${name} may not be used: its specs are no images that can be signed so`,
+      {
+        subject: name,
+        hint: "leave out `key` and `certificateIdentity`; mirrors have gpg signatures, which Spack's configuration requires",
+      },
+    );
   const policy = await checkedPolicy(use);
   if (policy === undefined) return;
   const { require, scope } = await policy.ruleFor(await policyPlace(location, use.around.cwd));

@@ -123,11 +123,11 @@ test("--key requires a signature without a policy, and beside it", async () => {
   const good = await run(["install", ...INSTALL("keyed"), "--key", "third.pub", "--key", "release.pub"], none);
   assert.equal(good.status, 0, good.stderr);
   policy(SIGNED);
-  await refused(["install", ...INSTALL("both"), "--key", "third.pub"], /required by the named key/);
+  await refused(["install", ...INSTALL("both"), "--key", "third.pub"], /required by the named signer/);
   policy({ require: "reject" });
   await refused(["install", ...INSTALL("both"), "--key", "release.pub"], /may not be used/);
   const off = ["--insecure-no-signature-check", "--key", "third.pub"];
-  await refused(["install", ...INSTALL("both"), ...off], /required by the named key/);
+  await refused(["install", ...INSTALL("both"), ...off], /required by the named signer/);
 });
 
 test("a policy that is wrong, unreadable or gone where it was named stops everything", async () => {

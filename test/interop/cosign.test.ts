@@ -3,27 +3,17 @@
 import assert from "node:assert/strict";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
 import { Secret } from "../../lib/printable/secret.ts";
 import { readPrivateKey } from "../../lib/sign/key/key-file.ts";
 import { addLegacySignature } from "../../lib/sign/signature/legacy.ts";
 import { findProgram } from "../../scripts/peers.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
+import { cosignTest } from "../support/cosign.ts";
 import { golden } from "../support/golden.ts";
 import { run, startDistribution } from "../support/peers.ts";
 import { startServe } from "../support/serve.ts";
 import { temporaryFolder } from "../support/tree.ts";
-
-const cosign = process.env["STAVE_COSIGN"] ?? findProgram("cosign");
-const INSTALL = "go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3";
-
-/** Declares a test that needs cosign, which no distribution packages. */
-function cosignTest(name: string, work: (program: string) => Promise<void>): void {
-  if (cosign === undefined)
-    test(name, { skip: `cosign is missing: put it on the PATH or name it in $STAVE_COSIGN (${INSTALL})` }, () => {});
-  else test(name, { timeout: 240_000 }, () => work(cosign));
-}
 
 const work = temporaryFolder();
 const env = { COSIGN_PASSWORD: "pw", HOME: work, XDG_CACHE_HOME: join(work, "remembered"), SPACK_ROOT: "" };

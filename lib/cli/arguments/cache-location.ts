@@ -88,7 +88,7 @@ async function openToRead(
   const opening = await openerFor(text, direction, run);
   const { location, mirror, opener } = opening;
   const rest = { location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
-  const use = trustUse(run);
+  const use = trustUse(run, opener);
   if (isMirror(location)) {
     if (direction === "fetch") await orClose(opener, () => checkMirror(location, formatCache(location), use));
     const isWritten = direction === "push";
@@ -115,8 +115,8 @@ async function orClose<T>(opener: Opener, work: () => Promise<T>): Promise<T> {
   }
 }
 
-const trustUse = ({ context, output, flags }: CacheRun): TrustUse => ({
-  around: context,
+const trustUse = ({ context, output, flags }: CacheRun, { transport }: Opener): TrustUse => ({
+  ...{ around: context, transport },
   options: flags,
   onWarning: (text) => output.warn(text),
 });

@@ -4,6 +4,7 @@ import { type CacheLocation, parseMirror } from "../../api/mirror-location.ts";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { signedName } from "../../api/trust.ts";
 import { hasImages, lacks } from "../../cache/cache.ts";
+import type { Transport } from "../../http/types.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import { closeAfterError } from "../../util/close-all.ts";
@@ -11,7 +12,7 @@ import type { DiskCache } from "../../util/disk-cache.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import { readCache, writeCache } from "./cache-location.ts";
-import { openNetwork } from "./open.ts";
+import { type Opener, openNetwork } from "./open.ts";
 import type { CommonFlags } from "./shared-flags.ts";
 
 /** The description of the argument in help texts. */
@@ -28,11 +29,14 @@ export interface PlaceRun {
 /** An open image or cache; the caller disposes of it. */
 export interface SignedPlace<T> extends AsyncDisposable {
   readonly target: T;
+  readonly location: CacheLocation;
   /** The tag or digest of one image; undefined for a cache. */
   readonly reference: string | undefined;
   /** The cache as statements name it; undefined for a directory, which may be moved. */
   readonly cache: string | undefined;
   readonly memory: DiskCache | undefined;
+  /** The way to the network. */
+  readonly transport: Transport;
 }
 
 /** Opens the place that an argument names, to sign it. Throws as `openToVerify`. */
@@ -71,7 +75,8 @@ async function openImage(text: string, run: PlaceRun): Promise<SignedPlace<Targe
   const opener = await openNetwork({ context, output, flags, places: [location] });
   try {
     const target = await opener.change(location);
-    return { ...placeOf({ location, [Symbol.asyncDispose]: () => opener.close() }, target, run), reference };
+    const opened = { location, opener, [Symbol.asyncDispose]: () => opener.close() };
+    return { ...placeOf(opened, target, run), reference };
   } catch (error) {
     await closeAfterError(() => opener.close());
     throw error;
@@ -79,12 +84,14 @@ async function openImage(text: string, run: PlaceRun): Promise<SignedPlace<Targe
 }
 
 function placeOf<T>(
-  opened: AsyncDisposable & { readonly location: CacheLocation },
+  opened: AsyncDisposable & { readonly location: CacheLocation; readonly opener: Opener },
   target: T,
   { context }: PlaceRun,
 ): SignedPlace<T> {
-  const { location } = opened;
+  const { location, opener } = opened;
+  const { transport } = opener;
   const { memory } = memoryFor(location, context);
   const cache = signedName(location);
-  return { target, reference: undefined, cache, memory, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  const close = (): PromiseLike<void> => opened[Symbol.asyncDispose]();
+  return { ...{ target, location, reference: undefined, cache, memory, transport }, [Symbol.asyncDispose]: close };
 }

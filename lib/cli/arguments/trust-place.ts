@@ -38,16 +38,17 @@ export async function explainImage(
   const { signal } = context;
   const location = locationOf(text, context, flags);
   await using place = await openToVerify(text, run);
-  const { target, reference, memory } = place;
+  const { target, reference, memory, transport } = place;
   if (reference === undefined)
     throw new StaveError("USAGE", `${text} is a cache, expected an image`, { hint: "add a tag or a digest" });
   const manifest = await target.headManifest(reference, { signal });
   const image = imageName(target.name, reference);
   if (manifest === undefined) throw new StaveError("NOT_FOUND", `${image} does not exist`, { subject: image });
   const { digest } = manifest;
-  const policy = await readPolicy(context, flags);
+  const policy = await readPolicy(context, flags, transport);
   const rule = await policy?.ruleFor(await policyPlace(location, context.cwd));
-  const use = { around: context, options: flags, onWarning: (warning: string) => output.warn(warning), memory };
+  const onWarning = (warning: string): void => output.warn(warning);
+  const use = { around: context, options: flags, transport, onWarning, memory };
   const [guard] = await guardsOf(location, target, use);
   const common = { policy: policy?.path, rule, image, digest };
   try {

@@ -2,6 +2,7 @@
 import type { CheckSignaturesReport } from "../../ops/sign/check-signatures.ts";
 import type { SignReport } from "../../ops/sign/sign.ts";
 import { printable } from "../../printable/printable.ts";
+import type { AcceptedSignature } from "../../sign/signature/judge.ts";
 import { count } from "./formatting.ts";
 import type { Output } from "./output.ts";
 
@@ -14,21 +15,29 @@ export function* signatureLines({ target, images, signed }: CheckSignaturesRepor
       if (images.length === 1 && error.hint !== undefined) yield `  hint: ${printable(error.hint)}`;
     } else if (signature !== undefined && (images.length === 1 || verbose)) {
       const when = signature.time === undefined ? "" : `, on ${new Date(signature.time).toISOString()} as it says`;
-      yield `${printable(reference)} ${digest}: signed by ${printable(signature.signer)} (key ${signature.key.slice(0, 12)})${when}`;
+      yield `${printable(reference)} ${digest}: ${signedBy(signature)}${when}`;
     }
   }
   if (images.length > 1) yield `${printable(target)}: ${signed} of ${count(images.length, "image")} signed`;
 }
 
+/** Who made a signature that was accepted. */
+export function signedBy({ signer, key, identity }: AcceptedSignature): string {
+  const who = identity === undefined ? `key ${key.slice(0, 12)}` : `${identity.name} of ${identity.issuer}`;
+  return `signed by ${printable(signer)} (${printable(who)})`;
+}
+
 /** What was signed, or would be in a dry run. */
 export function signText(
-  { images, gone, signatures, legacy, key }: SignReport,
+  { images, gone, signatures, legacy, key, identity }: SignReport,
   { dryRun, verbose }: { readonly dryRun?: boolean; readonly verbose?: boolean },
 ): string {
   const made = images.filter(({ isNew }) => isNew);
   const lines = images.length === 1 || verbose ? made.map(({ reference, digest }) => `${reference} ${digest}`) : [];
   const done = dryRun ? "to sign" : "signed";
-  const parts = [`${count(made.length, "image")} ${done} with key ${key.slice(0, 12)}`];
+  const as = identity === undefined ? "" : ` as ${printable(identity.name)}`;
+  const by = key === undefined ? as : ` with key ${key.slice(0, 12)}`;
+  const parts = [`${count(made.length, "image")} ${done}${by}`];
   if (signatures > 1) parts.push(`by ${signatures} signatures`);
   if (legacy > 0) parts.push(`${legacy} for podman and skopeo`);
   const before = images.length - made.length;

@@ -3,8 +3,10 @@
 import type { StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { printable } from "../../printable/printable.ts";
+import type { IdentityRule } from "../../sign/identity/identity-pattern.ts";
 import type { PlaceRule } from "../../sign/policy/trust-policy.ts";
-import type { AcceptedSignature } from "../../sign/signature/judge.ts";
+import { type AcceptedSignature, describeSigner } from "../../sign/signature/judge.ts";
+import { signedBy } from "./signature-text.ts";
 
 /** Why an image may be used, or not. */
 export interface Explanation {
@@ -19,21 +21,30 @@ export interface Explanation {
   readonly error: StaveError | undefined;
 }
 
+/** A signer as data: a key by its fingerprint, or an identity. */
+export interface SignerRow {
+  readonly name: string;
+  readonly key?: string;
+  readonly identity?: IdentityRule;
+  readonly notAfter: string | undefined;
+}
+
 /** A rule as data. */
 export interface RuleRow {
   /** The place of the rule; undefined for all others. */
   readonly scope: string | undefined;
   readonly require: "none" | "signature" | "reject";
-  readonly signers: readonly { readonly name: string; readonly key: string; readonly notAfter: string | undefined }[];
+  readonly signers: readonly SignerRow[];
   readonly index: "any" | "signed";
 }
 
 /** A rule as data. */
 export function ruleRow({ scope, require, signers, index }: PlaceRule): RuleRow {
-  const rows = signers.map(({ name, key, notAfter }) => ({
-    ...{ name, key: key.fingerprint },
-    notAfter: notAfter === undefined ? undefined : new Date(notAfter).toISOString(),
-  }));
+  const rows = signers.map((signer): SignerRow => {
+    const { name, notAfter } = signer;
+    const who = "key" in signer ? { key: signer.key.fingerprint } : { identity: signer.identity.rule };
+    return { name, ...who, notAfter: notAfter === undefined ? undefined : new Date(notAfter).toISOString() };
+  });
   return { scope, require, signers: rows, index };
 }
 
@@ -47,10 +58,11 @@ function ruleText(rule: PlaceRule): string {
   const place = rule.scope === undefined ? "everything else" : printable(rule.scope);
   if (rule.require === "none") return `${place}: no signature is required`;
   if (rule.require === "reject") return `${place}: nothing may be used`;
-  const signers = ruleRow(rule).signers.map(
-    ({ name, key, notAfter }) =>
-      `${printable(name)} (key ${key.slice(0, 12)}${notAfter === undefined ? "" : `, until ${notAfter}`})`,
-  );
+  const signers = rule.signers.map((signer) => {
+    const { notAfter } = signer;
+    const until = notAfter === undefined ? "" : `, until ${new Date(notAfter).toISOString()}`;
+    return `${printable(describeSigner(signer))}${until}`;
+  });
   const index = rule.index === "signed" ? "; the index must be signed" : "";
   return `${place}: a signature by ${signers.join(" or ")}${index}`;
 }
@@ -60,8 +72,7 @@ export function* explanationLines({ policy, rule, image, digest, signature, erro
   yield `${printable(image)} ${digest}`;
   if (policy === undefined || rule === undefined) yield "there is no trust policy, so no signature is required";
   else yield `${printable(policy)}: ${ruleText(rule)}`;
-  if (signature !== undefined)
-    yield `accepted: signed by ${printable(signature.signer)} (key ${signature.key.slice(0, 12)}), signature ${signature.bundle}`;
+  if (signature !== undefined) yield `accepted: ${signedBy(signature)}, signature ${signature.bundle}`;
   else if (error === undefined) yield "accepted: no signature is required";
   else yield `refused: ${printable(error.message)} [${error.code}]`;
 }

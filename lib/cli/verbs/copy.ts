@@ -56,7 +56,8 @@ export const verb: VerbFactory = (state) => {
     const { source, destination } = places;
     checkCopy(places, flags);
     await using opener = await openNetwork({ context, output, flags, places: [source, destination] });
-    const use = { around: context, options: flags, onWarning: (text: string) => output.warn(text) };
+    const { transport } = opener;
+    const use = { around: context, options: flags, transport, onWarning: (text: string) => output.warn(text) };
     const started = context.clock.now();
     const progress = flags.dryRun ? undefined : output.progress;
     const report = await copyBetween(opener, places, { ...flags, progress, signal: context.signal, use });

@@ -17,14 +17,15 @@ import {
   addTrust,
   type CommonFlags,
   helpText,
+  type SignerFlags,
+  signersOf,
   verbCommand,
 } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { formatBytes } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags {
-  key?: string[];
+interface Flags extends CommonFlags, SpackFlags, SignerFlags {
   mirror?: string;
   path: string;
   dryRun?: boolean;
@@ -64,7 +65,8 @@ export const verb: VerbFactory = (state) => {
     const files = new SpackFiles(context, flags);
     const { query, text } = await askedSpec(files, words);
     const named = flags.mirror === undefined ? [] : [flags.mirror];
-    await using opened = await readCaches(named, { context, output, flags: { ...flags, signedBy: flags.key }, files });
+    const trusted = { ...flags, signedBy: signersOf(flags) };
+    await using opened = await readCaches(named, { context, output, flags: trusted, files });
     const { caches } = opened;
     const folder = resolve(context.cwd, flags.path);
     const { signal } = context;

@@ -20,6 +20,8 @@ import {
   collect,
   helpText,
   onlyOption,
+  type SignerFlags,
+  signersOf,
   verbCommand,
 } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
@@ -30,8 +32,7 @@ import { installLine, installPlanText, installSummary } from "../output/install-
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags {
-  key?: string[];
+interface Flags extends CommonFlags, SpackFlags, SignerFlags {
   mirror?: string[];
   dryRun?: boolean;
   force?: boolean;
@@ -96,7 +97,7 @@ async function run(
   const { discovery } = files;
   const args = first === undefined ? [] : [first, ...more];
   const { cache: named, specs: texts } = splitCache(args, discovery.mirrors, context.cwd);
-  const trusted = { ...flags, signedBy: flags.key };
+  const trusted = { ...flags, signedBy: signersOf(flags) };
   const place = { context, output, flags: trusted, files, specs: texts, verifies: flags.unsigned !== true };
   const { mirror = [] } = flags;
   await using opened = await readCaches(named === undefined ? mirror : [named, ...mirror], place);

@@ -20,12 +20,11 @@ import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
 import { planTo, pushTo } from "../../ops/push/push-to.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
-import type { PrivateKey } from "../../sign/key/private-key.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { CACHE_ARGUMENT, pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { addImageSettings, type ImageFlags, imageSettings } from "../arguments/image-flags.ts";
-import { addPassword, keyPassword, type PasswordFlags } from "../arguments/key-password.ts";
+import { addPassword, type PasswordFlags } from "../arguments/key-password.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
   addDryRun,
@@ -39,6 +38,7 @@ import {
   verbCommand,
   wholeNumber,
 } from "../arguments/shared-flags.ts";
+import { addKeyless, type KeylessFlags, openKey, openKeyless } from "../arguments/signer.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { findingText } from "../output/check-run-text.ts";
@@ -50,7 +50,7 @@ import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-te
 import { signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags, PasswordFlags, TrustOptions, ImageFlags {
+interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, TrustOptions, ImageFlags {
   all?: boolean;
   tag?: string[];
   budget: number;
@@ -77,7 +77,7 @@ interface Flags extends CommonFlags, SpackFlags, PasswordFlags, TrustOptions, Im
   spackPrefix?: string;
   jobs: number;
   unsigned?: boolean;
-  sign?: string;
+  sign?: string | true;
   signed?: boolean;
   key?: string;
   directory?: string;
@@ -152,13 +152,16 @@ export const verb: VerbFactory = (state) => {
       "--spack-prefix <dir>",
       "the Spack that owns the store (default: the Spack in use, else X for a store X/opt/spack, else the store)",
     )
-    .option("--sign <key>", "sign the images, and the updated index, with this private key (see `stave sign`)")
+    .option(
+      "--sign [key]",
+      "sign the images, and the updated index, with this private key, or --keyless (see `stave sign`)",
+    )
     .option(
       "-k, --key <key>",
       "for a mirror, the gpg key (default: the only secret key); for images the same as --sign",
     )
     .option("-u, --unsigned", "do not sign, which is the default for images");
-  addPassword(command);
+  addPassword(addKeyless(command));
   addDryRun(command);
   addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
   addSeeds(command);
@@ -261,12 +264,14 @@ async function run(
     return 0;
   }
   // The password is asked for before anything is pushed.
-  const privateKey = isGpg ? undefined : await openKey(context, flags);
+  const name = isGpg || flags.keyless ? undefined : signingKey(flags);
+  let signer = name === undefined ? undefined : (await openKey(context, flags, name)).signer;
   let base: BaseSource | undefined;
-  const openBase = async (opener: Opener): Promise<void> => {
+  const openFirst = async (opener: Opener): Promise<void> => {
+    if (flags.keyless) signer = await openKeyless(context, flags, opener.transport);
     base = await baseSource(opener, { context, output, flags });
   };
-  await using opened = await writeCache(named, place, { create: true, mayUseMirror: true, first: openBase });
+  await using opened = await writeCache(named, place, { create: true, mayUseMirror: true, first: openFirst });
   const { cache, location } = opened;
   const workflow = new Workflow(context, output);
   const endGroup = workflow.group(`push ${count(roots.length, "spec")} to ${formatCache(location)}`);
@@ -275,7 +280,7 @@ async function run(
     if (text !== undefined) output.note(text);
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
-  const sign = privateKey && { key: privateKey, cache: signedName(location) };
+  const sign = signer && { signer, cache: signedName(location) };
   const report = await pushTo(cache, { ...common, base, sign, onSpec }).finally(endGroup);
   const reference = (tag: string): string =>
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
@@ -289,13 +294,6 @@ async function run(
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
   output.report(report);
   return 0;
-}
-
-async function openKey(context: Context, flags: Flags): Promise<PrivateKey | undefined> {
-  const name = signingKey(flags);
-  if (name === undefined) return undefined;
-  const { readPrivateKey } = await import("../../sign/key/key-file.ts");
-  return await readPrivateKey(resolve(context.cwd, name), () => keyPassword(context, flags, { name }));
 }
 
 async function rootsOrHint(files: SpackFiles, store: Store, texts: readonly string[]): Promise<SpecNode[]> {
@@ -316,21 +314,28 @@ function refuseExternals(roots: readonly SpecNode[]): void {
   });
 }
 
-const signingKey = ({ sign, key }: Flags): string | undefined => sign ?? key;
+const signingKey = ({ sign, key }: Flags): string | undefined => (sign === true ? undefined : sign) ?? key;
 
 function checkSigning(flags: Flags, isGpg: boolean): void {
   const key = signingKey(flags);
-  if (isGpg && flags.sign !== undefined)
-    throw new StaveError("UNSUPPORTED", "the specs of a mirror are signed by gpg, not with a key file", {
-      hint: "leave out --sign; -k names a gpg key",
+  const { sign, signed, keyless } = flags;
+  if (isGpg && (sign !== undefined || keyless))
+    throw new StaveError("UNSUPPORTED", "the specs of a mirror are signed by gpg, not with a key file or --keyless", {
+      hint: "leave out --sign and --keyless; -k names a gpg key",
     });
-  if (flags.signed && key === undefined && !isGpg)
-    throw new StaveError("USAGE", "--signed needs a key", {
-      hint: "name the private key with --sign FILE; `stave keygen` makes one",
+  if ((signed || sign === true) && key === undefined && !keyless && !isGpg)
+    throw new StaveError("USAGE", `${sign === true ? "--sign" : "--signed"} needs a key`, {
+      hint: "name the private key with --sign FILE (`stave keygen` makes one), or sign without one by --keyless",
     });
-  if (flags.unsigned && (flags.signed || key !== undefined))
-    throw new StaveError("USAGE", "--unsigned excludes --signed, --sign and --key", { hint: "leave one of them out" });
-  if (flags.sign !== undefined && flags.key !== undefined && flags.sign !== flags.key)
+  if (flags.unsigned && (signed || keyless || sign !== undefined || key !== undefined))
+    throw new StaveError("USAGE", "--unsigned excludes --signed, --sign, --keyless and --key", {
+      hint: "leave one of them out",
+    });
+  if (keyless && key !== undefined)
+    throw new StaveError("USAGE", "--keyless excludes a key", { hint: "leave one of them out" });
+  if (!keyless && (flags.signingConfig ?? flags.trustedRoot) !== undefined)
+    throw new StaveError("USAGE", "--signing-config and --trusted-root are for --keyless", { hint: "leave them out" });
+  if (typeof sign === "string" && flags.key !== undefined && sign !== flags.key)
     throw new StaveError("USAGE", "--sign and --key name two keys", { hint: "leave one of them out" });
 }
 
@@ -378,7 +383,9 @@ async function baseSource(
   const target = await opener.read(location);
   const named = await referenceOf(location, target, context.signal);
   const onWarning = (text: string): void => output.warn(text);
-  const reference = await trustedReference(location, target, named, { around: context, options: flags, onWarning });
+  const { transport } = opener;
+  const use = { around: context, options: flags, transport, onWarning };
+  const reference = await trustedReference(location, target, named, use);
   return { name, target, reference };
 }
 

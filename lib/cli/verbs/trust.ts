@@ -1,9 +1,11 @@
 // `stave trust`: shows, changes and explains the trust policy.
 import { resolve } from "node:path";
 import { Argument } from "commander";
+import { checkNamed } from "../../api/named-signers.ts";
 import type { SpackFlags } from "../../api/spack-files.ts";
 import { policyPath, policyPaths, readPolicy, type TrustOptions } from "../../api/trust.ts";
 import { StaveError } from "../../errors.ts";
+import type { NewSigner } from "../../sign/policy/edit-policy.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
@@ -12,18 +14,23 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, TrustOptions {
   key?: string;
+  certificateIdentity?: string;
+  certificateOidcIssuer?: string;
+  trustedRoot?: string;
   name?: string;
   index?: boolean;
 }
 
 const HELP = `
 show prints the rule for a cache, or all rules. add requires for a cache, and for all caches below it, signatures by the key of
---key; more keys are alternatives. remove takes the rule for a cache out. explain says which rule applies to an image, who may sign it,
+--key, or by the identity of --certificate-identity; more of them are alternatives. remove takes the rule for a cache out. explain says which rule applies to an image, who may sign it,
 and whether a signature satisfies it. docs/trust.md describes the policy.
 
 Examples:
   stave trust show
   stave trust add oci://ghcr.io/org --key release.pub
+  stave trust add oci://ghcr.io/org/cache --certificate-oidc-issuer https://token.actions.githubusercontent.com \\
+    --certificate-identity https://github.com/org/cache/.github/workflows/push.yml@refs/heads/main
   stave trust explain ghcr.io/org/app:1
   stave trust remove oci://ghcr.io/org`;
 
@@ -33,6 +40,9 @@ export const verb: VerbFactory = (state) => {
     .addArgument(new Argument("<action>", "what to do").choices(["show", "add", "remove", "explain"]))
     .argument("[place]", "the cache, or for explain the image")
     .option("--key <file>", "add: the public key whose signatures count")
+    .option("--certificate-identity <name>", "add: the workflow's URL or e-mail address; * and ** are wildcards")
+    .option("--certificate-oidc-issuer <url>", "add: the issuer of that identity")
+    .option("--trusted-root <file>", "add: its trusted_root.json (default: that of the public Sigstore instance)")
     .option("--name <name>", "add: the name of the signer in the policy (default: that of the key file)")
     .option("--index", "add: the index must be signed, too");
   addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
@@ -52,7 +62,7 @@ interface TrustRun {
 const ACTIONS = { show, add, remove, explain };
 
 async function show({ context, output, flags }: TrustRun, place: string | undefined): Promise<number> {
-  const policy = await readPolicy(context, flags);
+  const policy = await readPolicy(context, flags, undefined);
   const { showRules } = await import("../output/trust-text.ts");
   if (policy === undefined) {
     output.print(`there is no trust policy: looked for ${policyPaths(context).join(" and ")}`);
@@ -69,15 +79,14 @@ async function show({ context, output, flags }: TrustRun, place: string | undefi
 }
 
 async function add(run: TrustRun, place: string | undefined): Promise<number> {
-  const { context, output, flags } = run;
-  if (flags.key === undefined)
-    throw new StaveError("USAGE", "add needs the key whose signatures count", { hint: "name it with --key FILE" });
+  const { output, flags } = run;
+  const newSigner = signerToAdd(run);
   const scope = needed(place, "add");
   const path = writtenPath(run);
   const { addRule } = await import("../../sign/policy/edit-policy.ts");
   const { signer, isNew } = await addRule(path, {
     scope,
-    key: resolve(context.cwd, flags.key),
+    signer: newSigner,
     name: flags.name,
     isIndexSigned: flags.index === true,
   });
@@ -106,6 +115,22 @@ async function explain({ context, output, flags }: TrustRun, place: string | und
   for (const line of explanationLines({ policy, rule, image, digest, signature, error })) output.print(line);
   output.report({ policy, rule: rule && ruleRow(rule), image, digest, signature, error });
   return error === undefined ? 0 : 1;
+}
+
+function signerToAdd({ context: { cwd }, flags }: TrustRun): NewSigner {
+  const { key, certificateIdentity: identity, certificateOidcIssuer: issuer, trustedRoot } = flags;
+  if ((key === undefined) === (identity === undefined))
+    throw new StaveError("USAGE", "add needs the key or the identity whose signatures count", {
+      hint: "name it with --key FILE, or with --certificate-identity NAME and --certificate-oidc-issuer URL",
+    });
+  checkNamed({
+    certificateIdentity: identity === undefined ? undefined : [identity],
+    certificateOidcIssuer: issuer,
+    trustedRoot,
+  });
+  if (key !== undefined) return { key: resolve(cwd, key) };
+  const root = trustedRoot === undefined ? undefined : resolve(cwd, trustedRoot);
+  return { issuer: issuer ?? "", identity: identity ?? "", trustedRoot: root };
 }
 
 function needed(place: string | undefined, action: string): string {

@@ -6,7 +6,16 @@ import { type VerifyReport, verify } from "../../ops/store/verify.ts";
 import { printable } from "../../printable/printable.ts";
 import { select, selectSome } from "../../spack/query/select.ts";
 import { interruptedSpecs } from "../../store/recover.ts";
-import { addJobs, addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import {
+  addJobs,
+  addSigners,
+  addTransport,
+  addTrust,
+  type CommonFlags,
+  helpText,
+  signersOf,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
 import type { SignatureFlags, SignatureRun } from "../arguments/signature-check.ts";
 import { SIGNED_PLACE } from "../arguments/signed-place.ts";
 import { addSpack } from "../arguments/spack-options.ts";
@@ -23,14 +32,17 @@ Without an image or a cache, compares the files in each prefix with the list tha
 group, mode, content, time and link targets, like \`spack verify manifest\`. Without SPEC, checks everything that is installed;
 externals have no such list. Exits with status 1 if something differs.
 
-For an IMAGE or a CACHE, checks that it is signed with one of the keys of --key, and that the signature covers its digest and, where
-it was signed by stave, its tag. Exits with status 1 if an image is not. ${SIGNED_PLACE}.
+For an IMAGE or a CACHE, checks that it is signed by one of the keys of --key or identities of --certificate-identity, otherwise as the
+trust policy requires, and that the signature covers its digest and, where it was signed by stave, its tag. Exits with status 1 if an
+image is not. ${SIGNED_PLACE}.
 
 Examples:
   stave verify
   stave verify hdf5 --json
   stave verify ghcr.io/org/app:1 --key release.pub
-  stave verify oci://ghcr.io/org/cache --key release.pub --key old.pub`;
+  stave verify oci://ghcr.io/org/cache --key release.pub --key old.pub
+  stave verify ghcr.io/org/app:1 --certificate-oidc-issuer https://token.actions.githubusercontent.com \\
+    --certificate-identity https://github.com/org/app/.github/workflows/push.yml@refs/heads/main`;
 
 const JOBS = 4;
 
@@ -38,12 +50,16 @@ const JOBS = 4;
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("verify", "check installed files, or the signatures of images")
     .argument("[specs|images...]", "the specs to check (default: everything that is installed); or images and caches")
-    .option("--key <file>", "a public key whose signatures count (may be repeated)", collect)
-    .option("--all", "of a cache, also check every other tag");
+    .option("--all", "of a cache, also check every other tag")
+    .option(
+      "--offline",
+      "use trusted roots from files, and what is kept of published ones, without any request for them",
+    );
+  addTrust(addSigners(command, "a public key whose signatures count (may be repeated)"));
   addJobs(command, "how many specs to check at once", JOBS);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
-    if (flags.key !== undefined || words.some((word) => isCacheWord(word, context.cwd)))
+    if (signersOf(flags) !== undefined || words.some((word) => isCacheWord(word, context.cwd)))
       return await verifySignatures({ context, output, flags }, words);
     const files = new SpackFiles(context, flags);
     const store = await files.store();

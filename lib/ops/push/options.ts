@@ -6,7 +6,7 @@ import type { ImageSettings } from "../../image/image-settings.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
-import type { PrivateKey } from "../../sign/key/private-key.ts";
+import type { StatementSigner } from "../../sign/signature/statement-signer.ts";
 import { defaultInspections, type Inspection } from "../../spack/config/settings.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import type { RunEnvironmentOptions } from "../../spack/environment/run-environment.ts";
@@ -86,8 +86,8 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   /** The views of the tagged image. */
   readonly views?: readonly ImageView[] | undefined;
   readonly base?: BaseSource | undefined;
-  /** The key that signs the images and the updated index, and the cache's name in the statement. */
-  readonly sign?: { readonly key: PrivateKey; readonly cache: string | undefined } | undefined;
+  /** Who signs the images and the updated index, and the cache's name in the statement. */
+  readonly sign?: { readonly signer: StatementSigner; readonly cache: string | undefined } | undefined;
   readonly compression?: Compression | undefined;
   readonly environment?: PushEnvironment | undefined;
   /** The Spack to ask for what only recipes know; without it the variables are derived from the store. */

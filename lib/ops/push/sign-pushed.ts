@@ -11,9 +11,9 @@ import type { PreparedPush } from "./prepare.ts";
 import type { PushResults } from "./run.ts";
 
 /**
- * Signs what a push made, if it has a key. What was in the cache before may be by anyone, and the new images contain
- * its layers: so nothing is signed unless all of it is signed by the same key. Like the index, signing is one failure
- * among others.
+ * Signs what a push made, if it has a signer. What was in the cache before may be by anyone, and the new images contain
+ * its layers: so nothing is signed unless all of it is signed by the same signer. Like the index, signing is one
+ * failure among others.
  */
 export async function signPushed(
   options: PushSettings,
@@ -70,7 +70,7 @@ function notOurs(name: string, images: SignReport["images"]): StaveError {
   const others = images.length > 1 ? ` and ${images.length - 1} more` : "";
   return new StaveError(
     "SIGNATURE_MISSING",
-    `nothing was signed: ${first?.reference}${others} was in ${name} before and is not signed by this key`,
+    `nothing was signed: ${first?.reference}${others} was in ${name} before and is not signed by this signer`,
     {
       subject: name,
       hint: "push again with `force`, which makes all images anew, or sign what is there with `stave sign`",

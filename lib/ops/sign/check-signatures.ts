@@ -4,9 +4,8 @@ import { INDEX_TAG } from "../../cache/spec-tag.ts";
 import { type ErrorCode, isStaveError, StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { imageName } from "../../oci/reference.ts";
-import type { SignatureFinder } from "../../sign/signature/find.ts";
-import type { AcceptedSignature, ImageToJudge, Judge } from "../../sign/signature/judge.ts";
-import type { ReadTarget } from "../../target/target.ts";
+import type { AcceptedSignature, ImageToJudge } from "../../sign/signature/judge.ts";
+import type { OperationOptions, ReadTarget } from "../../target/target.ts";
 import { mapLimit } from "../../util/limit.ts";
 import { imageToJudge } from "./images.ts";
 
@@ -15,8 +14,8 @@ export interface CheckSignaturesOptions {
   readonly target: ReadTarget;
   /** The tags or digests of the images. */
   readonly references: readonly string[];
-  readonly finder: SignatureFinder;
-  readonly judge: Judge;
+  /** Judges one image; returns the signature that makes it acceptable, or fails. */
+  readonly judge: (image: ImageToJudge, options: OperationOptions) => Promise<AcceptedSignature>;
   /** Reads the image of a spec and fails unless it is the spec that its tag names. */
   readonly readSpec: (tag: string) => Promise<unknown>;
   readonly signal?: AbortSignal | undefined;
@@ -45,7 +44,13 @@ export interface CheckSignaturesReport {
 const CONCURRENCY = 16;
 
 /** The codes that answer the question; all others mean that it was not answered. */
-const ANSWERS: readonly ErrorCode[] = ["SIGNATURE_MISSING", "SIGNATURE_INVALID", "IDENTITY_MISMATCH", "REVOKED"];
+const ANSWERS: readonly ErrorCode[] = [
+  "SIGNATURE_MISSING",
+  "SIGNATURE_INVALID",
+  "IDENTITY_MISMATCH",
+  "REVOKED",
+  "INDEX_OUTDATED",
+];
 
 /** Checks signatures. Throws what the target throws, and NOT_FOUND if the only image does not exist. */
 export async function checkSignatures(options: CheckSignaturesOptions): Promise<CheckSignaturesReport> {
@@ -56,7 +61,7 @@ export async function checkSignatures(options: CheckSignaturesOptions): Promise<
 }
 
 async function checkOne(reference: string, options: CheckSignaturesOptions): Promise<CheckedImage> {
-  const { target, judge, finder, readSpec, signal } = options;
+  const { target, judge, readSpec, signal } = options;
   const manifest = await target.headManifest(reference, { signal });
   if (manifest === undefined) {
     const name = imageName(target.name, reference);
@@ -70,7 +75,7 @@ async function checkOne(reference: string, options: CheckSignaturesOptions): Pro
   const { digest } = manifest;
   const image = imageToJudge(target, reference, digest);
   try {
-    const signature = await judge.check(finder, image, { signal });
+    const signature = await judge(image, { signal });
     // The digest alone does not say that the image is the spec of its tag.
     if (!signature.isNamed && image.dagHash !== undefined && reference !== INDEX_TAG) await isOfTag(image, readSpec);
     return { reference, digest, signature };

@@ -1,4 +1,4 @@
-// `sign`: signs images with one signature per thousand. Images that this key has signed already are left alone, so
+// `sign`: signs images with one signature per thousand. Images that this signer has signed already are left alone, so
 // that signing again changes nothing.
 import { INDEX_TAG } from "../../cache/spec-tag.ts";
 import { StaveError } from "../../errors.ts";
@@ -9,7 +9,7 @@ import type { PrivateKey } from "../../sign/key/private-key.ts";
 import { attach } from "../../sign/signature/attach.ts";
 import { SignatureFinder } from "../../sign/signature/find.ts";
 import { Judge, NO_REVOCATIONS } from "../../sign/signature/judge.ts";
-import { signStatement } from "../../sign/statement/bundle.ts";
+import type { SignedBy, StatementSigner } from "../../sign/signature/statement-signer.ts";
 import { BATCH_SIZE, SIGNATURE_PREDICATE, type Subject, statementBytes } from "../../sign/statement/statement.ts";
 import type { Target } from "../../target/target.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
@@ -27,15 +27,22 @@ export interface ImageToSign {
   readonly isNew?: boolean | undefined;
 }
 
+/** How to sign in the form of cosign 2. */
+export interface LegacySigning {
+  readonly key: PrivateKey;
+  /** `HOST/REPO` as podman knows the repository. */
+  readonly repository: string;
+}
+
 /** How to sign. */
 export interface SignOptions {
   readonly target: Target;
   readonly images: readonly ImageToSign[];
-  readonly key: PrivateKey;
+  readonly signer: StatementSigner;
   /** The cache as `oci://HOST/REPO`, to be signed with the images; a directory may be moved, and has none. */
   readonly cache?: string | undefined;
-  /** Also sign in the form of cosign 2, for podman and skopeo; `HOST/REPO` as they know the repository. */
-  readonly legacy?: string | undefined;
+  /** Also sign in the form of cosign 2, for podman and skopeo. */
+  readonly legacy?: LegacySigning | undefined;
   /** Report what would be signed, and write nothing. */
   readonly dryRun?: boolean | undefined;
   readonly memory?: DiskCache | undefined;
@@ -48,15 +55,13 @@ export interface SignedImage {
   /** Its tag or digest. */
   readonly reference: string;
   readonly digest: Digest;
-  /** False if it had been signed by this key before. */
+  /** False if the same signer had signed it before. */
   readonly isNew: boolean;
 }
 
-/** What was signed. */
-export interface SignReport {
+/** What was signed, and by whom. */
+export interface SignReport extends SignedBy {
   readonly target: string;
-  /** The fingerprint of the key. */
-  readonly key: string;
   readonly images: readonly SignedImage[];
   /** Tags that were removed in the meantime. */
   readonly gone: readonly string[];
@@ -71,7 +76,7 @@ const CONCURRENCY = 16;
 
 /** Signs images. Throws NOT_FOUND if there is only one and it does not exist, and what the target throws. */
 export async function signImages(options: SignOptions): Promise<SignReport> {
-  const { target, images, key, dryRun, signal } = options;
+  const { target, images, signer, dryRun, signal } = options;
   const unsignedOf = new Unsigned(options);
   const asked = await mapLimit(images, CONCURRENCY, (image) => unsignedOf.state(image), signal);
   const there = asked.filter((one) => one !== undefined);
@@ -90,7 +95,7 @@ export async function signImages(options: SignOptions): Promise<SignReport> {
   const known = new Set(there.map(({ reference }) => reference));
   return {
     target: target.name,
-    key: key.publicKey.fingerprint,
+    ...signer.by,
     images: there.map(({ reference, manifest: { digest }, isNew }) => ({ reference, digest, isNew })),
     gone: images.map(({ reference }) => reference).filter((reference) => !known.has(reference)),
     signatures: batches,
@@ -104,41 +109,47 @@ interface ImageState {
   readonly isNew: boolean;
 }
 
-/** Finds the images that still need a signature by this key. */
+/** Finds the images that still need a signature by this signer. */
 class Unsigned {
   readonly #options: SignOptions;
   readonly #finder: SignatureFinder;
-  readonly #judge: Judge;
+  #judge: Promise<Judge> | undefined;
 
   constructor(options: SignOptions) {
-    const { target, key, memory, clock } = options;
+    const { target, memory } = options;
     this.#options = options;
     this.#finder = new SignatureFinder(target, { memory });
-    const signers = [{ name: "this key", key: key.publicKey }];
-    this.#judge = new Judge({ signers, revoked: NO_REVOCATIONS }, () => clock.now());
   }
 
   /** Whether an image must be signed; undefined if it does not exist. */
   async state({ reference, manifest, isNew }: ImageToSign): Promise<ImageState | undefined> {
-    const { target, signal } = this.#options;
+    const { target, signer, signal } = this.#options;
     if (manifest !== undefined && isNew) return { reference, manifest, isNew };
     const found = manifest ?? (await target.headManifest(reference, { signal }));
     if (found === undefined) return undefined;
     const image = imageToJudge(target, reference, found.digest);
     let isSigned = false;
-    await this.#finder.find(found.digest, { signal }, (bundle) => {
-      const outcome = this.#judge.accepts(bundle, image);
+    await this.#finder.find(found.digest, { signal }, async (one) => {
+      if (!signer.mayHaveMade(one.bundle)) return false;
+      this.#judge ??= this.#newJudge();
+      const outcome = await (await this.#judge).accepts(one, image);
       // A signature without the name, as cosign makes them, is completed by one with it.
       isSigned = "bundle" in outcome && (image.tag === undefined || outcome.isNamed);
       return isSigned;
     });
     return { reference, manifest: found, isNew: !isSigned };
   }
+
+  async #newJudge(): Promise<Judge> {
+    const { signer, clock } = this.#options;
+    return new Judge({ signers: [await signer.self()], revoked: NO_REVOCATIONS }, () => clock.now());
+  }
 }
 
 async function signLegacy(images: readonly ImageState[], options: SignOptions): Promise<number> {
-  const { target, key, legacy: repository, signal } = options;
-  if (repository === undefined) return 0;
+  const { target, legacy, signal } = options;
+  if (legacy === undefined) return 0;
+  const { key, repository } = legacy;
   const { addLegacySignature } = await import("../../sign/signature/legacy.ts");
   const digests = [...new Set(images.map(({ manifest: { digest } }) => digest))];
   const made = await mapLimit(
@@ -151,15 +162,15 @@ async function signLegacy(images: readonly ImageState[], options: SignOptions): 
 }
 
 async function signBatch(batch: readonly ImageState[], options: SignOptions): Promise<void> {
-  const { target, key, cache, clock, signal } = options;
+  const { target, signer, cache, clock, signal } = options;
   const subjects = batch.map(({ reference, manifest }): Subject => {
     const { tag, dagHash } = imageToJudge(target, reference, manifest.digest);
     return { digest: manifest.digest, name: tag, dagHash };
   });
   const time = clock.now();
-  // Milliseconds since the epoch grow from one signed index to the next, whoever signs it.
+  // Milliseconds since the epoch grow from one signed index to the next, also if another signer signs it.
   const generation = batch.some(({ reference }) => reference === INDEX_TAG) ? time : undefined;
-  const bundle = signStatement(statementBytes(subjects, { cache, time, generation }), key);
+  const bundle = await signer.sign(statementBytes(subjects, { cache, time, generation }));
   // Several tags of one image need only one artifact.
   const images = [...new Map(batch.map(({ manifest }) => [manifest.digest, manifest])).values()];
   await attach(target, { bundle, predicateType: SIGNATURE_PREDICATE, images }, { signal });

@@ -1,5 +1,5 @@
-// Changes a policy file: adds and removes rules that require signatures by a key. A policy is checked before and
-// after.
+// Changes a policy file: adds and removes rules that require signatures by a key or an identity. A policy is checked
+// before and after.
 import { randomUUID } from "node:crypto";
 import { basename, dirname, relative } from "node:path";
 import { isStaveError, StaveError } from "../../errors.ts";
@@ -10,12 +10,21 @@ import { readPublicKey } from "../key/key-file.ts";
 import { scopeOf } from "./policy-scope.ts";
 import { POLICY_LIMIT, type PolicyDocument, parsePolicy } from "./trust-policy.ts";
 
+/** Whose signatures a new rule requires. */
+export type NewSigner =
+  | { /** The path of the public key. */ readonly key: string }
+  | {
+      readonly issuer: string;
+      readonly identity: string;
+      /** The path of the trusted root; undefined for the public instance. */
+      readonly trustedRoot: string | undefined;
+    };
+
 /** A rule to add. */
 export interface NewRule {
   readonly scope: string;
-  /** The path of the public key. */
-  readonly key: string;
-  /** The name of the signer; default: that of the key file. */
+  readonly signer: NewSigner;
+  /** The name of the signer; default: that of the key file, or made from the identity. */
   readonly name: string | undefined;
   readonly isIndexSigned: boolean;
 }
@@ -25,16 +34,19 @@ export interface NewRule {
  */
 export async function addRule(path: string, rule: NewRule): Promise<{ signer: string; isNew: boolean }> {
   scopeOf(rule.scope, path, (one) => one);
-  await readPublicKey(rule.key);
+  const folder = dirname(path);
+  const fromHere = (file: string): string => {
+    const below = relative(folder, file);
+    return below.startsWith("..") ? file : below;
+  };
+  if ("key" in rule.signer) await readPublicKey(rule.signer.key);
   const before = await read(path);
   const document: PolicyDocument = before ?? { version: 1, default: { require: "none" } };
-  const signer = rule.name ?? basename(rule.key).replace(/\.(?:pub|pem)$/, "");
-  const folder = dirname(path);
-  const below = relative(folder, rule.key);
-  const key = below.startsWith("..") ? rule.key : below;
+  const signer = rule.name ?? nameOf(rule.signer);
+  const added = signerEntry(rule.signer, signer, fromHere);
   const known = document.signers?.[signer];
-  if (known !== undefined && known.key !== key)
-    throw new StaveError("USAGE", `${path} already has a signer ${signer} with the key ${known.key}`, {
+  if (known !== undefined && !isSame(known, added.signer))
+    throw new StaveError("USAGE", `${path} already has a signer ${signer}, with another key or identity`, {
       subject: path,
       hint: "choose another name with `--name`",
     });
@@ -55,11 +67,40 @@ export async function addRule(path: string, rule: NewRule): Promise<{ signer: st
         ...(rule.isIndexSigned && { index: "signed" as const }),
       },
     },
-    signers: { ...document.signers, [signer]: known ?? { key } },
+    signers: { ...document.signers, [signer]: known ?? added.signer },
+    ...((document.roots ?? added.roots) && { roots: { ...document.roots, ...added.roots } }),
   };
   makeFolder(folder);
   await write(path, changed);
   return { signer, isNew: before === undefined };
+}
+
+type SignerEntry = NonNullable<PolicyDocument["signers"]>[string];
+
+function signerEntry(
+  signer: NewSigner,
+  name: string,
+  fromHere: (file: string) => string,
+): { signer: SignerEntry; roots?: PolicyDocument["roots"] } {
+  if ("key" in signer) return { signer: { key: fromHere(signer.key) } };
+  const { issuer, identity, trustedRoot } = signer;
+  if (trustedRoot === undefined) return { signer: { issuer, identity } };
+  return { signer: { issuer, identity, root: name }, roots: { [name]: { file: fromHere(trustedRoot) } } };
+}
+
+// A signer that has more, such as an end, is the same one.
+function isSame(known: SignerEntry, added: SignerEntry): boolean {
+  const old: Readonly<Record<string, unknown>> = known;
+  return Object.entries(added).every(([key, value]) => old[key] === value);
+}
+
+/** The longest name that a policy permits. */
+const NAME_LENGTH = 64;
+
+function nameOf(signer: NewSigner): string {
+  if ("key" in signer) return basename(signer.key).replace(/\.(?:pub|pem)$/, "");
+  const bare = signer.identity.replace(/^https:\/\/|@.*$/g, "").replaceAll(/[^A-Za-z0-9._-]+/g, "-");
+  return bare.replace(/^-+|-+$/g, "").slice(-NAME_LENGTH) || "identity";
 }
 
 /** Removes the rule for a place. Throws NOT_FOUND if there is none, CONFIG_INVALID, FILE_SYSTEM. */

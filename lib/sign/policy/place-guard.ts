@@ -58,6 +58,11 @@ export class PlaceGuard {
     }
   }
 
+  /** What the place needs. */
+  get rule(): PlaceRule {
+    return this.#options.rule;
+  }
+
   /** Throws SIGNATURE_MISSING if nothing of this place may be used. */
   refuseRejected(what: string): void {
     const { rule, policy, place } = this.#options;
@@ -69,17 +74,21 @@ export class PlaceGuard {
   }
 
   /**
-   * Judges the index of a cache, or its absence. Throws as `image`, and INDEX_OUTDATED for an index that is older than
-   * one seen before, older than the rule permits, or gone.
+   * Judges the index of a cache, or its absence; returns its signature, if one is required and it is there. Throws as
+   * `image`, and INDEX_OUTDATED for an index that is older than one seen before, older than the rule permits, or gone.
    */
-  async index(name: string, manifest: Descriptor | undefined, options: OperationOptions = {}): Promise<void> {
+  async index(
+    name: string,
+    manifest: Pick<Descriptor, "digest"> | undefined,
+    options: OperationOptions = {},
+  ): Promise<AcceptedSignature | undefined> {
     const { rule, generations, place, clock, onWarning } = this.#options;
     this.refuseRejected(name);
-    if (rule.index !== "signed") return;
+    if (rule.index !== "signed") return undefined;
     const highest = await generations.highest(place);
     const shown = `the index of ${name}`;
     if (manifest === undefined) {
-      if (highest === undefined) return;
+      if (highest === undefined) return undefined;
       throw outdated(name, `${shown} is gone, but there was one`);
     }
     const image = { name: `${name}:index.spack`, digest: manifest.digest, tag: "index.spack" };
@@ -102,6 +111,7 @@ export class PlaceGuard {
     } catch (error) {
       onWarning(`the generation of ${shown} cannot be remembered, so older ones are not noticed: ${messageOf(error)}`);
     }
+    return accepted;
   }
 }
 

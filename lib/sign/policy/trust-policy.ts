@@ -6,6 +6,8 @@ import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { parseJsonBytes } from "../../spack/text/json.ts";
 import { readBounded } from "../../util/read-file.ts";
+import { IdentityPattern } from "../identity/identity-pattern.ts";
+import { PUBLIC_ROOT, type RootSource, type Roots } from "../identity/roots.ts";
 import { readPublicKey } from "../key/key-file.ts";
 import type { Revocations, Signer } from "../signature/judge.ts";
 import { covers, type RealPath, scopeOf } from "./policy-scope.ts";
@@ -15,6 +17,20 @@ export const POLICY_LIMIT: number = 1024 * 1024;
 
 const name = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+const path = z.string().min(1).max(4096);
+const notAfter = z.iso.datetime().max(40).optional();
+const id = z
+  .string()
+  .regex(/^[0-9]{1,32}$/)
+  .optional();
+
+const keySigner = z.strictObject({ key: path, notAfter });
+const identitySigner = z.strictObject({
+  issuer: z.url({ protocol: /^https?$/ }).max(2048),
+  identity: z.string().min(1).max(2048),
+  ...{ repositoryId: id, ownerId: id, root: name.optional(), notAfter },
+});
 
 const rule = z.strictObject({
   require: z.enum(["none", "signature", "reject"]),
@@ -33,8 +49,15 @@ export const policySchema = z.strictObject({
   version: z.literal(1),
   default: rule,
   caches: z.record(z.string().min(1).max(1024), rule).optional(),
-  signers: z
-    .record(name, z.strictObject({ key: z.string().min(1).max(4096), notAfter: z.iso.datetime().max(40).optional() }))
+  signers: z.record(name, z.union([keySigner, identitySigner])).optional(),
+  roots: z
+    .record(
+      name,
+      z.union([
+        z.strictObject({ file: path }),
+        z.strictObject({ tuf: z.url({ protocol: /^https?$/ }).max(2048), root: path.optional() }),
+      ]),
+    )
     .optional(),
   revoked: z
     .strictObject({
@@ -81,7 +104,28 @@ export function parsePolicy(bytes: Uint8Array, path: string): PolicyDocument {
   const document = result.data;
   for (const [scope, one] of [["default", document.default], ...Object.entries(document.caches ?? {})] as const)
     checkRule(one, document, `${path}: the rule for ${printable(scope)}`);
+  for (const [signer, one] of Object.entries(document.signers ?? {})) {
+    if (!("issuer" in one)) continue;
+    new IdentityPattern(one, `${path}: the signer ${signer}`);
+    rootSource(one.root, document, path);
+  }
   return document;
+}
+
+/** The name of the root of the public instance. */
+const PUBLIC = "public";
+
+function rootSource(root: string = PUBLIC, { roots = {} }: PolicyDocument, path: string): RootSource {
+  const found = Object.hasOwn(roots, root) ? roots[root] : undefined;
+  if (found === undefined) {
+    if (root === PUBLIC) return PUBLIC_ROOT;
+    throw new StaveError("CONFIG_INVALID", `${path} names the root ${root}, which is not under roots`, {
+      subject: path,
+    });
+  }
+  const folder = dirname(path);
+  if ("file" in found) return { file: resolve(folder, found.file) };
+  return { tuf: found.tuf, first: found.root === undefined ? undefined : resolve(folder, found.root) };
 }
 
 // A rule that contradicts itself was meant otherwise.
@@ -99,13 +143,21 @@ function checkRule(one: PolicyDocument["default"], { signers = {} }: PolicyDocum
     if (!Object.hasOwn(signers, signer)) throw wrong(`names the signer ${signer}, which is not under signers`);
 }
 
+/** What a policy needs of the machine. */
+export interface PolicyUse {
+  readonly real: RealPath;
+  readonly roots: Roots;
+}
+
 /** A policy file, read and checked. */
 export class TrustPolicy {
   readonly path: string;
   readonly document: PolicyDocument;
   readonly #scopes: readonly { readonly scope: string; readonly form: string }[];
+  readonly #roots: Roots;
 
-  private constructor(path: string, document: PolicyDocument, real: RealPath) {
+  private constructor(path: string, document: PolicyDocument, { real, roots }: PolicyUse) {
+    this.#roots = roots;
     this.path = path;
     this.document = document;
     this.#scopes = Object.keys(document.caches ?? {}).map((scope) => ({ scope, form: scopeOf(scope, path, real) }));
@@ -120,9 +172,9 @@ export class TrustPolicy {
   }
 
   /** Reads a policy. Throws CONFIG_INVALID, NOT_FOUND, FILE_SYSTEM. */
-  static async read(path: string, real: RealPath): Promise<TrustPolicy> {
+  static async read(path: string, use: PolicyUse): Promise<TrustPolicy> {
     const { bytes } = await readBounded(path, POLICY_LIMIT);
-    return new TrustPolicy(path, parsePolicy(bytes, path), real);
+    return new TrustPolicy(path, parsePolicy(bytes, path), use);
   }
 
   /** Every rule, the default last. Throws as `ruleFor`. */
@@ -159,8 +211,12 @@ export class TrustPolicy {
   async #signer(signer: string): Promise<Signer> {
     const found = this.document.signers?.[signer];
     if (found === undefined) throw new StaveError("CONFIG_INVALID", `${this.path} has no signer ${signer}`);
-    const key = await readPublicKey(resolve(dirname(this.path), found.key));
-    return { name: signer, key, notAfter: found.notAfter === undefined ? undefined : Date.parse(found.notAfter) };
+    const notAfter = found.notAfter === undefined ? undefined : Date.parse(found.notAfter);
+    if ("key" in found)
+      return { name: signer, key: await readPublicKey(resolve(dirname(this.path), found.key)), notAfter };
+    const source = rootSource(found.root, this.document, this.path);
+    const identity = new IdentityPattern(found, `${this.path}: the signer ${signer}`);
+    return { name: signer, identity, root: () => this.#roots.root(source), notAfter };
   }
 }
 

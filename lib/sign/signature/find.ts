@@ -61,7 +61,7 @@ export class SignatureFinder {
   async find(
     image: Digest,
     options: OperationOptions = {},
-    isEnough: (found: ReadBundle) => boolean = () => false,
+    isEnough: (found: ReadBundle) => Promise<boolean> = () => Promise.resolve(false),
   ): Promise<FoundSignatures> {
     const bundles: ReadBundle[] = [];
     const broken: StaveError[] = [];
@@ -70,17 +70,19 @@ export class SignatureFinder {
     let bytes = 0;
     for (const [at, candidate] of candidates.entries()) {
       if (at >= CANDIDATE_LIMIT || bytes > IMAGE_LIMIT) return { bundles, broken, unread: candidates.length - at };
+      let found: ReadBundle;
       try {
         const layer = await this.#bundleOf(candidate, image, options);
         if (layer === undefined) continue;
         bytes += layer.size;
-        const found = await this.#read(layer, options);
-        bundles.push(found);
-        if (isEnough(found)) break;
+        found = await this.#read(layer, options);
       } catch (error) {
         if (!isStaveError(error, ...BROKEN)) throw error;
         broken.push(error);
+        continue;
       }
+      bundles.push(found);
+      if (await isEnough(found)) break;
     }
     return { bundles, broken, unread: 0 };
   }

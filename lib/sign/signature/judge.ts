@@ -1,17 +1,19 @@
 // Decides whether the signatures of an image satisfy what is required: one good signature suffices, and bad ones
 // beside it do no harm. If none is good, the error names what was looked for, what was found, and which one came
 // nearest.
-import { type ErrorCode, StaveError } from "../../errors.ts";
+import { type ErrorCode, isStaveError, StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { printable } from "../../printable/printable.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import type { CertificateIdentity, IdentityPattern } from "../identity/identity-pattern.ts";
+import type { CheckedCertificate, TrustedRoot } from "../identity/trusted-root.ts";
 import type { PublicKey } from "../key/public-key.ts";
 import { isSignedBy } from "../statement/bundle.ts";
 import { SIGNATURE_PREDICATE, type Subject } from "../statement/statement.ts";
 import type { FoundSignatures, ReadBundle, SignatureFinder } from "./find.ts";
 
-/** Somebody whose signature counts. */
-export interface Signer {
+/** A key whose signatures count. */
+export interface KeySigner {
   /** Its name in the policy, or the file of its key. */
   readonly name: string;
   readonly key: PublicKey;
@@ -19,7 +21,28 @@ export interface Signer {
   readonly notAfter?: number | undefined;
 }
 
-/** What never counts, whoever signed it. */
+/** An identity whose signatures count: short-lived certificates say who used their keys. */
+export interface IdentitySigner {
+  /** Its name in the policy, or the identity itself. */
+  readonly name: string;
+  readonly identity: IdentityPattern;
+  /** Reads the root that its certificates come from; called only for a signature with a certificate. */
+  readonly root: () => Promise<TrustedRoot>;
+  /** Signatures made until then count, by the time of the log or the stamp. */
+  readonly notAfter?: number | undefined;
+}
+
+/** Somebody whose signature counts. */
+export type Signer = KeySigner | IdentitySigner;
+
+/** A signer for messages: its name, and what identifies it. */
+export function describeSigner(signer: Signer): string {
+  if ("key" in signer) return `${signer.name} (key ${short(signer.key.fingerprint)})`;
+  const { identity } = signer.identity.rule;
+  return signer.name === identity ? identity : `${signer.name} (${identity})`;
+}
+
+/** What never counts, even with a good signature. */
 export interface Revocations {
   /** Digests of images. */
   readonly digests: ReadonlySet<string>;
@@ -54,8 +77,10 @@ export interface ImageToJudge {
 /** A signature that was accepted. */
 export interface AcceptedSignature {
   readonly signer: string;
-  /** The fingerprint of its key. */
+  /** The fingerprint of its key; with a certificate, of the key in it. */
   readonly key: string;
+  /** Whom the certificate was issued to, if it was signed with one. */
+  readonly identity: CertificateIdentity | undefined;
   /** The digest of the bundle. */
   readonly bundle: Digest;
   /** The signature covers the tag, too; those of cosign cover only the digest. */
@@ -75,18 +100,23 @@ interface Miss {
   readonly text: string;
 }
 
+/** Who made a signature, or why it is by none of the trusted signers. */
+type Made =
+  | { readonly signer: Signer; readonly key: string; readonly certificate: CheckedCertificate | undefined }
+  | Miss;
+
 /** Judges signatures against one requirement; verifies each bundle once, however many images share it. */
 export class Judge {
   readonly #requirement: Requirement;
   readonly #now: () => number;
-  readonly #signed = new WeakMap<ReadBundle, Signer | "nobody">();
+  readonly #made = new WeakMap<ReadBundle, Promise<Made>>();
 
   constructor(requirement: Requirement, now: () => number) {
     this.#requirement = requirement;
     this.#now = now;
   }
 
-  /** Throws REVOKED for an image that may not be used, whoever signed it. */
+  /** Throws REVOKED for an image that may not be used, even with a good signature. */
   refuseRevoked({ name, digest }: ImageToJudge): void {
     if (!this.#requirement.revoked.digests.has(digest)) return;
     throw new StaveError("REVOKED", `${name} is revoked: the policy lists its digest ${digest}`, {
@@ -95,30 +125,23 @@ export class Judge {
     });
   }
 
-  /** The acceptance of one signature, or why it does not count. */
-  accepts(found: ReadBundle, image: ImageToJudge): AcceptedSignature | Miss {
-    const { bundle, statement, digest } = found;
+  /**
+   * The acceptance of one signature, or why it does not count. Throws what reading the root of an identity throws.
+   */
+  async accepts(found: ReadBundle, image: ImageToJudge): Promise<AcceptedSignature | Miss> {
+    const { statement, digest } = found;
     const { revoked, cache } = this.#requirement;
-    const miss = (nearness: number, code: ErrorCode, text: string): Miss => ({ nearness, code, text });
     if (statement.predicateType !== SIGNATURE_PREDICATE)
       return miss(1, "SIGNATURE_MISSING", `${printable(statement.predicateType)} describes it without approving it`);
     const subjects = statement.subjects.get(image.digest);
     if (subjects === undefined) return miss(2, "SIGNATURE_INVALID", "the nearest is for other images");
-    const signer = this.#signerOf(found);
-    if (signer === undefined) {
-      if (bundle.certificate !== undefined)
-        return miss(3, "IDENTITY_MISMATCH", "the nearest is by a certificate, where keys are trusted");
-      const { keyHint } = bundle;
-      if (keyHint !== undefined && this.#requirement.signers.some(({ key }) => key.fingerprint === keyHint))
-        return miss(4, "SIGNATURE_INVALID", `the nearest claims key ${short(keyHint)}, but that key did not make it`);
-      const by = keyHint === undefined ? "another key" : `key ${short(keyHint)}`;
-      return miss(3, "IDENTITY_MISMATCH", `the nearest is by ${by}`);
-    }
+    const made = await this.#madeBy(found);
+    if ("nearness" in made) return made;
+    const { signer, key, certificate } = made;
     if (revoked.statements.has(digest)) return miss(5, "REVOKED", `the policy revokes the signature ${digest}`);
-    const { key, notAfter } = signer;
-    if (revoked.keys.has(key.fingerprint))
-      return miss(5, "REVOKED", `the policy revokes key ${short(key.fingerprint)} of ${signer.name}`);
-    if (notAfter !== undefined && this.#now() > notAfter)
+    if (revoked.keys.has(key)) return miss(5, "REVOKED", `the policy revokes key ${short(key)} of ${signer.name}`);
+    const { notAfter } = signer;
+    if (notAfter !== undefined && (certificate?.time ?? this.#now()) > notAfter)
       return miss(5, "REVOKED", `${signer.name} was trusted until ${new Date(notAfter).toISOString()}`);
     const wrong = subjects.map((subject) => contradiction(subject, image));
     if (!wrong.includes(undefined)) return miss(6, "SIGNATURE_INVALID", wrong[0] ?? "it is for another image");
@@ -130,7 +153,7 @@ export class Judge {
       );
     const { time, generation } = statement;
     return {
-      ...{ signer: signer.name, key: key.fingerprint, bundle: digest },
+      ...{ signer: signer.name, key, identity: certificate && identityOf(certificate), bundle: digest },
       ...{ time, cache: statement.cache, generation },
       isNamed: subjects.some((subject) => subject.name !== undefined && subject.name === image.tag),
     };
@@ -146,12 +169,16 @@ export class Judge {
     options: OperationOptions = {},
   ): Promise<AcceptedSignature> {
     this.refuseRevoked(image);
-    const found = await finder.find(image.digest, options, (bundle) => "bundle" in this.accepts(bundle, image));
-    return this.judge(found, image);
+    const found = await finder.find(
+      image.digest,
+      options,
+      async (bundle) => "bundle" in (await this.accepts(bundle, image)),
+    );
+    return await this.judge(found, image);
   }
 
   /** The signature that makes an image acceptable. Throws the error of the nearest miss if there is none. */
-  judge(found: FoundSignatures, image: ImageToJudge): AcceptedSignature {
+  async judge(found: FoundSignatures, image: ImageToJudge): Promise<AcceptedSignature> {
     this.refuseRevoked(image);
     const misses: Miss[] = found.broken.map(({ message }) => ({
       nearness: 0,
@@ -159,7 +186,7 @@ export class Judge {
       text: message,
     }));
     for (const bundle of found.bundles) {
-      const outcome = this.accepts(bundle, image);
+      const outcome = await this.accepts(bundle, image);
       if ("bundle" in outcome) return outcome;
       misses.push(outcome);
     }
@@ -173,7 +200,7 @@ export class Judge {
   }
 
   #error(misses: readonly Miss[], count: number, { name }: ImageToJudge): StaveError {
-    const wanted = this.#requirement.signers.map((signer) => `${signer.name} (key ${short(signer.key.fingerprint)})`);
+    const wanted = this.#requirement.signers.map(describeSigner);
     const by = wanted.length === 0 ? "anyone: no signer is trusted" : wanted.join(" or ");
     const [nearest] = misses.toSorted((a, b) => b.nearness - a.nearness);
     if (nearest === undefined)
@@ -184,7 +211,7 @@ export class Judge {
     const all = count === 1 ? "1 signature was found" : `${count} signatures were found`;
     const hint: Partial<Record<ErrorCode, string>> = {
       IDENTITY_MISMATCH: "trust that signer, or sign the image with a key that is trusted",
-      SIGNATURE_INVALID: "do not use the image; ask who signed it, and sign it again if it is as intended",
+      SIGNATURE_INVALID: "do not use the image; ask the signer, and sign it again if it is as intended",
       REVOKED: "sign it again with a key that is trusted",
       SIGNATURE_MISSING: "sign it with `stave sign`",
     };
@@ -194,14 +221,53 @@ export class Judge {
     });
   }
 
-  #signerOf(found: ReadBundle): Signer | undefined {
-    const known = this.#signed.get(found);
-    if (known !== undefined) return known === "nobody" ? undefined : known;
-    const signer = this.#requirement.signers.find(({ key }) => isSignedBy(found.bundle, key));
-    this.#signed.set(found, signer ?? "nobody");
-    return signer;
+  #madeBy(found: ReadBundle): Promise<Made> {
+    const known = this.#made.get(found);
+    if (known !== undefined) return known;
+    const made = found.bundle.certificate === undefined ? Promise.resolve(this.#byKey(found)) : this.#byIdentity(found);
+    this.#made.set(found, made);
+    // A root that could not be read is read again for the next image.
+    made.catch(() => this.#made.delete(found));
+    return made;
+  }
+
+  #byKey({ bundle }: ReadBundle): Made {
+    const keys = this.#requirement.signers.filter((signer) => "key" in signer);
+    const signer = keys.find(({ key }) => isSignedBy(bundle, key));
+    if (signer !== undefined) return { signer, key: signer.key.fingerprint, certificate: undefined };
+    const { keyHint } = bundle;
+    if (keyHint !== undefined && keys.some(({ key }) => key.fingerprint === keyHint))
+      return miss(4, "SIGNATURE_INVALID", `the nearest claims key ${short(keyHint)}, but that key did not make it`);
+    const by = keyHint === undefined ? "another key" : `key ${short(keyHint)}`;
+    return miss(3, "IDENTITY_MISMATCH", `the nearest is by ${by}`);
+  }
+
+  async #byIdentity({ bundle, digest }: ReadBundle): Promise<Made> {
+    const misses: Miss[] = [];
+    for (const signer of this.#requirement.signers) {
+      if ("key" in signer) continue;
+      const root = await signer.root();
+      try {
+        const certificate = root.check(bundle, `signature ${digest}`);
+        const difference = signer.identity.difference(certificate);
+        if (difference === undefined) return { signer, key: certificate.key, certificate };
+        const by = `${printable(certificate.name)} of ${printable(certificate.issuer)}`;
+        misses.push(miss(4, "IDENTITY_MISMATCH", `the nearest is by ${by}: ${difference}`));
+      } catch (error) {
+        if (!isStaveError(error, "SIGNATURE_INVALID")) throw error;
+        misses.push(miss(3.5, "SIGNATURE_INVALID", `${error.message}, by the root ${root.name}`));
+      }
+    }
+    const [nearest] = misses.toSorted((a, b) => b.nearness - a.nearness);
+    return nearest ?? miss(3, "IDENTITY_MISMATCH", "the nearest is by a certificate, where keys are trusted");
   }
 }
+
+const miss = (nearness: number, code: ErrorCode, text: string): Miss => ({ nearness, code, text });
+
+const identityOf = ({ issuer, name, repositoryId, ownerId }: CheckedCertificate): CertificateIdentity => ({
+  ...{ issuer, name, repositoryId, ownerId },
+});
 
 /** How a signed subject contradicts the image; undefined if it does not. cosign signs neither names nor DAG hashes. */
 function contradiction(subject: Subject, { tag, dagHash }: ImageToJudge): string | undefined {

@@ -12,7 +12,7 @@ export const BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /** The first part of the media type of bundles of any version. */
 export const BUNDLE_FAMILY = "application/vnd.dev.sigstore.bundle";
 /** The media type of statements. */
-const PAYLOAD_TYPE = "application/vnd.in-toto+json";
+export const PAYLOAD_TYPE = "application/vnd.in-toto+json";
 
 /** Maximum number of bytes of a bundle; a batch of 1 000 images has about 400 kB. */
 export const BUNDLE_LIMIT: number = 8 * 1024 * 1024;
@@ -29,6 +29,8 @@ export interface Bundle {
   readonly keyHint: string | undefined;
   /** The certificate of the signer, if it was signed with one. */
   readonly certificate: Buffer | undefined;
+  /** The whole bundle, for the check of its certificate; undefined without one. */
+  readonly document: Buffer | undefined;
 }
 
 /** The bytes that a DSSE signature covers (DSSE v1.0.2, "PAE"). */
@@ -58,7 +60,7 @@ const bundleSchema = z.strictObject({
   verificationMaterial: z.strictObject({
     publicKey: z.strictObject({ hint: base64Schema(32).optional() }).optional(),
     certificate: z.strictObject({ rawBytes: base64Schema(CERTIFICATE_LIMIT) }).optional(),
-    // Only keyless signatures need these.
+    // Read with the certificate; signatures by key do not need them.
     tlogEntries: z.array(z.unknown()).max(16).nullish(),
     timestampVerificationData: z.unknown().optional(),
   }),
@@ -89,6 +91,7 @@ export function parseBundle(bytes: Uint8Array, name: string): Bundle {
     signature: signature.sig,
     keyHint: publicKey?.hint?.toString("hex"),
     certificate: certificate?.rawBytes,
+    document: certificate && Buffer.from(bytes),
   };
 }
 

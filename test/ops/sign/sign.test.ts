@@ -6,13 +6,14 @@ import { StaveError } from "../../../lib/errors.ts";
 import type { Descriptor } from "../../../lib/oci/descriptor.ts";
 import { canonicalBytes, describe } from "../../../lib/oci/manifest.ts";
 import { OCI_CONFIG, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
-import { checkSignatures } from "../../../lib/ops/sign/check-signatures.ts";
+import { type CheckSignaturesOptions, checkSignatures } from "../../../lib/ops/sign/check-signatures.ts";
 import { chosenImages } from "../../../lib/ops/sign/images.ts";
 import { type SignOptions, signImages } from "../../../lib/ops/sign/sign.ts";
 import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
 import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
-import { Judge, NO_REVOCATIONS } from "../../../lib/sign/signature/judge.ts";
+import { Judge, NO_REVOCATIONS, type Signer } from "../../../lib/sign/signature/judge.ts";
 import { legacyPayload, legacyTag } from "../../../lib/sign/signature/legacy.ts";
+import { keySigner } from "../../../lib/sign/signature/statement-signer.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import type { Target } from "../../../lib/target/target.ts";
 import { bytesSource } from "../../../lib/util/stream.ts";
@@ -56,17 +57,22 @@ async function pushImages(
 }
 
 const options = (target: Target, more: Pick<SignOptions, "images"> & Partial<SignOptions>): SignOptions => ({
-  ...{ target, key, clock: systemClock, cache: "oci://registry.example/cache" },
+  ...{ target, signer: keySigner(key), clock: systemClock, cache: "oci://registry.example/cache" },
   ...more,
 });
+
+function judging(target: Target, signers: readonly Signer[]): CheckSignaturesOptions["judge"] {
+  const judge = new Judge({ signers, revoked: NO_REVOCATIONS }, () => systemClock.now());
+  const finder = new SignatureFinder(target);
+  return (image, how) => judge.check(finder, image, how);
+}
 
 async function check(target: Target, references: readonly string[], keys = [key]): Promise<number[]> {
   const signed: number[] = [];
   for (const one of keys) {
     const signers = [{ name: "x", key: one.publicKey }];
     const report = await checkSignatures({
-      ...{ target, references, finder: new SignatureFinder(target) },
-      judge: new Judge({ signers, revoked: NO_REVOCATIONS }, () => systemClock.now()),
+      ...{ target, references, judge: judging(target, signers) },
       readSpec: () => Promise.reject(new Error("the signature has the name")),
     });
     signed.push(report.signed);
@@ -132,7 +138,7 @@ for (const rules of [[], WITHOUT_API])
       assert.deepEqual([again.signatures, again.images.filter(({ isNew }) => isNew).length, writes()], [0, 0, before]);
       // Another key signs them all the same.
       const other = await PrivateKey.generate();
-      await signImages(options(target, { images, key: other }));
+      await signImages(options(target, { images, signer: keySigner(other) }));
       const references = images.map(({ reference }) => reference);
       assert.deepEqual(await check(target, references, [key, other]), [5, 5]);
     } finally {
@@ -150,7 +156,7 @@ for (const rules of [[], WITHOUT_API])
       const images = (await pushImages(target, 6)).map(({ reference }) => ({ reference }));
       const one = async (each: PrivateKey): Promise<void> => {
         const client = connect(registry.host, "cache", { clock: systemClock });
-        await signImages(options(client.target, { images, key: each }));
+        await signImages(options(client.target, { images, signer: keySigner(each) }));
         await client.close();
       };
       await Promise.all(keys.map(one));
@@ -173,7 +179,8 @@ for (const rules of [[], [UNCONDITIONAL]])
       const images = [{ reference: image.reference }];
       const repository = "registry.example/cache";
       const sign = async (each: PrivateKey): Promise<number> =>
-        (await signImages(options(target, { images, key: each, legacy: repository }))).legacy;
+        (await signImages(options(target, { images, signer: keySigner(each), legacy: { key: each, repository } })))
+          .legacy;
       // Without conditions the last of several writers wins, so these sign one after the other.
       if (rules.length === 0) assert.deepEqual(await Promise.all(keys.map(sign)), [1, 1, 1, 1]);
       else for (const each of keys) assert.equal(await sign(each), 1);
@@ -224,24 +231,25 @@ test("a signature moves with its image, but not to another tag; and a moved name
   await signImages(options(target, { images: [first] }));
   const { bytes } = await target.fetchManifest(first.reference);
   await target.pushManifest(bytes, OCI_MANIFEST, { tag: second.reference });
-  const finder = new SignatureFinder(target);
   const signers = [{ name: "x", key: key.publicKey }];
-  const judge = new Judge({ signers, revoked: NO_REVOCATIONS }, () => systemClock.now());
+  const judge = judging(target, signers);
   const readSpec = (): Promise<never> => Promise.reject(new StaveError("SPEC_INVALID", "another spec"));
-  const moved = await checkSignatures({ target, references: [second.reference], finder, judge, readSpec });
+  const moved = await checkSignatures({ target, references: [second.reference], judge, readSpec });
   assert.equal(moved.images[0]?.error?.code, "SIGNATURE_INVALID");
   // Signed by its digest, so that the statement has no name.
   await signImages(
-    options(target, { images: [{ reference: first.manifest.digest }], key: await PrivateKey.generate() }),
+    options(target, { images: [{ reference: first.manifest.digest }], signer: keySigner(await PrivateKey.generate()) }),
   );
   const nameless = await PrivateKey.generate();
   const { digest } = first.manifest;
-  await signImages(options(target, { images: [{ reference: digest, manifest: first.manifest }], key: nameless }));
-  const trusting = new Judge({ signers: [{ name: "y", key: nameless.publicKey }], revoked: NO_REVOCATIONS }, () => 0);
-  const report = await checkSignatures({ target, references: [second.reference], finder, judge: trusting, readSpec });
+  await signImages(
+    options(target, { images: [{ reference: digest, manifest: first.manifest }], signer: keySigner(nameless) }),
+  );
+  const trusting = judging(target, [{ name: "y", key: nameless.publicKey }]);
+  const report = await checkSignatures({ target, references: [second.reference], judge: trusting, readSpec });
   assert.equal(report.images[0]?.error?.code, "SIGNATURE_INVALID");
   assert.match(report.images[0]?.error?.message ?? "", /is not what its tag says/);
-  const byDigest = await checkSignatures({ target, references: [digest], finder, judge: trusting, readSpec });
+  const byDigest = await checkSignatures({ target, references: [digest], judge: trusting, readSpec });
   assert.equal(byDigest.signed, 1);
   await target.close();
 });

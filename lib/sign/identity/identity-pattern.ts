@@ -1,0 +1,71 @@
+// Which identities in certificates count: an issuer, an exact name or a glob, and ids, which stay when names are taken
+// over by others. A glob must match the whole name: a pattern that is searched for anywhere also accepts strangers.
+import { StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+
+/** Who a certificate was issued to, as the authority attests it. */
+export interface CertificateIdentity {
+  /** The identity provider, as a URL. */
+  readonly issuer: string;
+  /** The name: the URL of a workflow, or an e-mail address. */
+  readonly name: string;
+  /** The ids of the source repository and of its owner; undefined if the certificate has none. */
+  readonly repositoryId: string | undefined;
+  readonly ownerId: string | undefined;
+}
+
+/** Identities as a policy describes them. */
+export interface IdentityRule {
+  /** Compared exactly. */
+  readonly issuer: string;
+  /** Exact, or a glob: `*` within one part of a path, `**` across parts. */
+  readonly identity: string;
+  readonly repositoryId?: string | undefined;
+  readonly ownerId?: string | undefined;
+}
+
+/** A rule that can be asked. */
+export class IdentityPattern {
+  readonly rule: IdentityRule;
+
+  /** Throws CONFIG_INVALID for a rule that would match everyone, or that looks like a regular expression. */
+  constructor(rule: IdentityRule, where: string) {
+    const wrong = (what: string, hint: string): StaveError =>
+      new StaveError("CONFIG_INVALID", `${where} has the identity "${printable(rule.identity)}", ${what}`, { hint });
+    if (/^[*/]*$/.test(rule.identity))
+      throw wrong("which matches everyone", "name at least the host, for example https://github.com/org/**");
+    if (/^\^|\$$|\.\*|\\|\*{3}/.test(rule.identity))
+      throw wrong("which is neither a name nor a glob", "write a name or a glob: * within one part, ** across parts");
+    this.rule = rule;
+  }
+
+  /** How an identity differs from the rule; undefined if it satisfies it. */
+  difference({ issuer, name, repositoryId, ownerId }: CertificateIdentity): string | undefined {
+    const { rule } = this;
+    if (!matchesGlob(rule.identity, name)) return `its name is ${printable(name)}, not ${rule.identity}`;
+    if (issuer !== rule.issuer) return `its issuer is ${printable(issuer)}, not ${rule.issuer}`;
+    if (rule.repositoryId !== undefined && repositoryId !== rule.repositoryId)
+      return `its repository has the id ${printable(repositoryId ?? "none")}, not ${rule.repositoryId}`;
+    if (rule.ownerId !== undefined && ownerId !== rule.ownerId)
+      return `its owner has the id ${printable(ownerId ?? "none")}, not ${rule.ownerId}`;
+    return undefined;
+  }
+}
+
+/** True if a glob matches the whole of a text; in a time that grows only with both lengths, whatever the glob. */
+function matchesGlob(glob: string, text: string): boolean {
+  // Which lengths of the text the part of the glob read so far can match.
+  let reached = [true, ...Array.from(text, () => false)];
+  const letters = Array.from(text);
+  for (const [token] of glob.matchAll(/\*\*|./gsu)) {
+    const next = reached.map(() => false);
+    for (const [at, isReached] of reached.entries()) {
+      if (token === "*" || token === "**") {
+        const isPassed = at > 0 && next[at - 1] === true && (token === "**" || letters[at - 1] !== "/");
+        next[at] = isReached || isPassed;
+      } else if (isReached && letters[at] === token) next[at + 1] = true;
+    }
+    reached = next;
+  }
+  return reached[letters.length] === true;
+}
