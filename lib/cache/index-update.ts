@@ -6,7 +6,7 @@ import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
 import { specTag } from "../spack/spec/spec-name.ts";
-import type { OperationOptions } from "../target/target.ts";
+import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 import type { CacheListing, IndexedCache, ReadCache } from "./cache.ts";
@@ -66,8 +66,6 @@ export interface IndexReport {
   readonly digest: Digest | undefined;
 }
 
-/** The number of specs to read at once. */
-const CONCURRENCY = 16;
 /** Progress is reported after this many specs, which takes a few seconds. */
 const NOTED = 2000;
 /** Give up after this many rounds: the cache will keep changing. */
@@ -185,7 +183,7 @@ class IndexUpdate {
       if (++done % NOTED === 0) this.#progress({ type: "note", text: `${done} of ${fresh.length} have been read` });
     };
     try {
-      await forEachLimit(fresh, CONCURRENCY, add, this.#options.signal);
+      await forEachLimit(fresh, DOCUMENTS_AT_ONCE, add, this.#options.signal);
     } catch (error) {
       if (isStaveError(error, "ABORTED") || this.#options.signal?.aborted) throw error;
       this.#failure = error;

@@ -1,4 +1,5 @@
-// The state shared by all requests to one host: slots, the pause it asked for, and the pace learned from its 429s.
+// The state shared by all requests to one host: slots, the pause it asked for, the pace learned from its 429s, and more
+// slots for a host that is far away.
 import { StaveError } from "../errors.ts";
 import { Limit } from "../util/limit.ts";
 import type { Clock } from "../util/time.ts";
@@ -10,10 +11,21 @@ import type { Traffic } from "./types.ts";
  * from it.
  */
 const PLACES: Record<Traffic, number> = { metadata: 16, upload: 8, download: 8, token: 4 };
+/**
+ * The most slots for a distant host, as a multiple of PLACES. Large bodies fill the line by themselves, small requests
+ * wait for it.
+ */
+const DISTANT: Record<Traffic, number> = { metadata: 4, upload: 2, download: 2, token: 1 };
+/** Within this round trip, in milliseconds, PLACES are enough. */
+const NEAR = 25;
+/** Slots are added after this many responses: the first ones include opening connections. */
+const BELIEVED = 16;
 /** After this many successes one more slot is tried. */
 const RECOVER_AFTER = 25;
 /** The slowest pace without a request by the host: one request in two seconds. */
 const SLOWEST = 2000;
+
+const KINDS = Object.keys(PLACES) as Traffic[];
 
 /** How to wait for a slot, for at most `longest` milliseconds. */
 export interface EnterOptions {
@@ -38,6 +50,9 @@ export class HostState {
   #interval = 0;
   #next = 0;
   #successes = 0;
+  #answers = 0;
+  #shortest = Number.POSITIVE_INFINITY;
+  readonly #most: Record<Traffic, number> = { ...PLACES };
 
   constructor(name: string) {
     this.#name = name;
@@ -77,13 +92,29 @@ export class HostState {
     this.#interval = Math.min(SLOWEST, Math.max(50, this.#interval * 2));
   }
 
+  /**
+   * A response arrived after so many milliseconds. The shortest one tells how far away the host is, however busy it is.
+   */
+  answered(milliseconds: number): void {
+    const isShorter = milliseconds < this.#shortest;
+    if (isShorter) this.#shortest = milliseconds;
+    this.#answers++;
+    if (this.#answers < BELIEVED || (this.#answers > BELIEVED && !isShorter)) return;
+    for (const traffic of KINDS) {
+      const factor = Math.min(DISTANT[traffic], Math.max(1, this.#shortest / NEAR));
+      const more = Math.floor(PLACES[traffic] * factor) - this.#most[traffic];
+      this.#most[traffic] += more;
+      this.#limits[traffic].capacity += more;
+    }
+  }
+
   /** Slowly returns to the full number of slots and pace. */
   succeeded(): void {
     if (++this.#successes % RECOVER_AFTER !== 0) return;
     this.#interval = this.#interval <= 50 ? 0 : this.#interval / 2;
-    for (const traffic of Object.keys(PLACES) as Traffic[]) {
+    for (const traffic of KINDS) {
       const limit = this.#limits[traffic];
-      if (limit.capacity < PLACES[traffic]) limit.capacity++;
+      if (limit.capacity < this.#most[traffic]) limit.capacity++;
     }
   }
 }

@@ -210,9 +210,11 @@ class UndiciTransport implements Transport {
       pause: (milliseconds) => this.#pause(milliseconds, { host: name, patience: bounds.patience, why, signal }),
     });
     let isHeld = false;
+    const sent = clock.now();
     try {
       const response = await this.#authorized(request, attempt, bounds);
       host.hasAnswered = true;
+      host.answered(clock.now() - sent);
       this.#learn(host, response);
       if (!request.accept.includes(response.status)) throw await responseError(request, response);
       bounds.patience.move();

@@ -6,6 +6,12 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Source } from "../util/stream.ts";
 
+/**
+ * The number of documents to ask a target for at once. A registry's transport decides how many of the requests go out;
+ * this bounds what is in memory.
+ */
+export const DOCUMENTS_AT_ONCE = 48;
+
 /** Options of every operation. */
 export interface OperationOptions {
   signal?: AbortSignal | undefined;

@@ -12,6 +12,7 @@ import { isLoopback, proxyFor } from "../../lib/http/addresses.ts";
 import { backoff, isRetryableStatus, parseRetryAfter } from "../../lib/http/retry.ts";
 import { createTransport, type TransportOptions } from "../../lib/http/transport.ts";
 import type { Authorizer, HttpRequest } from "../../lib/http/types.ts";
+import { systemClock } from "../../lib/util/time.ts";
 import { jumpingClock } from "../support/client.ts";
 import { failsWith } from "../support/errors.ts";
 
@@ -289,6 +290,30 @@ test("a 429 makes everybody wait, and fewer go at once", async () => {
   assert.ok(most <= 9, `${most} at once`);
   await made.close();
 });
+
+for (const [what, delay, least, most] of [
+  ["near", 0, 1, 16],
+  ["50 ms away", 50, 24, 64],
+] as const)
+  test(`a host that is ${what} gets ${least} to ${most} requests at once`, async () => {
+    let running = 0;
+    let seen = 0;
+    const host = await serve((_request, response) => {
+      seen = Math.max(seen, ++running);
+      setTimeout(() => {
+        running--;
+        response.end("fine");
+      }, delay);
+    });
+    const made = createTransport({ clock: systemClock });
+    const many = (count: number) =>
+      Promise.all(Array.from({ length: count }, () => made.requestBytes(get(`http://${host}/`), 10)));
+    for (const count of [40, 1, 1, 1]) await many(count);
+    seen = 0;
+    await many(100);
+    assert.ok(seen >= least && seen <= most, `${seen} at once`);
+    await made.close();
+  });
 
 test("errors and traces hold no secrets", async () => {
   const trace: unknown[] = [];

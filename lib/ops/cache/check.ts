@@ -7,7 +7,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { formatSpec } from "../../spack/spec/spec-format.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import { withRefetch } from "../../target/refetch.ts";
-import type { OperationOptions } from "../../target/target.ts";
+import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../../target/target.ts";
 import { forEachLimit, SingleFlight } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { askInOrder, throwUnasked } from "./ask-in-order.ts";
@@ -57,7 +57,6 @@ export interface CheckReport {
 
 // Above this number, listing all tags is cheaper than asking for each.
 const FEW = 16;
-const CONCURRENCY = 16;
 const SHORT =
   "{name}{@version}{variants}{ platform=architecture.platform}{ os=architecture.os}{ target=architecture.target}{/hash:7}";
 
@@ -76,7 +75,7 @@ export async function check(cache: ReadCache, options: CheckOptions): Promise<Ch
   if (depth === "tags") return report;
   const images = new ImageCheck(cache, options, report);
   const tags = [...isThere].filter((tag) => specs === undefined || byTag.has(tag));
-  await forEachLimit(tags, CONCURRENCY, (tag) => images.check(tag, byTag.get(tag)), signal);
+  await forEachLimit(tags, DOCUMENTS_AT_ONCE, (tag) => images.check(tag, byTag.get(tag)), signal);
   report.broken.sort((a, b) => (a.tag < b.tag ? -1 : 1));
   return report;
 }
@@ -120,7 +119,7 @@ async function presence(
   const ask = async ([tag, node]: [string, SpecNode]): Promise<void> => {
     if (await cache.has(tag, { node, signal })) found.add(tag);
   };
-  await forEachLimit(wanted, CONCURRENCY, ask, signal);
+  await forEachLimit(wanted, DOCUMENTS_AT_ONCE, ask, signal);
   return found;
 }
 

@@ -11,6 +11,7 @@ import type { Store } from "../../spack/store/store.ts";
 import { createStore } from "../../store/create.ts";
 import { StoreLocks } from "../../store/locks.ts";
 import { ensureSbang } from "../../store/sbang.ts";
+import { DOCUMENTS_AT_ONCE } from "../../target/target.ts";
 import { mapLimit } from "../../util/limit.ts";
 import { Stop } from "../../util/stop.ts";
 import { type InstallOptions, type InstallPlanSettings, type InstallSettings, installSettings } from "./options.ts";
@@ -74,7 +75,7 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
   const images: CachedSpec[] = [];
   const specs = await mapLimit(
     nodes,
-    CONCURRENCY,
+    DOCUMENTS_AT_ONCE,
     async (node): Promise<PlannedInstall> => {
       const { name, version, hash } = node;
       const common = {
@@ -112,8 +113,6 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
     ...(room && { room }),
   };
 }
-
-const CONCURRENCY = 8;
 
 // One image shows the prefixes of its dependencies, too; other images are read when they are installed.
 async function warnOfRoot(nodes: readonly SpecNode[], options: InstallSettings): Promise<void> {

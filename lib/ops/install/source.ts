@@ -6,7 +6,7 @@ import type { SpecQuery } from "../../spack/query/query.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
-import type { OperationOptions } from "../../target/target.ts";
+import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../../target/target.ts";
 import { mapLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
 import { type FoundSpec, findCached } from "../cache/find-cached.ts";
@@ -19,8 +19,6 @@ export interface CacheAnswer {
 
 /** Maximum number of specs that one query may match: the config of each is read and kept. */
 const MANY = 500;
-/** How many images are read at once for one query. */
-const CONCURRENCY = 16;
 
 /** The caches of an installation, in order of preference. */
 export class InstallSource {
@@ -68,7 +66,7 @@ export class InstallSource {
         if (found.length === 1) this.#read.set(image.document.root.hash, { cache, image });
         return image.document;
       };
-      const documents = await mapLimit(found, CONCURRENCY, read, options.signal);
+      const documents = await mapLimit(found, DOCUMENTS_AT_ONCE, read, options.signal);
       return documents.length > 0 ? documents : undefined;
     });
     return answer ?? this.#absent(text, failures);

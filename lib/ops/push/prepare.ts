@@ -20,6 +20,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName, specTag } from "../../spack/spec/spec-name.ts";
 import { layerOrder, pushOrder } from "../../spack/spec/spec-orders.ts";
 import type { Store } from "../../spack/store/store.ts";
+import { DOCUMENTS_AT_ONCE } from "../../target/target.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { readEnvironmentImage } from "../image/tagged-image.ts";
 import { BaseImages } from "./base-image.ts";
@@ -55,8 +56,6 @@ export interface SpackAnswer {
   readonly bySpec: ReadonlyMap<string, readonly EnvModification[]>;
   readonly environment: readonly EnvModification[] | undefined;
 }
-
-const CONCURRENCY = 16;
 
 /** Prepares a push. Throws what the cache and the base image throw; only a definite "not found" counts as absent. */
 export async function preparePush(options: PlanSettings, signal: AbortSignal): Promise<PreparedPush> {
@@ -156,7 +155,7 @@ async function readCache(options: PlanSettings, signal: AbortSignal): Promise<Ca
   };
   await forEachLimit(
     options.tags.filter((tag) => others.has(tag)),
-    CONCURRENCY,
+    DOCUMENTS_AT_ONCE,
     readTagged,
     signal,
   );
@@ -204,7 +203,7 @@ async function completePlan(
   for (;;) {
     const plan = planPush(input);
     if (plan.unread.length === 0) return plan;
-    await forEachLimit(plan.unread, CONCURRENCY, read, signal);
+    await forEachLimit(plan.unread, DOCUMENTS_AT_ONCE, read, signal);
   }
 }
 
@@ -248,7 +247,7 @@ async function readBases(
   if (plan.environment !== undefined) nodes.push(...options.roots.slice(0, 1));
   await forEachLimit(
     new Set(nodes.map(goArchitectureOf)),
-    CONCURRENCY,
+    DOCUMENTS_AT_ONCE,
     async (architecture) => {
       const base = await bases.read(architecture);
       const type = layerMediaType(options.compression);

@@ -13,7 +13,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName } from "../../spack/spec/spec-name.ts";
-import type { PushOutcome } from "../../target/target.ts";
+import { DOCUMENTS_AT_ONCE, type PushOutcome } from "../../target/target.ts";
 import { concernsAll, Failures } from "../../util/failures.ts";
 import { isGone } from "../../util/inspect-path.ts";
 import { Limit } from "../../util/limit.ts";
@@ -40,8 +40,6 @@ import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.
 import { LayerSender, type SentLayer } from "./send-layer.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
 
-/** Maximum number of images written at once, beside the layers. */
-const IMAGE_CONCURRENCY = 16;
 /** Docker cannot run images with more layers (overlay2). */
 const MOST_LAYERS = 127;
 
@@ -75,7 +73,7 @@ export class PushRun {
   readonly #joiner: LayerJoiner;
   readonly #dependencies: DependencyLayers;
   readonly #environment: ImageEnvironment;
-  readonly #writing = new Limit(IMAGE_CONCURRENCY);
+  readonly #writing = new Limit(DOCUMENTS_AT_ONCE);
   /** The specs to pack, by DAG hash. */
   readonly #made = new Map<string, Making>();
   readonly #failures = new Failures();

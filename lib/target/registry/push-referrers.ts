@@ -6,13 +6,11 @@ import type { Digest } from "../../oci/digest.ts";
 import { canonicalBytes, emptyIndex, parseManifest } from "../../oci/manifest.ts";
 import { OCI_INDEX } from "../../oci/mediatype.ts";
 import { forEachLimit } from "../../util/limit.ts";
-import type { OperationOptions, ReferrerManifest } from "../target.ts";
+import { DOCUMENTS_AT_ONCE, type OperationOptions, type ReferrerManifest } from "../target.ts";
 import { putManifest } from "./manifests.ts";
 import { overwritten, readFallback, referrerEntry, referrersTag, UPDATE_TRIES } from "./referrers.ts";
 import type { Repository } from "./repository.ts";
 import { listTags } from "./tags.ts";
-
-const CONCURRENCY = 16;
 
 /** How long a writer relies on a listing of the fallback tags, in milliseconds. */
 const FRESH = 300;
@@ -43,7 +41,7 @@ export async function pushReferrers(
     if (value.subject && !tookSubject)
       unlisted.push({ subject: value.subject.digest, entry: referrerEntry(descriptor, value) });
   };
-  await forEachLimit(manifests, CONCURRENCY, put, options.signal);
+  await forEachLimit(manifests, DOCUMENTS_AT_ONCE, put, options.signal);
   if (unlisted.length > 0) await listUnderTags(repository, unlisted, options);
 }
 
@@ -60,7 +58,7 @@ async function listUnderTags(
     if (isNew) await putList(repository, one.subject, [one.entry], options);
     else await addEntry(repository, one, options);
   };
-  await forEachLimit(unlisted, CONCURRENCY, first, signal);
+  await forEachLimit(unlisted, DOCUMENTS_AT_ONCE, first, signal);
   let doubtful: readonly Unlisted[] = unlisted;
   for (let tried = 1; doubtful.length > 0; tried++) {
     if (tried > UPDATE_TRIES) throw overwritten(repository, doubtful[0]?.subject ?? "");
@@ -69,7 +67,7 @@ async function listUnderTags(
     const look = async (one: Unlisted): Promise<void> => {
       if (await addEntry(repository, one, options)) again.push(one);
     };
-    await forEachLimit(doubtful, CONCURRENCY, look, signal);
+    await forEachLimit(doubtful, DOCUMENTS_AT_ONCE, look, signal);
     doubtful = again;
   }
 }
