@@ -45,6 +45,7 @@ export {
 export type { SkippedEntry } from "./image/archive/prefix-walk.ts";
 export type { ImageHealthcheck, ImageSettings } from "./image/image-settings.ts";
 export type { SpecAction } from "./image/layer-plan.ts";
+export type { SlimSettings } from "./image/slim.ts";
 export type { Finding, FindingCode } from "./loader/finding.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";

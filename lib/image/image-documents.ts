@@ -185,9 +185,21 @@ export interface SpecInHistory {
   readonly hash: string;
 }
 
+/** What the history says of a layer with the specs of a label, made slim by rules. */
+export function slimHistory(label: string, rules: string): string {
+  return `spack install ${label} # slim ${rules}`;
+}
+
+const HISTORY = /^spack install (\S.*?)(?: # slim ([0-9a-f]{16}))?$/;
+
+/** The rules by which a layer is slim, from its history entry; undefined if it is whole. */
+export function slimInHistory(createdBy: string | undefined): string | undefined {
+  return HISTORY.exec(createdBy ?? "")?.[2];
+}
+
 /** The specs in a layer, from the layer's history entry; none if it names something else. */
 export function specsInHistory(createdBy: string | undefined): SpecInHistory[] {
-  const labels = /^spack install (\S.*)$/.exec(createdBy ?? "")?.[1]?.split(" ") ?? [];
+  const labels = HISTORY.exec(createdBy ?? "")?.[1]?.split(" ") ?? [];
   const specs = labels.flatMap((label) => {
     const [, name, version, hash] = /^([^\s@]{1,500})@(\S{1,500})\/([a-z2-7]{32})$/.exec(label) ?? [];
     return name === undefined || version === undefined || hash === undefined ? [] : [{ name, version, hash }];

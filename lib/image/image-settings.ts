@@ -8,6 +8,7 @@ import { isObject } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 import { ACCOUNT, parseAccount } from "./accounts.ts";
 import { shellWords } from "./shell-words.ts";
+import { SlimRules, type SlimSettings } from "./slim.ts";
 
 const text = z.string().min(1).max(32_768);
 const command = z.union([text, z.array(z.string().max(32_768)).max(1000)]);
@@ -30,6 +31,15 @@ export const imageSettingsSchema = z
       .string()
       .regex(ACCOUNT, "expected NAME, NAME:UID or NAME:UID:GID")
       .describe("a user to add with a home in /home; the image runs as this user unless `user` names another"),
+    slim: z
+      .union([
+        z.boolean(),
+        z.strictObject({
+          keep: z.array(z.string().max(100)).max(100).optional(),
+          packages: z.record(z.string().max(500), z.array(z.string().max(100)).max(100)).optional(),
+        }),
+      ])
+      .describe("leave out what running programs do not need, except kinds of files to keep, also for single packages"),
     workdir: z
       .string()
       .max(4096)
@@ -99,6 +109,11 @@ export interface ImageSettings {
   readonly user?: string | undefined;
   /** A user to add, `NAME[:UID[:GID]]`, with a home in `/home`; the image runs as it unless `user` names another. */
   readonly addUser?: string | undefined;
+  /**
+   * Leave out what running programs do not need: `headers`, `static libraries`, `build files`, `documentation`,
+   * `tests`, `bytecode` and `build logs`, except those to keep.
+   */
+  readonly slim?: boolean | SlimSettings | undefined;
   /** The working folder: an absolute path. */
   readonly workdir?: string | undefined;
   /** Environment variables, in place of those of the specs. */
@@ -136,6 +151,7 @@ export function checkSettings(settings: ImageSettings, family: MediaFamily): voi
     throw new StaveError("USAGE", `${printable(key)} of the image is not valid: ${issue.message.toLowerCase()}`);
   }
   configOf({}, settings);
+  if (typeof settings.slim === "object") new SlimRules(settings.slim);
   if (family === "oci" && settings.healthcheck !== undefined)
     throw new StaveError("UNSUPPORTED", "a health check needs Docker's media types, and the image has OCI's", {
       hint: "use a base image with Docker's media types, or leave the health check out",

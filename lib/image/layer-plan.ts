@@ -25,6 +25,8 @@ export interface TaggedLayer {
   /** The DAG hashes of its specs, in their order. */
   readonly hashes: readonly string[];
   readonly layer: ImageLayer;
+  /** The rules by which it is slim; undefined if it is whole. */
+  readonly slim?: string | undefined;
 }
 
 /** The input of a plan. */

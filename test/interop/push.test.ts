@@ -163,10 +163,10 @@ peerTest(
   },
 );
 
-peerTest(["buildah", "umoci"], "a tagged image has a view and a user of its own", async () => {
+peerTest(["buildah", "umoci"], "a slim image with a view and a user of its own", async () => {
   const layout = join(root, "extras");
   const { flags, env } = containerTools();
-  await push(`oci-layout:${layout}`, "--view", "/opt/view", "--add-user", "app:1234");
+  await push(`oci-layout:${layout}`, "--view", "/opt/view", "--add-user", "app:1234", "--slim");
   const container = (await run("buildah", [...flags, "from", `oci:${layout}:app`], env)).trim();
   const script = "command -v voyage; voyage; cd; pwd; echo done > file; cat file /proc/self/status";
   const said = await run(

@@ -13,6 +13,8 @@ export interface ImageFlags {
   cmd?: string;
   user?: string;
   addUser?: string;
+  slim?: boolean;
+  slimKeep?: string[];
   workdir?: string;
   label?: string[];
   annotation?: string[];
@@ -30,6 +32,12 @@ export function addImageSettings(command: Command): void {
     .option("--cmd <command>", "its arguments by default")
     .option("--user <user[:group]>", "the user that runs it, by name or number")
     .option("--add-user <name[:uid[:gid]]>", "add a user with a home, who runs it unless --user names another")
+    .option("--slim", "leave out headers, static libraries, documentation and all that running programs do not need")
+    .option(
+      "--slim-keep <[package:]kind>",
+      "keep this kind of files, or `all`; implies --slim (may be repeated)",
+      collect,
+    )
     .option("--workdir <dir>", "the working folder")
     .option("--label <key=value>", "add a label (may be repeated)", collect)
     .option("--annotation <key=value>", "add an annotation to the manifest (may be repeated)", collect)
@@ -60,6 +68,7 @@ export async function imageSettings(
     volumes: volume,
     stopSignal,
     healthcheck: healthcheckOf(flags.healthcheck),
+    slim: slimOf(flags),
   };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as ImageSettings;
   if (imageConfig === undefined) return Object.keys(set).length === 0 ? undefined : set;
@@ -70,6 +79,18 @@ export async function imageSettings(
 
 function healthcheckOf(text: string | undefined): ImageSettings["healthcheck"] {
   return text === undefined || text === "none" ? text : { test: text };
+}
+
+function slimOf({ slim, slimKeep = [] }: ImageFlags): ImageSettings["slim"] {
+  if (slimKeep.length === 0) return slim;
+  const keep: string[] = [];
+  const packages: Record<string, string[]> = {};
+  for (const text of slimKeep) {
+    const [, name, kind = ""] = /^(?:([^:]+):)?(.*)$/s.exec(text) ?? [];
+    if (name === undefined) keep.push(kind);
+    else packages[name] = [...(Object.hasOwn(packages, name) ? (packages[name] ?? []) : []), kind];
+  }
+  return { keep, packages };
 }
 
 function pairs(flag: string, texts: readonly string[] | undefined): Record<string, string> | undefined {

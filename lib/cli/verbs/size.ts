@@ -14,11 +14,12 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
   platform?: string;
+  rules?: boolean;
 }
 
 const HELP = `
 Shows the packages of an image, the largest first, with what their files are for, and how much of it running programs do not need:
-headers, static libraries, build files, documentation, tests, bytecode and build logs. Sizes are uncompressed.
+what \`push --slim\` leaves out. Sizes are uncompressed.
 
 Examples:
   stave size ghcr.io/org/app:1
@@ -28,7 +29,8 @@ Examples:
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("size", "show where the bytes of an image are")
     .argument("<image>", "the image")
-    .option("--platform <os/arch>", "show this platform's image of an index");
+    .option("--platform <os/arch>", "show this platform's image of an index")
+    .option("--rules", "also list what a slim image is without, and the packages that it has as a whole");
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const { signal } = context;
@@ -42,6 +44,7 @@ export const verb: VerbFactory = (state) => {
       signal,
     });
     for (const line of treeOf(report, output)) output.print(line);
+    if (flags.rules) for (const line of rulesOf(report)) output.print(line);
     output.report(report);
     return 0;
   });
@@ -59,6 +62,11 @@ function* treeOf(report: SizeReport, output: Output): Iterable<string> {
     for (const [place, kind] of shown.entries()) yield kindLine(kind, isLast ? " " : "│", place === shown.length - 1);
   }
   yield `${formatBytes(dispensable)} of the packages are not needed to run programs`;
+}
+
+function* rulesOf({ rules, whole }: SizeReport): Iterable<string> {
+  for (const { kind, pattern } of rules) yield `${kind}: ${pattern}`;
+  yield `whole: ${whole.join(", ")}`;
 }
 
 function kindLine({ kind, bytes, files }: KindSize, trunk: string, isLast: boolean): string {

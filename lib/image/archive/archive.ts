@@ -5,21 +5,13 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import { fsPath, shownName } from "../../util/byte-string.ts";
 import { type Relocatable, writeBuildInfo } from "./build-info-writer.ts";
 import type { Classifier } from "./file-kind.ts";
-import {
-  BUILD_INFO,
-  changed,
-  locate,
-  type PrefixLocation,
-  type SkippedEntry,
-  type WalkEntry,
-  walkPrefix,
-  whilePacking,
-} from "./prefix-walk.ts";
+import { type KeptLocation, keptEntries } from "./kept-walk.ts";
+import { BUILD_INFO, changed, locate, type SkippedEntry, type WalkEntry, whilePacking } from "./prefix-walk.ts";
 import { type RelocationList, relocationList } from "./relocation-list.ts";
 import { BLOCK, endOfArchive, padding, type TarEntry, tarHeader } from "./tar-writer.ts";
 
 /** What to archive. Plain data, because it is sent to other threads. */
-export interface ArchiveJob extends Relocatable, PrefixLocation {}
+export interface ArchiveJob extends Relocatable, KeptLocation {}
 
 /** The result of archiving. */
 export interface ArchiveSummary {
@@ -48,7 +40,7 @@ export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generat
   const linkNames = new Map<string, string>();
   const skipped: SkippedEntry[] = [];
   let files = 0;
-  for (const entry of walkPrefix(job, (left) => skipped.length < MOST_SKIPPED && skipped.push(left))) {
+  for (const entry of keptEntries(job, (left) => skipped.length < MOST_SKIPPED && skipped.push(left))) {
     if (entry.type === "file") {
       files++;
       yield* fileEntry(entry, writer, list, linkNames);
@@ -58,15 +50,19 @@ export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generat
     if (entry.type === "symlink") list.symlink(entry.relative ?? "", entry.target);
     yield* writer.write(tarHeader({ ...NO_FILE, type: entry.type, name: entry.name, linkName: entry.target }));
   }
+  if (job.omit === undefined) yield* buildInfo(job, list, writer);
+  yield* writer.flush();
+  const end = endOfArchive(writer.size);
+  const sha256 = writer.hash.update(end).digest("hex");
+  return { sha256, size: writer.size, end, files, skipped };
+}
+
+function* buildInfo(job: ArchiveJob, list: RelocationList, writer: PieceWriter): Generator<Buffer, void> {
   const info = writeBuildInfo(job, list.end());
   const name = `${locate(job).name}/${BUILD_INFO}`;
   yield* writer.write(tarHeader({ ...NO_FILE, type: "file", name, size: info.length }));
   yield* writer.write(info);
   yield* writer.write(ZEROS.subarray(0, padding(info.length, BLOCK)));
-  yield* writer.flush();
-  const end = endOfArchive(writer.size);
-  const sha256 = writer.hash.update(end).digest("hex");
-  return { sha256, size: writer.size, end, files, skipped };
 }
 
 const NO_FILE: Omit<TarEntry, "type" | "name"> = { linkName: "", executable: false, size: 0 };

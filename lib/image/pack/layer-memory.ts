@@ -96,6 +96,7 @@ export class LayerMemory {
   }
 
   #key(job: ArchiveJob): string {
-    return `${job.directory ?? ""} ${job.prefix} ${this.#suffix}`;
+    const omit = job.omit === undefined ? "" : ` without ${job.omit.join()}`;
+    return `${job.directory ?? ""} ${job.prefix} ${this.#suffix}${omit}`;
   }
 }

@@ -1,10 +1,13 @@
 // `size`: where the bytes of an image are, by package and by what the files are for.
-import { type ContentKind, contentKind, DISPENSABLE } from "../../image/archive/content-kind.ts";
+import { type ContentKind, contentKind, dispensableRules } from "../../image/content-kind.ts";
+import { KEPT_WHOLE, SlimRules } from "../../image/slim.ts";
 import { Packages } from "../../loader/packages.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import { describeLayers, openImage, type ReadLayersOptions, readLayers } from "./image-facts.ts";
+
+const USUAL_RULES = new SlimRules({});
 
 /** The files of one kind. */
 export interface KindSize {
@@ -20,7 +23,7 @@ export interface PackageSize {
   isBase: boolean;
   bytes: number;
   files: number;
-  /** What running programs do not need: headers, static libraries, documentation and the like. */
+  /** What a slim image is without: headers, static libraries, documentation and the like. */
   dispensable: number;
   /** The largest first. */
   kinds: KindSize[];
@@ -41,6 +44,10 @@ export interface SizeReport {
   packages: PackageSize[];
   /** Of all packages but the base. */
   kinds: KindSize[];
+  /** What a slim image is without: the kinds, with the pattern of their paths below a prefix. */
+  rules: { kind: ContentKind; pattern: string }[];
+  /** The packages that it has as a whole. */
+  whole: string[];
 }
 
 /** The options of `size`. */
@@ -64,9 +71,9 @@ export async function imageSize(target: ReadTarget, reference: string, options: 
       found.set(name, one);
       const { elf, isExecutable, size } = entry;
       const program = elf?.interpreter === undefined ? "library" : "program";
-      add(one.kinds, contentKind({ path: `/${path}`, elf: elf && program, isExecutable }), size, 1);
+      add(one.kinds, contentKind({ path: belowPrefix(path), elf: elf && program, isExecutable }), size, 1);
     }
-  const all = [...found].map(([name, { isBase, kinds }]) => ({ name, isBase, ...summed(kinds) }));
+  const all = [...found].map(([name, { isBase, kinds }]) => ({ name, isBase, ...summed(kinds, name) }));
   const total = new Map<ContentKind, KindSize>();
   for (const { isBase, kinds } of all)
     if (!isBase) for (const { kind, bytes, files } of kinds) add(total, kind, bytes, files);
@@ -85,7 +92,14 @@ export async function imageSize(target: ReadTarget, reference: string, options: 
     dispensable: sum(({ isBase, dispensable }) => (isBase ? 0 : dispensable)),
     packages: all.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)),
     kinds: summed(total).kinds,
+    rules: dispensableRules(),
+    whole: [...KEPT_WHOLE],
   };
+}
+
+// Folders above a prefix say nothing about its files.
+function belowPrefix(path: string): string {
+  return `/${path.replace(/^(?:.*?\/)?[^/]+-[a-z2-7]{32}\//, "")}`;
 }
 
 function add(kinds: Map<ContentKind, KindSize>, kind: ContentKind, bytes: number, files: number): void {
@@ -95,13 +109,15 @@ function add(kinds: Map<ContentKind, KindSize>, kind: ContentKind, bytes: number
 
 function summed(
   kinds: ReadonlyMap<ContentKind, KindSize>,
+  name = "",
 ): Pick<PackageSize, "bytes" | "files" | "dispensable" | "kinds"> {
   const all = [...kinds.values()].sort((a, b) => b.bytes - a.bytes || (a.kind < b.kind ? -1 : 1));
+  const omitted = USUAL_RULES.omittedOf(name.replace(/@.*/, ""));
   const sum = (of: (one: KindSize) => number): number => all.reduce((sum, one) => sum + of(one), 0);
   return {
     bytes: sum(({ bytes }) => bytes),
     files: sum(({ files }) => files),
-    dispensable: sum(({ kind, bytes }) => (DISPENSABLE.has(kind) ? bytes : 0)),
+    dispensable: sum(({ kind, bytes }) => (omitted.includes(kind) ? bytes : 0)),
     kinds: all,
   };
 }

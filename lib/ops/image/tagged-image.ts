@@ -1,5 +1,5 @@
 // Reads the tagged image of an environment in a cache; its history says which specs are in which layer.
-import { specsInHistory } from "../../image/image-documents.ts";
+import { slimInHistory, specsInHistory } from "../../image/image-documents.ts";
 import type { TaggedLayer } from "../../image/layer-plan.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
@@ -33,12 +33,14 @@ export async function readEnvironmentImage(
   // Entries are matched to layers by position, which works only if there are equally many.
   if (entries.length !== blobs.length || rootfs.diff_ids.length !== blobs.length) return { digest, layers };
   for (const [at, blob] of blobs.entries()) {
-    const hashes = specsInHistory(entries[at]?.created_by).map(({ hash }) => hash);
+    const specs = specsInHistory(entries[at]?.created_by);
+    const hashes = specs.map(({ hash }) => hash);
     const diffId = rootfs.diff_ids[at];
     if (hashes.length === 0 || diffId === undefined) continue;
     const { mediaType, digest: layer, size } = blob;
-    const label = (entries[at]?.created_by ?? "").slice("spack install ".length);
-    layers.push({ hashes, layer: { mediaType, digest: layer, size, diffId, label } });
+    const label = specs.map(({ name, version, hash }) => `${name}@${version}/${hash}`).join(" ");
+    const slim = slimInHistory(entries[at]?.created_by);
+    layers.push({ hashes, layer: { mediaType, digest: layer, size, diffId, label }, slim });
   }
   return { digest, layers };
 }

@@ -1,6 +1,7 @@
 // Checks before an image is tagged whether its programs will start over its base.
 import { StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
+import type { ContentKind } from "../../image/content-kind.ts";
 import type { ImageLayer } from "../../image/image-documents.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
 import type { Finding } from "../../loader/finding.ts";
@@ -33,6 +34,8 @@ export interface PushCheck {
   readonly memory: FactsMemory | undefined;
   readonly progress: ProgressSink | undefined;
   readonly signal: AbortSignal;
+  /** The kinds of files that the layers are without. */
+  readonly omit?: ((node: SpecNode) => readonly ContentKind[] | undefined) | undefined;
 }
 
 /** An image that is about to be tagged. */
@@ -82,7 +85,7 @@ async function factsOf({ nodes, layer, isPacked }: SpecLayer, check: PushCheck):
   }
   return nodes.map((node) => {
     const prefix = store.prefixOf(node);
-    const facts = readPrefixFacts({ prefix, directory: store.locate(prefix) });
+    const facts = readPrefixFacts({ prefix, directory: store.locate(prefix), omit: check.omit?.(node) });
     // A layer that the cache had may come from another build.
     if (isPacked) memory?.remember(layer.digest, facts, "prefix");
     return { nodes: [node], facts };

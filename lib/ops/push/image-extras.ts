@@ -2,9 +2,11 @@
 // nothing; reads the base image only if one of these needs it.
 import { StaveError } from "../../errors.ts";
 import { type AccountFiles, checkUser, homeOf, parseAccount, withAccount } from "../../image/accounts.ts";
+import { isOmitted } from "../../image/archive/kept-walk.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
 import type { ImageLayer } from "../../image/image-documents.ts";
 import { type MadeEntry, type MadeLayer, makeLayer } from "../../image/pack/made-layer.ts";
+import type { SlimRules } from "../../image/slim.ts";
 import { ImageTree } from "../../loader/image-tree.ts";
 import type { LayerEntry, LayerFacts } from "../../loader/layer-facts.ts";
 import { printable } from "../../printable/printable.ts";
@@ -15,6 +17,7 @@ import { readLayers } from "../image/image-facts.ts";
 import { mergeView, shownConflict } from "../store/view-merge.ts";
 import type { ImageView, PlanSettings } from "./options.ts";
 import type { PushedView } from "./report.ts";
+import { omitOf, slimRules } from "./slim-layers.ts";
 
 /** A layer that holds no specs. */
 export interface ExtraLayer {
@@ -60,7 +63,8 @@ export async function makeExtras(
   const reports: PushedView[] = [];
   if (views.length > 0) {
     const entries = new Map<ByteString, MadeEntry>();
-    for (const view of views) reports.push(addView(view, { store, tree, entries }));
+    const rules = slimRules(options);
+    for (const view of views) reports.push(addView(view, { store, tree, entries, rules }));
     add(`stave view ${views.map(({ path }) => path).join(" ")}`, [...entries.values()]);
   }
   let files = accountsIn(tree);
@@ -125,9 +129,11 @@ interface ViewPlace {
   readonly tree: ImageTree | undefined;
   /** What the layer has so far, by path. */
   readonly entries: Map<ByteString, MadeEntry>;
+  /** Those of a slim image: there are no links to what it is without. */
+  readonly rules: SlimRules | undefined;
 }
 
-function addView({ path, specs }: ImageView, { store, tree, entries }: ViewPlace): PushedView {
+function addView({ path, specs }: ImageView, { store, tree, entries, rules }: ViewPlace): PushedView {
   const root = bytesOfText(path).slice(1);
   const isIn = (folder: string): boolean => `${path}/`.startsWith(`${folder}/`);
   if (isIn(store.root))
@@ -135,7 +141,10 @@ function addView({ path, specs }: ImageView, { store, tree, entries }: ViewPlace
       hint: "choose another folder, for example /opt/view",
     });
   const installed = specs.filter(({ node }) => store.get(node.hash)?.installed === true);
-  const merged = mergeView(store, installed);
+  const merged = mergeView(store, installed, (node, relative) => {
+    const omit = rules && omitOf(rules, node);
+    return omit !== undefined && isOmitted(relative, omit);
+  });
   let links = 0;
   const add = (entry: MadeEntry): void => {
     const there = entries.get(entry.path)?.kind ?? tree?.kindOf(entry.path);

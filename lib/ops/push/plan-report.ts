@@ -10,7 +10,7 @@ import type { PushPlanReport, SpecPlan } from "./report.ts";
 import { archiveJob } from "./send-layer.ts";
 
 /** The usual ratio of compression, for layers that were not packed before. */
-const USUAL_SHARE = 1 / 3;
+export const USUAL_SHARE = 1 / 3;
 
 /** Totals to add to. */
 export type PlanTotals = { -readonly [K in keyof PushPlanReport["totals"]]: PushPlanReport["totals"][K] };

@@ -2,18 +2,19 @@
 // writes into the layer, and which nothing starts.
 import { closeSync, lstatSync, openSync, readSync } from "node:fs";
 import { fileError } from "../../errors.ts";
-import { type PrefixLocation, type WalkEntry, walkPrefix } from "../../image/archive/prefix-walk.ts";
+import { type KeptLocation, keptEntries } from "../../image/archive/kept-walk.ts";
+import type { WalkEntry } from "../../image/archive/prefix-walk.ts";
 import { isElf, readElfFacts } from "../../loader/elf-facts.ts";
 import type { FileEntry, LayerEntry, LayerFacts } from "../../loader/layer-facts.ts";
 import { SCRIPT_BYTES, scriptIn } from "../../loader/layer-reader.ts";
 import { type ByteString, fsPath, shownName } from "../../util/byte-string.ts";
 
 /** Reads a prefix. Throws what walking it throws, and FILE_SYSTEM for a file that cannot be read. */
-export function readPrefixFacts(location: PrefixLocation): LayerFacts {
+export function readPrefixFacts(location: KeptLocation): LayerFacts {
   const entries = new Map<ByteString, LayerEntry>();
   const links = new Map<string, ByteString>();
   let unread = 0;
-  for (const entry of walkPrefix(location)) {
+  for (const entry of keptEntries(location)) {
     if (entry.type === "directory") entries.set(entry.name, { kind: "folder" });
     else if (entry.type === "symlink") entries.set(entry.name, { kind: "link", target: entry.target });
     else {

@@ -27,6 +27,7 @@ import { BaseImages } from "./base-image.ts";
 import { extraLayerCount, type ImageExtras, makeExtras } from "./image-extras.ts";
 import type { PlanSettings } from "./options.ts";
 import { isInShard } from "./shard.ts";
+import { slimPlan, slimRules } from "./slim-layers.ts";
 
 /** What is known before anything is written. */
 export interface PreparedPush {
@@ -83,7 +84,10 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
   const [root] = options.roots;
   const extras =
     tags.length > 0 && root ? await makeExtras(options, base.get(goArchitectureOf(root)), signal) : undefined;
-  const { tagged, previous, used } = cache;
+  const { tagged, used } = cache;
+  const rules = tags.length > 0 ? slimRules(options) : undefined;
+  const previous = cache.previous.filter(({ slim }) => slim === rules?.id);
+  if (rules !== undefined) plan = { ...plan, environment: slimPlan(plan, options, previous) };
   return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, used, spack: says, extras };
 }
 
@@ -178,10 +182,11 @@ async function completePlan(
     verify,
     isInstalled: (node: SpecNode) => isInstalled(store, node),
     isOurs: (node: SpecNode) => isInShard(node, shard),
-    wantsEnvironment: tags.length > 0,
+    // The specs of a slim image are packed for it alone.
+    wantsEnvironment: tags.length > 0 && slimRules(options) === undefined,
     tags: state.tags,
     images: state.images,
-    tagged: state.previous,
+    tagged: state.previous.filter(({ slim }) => slim === undefined),
   };
   const isKnown = (hash: string): boolean => store.database.graph.get(hash) !== undefined;
   const read = async (node: SpecNode): Promise<void> => {
@@ -226,7 +231,7 @@ async function askAbout(
   const made = plan.specs.filter(isMade).map(({ node }) => node);
   // Only installed ones: Spack does not know the others.
   const isKnown = (node: SpecNode): boolean => isInstalled(options.store, node);
-  const roots = plan.environment === undefined ? [] : [options.roots.filter(isKnown)];
+  const roots = options.tags.length === 0 ? [] : [options.roots.filter(isKnown)];
   if (made.length === 0 && roots.length === 0) return undefined;
   const known = made.filter(isKnown);
   const question = { environments: [...known.map((node) => [node]), ...roots], specs: options.private ? [] : known };
@@ -244,7 +249,7 @@ async function readBases(
   const found = new Map<string, BaseImage>();
   if (bases === undefined) return found;
   const nodes = plan.specs.filter(isMade).map(({ node }) => node);
-  if (plan.environment !== undefined) nodes.push(...options.roots.slice(0, 1));
+  if (options.tags.length > 0) nodes.push(...options.roots.slice(0, 1));
   await forEachLimit(
     new Set(nodes.map(goArchitectureOf)),
     DOCUMENTS_AT_ONCE,

@@ -13,6 +13,7 @@ import { reindex } from "./reindex.ts";
 import type { PushPlanReport, PushReport } from "./report.ts";
 import { PushRun } from "./run.ts";
 import { signPushed } from "./sign-pushed.ts";
+import { slimRules, slimSizes } from "./slim-layers.ts";
 
 export type { PlanOptions, PushEnvironment, PushOptions } from "./options.ts";
 export type { PushPlanReport, PushReport } from "./report.ts";
@@ -93,6 +94,13 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
       size: parts.reduce((sum, { size }) => sum + size, 0),
       isKept: parts.length === 1,
     }));
+  // The layers of a slim image are those of no other.
+  const slim = slimRules(options) === undefined ? [] : layers.filter(([part]) => part?.previous === undefined);
+  for (const [part] of slim.filter((parts) => parts.length === 1 && parts[0]?.nodes.length === 1)) {
+    totals.sendBytes += part?.size ?? 0;
+    totals.isEstimate = true;
+    totals.requests++;
+  }
   for (const { size, isKept } of joined) {
     if (isKept) continue;
     totals.sendBytes += size;
@@ -125,11 +133,13 @@ function planLayers(
   packed: PlannedSpecs["packed"],
 ): ReturnType<typeof planImage> {
   const planned = plan.environment ?? [];
+  const rules = slimRules(options);
+  const slim = rules && slimSizes(planned, options, rules);
   const own = new Map(planned.flatMap((each) => (each.from === "cache" ? [[each.node.hash, each] as const] : [])));
   return planImage({
     planned,
     sizeOf({ node: { hash } }) {
-      const { size } = packed.get(hash) ?? own.get(hash)?.layer ?? {};
+      const size = slim?.get(hash) ?? packed.get(hash)?.size ?? own.get(hash)?.layer.size;
       return size === undefined ? undefined : { size, isRigid: own.get(hash)?.isRigid ?? false };
     },
     budget: options.tags.length > 0 ? imageBudget(options, base) : planned.length + 1,

@@ -2,12 +2,19 @@
 // failure stops only what depends on it.
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
-import { type BuiltImage, buildImage, type ImageLayer, type SpecPart } from "../../image/image-documents.ts";
+import {
+  type BuiltImage,
+  buildImage,
+  type ImageLayer,
+  type SpecPart,
+  slimHistory,
+} from "../../image/image-documents.ts";
 import { withVariables } from "../../image/image-settings.ts";
 import type { PlannedLayer, PlannedSpec } from "../../image/layer-plan.ts";
 import { layerMediaType } from "../../image/pack/compression.ts";
 import type { MadeLayer } from "../../image/pack/made-layer.ts";
 import { PackPool } from "../../image/pack/pack-pool.ts";
+import type { SlimRules } from "../../image/slim.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -38,6 +45,7 @@ import {
 } from "./prepare.ts";
 import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.ts";
 import { LayerSender, type SentLayer } from "./send-layer.ts";
+import { notSlimmed, omitOf, slimLayers, slimRules } from "./slim-layers.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
 
 /** Docker cannot run images with more layers (overlay2). */
@@ -244,6 +252,18 @@ export class PushRun {
     return { own, missing };
   }
 
+  #slimLayers(
+    planned: readonly PlannedLayer[],
+    rules: SlimRules,
+  ): Promise<{ own: Map<string, ImageLayer>; missing: string[] }> {
+    const send = async (node: SpecNode): Promise<ImageLayer> => {
+      const sent = await this.#sender.send(node, omitOf(rules, node));
+      this.#count(sent.outcome, sent.sent, sent.packed);
+      return this.#layerOf(node, sent);
+    };
+    return slimLayers(planned, send, this.#stop.signal);
+  }
+
   // Images are written after those of their dependencies, so that an interrupted push leaves a usable cache.
   async #imagesBelow(planned: readonly PlannedLayer[], self?: SpecNode): Promise<void> {
     for (const { node } of planned) {
@@ -329,14 +349,16 @@ export class PushRun {
     const shown = tags.join(", ");
     try {
       const planned = plan.environment;
-      const single = planned.filter((each) => each.from !== "group");
+      const single = planned.flatMap((each) => (each.from === "group" ? [] : [each]));
       await this.#imagesBelow(single);
-      const { own, missing } = await this.#ownLayers(single);
-      if (missing.length > 0 && !allowMissing) throw lacking(missing);
+      const slim = slimRules(this.#options);
+      const { own, missing } = slim ? await this.#slimLayers(single, slim) : await this.#ownLayers(single);
+      if (missing.length > 0 && !allowMissing) throw slim ? notSlimmed(missing) : lacking(missing);
       const { base, architecture } = await this.#base(first);
       const budget = imageBudget(this.#options, this.#prepared.base);
       const fitted = await fitLayers({ planned, own, budget, previous }, this.#joiner, this.#stop.signal);
-      const layers = [...fitted, ...(extras?.layers ?? []).map(({ layer }) => layer)];
+      const specs = fitted.map((layer) => (slim ? { ...layer, createdBy: slimHistory(layer.label, slim.id) } : layer));
+      const layers = [...specs, ...(extras?.layers ?? []).map(({ layer }) => layer)];
       const { image: settings = {} } = this.#options;
       const env = withVariables(this.#environment.of(roots, base, spack?.environment, extras?.project), settings);
       const image = buildImage({ base, architecture, layers, env, settings });
@@ -384,6 +406,8 @@ export class PushRun {
       const layer = own.get(node.hash);
       return layer ? [{ nodes: [node], layer, isPacked: from === "push" }] : [];
     });
+    const rules = slimRules(this.#options);
+    const omit = rules && ((node: SpecNode) => omitOf(rules, node));
     for (const group of new Set(planned.map((each) => (each.from === "group" ? each.group : undefined)))) {
       const nodes = planned.flatMap((each) => (each.from === "group" && each.group === group ? [each.node] : []));
       if (group !== undefined) layers.push({ nodes, layer: group.layer, isPacked: false });
@@ -392,7 +416,7 @@ export class PushRun {
     const extras = this.#prepared.extras?.layers.map(({ facts }) => facts) ?? [];
     const findings = await checkImage(
       { base, architecture, env, layers, extras },
-      { store, target, source, memory, progress, signal },
+      { store, target, source, memory, progress, signal, omit },
     );
     const error = startError(findings, source.name);
     if (error !== undefined && missing.length === 0) throw error;

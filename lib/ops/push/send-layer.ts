@@ -7,6 +7,7 @@ import type { ArchiveJob } from "../../image/archive/archive.ts";
 import { relocatable } from "../../image/archive/build-info-writer.ts";
 import type { SkippedEntry } from "../../image/archive/prefix-walk.ts";
 import { type Survey, surveyPrefix } from "../../image/archive/survey.ts";
+import type { ContentKind } from "../../image/content-kind.ts";
 import { type Compression, layerMediaType } from "../../image/pack/compression.ts";
 import { layerSource, type PackedLayer, packLayer } from "../../image/pack/layer.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
@@ -57,15 +58,24 @@ export interface SentLayer extends Pick<PackedLayer, "digest" | "size" | "diffId
   readonly skipped: readonly SkippedEntry[];
 }
 
-/** The archive job of an installed spec. */
-export function archiveJob(node: SpecNode, store: Store, spackPrefix: string | undefined): ArchiveJob {
+/** The archive job of an installed spec; `omit` names the kinds of files that a slim layer is without. */
+export function archiveJob(
+  node: SpecNode,
+  store: Store,
+  spackPrefix: string | undefined,
+  omit?: readonly ContentKind[],
+): ArchiveJob {
   const job = relocatable(node, {
     root: store.root,
     prefixOf: (other) => store.prefixOf(other),
     spackPrefix,
     legacy: node.format < 5,
   });
-  return { ...job, directory: store.locate(job.prefix) };
+  return { ...job, directory: store.locate(job.prefix), omit };
+}
+
+function idOf(node: SpecNode, { omit }: ArchiveJob): string {
+  return omit === undefined ? node.hash : `${node.hash} slim`;
 }
 
 /** Sends layers to a target. */
@@ -82,13 +92,16 @@ export class LayerSender {
 
   // Surveys all prefixes early, one at a time, so that the total for progress is known; sends in progress continue
   // between.
-  async #survey(node: SpecNode): Promise<{ readonly job: ArchiveJob; readonly survey: Survey }> {
+  async #survey(
+    node: SpecNode,
+    omit: readonly ContentKind[] | undefined,
+  ): Promise<{ readonly job: ArchiveJob; readonly survey: Survey }> {
     const { store, spackPrefix, progress, signal } = this.#options;
     return await this.#looking.run(
       async () => {
-        const job = archiveJob(node, store, spackPrefix);
+        const job = archiveJob(node, store, spackPrefix, omit);
         const survey = surveyPrefix(job);
-        progress({ type: "queued", id: node.hash, size: survey.bytes });
+        progress({ type: "queued", id: idOf(node, job), size: survey.bytes });
         await setImmediate();
         return { job, survey };
       },
@@ -96,13 +109,16 @@ export class LayerSender {
     );
   }
 
-  /** Sends the layer of one spec. Waits for its turn. Throws as packing does, and what the target throws. */
-  async send(node: SpecNode): Promise<SentLayer & { readonly milliseconds: number }> {
+  /**
+   * Sends the layer of one spec, without some kinds of files if it is for a slim image. Waits for its turn. Throws as
+   * packing does, and what the target throws.
+   */
+  async send(node: SpecNode, omit?: readonly ContentKind[]): Promise<SentLayer & { readonly milliseconds: number }> {
     const { memory, progress, clock, signal } = this.#options;
-    const { job, survey } = await this.#survey(node);
+    const { job, survey } = await this.#survey(node, omit);
     const isSmall = survey.bytes <= SMALL;
-    const id = node.hash;
-    const label = shortName(node);
+    const id = idOf(node, job);
+    const label = omit === undefined ? shortName(node) : `slim ${shortName(node)}`;
     let started: number | undefined;
     const start = (): void => {
       if (started === undefined) progress({ type: "start", id, label, size: survey.bytes });
@@ -189,7 +205,7 @@ export class LayerSender {
       { signal },
     );
     memory?.remember(job, survey, layer, at);
-    progress({ type: "bytes", id: node.hash, count: survey.bytes });
+    progress({ type: "bytes", id: idOf(node, job), count: survey.bytes });
     const { digest, size, diffId, archiveSize, skipped } = layer;
     shelf?.put(digest, bytes);
     const blob = { mediaType: layerMediaType(compression), digest, size };
@@ -210,7 +226,7 @@ export class LayerSender {
     const onPacked = (bytes: number): void => {
       const count = Math.min(bytes, left);
       left -= count;
-      progress({ type: "bytes", id: node.hash, count });
+      progress({ type: "bytes", id: idOf(node, job), count });
     };
     const stream = packLayer(pool, job, compression, { onPacked, lends: true, survey });
     // An error while the stream is read is a packing error, not the registry's.

@@ -23,11 +23,16 @@ export interface ViewConflict {
  * Merges the prefixes of specs, in order of precedence; externals have none of ours. Throws CONFLICT for two specs of
  * one name at one place, and for a file where another prefix has a folder; SPEC_NOT_INSTALLED, FILE_SYSTEM.
  */
-export function mergeView(store: Store, specs: readonly ViewedSpec[]): MergedView {
+export function mergeView(
+  store: Store,
+  specs: readonly ViewedSpec[],
+  isOmitted: (node: SpecNode, relative: ByteString) => boolean = () => false,
+): MergedView {
   const built = specs.filter(({ node }) => node.external === undefined);
   checkNames(built);
   const merged = new MergedView(store);
-  for (const { node, at } of built) merged.add(prefixOf(store, node), at, true);
+  for (const { node, at } of built)
+    merged.add(prefixOf(store, node), at, { isPrefix: true, isOmitted: (relative) => isOmitted(node, relative) });
   return merged;
 }
 
@@ -59,12 +64,22 @@ export interface ViewClash {
   readonly hidden: ByteString;
 }
 
+interface AddOptions {
+  /** It is a prefix, whose metadata is left out. */
+  readonly isPrefix?: boolean;
+  /** True for files that are left out, by their path below the folder. */
+  readonly isOmitted?: ((relative: ByteString) => boolean) | undefined;
+}
+
 interface Walk {
   readonly depth: number;
   /** True below a prefix, except in its metadata. */
   readonly isPrefix: boolean;
   /** True if a link led here. */
   readonly isLink: boolean;
+  readonly isOmitted: AddOptions["isOmitted"];
+  /** The path below the prefix. */
+  readonly below: ByteString;
 }
 
 /** The planned content of a view, by relative path; folders before their content. */
@@ -79,7 +94,7 @@ export class MergedView {
   }
 
   /** Adds the content of a recorded folder at a path in the view; of a prefix without its metadata. */
-  add(recorded: string, at: string, isPrefix: boolean): void {
+  add(recorded: string, at: string, { isPrefix, isOmitted }: AddOptions = {}): void {
     const source = bytesOfText(recorded);
     const place = bytesOfText(this.#store.locate(recorded));
     let path = "";
@@ -88,7 +103,13 @@ export class MergedView {
       this.#folder(path, { isFolder: true, source, place });
     }
     this.#throughLinks = 0;
-    this.#walk({ isFolder: true, source, place }, path, { depth: 0, isPrefix, isLink: false });
+    this.#walk({ isFolder: true, source, place }, path, {
+      depth: 0,
+      isPrefix: isPrefix === true,
+      isLink: false,
+      isOmitted,
+      below: "",
+    });
   }
 
   /** Adds the metadata of a spec whose files are at a path. Does not follow a link in its place. */
@@ -102,10 +123,11 @@ export class MergedView {
         subject: prefix,
         hint: "it was not made by Spack or stave; install the spec again",
       });
-    this.add(recorded, `${at === "" ? "" : `${at}/`}${METADATA_FOLDER}/${name}`, false);
+    this.add(recorded, `${at === "" ? "" : `${at}/`}${METADATA_FOLDER}/${name}`);
   }
 
-  #walk(folder: ViewEntry, path: ByteString, { depth, isPrefix, isLink }: Walk): void {
+  #walk(folder: ViewEntry, path: ByteString, walk: Walk): void {
+    const { depth, isPrefix, isLink, isOmitted } = walk;
     for (const { name, type } of entriesOf(folder.place)) {
       if (isLink && ++this.#throughLinks > MOST_THROUGH_LINKS) throw tooManyLinks(folder);
       if (isPrefix && name === METADATA_FOLDER) continue;
@@ -115,9 +137,11 @@ export class MergedView {
         place: `${folder.place}/${name}`,
       };
       const where = path === "" ? name : `${path}/${name}`;
-      if (!inner.isFolder) this.#file(where, inner, type === "symlink");
-      else if (this.#folder(where, inner))
-        this.#walk(inner, where, { depth: depth + 1, isPrefix, isLink: isLink || type === "symlink" });
+      const below = walk.below === "" ? name : `${walk.below}/${name}`;
+      if (!inner.isFolder) {
+        if (!isOmitted?.(below)) this.#file(where, inner, type === "symlink");
+      } else if (this.#folder(where, inner))
+        this.#walk(inner, where, { ...walk, depth: depth + 1, isLink: isLink || type === "symlink", below });
     }
   }
 
