@@ -38,6 +38,8 @@ export interface SigstoreInstance {
   /** What was written to the logs, as it was sent. */
   readonly entries: string[];
   meddle: Meddle | undefined;
+  /** Files that it serves besides, by their paths. */
+  readonly files: Map<string, Buffer>;
   /** The content of a `trusted_root.json`. */
   readonly trustedRoot: Record<string, unknown>;
   /** The content of a `signing_config.json`. */
@@ -164,7 +166,8 @@ export async function startSigstore({ clock }: SigstoreOptions = {}): Promise<Si
         id_token: instance.token({ iss: `${url}/auth`, email: "me@example.org", email_verified: true, sub: "me" }),
       });
     }
-    return json({ message: "not found" }, 404);
+    const file = instance.files.get(path);
+    return file === undefined ? json({ message: "not found" }, 404) : { status: 200, body: file };
   }
 
   // Clients in Go send the token in a header.
@@ -249,6 +252,7 @@ export async function startSigstore({ clock }: SigstoreOptions = {}): Promise<Si
     requests,
     entries,
     meddle: undefined,
+    files: new Map(),
     device: "granted",
     trustedRoot: {
       mediaType: "application/vnd.dev.sigstore.trustedroot+json;version=0.1",

@@ -2,6 +2,7 @@
 // authority and logged, the signature was logged, and all of it happened while the certificate was valid. Whose
 // certificates count is decided by the caller.
 
+import { X509Certificate } from "node:crypto";
 import { bundleFromJSON } from "@sigstore/bundle";
 import { TrustedRoot as RootDocument } from "@sigstore/protobuf-specs";
 import { type TrustMaterial, toSignedEntity, toTrustMaterial, Verifier } from "@sigstore/verify";
@@ -99,6 +100,9 @@ export class TrustedRoot {
       if (!/^application\/vnd\.dev\.sigstore\.trustedroot[.+]/.test(root.mediaType)) throw new Error("no media type");
       for (const list of ["certificateAuthorities", "tlogs", "ctlogs"] as const)
         if (root[list].length === 0) throw new Error(`it has no ${list}`);
+      // The library reads certificates only when it needs them.
+      for (const { certChain } of [...root.certificateAuthorities, ...root.timestampAuthorities])
+        for (const { rawBytes } of certChain?.certificates ?? []) new X509Certificate(rawBytes);
       // Whatever names a key by a bundle's hint is no certificate.
       const noKeys = (): never => {
         throw new Error("a certificate is expected");
@@ -127,7 +131,10 @@ export class TrustedRoot {
     if (certificate === undefined || document === undefined)
       throw new StaveError("SIGNATURE_INVALID", `${name} has no certificate`, { subject: name });
     const { verificationMaterial } = readDocument(document, materialSchema, name);
-    for (const entry of verificationMaterial.tlogEntries) checkCertificateOf(entry, certificate, name);
+    for (const entry of verificationMaterial.tlogEntries) {
+      checkCertificateOf(entry, certificate, name);
+      checkNumbers(entry, name);
+    }
     try {
       const entity = toSignedEntity(bundleFromJSON(JSON.parse(document.toString("utf8"))));
       const verifier = new Verifier(this.#material, { tlogThreshold: 1, ctlogThreshold: 1, timestampThreshold: 1 });
@@ -168,6 +175,17 @@ function checkCertificateOf({ kindVersion, canonicalizedBody }: Entry, certifica
     );
   if (!logged?.equals(certificate))
     throw new StaveError("SIGNATURE_INVALID", `${body} is for another certificate`, { subject: name });
+}
+
+// What the library does not compare: the proof with the checkpoint that proves it, and numbers that nothing signs.
+function checkNumbers({ logIndex = "0", integratedTime = "0", inclusionPromise, inclusionProof }: Entry, name: string) {
+  const { checkpoint, rootHash, treeSize } = inclusionProof;
+  const [, size, root] = checkpoint.envelope.split("\n");
+  const isProven = size === treeSize && root === rootHash.toString("base64");
+  // A promise signs index and time. In logs of version 2 there is one index, and no time.
+  const isSigned = inclusionPromise || (logIndex === (inclusionProof.logIndex ?? "0") && integratedTime === "0");
+  if (!isProven || !isSigned)
+    throw new StaveError("SIGNATURE_INVALID", `the log entry of ${name} contradicts its proof`, { subject: name });
 }
 
 function derOf(pem: Buffer | undefined): Buffer | undefined {

@@ -3,8 +3,8 @@
 // know neither proxies nor certificates.
 import { createHash, randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { BaseFetcher, Updater } from "tuf-js";
 import { DownloadHTTPError } from "tuf-js/dist/error.js";
 import { isStaveError, messageOf, StaveError } from "../../errors.ts";
@@ -38,21 +38,12 @@ export interface TufOptions {
  * throw.
  */
 export async function tufTarget(target: string, options: TufOptions): Promise<Buffer> {
-  const { url, transport } = options;
+  const { url } = options;
   const first = Buffer.from(options.first ?? (await firstRoot(url)));
   const id = createHash("sha256").update(url).update("\0").update(first).digest("hex");
   const folder = join(options.folder, id);
-  const isFresh = transport === undefined || ageOf(join(folder, "timestamp.json"), options.clock) < FRESH;
   try {
-    return await read(target, { folder, first, isFresh, options });
-  } catch (error) {
-    // Documents that another run was writing are read again from the start.
-    if (transport === undefined || isStaveError(error, "NETWORK", "TIMEOUT", "TLS", "ABORTED"))
-      throw failed(url, error);
-    await rm(folder, { recursive: true, force: true });
-  }
-  try {
-    return await read(target, { folder, first, isFresh: false, options });
+    return await read(target, { folder, first, options });
   } catch (error) {
     throw failed(url, error);
   }
@@ -60,13 +51,15 @@ export async function tufTarget(target: string, options: TufOptions): Promise<Bu
 
 async function read(
   target: string,
-  run: { folder: string; first: Buffer; isFresh: boolean; options: TufOptions },
+  { folder, first, options }: { folder: string; first: Buffer; options: TufOptions },
 ): Promise<Buffer> {
-  const { folder, first, isFresh, options } = run;
+  const { transport, clock } = options;
   const targetDir = join(folder, "targets");
   makeFolder(targetDir, 0o700);
-  writeUnlessThere(join(folder, "root.json"), first);
+  // The other documents are kept even if they are damaged: only they tell older ones from newer ones.
+  await restoreRoot(join(folder, "root.json"), first);
   const url = options.url.replace(/\/+$/, "");
+  const isFresh = transport === undefined || ageOf(join(folder, "timestamp.json"), clock) < FRESH;
   const updater = new Updater({
     ...{ metadataDir: folder, metadataBaseUrl: url, targetDir, targetBaseUrl: `${url}/targets` },
     ...{ forceCache: isFresh, fetcher: new TransportFetcher(options) },
@@ -76,7 +69,8 @@ async function read(
   if (info === undefined) throw new Error(`it has no ${target}`);
   const path = (await updater.findCachedTarget(info)) ?? (await updater.downloadTarget(info));
   const { bytes } = await readBounded(path, DOCUMENT_LIMIT);
-  await info.verify(new Blob([bytes]).stream() as never);
+  // It may have been replaced since it was checked.
+  await info.verify(Readable.from([bytes]));
   return bytes;
 }
 
@@ -131,7 +125,12 @@ function ageOf(path: string, clock: Clock): number {
   return age < 0 ? Number.POSITIVE_INFINITY : age;
 }
 
-function writeUnlessThere(path: string, bytes: Uint8Array): void {
-  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
-  replaceFileSync(path, { temporary: `${path}.${randomUUID()}.tmp`, mode: 0o600 }, bytes);
+// A killed run may have left a part of it; the newer ones are then fetched again.
+async function restoreRoot(path: string, first: Uint8Array): Promise<void> {
+  try {
+    JSON.parse((await readBounded(path, DOCUMENT_LIMIT)).bytes.toString("utf8"));
+  } catch (error) {
+    if (!isStaveError(error, "NOT_FOUND") && !(error instanceof SyntaxError)) throw error;
+    replaceFileSync(path, { temporary: `${path}.${randomUUID()}.tmp`, mode: 0o600 }, first);
+  }
 }

@@ -1,46 +1,106 @@
-// Proves that what is signed without a key verifies, costs one entry in the log, and is refused in every other way.
+// Proves what signing without a key asks of the services, that it believes none of their answers unchecked, and that no
+// token gets into an error.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describe } from "../../../lib/oci/manifest.ts";
-import { OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
-import { TrustedRoot } from "../../../lib/sign/identity/trusted-root.ts";
-import { identityToken } from "../../../lib/sign/keyless/identity-token.ts";
-import { KeylessSigner } from "../../../lib/sign/keyless/keyless-signer.ts";
-import { chooseServices } from "../../../lib/sign/keyless/signing-config.ts";
+import { isStaveError, type StaveError } from "../../../lib/errors.ts";
+import { digestOf } from "../../../lib/oci/digest.ts";
 import { parseBundle } from "../../../lib/sign/statement/bundle.ts";
 import { statementBytes } from "../../../lib/sign/statement/statement.ts";
-import { systemClock } from "../../../lib/util/time.ts";
-import { connect } from "../../support/client.ts";
-import { IDENTITY, ISSUER, type SigstoreInstance, startSigstore } from "../../support/sigstore.ts";
+import { keylessSigner } from "../../support/keyless.ts";
+import { IDENTITY, ISSUER, type Meddle, startSigstore } from "../../support/sigstore.ts";
 
-const image = describe(Buffer.from("{}"), OCI_MANIFEST);
-const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
-
-function signerFor(instance: SigstoreInstance, choice: Parameters<SigstoreInstance["signingConfig"]>[0], env = {}) {
-  const { transport, close } = connect("127.0.0.1:1", "x");
-  const services = chooseServices(json(instance.signingConfig(choice)), "config", Date.now());
-  const root = TrustedRoot.parse(json(instance.trustedRoot), "root");
-  const given = { SIGSTORE_ID_TOKEN: instance.token(), ...env };
-  const token = () => identityToken({ env: given, transport, clock: systemClock, identityProvider: undefined });
-  return { signer: new KeylessSigner({ services, root, token, transport, clock: systemClock }), root, close };
-}
+const payload = statementBytes([{ digest: digestOf("x"), name: "app", dagHash: undefined }], {});
+const json = (body: Buffer) => JSON.parse(body.toString());
+const bytes = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 for (const choice of [
   { rekor: 1, stamp: true },
   { rekor: 1, stamp: false },
   { rekor: 2, stamp: true },
 ] as const)
-  test(`a signature with a log of version ${choice.rekor} ${choice.stamp ? "and" : "without"} a stamp verifies`, async () => {
+  test(`a log of version ${choice.rekor} ${choice.stamp ? "and" : "without"} a stamp: one request each, one certificate for all`, async () => {
     const instance = await startSigstore();
-    const { signer, root, close } = signerFor(instance, choice);
+    const { signer, root, close } = keylessSigner(instance, choice);
     try {
-      const payload = statementBytes([{ digest: image.digest, name: "app", dagHash: undefined }], {});
-      const bytes = await signer.sign(payload);
-      const checked = root.check(parseBundle(bytes, "x"), "x");
+      const checked = root.check(parseBundle(await signer.sign(payload), "x"), "x");
       assert.deepEqual([checked.name, checked.issuer, checked.repositoryId], [IDENTITY, ISSUER, "1234"]);
-      assert.equal(instance.entries.length, 1);
+      assert.deepEqual(signer.by, { key: undefined, identity: { issuer: ISSUER, name: IDENTITY } });
       await signer.sign(payload);
-      assert.equal(instance.requests.filter(({ path }) => path.includes("signingCert")).length, 1);
+      const paths = instance.requests.map(({ path }) => path);
+      const count = (part: string): number => paths.filter((path) => path.includes(part)).length;
+      assert.deepEqual([count("signingCert"), count("log/entries"), count("timestamp")], [1, 2, choice.stamp ? 2 : 0]);
+      assert.equal(instance.entries.length, 2);
+    } finally {
+      await close();
+      await instance.close();
+    }
+  });
+
+const changed =
+  (part: string, change: (value: ReturnType<typeof json>) => unknown): Meddle =>
+  (path, body) => {
+    if (!path.includes(part)) return undefined;
+    const value = json(body);
+    change(value);
+    return { status: 201, body: bytes(value) };
+  };
+const status =
+  (part: string, code: number, body = "{}"): Meddle =>
+  (path) =>
+    path.includes(part) ? { status: code, body: Buffer.from(body) } : undefined;
+
+const failures: Record<string, { rekor?: 1 | 2; meddle: Meddle; code: string }> = {
+  "an authority that refuses": { meddle: status("signingCert", 403), code: "CREDENTIALS_REJECTED" },
+  "an authority that is down": { meddle: status("signingCert", 503), code: "REGISTRY_ERROR" },
+  "an authority that sends no certificate": {
+    meddle: changed("signingCert", (all) => (all.signedCertificateEmbeddedSct.chain.certificates = ["x"])),
+    code: "CONTENT_INVALID",
+  },
+  "an authority that sends anything": { meddle: status("signingCert", 200, "hello"), code: "NETWORK" },
+  "a log that refuses": { meddle: status("log/entries", 400), code: "CREDENTIALS_REJECTED" },
+  "a log that promises for another time": {
+    meddle: changed(
+      "log/entries",
+      (all) => ((Object.values(all)[0] as { integratedTime: number }).integratedTime += 1),
+    ),
+    code: "SIGNATURE_INVALID",
+  },
+  "a log of version 2 that sends no entry": {
+    rekor: 2,
+    meddle: status("log/entries", 201, "{}"),
+    code: "CONTENT_INVALID",
+  },
+  "a log of version 2 that proves another entry": {
+    rekor: 2,
+    meddle: changed("log/entries", (all) => (all.canonicalizedBody = Buffer.from("{}").toString("base64"))),
+    code: "SIGNATURE_INVALID",
+  },
+  "an authority for stamps that sends anything": {
+    meddle: status("timestamp", 201, "hello"),
+    code: "SIGNATURE_INVALID",
+  },
+};
+for (const [what, { rekor = 1, meddle, code }] of Object.entries(failures))
+  test(`${what} is an error, without the token`, async () => {
+    const instance = await startSigstore();
+    const token = instance.token({ nonce: Math.random() });
+    const { signer, close } = keylessSigner(instance, { rekor }, token);
+    instance.meddle = meddle;
+    try {
+      const error = await signer.sign(payload).then(
+        () => assert.fail("it was signed"),
+        (cause: unknown) => cause as StaveError,
+      );
+      assert.ok(isStaveError(error), String(error));
+      assert.equal(error.code, code, error.message);
+      const [, claims = "x"] = token.split(".");
+      const everything = JSON.stringify([
+        error.message,
+        error.hint,
+        String(error.cause),
+        (error.cause as Error)?.message,
+      ]);
+      assert.ok(!everything.includes(claims), everything);
     } finally {
       await close();
       await instance.close();
