@@ -41,7 +41,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 // The folders inside a part, lowest first: each may import those before it. "." stands for the files of the part
 // itself.
 const ORDER: Record<string, string[]> = {
-  spack: ["text", "spec", "store", "config", "query", "environment"],
+  spack: ["text", "spec", "store", "config", "query", "environment", "recipe"],
   image: [".", "archive", "pack"],
   relocate: ["unpack", "prefix", "file", "tree", "place"],
   objects: [".", "s3"],

@@ -16,6 +16,7 @@ const LOADERS: Readonly<Record<string, () => Promise<{ readonly family: Family }
   headers: () => import("./families/headers.ts"),
   host: () => import("./families/host.ts"),
   signatures: () => import("./families/signatures.ts"),
+  recipes: () => import("./families/recipes.ts"),
 };
 
 /** The names of all families. */

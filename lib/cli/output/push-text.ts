@@ -102,7 +102,7 @@ export function pushSummary(report: PushReport, reference: (tag: string) => stri
     lines.push(
       environment.from === "spack"
         ? `environment variables: from Spack ${environment.version}`
-        : "environment variables: from the install tree; what else recipes set is known to Spack only (--spack DIR asks it, --variable adds)",
+        : "environment variables: from the install tree and the recipes in it",
     );
   if (index) lines.push(`index: ${index.isWritten ? "written" : "up to date"}, ${count(index.specs, "spec")}`);
   for (const { tag, manifest, layers, size, isNew, missing } of report.images) {

@@ -8,6 +8,7 @@ import { askSpack } from "../../spack/environment/ask-spack.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { OutputOptions } from "../output/output.ts";
+import { recipeWarnings } from "../output/recipe-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags {
@@ -18,8 +19,8 @@ interface Flags extends OutputOptions, SpackFlags {
 
 const HELP = `
 Without SPEC, uses the roots of the environment. The variables follow from the folders of the specs and of their link and run
-dependencies, and for languages, compilers and MPI from rules. What other recipes set is known only to Spack, which is asked if --spack
-or $SPACK_ROOT names it. The output for sh and fish extends whatever values the variables have when it runs, so it can be saved in a
+dependencies, and from the copies of recipes in their prefixes, which are read as text and not executed; a recipe that is not
+understood is named. Spack is asked instead if --spack or $SPACK_ROOT names it. The output for sh and fish extends whatever values the variables have when it runs, so it can be saved in a
 file; the output for csh holds values for the current environment only.
 
 Examples:
@@ -57,6 +58,7 @@ export const verb: VerbFactory = (state) => {
       asked: answer?.environments[0],
       current: context.env,
     });
+    for (const text of recipeWarnings(report.notUnderstood, "your own `export`")) output.warn(text);
     if (!flags.json) output.printExact(shellText(report.variables, shell));
     output.report(report);
     return 0;

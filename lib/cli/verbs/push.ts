@@ -47,6 +47,7 @@ import { Workflow } from "../output/github.ts";
 import type { Output } from "../output/output.ts";
 import { pushAdvice, unlockedAdvice } from "../output/push-advice.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-text.ts";
+import { libraryPathWarning, recipeWarnings } from "../output/recipe-text.ts";
 import { signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -95,9 +96,10 @@ environment (-e DIR, or $SPACK_ENV). Skips specs that the cache already has; run
 interrupted push again to continue it. CACHE is
 ${CACHE_ARGUMENT}.
 
-The images' environment variables (PATH, MANPATH and the like) follow from the folders of the installed specs. Recipes may set more:
-stave asks Spack for those if --spack or $SPACK_ROOT names it. --variable NAME=VALUE sets a variable, NAME+=DIR appends a folder to a list, NAME^=DIR
-prepends one.
+The images' environment variables (PATH, MANPATH and the like) follow from the folders of the installed specs and from the copies of
+recipes in their prefixes, which are read as text and not executed; a recipe that is not understood is named. Spack is asked instead
+if --spack or $SPACK_ROOT names it. --variable NAME=VALUE sets a variable, NAME+=DIR appends a folder to a list, NAME^=DIR prepends
+one.
 
 Examples:
   stave push -e . --tag app
@@ -286,6 +288,10 @@ async function run(
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
   output.print(pushSummary(report, reference));
   for (const finding of report.findings) output.warn(findingText(finding));
+  for (const text of recipeWarnings(report.environment?.notUnderstood ?? [], "--variable NAME=VALUE"))
+    output.warn(text);
+  const reach = libraryPathWarning(report.environment?.libraryPath ?? []);
+  if (reach !== undefined) output.warn(reach);
   if (report.signatures) output.print(signText(report.signatures, {}));
   const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);

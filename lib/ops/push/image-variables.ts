@@ -1,7 +1,9 @@
 // Computes the environment variables of images, for any set of specs of a store.
 import type { BaseImage } from "../../image/base-image-reader.ts";
 import { type EnvModification, envList } from "../../spack/environment/env-modifications.ts";
+import type { UnreadRecipe } from "../../spack/environment/recipe-variables.ts";
 import { type RunEnvironmentOptions, runEnvironment } from "../../spack/environment/run-environment.ts";
+import { RecipeReader } from "../../spack/recipe/recipe-reader.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { kindAt } from "../../util/inspect-path.ts";
@@ -12,10 +14,17 @@ export class ImageEnvironment {
   readonly #settings: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user">;
   readonly #folders = new Map<string, boolean>();
   readonly #inspected = new Map<string, readonly EnvModification[]>();
+  readonly #recipes: RecipeReader;
 
   constructor(store: Store, settings: Pick<RunEnvironmentOptions, "inspections" | "spackEnv" | "user">) {
     this.#store = store;
     this.#settings = settings;
+    this.#recipes = new RecipeReader(store);
+  }
+
+  /** The recipes that were not understood. */
+  get notUnderstood(): readonly UnreadRecipe[] {
+    return this.#recipes.unread;
   }
 
   /**
@@ -35,6 +44,7 @@ export class ImageEnvironment {
         roots,
         asked,
         project,
+        recipes: this.#recipes,
         base: base?.env,
         inspected: this.#inspected,
         prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,
@@ -51,3 +61,18 @@ export class ImageEnvironment {
     return found;
   }
 }
+
+/** The folders that the variables of an image add to those in which its base looks for libraries. */
+export function addedLibraryFolders(env: readonly string[], base: BaseImage | undefined): string[] {
+  const foldersOf = (entries: readonly string[]): string[] => {
+    const entry = entries.find((one) => one.startsWith(LIBRARY_PATH)) ?? "";
+    return entry
+      .slice(LIBRARY_PATH.length)
+      .split(":")
+      .filter((folder) => folder !== "");
+  };
+  const known = foldersOf(base?.env ?? []);
+  return foldersOf(env).filter((folder) => !known.includes(folder));
+}
+
+const LIBRARY_PATH = "LD_LIBRARY_PATH=";

@@ -11,7 +11,7 @@ import { indexPlatforms, withPlatformTags } from "./platform-tags.ts";
 import { imageBudget, isMade, type PreparedPush, preparePush } from "./prepare.ts";
 import { reindex } from "./reindex.ts";
 import type { PushPlanReport, PushReport } from "./report.ts";
-import { PushRun } from "./run.ts";
+import { type PushResults, PushRun } from "./run.ts";
 import { signPushed } from "./sign-pushed.ts";
 import { slimRules, slimSizes } from "./slim-layers.ts";
 
@@ -37,7 +37,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
     const index =
       options.updateIndex && !results.failures.some(concernsAll) ? await reindex(options, results) : undefined;
     const indexes = results.images.length > 0 && wanted.platformTag ? await indexPlatforms(wanted, results) : [];
-    const { manifests, ...shown } = results;
+    const { manifests, variables, ...shown } = results;
     const signatures =
       options.sign && !results.failures.some(concernsAll)
         ? await signPushed(options, prepared.used, results, index)
@@ -51,7 +51,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
       indexes,
       index,
       signatures,
-      environment: environmentOf(prepared),
+      environment: environmentOf(prepared, variables),
       milliseconds: clock.now() - started,
     };
   } catch (error) {
@@ -60,10 +60,10 @@ export async function push(given: PushOptions): Promise<PushReport> {
   }
 }
 
-function environmentOf({ plan, spack }: PreparedPush): PushReport["environment"] {
-  if (spack) return { from: "spack", version: spack.version };
+function environmentOf({ plan, spack }: PreparedPush, found: PushResults["variables"]): PushReport["environment"] {
+  if (spack) return { from: "spack", version: spack.version, ...found };
   const isAny = plan.environment !== undefined || plan.specs.some(isMade);
-  return isAny ? { from: "install tree", version: undefined } : undefined;
+  return isAny ? { from: "install tree", version: undefined, ...found } : undefined;
 }
 
 /** Reports what a push would do, and writes nothing. Throws as `push` does. */

@@ -5,6 +5,7 @@ import type { SkippedEntry } from "../../image/archive/prefix-walk.ts";
 import type { SpecAction } from "../../image/layer-plan.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { Digest } from "../../oci/digest.ts";
+import type { UnreadRecipe } from "../../spack/environment/recipe-variables.ts";
 import type { PushOutcome } from "../../target/target.ts";
 import type { ImageIndexReport } from "../image/image-index.ts";
 import type { SignReport } from "../sign/sign.ts";
@@ -86,7 +87,7 @@ export interface PushReport {
   /** The indexes of all platforms to which the images were added. */
   readonly indexes: readonly ImageIndexReport[];
   /** The origin of the environment variables, if any image was created. */
-  readonly environment: { readonly from: "spack" | "install tree"; readonly version: string | undefined } | undefined;
+  readonly environment: PushedVariables | undefined;
   /** Build dependencies that were left out because they are not installed. */
   readonly leftOut: readonly string[];
   /** Specs that were left out because their recipes forbid redistribution of binaries. */
@@ -101,6 +102,17 @@ export interface PushReport {
   /** The causes; a spec that failed because of another one is only in `specs`. */
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;
+}
+
+/** Where the environment variables of images come from. */
+export interface PushedVariables {
+  readonly from: "spack" | "install tree";
+  /** The version of the Spack that was asked. */
+  readonly version: string | undefined;
+  /** Recipes that set more than was understood, and the first place in each. */
+  readonly notUnderstood: readonly UnreadRecipe[];
+  /** The folders that tagged images have in `LD_LIBRARY_PATH` and their base image does not. */
+  readonly libraryPath: readonly string[];
 }
 
 /** The totals of a push. */

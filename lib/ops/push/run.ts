@@ -30,7 +30,7 @@ import { bytesSource } from "../../util/stream.ts";
 import { checkImage, type SpecLayer, startError } from "./check-start.ts";
 import { DependencyLayers } from "./dependency-layers.ts";
 import { fitLayers } from "./fit-layers.ts";
-import { ImageEnvironment } from "./image-variables.ts";
+import { addedLibraryFolders, ImageEnvironment } from "./image-variables.ts";
 import { LayerJoiner } from "./layer-joiner.ts";
 import { LayerShelf } from "./layer-shelf.ts";
 import type { PushSettings } from "./options.ts";
@@ -43,7 +43,7 @@ import {
   specBudget,
   specsOverBudget,
 } from "./prepare.ts";
-import type { PushedImage, PushedSpec, PushReport, SpecOutcome } from "./report.ts";
+import type { PushedImage, PushedSpec, PushedVariables, PushReport, SpecOutcome } from "./report.ts";
 import { LayerSender, type SentLayer } from "./send-layer.ts";
 import { notSlimmed, omitOf, slimLayers, slimRules } from "./slim-layers.ts";
 import { installedSpecPart, specPartOf } from "./spec-config.ts";
@@ -54,6 +54,7 @@ const MOST_LAYERS = 127;
 /** The results of a push. */
 export interface PushResults extends Pick<PushReport, "specs" | "images" | "findings" | "totals"> {
   readonly failures: StaveError[];
+  readonly variables: Pick<PushedVariables, "notUnderstood" | "libraryPath">;
   /** The manifests that were made, by tag; those of `images` may have been there before. */
   readonly manifests: ReadonlyMap<string, Descriptor>;
 }
@@ -87,6 +88,7 @@ export class PushRun {
   readonly #failures = new Failures();
   readonly #findings: Finding[] = [];
   readonly #manifests = new Map<string, Descriptor>();
+  #libraryPath: readonly string[] = [];
   readonly #totals = { blobs: { pushed: 0, mounted: 0, present: 0 }, packedBytes: 0, sentBytes: 0 };
 
   /**
@@ -141,6 +143,7 @@ export class PushRun {
       const failures = this.#failures.causes;
       return {
         ...{ specs, images, findings: this.#findings, totals: this.#totals, failures },
+        variables: { notUnderstood: this.#environment.notUnderstood, libraryPath: this.#libraryPath },
         manifests: this.#manifests,
       };
     } finally {
@@ -361,6 +364,7 @@ export class PushRun {
       const layers = [...specs, ...(extras?.layers ?? []).map(({ layer }) => layer)];
       const { image: settings = {} } = this.#options;
       const env = withVariables(this.#environment.of(roots, base, spack?.environment, extras?.project), settings);
+      this.#libraryPath = addedLibraryFolders(env, base);
       const image = buildImage({ base, architecture, layers, env, settings });
       const { digest } = image.manifest.descriptor;
       if (image.layers.length > MOST_LAYERS)

@@ -3,7 +3,9 @@ import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Inspection } from "../../spack/config/settings.ts";
 import { applyModifications, type EnvModification } from "../../spack/environment/env-modifications.ts";
+import type { UnreadRecipe } from "../../spack/environment/recipe-variables.ts";
 import { installedModifications } from "../../spack/environment/run-environment.ts";
+import { RecipeReader } from "../../spack/recipe/recipe-reader.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { kindAt } from "../../util/inspect-path.ts";
@@ -38,14 +40,18 @@ export interface EnvReport {
   readonly specs: readonly string[];
   /** By name. */
   readonly variables: readonly EnvVariable[];
+  /** Recipes that set more than was understood, and the first place in each. */
+  readonly notUnderstood: readonly UnreadRecipe[];
 }
 
 /** The variables of installed specs. Throws SPEC_INVALID for an external with an invalid description. */
 export function runVariables({ store, roots, inspections, asked, current }: EnvOptions): EnvReport {
+  const recipes = new RecipeReader(store);
   const all =
     asked ??
     installedModifications({
       roots,
+      recipes,
       inspections,
       prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,
       isDirectory: (path) => kindAt(path, store.sysroot) === "folder",
@@ -64,6 +70,7 @@ export function runVariables({ store, roots, inspections, asked, current }: EnvO
     store: store.root,
     specs: roots.map(({ hash }) => hash),
     variables: variables.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    notUnderstood: recipes.unread,
   };
 }
 

@@ -1,5 +1,5 @@
 // The variables that families of recipes set, as far as they follow from the spec and the folders of its prefix: those
-// of language extensions, compilers, MPI and Java. ask-spack.ts asks Spack for those of all recipes.
+// of language extensions, compilers, MPI and Java. They stand in for recipes that are not there or not understood.
 import { posix } from "node:path";
 import type { SpecNode } from "../spec/node.ts";
 import { LINK, RUN } from "../spec/node.ts";
@@ -16,20 +16,43 @@ export interface UsedSpec {
 
 type Rule = (spec: UsedSpec) => EnvModification[];
 
-/** The modifications that a spec's recipe makes by the rules of its family, in Spack's order. */
-export function familyModifications(spec: UsedSpec): EnvModification[] {
+/** A rule for the extensions of a package: what the package's recipe sets for them. */
+export interface ExtensionRule {
+  /** The package that is extended. */
+  readonly extended: string;
+  readonly modifications: readonly EnvModification[];
+}
+
+/** What the packages that a spec extends set for it, by the rules of their families. */
+export function extensionRules(spec: UsedSpec): ExtensionRule[] {
   const { node } = spec;
   // An external's prefix is not in the image.
   if (node.external !== undefined) return [];
   const buildSystem = node.variants.get("build_system");
-  const rules = [
-    isPythonExtension(node) ? pythonPath : undefined,
-    typeof buildSystem === "string" ? BY_BUILD_SYSTEM.get(buildSystem) : undefined,
-    BY_NAME.get(node.name),
+  const extended = typeof buildSystem === "string" && BY_BUILD_SYSTEM.has(buildSystem) ? buildSystem : undefined;
+  const modifications = extended === undefined ? undefined : BY_BUILD_SYSTEM.get(extended)?.(spec);
+  return [
+    ...(isPythonExtension(node) ? [{ extended: "python", modifications: pythonPath(spec) }] : []),
+    ...(extended === undefined || modifications === undefined ? [] : [{ extended, modifications }]),
   ];
-  return rules.flatMap((rule) => rule?.(spec) ?? []);
 }
 
+/**
+ * What rules say about a package's effect on those that depend on it: `only` if its recipe need not be read, `also` if
+ * they stand in for a recipe that is not understood.
+ */
+export function extensionRuleOf(name: string): "only" | "also" | undefined {
+  // The two share the work, and only one of their recipes can be read.
+  if (name === "python" || name === "python-venv") return "only";
+  return BY_BUILD_SYSTEM.has(name) ? "also" : undefined;
+}
+
+/** What a spec's recipe sets by the rule for its package; undefined without such a rule. */
+export function packageRule(spec: UsedSpec): EnvModification[] | undefined {
+  return spec.node.external === undefined ? BY_NAME.get(spec.node.name)?.(spec) : undefined;
+}
+
+// The names of these build systems are those of the packages that they extend.
 const BY_BUILD_SYSTEM: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["perl", (spec) => folders(spec, "PERL5LIB", "lib/perl5")],
   ["r", (spec) => folders(spec, "R_LIBS", "rlib/R/library")],

@@ -1,11 +1,13 @@
 // The runtime variables of a set of installed specs, as far as the install tree alone determines them: Spack's
-// `user_environment.py`, of recipes only the rules of families. ask-spack.ts asks Spack for what all recipes set.
+// `user_environment.py`, and what recipes set as far as they are understood. ask-spack.ts asks Spack for what all
+// recipes set.
 import { posix } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Inspection } from "../config/settings.ts";
-import type { SpecNode } from "../spec/node.ts";
+import { LINK, RUN, type SpecNode } from "../spec/node.ts";
 import { environmentOrder } from "../spec/spec-orders.ts";
+import { edgesOf } from "../spec/traversal.ts";
 import {
   applyModifications,
   baseEnvironment,
@@ -14,7 +16,8 @@ import {
   normalPath,
 } from "./env-modifications.ts";
 import { externalModifications } from "./external-environment.ts";
-import { familyModifications } from "./recipe-families.ts";
+import { extensionRuleOf, extensionRules, packageRule } from "./recipe-families.ts";
+import type { RecipeVariables } from "./recipe-variables.ts";
 import { inspectionOrder, orderOf, runOrder } from "./use-order.ts";
 
 /** The input of a run environment. */
@@ -26,6 +29,8 @@ export interface RunEnvironmentOptions {
   /** True if a recorded path is a folder; with a sysroot, looks below it. */
   isDirectory(path: string): boolean;
   readonly inspections: readonly Inspection[];
+  /** Reads what recipes set; without it only the rules of families apply. */
+  readonly recipes?: RecipeVariables | undefined;
   /** The exact modifications, if Spack was asked; otherwise derived from the install tree. */
   readonly asked?: readonly EnvModification[] | undefined;
   /** The `Env` of the base image. */
@@ -69,17 +74,70 @@ export function installedModifications(options: RunEnvironmentOptions): EnvModif
     inspected?.set(node.hash, found);
     for (const one of found) out.push(one);
   }
-  for (const { node, isRun } of runOrder(roots, order)) {
+  const used = runOrder(roots, order);
+  const dependents = new Dependents(used.map(({ node }) => node));
+  // The packages and their extensions for which a recipe was understood, so that no rule is needed.
+  const read = new Set<string>();
+  for (const { node, isRun } of used) {
     const prefix = prefixOf(node);
     if (isRun && prefix !== undefined && !isSystemPath(prefix))
       for (const folder of ["bin", "bin64"]) {
         const path = posix.join(prefix, folder);
         if (isDirectory(path)) out.push(prepend("PATH", path));
       }
-    if (prefix !== undefined) out.push(...familyModifications({ node, prefix, isDirectory }));
+    if (prefix !== undefined)
+      for (const one of recipeModifications(node, prefix, options, dependents, read)) out.push(one);
     out.push(...externalModifications(node));
   }
   return out;
+}
+
+// In Spack's order: what the recipe sets for each dependent, then for the spec itself. The rules of extensions come
+// with the extension, which Spack visits after what it extends.
+function* recipeModifications(
+  node: SpecNode,
+  prefix: string,
+  { recipes, isDirectory }: RunEnvironmentOptions,
+  dependents: Dependents,
+  read: Set<string>,
+): Iterable<EnvModification> {
+  const spec = { node, prefix, isDirectory };
+  for (const { extended, modifications } of extensionRules(spec))
+    if (!read.has(`${extended} ${node.hash}`)) yield* modifications;
+  const rule = packageRule(spec);
+  if (recipes === undefined || node.external !== undefined) return yield* rule ?? [];
+  const extension = extensionRuleOf(node.name);
+  for (const dependent of extension === "only" ? [] : dependents.of(node)) {
+    const effect = recipes.dependent(node, dependent, extension !== undefined);
+    if (effect.isWhole) read.add(`${node.name} ${dependent.hash}`);
+    // Half of an effect beside a rule would be set twice.
+    if (effect.isWhole || extension === undefined) yield* effect.modifications;
+  }
+  const own = recipes.own(node, rule !== undefined);
+  yield* own.isWhole || rule === undefined ? own.modifications : rule;
+}
+
+/** The nodes that need each node for linking or running, among some nodes. */
+class Dependents {
+  readonly #nodes: readonly SpecNode[];
+  #found: Map<string, SpecNode[]> | undefined;
+
+  constructor(nodes: readonly SpecNode[]) {
+    this.#nodes = nodes;
+  }
+
+  of(node: SpecNode): readonly SpecNode[] {
+    if (this.#found === undefined) {
+      this.#found = new Map();
+      for (const parent of this.#nodes)
+        for (const { child } of edgesOf(parent, { types: LINK | RUN })) {
+          const known = this.#found.get(child.hash);
+          if (known === undefined) this.#found.set(child.hash, [parent]);
+          else known.push(parent);
+        }
+    }
+    return this.#found.get(node.hash) ?? [];
+  }
 }
 
 function inspect(node: SpecNode, options: RunEnvironmentOptions): EnvModification[] {

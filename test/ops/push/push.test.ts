@@ -325,7 +325,9 @@ describe("what is selected", () => {
         await push(pushOptions(golden.store, target, { roots, only }));
       const report = await push(pushOptions(golden.store, target, { roots, only: "package", verify: true }));
       assert.deepEqual(outcomes(report), { fleet: "completed" });
-      assert.deepEqual(report.environment, { from: "install tree", version: undefined });
+      assert.deepEqual(report.environment, {
+        ...{ from: "install tree", version: undefined, notUnderstood: [], libraryPath: [] },
+      });
     }));
 
   test("what is not installed is told, and the rest is pushed", () =>

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { envList } from "../../../lib/spack/environment/env-modifications.ts";
-import { familyModifications } from "../../../lib/spack/environment/recipe-families.ts";
+import { extensionRules, packageRule } from "../../../lib/spack/environment/recipe-families.ts";
 import { runEnvironment } from "../../../lib/spack/environment/run-environment.ts";
 import { GraphBuilder } from "../../../lib/spack/spec/graph.ts";
 import type { SpecNode } from "../../../lib/spack/spec/node.ts";
@@ -161,13 +161,14 @@ describe("variables by the rules of recipe families", () => {
     test(name, () => {
       const node = made(specs).get(of) ?? assert.fail();
       const prefix = `/s/${of}`;
-      const run = (there: readonly string[]): string[] =>
-        familyModifications({ node, prefix, isDirectory: (path) => there.includes(path.slice(prefix.length + 1)) }).map(
-          (one) => {
-            const separator = "separator" in one && one.separator !== ":" ? ` ${one.separator}` : "";
-            return `${one.op} ${one.name} ${"value" in one ? one.value : ""}${separator}`;
-          },
-        );
+      const run = (there: readonly string[]): string[] => {
+        const spec = { node, prefix, isDirectory: (path: string) => there.includes(path.slice(prefix.length + 1)) };
+        const extensions = extensionRules(spec).flatMap(({ modifications }) => modifications);
+        return [...extensions, ...(packageRule(spec) ?? [])].map((one) => {
+          const separator = "separator" in one && one.separator !== ":" ? ` ${one.separator}` : "";
+          return `${one.op} ${one.name} ${"value" in one ? one.value : ""}${separator}`;
+        });
+      };
       assert.deepEqual(run(folders), expect);
       if (folders.length > 0) assert.deepEqual(run([]), []);
     });

@@ -1,0 +1,54 @@
+// Finds and reads the copy of a spec's recipe that Spack keeps in the spec's prefix.
+import { isStaveError, messageOf } from "../../errors.ts";
+import { HeldTree } from "../../util/held-tree.ts";
+import type { SpecNode } from "../spec/node.ts";
+import { METADATA_FOLDER } from "../store/prefix-metadata.ts";
+import { NotUnderstood, RECIPE_LIMIT } from "./python-tokens.ts";
+
+// The keywords of Python in lower case, which cannot name a module.
+const KEYWORDS = new Set(
+  (
+    "and as assert async await break class continue def del elif else except finally for from global if import in is " +
+    "lambda nonlocal not or pass raise return try while with yield"
+  ).split(" "),
+);
+
+/**
+ * Reads the copy of a spec's recipe in a folder that holds its prefix; undefined if there is none. Links are not
+ * followed. Throws NotUnderstood for anything but a readable text of bounded size.
+ */
+export function readRecipeCopy(directory: string, { name, namespace }: SpecNode): string | undefined {
+  if (namespace === undefined || !isPlain(name) || !namespace.split(".").every(isPlain)) return undefined;
+  const module = name.replaceAll("-", "_");
+  const folder = /^[0-9]/.test(module) || KEYWORDS.has(module) ? `_${module}` : module;
+  const repos = `${METADATA_FOLDER}/repos`;
+  // Spack 1.0 and later; before that.
+  const places = [
+    `${repos}/spack_repo/${namespace.replaceAll(".", "/")}/packages/${folder}/package.py`,
+    `${repos}/${namespace}/packages/${name}/package.py`,
+  ];
+  try {
+    using tree = new HeldTree(directory);
+    for (const place of places) {
+      const bytes = readFrom(tree, place);
+      if (bytes !== undefined) return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    }
+    return undefined;
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return undefined;
+    if (isStaveError(error)) throw new NotUnderstood(1, error.message);
+    if (error instanceof TypeError) throw new NotUnderstood(1, "it is not valid UTF-8");
+    throw new NotUnderstood(1, messageOf(error));
+  }
+}
+
+function readFrom(tree: HeldTree, place: string): Buffer | undefined {
+  try {
+    return tree.read(place, RECIPE_LIMIT);
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return undefined;
+    throw error;
+  }
+}
+
+const isPlain = (part: string): boolean => /^[A-Za-z0-9_][A-Za-z0-9_-]*$/.test(part);

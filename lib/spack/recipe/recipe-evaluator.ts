@@ -1,0 +1,432 @@
+// Computes the values of a recipe's expressions for one concrete spec, without executing anything. An expression whose
+// value cannot be known throws NotUnderstood.
+import { isStaveError } from "../../errors.ts";
+import { satisfies } from "../query/satisfies.ts";
+import { parseQuery } from "../query/spec-parser.ts";
+import type { SpecGraph, SpecNode } from "../spec/node.ts";
+import { findDependency } from "../spec/spec-format.ts";
+import { edgesOf, preOrder } from "../spec/traversal.ts";
+import type { Expression } from "./python-expression.ts";
+import { parseExpression } from "./python-expression.ts";
+import type { Line } from "./python-lines.ts";
+import { NotUnderstood } from "./python-tokens.ts";
+import type { Recipe } from "./recipe.ts";
+import { bounded, callFunction, callMethod, PREFIX_TEXT_METHODS } from "./recipe-functions.ts";
+import { importedName } from "./recipe-scope.ts";
+import {
+  equals,
+  isThing,
+  isTrue,
+  joinPaths,
+  type MethodValue,
+  orderOfVersions,
+  pathOf,
+  textOf,
+  type Value,
+  versionUpTo,
+} from "./recipe-values.ts";
+
+/** What a recipe's text may ask about. */
+export interface RecipeWorld {
+  readonly node: SpecNode;
+  readonly graph: SpecGraph;
+  prefixOf(node: SpecNode): string | undefined;
+  /** What exists at a path; throws NotUnderstood if that cannot be known. */
+  kindAt(path: string): "file" | "folder" | "other" | undefined;
+  /** Whether a spec extends this one; throws NotUnderstood if that cannot be known. */
+  isExtension(dependent: SpecNode): boolean;
+}
+
+/** The names of a block. */
+export type Names = Map<string, Value>;
+
+const STEPS = 20_000;
+const LIST_LIMIT = 10_000;
+
+/** Evaluates expressions of one recipe for one spec. */
+export class Evaluator {
+  readonly recipe: Recipe;
+  readonly world: RecipeWorld;
+  /** The line of the statement in progress. */
+  line = 1;
+  #steps = 0;
+  readonly #constants = new Set<string>();
+
+  constructor(recipe: Recipe, world: RecipeWorld) {
+    this.recipe = recipe;
+    this.world = world;
+  }
+
+  /** The error for this statement. */
+  wrong(reason: string): NotUnderstood {
+    return new NotUnderstood(this.line, reason);
+  }
+
+  /** Counts a step of the work, which is bounded. */
+  step(): void {
+    if (++this.#steps > STEPS) throw this.wrong("it takes too many steps");
+  }
+
+  /** Whether a condition holds. */
+  test(expression: Expression, names: Names): boolean {
+    const found = isTrue(this.value(expression, names));
+    if (found === undefined) throw this.wrong("a condition on a value of another kind");
+    return found;
+  }
+
+  /** The text of an expression: a string or a folder. */
+  text(expression: Expression, names: Names): string {
+    const text = pathOf(this.value(expression, names));
+    if (text === undefined) throw this.wrong("a value that is no text");
+    return text;
+  }
+
+  /** The value of an expression. */
+  value(expression: Expression, names: Names): Value {
+    this.step();
+    switch (expression.kind) {
+      case "constant":
+        return expression.value;
+      case "name":
+        return this.#name(expression.name, names);
+      case "format":
+        return this.#format(expression.parts, names);
+      case "list":
+      case "tuple":
+        return expression.items.map((item) => this.value(item, names));
+      case "not":
+        return !this.test(expression.of, names);
+      case "minus": {
+        const value = this.value(expression.of, names);
+        if (typeof value !== "number") throw this.wrong("the negative of a value that is no number");
+        return -value;
+      }
+      case "choice":
+        return this.value(this.test(expression.test, names) ? expression.then : expression.otherwise, names);
+      case "binary":
+        return this.#binary(expression, names);
+      case "attribute":
+        return this.attribute(this.value(expression.of, names), expression.name);
+      case "index":
+        return this.#index(this.value(expression.of, names), this.value(expression.index, names));
+      case "slice":
+        return this.#slice(expression, names);
+      case "comprehension":
+        return this.#comprehension(expression, names);
+      case "call":
+        return this.#call(expression, names);
+    }
+  }
+
+  /** An attribute of the package itself; a subclass knows its methods and constants. */
+  packageAttribute(name: string): Value {
+    throw this.wrong(`self.${name}`);
+  }
+
+  /** Calls a method of the package itself. */
+  callOwn(_method: MethodValue, _args: readonly Value[], _keywords: ReadonlyMap<string, Value>): Value {
+    throw this.wrong("a call of a method");
+  }
+
+  /** The value of an assignment `NAME = value`. */
+  constant(line: Line, names: Names): Value {
+    const before = this.line;
+    const key = `${line.number}`;
+    if (this.#constants.has(key)) throw this.wrong("a value that needs itself");
+    this.#constants.add(key);
+    this.line = line.number;
+    try {
+      return this.value(parseExpression(line.tokens.slice(2), line.number), names);
+    } finally {
+      this.#constants.delete(key);
+      this.line = before;
+    }
+  }
+
+  #name(name: string, names: Names): Value {
+    const local = names.get(name);
+    if (local !== undefined) return local;
+    const { recipe } = this;
+    const constant = recipe.unknown.has(name) ? undefined : recipe.constants.get(name);
+    if (constant !== undefined) return this.constant(constant, new Map());
+    const imported = importedName(recipe, name);
+    if (imported === undefined) throw this.wrong(`the name ${name}`);
+    return { kind: "module", name: imported };
+  }
+
+  #format(parts: readonly (string | Expression)[], names: Names): string {
+    return parts
+      .map((part) => {
+        if (typeof part === "string") return part;
+        const text = textOf(this.value(part, names));
+        if (text === undefined) throw this.wrong("a value in an f-string that is no text");
+        return text;
+      })
+      .join("");
+  }
+
+  #binary({ operator, left, right }: Expression & { readonly kind: "binary" }, names: Names): Value {
+    if (operator === "and" || operator === "or") {
+      const value = this.value(left, names);
+      const holds = isTrue(value);
+      if (holds === undefined) throw this.wrong("a condition on a value of another kind");
+      return holds === (operator === "and") ? this.value(right, names) : value;
+    }
+    const a = this.value(left, names);
+    const b = this.value(right, names);
+    if (operator === "+") return this.#sum(a, b);
+    if (operator === "%") return this.#percent(a, right.kind === "tuple" && Array.isArray(b) ? b : [b]);
+    return this.#compare(operator, a, b);
+  }
+
+  #sum(a: Value, b: Value): Value {
+    if (typeof a === "number" && typeof b === "number") return a + b;
+    if (Array.isArray(a) && Array.isArray(b) && a.length + b.length <= LIST_LIMIT) return [...a, ...b];
+    const [one, other] = [pathOf(a), pathOf(b)];
+    if (one === undefined || other === undefined) throw this.wrong("a sum of values that are no texts");
+    return bounded(one + other, () => this.wrong("a text that is too long"));
+  }
+
+  #percent(format: Value, values: readonly Value[]): string {
+    if (typeof format !== "string") throw this.wrong("a remainder");
+    let at = 0;
+    const text = format.replaceAll(/%(.?)/g, (_, kind: string) => {
+      if (kind === "%") return "%";
+      const value = values[at++];
+      const found = value === undefined ? undefined : textOf(value);
+      if (kind !== "s" || found === undefined) throw this.wrong("a format that is not understood");
+      return found;
+    });
+    if (at !== values.length) throw this.wrong("a format with more values than places");
+    return text;
+  }
+
+  #compare(operator: string, a: Value, b: Value): boolean {
+    if (operator === "in" || operator === "not in") return this.#contains(b, a) === (operator === "in");
+    if (operator === "is" || operator === "is not") {
+      const isPlain = (value: Value): boolean => value === null || typeof value === "boolean";
+      if (!isPlain(b) && !isPlain(a)) throw this.wrong("a comparison by identity");
+      return (a === b) === (operator === "is");
+    }
+    if (operator === "==" || operator === "!=") {
+      const same = equals(a, b);
+      if (same === undefined) throw this.wrong("a comparison of values of other kinds");
+      return same === (operator === "==");
+    }
+    const order = typeof a === "number" && typeof b === "number" ? a - b : orderOfVersions(a, b);
+    if (order === undefined) throw this.wrong("a comparison of values that are no versions");
+    if (operator === "<") return order < 0;
+    if (operator === ">") return order > 0;
+    return operator === "<=" ? order <= 0 : order >= 0;
+  }
+
+  #contains(whole: Value, part: Value): boolean {
+    if (Array.isArray(whole)) {
+      const found = whole.map((item) => equals(item, part));
+      if (found.includes(undefined)) throw this.wrong("a search for a value of another kind");
+      return found.includes(true);
+    }
+    const text = pathOf(part);
+    if (text === undefined) throw this.wrong("a search for a value of another kind");
+    const inside = pathOf(whole);
+    if (inside !== undefined) return inside.includes(text);
+    if (isThing(whole)) {
+      if (whole.kind === "spec") return this.#hasSpec(whole.node, text);
+      if (whole.kind === "variants") return whole.node.variants.has(text);
+    }
+    throw this.wrong("a search in a value of another kind");
+  }
+
+  // `"name@1:+x" in spec`: names another spec of the DAG, or nothing but this one.
+  #hasSpec(node: SpecNode, text: string): boolean {
+    const query = this.#query(text);
+    const nodes = query.name === undefined || query.name === node.name ? [node] : preOrder([node]).slice(1);
+    return nodes.some((one) => this.#satisfies(one, text));
+  }
+
+  #satisfies(node: SpecNode, text: string): boolean {
+    const query = this.#query(text);
+    // The versions of a virtual package are known to recipes only.
+    const isVirtual = (name: string | undefined): boolean =>
+      name !== undefined && preOrder([this.world.node]).some((one) => this.world.graph.virtualsOf(one).has(name));
+    const named = [query, ...query.edges.flatMap(({ child }) => [child, ...child.edges.map((edge) => edge.child)])];
+    if (named.some(({ name, versions }) => versions !== undefined && isVirtual(name)))
+      throw this.wrong("a condition on the version of a virtual package");
+    try {
+      return satisfies(node, this.world.graph, query);
+    } catch (error) {
+      if (isStaveError(error)) throw this.wrong("a condition on specs that is not understood");
+      throw error;
+    }
+  }
+
+  #query(text: string): ReturnType<typeof parseQuery> {
+    try {
+      return parseQuery(text);
+    } catch (error) {
+      if (isStaveError(error)) throw this.wrong("a condition on specs that is not understood");
+      throw error;
+    }
+  }
+
+  /** True if this spec satisfies a condition, as a `@when` decorator has it. */
+  isWhen(condition: Expression): boolean {
+    const value = this.value(condition, new Map());
+    if (typeof value === "boolean") return value;
+    if (typeof value !== "string") throw this.wrong("a condition that is no text");
+    return this.#satisfies(this.world.node, value);
+  }
+
+  /** An attribute of a value. */
+  attribute(value: Value, name: string): Value {
+    if (isThing(value)) {
+      if (value.kind === "prefix")
+        return PREFIX_TEXT_METHODS.has(name) || name.startsWith("__")
+          ? { kind: "method", of: value, name }
+          : { kind: "prefix", path: joinPaths(value.path, name) };
+      if (value.kind === "spec") return this.#specAttribute(value.node, name);
+      if (value.kind === "version") return this.#versionAttribute(value.text, name);
+      if (value.kind === "variant" && name === "value")
+        return Array.isArray(value.value) ? [...value.value] : (value.value as string | boolean);
+      if (value.kind === "module") return this.#moduleAttribute(value.name, name);
+      if (value.kind === "package")
+        return value.of === undefined ? this.packageAttribute(name) : { kind: "method", of: value, name };
+    }
+    return { kind: "method", of: value, name };
+  }
+
+  #specAttribute(node: SpecNode, name: string): Value {
+    if (name === "prefix") return this.prefix(node);
+    if (name === "version") return { kind: "version", text: this.plainVersion(node) };
+    if (name === "variants") return { kind: "variants", node };
+    if (name === "name") return node.name;
+    if (name === "platform") return node.platform;
+    if (name === "external") return node.external !== undefined;
+    if (name === "package") return { kind: "package", of: node };
+    if (["satisfies", "has_virtual_dependency", "dependencies"].includes(name))
+      return { kind: "method", of: { kind: "spec", node }, name };
+    throw this.wrong(`the attribute ${name} of a spec`);
+  }
+
+  /** The prefix of a spec. */
+  prefix(node: SpecNode): Value {
+    const path = this.world.prefixOf(node);
+    if (path === undefined) throw this.wrong(`the prefix of ${node.name}, which is not installed`);
+    return { kind: "prefix", path };
+  }
+
+  /** The version of a spec, which may not be one of git. */
+  plainVersion(node: SpecNode): string {
+    if (/[=/]|^git\.|^[0-9a-f]{40}$/.test(node.version)) throw this.wrong("a version of git");
+    return node.version;
+  }
+
+  #versionAttribute(text: string, name: string): Value {
+    const version = (found: string): Value => ({ kind: "version", text: found });
+    if (name === "dotted") return version(text.replaceAll(/[-_]/g, "."));
+    if (name === "dashed") return version(text.replaceAll(/[._]/g, "-"));
+    if (name === "underscored") return version(text.replaceAll(/[.-]/g, "_"));
+    if (name === "joined") return version(text.replaceAll(/[._-]/g, ""));
+    if (name === "string") return text;
+    if (name === "up_to") return { kind: "method", of: version(text), name };
+    throw this.wrong(`the attribute ${name} of a version`);
+  }
+
+  #moduleAttribute(module: string, name: string): Value {
+    if (module === "sys" && name === "platform") return "linux";
+    if (module === "os" && name === "pathsep") return ":";
+    if ((module === "os" || module === "os.path") && name === "sep") return "/";
+    return { kind: "module", name: `${module}.${name}` };
+  }
+
+  #index(of: Value, index: Value): Value {
+    if (Array.isArray(of) && typeof index === "number") {
+      const found = of.at(index);
+      if (found !== undefined) return found;
+    } else if (isThing(of) && typeof index === "string") {
+      if (of.kind === "variants") {
+        const value = of.node.variants.get(index);
+        if (value !== undefined) return { kind: "variant", value };
+      }
+      // A colon asks for a part of a package: `hdf5:cxx`.
+      const found = of.kind === "spec" && !index.includes(":") ? findDependency(of.node, index) : undefined;
+      if (found !== undefined) return { kind: "spec", node: found };
+    }
+    throw this.wrong(`the item ${typeof index === "string" ? index.slice(0, 60) : "of this place"}`);
+  }
+
+  #slice({ of, from, to }: Expression & { readonly kind: "slice" }, names: Names): Value {
+    const whole = this.value(of, names);
+    const start = from === undefined ? 0 : this.value(from, names);
+    const end = to === undefined ? undefined : this.value(to, names);
+    if (typeof start !== "number" || (end !== undefined && typeof end !== "number"))
+      throw this.wrong("a slice by values that are no numbers");
+    if (Array.isArray(whole) || typeof whole === "string") return whole.slice(start, end);
+    const isVersion = isThing(whole) && whole.kind === "version";
+    const found = isVersion && start === 0 && end !== undefined ? versionUpTo(whole.text, end) : undefined;
+    if (found === undefined) throw this.wrong("a slice of a value of another kind");
+    return { kind: "version", text: found };
+  }
+
+  #comprehension(expression: Expression & { readonly kind: "comprehension" }, names: Names): Value {
+    const inner: Names = new Map(names);
+    const out: Value[] = [];
+    for (const item of this.items(this.value(expression.of, names))) {
+      this.bind(expression.names, item, inner);
+      if (expression.test === undefined || this.test(expression.test, inner))
+        out.push(this.value(expression.item, inner));
+    }
+    return out;
+  }
+
+  /** The items of a list. */
+  items(value: Value): readonly Value[] {
+    if (!Array.isArray(value)) throw this.wrong("a loop over a value that is no list");
+    return [...value];
+  }
+
+  /** Assigns an item to one name, or its parts to several. */
+  bind(targets: readonly string[], item: Value, names: Names): void {
+    const [only] = targets;
+    if (targets.length === 1 && only !== undefined) return void names.set(only, item);
+    if (!Array.isArray(item) || item.length !== targets.length) throw this.wrong("an assignment to several names");
+    for (const [at, name] of targets.entries()) names.set(name, item[at] ?? null);
+  }
+
+  #call({ of, args, keywords }: Expression & { readonly kind: "call" }, names: Names): Value {
+    const called = this.value(of, names);
+    if (!isThing(called)) throw this.wrong("a call of a value");
+    const values = args.map((arg) => this.value(arg, names));
+    const named = new Map([...keywords].map(([name, value]) => [name, this.value(value, names)]));
+    if (called.kind === "module")
+      return called.name === "super" && values.length === 0
+        ? { kind: "bases" }
+        : callFunction(called.name, values, named, this);
+    if (called.kind !== "method") throw this.wrong("a call of a value");
+    const owner = called.of;
+    if (isThing(owner)) {
+      if (owner.kind === "spec") return this.#callSpec(owner.node, called.name, values, named);
+      if (owner.kind === "package" && owner.of !== undefined) return this.#callPackage(owner.of, called.name, values);
+      if (owner.kind === "package" || owner.kind === "environment" || owner.kind === "bases")
+        return this.callOwn(called, values, named);
+    }
+    return callMethod(owner, called.name, values, named, this);
+  }
+
+  #callSpec(node: SpecNode, name: string, args: readonly Value[], keywords: ReadonlyMap<string, Value>): Value {
+    const [text] = args;
+    if (args.length !== 1 || keywords.size > 0 || typeof text !== "string") throw this.wrong(`a call of ${name}`);
+    if (name === "satisfies") return this.#satisfies(node, text);
+    if (name === "has_virtual_dependency") return node.edges.some(({ virtuals }) => virtuals.includes(text));
+    const found = edgesOf(node).filter(({ child }) => child.name === text);
+    if (found.length > 1) throw this.wrong("several dependencies of one name");
+    return found.map(({ child }): Value => ({ kind: "spec", node: child }));
+  }
+
+  // `dependent_spec.package.extends(self.spec)` is all that can be asked of another package.
+  #callPackage(node: SpecNode, name: string, [spec]: readonly Value[]): Value {
+    const isSelf = isThing(spec) && spec.kind === "spec" && spec.node === this.world.node;
+    if (name !== "extends" || !isSelf) throw this.wrong(`a call of ${name} of another package`);
+    return this.world.isExtension(node);
+  }
+}
