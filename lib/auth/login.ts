@@ -20,12 +20,23 @@ export interface LoginReport {
   storedIn: string;
   /** False if the registry did not ask for credentials, so they could not be checked. */
   checked: boolean;
+  /** Nothing was stored. */
+  isDryRun: boolean;
 }
 
 /** The files and helpers from which a login was removed. */
 export interface LogoutReport {
   registry: string;
   removedFrom: string[];
+  /** Nothing was removed. */
+  isDryRun: boolean;
+}
+
+/** How to use stored credentials. */
+export interface StoreOptions extends KeychainOptions {
+  clock: Clock;
+  /** Only find out which files and helpers would be used. */
+  dryRun?: boolean | undefined;
 }
 
 /** Checks with the registry that it accepts the authorizer's credentials. Returns false if it did not ask for any. */
@@ -77,19 +88,19 @@ export async function checkLogin(
 /** Stores a login with the helper of the file in use, or in that file. Returns the place. */
 export async function storeLogin(
   login: { registry: string; username: string; password: Secret },
-  options: KeychainOptions & { clock: Clock },
+  options: StoreOptions,
 ): Promise<string> {
   const { registry, username, password } = login;
+  const { dryRun = false } = options;
   const path = options.authfile ?? (options.env["REGISTRY_AUTH_FILE"] || runtimeAuthFile(options));
   const file = (await readAuthFile(path)) ?? {};
   const helper = helperFor(file, keysFor(registry));
   if (helper) {
-    await storeWithHelper(helper.helper, helper.server, username, password.reveal(), {
-      env: options.env,
-      timeout: options.helperTimeout,
-    });
+    const { env, helperTimeout: timeout } = options;
+    if (!dryRun) await storeWithHelper(helper.helper, helper.server, username, password.reveal(), { env, timeout });
     return `docker-credential-${helper.helper}`;
   }
+  if (dryRun) return path;
   const auth = Buffer.from(`${username}:${password.reveal()}`, "utf8").toString("base64");
   const kept = { ...file, auths: { ...file.auths, [registry]: { auth } } };
   await writeAuthFile(path, kept, options.clock);
@@ -97,7 +108,8 @@ export async function storeLogin(
 }
 
 /** Removes a registry from every file and helper that has it. Throws NOT_FOUND if none has. */
-export async function logout(registry: string, options: KeychainOptions & { clock: Clock }): Promise<LogoutReport> {
+export async function logout(registry: string, options: StoreOptions): Promise<LogoutReport> {
+  const { dryRun: isDryRun = false } = options;
   const removedFrom: string[] = [];
   const keys = keysFor(registry);
   for (const path of authFilePlaces(options)) {
@@ -105,17 +117,18 @@ export async function logout(registry: string, options: KeychainOptions & { cloc
     if (file === undefined) continue;
     const helper = helperFor(file, keys);
     if (helper) {
-      await eraseWithHelper(helper.helper, helper.server, { env: options.env, timeout: options.helperTimeout });
+      const { env, helperTimeout: timeout } = options;
+      if (!isDryRun) await eraseWithHelper(helper.helper, helper.server, { env, timeout });
       removedFrom.push(`docker-credential-${helper.helper}`);
     }
     const auths = file.auths ?? {};
     const same = (key: string) => key.replace(/^https?:\/\//, "").replace(/\/+$/, "") === registry;
     if (!Object.keys(auths).some(same)) continue;
     const rest = Object.fromEntries(Object.entries(auths).filter(([key]) => !same(key)));
-    await writeAuthFile(path, { ...file, auths: rest }, options.clock);
+    if (!isDryRun) await writeAuthFile(path, { ...file, auths: rest }, options.clock);
     removedFrom.push(path);
   }
-  if (removedFrom.length > 0) return { registry, removedFrom };
+  if (removedFrom.length > 0) return { registry, removedFrom, isDryRun };
   throw new StaveError("NOT_FOUND", `not logged in to ${registry}; looked in ${authFilePlaces(options).join(", ")}`, {
     subject: registry,
   });

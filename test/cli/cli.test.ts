@@ -213,6 +213,11 @@ test("login, logout, and what the credentials are good for", async () => {
     const wrong = await stave(["login", guarded.host, "-u", "me", "--password-stdin"], { env, input: "nope\n" });
     assert.equal(wrong.status, 3, wrong.stderr);
     assert.ok(!existsSync(join(root, "run/containers/auth.json")), "what is wrong is not kept");
+    const planned = ["login", guarded.host, "-u", "me", "--password-stdin", "--dry-run"];
+    assert.equal((await stave(planned, { env, input: "nope\n" })).status, 3);
+    const tried = await stave(planned, { env, input: "s3cret\n" });
+    assert.match(tried.stdout, /would be kept in .*run\/containers\/auth\.json/);
+    assert.ok(!existsSync(join(root, "run/containers/auth.json")), "a dry run keeps nothing");
     const right = await stave(["login", guarded.host, "-u", "me", "--password-stdin"], { env, input: "s3cret\n" });
     assert.equal(right.status, 0, right.stderr);
     assert.equal(statSync(join(root, "run/containers/auth.json")).mode & 0o777, 0o600);
@@ -224,6 +229,9 @@ test("login, logout, and what the credentials are good for", async () => {
       assert.ok(!said.includes(secret), secret);
     const flag = await stave(["login", guarded.host, "-u", "me", "-p", "s3cret"], { env });
     assert.match(flag.stderr, /can be seen by other users/);
+    const left = await stave(["logout", guarded.host, "--plan"], { env });
+    assert.match(left.stdout, /would be removed from .*auth\.json/);
+    assert.equal((await stave(["tags", `${guarded.host}/a`], { env })).status, 0);
     assert.equal((await stave(["logout", guarded.host], { env })).status, 0);
     assert.equal((await stave(["tags", `${guarded.host}/a`], { env })).status, 3);
   } finally {

@@ -8,7 +8,7 @@ import { Secret } from "../../printable/secret.ts";
 import { readAll } from "../../util/stream.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { registryArgument } from "../arguments/registry-argument.ts";
-import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { Context } from "../machine/context.ts";
 import { ask } from "../output/confirm.ts";
 import type { Output } from "../output/output.ts";
@@ -18,11 +18,12 @@ interface Flags extends CommonFlags {
   username?: string;
   password?: string;
   passwordStdin?: boolean;
+  dryRun?: boolean;
 }
 
 const HELP = `
 Checks the password with the registry, then stores it in podman's auth.json (mode 0600) or with the credential helper that
-this file names.
+this file names. With --dry-run, the password is checked and not stored.
 
 Examples:
   stave login ghcr.io -u me
@@ -38,7 +39,7 @@ export const verb: VerbFactory = (state) => {
       "-p, --password <text>",
       "the password; other users of this machine can see it, so prefer --password-stdin",
     );
-  addTransport(command).addHelpText("after", helpText(HELP));
+  addTransport(addDryRun(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const { registry, scheme } = registryArgument(text);
     const { username, password } = await askCredentials(context, output, flags, registry);
@@ -49,11 +50,13 @@ export const verb: VerbFactory = (state) => {
     await using opener = await openNetwork({ context, output, flags, places: [{ kind: "registry" }], keychain });
     const { transport, authorizer } = opener;
     const checked = await checkLogin(registry, { transport, authorizer, scheme, signal: context.signal });
-    const options = { ...keychainOptions(context, flags), clock: context.clock };
+    const { dryRun: isDryRun = false } = flags;
+    const options = { ...keychainOptions(context, flags), clock: context.clock, dryRun: isDryRun };
     const storedIn = await storeLogin({ registry, username, password }, options);
-    const report: LoginReport = { registry, username, storedIn, checked };
+    const report: LoginReport = { registry, username, storedIn, checked, isDryRun };
     if (!checked) output.warn(`${registry} did not ask for credentials, so they could not be checked`);
-    output.print(`logged in to ${registry} as ${username}; kept in ${storedIn}`);
+    const kept = isDryRun ? "would be kept" : "kept";
+    output.print(`logged in to ${registry} as ${username}; ${kept} in ${storedIn}`);
     output.report(report);
     return 0;
   });
