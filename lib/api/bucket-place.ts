@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { type AwsProfile, awsProfile } from "../auth/aws-profile.ts";
 import { isStaveError, messageOf, StaveError } from "../errors.ts";
-import type { S3Credentials, S3Place } from "../objects/s3/s3-settings.ts";
+import type { S3Credentials, S3Dialect, S3Place } from "../objects/s3/s3-settings.ts";
 import { printable } from "../printable/printable.ts";
 import { Secret } from "../printable/secret.ts";
 import type { Credentials } from "../spack/config/mirror.ts";
@@ -16,11 +16,12 @@ const DEFAULT_REGION = "us-east-1";
 
 /** The place of a bucket. Throws CREDENTIALS_MISSING for a profile that does not exist, CONFIG_INVALID. */
 export async function bucketPlace(
-  { bucket, prefix }: Pick<S3Place, "bucket" | "prefix">,
+  { scheme, bucket, prefix }: Pick<S3Place, "bucket" | "prefix"> & { readonly scheme: S3Dialect },
   configured: Credentials | undefined,
   around: Surroundings,
 ): Promise<S3Place> {
   const { env } = around;
+  if (scheme === "gs") return { ...googlePlace(configured, env), bucket, prefix };
   const named = configured?.profile ?? (env["AWS_PROFILE"] || undefined);
   const profile = await readProfile(named ?? "default", around);
   if (named !== undefined && profile === undefined)
@@ -35,6 +36,7 @@ export async function bucketPlace(
     env["AWS_ENDPOINT_URL"] ||
     profile?.get("endpoint_url");
   return {
+    dialect: scheme,
     bucket,
     prefix,
     endpoint: endpoint ? endpointUrl(endpoint) : undefined,
@@ -43,10 +45,31 @@ export async function bucketPlace(
   };
 }
 
+// Google's own identities need its library; its tools print an access token instead.
+function googlePlace(
+  configured: Credentials | undefined,
+  env: Surroundings["env"],
+): Omit<S3Place, "bucket" | "prefix"> {
+  const endpoint = configured?.endpointUrl || env["GS_ENDPOINT_URL"];
+  const place = { dialect: "gs", endpoint: endpoint ? endpointUrl(endpoint) : undefined, region: "auto" } as const;
+  const [id, secret, token] = ["GS_ACCESS_KEY_ID", "GS_SECRET_ACCESS_KEY", "CLOUDSDK_AUTH_ACCESS_TOKEN"].map(
+    (name) => env[name] || undefined,
+  );
+  if (configured?.pair ?? configured?.token)
+    return {
+      ...place,
+      credentials: { pair: configured?.pair, token: configured?.token, from: "the mirror's configuration" },
+    };
+  if (id !== undefined && secret !== undefined)
+    return { ...place, credentials: pair(id, secret, undefined, "the environment") };
+  if (token === undefined) return { ...place, credentials: undefined };
+  return { ...place, credentials: { pair: undefined, token: new Secret(token), from: "the environment" } };
+}
+
 function endpointUrl(text: string): URL {
   const url = URL.parse(text.includes("://") ? text : `https://${text}`);
   if (url !== null && (url.protocol === "https:" || url.protocol === "http:")) return url;
-  throw new StaveError("CONFIG_INVALID", `the S3 endpoint ${printable(text, { most: 160 })} is not a web address`, {
+  throw new StaveError("CONFIG_INVALID", `the endpoint ${printable(text, { most: 160 })} is not a web address`, {
     hint: "write https://HOST",
   });
 }
@@ -59,8 +82,7 @@ async function credentialsOf(
 ): Promise<S3Credentials | undefined> {
   if (configured?.pair)
     return {
-      id: configured.pair.id,
-      secret: configured.pair.secret,
+      pair: configured.pair,
       token: configured.token,
       from: "the mirror's configuration",
     };
@@ -85,7 +107,7 @@ async function credentialsOf(
 }
 
 function pair(id: string, secret: string, token: string | undefined, from: string): S3Credentials {
-  return { id, secret: new Secret(secret), token: token ? new Secret(token) : undefined, from };
+  return { pair: { id, secret: new Secret(secret) }, token: token ? new Secret(token) : undefined, from };
 }
 
 const SDK = "@aws-sdk/credential-providers";

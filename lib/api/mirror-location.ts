@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { StaveError } from "../errors.ts";
+import type { S3Dialect } from "../objects/s3/s3-settings.ts";
 import { formatLocation, type Location } from "../oci/reference.ts";
 import { printable } from "../printable/printable.ts";
 import { redactUserInfo, Secret } from "../printable/secret.ts";
@@ -11,7 +12,13 @@ import { kindAt } from "../util/inspect-path.ts";
 /** A mirror: a folder, a URL on a web server with the login that it contains, or a folder in a bucket. */
 export type MirrorLocation =
   | { readonly kind: "mirror folder"; readonly directory: string; readonly name: string }
-  | { readonly kind: "bucket mirror"; readonly bucket: string; readonly prefix: string }
+  | {
+      readonly kind: "bucket mirror";
+      /** `gs` for Google Cloud Storage. */
+      readonly scheme: S3Dialect;
+      readonly bucket: string;
+      readonly prefix: string;
+    }
   | {
       readonly kind: "web mirror";
       readonly url: URL;
@@ -40,8 +47,8 @@ export function isMirrorFolder(directory: string): boolean {
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):(?=\/\/)/;
 
 /**
- * The mirror that a text names by `file://`, `http://`, `https://` or `s3://`, or as a folder with a mirror in it;
- * undefined for any other text. Throws REFERENCE_INVALID, and UNSUPPORTED for URLs of other kinds of mirrors.
+ * The mirror that a text names by `file://`, `http://`, `https://`, `s3://` or `gs://`, or as a folder with a mirror in
+ * it; undefined for any other text. Throws REFERENCE_INVALID, and UNSUPPORTED for URLs of other kinds of mirrors.
  */
 export function parseMirror(text: string, cwd: string): CacheLocation | undefined {
   const scheme = SCHEME.exec(text)?.[1]?.toLowerCase();
@@ -51,11 +58,11 @@ export function parseMirror(text: string, cwd: string): CacheLocation | undefine
       : undefined;
   if (scheme === "file") return fileMirror(text);
   if (scheme === "http" || scheme === "https") return webMirror(text);
-  if (scheme === "s3") return bucketMirror(text);
-  if (scheme === "sftp" || scheme === "ftp" || scheme === "gs")
+  if (scheme === "s3" || scheme === "gs") return bucketMirror(text, scheme);
+  if (scheme === "sftp" || scheme === "ftp")
     throw new StaveError("UNSUPPORTED", `${shown(text)} cannot be read: stave has no ${scheme} client`, {
       subject: shown(text),
-      hint: "name a file://, s3:// or https:// mirror, an oci:// registry or an oci-layout: directory",
+      hint: "name a file://, s3://, gs:// or https:// mirror, an oci:// registry or an oci-layout: directory",
     });
   return undefined;
 }
@@ -74,11 +81,11 @@ function fileMirror(text: string): CacheLocation {
 // Names as AWS allows them; other servers allow upper-case letters and underscores, too.
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/;
 
-function bucketMirror(text: string): MirrorLocation {
-  const [, bucket = "", prefix = ""] = /^s3:\/\/([^/]*)\/*(.*?)\/*$/i.exec(text) ?? [];
+function bucketMirror(text: string, scheme: S3Dialect): MirrorLocation {
+  const [, bucket = "", prefix = ""] = /^[a-z0-9]+:\/\/([^/]*)\/*(.*?)\/*$/i.exec(text) ?? [];
   const isSafe = !prefix.split("/").some((part) => part === "." || part === ".." || part.includes("\0"));
-  if (!BUCKET.test(bucket) || !isSafe) throw invalidUrl(text, "s3://BUCKET/FOLDER");
-  return { kind: "bucket mirror", bucket, prefix };
+  if (!BUCKET.test(bucket) || !isSafe) throw invalidUrl(text, `${scheme}://BUCKET/FOLDER`);
+  return { kind: "bucket mirror", scheme, bucket, prefix };
 }
 
 function webMirror(text: string): MirrorLocation {
@@ -112,7 +119,7 @@ const shown = (text: string): string => printable(redactUserInfo(text), { most: 
 export function formatCache(location: CacheLocation): string {
   if (location.kind === "mirror folder") return location.name;
   if (location.kind === "bucket mirror")
-    return `s3://${location.bucket}${location.prefix === "" ? "" : `/${location.prefix}`}`;
+    return `${location.scheme}://${location.bucket}${location.prefix === "" ? "" : `/${location.prefix}`}`;
   if (location.kind === "web mirror") return location.url.href.replace(/\/+$/, "");
   return formatLocation(location);
 }

@@ -183,7 +183,7 @@ export function hasImages(cache: ReadCache): boolean {
 
 const LACKING: Record<keyof Abilities, readonly [problem: string, hint: string]> = {
   list: ["cannot be listed", "use a cache with an index, or name specs by a spec file or a lock file"],
-  write: ["can only be read", "name a place to push to: a directory, s3:// or oci://"],
+  write: ["can only be read", "name a place to push to: a directory, s3://, gs:// or oci://"],
   delete: ["does not support deletion", "remove the specs where the cache is stored"],
   images: ["has no images, only archives of specs", "name an oci:// registry or an oci-layout: directory"],
   sign: ["has no gpg signatures", "gpg signatures belong to mirrors, for example file:///DIR"],

@@ -22,7 +22,7 @@ import { bytesSource, readAll } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { failsWith } from "../support/errors.ts";
 import { goldenMirror, mirrorAt } from "../support/mirrors.ts";
-import { S3_ENV, startS3, type TestS3 } from "../support/s3-server.ts";
+import { S3_PAIR, startS3, type TestS3, TOKEN } from "../support/s3-server.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 let server: TestS3;
@@ -38,18 +38,21 @@ after(async () => {
 beforeEach(() => {
   server.objects.clear();
   server.requests.length = 0;
-  Object.assign(server, { page: 1000, isPublic: false, ignoresConditions: false, region: "us-east-1" });
+  Object.assign(server, { page: 1000, isPublic: false, ignoresConditions: false, region: "us-east-1", dialect: "s3" });
   server.intervene = undefined;
 });
 
-const credentials = {
-  id: S3_ENV.AWS_ACCESS_KEY_ID,
-  secret: new Secret(S3_ENV.AWS_SECRET_ACCESS_KEY),
-  token: undefined,
-  from: "the test",
-};
+const credentials = { pair: S3_PAIR, token: undefined, from: "the test" };
+const DIALECTS = ["s3", "gs"] as const;
 const placeWith = (more: Partial<S3Place> = {}): S3Place => ({
-  ...{ bucket: "cache", prefix: "team", endpoint: new URL(server.url), region: "us-east-1", credentials },
+  ...{
+    dialect: server.dialect,
+    bucket: "cache",
+    prefix: "team",
+    endpoint: new URL(server.url),
+    region: "us-east-1",
+    credentials,
+  },
   ...more,
 });
 const objects = (more: Partial<S3Place> = {}, clock = systemClock): S3Objects =>
@@ -57,37 +60,39 @@ const objects = (more: Partial<S3Place> = {}, clock = systemClock): S3Objects =>
 const put = (to: S3Objects, key: string, text: string): Promise<void> =>
   to.write(key, bytesSource(Buffer.from(text)), digestOf(text));
 
-test("objects with odd names are stored, found, listed in pages, read in whole and removed", async () => {
-  const to = objects();
-  server.page = 3;
-  const keys = [
-    "blobs/a+b",
-    "blobs/c d",
-    "blobs/é%25",
-    "blobs/x/y(1)!'*",
-    "blobs/z&<z>",
-    "blobs2/other",
-    "blobs/1",
-    "blobs/2",
-  ];
-  for (const key of keys) await put(to, key, `text of ${key}`);
-  const listed = await Array.fromAsync(to.list("blobs/"));
-  assert.deepEqual(listed.map(({ key }) => key).sort(), keys.filter((key) => key.startsWith("blobs/")).sort());
-  assert.ok(listed.every(({ size, modified }) => (size ?? 0) > 0 && (modified ?? 0) > 1e12));
-  for (const key of keys) {
-    assert.equal((await to.read(key, 100))?.bytes.toString(), `text of ${key}`);
-    assert.equal((await to.look(key))?.size, Buffer.byteLength(`text of ${key}`));
-  }
-  await to.remove("blobs/1");
-  assert.deepEqual([await to.look("blobs/1"), await to.read("blobs/1", 9)], [undefined, undefined]);
-  await failsWith("TOO_LARGE", to.read("blobs/2", 3));
-  const text = "text of blobs/2";
-  const expected = { digest: digestOf(text), size: text.length };
-  assert.equal((await readAll(await to.open("blobs/2", expected), 99, "x")).toString(), text);
-  await failsWith("NOT_FOUND", to.open("blobs/none", expected));
-  const wrong = await to.open("blobs/2", { ...expected, digest: digestOf("other") });
-  await failsWith("DIGEST_MISMATCH", readAll(wrong, 99, "x"));
-});
+for (const dialect of DIALECTS)
+  test(`${dialect}: objects with odd names are stored, found, listed in pages, read in whole and removed`, async () => {
+    server.dialect = dialect;
+    const to = objects();
+    server.page = 3;
+    const keys = [
+      "blobs/a+b",
+      "blobs/c d",
+      "blobs/é%25",
+      "blobs/x/y(1)!'*",
+      "blobs/z&<z>",
+      "blobs2/other",
+      "blobs/1",
+      "blobs/2",
+    ];
+    for (const key of keys) await put(to, key, `text of ${key}`);
+    const listed = await Array.fromAsync(to.list("blobs/"));
+    assert.deepEqual(listed.map(({ key }) => key).sort(), keys.filter((key) => key.startsWith("blobs/")).sort());
+    assert.ok(listed.every(({ size, modified }) => (size ?? 0) > 0 && (modified ?? 0) > 1e12));
+    for (const key of keys) {
+      assert.equal((await to.read(key, 100))?.bytes.toString(), `text of ${key}`);
+      assert.equal((await to.look(key))?.size, Buffer.byteLength(`text of ${key}`));
+    }
+    await to.remove("blobs/1");
+    assert.deepEqual([await to.look("blobs/1"), await to.read("blobs/1", 9)], [undefined, undefined]);
+    await failsWith("TOO_LARGE", to.read("blobs/2", 3));
+    const text = "text of blobs/2";
+    const expected = { digest: digestOf(text), size: text.length };
+    assert.equal((await readAll(await to.open("blobs/2", expected), 99, "x")).toString(), text);
+    await failsWith("NOT_FOUND", to.open("blobs/none", expected));
+    const wrong = await to.open("blobs/2", { ...expected, digest: digestOf("other") });
+    await failsWith("DIGEST_MISMATCH", readAll(wrong, 99, "x"));
+  });
 
 test("streams of unknown length are stored under their digest, and not sent twice", async () => {
   const to = objects();
@@ -116,30 +121,32 @@ test("a large object is sent in parts, and a failed one is forgotten by the serv
   assert.match(server.requests.at(-1) ?? "", /^DELETE .*uploadId=/);
 });
 
-test("an index is replaced only if it has not changed, and a server that ignores conditions is found out", async () => {
-  const [one, two] = [objects(), objects()];
-  assert.equal(await one.replace("index", Buffer.from("1"), undefined), true);
-  await failsWith("CONFLICT", two.replace("index", Buffer.from("2"), undefined));
-  const token = (await two.read("index", 9))?.token;
-  assert.equal(await two.replace("index", Buffer.from("2"), token), true);
-  await failsWith("CONFLICT", one.replace("index", Buffer.from("3"), token));
-  server.ignoresConditions = true;
-  const old = objects();
-  assert.equal(await old.replace("index", Buffer.from("3"), token), false);
-  assert.deepEqual([...server.objects.keys()], ["cache/team/index"]);
-});
+for (const dialect of DIALECTS)
+  test(`${dialect}: an index is replaced only if it has not changed, and a server that ignores conditions is found out`, async () => {
+    server.dialect = dialect;
+    const [one, two] = [objects(), objects()];
+    assert.equal(await one.replace("index", Buffer.from("1"), undefined), true);
+    await failsWith("CONFLICT", two.replace("index", Buffer.from("2"), undefined));
+    const token = (await two.read("index", 9))?.token;
+    assert.equal(await two.replace("index", Buffer.from("2"), token), true);
+    await failsWith("CONFLICT", one.replace("index", Buffer.from("3"), token));
+    server.ignoresConditions = true;
+    const old = objects();
+    assert.equal(await old.replace("index", Buffer.from("3"), token), false);
+    assert.deepEqual([...server.objects.keys()], ["cache/team/index"]);
+  });
 
 const refusals: { name: string; change: () => S3Objects; code: ErrorCode; says: RegExp; hint?: RegExp }[] = [
   {
     name: "a wrong secret",
-    change: () => objects({ credentials: { ...credentials, secret: new Secret("no") } }),
+    change: () => objects({ credentials: { ...credentials, pair: { ...S3_PAIR, secret: new Secret("no") } } }),
     code: "CREDENTIALS_REJECTED",
     says: /SignatureDoesNotMatch/,
     hint: /AWS_ACCESS_KEY_ID/,
   },
   {
     name: "an unknown key",
-    change: () => objects({ credentials: { ...credentials, id: "other" } }),
+    change: () => objects({ credentials: { ...credentials, pair: { ...S3_PAIR, id: "other" } } }),
     code: "CREDENTIALS_REJECTED",
     says: /InvalidAccessKeyId/,
   },
@@ -164,7 +171,7 @@ for (const { name, change, code, says, hint } of refusals)
     const error = await failsWith(code, change().read("v3/layout.json", 100), says);
     if (hint) assert.match(error.hint ?? "", hint);
     await failsWith(code, Array.fromAsync(change().list("v3/")));
-    assert.ok(!JSON.stringify(error).includes(S3_ENV.AWS_SECRET_ACCESS_KEY));
+    assert.ok(!JSON.stringify(error).includes(S3_PAIR.secret.reveal()));
   });
 
 test("a refused question about a file is an error even without an explanation", async () => {
@@ -220,20 +227,23 @@ test("damaged content is refused by the server, and sent again after a failure",
 
 const cacheAt = (): MirrorCache => new MirrorCache({ objects: objects(), signatures: undefined, isWritten: true });
 
-test("an update of an index costs a list and what is new", async () => {
-  await sync(mirrorAt(await goldenMirror(3)), cacheAt(), { jobs: 4, now: Date.now() });
-  server.requests.length = 0;
-  assert.equal((await updateIndex(cacheAt(), { full: true })).specs, 8);
-  const kinds = server.requests.map((request) => request.replace(/[?/].*list-type.*/, " list").split(" ")[0]);
-  // Two per spec, one page, and the index: its manifest twice, its blob, and whether it has an index at all.
-  assert.ok(kinds.length <= 8 * 2 + 1 + 6, server.requests.join("\n"));
-  server.requests.length = 0;
-  assert.equal((await updateIndex(cacheAt())).isWritten, false);
-  assert.ok(server.requests.length <= 4, server.requests.join("\n"));
-});
+for (const dialect of DIALECTS)
+  test(`${dialect}: an update of an index costs a list and what is new`, async () => {
+    server.dialect = dialect;
+    await sync(mirrorAt(await goldenMirror(3)), cacheAt(), { jobs: 4, now: Date.now() });
+    server.requests.length = 0;
+    assert.equal((await updateIndex(cacheAt(), { full: true })).specs, 8);
+    const kinds = server.requests.map((request) => request.replace(/[?/].*list-type.*/, " list").split(" ")[0]);
+    // Two per spec, one page, and the index: its manifest twice, its blob, and whether it has an index at all.
+    assert.ok(kinds.length <= 8 * 2 + 1 + 6, server.requests.join("\n"));
+    server.requests.length = 0;
+    assert.equal((await updateIndex(cacheAt())).isWritten, false);
+    assert.ok(server.requests.length <= 4, server.requests.join("\n"));
+  });
 
-for (const ignoresConditions of [false, true])
-  test(`writers of an index at once lose nothing${ignoresConditions ? ", even where conditions are ignored" : ""}`, async () => {
+for (const [dialect, ignoresConditions] of DIALECTS.flatMap((each) => [[each, false] as const, [each, true] as const]))
+  test(`${dialect}: writers of an index at once lose nothing${ignoresConditions ? ", even where conditions are ignored" : ""}`, async () => {
+    server.dialect = dialect;
     server.ignoresConditions = ignoresConditions;
     const golden = mirrorAt(await goldenMirror(3));
     const nodes = [...((await golden.readIndex())?.records.values() ?? [])].filter(({ inBuildcache }) => inBuildcache);
@@ -273,8 +283,8 @@ test("credentials come from the mirror, the environment or a profile, and there 
       credentials: found,
       region,
       endpoint,
-    } = await bucketPlace({ bucket: "b", prefix: "" }, { ...none, ...more }, around);
-    return [found?.id, found?.secret.reveal(), found?.token?.reveal(), region, endpoint?.href];
+    } = await bucketPlace({ scheme: "s3", bucket: "b", prefix: "" }, { ...none, ...more }, around);
+    return [found?.pair?.id, found?.pair?.secret.reveal(), found?.token?.reveal(), region, endpoint?.href];
   };
   const mine = { pair: { id: "M", secret: new Secret("N") }, token: new Secret("O"), endpointUrl: "minio.example" };
   assert.deepEqual(await ask({ AWS_ACCESS_KEY_ID: "E" }, mine), ["M", "N", "O", "us-east-1", "https://minio.example/"]);
@@ -287,5 +297,37 @@ test("credentials come from the mirror, the environment or a profile, and there 
   await failsWith("CREDENTIALS_MISSING", ask({ AWS_PROFILE: "sso" }), /need the package @aws-sdk/);
   const empty = { ...none };
   const around = { env: {}, home: temporaryFolder(), cwd: home, clock: systemClock } as never;
-  assert.equal((await bucketPlace({ bucket: "b", prefix: "" }, empty, around)).credentials, undefined);
+  assert.equal((await bucketPlace({ scheme: "s3", bucket: "b", prefix: "" }, empty, around)).credentials, undefined);
+});
+
+test("Google Cloud Storage takes a key pair, an access token, or nothing for public buckets", async () => {
+  server.dialect = "gs";
+  await put(objects(), "x", "text");
+  const withToken = objects({ credentials: { pair: undefined, token: new Secret(TOKEN), from: "the test" } });
+  assert.equal((await withToken.read("x", 9))?.bytes.toString(), "text");
+  const old = { pair: undefined, token: new Secret("old"), from: "the test" };
+  await failsWith("CREDENTIALS_REJECTED", objects({ credentials: old }).read("x", 9), /AuthenticationRequired/);
+  const wrong = { ...credentials, pair: { ...S3_PAIR, secret: new Secret("no") } };
+  await failsWith("CREDENTIALS_REJECTED", objects({ credentials: wrong }).read("x", 9), /SignatureDoesNotMatch/);
+  await failsWith("DENIED", objects({ credentials: undefined }).read("x", 9), /AccessDenied/);
+  server.isPublic = true;
+  assert.equal((await objects({ credentials: undefined }).read("x", 9))?.bytes.toString(), "text");
+});
+
+test("the place of a bucket of Google Cloud Storage comes from the mirror or the environment", async () => {
+  const ask = async (env: Record<string, string>, more = {}) => {
+    const none = { pair: undefined, token: undefined, profile: undefined, endpointUrl: undefined, missing: [] };
+    const around = { env, home: temporaryFolder(), cwd: "/", clock: systemClock } as never;
+    const place = await bucketPlace({ scheme: "gs", bucket: "b", prefix: "p" }, { ...none, ...more }, around);
+    return [s3Url(place, "k").href, place.credentials?.pair?.id, place.credentials?.token?.reveal()];
+  };
+  const google = "https://storage.googleapis.com/b/k";
+  assert.deepEqual(await ask({ AWS_ACCESS_KEY_ID: "A", AWS_SECRET_ACCESS_KEY: "B" }), [google, undefined, undefined]);
+  assert.deepEqual(await ask({ GS_ACCESS_KEY_ID: "G", GS_SECRET_ACCESS_KEY: "H" }), [google, "G", undefined]);
+  assert.deepEqual(await ask({ CLOUDSDK_AUTH_ACCESS_TOKEN: "T" }), [google, undefined, "T"]);
+  assert.deepEqual(await ask({ GS_ENDPOINT_URL: "http://h:1" }), ["http://h:1/b/k", undefined, undefined]);
+  const mine = { pair: { id: "M", secret: new Secret("N") }, endpointUrl: "gs.example" };
+  assert.deepEqual(await ask({ GS_ACCESS_KEY_ID: "G", GS_SECRET_ACCESS_KEY: "H" }, mine), [
+    ...["https://gs.example/b/k", "M", undefined],
+  ]);
 });

@@ -3,11 +3,13 @@
 import { createHash, createHmac } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Secret } from "../../lib/printable/secret.ts";
 
 interface Stored {
   readonly bytes: Buffer;
   readonly etag: string;
   readonly modified: Date;
+  readonly generation?: string;
 }
 
 /** A running server. */
@@ -26,6 +28,8 @@ export interface TestS3 {
   isPublic: boolean;
   /** Ignore If-Match and If-None-Match, as old servers do. */
   ignoresConditions: boolean;
+  /** Whose form of the protocol is spoken: signatures and conditions of the other are refused or ignored. */
+  dialect: "s3" | "gs";
   /** The region of the bucket; requests signed for another one are refused. */
   region: string;
   /** Answers a request itself and returns true, or leaves it to the server. */
@@ -33,10 +37,14 @@ export interface TestS3 {
   close(): Promise<void>;
 }
 
+/** The access token with which a client of Google's dialect is accepted. */
+export const TOKEN = "an.access.token";
 const ID = "test";
 const SECRET = "test+secret/1";
 /** The variables with which a client is accepted. */
 export const S3_ENV = { AWS_ACCESS_KEY_ID: ID, AWS_SECRET_ACCESS_KEY: SECRET };
+/** The same pair as the credentials of a place. */
+export const S3_PAIR = { id: ID, secret: new Secret(SECRET) };
 
 const sha256 = (bytes: Buffer | string): string => createHash("sha256").update(bytes).digest("hex");
 const hmac = (key: Buffer | string, text: string): Buffer => createHmac("sha256", key).update(text).digest();
@@ -47,7 +55,7 @@ const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceA
 /** Starts a server with one bucket, `cache`. */
 export async function startS3(): Promise<TestS3> {
   const uploads = new Map<string, Buffer[]>();
-  let clock = 0;
+  let generations = 1000;
   const fail = (response: ServerResponse, status: number, code: string, more = ""): void => {
     const text = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>refused by the test</Message>${more}</Error>`;
     response.writeHead(status, { "content-type": "application/xml" }).end(text);
@@ -55,14 +63,21 @@ export async function startS3(): Promise<TestS3> {
   // AWS Signature Version 4, with the whole content signed.
   const check = (request: IncomingMessage, url: URL, body: Buffer): string | undefined => {
     const header = request.headers.authorization;
+    const isGoogle = s3.dialect === "gs";
+    const heads = Object.keys(request.headers);
+    if (isGoogle && heads.some((name) => name.startsWith("x-amz-"))) return "InvalidArgument";
     if (header === undefined) return s3.isPublic ? undefined : "AccessDenied";
+    if (isGoogle && header.startsWith("Bearer "))
+      return header === `Bearer ${TOKEN}` ? undefined : "AuthenticationRequired";
+    const [vendor, prefix, service] = isGoogle ? ["GOOG4", "x-goog", "storage"] : ["AWS4", "x-amz", "s3"];
+    const end = `${vendor.toLowerCase()}_request`;
     const [, id, day, region, names, signature] =
-      /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/s3\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)$/.exec(
-        header,
-      ) ?? [];
+      new RegExp(
+        `^${vendor}-HMAC-SHA256 Credential=([^/]+)/(\\d{8})/([^/]+)/${service}/${end}, ?SignedHeaders=([^,]+), ?Signature=(\\w+)$`,
+      ).exec(header) ?? [];
     if (id === undefined || day === undefined || region === undefined || names === undefined) return "InvalidRequest";
     if (id !== ID) return "InvalidAccessKeyId";
-    const time = String(request.headers["x-amz-date"]);
+    const time = String(request.headers[`${prefix}-date`]);
     const at = Date.parse(time.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"));
     if (Math.abs(at - Date.now()) > 15 * 60_000) return "RequestTimeTooSkewed";
     const query = [...url.searchParams]
@@ -73,17 +88,19 @@ export async function startS3(): Promise<TestS3> {
       .split("/")
       .map((part) => strict(decodeURIComponent(part)))
       .join("/");
-    const heads = names
+    if (heads.some((name) => name.startsWith("x-goog-") && !names.split(";").includes(name)))
+      return "SignatureDoesNotMatch";
+    const lines = names
       .split(";")
       .map((name) => `${name}:${String(request.headers[name]).trim()}\n`)
       .join("");
-    const hash = String(request.headers["x-amz-content-sha256"]);
-    const canonical = [request.method, path, query, heads, names, hash].join("\n");
-    const scope = `${day}/${region}/s3/aws4_request`;
-    const text = ["AWS4-HMAC-SHA256", time, scope, sha256(canonical)].join("\n");
-    const key = hmac(hmac(hmac(hmac(`AWS4${SECRET}`, day), region), "s3"), "aws4_request");
+    const hash = String(request.headers[`${prefix}-content-sha256`]);
+    const canonical = [request.method, path, query, lines, names, hash].join("\n");
+    const scope = `${day}/${region}/${service}/${end}`;
+    const text = [`${vendor}-HMAC-SHA256`, time, scope, sha256(canonical)].join("\n");
+    const key = hmac(hmac(hmac(hmac(`${vendor}${SECRET}`, day), region), service), end);
     if (hmac(key, text).toString("hex") !== signature) return "SignatureDoesNotMatch";
-    if (region !== s3.region) return "AuthorizationHeaderMalformed";
+    if (!isGoogle && region !== s3.region) return "AuthorizationHeaderMalformed";
     return hash === sha256(body) ? undefined : "XAmzContentSHA256Mismatch";
   };
   const list = (url: URL, bucket: string, response: ServerResponse): void => {
@@ -108,13 +125,17 @@ export async function startS3(): Promise<TestS3> {
   const put = (request: IncomingMessage, name: string, bytes: Buffer, response: ServerResponse): void => {
     const present = s3.objects.get(name);
     const { "if-match": match, "if-none-match": none } = request.headers;
-    if (!s3.ignoresConditions) {
+    const generation = request.headers["x-goog-if-generation-match"];
+    if (s3.dialect === "gs") {
+      if (generation !== undefined && !s3.ignoresConditions && generation !== (present?.generation ?? "0"))
+        return void fail(response, 412, "PreconditionFailed");
+    } else if (!s3.ignoresConditions) {
       if (match !== undefined && present === undefined) return void fail(response, 404, "NoSuchKey");
       if ((match !== undefined && match !== present?.etag) || (none === "*" && present !== undefined))
         return void fail(response, 412, "PreconditionFailed");
     }
     const etag = `"${createHash("md5").update(bytes).digest("hex")}"`;
-    s3.objects.set(name, { bytes, etag, modified: new Date(Date.now() + clock++ * 0) });
+    s3.objects.set(name, { bytes, etag, modified: new Date(), generation: String(++generations) });
     response.writeHead(200, { etag }).end();
   };
   const get = (request: IncomingMessage, name: string, response: ServerResponse): void => {
@@ -129,6 +150,7 @@ export async function startS3(): Promise<TestS3> {
     response.writeHead(from > 0 ? 206 : 200, {
       "content-length": body.length,
       etag: found.etag,
+      ...(s3.dialect === "gs" && { "x-goog-generation": found.generation ?? "1" }),
       "last-modified": found.modified.toUTCString(),
       ...(from > 0 && { "content-range": `bytes ${from}-${found.bytes.length - 1}/${found.bytes.length}` }),
     });
@@ -141,7 +163,8 @@ export async function startS3(): Promise<TestS3> {
     const wrong = check(request, url, body);
     if (wrong === "AuthorizationHeaderMalformed")
       return void fail(response, 400, wrong, `<Region>${s3.region}</Region>`);
-    if (wrong !== undefined) return void fail(response, wrong === "XAmzContentSHA256Mismatch" ? 400 : 403, wrong);
+    if (wrong === "AuthenticationRequired") return void fail(response, 401, wrong);
+    if (wrong !== undefined) return void fail(response, /Mismatch$|Argument$/.test(wrong) ? 400 : 403, wrong);
     const [, bucket = "", ...rest] = url.pathname.split("/").map((part) => decodeURIComponent(part));
     const key = rest.join("/");
     const name = `${bucket}/${key}`;
@@ -180,7 +203,7 @@ export async function startS3(): Promise<TestS3> {
   });
   const s3: TestS3 = {
     ...{ url: "", requests: [], sent: [], objects: new Map(), buckets: new Set(["cache"]), page: 1000 },
-    ...{ isPublic: false, ignoresConditions: false, region: "us-east-1", intervene: undefined },
+    ...{ isPublic: false, ignoresConditions: false, dialect: "s3", region: "us-east-1", intervene: undefined },
     close: () =>
       new Promise((done) => {
         server.close(() => done());

@@ -22,7 +22,7 @@ import type { CommonFlags } from "./shared-flags.ts";
 
 /** The description of a CACHE argument in help texts. */
 export const CACHE_ARGUMENT =
-  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, file:///DIR, s3://BUCKET/FOLDER, https://HOST/PATH, a path or the name of a mirror (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
+  "oci://HOST/REPO, oci+http://HOST/REPO, oci-layout:DIR, file:///DIR, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, https://HOST/PATH, a path or the name of a mirror (default: $STAVE_CACHE, else the mirrors of Spack's configuration, else ./stave-cache)";
 
 /** The cache that is named by an argument or by -m. Throws USAGE if both are given. */
 export function oneCache(argument: string | undefined, flag: string | undefined): string | undefined {

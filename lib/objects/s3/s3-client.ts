@@ -8,6 +8,7 @@ import type { HttpRequest, HttpResponse, Transport } from "../../http/types.ts";
 import { type Digest, digestOf, hexOf } from "../../oci/digest.ts";
 import { readAll } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
+import { type Goog4Request, goog4Headers } from "./goog4.ts";
 import { failureOf, type S3Failure, s3Error } from "./s3-errors.ts";
 import { type S3Place, s3Url } from "./s3-settings.ts";
 
@@ -36,7 +37,7 @@ export type S3Answer =
 const ERROR_LIMIT = 64 * 1024;
 const EMPTY = digestOf("");
 /** Statuses that come with an explanation; the transport retries all others, or makes errors of them. */
-const EXPLAINED = [301, 304, 307, 400, 403, 404, 409, 411, 412, 416, 501];
+const EXPLAINED = [301, 304, 307, 400, 401, 403, 404, 409, 411, 412, 416, 501];
 
 /** Sends signed requests for one place. */
 export class S3Client {
@@ -76,7 +77,7 @@ export class S3Client {
     const length = body instanceof Uint8Array ? body.byteLength : body?.size;
     const digest = body instanceof Uint8Array ? digestOf(body) : (body?.digest ?? EMPTY);
     const headers: Record<string, string> = {
-      ...(await this.#signed(method, url, digest)),
+      ...(await this.#signed({ method, url, digest, headers: request.headers ?? {} })),
       ...request.headers,
       ...(length !== undefined && { "content-length": String(length) }),
     };
@@ -104,20 +105,27 @@ export class S3Client {
   }
 
   // The signature covers the content by its digest, and the time.
-  async #signed(method: string, url: URL, digest: Digest): Promise<Record<string, string>> {
-    const { credentials, region } = this.#place;
+  async #signed(request: Omit<Goog4Request, "time">): Promise<Record<string, string>> {
+    const { credentials, region, dialect } = this.#place;
+    const { method, url, digest } = request;
+    const pair = credentials?.pair;
+    const time = new Date(this.#clock.now()).toISOString().replace(/[:-]|\.\d{3}/g, "");
+    if (dialect === "gs") {
+      if (pair) return goog4Headers({ ...request, time }, { id: pair.id, secret: pair.secret.reveal() });
+      return credentials?.token ? { authorization: `Bearer ${credentials.token.reveal()}` } : {};
+    }
     const hash = { "x-amz-content-sha256": hexOf(digest) };
-    if (credentials === undefined) return hash;
+    if (pair === undefined) return hash;
     const signer = new AwsV4Signer({
       method,
       url: url.href,
       headers: hash,
-      accessKeyId: credentials.id,
-      secretAccessKey: credentials.secret.reveal(),
-      ...(credentials.token && { sessionToken: credentials.token.reveal() }),
+      accessKeyId: pair.id,
+      secretAccessKey: pair.secret.reveal(),
+      ...(credentials?.token && { sessionToken: credentials.token.reveal() }),
       service: "s3",
       region,
-      datetime: new Date(this.#clock.now()).toISOString().replace(/[:-]|\.\d{3}/g, ""),
+      datetime: time,
     });
     const signed = await signer.sign();
     return Object.fromEntries([...signed.headers].filter(([name]) => name !== "host"));

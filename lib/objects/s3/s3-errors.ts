@@ -43,7 +43,7 @@ export function failureOf(status: number, bytes: Buffer, region: string | undefi
   };
 }
 
-const LOGIN = "check the credentials: access_pair of the mirror, $AWS_ACCESS_KEY_ID, or a profile";
+const LOGIN = "check the credentials: access_pair of the mirror, $AWS_ACCESS_KEY_ID or $GS_ACCESS_KEY_ID, or a profile";
 const KNOWN: Readonly<Record<string, readonly [ErrorCode, hint: string | undefined]>> = {
   NoSuchBucket: ["NOT_FOUND", "check the name of the bucket, and endpoint_url of the mirror"],
   AccessDenied: [
@@ -52,6 +52,8 @@ const KNOWN: Readonly<Record<string, readonly [ErrorCode, hint: string | undefin
   ],
   AllAccessDisabled: ["DENIED", undefined],
   SignatureDoesNotMatch: ["CREDENTIALS_REJECTED", LOGIN],
+  AuthenticationRequired: ["CREDENTIALS_REJECTED", LOGIN],
+  InvalidSecurity: ["CREDENTIALS_REJECTED", LOGIN],
   InvalidAccessKeyId: ["CREDENTIALS_REJECTED", LOGIN],
   InvalidToken: ["CREDENTIALS_REJECTED", LOGIN],
   ExpiredToken: ["CREDENTIALS_REJECTED", "the session has expired: get new credentials"],
@@ -64,6 +66,7 @@ const KNOWN: Readonly<Record<string, readonly [ErrorCode, hint: string | undefin
   BadDigest: ["DIGEST_MISMATCH", "the content was damaged on its way; try again"],
 };
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
+  401: "CREDENTIALS_REJECTED",
   403: "DENIED",
   404: "NOT_FOUND",
   409: "CONFLICT",

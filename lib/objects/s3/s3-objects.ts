@@ -27,7 +27,7 @@ import { wholeBody } from "../whole-body.ts";
 import { parts, sendParts } from "./multipart.ts";
 import { S3Client, type S3Request } from "./s3-client.ts";
 import { parseXml, textAt } from "./s3-errors.ts";
-import type { S3Place } from "./s3-settings.ts";
+import type { S3Dialect, S3Place } from "./s3-settings.ts";
 
 /** Maximum number of bytes of a page of a listing: 1000 keys of 1024 bytes each, encoded. */
 const PAGE_LIMIT = 16 * 1024 * 1024;
@@ -35,7 +35,29 @@ const PAGE_LIMIT = 16 * 1024 * 1024;
 const MAX_PAGES = 50_000;
 /** A key that is used only to see whether the server obeys conditions. */
 const MARKER = ".stave-condition-test";
-const WRONG_ETAG = '"00000000000000000000000000000000"';
+
+/** How a dialect says that an object may be written only in a certain state. */
+interface Conditions {
+  /** The header of a response that identifies the state of an object. */
+  readonly token: string;
+  /** A state in which no object is. */
+  readonly wrong: string;
+  /** The headers for writing only if the object is in a state, or is absent. */
+  ifStill(state: string | undefined): Record<string, string>;
+}
+
+const CONDITIONS: Readonly<Record<S3Dialect, Conditions>> = {
+  s3: {
+    token: "etag",
+    wrong: '"00000000000000000000000000000000"',
+    ifStill: (state) => (state === undefined ? { "if-none-match": "*" } : { "if-match": state }),
+  },
+  gs: {
+    token: "x-goog-generation",
+    wrong: "1",
+    ifStill: (state = "0") => ({ "x-goog-if-generation-match": state }),
+  },
+};
 
 /** How to use a bucket. */
 export interface S3ObjectsOptions {
@@ -54,6 +76,7 @@ export class S3Objects implements Objects {
   readonly can = { list: true, write: true };
   readonly #options: S3ObjectsOptions;
   readonly #client: S3Client;
+  readonly #conditions: Conditions;
   #obeys: Promise<boolean> | undefined;
 
   constructor(options: S3ObjectsOptions) {
@@ -61,6 +84,7 @@ export class S3Objects implements Objects {
     this.name = name;
     this.#options = options;
     this.#client = new S3Client(place, transport, clock);
+    this.#conditions = CONDITIONS[place.dialect];
   }
 
   #key(key: string): string {
@@ -79,7 +103,7 @@ export class S3Objects implements Objects {
     const response = await this.#ask({ method: "GET", key, what, signal });
     if (response === undefined) return undefined;
     const bytes = await this.#client.readBody(response, limit, `${key} of ${this.name}`);
-    return { bytes, token: headerOf(response, "etag") ?? digestOf(bytes) };
+    return { bytes, token: headerOf(response, this.#conditions.token) ?? digestOf(bytes) };
   }
 
   async look(key: string, { signal }: ObjectOptions = {}): Promise<ObjectInfo | undefined> {
@@ -229,8 +253,7 @@ export class S3Objects implements Objects {
     this.#obeys ??= this.#obeysConditions(signal);
     const obeys = await this.#obeys;
     const what = `replace ${key} in ${this.name}`;
-    const condition: Record<string, string> = read === undefined ? { "if-none-match": "*" } : { "if-match": read };
-    const headers = obeys ? condition : {};
+    const headers = obeys ? this.#conditions.ifStill(read) : {};
     const { response, failure } = await this.#client.send({
       method: "PUT",
       key: this.#key(key),
@@ -255,7 +278,7 @@ export class S3Objects implements Objects {
       method: "PUT",
       key: this.#key(MARKER),
       body: Buffer.from("x"),
-      headers: { "if-match": WRONG_ETAG },
+      headers: this.#conditions.ifStill(this.#conditions.wrong),
       what: `try a condition in ${this.name}`,
       expects: ["PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NotImplemented", 412, 409, 404, 501],
       signal,

@@ -8,12 +8,11 @@ import { createTransport } from "../../../lib/http/transport.ts";
 import type { ReadObjects } from "../../../lib/objects/objects.ts";
 import { S3Objects } from "../../../lib/objects/s3/s3-objects.ts";
 import { WebObjects } from "../../../lib/objects/web-objects.ts";
-import { Secret } from "../../../lib/printable/secret.ts";
 import { DiskCache } from "../../../lib/util/disk-cache.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { failsWith } from "../../support/errors.ts";
 import { copiedMirror, mirrorAt, startWeb } from "../../support/mirrors.ts";
-import { S3_ENV, startS3 } from "../../support/s3-server.ts";
+import { S3_PAIR, startS3 } from "../../support/s3-server.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
 const clock = systemClock;
@@ -77,12 +76,10 @@ test("a web server that breaks off in the index is asked again, and one that alw
 
 test("a bucket is asked for the state of its index", async () => {
   const place = {
+    dialect: "s3",
     ...{ bucket: "cache", prefix: "", endpoint: new URL(s3.url), region: "us-east-1" },
-    credentials: {
-      ...{ id: S3_ENV.AWS_ACCESS_KEY_ID, secret: new Secret(S3_ENV.AWS_SECRET_ACCESS_KEY) },
-      ...{ token: undefined, from: "the test" },
-    },
-  };
+    credentials: { pair: S3_PAIR, token: undefined, from: "the test" },
+  } as const;
   const objects = new S3Objects({ place, name: "s3://cache", transport, clock, scratch: temporaryFolder() });
   const put = (text: Buffer): unknown =>
     s3.objects.set(`cache/${INDEX}`, { bytes: text, etag: tagOf(text), modified: new Date() });
