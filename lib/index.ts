@@ -5,12 +5,14 @@
  * @module stave
  */
 
+import type { SignatureReport } from "./api/check-place.ts";
 import type { InstallOptions } from "./api/install-specs.ts";
 import type { ListOptions } from "./api/list-specs.ts";
 import type { CacheArgument, OpenCache, OpenCacheOptions } from "./api/open-cache.ts";
 import type { OpenStoreOptions } from "./api/open-store.ts";
 import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
 import type { PushOptions } from "./api/push-specs.ts";
+import type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
 import type { UpdateIndexOptions } from "./api/update-index.ts";
 import type { IndexReport } from "./cache/index-update.ts";
 import { originalError } from "./errors.ts";
@@ -18,17 +20,22 @@ import type { ListAllReport } from "./ops/cache/list.ts";
 import type { CopyImagesReport } from "./ops/image/copy.ts";
 import type { InstallPlanReport, InstallReport } from "./ops/install/report.ts";
 import type { PushPlanReport, PushReport } from "./ops/push/report.ts";
+import type { SignReport } from "./ops/sign/sign.ts";
 import type { Store } from "./spack/store/store.ts";
 
+export type { SignatureReport } from "./api/check-place.ts";
 export type { CommonOptions, Login } from "./api/common.ts";
 export type { NetworkOptions } from "./api/connection.ts";
 export type { InstallOptions } from "./api/install-specs.ts";
+export type { SigstoreOptions } from "./api/keyless.ts";
 export type { ListOptions } from "./api/list-specs.ts";
 export type { CacheLocation, MirrorLocation } from "./api/mirror-location.ts";
+export type { NamedSigners } from "./api/named-signers.ts";
 export type { CacheArgument, OpenCache, OpenCacheOptions, SpackOptions } from "./api/open-cache.ts";
 export type { OpenStoreOptions } from "./api/open-store.ts";
 export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
 export type { PushOptions } from "./api/push-specs.ts";
+export type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
 export type { Surroundings } from "./api/surroundings.ts";
 export type { UpdateIndexOptions } from "./api/update-index.ts";
 export type { IndexReport } from "./cache/index-update.ts";
@@ -71,9 +78,13 @@ export type {
   SpecOutcome,
   SpecPlan,
 } from "./ops/push/report.ts";
+export type { CheckedImage, CheckSignaturesReport } from "./ops/sign/check-signatures.ts";
 export type { SignedImage, SignReport } from "./ops/sign/sign.ts";
 export type { SpecRow } from "./ops/store/spec-row.ts";
 export type { ViewConflict } from "./ops/store/view-merge.ts";
+export type { CertificateIdentity } from "./sign/identity/identity-pattern.ts";
+export type { AcceptedSignature } from "./sign/signature/judge.ts";
+export type { SignedBy } from "./sign/signature/statement-signer.ts";
 export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
 export type { Clock } from "./util/time.ts";
@@ -81,6 +92,21 @@ export type { Clock } from "./util/time.ts";
 /** Opens `HOST/REPO[:TAG]` or `oci-layout:DIR[:TAG]`. Throws USAGE, REFERENCE_INVALID, NOT_FOUND. */
 export async function openTarget(text: string, options?: OpenTargetOptions): Promise<OpenTarget> {
   return await (await import("./api/open-target.ts")).openTarget(text, options);
+}
+
+/**
+ * Signs an image, or the specs and the index of a cache, as `stave sign` does: with a key, or as the identity of this
+ * CI job.
+ */
+export async function sign(place: string, options: SignOptions): Promise<SignReport> {
+  return await unhidden(async () => await (await import("./api/sign-images.ts")).sign(place, options));
+}
+
+/**
+ * Checks the signatures of images and caches, as `stave verify` does. Images without a good one are in the report.
+ */
+export async function verify(places: string | readonly string[], options?: VerifyOptions): Promise<SignatureReport> {
+  return await unhidden(async () => await (await import("./api/sign-images.ts")).verify(places, options));
 }
 
 /** Copies an image, or every tag, between registries and directories, as `stave copy` does. */

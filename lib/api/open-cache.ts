@@ -2,9 +2,10 @@
 
 import type { IndexedCache, ReadCache } from "../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../cache/oci-cache.ts";
-import { isStaveError } from "../errors.ts";
+import { isStaveError, StaveError } from "../errors.ts";
 import type { Direction } from "../spack/config/mirror.ts";
 import { emptyTarget } from "../target/empty-target.ts";
+import type { Target } from "../target/target.ts";
 import { closeAfterError, closeAll } from "../util/close-all.ts";
 import { cacheLocation, memoryFor, mirrorCredentials } from "./cache-choice.ts";
 import { checkOptions, checkText, type Shape } from "./check.ts";
@@ -83,8 +84,11 @@ export async function openCache(text?: string, options: OpenCacheOptions = {}): 
   options.signal?.throwIfAborted();
   const opening = openingOf(options);
   const direction = options.create ? "push" : "fetch";
-  return await openOne(text ?? mirrorsFor(direction, opening)[0], direction, opening);
+  return await openOne(text ?? mirrorsFor(direction, opening)[0], direction, opening, { isRead: true });
 }
+
+/** What is written to instead of a cache that is judged when it is read: what a push finds is replaced, not trusted. */
+const writable = new WeakMap<IndexedCache, IndexedCache>();
 
 /** How to open caches. */
 export interface Opening {
@@ -119,22 +123,27 @@ async function connectTo(text: string | undefined, direction: Direction, opening
 }
 
 // The option `create` creates a missing directory.
-async function openOne(text: string | undefined, direction: Direction, opening: Opening): Promise<OpenCache> {
+async function openOne(
+  text: string | undefined,
+  direction: Direction,
+  opening: Opening,
+  { isRead = direction === "fetch" } = {},
+): Promise<OpenCache> {
   const { location, mirror, connection, open, close } = await connectTo(text, direction, opening);
   const closing = { mirror: mirror?.name, close, [Symbol.asyncDispose]: close };
   const { create: mayBeEmpty, verifies } = opening.options;
   try {
     const use = trustUse(opening, connection);
     if (isMirror(location)) {
-      if (direction === "fetch") await checkMirror(location, formatCache(location), use);
+      if (isRead) await checkMirror(location, formatCache(location), use);
       const isWritten = direction === "push";
       return { cache: await openMirror(location, { ...open, mayBeEmpty, isWritten, verifies }), location, ...closing };
     }
     const target = opening.options.create ? await connection.write(location) : await connection.change(location);
     const memory = memoryFor(location, opening.around);
-    // What is pushed to is not trusted, but replaced.
-    const guard = direction === "fetch" ? await cacheGuard(location, target, { ...use, ...memory }) : undefined;
+    const guard = isRead ? await cacheGuard(location, target, { ...use, ...memory }) : undefined;
     const cache = new OciCache(target, { ...memory, guard });
+    if (guard !== undefined) writable.set(cache, new OciCache(target, memory));
     return { cache, location, ...closing };
   } catch (error) {
     await closeAfterError(close);
@@ -142,8 +151,29 @@ async function openOne(text: string | undefined, direction: Direction, opening: 
   }
 }
 
+/**
+ * Opens the images of a cache, without judging them. Throws as `openCache`, and UNSUPPORTED for a cache without images.
+ */
+export async function openCacheTarget(
+  text: string,
+  direction: Direction,
+  opening: Opening,
+): Promise<{ readonly target: Target; readonly location: CacheLocation; readonly connection: Connection }> {
+  const { location, connection, close } = await connectTo(text, direction, opening);
+  try {
+    if (!isMirror(location)) return { target: await connection.change(location), location, connection };
+    throw new StaveError("UNSUPPORTED", `${formatCache(location)} is a mirror, which has no images to sign`, {
+      subject: formatCache(location),
+      hint: "mirrors have gpg signatures: a push signs them",
+    });
+  } catch (error) {
+    await closeAfterError(close);
+    throw error;
+  }
+}
+
 /** How the policy applies to what is opened. */
-export function trustUse({ options, around }: Opening, { transport }: Connection): TrustUse {
+export function trustUse({ options, around }: Opening, { transport }: Pick<Connection, "transport">): TrustUse {
   return trustUseOf(options, around, transport);
 }
 
@@ -179,7 +209,8 @@ export async function openToWrite(
   given: CacheArgument | undefined,
   opening: Opening,
 ): Promise<Pick<OpenCache, "cache" | typeof Symbol.asyncDispose>> {
-  if (typeof given === "object") return { cache: given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
+  if (typeof given === "object")
+    return { cache: writable.get(given.cache) ?? given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
   return await openOne(given ?? mirrorsFor("push", opening)[0], "push", opening);
 }
 
@@ -190,7 +221,8 @@ export async function openToPlan(
   given: CacheArgument | undefined,
   opening: Opening,
 ): Promise<AsyncDisposable & { readonly cache: ReadCache }> {
-  if (typeof given === "object") return { cache: given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
+  if (typeof given === "object")
+    return { cache: writable.get(given.cache) ?? given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
   const text = given ?? mirrorsFor("push", opening)[0];
   const { location, connection, open, close } = await connectTo(text, "push", opening);
   try {

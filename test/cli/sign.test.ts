@@ -47,7 +47,7 @@ test("a push vouches only for what it made: unsigned images that were there befo
   assert.equal(ran.status, 8);
   assert.match(
     ran.stderr,
-    /nothing was signed: \S+\.spack and \d more was in \S+late before and is not signed by this key/,
+    /nothing was signed: \S+\.spack and \d more was in \S+late before and is not signed by this signer/,
   );
   assert.match(ran.stderr, /--force/);
   assert.equal((await run("verify", "./late", "--key", "mine.pub", "--all")).status, 1);
@@ -111,13 +111,17 @@ test("what verify and sign cannot do is said before anything is asked", async ()
   mkdirSync(join(work, "mirror/v3"), { recursive: true });
   writeFileSync(join(work, "mirror/v3/layout.json"), '{"signing":"gpg"}');
   const cases: { args: string[]; status: number; says: RegExp }[] = [
-    { args: ["verify", "./plain"], status: 2, says: /no key was named, so no signature can be trusted/ },
+    {
+      args: ["verify", "./plain"],
+      status: 2,
+      says: /no signer was named, and there is no trust policy, so no signature can be trusted/,
+    },
     { args: ["verify", "--key", "mine.pub"], status: 2, says: /no image and no cache was named/ },
     { args: ["verify", "./plain:nope", "--key", "mine.pub"], status: 5, says: /plain:nope does not exist/ },
     { args: ["verify", "./plain", "--key", "mine.key"], status: 2, says: /is not a public key in PEM form/ },
     { args: ["verify", "./plain", "--key", "none.pub"], status: 5, says: /cannot read .*none\.pub/ },
     { args: ["verify", "./nothing", "--key", "mine.pub"], status: 5, says: /nothing/ },
-    { args: ["sign", "./plain"], status: 2, says: /--key <file>' not specified/ },
+    { args: ["sign", "./plain"], status: 2, says: /no signer was chosen/ },
     { args: ["sign", "./plain", "--key", "mine.pub"], status: 2, says: /is a public key, expected a private one/ },
     { args: ["sign", "./plain:nope", "--key", "mine.key"], status: 5, says: /plain:nope does not exist/ },
     {

@@ -1,14 +1,10 @@
 // Opens the image or cache whose signatures are made or checked.
-import { isCacheWord, memoryFor } from "../../api/cache-choice.ts";
-import { type CacheLocation, parseMirror } from "../../api/mirror-location.ts";
+import type { CacheLocation } from "../../api/mirror-location.ts";
+import { imageNamed, placeOf, type SignedPlace } from "../../api/place-to-sign.ts";
 import type { SpackFlags } from "../../api/spack-files.ts";
-import { signedName } from "../../api/trust.ts";
 import { hasImages, lacks } from "../../cache/cache.ts";
-import type { Transport } from "../../http/types.ts";
-import { parseLocation } from "../../oci/reference.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import { closeAfterError } from "../../util/close-all.ts";
-import type { DiskCache } from "../../util/disk-cache.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import { readCache, writeCache } from "./cache-location.ts";
@@ -27,25 +23,17 @@ export interface PlaceRun {
 }
 
 /** An open image or cache; the caller disposes of it. */
-export interface SignedPlace<T> extends AsyncDisposable {
-  readonly target: T;
-  readonly location: CacheLocation;
-  /** The tag or digest of one image; undefined for a cache. */
-  readonly reference: string | undefined;
-  /** The cache as statements name it; undefined for a directory, which may be moved. */
-  readonly cache: string | undefined;
-  readonly memory: DiskCache | undefined;
-  /** The way to the network. */
-  readonly transport: Transport;
-}
+export type OpenPlace<T> = SignedPlace<T> & AsyncDisposable;
+
+type OpenedPlace = AsyncDisposable & { readonly location: CacheLocation; readonly opener: Opener };
 
 /** Opens the place that an argument names, to sign it. Throws as `openToVerify`. */
-export async function openToSign(text: string, run: PlaceRun): Promise<SignedPlace<Target>> {
+export async function openToSign(text: string, run: PlaceRun): Promise<OpenPlace<Target>> {
   const image = await openImage(text, run);
   if (image !== undefined) return image;
   const opened = await writeCache(text, run, { create: false });
   const { cache } = opened;
-  if (hasImages(cache)) return placeOf(opened, cache.target, run);
+  if (hasImages(cache)) return cachePlace(opened, cache.target, run);
   await opened[Symbol.asyncDispose]();
   throw lacks(cache, "images");
 }
@@ -54,44 +42,36 @@ export async function openToSign(text: string, run: PlaceRun): Promise<SignedPla
  * Opens the place that an argument names, to check its signatures. Throws USAGE, REFERENCE_INVALID, NOT_FOUND,
  * UNSUPPORTED for a cache without images.
  */
-export async function openToVerify(text: string, run: PlaceRun): Promise<SignedPlace<ReadTarget>> {
+export async function openToVerify(text: string, run: PlaceRun): Promise<OpenPlace<ReadTarget>> {
   const image = await openImage(text, run);
   if (image !== undefined) return image;
   const opened = await readCache(text, run);
   const { cache } = opened;
-  if (hasImages(cache)) return placeOf(opened, cache.target, run);
+  if (hasImages(cache)) return cachePlace(opened, cache.target, run);
   await opened[Symbol.asyncDispose]();
   throw lacks(cache, "images");
 }
 
 /** Opens the one image that a text names; undefined for a cache. */
-async function openImage(text: string, run: PlaceRun): Promise<SignedPlace<Target> | undefined> {
+async function openImage(text: string, run: PlaceRun): Promise<OpenPlace<Target> | undefined> {
   const { context, output, flags } = run;
-  if (!isCacheWord(text, context.cwd) || parseMirror(text, context.cwd) !== undefined) return undefined;
-  const location = parseLocation(text);
-  const { tag, digest } = location.kind === "layout" ? location : location.reference;
-  const reference = digest ?? tag;
-  if (reference === undefined) return undefined;
+  const named = imageNamed(text, context.cwd);
+  if (named === undefined) return undefined;
+  const { location, reference } = named;
   const opener = await openNetwork({ context, output, flags, places: [location] });
   try {
     const target = await opener.change(location);
-    const opened = { location, opener, [Symbol.asyncDispose]: () => opener.close() };
-    return { ...placeOf(opened, target, run), reference };
+    const { transport } = opener;
+    const place = placeOf({ target, location, reference, transport }, context);
+    return { ...place, [Symbol.asyncDispose]: () => opener.close() };
   } catch (error) {
     await closeAfterError(() => opener.close());
     throw error;
   }
 }
 
-function placeOf<T>(
-  opened: AsyncDisposable & { readonly location: CacheLocation; readonly opener: Opener },
-  target: T,
-  { context }: PlaceRun,
-): SignedPlace<T> {
+function cachePlace<T>(opened: OpenedPlace, target: T, { context }: PlaceRun): OpenPlace<T> {
   const { location, opener } = opened;
-  const { transport } = opener;
-  const { memory } = memoryFor(location, context);
-  const cache = signedName(location);
-  const close = (): PromiseLike<void> => opened[Symbol.asyncDispose]();
-  return { ...{ target, location, reference: undefined, cache, memory, transport }, [Symbol.asyncDispose]: close };
+  const place = placeOf({ target, location, reference: undefined, transport: opener.transport }, context);
+  return { ...place, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
 }

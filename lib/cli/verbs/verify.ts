@@ -86,9 +86,9 @@ export const verb: VerbFactory = (state) => {
 /** Checks the signatures of images; the answer is "no" if one of them has no good one. */
 async function verifySignatures(run: SignatureRun, words: readonly string[]): Promise<number> {
   const { output } = run;
-  const { signatureReport } = await import("../arguments/signature-check.ts");
+  const { checkWords } = await import("../arguments/signature-check.ts");
   const { signatureLines } = await import("../output/signature-text.ts");
-  const report = await signatureReport(run, words);
+  const report = await checkWords(run, words);
   for (const place of report.places) for (const text of signatureLines(place, output)) output.print(text);
   output.report(report);
   return report.unsigned > 0 ? 1 : 0;
