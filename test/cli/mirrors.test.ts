@@ -263,6 +263,36 @@ test("push, index and prune change a mirror in a folder, and --undo brings back 
   assert.equal(blobs(), before);
 });
 
+test("push --from makes images that run of a mirror's specs, with one tag, and installs nothing", async () => {
+  const folder = temporaryFolder();
+  const images = `oci-layout:${folder}/images`;
+  const flags = ["--from", web.url, "--no-env", "-u"];
+  const made = await run(["push", images, "hull", ...flags, "--tag", "app", "--tag", "latest"]);
+  assert.equal(made.status, 0, made.stderr);
+  assert.match(made.stdout, /\n3 specs copied, 78\.\d kB, 0 already there\n/, made.stderr);
+  assert.match(made.stdout, /images:app sha256:([0-9a-f]{64})\n.*images:latest sha256:\1\n$/);
+  const again = await run(["push", images, "hull", ...flags, "--tag", "app", "--json"]);
+  const { sync, images: tagged } = JSON.parse(again.stdout).report;
+  assert.deepEqual([sync.sentBytes, tagged[0].digest], [0, /:app (\S+)/.exec(made.stdout)?.[1]], again.stderr);
+  const shown = JSON.parse((await run(["inspect", `${images}:app`, "--json"])).stdout).report;
+  const text = JSON.stringify(shown);
+  assert.match(text, /hull@1\.10\.1/);
+  assert.match(text, /CMAKE_PREFIX_PATH=\/[^"]*hull-1\.10\.1/, "variables follow from the folders in the archives");
+  const store = shortFolder();
+  const installed = await run(["install", images, "hull", "-o", "--store", store, "--no-env"]);
+  assert.match(installed.stdout, /^3 specs installed/, installed.stderr);
+  const refused: [args: string[], says: RegExp][] = [
+    [["hull", "--force"], /^error: --force and --from exclude each other/],
+    [[], /^error: no spec is named, and there is no environment/],
+  ];
+  for (const [args, says] of refused) {
+    const done = await run(["push", images, ...args, ...flags]);
+    assert.deepEqual([done.status, says.test(done.stderr)], [2, true], done.stderr);
+  }
+  const untrusted = await run(["push", images, "fleet", "--from", web.url, "--no-env", "--tag", "fleet"]);
+  assert.deepEqual([untrusted.status, /\[SIGNATURE_/.test(untrusted.stderr)], [8, true], untrusted.stderr);
+});
+
 test("sync moves specs from a web server to a folder and on to images, and says what is lost", async () => {
   const folder = temporaryFolder();
   const mirror = `file://${join(folder, "mirror")}`;

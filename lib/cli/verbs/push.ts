@@ -83,6 +83,7 @@ interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, Tr
   key?: string;
   directory?: string;
   mirror?: string;
+  from?: string;
   specFile?: string[];
   specYaml?: string[];
   allowRoot?: boolean;
@@ -106,6 +107,7 @@ Examples:
   stave push oci://ghcr.io/org/cache -e . --tag app --base-image debian:12-slim --update-index
   stave push oci://ghcr.io/org/cache hdf5 /abc1234
   stave push oci-layout:./cache hdf5 --plan
+  stave push oci://ghcr.io/org/cache hdf5 --from https://binaries.example.org/stack --tag app
   stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag after all have ended`;
 
 /** The command `stave push`. */
@@ -129,6 +131,7 @@ export const verb: VerbFactory = (state) => {
     .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
     .option("--view <path>", "also make one tree of links to the files of all specs in the tagged image")
     .option("--no-view", "without the views that spack.yaml declares")
+    .option("--from <cache>", "take the specs from this cache, and install nothing; updates the index")
     .option("--update-index", "update the index of the cache afterwards")
     .option("-f, --force", "pack and push specs again that the cache already has")
     .option("--verify", "check the images that the cache already has, and repair broken or incomplete ones")
@@ -195,6 +198,19 @@ async function run(
   ...[first, more]: [string | undefined, string[]]
 ): Promise<number> {
   const args = first === undefined ? [] : [first, ...more];
+  if (flags.from !== undefined) {
+    const { pushFromCache, refuseStoreFlags } = await import("../arguments/cache-to-images.ts");
+    refuseStoreFlags({ ...flags });
+    const tags = [...new Set((flags.tag ?? []).map(imageTag))];
+    const specFiles = [...(flags.specFile ?? []), ...(flags.specYaml ?? [])];
+    const given = { ...flags, from: flags.from, tags, specFiles, directory: flags.directory ?? flags.mirror };
+    const base = (opener: Opener) => baseSource(opener, { context, output, flags });
+    const report = await pushFromCache({ context, output, flags: given, base }, args);
+    const { failures, specs } = report.sync;
+    if (failures.length > 0) return output.fail(aggregate([...failures], "specs"), report);
+    output.report(report);
+    return specs.some(({ outcome }) => outcome === "absent") ? 1 : 0;
+  }
   checkFlags(flags, output);
   const tags = [...new Set((flags.tag ?? []).map(imageTag))];
   const compression = parseCompression(flags.compression);

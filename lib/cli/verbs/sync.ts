@@ -4,8 +4,7 @@ import { splitCache } from "../../api/cache-choice.ts";
 import { isMirror } from "../../api/mirror-location.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { aggregate, StaveError } from "../../errors.ts";
-import { planSync, type SyncedSpec, type SyncReport, sync } from "../../ops/sync/sync.ts";
-import { printable } from "../../printable/printable.ts";
+import { planSync, type SyncReport, sync } from "../../ops/sync/sync.ts";
 import { CACHE_ARGUMENT, readCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import {
   addDryRun,
@@ -16,8 +15,8 @@ import {
   verbCommand,
 } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
-import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
+import { syncText } from "../output/sync-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags {
@@ -92,33 +91,8 @@ export const verb: VerbFactory = (state) => {
 
 function finish(report: SyncReport, output: Output): number {
   for (const what of report.lost) output.note(`not copied, because ${report.to} cannot hold them: ${what}`);
-  for (const line of render(report, output)) output.print(line);
+  for (const line of syncText(report, output)) output.print(line);
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
   output.report(report);
   return report.specs.some(({ outcome }) => outcome === "absent") ? 1 : 0;
-}
-
-const MARKS: Partial<Record<SyncedSpec["outcome"], [mark: string, style: "green" | "red" | "yellow"]>> = {
-  copied: ["+", "green"],
-  linked: ["+", "green"],
-  "to copy": ["+", "green"],
-  absent: ["absent", "yellow"],
-  failed: ["failed", "red"],
-};
-
-function* render({ specs, sentBytes, removed, isDryRun, from }: SyncReport, output: Output): Iterable<string> {
-  for (const { name, version, hash, outcome } of specs) {
-    const mark = MARKS[outcome];
-    if (mark !== undefined)
-      yield `${output.style(mark[1], mark[0])} ${printable(`${name}@${version}/${hash.slice(0, 7)}`)}`;
-  }
-  for (const tag of removed) yield `${output.style("red", "-")} ${printable(tag)}`;
-  const sum = (...outcomes: SyncedSpec["outcome"][]): number =>
-    specs.filter(({ outcome }) => outcomes.includes(outcome)).length;
-  const done = sum("copied", "linked", "to copy");
-  const parts = [`${count(done, "spec")} ${isDryRun ? "to copy" : "copied"}, ${formatBytes(sentBytes)}`];
-  parts.push(`${sum("present")} already there`);
-  if (sum("absent") > 0) parts.push(`${sum("absent")} not in ${printable(from)}`);
-  if (removed.length > 0) parts.push(`${removed.length} ${isDryRun ? "to remove" : "removed"}`);
-  yield parts.join(", ");
 }

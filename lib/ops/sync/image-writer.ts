@@ -2,8 +2,11 @@
 // its own, and the variables that follow from their folders.
 import type { CachedSpec, ImageCache, ReadCache } from "../../cache/cache.ts";
 import { StaveError } from "../../errors.ts";
-import { buildImage, type ImageLayer } from "../../image/image-documents.ts";
+import type { BaseImage } from "../../image/base-image-reader.ts";
+import { type BuiltImage, buildImage, type ImageLayer } from "../../image/image-documents.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { OCI_LAYER_GZIP } from "../../oci/mediatype.ts";
+import { compressionOf } from "../../relocate/unpack/unpack.ts";
 import { defaultInspections } from "../../spack/config/settings.ts";
 import { type EnvModification, envList } from "../../spack/environment/env-modifications.ts";
 import { runEnvironment } from "../../spack/environment/run-environment.ts";
@@ -17,6 +20,9 @@ import { labelOf } from "../push/prepare.ts";
 import { specPartOf } from "../push/spec-config.ts";
 import { type ArchiveFacts, readingFacts } from "./archive-facts.ts";
 import type { SpecWriter, WriterOptions, Written } from "./cache-writer.ts";
+
+/** Docker runs images of at most this many layers. */
+const MOST_LAYERS = 127;
 
 interface Part {
   readonly layer: ImageLayer;
@@ -39,28 +45,62 @@ export class ImageWriter implements SpecWriter {
   }
 
   async write(spec: CachedSpec): Promise<Written> {
-    const { signal } = this.#options;
     const { root, value } = spec.document;
     const order = layerOrder([root], root.format < 5);
     const own = this.#part(root, spec);
     const parts = new Map<string, Part>();
     for (const node of order) parts.set(node.hash, await (node.hash === root.hash ? own : this.#part(node)));
     const layers = [...parts.values()].map(({ layer }) => layer);
-    const env = envList(
+    const env = this.#environment([root], parts, undefined);
+    const architecture = goArchitectureOf(root);
+    await this.#push(buildImage({ architecture, layers, env, spec: specPartOf(root, value) }), spec.tag);
+    return await own;
+  }
+
+  /** Makes one image of several specs and of all that they need at run time; returns its digest. */
+  async writeTogether(
+    roots: readonly SpecNode[],
+    { tags, base }: { readonly tags: readonly string[]; readonly base: BaseImage | undefined },
+  ): Promise<Digest> {
+    const [first] = roots;
+    if (first === undefined) throw new StaveError("INTERNAL", "an image of no specs");
+    const parts = new Map<string, Part>();
+    for (const node of layerOrder([...roots], false)) parts.set(node.hash, await this.#part(node));
+    const layers = [...parts.values()].map(({ layer }) => layer);
+    const env = this.#environment(roots, parts, base);
+    const image = buildImage({ architecture: goArchitectureOf(first), layers, env, base });
+    if (image.layers.length > MOST_LAYERS)
+      throw new StaveError(
+        "BUDGET_EXCEEDED",
+        `the image would have ${image.layers.length} layers, expected at most ${MOST_LAYERS}`,
+        { hint: "install the specs and push them from the store: that joins layers" },
+      );
+    for (const tag of tags) await this.#push(image, tag);
+    return image.manifest.descriptor.digest;
+  }
+
+  #environment(
+    roots: readonly SpecNode[],
+    parts: ReadonlyMap<string, Part>,
+    base: BaseImage | undefined,
+  ): readonly string[] {
+    return envList(
       runEnvironment({
-        roots: [root],
-        inspections: defaultInspections(root.platform),
+        roots,
+        base: base?.env,
+        inspections: defaultInspections(roots[0]?.platform ?? ""),
         inspected: this.#inspected,
         prefixOf: (node) => parts.get(node.hash)?.facts.prefix ?? node.external?.path ?? undefined,
         isDirectory: (path) => parts.values().some(({ facts }) => facts.folders.has(path)),
       }),
     );
-    const architecture = goArchitectureOf(root);
-    const { config, manifest } = buildImage({ architecture, layers, env, spec: specPartOf(root, value) });
+  }
+
+  async #push({ config, manifest }: BuiltImage, tag: string): Promise<void> {
+    const { signal } = this.#options;
     const { target } = this.#to;
     await target.pushBlob(config.descriptor, bytesSource(config.bytes), { signal });
-    await target.pushManifest(manifest.bytes, manifest.descriptor.mediaType, { tag: spec.tag, signal });
-    return await own;
+    await target.pushManifest(manifest.bytes, manifest.descriptor.mediaType, { tag, signal });
   }
 
   #part(node: SpecNode, known?: CachedSpec): Promise<Part & Written> {
@@ -76,7 +116,12 @@ export class ImageWriter implements SpecWriter {
   async #bring(node: SpecNode, known: CachedSpec | undefined): Promise<Part & Written> {
     const { signal, onBytes } = this.#options;
     const spec = known ?? (await this.#from.fetchSpec(specTag(node), { node, signal }));
-    const { digest, size } = spec.archive;
+    const { digest, size, mediaType } = spec.archive;
+    if (compressionOf(mediaType) !== "gzip")
+      throw new StaveError("UNSUPPORTED", `the archive of ${shortName(node)} is not gzip`, {
+        subject: node.hash,
+        hint: "copy the image with `stave sync`, or push it from its store",
+      });
     let facts: ArchiveFacts | undefined;
     const reading = (from: BlobFetcher): BlobFetcher => ({
       fetchBlob: async (blob, options) => {
