@@ -8,7 +8,9 @@ import { parseUserVariable } from "../spack/environment/run-environment.ts";
 import { ALL_IN_ONE, viewSpecs } from "../spack/environment/view-specs.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import type { Store } from "../spack/store/store.ts";
+import { standardLabels } from "./image-labels.ts";
 import type { SpackFiles } from "./spack-files.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** The caller's settings. */
 export interface PushSide {
@@ -35,6 +37,42 @@ export function spackSide(
     },
     spack: files.spackToAsk(),
   };
+}
+
+/** What an environment and its surroundings say about a tagged image. */
+export interface ImageDescription {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly systemPackages: readonly string[];
+}
+
+/**
+ * The labels of a tagged image, and the packages of the system that it should have. `standardLabels: false` leaves out
+ * those of git, the CI job and SOURCE_DATE_EPOCH. Throws USAGE for an invalid SOURCE_DATE_EPOCH.
+ */
+export async function imageDescription(
+  files: SpackFiles,
+  around: Surroundings,
+  image: { readonly tags: readonly string[]; readonly standardLabels?: boolean | undefined },
+): Promise<ImageDescription> {
+  const { environment } = files.discovery;
+  if (image.tags.length === 0) return { labels: {}, systemPackages: [] };
+  const folder = environment?.manifest === undefined ? undefined : environment.folder;
+  const standard = image.standardLabels === false ? {} : await standardLabels(around, folder);
+  const { container } = environment ?? {};
+  return { labels: { ...standard, ...container?.labels }, systemPackages: container?.packages ?? [] };
+}
+
+/** The base image that `spack.yaml` names for a tagged image, and a warning about what of the section has no effect. */
+export function containerBase(
+  files: SpackFiles,
+  tags: readonly string[],
+): { readonly base: string | undefined; readonly warning: string | undefined } {
+  const container = tags.length === 0 ? undefined : files.discovery.environment?.container;
+  const { base, ignored = [] } = container ?? {};
+  if (ignored.length === 0) return { base, warning: undefined };
+  const names = ignored.map((key) => `container:${key}`).join(", ");
+  const have = ignored.length === 1 ? "has" : "have";
+  return { base, warning: `${names} of spack.yaml ${have} no effect: no Dockerfile is written` };
 }
 
 /** The specs of a tagged image, the store that has them, and its tags. */

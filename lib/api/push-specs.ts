@@ -25,7 +25,7 @@ import {
   type SpackOptions,
   trustUse,
 } from "./open-cache.ts";
-import { imageViews, spackSide } from "./push-side.ts";
+import { containerBase, imageDescription, imageViews, spackSide } from "./push-side.ts";
 import { chosenRoots } from "./spack-specs.ts";
 import { trustedReference } from "./trust.ts";
 
@@ -35,8 +35,10 @@ export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
   readonly specs?: readonly string[] | undefined;
   /** The root of the store. Default: `$STAVE_STORE`, otherwise from Spack's configuration. */
   readonly store?: string | undefined;
-  /** The base image: `HOST/REPO:TAG` or `oci-layout:DIR:TAG`. */
+  /** The base image, `HOST/REPO:TAG` or `oci-layout:DIR:TAG`. Default for a tagged image: the one of `spack.yaml`. */
   readonly baseImage?: string | undefined;
+  /** Label the tagged image with what git, the CI job and SOURCE_DATE_EPOCH say. Default true. */
+  readonly standardLabels?: boolean | undefined;
   /** `gzip:LEVEL` or `zstd:LEVEL`; default `gzip:1`. */
   readonly compression?: string | undefined;
   /** Pack only the K-th of N shares of the specs, `K/N`; other jobs pack the rest. */
@@ -75,7 +77,7 @@ const SHAPE: Shape<PushOptions> = {
     updateIndex: "boolean",
   },
   ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
-  ...{ unsigned: "boolean", gpgKey: "string", view: "name or false" },
+  ...{ unsigned: "boolean", gpgKey: "string", view: "name or false", standardLabels: "boolean" },
 };
 
 /**
@@ -113,13 +115,16 @@ async function prepared(
   options: PushOptions,
   opening: Opening,
 ): Promise<AsyncDisposable & { readonly common: Omit<PlanOptions, "cache" | "target"> }> {
-  const { baseImage, onProgress: progress, signal } = options;
+  const { onProgress: progress, signal } = options;
   const { around } = opening;
   const compression =
     options.compression === undefined ? PUSH_DEFAULTS.compression : parseCompression(options.compression);
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
-  const location = baseImage === undefined ? undefined : parseLocation(baseImage);
   const files = opening.files();
+  const container = containerBase(files, options.tags ?? []);
+  const baseImage = options.baseImage ?? container.base;
+  const location = baseImage === undefined ? undefined : parseLocation(baseImage);
+  if (container.warning !== undefined) progress?.({ type: "warning", text: container.warning });
   const store = await files.store();
   const roots = await chosenRoots(files, store, options.specs ?? []);
   const settings = (): NetworkSettings => files.discovery.network;
@@ -167,6 +172,7 @@ async function prepared(
       ...spackSide(files, options),
       views: imageViews(files, { store, roots, tags: tags ?? [] }, options.view),
       ...{ checkRun, platformTag },
+      ...(await imageDescription(files, around, { tags: tags ?? [], standardLabels: options.standardLabels })),
       memory: new LayerMemory(diskCache(around), compression),
       facts: new FactsMemory(diskCache(around)),
     };

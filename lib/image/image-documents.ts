@@ -52,6 +52,8 @@ export interface ImageOptions {
   readonly layers: readonly ImageLayer[];
   /** The final `Env`, in order, including that of the base image. */
   readonly env: readonly string[];
+  /** Labels of a tagged image; those of the OCI specification are annotations too. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
   /** What a tagged image does when it is run. */
   readonly settings?: ImageSettings | undefined;
   /** The spec, for the image of a single spec; undefined for the image of an environment. */
@@ -82,7 +84,7 @@ export function buildImage(options: ImageOptions): BuiltImage {
   const record = base === undefined ? {} : withBaseRecord(undefined, base);
   const annotations: JsonObject =
     spec === undefined
-      ? { ...record, ...settings?.annotations }
+      ? { ...record, ...standardOnly(options.labels), ...settings?.annotations }
       : { "org.opencontainers.image.description": spec.description };
   const added = layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
   return assembleImage({ base, config: configObject(options), added, annotations });
@@ -138,13 +140,20 @@ function typeIn(family: MediaFamily, mediaType: string): string {
   });
 }
 
-function configObject({ base, architecture, layers, env, spec, settings: chosen }: ImageOptions): JsonObject {
+const CREATED = "org.opencontainers.image.created";
+
+function standardOnly(labels: Readonly<Record<string, string>> = {}): JsonObject {
+  return Object.fromEntries(Object.entries(labels).filter(([key]) => key.startsWith("org.opencontainers.image.")));
+}
+
+function configObject({ base, architecture, layers, env, spec, labels, settings: chosen }: ImageOptions): JsonObject {
   const config: JsonObject = base?.config ?? { architecture, os: "linux", rootfs: {}, config: {} };
   const rootfs = objectOr(own(config, "rootfs"), { type: "layers", diff_ids: [] });
   const diffIds = [...(base?.diffIds ?? []), ...layers.map(({ diffId }) => diffId)];
   const settings: JsonObject = { ...objectOr(own(config, "config"), {}), Env: [...env] };
   // The image of a spec is what Spack makes of it.
-  const recorded = base === undefined || spec !== undefined ? settings : settingsWithRecord(settings, base);
+  const labelled = labels === undefined ? settings : configOf(settings, { labels });
+  const recorded = base === undefined || spec !== undefined ? labelled : settingsWithRecord(labelled, base);
   const out: JsonObject = {
     ...config,
     rootfs: { type: "layers", ...rootfs, diff_ids: diffIds },
@@ -157,6 +166,8 @@ function configObject({ base, architecture, layers, env, spec, settings: chosen 
   const isJoined = layers.some(({ label }) => label.includes(" "));
   if (before.length > 0 || spec === undefined || isJoined)
     out["history"] = [...withLayers(before, base?.diffIds.length ?? 0), ...layers.map(historyEntry)];
+  const created = labels?.[CREATED];
+  if (created !== undefined) out["created"] = created;
   return spec === undefined ? out : { ...out, ...specKeys(spec, layers) };
 }
 

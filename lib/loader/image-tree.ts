@@ -2,6 +2,7 @@
 import type { ByteString } from "../util/byte-string.ts";
 import type { FileEntry, LayerEntry, LayerFacts } from "./layer-facts.ts";
 import type { CachedLibrary } from "./library-cache.ts";
+import type { SystemPackage } from "./system-packages.ts";
 
 /** A file of the image. */
 export interface TreeFile {
@@ -29,11 +30,14 @@ export class ImageTree {
   readonly cache: readonly CachedLibrary[] | undefined;
   /** How many ELF files could not be read. */
   readonly unread: number;
+  /** The packages of the system, as far as its package manager lists them in text. */
+  readonly packages: readonly SystemPackage[];
 
   constructor(layers: readonly LayerFacts[]) {
     for (const [at, layer] of layers.entries()) this.#add(layer, at);
     const has = this.#places.get("etc/ld.so.cache");
     this.cache = has && layers[has.layer]?.cache;
+    this.packages = layers.findLast(({ packages }) => packages.length > 0)?.packages ?? [];
     this.unread = layers.reduce((sum, { unread }) => sum + unread, 0);
   }
 

@@ -5,7 +5,7 @@ import { cacheLocation, onlySpecs, splitCache } from "../../api/cache-choice.ts"
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
 import { formatCache, isMirror } from "../../api/mirror-location.ts";
-import { imageViews, spackSide } from "../../api/push-side.ts";
+import { containerBase, imageDescription, imageViews, spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
 import { signedName, type TrustOptions, trustedReference } from "../../api/trust.ts";
@@ -56,6 +56,7 @@ interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, Tr
   tag?: string[];
   budget: number;
   view?: string | false;
+  standardLabels?: boolean;
   dryRun?: boolean;
   force?: boolean;
   verify?: boolean;
@@ -130,6 +131,7 @@ export const verb: VerbFactory = (state) => {
     )
     .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
     .option("--view <path>", "also make one tree of links to the files of all specs in the tagged image")
+    .option("--no-standard-labels", "without labels from git, the CI job and SOURCE_DATE_EPOCH")
     .option("--no-view", "without the views that spack.yaml declares")
     .option("--from <cache>", "take the specs from this cache, and install nothing; updates the index")
     .option("--update-index", "update the index of the cache afterwards")
@@ -240,6 +242,7 @@ async function run(
     budget: flags.budget,
     image: await imageSettings(flags, (path) => resolve(context.cwd, path)),
     views: imageViews(files, { store, roots, tags }, flags.view),
+    ...(await imageDescription(files, context, { tags, standardLabels: flags.standardLabels })),
     compression,
     shard: flags.shard === undefined ? undefined : parseShard(flags.shard),
     only: flags.deps === false ? "package" : flags.only,
@@ -263,6 +266,9 @@ async function run(
   const unlocked = flags.all || texts.length > 0 ? [] : await unlockedSpecs(files);
   const lacking = unlockedAdvice(unlocked, discovery.environment?.folder);
   if (lacking !== undefined) output.warn(lacking);
+  const container = containerBase(files, tags);
+  if (container.warning !== undefined) output.warn(container.warning);
+  if (container.base !== undefined) flags.baseImage ??= container.base;
   const isIndexed = Boolean(common.updateIndex) || flags.shard !== undefined || flags.rebuildIndex === false;
   const advise = (packed: number, newTags: readonly string[], place: string): void => {
     const unindexed = isIndexed || flags.force || flags.dryRun ? 0 : packed;

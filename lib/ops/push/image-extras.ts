@@ -51,9 +51,13 @@ export async function makeExtras(
 ): Promise<ImageExtras> {
   const { views = [], image = {}, store, compression } = options;
   const { user, addUser } = image;
+  const { systemPackages: wanted = [] } = options;
   const isNamed = user !== undefined && !/^\d+(?::\d+)?$/.test(user);
-  if (views.length === 0 && addUser === undefined && !isNamed) return { layers: [], views: [], project: undefined };
+  if (views.length === 0 && addUser === undefined && !isNamed && wanted.length === 0)
+    return { layers: [], views: [], project: undefined };
   const tree = await readTree(options, base, signal);
+  const absent = wanted.filter((name) => !tree?.packages.some((each) => each.name === name));
+  if (absent.length > 0) options.progress?.({ type: "warning", text: lacksPackages(absent) });
   const layers: ExtraLayer[] = [];
   const add = (createdBy: string, entries: readonly MadeEntry[]): void => {
     const made = makeLayer(entries, compression);
@@ -90,6 +94,12 @@ export async function makeExtras(
   }
   if (user !== undefined) checkUser(user, files);
   return { layers, views: reports, project: views.length === 0 ? undefined : projection(views, store) };
+}
+
+function lacksPackages(absent: readonly string[]): string {
+  const names = absent.slice(0, 10).map((name) => printable(name));
+  const more = absent.length > 10 ? ` and ${absent.length - 10} more` : "";
+  return `packages of the system that spack.yaml wants in the image are not known to be in its base: ${names.join(", ")}${more}`;
 }
 
 async function readTree(

@@ -83,6 +83,10 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   /** The specs to push, as nodes of the store's graph where it has them. */
   readonly roots: readonly SpecNode[];
   readonly shard?: Shard | undefined;
+  /** Labels of the tagged image, of which standard ones are annotations too; its settings take precedence. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Packages of the system that its base image should have. */
+  readonly systemPackages?: readonly string[] | undefined;
   /** The views of the tagged image. */
   readonly views?: readonly ImageView[] | undefined;
   readonly base?: BaseSource | undefined;

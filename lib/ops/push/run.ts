@@ -365,7 +365,7 @@ export class PushRun {
       const { image: settings = {} } = this.#options;
       const env = withVariables(this.#environment.of(roots, base, spack?.environment, extras?.project), settings);
       this.#libraryPath = addedLibraryFolders(env, base);
-      const image = buildImage({ base, architecture, layers, env, settings });
+      const image = buildImage({ base, architecture, layers, env, settings, labels: this.#options.labels });
       const { digest } = image.manifest.descriptor;
       if (image.layers.length > MOST_LAYERS)
         progress?.({

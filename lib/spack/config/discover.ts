@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { unpaddedRoot } from "../store/padding.ts";
 import { wholeFile } from "../text/yaml.ts";
 import { Configuration } from "./config.ts";
+import { type ContainerSection, containerSection } from "./container.ts";
 import { expandUser, type Host } from "./machine.ts";
 import { type Mirror, mirrors } from "./mirror.ts";
 import type { ConfigNote } from "./scopes.ts";
@@ -60,6 +61,7 @@ export interface DiscoveredEnvironment extends EnvironmentFolder {
   readonly contents: Manifest | undefined;
   readonly views: readonly View[];
   readonly unify: boolean | "when_possible";
+  readonly container: ContainerSection | undefined;
 }
 
 /** The result of a discovery. */
@@ -91,6 +93,7 @@ export function discover(options: DiscoverOptions): Discovery {
     contents: manifest === undefined ? undefined : readManifest(manifest, configuration.context),
     views: views(configuration, found.folder),
     unify: unify(configuration),
+    container: containerSection(configuration),
   };
   return {
     configuration,
