@@ -7,15 +7,15 @@ import type { Traffic } from "./types.ts";
 
 /**
  * Slots per class of traffic. The classes are separate, so that small requests never wait for large ones and no request
- * can wait for itself: an upload may be fed by a download from the same host, and any request may first need a token
- * from it.
+ * can wait for itself: an upload may be fed by a download from the same host, a download by ranges, and any request may
+ * first need a token from it.
  */
-const PLACES: Record<Traffic, number> = { metadata: 16, upload: 8, download: 8, token: 4 };
+const PLACES: Record<Traffic, number> = { metadata: 16, upload: 8, download: 8, range: 8, token: 4 };
 /**
  * The most slots for a distant host, as a multiple of PLACES. Large bodies fill the line by themselves, small requests
  * wait for it.
  */
-const DISTANT: Record<Traffic, number> = { metadata: 4, upload: 2, download: 2, token: 1 };
+const DISTANT: Record<Traffic, number> = { metadata: 4, upload: 2, download: 2, range: 1, token: 1 };
 /** Within this round trip, in milliseconds, PLACES are enough. */
 const NEAR = 25;
 /** Slots are added after this many responses: the first ones include opening connections. */
@@ -41,6 +41,7 @@ export class HostState {
     metadata: new Limit(PLACES.metadata),
     upload: new Limit(PLACES.upload),
     download: new Limit(PLACES.download),
+    range: new Limit(PLACES.range),
     token: new Limit(PLACES.token),
   };
   readonly #name: string;

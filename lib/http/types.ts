@@ -36,7 +36,7 @@ export interface Authorizer {
 }
 
 /** The class of a request: each has its own slots, so that small requests never wait for large ones. */
-export type Traffic = "metadata" | "upload" | "download" | "token";
+export type Traffic = "metadata" | "upload" | "download" | "range" | "token";
 
 /** One request. */
 export interface HttpRequest {

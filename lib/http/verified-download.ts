@@ -1,12 +1,13 @@
 // Downloads content of known digest and size: the stream ends only if both are correct, and an interrupted download
-// resumes where it stopped.
+// resumes where it stopped. Where one connection is slow, the rest of a large download comes in pieces.
 import { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, Digester } from "../oci/digest.ts";
 import { digestMismatch, type Expectation, sizeMismatch, withoutFirst } from "../util/stream.ts";
+import { type AheadBudget, boundaryAfter, isLarge, isWorthAhead, RangesAhead } from "./ranges-ahead.ts";
 import { headerOf, networkError, saysHtml, webPageError } from "./response.ts";
 import { mayPass, type Patience, type RetryHooks, withRetry } from "./retry.ts";
-import type { HttpResponse } from "./types.ts";
+import type { HttpResponse, Traffic } from "./types.ts";
 
 /** Bytes to read ahead of a slow consumer, per download. */
 const READ_AHEAD = 256 * 1024;
@@ -22,7 +23,9 @@ export interface Download extends Expectation {
   readonly subject: string;
   readonly server: string;
   /** Sends the request; with headers for a range unless `offset` is 0. Accepts 200, and 206 for a range. */
-  send(offset: number, headers: Record<string, string>): Promise<HttpResponse>;
+  send(offset: number, headers: Record<string, string>, traffic?: Traffic): Promise<HttpResponse>;
+  /** Allows to fetch the rest in pieces side by side. */
+  readonly ahead?: AheadBudget | undefined;
   readonly patience: Patience;
   readonly hooks: RetryHooks;
   readonly signal?: AbortSignal | undefined;
@@ -46,12 +49,13 @@ async function* read(download: Download, first: HttpResponse): AsyncGenerator<Bu
   let response = first;
   let broken: StaveError | undefined;
   let failedAt = 0;
+  const ahead = new Ahead(download);
   try {
     for (;;) {
       if (broken !== undefined) response = await reopen(download, digester.size, broken);
       broken = undefined;
       try {
-        for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        for await (const chunk of ahead.chunks(response, digester)) {
           digester.update(chunk);
           if (digester.size > size) throw sizeMismatch(subject, size, `more than ${size}`);
           yield chunk;
@@ -59,7 +63,9 @@ async function* read(download: Download, first: HttpResponse): AsyncGenerator<Bu
       } catch (cause) {
         signal?.throwIfAborted();
         const error = networkError({ op: "fetch", subject }, response.url, cause, response.proxy);
-        if (!mayPass(error)) throw error;
+        // One connection may succeed where several do not.
+        const hadPieces = ahead.stop();
+        if (!mayPass(error) && !hadPieces) throw error;
         // With enough progress this is a new interruption, otherwise the same one again.
         if (digester.size - failedAt >= Math.min(ENOUGH_PROGRESS, size / 8)) {
           failedAt = digester.size;
@@ -73,10 +79,75 @@ async function* read(download: Download, first: HttpResponse): AsyncGenerator<Bu
       throw sizeMismatch(subject, size, String(digester.size));
     }
   } finally {
+    ahead.stop();
     response.body.destroy();
   }
   const actual = digester.digest();
   if (actual !== digest) throw digestMismatch(subject, digest, actual);
+}
+
+/** Decides when the rest of a download comes in pieces, at most once. */
+class Ahead {
+  readonly #download: Download;
+  #ranges: RangesAhead | undefined;
+  #boundary = 0;
+  #isOver: boolean;
+  #waited = 0;
+
+  constructor(download: Download) {
+    this.#download = download;
+    this.#isOver = download.ahead === undefined || !isLarge(download.size);
+  }
+
+  /** The content from where the digester is: of the response, and from some boundary on perhaps in pieces. */
+  chunks(response: HttpResponse, { size: from }: { readonly size: number }): AsyncIterable<Buffer> {
+    return this.#isOver ? response.body : this.#considered(response, from);
+  }
+
+  async *#considered(response: HttpResponse, from: number): AsyncGenerator<Buffer> {
+    const chunks = (response.body as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+    let at = from;
+    for (;;) {
+      const asked = performance.now();
+      const next = await chunks.next();
+      this.#waited += performance.now() - asked;
+      if (next.done === true) return;
+      const chunk = next.value;
+      if (this.#ranges !== undefined && at + chunk.byteLength >= this.#boundary && (await this.#ranges.isServed())) {
+        if (at < this.#boundary) yield chunk.subarray(0, this.#boundary - at);
+        response.body.destroy();
+        yield* this.#ranges.read();
+        this.stop();
+        return;
+      }
+      at += chunk.byteLength;
+      // The boundary is passed, so the server does not serve ranges.
+      if (this.#ranges !== undefined && at >= this.#boundary) this.stop();
+      yield chunk;
+      if (!this.#isOver) this.#consider(at);
+    }
+  }
+
+  #consider(at: number): void {
+    const { size, ahead, subject, send } = this.#download;
+    if (this.#ranges !== undefined || !isWorthAhead(at, size, this.#waited)) return;
+    const release = ahead?.take();
+    if (release === undefined) return;
+    this.#boundary = boundaryAfter(at);
+    this.#ranges = new RangesAhead({
+      send: (from, end) => send(from, { range: `bytes=${from}-${end - 1}` }, "range"),
+      ...{ from: this.#boundary, size, subject, release },
+    });
+  }
+
+  /** Ends the pieces, for good. True if there were any. */
+  stop(): boolean {
+    const ranges = this.#ranges;
+    this.#ranges = undefined;
+    this.#isOver ||= ranges !== undefined;
+    ranges?.stop();
+    return ranges !== undefined;
+  }
 }
 
 /** Reopens the content at an offset after an interruption, with the usual pauses between attempts. */

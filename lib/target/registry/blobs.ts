@@ -71,14 +71,15 @@ export async function fetchBlob(
     patience,
     hooks: repository.retryHooks(signal),
     signal,
-    send: (offset, headers) =>
+    ahead: repository.ahead,
+    send: (offset, headers, traffic = "download") =>
       repository.stream({
         method: "GET",
         url: path(digest),
         headers,
         access: "pull",
         accept: offset > 0 ? [200, 206] : [200],
-        traffic: "download",
+        traffic,
         op: "fetch blob",
         subject: digest,
         isDocument,

@@ -1,5 +1,6 @@
 // One repository of one registry: its URLs and the common parts of its requests.
 import { StaveError } from "../../errors.ts";
+import { AheadBudget } from "../../http/ranges-ahead.ts";
 import type { RetryHooks } from "../../http/retry.ts";
 import type { Authorizer, HttpRequest, HttpResponse, Scope, Transport } from "../../http/types.ts";
 import { isRepository } from "../../oci/reference.ts";
@@ -52,6 +53,7 @@ export class Repository {
   readonly host: string;
   readonly options: RepositoryOptions;
   readonly chunker: Chunker = new Chunker();
+  readonly ahead: AheadBudget = new AheadBudget();
   #base: Promise<URL> | undefined;
 
   /** Throws REFERENCE_INVALID for a name that would lead elsewhere in a URL. */
