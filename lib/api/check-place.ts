@@ -5,6 +5,7 @@ import { StaveError } from "../errors.ts";
 import { formatReference } from "../oci/reference.ts";
 import { type CheckSignaturesReport, checkSignatures } from "../ops/sign/check-signatures.ts";
 import { chosenImages } from "../ops/sign/images.ts";
+import type { PlaceGuard } from "../sign/policy/place-guard.ts";
 import { SignatureFinder } from "../sign/signature/find.ts";
 import { type AcceptedSignature, type ImageToJudge, Judge, NO_REVOCATIONS } from "../sign/signature/judge.ts";
 import type { OperationOptions, ReadTarget } from "../target/target.ts";
@@ -56,6 +57,35 @@ export async function checkPlace(
   });
 }
 
+/** What a spec of a list is signed by, or why it counts as not signed. */
+export type SignatureMark =
+  | { readonly signer: string; readonly identity: string | undefined }
+  | { readonly code: string; readonly message: string };
+
+/** Judges specs by the trust policy; undefined if it requires no signatures there. Throws as `checkPlace`. */
+export async function markSpecs(
+  place: Pick<SignedPlace<ReadTarget>, "target" | "location" | "memory">,
+  tags: readonly string[],
+  use: TrustUse,
+): Promise<ReadonlyMap<string, SignatureMark> | undefined> {
+  const { target, memory } = place;
+  const { signal } = use.around;
+  const [guard] = await guardsOf(place.location, target, { ...use, memory });
+  if (guard === undefined || guard.rule.require === "none") return undefined;
+  const { judge } = judgeBy(guard, target);
+  const cache = new ReadOciCache(target, { memory });
+  const readSpec = (tag: string): Promise<unknown> => cache.fetchSpec(tag, { signal });
+  const { images } = await checkSignatures({ target, references: tags, judge, readSpec, isPartial: true, signal });
+  return new Map(
+    images.map(({ reference, signature, error }) => [
+      reference,
+      signature === undefined
+        ? { code: error?.code ?? "SIGNATURE_MISSING", message: error?.message ?? "" }
+        : { signer: signature.signer, identity: signature.identity?.name },
+    ]),
+  );
+}
+
 interface ChosenJudge {
   readonly judge: (image: ImageToJudge, options: OperationOptions) => Promise<AcceptedSignature>;
   /** False if the policy lets any index pass. */
@@ -82,6 +112,10 @@ async function judgeOf(
       hint: "name one with `key` or `certificateIdentity`, or require one by `stave trust add`",
     });
   }
+  return judgeBy(guard, target);
+}
+
+function judgeBy(guard: PlaceGuard, target: ReadTarget): ChosenJudge {
   const isIndexJudged = guard.rule.index === "signed";
   return {
     isIndexJudged,

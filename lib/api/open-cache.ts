@@ -16,7 +16,7 @@ import { type CacheLocation, formatCache, isMirror } from "./mirror-location.ts"
 import { openMirror, type Signing } from "./open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
-import { cacheGuard, checkMirror, type TrustUse, trustUseOf } from "./trust.ts";
+import { cacheGuard, mirrorTrust, type TrustUse, trustUseOf } from "./trust.ts";
 
 /** Where Spack's files are. The defaults are those of the command line. */
 export interface SpackOptions {
@@ -135,9 +135,10 @@ async function openOne(
   try {
     const use = trustUse(opening, connection);
     if (isMirror(location)) {
-      if (isRead) await checkMirror(location, formatCache(location), use);
+      const trust = isRead ? await mirrorTrust(location, formatCache(location), use) : undefined;
       const isWritten = direction === "push";
-      return { cache: await openMirror(location, { ...open, mayBeEmpty, isWritten, verifies }), location, ...closing };
+      const cache = await openMirror(location, { ...open, mayBeEmpty, isWritten, verifies, trust });
+      return { cache, location, ...closing };
     }
     const target = opening.options.create ? await connection.write(location) : await connection.change(location);
     const memory = memoryFor(location, opening.around);

@@ -1,7 +1,7 @@
 // Opens mirrors: with the login that belongs to the place, and the check of signatures that its configuration asks for.
 import { join } from "node:path";
 import { netrcLogin } from "../auth/netrc.ts";
-import { GpgCheck, type GpgOptions, GpgSigner, LateSigner } from "../cache/mirror/gpg.ts";
+import { GpgCheck, type GpgOptions, GpgSigner, type GpgTrust, LateSigner } from "../cache/mirror/gpg.ts";
 import { MirrorCache } from "../cache/mirror/mirror-cache.ts";
 import type { Signer } from "../cache/mirror/mirror-layout.ts";
 import { isStaveError, StaveError } from "../errors.ts";
@@ -45,6 +45,8 @@ export interface OpenMirrorOptions {
   readonly mirror: Mirror | undefined;
   /** Check signatures if the mirror is meant to have them, as Spack assumes unless `signed: false` is configured. */
   readonly verifies?: boolean | undefined;
+  /** Whose signatures the trust policy requires, whatever the mirror's configuration says. */
+  readonly trust?: GpgTrust | undefined;
   /** Sign what is pushed. */
   readonly signing?: Signing | undefined;
   /** A folder without a mirror counts as an empty one. */
@@ -58,14 +60,16 @@ const NETRC_LIMIT = 1024 * 1024;
 
 /** Opens a mirror. Throws NOT_FOUND if a folder is no mirror. */
 export async function openMirror(location: MirrorLocation, options: OpenMirrorOptions): Promise<MirrorCache> {
-  const { around, files, mirror, direction, verifies, signing, mayBeEmpty, isWritten } = options;
+  const { around, files, mirror, direction, verifies, trust, signing, mayBeEmpty, isWritten } = options;
   if (location.kind === "mirror folder" && mayBeEmpty !== true) checkFolder(location.directory);
   const objects = await objectsOf(location, options);
   options.connection.adopt(objects);
-  const isChecked = verifies === true && (mirror?.isSigned ?? true);
+  const isChecked = trust !== undefined || (verifies === true && (mirror?.isSigned ?? true));
+  const signatures = isChecked ? new GpgCheck(gpgOf(around, files), trust) : undefined;
+  if (signatures !== undefined) options.connection.adopt(signatures);
   return new MirrorCache({
     objects,
-    signatures: isChecked ? new GpgCheck(gpgOf(around, files)) : undefined,
+    signatures,
     isWritten,
     signer: signing && (await signerFor(signing, options)),
     view: mirror?.view(direction),

@@ -1,6 +1,7 @@
 // Finds the trust policy and applies it to the places that are opened. Without a policy nothing of it is loaded.
 import { realpathSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { GpgTrust } from "../cache/mirror/gpg.ts";
 import type { ContentGuard } from "../cache/oci-cache.ts";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import type { Transport } from "../http/types.ts";
@@ -10,10 +11,14 @@ import type { PlaceGuard } from "../sign/policy/place-guard.ts";
 import type { PlaceRule, TrustPolicy } from "../sign/policy/trust-policy.ts";
 import type { ReadTarget } from "../target/target.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
+import { readBounded } from "../util/read-file.ts";
 import type { CommonOptions } from "./common.ts";
 import { type CacheLocation, formatCache } from "./mirror-location.ts";
 import { type NamedSigners, namedSigners } from "./named-signers.ts";
 import type { Surroundings } from "./surroundings.ts";
+
+/** Maximum number of bytes of a file with gpg keys. */
+const KEYRING_LIMIT = 1024 * 1024;
 
 /** How a user chooses the policy. */
 export interface TrustOptions {
@@ -159,7 +164,8 @@ async function namedRule(named: NamedSigners, { around, transport }: TrustUse): 
   const { NO_REVOCATIONS } = await import("../sign/signature/judge.ts");
   const signers = await namedSigners(named, around, transport);
   return {
-    ...{ scope: undefined, require: "signature", signers, index: "any", indexMaxAge: undefined, bound: false },
+    ...{ scope: undefined, require: "signature", signers, gpg: [] },
+    ...{ index: "any", indexMaxAge: undefined, bound: false },
     revoked: NO_REVOCATIONS,
   };
 }
@@ -215,10 +221,11 @@ export async function cacheGuard(
 }
 
 /**
- * Refuses a mirror whose place needs signatures of images, which mirrors cannot have. Throws SIGNATURE_MISSING, and
- * what reading the policy throws.
+ * What the policy requires of a mirror: gpg signatures by these keys; undefined if it requires none. Throws
+ * SIGNATURE_MISSING for a mirror whose place needs signatures of images, which mirrors cannot have, and what reading
+ * the policy and its keys throws.
  */
-export async function checkMirror(location: CacheLocation, name: string, use: TrustUse): Promise<void> {
+export async function mirrorTrust(location: CacheLocation, name: string, use: TrustUse): Promise<GpgTrust | undefined> {
   if (use.options.signedBy !== undefined)
     throw new StaveError(
       "SIGNATURE_MISSING",
@@ -229,16 +236,22 @@ export async function checkMirror(location: CacheLocation, name: string, use: Tr
       },
     );
   const policy = await checkedPolicy(use);
-  if (policy === undefined) return;
-  const { require, scope } = await policy.ruleFor(await policyPlace(location, use.around.cwd));
-  if (require === "none") return;
+  if (policy === undefined) return undefined;
+  const { require, scope, gpg } = await policy.ruleFor(await policyPlace(location, use.around.cwd));
+  if (require === "none") return undefined;
+  if (require === "gpg") {
+    const keyrings: Buffer[] = [];
+    for (const { keyring } of gpg)
+      if (keyring !== undefined) keyrings.push((await readBounded(keyring, KEYRING_LIMIT)).bytes);
+    return { fingerprints: new Set(gpg.flatMap(({ fingerprints }) => fingerprints)), keyrings };
+  }
   const why = require === "reject" ? "rejects" : "requires signatures of images for";
   throw new StaveError(
     "SIGNATURE_MISSING",
     `${name} may not be used: ${policy.path} ${why} ${scope ?? "other places"}`,
     {
       subject: name,
-      hint: "`stave trust show` lists the rules; mirrors have gpg signatures, which Spack's configuration requires",
+      hint: '`stave trust show` lists the rules; mirrors have gpg signatures: "require": "gpg"',
     },
   );
 }

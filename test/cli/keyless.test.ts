@@ -71,6 +71,12 @@ test("a policy with an identity is made, explained, and enforced by every verb",
   assert.match(await ok(["verify", CACHE]), /\d+ of \d+ images signed/);
   await ok(["install", ...INSTALL("good")]);
   assert.ok(existsSync(join(work, "good/linux-x86_64")));
+  const listed = await ok(["list", CACHE, "-a", "--signatures", "--no-env"]);
+  assert.match(listed, /hull@1\.10\.1 \[signed by ci\]/);
+  const rows: { signature: object }[] = JSON.parse(
+    await ok(["list", CACHE, "-a", "--signatures", "--no-env", "--json"]),
+  ).report.specs;
+  assert.deepEqual(rows[0]?.signature, { signer: "ci", identity: IDENTITY });
   policy.signers.ci.repositoryId = "999";
   writeFileSync(
     join(work, "ids.json"),
@@ -78,6 +84,13 @@ test("a policy with an identity is made, explained, and enforced by every verb",
   );
   await refused(["install", ...INSTALL("bad"), "--trust", "ids.json"], /repository has the id 1234, not 999/, 8);
   await refused(["verify", CACHE, "--trust", "ids.json"], /IDENTITY_MISMATCH/, 1);
+  policy.caches[place] = { require: "signature", signers: ["ci"] };
+  writeFileSync(
+    join(work, "any.json"),
+    JSON.stringify({ ...policy, roots: { ci: { file: join(work, "root.json") } } }),
+  );
+  const bad = await ok(["list", CACHE, "-a", "--signatures", "--no-env", "--trust", "any.json"]);
+  assert.match(bad, /hull@1\.10\.1 \[IDENTITY_MISMATCH\]/);
   assert.ok(!existsSync(join(work, "bad/linux-x86_64")));
   policy.signers.ci = { ...policy.signers.ci, repositoryId: "1234", notAfter: "2020-01-01T00:00:00Z" };
   writeFileSync(

@@ -1,5 +1,7 @@
 // Runs gpg: verifies and makes clear-signed texts. Keys stay with gpg and its agent.
 import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { messageOf, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
@@ -107,25 +109,66 @@ const FAULTS: Readonly<Record<string, string>> = {
   EXPKEYSIG: "was made with a key that has expired",
   REVKEYSIG: "was made with a key that was revoked",
 };
+/** Where VALIDSIG names the primary key, after its keyword (GnuPG `doc/DETAILS`). */
+const PRIMARY_KEY = 10;
 /** Digest algorithms that can be forged: MD5, SHA-1, RIPEMD-160. */
 const WEAK = new Set(["1", "2", "3"]);
 
-/** Checks signatures with the keys of a gpg home. */
+/** Whose signatures count. */
+export interface GpgTrust {
+  /** The fingerprints of primary keys, in upper case. */
+  readonly fingerprints: ReadonlySet<string>;
+  /** Files with these keys; if there are any, no other keys are used. */
+  readonly keyrings: readonly Uint8Array[];
+}
+
+/** Checks signatures with the keys of a gpg home, or with those that a policy names. */
 export class GpgCheck implements SignatureCheck {
   readonly #options: GpgOptions;
+  readonly #trust: GpgTrust | undefined;
+  #home: Promise<string> | undefined;
 
-  constructor(options: GpgOptions) {
+  constructor(options: GpgOptions, trust?: GpgTrust) {
     this.#options = options;
+    this.#trust = trust;
+  }
+
+  /** Removes the keys of the policy from this machine. */
+  async close(): Promise<void> {
+    const home = await this.#home?.catch(() => undefined);
+    if (home !== undefined) await rm(home, { recursive: true, force: true });
+  }
+
+  // Keys of a policy are in a home of their own, so that no other key is believed.
+  #gpg(signal: AbortSignal | undefined): Promise<GpgOptions> {
+    const { keyrings = [] } = this.#trust ?? {};
+    if (keyrings.length === 0) return Promise.resolve(this.#options);
+    this.#home ??= this.#newHome(keyrings, signal);
+    return this.#home.then((home) => ({ ...this.#options, home }));
+  }
+
+  async #newHome(keyrings: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<string> {
+    const { env } = this.#options;
+    const home = await mkdtemp(join(env["TMPDIR"] || "/tmp", "stave-gpg-"));
+    for (const keys of keyrings) {
+      const { exit, messages } = await runGpg(["--no-autostart", "--import"], keys, { home, env }, signal);
+      if (exit === 0) continue;
+      await rm(home, { recursive: true, force: true });
+      throw failed(`could not import the keys of the trust policy: ${lastLine(messages)}`);
+    }
+    return home;
   }
 
   async verify(bytes: Buffer, subject: string, { signal }: OperationOptions): Promise<string> {
     if (!isClearSigned(bytes))
       throw new StaveError("SIGNATURE_MISSING", `${subject} is not signed`, {
         subject,
-        hint: "use -u to take it without a signature, or set `signed: false` for the mirror",
+        hint: this.#trust
+          ? "push it again with a signature: the trust policy requires one"
+          : "use -u to take it without a signature, or set `signed: false` for the mirror",
       });
     const text = signedText(bytes, { name: subject });
-    const { exit, output, status } = await runGpg(["--decrypt"], bytes, this.#options, signal);
+    const { exit, output, status } = await runGpg(["--decrypt"], bytes, await this.#gpg(signal), signal);
     // The reason that helps most comes last.
     const fault = Object.keys(FAULTS).findLast((word) => status.some(([keyword]) => keyword === word));
     const key = status.find(([keyword]) => keyword === "NO_PUBKEY" || keyword === "ERRSIG")?.[1];
@@ -133,7 +176,14 @@ export class GpgCheck implements SignatureCheck {
     const good = status.filter(([keyword]) => keyword === "GOODSIG");
     const isWeak = valid.some((words) => WEAK.has(words[8] ?? ""));
     const isRight = exit === 0 && fault === undefined && valid.length === 1 && good.length === 1 && !isWeak;
-    if (isRight && output.toString("utf8").replaceAll("\r\n", "\n").trimEnd() === text.trimEnd()) return text;
+    const isSame = output.toString("utf8").replaceAll("\r\n", "\n").trimEnd() === text.trimEnd();
+    const signer = valid[0]?.[PRIMARY_KEY] ?? "none";
+    if (isRight && isSame && (this.#trust === undefined || this.#trust.fingerprints.has(signer))) return text;
+    if (isRight && isSame)
+      throw new StaveError("IDENTITY_MISMATCH", `${subject} is signed by the key ${printable(signer)}`, {
+        subject,
+        hint: "trust that key in the policy, or sign it again with a key that is trusted",
+      });
     const why = isWeak ? "uses a digest that can be forged" : (FAULTS[fault ?? ""] ?? "is not good");
     throw new StaveError("SIGNATURE_INVALID", `the signature of ${subject} ${why}`, {
       subject,

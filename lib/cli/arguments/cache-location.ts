@@ -6,7 +6,7 @@ import { defaultMirrors } from "../../api/default-mirrors.ts";
 import { type CacheLocation, formatCache, isMirror } from "../../api/mirror-location.ts";
 import { type OpenMirrorOptions, openMirror, type Signing } from "../../api/open-mirror.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { cacheGuard, checkMirror, type TrustOptions, type TrustUse } from "../../api/trust.ts";
+import { cacheGuard, mirrorTrust, type TrustOptions, type TrustUse } from "../../api/trust.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
@@ -90,9 +90,10 @@ async function openToRead(
   const rest = { location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
   const use = trustUse(run, opener);
   if (isMirror(location)) {
-    if (direction === "fetch") await orClose(opener, () => checkMirror(location, formatCache(location), use));
+    const required = (): ReturnType<typeof mirrorTrust> => mirrorTrust(location, formatCache(location), use);
+    const trust = direction === "fetch" ? await orClose(opener, required) : undefined;
     const isWritten = direction === "push";
-    return { cache: await openMirror(location, { ...opening, mayBeEmpty: mayBeGone, isWritten }), ...rest };
+    return { cache: await openMirror(location, { ...opening, mayBeEmpty: mayBeGone, isWritten, trust }), ...rest };
   }
   const target = await opener.read(location).catch((error: unknown) => {
     if (!isStaveError(error, "NOT_FOUND")) throw error;

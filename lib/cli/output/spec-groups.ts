@@ -1,5 +1,6 @@
 // Formats lists of specs as Spack does (`cmd/common/arguments.py`, `cmd/__init__.py`, display_specs).
 import type { Command } from "commander";
+import type { SignatureMark } from "../../api/check-place.ts";
 import type { SpecRow } from "../../ops/store/spec-row.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Output } from "./output.ts";
@@ -28,7 +29,7 @@ export type Tree = (
 
 /** Groups by architecture and compiler, each under its rule, as `spack find` does. */
 export function* specGroups(
-  specs: readonly SpecRow[],
+  specs: readonly MarkedRow[],
   flags: ListFlags,
   output: Output,
   tree: Tree = () => [],
@@ -49,10 +50,19 @@ export function* specGroups(
   }
 }
 
-function row(spec: SpecRow, flags: ListFlags, output: Output): string {
+/** A spec, with the mark of its signature if it was asked for. */
+export type MarkedRow = SpecRow & { readonly signature?: SignatureMark | undefined };
+
+function markText({ signature }: MarkedRow, output: Output): string {
+  if (signature === undefined) return "";
+  if ("code" in signature) return ` ${output.style("red", `[${signature.code}]`)}`;
+  return ` ${output.style("dim", printable(`[signed by ${signature.signer}]`))}`;
+}
+
+function row(spec: MarkedRow, flags: ListFlags, output: Output): string {
   const short = flags.long ? spec.hash.slice(0, 7) : "";
   const hash = flags.veryLong ? spec.hash : short;
   const name = flags.namespaces && spec.namespace ? `${spec.namespace}.${spec.name}` : spec.name;
   const variants = flags.variants && spec.variants !== "" ? ` ${spec.variants}` : "";
-  return `${hash === "" ? "" : `${output.style("dim", hash)} `}${printable(`${name}@${spec.version}${variants}`)}`;
+  return `${hash === "" ? "" : `${output.style("dim", hash)} `}${printable(`${name}@${spec.version}${variants}`)}${markText(spec, output)}`;
 }

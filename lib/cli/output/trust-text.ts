@@ -21,11 +21,12 @@ export interface Explanation {
   readonly error: StaveError | undefined;
 }
 
-/** A signer as data: a key by its fingerprint, or an identity. */
+/** A signer as data: a key by its fingerprint, an identity, or keys of gpg. */
 export interface SignerRow {
   readonly name: string;
   readonly key?: string;
   readonly identity?: IdentityRule;
+  readonly gpg?: readonly string[];
   readonly notAfter: string | undefined;
 }
 
@@ -33,19 +34,20 @@ export interface SignerRow {
 export interface RuleRow {
   /** The place of the rule; undefined for all others. */
   readonly scope: string | undefined;
-  readonly require: "none" | "signature" | "reject";
+  readonly require: PlaceRule["require"];
   readonly signers: readonly SignerRow[];
   readonly index: "any" | "signed";
 }
 
 /** A rule as data. */
-export function ruleRow({ scope, require, signers, index }: PlaceRule): RuleRow {
+export function ruleRow({ scope, require, signers, gpg, index }: PlaceRule): RuleRow {
   const rows = signers.map((signer): SignerRow => {
     const { name, notAfter } = signer;
     const who = "key" in signer ? { key: signer.key.fingerprint } : { identity: signer.identity.rule };
     return { name, ...who, notAfter: notAfter === undefined ? undefined : new Date(notAfter).toISOString() };
   });
-  return { scope, require, signers: rows, index };
+  const keys = gpg.map(({ name, fingerprints }): SignerRow => ({ name, gpg: fingerprints, notAfter: undefined }));
+  return { scope, require, signers: [...rows, ...keys], index };
 }
 
 /** One line per rule. */
@@ -58,6 +60,10 @@ function ruleText(rule: PlaceRule): string {
   const place = rule.scope === undefined ? "everything else" : printable(rule.scope);
   if (rule.require === "none") return `${place}: no signature is required`;
   if (rule.require === "reject") return `${place}: nothing may be used`;
+  if (rule.require === "gpg") {
+    const keys = rule.gpg.map(({ name, fingerprints }) => `${name} (${fingerprints.join(", ")})`);
+    return `${place}: a gpg signature by ${printable(keys.join(" or "))}`;
+  }
   const signers = rule.signers.map((signer) => {
     const { notAfter } = signer;
     const until = notAfter === undefined ? "" : `, until ${new Date(notAfter).toISOString()}`;

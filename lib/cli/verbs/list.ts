@@ -1,22 +1,27 @@
 // `stave list`: lists the specs of a build cache, in the format of Spack's `buildcache list`.
 
 import { Option } from "commander";
-import { onlySpecs, splitCache } from "../../api/cache-choice.ts";
+import { memoryFor, onlySpecs, splitCache } from "../../api/cache-choice.ts";
+import type { SignatureMark } from "../../api/check-place.ts";
 import { installHost } from "../../api/install-roots.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import type { TrustOptions } from "../../api/trust.ts";
+import { hasImages, type ReadCache } from "../../cache/cache.ts";
 import { aggregate } from "../../errors.ts";
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
-import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, type OpenedCache, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
+import type { Context } from "../machine/context.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
-import { addList, type ListFlags, specGroups } from "../output/spec-groups.ts";
+import { addList, type ListFlags, type MarkedRow, specGroups } from "../output/spec-groups.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags, ListFlags {
+interface Flags extends CommonFlags, SpackFlags, ListFlags, TrustOptions {
   allarch?: boolean;
   tags?: boolean;
+  signatures?: boolean;
   mirror?: string;
 }
 
@@ -27,6 +32,7 @@ machine can run, and so what \`stave install\` would take; -a lists all. Exits w
 Examples:
   stave list oci://ghcr.io/org/cache
   stave list oci://ghcr.io/org/cache -a -lv hdf5 ^mpi
+  stave list oci://ghcr.io/org/cache --signatures
   stave list my-mirror --tags hdf5@1.14:                 without the index: names, versions and hashes`;
 
 /** The command `stave list`. */
@@ -37,6 +43,7 @@ export const verb: VerbFactory = (state) => {
     .option("-a, --allarch", "list specs for any machine, not only for this one")
     .option("-m, --mirror <cache>", "the cache to list, like the argument")
     .option("--tags", "read the tags instead of the index")
+    .option("--signatures", "mark each spec with its signer, or with what the trust policy misses")
     .addOption(new Option("-f, --force", "no effect: the index is always read").hideHelp());
   addList(command);
   addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
@@ -58,15 +65,55 @@ export const verb: VerbFactory = (state) => {
         fromTags: flags.tags,
         signal: context.signal,
       });
-      if (!flags.json) show(report, flags, output);
-      if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "caches"), report);
-      output.report(report);
+      const marks = flags.signatures ? await marksOf(report, opened.all, { context, output, flags }) : undefined;
+      const marked = marks && {
+        ...report,
+        specs: report.specs.map((row) => ({ ...row, signature: marks.get(row.hash) })),
+      };
+      if (!flags.json) show(marked ?? report, flags, output);
+      if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "caches"), marked ?? report);
+      output.report(marked ?? report);
       return report.specs.length === 0 && specs.length > 0 ? 1 : 0;
     },
   );
 };
 
-function show(report: ListAllReport, flags: Flags, output: Output): void {
+/** The marks of specs by their hashes. A question that was not answered is an error. */
+async function marksOf(
+  { specs }: ListAllReport,
+  opened: readonly OpenedCache<ReadCache>[],
+  { context, output, flags }: { readonly context: Context; readonly output: Output; readonly flags: Flags },
+): Promise<Map<string, SignatureMark>> {
+  const { markSpecs } = await import("../../api/check-place.ts");
+  const marks = new Map<string, SignatureMark>();
+  for (const { cache, location, opener } of opened) {
+    const rows = specs.filter((row) => row.cache === undefined || row.cache === cache.name);
+    if (!hasImages(cache)) {
+      output.note(`${cache.name} is a mirror: its specs are checked when they are installed`);
+      continue;
+    }
+    const onWarning = (text: string): void => output.warn(text);
+    const use = { around: context, options: flags, transport: opener.transport, onWarning };
+    const place = { target: cache.target, location, memory: memoryFor(location, context).memory };
+    const found = await markSpecs(
+      place,
+      rows.map(({ tag }) => tag),
+      use,
+    );
+    if (found === undefined) output.note(`no trust policy requires signatures of ${cache.name}`);
+    for (const { hash, tag } of rows) {
+      const mark = found?.get(tag);
+      if (mark !== undefined) marks.set(hash, mark);
+    }
+  }
+  return marks;
+}
+
+function show(
+  report: Omit<ListAllReport, "specs"> & { readonly specs: readonly MarkedRow[] },
+  flags: Flags,
+  output: Output,
+): void {
   const { specs, withoutIndex, otherArchitectures } = report;
   for (const cache of withoutIndex)
     output.warn(`${cache} has no index: this list is from its tags; make one with \`stave index ${cache}\``);

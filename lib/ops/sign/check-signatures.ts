@@ -18,6 +18,8 @@ export interface CheckSignaturesOptions {
   readonly judge: (image: ImageToJudge, options: OperationOptions) => Promise<AcceptedSignature>;
   /** Reads the image of a spec and fails unless it is the spec that its tag names. */
   readonly readSpec: (tag: string) => Promise<unknown>;
+  /** The references are a part of a list, so that a single one that does not exist is no error. */
+  readonly isPartial?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -69,7 +71,7 @@ async function checkOne(reference: string, options: CheckSignaturesOptions): Pro
       subject: name,
       hint: `list the tags with \`stave tags ${target.name}\``,
     });
-    if (options.references.length === 1) throw error;
+    if (options.references.length === 1 && !options.isPartial) throw error;
     return { reference, digest: undefined, error };
   }
   const { digest } = manifest;

@@ -66,8 +66,9 @@ export class PlaceGuard {
   /** Throws SIGNATURE_MISSING if nothing of this place may be used. */
   refuseRejected(what: string): void {
     const { rule, policy, place } = this.#options;
-    if (rule.require !== "reject") return;
-    throw new StaveError("SIGNATURE_MISSING", `${what} may not be used: ${policy} rejects ${rule.scope ?? place}`, {
+    if (rule.require !== "reject" && rule.require !== "gpg") return;
+    const why = rule.require === "reject" ? "rejects" : "requires gpg signatures, which images cannot have, for";
+    throw new StaveError("SIGNATURE_MISSING", `${what} may not be used: ${policy} ${why} ${rule.scope ?? place}`, {
       subject: what,
       hint: "`stave trust show` lists the rules",
     });

@@ -32,8 +32,16 @@ const identitySigner = z.strictObject({
   ...{ repositoryId: id, ownerId: id, root: name.optional(), notAfter },
 });
 
+const gpgSigner = z.strictObject({
+  gpg: z
+    .array(z.string().regex(/^[0-9A-F]{40}$/))
+    .min(1)
+    .max(64),
+  keyring: path.optional(),
+});
+
 const rule = z.strictObject({
-  require: z.enum(["none", "signature", "reject"]),
+  require: z.enum(["none", "signature", "gpg", "reject"]),
   signers: z.array(name).min(1).max(64).optional(),
   index: z.enum(["any", "signed"]).optional(),
   indexMaxAge: z
@@ -49,7 +57,7 @@ export const policySchema = z.strictObject({
   version: z.literal(1),
   default: rule,
   caches: z.record(z.string().min(1).max(1024), rule).optional(),
-  signers: z.record(name, z.union([keySigner, identitySigner])).optional(),
+  signers: z.record(name, z.union([keySigner, identitySigner, gpgSigner])).optional(),
   roots: z
     .record(
       name,
@@ -74,12 +82,23 @@ export const policySchema = z.strictObject({
 /** A policy as it is written. */
 export type PolicyDocument = z.infer<typeof policySchema>;
 
+/** Keys of gpg whose signatures count, for mirrors. */
+export interface GpgSigner {
+  readonly name: string;
+  /** The fingerprints of primary keys, in upper case. */
+  readonly fingerprints: readonly string[];
+  /** The path of a file with these keys; undefined if they are in gpg's own folder. */
+  readonly keyring: string | undefined;
+}
+
 /** What one place needs. */
 export interface PlaceRule {
   /** The place of the rule as it is written; undefined for the default. */
   readonly scope: string | undefined;
-  readonly require: "none" | "signature" | "reject";
+  readonly require: "none" | "signature" | "gpg" | "reject";
   readonly signers: readonly Signer[];
+  /** The signers of a mirror. */
+  readonly gpg: readonly GpgSigner[];
   readonly index: "any" | "signed";
   /** The age of an index that is too old, in milliseconds. */
   readonly indexMaxAge: number | undefined;
@@ -131,16 +150,21 @@ function rootSource(root: string = PUBLIC, { roots = {} }: PolicyDocument, path:
 // A rule that contradicts itself was meant otherwise.
 function checkRule(one: PolicyDocument["default"], { signers = {} }: PolicyDocument, what: string): void {
   const wrong = (problem: string): StaveError => new StaveError("CONFIG_INVALID", `${what} ${problem}`);
-  if (one.require === "signature" && one.signers === undefined)
-    throw wrong("requires signatures, but names no signers");
+  const needsSigners = one.require === "signature" || one.require === "gpg";
+  if (needsSigners && one.signers === undefined) throw wrong("requires signatures, but names no signers");
   if (one.require !== "signature") {
-    const extra = (["signers", "index", "indexMaxAge", "bound"] as const).find((key) => one[key] !== undefined);
-    if (extra !== undefined) throw wrong(`has ${extra}, but requires no signatures`);
+    const others = ["index", "indexMaxAge", "bound"] as const;
+    const extra = (needsSigners ? others : (["signers", ...others] as const)).find((key) => one[key] !== undefined);
+    if (extra !== undefined) throw wrong(`has ${extra}, but requires no signatures of images`);
   }
   if (one.indexMaxAge !== undefined && one.index !== "signed")
     throw wrong('has indexMaxAge, which needs "index": "signed"');
-  for (const signer of one.signers ?? [])
-    if (!Object.hasOwn(signers, signer)) throw wrong(`names the signer ${signer}, which is not under signers`);
+  for (const signer of one.signers ?? []) {
+    const found = Object.hasOwn(signers, signer) ? signers[signer] : undefined;
+    if (found === undefined) throw wrong(`names the signer ${signer}, which is not under signers`);
+    if ("gpg" in found !== (one.require === "gpg"))
+      throw wrong(`names the signer ${signer}, which signs ${"gpg" in found ? "mirrors" : "images"}`);
+  }
 }
 
 /** What a policy needs of the machine. */
@@ -196,9 +220,14 @@ export class TrustPolicy {
     const { caches = {}, revoked = {} } = this.document;
     const found = (scope === undefined ? undefined : caches[scope]) ?? this.document.default;
     const signers: Signer[] = [];
-    for (const each of found.signers ?? []) signers.push(await this.#signer(each));
+    const gpg: GpgSigner[] = [];
+    for (const each of found.signers ?? []) {
+      const signer = await this.#signer(each);
+      if ("fingerprints" in signer) gpg.push(signer);
+      else signers.push(signer);
+    }
     return {
-      ...{ scope, require: found.require, signers, index: found.index ?? "any", bound: found.bound ?? false },
+      ...{ scope, require: found.require, signers, gpg, index: found.index ?? "any", bound: found.bound ?? false },
       indexMaxAge: found.indexMaxAge === undefined ? undefined : milliseconds(found.indexMaxAge),
       revoked: {
         digests: new Set(revoked.digests),
@@ -208,9 +237,13 @@ export class TrustPolicy {
     };
   }
 
-  async #signer(signer: string): Promise<Signer> {
+  async #signer(signer: string): Promise<Signer | GpgSigner> {
     const found = this.document.signers?.[signer];
     if (found === undefined) throw new StaveError("CONFIG_INVALID", `${this.path} has no signer ${signer}`);
+    if ("gpg" in found) {
+      const keyring = found.keyring === undefined ? undefined : resolve(dirname(this.path), found.keyring);
+      return { name: signer, fingerprints: found.gpg, keyring };
+    }
     const notAfter = found.notAfter === undefined ? undefined : Date.parse(found.notAfter);
     if ("key" in found)
       return { name: signer, key: await readPublicKey(resolve(dirname(this.path), found.key)), notAfter };

@@ -187,6 +187,7 @@ function guardWith(
       index: "signed",
       indexMaxAge: undefined,
       bound: false,
+      gpg: [],
       revoked: NO_REVOCATIONS,
     },
     signers: [{ name: "release", key: key.publicKey }],
