@@ -6,6 +6,7 @@
  */
 
 import type { SignatureReport } from "./api/check-place.ts";
+import type { ImageSbomOptions, SpecsSbomOptions } from "./api/describe.ts";
 import type { InstallOptions } from "./api/install-specs.ts";
 import type { ListOptions } from "./api/list-specs.ts";
 import type { CacheArgument, OpenCache, OpenCacheOptions } from "./api/open-cache.ts";
@@ -21,11 +22,13 @@ import type { CopyImagesReport } from "./ops/image/copy.ts";
 import type { InstallPlanReport, InstallReport } from "./ops/install/report.ts";
 import type { PushPlanReport, PushReport } from "./ops/push/report.ts";
 import type { SignReport } from "./ops/sign/sign.ts";
+import type { SbomReport } from "./sbom/report.ts";
 import type { Store } from "./spack/store/store.ts";
 
 export type { SignatureReport } from "./api/check-place.ts";
 export type { CommonOptions, Login } from "./api/common.ts";
 export type { NetworkOptions } from "./api/connection.ts";
+export type { ImageSbomOptions, SpecsSbomOptions } from "./api/describe.ts";
 export type { InstallOptions } from "./api/install-specs.ts";
 export type { SigstoreOptions } from "./api/keyless.ts";
 export type { ListOptions } from "./api/list-specs.ts";
@@ -82,6 +85,8 @@ export type { CheckedImage, CheckSignaturesReport } from "./ops/sign/check-signa
 export type { SignedImage, SignReport } from "./ops/sign/sign.ts";
 export type { SpecRow } from "./ops/store/spec-row.ts";
 export type { ViewConflict } from "./ops/store/view-merge.ts";
+export type { LicenseRow, SbomFormat, SbomSubject } from "./sbom/bill.ts";
+export type { SbomReport } from "./sbom/report.ts";
 export type { CertificateIdentity } from "./sign/identity/identity-pattern.ts";
 export type { AcceptedSignature } from "./sign/signature/judge.ts";
 export type { SignedBy } from "./sign/signature/statement-signer.ts";
@@ -164,6 +169,16 @@ export async function planInstall(
   options?: InstallOptions,
 ): Promise<InstallPlanReport> {
   return await unhidden(async () => await (await import("./api/install-specs.ts")).planInstall(caches, options));
+}
+
+/** Describes an image as `stave sbom` does: the document, and a table of licenses. */
+export async function sbomOfImage(image: string, options?: ImageSbomOptions): Promise<SbomReport> {
+  return await unhidden(async () => await (await import("./api/describe.ts")).sbomOfImage(image, options));
+}
+
+/** Describes installed specs as `stave sbom` does; by default the roots of the environment. */
+export async function sbomOfSpecs(options?: SpecsSbomOptions): Promise<SbomReport> {
+  return await unhidden(async () => await (await import("./api/describe.ts")).sbomOfSpecs(options));
 }
 
 // Errors of the library are StaveErrors, also if something fails to close after one.

@@ -10,7 +10,7 @@ const lib = resolve(import.meta.dirname, "../lib");
 
 const OPS = [
   ...["errors", "printable", "oci", "util", "target", "serve", "copy", "spack", "image", "relocate", "store", "loader"],
-  ...["cache", "sign"],
+  ...["cache", "sign", "sbom"],
 ];
 
 // What each part may import besides itself; a part is a folder of lib, or a file at its root.
@@ -32,6 +32,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   objects: ["errors", "printable", "oci", "util", "http", "auth"],
   cache: ["errors", "printable", "oci", "util", "objects", "target", "copy", "spack", "image"],
   sign: ["errors", "printable", "oci", "util", "http", "target", "spack"],
+  sbom: ["errors", "printable", "oci", "util", "spack"],
   ops: OPS,
   // The facade may use every part below it, and the command line all of these and the facade.
   api: [...OPS, "http", "auth", "objects", "ops"],

@@ -117,6 +117,11 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/size.ts"),
   },
   {
+    name: "sbom",
+    summary: "print a bill of materials of an image or of specs",
+    load: () => import("./verbs/sbom.ts"),
+  },
+  {
     name: "export",
     summary: "write an image as an archive for docker, podman or Apptainer",
     load: () => import("./verbs/export.ts"),

@@ -102,6 +102,8 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["rebase", "oci-layout:./copy", "--onto", `${guarded.host}/x:y`, "--outdated"] },
   { args: ["export", "oci-layout:./copy:app", "-o", "app.tar"] },
   { args: ["size", "oci-layout:./copy:app"] },
+  { args: ["sbom", "oci-layout:./copy:app"] },
+  { args: ["sbom", "fleet", "--format", "cyclonedx", "--fail-on-unknown-license", ...IN_STORE], status: [1] },
   { args: ["image-index", "oci-layout:./copy:all", "oci-layout:./copy:app"] },
   { args: ["keygen", "./mine"] },
   { args: ["sign", "oci-layout:./copy:app", "--key", "mine.key"] },

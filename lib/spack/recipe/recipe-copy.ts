@@ -13,20 +13,24 @@ const KEYWORDS = new Set(
   ).split(" "),
 );
 
+/** Where copies of a spec's recipe may be, below `.spack/repos`: as Spack 1.0 and later has it, and as before. */
+export function recipePlaces({ name, namespace }: SpecNode): string[] {
+  if (namespace === undefined || !isPlain(name) || !namespace.split(".").every(isPlain)) return [];
+  const module = name.replaceAll("-", "_");
+  const folder = /^[0-9]/.test(module) || KEYWORDS.has(module) ? `_${module}` : module;
+  return [
+    `spack_repo/${namespace.replaceAll(".", "/")}/packages/${folder}/package.py`,
+    `${namespace}/packages/${name}/package.py`,
+  ];
+}
+
 /**
  * Reads the copy of a spec's recipe in a folder that holds its prefix; undefined if there is none. Links are not
  * followed. Throws NotUnderstood for anything but a readable text of bounded size.
  */
-export function readRecipeCopy(directory: string, { name, namespace }: SpecNode): string | undefined {
-  if (namespace === undefined || !isPlain(name) || !namespace.split(".").every(isPlain)) return undefined;
-  const module = name.replaceAll("-", "_");
-  const folder = /^[0-9]/.test(module) || KEYWORDS.has(module) ? `_${module}` : module;
-  const repos = `${METADATA_FOLDER}/repos`;
-  // Spack 1.0 and later; before that.
-  const places = [
-    `${repos}/spack_repo/${namespace.replaceAll(".", "/")}/packages/${folder}/package.py`,
-    `${repos}/${namespace}/packages/${name}/package.py`,
-  ];
+export function readRecipeCopy(directory: string, node: SpecNode): string | undefined {
+  const places = recipePlaces(node).map((place) => `${METADATA_FOLDER}/repos/${place}`);
+  if (places.length === 0) return undefined;
   try {
     using tree = new HeldTree(directory);
     for (const place of places) {
