@@ -2,7 +2,7 @@
 
 import { checkCopy, copyBetween, copyPlaces } from "../../api/open-target.ts";
 import type { TrustOptions } from "../../api/trust.ts";
-import type { Digest } from "../../oci/digest.ts";
+import { type Digest, isDigest } from "../../oci/digest.ts";
 import type { Location } from "../../oci/reference.ts";
 import { formatLocation } from "../../oci/reference.ts";
 import type { CopyImagesReport } from "../../ops/image/copy.ts";
@@ -16,6 +16,7 @@ import {
   helpText,
   verbCommand,
 } from "../arguments/shared-flags.ts";
+import { remindToSign } from "../arguments/sign-reminder.ts";
 import { count, formatBytes, formatDuration } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -63,6 +64,14 @@ export const verb: VerbFactory = (state) => {
     const report = await copyBetween(opener, places, { ...flags, progress, signal: context.signal, use });
     const milliseconds = flags.dryRun ? undefined : context.clock.now() - started;
     output.print(summary(report, destination, milliseconds));
+    // With all tags, the lists and signatures under tags are copied, too, but what has no tag is not.
+    const [only] = report.images;
+    const isRenamed =
+      only !== undefined && only.tag !== undefined && !isDigest(only.source) && only.tag !== only.source;
+    const renamed = "signatures of stave name the tag, and this is another one";
+    const what = flags.referrers ? renamed : "the copy has no signatures";
+    if (!flags.dryRun && (isRenamed || !flags.referrers))
+      await remindToSign(destination, { kind: "images", what }, { context, output, flags });
     output.report(report);
     return 0;
   });

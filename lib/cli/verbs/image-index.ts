@@ -7,6 +7,7 @@ import { type AddedImage, addToIndex } from "../../ops/image/image-index.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { remindToSign } from "../arguments/sign-reminder.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
@@ -54,6 +55,10 @@ export const verb: VerbFactory = (state) => {
     const report = await addToIndex(target, tag, added, options);
     for (const { platform, digest, tag: own } of report.images) output.print(`${platform} ${digest} ${own}`);
     output.print(`${formatLocation(location)} ${report.digest}${report.isWritten ? "" : " (unchanged)"}`);
+    if (report.isWritten) {
+      const what = "the index of platforms has no signature";
+      await remindToSign(location, { kind: "images", what }, { context, output, flags: {} });
+    }
     output.report(report);
     return 0;
   });

@@ -7,6 +7,7 @@ import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-upd
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, type CacheRun, oneCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { NEW_INDEX, remindToSign } from "../arguments/sign-reminder.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
@@ -77,6 +78,7 @@ async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags
   await using opened = await writeCache(text, run, { create: false, mayUseMirror: true });
   const { cache } = opened;
   const report = await updateIndex(cache, options);
+  if (report.isWritten) await remindToSign(opened.location, NEW_INDEX, { context, output, flags: {} });
   if (flags.keys) warnOfKeys(cache, output);
   if (flags.keys && hasArchives(cache)) {
     const keys = await cache.indexKeys({ signal: context.signal });

@@ -23,6 +23,7 @@ import {
   helpText,
   verbCommand,
 } from "../arguments/shared-flags.ts";
+import { NEW_INDEX, remindToSign } from "../arguments/sign-reminder.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { count, formatBytes } from "../output/formatting.ts";
@@ -92,7 +93,12 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   );
   const { cache } = opened;
   if (!isPrunable(cache)) throw lacks(cache, "delete");
-  if (flags.undo !== undefined) return await undo(cache, flags.undo, context, output);
+  if (flags.undo !== undefined) {
+    const status = await undo(cache, flags.undo, context, output);
+    const what = "signatures were removed with the images";
+    await remindToSign(opened.location, { kind: "images", what }, { context, output, flags: {} });
+    return status;
+  }
   const plan = await planPrune(cache, options);
   if (keep.hashes === undefined && keep.within === undefined)
     output.note("no flag says which specs to keep (--keep-lock, --keeplist, --keep-within, -e): all are kept");
@@ -105,6 +111,7 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   if (flags.undoFile !== undefined && flags.yes) await writeUndo(plan, resolve(context.cwd, flags.undoFile));
   const done = flags.yes ? await prune(cache, plan, options) : undefined;
   for (const line of render(done ?? plan, done !== undefined, output)) output.print(line);
+  if (done?.index?.isWritten) await remindToSign(opened.location, NEW_INDEX, { context, output, flags: {} });
   if (done?.isUnsupported)
     throw new StaveError("UNSUPPORTED", `${plan.cache} does not support deletion`, {
       hint: "enable deletion in the registry, or remove the listed tags with the registry's own tools",

@@ -38,6 +38,7 @@ import {
   verbCommand,
   wholeNumber,
 } from "../arguments/shared-flags.ts";
+import { remindToSign } from "../arguments/sign-reminder.ts";
 import { addKeyless, type KeylessFlags, openKey, openKeyless } from "../arguments/signer.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
@@ -315,6 +316,8 @@ async function run(
   const reach = libraryPathWarning(report.environment?.libraryPath ?? []);
   if (reach !== undefined) output.warn(reach);
   if (report.signatures) output.print(signText(report.signatures, {}));
+  else if (report.specs.some(({ outcome }) => outcome === "pushed") || report.images.some(({ isNew }) => isNew))
+    await remindToSign(location, { kind: "images", what: "what was pushed has no signatures" }, opening);
   const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
   advise(made, newTags, opened.mirror?.name ?? formatCache(location));

@@ -10,6 +10,7 @@ import type { BaseSource } from "../../ops/push/base-image.ts";
 import { imagesOnBase, rebase } from "../../ops/push/rebase.ts";
 import { type Opener, openNetwork } from "../arguments/open.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { remindToSign } from "../arguments/sign-reminder.ts";
 import { findingText } from "../output/check-run-text.ts";
 import { count, shortDigest } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -91,6 +92,10 @@ export const verb: VerbFactory = (state) => {
     const place = formatLocation(withTag(location, report.tag));
     output.print(`${place} ${report.to}${report.isWritten ? "" : notWritten}`);
     output.print(`${count(report.layers, "layer")} of specs on ${flags.onto}@${report.newBase}`);
+    if (report.isWritten) {
+      const what = "the new image has no signature";
+      await remindToSign(withTag(location, report.tag), { kind: "images", what }, { context, output, flags: {} });
+    }
     output.report(report);
     return 0;
   });

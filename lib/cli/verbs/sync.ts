@@ -3,6 +3,7 @@
 import { splitCache } from "../../api/cache-choice.ts";
 import { isMirror } from "../../api/mirror-location.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { hasImages } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { planSync, type SyncReport, sync } from "../../ops/sync/sync.ts";
 import { CACHE_ARGUMENT, readCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
@@ -14,6 +15,7 @@ import {
   helpText,
   verbCommand,
 } from "../arguments/shared-flags.ts";
+import { NEW_INDEX, remindToSign } from "../arguments/sign-reminder.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Output } from "../output/output.ts";
 import { syncText } from "../output/sync-text.ts";
@@ -84,6 +86,10 @@ export const verb: VerbFactory = (state) => {
           hint: "leave out -k",
         });
       const report = await sync(source.cache, opened.cache, options);
+      const isFromMirror = !hasImages(source.cache) && report.specs.some(({ outcome }) => outcome === "copied");
+      const what = isFromMirror ? "images made of archives have no signatures" : NEW_INDEX.what;
+      if (isFromMirror || report.index?.isWritten)
+        await remindToSign(opened.location, { kind: isFromMirror ? "images" : "index", what }, { ...run, flags: {} });
       return finish(report, output);
     },
   );

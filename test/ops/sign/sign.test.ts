@@ -9,6 +9,7 @@ import { OCI_CONFIG, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
 import { type CheckSignaturesOptions, checkSignatures } from "../../../lib/ops/sign/check-signatures.ts";
 import { chosenImages } from "../../../lib/ops/sign/images.ts";
 import { type SignOptions, signImages } from "../../../lib/ops/sign/sign.ts";
+import { IdentityPattern } from "../../../lib/sign/identity/identity-pattern.ts";
 import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
 import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
 import { Judge, NO_REVOCATIONS, type Signer } from "../../../lib/sign/signature/judge.ts";
@@ -19,7 +20,9 @@ import type { Target } from "../../../lib/target/target.ts";
 import { bytesSource } from "../../../lib/util/stream.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { connect } from "../../support/client.ts";
+import { keylessSigner } from "../../support/keyless.ts";
 import { type Rule, startRegistry, UNCONDITIONAL } from "../../support/registry.ts";
+import { IDENTITY, ISSUER, startSigstore } from "../../support/sigstore.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
 const key = await PrivateKey.generate();
@@ -104,6 +107,65 @@ for (const count of [1, 40, 1000])
         await registry.close();
       }
     });
+
+for (const [count, statements] of [
+  [1000, 1],
+  [1001, 2],
+  [2500, 3],
+] as const)
+  test(`signing ${count} images without a key takes one certificate, and ${statements} in the log`, async () => {
+    const instance = await startSigstore();
+    const { signer, close } = keylessSigner(instance, { rekor: 1 });
+    const attached: number[] = [];
+    const target = {
+      name: "registry.example/cache",
+      pushBlob: () => Promise.resolve("pushed"),
+      pushReferrers: async (manifests: unknown[]) => void attached.push(manifests.length),
+    } as unknown as Target;
+    const images = Array.from({ length: count }, (_, at) => ({
+      reference: tagOf(at),
+      manifest: describe(Buffer.from(`image ${at}`), OCI_MANIFEST),
+      isNew: true,
+    }));
+    try {
+      await signImages(options(target, { images, signer }));
+      assert.equal(instance.entries.length, statements);
+      assert.equal(instance.requests.length, 1 + 2 * statements, "a certificate; an entry and a stamp each");
+      assert.deepEqual([attached.length, attached.reduce((sum, each) => sum + each, 0)], [statements, count]);
+    } finally {
+      await Promise.all([close(), instance.close()]);
+    }
+  });
+
+for (const count of [1, 40])
+  test(`signing ${count} images without a key takes one certificate, one entry and few requests`, async () => {
+    const instance = await startSigstore();
+    const registry = await startRegistry();
+    const { target, close } = connect(registry.host, "cache");
+    const { signer, root, close: closeSigner } = keylessSigner(instance, { rekor: 2 });
+    try {
+      const images = await pushImages(target, count);
+      registry.requests.length = 0;
+      await signImages(options(target, { images, signer }));
+      assert.equal(instance.entries.length, 1);
+      assert.equal(instance.requests.length, 3, "a certificate, an entry and a stamp");
+      assert.ok(registry.requests.length <= count + 4, `${registry.requests.length} requests`);
+      const identity = new IdentityPattern({ issuer: ISSUER, identity: IDENTITY }, "the test");
+      const signers = [{ name: "ci", identity, root: () => Promise.resolve(root) }];
+      const references = images.slice(-20).map(({ reference }) => reference);
+      const readSpec = (): Promise<never> => Promise.reject(new Error("the signature has the name"));
+      const report = await checkSignatures({ target, references, judge: judging(target, signers), readSpec });
+      assert.equal(report.signed, references.length);
+      // Signing again asks for a certificate at most, to know whose signatures to look for.
+      const { signer: again, close: closeAgain } = keylessSigner(instance, { rekor: 2 });
+      const known = images.map(({ reference }) => ({ reference }));
+      const second = await signImages(options(target, { images: known, signer: again }));
+      assert.deepEqual([second.signatures, instance.entries.length], [0, 1]);
+      await closeAgain();
+    } finally {
+      await Promise.all([closeSigner(), close(), registry.close(), instance.close()]);
+    }
+  });
 
 test("1 001 images take two signatures, and two tags of one image one artifact", async () => {
   const attached: number[] = [];
