@@ -51,6 +51,8 @@ export interface OpenMirrorOptions {
   readonly signing?: Signing | undefined;
   /** A folder without a mirror counts as an empty one. */
   readonly mayBeEmpty?: boolean | undefined;
+  /** The view of the index to use; default: the configured one. */
+  readonly view?: string | undefined;
   /** It is opened to be written: only the newest layout counts. */
   readonly isWritten?: boolean | undefined;
 }
@@ -72,7 +74,7 @@ export async function openMirror(location: MirrorLocation, options: OpenMirrorOp
     signatures,
     isWritten,
     signer: signing && (await signerFor(signing, options)),
-    view: mirror?.view(direction),
+    view: options.view ?? mirror?.view(direction),
     memory: diskCache(around),
   });
 }

@@ -21,14 +21,14 @@ export interface CheckIndexOptions extends OperationOptions {
   /** Ignore the current index and read every spec again. */
   readonly full?: boolean | undefined;
   readonly onProgress?: ProgressSink | undefined;
+  /** Tags of specs that count as gone: they are about to be removed, or are not part of a view. */
+  readonly without?: Pick<ReadonlySet<string>, "has"> | undefined;
 }
 
 /** How to update an index. */
 export interface UpdateIndexOptions extends CheckIndexOptions {
   /** Specs that were just pushed, by tag; they need not be fetched. */
   readonly known?: ReadonlyMap<string, Pick<SpecDocument, "root" | "graph">> | undefined;
-  /** Tags of specs that are about to be removed; they count as gone. */
-  readonly without?: ReadonlySet<string> | undefined;
 }
 
 /** A tag that is not indexed, and why. */

@@ -77,6 +77,7 @@ const VERBS: Verb[] = [
   },
   {
     name: "save-specfile",
+    aliases: ["save-yaml"],
     summary: "write spec files for a spec and its dependencies",
     load: () => import("./verbs/save-specfile.ts"),
   },
@@ -151,6 +152,11 @@ const VERBS: Verb[] = [
     summary: "show the public keys that mirrors offer, and import them",
     load: () => import("./verbs/keys.ts"),
   },
+  {
+    name: "gpg",
+    summary: "list and trust gpg keys, and publish them in a mirror",
+    load: () => import("./verbs/gpg.ts"),
+  },
   { name: "copy", summary: "copy an image between registries and directories", load: () => import("./verbs/copy.ts") },
   { name: "tags", summary: "list the tags of a repository", load: () => import("./verbs/tags.ts") },
   {
@@ -178,7 +184,7 @@ const EPILOGUE = `
 Locations:
   oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme is optional)
   oci-layout:DIR[:TAG][@DIGEST]        a directory; needs no server
-  file:///DIR, s3://BUCKET/FOLDER      a mirror as Spack writes it (https://HOST/PATH to read)
+  file:///DIR, s3://BUCKET/FOLDER      a mirror as Spack writes it (also gs://; https://HOST/PATH to read)
 
 Run "stave VERB --help" for the flags and examples of a verb.`;
 
@@ -187,9 +193,9 @@ const EARLY_FLAGS = new Set(["-e", "--env", "-C", "--scope", "-c", "--config"]);
 
 /** What to use for verbs of Spack, oras, crane and skopeo. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
-  "save-yaml": "use `stave save-specfile --root-spec SPEC --specs SPECS --specfile-dir DIR`",
-  "check-index": "use `stave index --check CACHE`",
-  mirror: "use `stave config`, which lists the mirrors",
+  "check-index": "use `stave index --check CACHE`, and `stave check --all --deep -m CACHE` for manifests and blobs",
+  mirror:
+    "use `stave config`, which lists the mirrors; `spack mirror` changes them, and `stave prune` removes specs from one",
   load: "use `stave env SPEC`",
   unload: "use `stave env SPEC`, which prints shell commands; a new shell is without them",
   location: "use `stave find --json SPEC`, which has the prefix",

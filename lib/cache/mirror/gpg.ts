@@ -290,6 +290,73 @@ export async function importKey(
   }
 }
 
+/** A key of a gpg home. */
+export interface HeldKey {
+  readonly fingerprint: string;
+  readonly users: readonly string[];
+  /** Its secret part is there, too. */
+  readonly isSecret: boolean;
+}
+
+/** The keys of a gpg home. */
+export async function listKeys(options: GpgOptions, signal?: AbortSignal): Promise<readonly HeldKey[]> {
+  const keys: HeldKey[] = [];
+  const secret = new Set<string>();
+  for (const kind of ["--list-secret-keys", "--list-keys"] as const) {
+    const { output } = await runGpg(["--with-colons", kind, "--fingerprint"], Buffer.alloc(0), options, signal);
+    for (const block of output.toString("utf8").split(/^(?=(?:pub|sec):)/m)) {
+      const lines = block.split("\n").map((line) => line.split(":"));
+      const fingerprint = lines.find(([word]) => word === "fpr")?.[9];
+      if (fingerprint === undefined) continue;
+      const users = lines.filter(([word]) => word === "uid").map((fields) => fields[9] ?? "");
+      if (kind === "--list-secret-keys") secret.add(fingerprint);
+      else keys.push({ fingerprint, users, isSecret: secret.has(fingerprint) });
+    }
+  }
+  return keys;
+}
+
+/** The public keys that gpg finds for some names. Throws NOT_FOUND for a name without a key. */
+export async function exportKeys(
+  names: readonly string[],
+  options: GpgOptions,
+  signal?: AbortSignal,
+): Promise<readonly MirrorKey[]> {
+  const held = await listKeys(options, signal);
+  const wanted = names.map((name) => {
+    const found = held.find(
+      ({ fingerprint, users }) =>
+        fingerprint.endsWith(name.replace(/^0x/, "").toUpperCase()) || users.some((user) => user.includes(name)),
+    );
+    if (found !== undefined) return found;
+    throw new StaveError("NOT_FOUND", `there is no key ${printable(name)}`, {
+      subject: name,
+      hint: "`stave gpg list` shows the keys",
+    });
+  });
+  const chosen = names.length > 0 ? wanted : held.filter(({ isSecret }) => isSecret);
+  return await Promise.all(
+    chosen.map(async ({ fingerprint }) => {
+      const { output } = await runGpg(["--armor", "--export", fingerprint], Buffer.alloc(0), options, signal);
+      return { fingerprint, key: output };
+    }),
+  );
+}
+
+/** The keys in a file, as a mirror would offer each. Throws CONTENT_INVALID if there is none. */
+export async function keysIn(
+  key: Buffer,
+  name: string,
+  options: GpgOptions,
+  signal?: AbortSignal,
+): Promise<readonly MirrorKey[]> {
+  const { output } = await runGpg(["--with-colons", "--show-keys"], key, options, signal);
+  const blocks = output.toString("utf8").split(/^(?=pub:)/m);
+  const found = blocks.flatMap((block) => /^fpr:(?:[^:]*:){8}([0-9A-F]{40}):/m.exec(block)?.[1] ?? []);
+  if (found.length > 0) return found.map((fingerprint) => ({ fingerprint, key }));
+  throw new StaveError("CONTENT_INVALID", `${printable(name)} has no public key`, { subject: name });
+}
+
 /** Chooses the key when the first text is signed, because a sync may have none to sign. */
 export class LateSigner implements Signer {
   readonly #open: () => Promise<Signer>;

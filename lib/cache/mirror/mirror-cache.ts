@@ -204,6 +204,17 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     return await indexKeys(this.writable(), options);
   }
 
+  /** Stores public keys; `isIndexed`: also updates their list. */
+  async storeKeys(
+    keys: readonly MirrorKey[],
+    { isIndexed, signal }: OperationOptions & { readonly isIndexed: boolean },
+  ): Promise<void> {
+    const objects = this.writable();
+    await publishKeys(objects, keys, { signal });
+    if (isIndexed) await indexKeys(objects, { signal });
+    await this.#mark(objects, signal);
+  }
+
   /** The public keys that the mirror offers. */
   async keys(options: OperationOptions = {}): Promise<readonly MirrorKey[]> {
     return await offeredKeys(this.objects, options);

@@ -54,6 +54,8 @@ export interface CacheRun {
   readonly verifies?: boolean;
   /** Sign what is pushed to a mirror. */
   readonly signing?: Signing;
+  /** The view of the index of a mirror. */
+  readonly view?: string | undefined;
 }
 
 /** The mirrors to use if no cache is named; the output says which. */
@@ -214,5 +216,6 @@ async function openerFor(
     direction,
     verifies: run.verifies,
     signing: run.signing,
+    view: run.view,
   };
 }

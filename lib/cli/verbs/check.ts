@@ -26,6 +26,7 @@ interface Flags extends CommonFlags, SpackFlags {
   rebuildOnError?: boolean;
   spec?: string[];
   specFile?: string[];
+  specYaml?: string[];
 }
 
 const HELP = `
@@ -50,10 +51,16 @@ export const verb: VerbFactory = (state) => {
     .option("--bytes", "also download every blob and check its digest")
     .addOption(new Option("--rebuild-on-error", "refused: a failed request is an error").hideHelp())
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").argParser(collect).hideHelp())
+    .addOption(new Option("--spec-yaml <file>", "the same as SPEC").argParser(collect).hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").argParser(collect).hideHelp());
   addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
-    const texts = [...onlySpecs(given, context.cwd), ...(flags.spec ?? []), ...(flags.specFile ?? [])];
+    const texts = [
+      ...onlySpecs(given, context.cwd),
+      ...(flags.spec ?? []),
+      ...(flags.specFile ?? []),
+      ...(flags.specYaml ?? []),
+    ];
     if (flags.all && texts.length > 0)
       throw new StaveError("USAGE", "--all and SPEC exclude each other", { hint: "leave one of them out" });
     if (flags.rebuildOnError)

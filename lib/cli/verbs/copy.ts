@@ -1,11 +1,16 @@
 // `stave copy`: copies an image or a whole repository between registries and directories.
 
+import { Option } from "commander";
 import { checkCopy, copyBetween, copyPlaces } from "../../api/open-target.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import type { TrustOptions } from "../../api/trust.ts";
+import { aggregate, StaveError } from "../../errors.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import type { Location } from "../../oci/reference.ts";
 import { formatLocation } from "../../oci/reference.ts";
 import type { CopyImagesReport } from "../../ops/image/copy.ts";
+import { type SyncReport, sync } from "../../ops/sync/sync.ts";
+import { readCache, writeCache } from "../arguments/cache-location.ts";
 import { openNetwork } from "../arguments/open.ts";
 import {
   addDryRun,
@@ -17,16 +22,22 @@ import {
   verbCommand,
 } from "../arguments/shared-flags.ts";
 import { remindToSign } from "../arguments/sign-reminder.ts";
+import type { Context } from "../machine/context.ts";
 import { count, formatBytes, formatDuration } from "../output/formatting.ts";
+import type { Output } from "../output/output.ts";
+import { syncText } from "../output/sync-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, TrustOptions {
+interface Flags extends CommonFlags, SpackFlags, TrustOptions {
   allTags?: boolean;
   platform?: string;
   referrers?: boolean;
   verify?: boolean;
   dryRun?: boolean;
   jobs: number;
+  baseDir?: string;
+  specYaml?: string;
+  destinationUrl?: string;
 }
 
 const HELP = `
@@ -44,15 +55,28 @@ Examples:
 /** The command `stave copy`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("copy", "copy an image between registries and directories")
-    .argument("<src>", "the image; with --all-tags, the repository or directory")
-    .argument("<dst>", "the destination")
+    .argument("[src]", "the image; with --all-tags, the repository or directory")
+    .argument("[dst]", "the destination")
+    .addOption(new Option("--base-dir <dir>", "copy a spec of this mirror, as Spack's former command").hideHelp())
+    .addOption(new Option("--spec-yaml <file>", "with --base-dir, the spec").hideHelp())
+    .addOption(new Option("--destination-url <url>", "with --base-dir, the mirror to copy to").hideHelp())
     .option("--all-tags", "copy every tag of SRC; continue after a tag fails")
     .option("--platform <os/arch>", "copy only this platform's image of an index")
     .option("--referrers", "also copy signatures, SBOMs and other referrers of the image");
   command.option("--verify", "copy the image only if the trust policy lets it pass");
   addJobs(command, "how many blobs to copy at once", 4);
   addTransport(addTrust(addDryRun(command))).addHelpText("after", helpText(HELP));
-  return bindAction<[string, string], Flags>(command, state, async (context, output, flags, from, to) => {
+  return bindAction<[string?, string?], Flags>(command, state, async (context, output, flags, from, to) => {
+    const { baseDir, specYaml, destinationUrl } = flags;
+    if (baseDir !== undefined || specYaml !== undefined || destinationUrl !== undefined) {
+      const report = await copySpec({ context, output, flags });
+      output.report(report);
+      return report.specs.some(({ outcome }) => outcome === "absent") ? 1 : 0;
+    }
+    if (from === undefined || to === undefined)
+      throw new StaveError("USAGE", `missing required argument '${from === undefined ? "src" : "dst"}'`, {
+        hint: "usage: stave copy [OPTIONS] SRC DST",
+      });
     const places = copyPlaces(from, to);
     const { source, destination } = places;
     checkCopy(places, flags);
@@ -76,6 +100,34 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
+
+// `buildcache copy` of Spack 0.15 copies the files of one spec between mirrors.
+async function copySpec({
+  context,
+  output,
+  flags,
+}: {
+  readonly context: Context;
+  readonly output: Output;
+  readonly flags: Flags;
+}): Promise<SyncReport> {
+  const { baseDir, specYaml, destinationUrl } = flags;
+  if (baseDir === undefined || specYaml === undefined || destinationUrl === undefined)
+    throw new StaveError("USAGE", "--base-dir, --spec-yaml and --destination-url belong together", {
+      hint: "or copy specs with `stave sync SRC DST SPEC`",
+    });
+  const files = new SpackFiles(context, flags);
+  const [asked] = await files.specs([specYaml]);
+  const run = { context, output, flags, files };
+  await using source = await readCache(baseDir, run);
+  await using opened = await writeCache(destinationUrl, run, { create: true });
+  const nodes = asked?.document ? [asked.document.root] : [];
+  const { signal, clock } = context;
+  const report = await sync(source.cache, opened.cache, { nodes, jobs: flags.jobs, now: clock.now(), signal });
+  for (const line of syncText(report, output)) output.print(line);
+  if (report.failures.length > 0) throw aggregate([...report.failures], "specs");
+  return report;
+}
 
 function summary(report: CopyImagesReport, destination: Location, milliseconds: number | undefined): string {
   const lines = report.images.map(({ tag, digest }) => `${formatLocation(named(destination, tag, digest))} ${digest}`);

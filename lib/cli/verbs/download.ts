@@ -31,6 +31,8 @@ interface Flags extends CommonFlags, SpackFlags, SignerFlags {
   dryRun?: boolean;
   spec?: string;
   specFile?: string;
+  specYaml?: string;
+  requireCdashid?: boolean;
 }
 
 const HELP = `
@@ -49,7 +51,9 @@ export const verb: VerbFactory = (state) => {
     .argument("[spec...]", "a query that matches one spec of the cache, /hash or a spec file")
     .requiredOption("-p, --path <dir>", "the folder to write to")
     .option("-m, --mirror <cache>", "the cache to download from")
+    .addOption(new Option("--require-cdashid", "no effect: no cache has such files today").hideHelp())
     .addOption(new Option("-s, --spec <spec>", "the same as SPEC").hideHelp())
+    .addOption(new Option("--spec-yaml <file>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
   addSpack(addTransport(addKeys(addTrust(addDryRun(command))))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, given) => {
@@ -58,9 +62,10 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", `-c ${word} is not a setting, section:key:value`, {
         hint: "leave -c out: what Spack called --require-cdashid is not needed",
       });
+    if (flags.requireCdashid) output.warn("--require-cdashid has no effect: no cache has such files today");
     const words = [
       ...onlySpecs(given, context.cwd),
-      ...[flags.spec, flags.specFile].filter((word) => word !== undefined),
+      ...[flags.spec, flags.specFile, flags.specYaml].filter((word) => word !== undefined),
     ];
     const files = new SpackFiles(context, flags);
     const { query, text } = await askedSpec(files, words);

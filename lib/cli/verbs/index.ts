@@ -1,9 +1,12 @@
 // `stave index`: updates the index of a build cache, or checks whether it is current.
 
 import { Option } from "commander";
-import type { SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { hasArchives, type ReadCache } from "../../cache/cache.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
+import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";
+import { parseSpecTag } from "../../cache/spec-tag.ts";
+import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, type CacheRun, oneCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
@@ -18,7 +21,11 @@ interface Flags extends CommonFlags, SpackFlags {
   check?: boolean;
   directory?: string;
   mirror?: string;
+  mirrorUrl?: string;
   keys?: boolean;
+  name?: string;
+  append?: boolean;
+  force?: boolean;
   dryRun?: boolean;
 }
 
@@ -30,6 +37,7 @@ status is 1 if the index is out of date.
 Examples:
   stave index oci://ghcr.io/org/cache
   stave index oci-layout:./stave-cache --full
+  stave index file:///srv/mirror --name release -e .
   stave index --check my-mirror`;
 
 /** The command `stave index`. */
@@ -38,13 +46,26 @@ export const verb: VerbFactory = (state) => {
     .argument("[cache]", CACHE_ARGUMENT)
     .option("--full", "ignore the present index and read every spec again")
     .addOption(new Option("-d, --directory <cache>", "the cache").hideHelp())
+    .addOption(new Option("--mirror-url <cache>", "the cache").hideHelp())
     .addOption(new Option("-m, --mirror <cache>", "the cache, like the argument").hideHelp())
     .addOption(new Option("-k, --keys", "also update the list of the public keys of a mirror"))
+    .option("--name <view>", "write this view of a mirror's index: only the specs of the environment (-e DIR)")
+    .option("-a, --append", "with --name, keep what the view has")
+    .option("-f, --force", "with --name, replace the view")
+    .addOption(new Option("-y, --yes-to-all", "no effect: nothing is asked").hideHelp())
     .option("--check", "only compare; exit with status 1 if the index is out of date");
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
-    const run = { context, output, flags };
-    const report = await compareOrUpdate(flags.directory ?? oneCache(text, flags.mirror), run);
+    const { name } = flags;
+    if (name === undefined && (flags.append || flags.force))
+      throw new StaveError("USAGE", "--append and --force are for views", {
+        hint: "name one with --name; --full reads every spec again",
+      });
+    if (name !== undefined && !/^[\w][\w.-]{0,127}$/.test(name))
+      throw new StaveError("USAGE", `${printable(name)} is not a name of a view`, { hint: "use letters and digits" });
+    const files = new SpackFiles(context, flags);
+    const run = { context, output, flags, files, ...(name !== undefined && { view: name }) };
+    const report = await compareOrUpdate(flags.directory ?? oneCache(text, flags.mirror ?? flags.mirrorUrl), run);
     for (const line of render(report, output)) output.print(line);
     for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
     tellOthers(report.others, output);
@@ -69,14 +90,18 @@ function tellOthers(others: readonly string[], output: Output): void {
 
 async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags: Flags }): Promise<IndexReport> {
   const { flags, context, output } = run;
-  const options = { full: flags.full, signal: context.signal, onProgress: output.progress };
+  const view = flags.name === undefined ? undefined : await hashesOfView(run.files);
+  const without = view && { has: (tag: string) => !view.has(parseSpecTag(tag)?.hash ?? "") };
+  const options = { full: flags.full, without, signal: context.signal, onProgress: output.progress };
   if (flags.check || flags.dryRun) {
     await using opened = await readPushCache(text, run);
     if (flags.keys) warnOfKeys(opened.cache, output);
+    if (view) await addPresent(opened.cache, view, flags, context.signal);
     return await checkIndex(opened.cache, options);
   }
   await using opened = await writeCache(text, run, { create: false, mayUseMirror: true });
   const { cache } = opened;
+  if (view) await addPresent(cache, view, flags, context.signal);
   const report = await updateIndex(cache, options);
   if (report.isWritten) await remindToSign(opened.location, NEW_INDEX, { context, output, flags: {} });
   if (flags.keys) warnOfKeys(cache, output);
@@ -85,6 +110,36 @@ async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags
     output.note(keys.length === 0 ? "the mirror has no public keys" : `listed ${count(keys.length, "public key")}`);
   }
   return report;
+}
+
+async function hashesOfView(files: SpackFiles | undefined): Promise<Set<string>> {
+  const lock = await files?.lock();
+  if (lock !== undefined) return new Set([...lock.graph.nodes()].map(({ hash }) => hash));
+  throw new StaveError("USAGE", "a view has the specs of an environment, and none is named", {
+    hint: "name one with -e DIR",
+  });
+}
+
+// As in Spack, a view that is there is kept unless a flag says what to do with it.
+async function addPresent(
+  cache: ReadCache,
+  wanted: Set<string>,
+  { name = "", append, force }: Flags,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!(cache instanceof MirrorCache))
+    throw new StaveError("UNSUPPORTED", `${cache.name} has no views of its index`, {
+      subject: cache.name,
+      hint: "views belong to mirrors, for example file:///DIR",
+    });
+  const present = force ? undefined : await cache.readIndex({ signal });
+  if (present === undefined) return;
+  if (!append)
+    throw new StaveError("CONFLICT", `${cache.name} has a view ${printable(name)} already`, {
+      subject: name,
+      hint: "add to it with --append, or replace it with --force",
+    });
+  for (const { hash, inBuildcache } of present.records.values()) if (inBuildcache) wanted.add(hash);
 }
 
 function warnOfKeys({ can }: ReadCache, output: Output): void {

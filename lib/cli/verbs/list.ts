@@ -44,6 +44,7 @@ export const verb: VerbFactory = (state) => {
     .option("-m, --mirror <cache>", "the cache to list, like the argument")
     .option("--tags", "read the tags instead of the index")
     .option("--signatures", "mark each spec with its signer, or with what the trust policy misses")
+    .addOption(new Option("--arch", "no effect: only specs for this machine are listed, unless -a is given").hideHelp())
     .addOption(new Option("-f, --force", "no effect: the index is always read").hideHelp());
   addList(command);
   addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));

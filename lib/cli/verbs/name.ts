@@ -21,13 +21,14 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("name", "print the name of a spec in a build cache")
     .argument("[spec...]", "a query that matches one installed spec, /hash or a spec file")
     .option("-s, --spec <spec>", "the same as SPEC, as in Spack's command")
+    .addOption(new Option("--spec-yaml <file>", "the same as SPEC").hideHelp())
     .addOption(new Option("-y, --spec-file <file>", "the same as SPEC").hideHelp());
   addSpack(command).addHelpText("after", helpText(HELP));
-  return bindAction<[string[]], OutputOptions & SpackFlags & { spec?: string; specFile?: string }>(
+  return bindAction<[string[]], OutputOptions & SpackFlags & { spec?: string; specFile?: string; specYaml?: string }>(
     command,
     state,
     async (context, output, flags, words) => {
-      const asked = [flags.spec, flags.specFile].filter((word) => word !== undefined);
+      const asked = [flags.spec, flags.specFile, flags.specYaml].filter((word) => word !== undefined);
       const { root } = await chosenSpec(context, flags, asked.length > 0 ? asked : words);
       const report = { name: legacyStem(root), tag: specTag(root), manifest: manifestFileName(root), hash: root.hash };
       output.print(report.name);

@@ -1,5 +1,6 @@
 // `stave save-specfile`: writes spec files for nodes of a DAG, as Spack's command does.
 import { join, resolve } from "node:path";
+import { Option } from "commander";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenSpec } from "../../api/spack-specs.ts";
 import { fileError, StaveError } from "../../errors.ts";
@@ -17,8 +18,10 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 interface Flags extends OutputOptions, SpackFlags {
   rootSpec?: string;
   rootSpecfile?: string;
+  rootSpecYaml?: string;
+  yamlDir?: string;
   specs: string;
-  specfileDir: string;
+  specfileDir?: string;
   dryRun?: boolean;
 }
 
@@ -34,14 +37,20 @@ export const verb: VerbFactory = (state) => {
     .option("--root-spec <spec>", "the root: a query that matches one installed spec, or /hash")
     .option("--root-specfile <file>", "the root, as a spec file")
     .requiredOption("-s, --specs <list>", "the specs to write, separated by spaces")
-    .requiredOption("--specfile-dir <dir>", "the folder to write to");
+    .option("--specfile-dir <dir>", "the folder to write to (required)")
+    .addOption(new Option("--root-spec-yaml <file>", "the same as --root-specfile").hideHelp())
+    .addOption(new Option("-y, --yaml-dir <dir>", "the same as --specfile-dir").hideHelp());
   addSpack(addDryRun(command)).addHelpText("after", helpText(HELP));
   return bindAction<[], Flags>(command, state, async (context, output, flags) => {
-    if ((flags.rootSpec === undefined) === (flags.rootSpecfile === undefined))
+    const file = flags.rootSpecfile ?? flags.rootSpecYaml;
+    const directory = flags.specfileDir ?? flags.yamlDir;
+    if (directory === undefined)
+      throw new StaveError("USAGE", "no folder is named", { hint: "name one with --specfile-dir" });
+    if ((flags.rootSpec === undefined) === (file === undefined))
       throw new StaveError("USAGE", "name the root with --root-spec or with --root-specfile", {
         hint: "one of the two",
       });
-    const { root, graph } = await chosenSpec(context, flags, [flags.rootSpecfile ?? flags.rootSpec ?? ""]);
+    const { root, graph } = await chosenSpec(context, flags, [file ?? flags.rootSpec ?? ""]);
     const queries = await new SpackFiles(context, flags).queries([flags.specs]);
     const chosen: SpecNode[] = preOrder([root]).filter((node) =>
       queries.some((query) => satisfies(node, graph, query)),
@@ -52,7 +61,7 @@ export const verb: VerbFactory = (state) => {
         hint: `see them with \`stave spec /${root.hash.slice(0, 7)}\``,
       });
     if (flags.dryRun) output.note("would write these files");
-    const folder = resolve(context.cwd, flags.specfileDir);
+    const folder = resolve(context.cwd, directory);
     const written: string[] = [];
     for (const node of chosen) {
       const path = join(folder, `${node.name}.json`);

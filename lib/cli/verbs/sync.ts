@@ -1,11 +1,15 @@
 // `stave sync`: copies specs from one build cache to another, of any kind.
-
+import { glob as globFiles } from "node:fs/promises";
+import { resolve } from "node:path";
 import { splitCache } from "../../api/cache-choice.ts";
 import { isMirror } from "../../api/mirror-location.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { hasImages } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
+import { MANIFEST_LIST_LIMIT, readManifestList } from "../../ops/sync/manifest-list.ts";
 import { planSync, type SyncReport, sync } from "../../ops/sync/sync.ts";
+import { printable } from "../../printable/printable.ts";
+import { readBounded } from "../../util/read-file.ts";
 import { CACHE_ARGUMENT, readCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import {
   addDryRun,
@@ -17,6 +21,7 @@ import {
 } from "../arguments/shared-flags.ts";
 import { NEW_INDEX, remindToSign } from "../arguments/sign-reminder.ts";
 import { addSpack } from "../arguments/spack-options.ts";
+import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import { syncText } from "../output/sync-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -25,6 +30,7 @@ interface Flags extends CommonFlags, SpackFlags {
   unsigned?: boolean;
   key?: string;
   delete?: boolean;
+  manifestGlob?: string;
   dryRun?: boolean;
   jobs: number;
 }
@@ -44,19 +50,25 @@ Examples:
 /** The command `stave sync`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("sync", "copy specs from one build cache to another, of any kind")
-    .argument("<src>", "the cache to copy from")
-    .argument("<dst>", "the cache to copy to")
+    .argument("[src]", "the cache to copy from")
+    .argument("[dst]", "the cache to copy to")
     .argument("[specs...]", "the specs to copy")
     .option("--delete", "remove from DST every spec that is not copied")
+    .option("--manifest-glob <glob>", "copy the specs in these lists of manifests, as in Spack; SRC is left out")
     .option("-k, --key <key>", "the gpg key for specs without a signature (default: the only secret key)")
     .option("-u, --unsigned", "do not check the signatures of SRC, and do not sign");
   addDryRun(command);
   addJobs(command, "how many specs to copy at once", 4);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
-  return bindAction<[string, string, string[]], Flags>(
+  return bindAction<[string | undefined, string | undefined, string[]], Flags>(
     command,
     state,
     async (context, output, flags, src, dst, words) => {
+      if (flags.manifestGlob !== undefined) return await syncLists(flags.manifestGlob, { context, output, flags }, src);
+      if (src === undefined || dst === undefined)
+        throw new StaveError("USAGE", `missing required argument '${src === undefined ? "src" : "dst"}'`, {
+          hint: "usage: stave sync [OPTIONS] SRC DST [SPECS...]",
+        });
       const { signal, clock, cwd } = context;
       const files = new SpackFiles(context, flags);
       // A cache among the specs is a mistake that is worth naming.
@@ -94,6 +106,51 @@ export const verb: VerbFactory = (state) => {
     },
   );
 };
+
+// The lists say where specs come from and, unless a cache is named, where they go.
+async function syncLists(
+  glob: string,
+  { context, output, flags }: { readonly context: Context; readonly output: Output; readonly flags: Flags },
+  named: string | undefined,
+): Promise<number> {
+  const { signal, clock, cwd } = context;
+  const files = new SpackFiles(context, flags);
+  const { unsigned, key, jobs } = flags;
+  const run = { context, output, flags, files };
+  const lists = (await Array.fromAsync(globFiles(glob, { cwd }))).sort();
+  if (lists.length === 0)
+    throw new StaveError("NOT_FOUND", `no file matches ${printable(glob)}`, {
+      subject: glob,
+      hint: "quote the pattern",
+    });
+  const reports: SyncReport[] = [];
+  for (const list of lists) {
+    const { bytes } = await readBounded(resolve(cwd, list), MANIFEST_LIST_LIMIT);
+    for (const { from, to, specs } of readManifestList(bytes, list)) {
+      const options = { tagged: specs, jobs, now: clock.now(), onProgress: output.progress, signal };
+      await using source = await readCache(from, { ...run, verifies: unsigned !== true });
+      const signing = { unsigned, key, isLate: true };
+      if (flags.dryRun) {
+        await using opened = await readPushCache(named ?? to, { ...run, signing }, { mayBeGone: true });
+        reports.push(await planSync(source.cache, opened.cache, options));
+      } else {
+        await using opened = await writeCache(named ?? to, { ...run, signing }, { create: true });
+        reports.push(await sync(source.cache, opened.cache, options));
+      }
+    }
+  }
+  const [first] = reports;
+  if (first === undefined)
+    throw new StaveError("NOT_FOUND", `${printable(glob)} names no manifests`, { subject: glob });
+  const names = (side: "from" | "to"): string => [...new Set(reports.map((report) => report[side]))].join(", ");
+  const together: SyncReport = {
+    ...{ ...first, from: names("from"), to: names("to"), specs: reports.flatMap(({ specs }) => specs) },
+    lost: [...new Set(reports.flatMap(({ lost }) => lost))],
+    sentBytes: reports.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
+    failures: reports.flatMap(({ failures }) => failures),
+  };
+  return finish(together, output);
+}
 
 function finish(report: SyncReport, output: Output): number {
   for (const what of report.lost) output.note(`not copied, because ${report.to} cannot hold them: ${what}`);

@@ -23,6 +23,8 @@ export interface SyncOptions extends OperationOptions {
   readonly queries?: readonly { readonly query: SpecQuery; readonly text: string }[] | undefined;
   /** The specs to copy, each as it is; default, without queries: every spec of the source. */
   readonly nodes?: readonly SpecNode[] | undefined;
+  /** The same for specs of which only the names are known. */
+  readonly tagged?: readonly TaggedSpec[] | undefined;
   /** Remove from the destination what is not copied and is not there already. */
   readonly removes?: boolean | undefined;
   /** How many specs to copy at once. */
@@ -163,12 +165,14 @@ type Chosen = FoundSpec & Pick<SyncedSpec, "name" | "version" | "hash">;
 
 // By DAG hash.
 async function chosenSpecs(from: ReadCache, options: SyncOptions): Promise<Map<string, Chosen>> {
-  const { queries, nodes, signal } = options;
+  const { queries, nodes, tagged, signal } = options;
   const chosen = new Map<string, Chosen>();
   const add = (node: SpecNode): void => {
     if (node.external === undefined) chosen.set(node.hash, { ...named(node), node });
   };
   for (const node of nodes ?? []) add(node);
+  for (const { tag, name, version, hash } of tagged ?? [])
+    chosen.set(hash, { tag, name, version, hash, node: undefined });
   if (queries !== undefined && queries.length > 0) {
     const found = (
       await mapLimit(queries, CONCURRENCY, ({ query }) => findCached(from, query, { signal }), signal)
@@ -180,7 +184,7 @@ async function chosenSpecs(from: ReadCache, options: SyncOptions): Promise<Map<s
     ))
       add(node);
   }
-  if (nodes !== undefined || (queries !== undefined && queries.length > 0)) return chosen;
+  if (nodes !== undefined || tagged !== undefined || (queries !== undefined && queries.length > 0)) return chosen;
   if (from.can.list) {
     for (const { tag, name, version, hash } of (await from.list({ signal })).specs.values())
       chosen.set(hash, { tag, name, version, hash, node: undefined });
