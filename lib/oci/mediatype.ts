@@ -4,6 +4,8 @@
 export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 /** An OCI image index. */
 export const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
+/** The config of artifacts without one (OCI image-spec 1.1, "Guidance for an Empty Descriptor"); its bytes are `{}`. */
+export const OCI_EMPTY = "application/vnd.oci.empty.v1+json";
 /** An OCI image config. */
 export const OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
 /** An uncompressed OCI layer. */
@@ -78,4 +80,9 @@ export function layerTypeIn(family: MediaFamily, mediaType: string): string | un
   const same = SAME_LAYERS.find((pair) => pair.includes(mediaType));
   if (same !== undefined) return family === "oci" ? same[0] : same[1];
   return family === "oci" && mediaType.startsWith("application/vnd.oci.image.layer.") ? mediaType : undefined;
+}
+
+/** True if a text has the form of a media type (RFC 6838, 4.2), without parameters. */
+export function isMediaType(text: string): boolean {
+  return /^[A-Za-z0-9][\w!#$&^.+-]{0,126}\/[A-Za-z0-9][\w!#$&^.+-]{0,126}$/.test(text);
 }

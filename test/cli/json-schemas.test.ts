@@ -2,7 +2,7 @@
 // than that.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { cpSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -49,6 +49,12 @@ const env = {
 };
 cpSync(golden("spack-1.2/plain.oci"), join(work, "cache"), { recursive: true });
 cpSync(golden("spack-1.2/plain.oci"), join(work, "served"), { recursive: true });
+const [image] = JSON.parse(readFileSync(join(work, "cache/index.json"), "utf8")).manifests.filter(
+  (entry: { annotations: Record<string, string> }) =>
+    entry.annotations["org.opencontainers.image.ref.name"] === "fleet-env",
+);
+const manifestPath = join(work, "cache/blobs", image.digest.replace(":", "/"));
+const configDigest: string = JSON.parse(readFileSync(manifestPath, "utf8")).config.digest;
 mkdirSync(join(work, "tree"));
 writeFileSync(join(work, "tree/file"), "#!/old/place/bin/sh\n");
 writeFileSync(join(work, "keep.txt"), "");
@@ -90,6 +96,13 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["index", "oci-layout:./pushed", "--full", "--no-env"] },
   { args: ["check", "--all", "--deep", "-m", CACHE, "--no-env"], status: [0, 1] },
   { args: ["tags", CACHE] },
+  { args: ["digest", `${CACHE}:fleet-env`] },
+  { args: ["manifest", `${CACHE}:fleet-env`] },
+  { args: ["blob", `${CACHE}:fleet-env`, configDigest, "-o", "config.json"] },
+  { args: ["tag", "oci-layout:./pushed:app", "two"] },
+  { args: ["attach", "oci-layout:./pushed:app", "keep.txt", "--artifact-type", "application/x.y"] },
+  { args: ["referrers", "oci-layout:./pushed:app"] },
+  { args: ["delete", "oci-layout:./pushed:two", "--yes"] },
   { args: ["copy", "oci-layout:./pushed:app", "oci-layout:./copy:app"] },
   { args: ["sync", "oci-layout:./cache", `file://${work}/mirror`, "-u"] },
   { args: ["migrate", `file://${work}/mirror`, "-u"] },

@@ -32,6 +32,7 @@ const ALLOWED: Record<string, { what: string; calls: string[] }> = {
   "store/write-database.ts": { what: "the database", calls: ["open", "rename", "rm"] },
   "ops/cache/try-relocation.ts": { what: "a temporary folder", calls: ["mkdtemp"] },
   "ops/image/archive-source.ts": { what: "nothing: it opens for reading", calls: ["open"] },
+  "ops/image/attach-files.ts": { what: "nothing: it opens for reading", calls: ["open"] },
   "ops/push/prefix-facts.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
   "ops/store/verify.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
   "ops/store/view-folder.ts": { what: "the folder of the view", calls: ["link", "mkdir", "rm", "symlink"] },

@@ -93,7 +93,8 @@ function slimOf({ slim, slimKeep = [] }: ImageFlags): ImageSettings["slim"] {
   return { keep, packages };
 }
 
-function pairs(flag: string, texts: readonly string[] | undefined): Record<string, string> | undefined {
+/** The pairs of a repeated flag KEY=VALUE. Throws USAGE. */
+export function pairs(flag: string, texts: readonly string[] | undefined): Record<string, string> | undefined {
   if (texts === undefined) return undefined;
   return Object.fromEntries(
     texts.map((text) => {

@@ -1,13 +1,11 @@
 // Attaches bundles to images, as cosign 3 does: one artifact manifest per image, all of which share one bundle.
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { canonicalBytes, describe, type Manifest } from "../../oci/manifest.ts";
-import { OCI_MANIFEST } from "../../oci/mediatype.ts";
+import { OCI_EMPTY, OCI_MANIFEST } from "../../oci/mediatype.ts";
 import type { BlobPusher, OperationOptions, ReferrerPusher } from "../../target/target.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { BUNDLE_TYPE } from "../statement/bundle.ts";
 
-/** The config of artifacts without one (OCI image-spec 1.1, "Guidance for an Empty Descriptor"). */
-const EMPTY_TYPE = "application/vnd.oci.empty.v1+json";
 const EMPTY = Buffer.from("{}");
 
 /** The annotation with the predicate type, by which cosign lists what is attached. */
@@ -22,7 +20,7 @@ export function signatureManifest(bundle: Descriptor, image: Descriptor, predica
     schemaVersion: 2,
     mediaType: OCI_MANIFEST,
     artifactType: BUNDLE_TYPE,
-    config: describe(EMPTY, EMPTY_TYPE),
+    config: describe(EMPTY, OCI_EMPTY),
     layers: [bundle],
     subject: { mediaType, digest, size },
     annotations: { "dev.sigstore.bundle.content": "dsse-envelope", [PREDICATE_ANNOTATION]: predicateType },
@@ -46,7 +44,7 @@ export async function attach(
   const layer = describe(bundle, BUNDLE_TYPE);
   const { signal } = options;
   // Asking whether the config exists would take as many requests as sending its two bytes.
-  await target.pushBlob(describe(EMPTY, EMPTY_TYPE), bytesSource(EMPTY), { signal, isNew: true });
+  await target.pushBlob(describe(EMPTY, OCI_EMPTY), bytesSource(EMPTY), { signal, isNew: true });
   await target.pushBlob(layer, bytesSource(bundle), { signal, isNew: true });
   const manifests = images.map((image) => ({
     bytes: canonicalBytes(signatureManifest(layer, image, predicateType)),
