@@ -4,6 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { COSIGN_TESTS, startCosignBuild } from "./cosign.ts";
 import { installPeers } from "./peers.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -37,7 +38,9 @@ function chosenFiles(): string[] {
   return all.filter((file) => file.startsWith("test/interop/") === (only === "interop"));
 }
 
-if (only !== "unit" && only !== "node22" && files.length === 0) {
+const hasInterop = only !== "unit" && only !== "node22" && files.length === 0;
+const cosign = hasInterop ? startCosignBuild(process.env) : undefined;
+if (hasInterop) {
   console.log("== peers");
   const missing = installPeers((text) => console.log(text));
   for (const peer of missing)
@@ -66,11 +69,13 @@ if (only === "node22") {
   step("build", process.execPath, [...loader, "scripts/build.ts"]);
 }
 const concurrency = `--test-concurrency=${Math.max(2, availableParallelism())}`;
-step("tests", node, [
-  ...loader,
-  "--test",
-  "--test-reporter=spec",
-  "--test-timeout=240000",
-  concurrency,
-  ...chosenFiles(),
-]);
+const runner = [...loader, "--test", "--test-reporter=spec", "--test-timeout=240000", concurrency];
+// What waits for cosign comes last.
+const late = cosign === undefined ? [] : COSIGN_TESTS;
+step("tests", node, [...runner, ...chosenFiles().filter((file) => !late.includes(file))]);
+if (cosign !== undefined) {
+  const built = await cosign.finish();
+  if ("path" in built) process.env["STAVE_COSIGN"] = built.path;
+  else process.env["STAVE_COSIGN_REASON"] = `cosign is missing, and ${built.reason}`;
+  step("tests with cosign", node, [...runner, ...late]);
+}

@@ -13,6 +13,7 @@ import { benchMirror } from "./mirror.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
 import { describeRun, newResults, writeResults } from "./results.ts";
+import { benchSign } from "./sign.ts";
 import { benchStore } from "./store.ts";
 import { markdown, type Table } from "./table.ts";
 import { benchTags } from "./tags.ts";
@@ -27,6 +28,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   install: benchInstall,
   mirror: benchMirror,
   small: benchSmall,
+  sign: benchSign,
   cache: benchCache,
   index: benchLargeIndex,
   wan: benchWan,

@@ -1,0 +1,108 @@
+// Benchmarks what signatures cost: signing on top of a push, and judging on top of an installation.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Secret } from "../../lib/printable/secret.ts";
+import { PrivateKey } from "../../lib/sign/key/private-key.ts";
+import { LINK, RUN } from "../../lib/spack/spec/node.ts";
+import { postOrder } from "../../lib/spack/spec/traversal.ts";
+import { Store } from "../../lib/spack/store/store.ts";
+import { systemClock } from "../../lib/util/time.ts";
+import { makeStore } from "../make-store.ts";
+import { type Candidate, measure, median } from "./measure.ts";
+import { freePort, registryKinds, Server } from "./server.ts";
+import { commandTable, type Table } from "./table.ts";
+
+/** A push of about a thousand specs, of which two hundred are installed. */
+const SIZE = { bytes: 60e6, files: 9000, specs: 1150, seed: 7 };
+const INSTALLED = 200;
+const ROUNDS = 3;
+
+/** Pushes and installs with and without signatures; a table for each kind of registry. */
+export async function benchSign(scratch: string, stave: string, scale: number): Promise<Table[]> {
+  const root = join(scratch, "a-store-with-a-longer-name");
+  const { bytes, files, specs: wanted } = SIZE;
+  makeStore(root, { ...SIZE, bytes: bytes * scale, files: files * scale, specs: Math.ceil(wanted * scale) });
+  const store = await Store.open(root, { clock: systemClock });
+  const installed = [...store.records()].filter(
+    ({ node }) =>
+      node.external === undefined &&
+      postOrder([node], { types: LINK | RUN }).every(
+        (each) => each.external !== undefined || store.get(each.hash)?.installed === true,
+      ),
+  );
+  const specs = installed.map(({ node }) => `/${node.hash}`);
+  const key = await PrivateKey.generate();
+  writeFileSync(join(scratch, "bench.key"), await key.sealed(new Secret("pw")));
+  writeFileSync(join(scratch, "bench.pub"), key.publicKey.pem);
+  const tables: Table[] = [];
+  for (const kind of registryKinds()) {
+    const server = new Server(kind, await freePort(), scratch, stave);
+    try {
+      tables.push(await withServer(server, { scratch, stave, root, specs, kind }));
+    } finally {
+      await server.stop();
+    }
+  }
+  return tables;
+}
+
+interface Run {
+  scratch: string;
+  stave: string;
+  root: string;
+  specs: readonly string[];
+  kind: string;
+}
+
+async function withServer(server: Server, { scratch, stave, root, specs, kind }: Run): Promise<Table> {
+  const cache = `oci+http://127.0.0.1:${server.port}/bench/sign`;
+  const env = {
+    ...{ HOME: join(scratch, "home"), XDG_CACHE_HOME: join(scratch, "cache"), SPACK_ROOT: "", COSIGN_PASSWORD: "pw" },
+  };
+  const requests = new Map<string, number[]>();
+  const candidate = (name: string, args: (round: number) => string[], prepare: () => Promise<void>): Candidate => {
+    let before = 0;
+    return {
+      ...{ name, env, command: (round) => [process.execPath, stave, ...args(round), "-q"] },
+      prepare: async () => {
+        await prepare();
+        before = server.requests();
+      },
+      finish: () => requests.set(name, [...(requests.get(name) ?? []), server.requests() - before]),
+    };
+  };
+  const forget = async (): Promise<void> => rmSync(env.XDG_CACHE_HOME, { recursive: true, force: true });
+  const empty = async (): Promise<void> => {
+    await server.restart();
+    await forget();
+  };
+  const push = ["push", cache, "--store", root, "--no-env", ...specs];
+  const install = (name: string, round: number): string[] => {
+    const into = join(scratch, `${name}-${kind.replace(/\W/g, "")}-${round}`);
+    mkdirSync(into, { recursive: true });
+    return [
+      "install",
+      cache,
+      "--store",
+      into,
+      "--no-env",
+      "--otherarch",
+      "--only",
+      "package",
+      ...specs.slice(0, INSTALLED),
+    ];
+  };
+  const figures = await measure(
+    [
+      candidate("push", () => push, empty),
+      candidate("push --sign", () => [...push, "--sign", join(scratch, "bench.key")], empty),
+      candidate("install", (round) => install("plain", round), forget),
+      candidate("install --key", (round) => [...install("keyed", round), "--key", join(scratch, "bench.pub")], forget),
+      candidate("verify", () => ["verify", cache, "--key", join(scratch, "bench.pub"), "--no-env"], forget),
+    ],
+    ROUNDS,
+    0,
+  );
+  const what = `${specs.length} specs are pushed, ${Math.min(specs.length, INSTALLED)} of them installed, ${kind}`;
+  return commandTable(what, figures, { received: (name) => ({ requests: median(requests.get(name) ?? []) }) });
+}
