@@ -89,7 +89,7 @@ export function gunzip(bytes: Buffer, limit: number, subject: string): Buffer {
 
 // The usual size of the content in one piece: many small pieces would have to be joined.
 function chunkSizeFor(bytes: Buffer, limit: number): number {
-  return Math.min(Math.max(4 * bytes.length, 16 * 1024), 4 * 1024 * 1024, Math.max(limit, 64));
+  return Math.min(Math.max(8 * bytes.length, 16 * 1024), 4 * 1024 * 1024, Math.max(limit, 64));
 }
 
 function checkPadding(bytes: Buffer, subject: string): void {

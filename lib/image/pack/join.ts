@@ -10,7 +10,7 @@ import { readSized } from "../../util/stream.ts";
 import { type TarFolder, TarSplitter } from "../archive/tar-splitter.ts";
 import { endOfArchive } from "../archive/tar-writer.ts";
 import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
-import { LayerCutter, NotDivided, StartFinder } from "./layer-cutter.ts";
+import { LayerCutter, type LayerStart, NotDivided, StartFinder } from "./layer-cutter.ts";
 
 /** A layer to join. */
 export interface JoinSource {
@@ -62,13 +62,14 @@ export async function* joinLayers(
   const folders = new Map<string, TarFolder>();
   const opener = new Opener();
   const starts = await mapLimit(sources, CONCURRENCY, (source) => readFolders(source, options, opener));
-  for (const folder of starts.flat()) if (!folders.has(folder.name)) folders.set(folder.name, folder);
+  for (const folder of starts.flatMap(({ folders }) => folders))
+    if (!folders.has(folder.name)) folders.set(folder.name, folder);
   const head = Buffer.concat([...folders.values()].map(({ bytes }) => bytes));
   const digester = new Digester().update(head);
   if (head.length > 0) yield* compressed(compression, head);
   for (const [at, source] of sources.entries()) {
-    const start = starts[at] ?? [];
-    if (isUndivided(source, options)) yield* compressAgain(source, options, start, digester);
+    const start = starts[at] ?? { folders: [] };
+    if (isUndivided(source, options)) yield* compressAgain(source, options, start.folders, digester);
     else yield* passOn(source, options, start, { digester, opener });
   }
   const entriesSize = known?.entriesSize ?? digester.size;
@@ -124,8 +125,13 @@ function close(opened: Buffer | Readable): void {
   if (!Buffer.isBuffer(opened)) opened.destroy();
 }
 
-// The folders to put first, from the beginning of a layer.
-async function readFolders(source: JoinSource, options: JoinOptions, opener: Opener): Promise<readonly TarFolder[]> {
+// The folders to put first, from the beginning of a layer, and where that ends if stave divided it.
+interface Beginning {
+  readonly folders: readonly TarFolder[];
+  readonly member?: LayerStart | undefined;
+}
+
+async function readFolders(source: JoinSource, options: JoinOptions, opener: Opener): Promise<Beginning> {
   if (!isUndivided(source, options)) {
     const finder = new StartFinder(options.compression.method);
     const opened = await opener.open(source);
@@ -133,14 +139,15 @@ async function readFolders(source: JoinSource, options: JoinOptions, opener: Ope
       for await (const chunk of chunksOf(opened)) {
         const start = find(() => finder.push(chunk));
         if (start === "not divided") break;
-        if (start !== undefined) return start.folders;
+        // A stream is verified at its end only, and opened again to be joined.
+        if (start !== undefined) return { folders: start.folders, member: Buffer.isBuffer(opened) ? start : undefined };
       }
     } finally {
       close(opened);
     }
     options.undivided.add(source.digest);
   }
-  return await decompressFolders(source, opener);
+  return { folders: await decompressFolders(source, opener) };
 }
 
 async function decompressFolders(source: JoinSource, opener: Opener): Promise<readonly TarFolder[]> {
@@ -171,11 +178,11 @@ function find<T>(work: () => T): T | "not divided" {
 async function* passOn(
   source: JoinSource,
   { compression, known, undivided }: JoinOptions,
-  start: readonly TarFolder[],
+  start: Beginning,
   { digester, opener }: { readonly digester: Digester; readonly opener: Opener },
 ): AsyncGenerator<Buffer> {
-  const cutter = new LayerCutter(compression);
-  const reader = known === undefined ? new EntryReader(source, start, digester) : undefined;
+  const cutter = new LayerCutter(compression, start.member);
+  const reader = known === undefined ? new EntryReader(source, start.folders, digester) : undefined;
   const again = (): JoinAgain => {
     undivided.add(source.digest);
     return new JoinAgain(`${source.digest} must be compressed again`);

@@ -15,7 +15,7 @@ const TAIL = 512;
 const END_LIMIT = 16 * 1024;
 
 /** The first member of a layer. */
-interface LayerStart {
+export interface LayerStart {
   /** Its length in the layer. */
   readonly length: number;
   /** The folders that it begins with. */
@@ -27,18 +27,22 @@ interface LayerStart {
 /** Finds the first member of a layer that is pushed piece by piece. */
 export class StartFinder {
   readonly #method: CompressionMethod;
+  readonly #known: LayerStart | undefined;
   /** The bytes pushed so far. */
   bytes: Buffer = Buffer.alloc(0);
   // How much must be there before it is tried again.
   #next = 0;
 
-  constructor(method: CompressionMethod) {
+  /** With a known first member, waits for its bytes only. */
+  constructor(method: CompressionMethod, known?: LayerStart) {
     this.#method = method;
+    this.#known = known;
   }
 
   /** Takes the next bytes; returns the first member once it is complete. Throws NotDivided. */
   push(chunk: Buffer, isLast = false): LayerStart | undefined {
-    this.bytes = Buffer.concat([this.bytes, chunk]);
+    this.bytes = this.bytes.length === 0 ? chunk : Buffer.concat([this.bytes, chunk]);
+    if (this.#known !== undefined && this.bytes.length >= this.#known.length) return this.#known;
     if (this.bytes.length < this.#next && !isLast) return undefined;
     const member = firstMember(this.#method, this.bytes, FIRST_LIMIT);
     if (member === undefined) {
@@ -65,11 +69,14 @@ export class LayerCutter {
   /** The bytes of the end of the archive. */
   endSize = 0;
 
-  /** `compression` is that of what must be compressed again: entries in the first member. */
-  constructor(compression: Compression) {
+  /**
+   * `compression` is that of what must be compressed again: entries in the first member, which need not be found again if
+   * `known`.
+   */
+  constructor(compression: Compression, known?: LayerStart) {
     this.#compression = compression;
     this.#method = compression.method;
-    this.#start = new StartFinder(compression.method);
+    this.#start = new StartFinder(compression.method, known);
   }
 
   /** Takes the next bytes of the layer; returns those to pass on. Throws NotDivided. */
