@@ -11,9 +11,10 @@ import { emptyLayout, goldenCache, madeSpec, pushGolden, pushSpec } from "../sup
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { golden, unpackGolden } from "../support/golden.ts";
+import { pushTree } from "../support/made-base.ts";
 import { goldenStore } from "../support/push.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
-import { temporaryFolder } from "../support/tree.ts";
+import { type TreeItem, temporaryFolder } from "../support/tree.ts";
 
 const plain = `oci-layout:${golden("spack-1.2/plain.oci")}`;
 const padded = `oci-layout:${golden("spack-1.2/padded.oci")}`;
@@ -243,6 +244,40 @@ test("diff: images of environments name the specs in which they differ", async (
     ran.stdout,
     /^\+ fleet@1\.0\/xio7v2f\n(?:\+ .*\n)*[0-9] added, 0 removed, 0 rebuilt, 1 the same\n[0-9] layers/,
   );
+});
+
+test("diff: --base names the packages of the system that differ, also those of distroless and Alpine images", async () => {
+  const cwd = temporaryFolder();
+  const bases = await emptyLayout();
+  const file = (path: string, content: string): TreeItem => ({ type: "file", path, content });
+  const dpkg = (name: string, version: string): string =>
+    `Package: ${name}\nStatus: install ok installed\nVersion: ${version}\nDescription: a\n Package: no\n\n`;
+  await pushTree(bases, "one", [
+    file("var/lib/dpkg/status", dpkg("libc6", "2.36-9") + dpkg("tzdata", "2024a") + dpkg("gone", "1")),
+  ]);
+  await pushTree(bases, "two", [
+    file("var/lib/dpkg/status.d/libc6", dpkg("libc6", "2.36-10")),
+    file("var/lib/dpkg/status.d/libc6.md5sums", "Package: no\nVersion: 1\n"),
+    file("var/lib/dpkg/status.d/tzdata", dpkg("tzdata", "2024a")),
+  ]);
+  await pushTree(bases, "apk", [
+    file("lib/apk/db/installed", "C:Q1x=\nP:musl\nV:1.2.5-r0\nA:x86_64\n\nP:tzdata\nV:2024a\n"),
+  ]);
+  await pushTree(bases, "rpm", [file("var/lib/rpm/rpmdb.sqlite", "")]);
+  const env = { XDG_CACHE_HOME: temporaryFolder() };
+  const run = (to: string) => stave(["diff", "--base", `${bases.name}:one`, `${bases.name}:${to}`], { cwd, env });
+  const two = await run("two");
+  assert.equal(two.status, 1, two.stderr);
+  assert.match(
+    two.stdout,
+    /^- gone 1\n~ libc6 2\.36-9 -> 2\.36-10\npackages of the base: 0 added, 1 removed, 1 changed, 1 the same$/m,
+  );
+  assert.match(
+    (await run("apk")).stdout,
+    /^- gone 1\n- libc6 2\.36-9\n\+ musl 1\.2\.5-r0\npackages of the base: 1 added/m,
+  );
+  assert.match((await run("rpm")).stderr, /warning: the packages of the bases are not compared/);
+  assert.equal((await run("one")).status, 0);
 });
 
 test("diff: the hint names the cache that has no index", async () => {

@@ -70,8 +70,8 @@ export class LayerCutter {
   endSize = 0;
 
   /**
-   * `compression` is that of what must be compressed again: entries in the first member, which need not be found again if
-   * `known`.
+   * `compression` is that of what must be compressed again: entries in the first member, which need not be found again
+   * if it is `known`.
    */
   constructor(compression: Compression, known?: LayerStart) {
     this.#compression = compression;

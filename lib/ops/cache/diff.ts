@@ -5,8 +5,10 @@ import { indexedSpecs } from "../../cache/index-select.ts";
 import { parseSpecTag } from "../../cache/spec-tag.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { specsInHistory } from "../../image/image-documents.ts";
+import type { SystemPackage } from "../../loader/system-packages.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
+import type { Platform } from "../../oci/platform.ts";
 import { imageName } from "../../oci/reference.ts";
 import { compareNodes } from "../../spack/query/select.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
@@ -14,6 +16,7 @@ import { type Difference, specDifferences } from "../../spack/spec/spec-diff.ts"
 import { parseFetched } from "../../target/choose-platform.ts";
 import { fetchConfig } from "../../target/image-config.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import { baseLayers, openImage, type ReadLayersOptions, readLayers } from "../image/image-facts.ts";
 
 /** One side of a comparison: its specs, its layers, or both. */
 export interface DiffSide {
@@ -22,6 +25,8 @@ export interface DiffSide {
   /** For the image of an environment: the specs in its layers, of which only the names are known. */
   readonly named?: readonly DiffSpec[] | undefined;
   readonly layers: readonly Descriptor[] | undefined;
+  /** Of an image, if asked for: the packages of its base; undefined if they are not listed in text, as rpm's. */
+  readonly base?: readonly SystemPackage[] | undefined;
 }
 
 /** One spec of a difference. */
@@ -48,6 +53,15 @@ export interface DiffReport {
   specs: { added: DiffSpec[]; removed: DiffSpec[]; rebuilt: RebuiltSpec[]; same: number } | undefined;
   /** Undefined if a side has no layers. `bytes` is what a machine that has `from` must pull to get `to`. */
   layers: { added: number; removed: number; same: number; bytes: number } | undefined;
+  /** The packages of the base images; undefined unless asked for and listed by both. */
+  base: { added: SystemPackage[]; removed: SystemPackage[]; changed: ChangedPackage[]; same: number } | undefined;
+}
+
+/** A package of both bases, in different versions. */
+export interface ChangedPackage {
+  name: string;
+  from: string;
+  to: string;
 }
 
 /** Compares two sides. */
@@ -61,13 +75,37 @@ export function diff(from: DiffSide, to: DiffSide): DiffReport {
     throw new StaveError("USAGE", `${from.name} and ${to.name} have nothing in common to compare`, {
       hint: "compare two images, or two lock files, caches or images of specs",
     });
-  return { from: from.name, to: to.name, specs, layers };
+  const base = from.base && to.base && diffPackages(from.base, to.base);
+  return { from: from.name, to: to.name, specs, layers, base };
+}
+
+function diffPackages(from: readonly SystemPackage[], to: readonly SystemPackage[]): NonNullable<DiffReport["base"]> {
+  // Several versions of one package may be there, for instance for two architectures.
+  const versions = (all: readonly SystemPackage[]): Map<string, string> =>
+    new Map(
+      [...Map.groupBy(all, ({ name }) => name)]
+        .map(([name, same]): [string, string] => [
+          name,
+          [...new Set(same.map(({ version }) => version))].sort().join(" "),
+        ])
+        .sort(([a], [b]) => (a < b ? -1 : 1)),
+    );
+  const [before, after] = [versions(from), versions(to)];
+  const only = (one: Map<string, string>, other: Map<string, string>): SystemPackage[] =>
+    [...one].flatMap(([name, version]) => (other.has(name) ? [] : [{ name, version }]));
+  const changed = [...after].flatMap(([name, version]): ChangedPackage[] => {
+    const old = before.get(name);
+    return old === undefined || old === version ? [] : [{ name, from: old, to: version }];
+  });
+  const added = only(after, before);
+  return { added, removed: only(before, after), changed, same: after.size - added.length - changed.length };
 }
 
 /** True if a comparison found no difference. */
-export function isSame({ specs, layers }: DiffReport): boolean {
+export function isSame({ specs, layers, base }: DiffReport): boolean {
   const other = specs ? specs.added.length + specs.removed.length + specs.rebuilt.length : 0;
-  return other === 0 && (layers === undefined || layers.added + layers.removed === 0);
+  const packages = base ? base.added.length + base.removed.length + base.changed.length : 0;
+  return other + packages === 0 && (layers === undefined || layers.added + layers.removed === 0);
 }
 
 /** What specs are paired by. */
@@ -111,11 +149,17 @@ function diffLayers(from: readonly Descriptor[], to: readonly Descriptor[]): Non
   return { added: added.length, removed: removed.length, same: (after?.size ?? 0) - added.length, bytes };
 }
 
+/** How to make a side of an image. */
+export interface ImageSideOptions extends OperationOptions {
+  /** Also read the packages of its base; the platform is that of an index. */
+  readonly base?: (ReadLayersOptions & { readonly platform: Platform }) | undefined;
+}
+
 /**
  * Makes a side of a tag or digest: its layers and, for the image of a spec, its DAG; for the image of an environment,
  * the specs that its history names.
  */
-export async function imageSide(cache: ReadCache, reference: string, options: OperationOptions): Promise<DiffSide> {
+export async function imageSide(cache: ReadCache, reference: string, options: ImageSideOptions): Promise<DiffSide> {
   const name = imageName(cache.name, reference);
   if (parseSpecTag(reference)) {
     const { document, layers } = await cache.fetchSpec(reference, options);
@@ -125,11 +169,26 @@ export async function imageSide(cache: ReadCache, reference: string, options: Op
   const image = parseFetched(await cache.target.fetchManifest(reference, options), cache.name);
   if (image.kind === "manifest") {
     const { config, layers } = image.value;
-    return { name, specs: undefined, named: await specsInConfig(cache, config, options), layers };
+    const named = await specsInConfig(cache, config, options);
+    const base = options.base && (await basePackages(cache, reference, options.base, options));
+    return { name, specs: undefined, named, layers, base };
   }
   throw new StaveError("MEDIA_TYPE", `${name} is an image index, expected one image`, {
     hint: "name one of its images by digest",
   });
+}
+
+// The packages that the layers below those of specs list. The highest list counts: each has all packages.
+async function basePackages(
+  { target }: ReadImageCache,
+  reference: string,
+  reading: NonNullable<ImageSideOptions["base"]>,
+  options: OperationOptions,
+): Promise<readonly SystemPackage[] | undefined> {
+  const image = await openImage(target, reference, reading.platform, options);
+  const below = baseLayers(image);
+  const facts = await readLayers(target, below, { ...reading, ...options });
+  return facts.findLast(({ packages }) => packages.length > 0)?.packages;
 }
 
 // Undefined for an artifact, and for an image whose history names no spec.

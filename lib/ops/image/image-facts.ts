@@ -118,6 +118,12 @@ export async function readLayers(
   );
 }
 
+/** The layers below those of specs, as far as the history tells; all layers if it names no spec. */
+export function baseLayers(image: Pick<OpenedImage, "config" | "layers">): Descriptor[] {
+  const first = historySpecs(image).findIndex((named) => named.length > 0);
+  return image.layers.slice(0, first < 0 ? undefined : first);
+}
+
 /** Describes the layers of an image: those below the first layer of a spec are its base. */
 export function describeLayers(
   image: Pick<OpenedImage, "config" | "layers">,
