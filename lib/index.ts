@@ -14,6 +14,7 @@ import type { OpenStoreOptions } from "./api/open-store.ts";
 import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
 import type { PushOptions } from "./api/push-specs.ts";
 import type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
+import type { MigrateMirrorOptions, SyncCachesOptions } from "./api/sync-caches.ts";
 import type { UpdateIndexOptions } from "./api/update-index.ts";
 import type { IndexReport } from "./cache/index-update.ts";
 import { originalError } from "./errors.ts";
@@ -22,6 +23,8 @@ import type { CopyImagesReport } from "./ops/image/copy.ts";
 import type { InstallPlanReport, InstallReport } from "./ops/install/report.ts";
 import type { PushPlanReport, PushReport } from "./ops/push/report.ts";
 import type { SignReport } from "./ops/sign/sign.ts";
+import type { MigrateReport } from "./ops/sync/migrate.ts";
+import type { SyncReport } from "./ops/sync/sync.ts";
 import type { SbomReport } from "./sbom/report.ts";
 import type { Store } from "./spack/store/store.ts";
 
@@ -40,6 +43,7 @@ export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api
 export type { PushOptions } from "./api/push-specs.ts";
 export type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
 export type { Surroundings } from "./api/surroundings.ts";
+export type { MigrateMirrorOptions, MovingOptions, SyncCachesOptions } from "./api/sync-caches.ts";
 export type { UpdateIndexOptions } from "./api/update-index.ts";
 export type { IndexReport } from "./cache/index-update.ts";
 export {
@@ -85,6 +89,8 @@ export type { CheckedImage, CheckSignaturesReport } from "./ops/sign/check-signa
 export type { SignedImage, SignReport } from "./ops/sign/sign.ts";
 export type { SpecRow } from "./ops/store/spec-row.ts";
 export type { ViewConflict } from "./ops/store/view-merge.ts";
+export type { MigrateReport } from "./ops/sync/migrate.ts";
+export type { SyncedSpec, SyncReport } from "./ops/sync/sync.ts";
 export type { LicenseRow, SbomFormat, SbomSubject } from "./sbom/bill.ts";
 export type { SbomReport } from "./sbom/report.ts";
 export type { CertificateIdentity } from "./sign/identity/identity-pattern.ts";
@@ -117,6 +123,16 @@ export async function verify(places: string | readonly string[], options?: Verif
 /** Copies an image, or every tag, between registries and directories, as `stave copy` does. */
 export async function copy(from: string, to: string, options?: CopyOptions): Promise<CopyImagesReport> {
   return await unhidden(async () => await (await import("./api/open-target.ts")).copy(from, to, options));
+}
+
+/** Copies specs between build caches of any kind, as `stave sync` does. */
+export async function sync(from: CacheArgument, to: CacheArgument, options?: SyncCachesOptions): Promise<SyncReport> {
+  return await unhidden(async () => await (await import("./api/sync-caches.ts")).sync(from, to, options));
+}
+
+/** Brings a mirror of Spack 0.x to the newest layout, as `stave migrate` does. */
+export async function migrate(mirror: string, options?: MigrateMirrorOptions): Promise<MigrateReport> {
+  return await unhidden(async () => await (await import("./api/sync-caches.ts")).migrate(mirror, options));
 }
 
 /**

@@ -1,11 +1,20 @@
 // The seam between verbs and build caches: what any cache can be asked for, wherever its specs are stored.
 import { StaveError } from "../errors.ts";
+import type { PlacedObject } from "../objects/objects.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
-import type { BlobChecker, BlobFetcher, BlobPusher, OperationOptions, ReadTarget, Target } from "../target/target.ts";
+import type {
+  BlobChecker,
+  BlobFetcher,
+  BlobPusher,
+  OperationOptions,
+  PushOutcome,
+  ReadTarget,
+  Target,
+} from "../target/target.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
 import type { KnownRecords, NewNodes } from "./new-nodes.ts";
@@ -115,7 +124,7 @@ export interface ReadCache {
    */
   readIndex(options?: OperationOptions): Promise<CacheIndex | undefined>;
   /** Where to fetch the archive and the other layers of a spec that was read from this cache. */
-  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker;
+  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker & { readonly archive?: PlacedObject };
 }
 
 /** A readable build cache of images. */
@@ -158,7 +167,10 @@ export interface ArchivedSpec {
 /** A writable build cache of archives. */
 export interface ArchiveCache extends IndexedCache {
   /** Stores archives by their digests. */
-  readonly blobs: BlobPusher;
+  readonly blobs: BlobPusher & {
+    /** Stores the archive of another cache without transferring it; undefined if that is not possible. */
+    take(archive: PlacedObject, blob: Descriptor, options?: OperationOptions): Promise<PushOutcome | undefined>;
+  };
   /** Stores a spec, replacing an existing one; returns the digest of what names its parts. */
   putSpec(spec: ArchivedSpec, options?: OperationOptions): Promise<Digest>;
   /** True if a spec of the cache is as a push would store it: signed, if pushes are signed. */
@@ -167,6 +179,26 @@ export interface ArchiveCache extends IndexedCache {
   publishKey(options: OperationOptions & { readonly isIndexed: boolean }): Promise<void>;
   /** Updates the list of the public keys of the cache; returns their fingerprints. */
   indexKeys(options?: OperationOptions): Promise<readonly string[]>;
+}
+
+/** A build cache with public keys by which its signatures can be checked. */
+export interface KeyedCache extends ReadCache {
+  keys(options?: OperationOptions): Promise<readonly MirrorKey[]>;
+  /** Stores public keys; `isIndexed`: also updates their list. */
+  storeKeys(keys: readonly MirrorKey[], options: OperationOptions & { readonly isIndexed: boolean }): Promise<void>;
+}
+
+/** A public key of a cache. */
+export interface MirrorKey {
+  /** 40 upper-case hexadecimal digits. */
+  readonly fingerprint: string;
+  /** The key, armoured. */
+  readonly key: Buffer;
+}
+
+/** True if a cache has public keys. */
+export function hasKeys(cache: ReadCache): cache is KeyedCache {
+  return cache.can.sign;
 }
 
 /** True if a cache can be written, and holds archives of specs. */

@@ -28,6 +28,7 @@ export {
   updateIndex as updateCacheIndex,
 } from "../cache/index-update.ts";
 export type { IndexText, WrittenRecord } from "../cache/index-write.ts";
+export type { KnownRecords, NewNodes } from "../cache/new-nodes.ts";
 export { type ContentGuard, OciCache, type OciCacheOptions, ReadOciCache } from "../cache/oci-cache.ts";
 export type { IndexRecord, NodeRecord } from "../cache/record.ts";
 export type {
@@ -39,4 +40,13 @@ export type {
 } from "../cache/spec-storage.ts";
 export type { TaggedSpec } from "../cache/spec-tag.ts";
 export { type Compression, formatCompression, parseCompression } from "../image/pack/compression.ts";
+export type {
+  ObjectContent,
+  ObjectInfo,
+  ObjectOptions,
+  OpenLatestOptions,
+  OpenObject,
+  PlacedObject,
+  ReadObjects,
+} from "../objects/objects.ts";
 export { DiskCache, type DiskCacheOptions } from "../util/disk-cache.ts";

@@ -1,7 +1,7 @@
 // A mirror's files in a folder. Each is written elsewhere and renamed into its place, so that a reader sees all of it
 // or nothing.
-import { constants } from "node:fs";
-import { type FileHandle, lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
+import { constants, createReadStream } from "node:fs";
+import { type FileHandle, link, lstat, open, readdir, rename, rm, rmdir, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { fileError, isStaveError, StaveError, systemCode } from "../errors.ts";
@@ -19,6 +19,7 @@ import type {
   Objects,
   OpenLatestOptions,
   OpenObject,
+  PlacedObject,
   WriteOptions,
   WriteStreamOptions,
 } from "./objects.ts";
@@ -214,6 +215,37 @@ export class FolderObjects implements Objects {
       await rm(temporary, { force: true }).catch(() => {});
       signal?.throwIfAborted();
       throw fileError(cause, "write", temporary);
+    }
+  }
+
+  // A hard link, made under a temporary name and verified before it gets its own.
+  async take({ objects, key: from }: PlacedObject, key: string, expected: Expectation): Promise<boolean> {
+    const source = objects.path?.(from);
+    if (source === undefined) return false;
+    await this.#clear();
+    const temporary = this.#temporary();
+    try {
+      makeFolder(dirname(temporary));
+      await link(source, temporary);
+    } catch {
+      // Another file system, or one without links.
+      return false;
+    }
+    try {
+      const file = createReadStream(temporary, { highWaterMark: PIECE });
+      for await (const _ of file.pipe(verifyStream(expected, `${from} of ${objects.name}`)));
+      // As young as any file that is written now, so that no cleanup removes it as unused.
+      const now = this.#clock.now() / 1000;
+      await utimes(temporary, now, now).catch(() => {});
+      const path = this.path(key);
+      makeFolder(dirname(path));
+      await rename(temporary, path);
+      return true;
+    } catch (cause) {
+      throw fileError(cause, "write", temporary);
+    } finally {
+      // A link that is renamed to another link of its file stays.
+      await rm(temporary, { force: true }).catch(() => {});
     }
   }
 

@@ -2,7 +2,7 @@
 // the mirror's root, with `/` between its parts.
 import type { Readable } from "node:stream";
 import type { Digest } from "../oci/digest.ts";
-import type { Source } from "../util/stream.ts";
+import type { Expectation, Source } from "../util/stream.ts";
 
 /** Options of every request. */
 export interface ObjectOptions {
@@ -52,7 +52,7 @@ export interface ReadObjects {
    * Opens an object whose digest and size are known. The stream fails at its end unless both are right. Throws
    * NOT_FOUND.
    */
-  open(key: string, expected: { digest: Digest; size: number }, options?: ObjectOptions): Promise<Readable>;
+  open(key: string, expected: Expectation, options?: ObjectOptions): Promise<Readable>;
   /**
    * Opens an object of unknown digest and of at most `limit` bytes; "same" if it is still in the known state. Undefined
    * only if the object is certainly absent. Throws TOO_LARGE.
@@ -64,6 +64,12 @@ export interface ReadObjects {
   list(prefix: string, options?: ObjectOptions): AsyncIterable<ObjectInfo>;
   /** Releases what is held open. */
   close(): Promise<void>;
+}
+
+/** An object in a place. */
+export interface PlacedObject {
+  readonly objects: ReadObjects;
+  readonly key: string;
 }
 
 /** True if a place can be written. */
@@ -100,6 +106,11 @@ export interface Objects extends ReadObjects {
    * Returns true if that is certain, false if the place cannot tell. Throws CONFLICT if it has changed.
    */
   replace(key: string, bytes: Uint8Array, read: string | undefined, options?: ObjectOptions): Promise<boolean>;
+  /**
+   * Stores an object that is in a place of the same kind without transferring it; false if these places cannot do that.
+   * What is read on the way is verified, at least its size.
+   */
+  take(from: PlacedObject, key: string, expected: Expectation, options?: ObjectOptions): Promise<boolean>;
   /** Marks an object as in use now, where that is possible, so that no cleanup removes it as unused. */
   touch(key: string, options?: ObjectOptions): Promise<void>;
   /** Removes an object; returns false if it was absent. */

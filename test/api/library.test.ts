@@ -9,6 +9,7 @@ import { systemClock } from "../../lib/util/time.ts";
 import { imageOf, pushImage } from "../support/content.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden, goldenSysroot } from "../support/golden.ts";
+import { copiedMirror } from "../support/mirrors.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const work = mkdtempSync("/tmp/");
@@ -16,6 +17,23 @@ after(() => rmSync(work, { recursive: true, force: true }));
 const surroundings = { env: {}, home: work, cwd: work };
 const environment = false as const;
 const cache = "oci-layout:./cache";
+
+test("sync copies between caches of any kind, and migrate brings a mirror to the newest layout", async () => {
+  const folder = temporaryFolder();
+  const options = { environment, surroundings, unsigned: true };
+  const from = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+  const planned = await stave.sync(from, `file://${folder}/m`, { ...options, specs: ["hull"], dryRun: true });
+  assert.deepEqual([planned.specs.length, planned.isDryRun, existsSync(join(folder, "m"))], [3, true, false]);
+  const done = await stave.sync(from, `file://${folder}/m`, { ...options, specs: ["hull"], jobs: 2 });
+  assert.deepEqual([done.failures, done.index?.specs], [[], 3]);
+  await using opened = await stave.openCache(`file://${folder}/m`, { environment, surroundings });
+  assert.equal((await stave.sync(opened, `oci-layout:${folder}/i`, options)).specs.length, 3);
+  const old = await copiedMirror(2);
+  const migrated = await stave.migrate(`file://${old}`, { ...options, deleteExisting: true });
+  assert.deepEqual([migrated.left, migrated.removed.length, existsSync(join(old, "build_cache"))], [[], 7, true]);
+  await failsWith("UNSUPPORTED", stave.migrate(`oci-layout:${folder}/i`, options));
+  await failsWith("USAGE", stave.sync(from, `file://${folder}/m`, { ...options, specz: [] } as never));
+});
 
 test("push, list, updateIndex, copy and install need a place and what is meant", async () => {
   const sysroot = await goldenSysroot("spack-1.2");

@@ -241,6 +241,31 @@ for (const dialect of DIALECTS)
     assert.ok(server.requests.length <= 4, server.requests.join("\n"));
   });
 
+for (const dialect of DIALECTS)
+  test(`${dialect}: between buckets of one server the server copies archives, and keys travel`, async () => {
+    server.dialect = dialect;
+    const golden = mirrorAt(await goldenMirror(3));
+    const options = { jobs: 4, now: Date.now() };
+    await sync(golden, cacheAt(), options);
+    const other = objects({ prefix: "other+one" });
+    const to = new MirrorCache({ objects: other, signatures: undefined, isWritten: true });
+    server.requests.length = 0;
+    const report = await sync(cacheAt(), to, options);
+    assert.deepEqual([report.failures, report.sentBytes, report.keys.length], [[], 0, 1]);
+    assert.deepEqual(new Set(report.specs.map(({ outcome }) => outcome)), new Set(["linked"]));
+    const archives = new Set<string>();
+    for (const { tag } of report.specs) {
+      const spec = await to.fetchSpec(tag);
+      archives.add(spec.archive.digest.slice(7));
+      for await (const _ of await to.blobsOf(spec).fetchBlob(spec.archive));
+    }
+    const read = server.requests.filter(
+      (request) => request.startsWith("GET /cache/team/") && archives.has(request.split("/").at(-1) ?? ""),
+    );
+    assert.deepEqual(read, []);
+    assert.deepEqual(await to.keys(), await golden.keys());
+  });
+
 for (const [dialect, ignoresConditions] of DIALECTS.flatMap((each) => [[each, false] as const, [each, true] as const]))
   test(`${dialect}: writers of an index at once lose nothing${ignoresConditions ? ", even where conditions are ignored" : ""}`, async () => {
     server.dialect = dialect;

@@ -88,7 +88,7 @@ export async function startS3(): Promise<TestS3> {
       .split("/")
       .map((part) => strict(decodeURIComponent(part)))
       .join("/");
-    if (heads.some((name) => name.startsWith("x-goog-") && !names.split(";").includes(name)))
+    if (heads.some((name) => /^x-(?:goog|amz)-/.test(name) && !names.split(";").includes(name)))
       return "SignatureDoesNotMatch";
     const lines = names
       .split(";")
@@ -133,6 +133,14 @@ export async function startS3(): Promise<TestS3> {
       if (match !== undefined && present === undefined) return void fail(response, 404, "NoSuchKey");
       if ((match !== undefined && match !== present?.etag) || (none === "*" && present !== undefined))
         return void fail(response, 412, "PreconditionFailed");
+    }
+    const source = request.headers["x-amz-copy-source"] ?? request.headers["x-goog-copy-source"];
+    if (source !== undefined) {
+      const found = s3.objects.get(decodeURIComponent(String(source)).replace(/^\//, ""));
+      if (found === undefined) return void fail(response, 404, "NoSuchKey");
+      s3.objects.set(name, { ...found, modified: new Date(), generation: String(++generations) });
+      response.writeHead(200).end("<CopyObjectResult></CopyObjectResult>");
+      return;
     }
     const etag = `"${createHash("md5").update(bytes).digest("hex")}"`;
     s3.objects.set(name, { bytes, etag, modified: new Date(), generation: String(++generations) });

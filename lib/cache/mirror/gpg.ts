@@ -6,8 +6,9 @@ import type { Readable, Writable } from "node:stream";
 import { messageOf, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import type { MirrorKey } from "../cache.ts";
 import { isClearSigned, signedText } from "./clear-signed.ts";
-import type { MirrorKey, SignatureCheck, Signer } from "./mirror-layout.ts";
+import type { SignatureCheck, Signer } from "./mirror-layout.ts";
 
 /** How to run gpg. */
 export interface GpgOptions {

@@ -1,8 +1,14 @@
 // The blobs of a mirror as a destination: files named by their digests.
 import type { Readable } from "node:stream";
-import type { Objects } from "../../objects/objects.ts";
+import type { Objects, PlacedObject } from "../../objects/objects.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import type { BlobPusher, PushBlobOptions, PushOutcome, PushStreamOptions } from "../../target/target.ts";
+import type {
+  BlobPusher,
+  OperationOptions,
+  PushBlobOptions,
+  PushOutcome,
+  PushStreamOptions,
+} from "../../target/target.ts";
 import type { Source } from "../../util/stream.ts";
 import { blobKey } from "./mirror-manifest.ts";
 
@@ -23,6 +29,20 @@ export class MirrorBlobs implements BlobPusher {
     }
     await this.#objects.write(key, source, blob.digest, { signal, onBytes });
     return "pushed";
+  }
+
+  /** Stores the archive of another mirror without transferring it; undefined if that is not possible. */
+  async take(
+    archive: PlacedObject,
+    blob: Descriptor,
+    { signal }: OperationOptions = {},
+  ): Promise<PushOutcome | undefined> {
+    const key = blobKey(blob);
+    if ((await this.#objects.look(key, { signal }))?.size === blob.size) {
+      await this.#objects.touch(key, { signal });
+      return "present";
+    }
+    return (await this.#objects.take(archive, key, blob, { signal })) ? "mounted" : undefined;
   }
 
   async pushStream(stream: Readable, mediaType: string, options: PushStreamOptions = {}): Promise<Descriptor> {

@@ -2,11 +2,11 @@
 // once; as in Spack, the newer one is asked first.
 import { gzipSync } from "node:zlib";
 import { StaveError } from "../../errors.ts";
-import { isWritable, type Objects, type ReadObjects } from "../../objects/objects.ts";
+import { isWritable, type Objects, type PlacedObject, type ReadObjects } from "../../objects/objects.ts";
 import { type Digest, digestOf } from "../../oci/digest.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { writeJson } from "../../spack/text/json.ts";
-import type { BlobChecker, BlobFetcher, BlobPusher, OperationOptions } from "../../target/target.ts";
+import type { BlobChecker, BlobFetcher, OperationOptions } from "../../target/target.ts";
 import { bytesSource, sizeMismatch } from "../../util/stream.ts";
 import {
   type Abilities,
@@ -16,7 +16,9 @@ import {
   type CacheListing,
   type FetchSpecOptions,
   type FindSpecOptions,
+  type KeyedCache,
   lacks,
+  type MirrorKey,
   type OriginalSpec,
   type WriteIndexOptions,
 } from "../cache.ts";
@@ -30,7 +32,7 @@ import { Layout2 } from "./layout2.ts";
 import { indexKey, Layout3, type Layout3Options, manifestKey } from "./layout3.ts";
 import { MirrorBlobs } from "./mirror-blobs.ts";
 import { indexKeys, offeredKeys, publishKeys } from "./mirror-keys.ts";
-import type { MirrorKey, MirrorLayout, Signer } from "./mirror-layout.ts";
+import type { MirrorLayout, Signer } from "./mirror-layout.ts";
 import { blobKey, MIRROR_MANIFEST_LIMIT, manifestText, mediaTypeOf } from "./mirror-manifest.ts";
 import { MirrorStorage } from "./mirror-storage.ts";
 import { OldSpecs } from "./old-specs.ts";
@@ -50,7 +52,7 @@ const LAYOUT_KEY = "v3/layout.json";
 const SPEC_LAYOUT = 2;
 
 /** A mirror. */
-export class MirrorCache implements ArchiveCache, PrunableCache {
+export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
   readonly name: string;
   readonly can: Abilities;
   readonly objects: ReadObjects;
@@ -151,7 +153,7 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     return new MirrorStorage(this.writable(), this.#layout3);
   }
 
-  get blobs(): BlobPusher {
+  get blobs(): MirrorBlobs {
     return new MirrorBlobs(this.writable());
   }
 
@@ -235,11 +237,12 @@ export class MirrorCache implements ArchiveCache, PrunableCache {
     throw lacks(this, "write");
   }
 
-  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker {
+  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker & { readonly archive: PlacedObject } {
     const { objects } = this;
     const key = this.#archives.get(spec);
     if (key === undefined) throw new StaveError("INTERNAL", `${spec.tag} was not read from ${this.name}`);
     return {
+      archive: { objects, key },
       fetchBlob: (blob, options) => objects.open(key, blob, options),
       hasBlob: async (blob, options) => {
         const found = await objects.look(key, options);

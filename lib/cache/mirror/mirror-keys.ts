@@ -4,7 +4,8 @@ import type { ObjectOptions, Objects, ReadObjects } from "../../objects/objects.
 import { digestOf } from "../../oci/digest.ts";
 import { parseBySchema } from "../../oci/manifest.ts";
 import { bytesSource, readSized } from "../../util/stream.ts";
-import { lacksPart, type MirrorKey } from "./mirror-layout.ts";
+import type { MirrorKey } from "../cache.ts";
+import { lacksPart } from "./mirror-layout.ts";
 import { type BlobKind, blobIn, blobKey, MIRROR_MANIFEST_LIMIT, manifestText } from "./mirror-manifest.ts";
 
 const FOLDER = "v3/manifests/key";

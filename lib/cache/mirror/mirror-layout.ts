@@ -6,7 +6,7 @@ import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
-import type { CachedSpec, FetchSpecOptions } from "../cache.ts";
+import type { CachedSpec, FetchSpecOptions, MirrorKey } from "../cache.ts";
 import type { CacheIndex } from "../index-read.ts";
 import type { TaggedSpec } from "../spec-tag.ts";
 
@@ -14,14 +14,6 @@ import type { TaggedSpec } from "../spec-tag.ts";
 export interface SignatureCheck {
   /** The signed text, verified. Throws SIGNATURE_MISSING, SIGNATURE_INVALID. */
   verify(bytes: Buffer, subject: string, options: OperationOptions): Promise<string>;
-}
-
-/** A public key of a mirror. */
-export interface MirrorKey {
-  /** 40 upper-case hexadecimal digits. */
-  readonly fingerprint: string;
-  /** The key, armoured. */
-  readonly key: Buffer;
 }
 
 /** Signs the texts of a push. */

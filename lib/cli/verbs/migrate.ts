@@ -1,29 +1,18 @@
 // `stave migrate`: brings a mirror to the newest layout.
 import { Option } from "commander";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles } from "../../api/spack-files.ts";
 import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { type MigrateReport, migrate } from "../../ops/sync/migrate.ts";
 import { printable } from "../../printable/printable.ts";
 import { readCache, writeCache } from "../arguments/cache-location.ts";
-import {
-  addDryRun,
-  addJobs,
-  addTransport,
-  type CommonFlags,
-  helpText,
-  verbCommand,
-} from "../arguments/shared-flags.ts";
-import { addSpack } from "../arguments/spack-options.ts";
+import { addMoving, type MovingFlags } from "../arguments/moving-flags.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags {
-  unsigned?: boolean;
-  key?: string;
+interface Flags extends MovingFlags {
   deleteExisting?: boolean;
-  dryRun?: boolean;
-  jobs: number;
 }
 
 const HELP = `
@@ -39,12 +28,8 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("migrate", "bring a mirror of Spack 0.x to the newest layout")
     .argument("<mirror>", "the mirror: file:///DIR, a path or its name")
     .option("-d, --delete-existing", "remove the old form of each spec whose new form was read back")
-    .option("-k, --key <key>", "the gpg key to sign with (default: the only secret key)")
-    .option("-u, --unsigned", "do not check signatures, and do not sign")
     .addOption(new Option("-y, --yes-to-all", "no effect: nothing is asked").hideHelp());
-  addDryRun(command);
-  addJobs(command, "how many specs to copy at once", 4);
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+  addMoving(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const files = new SpackFiles(context, flags);
     const run = { context, output, flags, files };

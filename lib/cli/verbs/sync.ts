@@ -3,7 +3,7 @@ import { glob as globFiles } from "node:fs/promises";
 import { resolve } from "node:path";
 import { splitCache } from "../../api/cache-choice.ts";
 import { isMirror } from "../../api/mirror-location.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles } from "../../api/spack-files.ts";
 import { hasImages } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { MANIFEST_LIST_LIMIT, readManifestList } from "../../ops/sync/manifest-list.ts";
@@ -11,28 +11,17 @@ import { planSync, type SyncReport, sync } from "../../ops/sync/sync.ts";
 import { printable } from "../../printable/printable.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { CACHE_ARGUMENT, readCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
-import {
-  addDryRun,
-  addJobs,
-  addTransport,
-  type CommonFlags,
-  helpText,
-  verbCommand,
-} from "../arguments/shared-flags.ts";
+import { addMoving, type MovingFlags } from "../arguments/moving-flags.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { NEW_INDEX, remindToSign } from "../arguments/sign-reminder.ts";
-import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import { syncText } from "../output/sync-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags {
-  unsigned?: boolean;
-  key?: string;
+interface Flags extends MovingFlags {
   delete?: boolean;
   manifestGlob?: string;
-  dryRun?: boolean;
-  jobs: number;
 }
 
 const HELP = `
@@ -54,12 +43,8 @@ export const verb: VerbFactory = (state) => {
     .argument("[dst]", "the cache to copy to")
     .argument("[specs...]", "the specs to copy")
     .option("--delete", "remove from DST every spec that is not copied")
-    .option("--manifest-glob <glob>", "copy the specs in these lists of manifests, as in Spack; SRC is left out")
-    .option("-k, --key <key>", "the gpg key for specs without a signature (default: the only secret key)")
-    .option("-u, --unsigned", "do not check the signatures of SRC, and do not sign");
-  addDryRun(command);
-  addJobs(command, "how many specs to copy at once", 4);
-  addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
+    .option("--manifest-glob <glob>", "copy the specs in these lists of manifests, as in Spack; SRC is left out");
+  addMoving(command).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string | undefined, string[]], Flags>(
     command,
     state,

@@ -119,7 +119,8 @@ export class S3Client {
     const signer = new AwsV4Signer({
       method,
       url: url.href,
-      headers: hash,
+      // Amazon wants its own headers to be signed, too.
+      headers: { ...hash, ...request.headers },
       accessKeyId: pair.id,
       secretAccessKey: pair.secret.reveal(),
       ...(credentials?.token && { sessionToken: credentials.token.reveal() }),

@@ -19,6 +19,7 @@ import type {
   Objects,
   OpenLatestOptions,
   OpenObject,
+  PlacedObject,
   WriteOptions,
   WriteStreamOptions,
 } from "../objects.ts";
@@ -27,7 +28,7 @@ import { wholeBody } from "../whole-body.ts";
 import { parts, sendParts } from "./multipart.ts";
 import { S3Client, type S3Request } from "./s3-client.ts";
 import { parseXml, textAt } from "./s3-errors.ts";
-import type { S3Dialect, S3Place } from "./s3-settings.ts";
+import { type S3Dialect, type S3Place, strictlyEncoded } from "./s3-settings.ts";
 
 /** Maximum number of bytes of a page of a listing: 1000 keys of 1024 bytes each, encoded. */
 const PAGE_LIMIT = 16 * 1024 * 1024;
@@ -38,6 +39,8 @@ const MARKER = ".stave-condition-test";
 
 /** How a dialect says that an object may be written only in a certain state. */
 interface Conditions {
+  /** The header that names the object to copy. */
+  readonly copySource: string;
   /** The header of a response that identifies the state of an object. */
   readonly token: string;
   /** A state in which no object is. */
@@ -48,11 +51,13 @@ interface Conditions {
 
 const CONDITIONS: Readonly<Record<S3Dialect, Conditions>> = {
   s3: {
+    copySource: "x-amz-copy-source",
     token: "etag",
     wrong: '"00000000000000000000000000000000"',
     ifStill: (state) => (state === undefined ? { "if-none-match": "*" } : { "if-match": state }),
   },
   gs: {
+    copySource: "x-goog-copy-source",
     token: "x-goog-generation",
     wrong: "1",
     ifStill: (state = "0") => ({ "x-goog-if-generation-match": state }),
@@ -242,6 +247,38 @@ export class S3Objects implements Objects {
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  }
+
+  // The server copies; its own checks keep the content, and its size is compared.
+  async take(
+    { objects, key: from }: PlacedObject,
+    key: string,
+    { size }: Expectation,
+    { signal }: ObjectOptions = {},
+  ): Promise<boolean> {
+    if (!(objects instanceof S3Objects) || parts(size) !== undefined || !this.#isOneWith(objects)) return false;
+    if ((await objects.look(from, { signal }))?.size !== size) return false;
+    const { bucket } = objects.#options.place;
+    const path = `${bucket}/${objects.#key(from)}`.split("/").map(strictlyEncoded).join("/");
+    const what = `copy ${from} of ${objects.name} to ${this.name}`;
+    const headers = { [this.#conditions.copySource]: `/${path}` };
+    const expects = ["AccessDenied", "NotImplemented", "NoSuchKey", 403, 404, 501];
+    const request = { method: "PUT", key: this.#key(key), headers, what, expects, signal } as const;
+    const { response } = await this.#client.send(request);
+    if (response === undefined) return false;
+    // Copying may fail after the status was sent.
+    const result = parseXml(await this.#client.readBody(response, PAGE_LIMIT, what));
+    return result["CopyObjectResult"] !== undefined && (await this.look(key, { signal }))?.size === size;
+  }
+
+  #isOneWith(other: S3Objects): boolean {
+    const [mine, its] = [this.#options.place, other.#options.place];
+    return (
+      mine.dialect === its.dialect &&
+      mine.endpoint?.href === its.endpoint?.href &&
+      mine.region === its.region &&
+      mine.credentials?.pair?.id === its.credentials?.pair?.id
+    );
   }
 
   async replace(

@@ -55,7 +55,9 @@ async function writeArchive(
         hint: "push it to the mirror from its store",
       },
     );
-  const outcome = await transferBlob(from.blobsOf(spec), to.blobs, archive, { signal, onBytes });
+  const source = from.blobsOf(spec);
+  const taken = source.archive && (await to.blobs.take(source.archive, archive, { signal }));
+  const outcome = taken ?? (await transferBlob(source, to.blobs, archive, { signal, onBytes }));
   await to.putSpec({ node: root, document: isObject(value) ? value : {}, archive, original }, { signal });
   return { sent: outcome === "pushed" ? archive.size : 0 };
 }

@@ -1,6 +1,6 @@
 // `sync`: copies specs from one build cache to another of any kind. What is there is not sent again, so an interrupted
 // run continues where it stopped.
-import { type CachedSpec, type IndexedCache, lacks, type ReadCache } from "../../cache/cache.ts";
+import { type CachedSpec, hasKeys, type IndexedCache, lacks, type ReadCache } from "../../cache/cache.ts";
 import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { isPrunable } from "../../cache/spec-storage.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
@@ -57,6 +57,8 @@ export interface SyncReport {
   sentBytes: number;
   /** The tags of specs that were, or would be, removed. */
   removed: string[];
+  /** The fingerprints of public keys that were copied, so that others can check the signatures. */
+  keys: string[];
   index: IndexReport | undefined;
   failures: readonly StaveError[];
   isDryRun: boolean;
@@ -123,6 +125,7 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
   );
   report.failures = failures.causes;
   if (known.size > 0) report.index = await updateIndex(to, { known, signal, onProgress });
+  if (known.size > 0) report.keys = await bringKeys(from, to, signal);
   // What a failed spec is needed for may be among the others.
   if (report.failures.length === 0) {
     await removeSpecs(to, surplus, options);
@@ -155,7 +158,7 @@ async function prepare(
   }
   const report: SyncReport = {
     ...{ from: from.name, to: to.name, specs, lost: lostBetween(from, to), sentBytes: 0, removed: [] },
-    ...{ index: undefined, failures: [], isDryRun: false },
+    ...{ keys: [], index: undefined, failures: [], isDryRun: false },
   };
   const surplus = options.removes ? [...there].filter(([, { hash }]) => !chosen.has(hash)).map(([tag]) => tag) : [];
   return { report, missing, surplus };
@@ -222,6 +225,15 @@ async function readSpec(
     if (isStaveError(error, "NOT_FOUND")) return undefined;
     throw error;
   }
+}
+
+// A key is public and not trusted for being there; without it the signatures that were copied could not be checked.
+async function bringKeys(from: ReadCache, to: ReadCache, signal: AbortSignal | undefined): Promise<string[]> {
+  if (!hasKeys(from) || !hasKeys(to)) return [];
+  const [offered, there] = [await from.keys({ signal }), await to.keys({ signal })];
+  const fresh = offered.filter((key) => !there.some(({ fingerprint }) => fingerprint === key.fingerprint));
+  if (fresh.length > 0) await to.storeKeys(fresh, { isIndexed: true, signal });
+  return fresh.map(({ fingerprint }) => fingerprint);
 }
 
 function lostBetween(from: ReadCache, to: ReadCache): string[] {

@@ -72,15 +72,42 @@ const filesIn = (folder: string): string[] =>
 
 test("between mirrors every manifest, signature, archive and spec stays byte for byte", async () => {
   const [from, to] = [await goldenMirror(3), temporaryFolder()];
-  assert.deepEqual(await outcomes(mirrorAt(from), mirrorAt(to, { isWritten: true })), ["copied"]);
+  assert.deepEqual(await outcomes(mirrorAt(from), mirrorAt(to, { isWritten: true })), ["linked"]);
   for (const name of filesIn(from).filter((file) => file.startsWith("v3/manifests/spec/")))
     assert.ok(readFileSync(join(from, name)).equals(readFileSync(join(to, name))), name);
   assert.equal((await check(mirrorAt(to), { depth: "bytes" })).broken.length, 0);
 });
 
+test("between folders archives are linked after they were verified, and keys travel", async () => {
+  const source = await copiedMirror(3);
+  const folder = temporaryFolder();
+  const to = mirrorAt(folder, { isWritten: true });
+  const from = mirrorAt(source);
+  const broken = [...(await readAll(from)).values()][0];
+  assert.ok(broken);
+  const hex = broken.archive.digest.slice(7);
+  const place = (root: string, name: string): string => join(root, "blobs/sha256", name.slice(0, 2), name);
+  const bytes = readFileSync(place(source, hex));
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+  writeFileSync(place(source, hex), bytes);
+  const report = await sync(from, to, options);
+  assert.deepEqual(
+    report.failures.map(({ code }) => code),
+    ["DIGEST_MISMATCH"],
+  );
+  assert.throws(() => statSync(place(folder, hex)), "what is damaged gets no name");
+  const linked = report.specs.filter(({ outcome }) => outcome === "linked");
+  assert.deepEqual([linked.length, report.sentBytes, report.keys.length], [7, 0, 1]);
+  for (const { tag } of linked) {
+    const name = (await to.fetchSpec(tag)).archive.digest.slice(7);
+    assert.equal(statSync(place(folder, name)).ino, statSync(place(source, name)).ino);
+  }
+  assert.deepEqual(await to.keys(), await from.keys());
+});
+
 test("a mirror of layout 2 is copied into one of layout 3, with the same archives", async () => {
   const [old, mirror] = [mirrorAt(await goldenMirror(2)), newMirror()];
-  assert.deepEqual(await outcomes(old, mirror), ["copied"]);
+  assert.deepEqual(await outcomes(old, mirror), ["linked"]);
   const [before, after] = await Promise.all([readAll(old), readAll(mirror)]);
   for (const [tag, { archive }] of before) assert.equal(after.get(tag)?.archive.digest, archive.digest);
 });
@@ -158,7 +185,7 @@ test("specs without a signature are signed on the way into a mirror that wants o
   // No secret key is needed if nothing is to be signed.
   const none = new LateSigner(() => GpgSigner.open(undefined, { home: gpgHome(), env: process.env }));
   const kept = mirrorAt(temporaryFolder(), { isWritten: true, signer: none });
-  assert.deepEqual(await outcomes(mirrorAt(await goldenMirror(3)), kept), ["copied"]);
+  assert.deepEqual(await outcomes(mirrorAt(await goldenMirror(3)), kept), ["linked"]);
 });
 
 test("migrate brings a mirror to the newest layout, and removes only what it has read back", async () => {
