@@ -1,14 +1,13 @@
 // The standard labels of a tagged image (OCI image-spec 1.1, "Pre-Defined Annotation Keys"), as far as git, the
 // variables of a CI job and SOURCE_DATE_EPOCH say them.
 import { execFile } from "node:child_process";
-import { StaveError } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
+import { sourceDate, timeText } from "../util/source-date.ts";
 import { findProgram } from "./programs.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 const WAIT = 10_000;
 const OUTPUT_LIMIT = 64 * 1024;
-const LATEST = 253_402_300_799;
 
 /** The labels, by their names behind `org.opencontainers.image.`; `folder` is that of the environment. */
 export async function standardLabels(
@@ -17,7 +16,8 @@ export async function standardLabels(
 ): Promise<Readonly<Record<string, string>>> {
   const { env } = around;
   const git = folder === undefined ? undefined : await fromGit(folder, around);
-  const said = { ...fromJob(env), ...git, created: createdAt(env["SOURCE_DATE_EPOCH"]) };
+  const created = sourceDate(env);
+  const said = { ...fromJob(env), ...git, created: created === undefined ? undefined : timeText(created) };
   const found = Object.entries(said).filter((entry): entry is [string, string] => Boolean(entry[1]));
   return Object.fromEntries(
     found.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => [`org.opencontainers.image.${key}`, value]),
@@ -78,15 +78,4 @@ export function withoutCredentials(text: string): string | undefined {
   url.search = "";
   url.hash = "";
   return url.href.replace(/(?<=https?:.*)\.git\/?$/, "");
-}
-
-function createdAt(seconds: string | undefined): string | undefined {
-  if (!seconds) return undefined;
-  const value = Number(seconds);
-  if (/^\d{1,12}$/.test(seconds) && value <= LATEST) return new Date(value * 1000).toISOString().replace(".000Z", "Z");
-  throw new StaveError(
-    "USAGE",
-    `SOURCE_DATE_EPOCH is ${printable(JSON.stringify(seconds.slice(0, 40)))}, expected seconds since 1970`,
-    { hint: "set it to the time of a commit, or unset it" },
-  );
 }

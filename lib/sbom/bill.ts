@@ -77,11 +77,6 @@ export function documentId({ subject, packages, created, tool }: Sbom, format: S
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-/** A time as both formats have it, in whole seconds. */
-export function timeText(milliseconds: number): string {
-  return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
-}
-
 /**
  * The package URL of a spec. The type `spack` is proposed and not registered
  * (https://github.com/package-url/purl-spec/pull/898), so this is the only place that knows its form.

@@ -2,15 +2,8 @@
 import { hexOf } from "../oci/digest.ts";
 import { LINK, RUN, type SpecNode, type VariantValue } from "../spack/spec/node.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
-import {
-  documentId,
-  isLicenseExpression,
-  packageUrl,
-  type Sbom,
-  type SbomPackage,
-  timeText,
-  webAddress,
-} from "./bill.ts";
+import { timeText } from "../util/source-date.ts";
+import { documentId, isLicenseExpression, packageUrl, type Sbom, type SbomPackage, webAddress } from "./bill.ts";
 
 /** The CycloneDX document of a bill of materials. */
 export function cycloneDxDocument(sbom: Sbom): JsonObject {

@@ -3,6 +3,7 @@ import { hexOf } from "../oci/digest.ts";
 import { BUILD, LINK, RUN, type SpecNode, TEST } from "../spack/spec/node.ts";
 import { exactVersion } from "../spack/spec/spec-format.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
+import { timeText } from "../util/source-date.ts";
 import {
   documentId,
   gitLocation,
@@ -10,7 +11,6 @@ import {
   packageUrl,
   type Sbom,
   type SbomPackage,
-  timeText,
   webAddress,
 } from "./bill.ts";
 

@@ -1,6 +1,6 @@
 // Proves what `stave sbom` prints of specs, environments and images, and its exit status.
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { before, test } from "node:test";
 import { stave } from "../support/cli.ts";
@@ -81,4 +81,20 @@ test("of an image: from the spec files and recipes in its layers", async () => {
   assert.notEqual(other.status, 0);
   const two = await stave(["sbom", "oci-layout:./cache:app", "fleet"], { cwd, env });
   assert.match(two.stderr, /one image or specs.*\[USAGE\]/);
+});
+
+test("attestations are refused without a signer, for a mirror and outside of CI, before anything is pushed", async () => {
+  const cwd = temporaryFolder();
+  const refuses = async (args: string[], says: RegExp): Promise<void> => {
+    const env = { GITHUB_ACTIONS: "", GITLAB_CI: "" };
+    const ran = await stave(["push", ...args, "fleet", ...common, "--no-env"], { cwd, env });
+    assert.equal(ran.status, says.source.includes("UNSUPPORTED") ? 6 : 2, ran.stderr);
+    assert.match(ran.stderr, says);
+  };
+  await refuses(["oci-layout:./cache", "--sbom", "spdx"], /need a signer.*\[USAGE\]/);
+  await refuses(["oci-layout:./cache", "--provenance"], /need a signer.*\[USAGE\]/);
+  await refuses(["oci-layout:./cache", "--provenance", "--sign", "x.key"], /no CI job.*\[USAGE\]/);
+  await refuses(["oci-layout:./cache", "--sbom", "swid", "--sign", "x.key"], /spdx, cyclonedx/);
+  await refuses([`file://${cwd}/mirror`, "--sbom", "spdx", "-u"], /specs of a mirror.*\[UNSUPPORTED\]/);
+  assert.ok(!existsSync(join(cwd, "cache")) && !existsSync(join(cwd, "mirror")));
 });

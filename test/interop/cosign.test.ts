@@ -12,6 +12,7 @@ import { connect } from "../support/client.ts";
 import { cosignTest } from "../support/cosign.ts";
 import { golden } from "../support/golden.ts";
 import { run, startDistribution } from "../support/peers.ts";
+import { goldenStore } from "../support/push.ts";
 import { startServe } from "../support/serve.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
@@ -97,11 +98,47 @@ cosignTest(
   },
 );
 
+/** What a push attaches, for one image of a spec and the tagged one. */
+async function attests(program: string, repository: string): Promise<void> {
+  const { sysroot } = await goldenStore();
+  const job = {
+    GITLAB_CI: "true",
+    CI_PROJECT_URL: "https://gitlab.example/org/cache",
+    CI_PROJECT_ID: "42",
+    CI_COMMIT_SHA: "0".repeat(40),
+    CI_COMMIT_REF_NAME: "main",
+    CI_CONFIG_PATH: ".gitlab-ci.yml",
+    CI_JOB_URL: "https://gitlab.example/org/cache/-/jobs/9",
+    CI_RUNNER_ID: "5",
+    CI_PIPELINE_SOURCE: "push",
+  };
+  const key = join(work, "mine");
+  const kinds = { spdx: "spdxjson", cyclonedx: "cyclonedx" };
+  for (const [format, type] of Object.entries(kinds)) {
+    const to = `oci://${repository}-${format}`;
+    const flags = ["--tag", "app", "--sign", `${key}.key`, "--sbom", format, "--provenance"];
+    const store = ["--store", "/opt/harbor/store", "--sysroot", sysroot, "--no-env"];
+    const pushed = await stave(["push", to, "fleet", ...flags, ...store], { cwd: work, env: { ...env, ...job } });
+    assert.equal(pushed.status, 0, pushed.stderr);
+    assert.match(pushed.stdout, /attached to 9 images[\s\S]*provenance: attached to 9 images/);
+    for (const tag of ["app", HULL])
+      for (const one of [type, "slsaprovenance1"]) {
+        const image = `${repository}-${format}:${tag}`;
+        const verify = ["verify-attestation", "--type", one, ...VERIFY];
+        const text = await run(program, [...verify, "--key", `${key}.pub`, image], env);
+        const { payload } = JSON.parse(text.trim().split("\n")[0] ?? "");
+        assert.match(Buffer.from(payload, "base64").toString(), /"predicateType":"https:\/\/(?:spdx|cyclonedx|slsa)/);
+        await assert.rejects(run(program, [...verify, "--key", `${join(work, "theirs")}.pub`, image], env));
+      }
+  }
+}
+
 cosignTest("signatures by key on distribution, which has no referrers API", async (program) => {
   assert.ok(findProgram("docker-registry"), "docker-registry is missing");
   const registry = await startDistribution();
   try {
     await bothWays(program, `${registry.host}/cache`);
+    await attests(program, `${registry.host}/attested`);
   } finally {
     await registry.stop();
   }
@@ -113,6 +150,7 @@ cosignTest("signatures by key on stave serve, which has the referrers API", asyn
   const server = await startServe({ directory });
   try {
     await bothWays(program, `${server.host}/cache`);
+    await attests(program, `${server.host}/attested`);
   } finally {
     await server.close();
   }

@@ -1,4 +1,5 @@
 // What `stave sign`, `stave push` and `stave verify` print about signatures.
+import type { AttestationReport } from "../../ops/push/report.ts";
 import type { CheckSignaturesReport } from "../../ops/sign/check-signatures.ts";
 import type { SignReport } from "../../ops/sign/sign.ts";
 import { printable } from "../../printable/printable.ts";
@@ -44,4 +45,16 @@ export function signText(
   if (before > 0) parts.push(`${before} signed before`);
   if (gone.length > 0) parts.push(`${gone.length} removed in the meantime`);
   return [...lines, parts.join(", ")].join("\n");
+}
+
+const KINDS: Record<AttestationReport["kind"], string> = {
+  spdx: "bill of materials (SPDX)",
+  cyclonedx: "bill of materials (CycloneDX)",
+  provenance: "provenance",
+};
+
+/** The line about what was attested. */
+export function attestationText({ kind, images, made }: AttestationReport): string {
+  const before = images - made;
+  return `${KINDS[kind]}: attached to ${count(made, "image")}${before > 0 ? `, ${before} had it before` : ""}`;
 }

@@ -8,6 +8,7 @@ import { formatCache, isMirror } from "../../api/mirror-location.ts";
 import { containerBase, imageDescription, imageViews, spackSide } from "../../api/push-side.ts";
 import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
+import { VERSION } from "../../api/stave-version.ts";
 import { signedName, type TrustOptions, trustedReference } from "../../api/trust.ts";
 import { unlockedSpecs } from "../../api/unlocked-specs.ts";
 import { aggregate, StaveError } from "../../errors.ts";
@@ -20,8 +21,11 @@ import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
 import { planTo, pushTo } from "../../ops/push/push-to.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
+import { ciJob } from "../../ops/sign/ci-job.ts";
+import { SBOM_FORMATS, type SbomFormat } from "../../sbom/bill.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
+import { sourceDate } from "../../util/source-date.ts";
 import { CACHE_ARGUMENT, pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { addImageSettings, type ImageFlags, imageSettings } from "../arguments/image-flags.ts";
 import { addPassword, type PasswordFlags } from "../arguments/key-password.ts";
@@ -49,7 +53,7 @@ import type { Output } from "../output/output.ts";
 import { pushAdvice, unlockedAdvice } from "../output/push-advice.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-text.ts";
 import { libraryPathWarning, recipeWarnings } from "../output/recipe-text.ts";
-import { signText } from "../output/signature-text.ts";
+import { attestationText, signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, TrustOptions, ImageFlags {
@@ -81,6 +85,8 @@ interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, Tr
   jobs: number;
   unsigned?: boolean;
   sign?: string | true;
+  sbom?: SbomFormat;
+  provenance?: boolean;
   signed?: boolean;
   key?: string;
   directory?: string;
@@ -168,7 +174,11 @@ export const verb: VerbFactory = (state) => {
       "-k, --key <key>",
       "for a mirror, the gpg key (default: the only secret key); for images the same as --sign",
     )
-    .option("-u, --unsigned", "do not sign, which is the default for images");
+    .option("-u, --unsigned", "do not sign, which is the default for images")
+    .addOption(
+      new Option("--sbom <format>", "attach a signed bill of materials to each image").choices([...SBOM_FORMATS]),
+    )
+    .option("--provenance", "attach a signed statement of which CI job pushed the images");
   addPassword(addKeyless(command));
   addDryRun(command);
   addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
@@ -232,6 +242,7 @@ async function run(
   const named = pushCache(split.cache, opening);
   const isGpg = isMirror(cacheLocation(named, "push", context, () => files).location);
   checkSigning(flags, isGpg);
+  const job = flags.provenance ? ciJob(context.env) : undefined;
   const place = { ...opening, ...(isGpg && { signing: { unsigned, signed, key } }) };
   const store = await files.store();
   const roots = flags.all ? explicitSpecs(store) : await rootsOrHint(files, store, texts);
@@ -306,7 +317,8 @@ async function run(
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
   const sign = signer && { signer, cache: signedName(location) };
-  const report = await pushTo(cache, { ...common, base, sign, onSpec }).finally(endGroup);
+  const attest = { sbom: flags.sbom, job, created: sourceDate(context.env), tool: VERSION };
+  const report = await pushTo(cache, { ...common, base, sign, attest, onSpec }).finally(endGroup);
   const reference = (tag: string): string =>
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));
   output.print(pushSummary(report, reference));
@@ -318,6 +330,7 @@ async function run(
   if (report.signatures) output.print(signText(report.signatures, {}));
   else if (report.specs.some(({ outcome }) => outcome === "pushed") || report.images.some(({ isNew }) => isNew))
     await remindToSign(location, { kind: "images", what: "what was pushed has no signatures" }, opening);
+  for (const attestation of report.attestations) output.print(attestationText(attestation));
   const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
   advise(made, newTags, opened.mirror?.name ?? formatCache(location));
@@ -364,6 +377,15 @@ function checkSigning(flags: Flags, isGpg: boolean): void {
     });
   if (keyless && key !== undefined)
     throw new StaveError("USAGE", "--keyless excludes a key", { hint: "leave one of them out" });
+  const isAttesting = flags.sbom !== undefined || flags.provenance;
+  if (isGpg && isAttesting)
+    throw new StaveError("UNSUPPORTED", "nothing can be attached to the specs of a mirror, which has no images", {
+      hint: "leave out --sbom and --provenance; `stave sbom` prints a bill of materials",
+    });
+  if (isAttesting && key === undefined && !keyless)
+    throw new StaveError("USAGE", "--sbom and --provenance need a signer: attestations are signed", {
+      hint: "add --sign FILE (`stave keygen` makes a key) or --keyless",
+    });
   if (!keyless && (flags.signingConfig ?? flags.trustedRoot) !== undefined)
     throw new StaveError("USAGE", "--signing-config and --trusted-root are for --keyless", { hint: "leave them out" });
   if (typeof sign === "string" && flags.key !== undefined && sign !== flags.key)

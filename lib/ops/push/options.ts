@@ -6,6 +6,7 @@ import type { ImageSettings } from "../../image/image-settings.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
+import type { SbomFormat } from "../../sbom/bill.ts";
 import type { StatementSigner } from "../../sign/signature/statement-signer.ts";
 import { defaultInspections, type Inspection } from "../../spack/config/settings.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
@@ -17,6 +18,7 @@ import type { ReadTarget, Target } from "../../target/target.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { type Clock, systemClock } from "../../util/time.ts";
 import { type Filled, withDefaults } from "../../util/with-defaults.ts";
+import type { CiJob } from "../sign/ci-job.ts";
 import type { BaseSource } from "./base-image.ts";
 import type { PushedSpec } from "./report.ts";
 import type { Shard } from "./shard.ts";
@@ -65,6 +67,18 @@ export interface PushChoices {
   readonly onSpec?: ((spec: PushedSpec) => void) | undefined;
 }
 
+/** What to attest. */
+export interface Attesting {
+  /** The format of bills of materials. */
+  readonly sbom?: SbomFormat | undefined;
+  /** The job whose provenance is attested. */
+  readonly job?: CiJob | undefined;
+  /** The time of bills of materials in milliseconds; by default that of the last installation. */
+  readonly created?: number | undefined;
+  /** The version of stave. */
+  readonly tool: string;
+}
+
 /** A view of a tagged image: a folder of links to the files of some of its specs. */
 export interface ImageView {
   /** Its absolute path in the image. */
@@ -92,6 +106,8 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   readonly base?: BaseSource | undefined;
   /** Who signs the images and the updated index, and the cache's name in the statement. */
   readonly sign?: { readonly signer: StatementSigner; readonly cache: string | undefined } | undefined;
+  /** What to attest about the images; needs a signer. */
+  readonly attest?: Attesting | undefined;
   readonly compression?: Compression | undefined;
   readonly environment?: PushEnvironment | undefined;
   /** The Spack to ask for what only recipes know; without it the variables are derived from the store. */

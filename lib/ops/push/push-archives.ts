@@ -59,6 +59,7 @@ export async function pushArchives(given: PushArchivesOptions): Promise<PushRepo
         findings: [],
         indexes: [],
         signatures: undefined,
+        attestations: [],
         totals,
         index,
         failures,

@@ -1,11 +1,12 @@
 // `push`: turns installed specs into images of a build cache, and all of them together into a tagged image. Prepares,
 // then acts.
+import { StaveError } from "../../errors.ts";
 import { planImage } from "../../image/image-plan.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { concernsAll } from "../../util/failures.ts";
 import { Stop } from "../../util/stop.ts";
 import { unchanged } from "./fit-layers.ts";
-import { type PlanOptions, type PlanSettings, type PushOptions, pushSettings } from "./options.ts";
+import { type PlanOptions, type PlanSettings, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
 import { noTotals, type PlannedSpecs, planSpecs } from "./plan-report.ts";
 import { indexPlatforms, withPlatformTags } from "./platform-tags.ts";
 import { imageBudget, isMade, type PreparedPush, preparePush } from "./prepare.ts";
@@ -28,6 +29,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
   const options = withPlatformTags(wanted);
   const { signal, clock, target } = options;
   signal?.throwIfAborted();
+  checkAttesting(options);
   const stop = new Stop(signal);
   const started = clock.now();
   try {
@@ -42,6 +44,8 @@ export async function push(given: PushOptions): Promise<PushReport> {
       options.sign && !results.failures.some(concernsAll)
         ? await signPushed(options, prepared.used, results, index)
         : undefined;
+    const isSigned = signatures !== undefined && !results.failures.some(concernsAll);
+    const attestations = isSigned ? await attest(options, prepared, results) : [];
     const names = { leftOut: prepared.leftOut.map(shortName), restricted: prepared.restricted.map(shortName) };
     return {
       destination: target.name,
@@ -51,6 +55,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
       indexes,
       index,
       signatures,
+      attestations,
       environment: environmentOf(prepared, variables),
       milliseconds: clock.now() - started,
     };
@@ -58,6 +63,26 @@ export async function push(given: PushOptions): Promise<PushReport> {
     signal?.throwIfAborted();
     throw error;
   }
+}
+
+// Loaded only if something is attested.
+async function attest(
+  options: PushSettings,
+  prepared: PreparedPush,
+  results: PushResults,
+): Promise<PushReport["attestations"]> {
+  if (!isAttesting(options)) return [];
+  const { attestPushed } = await import("./attest-pushed.ts");
+  return await attestPushed(options, prepared, results);
+}
+
+const isAttesting = ({ attest: asked }: PushSettings): boolean => asked?.sbom !== undefined || asked?.job !== undefined;
+
+function checkAttesting(options: PushSettings): void {
+  if (!isAttesting(options) || options.sign !== undefined) return;
+  throw new StaveError("USAGE", "an attestation must be signed, but there is no signer", {
+    hint: "sign the push with a private key, or leave out bills of materials and provenance",
+  });
 }
 
 function environmentOf({ plan, spack }: PreparedPush, found: PushResults["variables"]): PushReport["environment"] {

@@ -5,6 +5,7 @@ import type { SkippedEntry } from "../../image/archive/prefix-walk.ts";
 import type { SpecAction } from "../../image/layer-plan.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { Digest } from "../../oci/digest.ts";
+import type { SbomFormat } from "../../sbom/bill.ts";
 import type { UnreadRecipe } from "../../spack/environment/recipe-variables.ts";
 import type { PushOutcome } from "../../target/target.ts";
 import type { ImageIndexReport } from "../image/image-index.ts";
@@ -99,9 +100,21 @@ export interface PushReport {
   readonly index: IndexReport | undefined;
   /** What was signed, if a key was given. */
   readonly signatures: SignReport | undefined;
+  /** What was attested about the images, if asked for. */
+  readonly attestations: readonly AttestationReport[];
   /** The causes; a spec that failed because of another one is only in `specs`. */
   readonly failures: readonly StaveError[];
   readonly milliseconds: number;
+}
+
+/** What was attested about the images of a push. */
+export interface AttestationReport {
+  readonly kind: SbomFormat | "provenance";
+  readonly predicateType: string;
+  /** The images that it is about. */
+  readonly images: number;
+  /** Those that did not have the same attestation before. */
+  readonly made: number;
 }
 
 /** Where the environment variables of images come from. */

@@ -116,6 +116,11 @@ export class Judge {
     this.#now = now;
   }
 
+  /** True if one of the signers made a bundle, whatever its statement is about. */
+  async isByAny(found: ReadBundle): Promise<boolean> {
+    return !("nearness" in (await this.#madeBy(found)));
+  }
+
   /** Throws REVOKED for an image that may not be used, even with a good signature. */
   refuseRevoked({ name, digest }: ImageToJudge): void {
     if (!this.#requirement.revoked.digests.has(digest)) return;

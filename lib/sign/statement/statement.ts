@@ -52,6 +52,19 @@ export interface Statement extends SignedFacts {
 
 /** The bytes of a statement that approves images; the same for the same input. */
 export function statementBytes(subjects: readonly Subject[], { cache, time, generation }: SignedFacts): Uint8Array {
+  return attestationBytes(subjects, SIGNATURE_PREDICATE, {
+    ...(cache !== undefined && { cache }),
+    ...(time !== undefined && { time: new Date(time).toISOString() }),
+    ...(generation !== undefined && { generation }),
+  });
+}
+
+/** The bytes of a statement that describes images; the same for the same input. */
+export function attestationBytes(
+  subjects: readonly Subject[],
+  predicateType: string,
+  predicate: Readonly<Record<string, unknown>>,
+): Uint8Array {
   const sorted = subjects.toSorted((a, b) => compare(a.name ?? "", b.name ?? "") || compare(a.digest, b.digest));
   return canonicalBytes({
     _type: STATEMENT_TYPE,
@@ -60,12 +73,8 @@ export function statementBytes(subjects: readonly Subject[], { cache, time, gene
       digest: { sha256: hexOf(digest) },
       ...(dagHash !== undefined && { annotations: { [DAG_HASH]: dagHash } }),
     })),
-    predicateType: SIGNATURE_PREDICATE,
-    predicate: {
-      ...(cache !== undefined && { cache }),
-      ...(time !== undefined && { time: new Date(time).toISOString() }),
-      ...(generation !== undefined && { generation }),
-    },
+    predicateType,
+    predicate,
   });
 }
 

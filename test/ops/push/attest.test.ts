@@ -1,0 +1,144 @@
+// Proves that a push attaches signed bills of materials and provenance to its images, once, and that they are no
+// signatures.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import type { PushOptions, PushReport } from "../../../lib/ops/push/push.ts";
+import { push } from "../../../lib/ops/push/push.ts";
+import { type CiJob, ciJob } from "../../../lib/ops/sign/ci-job.ts";
+import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
+import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
+import { keySigner } from "../../../lib/sign/signature/statement-signer.ts";
+import { isSignedBy } from "../../../lib/sign/statement/bundle.ts";
+import { SIGNATURE_PREDICATE } from "../../../lib/sign/statement/statement.ts";
+import type { Target } from "../../../lib/target/target.ts";
+import { layoutForTests } from "../../support/caches.ts";
+import { connect } from "../../support/client.ts";
+import { failsWith } from "../../support/errors.ts";
+import { goldenStore, named, pushOptions } from "../../support/push.ts";
+import { type Rule, startRegistry, UNCONDITIONAL } from "../../support/registry.ts";
+
+const key = await PrivateKey.generate();
+const golden = await goldenStore();
+const job: CiJob = ciJob({
+  GITLAB_CI: "true",
+  CI_PROJECT_URL: "https://gitlab.example/org/cache",
+  CI_PROJECT_ID: "42",
+  CI_COMMIT_SHA: "0".repeat(40),
+  CI_COMMIT_REF_NAME: "main",
+  CI_CONFIG_PATH: ".gitlab-ci.yml",
+  CI_JOB_URL: "https://gitlab.example/org/cache/-/jobs/9",
+  CI_RUNNER_ID: "5",
+  CI_PIPELINE_SOURCE: "push",
+});
+
+async function attested(target: Target, more: Partial<PushOptions>): Promise<PushReport> {
+  const roots = [named(golden.store, "fleet")];
+  const sign = { signer: keySigner(key), cache: "oci://registry.example/cache" };
+  return await push(pushOptions(golden.store, target, { roots, tags: ["app"], sign, ...more }));
+}
+
+/** The statements that an image has attached, by predicate type; all must be signed by the key. */
+async function statements(
+  target: Target,
+  digest: Digest,
+): Promise<Map<string, { subject: unknown[]; predicate: unknown }[]>> {
+  const { bundles, broken } = await new SignatureFinder(target).find(digest);
+  assert.deepEqual(broken, []);
+  for (const { bundle } of bundles) assert.ok(isSignedBy(bundle, key.publicKey));
+  const all = bundles.map(({ bundle }) => JSON.parse(bundle.payload.toString("utf8")));
+  return Map.groupBy(all, ({ predicateType }) => predicateType);
+}
+
+async function proves(target: Target): Promise<void> {
+  const attest = { sbom: "spdx", job, tool: "1.0" } as const;
+  const first = await attested(target, { attest });
+  assert.deepEqual(first.failures, []);
+  assert.deepEqual(
+    first.attestations.map(({ kind, images, made }) => [kind, images, made]),
+    [
+      ["spdx", 9, 9],
+      ["provenance", 9, 9],
+    ],
+  );
+  const app = first.images[0]?.manifest ?? assert.fail();
+  const found = await statements(target, app);
+  assert.deepEqual([...found.keys()].sort(), [
+    "https://sigstore.dev/cosign/sign/v1",
+    "https://slsa.dev/provenance/v1",
+    "https://spdx.dev/Document",
+  ]);
+  const [sbom] = found.get("https://spdx.dev/Document") ?? [];
+  assert.match(JSON.stringify(sbom?.predicate), /"name":"registry\.example\/cache:app"/);
+  assert.equal(sbom?.subject.length, 1);
+  const [provenance] = found.get("https://slsa.dev/provenance/v1") ?? [];
+  assert.equal(provenance?.subject.length, 9);
+  assert.match(JSON.stringify(provenance?.predicate), /"buildType":"urn:stave:push:v1"/);
+  // Each spec has its own bill of materials.
+  const hull = first.specs.find(({ name }) => name === "hull")?.manifest ?? assert.fail();
+  const [own] = (await statements(target, hull)).get("https://spdx.dev/Document") ?? [];
+  assert.doesNotMatch(JSON.stringify(own?.predicate), /"name":"voyage"/);
+
+  // The same again changes nothing; another format and another job add theirs.
+  const second = await attested(target, { attest });
+  assert.deepEqual(
+    second.attestations.map(({ kind, images, made }) => [kind, images, made]),
+    [
+      ["spdx", 1, 0],
+      ["provenance", 0, 0],
+    ],
+    "the tagged image is described, but was made by the first push",
+  );
+  const third = await attested(target, { attest: { sbom: "cyclonedx", tool: "1.0" } });
+  assert.deepEqual(
+    third.attestations.map(({ kind, made }) => [kind, made]),
+    [["cyclonedx", 1]],
+  );
+  const last = await statements(target, app);
+  assert.deepEqual(last.get("https://spdx.dev/Document")?.length, 1);
+  assert.equal(last.get("https://cyclonedx.org/bom")?.length, 1);
+  assert.equal(last.get(SIGNATURE_PREDICATE)?.length, 1);
+}
+
+test("in a directory", async () => {
+  const target = await layoutForTests();
+  await proves(target);
+});
+
+const WITHOUT_API: Rule[] = [
+  { path: /\/referrers\//, fault: { status: 404 } },
+  { method: "PUT", path: /\/manifests\//, fault: { withoutHeader: "oci-subject" } },
+  UNCONDITIONAL,
+];
+for (const [name, rules] of [
+  ["with the referrers API", []],
+  ["without the referrers API", WITHOUT_API],
+] as const)
+  test(`on a registry ${name}`, async () => {
+    const registry = await startRegistry({ rules: [...rules] });
+    const { target, close } = connect(registry.host, "org/cache");
+    try {
+      await proves(target);
+    } finally {
+      await close();
+      await registry.close();
+    }
+  });
+
+test("without a signer nothing is pushed", async () => {
+  const target = await layoutForTests();
+  const attest = { sbom: "spdx", tool: "1.0" } as const;
+  await failsWith("USAGE", attested(target, { attest, sign: undefined }), /must be signed/);
+  assert.deepEqual(await Array.fromAsync(target.tags()), []);
+});
+
+test("what may not be signed is not attested: images that were there before, unsigned", async () => {
+  const target = await layoutForTests();
+  await attested(target, { sign: undefined });
+  const report = await attested(target, { attest: { sbom: "spdx", tool: "1.0" }, tags: ["app", "other"] });
+  assert.deepEqual(
+    report.failures.map(({ code }) => code),
+    ["SIGNATURE_MISSING"],
+  );
+  assert.deepEqual(report.attestations, []);
+});
