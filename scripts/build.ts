@@ -44,6 +44,7 @@ async function bundle(
     // Licenses are in one file; see writeLicenses.
     legalComments: "none",
     metafile: true,
+    alias: { cacache: `${root}scripts/no-cacache.ts` },
     // koffi loads a prebuilt native library from beside its own files.
     external: ["koffi"],
     // Some dependencies are CommonJS and load Node's modules with require.
@@ -72,8 +73,11 @@ function startInOneFile(inputs: Metafile["inputs"], main: string): Plugin {
   visit(main);
   const imports = [...atStart].map((file) => `import ${JSON.stringify(`${root}${file}`)};`).join("");
   const onDemand = new Set(
-    Object.values(inputs).flatMap((input) =>
-      input.imports.flatMap(({ kind, path }) => (kind === "dynamic-import" && path !== main ? [`${root}${path}`] : [])),
+    Object.entries(inputs).flatMap(([file, input]) =>
+      // What packages load on demand may also be required by them, and would then wrap the files of the start.
+      input.imports.flatMap(({ kind, path }) =>
+        kind === "dynamic-import" && path !== main && file.startsWith("lib/") ? [`${root}${path}`] : [],
+      ),
     ),
   );
   return {

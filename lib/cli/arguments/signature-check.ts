@@ -7,8 +7,9 @@ import { StaveError } from "../../errors.ts";
 import type { CheckSignaturesReport } from "../../ops/sign/check-signatures.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
-import { type CommonFlags, type SignerFlags, signersOf } from "./shared-flags.ts";
+import type { CommonFlags } from "./shared-flags.ts";
 import { openToVerify } from "./signed-place.ts";
+import { type SignerFlags, signersOf } from "./signer-flags.ts";
 
 /** The flags that say whose signatures count. */
 export interface SignatureFlags extends SignerFlags, TrustOptions {

@@ -12,15 +12,13 @@ import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import {
   addDryRun,
-  addKeys,
   addTransport,
   addTrust,
   type CommonFlags,
   helpText,
-  type SignerFlags,
-  signersOf,
   verbCommand,
 } from "../arguments/shared-flags.ts";
+import { addKeys, type SignerFlags, signersOf } from "../arguments/signer-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { formatBytes } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";

@@ -13,17 +13,15 @@ import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import {
   addDryRun,
   addJobs,
-  addKeys,
   addTransport,
   addTrust,
   type CommonFlags,
   collect,
   helpText,
   onlyOption,
-  type SignerFlags,
-  signersOf,
   verbCommand,
 } from "../arguments/shared-flags.ts";
+import { addKeys, type SignerFlags, signersOf } from "../arguments/signer-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { count } from "../output/formatting.ts";

@@ -6,18 +6,10 @@ import { type VerifyReport, verify } from "../../ops/store/verify.ts";
 import { printable } from "../../printable/printable.ts";
 import { select, selectSome } from "../../spack/query/select.ts";
 import { interruptedSpecs } from "../../store/recover.ts";
-import {
-  addJobs,
-  addSigners,
-  addTransport,
-  addTrust,
-  type CommonFlags,
-  helpText,
-  signersOf,
-  verbCommand,
-} from "../arguments/shared-flags.ts";
+import { addJobs, addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { SignatureFlags, SignatureRun } from "../arguments/signature-check.ts";
 import { SIGNED_PLACE } from "../arguments/signed-place.ts";
+import { addSigners, signersOf } from "../arguments/signer-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";

@@ -5,6 +5,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import seeds from "@sigstore/tuf/seeds.json" with { type: "json" };
 import { BaseFetcher, Updater } from "tuf-js";
 import { DownloadHTTPError } from "tuf-js/dist/error.js";
 import { isStaveError, messageOf, StaveError } from "../../errors.ts";
@@ -39,7 +40,7 @@ export interface TufOptions {
  */
 export async function tufTarget(target: string, options: TufOptions): Promise<Buffer> {
   const { url } = options;
-  const first = Buffer.from(options.first ?? (await firstRoot(url)));
+  const first = Buffer.from(options.first ?? firstRoot(url));
   const id = createHash("sha256").update(url).update("\0").update(first).digest("hex");
   const folder = join(options.folder, id);
   try {
@@ -99,8 +100,7 @@ class TransportFetcher extends BaseFetcher {
   }
 }
 
-async function firstRoot(url: string): Promise<Buffer> {
-  const { default: seeds } = await import("@sigstore/tuf/seeds.json", { with: { type: "json" } });
+function firstRoot(url: string): Buffer {
   const known: Readonly<Record<string, { "root.json": string }>> = seeds;
   const seed = known[url]?.["root.json"];
   if (seed !== undefined) return Buffer.from(seed, "base64");
