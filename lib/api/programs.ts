@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import type { Surroundings } from "./surroundings.ts";
 
 /** The absolute path of a program, undefined if no folder of the PATH has it. */
-export function findProgram(name: string, { env }: Surroundings): string | undefined {
+export function findProgram(name: string, { env }: Pick<Surroundings, "env">): string | undefined {
   for (const folder of (env["PATH"] ?? "").split(delimiter)) {
     // An empty or relative entry would mean the working folder, whose programs must not be run by accident.
     if (!folder.startsWith("/")) continue;

@@ -82,6 +82,11 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/save-specfile.ts"),
   },
   {
+    name: "run",
+    summary: "run a program from a build cache, without Spack",
+    load: () => import("./verbs/run.ts"),
+  },
+  {
     name: "env",
     summary: "print shell commands that make installed specs usable",
     load: () => import("./verbs/env.ts"),
@@ -241,7 +246,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   backup: "use `stave copy --all-tags REPO oci-layout:DIR`",
   restore: "use `stave copy --all-tags oci-layout:DIR REPO`",
   remove: "use `stave uninstall SPEC`, `stave prune CACHE` for a cache, or `stave delete IMAGE`",
-  run: "use `podman run IMAGE`, or `stave env SPEC` for an installed spec",
   "list-tags": "use `stave tags REPO`",
   repo: "use `stave tags REPO`",
   catalog: "name a repository: `stave tags HOST/REPO`",
@@ -271,6 +275,7 @@ function verbAhead(argv: string[]): string[] {
 
 async function run(given: string[], state: RunState): Promise<number> {
   const argv = verbFirst(given);
+  state.words = argv;
   if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
     process.stdout.write(`stave ${VERSION}\n`);
     return 0;
@@ -366,7 +371,7 @@ const verbOf = (argv: readonly string[]): string => argv.find((word) => !word.st
 const isJson = (argv: readonly string[]): boolean =>
   argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined).includes("--json");
 
-const state: RunState = { context: processContext(), exitCode: 0, output: undefined };
+const state: RunState = { context: processContext(), words: [], exitCode: 0, output: undefined };
 const ended = guardRun(state);
 try {
   ended(await run(process.argv.slice(2), state));

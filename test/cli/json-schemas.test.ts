@@ -80,6 +80,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["install", CACHE, "fleet", "-o", ...IN_STORE] },
   { args: ["install", CACHE, "hull", "-o", "--store", `${work}/a-longer-root`, "--no-env"], status: [7, 9] },
   { args: ["install", CACHE, "nope", "-o", ...IN_STORE], status: [7] },
+  { args: ["run", CACHE, "fleet", "-o", "--plan", "--", "voyage"] },
   { args: ["find", ...IN_STORE] },
   { args: ["env", "fleet", ...IN_STORE] },
   { args: ["spec", "fleet", ...IN_STORE] },
@@ -148,7 +149,9 @@ const RUNS: { args: string[]; status?: number[] }[] = [
 ];
 for (const { args, status = [0] } of RUNS)
   test(`stave ${args.filter((arg) => !arg.startsWith("/")).join(" ")}`, async () => {
-    const ran = await stave([...args, "--json"], { cwd: work, env });
+    // What follows `--` belongs to another program.
+    const end = args.includes("--") ? args.indexOf("--") : args.length;
+    const ran = await stave(args.toSpliced(end, 0, "--json"), { cwd: work, env });
     assert.ok(status.includes(ran.status ?? -1), `${ran.status}: ${ran.stderr}\n${ran.stdout.slice(0, 1000)}`);
     check(args[0] ?? "", ran.stdout);
   });

@@ -8,6 +8,8 @@ import { callWords } from "../output/typeable.ts";
 /** The state of a run; commander itself passes no values through. */
 export interface RunState {
   context: Context;
+  /** The words of the command line, the verb first. */
+  words: readonly string[];
   /** The exit status, set by the action when it has ended. */
   exitCode: number;
   /** The output of the verb while it runs. */

@@ -46,8 +46,22 @@ export interface EnvReport {
 
 /** The variables of installed specs. Throws SPEC_INVALID for an external with an invalid description. */
 export function runVariables({ store, roots, inspections, asked, current }: EnvOptions): EnvReport {
+  const { modifications, notUnderstood } = runModifications({ store, roots, inspections, asked });
+  return {
+    store: store.root,
+    specs: roots.map(({ hash }) => hash),
+    variables: variablesOf(modifications, current),
+    notUnderstood,
+  };
+}
+
+/** The modifications that make installed specs usable. Throws SPEC_INVALID as `runVariables` does. */
+export function runModifications({ store, roots, inspections, asked }: Omit<EnvOptions, "current">): {
+  readonly modifications: readonly EnvModification[];
+  readonly notUnderstood: readonly UnreadRecipe[];
+} {
   const recipes = new RecipeReader(store);
-  const all =
+  const modifications =
     asked ??
     installedModifications({
       roots,
@@ -56,6 +70,14 @@ export function runVariables({ store, roots, inspections, asked, current }: EnvO
       prefixOf: (node) => store.get(node.hash)?.path ?? node.external?.path ?? undefined,
       isDirectory: (path) => kindAt(path, store.sysroot) === "folder",
     });
+  return { modifications, notUnderstood: recipes.unread };
+}
+
+/** The variables that modifications change, with their values in an environment. */
+export function variablesOf(
+  all: readonly EnvModification[],
+  current: Readonly<Record<string, string | undefined>>,
+): EnvVariable[] {
   const before = new Map(
     Object.entries(current).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
@@ -66,12 +88,7 @@ export function runVariables({ store, roots, inspections, asked, current }: EnvO
     const value = path === undefined ? after.get(name) : joined(path, before.get(name));
     return { name, path, value: value === undefined ? undefined : withSystem(name, value) };
   });
-  return {
-    store: store.root,
-    specs: roots.map(({ hash }) => hash),
-    variables: variables.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
-    notUnderstood: recipes.unread,
-  };
+  return variables.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 // List each folder once; the last one prepended has precedence.

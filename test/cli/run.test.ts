@@ -1,0 +1,105 @@
+// Proves that `stave run` installs what is missing into the user's own store, and becomes the program: its exit status,
+// its streams, its signals; and that the second run sends no request.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { after, test } from "node:test";
+import { stave } from "../support/cli.ts";
+import { golden } from "../support/golden.ts";
+import { goldenStore } from "../support/push.ts";
+import { startRegistry } from "../support/registry.ts";
+
+// Short: the binaries of the cache are not padded.
+const work = mkdtempSync("/tmp/");
+const env = { HOME: work, SPACK_ROOT: "", XDG_CACHE_HOME: "", XDG_DATA_HOME: "", STAVE_STORE: "" };
+const registry = await startRegistry();
+cpSync(golden("spack-1.2/plain.oci"), join(registry.directory, "cache"), { recursive: true });
+after(async () => {
+  await registry.close();
+  rmSync(work, { recursive: true, force: true });
+});
+const cache = `oci+http://${registry.host}/cache`;
+const own = join(work, ".local/share/stave/store");
+
+/** Runs stave; it must end with the status. Returns both outputs together. */
+async function run(args: string[], status = 0, more: Record<string, string> = {}): Promise<string> {
+  const ran = await stave(args, { cwd: work, env: { ...env, ...more } });
+  assert.equal(ran.status, status, `${args.join(" ")}: ${ran.stdout}${ran.stderr}`);
+  return ran.stdout + ran.stderr;
+}
+
+test("a dry run installs nothing", async () => {
+  assert.match(
+    await run(["run", cache, "fleet", "-o", "--plan", "--", "voyage"]),
+    /would install 7 specs into .*store/,
+  );
+  assert.ok(!existsSync(own));
+  assert.match(await run(["run", cache, "fleet", "-o", "--offline", "--", "voyage"], 7), /not installed for `run` yet/);
+});
+
+test("two at once: what is missing is installed once, and the program runs", async () => {
+  const both = await Promise.all([1, 2].map(() => run(["run", cache, "fleet", "-o", "--", "voyage"])));
+  for (const said of both) assert.match(said, /voyage 420 from /);
+  assert.equal(readdirSync(own).filter((name) => /^[a-z2-7]{10}$/.test(name)).length, 7);
+});
+
+test("the second run sends no request, works offline, and --refresh looks again", async () => {
+  registry.requests.length = 0;
+  assert.match(await run(["run", cache, "fleet", "-o", "--", "voyage"]), /voyage 420/);
+  assert.match(await run(["run", cache, "fleet", "-o", "--offline", "--", "voyage"]), /voyage 420/);
+  assert.equal(registry.requests.length, 0);
+  assert.match(await run(["run", cache, "fleet", "-o", "--refresh", "--", "voyage"]), /voyage 420/);
+  assert.ok(registry.requests.length > 0);
+});
+
+test("what is gone is installed again", async () => {
+  rmSync(own, { recursive: true });
+  assert.match(await run(["run", cache, "fleet", "-o", "--", "voyage"]), /voyage 420/);
+});
+
+test("the exit status is the program's; what cannot be run is told", async () => {
+  const args = ["run", cache, "fleet", "-o", "--"];
+  await run([...args, "sh", "-c", "exit 9"], 9);
+  assert.match(await run([...args, "nosuchprogram"], 5), /none of the specs has a program nosuchprogram/);
+  mkdirSync(join(work, "folder"));
+  assert.match(await run([...args, "./folder"], 10), /is not a program/);
+  writeFileSync(join(work, "data"), "x", { mode: 0o644 });
+  assert.match(await run([...args, "./data"], 10), /cannot run|EACCES/);
+  writeFileSync(join(work, "plain"), "echo plain $1\n", { mode: 0o755 });
+  assert.equal(await run([...args, "./plain", "word"]), "plain word\n");
+  assert.match(await run(["run", cache, "fleet"], 2), /stave run .* fleet -- PROGRAM/);
+  assert.match(await run(["run", "--", "voyage"], 5), /no cache was named/);
+  assert.match(await run(["run", cache, "nope", "-o", "--", "voyage"], 7), /nope is not in/);
+  assert.match(
+    await run(["run", cache, "fleet", "--", "voyage"], 0, { HOME: "" }).catch(String),
+    /HOME|CONFIG_INVALID/,
+  );
+});
+
+test("streams and signals are as if the program had been started directly", async () => {
+  const stdio = `"${process.execPath}" "${resolve("dist/stave.js")}" run ${cache} fleet -o --`;
+  const shell = (script: string): Promise<string> =>
+    new Promise((done, fail) => {
+      const child = spawn("bash", ["-c", script], { env: { ...process.env, ...env }, cwd: work });
+      let said = "";
+      for (const stream of [child.stdout, child.stderr])
+        stream.on("data", (bytes: Buffer) => {
+          said += bytes.toString();
+        });
+      child.once("error", fail);
+      child.once("close", () => done(said));
+    });
+  assert.equal(await shell(`(sleep 0.5; echo later) | ${stdio} cat`), "later\n");
+  assert.equal(await shell(`set -o pipefail; ${stdio} yes | head -1; echo $?`), "y\n141\n");
+});
+
+test("the image of an environment stands for its specs", async () => {
+  const { sysroot } = await goldenStore();
+  const store = ["--sysroot", sysroot, "--store", "/opt/harbor/store", "--no-env"];
+  const to = `oci+http://${registry.host}/images`;
+  await run(["push", to, "fleet", "--tag", "app", "--no-check-run", ...store]);
+  assert.match(await run(["run", `${to}:app`, "-o", "--", "voyage"]), /voyage 420/);
+  assert.match(await run(["run", `${to}:app`, "hull", "-o", "--", "voyage"], 2), /has specs of its own/);
+  assert.match(await run(["run", `${cache}:fleet-env`, "-o", "--", "voyage"], 5), /not the image of an environment/);
+});
