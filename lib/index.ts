@@ -13,14 +13,26 @@ import type { CacheArgument, OpenCache, OpenCacheOptions } from "./api/open-cach
 import type { OpenStoreOptions } from "./api/open-store.ts";
 import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
 import type { PushOptions } from "./api/push-specs.ts";
+import type {
+  CheckRunOptions,
+  ExportImageOptions,
+  ImageIndexOptions,
+  ImageOptions,
+  RebaseOptions,
+} from "./api/run-images.ts";
 import type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
 import type { MigrateMirrorOptions, SyncCachesOptions } from "./api/sync-caches.ts";
 import type { UpdateIndexOptions } from "./api/update-index.ts";
 import type { IndexReport } from "./cache/index-update.ts";
 import { originalError } from "./errors.ts";
 import type { ListAllReport } from "./ops/cache/list.ts";
+import type { CheckRunReport } from "./ops/image/check-run.ts";
 import type { CopyImagesReport } from "./ops/image/copy.ts";
+import type { ExportReport } from "./ops/image/export.ts";
+import type { ImageIndexReport } from "./ops/image/image-index.ts";
+import type { SizeReport } from "./ops/image/size.ts";
 import type { InstallPlanReport, InstallReport } from "./ops/install/report.ts";
+import type { RebaseReport } from "./ops/push/rebase.ts";
 import type { PushPlanReport, PushReport } from "./ops/push/report.ts";
 import type { SignReport } from "./ops/sign/sign.ts";
 import type { MigrateReport } from "./ops/sync/migrate.ts";
@@ -41,6 +53,13 @@ export type { CacheArgument, OpenCache, OpenCacheOptions, SpackOptions } from ".
 export type { OpenStoreOptions } from "./api/open-store.ts";
 export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
 export type { PushOptions } from "./api/push-specs.ts";
+export type {
+  CheckRunOptions,
+  ExportImageOptions,
+  ImageIndexOptions,
+  ImageOptions,
+  RebaseOptions,
+} from "./api/run-images.ts";
 export type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
 export type { Surroundings } from "./api/surroundings.ts";
 export type { MigrateMirrorOptions, MovingOptions, SyncCachesOptions } from "./api/sync-caches.ts";
@@ -57,13 +76,17 @@ export {
   type StaveErrorOptions,
 } from "./errors.ts";
 export type { SkippedEntry } from "./image/archive/prefix-walk.ts";
+export type { ContentKind } from "./image/content-kind.ts";
 export type { ImageHealthcheck, ImageSettings } from "./image/image-settings.ts";
 export type { SpecAction } from "./image/layer-plan.ts";
 export type { SlimSettings } from "./image/slim.ts";
-export type { Finding, FindingCode } from "./loader/finding.ts";
+export type { CheckedCounts, Finding, FindingCode, LibcReport } from "./loader/finding.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
+export type { BaseVerdict, CheckRunReport } from "./ops/image/check-run.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
+export type { ArchiveForm, ExportReport } from "./ops/image/export.ts";
 export type { ImageIndexReport, IndexedImage } from "./ops/image/image-index.ts";
+export type { KindSize, PackageSize, SizeReport } from "./ops/image/size.ts";
 export type { InstallChoices } from "./ops/install/options.ts";
 export type {
   InstalledSpec,
@@ -74,6 +97,7 @@ export type {
 } from "./ops/install/report.ts";
 export type { RootRoom } from "./ops/install/root-length.ts";
 export type { PushChoices } from "./ops/push/options.ts";
+export type { RebaseReport } from "./ops/push/rebase.ts";
 export type {
   PlannedJoin,
   PushedImage,
@@ -204,4 +228,33 @@ async function unhidden<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw originalError(error);
   }
+}
+
+/** Checks whether the programs of an image will start, as `stave check-run` does. */
+export async function checkRun(image: string, options?: CheckRunOptions): Promise<CheckRunReport> {
+  return await unhidden(async () => await (await import("./api/run-images.ts")).checkRun(image, options));
+}
+
+/** Measures where the bytes of an image are, as `stave size` does. */
+export async function imageSize(image: string, options?: ImageOptions): Promise<SizeReport> {
+  return await unhidden(async () => await (await import("./api/run-images.ts")).imageSize(image, options));
+}
+
+/** Puts images of several platforms under one tag, as `stave image-index` does: each `REF` or `PLATFORM=REF`. */
+export async function imageIndex(
+  image: string,
+  images: readonly string[],
+  options?: ImageIndexOptions,
+): Promise<ImageIndexReport> {
+  return await unhidden(async () => await (await import("./api/run-images.ts")).imageIndex(image, images, options));
+}
+
+/** Puts an image onto another base, as `stave rebase` does. */
+export async function rebase(image: string, onto: string, options?: RebaseOptions): Promise<RebaseReport> {
+  return await unhidden(async () => await (await import("./api/run-images.ts")).rebase(image, onto, options));
+}
+
+/** Writes an image to a file as an archive for docker, podman or Apptainer, as `stave export` does. */
+export async function exportImage(image: string, file: string, options?: ExportImageOptions): Promise<ExportReport> {
+  return await unhidden(async () => await (await import("./api/run-images.ts")).exportImage(image, file, options));
 }

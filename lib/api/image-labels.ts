@@ -1,7 +1,6 @@
 // The standard labels of a tagged image (OCI image-spec 1.1, "Pre-Defined Annotation Keys"), as far as git, the
 // variables of a CI job and SOURCE_DATE_EPOCH say them.
 import { execFile } from "node:child_process";
-import { printable } from "../printable/printable.ts";
 import { sourceDate, timeText } from "../util/source-date.ts";
 import { findProgram } from "./programs.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -62,7 +61,7 @@ function output(program: string, args: string[], { env, signal }: Surroundings):
     const options = { env: others, timeout: WAIT, maxBuffer: OUTPUT_LIMIT, signal };
     execFile(program, args, options, (error, stdout) => {
       const text = stdout.trim();
-      resolve(error !== null || text === "" || printable(text) !== text ? undefined : text);
+      resolve(error !== null || text === "" || /\p{Cc}/u.test(text) ? undefined : text);
     });
   });
 }

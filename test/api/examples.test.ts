@@ -17,6 +17,7 @@ import {
 import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import { hashSync } from "bcryptjs";
+import { makeBase } from "../../scripts/make-base.ts";
 import { golden } from "../support/golden.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
@@ -169,6 +170,11 @@ test("the examples run", async () => {
   const pushed = example("push-environment", ["oci-layout:./pushed", "./env", "app"], { STAVE_STORE: store });
   assert.match(pushed, /^pushed hull@/m);
   assert.match(example("copy-image", ["oci-layout:./pushed:app", "oci-layout:./copy:app"]), /^app sha256:/);
+  makeBase(join(work, "base"), { tag: "small" });
+  assert.match(
+    example("rebase-image", ["oci-layout:./copy:app", "oci-layout:./base:small"]),
+    /^app is now sha256:\w+, \d+ bytes, \d+ of them not needed$/m,
+  );
 
   assert.match(
     example("plan-push", ["oci-layout:./new", "./env"], { STAVE_STORE: store }),

@@ -42,7 +42,7 @@ const MOST = [
   { part: "stave", file: "lib/index.js", files: 5, kilobytes: 15 },
   { part: "stave/oci", file: "lib/exports/oci.js", files: 30, kilobytes: 460 },
   { part: "stave/cache", file: "lib/exports/cache.js", files: 34, kilobytes: 530 },
-  { part: "stave/spack", file: "lib/exports/spack.js", files: 18, kilobytes: 470 },
+  { part: "stave/spack", file: "lib/exports/spack.js", files: 20, kilobytes: 470 },
   { part: "stave/serve", file: "lib/exports/serve.js", files: 25, kilobytes: 400 },
 ];
 for (const { part, file, files, kilobytes } of MOST)

@@ -1,6 +1,6 @@
 // Proves that the library works as users call it: one function per job, checked arguments, parts that load alone.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { after, test } from "node:test";
 import * as stave from "../../lib/index.ts";
@@ -9,6 +9,7 @@ import { systemClock } from "../../lib/util/time.ts";
 import { imageOf, pushImage } from "../support/content.ts";
 import { failsWith } from "../support/errors.ts";
 import { golden, goldenSysroot } from "../support/golden.ts";
+import { glibc, pushTree } from "../support/made-base.ts";
 import { copiedMirror } from "../support/mirrors.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
@@ -61,6 +62,33 @@ test("push, list, updateIndex, copy and install need a place and what is meant",
   assert.deepEqual(installed.failures, []);
   const there = await stave.openStore(join(work, "s"), { environment, surroundings });
   assert.equal([...there.records("hull")][0]?.installed, true);
+});
+
+test("a tagged image is measured, checked, rebased, put into an index and exported", async () => {
+  const platform = "linux/amd64";
+  const store = { store: "/opt/harbor/store", sysroot: await goldenSysroot("spack-1.2"), environment, surroundings };
+  const bases = await LayoutTarget.open(join(work, "bases"), { clock: systemClock, create: true });
+  for (const tag of ["old", "new"]) await pushTree(bases, tag, [...glibc(36), { type: "file", path: tag }]);
+  await bases.close();
+  const common = { surroundings };
+  const base = "oci-layout:./bases:old";
+  const more = { ...store, specs: ["hull"], tags: ["run"], baseImage: base, image: { slim: true }, view: "/opt/view" };
+  const pushed = await stave.push(cache, more);
+  assert.deepEqual(pushed.failures, []);
+  assert.equal(pushed.views[0]?.path, "/opt/view");
+  const size = await stave.imageSize(`${cache}:run`, { ...common, platform });
+  assert.ok(size.packages.some(({ name }) => name.startsWith("hull@")) && size.dispensable === 0);
+  const checked = await stave.checkRun(`${cache}:run`, { ...common, platform, bases: ["oci-layout:./bases:new"] });
+  assert.equal(checked.recommended, "oci-layout:./bases:new");
+  const rebased = await stave.rebase(`${cache}:run`, "oci-layout:./bases:new", { ...common, from: base, tag: "next" });
+  assert.deepEqual([rebased.tag, rebased.isWritten], ["next", true]);
+  const index = await stave.imageIndex(`${cache}:all`, [`${cache}:next`], common);
+  assert.deepEqual(index.images, [{ platform, tag: "all.linux-amd64", digest: rebased.to }]);
+  const exported = await stave.exportImage(`${cache}:all`, "app.tar", { ...common, platform, name: "localhost/app:1" });
+  assert.equal(statSync(join(work, "app.tar")).size, exported.size);
+  assert.equal(exported.name, "localhost/app:1");
+  await failsWith("USAGE", stave.checkRun(cache, { bases: "x" } as never));
+  await failsWith("USAGE", stave.rebase(`${cache}@sha256:${"0".repeat(64)}`, base, common));
 });
 
 const at = { environment, surroundings };

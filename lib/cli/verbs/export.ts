@@ -1,20 +1,18 @@
 // `stave export`: an image as one archive, in a file, a pipe, or podman and docker.
 
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { basename, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Option } from "commander";
 import { referenceOf } from "../../api/connection.ts";
+import { archiveName, givenName, writeArchive } from "../../api/image-places.ts";
 import { findProgram } from "../../api/programs.ts";
 import { StaveError } from "../../errors.ts";
-import { fullReference } from "../../image/base-image-reader.ts";
 import { hostArchitecture, parsePlatform } from "../../oci/platform.ts";
-import { formatLocation, type Location, parseLocation, parseReference } from "../../oci/reference.ts";
+import { parseLocation } from "../../oci/reference.ts";
 import { type ArchiveForm, exportImage, type ImageArchive } from "../../ops/image/export.ts";
-import { replaceFile } from "../../util/replace-file.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { Context } from "../machine/context.ts";
@@ -70,7 +68,7 @@ export const verb: VerbFactory = (state) => {
     const reference = await referenceOf(location, target, signal);
     const archive = await exportImage(target, reference, {
       format: flags.format,
-      name: flags.name === undefined ? nameOf(location, reference) : loadName(flags.name),
+      name: flags.name === undefined ? archiveName(location, reference) : givenName(flags.name),
       platform: parsePlatform(flags.platform ?? `linux/${hostArchitecture(context.arch)}`),
       progress: output.progress,
       signal,
@@ -90,11 +88,7 @@ export const verb: VerbFactory = (state) => {
 };
 
 async function writeTo(path: string, archive: ImageArchive): Promise<string> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  await replaceFile(path, { temporary }, async (handle) => {
-    for await (const chunk of archive.chunks())
-      for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten;
-  });
+  await writeArchive(path, archive);
   return `in ${path}`;
 }
 
@@ -123,22 +117,4 @@ async function loadInto(archive: ImageArchive, context: Context): Promise<string
       hint: "write a file with -o FILE, and load it by hand",
     });
   return `in ${basename(program)}`;
-}
-
-// An image in a directory is loaded under the directory's name.
-function nameOf(location: Location, reference: string): string {
-  const known = fullReference(formatLocation(location));
-  if (known !== undefined) return known;
-  const folder = location.kind === "layout" ? basename(resolve(location.directory)) : "image";
-  const repository =
-    folder
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9]+/g, "-")
-      .replaceAll(/^-|-$/g, "") || "image";
-  return `localhost/${repository}:${reference.includes(":") ? "latest" : reference}`;
-}
-
-function loadName(text: string): string {
-  parseReference(text);
-  return fullReference(text) ?? text;
 }

@@ -1,8 +1,7 @@
 // `stave image-index`: one tag for the images of several platforms.
 import { referenceOf } from "../../api/connection.ts";
-import { StaveError } from "../../errors.ts";
-import { parsePlatform } from "../../oci/platform.ts";
-import { DEFAULT_TAG, formatLocation, type Location, parseLocation } from "../../oci/reference.ts";
+import { platformImage, tagToWrite, wholePlace } from "../../api/image-places.ts";
+import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { type AddedImage, addToIndex } from "../../ops/image/image-index.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import { openNetwork } from "../arguments/open.ts";
@@ -36,8 +35,8 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[string, string[]], Flags>(command, state, async (context, output, flags, image, refs) => {
     const { signal } = context;
     const location = parseLocation(image);
-    const tag = tagOf(location);
-    const wanted = refs.map(parseWanted);
+    const tag = tagToWrite(location);
+    const wanted = refs.map(platformImage);
     await using opener = await openNetwork({
       context,
       output,
@@ -47,7 +46,7 @@ export const verb: VerbFactory = (state) => {
     const target = await opener.write(location);
     const added: AddedImage[] = [];
     for (const { place, platform } of wanted) {
-      const isHere = whole(place) === whole(location);
+      const isHere = wholePlace(place) === wholePlace(location);
       const from: ReadTarget = isHere ? target : await opener.read(place);
       added.push({ target: from, reference: await referenceOf(place, from, signal), platform });
     }
@@ -63,26 +62,3 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
-
-function parseWanted(text: string): { place: Location; platform: AddedImage["platform"] } {
-  const [, platform, rest] = /^([a-z0-9]+\/[\w./-]+)=(.+)$/s.exec(text) ?? [];
-  return {
-    place: parseLocation(rest ?? text),
-    platform: platform === undefined ? undefined : parsePlatform(platform),
-  };
-}
-
-// The repository or directory of a location.
-function whole(location: Location): string {
-  return location.kind === "layout"
-    ? formatLocation({ ...location, tag: undefined, digest: undefined })
-    : formatLocation({ ...location, reference: { ...location.reference, tag: undefined, digest: undefined } });
-}
-
-function tagOf(location: Location): string {
-  const { tag, digest } = location.kind === "layout" ? location : location.reference;
-  if (digest === undefined && (tag !== undefined || location.kind === "registry")) return tag ?? DEFAULT_TAG;
-  throw new StaveError("USAGE", `${formatLocation(location)} names no tag to write`, {
-    hint: "name the image with a tag, for example ghcr.io/org/app:1 or oci-layout:DIR:app",
-  });
-}

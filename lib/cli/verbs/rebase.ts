@@ -1,11 +1,12 @@
 // `stave rebase`: puts a pushed image onto another base.
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
+import { rebasedTag } from "../../api/image-places.ts";
 import { StaveError } from "../../errors.ts";
 import { fullReference } from "../../image/base-image-reader.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
 import { parsePlatform } from "../../oci/platform.ts";
-import { formatLocation, type Location, parseLocation, parseTag, withTag } from "../../oci/reference.ts";
+import { formatLocation, type Location, parseLocation, withTag } from "../../oci/reference.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
 import { imagesOnBase, rebase } from "../../ops/push/rebase.ts";
 import { type Opener, openNetwork } from "../arguments/open.ts";
@@ -79,7 +80,7 @@ export const verb: VerbFactory = (state) => {
       onto: source,
       from:
         flags.from === undefined || from === undefined ? undefined : await sourceOf(flags.from, from, opener, signal),
-      tag: tagOf(flags, reference),
+      tag: rebasedTag(flags, reference),
       platform: flags.platform === undefined ? undefined : parsePlatform(flags.platform),
       checkRun: flags.checkRun,
       dryRun: flags.dryRun,
@@ -104,12 +105,4 @@ export const verb: VerbFactory = (state) => {
 async function sourceOf(name: string, place: Location, opener: Opener, signal: AbortSignal): Promise<BaseSource> {
   const target = await opener.read(place);
   return { name, target, reference: await referenceOf(place, target, signal) };
-}
-
-function tagOf({ tag, platform }: Flags, reference: string): string {
-  if (tag !== undefined) return parseTag(tag);
-  if (!reference.includes(":") && platform === undefined) return reference;
-  throw new StaveError("USAGE", "an image that is named by its digest, or chosen from an index, needs a tag to write", {
-    hint: "name one with --tag",
-  });
 }
