@@ -32,6 +32,7 @@ export function spdxDocument(sbom: Sbom): JsonObject {
     name: subject.name,
     documentNamespace: `https://spdx.org/spdxdocs/${name}-${id}`,
     creationInfo: { created: timeText(created), creators: [`Tool: stave-${tool}`] },
+    ...extractedLicenses(sbom),
     packages: [...(isImage ? [imagePackage(sbom)] : []), ...packages.map(packageOf)],
     relationships: [
       ...described.map((element) => relationship(DOCUMENT, "DESCRIBES", element)),
@@ -41,6 +42,17 @@ export function spdxDocument(sbom: Sbom): JsonObject {
       ...packages.flatMap(({ node }) => dependenciesOf(node)),
     ],
   };
+}
+
+// A document must define the licenses that are not on the list of SPDX.
+function extractedLicenses({ packages }: Sbom): JsonObject {
+  const declared = packages.flatMap(({ facts: { license } }) =>
+    license && isLicenseExpression(license) ? license : [],
+  );
+  const own = new Set(declared.flatMap((text) => text.match(/\bLicenseRef-[A-Za-z0-9.-]+/g) ?? []));
+  if (own.size === 0) return {};
+  const extractedText = "named by the recipe, which does not contain its text";
+  return { hasExtractedLicensingInfos: [...own].sort().map((licenseId) => ({ licenseId, extractedText })) };
 }
 
 const idOf = ({ name, hash }: SpecNode): string => `SPDXRef-Package-${name.replaceAll(/[^A-Za-z0-9.-]/g, "-")}-${hash}`;

@@ -63,6 +63,14 @@ const spdx = ajv.compile(
         },
         ["created", "creators"],
       ),
+      hasExtractedLicensingInfos: {
+        type: "array",
+        minItems: 1,
+        items: some({ licenseId: { type: "string", pattern: "^LicenseRef-" }, extractedText: text }, [
+          "licenseId",
+          "extractedText",
+        ]),
+      },
       packages: {
         type: "array",
         items: some(
@@ -336,6 +344,17 @@ test("a license that is no SPDX expression is a comment or a name, never a decla
     /"licenseDeclared":"NOASSERTION","licenseComments":"the recipe says: see the file"/,
   );
   assert.match(JSON.stringify(documents.cycloneDx), /"licenses":\[\{"license":\{"name":"see the file"\}\}\]/);
+});
+
+test("licenses that are not on the list of SPDX are defined in its document, once", () => {
+  const lines = ['license("MIT AND (LicenseRef-yard.1 OR LicenseRef-yard.1)")'];
+  const { facts } = specFacts(node("boat", "1"), { recipe: recipe("boat", lines), spdx: undefined });
+  const documents = check(bill([node("boat", "1")], () => ({ facts, supplier: undefined })));
+  const defined = documents.spdx["hasExtractedLicensingInfos"] as { licenseId: string }[];
+  assert.deepEqual(
+    defined.map(({ licenseId }) => licenseId),
+    ["LicenseRef-yard.1"],
+  );
 });
 
 test("license expressions", () => {
