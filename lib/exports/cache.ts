@@ -50,3 +50,4 @@ export type {
   ReadObjects,
 } from "../objects/objects.ts";
 export { DiskCache, type DiskCacheOptions } from "../util/disk-cache.ts";
+export type { Expectation } from "../util/stream.ts";
