@@ -32,6 +32,8 @@ export interface DiskCacheOptions {
 
 const LIMIT = 256 * 1024 * 1024;
 const ENTRY_LIMIT = 64 * 1024 * 1024;
+/** Streams are written in pieces of this size: each takes a trip to another thread. */
+const AT_ONCE = 1024 * 1024;
 /** The folder is scanned only once per `limit / SHARE` written bytes, because a scan takes time. */
 const SHARE = 16;
 
@@ -181,16 +183,27 @@ async function writeAll(
   limit: number,
 ): Promise<number | undefined> {
   let size = 0;
+  let waiting: Uint8Array[] = [];
+  let bytes = 0;
+  const write = async (): Promise<boolean> => {
+    try {
+      for (let left = Buffer.concat(waiting); left.length > 0; )
+        left = left.subarray((await handle.write(left)).bytesWritten);
+      waiting = [];
+      bytes = 0;
+      return true;
+    } catch {
+      return false;
+    }
+  };
   for await (const chunk of stream) {
     size += chunk.byteLength;
+    bytes += chunk.byteLength;
     if (size > limit) return undefined;
-    try {
-      await handle.appendFile(chunk);
-    } catch {
-      return undefined;
-    }
+    waiting.push(chunk);
+    if (bytes >= AT_ONCE && !(await write())) return undefined;
   }
-  return size;
+  return (await write()) ? size : undefined;
 }
 
 // The folders or files in a folder. The target of a link must not be removed, and Node's recursive listing would follow
