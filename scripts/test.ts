@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { COSIGN_TESTS, startCosignBuild } from "./cosign.ts";
+import { MOTO_TESTS, startMotoInstall } from "./moto.ts";
 import { installPeers } from "./peers.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -40,6 +41,7 @@ function chosenFiles(): string[] {
 
 const hasInterop = only !== "unit" && only !== "node22" && files.length === 0;
 const cosign = hasInterop ? startCosignBuild(process.env) : undefined;
+const moto = hasInterop ? startMotoInstall(process.env) : undefined;
 if (hasInterop) {
   console.log("== peers");
   const missing = installPeers((text) => console.log(text));
@@ -70,12 +72,16 @@ if (only === "node22") {
 }
 const concurrency = `--test-concurrency=${Math.max(2, availableParallelism())}`;
 const runner = [...loader, "--test", "--test-reporter=spec", "--test-timeout=240000", concurrency];
-// What waits for cosign comes last.
-const late = cosign === undefined ? [] : COSIGN_TESTS;
-step("tests", node, [...runner, ...chosenFiles().filter((file) => !late.includes(file))]);
-if (cosign !== undefined) {
-  const built = await cosign.finish();
-  if ("path" in built) process.env["STAVE_COSIGN"] = built.path;
-  else process.env["STAVE_COSIGN_REASON"] = `cosign is missing, and ${built.reason}`;
-  step("tests with cosign", node, [...runner, ...late]);
+// What waits for programs that are being made comes last.
+const late = [
+  ...(cosign === undefined ? [] : [{ name: "COSIGN", program: cosign, files: COSIGN_TESTS }]),
+  ...(moto === undefined ? [] : [{ name: "MOTO", program: moto, files: MOTO_TESTS }]),
+];
+const lateFiles = late.flatMap(({ files }) => files);
+step("tests", node, [...runner, ...chosenFiles().filter((file) => !lateFiles.includes(file))]);
+for (const { name, program } of late) {
+  const made = await program.finish();
+  if ("path" in made) process.env[`STAVE_${name}`] = made.path;
+  else process.env[`STAVE_${name}_REASON`] = `${name.toLowerCase()} is missing, and ${made.reason}`;
 }
+if (late.length > 0) step("tests with programs that were made", node, [...runner, ...lateFiles]);

@@ -356,3 +356,18 @@ test("the place of a bucket of Google Cloud Storage comes from the mirror or the
     ...["https://gs.example/b/k", "M", undefined],
   ]);
 });
+
+test("an answer without content may be of any type, but a web page is no answer of an S3 server", async () => {
+  for (const [headers, body, isFine] of [
+    [{ etag: '"x"', "content-type": "text/html; charset=utf-8", "content-length": "0" }, "", true],
+    [{ "content-type": "text/html" }, "<html>log in</html>", false],
+  ] as const) {
+    server.intervene = (request, response) => {
+      if (request.method !== "PUT") return false;
+      response.writeHead(200, headers).end(body);
+      return true;
+    };
+    if (isFine) await put(objects(), "a", "text");
+    else await failsWith("REGISTRY_ERROR", put(objects(), "a", "text"), /web page/);
+  }
+});

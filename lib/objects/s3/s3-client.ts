@@ -93,8 +93,7 @@ export class S3Client {
       ...more,
     });
     if (response.status < 300) {
-      // A server that answers everything with a page is no S3 server.
-      if (!saysHtml(response) || method === "DELETE") return { response };
+      if (!isPage(method, response)) return { response };
       response.body.destroy();
       throw webPageError({ op: what, subject: `in ${url.host}` }, response.url);
     }
@@ -136,6 +135,12 @@ export class S3Client {
   async readBody({ body }: HttpResponse, limit: number, what: string): Promise<Buffer> {
     return await readAll(body, limit, what);
   }
+}
+
+// A server that answers everything with a page is no S3 server. Some name HTML for answers without content.
+function isPage(method: S3Request["method"], response: HttpResponse): boolean {
+  if (!saysHtml(response) || method === "DELETE" || headerOf(response, "content-length") === "0") return false;
+  return method === "GET" || headerOf(response, "etag") === undefined;
 }
 
 function tooLong(error: unknown): Buffer {
