@@ -19,7 +19,7 @@ export interface SigstoreOptions {
 export interface KeylessUse {
   readonly around: Surroundings;
   readonly transport: Transport;
-  /** Shows a person how to log in; undefined if nobody can be asked. */
+  /** Shows a person how to log in; undefined without a terminal. */
   readonly onPrompt?: ((text: string) => void) | undefined;
 }
 

@@ -17,7 +17,7 @@ export interface NamedSigners {
   readonly trustedRoot?: string | undefined;
 }
 
-/** True if anybody is named. */
+/** True if at least one signer is named. */
 export function namesSigners({ key = [], certificateIdentity = [] }: NamedSigners): boolean {
   return key.length + certificateIdentity.length > 0;
 }

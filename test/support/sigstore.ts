@@ -44,7 +44,7 @@ export interface SigstoreInstance {
   readonly trustedRoot: Record<string, unknown>;
   /** The content of a `signing_config.json`. */
   signingConfig(choice?: { rekor?: 1 | 2; stamp?: boolean }): Record<string, unknown>;
-  /** A token with these claims, signed by nobody that anyone trusts. */
+  /** A token with these claims; its signature is not valid, and the instance does not check it. */
   token(claims?: Claims): string;
   /** What a person at a terminal has answered to the device flow. */
   device: "pending" | "granted" | "denied";

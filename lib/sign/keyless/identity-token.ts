@@ -22,7 +22,7 @@ export interface TokenOptions {
   readonly clock: Clock;
   /** The identity provider for people; undefined if the deployment has none. */
   readonly identityProvider: string | undefined;
-  /** Shows a person what to do; undefined if nobody sits at a terminal. */
+  /** Shows a person what to do; undefined without a terminal. */
   readonly onPrompt?: ((text: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -56,7 +56,7 @@ export async function identityToken(options: TokenOptions): Promise<IdentityToke
   return checked(await deviceToken({ ...options, ...source }), source.identityProvider, clock.now());
 }
 
-/** Where a token will come from; asks nobody yet. Throws CREDENTIALS_MISSING, which lists the places. */
+/** Where a token will come from; sends no request. Throws CREDENTIALS_MISSING, which lists the places. */
 export function tokenSource({
   env,
   identityProvider,
@@ -138,7 +138,7 @@ function checked(text: string, from: string, now: number): IdentityToken {
   if (![aud].flat().includes(AUDIENCE))
     throw rejected(`is for ${printable([aud].flat().join(", "), { most: 200 })}, expected ${AUDIENCE}`);
   if (exp * 1000 <= now) throw rejected(`expired on ${new Date(exp * 1000).toISOString()}`);
-  if (email === undefined && sub === undefined) throw rejected("names nobody");
+  if (email === undefined && sub === undefined) throw rejected("has no subject");
   if (email !== undefined && isVerified !== true && isVerified !== "true")
     throw rejected("has an e-mail address that its issuer has not verified");
   return { token, expires: exp * 1000 };

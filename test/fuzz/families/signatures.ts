@@ -2,12 +2,16 @@
 // only with the statement that was signed.
 import assert from "node:assert/strict";
 import { digestOf } from "../../../lib/oci/digest.ts";
+import { TrustedRoot } from "../../../lib/sign/identity/trusted-root.ts";
 import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
 import { PublicKey } from "../../../lib/sign/key/public-key.ts";
+import { chooseServices, mayGetTokens } from "../../../lib/sign/keyless/signing-config.ts";
 import { scopeOf } from "../../../lib/sign/policy/policy-scope.ts";
 import { parsePolicy } from "../../../lib/sign/policy/trust-policy.ts";
 import { isSignedBy, parseBundle, signStatement } from "../../../lib/sign/statement/bundle.ts";
 import { parseStatement, statementBytes } from "../../../lib/sign/statement/statement.ts";
+import { keylessSigner } from "../../support/keyless.ts";
+import { startSigstore } from "../../support/sigstore.ts";
 import type { Family } from "../family.ts";
 
 const key = await PrivateKey.generate();
@@ -15,6 +19,14 @@ const payload = statementBytes([{ digest: digestOf("x"), name: "app", dagHash: "
   ...{ cache: "oci://registry.example/cache", time: 0, generation: 1 },
 });
 const bundle = Buffer.from(signStatement(payload, key));
+const instance = await startSigstore();
+const signer = keylessSigner(instance, { rekor: 2 });
+const certified = Buffer.from(await signer.signer.sign(payload));
+const { root } = signer;
+await signer.close();
+await instance.close();
+const claims = JSON.stringify(root.check(parseBundle(certified, "the bundle"), "the bundle"));
+
 const policy = JSON.stringify({
   version: 1,
   default: { require: "none" },
@@ -42,6 +54,42 @@ export const family: Family = {
       run: (input) => {
         const parsed = parseBundle(input, "the bundle");
         if (isSignedBy(parsed, key.publicKey)) assert.deepEqual(parsed.payload, Buffer.from(payload));
+      },
+    },
+    {
+      name: "bundles with certificates",
+      seeds: [certified.toString()],
+      words: [
+        '"tlogEntries":[',
+        '"inclusionProof":',
+        '"integratedTime":"1"',
+        '"hashes":[]',
+        "{",
+        "}",
+        ",",
+        "==",
+        "null",
+      ],
+      run: (input) => {
+        const parsed = parseBundle(input, "the bundle");
+        if (parsed.certificate === undefined) return;
+        const checked = root.check(parsed, "the bundle");
+        assert.deepEqual([parsed.payload, JSON.stringify(checked)], [Buffer.from(payload), claims]);
+      },
+    },
+    {
+      name: "trusted roots",
+      seeds: [JSON.stringify(instance.trustedRoot)],
+      words: ['"rawBytes":"', '"validFor":{', '"tlogs":[', '"ctlogs":[]', "{", "}", ",", "null", "=="],
+      run: (input) => TrustedRoot.parse(input, "the root"),
+    },
+    {
+      name: "signing configurations",
+      seeds: [JSON.stringify(instance.signingConfig({ rekor: 2 }))],
+      words: ['"selector":"ALL"', '"count":2', '"majorApiVersion":1', '"caUrls":[]', "http://", "{", "}", ",", "null"],
+      run: (input) => {
+        const { authority, logs } = chooseServices(input, "the configuration", Date.now());
+        for (const url of [authority, ...logs.map((log) => log.url)]) assert.ok(mayGetTokens(url), url);
       },
     },
     {

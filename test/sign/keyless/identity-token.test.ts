@@ -38,7 +38,7 @@ test("the token of a GitHub job is asked for with its audience", async () => {
   assert.match(request?.path ?? "", /\?api-version=2&audience=sigstore$/);
 });
 
-test("SIGSTORE_ID_TOKEN is taken before that of the job, and asks nobody", async () => {
+test("SIGSTORE_ID_TOKEN is taken before that of the job, and needs no request", async () => {
   const asked = instance.requests.length;
   const token = instance.token({ nonce: 1 });
   assert.equal(await ask(github({ SIGSTORE_ID_TOKEN: `${token}\n` })), token);
@@ -58,7 +58,7 @@ test("a person at a terminal logs in with a browser on any machine", async () =>
   await assert.rejects(ask({}, { onPrompt: () => {} }), { code: "CREDENTIALS_REJECTED", message: /access_denied/ });
 });
 
-const nobody = [
+const withoutToken = [
   [
     "a pull request of a fork",
     { GITHUB_ACTIONS: "true", CI: "true" },
@@ -69,7 +69,7 @@ const nobody = [
   ["another CI job", { CI: "1" }, /SIGSTORE_ID_TOKEN, ACTIONS_ID_TOKEN_REQUEST_URL/, /sign with a key/],
   ["a script", {}, /a terminal to ask a person on/, /SIGSTORE_ID_TOKEN/],
 ] as const;
-for (const [what, env, message, hint] of nobody)
+for (const [what, env, message, hint] of withoutToken)
   test(`${what} without a token is refused at once`, async () => {
     const asked = instance.requests.length;
     const onPrompt = what === "a script" ? undefined : () => assert.fail("a person was asked");
