@@ -215,6 +215,11 @@ const VERBS: Verb[] = [
   },
   { name: "keygen", summary: "make a key pair for signing", load: () => import("./verbs/keygen.ts") },
   { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
+  {
+    name: "completion",
+    summary: "print the completion script of a shell",
+    load: () => import("./verbs/completion.ts"),
+  },
   { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
   { name: "logout", summary: "remove the credentials for a registry", load: () => import("./verbs/logout.ts") },
 ];
@@ -371,7 +376,13 @@ const verbOf = (argv: readonly string[]): string => argv.find((word) => !word.st
 const isJson = (argv: readonly string[]): boolean =>
   argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined).includes("--json");
 
-const state: RunState = { context: processContext(), words: [], exitCode: 0, output: undefined };
+const state: RunState = {
+  context: processContext(),
+  words: [],
+  allVerbs: () => Promise.all(VERBS.map(async ({ load, aliases = [] }) => (await load()).verb(state).aliases(aliases))),
+  exitCode: 0,
+  output: undefined,
+};
 const ended = guardRun(state);
 try {
   ended(await run(process.argv.slice(2), state));

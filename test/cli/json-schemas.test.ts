@@ -139,6 +139,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["prune", "oci-layout:./pushed", "-k", "keep.txt", "--grace", "0s", "--yes", "--undo-file", "./undo"] },
   { args: ["prune", "oci-layout:./pushed", "--undo", "./undo"] },
   { args: ["config", "--no-env"] },
+  { args: ["completion", "bash"] },
   { args: ["relocate", "./tree", "--from", "/old/place", "--to", "/new/place", "--dry-run"] },
   { args: ["relocate", "./tree", "--from", "/old/place", "--to", "/new/place"] },
   { args: ["login", guarded.host, "-u", "me", "-p", "wrong", "--authfile", "./auth.json"], status: [3] },

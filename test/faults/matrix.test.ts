@@ -272,7 +272,13 @@ async function run([name = "", ...args]: string[], input: string, env: Record<st
     arch: "x64",
     uid: process.getuid?.(),
   };
-  const state = { context, words: [name, ...args], exitCode: -1, output: undefined };
+  const state = {
+    context,
+    words: [name, ...args],
+    allVerbs: () => Promise.resolve([]),
+    exitCode: -1,
+    output: undefined,
+  };
   const { verb } = (await import(`../../lib/cli/verbs/${name}.ts`)) as { verb: VerbFactory };
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

@@ -10,6 +10,8 @@ export interface RunState {
   context: Context;
   /** The words of the command line, the verb first. */
   words: readonly string[];
+  /** Loads the commands of all verbs. */
+  allVerbs(): Promise<readonly Command[]>;
   /** The exit status, set by the action when it has ended. */
   exitCode: number;
   /** The output of the verb while it runs. */

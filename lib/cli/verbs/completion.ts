@@ -1,0 +1,34 @@
+// `stave completion`: prints the completion script of a shell.
+import { Argument } from "commander";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { type CompletionShell, completionText } from "../output/completion-text.ts";
+import type { OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
+
+/** The report of `completion`. */
+interface CompletionReport {
+  readonly shell: CompletionShell;
+  readonly script: string;
+}
+
+const HELP = `
+Completes verbs, flags and their values. Nothing is started while you type, so print the script again after an update.
+
+Examples:
+  source <(stave completion bash)                                      in ~/.bashrc
+  source <(stave completion zsh)                                       in ~/.zshrc, after compinit
+  stave completion fish > ~/.config/fish/completions/stave.fish`;
+
+/** The command `stave completion`. */
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("completion", "print the completion script of a shell")
+    .addArgument(new Argument("<shell>", "the shell").choices(["bash", "zsh", "fish"]))
+    .addHelpText("after", helpText(HELP));
+  return bindAction<[CompletionShell], OutputOptions>(command, state, async (_context, output, _flags, shell) => {
+    const script = completionText(shell, await state.allVerbs());
+    output.printExact(script);
+    const report: CompletionReport = { shell, script };
+    output.report(report);
+    return 0;
+  });
+};
