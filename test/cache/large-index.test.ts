@@ -7,6 +7,9 @@ import { test } from "node:test";
 import { IndexFile } from "../../lib/cache/index-file.ts";
 import { type CacheIndex, readIndexText } from "../../lib/cache/index-read.ts";
 import { indexText } from "../../lib/cache/index-write.ts";
+import type { ErrorCode } from "../../lib/errors.ts";
+import { createTransport } from "../../lib/http/transport.ts";
+import { WebObjects } from "../../lib/objects/web-objects.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { DiskCache } from "../../lib/util/disk-cache.ts";
 import { readAll } from "../../lib/util/stream.ts";
@@ -14,7 +17,7 @@ import { systemClock } from "../../lib/util/time.ts";
 import { makeDatabase } from "../../scripts/make-database.ts";
 import { writeMirrorIndex } from "../../scripts/make-mirror.ts";
 import { failsWith } from "../support/errors.ts";
-import { mirrorAt } from "../support/mirrors.ts";
+import { mirrorAt, startWeb } from "../support/mirrors.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const source = { name: "the index", digest: digestOf("") };
@@ -104,6 +107,45 @@ test("a large index gives the same index when it is written again", async () => 
     Array.from(again.records.values(), ({ hash, text }) => [hash, digestOf(text)]).sort(),
     Array.from(index.records.values(), ({ hash, text }) => [hash, digestOf(text)]).sort(),
   );
+});
+
+test("a large index that arrives damaged or cut is refused, and not remembered", async () => {
+  const folder = temporaryFolder();
+  writeMirrorIndex(folder, { specs: 170, patches: 3000 });
+  const web = await startWeb(folder);
+  const transport = createTransport({ clock: systemClock, retry: { attempts: 1, milliseconds: 100 } });
+  const memory = memoryIn(temporaryFolder());
+  const read = (): Promise<CacheIndex | undefined> =>
+    mirrorAt("/nowhere", {
+      objects: new WebObjects({ url: new URL(web.url), transport, login: undefined }),
+      memory,
+    }).readIndex();
+  const bytesOf = (path: string): Buffer => readFileSync(join(folder, path));
+  const damages: { change: (bytes: Buffer) => Buffer; code: ErrorCode }[] = [
+    { change: (bytes) => Buffer.concat([bytes.subarray(0, -1), Buffer.from("x")]), code: "DIGEST_MISMATCH" },
+    { change: (bytes) => bytes.subarray(0, 1e6), code: "SIZE_MISMATCH" },
+    { change: (bytes) => Buffer.concat([bytes, bytes]), code: "SIZE_MISMATCH" },
+  ];
+  try {
+    for (const { change, code } of damages) {
+      web.intervene = (request, response) => {
+        const path = request.url ?? "";
+        if (!path.startsWith("/blobs/")) return false;
+        response.end(change(bytesOf(path)));
+        return true;
+      };
+      await failsWith(code, read());
+    }
+    web.intervene = undefined;
+    web.requests.length = 0;
+    assert.equal((await read())?.records.size, 170);
+    assert.equal(web.requests.filter((request) => request.includes("/blobs/")).length, 1);
+    assert.equal((await read())?.records.size, 170);
+    assert.equal(web.requests.filter((request) => request.includes("/blobs/")).length, 1, "remembered");
+  } finally {
+    await transport.close();
+    await web.close();
+  }
 });
 
 test("the memory of a list does not grow with the index", () => {

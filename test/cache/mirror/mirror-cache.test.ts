@@ -254,3 +254,18 @@ test("a mirror with both layouts has the specs of both, and the newer layout com
   const [old, recent] = await Promise.all([mirror.fetchSpec(OLD_ZLIB), mirror.fetchSpec(ZLIB)]);
   assert.deepEqual([old.document.format, recent.document.format], [4, 5]);
 });
+
+test("an index whose manifest is gone is none, and one whose text is gone is an error", async () => {
+  const folder = await copiedMirror(3);
+  const manifest = join(folder, "v3/manifests/index/index.manifest.json");
+  const text = readFileSync(manifest, "utf8");
+  const blob = blobIn(text, "index", "the manifest");
+  assert.ok(blob);
+  const hex = blob.digest.slice(7);
+  rmSync(join(folder, "blobs/sha256", hex.slice(0, 2), hex));
+  await failsWith("NOT_FOUND", mirrorAt(folder).readIndex());
+  rmSync(manifest);
+  assert.equal(await mirrorAt(folder).readIndex(), undefined);
+  const listing = await mirrorAt(folder).list();
+  assert.deepEqual([listing.specs.size, listing.hasIndex], [8, false]);
+});
