@@ -3,6 +3,7 @@ import { StaveError } from "../../errors.ts";
 import type { BaseImage } from "../../image/base-image-reader.ts";
 import type { ContentKind } from "../../image/content-kind.ts";
 import type { ImageLayer } from "../../image/image-documents.ts";
+import type { PlannedInImage, TaggedLayer } from "../../image/layer-plan.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { LayerFacts } from "../../loader/layer-facts.ts";
@@ -23,6 +24,20 @@ export interface SpecLayer {
   readonly layer: ImageLayer;
   /** It was packed in this push, so that it has what the prefix has. */
   readonly isPacked: boolean;
+}
+
+/** The layers of planned specs: their own, by DAG hash, and those that several share. */
+export function specLayers(planned: readonly PlannedInImage[], own: ReadonlyMap<string, ImageLayer>): SpecLayer[] {
+  const groups = new Map<TaggedLayer, SpecNode[]>();
+  const layers: SpecLayer[] = [];
+  for (const each of planned) {
+    const { node, from } = each;
+    const layer = own.get(node.hash);
+    if (layer !== undefined) layers.push({ nodes: [node], layer, isPacked: from === "push" });
+    else if (each.from === "group") groups.set(each.group, [...(groups.get(each.group) ?? []), node]);
+  }
+  for (const [{ layer }, nodes] of groups) layers.push({ nodes, layer, isPacked: false });
+  return layers;
 }
 
 /** What the check of a push needs. */

@@ -27,7 +27,7 @@ import { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
 import type { Stop } from "../../util/stop.ts";
 import { bytesSource } from "../../util/stream.ts";
-import { checkImage, type SpecLayer, startError } from "./check-start.ts";
+import { checkImage, specLayers, startError } from "./check-start.ts";
 import { DependencyLayers } from "./dependency-layers.ts";
 import { fitLayers } from "./fit-layers.ts";
 import { addedLibraryFolders, ImageEnvironment } from "./image-variables.ts";
@@ -406,20 +406,12 @@ export class PushRun {
     const { store, target, base: source, facts: memory, progress, checkRun } = this.#options;
     if (!checkRun || base === undefined || source === undefined) return;
     const planned = this.#prepared.plan.environment ?? [];
-    const layers: SpecLayer[] = planned.flatMap(({ node, from }) => {
-      const layer = own.get(node.hash);
-      return layer ? [{ nodes: [node], layer, isPacked: from === "push" }] : [];
-    });
     const rules = slimRules(this.#options);
     const omit = rules && ((node: SpecNode) => omitOf(rules, node));
-    for (const group of new Set(planned.map((each) => (each.from === "group" ? each.group : undefined)))) {
-      const nodes = planned.flatMap((each) => (each.from === "group" && each.group === group ? [each.node] : []));
-      if (group !== undefined) layers.push({ nodes, layer: group.layer, isPacked: false });
-    }
     const { signal } = this.#stop;
     const extras = this.#prepared.extras?.layers.map(({ facts }) => facts) ?? [];
     const findings = await checkImage(
-      { base, architecture, env, layers, extras },
+      { base, architecture, env, layers: specLayers(planned, own), extras },
       { store, target, source, memory, progress, signal, omit },
     );
     const error = startError(findings, source.name);
