@@ -1,6 +1,7 @@
 // Finds and reads the copy of a spec's recipe that Spack keeps in the spec's prefix.
 import { isStaveError, messageOf } from "../../errors.ts";
 import { HeldTree } from "../../util/held-tree.ts";
+import { isVisible } from "../../util/inspect-path.ts";
 import type { SpecNode } from "../spec/node.ts";
 import { METADATA_FOLDER } from "../store/prefix-metadata.ts";
 import { NotUnderstood, RECIPE_LIMIT } from "./python-tokens.ts";
@@ -30,7 +31,8 @@ export function recipePlaces({ name, namespace }: SpecNode): string[] {
  */
 export function readRecipeCopy(directory: string, node: SpecNode): string | undefined {
   const places = recipePlaces(node).map((place) => `${METADATA_FOLDER}/repos/${place}`);
-  if (places.length === 0) return undefined;
+  // One question instead of ten for the prefixes of stores that have no copies.
+  if (places.length === 0 || !isVisible(`${directory}/${METADATA_FOLDER}/repos`)) return undefined;
   try {
     using tree = new HeldTree(directory);
     for (const place of places) {
