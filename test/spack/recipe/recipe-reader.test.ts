@@ -111,8 +111,11 @@ describe("a copy that cannot be read is not understood", () => {
 
 test("a link in the way to a copy is not followed", () => {
   const node = named(store, "voyage");
-  const folder = temporaryFolder();
-  symlinkSync("/", join(folder, ".spack"));
+  const [folder, elsewhere] = [temporaryFolder(), temporaryFolder()];
+  const path = join(elsewhere, copyPath(node));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, "text");
+  symlinkSync(join(elsewhere, ".spack"), join(folder, ".spack"));
   assert.throws(() => readRecipeCopy(folder, node), /not a folder|through/);
 });
 
