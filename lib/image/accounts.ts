@@ -68,7 +68,7 @@ export function checkUser(text: string, files: AccountFiles): void {
   const has = (said: string | undefined, name: string): boolean =>
     /^\d+$/.test(name) || entriesOf(said ?? "").some((entry) => entry[0] === name);
   const unknown = (kind: string, name: string): StaveError =>
-    new StaveError("USAGE", `the base image has no ${kind} ${printable(name)}`, {
+    new StaveError("USAGE", `the image has no ${kind} ${printable(name)}`, {
       subject: text,
       hint: "write a number, or add the user with `addUser`",
     });

@@ -268,6 +268,18 @@ describe("settings of the tagged image", () => {
       args: ["--healthcheck", "true"],
       message: /needs Docker's.*\[UNSUPPORTED\]/,
     },
+    {
+      name: "a budget of 0",
+      args: ["--budget", "0"],
+      message: /does not fit into 0 layers.*\[BUDGET_EXCEEDED\]\n.*--budget 1/,
+    },
+    { name: "an unknown user", args: ["--user", "me"], message: /no user me.*\[USAGE\]\n.*--add-user NAME/ },
+    {
+      name: "a kind of files that does not exist",
+      args: ["--slim-keep", "header"],
+      message: /"header".*\n.*headers\?/,
+    },
+    { name: "a view in the store", args: ["--view", "/opt/harbor/store/v"], message: /inside the store.*\[CONFLICT\]/ },
   ];
   for (const { name, args, file, message } of ROWS)
     test(`${name} is refused, and nothing is pushed`, async () => {

@@ -211,8 +211,8 @@ describe("the user of an image", () => {
     });
 
   const refused: [string, PushOptions["image"], "USAGE" | "CONFLICT", RegExp][] = [
-    ["an unknown user", { user: "app" }, "USAGE", /^the base image has no user app$/],
-    ["an unknown group", { user: "daemon:wheel" }, "USAGE", /^the base image has no group wheel$/],
+    ["an unknown user", { user: "app" }, "USAGE", /^the image has no user app$/],
+    ["an unknown group", { user: "daemon:wheel" }, "USAGE", /^the image has no group wheel$/],
     ["a name that is taken", { addUser: "daemon" }, "CONFLICT", /the base image has daemon with number 1$/],
     ["a number that is taken", { addUser: "app:1" }, "CONFLICT", /the base image has daemon with number 1$/],
     ["root again", { addUser: "boss:0" }, "USAGE", /^the user boss:0 is not valid/],
