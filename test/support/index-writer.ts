@@ -1,5 +1,6 @@
-// One of several processes that push invented specs to a bucket and update its index after each.
+// One of several processes that push invented specs to a bucket and update its index after each. The parent says when.
 // usage: tsx index-writer.ts ENDPOINT WRITER WRITERS ROUNDS
+import { once } from "node:events";
 import { updateIndex } from "../../lib/cache/index-update.ts";
 import { MirrorCache } from "../../lib/cache/mirror/mirror-cache.ts";
 import { createTransport } from "../../lib/http/transport.ts";
@@ -36,12 +37,15 @@ if (isMain(import.meta)) {
   const nodes = [...graph.nodes()].filter(({ external }) => external === undefined).slice(0, all * count);
   const { cache, close } = sharedMirror(endpoint);
   for (const node of nodes.filter((_, at) => at % all === mine)) {
+    await once(process, "message");
     const bytes = Buffer.from(`the archive of ${node.hash}`);
     const archive = { mediaType: "application/x", digest: digestOf(bytes), size: bytes.length };
     await cache.blobs.pushBlob(archive, bytesSource(bytes));
     const document = specDocument(node, graph);
     await cache.putSpec({ node, document: isObject(document) ? document : {}, archive });
     await updateIndex(cache);
+    process.send?.("done");
   }
   await close();
+  process.disconnect();
 }
