@@ -1,9 +1,11 @@
-// Fuzzes the reader of recipes: a text is understood, or refused at a place; nothing else is thrown.
+// Fuzzes the readers of recipes: a text is understood, or refused at a place; nothing else is thrown.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isLicenseExpression } from "../../../lib/sbom/bill.ts";
 import { NotUnderstood } from "../../../lib/spack/recipe/python-tokens.ts";
 import { parseRecipe } from "../../../lib/spack/recipe/recipe.ts";
 import { readDependentEnvironment, readRunEnvironment } from "../../../lib/spack/recipe/recipe-methods.ts";
+import { specFacts } from "../../../lib/spack/recipe/spec-facts.ts";
 import { graphOf } from "../../../lib/spack/spec/graph.ts";
 import { readSpecFile } from "../../../lib/spack/spec/spec-file.ts";
 import { preOrder } from "../../../lib/spack/spec/traversal.ts";
@@ -20,6 +22,7 @@ const seeds = statements.map(
 
 class ${NAME}(Package):
     license("MIT", when="@1:")
+    version("${root.version}", sha256="${"a".repeat(64)}", url="https://x.example/a.tar.gz")
     with when("+x"):
         extends("python")
     folder = join_path("a", "b")
@@ -79,8 +82,11 @@ export const family: Family = {
         ],
       ],
       run: (input) => {
+        const text = input.toString("utf8");
+        const { facts } = specFacts(root, { recipe: text, spdx: text });
+        if (facts.license !== undefined) isLicenseExpression(facts.license);
         try {
-          const recipe = parseRecipe(input.toString("utf8"));
+          const recipe = parseRecipe(text);
           readRunEnvironment(recipe, world);
           readDependentEnvironment(recipe, world, root);
         } catch (error) {
