@@ -13,7 +13,7 @@ import { freePort, registryKinds, Server } from "./server.ts";
 import { commandTable, type Table } from "./table.ts";
 
 /** A push of about a thousand specs, of which two hundred are installed. */
-const SIZE = { bytes: 60e6, files: 9000, specs: 1150, seed: 7 };
+const SIZE = { bytes: 100e6, files: 15_000, specs: 2300, seed: 7 };
 const INSTALLED = 200;
 const ROUNDS = 3;
 
