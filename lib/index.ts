@@ -81,6 +81,7 @@ export type { ImageHealthcheck, ImageSettings } from "./image/image-settings.ts"
 export type { SpecAction } from "./image/layer-plan.ts";
 export type { SlimSettings } from "./image/slim.ts";
 export type { CheckedCounts, Finding, FindingCode, LibcReport } from "./loader/finding.ts";
+export type { S3Dialect } from "./objects/s3/s3-settings.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
 export type { BaseVerdict, CheckRunReport } from "./ops/image/check-run.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
@@ -99,9 +100,11 @@ export type { RootRoom } from "./ops/install/root-length.ts";
 export type { PushChoices } from "./ops/push/options.ts";
 export type { RebaseReport } from "./ops/push/rebase.ts";
 export type {
+  AttestationReport,
   PlannedJoin,
   PushedImage,
   PushedSpec,
+  PushedVariables,
   PushedView,
   PushPlanReport,
   PushReport,

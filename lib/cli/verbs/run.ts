@@ -1,61 +1,36 @@
 // `stave run`: runs a program of a build cache; installs what is missing into the user's own store.
 import { readFileSync } from "node:fs";
-import { splitCache } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
-import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import { withOwnStore } from "../../api/run-store.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { policyPath, type TrustOptions } from "../../api/trust.ts";
-import { aggregate, StaveError } from "../../errors.ts";
+import { SpackFiles } from "../../api/spack-files.ts";
+import { policyPath } from "../../api/trust.ts";
+import { StaveError } from "../../errors.ts";
 import { digestOf } from "../../oci/digest.ts";
-import { formatLocation, namesPlace, parseLocation } from "../../oci/reference.ts";
-import { readEnvironmentImage } from "../../ops/image/tagged-image.ts";
-import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
 import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
-import type { InstalledSpec } from "../../ops/install/report.ts";
-import { InstallSource } from "../../ops/install/source.ts";
-import { runModifications, variablesOf } from "../../ops/store/env.ts";
+import { variablesOf } from "../../ops/store/env-variables.ts";
 import { type RememberedRun, RunMemory } from "../../ops/store/run-memory.ts";
-import { LINK, RUN } from "../../spack/spec/node.ts";
-import { postOrder } from "../../spack/spec/traversal.ts";
-import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
-import { namedIn, repositoryOf } from "../arguments/image-location.ts";
-import { openNetwork } from "../arguments/open.ts";
+import type { RunFlags, RunReport } from "../arguments/install-to-run.ts";
 import {
   addDryRun,
   addJobs,
   addTransport,
   addTrust,
-  type CommonFlags,
   collect,
   helpText,
   verbCommand,
 } from "../arguments/shared-flags.ts";
-import { addKeys, type SignerFlags, signersOf } from "../arguments/signer-flags.ts";
+import { addKeys } from "../arguments/signer-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { programFor, replaceProcess } from "../machine/replace-process.ts";
 import { count, formatBytes } from "../output/formatting.ts";
-import { installLine } from "../output/install-text.ts";
-import type { Output } from "../output/output.ts";
-import { recipeWarnings } from "../output/recipe-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
-
-interface Flags extends CommonFlags, SpackFlags, SignerFlags, TrustOptions {
-  mirror?: string[];
-  refresh?: boolean;
-  offline?: boolean;
-  dryRun?: boolean;
-  otherarch?: boolean;
-  unsigned?: boolean;
-  jobs: number;
-}
 
 const HELP = `
 Installs the specs from the cache into a store of your own, unless they are there, sets the variables that they need, and becomes
 the program: it has the terminal, the signals and the exit status. Spack is not needed. CACHE is
-${CACHE_ARGUMENT}; or the image of an environment, CACHE:TAG, whose specs are used.
+named as for stave install; the image of an environment, CACHE:TAG, stands for its specs.
 
 The second run of the same specs sends no request: --refresh looks for newer ones, --offline never uses the network. The
 store is $XDG_DATA_HOME/stave/store (~/.local/share/stave/store), or --store.
@@ -80,7 +55,7 @@ export const verb: VerbFactory = (state) => {
   addDryRun(command);
   addJobs(command, "how many specs to install at once", INSTALL_DEFAULTS.jobs);
   addSpack(addTransport(addKeys(addTrust(command)))).addHelpText("after", helpText(HELP));
-  return bindAction<[string | undefined, string[]], Flags>(
+  return bindAction<[string | undefined, string[]], RunFlags>(
     command,
     state,
     async (context, output, flags, first, more) => {
@@ -95,12 +70,12 @@ export const verb: VerbFactory = (state) => {
         });
       const work = { context, output, flags, files, words };
       if (flags.dryRun) {
-        const report = await planOf(work, known);
+        const report = known === undefined ? await (await loadInstaller()).planRun(work) : nothingFor(files, known);
         output.print(planText(report, program));
         output.report(report);
         return 0;
       }
-      const run = known ?? (await withInstallation(work, installed));
+      const run = known ?? (await (await loadInstaller()).installToRun(work));
       if (known === undefined) memory.set(run);
       const env = environmentOf(run, context);
       const found = programFor(program, env, context);
@@ -128,7 +103,7 @@ function splitProgram(
 async function askedFor(
   context: Context,
   files: SpackFiles,
-  flags: Flags,
+  flags: RunFlags,
   words: readonly string[],
 ): Promise<Record<string, unknown>> {
   const { discovery } = files;
@@ -155,31 +130,10 @@ async function askedFor(
 
 const LOCAL = /^(?:oci-layout:|oci:(?!\/\/)|file:|\.{0,2}\/)/;
 
-interface RunWork {
-  readonly context: Context;
-  readonly output: Output;
-  readonly flags: Flags;
-  readonly files: SpackFiles;
-  readonly words: readonly string[];
-}
+const loadInstaller = () => import("../arguments/install-to-run.ts");
 
-/** The report of a dry run. */
-interface RunReport {
-  readonly store: string;
-  /** The DAG hashes of the specs whose programs are used. */
-  readonly specs: readonly string[];
-  /** How many specs must be installed, dependencies included, and how many bytes are downloaded for them. */
-  readonly install: number;
-  readonly download: number;
-}
-
-async function planOf(work: RunWork, known: RememberedRun | undefined): Promise<RunReport> {
-  const store = work.files.discovery.store?.tree.root ?? "";
-  if (known !== undefined) return { store, specs: known.specs, install: 0, download: 0 };
-  return await withInstallation(work, async (options) => {
-    const { totals } = await planInstall(options);
-    return { store, specs: options.roots.map(({ node }) => node.hash), ...totals };
-  });
+function nothingFor({ discovery }: SpackFiles, { specs }: RememberedRun): RunReport {
+  return { store: discovery.store?.tree.root ?? "", specs, install: 0, download: 0 };
 }
 
 function planText({ store, install: missing, download }: RunReport, program: readonly string[]): string {
@@ -187,74 +141,6 @@ function planText({ store, install: missing, download }: RunReport, program: rea
   return missing === 0
     ? `nothing to install; ${then}`
     : `would install ${count(missing, "spec")} into ${store}, ${formatBytes(download)} to download; ${then}`;
-}
-
-/** Opens what an installation of the named specs needs. */
-async function withInstallation<T>(
-  work: RunWork,
-  use: (options: InstallOptions, work: RunWork) => Promise<T>,
-): Promise<T> {
-  const { context, output, flags, files } = work;
-  const { signal } = context;
-  const { cache: named, specs } = await specsOf(work);
-  const place = { context, output, flags: { ...flags, signedBy: signersOf(flags) }, files, specs };
-  const caches = [...(named === undefined ? [] : [named]), ...(flags.mirror ?? [])];
-  await using opened = await readCaches(caches, { ...place, verifies: flags.unsigned !== true });
-  const source = new InstallSource(opened.caches);
-  const store = await installStore(files);
-  await using locks = files.locks(store, (text) => output.note(text));
-  const host = flags.otherarch ? undefined : currentHost(context);
-  const lookup = { files, source, store, host, isMany: false, signal };
-  const roots = await installRoots(lookup, specs);
-  const onSpec = (spec: InstalledSpec): void => {
-    const line = installLine(spec);
-    if (line !== undefined) output.detail(line);
-  };
-  const { jobs } = flags;
-  const common = { store, source, roots, host, locks, jobs, onSpec, clock: context.clock, signal };
-  const side = installSide(files, context, (text) => output.warn(text));
-  return await use({ ...common, ...side, progress: output.progress }, work);
-}
-
-/** Installs the specs, and finds out their variables. */
-async function installed(options: InstallOptions, { files, output }: RunWork): Promise<RememberedRun> {
-  const { store, roots } = options;
-  const report = await install(options);
-  if (report.failures.length > 0) throw aggregate([...report.failures], "specs");
-  const { installed: added } = report.totals;
-  if (added > 0) output.note(`${count(added, "spec")} installed into ${store.root}`);
-  const now = await installStore(files);
-  const nodes = roots.map(({ node }) => now.get(node.hash)?.node ?? node);
-  const { modifications, notUnderstood } = runModifications({
-    store: now,
-    roots: nodes,
-    inspections: files.discovery.inspections,
-  });
-  for (const text of recipeWarnings(notUnderstood, "your own `export`")) output.warn(text);
-  const closure = postOrder(nodes, { types: LINK | RUN });
-  const prefixes = closure.flatMap((node) => now.get(node.hash)?.path ?? []);
-  return { specs: nodes.map(({ hash }) => hash), prefixes, modifications };
-}
-
-/** The cache and the specs that the words name; an image of an environment stands for its specs. */
-async function specsOf({ context, output, flags, files, words }: RunWork): Promise<ReturnType<typeof splitCache>> {
-  const [first, ...rest] = words;
-  const location = first !== undefined && namesPlace(first) ? parseLocation(first) : undefined;
-  const image = location && namedIn(location);
-  if (first === undefined || location === undefined || image === undefined)
-    return splitCache(words, files.discovery.mirrors, context.cwd);
-  if (rest.length > 0)
-    throw new StaveError("USAGE", `${first} is an image, which has specs of its own`, {
-      hint: "leave the tag out to name specs of the cache",
-    });
-  await using opener = await openNetwork({ context, output, flags, places: [location] });
-  const { layers } = await readEnvironmentImage(await opener.read(location), image, { signal: context.signal });
-  const hashes = layers.flatMap((layer) => layer.hashes);
-  if (hashes.length === 0)
-    throw new StaveError("MEDIA_TYPE", `${first} is not the image of an environment that stave pushed`, {
-      hint: "name specs of the cache instead",
-    });
-  return { cache: formatLocation(repositoryOf(location)), specs: hashes.map((hash) => `/${hash}`) };
 }
 
 function environmentOf({ modifications }: RememberedRun, { env }: Context): Record<string, string> {

@@ -1,0 +1,138 @@
+// What `run` does if it must: finds the specs in a cache, installs them, and finds out their variables. It is loaded
+// only then, so that a program that is installed starts quickly.
+import { splitCache } from "../../api/cache-choice.ts";
+import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
+import { currentHost } from "../../api/read-machine.ts";
+import type { SpackFiles, SpackFlags } from "../../api/spack-files.ts";
+import type { TrustOptions } from "../../api/trust.ts";
+import { aggregate, StaveError } from "../../errors.ts";
+import { formatLocation, namesPlace, parseLocation } from "../../oci/reference.ts";
+import { readEnvironmentImage } from "../../ops/image/tagged-image.ts";
+import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
+import type { InstalledSpec } from "../../ops/install/report.ts";
+import { InstallSource } from "../../ops/install/source.ts";
+import { runModifications } from "../../ops/store/env.ts";
+import type { RememberedRun } from "../../ops/store/run-memory.ts";
+import { LINK, RUN } from "../../spack/spec/node.ts";
+import { postOrder } from "../../spack/spec/traversal.ts";
+import type { Context } from "../machine/context.ts";
+import { count } from "../output/formatting.ts";
+import { installLine } from "../output/install-text.ts";
+import type { Output } from "../output/output.ts";
+import { recipeWarnings } from "../output/recipe-text.ts";
+import { readCaches } from "./cache-location.ts";
+import { namedIn, repositoryOf } from "./image-location.ts";
+import { openNetwork } from "./open.ts";
+import type { CommonFlags } from "./shared-flags.ts";
+import { type SignerFlags, signersOf } from "./signer-flags.ts";
+
+/** The flags of `run`. */
+export interface RunFlags extends CommonFlags, SpackFlags, SignerFlags, TrustOptions {
+  mirror?: string[];
+  refresh?: boolean;
+  offline?: boolean;
+  dryRun?: boolean;
+  otherarch?: boolean;
+  unsigned?: boolean;
+  jobs: number;
+}
+
+/** What `run` was asked for. */
+export interface RunWork {
+  readonly context: Context;
+  readonly output: Output;
+  readonly flags: RunFlags;
+  readonly files: SpackFiles;
+  readonly words: readonly string[];
+}
+
+/** The report of a dry run. */
+export interface RunReport {
+  readonly store: string;
+  /** The DAG hashes of the specs whose programs are used. */
+  readonly specs: readonly string[];
+  /** How many specs must be installed, dependencies included, and how many bytes are downloaded for them. */
+  readonly install: number;
+  readonly download: number;
+}
+
+/** What would be installed. */
+export async function planRun(work: RunWork): Promise<RunReport> {
+  return await withInstallation(work, async (options) => {
+    const { totals } = await planInstall(options);
+    return { store: options.store.root, specs: options.roots.map(({ node }) => node.hash), ...totals };
+  });
+}
+
+/** Installs what is missing. */
+export async function installToRun(work: RunWork): Promise<RememberedRun> {
+  return await withInstallation(work, installed);
+}
+
+/** Opens what an installation of the named specs needs. */
+async function withInstallation<T>(
+  work: RunWork,
+  use: (options: InstallOptions, work: RunWork) => Promise<T>,
+): Promise<T> {
+  const { context, output, flags, files } = work;
+  const { signal } = context;
+  const { cache: named, specs } = await specsOf(work);
+  const place = { context, output, flags: { ...flags, signedBy: signersOf(flags) }, files, specs };
+  const caches = [...(named === undefined ? [] : [named]), ...(flags.mirror ?? [])];
+  await using opened = await readCaches(caches, { ...place, verifies: flags.unsigned !== true });
+  const source = new InstallSource(opened.caches);
+  const store = await installStore(files);
+  await using locks = files.locks(store, (text) => output.note(text));
+  const host = flags.otherarch ? undefined : currentHost(context);
+  const lookup = { files, source, store, host, isMany: false, signal };
+  const roots = await installRoots(lookup, specs);
+  const onSpec = (spec: InstalledSpec): void => {
+    const line = installLine(spec);
+    if (line !== undefined) output.detail(line);
+  };
+  const { jobs } = flags;
+  const common = { store, source, roots, host, locks, jobs, onSpec, clock: context.clock, signal };
+  const side = installSide(files, context, (text) => output.warn(text));
+  return await use({ ...common, ...side, progress: output.progress }, work);
+}
+
+/** Installs the specs, and finds out their variables. */
+async function installed(options: InstallOptions, { files, output }: RunWork): Promise<RememberedRun> {
+  const { store, roots } = options;
+  const report = await install(options);
+  if (report.failures.length > 0) throw aggregate([...report.failures], "specs");
+  const { installed: added } = report.totals;
+  if (added > 0) output.note(`${count(added, "spec")} installed into ${store.root}`);
+  const now = await installStore(files);
+  const nodes = roots.map(({ node }) => now.get(node.hash)?.node ?? node);
+  const { modifications, notUnderstood } = runModifications({
+    store: now,
+    roots: nodes,
+    inspections: files.discovery.inspections,
+  });
+  for (const text of recipeWarnings(notUnderstood, "your own `export`")) output.warn(text);
+  const closure = postOrder(nodes, { types: LINK | RUN });
+  const prefixes = closure.flatMap((node) => now.get(node.hash)?.path ?? []);
+  return { specs: nodes.map(({ hash }) => hash), prefixes, modifications };
+}
+
+/** The cache and the specs that the words name; an image of an environment stands for its specs. */
+async function specsOf({ context, output, flags, files, words }: RunWork): Promise<ReturnType<typeof splitCache>> {
+  const [first, ...rest] = words;
+  const location = first !== undefined && namesPlace(first) ? parseLocation(first) : undefined;
+  const image = location && namedIn(location);
+  if (first === undefined || location === undefined || image === undefined)
+    return splitCache(words, files.discovery.mirrors, context.cwd);
+  if (rest.length > 0)
+    throw new StaveError("USAGE", `${first} is an image, which has specs of its own`, {
+      hint: "leave the tag out to name specs of the cache",
+    });
+  await using opener = await openNetwork({ context, output, flags, places: [location] });
+  const { layers } = await readEnvironmentImage(await opener.read(location), image, { signal: context.signal });
+  const hashes = layers.flatMap((layer) => layer.hashes);
+  if (hashes.length === 0)
+    throw new StaveError("MEDIA_TYPE", `${first} is not the image of an environment that stave pushed`, {
+      hint: "name specs of the cache instead",
+    });
+  return { cache: formatLocation(repositoryOf(location)), specs: hashes.map((hash) => `/${hash}`) };
+}
