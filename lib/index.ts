@@ -123,6 +123,7 @@ export type { SbomReport } from "./sbom/report.ts";
 export type { CertificateIdentity } from "./sign/identity/identity-pattern.ts";
 export type { AcceptedSignature } from "./sign/signature/judge.ts";
 export type { SignedBy } from "./sign/signature/statement-signer.ts";
+export type { UnreadRecipe } from "./spack/environment/recipe-variables.ts";
 export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
 export type { Clock } from "./util/time.ts";
