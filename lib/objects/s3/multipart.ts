@@ -51,7 +51,9 @@ export async function sendParts(client: S3Client, upload: PartedUpload): Promise
     // Completing may fail after the status was sent.
     const text = response ? await client.readBody(response, ANSWER_LIMIT, what) : Buffer.alloc(0);
     const value = parseXml(text);
-    if (value["CompleteMultipartUploadResult"] !== undefined) return;
+    // The second is what moto before 5.2.5 writes.
+    const result = value["CompleteMultipartUploadResult"] ?? value["CompleteMultipartUploadResponse"];
+    if (result !== undefined) return;
     const said = textAt(value["Error"], "Message") ?? "no result";
     throw new StaveError("REGISTRY_ERROR", `cannot ${what}: the parts were not put together: ${said}`);
   } catch (error) {
