@@ -297,7 +297,7 @@ describe("settings of the tagged image", () => {
   test("without a tagged image there is nothing to set", async () => {
     const { status, stderr } = await pushing(["oci-layout:./c", "voyage", "--user", "me"], { cwd: temporaryFolder() });
     assert.equal(status, 2);
-    assert.match(stderr, /no image that the settings could apply to.*\n.*--tag TAG/);
+    assert.match(stderr, /no tag is named.*\n.*--tag TAG/);
   });
 });
 

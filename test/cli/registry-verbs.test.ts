@@ -35,14 +35,14 @@ test("digest", async () => {
 });
 
 test("tag sets and moves tags, also in a dry run without effect", async () => {
-  assert.match(await run(["tag", `${repo}:1`, "1.0", "latest", "--plan"]), /^1\.0: sha256:\w+ \(dry run; is new\)/);
+  assert.match(await run(["tag", `${repo}:1`, "1.0", "latest", "--plan"]), /^1\.0: sha256:\w+ \(dry run; new\)/);
   assert.match(await run(["digest", `${repo}:latest`], 5), /NOT_FOUND/);
-  assert.match(await run(["tag", `${repo}:1`, "1.0", "latest"]), /latest: sha256:\w+ \(is new\)/);
+  assert.match(await run(["tag", `${repo}:1`, "1.0", "latest"]), /latest: sha256:\w+ \(new\)/);
   assert.equal(await run(["digest", `${repo}:latest`]), `${digest}\n`);
   const other = imageOf("other");
   await pushImage(client.target, other, "2");
-  assert.match(await run(["tag", `${repo}:2`, "latest"]), new RegExp(`named ${digest} before`));
-  assert.match(await run(["tag", `${repo}:2`, "latest"]), /is unchanged/);
+  assert.match(await run(["tag", `${repo}:2`, "latest"]), new RegExp(`moved from ${digest}`));
+  assert.match(await run(["tag", `${repo}:2`, "latest"]), /unchanged/);
   assert.match(await run(["tag", `${repo}:2`, "a/b:c"], 2), /expected a tag, not a whole name/);
   assert.match(await run(["tag", `${repo}:2`, "zlib-1.3-abc.spack"], 2), /name for a spec/);
   assert.match(await run(["tag", `${repo}:2`, "-x"], 2), /USAGE/);

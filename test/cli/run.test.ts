@@ -100,6 +100,13 @@ test("the image of an environment stands for its specs", async () => {
   const to = `oci+http://${registry.host}/images`;
   await run(["push", to, "fleet", "--tag", "app", "--no-check-run", ...store]);
   assert.match(await run(["run", `${to}:app`, "-o", "--", "voyage"]), /voyage 420/);
+  const bare = `${registry.host}/images:app`;
+  assert.match(await run(["run", bare, "-o", "--", "voyage"]), /voyage 420/);
   assert.match(await run(["run", `${to}:app`, "hull", "-o", "--", "voyage"], 2), /has specs of its own/);
   assert.match(await run(["run", `${cache}:fleet-env`, "-o", "--", "voyage"], 5), /not the image of an environment/);
+});
+
+test("a mirror is a cache as any other", async () => {
+  await run(["sync", `oci-layout:${golden("spack-1.2/plain.oci")}`, `file://${work}/mirror`, "-u"]);
+  assert.match(await run(["run", "-u", `file://${work}/mirror`, "fleet", "-o", "--", "voyage"]), /voyage 420/);
 });

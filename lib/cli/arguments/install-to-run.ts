@@ -1,12 +1,13 @@
 // What `run` does if it must: finds the specs in a cache, installs them, and finds out their variables. It is loaded
 // only then, so that a program that is installed starts quickly.
-import { splitCache } from "../../api/cache-choice.ts";
+import { isCacheWord, splitCache } from "../../api/cache-choice.ts";
 import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
+import { parseMirror } from "../../api/mirror-location.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import type { SpackFiles, SpackFlags } from "../../api/spack-files.ts";
 import type { TrustOptions } from "../../api/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
-import { formatLocation, namesPlace, parseLocation } from "../../oci/reference.ts";
+import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { readEnvironmentImage } from "../../ops/image/tagged-image.ts";
 import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
 import type { InstalledSpec } from "../../ops/install/report.ts";
@@ -119,10 +120,12 @@ async function installed(options: InstallOptions, { files, output }: RunWork): P
 /** The cache and the specs that the words name; an image of an environment stands for its specs. */
 async function specsOf({ context, output, flags, files, words }: RunWork): Promise<ReturnType<typeof splitCache>> {
   const [first, ...rest] = words;
-  const location = first !== undefined && namesPlace(first) ? parseLocation(first) : undefined;
+  const { cwd } = context;
+  const isPlace = first !== undefined && isCacheWord(first, cwd) && parseMirror(first, cwd) === undefined;
+  const location = isPlace ? parseLocation(first) : undefined;
   const image = location && namedIn(location);
   if (first === undefined || location === undefined || image === undefined)
-    return splitCache(words, files.discovery.mirrors, context.cwd);
+    return splitCache(words, files.discovery.mirrors, cwd);
   if (rest.length > 0)
     throw new StaveError("USAGE", `${first} is an image, which has specs of its own`, {
       hint: "leave the tag out to name specs of the cache",

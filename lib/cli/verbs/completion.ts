@@ -14,9 +14,11 @@ interface CompletionReport {
 const HELP = `
 Completes verbs, flags and their values. Nothing is started while you type, so print the script again after an update.
 
+For bash put the first line into ~/.bashrc, for zsh the second one into ~/.zshrc, after compinit.
+
 Examples:
-  source <(stave completion bash)                                      in ~/.bashrc
-  source <(stave completion zsh)                                       in ~/.zshrc, after compinit
+  source <(stave completion bash)
+  source <(stave completion zsh)
   stave completion fish > ~/.config/fish/completions/stave.fish`;
 
 /** The command `stave completion`. */

@@ -27,7 +27,7 @@ Examples:
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("digest", "print the digest of an image")
     .argument("<image>", "the image or index")
-    .option("--platform <os/arch>", "of this platform's image of an index");
+    .option("--platform <os/arch>", "if IMAGE is an index, the image for this platform");
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const { signal } = context;

@@ -127,7 +127,8 @@ async function run(
     },
     signal: context.signal,
   };
-  if (store.stamp === undefined) output.note(`there is no store in ${store.root} yet: a new one is made`);
+  if (store.stamp === undefined)
+    output.note(`there is no store in ${store.root} yet; ${flags.dryRun ? "it would be made" : "it is made"}`);
   if (flags.dryRun) {
     const plan = await planInstall(options);
     output.print(installPlanText(plan, output.columns));

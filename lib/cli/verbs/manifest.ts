@@ -33,7 +33,7 @@ Examples:
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("manifest", "fetch the manifest of an image, unchanged")
     .argument("<image>", "the image or index")
-    .option("--platform <os/arch>", "of this platform's image of an index")
+    .option("--platform <os/arch>", "if IMAGE is an index, the image for this platform")
     .option("-o, --output <file>", "write it to this file; - for stdout");
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {

@@ -3,9 +3,12 @@ import { referenceOf } from "../../api/connection.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseLocation } from "../../oci/reference.ts";
+import { printable } from "../../printable/printable.ts";
+import { PREDICATE_ANNOTATION } from "../../sign/signature/attach.ts";
+import { SIGNATURE_PREDICATE } from "../../sign/statement/statement.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { formatBytes, table } from "../output/formatting.ts";
+import { formatBytes, shortDigest, table } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
@@ -41,12 +44,14 @@ export const verb: VerbFactory = (state) => {
     const reference = await referenceOf(location, target, signal);
     const { descriptor } = await target.fetchManifest(reference, { signal });
     const referrers = await target.referrers(descriptor.digest, { artifactType, signal });
+    // Complete digests need a wide terminal; --json and pipes get them in full.
+    const fitted = (digest: string): string => ((output.columns ?? WIDE) < WIDE ? shortDigest(digest) : digest);
     if (referrers.length === 0) output.note(`nothing refers to ${descriptor.digest}`);
     else
       output.print(
         table(
-          [{ heading: "SIZE", right: true }, { heading: "REFERRER" }, { heading: "TYPE" }],
-          referrers.map((one) => [formatBytes(one.size), one.digest, one.artifactType ?? one.mediaType]),
+          [{ heading: "SIZE", right: true }, { heading: "KIND" }, { heading: "REFERRER" }],
+          referrers.map((one) => [formatBytes(one.size), kindOf(one), fitted(one.digest)]),
           output.columns,
         ),
       );
@@ -55,3 +60,20 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
+
+const WIDE = 120;
+
+/** The names of what Sigstore's bundles state, by the start of the predicate type. */
+const STATEMENTS: readonly (readonly [start: string, kind: string])[] = [
+  [SIGNATURE_PREDICATE, "signature"],
+  ["https://spdx.dev/Document", "SBOM (SPDX)"],
+  ["https://cyclonedx.org/bom", "SBOM (CycloneDX)"],
+  ["https://slsa.dev/provenance/", "provenance"],
+];
+
+// What a registry says of an artifact; nothing of it is verified here.
+function kindOf({ annotations, artifactType, mediaType }: Descriptor): string {
+  const stated = annotations?.[PREDICATE_ANNOTATION];
+  const known = STATEMENTS.find(([start]) => stated?.startsWith(start) === true);
+  return known?.[1] ?? printable(stated ?? artifactType ?? mediaType, { most: 120 });
+}

@@ -38,8 +38,8 @@ export const verb: VerbFactory = (state) => {
     const target = dryRun ? await opener.read(location) : await opener.write(location);
     const report = await tagImage(target, await referenceOf(location, target, signal), tags, { dryRun, signal });
     for (const { tag, before } of report.tags) {
-      const changed = before === null ? "is new" : `named ${before} before`;
-      const what = before === report.digest ? "is unchanged" : changed;
+      const changed = before === null ? "new" : `moved from ${before}`;
+      const what = before === report.digest ? "unchanged" : changed;
       output.print(
         `${tag}: ${report.digest} (${report.isDryRun && before !== report.digest ? "dry run; " : ""}${what})`,
       );

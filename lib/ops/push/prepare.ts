@@ -76,7 +76,7 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
   const base = await readBases(bases, plan, options, signal);
   if (tags.length > 0) refuseOverBudget(options, base);
   if (options.image !== undefined && tags.length === 0)
-    throw new StaveError("USAGE", "there is no image that the settings could apply to: those of specs have none", {
+    throw new StaveError("USAGE", "settings of images apply to the tagged image, and no tag is named", {
       hint: "add `tags`",
     });
   if (options.image !== undefined) checkSettings(options.image, familyOf(options, base));
