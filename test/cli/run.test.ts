@@ -106,6 +106,28 @@ test("the image of an environment stands for its specs", async () => {
   assert.match(await run(["run", `${cache}:fleet-env`, "-o", "--", "voyage"], 5), /not the image of an environment/);
 });
 
+test("the image of an environment must satisfy the policy and --key itself", async () => {
+  const { sysroot } = await goldenStore();
+  const store = ["--sysroot", sysroot, "--store", "/opt/harbor/store", "--no-env"];
+  const to = `oci+http://${registry.host}/signed`;
+  const password = { COSIGN_PASSWORD: "x" };
+  await run(["keygen", "good"], 0, password);
+  await run(["push", to, "fleet", "--tag", "app", "--no-check-run", "--update-index", ...store]);
+  await run(["sign", to, "--key", "good.key", "--all"], 0, password);
+  // Every spec is signed; this image of some of them is not.
+  await run(["push", to, "hull", "--tag", "added", "--no-check-run", ...store]);
+  const signers = { good: { key: "good.pub" } };
+  const policy = { version: 1, default: { require: "signature", signers: ["good"] }, signers };
+  writeFileSync(join(work, "trust.json"), JSON.stringify(policy));
+  for (const trust of [
+    ["--key", "good.pub"],
+    ["--trust", "trust.json"],
+  ]) {
+    assert.match(await run(["run", `${to}:added`, "-o", ...trust, "--", "env"], 8), /signed:added has no .*signature/);
+    assert.match(await run(["run", `${to}:app`, "-o", ...trust, "--", "voyage"]), /voyage 420/);
+  }
+});
+
 test("a mirror is a cache as any other", async () => {
   await run(["sync", `oci-layout:${golden("spack-1.2/plain.oci")}`, `file://${work}/mirror`, "-u"]);
   assert.match(await run(["run", "-u", `file://${work}/mirror`, "fleet", "-o", "--", "voyage"]), /voyage 420/);

@@ -5,7 +5,7 @@ import { installRoots, installSide, installStore } from "../../api/install-roots
 import { parseMirror } from "../../api/mirror-location.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import type { SpackFiles, SpackFlags } from "../../api/spack-files.ts";
-import type { TrustOptions } from "../../api/trust.ts";
+import { type TrustOptions, trustedReference } from "../../api/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { readEnvironmentImage } from "../../ops/image/tagged-image.ts";
@@ -131,7 +131,12 @@ async function specsOf({ context, output, flags, files, words }: RunWork): Promi
       hint: "leave the tag out to name specs of the cache",
     });
   await using opener = await openNetwork({ context, output, flags, places: [location] });
-  const { layers } = await readEnvironmentImage(await opener.read(location), image, { signal: context.signal });
+  const target = await opener.read(location);
+  const onWarning = (text: string): void => output.warn(text);
+  const options = { ...flags, signedBy: signersOf(flags) };
+  const use = { around: context, options, transport: opener.transport, onWarning };
+  const trusted = await trustedReference(location, target, image, use);
+  const { layers } = await readEnvironmentImage(target, trusted, { signal: context.signal });
   const hashes = layers.flatMap((layer) => layer.hashes);
   if (hashes.length === 0)
     throw new StaveError("MEDIA_TYPE", `${first} is not the image of an environment that stave pushed`, {
