@@ -47,7 +47,7 @@ test("a push vouches only for what it made: unsigned images that were there befo
   assert.equal(ran.status, 8);
   assert.match(
     ran.stderr,
-    /nothing was signed: \S+\.spack and \d more was in \S+late before and is not signed by this signer/,
+    /nothing was signed: \S+\.spack and \d more were in \S+late before and are not signed by this signer/,
   );
   assert.match(ran.stderr, /--force/);
   assert.equal((await run("verify", "./late", "--key", "mine.pub", "--all")).status, 1);
@@ -92,7 +92,7 @@ test("verify says which images have no good signature, in text and as JSON, and 
     none.stdout,
     /^SIGNATURE_MISSING: oci-layout:\.\/plain:fleet-env has no signature, expected one by mine\.pub/,
   );
-  assert.match(none.stdout, /hint: sign it with `stave sign`/);
+  assert.match(none.stdout, /hint: ask its publisher to sign it/);
   await ok("keygen", "other");
   await ok("sign", "./plain:fleet-env", "--key", "other.key");
   const { stdout, status } = await run("verify", "./plain", "--all", "--key", "mine.pub", "--json");

@@ -15,7 +15,7 @@ export function* signatureLines({ target, images, signed }: CheckSignaturesRepor
       yield `${output.style("red", error.code)}: ${printable(error.message)}`;
       if (images.length === 1 && error.hint !== undefined) yield `  hint: ${printable(error.hint)}`;
     } else if (signature !== undefined && (images.length === 1 || verbose)) {
-      const when = signature.time === undefined ? "" : `, on ${new Date(signature.time).toISOString()} as it says`;
+      const when = signature.time === undefined ? "" : `, claimed time ${new Date(signature.time).toISOString()}`;
       yield `${printable(reference)} ${digest}: ${signedBy(signature)}${when}`;
     }
   }

@@ -57,7 +57,7 @@ export function* showRules(path: string, rules: readonly PlaceRule[]): Iterable<
 }
 
 function ruleText(rule: PlaceRule): string {
-  const place = rule.scope === undefined ? "everything else" : printable(rule.scope);
+  const place = rule.scope === undefined ? "everything that has no rule" : printable(rule.scope);
   if (rule.require === "none") return `${place}: no signature is required`;
   if (rule.require === "reject") return `${place}: nothing may be used`;
   if (rule.require === "gpg") {

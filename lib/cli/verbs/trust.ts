@@ -81,7 +81,7 @@ async function show({ context, output, flags }: TrustRun, place: string | undefi
 async function add(run: TrustRun, place: string | undefined): Promise<number> {
   const { output, flags } = run;
   const newSigner = signerToAdd(run);
-  const scope = needed(place, "add");
+  const scope = await scopeOf(run, needed(place, "add"));
   const path = writtenPath(run);
   const { addRule } = await import("../../sign/policy/edit-policy.ts");
   const { signer, isNew } = await addRule(path, {
@@ -96,7 +96,7 @@ async function add(run: TrustRun, place: string | undefined): Promise<number> {
 }
 
 async function remove(run: TrustRun, place: string | undefined): Promise<number> {
-  const scope = needed(place, "remove");
+  const scope = await scopeOf(run, needed(place, "remove"));
   const path = writtenPath(run);
   const { removeRule } = await import("../../sign/policy/edit-policy.ts");
   await removeRule(path, scope);
@@ -131,6 +131,13 @@ function signerToAdd({ context: { cwd }, flags }: TrustRun): NewSigner {
   if (key !== undefined) return { key: resolve(cwd, key) };
   const root = trustedRoot === undefined ? undefined : resolve(cwd, trustedRoot);
   return { issuer: issuer ?? "", identity: identity ?? "", trustedRoot: root };
+}
+
+// The policy has whole URLs only; a place may be written as for other verbs.
+async function scopeOf({ context, flags }: TrustRun, place: string): Promise<string> {
+  if (/^[a-z0-9+]+:\/\//.test(place) || /^oci-layout:\//.test(place)) return place;
+  const { formOfPlace } = await import("../arguments/trust-place.ts");
+  return await formOfPlace(place, { context, flags });
 }
 
 function needed(place: string | undefined, action: string): string {

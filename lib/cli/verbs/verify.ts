@@ -43,10 +43,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("verify", "check installed files, or the signatures of images")
     .argument("[specs|images...]", "the specs to check (default: everything that is installed); or images and caches")
     .option("--all", "of a cache, also check every other tag")
-    .option(
-      "--offline",
-      "use trusted roots from files, and what is kept of published ones, without any request for them",
-    );
+    .option("--offline", "do not download trusted roots: use files, and those kept from earlier runs");
   addTrust(addSigners(command, "a public key whose signatures count (may be repeated)"));
   addJobs(command, "how many specs to check at once", JOBS);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));

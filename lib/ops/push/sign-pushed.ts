@@ -68,12 +68,14 @@ async function indexToSign(
 function notOurs(name: string, images: SignReport["images"]): StaveError {
   const [first] = images;
   const others = images.length > 1 ? ` and ${images.length - 1} more` : "";
+  const were = images.length > 1 ? "were" : "was";
+  const are = images.length > 1 ? "are" : "is";
   return new StaveError(
     "SIGNATURE_MISSING",
-    `nothing was signed: ${first?.reference}${others} was in ${name} before and is not signed by this signer`,
+    `nothing was signed: ${first?.reference}${others} ${were} in ${name} before and ${are} not signed by this signer`,
     {
       subject: name,
-      hint: "push again with `force`, which makes all images anew, or sign what is there with `stave sign`",
+      hint: `push again with \`force\`, which makes all images anew, or sign what is there (stave sign ${name} --key FILE)`,
     },
   );
 }

@@ -211,14 +211,14 @@ export class Judge {
     if (nearest === undefined)
       return new StaveError("SIGNATURE_MISSING", `${name} has no signature, expected one by ${by}`, {
         subject: name,
-        hint: "sign it with `stave sign`, or name another key",
+        hint: `ask its publisher to sign it (stave sign ${name} --key FILE), or name another key`,
       });
     const all = count === 1 ? "1 signature was found" : `${count} signatures were found`;
     const hint: Partial<Record<ErrorCode, string>> = {
       IDENTITY_MISMATCH: "trust that signer, or sign the image with a key that is trusted",
       SIGNATURE_INVALID: "do not use the image; ask the signer, and sign it again if it is as intended",
       REVOKED: "sign it again with a key that is trusted",
-      SIGNATURE_MISSING: "sign it with `stave sign`",
+      SIGNATURE_MISSING: `ask its publisher to sign it (stave sign ${name} --key FILE)`,
     };
     return new StaveError(nearest.code, `${name} has no valid signature by ${by}: ${all}, ${nearest.text}`, {
       subject: name,
@@ -277,9 +277,9 @@ const identityOf = ({ issuer, name, repositoryId, ownerId }: CheckedCertificate)
 /** How a signed subject contradicts the image; undefined if it does not. cosign signs neither names nor DAG hashes. */
 function contradiction(subject: Subject, { tag, dagHash }: ImageToJudge): string | undefined {
   if (tag !== undefined && subject.name !== undefined && subject.name !== tag)
-    return `it was signed as ${printable(subject.name)}, not as ${tag}`;
+    return `it is for the tag ${printable(subject.name)}, not for ${tag}`;
   if (dagHash !== undefined && subject.dagHash !== undefined && subject.dagHash !== dagHash)
-    return `it was signed with the DAG hash ${printable(subject.dagHash)}, not ${dagHash}`;
+    return `it is for the DAG hash ${printable(subject.dagHash)}, not ${dagHash}`;
   return undefined;
 }
 

@@ -121,7 +121,7 @@ const refused: Record<string, Row & { code: ErrorCode }> = {
   "ours for this image under another tag": {
     attached: [{ bundle: signed([{ ...good, name: "app" }]) }],
     code: "SIGNATURE_INVALID",
-    says: /it was signed as app, not as zlib/,
+    says: /it is for the tag app, not for zlib/,
   },
   "ours for this tag with another DAG hash": {
     attached: [{ bundle: signed([{ ...good, dagHash: "b".repeat(32) }]) }],
