@@ -1,5 +1,6 @@
 // Fetches the rest of a large download in pieces side by side, where one connection does not fill the line: many
-// servers and long lines limit each connection. The pieces are delivered in order.
+// servers and long lines limit each connection. The pieces are delivered in order. They are an attempt: what is wrong
+// with them, the first connection goes on.
 import { readSized } from "../util/stream.ts";
 import { headerOf } from "./response.ts";
 import type { HttpResponse } from "./types.ts";
@@ -43,13 +44,30 @@ export function isWorthAhead(read: number, size: number, waited: number): boolea
   return read >= KNOWN_AFTER && size - read >= WORTH && read < waited * FAST;
 }
 
-/** Where the pieces begin: the connection goes on until then, while the first of them arrive. */
+/** A piece is given up after this many milliseconds, or, if that is more, this many times what one connection needs. */
+const LATE_AFTER = 2000;
+const TIMES = 8;
+
+/**
+ * Where the pieces begin: the connection goes on until then. If the first piece is not there by then, pieces are no
+ * faster.
+ */
 export function boundaryAfter(read: number): number {
   return read + 2 * PIECE;
 }
 
 /** Requests bytes `from` to `end`, exclusive, of a content. */
 export type SendRange = (from: number, end: number) => Promise<HttpResponse>;
+
+/** What to fetch in pieces. */
+export interface RangesOptions {
+  readonly send: SendRange;
+  readonly from: number;
+  readonly size: number;
+  readonly subject: string;
+  readonly rate: number;
+  readonly release: () => void;
+}
 
 /** The pieces of a content from a boundary to its end. */
 export class RangesAhead {
@@ -59,11 +77,17 @@ export class RangesAhead {
   readonly #release: () => void;
   readonly #pieces: Promise<Buffer>[] = [];
   readonly #open = new Set<HttpResponse>();
+  readonly #longest: number;
   #next: number;
   #isStopped = false;
+  #isServed = false;
 
-  /** Starts to fetch. `release` is called once nothing is in memory any more. */
-  constructor(options: { send: SendRange; from: number; size: number; subject: string; release: () => void }) {
+  /**
+   * Starts to fetch. `rate` is that of the one connection, in bytes per millisecond. `release` is called once nothing
+   * is in memory any more.
+   */
+  constructor(options: RangesOptions) {
+    this.#longest = Math.max(LATE_AFTER, (TIMES * PIECE) / options.rate);
     this.#send = options.send;
     this.#next = options.from;
     this.#size = options.size;
@@ -77,8 +101,14 @@ export class RangesAhead {
     const end = Math.min(this.#size, from + PIECE);
     this.#next = end;
     const piece = this.#fetch(from, end);
+    const isFirst = this.#pieces.length === 0 && !this.#isServed;
     // It may be awaited much later, or never.
-    piece.catch(() => {});
+    piece.then(
+      () => {
+        if (isFirst) this.#isServed = true;
+      },
+      () => {},
+    );
     this.#pieces.push(piece);
   }
 
@@ -96,20 +126,29 @@ export class RangesAhead {
     }
   }
 
-  /** True once the first piece has arrived; false if the server does not serve ranges. */
-  async isServed(): Promise<boolean> {
-    return await (this.#pieces[0] ?? Promise.resolve()).then(
-      () => true,
-      () => false,
-    );
+  /** True once the first piece has arrived. */
+  get isServed(): boolean {
+    return this.#isServed;
   }
 
-  /** The pieces in order. Throws what fetching throws. */
+  /** The pieces in order. Throws what fetching throws, and an error if a piece takes too long. */
   async *read(): AsyncGenerator<Buffer> {
     for (let piece = this.#pieces.shift(); piece !== undefined; piece = this.#pieces.shift()) {
-      const bytes = await piece;
+      const bytes = await this.#inTime(piece);
       if (this.#next < this.#size) this.#fetchNext();
       yield bytes;
+    }
+  }
+
+  async #inTime(piece: Promise<Buffer>): Promise<Buffer> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error("a piece takes longer than one connection")), this.#longest);
+    });
+    try {
+      return await Promise.race([piece, late]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -215,7 +215,8 @@ class UndiciTransport implements Transport {
       const response = await this.#authorized(request, attempt, bounds);
       host.hasAnswered = true;
       host.answered(clock.now() - sent);
-      this.#learn(host, response);
+      // Ranges are asked for on top of what is needed; a refusal says nothing about the rest.
+      if (request.traffic !== "range") this.#learn(host, response);
       if (!request.accept.includes(response.status)) throw await responseError(request, response);
       bounds.patience.move();
       // The slot is kept as long as data is transferred.

@@ -113,7 +113,7 @@ class Ahead {
       this.#waited += performance.now() - asked;
       if (next.done === true) return;
       const chunk = next.value;
-      if (this.#ranges !== undefined && at + chunk.byteLength >= this.#boundary && (await this.#ranges.isServed())) {
+      if (this.#ranges?.isServed === true && at + chunk.byteLength >= this.#boundary) {
         if (at < this.#boundary) yield chunk.subarray(0, this.#boundary - at);
         response.body.destroy();
         yield* this.#ranges.read();
@@ -121,7 +121,7 @@ class Ahead {
         return;
       }
       at += chunk.byteLength;
-      // The boundary is passed, so the server does not serve ranges.
+      // The boundary is passed: the server serves no ranges, or not faster.
       if (this.#ranges !== undefined && at >= this.#boundary) this.stop();
       yield chunk;
       if (!this.#isOver) this.#consider(at);
@@ -136,7 +136,7 @@ class Ahead {
     this.#boundary = boundaryAfter(at);
     this.#ranges = new RangesAhead({
       send: (from, end) => send(from, { range: `bytes=${from}-${end - 1}` }, "range"),
-      ...{ from: this.#boundary, size, subject, release },
+      ...{ from: this.#boundary, size, subject, release, rate: at / this.#waited },
     });
   }
 

@@ -6,10 +6,10 @@ import type { RecipeFacts } from "../spack/recipe/recipe-facts.ts";
 import { LINK, RUN, type SpecNode } from "../spack/spec/node.ts";
 import { preOrder } from "../spack/spec/traversal.ts";
 
-/** The formats of a bill of materials. */
-export const SBOM_FORMATS = ["spdx", "cyclonedx"] as const;
-/** A format. */
-export type SbomFormat = (typeof SBOM_FORMATS)[number];
+/** The format of a bill of materials. */
+export type SbomFormat = "spdx" | "cyclonedx";
+/** All formats. */
+export const SBOM_FORMATS = ["spdx", "cyclonedx"] as const satisfies readonly SbomFormat[];
 
 /** What a bill of materials describes. */
 export interface SbomSubject {

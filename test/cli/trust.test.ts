@@ -229,7 +229,10 @@ test("stave trust adds, shows, explains and removes rules", async () => {
   assert.ok(["release", "other"].includes(report.signature.signer));
   assert.match(await ok("trust", "explain", `${REPO}:fleet-env`, ...mine), /accepted: signed by/);
   await refused(["trust", "add", place, "--key", "release.key", ...mine], /is not a public key/, 2);
-  assert.match(await ok("trust", "add", "ghcr.io/org", "--key", "release.pub", ...mine), /oci:\/\/ghcr\.io\/org: signatures/);
+  assert.match(
+    await ok("trust", "add", "ghcr.io/org", "--key", "release.pub", ...mine),
+    /oci:\/\/ghcr\.io\/org: signatures/,
+  );
   await ok("trust", "remove", "ghcr.io/org", ...mine);
   await refused(["trust", "add", place, ...mine], /add needs the key/, 2);
   await refused(

@@ -72,12 +72,14 @@ async function slowServer(odd: Odd = () => false, pause = 30): Promise<SlowServe
   return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked, open };
 }
 
-async function download(host: string): Promise<void> {
+/** Downloads the blob; returns the pauses before further attempts. */
+async function download(host: string): Promise<number[]> {
   const client = connect(host, "r");
   closing.push(() => client.close());
   let read = 0;
   for await (const chunk of await client.target.fetchBlob(BLOB)) read += chunk.length;
   assert.equal(read, CONTENT.length);
+  return client.clock.slept;
 }
 
 const piecesOf = (asked: readonly Asked[]): Asked[] => asked.filter(({ range }) => range !== undefined);
@@ -134,6 +136,22 @@ const ODD: Record<string, Odd> = {
     response.write(CONTENT.subarray(from, from + MIB), () => response.destroy());
     return true;
   },
+  "asks for fewer requests": (response) => {
+    response.writeHead(429, { "retry-after": "600" }).end();
+    return true;
+  },
+  "never answers a range": () => true,
+  "sends the first piece very slowly": (response, from, end) => {
+    response.writeHead(206, { "content-range": `bytes ${from}-${end - 1}/${CONTENT.length}` });
+    response.write(CONTENT.subarray(from, from + 2000));
+    return true;
+  },
+  "sends the fifth piece very slowly": (response, from, end, number) => {
+    if (number !== 5) return false;
+    response.writeHead(206, { "content-range": `bytes ${from}-${end - 1}/${CONTENT.length}` });
+    response.write(CONTENT.subarray(from, from + 2000));
+    return true;
+  },
   "sends a piece that is too long": (response, from, end, number) => {
     if (number !== 2) return false;
     response.writeHead(206, { "content-range": `bytes ${from}-${end - 1}/${CONTENT.length}` });
@@ -142,9 +160,11 @@ const ODD: Record<string, Odd> = {
   },
 };
 for (const [what, odd] of Object.entries(ODD))
-  test(`a server that ${what}`, async () => {
+  test(`a server that ${what}`, { timeout: 60_000 }, async () => {
     const { host } = await slowServer(odd);
-    await download(host);
+    const waits = await download(host);
+    // At most one pause, before the one connection goes on.
+    assert.ok(waits.length <= 1, `${waits}`);
   });
 
 test("a changed byte in a piece is noticed", async () => {

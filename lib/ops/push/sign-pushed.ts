@@ -75,7 +75,7 @@ function notOurs(name: string, images: SignReport["images"]): StaveError {
     `nothing was signed: ${first?.reference}${others} ${were} in ${name} before and ${are} not signed by this signer`,
     {
       subject: name,
-      hint: `push again with \`force\`, which makes all images anew, or sign what is there (stave sign ${name} --key FILE)`,
+      hint: `push again with \`force\`, which makes all images anew, or sign what is there: stave sign ${name}`,
     },
   );
 }

@@ -211,14 +211,14 @@ export class Judge {
     if (nearest === undefined)
       return new StaveError("SIGNATURE_MISSING", `${name} has no signature, expected one by ${by}`, {
         subject: name,
-        hint: `ask its publisher to sign it (stave sign ${name} --key FILE), or name another key`,
+        hint: "ask its publisher to sign it, or name another key",
       });
     const all = count === 1 ? "1 signature was found" : `${count} signatures were found`;
     const hint: Partial<Record<ErrorCode, string>> = {
       IDENTITY_MISMATCH: "trust that signer, or sign the image with a key that is trusted",
       SIGNATURE_INVALID: "do not use the image; ask the signer, and sign it again if it is as intended",
       REVOKED: "sign it again with a key that is trusted",
-      SIGNATURE_MISSING: `ask its publisher to sign it (stave sign ${name} --key FILE)`,
+      SIGNATURE_MISSING: "ask its publisher to sign it",
     };
     return new StaveError(nearest.code, `${name} has no valid signature by ${by}: ${all}, ${nearest.text}`, {
       subject: name,

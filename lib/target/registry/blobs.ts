@@ -83,7 +83,8 @@ export async function fetchBlob(
         op: "fetch blob",
         subject: digest,
         isDocument,
-        patience,
+        // A range is an attempt; the download goes on without it.
+        ...(traffic === "range" ? { retry: false } : { patience }),
         signal,
       }),
   });
