@@ -2,7 +2,17 @@
 // its streams, its signals; and that the second run sends no request.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { stave } from "../support/cli.ts";
@@ -23,8 +33,8 @@ const cache = `oci+http://${registry.host}/cache`;
 const own = join(work, ".local/share/stave/store");
 
 /** Runs stave; it must end with the status. Returns both outputs together. */
-async function run(args: string[], status = 0, more: Record<string, string> = {}): Promise<string> {
-  const ran = await stave(args, { cwd: work, env: { ...env, ...more } });
+async function run(args: string[], status = 0, more: Record<string, string> = {}, cwd = work): Promise<string> {
+  const ran = await stave(args, { cwd, env: { ...env, ...more } });
   assert.equal(ran.status, status, `${args.join(" ")}: ${ran.stdout}${ran.stderr}`);
   return ran.stdout + ran.stderr;
 }
@@ -125,6 +135,47 @@ test("the image of an environment must satisfy the policy and --key itself", asy
   ]) {
     assert.match(await run(["run", `${to}:added`, "-o", ...trust, "--", "env"], 8), /signed:added has no .*signature/);
     assert.match(await run(["run", `${to}:app`, "-o", ...trust, "--", "voyage"]), /voyage 420/);
+  }
+});
+
+test("a run is remembered no longer than what allowed it", async () => {
+  const from = `oci+http://${registry.host}/signed`;
+  const password = { COSIGN_PASSWORD: "x" };
+  await run(["keygen", "other"], 0, password);
+  mkdirSync(join(work, "elsewhere"));
+  const good = readFileSync(join(work, "good.pub"));
+  const other = readFileSync(join(work, "other.pub"));
+  const args = (...trust: string[]): string[] => ["run", from, "fleet", "-o", ...trust, "--", "voyage"];
+  const isRefused = async (why: RegExp, trust: string[], cwd = work): Promise<void> => {
+    for (const refresh of [[], ["--refresh"]])
+      assert.match(await run(args(...trust, ...refresh), 8, {}, cwd), why, trust.join(" "));
+  };
+
+  // The key of another folder has the same name.
+  copyFileSync(join(work, "other.pub"), join(work, "elsewhere/good.pub"));
+  assert.match(await run(args("--key", "good.pub")), /voyage 420/);
+  registry.requests.length = 0;
+  assert.match(await run(args("--key", "good.pub")), /voyage 420/);
+  assert.equal(registry.requests.length, 0);
+  await isRefused(/no valid signature/, ["--key", "good.pub"], join(work, "elsewhere"));
+  // The key was replaced.
+  writeFileSync(join(work, "good.pub"), other);
+  await isRefused(/no valid signature/, ["--key", "good.pub"]);
+  await isRefused(/no valid signature/, ["--trust", "trust.json"]);
+  writeFileSync(join(work, "good.pub"), good);
+
+  // A dependency that is installed is revoked.
+  const list = await fetch(`http://${registry.host}/v2/signed/tags/list`);
+  const { tags } = (await list.json()) as { tags: string[] };
+  const hull = tags.find((tag) => tag.startsWith("hull-"));
+  const image = await fetch(`http://${registry.host}/v2/signed/manifests/${hull}`, { method: "HEAD" });
+  const policy = JSON.parse(readFileSync(join(work, "trust.json"), "utf8"));
+  for (const rules of [policy, { version: 1, default: { require: "none" } }]) {
+    writeFileSync(join(work, "trust.json"), JSON.stringify(rules));
+    assert.match(await run(args("--trust", "trust.json")), /voyage 420/);
+    const revoked = { digests: [image.headers.get("docker-content-digest")] };
+    writeFileSync(join(work, "trust.json"), JSON.stringify({ ...rules, revoked }));
+    await isRefused(/is revoked/, ["--trust", "trust.json"]);
   }
 });
 

@@ -16,6 +16,8 @@ import { runModifications } from "../../ops/store/env.ts";
 import type { RememberedRun } from "../../ops/store/run-memory.ts";
 import { LINK, RUN } from "../../spack/spec/node.ts";
 import { postOrder } from "../../spack/spec/traversal.ts";
+import { DOCUMENTS_AT_ONCE } from "../../target/target.ts";
+import { mapLimit } from "../../util/limit.ts";
 import type { Context } from "../machine/context.ts";
 import { count } from "../output/formatting.ts";
 import { installLine } from "../output/install-text.ts";
@@ -45,6 +47,8 @@ export interface RunWork {
   readonly flags: RunFlags;
   readonly files: SpackFiles;
   readonly words: readonly string[];
+  /** The policy or the flags may refuse a spec. */
+  readonly isStrict: boolean;
 }
 
 /** The report of a dry run. */
@@ -91,10 +95,23 @@ async function withInstallation<T>(
     const line = installLine(spec);
     if (line !== undefined) output.detail(line);
   };
+  if (work.isStrict) await judge(source, roots, signal);
   const { jobs } = flags;
   const common = { store, source, roots, host, locks, jobs, onSpec, clock: context.clock, signal };
   const side = installSide(files, context, (text) => output.warn(text));
   return await use({ ...common, ...side, progress: output.progress }, work);
+}
+
+// Reads the images of all specs, which judges them. An installation would only read those that are missing, but those
+// that are there may have been revoked, or installed before there was a policy.
+async function judge(
+  source: InstallSource,
+  roots: InstallOptions["roots"],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const nodes = roots.map(({ node }) => node);
+  const closure = postOrder(nodes, { types: LINK | RUN }).filter(({ external }) => external === undefined);
+  await mapLimit(closure, DOCUMENTS_AT_ONCE, (node) => source.readAhead(node, { signal }), signal);
 }
 
 /** Installs the specs, and finds out their variables. */

@@ -1,16 +1,15 @@
 // `stave run`: runs a program of a build cache; installs what is missing into the user's own store.
-import { readFileSync } from "node:fs";
+import { DEFAULT_CACHE, isCacheWord } from "../../api/cache-choice.ts";
 import { diskCache } from "../../api/cache-folder.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import { withOwnStore } from "../../api/run-store.ts";
 import { SpackFiles } from "../../api/spack-files.ts";
-import { policyPath } from "../../api/trust.ts";
+import { type TrustState, trustState } from "../../api/trust-state.ts";
 import { StaveError } from "../../errors.ts";
-import { digestOf } from "../../oci/digest.ts";
 import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
 import { variablesOf } from "../../ops/store/env-variables.ts";
 import { type RememberedRun, RunMemory } from "../../ops/store/run-memory.ts";
-import type { RunFlags, RunReport } from "../arguments/install-to-run.ts";
+import type { RunFlags, RunReport, RunWork } from "../arguments/install-to-run.ts";
 import {
   addDryRun,
   addJobs,
@@ -20,7 +19,7 @@ import {
   helpText,
   verbCommand,
 } from "../arguments/shared-flags.ts";
-import { addKeys } from "../arguments/signer-flags.ts";
+import { addKeys, signersOf } from "../arguments/signer-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { programFor, replaceProcess } from "../machine/replace-process.ts";
@@ -62,13 +61,14 @@ export const verb: VerbFactory = (state) => {
       const given = first === undefined ? [] : [first, ...more];
       const { words, program } = splitProgram(state.words, given);
       const files = new SpackFiles(context, withOwnStore(flags, context));
-      const memory = new RunMemory(diskCache(context), await askedFor(context, files, flags, words));
+      const trust = await trustState(context, { ...flags, signedBy: signersOf(flags) });
+      const memory = new RunMemory(diskCache(context), await askedFor({ context, files, flags, words, trust }));
       const known = flags.refresh ? undefined : memory.get();
       if (known === undefined && flags.offline)
         throw new StaveError("SPEC_NOT_INSTALLED", "these specs are not installed for `run` yet", {
           hint: "run the same command without --offline once",
         });
-      const work = { context, output, flags, files, words };
+      const work = { context, output, flags, files, words, isStrict: trust.isStrict };
       if (flags.dryRun) {
         const report = known === undefined ? await (await loadInstaller()).planRun(work) : nothingFor(files, known);
         output.print(planText(report, program));
@@ -100,21 +100,19 @@ function splitProgram(
 }
 
 // Everything that decides what is run, as far as it is known without a request.
-async function askedFor(
-  context: Context,
-  files: SpackFiles,
-  flags: RunFlags,
-  words: readonly string[],
-): Promise<Record<string, unknown>> {
+async function askedFor({ context, files, flags, words, trust }: Asked): Promise<Record<string, unknown>> {
   const { discovery } = files;
-  const { key, certificateIdentity, certificateOidcIssuer, trust, insecureNoSignatureCheck } = flags;
-  const policy = insecureNoSignatureCheck ? undefined : policyPath(context, { trust });
+  const { cwd } = context;
+  const [first] = words;
   const lock = words.length === 0 ? await files.lock() : undefined;
+  const named = [...(first !== undefined && isCacheWord(first, cwd) ? [first] : []), ...(flags.mirror ?? [])];
+  const otherwise = context.env["STAVE_CACHE"] || (discovery.mirrors.length === 0 ? DEFAULT_CACHE : "");
+  const places = [...words, ...(flags.mirror ?? []), ...(named.length === 0 ? [otherwise] : [])];
   return {
-    version: 1,
+    version: 2,
     words,
     // Relative paths mean something else in another folder.
-    cwd: [...words, ...(flags.mirror ?? [])].some((text) => LOCAL.test(text)) ? context.cwd : undefined,
+    cwd: places.some((text) => LOCAL.test(text)) ? cwd : undefined,
     roots: lock?.roots.map(({ node }) => node.hash),
     store: discovery.store?.tree,
     host: flags.otherarch ? undefined : currentHost(context),
@@ -123,12 +121,16 @@ async function askedFor(
       context.env["STAVE_CACHE"],
       discovery.mirrors.map((mirror) => [mirror.name, mirror.url("fetch")]),
     ],
-    signers: [key, certificateIdentity, certificateOidcIssuer, flags.unsigned],
-    policy: policy === undefined ? undefined : digestOf(readFileSync(policy)),
+    unsigned: flags.unsigned,
+    trust: trust.key,
   };
 }
 
-const LOCAL = /^(?:oci-layout:|oci:(?!\/\/)|file:|\.{0,2}\/)/;
+interface Asked extends Pick<RunWork, "context" | "files" | "flags" | "words"> {
+  readonly trust: TrustState;
+}
+
+const LOCAL = /^(?:oci-layout:|oci:(?!\/\/)|file:|\.{0,2}\/|\.{1,2}$)/;
 
 const loadInstaller = () => import("../arguments/install-to-run.ts");
 

@@ -147,6 +147,16 @@ function rootSource(root: string = PUBLIC, { roots = {} }: PolicyDocument, path:
   return { tuf: found.tuf, first: found.root === undefined ? undefined : resolve(folder, found.root) };
 }
 
+/** The paths of all files that a policy names: keys, keyrings and roots. */
+export function filesOf({ signers = {}, roots = {} }: PolicyDocument, path: string): string[] {
+  const named = [
+    ...Object.values(signers).flatMap((one) => ("key" in one ? [one.key] : [])),
+    ...Object.values(signers).flatMap((one) => ("gpg" in one ? [one.keyring] : [])),
+    ...Object.values(roots).map((one) => ("file" in one ? one.file : one.root)),
+  ];
+  return named.flatMap((file) => (file === undefined ? [] : [resolve(dirname(path), file)]));
+}
+
 // A rule that contradicts itself was meant otherwise.
 function checkRule(one: PolicyDocument["default"], { signers = {} }: PolicyDocument, what: string): void {
   const wrong = (problem: string): StaveError => new StaveError("CONFIG_INVALID", `${what} ${problem}`);
