@@ -14,12 +14,12 @@ interface CompletionReport {
 const HELP = `
 Completes verbs, flags and their values. Nothing is started while you type, so print the script again after an update.
 
-For bash put the first line into ~/.bashrc, for zsh the second one into ~/.zshrc, after compinit.
+The line for bash belongs into ~/.bashrc, the one for zsh into ~/.zshrc, after compinit.
 
 Examples:
+  stave completion fish > ~/.config/fish/completions/stave.fish
   source <(stave completion bash)
-  source <(stave completion zsh)
-  stave completion fish > ~/.config/fish/completions/stave.fish`;
+  source <(stave completion zsh)`;
 
 /** The command `stave completion`. */
 export const verb: VerbFactory = (state) => {
