@@ -1,8 +1,9 @@
 // The user's own store, for programs that are run without a Spack.
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { StaveError } from "../errors.ts";
 import type { SpackFlags } from "./spack-files.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { isXdgSet, xdgFolder } from "./xdg-folder.ts";
 
 /**
  * Ten letters of the hash: binaries can only be relocated to prefixes that are no longer than where they were built, so
@@ -11,12 +12,12 @@ import type { Surroundings } from "./surroundings.ts";
 const SHORT = "config:install_tree:projections:all:'{hash:10}'";
 
 /** The folder of the user's own store. Throws CONFIG_INVALID if neither variable is set that leads to it. */
-export function ownStore({ env, home, cwd }: Surroundings): string {
-  if (!env["XDG_DATA_HOME"] && !env["HOME"])
+export function ownStore(around: Surroundings): string {
+  if (!isXdgSet(around, "XDG_DATA_HOME") && !around.env["HOME"])
     throw new StaveError("CONFIG_INVALID", "there is no place for a store: neither XDG_DATA_HOME nor HOME is set", {
       hint: "name one with `store`",
     });
-  return resolve(cwd, env["XDG_DATA_HOME"] || join(home, ".local/share"), "stave/store");
+  return resolve(around.cwd, xdgFolder(around, "XDG_DATA_HOME"), "stave/store");
 }
 
 /** The flags that make Spack's files use the user's own store, unless they name a store themselves. */

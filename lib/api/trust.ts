@@ -16,6 +16,7 @@ import type { CommonOptions } from "./common.ts";
 import { type CacheLocation, formatCache } from "./mirror-location.ts";
 import { type NamedSigners, namedSigners } from "./named-signers.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { xdgFolder } from "./xdg-folder.ts";
 
 /** Maximum number of bytes of a file with gpg keys. */
 const KEYRING_LIMIT = 1024 * 1024;
@@ -53,8 +54,8 @@ export function trustUseOf(
 }
 
 /** The paths where a policy is looked for if none is named; the first that exists is used alone. */
-export function policyPaths({ env, home }: Surroundings): string[] {
-  return [join(env["XDG_CONFIG_HOME"] || join(home, ".config"), "stave/trust.json"), "/etc/stave/trust.json"];
+export function policyPaths(around: Surroundings): string[] {
+  return [join(xdgFolder(around, "XDG_CONFIG_HOME"), "stave/trust.json"), "/etc/stave/trust.json"];
 }
 
 /**
@@ -146,7 +147,7 @@ export async function guardsOf(
     import("../sign/signature/find.ts"),
     import("../sign/policy/generations.ts"),
   ]);
-  const state = around.env["XDG_STATE_HOME"] || join(around.home, ".local/state");
+  const state = xdgFolder(around, "XDG_STATE_HOME");
   const common = {
     ...{ place, cache: signedName(location), clock: around.clock, onWarning },
     finder: new SignatureFinder(target, { memory }),

@@ -28,6 +28,8 @@ export interface DiskCacheOptions {
   readonly limit?: number | undefined;
   /** Maximum number of bytes of one entry. Default: 64 MiB. */
   readonly entryLimit?: number | undefined;
+  /** Uses only entries in folders that belong to this user or to root, and that no one else may write. */
+  readonly owner?: number | undefined;
 }
 
 const LIMIT = 256 * 1024 * 1024;
@@ -58,7 +60,7 @@ export class DiskCache {
     const path = this.#path(kind, key);
     let file: number | undefined;
     try {
-      file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      file = this.#open(path);
       const bytes = readDescriptor(file, path, this.#entryLimit);
       const now = this.#options.clock.now() / 1000;
       // The modification time records the last use.
@@ -79,6 +81,7 @@ export class DiskCache {
     if (bytes.length > this.#entryLimit) return;
     const path = this.#path(kind, key);
     const { clock } = this.#options;
+    if (this.#foreignFolder(dirname(path)) !== undefined) return;
     const temporary = `${path}.${Math.floor(clock.random() * 2 ** 48).toString(36)}.tmp`;
     try {
       try {
@@ -103,7 +106,7 @@ export class DiskCache {
   openEntry(kind: string, key: string, size: number): number | undefined {
     let file: number | undefined;
     try {
-      file = openSync(this.#path(kind, key), constants.O_RDONLY | constants.O_NONBLOCK);
+      file = this.#open(this.#path(kind, key));
       const found = fstatSync(file);
       if (!found.isFile() || found.size !== size) throw new Error("another entry");
       const now = this.#options.clock.now() / 1000;
@@ -124,6 +127,7 @@ export class DiskCache {
     const temporary = join(this.#options.folder, kind, "new", `${name}.tmp`);
     let handle: FileHandle | undefined;
     try {
+      if (this.#foreignFolder(dirname(temporary)) !== undefined) return false;
       makeFolder(dirname(temporary), 0o700);
       handle = await open(temporary, "wx", 0o600);
     } catch {
@@ -133,6 +137,7 @@ export class DiskCache {
       const size = await writeAll(handle, stream, this.#entryLimit);
       if (size === undefined) return false;
       const path = this.#path(kind, keyAtEnd());
+      if (this.#foreignFolder(dirname(path)) !== undefined) return false;
       makeFolder(dirname(path), 0o700);
       renameSync(temporary, path);
       this.#written += size;
@@ -150,6 +155,36 @@ export class DiskCache {
   /** Deletes an entry. */
   delete(kind: string, key: string): void {
     remove(this.#path(kind, key));
+  }
+
+  /** The folder of an entry, if there is an `owner` and others may change what is in it; undefined otherwise. */
+  foreignFolder(kind: string, key: string): string | undefined {
+    return this.#foreignFolder(dirname(this.#path(kind, key)));
+  }
+
+  // Folders that do not exist are created for this user alone.
+  #foreignFolder(last: string): string | undefined {
+    const { owner, folder } = this.#options;
+    if (owner === undefined) return undefined;
+    return [folder, dirname(last), last].find((path) => {
+      try {
+        const found = lstatSync(path, { throwIfNoEntry: false });
+        return found !== undefined && !(found.isDirectory() && isOwn(found, owner));
+      } catch {
+        return true;
+      }
+    });
+  }
+
+  // Throws for an entry that others may have written.
+  #open(path: string): number {
+    const { owner } = this.#options;
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+    if (owner === undefined) return openSync(path, flags);
+    const file = openSync(path, flags | constants.O_NOFOLLOW);
+    if (isOwn(fstatSync(file), owner) && this.#foreignFolder(dirname(path)) === undefined) return file;
+    closeSync(file);
+    throw new Error("another user's entry");
   }
 
   // A key may contain any character, so the file is named by its digest.
@@ -174,6 +209,12 @@ export class DiskCache {
       total -= size;
     }
   }
+}
+
+const OTHERS_WRITE = 0o022;
+
+function isOwn({ uid, mode }: { readonly uid: number; readonly mode: number }, owner: number): boolean {
+  return (uid === owner || uid === 0) && (mode & OTHERS_WRITE) === 0;
 }
 
 // The number of bytes; undefined if there are too many or the disk refuses.

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import {
+  chmodSync,
   copyFileSync,
   cpSync,
   existsSync,
@@ -177,6 +178,29 @@ test("a run is remembered no longer than what allowed it", async () => {
     writeFileSync(join(work, "trust.json"), JSON.stringify({ ...rules, revoked }));
     await isRefused(/is revoked/, ["--trust", "trust.json"]);
   }
+});
+
+test("a record in a folder that others may write is not used", async () => {
+  const args = ["run", cache, "fleet", "-o", "--", "voyage"];
+  const shared = { XDG_CACHE_HOME: join(work, "shared") };
+  assert.equal((await run(args, 0, shared)).includes("not remembered"), false);
+  const folder = join(work, "shared/stave/run");
+  const [entry = ""] = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.includes("/"));
+  const record = JSON.parse(readFileSync(join(folder, entry), "utf8"));
+  record.modifications.push({ op: "set", name: "PLANTED", value: "yes" });
+  writeFileSync(join(folder, entry), JSON.stringify(record));
+  const env = [...args.slice(0, -1), "env"];
+  assert.match(await run(env, 0, shared), /PLANTED=yes/);
+  chmodSync(folder, 0o777);
+  const said = await run(env, 0, shared);
+  assert.match(said, /runs are not remembered, because .*shared\/stave\/run is not a folder that only you can change/);
+  assert.doesNotMatch(said, /PLANTED/);
+});
+
+test("relative paths in XDG variables are ignored", async () => {
+  const relative = { XDG_CACHE_HOME: "some/cache", XDG_DATA_HOME: "some/data", XDG_STATE_HOME: "some/state" };
+  assert.match(await run(["run", cache, "fleet", "-o", "--", "voyage"], 0, relative), /voyage 420/);
+  assert.ok(!existsSync(join(work, "some")));
 });
 
 test("a mirror is a cache as any other", async () => {

@@ -1,6 +1,6 @@
 // `stave run`: runs a program of a build cache; installs what is missing into the user's own store.
 import { DEFAULT_CACHE, isCacheWord } from "../../api/cache-choice.ts";
-import { diskCache } from "../../api/cache-folder.ts";
+import { ownDiskCache } from "../../api/cache-folder.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import { withOwnStore } from "../../api/run-store.ts";
 import { SpackFiles } from "../../api/spack-files.ts";
@@ -62,8 +62,11 @@ export const verb: VerbFactory = (state) => {
       const { words, program } = splitProgram(state.words, given);
       const files = new SpackFiles(context, withOwnStore(flags, context));
       const trust = await trustState(context, { ...flags, signedBy: signersOf(flags) });
-      const memory = new RunMemory(diskCache(context), await askedFor({ context, files, flags, words, trust }));
+      const memory = new RunMemory(ownDiskCache(context), await askedFor({ context, files, flags, words, trust }));
       const known = flags.refresh ? undefined : memory.get();
+      const foreign = memory.foreignFolder;
+      if (foreign !== undefined)
+        output.warn(`runs are not remembered, because ${foreign} is not a folder that only you can change`);
       if (known === undefined && flags.offline)
         throw new StaveError("SPEC_NOT_INSTALLED", "these specs are not installed for `run` yet", {
           hint: "run the same command without --offline once",

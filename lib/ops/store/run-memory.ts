@@ -60,6 +60,11 @@ export class RunMemory {
     }
   }
 
+  /** The folder that keeps runs from being remembered because others may change it; undefined if there is none. */
+  get foreignFolder(): string | undefined {
+    return this.#memory.foreignFolder("run", this.#key);
+  }
+
   /** Remembers a run; does nothing if that fails. */
   set(run: RememberedRun): void {
     this.#memory.set("run", this.#key, Buffer.from(JSON.stringify(run)));
