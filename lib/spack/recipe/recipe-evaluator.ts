@@ -11,7 +11,15 @@ import { parseExpression } from "./python-expression.ts";
 import type { Line } from "./python-lines.ts";
 import { NotUnderstood } from "./python-tokens.ts";
 import type { Recipe } from "./recipe.ts";
-import { bounded, callFunction, callMethod, PREFIX_TEXT_METHODS } from "./recipe-functions.ts";
+import {
+  bounded,
+  callFunction,
+  callMethod,
+  joined,
+  LIST_LIMIT,
+  PREFIX_TEXT_METHODS,
+  taker,
+} from "./recipe-functions.ts";
 import { importedName } from "./recipe-scope.ts";
 import {
   equals,
@@ -41,7 +49,14 @@ export interface RecipeWorld {
 export type Names = Map<string, Value>;
 
 const STEPS = 20_000;
-const LIST_LIMIT = 10_000;
+/** How deep values may be in each other: `a.b.c` and `a + b + c` have a depth of 3. */
+const DEPTH = 400;
+/** The tokens of all expressions, each counted as often as it is parsed. */
+const TOKENS = 2_000_000;
+/** Characters, or items of a list, that count as one more step. */
+const SIZE_OF_STEP = 1024;
+/** How many times as long parsing a query takes as handling its text. */
+const QUERY_SHARE = 32;
 
 /** Evaluates expressions of one recipe for one spec. */
 export class Evaluator {
@@ -50,6 +65,8 @@ export class Evaluator {
   /** The line of the statement in progress. */
   line = 1;
   #steps = 0;
+  #depth = 0;
+  #tokens = 0;
   readonly #constants = new Set<string>();
 
   constructor(recipe: Recipe, world: RecipeWorld) {
@@ -62,9 +79,17 @@ export class Evaluator {
     return new NotUnderstood(this.line, reason);
   }
 
-  /** Counts a step of the work, which is bounded. */
-  step(): void {
-    if (++this.#steps > STEPS) throw this.wrong("it takes too many steps");
+  /** Counts a step of the work, which is bounded; handling long texts and lists takes more. */
+  step(size = 0): void {
+    this.#steps += 1 + Math.floor(size / SIZE_OF_STEP);
+    if (this.#steps > STEPS) throw this.wrong("it takes too many steps");
+  }
+
+  /** Parses an expression of a statement. A loop parses its statements again, so this work is bounded, too. */
+  parse(tokens: Line["tokens"], line: number): Expression {
+    this.#tokens += tokens.length;
+    if (this.#tokens > TOKENS) throw this.wrong("it takes too many steps");
+    return parseExpression(tokens, line);
   }
 
   /** Whether a condition holds. */
@@ -84,6 +109,25 @@ export class Evaluator {
   /** The value of an expression. */
   value(expression: Expression, names: Names): Value {
     this.step();
+    if (this.#depth >= DEPTH) throw this.wrong("the expression is too deep");
+    this.#depth++;
+    try {
+      return this.#checked(this.#valueOf(expression, names));
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  // Every value is within bounds, so that later work with it is, too.
+  #checked(value: Value): Value {
+    const text = Array.isArray(value) ? undefined : textOf(value);
+    if (text !== undefined && text.length > SIZE_OF_STEP)
+      this.step(bounded(text, () => this.wrong("a text that is too long")).length);
+    if (Array.isArray(value) && value.length > LIST_LIMIT) throw this.wrong("a list that is too long");
+    return value;
+  }
+
+  #valueOf(expression: Expression, names: Names): Value {
     switch (expression.kind) {
       case "constant":
         return expression.value;
@@ -136,7 +180,7 @@ export class Evaluator {
     this.#constants.add(key);
     this.line = line.number;
     try {
-      return this.value(parseExpression(line.tokens.slice(2), line.number), names);
+      return this.value(this.parse(line.tokens.slice(2), line.number), names);
     } finally {
       this.#constants.delete(key);
       this.line = before;
@@ -155,14 +199,13 @@ export class Evaluator {
   }
 
   #format(parts: readonly (string | Expression)[], names: Names): string {
-    return parts
-      .map((part) => {
-        if (typeof part === "string") return part;
-        const text = textOf(this.value(part, names));
-        if (text === undefined) throw this.wrong("a value in an f-string that is no text");
-        return text;
-      })
-      .join("");
+    const texts = parts.map((part) => {
+      if (typeof part === "string") return part;
+      const text = textOf(this.value(part, names));
+      if (text === undefined) throw this.wrong("a value in an f-string that is no text");
+      return text;
+    });
+    return joined(texts, "", () => this.wrong("a text that is too long"));
   }
 
   #binary({ operator, left, right }: Expression & { readonly kind: "binary" }, names: Names): Value {
@@ -174,14 +217,18 @@ export class Evaluator {
     }
     const a = this.value(left, names);
     const b = this.value(right, names);
-    if (operator === "+") return this.#sum(a, b);
+    if (operator === "+") return this.sum(a, b);
     if (operator === "%") return this.#percent(a, right.kind === "tuple" && Array.isArray(b) ? b : [b]);
     return this.#compare(operator, a, b);
   }
 
-  #sum(a: Value, b: Value): Value {
+  /** Python's `a + b`. */
+  sum(a: Value, b: Value): Value {
     if (typeof a === "number" && typeof b === "number") return a + b;
-    if (Array.isArray(a) && Array.isArray(b) && a.length + b.length <= LIST_LIMIT) return [...a, ...b];
+    if (Array.isArray(a) && Array.isArray(b) && a.length + b.length <= LIST_LIMIT) {
+      this.step(a.length + b.length);
+      return [...a, ...b];
+    }
     const [one, other] = [pathOf(a), pathOf(b)];
     if (one === undefined || other === undefined) throw this.wrong("a sum of values that are no texts");
     return bounded(one + other, () => this.wrong("a text that is too long"));
@@ -190,12 +237,13 @@ export class Evaluator {
   #percent(format: Value, values: readonly Value[]): string {
     if (typeof format !== "string") throw this.wrong("a remainder");
     let at = 0;
+    const take = taker(() => this.wrong("a text that is too long"));
     const text = format.replaceAll(/%(.?)/g, (_, kind: string) => {
       if (kind === "%") return "%";
       const value = values[at++];
       const found = value === undefined ? undefined : textOf(value);
       if (kind !== "s" || found === undefined) throw this.wrong("a format that is not understood");
-      return found;
+      return take(found);
     });
     if (at !== values.length) throw this.wrong("a format with more values than places");
     return text;
@@ -222,6 +270,7 @@ export class Evaluator {
 
   #contains(whole: Value, part: Value): boolean {
     if (Array.isArray(whole)) {
+      this.step(whole.length * SIZE_OF_STEP);
       const found = whole.map((item) => equals(item, part));
       if (found.includes(undefined)) throw this.wrong("a search for a value of another kind");
       return found.includes(true);
@@ -239,13 +288,13 @@ export class Evaluator {
 
   // `"name@1:+x" in spec`: names another spec of the DAG, or nothing but this one.
   #hasSpec(node: SpecNode, text: string): boolean {
-    const query = this.#query(text);
+    const query = this.query(text);
     const nodes = query.name === undefined || query.name === node.name ? [node] : preOrder([node]).slice(1);
     return nodes.some((one) => this.#satisfies(one, text));
   }
 
   #satisfies(node: SpecNode, text: string): boolean {
-    const query = this.#query(text);
+    const query = this.query(text);
     // The versions of a virtual package are known to recipes only.
     const isVirtual = (name: string | undefined): boolean =>
       name !== undefined && preOrder([this.world.node]).some((one) => this.world.graph.virtualsOf(one).has(name));
@@ -260,7 +309,10 @@ export class Evaluator {
     }
   }
 
-  #query(text: string): ReturnType<typeof parseQuery> {
+  /** The query that a text is. Throws NotUnderstood for other texts. */
+  query(text: string): ReturnType<typeof parseQuery> {
+    // A query is parsed far more slowly than a text is copied.
+    this.step(text.length * QUERY_SHARE);
     try {
       return parseQuery(text);
     } catch (error) {
@@ -369,6 +421,7 @@ export class Evaluator {
   }
 
   #comprehension(expression: Expression & { readonly kind: "comprehension" }, names: Names): Value {
+    this.step(names.size);
     const inner: Names = new Map(names);
     const out: Value[] = [];
     for (const item of this.items(this.value(expression.of, names))) {
@@ -382,6 +435,7 @@ export class Evaluator {
   /** The items of a list. */
   items(value: Value): readonly Value[] {
     if (!Array.isArray(value)) throw this.wrong("a loop over a value that is no list");
+    this.step(value.length);
     return [...value];
   }
 

@@ -6,9 +6,13 @@ import { isThing, joinPaths, pathOf, textOf, type Value, versionUpTo } from "./r
 export interface Caller {
   readonly world: { kindAt(path: string): "file" | "folder" | "other" | undefined };
   wrong(reason: string): NotUnderstood;
+  step(size?: number): void;
 }
 
 const TEXT_LIMIT = 64 * 1024;
+
+/** The most items that a list may have. */
+export const LIST_LIMIT = 10_000;
 
 /** The attributes of a folder that are methods of its text, so that they are no folders below it. */
 export const PREFIX_TEXT_METHODS: ReadonlySet<string> = new Set(
@@ -76,8 +80,9 @@ export function callMethod(
     return { kind: "version", text: found };
   }
   if (Array.isArray(owner)) {
-    if (name === "append" && first !== undefined && args.length === 1) owner.push(first);
-    else if (name === "extend" && Array.isArray(first) && args.length === 1) owner.push(...first);
+    if (first === undefined || args.length !== 1) throw wrong();
+    if (name === "append") extend(owner, [first], caller);
+    else if (name === "extend" && Array.isArray(first)) extend(owner, first, caller);
     else throw wrong();
     return null;
   }
@@ -93,7 +98,7 @@ export function callMethod(
   if (name === "join" && Array.isArray(first)) {
     const parts = first.map(pathOf).filter((part) => part !== undefined);
     if (parts.length !== first.length) throw wrong();
-    return bounded(parts.join(text), wrong);
+    return joined(parts, text, wrong);
   }
   const [one, other] = [first, second].map((value) => (value === undefined ? undefined : pathOf(value)));
   if (args.length === 0) {
@@ -104,21 +109,42 @@ export function callMethod(
   } else if (args.length === 1 && one !== undefined) {
     if (name === "startswith") return text.startsWith(one);
     if (name === "endswith") return text.endsWith(one);
-    if (name === "split" && one !== "") return text.split(one);
+    if (name === "split" && one !== "") return text.split(one, LIST_LIMIT + 1);
   } else if (name === "replace" && args.length === 2 && one && other !== undefined)
-    return bounded(
-      text.replaceAll(one, () => other),
-      wrong,
-    );
+    return joined(text.split(one), other, wrong);
   throw wrong();
 }
 
 const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text);
 
+/** Adds items to a list, which may be the same one. */
+export function extend(list: Value[], items: readonly Value[], caller: Caller): void {
+  if (list.length + items.length > LIST_LIMIT) throw caller.wrong("a list that is too long");
+  caller.step(items.length);
+  for (const item of [...items]) list.push(item);
+}
+
 /** A text that is not too large. */
 export function bounded(text: string, wrong: () => NotUnderstood): string {
   if (text.length > TEXT_LIMIT) throw wrong();
   return text;
+}
+
+/** Texts with a separator between them. Their length is checked before they are joined. */
+export function joined(texts: readonly string[], separator: string, wrong: () => NotUnderstood): string {
+  const length = texts.reduce((sum, text) => sum + text.length, separator.length * Math.max(texts.length - 1, 0));
+  if (length > TEXT_LIMIT) throw wrong();
+  return texts.join(separator);
+}
+
+/** Passes on the parts of one text, as long as they are not too large together. */
+export function taker(wrong: () => NotUnderstood): (part: string) => string {
+  let left = TEXT_LIMIT;
+  return (part) => {
+    left -= part.length;
+    if (left < 0) throw wrong();
+    return part;
+  };
 }
 
 // `"{0}/{name}".format(…)` without conversions, formats and attributes.
@@ -129,6 +155,7 @@ function formatted(
   wrong: () => NotUnderstood,
 ): string {
   let next = 0;
+  const take = taker(wrong);
   const text = format.replaceAll(/\{\{|\}\}|\{(\d{0,3}|[A-Za-z_]\w*)\}|[{}]/g, (whole, field?: string) => {
     if (whole === "{{") return "{";
     if (whole === "}}") return "}";
@@ -137,7 +164,7 @@ function formatted(
     const value = /^\d*$/.test(field) ? args[place] : keywords.get(field);
     const found = value === undefined ? undefined : textOf(value);
     if (found === undefined) throw wrong();
-    return found;
+    return take(found);
   });
   // Python refuses a mixture of numbered and unnumbered places.
   if (next > 0 && /\{\d/.test(format)) throw wrong();

@@ -2,12 +2,13 @@
 // ends at the first statement that is not understood: what comes before it holds.
 import type { EnvModification } from "../environment/env-modifications.ts";
 import type { SpecNode } from "../spec/node.ts";
-import { type Expression, parseExpression } from "./python-expression.ts";
+import type { Expression } from "./python-expression.ts";
 import type { Line } from "./python-lines.ts";
 import { NotUnderstood } from "./python-tokens.ts";
 import type { Method, Recipe, RecipeClass } from "./recipe.ts";
 import { isName, isOperator } from "./recipe.ts";
 import { Evaluator, type Names, type RecipeWorld } from "./recipe-evaluator.ts";
+import { extend, joined } from "./recipe-functions.ts";
 import { classNameOf, memberOf, memberOfBases } from "./recipe-scope.ts";
 import { isThing, type MethodValue, pathOf, type Value } from "./recipe-values.ts";
 
@@ -42,6 +43,7 @@ class MethodReader extends Evaluator {
   /** The class whose method is in progress, for `super()`. */
   #from: RecipeClass;
   #calls = 0;
+  #length = 0;
 
   constructor(recipe: Recipe, world: RecipeWorld) {
     super(recipe, world);
@@ -157,9 +159,8 @@ class MethodReader extends Evaluator {
       const [first] = line.tokens;
       let outcome: Outcome;
       if (isName(first, "if")) {
-        const rest = lines.slice(at + 1);
-        const count = rest.findIndex(({ tokens: [next] }) => !isName(next, "elif") && !isName(next, "else"));
-        const branches = [line, ...rest.slice(0, count < 0 ? rest.length : count)];
+        const branches = branchesAt(lines, at);
+        this.step(branches.length);
         outcome = this.#if(branches, names);
         at += branches.length - 1;
       } else if (isName(first, "for")) {
@@ -177,7 +178,7 @@ class MethodReader extends Evaluator {
       this.line = number;
       const isElse = isName(tokens[0], "else");
       if (block === undefined || (isElse && tokens.length > 1)) throw this.wrong("a condition without a block");
-      if (isElse || this.test(parseExpression(tokens.slice(1), number), names)) return this.#block(block, names);
+      if (isElse || this.test(this.parse(tokens.slice(1), number), names)) return this.#block(block, names);
     }
     return undefined;
   }
@@ -186,7 +187,7 @@ class MethodReader extends Evaluator {
     const at = tokens.findIndex((token) => isName(token, "in"));
     const targets = this.#targets(tokens.slice(1, Math.max(at, 1)));
     if (at < 0 || targets === undefined || block === undefined) throw this.wrong("a loop that is not understood");
-    for (const item of this.items(this.value(parseExpression(tokens.slice(at + 1), number), names))) {
+    for (const item of this.items(this.value(this.parse(tokens.slice(at + 1), number), names))) {
       this.bind(targets, item, names);
       const outcome = this.#block(block, names);
       if (outcome !== undefined) return outcome;
@@ -209,19 +210,19 @@ class MethodReader extends Evaluator {
     if (first.kind === "string" && tokens.length === 1) return undefined;
     if (isName(first, "pass") && tokens.length === 1) return undefined;
     if (isName(first, "return"))
-      return { value: tokens.length === 1 ? null : this.value(parseExpression(tokens.slice(1), number), names) };
+      return { value: tokens.length === 1 ? null : this.value(this.parse(tokens.slice(1), number), names) };
     if (first.kind === "name" && (isOperator(second, "=") || isOperator(second, "+="))) {
-      const value = this.value(parseExpression(tokens.slice(2), number), names);
+      const value = this.value(this.parse(tokens.slice(2), number), names);
       names.set(first.text, isOperator(second, "=") ? value : this.#added(names.get(first.text), value));
       return undefined;
     }
     const targets = this.#unpacked(tokens);
     if (targets !== undefined) {
-      const value = this.value(parseExpression(tokens.slice(targets.length * 2), number), names);
+      const value = this.value(this.parse(tokens.slice(targets.length * 2), number), names);
       this.bind(targets, value, names);
       return undefined;
     }
-    const expression = parseExpression(tokens, number);
+    const expression = this.parse(tokens, number);
     if (expression.kind !== "call") throw this.wrong(`a statement that begins with ${wordOf(first)}`);
     this.#statementCall(expression, names);
     return undefined;
@@ -235,13 +236,10 @@ class MethodReader extends Evaluator {
   }
 
   #added(before: Value | undefined, value: Value): Value {
-    if (Array.isArray(before) && Array.isArray(value)) {
-      for (const item of value) before.push(item);
-      return before;
-    }
-    const [one, other] = [before, value].map((part) => (part === undefined ? undefined : pathOf(part)));
-    if (one === undefined || other === undefined) throw this.wrong("an addition to a value of another kind");
-    return one + other;
+    if (before === undefined || typeof before === "number") throw this.wrong("an addition to a value of another kind");
+    if (!Array.isArray(before) || !Array.isArray(value)) return this.sum(before, value);
+    extend(before, value, this);
+    return before;
   }
 
   // Messages are not evaluated: their arguments may be anything.
@@ -280,17 +278,24 @@ class MethodReader extends Evaluator {
       if (!Array.isArray(parts)) throw this.wrong("the elements of env.set_path");
       const texts = parts.map((part) => pathOf(part)).filter((part) => part !== undefined);
       if (texts.length !== parts.length) throw this.wrong("the elements of env.set_path");
-      this.#modifications.push({ op: "set", name: variable, value: texts.join(separator) });
+      const value = joined(texts, separator, () => this.wrong("a text that is too long"));
+      this.#modifications.push({ op: "set", name: variable, value });
     } else if (form.op === "set") this.#modifications.push({ op: "set", name: variable, value: text(second) });
     else {
       if (separator === "") throw this.wrong(`the separator of env.${name}`);
       this.#modifications.push({ op: form.op, name: variable, value: text(second), separator });
     }
-    if (this.#modifications.length > MODIFICATIONS) throw this.wrong("it changes too many variables");
+    const last = this.#modifications.at(-1);
+    this.#length += last !== undefined && "value" in last ? last.value.length : 0;
+    if (this.#modifications.length <= MODIFICATIONS && this.#length <= LENGTH_LIMIT) return;
+    this.#modifications.pop();
+    throw this.wrong("it changes too many variables");
   }
 }
 
 const MODIFICATIONS = 2000;
+/** Characters of all values; Linux passes no more than 2 MiB to a process. */
+const LENGTH_LIMIT = 1024 * 1024;
 
 // Only what the file defines: a base class of Spack may have any attribute.
 function memberOfFile(recipe: Recipe, start: RecipeClass, name: string): ReturnType<typeof memberOf> {
@@ -340,6 +345,13 @@ const FORMS: ReadonlyMap<string, Form> = new Map<string, Form>([
   ["append_flags", flagsForm("append-flags")],
   ["remove_flags", flagsForm("remove-flags")],
 ]);
+
+// An `if` with the branches that follow it.
+function branchesAt(lines: readonly Line[], at: number): readonly Line[] {
+  let end = at + 1;
+  while (isName(lines[end]?.tokens[0], "elif") || isName(lines[end]?.tokens[0], "else")) end++;
+  return lines.slice(at, end);
+}
 
 const wordOf = (token: Line["tokens"][number] | undefined): string =>
   token !== undefined && "text" in token ? token.text.slice(0, 40) : "this";

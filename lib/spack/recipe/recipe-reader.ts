@@ -3,7 +3,6 @@
 import { kindAt } from "../../util/inspect-path.ts";
 import type { RecipeEffect, RecipeVariables, UnreadRecipe } from "../environment/recipe-variables.ts";
 import { satisfies } from "../query/satisfies.ts";
-import { parseQuery } from "../query/spec-parser.ts";
 import { graphOf } from "../spec/graph.ts";
 import type { SpecNode } from "../spec/node.ts";
 import { preOrder } from "../spec/traversal.ts";
@@ -153,7 +152,7 @@ export class RecipeReader implements RecipeVariables {
         throw new NotUnderstood(0, `whether ${dependent.name} extends ${node.name}`);
       const condition = call.keywords.get("when");
       const conditions = condition === undefined ? when : [...when, condition];
-      const query = parseQuery(text);
+      const query = evaluator.query(text);
       if (query.name !== node.name || !conditions.every((one) => evaluator.isWhen(one))) return false;
       return satisfies(node, this.#world(node).graph, query);
     });
@@ -185,4 +184,4 @@ function mayName(text: string, method: string): boolean {
   return text.includes(method) || FOREIGN_BASE.test(text);
 }
 
-const FOREIGN_BASE = /spack_repo\.(?!builtin\.build_systems\b)|spack\.pkg\.|[oO]ne[aA][pP][iI]|^\s*from \./m;
+const FOREIGN_BASE = /spack_repo\.(?!builtin\.build_systems\b)|spack\.pkg\.|[oO]ne[aA][pP][iI]|^[ \t]*from \./m;

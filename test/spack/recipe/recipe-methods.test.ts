@@ -295,6 +295,63 @@ const REFUSED: { name: string; lines: string[]; says: RegExp; extra?: string }[]
     lines: ['x = "0123456789"', ...Array.from({ length: 30 }, () => "x = x + x")],
     says: /too long/,
   },
+  ...[
+    "x += x",
+    "x = f'{x}{x}'",
+    "x = '%s%s' % (x, x)",
+    "x = '{0}{0}'.format(x)",
+    "x = ''.join([x, x])",
+    "x = x.replace('0', x)",
+    "x = join_path(x, x)",
+    "x = Prefix(x).join(x)",
+  ].map((line) => ({
+    name: `a text that doubles by ${line}`,
+    lines: ["x = '0123456789'", ...Array.from({ length: 30 }, () => line), 'env.set("X", x)'],
+    says: /too long|a call of /,
+  })),
+  ...["x += x", "x = x + x", "x.extend(x)", "x.append(x)\n        x += x"].map((line) => ({
+    name: `a list that doubles by ${line}`,
+    lines: ["x = ['a']", ...Array.from({ length: 30 }, () => line), 'env.set("X", x[0])'],
+    says: /too long|a sum of/,
+  })),
+  {
+    name: "a text of a large literal",
+    lines: [`x = "${"a".repeat(70_000)}"`, 'env.set("X", x)'],
+    says: /too long/,
+  },
+  {
+    name: "a list of a text's parts",
+    lines: [`x = "${"a,".repeat(30_000)}".split(",")`, 'env.set("X", x[0])'],
+    says: /too long/,
+  },
+  {
+    name: "more text than a process can take",
+    lines: [
+      `x = "${"a".repeat(60_000)}"`,
+      ...Array.from({ length: 40 }, () => 'env.set("LONG", x)'),
+      'env.set("X", "1")',
+    ],
+    says: /too many variables/,
+  },
+  {
+    name: "a value in a value in a value …",
+    lines: [`x = self.prefix${".a".repeat(20_000)}`],
+    says: /too deep/,
+  },
+  {
+    name: "a sum of too many",
+    lines: [`x = ${"'' + ".repeat(20_000)}''`],
+    says: /too deep/,
+  },
+  {
+    name: "a long statement in a loop, which each turn parses again",
+    lines: [
+      `for x in [${"1, ".repeat(3000)}]:`,
+      `    if False and [${"1, ".repeat(100_000)}]:`,
+      '        env.set("X", "1")',
+    ],
+    says: /too many steps/,
+  },
   {
     name: "many steps",
     lines: [

@@ -12,6 +12,7 @@ import { RecipeReader } from "../../../lib/spack/recipe/recipe-reader.ts";
 import type { SpecNode } from "../../../lib/spack/spec/node.ts";
 import type { Store } from "../../../lib/spack/store/store.ts";
 import { kindAt } from "../../../lib/util/inspect-path.ts";
+import { mustEnd } from "../../support/must-end.ts";
 import { named } from "../../support/push.ts";
 import { copyOf, openStore, SPACK_1 } from "../../support/stores.ts";
 import { temporaryFolder } from "../../support/tree.ts";
@@ -107,6 +108,30 @@ describe("a copy that cannot be read is not understood", () => {
       assert.match(unread.reason, says);
       rmSync(path, { recursive: true });
     });
+});
+
+test("a copy of nothing but line ends is read in no time", () => {
+  const node = give("voyage", "\n".repeat(1_000_000));
+  const recipes = new RecipeReader(store);
+  mustEnd(() => variablesOf(node, recipes));
+  assert.deepEqual(recipes.unread, []);
+});
+
+test("a directive that names no spec harms nothing", () => {
+  const voyage = give("voyage", 'class Voyage(Package):\n    extends("@@@")\n');
+  give(
+    "hull",
+    `from spack.package import *
+
+class Hull(Package):
+    def setup_dependent_run_environment(self, env, dependent_spec):
+        if dependent_spec.package.extends(self.spec):
+            env.set("A", "1")
+`,
+  );
+  const recipes = new RecipeReader(store);
+  assert.equal(variablesOf(voyage, recipes).get("A"), undefined);
+  assert.match(recipes.unread[0]?.reason ?? "", /condition on specs|extends/);
 });
 
 test("a link in the way to a copy is not followed", () => {
