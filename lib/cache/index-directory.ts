@@ -87,6 +87,7 @@ export function readDirectory(directory: Buffer, file: IndexFile, digest: Digest
         dependencies,
         builtAs: undefined,
         format,
+        isVerified: true,
       },
       ...{ inBuildcache: flag === 1, refCount: references < 0 ? undefined : references },
     };

@@ -90,6 +90,7 @@ export class FileRecord implements IndexRecord {
   readonly dependencies: readonly string[];
   readonly builtAs: string | undefined;
   readonly format: number;
+  readonly isVerified: boolean;
   readonly inBuildcache: boolean;
   readonly refCount: number | undefined;
   readonly #file: IndexFile;
@@ -104,6 +105,7 @@ export class FileRecord implements IndexRecord {
     this.dependencies = record.dependencies;
     this.builtAs = record.builtAs;
     this.format = record.format;
+    this.isVerified = record.isVerified;
     this.inBuildcache = record.inBuildcache;
     this.refCount = record.refCount;
     this.#file = file;

@@ -4,6 +4,7 @@
 // themselves.
 import { isStaveError, StaveError } from "../errors.ts";
 import type { Digest } from "../oci/digest.ts";
+import { printable } from "../printable/printable.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
 import { specTag } from "../spack/spec/spec-name.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../target/target.ts";
@@ -12,6 +13,7 @@ import { noProgress, type ProgressSink } from "../util/progress.ts";
 import type { CacheListing, IndexedCache, ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
+import { KnownNodes } from "./known-nodes.ts";
 import { newNodesOf } from "./new-nodes.ts";
 import type { NodeRecord } from "./record.ts";
 import { isUnfit } from "./unusable.ts";
@@ -70,6 +72,8 @@ export interface IndexReport {
 const NOTED = 2000;
 /** Give up after this many rounds: the cache will keep changing. */
 const MAX_ROUNDS = 100;
+/** Bytes of one node; real ones have a few thousand. A few large ones could make an index that is too large to read. */
+const NODE_LIMIT = 1024 * 1024;
 /** The oldest database version that is kept without rewriting. */
 const OLDEST_WRITTEN = 7;
 
@@ -109,6 +113,12 @@ function restless(name: string): StaveError {
   });
 }
 
+function checkSize({ name, hash, text: { byteLength } }: NodeRecord): void {
+  if (byteLength <= NODE_LIMIT) return;
+  const problem = `the node ${printable(name)}/${hash} has ${byteLength} bytes, expected at most ${NODE_LIMIT}`;
+  throw new StaveError("TOO_LARGE", problem, { subject: hash });
+}
+
 class IndexUpdate {
   rounds = 0;
   readonly #cache: ReadCache;
@@ -116,8 +126,8 @@ class IndexUpdate {
   readonly #progress: ProgressSink;
   #old: CacheIndex | undefined;
   #unreadable: string | undefined;
-  // Every known, verified node by hash; and the specs with a binary by tag.
-  readonly #nodes = new Map<string, NodeRecord>();
+  // Every known node by hash; and the specs with a binary by tag.
+  readonly #nodes = new KnownNodes();
   readonly #held = new Map<string, string>();
   readonly #before = new Set<string>();
   readonly #skipped = new Map<string, string>();
@@ -151,7 +161,7 @@ class IndexUpdate {
       const tag = specTag(record);
       if (record.inBuildcache && this.rounds === 0) this.#before.add(tag);
       if (full || incomplete.has(record.hash)) continue;
-      this.#nodes.set(record.hash, record);
+      this.#nodes.add(record, record.inBuildcache ? "spec in the index" : "dependency in the index");
       if (record.inBuildcache) this.#held.set(tag, record.hash);
     }
     this.#isStale = problems.length > 0 || version < OLDEST_WRITTEN;
@@ -199,7 +209,9 @@ class IndexUpdate {
       const { root, records } = given
         ? newNodesOf(given, recordAt)
         : await this.#cache.fetchNewNodes(tag, recordAt, { signal });
-      for (const record of records) this.#nodes.set(record.hash, record);
+      for (const record of records) checkSize(record);
+      for (const record of records)
+        this.#nodes.add(record, record.hash === root.hash ? "image of the spec" : "dependency");
       this.#held.set(tag, root.hash);
     } catch (error) {
       if (!isUnfit(error)) throw error;
@@ -277,7 +289,12 @@ class IndexUpdate {
     if (records.size !== old.records.size) return false;
     return records.values().every((record) => {
       const other = old.records.get(record.hash);
-      return other !== undefined && other.inBuildcache === record.inBuildcache && other.format === record.format;
+      return (
+        other !== undefined &&
+        other.inBuildcache === record.inBuildcache &&
+        other.format === record.format &&
+        other.isVerified === record.isVerified
+      );
     });
   }
 }

@@ -1,12 +1,13 @@
 // Writes a cache index as Spack does (`database.py`, `binary_distribution.py`): a pure function of the specs in the
 // cache. Records are sorted, so that the same specs give the same bytes, whatever wrote them and in whatever steps.
 import { Readable } from "node:stream";
+import { StaveError } from "../errors.ts";
 import { type Digest, Digester } from "../oci/digest.ts";
 import { NEWEST_FORMAT } from "../spack/spec/node-reader.ts";
 import { nodeDictionary } from "../spack/spec/spec-writer.ts";
 import { writeJson } from "../spack/text/json.ts";
 import type { Source } from "../util/stream.ts";
-import { graphOfRecords } from "./index-read.ts";
+import { graphOfRecords, INDEX_LIMIT } from "./index-read.ts";
 import { closure, type NodeRecord, recordOfNode } from "./record.ts";
 
 /** An index, ready to be stored; its text is produced while it is read. */
@@ -35,6 +36,7 @@ class IndexedNode implements WrittenRecord {
   readonly dependencies: readonly string[];
   readonly builtAs: string | undefined;
   readonly format: number;
+  readonly isVerified: boolean;
   readonly inBuildcache: boolean;
   readonly refCount: number;
   readonly #node: NodeRecord;
@@ -46,6 +48,7 @@ class IndexedNode implements WrittenRecord {
     this.dependencies = node.dependencies;
     this.builtAs = node.builtAs;
     this.format = node.format;
+    this.isVerified = node.isVerified;
     this.inBuildcache = inBuildcache;
     this.refCount = refCount;
     this.#node = node;
@@ -82,7 +85,10 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
     if (size > memory.byteLength) memory = Buffer.allocUnsafe(size);
     return memory;
   };
-  for (const chunk of chunks(records, version, again)) digester.update(chunk);
+  for (const chunk of chunks(records, version, again)) {
+    digester.update(chunk);
+    if (digester.size > INDEX_LIMIT) throw tooLarge();
+  }
   const { size } = digester;
   const specs = records.values().reduce((sum, record) => sum + Number(record.inBuildcache), 0);
   return {
@@ -97,6 +103,13 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
   };
 }
 
+// Nobody could read it, and it would replace one that can be read.
+function tooLarge(): StaveError {
+  return new StaveError("TOO_LARGE", `the index of the cache would have more than ${INDEX_LIMIT} bytes`, {
+    hint: "remove specs that are not needed with `stave prune`, or push to a second cache",
+  });
+}
+
 // An index has one format: if specs of both generations occur, the older ones are written as in Spack 1.x.
 function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<string, NodeRecord> {
   const old = [...records.values()].filter((record) => record.format < NEWEST_FORMAT);
@@ -108,7 +121,7 @@ function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<s
     const node = graph.get(hash);
     if (node === undefined) continue;
     const text = Buffer.from(writeJson(nodeDictionary(node)), "latin1");
-    out.set(hash, { ...recordOfNode(node), format: NEWEST_FORMAT, text });
+    out.set(hash, { ...recordOfNode(node), format: NEWEST_FORMAT, isVerified: false, text });
   }
   return out;
 }

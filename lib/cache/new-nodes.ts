@@ -15,12 +15,17 @@ import { endsWithTrueHash } from "./record-scanner.ts";
 /** A spec and what is new of its DAG. */
 export interface NewNodes {
   readonly root: Pick<NodeRecord, "hash" | "name" | "version">;
-  /** The nodes that were not known, verified. */
+  /** The nodes that were not known, and those whose hashes cannot be verified. */
   readonly records: readonly NodeRecord[];
 }
 
-/** The known records, by DAG hash. */
+/** The known records, by DAG hash. Only a verified one is taken for any node that claims its hash. */
 export type KnownRecords = (hash: string) => NodeRecord | undefined;
+
+/** Whether a verified record of a hash is known. */
+export function isVerifiedIn(known: KnownRecords): (hash: string) => boolean {
+  return (hash) => known(hash)?.isVerified === true;
+}
 
 /** The oldest format whose nodes have DAG hashes, written last. */
 const OLDEST_FORMAT = 4;
@@ -103,7 +108,8 @@ class NewNodesReader {
     const tail = this.#text.toString("latin1", Math.max(from, end - TAIL_LENGTH), end);
     const isTail = tail.endsWith('"}') && (tail.startsWith('"hash":"', 1) || tail.startsWith('"hash": "'));
     const hash = isTail ? tail.slice(-34, -2) : "";
-    const record = this.#known(hash) ?? this.#found.get(hash) ?? this.#read(from, end, hash);
+    const known = this.#known(hash);
+    const record = (known?.isVerified ? known : undefined) ?? this.#found.get(hash) ?? this.#read(from, end, hash);
     this.#root ??= record;
   };
 
@@ -119,6 +125,15 @@ class NewNodesReader {
     const record = endsWithTrueHash(text, hash)
       ? hashedRecord(Buffer.from(text), { ...fields, hash })
       : verifiedRecord(Buffer.from(writeJson(value), "latin1"), fields, this.#place);
+    // An unverifiable node that stands in the index with the same text has nothing new.
+    const known = this.#known(record.hash);
+    if (
+      known !== undefined &&
+      !record.isVerified &&
+      Buffer.compare(known.text, record.text) === 0 &&
+      this.#root !== undefined
+    )
+      return known;
     // Without a verified hash, only the full reader finds a cycle.
     if (!isVerifiable({ ...fields, hash: record.hash }) || this.#found.has(record.hash)) this.#isUnusual = true;
     for (const { key, name } of fields.references) {
@@ -143,9 +158,10 @@ class NewNodesReader {
 /** The same of a document that was read and verified. A known node has all its dependencies known. */
 export function newNodesOf({ root, graph }: Pick<SpecDocument, "root" | "graph">, known: KnownRecords): NewNodes {
   const found = new Map<string, NodeRecord>();
+  const isVerified = isVerifiedIn(known);
   const stack: SpecNode[] = [root];
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (known(node.hash) !== undefined || found.has(node.hash)) continue;
+    if (isVerified(node.hash) || found.has(node.hash)) continue;
     found.set(node.hash, recordOfNode(node));
     for (const { child } of node.edges) stack.push(child);
     const built = node.buildSpec === undefined ? undefined : graph.get(node.buildSpec.hash);

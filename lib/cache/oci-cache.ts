@@ -33,7 +33,7 @@ import type {
 import { readIndexBlob } from "./index-blob.ts";
 import type { CacheIndex, StoredIndex } from "./index-read.ts";
 import type { IndexText } from "./index-write.ts";
-import { type KnownRecords, type NewNodes, newNodesOf, scanDocument } from "./new-nodes.ts";
+import { isVerifiedIn, type KnownRecords, type NewNodes, newNodesOf, scanDocument } from "./new-nodes.ts";
 import { checkIdentity } from "./spec-identity.ts";
 import type { PrunableCache, SpecStorage } from "./spec-storage.ts";
 import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-tag.ts";
@@ -110,7 +110,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
       readConfig(parseConfig(found.rest, what), image);
       return found.nodes;
     }
-    const isKnown = (hash: string): boolean => known(hash) !== undefined;
+    const isKnown = isVerifiedIn(known);
     return newNodesOf(specImage(tag, image, parseConfig(bytes, what), isKnown).document, known);
   }
 

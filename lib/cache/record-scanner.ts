@@ -50,7 +50,18 @@ export class RecordScanner {
     if (name === undefined || version === undefined || text === undefined || this.#isSpliced) return undefined;
     if (this.#format < 4 || !endsWithTrueHash(text, hash)) return undefined;
     const [inBuildcache, refCount, format] = [this.#inBuildcache, this.#refCount, this.#format];
-    return { hash, name, version, dependencies, builtAs: undefined, format, text, inBuildcache, refCount };
+    return {
+      hash,
+      name,
+      version,
+      dependencies,
+      builtAs: undefined,
+      format,
+      isVerified: true,
+      text,
+      inBuildcache,
+      refCount,
+    };
   }
 
   // Created once, not for each of a million edges.

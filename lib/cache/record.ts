@@ -1,7 +1,7 @@
 // Nodes of an index: their original text, and the hashes they refer to. This way a graph of tens of thousands of specs
 // fits into memory, and unchanged nodes are copied rather than written again.
 import type { StaveError } from "../errors.ts";
-import { originalDictionary, otherHash } from "../spack/spec/dag-hash.ts";
+import { hasTrueHash, isVerifiable, originalDictionary, otherHash } from "../spack/spec/dag-hash.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import { NEWEST_FORMAT, type NodeFields, readNode, shortName } from "../spack/spec/node-reader.ts";
 import { nodeDictionary } from "../spack/spec/spec-writer.ts";
@@ -20,6 +20,8 @@ export interface NodeRecord {
   readonly builtAs: string | undefined;
   /** The spec format of the text. */
   readonly format: number;
+  /** The content gives the hash. False for nodes that say that they were hashed in an older format. */
+  readonly isVerified: boolean;
   /** The node's dictionary as JSON. */
   readonly text: Uint8Array;
 }
@@ -43,17 +45,19 @@ export function recordOf(text: Uint8Array, value: JsonObject, format: number, pl
 export function verifiedRecord(text: Uint8Array, fields: NodeFields, place: Place): NodeRecord {
   const { hash } = fields;
   if (hash === undefined) throw invalid(place.source, `has a node ${shortName(fields)} without a hash`);
-  const other = otherHash({ ...fields, hash });
+  const node = { ...fields, hash };
+  const other = otherHash(node);
   if (other !== undefined) throw lying(place, fields, other);
-  const original = originalDictionary({ ...fields, hash });
-  return hashedRecord(original === fields.raw ? text : Buffer.from(writeJson(original), "latin1"), { ...fields, hash });
+  const original = originalDictionary(node);
+  const written = original === fields.raw ? text : Buffer.from(writeJson(original), "latin1");
+  return { ...hashedRecord(written, node), isVerified: isVerifiable(node) || hasTrueHash(node) };
 }
 
 /** The record of a node whose text and hash were verified. */
 export function hashedRecord(text: Uint8Array, fields: NodeFields & { readonly hash: string }): NodeRecord {
   const { hash, name, version, references, buildSpec, format } = fields;
   const dependencies = references.map(({ key }) => key);
-  return { hash, name, version, dependencies, builtAs: buildSpec?.hash, format, text };
+  return { hash, name, version, dependencies, builtAs: buildSpec?.hash, format, isVerified: true, text };
 }
 
 function lying(place: Place, fields: NodeFields, other: string): StaveError {
@@ -71,6 +75,7 @@ export function recordOfNode(node: SpecNode): NodeRecord {
     dependencies: node.edges.map((edge) => edge.child.hash),
     builtAs: node.buildSpec?.hash,
     format: isOld ? NEWEST_FORMAT : node.format,
+    isVerified: isVerifiable(node) || hasTrueHash(node),
     text: Buffer.from(writeJson(isOld ? nodeDictionary(node) : originalDictionary(node)), "latin1"),
   };
 }

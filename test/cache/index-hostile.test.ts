@@ -2,11 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
+import { indexText } from "../../lib/cache/index-write.ts";
+import { newNodesOf } from "../../lib/cache/new-nodes.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
+import { isStaveError } from "../../lib/errors.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { canonicalBytes, describe } from "../../lib/oci/manifest.ts";
 import { OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST } from "../../lib/oci/mediatype.ts";
 import { specDocument } from "../../lib/spack/spec/spec-writer.ts";
+import { writeJson } from "../../lib/spack/text/json.ts";
 import type { JsonObject } from "../../lib/spack/text/json-value.ts";
 import type { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { bytesSource } from "../../lib/util/stream.ts";
@@ -18,6 +22,7 @@ import { startRegistry } from "../support/registry.ts";
 
 const odd = madeSpec("odd", "1.0", [madeSpec("below", "2.0")]);
 const other = madeSpec("other", "1.0");
+const good = madeSpec("good", "1.0");
 const documentOf = (spec = odd): JsonObject => specDocument(spec.root, spec.graph);
 const nodesOf = (document: JsonObject): JsonObject[] => document["nodes"] as JsonObject[];
 /** The same document with its first node changed after it was hashed. */
@@ -177,6 +182,101 @@ test("when the cache stops to answer, what was read is kept, and the failure is 
   await registry.close();
 });
 
+// Whoever may push can claim of a node that it was rewritten after it was hashed, so that its hash proves nothing.
+const honest = madeSpec("openssl", "3.0");
+const backdoor = madeSpec("backdoor", "6.6");
+const toBackdoor = { name: "backdoor", hash: backdoor.root.hash };
+const claims: { name: string; claim: JsonObject }[] = [
+  { name: "rewritten", claim: { annotations: { original_specfile_version: 3 } } },
+  { name: "spliced", claim: { build_spec: toBackdoor } },
+];
+const swappedOf = (claim: JsonObject): JsonObject => ({
+  ...{ ...honest.root.raw, hash: undefined },
+  dependencies: [{ ...toBackdoor, parameters: { deptypes: ["link", "run"], virtuals: [] } }],
+  ...claim,
+  hash: honest.root.hash,
+});
+for (const { name, claim } of claims)
+  for (const first of ["honest", "carrier"] as const)
+    for (const runs of [1, 2])
+      test(`a node that says it is ${name} does not replace a spec: the ${first} first, ${runs} runs`, async () => {
+        const target = await emptyLayout();
+        const cache = new OciCache(target);
+        // The names decide the order in one run.
+        const carrier = madeSpec(first === "honest" ? "zebra" : "aardvark", "1.0", [honest]);
+        const document = { ...documentOf(carrier), nodes: [carrier.root.raw, swappedOf(claim), backdoor.root.raw] };
+        const push = {
+          honest: () => pushSpec(target, honest),
+          carrier: () => pushSpec(target, carrier, { document: JSON.parse(JSON.stringify(document)) }),
+        };
+        await push[first]();
+        if (runs === 2) await updateIndex(cache);
+        await push[first === "honest" ? "carrier" : "honest"]();
+        for (const full of [false, true]) {
+          const { skipped } = await updateIndex(cache, { full });
+          assert.deepEqual(skipped, []);
+          const index = await cache.readIndex();
+          const found = index?.records.get(honest.root.hash);
+          assert.equal(Buffer.from(found?.text ?? "").toString(), writeJson(honest.root.raw));
+          assert.deepEqual([found?.inBuildcache, found?.isVerified, index?.records.size], [true, true, 2]);
+          assert.equal((await checkIndex(cache, { full })).isCurrent, true);
+        }
+      });
+
+test("of two nodes that cannot be verified, the one from the image of the spec counts", async () => {
+  const own = {
+    ...older(honest.root.raw),
+    package_hash: "rewritten",
+  };
+  for (const name of ["aardvark", "zebra"])
+    for (const runs of [1, 2]) {
+      const target = await emptyLayout();
+      const cache = new OciCache(target);
+      const carrier = madeSpec(name, "1.0", [honest]);
+      const swapped = swappedOf({ annotations: { original_specfile_version: 4 } });
+      const nodes = [carrier.root.raw, swapped, backdoor.root.raw];
+      await pushSpec(target, carrier, { document: JSON.parse(JSON.stringify({ ...documentOf(carrier), nodes })) });
+      if (runs === 2) await updateIndex(cache);
+      await pushSpec(target, honest, { document: { ...documentOf(honest), nodes: [own] } });
+      for (const full of [false, true]) {
+        await updateIndex(cache, { full });
+        const index = await cache.readIndex();
+        const found = index?.records.get(honest.root.hash);
+        assert.equal(Buffer.from(found?.text ?? "").toString(), writeJson(own), `${name}, ${runs} runs`);
+      }
+    }
+});
+
+test("a node with too long a text is skipped, the rest is indexed", async () => {
+  const target = await emptyLayout();
+  const cache = new OciCache(target);
+  await pushSpec(target, good);
+  const large = (length: number) => {
+    const parameters = { build_system: "generic", cflags: ["a".repeat(length)] };
+    return madeSpec(`large${length}`, "1.0", [], { parameters });
+  };
+  await pushSpec(target, large(1024 * 1024 - 1000));
+  const tag = await pushSpec(target, large(1024 * 1024));
+  const { skipped, specs } = await updateIndex(cache);
+  assert.deepEqual(
+    skipped.map((one) => one.tag),
+    [tag],
+  );
+  assert.match(skipped[0]?.reason ?? "", /large1048576.* has \d+ bytes, expected at most 1048576/);
+  assert.equal(specs, 2);
+});
+
+test("an index that nobody could read is not written", () => {
+  const [record] = newNodesOf(good, () => undefined).records;
+  assert.ok(record !== undefined);
+  const text = Buffer.alloc(1024 * 1024, "a");
+  const hashes = Array.from({ length: 960 }, (_, at) => fakeHash(at));
+  assert.throws(
+    () => indexText((hash) => ({ ...record, hash, text }), hashes),
+    (error) => isStaveError(error, "TOO_LARGE") && /more than 1000000000 bytes/.test(error.message),
+  );
+});
+
 async function putIndex(target: LayoutTarget, text: string, size?: number): Promise<void> {
   const bytes = Buffer.from(text);
   const layer = { mediaType: OCI_LAYER_GZIP, digest: digestOf(bytes), size: bytes.length };
@@ -192,7 +292,6 @@ async function putIndex(target: LayoutTarget, text: string, size?: number): Prom
   await target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: "index.spack" });
 }
 
-const good = madeSpec("good", "1.0");
 const record = (spec: unknown, more: object = { ref_count: 0, in_buildcache: true }): object => ({ spec, ...more });
 const database = (installs: unknown, version: unknown = "8"): string =>
   JSON.stringify({ database: { version, installs } });

@@ -23,7 +23,7 @@ test("records that are passed over say what parsing them says", () => {
     Array.from(records.values(), ({ node, refCount, inBuildcache }) => ({
       ...{ hash: node.hash, name: node.name, version: node.version },
       dependencies: node.edges.map(({ child }) => child.hash),
-      ...{ builtAs: undefined, format: 5, inBuildcache, refCount },
+      ...{ builtAs: undefined, format: 5, isVerified: true, inBuildcache, refCount },
     })),
   );
 });

@@ -24,7 +24,7 @@ import {
 } from "../cache.ts";
 import { type CacheIndex, graphOfRecords } from "../index-read.ts";
 import type { IndexText } from "../index-write.ts";
-import { type KnownRecords, type NewNodes, newNodesOf } from "../new-nodes.ts";
+import { isVerifiedIn, type KnownRecords, type NewNodes, newNodesOf } from "../new-nodes.ts";
 import type { PrunableCache, SpecStorage } from "../spec-storage.ts";
 import { parseSpecTag, type TaggedSpec } from "../spec-tag.ts";
 import { isClearSigned } from "./clear-signed.ts";
@@ -120,7 +120,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
   }
 
   async fetchNewNodes(tag: string, known: KnownRecords, { signal }: OperationOptions = {}): Promise<NewNodes> {
-    const isKnown = (hash: string): boolean => known(hash) !== undefined;
+    const isKnown = isVerifiedIn(known);
     return newNodesOf((await this.fetchSpec(tag, { isKnown, signal })).document, known);
   }
 

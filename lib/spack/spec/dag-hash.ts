@@ -158,6 +158,14 @@ export function otherHash(node: HashedNode): string | undefined {
   return isVerifiable(node) ? contradiction(node) : undefined;
 }
 
+/**
+ * True if a node's content gives its hash, whatever its annotations say. False for nodes that were rewritten since, and
+ * for those that only claim to have been.
+ */
+export function hasTrueHash(node: HashedNode): boolean {
+  return node.format >= 4 && contradiction(node) === undefined;
+}
+
 /** True if the hash of a node can be recomputed from the node alone. */
 export function isVerifiable(node: HashedNode): boolean {
   return whyUnverifiable(node) === undefined && node.buildSpec === undefined;
