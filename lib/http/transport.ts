@@ -107,6 +107,10 @@ class UndiciTransport implements Transport {
     return url.protocol === "https:" || isLoopback(url.hostname) || this.#options.plainHttp === true;
   }
 
+  isAuthentic(url: URL): boolean {
+    return this.maySendSecrets(url) && !(url.protocol === "https:" && this.#options.insecureTls === true);
+  }
+
   get #userAgent(): string {
     return this.#options.userAgent ?? "stave";
   }

@@ -87,6 +87,8 @@ export interface Transport {
   retryHooks(host: string, signal?: AbortSignal): RetryHooks;
   /** True if a secret may be sent to this URL: over TLS, to this machine, or if the user allowed plain http. */
   maySendSecrets(url: URL): boolean;
+  /** True if an answer is the URL's own: over checked TLS, from this machine, or by plain http the user allowed. */
+  isAuthentic(url: URL): boolean;
   /** The scheme for a host that the user named without one. */
   schemeFor(host: string, signal?: AbortSignal): Promise<"https" | "http">;
   /** Closes all connections; requests in progress fail. */

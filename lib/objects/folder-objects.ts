@@ -106,6 +106,10 @@ export class FolderObjects implements Objects {
     }
   }
 
+  identity(key: string): string {
+    return `file://${this.path(key)}`;
+  }
+
   async openLatest(
     key: string,
     limit: number,

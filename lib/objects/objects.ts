@@ -29,7 +29,7 @@ export interface ObjectContent {
 export interface OpenObject {
   /** Fails if the object is longer than it may be, or arrives incomplete. */
   readonly stream: Readable;
-  /** Identifies this state of the object; undefined if the place has nothing to tell states apart. */
+  /** Identifies this state of the object; undefined if the place has nothing that tells states apart reliably. */
   readonly token: string | undefined;
 }
 
@@ -58,6 +58,11 @@ export interface ReadObjects {
    * only if the object is certainly absent. Throws TOO_LARGE.
    */
   openLatest(key: string, limit: number, options?: OpenLatestOptions): Promise<OpenObject | "same" | undefined>;
+  /**
+   * What tells an object from all others between runs, also from one of the same name at another server; undefined if
+   * nothing proves where its content comes from.
+   */
+  identity(key: string): string | undefined;
   /** The path of an object, if objects are files of this machine. */
   path?(key: string): string;
   /** The objects whose keys start with a prefix that ends in `/`, in any order; none if there is no such folder. */

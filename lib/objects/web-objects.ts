@@ -48,12 +48,21 @@ export class WebObjects implements ReadObjects {
     this.#authorizer = loginOf(options);
   }
 
+  #url(key: string): URL {
+    return new URL(this.#base + key.split("/").map(encodeURIComponent).join("/"));
+  }
+
+  identity(key: string): string | undefined {
+    const url = this.#url(key);
+    return this.#options.transport.isAuthentic(url) ? url.href : undefined;
+  }
+
   #request(
     method: "GET" | "HEAD",
     key: string,
     more: Pick<HttpRequest, "op" | "accept" | "signal"> & Partial<HttpRequest>,
   ): HttpRequest {
-    const url = new URL(this.#base + key.split("/").map(encodeURIComponent).join("/"));
+    const url = this.#url(key);
     const auth = { authorizer: this.#authorizer, registry: url.host, scopes: [] };
     return { method, url, auth, subject: `${key} of ${this.name}`, ...more };
   }
@@ -115,10 +124,15 @@ export class WebObjects implements ReadObjects {
     });
     const response = await this.#options.transport.request(request);
     if (response.status === 200 && !saysHtml(response))
-      return { stream: wholeBody(response, limit, request), token: tokenOf(response) };
+      return { stream: wholeBody(response, limit, request), token: this.#tokenOf(response) };
     response.body.destroy();
     if (response.status === 200) throw webPageError(request, response.url);
     return response.status === 304 ? "same" : undefined;
+  }
+
+  // A redirect may have led to a place that proves nothing.
+  #tokenOf(response: HttpResponse): string | undefined {
+    return this.#options.transport.isAuthentic(response.url) ? tokenOf(response) : undefined;
   }
 
   async *list(): AsyncIterable<ObjectInfo> {

@@ -29,8 +29,8 @@ export async function latestObject(
   key: string,
   { memory, limit, signal }: LatestOptions,
 ): Promise<Expectation | "absent" | "unkept"> {
-  const name = `${objects.name}/${key}`;
-  const known = readLatest(memory, name);
+  const name = objects.identity(key);
+  const known = name === undefined ? undefined : readLatest(memory, name);
   for (let attempt = 1; ; attempt++) {
     const opened = await objects.openLatest(key, limit, { signal, known: known?.token });
     if (opened === undefined) return "absent";
@@ -39,7 +39,7 @@ export async function latestObject(
       const found = await receive(opened, memory, objects.path !== undefined);
       if (found === undefined) return "unkept";
       const entry = opened.token && JSON.stringify({ token: opened.token, ...found });
-      if (entry) memory.set(LATEST, name, Buffer.from(entry));
+      if (entry && name !== undefined) memory.set(LATEST, name, Buffer.from(entry));
       return found;
     } catch (error) {
       if (attempt === ATTEMPTS || !isStaveError(error, "NETWORK", "SIZE_MISMATCH")) throw error;

@@ -28,7 +28,7 @@ import { wholeBody } from "../whole-body.ts";
 import { parts, sendParts } from "./multipart.ts";
 import { S3Client, type S3Request } from "./s3-client.ts";
 import { parseXml, textAt } from "./s3-errors.ts";
-import { type S3Dialect, type S3Place, strictlyEncoded } from "./s3-settings.ts";
+import { type S3Dialect, type S3Place, s3Url, strictlyEncoded } from "./s3-settings.ts";
 
 /** Maximum number of bytes of a page of a listing: 1000 keys of 1024 bytes each, encoded. */
 const PAGE_LIMIT = 16 * 1024 * 1024;
@@ -97,6 +97,15 @@ export class S3Objects implements Objects {
     return prefix === "" ? key : `${prefix}/${key}`;
   }
 
+  // At servers with tenants, the account decides which bucket of a name is meant.
+  identity(key: string): string | undefined {
+    const { place, transport } = this.#options;
+    const url = s3Url(place, this.#key(key));
+    if (!transport.isAuthentic(url)) return undefined;
+    const account = place.endpoint === undefined ? undefined : place.credentials?.pair?.id;
+    return JSON.stringify([place.dialect, url.href, place.region, account ?? null]);
+  }
+
   /** Sends a request for a file; undefined if it is certainly absent. */
   async #ask(request: Omit<S3Request, "key"> & { readonly key: string }): Promise<HttpResponse | undefined> {
     const expects = ["NoSuchKey", ...(request.method === "HEAD" ? [404] : [])];
@@ -160,7 +169,9 @@ export class S3Objects implements Objects {
     if (failure?.status === 304 && known !== undefined) return "same";
     if (response === undefined) return undefined;
     const stream = wholeBody(response, limit, { op: "fetch", subject: `${key} of ${this.name}` });
-    return { stream, token: headerOf(response, "etag") };
+    // A redirect may have led to a place that proves nothing.
+    const isAuthentic = this.#options.transport.isAuthentic(response.url);
+    return { stream, token: isAuthentic ? headerOf(response, "etag") : undefined };
   }
 
   async *list(prefix: string, { signal }: ObjectOptions = {}): AsyncIterable<ObjectInfo> {

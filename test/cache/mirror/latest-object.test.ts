@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import { createTransport } from "../../../lib/http/transport.ts";
 import type { ReadObjects } from "../../../lib/objects/objects.ts";
 import { S3Objects } from "../../../lib/objects/s3/s3-objects.ts";
+import type { S3Place } from "../../../lib/objects/s3/s3-settings.ts";
 import { WebObjects } from "../../../lib/objects/web-objects.ts";
 import { DiskCache } from "../../../lib/util/disk-cache.ts";
 import { systemClock } from "../../../lib/util/time.ts";
@@ -99,4 +100,76 @@ test("an index in a folder is read again when its file has changed", async () =>
   assert.deepEqual([await read(), await read()], [bytes.length, bytes.length]);
   writeFileSync(join(folder, INDEX), Buffer.concat([bytes, Buffer.from("\n")]));
   assert.equal(await read(), bytes.length + 1);
+});
+
+const bucketAt = (endpoint: string, way = transport, more: Partial<S3Place> = {}): S3Objects => {
+  const credentials = { pair: S3_PAIR, token: undefined, from: "the test" };
+  const place = { bucket: "cache", prefix: "", endpoint: new URL(endpoint), region: "us-east-1", credentials };
+  const whole: S3Place = { dialect: "s3", ...place, ...more };
+  return new S3Objects({ place: whole, name: "s3://cache", transport: way, clock, scratch: temporaryFolder() });
+};
+
+test("what one server sent for a bucket is not taken for the bucket of that name at another, with the same ETag", async (t) => {
+  const other = await startS3();
+  t.after(() => other.close());
+  const [here, there] = [bytes, Buffer.concat([bytes, Buffer.from("\n ")])];
+  const index = (content: Buffer) => ({ bytes: content, etag: '"one"', modified: new Date() });
+  s3.objects.set(`cache/${INDEX}`, index(here));
+  other.objects.set(`cache/${INDEX}`, index(there));
+  const memory = new DiskCache({ folder: temporaryFolder(), clock });
+  const sizes: (number | undefined)[] = [];
+  for (const { url } of [other, s3, other, s3])
+    sizes.push((await mirrorAt("/x", { objects: bucketAt(url) as ReadObjects, memory }).readIndex())?.size);
+  assert.deepEqual(sizes, [there.length, here.length, there.length, here.length]);
+});
+
+test("objects have one identity per server, account and name, and none where nothing proves who answers", async (t) => {
+  const unchecked = createTransport({ clock, insecureTls: true });
+  const plain = createTransport({ clock, plainHttp: true });
+  t.after(() => Promise.all([unchecked.close(), plain.close()]));
+  const webAt = (url: string, way = transport) =>
+    new WebObjects({ url: new URL(url), transport: way, login: undefined }).identity(INDEX);
+  const account = { pair: { ...S3_PAIR, id: "other" }, token: undefined, from: "the test" };
+  const distinct = [
+    bucketAt("https://s3.example").identity(INDEX),
+    bucketAt("https://s3.example:444").identity(INDEX),
+    bucketAt("https://s3.example/tenant").identity(INDEX),
+    bucketAt("https://s3.example", transport, { bucket: "other" }).identity(INDEX),
+    bucketAt("https://s3.example", transport, { prefix: "x" }).identity(INDEX),
+    bucketAt("https://s3.example", transport, { credentials: account }).identity(INDEX),
+    bucketAt("https://s3.example", transport, { endpoint: undefined }).identity(INDEX),
+    bucketAt("https://s3.example", transport, { endpoint: undefined, region: "eu-west-1" }).identity(INDEX),
+    bucketAt("http://s3.example", plain).identity(INDEX),
+    webAt("https://mirror.example"),
+    webAt("http://mirror.example", plain),
+    webAt("http://127.0.0.1:1/"),
+  ];
+  assert.ok(!distinct.includes(undefined));
+  assert.equal(new Set(distinct).size, distinct.length);
+  const none = [
+    bucketAt("http://s3.example").identity(INDEX),
+    bucketAt("https://s3.example", unchecked).identity(INDEX),
+    webAt("http://mirror.example"),
+    webAt("https://mirror.example", unchecked),
+  ];
+  assert.deepEqual(none, [undefined, undefined, undefined, undefined]);
+});
+
+test("without an identity an index is neither remembered nor taken from memory", async () => {
+  const memory = new DiskCache({ folder: temporaryFolder(), clock });
+  const known: boolean[] = [];
+  web.intervene = (request, response) => {
+    if (!request.url?.endsWith("index.json") || request.url.includes("v3")) return false;
+    known.push(request.headers["if-none-match"] !== undefined);
+    response.writeHead(200, { etag: '"one"' }).end(bytes);
+    return true;
+  };
+  const read = async (isAuthentic: boolean): Promise<void> => {
+    const objects = new WebObjects({ url: new URL(web.url), transport, login: undefined });
+    if (!isAuthentic) objects.identity = () => undefined;
+    assert.equal((await mirrorAt("/x", { objects, memory }).readIndex())?.size, bytes.length);
+  };
+  for (const isAuthentic of [false, false, true, false, true]) await read(isAuthentic);
+  assert.deepEqual(known, [false, false, false, false, true]);
+  web.intervene = undefined;
 });

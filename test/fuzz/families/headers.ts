@@ -51,6 +51,7 @@ function repository(...answers: Answer[]): { repository: Repository; urls: URL[]
     patience: () => new Patience(retry, clock),
     retryHooks: () => ({ clock, signal: undefined, pause: async () => {} }),
     maySendSecrets: () => false,
+    isAuthentic: () => false,
     schemeFor: async () => "https",
     close: async () => {},
   };
