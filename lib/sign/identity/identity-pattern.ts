@@ -32,10 +32,10 @@ export class IdentityPattern {
   constructor(rule: IdentityRule, where: string) {
     const wrong = (what: string, hint: string): StaveError =>
       new StaveError("CONFIG_INVALID", `${where} has the identity "${printable(rule.identity)}", ${what}`, { hint });
-    if (/^[*/]*$/.test(rule.identity))
-      throw wrong("which matches everyone", "name at least the host, for example https://github.com/org/**");
     if (/^\^|\$$|\.\*|\\|\*{3}/.test(rule.identity))
       throw wrong("which is neither a name nor a glob", "write a name or a glob: * within one part, ** across parts");
+    const hint = tooWide(rule.identity);
+    if (hint !== undefined) throw wrong("which matches strangers", hint);
     this.rule = rule;
   }
 
@@ -50,6 +50,26 @@ export class IdentityPattern {
       return `its owner has the id ${printable(ownerId ?? "none")}, not ${rule.ownerId}`;
     return undefined;
   }
+}
+
+// Hosts where anyone can have a first part of a path.
+const SHARED_HOSTS = new Set(["github.com", "gitlab.com"]);
+
+/** What to write instead of a glob that also matches strangers; undefined if it does not. */
+function tooWide(identity: string): string | undefined {
+  const example = "https://github.com/org/**";
+  if (!identity.includes("*")) return /^\/*$/.test(identity) ? `name someone, for example ${example}` : undefined;
+  if (identity.includes("://")) {
+    const [, host, owner = ""] = /^[a-z][a-z0-9+.-]*:\/\/([^/*]+)\/([^/]*)/i.exec(identity) ?? [];
+    if (host === undefined) return `write the scheme and the host without *, for example ${example}`;
+    const isAnyone = SHARED_HOSTS.has(host.toLowerCase()) && (owner === "" || owner.includes("*"));
+    return isAnyone ? `write the owner without *, for example https://${host}/org/**` : undefined;
+  }
+  if (identity.includes("@"))
+    return /@[^@*/]+$/.test(identity) ? undefined : "write the domain without *, for example *@example.org";
+  const literal = identity.slice(0, identity.indexOf("*")).toLowerCase();
+  const isScheme = "https://".startsWith(literal) || /^[a-z][a-z0-9+.-]*:\/*$/.test(literal);
+  return isScheme ? `begin with more than a scheme, for example ${example}` : undefined;
 }
 
 /** True if a glob matches the whole of a text; in a time that grows only with both lengths, whatever the glob. */

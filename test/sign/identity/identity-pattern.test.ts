@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { StaveError } from "../../../lib/errors.ts";
 import { type CertificateIdentity, IdentityPattern } from "../../../lib/sign/identity/identity-pattern.ts";
 import { useSeed } from "../../support/seed.ts";
 import { IDENTITY, ISSUER } from "../../support/sigstore.ts";
@@ -22,6 +23,8 @@ const accepted: [identity: string, name: string][] = [
   ["https://github.com/org/cache/.github/workflows/*@refs/heads/main", IDENTITY],
   ["https://github.com/org/cache/.github/workflows/push.yml@refs/**", IDENTITY],
   ["**@example.org", "me@example.org"],
+  ["https://ci.example/**", "https://ci.example/any/job"],
+  ["https://gitlab.com/org/**", "https://gitlab.com/org/app//.gitlab-ci.yml@refs/heads/main"],
   ["*@example.org", "@example.org"],
   ["https://github.com/o.g/x+(y)", "https://github.com/o.g/x+(y)"],
 ];
@@ -38,7 +41,7 @@ const refused: [identity: string, name: string][] = [
   ["https://github.com/org/*", IDENTITY],
   ["https://github.com/org/**", "https://github.com/organization/cache"],
   ["https://github.com/org/**", `https://evil.example/?${IDENTITY}`],
-  ["https://github.com/*/cache/.github/workflows/push.yml@refs/heads/main", IDENTITY.replace("/org/", "/a/b/")],
+  ["https://github.com/org/*/.github/workflows/push.yml@refs/heads/main", IDENTITY.replace("/cache/", "/a/b/")],
   ["*@example.org", "me@example.org.evil.example"],
   ["*@example.org", "me/you@example.org"],
   ["https://github.com/o.g/x", "https://github.com/oXg/x"],
@@ -74,6 +77,42 @@ test("patterns that match everyone, and regular expressions, are refused", () =>
       identity,
     );
 });
+
+const wide: [identity: string, says: RegExp][] = [
+  ["https://**", /scheme and the host/],
+  ["https://*", /scheme and the host/],
+  ["https://*/**", /scheme and the host/],
+  ["https://*.example/**", /scheme and the host/],
+  ["https://github.com**", /scheme and the host/],
+  ["https://github.com*/org/**", /scheme and the host/],
+  ["*://github.com/org/**", /scheme and the host/],
+  ["**://github.com/org/x", /scheme and the host/],
+  ["**/**@https://x", /scheme and the host/],
+  ["https://github.com/**", /owner/],
+  ["https://github.com/*/app/.github/workflows/push.yml@refs/heads/main", /owner/],
+  ["https://GitHub.com/org*", /owner/],
+  ["https://github.com//**", /owner/],
+  ["https://gitlab.com/*/**", /owner/],
+  ["*@*", /domain/],
+  ["**@**", /domain/],
+  ["**/**@**", /domain/],
+  ["me@*", /domain/],
+  ["me@*.org", /domain/],
+  ["*@example.org*", /domain/],
+  ["https:**@refs/heads/main", /domain/],
+  ["**:**", /scheme/],
+  ["h**", /scheme/],
+  ["https:**", /scheme/],
+  ["http:/*/**", /scheme/],
+  ["urn:**", /scheme/],
+  ["**/org/x", /scheme/],
+];
+for (const [identity, says] of wide)
+  test(`${identity} matches strangers and is refused`, () =>
+    assert.throws(
+      () => new IdentityPattern({ issuer: ISSUER, identity }, "here"),
+      (error: StaveError) => error.code === "CONFIG_INVALID" && says.test(error.hint ?? ""),
+    ));
 
 test("a glob agrees with an anchored regular expression, and hostile ones take no time", () => {
   const piece = fc.constantFrom("a", "b", "/", "*", "**", ".");
