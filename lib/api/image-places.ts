@@ -1,6 +1,5 @@
 // The names of images in arguments, for verbs and functions alike: their repositories, the tags to write, and the names
-// and files of exported archives.
-import { randomBytes } from "node:crypto";
+// of exported archives.
 import { basename, resolve } from "node:path";
 import { StaveError } from "../errors.ts";
 import { fullReference } from "../image/base-image-reader.ts";
@@ -13,9 +12,7 @@ import {
   parseReference,
   parseTag,
 } from "../oci/reference.ts";
-import type { ImageArchive } from "../ops/image/export.ts";
 import type { AddedImage } from "../ops/image/image-index.ts";
-import { replaceFile } from "../util/replace-file.ts";
 
 /** Parses an image of an index of platforms: `REF` or `PLATFORM=REF`. */
 export function platformImage(text: string): { place: Location; platform: AddedImage["platform"] } {
@@ -71,13 +68,4 @@ export function archiveName(location: Location, reference: string): string {
 export function givenName(text: string): string {
   parseReference(text);
   return fullReference(text) ?? text;
-}
-
-/** Writes an archive to a file, which appears once it is complete. */
-export async function writeArchive(path: string, archive: ImageArchive): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  await replaceFile(path, { temporary }, async (handle) => {
-    for await (const chunk of archive.chunks())
-      for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten;
-  });
 }

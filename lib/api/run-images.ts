@@ -10,19 +10,12 @@ import { type SizeReport, imageSize as sizeOf } from "../ops/image/size.ts";
 import type { BaseSource } from "../ops/push/base-image.ts";
 import { type RebaseReport, rebase as rebaseImage } from "../ops/push/rebase.ts";
 import type { ReadTarget } from "../target/target.ts";
+import { writeOutput } from "../util/write-output.ts";
 import { diskCache } from "./cache-folder.ts";
 import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { type Connection, referenceOf } from "./connection.ts";
-import {
-  archiveName,
-  givenName,
-  platformImage,
-  rebasedTag,
-  tagToWrite,
-  wholePlace,
-  writeArchive,
-} from "./image-places.ts";
+import { archiveName, givenName, platformImage, rebasedTag, tagToWrite, wholePlace } from "./image-places.ts";
 
 /** The options of functions that read one image. */
 export interface ImageOptions extends CommonOptions {
@@ -182,6 +175,6 @@ export async function exportImage(
     platform: platformOf(options.platform),
     ...{ progress, signal },
   });
-  await writeArchive(resolve(around.cwd, file), archive);
+  await writeOutput(resolve(around.cwd, file), archive.chunks(), signal);
   return archive.report;
 }

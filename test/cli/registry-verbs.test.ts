@@ -1,10 +1,15 @@
 // Proves the verbs of registry users: tag, delete, digest, manifest, blob, referrers, attach, and their aliases.
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
 import { digestOf } from "../../lib/oci/digest.ts";
-import { stave } from "../support/cli.ts";
+import { startStave, stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { imageOf, pushImage } from "../support/content.ts";
 import { peerTest, startDistribution } from "../support/peers.ts";
@@ -74,6 +79,50 @@ test("blob gives a verified blob, by the start of its digest", async () => {
     readdirSync(work).filter((name) => /wrong|^x|tmp/.test(name)),
     [],
   );
+});
+
+test("-o of a FIFO, a device or /dev/stdout writes to it and leaves it there", async () => {
+  const folder = temporaryFolder();
+  const [fifo, device, file] = [join(folder, "fifo"), join(folder, "null"), join(folder, "file")];
+  execFileSync("mkfifo", [fifo]);
+  symlinkSync("/dev/null", device);
+  const config = image.blobs[0]?.descriptor.digest ?? "";
+  for (const args of [
+    ["manifest", `${repo}:1`],
+    ["blob", `${repo}:1`, config],
+    ["export", `${repo}:1`],
+  ]) {
+    const [verb = ""] = args;
+    await run([...args, "-o", file]);
+    const whole = readFileSync(file);
+    assert.ok(whole.length > 0);
+    const reader = spawn("cat", ["--", fifo], { stdio: ["ignore", "pipe", "inherit"] });
+    const [said] = await Promise.all([buffer(reader.stdout), run([...args, "-o", fifo])]);
+    assert.deepEqual(said, whole, `${verb} to a FIFO`);
+    assert.ok(lstatSync(fifo).isFIFO(), verb);
+    await run([...args, "-o", device]);
+    assert.ok(lstatSync(device).isSymbolicLink(), verb);
+    const { status, stdout } = await stave([...args, "-o", "/dev/stdout"], { cwd: work, env });
+    assert.equal(status, 0, verb);
+    assert.equal(stdout, whole.toString(), verb);
+    // A descriptor of a file: what is there already stays.
+    const log = join(folder, `${verb}.log`);
+    writeFileSync(log, "before");
+    const script = `exec "$0" "$@" -o /dev/fd/3 3>>"${log}"`;
+    const command = [process.execPath, resolve("dist/stave.js"), ...args];
+    // The registry is in this process, so it must not wait for the command.
+    await promisify(execFile)("bash", ["-c", script, ...command], { cwd: work, env: { ...process.env, ...env } });
+    assert.deepEqual(readFileSync(log), Buffer.concat([Buffer.from("before"), whole]), verb);
+  }
+  // Without a reader, a signal ends it.
+  const waiting = startStave(["manifest", `${repo}:1`, "-o", fifo], { cwd: work, env });
+  const ended = once(waiting, "exit");
+  const answered = registry.requests.length;
+  while (registry.requests.length === answered) await setTimeout(20);
+  await setTimeout(300);
+  waiting.kill("SIGINT");
+  await ended;
+  assert.deepEqual(readdirSync(folder).toSorted(), ["blob.log", "export.log", "fifo", "file", "manifest.log", "null"]);
 });
 
 test("attach and referrers", async () => {

@@ -8,7 +8,7 @@ import { parseFetched } from "../../target/choose-platform.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { formatBytes } from "../output/formatting.ts";
-import { checkDestination, writeContent } from "../output/write-content.ts";
+import { checkDestination, isStdout, writeContent } from "../output/write-content.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
@@ -49,7 +49,7 @@ export const verb: VerbFactory = (state) => {
     const blobs = document.kind === "index" ? [] : [document.value.config, ...document.value.layers];
     const blob = chosen(blobs, wanted, name);
     await writeContent(context, await target.fetchBlob(blob, { signal }), file);
-    if (file !== undefined && file !== "-") output.note(`${file}: ${blob.digest} (${formatBytes(blob.size)})`);
+    if (file !== undefined && !isStdout(file)) output.note(`${file}: ${blob.digest} (${formatBytes(blob.size)})`);
     const report: BlobReport = { name, blob };
     output.report(report);
     return 0;

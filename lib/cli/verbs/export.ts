@@ -7,7 +7,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Option } from "commander";
 import { referenceOf } from "../../api/connection.ts";
-import { archiveName, givenName, writeArchive } from "../../api/image-places.ts";
+import { archiveName, givenName } from "../../api/image-places.ts";
 import { findProgram } from "../../api/programs.ts";
 import { StaveError } from "../../errors.ts";
 import { hostArchitecture, parsePlatform } from "../../oci/platform.ts";
@@ -17,6 +17,7 @@ import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { Context } from "../machine/context.ts";
 import { formatBytes } from "../output/formatting.ts";
+import { isStdout, writeContent } from "../output/write-content.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
@@ -58,7 +59,7 @@ export const verb: VerbFactory = (state) => {
       throw new StaveError("USAGE", "an archive goes to a file, or into a program", {
         hint: "name a file with -o FILE, stdout with -o -, or use --load",
       });
-    if (file === "-" && (output.options.json || context.stdout.isTTY))
+    if (isStdout(file) && (output.options.json || context.stdout.isTTY))
       throw new StaveError("USAGE", "an archive on stdout needs a pipe, and excludes --json", {
         hint: "name a file with -o FILE, or add a pipe: | docker load",
       });
@@ -74,23 +75,18 @@ export const verb: VerbFactory = (state) => {
       signal,
     });
     const { name, size } = archive.report;
-    if (file === "-") {
-      await pipeline(Readable.from(archive.chunks(), { objectMode: false }), context.stdout, { end: false, signal });
+    if (isStdout(file)) {
+      await writeContent(context, archive.chunks(), file);
       output.note(`${name} (${formatBytes(size)})`);
       return 0;
     }
-    const where =
-      file === undefined ? await loadInto(archive, context) : await writeTo(resolve(context.cwd, file), archive);
+    const where = file === undefined ? await loadInto(archive, context) : `in ${resolve(context.cwd, file)}`;
+    if (file !== undefined) await writeContent(context, archive.chunks(), file);
     output.print(`${name} ${where} (${formatBytes(size)})`);
     output.report(archive.report);
     return 0;
   });
 };
-
-async function writeTo(path: string, archive: ImageArchive): Promise<string> {
-  await writeArchive(path, archive);
-  return `in ${path}`;
-}
 
 async function loadInto(archive: ImageArchive, context: Context): Promise<string> {
   const program = findProgram("podman", context) ?? findProgram("docker", context);

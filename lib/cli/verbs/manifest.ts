@@ -7,7 +7,7 @@ import { parseLocation } from "../../oci/reference.ts";
 import { fetchPlatform, parseFetched } from "../../target/choose-platform.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { writeContent } from "../output/write-content.ts";
+import { isStdout, writeContent } from "../output/write-content.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
@@ -46,7 +46,7 @@ export const verb: VerbFactory = (state) => {
     const fetched = await fetchPlatform(target, await referenceOf(location, target, signal), platform, { signal });
     const { bytes, descriptor } = fetched;
     const { value } = parseFetched(fetched, target.name);
-    const isShown = file === undefined || file === "-";
+    const isShown = file === undefined || isStdout(file);
     if (isShown && stdout.isTTY) output.print(bytes.toString("utf8"));
     else if (!isShown || !output.options.json) await writeContent(context, [bytes], file);
     const report: ManifestReport = { name: target.name, descriptor, manifest: value };
