@@ -16,6 +16,7 @@ import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { type Connection, referenceOf } from "./connection.ts";
 import { archiveName, givenName, platformImage, rebasedTag, tagToWrite, wholePlace } from "./image-places.ts";
+import { trustedReference, trustUseOf } from "./trust.ts";
 
 /** The options of functions that read one image. */
 export interface ImageOptions extends CommonOptions {
@@ -117,12 +118,17 @@ export async function imageIndex(
   const tag = tagToWrite(location);
   const wanted = images.map(platformImage);
   const places = [location, ...wanted.map(({ place }) => place)];
-  await using connection = await connect(options, { around: surroundingsOf(options), places });
+  const around = surroundingsOf(options);
+  await using connection = await connect(options, { around, places });
+  const use = trustUseOf(options, around, connection.transport);
   const target = await connection.write(location);
   const added: AddedImage[] = [];
   for (const { place, platform } of wanted) {
-    const from: ReadTarget = wholePlace(place) === wholePlace(location) ? target : await connection.read(place);
-    added.push({ target: from, reference: await referenceOf(place, from, signal), platform });
+    const isHere = wholePlace(place) === wholePlace(location);
+    const from: ReadTarget = isHere ? target : await connection.read(place);
+    const named = await referenceOf(place, from, signal);
+    const reference = isHere ? named : await trustedReference(place, from, named, use);
+    added.push({ target: from, reference, platform });
   }
   return await addToIndex(target, tag, added, { progress, concurrency, signal });
 }
@@ -140,10 +146,13 @@ export async function rebase(image: string, onto: string, options: RebaseOptions
   const around = surroundingsOf(options);
   const others = [onto, ...(from === undefined ? [] : [from])].map(parseLocation);
   await using connection = await connect(options, { around, places: [location, ...others] });
+  const base = await baseSource(connection, onto, signal);
+  const use = trustUseOf(options, around, connection.transport);
+  const baseReference = await trustedReference(parseLocation(onto), base.target, base.reference, use);
   const target = dryRun ? await connection.change(location) : await connection.write(location);
   const reference = await referenceOf(location, target, signal);
   return await rebaseImage(target, reference, {
-    onto: await baseSource(connection, onto, signal),
+    onto: { ...base, reference: baseReference },
     from: from === undefined ? undefined : await baseSource(connection, from, signal),
     tag: rebasedTag({ tag, platform }, reference),
     platform: platform === undefined ? undefined : parsePlatform(platform),

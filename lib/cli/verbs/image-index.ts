@@ -1,15 +1,16 @@
 // `stave image-index`: one tag for the images of several platforms.
 import { referenceOf } from "../../api/connection.ts";
 import { platformImage, tagToWrite, wholePlace } from "../../api/image-places.ts";
+import { type TrustOptions, trustedReference } from "../../api/trust.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { type AddedImage, addToIndex } from "../../ops/image/image-index.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import { openNetwork } from "../arguments/open.ts";
-import { addJobs, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addJobs, addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { remindToSign } from "../arguments/sign-reminder.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags {
+interface Flags extends CommonFlags, TrustOptions {
   jobs: number;
 }
 
@@ -31,7 +32,7 @@ export const verb: VerbFactory = (state) => {
     .argument("<image>", "the tag of all platforms")
     .argument("<refs...>", "the images, each for a platform of its own: REF or PLATFORM=REF");
   addJobs(command, "how many blobs to copy at once", 4);
-  addTransport(command).addHelpText("after", helpText(HELP));
+  addTransport(addTrust(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string, string[]], Flags>(command, state, async (context, output, flags, image, refs) => {
     const { signal } = context;
     const location = parseLocation(image);
@@ -44,11 +45,15 @@ export const verb: VerbFactory = (state) => {
       places: [location, ...wanted.map(({ place }) => place)],
     });
     const target = await opener.write(location);
+    const onWarning = (line: string): void => output.warn(line);
+    const use = { around: context, options: flags, transport: opener.transport, onWarning };
     const added: AddedImage[] = [];
     for (const { place, platform } of wanted) {
       const isHere = wholePlace(place) === wholePlace(location);
       const from: ReadTarget = isHere ? target : await opener.read(place);
-      added.push({ target: from, reference: await referenceOf(place, from, signal), platform });
+      const named = await referenceOf(place, from, signal);
+      const reference = isHere ? named : await trustedReference(place, from, named, use);
+      added.push({ target: from, reference, platform });
     }
     const options = { progress: output.progress, concurrency: flags.jobs, signal };
     const report = await addToIndex(target, tag, added, options);

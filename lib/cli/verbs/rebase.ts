@@ -2,6 +2,7 @@
 import { diskCache } from "../../api/cache-folder.ts";
 import { referenceOf } from "../../api/connection.ts";
 import { rebasedTag } from "../../api/image-places.ts";
+import { type TrustOptions, type TrustUse, trustedReference } from "../../api/trust.ts";
 import { StaveError } from "../../errors.ts";
 import { fullReference } from "../../image/base-image-reader.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
@@ -10,13 +11,21 @@ import { formatLocation, type Location, parseLocation, withTag } from "../../oci
 import type { BaseSource } from "../../ops/push/base-image.ts";
 import { imagesOnBase, rebase } from "../../ops/push/rebase.ts";
 import { type Opener, openNetwork } from "../arguments/open.ts";
-import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import {
+  addDryRun,
+  addTransport,
+  addTrust,
+  type CommonFlags,
+  helpText,
+  verbCommand,
+} from "../arguments/shared-flags.ts";
 import { remindToSign } from "../arguments/sign-reminder.ts";
+import type { Context } from "../machine/context.ts";
 import { findingText } from "../output/check-run-text.ts";
 import { count, shortDigest } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags {
+interface Flags extends CommonFlags, TrustOptions {
   onto: string;
   from?: string;
   tag?: string;
@@ -49,7 +58,7 @@ export const verb: VerbFactory = (state) => {
     .option("--platform <os/arch>", "take this platform's image of an index; needs --tag")
     .option("--no-check-run", "do not check that the programs will start")
     .option("--outdated", "list the images that stand on an older image of the base");
-  addTransport(addDryRun(command)).addHelpText("after", helpText(HELP));
+  addTransport(addTrust(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const { signal } = context;
     const location = parseLocation(text);
@@ -57,7 +66,9 @@ export const verb: VerbFactory = (state) => {
     const from = flags.from === undefined ? undefined : parseLocation(flags.from);
     const places = [location, onto, ...(from ? [from] : [])];
     await using opener = await openNetwork({ context, output, flags, places });
-    const source = await sourceOf(flags.onto, onto, opener, signal);
+    const onWarning = (line: string): void => output.warn(line);
+    const use = { around: context, options: flags, transport: opener.transport, onWarning };
+    const source = await trustedSource(flags.onto, onto, opener, use);
     if (flags.outdated) {
       const fullName = fullReference(flags.onto);
       if (fullName === undefined)
@@ -105,4 +116,14 @@ export const verb: VerbFactory = (state) => {
 async function sourceOf(name: string, place: Location, opener: Opener, signal: AbortSignal): Promise<BaseSource> {
   const target = await opener.read(place);
   return { name, target, reference: await referenceOf(place, target, signal) };
+}
+
+async function trustedSource(
+  name: string,
+  place: Location,
+  opener: Opener,
+  use: TrustUse & { readonly around: Context },
+): Promise<BaseSource> {
+  const source = await sourceOf(name, place, opener, use.around.signal);
+  return { ...source, reference: await trustedReference(place, source.target, source.reference, use) };
 }
