@@ -13,7 +13,7 @@ import type { ReadTarget } from "../target/target.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { readBounded } from "../util/read-file.ts";
 import type { CommonOptions } from "./common.ts";
-import { type CacheLocation, formatCache } from "./mirror-location.ts";
+import type { CacheLocation } from "./mirror-location.ts";
 import { type NamedSigners, namedSigners } from "./named-signers.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { xdgFolder } from "./xdg-folder.ts";
@@ -118,7 +118,8 @@ export async function policyPlace(location: CacheLocation, cwd: string): Promise
     return scope.registryPlace(location.reference.registry, location.reference.repository);
   if (location.kind === "layout") return scope.layoutPlace(resolve(cwd, location.directory), realPath);
   if (location.kind === "mirror folder") return scope.folderPlace(location.directory, realPath);
-  return location.kind === "bucket mirror" ? formatCache(location) : scope.webPlace(location.url);
+  if (location.kind === "web mirror") return scope.webPlace(location.url);
+  return scope.bucketPlace(location.scheme, location.bucket, location.prefix);
 }
 
 /** A cache as statements name it, `oci://HOST/REPO`; undefined for a directory, which may be moved. */

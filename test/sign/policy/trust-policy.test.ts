@@ -13,7 +13,14 @@ import { Roots } from "../../../lib/sign/identity/roots.ts";
 import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
 import { Generations } from "../../../lib/sign/policy/generations.ts";
 import { PlaceGuard } from "../../../lib/sign/policy/place-guard.ts";
-import { covers, layoutPlace, registryPlace, scopeOf, webPlace } from "../../../lib/sign/policy/policy-scope.ts";
+import {
+  bucketPlace,
+  covers,
+  layoutPlace,
+  registryPlace,
+  scopeOf,
+  webPlace,
+} from "../../../lib/sign/policy/policy-scope.ts";
 import { type PlaceRule, parsePolicy, policySchema, TrustPolicy } from "../../../lib/sign/policy/trust-policy.ts";
 import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
 import { NO_REVOCATIONS } from "../../../lib/sign/signature/judge.ts";
@@ -91,9 +98,27 @@ test("each spelling of a place has one form", () => {
     ["oci-layout:/a/b/../c//", "oci-layout:/a/c"],
     ["oci-layout:/", "oci-layout:"],
     ["file:///mirror/", "file:///mirror"],
+    ["oci://ghcr.io./org/x", "oci://ghcr.io/org/x"],
+    ["oci://localhost.:5000/x", "oci://localhost:5000/x"],
+    ["https://Mirror.org./%70riv", "https://mirror.org/priv"],
+    ["https://mirror.org:443//priv//a%2fb/", "https://mirror.org/priv/a%2Fb"],
+    ["http://mirror.org:8080/a/../priv", "https://mirror.org:8080/priv"],
+    ["s3://bucket", "s3://bucket"],
+    ["s3://bucket//team/", "s3://bucket/team"],
+    ["gs://Bucket/team", "gs://Bucket/team"],
   ];
   for (const [text, form] of forms) assert.equal(scopeOf(text, "p", same), form);
   assert.ok(covers(scopeOf("oci-layout:/", "p", same), "oci-layout:/any/thing"));
+  for (const url of [
+    "https://m.org/%70riv",
+    "https://m.org//priv",
+    "https://m.org./priv",
+    "http://m.org/x/%2e%2E/priv/a",
+  ])
+    assert.ok(covers(scopeOf("https://m.org/priv", "p", same), webPlace(new URL(url))), url);
+  assert.ok(!covers(scopeOf("https://m.org/priv", "p", same), webPlace(new URL("https://m.org/private"))));
+  assert.ok(covers(scopeOf("s3://bucket/team/", "p", same), bucketPlace("s3", "bucket", "team/x")));
+  assert.ok(!covers(scopeOf("s3://bucket/team", "p", same), bucketPlace("gs", "bucket", "team")));
   assert.equal(registryPlace("registry-1.docker.io", "library/x"), "oci://docker.io/library/x");
 });
 
@@ -147,8 +172,14 @@ test("refused: text that is no JSON, keys that occur twice, places that are none
   for (const text of ["", "{", '{"version":1,"version":1,"default":{"require":"none"}}', `${JSON.stringify(GOOD)}x`])
     assert.throws(() => parsePolicy(Buffer.from(text), "trust.json"), { code: "CONFIG_INVALID" });
   const places = [
-    ...["ghcr.io/org", "mirror", "oci://ghcr.io/org:tag@sha256:00", "oci-layout:relative", "oci://", "s3://bucket"],
-    ...["oci://user@ghcr.io/org", "https://mirror.example/?x", "oci://ghcr.io//org"],
+    ...["ghcr.io/org", "mirror", "oci://ghcr.io/org:tag@sha256:00", "oci-layout:relative", "oci://", "s3://"],
+    ...[
+      "s3:///folder",
+      "gs://user@bucket/x",
+      "oci://user@ghcr.io/org",
+      "https://mirror.example/?x",
+      "oci://ghcr.io//org",
+    ],
     ...["oci://ghcr.io/org:tag", "oci-layout:/srv/caches:tag"],
   ];
   for (const place of places)
@@ -237,7 +268,7 @@ const indexes: { what: string; guard: () => PlaceGuard; code: string; says: RegE
     what: "was signed as a spec",
     guard: () => guardWith({ time, generation: 1 }, {}, temporaryFolder(), "zlib.spack"),
     code: "SIGNATURE_INVALID",
-    says: /signed as zlib\.spack, not as index\.spack .*required by trust\.json/,
+    says: /for the tag zlib\.spack, not for index\.spack .*required by trust\.json/,
   },
   {
     what: "is for another cache",
