@@ -15,7 +15,7 @@ import { makeSpecs } from "../../scripts/histories.ts";
 import { makeBase } from "../../scripts/make-base.ts";
 import { makeEnvironment } from "../../scripts/make-environment.ts";
 import { stave } from "../support/cli.ts";
-import { containerTools, peerTest, run } from "../support/peers.ts";
+import { containerTools, peerTest, run, runIn } from "../support/peers.ts";
 
 // podman takes the path of a layout for a name, which must be in lower case.
 const folder = join(tmpdir(), `stave-budget-${process.pid}`);
@@ -94,7 +94,7 @@ peerTest(["podman", "buildah", "umoci"], `an environment of ${SPECS} specs in 10
   const buildah = (...args: string[]) => run("buildah", [...flags, ...args], confined);
   await run("podman", [...flags, "pull", "-q", `oci:${layout}:app`], confined);
   const container = (await buildah("from", `oci:${layout}:app`)).trim();
-  assert.equal(await buildah("run", "--isolation", "chroot", container, "--", leaf.name), `${leaf.name} runs\n`);
+  assert.equal(await runIn(container, [leaf.name], { flags, env: confined }), `${leaf.name} runs\n`);
   const bundle = join(folder, "bundle");
   await run("umoci", ["unpack", "--rootless", "--image", `${layout}:app`, bundle]);
   for (const { id, name } of next)

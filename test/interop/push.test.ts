@@ -7,7 +7,7 @@ import { after } from "node:test";
 import { hashSync } from "bcryptjs";
 import { makeBase } from "../../scripts/make-base.ts";
 import { type Ran, stave } from "../support/cli.ts";
-import { containerTools, peerTest, run, startDistribution } from "../support/peers.ts";
+import { containerTools, peerTest, run, runIn, startDistribution } from "../support/peers.ts";
 import { goldenStore } from "../support/push.ts";
 import { startServe, tlsFile } from "../support/serve.ts";
 
@@ -51,9 +51,9 @@ peerTest(
       const name = `${registry.host}/org/cache:app`;
       assert.equal(layers(await skopeo("inspect", "--tls-verify=false", `docker://${name}`)), 9);
       const container = (await buildah("from", "--tls-verify=false", name)).trim();
-      const said = await buildah("run", "--isolation", "chroot", container, "--", "voyage");
+      const said = await runIn(container, ["voyage"], { flags, env });
       assert.match(said, /^voyage 420 from \/opt\/harbor\/store\/linux-x86_64\/voyage-/);
-      const variables = await buildah("run", "--isolation", "chroot", container, "--", "env");
+      const variables = await runIn(container, ["env"], { flags, env });
       assert.match(variables, /^BASE=yes$/m);
       assert.match(variables, /^PATH=\/opt\/harbor\/store\/.*\/voyage-[^:]*\/bin:.*:\/usr\/bin:\/bin$/m);
       assert.match(variables, /^CMAKE_PREFIX_PATH=\/opt\/harbor\/store\//m);
@@ -63,7 +63,7 @@ peerTest(
       );
       const tag = Tags.find((each: string) => each.startsWith("paddle-"));
       const paddle = (await buildah("from", "--tls-verify=false", `${registry.host}/org/cache:${tag}`)).trim();
-      assert.match(await buildah("run", "--isolation", "chroot", paddle, "--", "paddle"), /^paddle 420 /);
+      assert.match(await runIn(paddle, ["paddle"], { flags, env }), /^paddle 420 /);
     } finally {
       await registry.stop();
     }
@@ -119,7 +119,7 @@ peerTest(
         ],
       );
       const container = (await run("buildah", [...flags, "from", "--tls-verify=false", name], env)).trim();
-      const said = await run("buildah", [...flags, "run", "--isolation", "chroot", container, "--", "voyage"], env);
+      const said = await runIn(container, ["voyage"], { flags, env });
       assert.match(said, /^voyage 420 from /);
     } finally {
       await served.close();
@@ -148,11 +148,7 @@ peerTest(
     await push(`oci-layout:${layout}`, ...settings, "--image-config", config);
     const container = (await run("buildah", [...flags, "from", `oci:${layout}:app`], env)).trim();
     const script = "pwd; echo $GREETING; cat /proc/self/status";
-    const said = await run(
-      "buildah",
-      [...flags, "run", "--isolation", "chroot", container, "--", "sh", "-c", script],
-      env,
-    );
+    const said = await runIn(container, ["sh", "-c", script], { flags, env });
     assert.match(said, /^\/srv\/data\nhello\n/);
     assert.match(said, /^Uid:\s+1000\s/m);
     assert.match(said, /^Gid:\s+1000\s/m);
@@ -169,11 +165,7 @@ peerTest(["buildah", "umoci"], "a slim image with a view and a user of its own",
   await push(`oci-layout:${layout}`, "--view", "/opt/view", "--add-user", "app:1234", "--slim");
   const container = (await run("buildah", [...flags, "from", `oci:${layout}:app`], env)).trim();
   const script = "command -v voyage; voyage; cd; pwd; echo done > file; cat file /proc/self/status";
-  const said = await run(
-    "buildah",
-    [...flags, "run", "--isolation", "chroot", container, "--", "sh", "-c", script],
-    env,
-  );
+  const said = await runIn(container, ["sh", "-c", script], { flags, env });
   assert.match(said, /^\/opt\/view\/bin\/voyage\nvoyage 420 from .*\n\/home\/app\ndone\n/);
   assert.match(said, /^Uid:\s+1234\s/m);
   assert.match(said, /^Gid:\s+1234\s/m);

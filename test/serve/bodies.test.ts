@@ -312,8 +312,11 @@ test("a body or headers that do not come, or come drop by drop, end with an answ
   const served = await serve({ patience: 200 });
   const ask = (text: string, drip: boolean): Promise<string> =>
     new Promise((resolve) => {
-      const socket = connect(served.port, "127.0.0.1", () => socket.write(text));
-      const timer = drip ? setInterval(() => socket.write("x"), 20) : undefined;
+      let timer: NodeJS.Timeout | undefined;
+      const socket = connect(served.port, "127.0.0.1", () => {
+        socket.write(text);
+        if (drip) timer = setInterval(() => socket.write("x"), 20);
+      });
       let said = "";
       socket.on("error", () => {});
       socket.on("data", (chunk) => {

@@ -7,6 +7,12 @@ import { test } from "node:test";
 import { freePort, untilUp } from "../../scripts/bench/server.ts";
 import { findProgram, PEERS } from "../../scripts/peers.ts";
 
+/** How podman and buildah are called. */
+export interface ContainerTools {
+  readonly flags: string[];
+  readonly env: Record<string, string>;
+}
+
 /** Declares a test that needs some programs. */
 export function peerTest(programs: string[], name: string, run: () => Promise<void>): void {
   const missing = programs.filter((program) => findProgram(program) === undefined);
@@ -43,8 +49,20 @@ export function run(
   });
 }
 
+/**
+ * Runs a command in a container of buildah, without a runtime. buildah copies the output itself, and on a busy machine
+ * sometimes ends before it has copied anything (seen with 1.28), so a command without output is run again.
+ */
+export async function runIn(container: string, command: string[], tools: ContainerTools): Promise<string> {
+  const args = [...tools.flags, "run", "--isolation", "chroot", container, "--", ...command];
+  for (let tries = 1; ; tries++) {
+    const said = await run("buildah", args, tools.env);
+    if (said !== "" || tries === 5) return said;
+  }
+}
+
 /** The flags and environment that confine podman and buildah to a folder of their own. */
-export function containerTools(): { flags: string[]; env: Record<string, string> } {
+export function containerTools(): ContainerTools {
   const root = mkdtempSync(join(tmpdir(), "stave-storage-"));
   const config = join(root, "containers.conf");
   writeFileSync(config, '[containers]\ndefault_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]\n');

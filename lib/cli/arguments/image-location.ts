@@ -24,7 +24,7 @@ export function imagesOfOne(texts: readonly string[]): { readonly place: Locatio
     const reference = namedIn(location);
     if (reference === undefined)
       throw new StaveError("USAGE", `${formatLocation(location)} names a repository, not an image`, {
-        hint: "add a tag or a digest: REPO:TAG or REPO@DIGEST",
+        hint: "add a tag or a digest: REPO:TAG or REPO@DIGEST; for an installed spec use `stave uninstall SPEC`",
       });
     const here = repositoryOf(location);
     place ??= here;
