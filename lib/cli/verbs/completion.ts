@@ -14,7 +14,7 @@ interface CompletionReport {
 const HELP = `
 Completes verbs, flags and their values. Nothing is started while you type, so print the script again after an update.
 
-The line for bash belongs into ~/.bashrc, the one for zsh into ~/.zshrc, after compinit.
+Put the line for bash in ~/.bashrc, and the one for zsh in ~/.zshrc, after compinit.
 
 Examples:
   stave completion fish > ~/.config/fish/completions/stave.fish

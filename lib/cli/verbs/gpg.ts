@@ -33,7 +33,7 @@ const KEY_FILE_LIMIT = 16 * 1024 * 1024;
 
 const HELP = `
 COMMAND is list (the keys of the gpg home), trust FILE… (imports public keys and trusts them) or publish -m MIRROR [KEY…] (stores public
-keys in a mirror; without KEY those whose secret part is here). The gpg home is that of Spack. Keys are made and removed with gpg itself
+keys in a mirror; without KEY, those with a secret key in the gpg home). The gpg home is that of Spack. Keys are made and removed with gpg itself
 or with \`spack gpg\`.
 
 Examples:

@@ -174,7 +174,7 @@ export const verb: VerbFactory = (state) => {
       "-k, --key <key>",
       "for a mirror, the gpg key (default: the only secret key); for images the same as --sign",
     )
-    .option("-u, --unsigned", "do not sign, which is the default for images")
+    .option("-u, --unsigned", "do not sign (the default for images); with --from, do not check its signatures either")
     .addOption(
       new Option("--sbom <format>", "attach a signed bill of materials to each image").choices([...SBOM_FORMATS]),
     )

@@ -53,7 +53,7 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("rebase", "put a pushed image onto another base image")
     .argument("<image>", "an image that stave pushed; with --outdated, the repository or directory")
     .requiredOption("--onto <base>", "the new base image")
-    .option("--from <base>", "the base that the image stands on, if it does not say so")
+    .option("--from <base>", "the image's current base, if the image does not record it")
     .option("-t, --tag <tag>", "write this tag instead of that of the image")
     .option("--platform <os/arch>", "take this platform's image of an index; needs --tag")
     .option("--no-check-run", "do not check that the programs will start")

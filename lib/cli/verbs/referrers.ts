@@ -23,7 +23,7 @@ interface ReferrersReport {
 }
 
 const HELP = `
-Signatures, SBOMs and other artifacts that name the image as their subject, by the registry's API or by its fallback tag.
+Lists signatures, SBOMs and other artifacts whose subject is the image, from the referrers API or the fallback tag.
 
 Examples:
   stave referrers ghcr.io/org/app:1

@@ -48,7 +48,7 @@ export const verb: VerbFactory = (state) => {
     .usage("[options] [cache] [specs...] -- program [arguments...]")
     .option("--mirror <cache>", "another cache, tried after the ones before it (may be repeated)", collect)
     .option("--refresh", "look up the specs again, even if an earlier run has installed them")
-    .option("--offline", "use only what is installed")
+    .option("--offline", "do not use the network: only repeat an earlier run")
     .option("-o, --otherarch", "also accept specs for other platforms, operating systems and processors")
     .option("-u, --unsigned", "take specs of mirrors without checking their signatures");
   addDryRun(command);

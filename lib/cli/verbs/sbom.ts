@@ -34,7 +34,7 @@ Describes an image (HOST/REPO:TAG, oci-layout:DIR:TAG), installed specs, or with
 package of the DAG with its dependencies, and licenses, source addresses and checksums as the copies of recipes have them, which are
 read as text and not executed. What is not written there is left out, not guessed. Build dependencies are marked as such.
 
---fail-on-unknown-license exits with status 1 if the license of a package is unknown that is needed to run; it names them.
+--fail-on-unknown-license exits with status 1 if the license of a package needed at run time is unknown, and names such packages.
 
 Examples:
   stave sbom ghcr.io/org/app:1 > app.spdx.json

@@ -25,7 +25,7 @@ interface Flags extends MovingFlags {
 }
 
 const HELP = `
-Copies archives byte by byte between caches of any kind; what DST has is not sent again. SPEC is looked up in SRC and copied with its
+Copies archives byte for byte between caches of any kind; what DST has is not sent again. SPEC is looked up in SRC and copied with its
 link and run dependencies. Without SPEC, copies the specs of the environment (-e DIR, or $SPACK_ENV), otherwise every spec of SRC.
 Between mirrors, signatures are kept; other specs that go to a mirror are signed as by \`stave push\`. Specs that go to a registry or an
 image layout become images that run. Updates the index of DST. SRC and DST are
@@ -42,7 +42,7 @@ export const verb: VerbFactory = (state) => {
     .argument("[src]", "the cache to copy from")
     .argument("[dst]", "the cache to copy to")
     .argument("[specs...]", "the specs to copy")
-    .option("--delete", "remove from DST every spec that is not copied")
+    .option("--delete", "remove from DST every spec that was not selected")
     .option("--manifest-glob <glob>", "copy the specs in these lists of manifests, as in Spack; SRC is left out");
   addMoving(command).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string | undefined, string[]], Flags>(

@@ -23,7 +23,7 @@ interface Flags extends CommonFlags, SpackFlags, TrustOptions {
 
 const HELP = `
 show prints the rule for a cache, or all rules. add requires for a cache, and for all caches below it, signatures by the key of
---key, or by the identity of --certificate-identity; more of them are alternatives. remove takes the rule for a cache out. explain says which rule applies to an image, who may sign it,
+--key, or by the identity of --certificate-identity; of several signers, any one suffices. remove deletes the rule for a cache. explain says which rule applies to an image, who may sign it,
 and whether a signature satisfies it. docs/trust.md describes the policy.
 
 Examples:
