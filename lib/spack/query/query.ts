@@ -90,8 +90,9 @@ const TYPE_NAMES: readonly (readonly [string, number])[] = [
 
 /** Prints a query in a form that parses back to it. */
 export function printQuery(query: SpecQuery): string {
-  const edges = query.edges.map(printEdge);
-  const text = [printNode(query), ...edges].filter((part) => part !== "").join(" ");
+  const last: string[] = [];
+  const edges = query.edges.map((edge) => printEdge(edge, last));
+  const text = [printNode(query), ...edges, ...last].filter((part) => part !== "").join(" ");
   return text === "" ? "*" : text;
 }
 
@@ -122,21 +123,30 @@ function printNode(query: SpecQuery): string {
   return [text, ...pairs].join(" ").trim();
 }
 
-function printEdge(edge: QueryEdge): string {
+// What must come after all other edges is added to `last`.
+function printEdge(edge: QueryEdge, last: string[]): string {
   const { direct, propagated, virtuals, types, when, child } = edge;
   const short = child.name !== undefined && virtuals.length > 0;
   const attributes: string[] = [];
+  const common: string[] = [];
   if (types !== 0) {
     const names = TYPE_NAMES.filter(([, type]) => (types & type) !== 0).map(([name]) => name);
-    attributes.push(`deptypes=${names.join(",")}`);
+    common.push(`deptypes=${names.join(",")}`);
   }
+  attributes.push(...common);
   if (virtuals.length > 0 && !short) attributes.push(`virtuals=${virtuals.join(",")}`);
-  if (when) attributes.push(`when='${printQuery(when).replaceAll("'", "\\'").replace(/\\$/, "\\ ")}'`);
+  const condition = when && `when='${printQuery(when).replaceAll("'", "\\'").replace(/\\$/, "\\ ")}'`;
+  if (condition) for (const list of [attributes, common]) list.push(condition);
   const percent = propagated ? "%%" : "%";
   const sign = direct ? percent : "^";
   // A name or star prevents `key=value` of a nameless dependency from being read as virtuals.
   const node = child.name === undefined && child.file === undefined ? `* ${printNode(child)}`.trim() : printNode(child);
-  const nested = child.edges.map((inner) => ` ${printEdge(inner)}`).join("");
+  let nested = child.edges.map((one) => ` ${printEdge(one, last)}`).join("");
+  if (nested !== "" && direct && child.name !== undefined) {
+    // What follows a direct dependency belongs to the node before it, so the dependency is named again.
+    last.push(`^${common.length > 0 ? `[${common.join(" ")}] ` : ""}${child.name}${nested}`);
+    nested = "";
+  }
   const head = attributes.length > 0 ? `${sign}[${attributes.join(" ")}]${short ? " " : ""}` : sign;
   return `${head}${short ? `${virtuals.join(",")}=` : ""}${node}${nested}`;
 }

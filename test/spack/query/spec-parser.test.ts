@@ -225,6 +225,19 @@ test("parsing what was printed gives the same query", () => {
   assert.ok(read > 500, `only ${read} texts were specs`);
 });
 
+test("a direct dependency that is named again prints with its own dependencies", () => {
+  for (const text of [
+    "%%8 ^8 %%b",
+    "a %b ^b %c",
+    "a %b %d ^b %c ^e %f",
+    "a %[deptypes=link,run] b ^[deptypes=link,run] b %c",
+  ]) {
+    const [query] = parseQueries(text);
+    assert.ok(query);
+    assert.deepEqual(parseQueries(printQuery(query)), [query], printQuery(query));
+  }
+});
+
 test("a namespace that looks like flags or edges prints as it was written", () => {
   for (const text of ["t namespace=%+h", "t namespace=a.b/c", "t namespace='a b'", "a.b.t"])
     assert.equal(printQuery(parseQueries(text)[0] as SpecQuery), text);
