@@ -25,9 +25,14 @@ export function platformImage(text: string): { place: Location; platform: AddedI
 
 /** The repository or directory of a location. */
 export function wholePlace(location: Location): string {
+  return formatLocation(repositoryOf(location));
+}
+
+/** A location without its tag and digest. */
+export function repositoryOf(location: Location): Location {
   return location.kind === "layout"
-    ? formatLocation({ ...location, tag: undefined, digest: undefined })
-    : formatLocation({ ...location, reference: { ...location.reference, tag: undefined, digest: undefined } });
+    ? { ...location, tag: undefined, digest: undefined }
+    : { ...location, reference: { ...location.reference, tag: undefined, digest: undefined } };
 }
 
 /** The tag that a location names. Throws USAGE. */

@@ -103,7 +103,7 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
   };
 }
 
-// Nobody could read it, and it would replace one that can be read.
+// It would be unreadable, and replace one that can be read.
 function tooLarge(): StaveError {
   return new StaveError("TOO_LARGE", `the index of the cache would have more than ${INDEX_LIMIT} bytes`, {
     hint: "remove specs that are not needed with `stave prune`, or push to a second cache",

@@ -10,6 +10,7 @@ import { findProgram } from "../../scripts/peers.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { cosignTest } from "../support/cosign.ts";
+import { GITLAB_JOB } from "../support/gitlab-job.ts";
 import { golden } from "../support/golden.ts";
 import { run, startDistribution } from "../support/peers.ts";
 import { goldenStore } from "../support/push.ts";
@@ -101,24 +102,16 @@ cosignTest(
 /** What a push attaches, for one image of a spec and the tagged one. */
 async function attests(program: string, repository: string): Promise<void> {
   const { sysroot } = await goldenStore();
-  const job = {
-    GITLAB_CI: "true",
-    CI_PROJECT_URL: "https://gitlab.example/org/cache",
-    CI_PROJECT_ID: "42",
-    CI_COMMIT_SHA: "0".repeat(40),
-    CI_COMMIT_REF_NAME: "main",
-    CI_CONFIG_PATH: ".gitlab-ci.yml",
-    CI_JOB_URL: "https://gitlab.example/org/cache/-/jobs/9",
-    CI_RUNNER_ID: "5",
-    CI_PIPELINE_SOURCE: "push",
-  };
   const key = join(work, "mine");
   const kinds = { spdx: "spdxjson", cyclonedx: "cyclonedx" };
   for (const [format, type] of Object.entries(kinds)) {
     const to = `oci://${repository}-${format}`;
     const flags = ["--tag", "app", "--sign", `${key}.key`, "--sbom", format, "--provenance"];
     const store = ["--store", "/opt/harbor/store", "--sysroot", sysroot, "--no-env"];
-    const pushed = await stave(["push", to, "fleet", ...flags, ...store], { cwd: work, env: { ...env, ...job } });
+    const pushed = await stave(["push", to, "fleet", ...flags, ...store], {
+      cwd: work,
+      env: { ...env, ...GITLAB_JOB },
+    });
     assert.equal(pushed.status, 0, pushed.stderr);
     assert.match(pushed.stdout, /attached to 9 images[\s\S]*provenance: attached to 9 images/);
     for (const tag of ["app", HULL])

@@ -1,13 +1,7 @@
 // Parses arguments that name an image, or several of one repository.
+import { repositoryOf } from "../../api/image-places.ts";
 import { StaveError } from "../../errors.ts";
 import { formatLocation, type Location, parseLocation } from "../../oci/reference.ts";
-
-/** A location without its tag and digest. */
-export function repositoryOf(location: Location): Location {
-  return location.kind === "layout"
-    ? { ...location, tag: undefined, digest: undefined }
-    : { ...location, reference: { ...location.reference, tag: undefined, digest: undefined } };
-}
 
 /** The tag or digest that a location names; undefined if none. */
 export function namedIn(location: Location): string | undefined {

@@ -1,13 +1,14 @@
 // What `run` does if it must: finds the specs in a cache, installs them, and finds out their variables. It is loaded
 // only then, so that a program that is installed starts quickly.
 import { isCacheWord, splitCache } from "../../api/cache-choice.ts";
+import { wholePlace } from "../../api/image-places.ts";
 import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
 import { parseMirror } from "../../api/mirror-location.ts";
 import { currentHost } from "../../api/read-machine.ts";
 import type { SpackFiles, SpackFlags } from "../../api/spack-files.ts";
 import { type TrustOptions, trustedReference } from "../../api/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
-import { formatLocation, parseLocation } from "../../oci/reference.ts";
+import { parseLocation } from "../../oci/reference.ts";
 import { readEnvironmentImage } from "../../ops/image/tagged-image.ts";
 import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
 import type { InstalledSpec } from "../../ops/install/report.ts";
@@ -24,7 +25,7 @@ import { installLine } from "../output/install-text.ts";
 import type { Output } from "../output/output.ts";
 import { recipeWarnings } from "../output/recipe-text.ts";
 import { readCaches } from "./cache-location.ts";
-import { namedIn, repositoryOf } from "./image-location.ts";
+import { namedIn } from "./image-location.ts";
 import { openNetwork } from "./open.ts";
 import type { CommonFlags } from "./shared-flags.ts";
 import { type SignerFlags, signersOf } from "./signer-flags.ts";
@@ -159,5 +160,5 @@ async function specsOf({ context, output, flags, files, words }: RunWork): Promi
     throw new StaveError("MEDIA_TYPE", `${first} is not the image of an environment that stave pushed`, {
       hint: "name specs of the cache instead",
     });
-  return { cache: formatLocation(repositoryOf(location)), specs: hashes.map((hash) => `/${hash}`) };
+  return { cache: wholePlace(location), specs: hashes.map((hash) => `/${hash}`) };
 }

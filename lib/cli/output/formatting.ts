@@ -29,6 +29,14 @@ export function shortDigest(digest: string): string {
   return digest.replace(/^([a-z0-9]+:[0-9a-f]{12})[0-9a-f]+$/, "$1");
 }
 
+/** Complete digests and media types need this many columns. */
+const WIDE = 120;
+
+/** A digest for a table: complete on a wide terminal and where there is none, so that programs get it in full. */
+export function fittingDigest(digest: string, columns: number | undefined): string {
+  return (columns ?? WIDE) < WIDE ? shortDigest(digest) : digest;
+}
+
 /** `1 blob`, `2 blobs`. */
 export function count(n: number, singular: string, plural: string = `${singular}s`): string {
   return `${n} ${n === 1 ? singular : plural}`;

@@ -13,7 +13,7 @@ import { printable } from "../../printable/printable.ts";
 import { readCache } from "../arguments/cache-location.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { formatBytes, shortDigest, table } from "../output/formatting.ts";
+import { fittingDigest, formatBytes, table } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -102,8 +102,7 @@ function describe(report: InspectReport, output: Output): string {
     lines.push(row("label", `${name}: ${value}`, output));
   for (const variable of settings.Env ?? []) lines.push(row("env", variable, output));
   const parts = [lines.join("\n")];
-  // Complete digests and media types need a wide terminal; --json and pipes get them in full.
-  const fitted = (digest: string): string => ((output.columns ?? WIDE) < WIDE ? shortDigest(digest) : digest);
+  const fitted = (digest: string): string => fittingDigest(digest, output.columns);
   if (report.layers.length > 0)
     parts.push(
       table(
@@ -136,8 +135,6 @@ function describe(report: InspectReport, output: Output): string {
       );
   return parts.join("\n\n");
 }
-
-const WIDE = 120;
 
 function row(name: string, value: string, output: Output): string {
   return `${output.style("bold", name.padEnd(12))} ${printable(value)}`;

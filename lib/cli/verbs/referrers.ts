@@ -8,7 +8,7 @@ import { PREDICATE_ANNOTATION } from "../../sign/signature/attach.ts";
 import { SIGNATURE_PREDICATE } from "../../sign/statement/statement.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
-import { formatBytes, shortDigest, table } from "../output/formatting.ts";
+import { fittingDigest, formatBytes, table } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags {
@@ -44,14 +44,12 @@ export const verb: VerbFactory = (state) => {
     const reference = await referenceOf(location, target, signal);
     const { descriptor } = await target.fetchManifest(reference, { signal });
     const referrers = await target.referrers(descriptor.digest, { artifactType, signal });
-    // Complete digests need a wide terminal; --json and pipes get them in full.
-    const fitted = (digest: string): string => ((output.columns ?? WIDE) < WIDE ? shortDigest(digest) : digest);
     if (referrers.length === 0) output.note(`nothing refers to ${descriptor.digest}`);
     else
       output.print(
         table(
           [{ heading: "SIZE", right: true }, { heading: "KIND" }, { heading: "REFERRER" }],
-          referrers.map((one) => [formatBytes(one.size), kindOf(one), fitted(one.digest)]),
+          referrers.map((one) => [formatBytes(one.size), kindOf(one), fittingDigest(one.digest, output.columns)]),
           output.columns,
         ),
       );
@@ -60,8 +58,6 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
-
-const WIDE = 120;
 
 /** The names of what Sigstore's bundles state, by the start of the predicate type. */
 const STATEMENTS: readonly (readonly [start: string, kind: string])[] = [

@@ -3,14 +3,13 @@ import { constants, createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { fileError, StaveError } from "../../errors.ts";
+import { artifactManifest, EMPTY_CONFIG } from "../../oci/artifact.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, Digester } from "../../oci/digest.ts";
 import { canonicalBytes, describe } from "../../oci/manifest.ts";
 import { OCI_EMPTY, OCI_MANIFEST } from "../../oci/mediatype.ts";
 import type { OperationOptions, Target } from "../../target/target.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
-
-const EMPTY = Buffer.from("{}");
 
 /** A file to attach: its content, and how it is named and typed in the artifact. */
 export interface AttachedFile {
@@ -66,25 +65,15 @@ export async function attachFiles(
   { artifactType, files, annotations, signal }: ArtifactOptions,
 ): Promise<AttachReport> {
   const { descriptor: subject } = await target.fetchManifest(reference, { signal });
-  const { mediaType, digest, size } = subject;
-  const config = describe(EMPTY, OCI_EMPTY);
-  await target.pushBlob(config, bytesSource(EMPTY), { signal });
+  const config = describe(EMPTY_CONFIG, OCI_EMPTY);
+  await target.pushBlob(config, bytesSource(EMPTY_CONFIG), { signal });
   for (const { descriptor, source } of files) await target.pushBlob(descriptor, source, { signal });
   const layers = files.map(({ descriptor }) => descriptor);
-  const bytes = canonicalBytes({
-    schemaVersion: 2,
-    mediaType: OCI_MANIFEST,
-    artifactType,
-    config,
-    // An artifact has at least one layer.
-    layers: layers.length === 0 ? [config] : layers,
-    subject: { mediaType, digest, size },
-    ...(Object.keys(annotations).length > 0 && { annotations }),
-  });
+  const bytes = canonicalBytes(artifactManifest({ artifactType, layers, subject, annotations }));
   await target.pushReferrers([{ bytes, mediaType: OCI_MANIFEST }], { signal });
   return {
     name: target.name,
-    subject: digest,
+    subject: subject.digest,
     digest: describe(bytes, OCI_MANIFEST).digest,
     artifactType,
     files: layers,

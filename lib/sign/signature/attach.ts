@@ -1,12 +1,11 @@
 // Attaches bundles to images, as cosign 3 does: one artifact manifest per image, all of which share one bundle.
+import { artifactManifest, EMPTY_CONFIG } from "../../oci/artifact.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { canonicalBytes, describe, type Manifest } from "../../oci/manifest.ts";
 import { OCI_EMPTY, OCI_MANIFEST } from "../../oci/mediatype.ts";
 import type { BlobPusher, OperationOptions, ReferrerPusher } from "../../target/target.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { BUNDLE_TYPE } from "../statement/bundle.ts";
-
-const EMPTY = Buffer.from("{}");
 
 /** The annotation with the predicate type, by which cosign lists what is attached. */
 export const PREDICATE_ANNOTATION = "dev.sigstore.bundle.predicateType";
@@ -15,16 +14,8 @@ export const PREDICATE_ANNOTATION = "dev.sigstore.bundle.predicateType";
  * The artifact that attaches a bundle to an image. It has no time, so that the same bundle gives the same artifact.
  */
 export function signatureManifest(bundle: Descriptor, image: Descriptor, predicateType: string): Manifest {
-  const { mediaType, digest, size } = image;
-  return {
-    schemaVersion: 2,
-    mediaType: OCI_MANIFEST,
-    artifactType: BUNDLE_TYPE,
-    config: describe(EMPTY, OCI_EMPTY),
-    layers: [bundle],
-    subject: { mediaType, digest, size },
-    annotations: { "dev.sigstore.bundle.content": "dsse-envelope", [PREDICATE_ANNOTATION]: predicateType },
-  };
+  const annotations = { "dev.sigstore.bundle.content": "dsse-envelope", [PREDICATE_ANNOTATION]: predicateType };
+  return artifactManifest({ artifactType: BUNDLE_TYPE, layers: [bundle], subject: image, annotations });
 }
 
 /** What to attach. */
@@ -44,7 +35,7 @@ export async function attach(
   const layer = describe(bundle, BUNDLE_TYPE);
   const { signal } = options;
   // Asking whether the config exists would take as many requests as sending its two bytes.
-  await target.pushBlob(describe(EMPTY, OCI_EMPTY), bytesSource(EMPTY), { signal, isNew: true });
+  await target.pushBlob(describe(EMPTY_CONFIG, OCI_EMPTY), bytesSource(EMPTY_CONFIG), { signal, isNew: true });
   await target.pushBlob(layer, bytesSource(bundle), { signal, isNew: true });
   const manifests = images.map((image) => ({
     bytes: canonicalBytes(signatureManifest(layer, image, predicateType)),

@@ -15,22 +15,13 @@ import type { Target } from "../../../lib/target/target.ts";
 import { layoutForTests } from "../../support/caches.ts";
 import { connect } from "../../support/client.ts";
 import { failsWith } from "../../support/errors.ts";
+import { GITLAB_JOB } from "../../support/gitlab-job.ts";
 import { goldenStore, named, pushOptions } from "../../support/push.ts";
 import { type Rule, startRegistry, UNCONDITIONAL } from "../../support/registry.ts";
 
 const key = await PrivateKey.generate();
 const golden = await goldenStore();
-const job: CiJob = ciJob({
-  GITLAB_CI: "true",
-  CI_PROJECT_URL: "https://gitlab.example/org/cache",
-  CI_PROJECT_ID: "42",
-  CI_COMMIT_SHA: "0".repeat(40),
-  CI_COMMIT_REF_NAME: "main",
-  CI_CONFIG_PATH: ".gitlab-ci.yml",
-  CI_JOB_URL: "https://gitlab.example/org/cache/-/jobs/9",
-  CI_RUNNER_ID: "5",
-  CI_PIPELINE_SOURCE: "push",
-});
+const job: CiJob = ciJob(GITLAB_JOB);
 
 async function attested(target: Target, more: Partial<PushOptions>): Promise<PushReport> {
   const roots = [named(golden.store, "fleet")];
