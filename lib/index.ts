@@ -5,24 +5,24 @@
  * @module stave
  */
 
-import type { SignatureReport } from "./api/check-place.ts";
-import type { ImageSbomOptions, SpecsSbomOptions } from "./api/describe.ts";
-import type { InstallOptions } from "./api/install-specs.ts";
-import type { ListOptions } from "./api/list-specs.ts";
-import type { CacheArgument, OpenCache, OpenCacheOptions } from "./api/open-cache.ts";
-import type { OpenStoreOptions } from "./api/open-store.ts";
-import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
-import type { PushOptions } from "./api/push-specs.ts";
+import type { ImageSbomOptions, SpecsSbomOptions } from "./api/functions/describe.ts";
+import type { InstallOptions } from "./api/functions/install-specs.ts";
+import type { ListOptions } from "./api/functions/list-specs.ts";
+import type { CacheArgument, OpenCache, OpenCacheOptions } from "./api/functions/open-cache.ts";
+import type { OpenStoreOptions } from "./api/functions/open-store.ts";
+import type { CopyOptions, OpenTarget, OpenTargetOptions } from "./api/functions/open-target.ts";
+import type { PushOptions } from "./api/functions/push-specs.ts";
 import type {
   CheckRunOptions,
   ExportImageOptions,
   ImageIndexOptions,
   ImageOptions,
   RebaseOptions,
-} from "./api/run-images.ts";
-import type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
-import type { MigrateMirrorOptions, SyncCachesOptions } from "./api/sync-caches.ts";
-import type { UpdateIndexOptions } from "./api/update-index.ts";
+} from "./api/functions/run-images.ts";
+import type { SignOptions, VerifyOptions } from "./api/functions/sign-images.ts";
+import type { MigrateMirrorOptions, SyncCachesOptions } from "./api/functions/sync-caches.ts";
+import type { UpdateIndexOptions } from "./api/functions/update-index.ts";
+import type { SignatureReport } from "./api/signers/check-place.ts";
 import type { IndexReport } from "./cache/index-update.ts";
 import { originalError } from "./errors.ts";
 import type { ListAllReport } from "./ops/cache/list.ts";
@@ -40,30 +40,30 @@ import type { SyncReport } from "./ops/sync/sync.ts";
 import type { SbomReport } from "./sbom/report.ts";
 import type { Store } from "./spack/store/store.ts";
 
-export type { SignatureReport } from "./api/check-place.ts";
-export type { CommonOptions, Login } from "./api/common.ts";
-export type { NetworkOptions } from "./api/connection.ts";
-export type { ImageSbomOptions, SpecsSbomOptions } from "./api/describe.ts";
-export type { InstallOptions } from "./api/install-specs.ts";
-export type { SigstoreOptions } from "./api/keyless.ts";
-export type { ListOptions } from "./api/list-specs.ts";
-export type { CacheLocation, MirrorLocation } from "./api/mirror-location.ts";
-export type { NamedSigners } from "./api/named-signers.ts";
-export type { CacheArgument, OpenCache, OpenCacheOptions, SpackOptions } from "./api/open-cache.ts";
-export type { OpenStoreOptions } from "./api/open-store.ts";
-export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/open-target.ts";
-export type { PushOptions } from "./api/push-specs.ts";
+export type { CommonOptions, Login } from "./api/functions/common.ts";
+export type { ImageSbomOptions, SpecsSbomOptions } from "./api/functions/describe.ts";
+export type { InstallOptions } from "./api/functions/install-specs.ts";
+export type { ListOptions } from "./api/functions/list-specs.ts";
+export type { CacheArgument, OpenCache, OpenCacheOptions, SpackOptions } from "./api/functions/open-cache.ts";
+export type { OpenStoreOptions } from "./api/functions/open-store.ts";
+export type { CopyOptions, CopyWish, OpenTarget, OpenTargetOptions } from "./api/functions/open-target.ts";
+export type { PushOptions } from "./api/functions/push-specs.ts";
 export type {
   CheckRunOptions,
   ExportImageOptions,
   ImageIndexOptions,
   ImageOptions,
   RebaseOptions,
-} from "./api/run-images.ts";
-export type { SignOptions, VerifyOptions } from "./api/sign-images.ts";
-export type { Surroundings } from "./api/surroundings.ts";
-export type { MigrateMirrorOptions, MovingOptions, SyncCachesOptions } from "./api/sync-caches.ts";
-export type { UpdateIndexOptions } from "./api/update-index.ts";
+} from "./api/functions/run-images.ts";
+export type { SignOptions, VerifyOptions } from "./api/functions/sign-images.ts";
+export type { MigrateMirrorOptions, MovingOptions, SyncCachesOptions } from "./api/functions/sync-caches.ts";
+export type { UpdateIndexOptions } from "./api/functions/update-index.ts";
+export type { Surroundings } from "./api/machine/surroundings.ts";
+export type { NetworkOptions } from "./api/places/connection.ts";
+export type { CacheLocation, MirrorLocation } from "./api/places/mirror-location.ts";
+export type { SignatureReport } from "./api/signers/check-place.ts";
+export type { SigstoreOptions } from "./api/signers/keyless.ts";
+export type { NamedSigners } from "./api/signers/named-signers.ts";
 export type { IndexReport } from "./cache/index-update.ts";
 export {
   aggregate,
@@ -130,7 +130,7 @@ export type { Clock } from "./util/time.ts";
 
 /** Opens `HOST/REPO[:TAG]` or `oci-layout:DIR[:TAG]`. Throws USAGE, REFERENCE_INVALID, NOT_FOUND. */
 export async function openTarget(text: string, options?: OpenTargetOptions): Promise<OpenTarget> {
-  return await (await import("./api/open-target.ts")).openTarget(text, options);
+  return await (await import("./api/functions/open-target.ts")).openTarget(text, options);
 }
 
 /**
@@ -138,29 +138,29 @@ export async function openTarget(text: string, options?: OpenTargetOptions): Pro
  * CI job.
  */
 export async function sign(place: string, options: SignOptions): Promise<SignReport> {
-  return await unhidden(async () => await (await import("./api/sign-images.ts")).sign(place, options));
+  return await unhidden(async () => await (await import("./api/functions/sign-images.ts")).sign(place, options));
 }
 
 /**
  * Checks the signatures of images and caches, as `stave verify` does. Images without a good one are in the report.
  */
 export async function verify(places: string | readonly string[], options?: VerifyOptions): Promise<SignatureReport> {
-  return await unhidden(async () => await (await import("./api/sign-images.ts")).verify(places, options));
+  return await unhidden(async () => await (await import("./api/functions/sign-images.ts")).verify(places, options));
 }
 
 /** Copies an image, or every tag, between registries and directories, as `stave copy` does. */
 export async function copy(from: string, to: string, options?: CopyOptions): Promise<CopyImagesReport> {
-  return await unhidden(async () => await (await import("./api/open-target.ts")).copy(from, to, options));
+  return await unhidden(async () => await (await import("./api/functions/open-target.ts")).copy(from, to, options));
 }
 
 /** Copies specs between build caches of any kind, as `stave sync` does. */
 export async function sync(from: CacheArgument, to: CacheArgument, options?: SyncCachesOptions): Promise<SyncReport> {
-  return await unhidden(async () => await (await import("./api/sync-caches.ts")).sync(from, to, options));
+  return await unhidden(async () => await (await import("./api/functions/sync-caches.ts")).sync(from, to, options));
 }
 
 /** Brings a mirror of Spack 0.x to the newest layout, as `stave migrate` does. */
 export async function migrate(mirror: string, options?: MigrateMirrorOptions): Promise<MigrateReport> {
-  return await unhidden(async () => await (await import("./api/sync-caches.ts")).migrate(mirror, options));
+  return await unhidden(async () => await (await import("./api/functions/sync-caches.ts")).migrate(mirror, options));
 }
 
 /**
@@ -168,7 +168,7 @@ export async function migrate(mirror: string, options?: MigrateMirrorOptions): P
  * `$STAVE_CACHE`, else the first mirror of Spack's configuration, else `oci-layout:./stave-cache`.
  */
 export async function openCache(text?: string, options?: OpenCacheOptions): Promise<OpenCache> {
-  return await (await import("./api/open-cache.ts")).openCache(text, options);
+  return await (await import("./api/functions/open-cache.ts")).openCache(text, options);
 }
 
 /** Lists the specs of build caches, each once, as `stave list` does. Default: the mirrors of Spack's configuration. */
@@ -176,27 +176,29 @@ export async function list(
   caches?: CacheArgument | readonly CacheArgument[],
   options?: ListOptions,
 ): Promise<ListAllReport> {
-  return await unhidden(async () => await (await import("./api/list-specs.ts")).list(caches, options));
+  return await unhidden(async () => await (await import("./api/functions/list-specs.ts")).list(caches, options));
 }
 
 /** Updates the index of a build cache, as `stave index` does. */
 export async function updateIndex(cache?: CacheArgument, options?: UpdateIndexOptions): Promise<IndexReport> {
-  return await unhidden(async () => await (await import("./api/update-index.ts")).updateIndex(cache, options));
+  return await unhidden(
+    async () => await (await import("./api/functions/update-index.ts")).updateIndex(cache, options),
+  );
 }
 
 /** Opens a Spack store; by default that of `$STAVE_STORE` or of Spack's configuration. */
 export async function openStore(root?: string, options?: OpenStoreOptions): Promise<Store> {
-  return await (await import("./api/open-store.ts")).openStore(root, options);
+  return await (await import("./api/functions/open-store.ts")).openStore(root, options);
 }
 
 /** Pushes installed specs to a build cache, as `stave push` does. Failures are in `failures` of the report. */
 export async function push(cache?: CacheArgument, options?: PushOptions): Promise<PushReport> {
-  return await unhidden(async () => await (await import("./api/push-specs.ts")).push(cache, options));
+  return await unhidden(async () => await (await import("./api/functions/push-specs.ts")).push(cache, options));
 }
 
 /** What `push` would do with the same arguments; writes nothing. */
 export async function planPush(cache?: CacheArgument, options?: PushOptions): Promise<PushPlanReport> {
-  return await unhidden(async () => await (await import("./api/push-specs.ts")).planPush(cache, options));
+  return await unhidden(async () => await (await import("./api/functions/push-specs.ts")).planPush(cache, options));
 }
 
 /** Installs specs from build caches, as `stave install` does. Failures are in `failures` of the report. */
@@ -204,7 +206,7 @@ export async function install(
   caches?: CacheArgument | readonly CacheArgument[],
   options?: InstallOptions,
 ): Promise<InstallReport> {
-  return await unhidden(async () => await (await import("./api/install-specs.ts")).install(caches, options));
+  return await unhidden(async () => await (await import("./api/functions/install-specs.ts")).install(caches, options));
 }
 
 /** What `install` would do with the same arguments; writes nothing. */
@@ -212,17 +214,19 @@ export async function planInstall(
   caches?: CacheArgument | readonly CacheArgument[],
   options?: InstallOptions,
 ): Promise<InstallPlanReport> {
-  return await unhidden(async () => await (await import("./api/install-specs.ts")).planInstall(caches, options));
+  return await unhidden(
+    async () => await (await import("./api/functions/install-specs.ts")).planInstall(caches, options),
+  );
 }
 
 /** Describes an image as `stave sbom` does: the document, and a table of licenses. */
 export async function sbomOfImage(image: string, options?: ImageSbomOptions): Promise<SbomReport> {
-  return await unhidden(async () => await (await import("./api/describe.ts")).sbomOfImage(image, options));
+  return await unhidden(async () => await (await import("./api/functions/describe.ts")).sbomOfImage(image, options));
 }
 
 /** Describes installed specs as `stave sbom` does; by default the roots of the environment. */
 export async function sbomOfSpecs(options?: SpecsSbomOptions): Promise<SbomReport> {
-  return await unhidden(async () => await (await import("./api/describe.ts")).sbomOfSpecs(options));
+  return await unhidden(async () => await (await import("./api/functions/describe.ts")).sbomOfSpecs(options));
 }
 
 // Errors of the library are StaveErrors, also if something fails to close after one.
@@ -236,12 +240,12 @@ async function unhidden<T>(work: () => Promise<T>): Promise<T> {
 
 /** Checks whether the programs of an image will start, as `stave check-run` does. */
 export async function checkRun(image: string, options?: CheckRunOptions): Promise<CheckRunReport> {
-  return await unhidden(async () => await (await import("./api/run-images.ts")).checkRun(image, options));
+  return await unhidden(async () => await (await import("./api/functions/run-images.ts")).checkRun(image, options));
 }
 
 /** Measures where the bytes of an image are, as `stave size` does. */
 export async function imageSize(image: string, options?: ImageOptions): Promise<SizeReport> {
-  return await unhidden(async () => await (await import("./api/run-images.ts")).imageSize(image, options));
+  return await unhidden(async () => await (await import("./api/functions/run-images.ts")).imageSize(image, options));
 }
 
 /** Puts images of several platforms under one tag, as `stave image-index` does: each `REF` or `PLATFORM=REF`. */
@@ -250,15 +254,19 @@ export async function imageIndex(
   images: readonly string[],
   options?: ImageIndexOptions,
 ): Promise<ImageIndexReport> {
-  return await unhidden(async () => await (await import("./api/run-images.ts")).imageIndex(image, images, options));
+  return await unhidden(
+    async () => await (await import("./api/functions/run-images.ts")).imageIndex(image, images, options),
+  );
 }
 
 /** Puts an image onto another base, as `stave rebase` does. */
 export async function rebase(image: string, onto: string, options?: RebaseOptions): Promise<RebaseReport> {
-  return await unhidden(async () => await (await import("./api/run-images.ts")).rebase(image, onto, options));
+  return await unhidden(async () => await (await import("./api/functions/run-images.ts")).rebase(image, onto, options));
 }
 
 /** Writes an image to a file as an archive for docker, podman or Apptainer, as `stave export` does. */
 export async function exportImage(image: string, file: string, options?: ExportImageOptions): Promise<ExportReport> {
-  return await unhidden(async () => await (await import("./api/run-images.ts")).exportImage(image, file, options));
+  return await unhidden(
+    async () => await (await import("./api/functions/run-images.ts")).exportImage(image, file, options),
+  );
 }

@@ -50,6 +50,7 @@ const ORDER: Record<string, string[]> = {
   target: [".", "registry", "layout"],
   sign: ["key", "statement", "identity", "signature", "policy", "keyless"],
   ops: ["image", "store", "cache", "sign", "push", "install", "sync"],
+  api: ["machine", "from-spack", "places", "signers", "functions"],
   cli: ["machine", "output", "arguments", "verbs", "."],
 };
 
@@ -69,7 +70,7 @@ const PACKAGES: Record<string, string[]> = {
   "tuf-js": ["sign"],
 };
 // The files in which the library takes them from the calling process.
-const AMBIENT_FILES = ["util/time.ts", "api/surroundings.ts"];
+const AMBIENT_FILES = ["util/time.ts", "api/machine/surroundings.ts"];
 const AMBIENT = /\bprocess\.env\b|\bconsole\.|\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(/;
 
 function* filesBelow(directory: string): Iterable<string> {

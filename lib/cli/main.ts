@@ -1,6 +1,6 @@
 // The command: finds the verb, loads only its code, runs it and exits with its status.
 import { Command, CommanderError } from "commander";
-import { VERSION } from "../api/stave-version.ts";
+import { VERSION } from "../api/machine/stave-version.ts";
 import { StaveError } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { isNear } from "../util/typo.ts";

@@ -7,7 +7,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Connection, keychainOptions, type NetworkOptions } from "../../lib/api/connection.ts";
+import { Connection, keychainOptions, type NetworkOptions } from "../../lib/api/places/connection.ts";
 import { authFilePlaces } from "../../lib/auth/keychain.ts";
 import { parseLocation } from "../../lib/oci/reference.ts";
 import { systemClock } from "../../lib/util/time.ts";

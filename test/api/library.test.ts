@@ -252,7 +252,7 @@ test("the parts load only themselves, and the whole loads nothing before it is u
   assert.deepEqual([...parts("index.ts")].sort(), ["errors.ts", "index.ts"]);
   for (const part of ["spack", "image", "cache", "store", "serve"]) {
     assert.ok(!parts("exports/oci.ts").has(part), `stave/oci loads ${part}`);
-    assert.ok(!parts("api/open-target.ts").has(part), `a copy loads ${part}`);
+    assert.ok(!parts("api/functions/open-target.ts").has(part), `a copy loads ${part}`);
   }
   for (const part of ["auth", "spack", "image"])
     assert.ok(!parts("exports/serve.ts").has(part), `stave/serve loads ${part}`);

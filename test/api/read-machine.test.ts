@@ -1,7 +1,7 @@
 // Proves that the host of this process is described correctly, as far as that holds on any machine.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { currentHost, type Machine } from "../../lib/api/read-machine.ts";
+import { currentHost, type Machine } from "../../lib/api/machine/read-machine.ts";
 import { discover } from "../../lib/spack/config/discover.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { configTree } from "../support/config-tree.ts";

@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { TrustOptions } from "../../lib/api/trust.ts";
-import { trustState } from "../../lib/api/trust-state.ts";
+import type { TrustOptions } from "../../lib/api/signers/trust.ts";
+import { trustState } from "../../lib/api/signers/trust-state.ts";
 import { systemClock } from "../../lib/util/time.ts";
 
 const work = mkdtempSync(join(tmpdir(), "stave-trust-state-"));

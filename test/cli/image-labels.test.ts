@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { withoutCredentials } from "../../lib/api/image-labels.ts";
+import { withoutCredentials } from "../../lib/api/machine/image-labels.ts";
 import { parseFetched } from "../../lib/target/choose-platform.ts";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";

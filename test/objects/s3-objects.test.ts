@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, before, beforeEach, test } from "node:test";
-import { bucketPlace } from "../../lib/api/bucket-place.ts";
+import { bucketPlace } from "../../lib/api/places/bucket-place.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { MirrorCache } from "../../lib/cache/mirror/mirror-cache.ts";
 import type { ErrorCode } from "../../lib/errors.ts";

@@ -1,12 +1,12 @@
 // An open build cache from a CACHE argument and the flags of a verb.
 
-import { type CacheChoice, cacheLocation, memoryFor, mirrorCredentials } from "../../api/cache-choice.ts";
-import { keychainOptions } from "../../api/connection.ts";
-import { defaultMirrors } from "../../api/default-mirrors.ts";
-import { type CacheLocation, formatCache, isMirror } from "../../api/mirror-location.ts";
-import { type OpenMirrorOptions, openMirror, type Signing } from "../../api/open-mirror.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { cacheGuard, mirrorTrust, type TrustOptions, type TrustUse } from "../../api/trust.ts";
+import { defaultMirrors } from "../../api/from-spack/default-mirrors.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { type CacheChoice, cacheLocation, memoryFor, mirrorCredentials } from "../../api/places/cache-choice.ts";
+import { keychainOptions } from "../../api/places/connection.ts";
+import { type CacheLocation, formatCache, isMirror } from "../../api/places/mirror-location.ts";
+import { type OpenMirrorOptions, openMirror, type Signing } from "../../api/places/open-mirror.ts";
+import { cacheGuard, mirrorTrust, type TrustOptions, type TrustUse } from "../../api/signers/trust.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";

@@ -1,8 +1,9 @@
 // `stave push --from`: images of the specs of another cache, without installing them.
-import { onlySpecs, splitCache } from "../../api/cache-choice.ts";
-import { formatCache } from "../../api/mirror-location.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import type { TrustOptions } from "../../api/trust.ts";
+
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
+import { formatCache } from "../../api/places/mirror-location.ts";
+import type { TrustOptions } from "../../api/signers/trust.ts";
 import { StaveError } from "../../errors.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
 import { type PushFromReport, pushFrom } from "../../ops/sync/push-from.ts";

@@ -1,5 +1,5 @@
 // Parses arguments that name an image, or several of one repository.
-import { repositoryOf } from "../../api/image-places.ts";
+import { repositoryOf } from "../../api/places/image-places.ts";
 import { StaveError } from "../../errors.ts";
 import { formatLocation, type Location, parseLocation } from "../../oci/reference.ts";
 

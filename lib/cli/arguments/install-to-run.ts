@@ -1,12 +1,13 @@
 // What `run` does if it must: finds the specs in a cache, installs them, and finds out their variables. It is loaded
 // only then, so that a program that is installed starts quickly.
-import { isCacheWord, splitCache } from "../../api/cache-choice.ts";
-import { wholePlace } from "../../api/image-places.ts";
-import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
-import { parseMirror } from "../../api/mirror-location.ts";
-import { currentHost } from "../../api/read-machine.ts";
-import type { SpackFiles, SpackFlags } from "../../api/spack-files.ts";
-import { type TrustOptions, trustedReference } from "../../api/trust.ts";
+
+import { installRoots, installSide, installStore } from "../../api/from-spack/install-roots.ts";
+import type { SpackFiles, SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { currentHost } from "../../api/machine/read-machine.ts";
+import { isCacheWord, splitCache } from "../../api/places/cache-choice.ts";
+import { wholePlace } from "../../api/places/image-places.ts";
+import { parseMirror } from "../../api/places/mirror-location.ts";
+import { type TrustOptions, trustedReference } from "../../api/signers/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { readEnvironmentImage } from "../../ops/image/tagged-image.ts";

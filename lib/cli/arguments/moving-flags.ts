@@ -1,6 +1,6 @@
 // The flags of verbs that copy specs between caches.
 import type { Command } from "commander";
-import type { SpackFlags } from "../../api/spack-files.ts";
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { addDryRun, addJobs, addTransport, type CommonFlags } from "./shared-flags.ts";
 import { addSpack } from "./spack-options.ts";
 

@@ -1,9 +1,9 @@
 // Opens connections and targets according to the flags.
 import { openSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { Connection, type NetworkOptions } from "../../api/connection.ts";
-import type { CacheLocation } from "../../api/mirror-location.ts";
-import { networkFor } from "../../api/spack-network.ts";
+import { Connection, type NetworkOptions } from "../../api/places/connection.ts";
+import type { CacheLocation } from "../../api/places/mirror-location.ts";
+import { networkFor } from "../../api/places/spack-network.ts";
 import type { Keychain } from "../../auth/keychain.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import type { TraceEvent } from "../../http/types.ts";

@@ -1,7 +1,7 @@
 // Says that something new is not signed, where the trust policy requires signatures: what a verb writes replaces what
 // was signed, and readers would refuse it.
-import { type CacheLocation, formatCache } from "../../api/mirror-location.ts";
-import { policyPath, policyPlace, readPolicy, type TrustOptions } from "../../api/trust.ts";
+import { type CacheLocation, formatCache } from "../../api/places/mirror-location.ts";
+import { policyPath, policyPlace, readPolicy, type TrustOptions } from "../../api/signers/trust.ts";
 import { isStaveError } from "../../errors.ts";
 import { formatLocation } from "../../oci/reference.ts";
 import type { Context } from "../machine/context.ts";

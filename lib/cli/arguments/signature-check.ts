@@ -1,8 +1,9 @@
 // Checks the signatures of the images and caches that are named on the command line: by the signers that are named
 // there, otherwise by the trust policy.
-import { checkPlace, type SignatureReport, signatureReport } from "../../api/check-place.ts";
-import type { SpackFlags } from "../../api/spack-files.ts";
-import type { TrustOptions } from "../../api/trust.ts";
+
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { checkPlace, type SignatureReport, signatureReport } from "../../api/signers/check-place.ts";
+import type { TrustOptions } from "../../api/signers/trust.ts";
 import { StaveError } from "../../errors.ts";
 import type { CheckSignaturesReport } from "../../ops/sign/check-signatures.ts";
 import type { Context } from "../machine/context.ts";

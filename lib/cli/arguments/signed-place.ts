@@ -1,7 +1,8 @@
 // Opens the image or cache whose signatures are made or checked.
-import type { CacheLocation } from "../../api/mirror-location.ts";
-import { imageNamed, placeOf, type SignedPlace } from "../../api/place-to-sign.ts";
-import type { SpackFlags } from "../../api/spack-files.ts";
+
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
+import type { CacheLocation } from "../../api/places/mirror-location.ts";
+import { imageNamed, placeOf, type SignedPlace } from "../../api/signers/place-to-sign.ts";
 import { hasImages, lacks } from "../../cache/cache.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import { closeAfterError } from "../../util/close-all.ts";

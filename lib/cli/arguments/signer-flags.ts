@@ -1,6 +1,6 @@
 // The flags that name whose signatures count.
 import type { Command } from "commander";
-import { checkNamed, type NamedSigners, namesSigners } from "../../api/named-signers.ts";
+import { checkNamed, type NamedSigners, namesSigners } from "../../api/signers/named-signers.ts";
 import { collect } from "./shared-flags.ts";
 
 /** The flags that name signers. */

@@ -1,7 +1,7 @@
 // The signer that the flags of a verb choose: a key, or the identity of this job or person.
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { keylessSigner, type SigstoreOptions } from "../../api/keyless.ts";
+import { keylessSigner, type SigstoreOptions } from "../../api/signers/keyless.ts";
 import type { Transport } from "../../http/types.ts";
 import { printable } from "../../printable/printable.ts";
 import type { PrivateKey } from "../../sign/key/private-key.ts";

@@ -1,8 +1,9 @@
 // The place and the image that `stave trust` is asked about.
-import { cacheLocation, isCacheWord } from "../../api/cache-choice.ts";
-import { type CacheLocation, parseMirror } from "../../api/mirror-location.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { guardsOf, policyPlace, readPolicy, type TrustOptions } from "../../api/trust.ts";
+
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { cacheLocation, isCacheWord } from "../../api/places/cache-choice.ts";
+import { type CacheLocation, parseMirror } from "../../api/places/mirror-location.ts";
+import { guardsOf, policyPlace, readPolicy, type TrustOptions } from "../../api/signers/trust.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { imageName, parseLocation } from "../../oci/reference.ts";
 import { imageToJudge } from "../../ops/sign/images.ts";

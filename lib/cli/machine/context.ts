@@ -1,7 +1,7 @@
 // The outside world of a verb: the environment, the streams, the clock and Ctrl-C. Only this file and main.ts use
 // `process`.
 import type { Readable, Writable } from "node:stream";
-import { processSurroundings, type Surroundings } from "../../api/surroundings.ts";
+import { processSurroundings, type Surroundings } from "../../api/machine/surroundings.ts";
 import { StaveError } from "../../errors.ts";
 
 /** A stream that may be a terminal. */

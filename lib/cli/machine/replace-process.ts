@@ -1,7 +1,7 @@
 // Replaces this process by another program, which keeps its process number, terminal and signals.
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { resolve } from "node:path";
-import { findProgram } from "../../api/programs.ts";
+import { findProgram } from "../../api/machine/programs.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { makeStreamsBlocking } from "../../util/blocking.ts";

@@ -1,6 +1,6 @@
 // Formats lists of specs as Spack does (`cmd/common/arguments.py`, `cmd/__init__.py`, display_specs).
 import type { Command } from "commander";
-import type { SignatureMark } from "../../api/check-place.ts";
+import type { SignatureMark } from "../../api/signers/check-place.ts";
 import type { SpecRow } from "../../ops/store/spec-row.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Output } from "./output.ts";

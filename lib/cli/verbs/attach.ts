@@ -1,6 +1,6 @@
 // `stave attach`: stores files as an artifact that refers to an image.
 import { resolve } from "node:path";
-import { referenceOf } from "../../api/connection.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import { StaveError } from "../../errors.ts";
 import { isMediaType } from "../../oci/mediatype.ts";
 import { parseLocation } from "../../oci/reference.ts";

@@ -1,5 +1,5 @@
 // `stave blob`: fetches one blob of an image.
-import { referenceOf } from "../../api/connection.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { imageName, parseLocation } from "../../oci/reference.ts";

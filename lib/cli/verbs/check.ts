@@ -2,10 +2,10 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Option } from "commander";
-import { onlySpecs } from "../../api/cache-choice.ts";
-import { formatCache } from "../../api/mirror-location.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { knownSpecs } from "../../api/spack-specs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { knownSpecs } from "../../api/from-spack/spack-specs.ts";
+import { onlySpecs } from "../../api/places/cache-choice.ts";
+import { formatCache } from "../../api/places/mirror-location.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { type CheckReport, checkAll, type MissingSpec } from "../../ops/cache/check.ts";
 import { printable } from "../../printable/printable.ts";

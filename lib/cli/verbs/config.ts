@@ -1,6 +1,6 @@
 // `stave config`: shows the parts of Spack's configuration that stave uses, and the file each comes from.
 
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { printable } from "../../printable/printable.ts";
 import { type DiscoveryReport, discoveryReport } from "../../spack/config/discovery-report.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";

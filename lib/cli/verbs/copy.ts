@@ -1,9 +1,9 @@
 // `stave copy`: copies an image or a whole repository between registries and directories.
 
 import { Option } from "commander";
-import { checkCopy, copyBetween, copyPlaces } from "../../api/open-target.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import type { TrustOptions } from "../../api/trust.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { checkCopy, copyBetween, copyPlaces } from "../../api/functions/open-target.ts";
+import type { TrustOptions } from "../../api/signers/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import type { Location } from "../../oci/reference.ts";

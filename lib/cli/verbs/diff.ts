@@ -1,9 +1,9 @@
 // `stave diff`: shows what changed between two images, caches or lock files.
 
 import { resolve } from "node:path";
-import { diskCache } from "../../api/cache-folder.ts";
-import { isMirrorFolder, parseMirror } from "../../api/mirror-location.ts";
-import type { SpackFlags } from "../../api/spack-files.ts";
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { diskCache } from "../../api/machine/cache-folder.ts";
+import { isMirrorFolder, parseMirror } from "../../api/places/mirror-location.ts";
 import { StaveError } from "../../errors.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
 import { hostArchitecture } from "../../oci/platform.ts";

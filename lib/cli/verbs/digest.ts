@@ -1,5 +1,5 @@
 // `stave digest`: prints the digest of an image.
-import { referenceOf } from "../../api/connection.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";

@@ -1,9 +1,9 @@
 // `stave download`: downloads the archive and the spec file of one spec from a cache.
 import { resolve } from "node:path";
 import { Option } from "commander";
-import { onlySpecs } from "../../api/cache-choice.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { askedSpec } from "../../api/spack-specs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { askedSpec } from "../../api/from-spack/spack-specs.ts";
+import { onlySpecs } from "../../api/places/cache-choice.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import { askInOrder, throwUnasked } from "../../ops/cache/ask-in-order.ts";
 import { download } from "../../ops/cache/download.ts";

@@ -1,7 +1,7 @@
 // `stave env`: prints shell commands that make installed specs usable.
 
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { chosenRoots } from "../../api/spack-specs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenRoots } from "../../api/from-spack/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { runVariables, type Shell, shellText } from "../../ops/store/env.ts";
 import { askSpack } from "../../spack/environment/ask-spack.ts";

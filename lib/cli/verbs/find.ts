@@ -1,6 +1,6 @@
 // `stave find`: lists what is installed, in the format of Spack's `find`.
 
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { type FindReport, find } from "../../ops/store/find.ts";
 import { printable } from "../../printable/printable.ts";
 import { versionOfVirtual } from "../../spack/query/select.ts";

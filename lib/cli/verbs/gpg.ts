@@ -1,8 +1,8 @@
 // `stave gpg`: the keys of the gpg home that Spack uses; gpg does the work.
 import { resolve } from "node:path";
 import { Option } from "commander";
-import { gpgOf } from "../../api/open-mirror.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { gpgOf } from "../../api/places/open-mirror.ts";
 import { lacks } from "../../cache/cache.ts";
 import { exportKeys, type HeldKey, importKey, keysIn, listKeys } from "../../cache/mirror/gpg.ts";
 import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";

@@ -1,7 +1,7 @@
 // `stave image-index`: one tag for the images of several platforms.
-import { referenceOf } from "../../api/connection.ts";
-import { platformImage, tagToWrite, wholePlace } from "../../api/image-places.ts";
-import { type TrustOptions, trustedReference } from "../../api/trust.ts";
+import { referenceOf } from "../../api/places/connection.ts";
+import { platformImage, tagToWrite, wholePlace } from "../../api/places/image-places.ts";
+import { type TrustOptions, trustedReference } from "../../api/signers/trust.ts";
 import { formatLocation, parseLocation } from "../../oci/reference.ts";
 import { type AddedImage, addToIndex } from "../../ops/image/image-index.ts";
 import type { ReadTarget } from "../../target/target.ts";

@@ -1,7 +1,7 @@
 // `stave index`: updates the index of a build cache, or checks whether it is current.
 
 import { Option } from "commander";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { hasArchives, type ReadCache } from "../../cache/cache.ts";
 import { checkIndex, type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";

@@ -1,9 +1,9 @@
 // `stave inspect`: describes the parts of an image.
 
-import { referenceOf } from "../../api/connection.ts";
-import { parseMirror } from "../../api/mirror-location.ts";
-import { SpackFiles } from "../../api/spack-files.ts";
-import { askedSpec } from "../../api/spack-specs.ts";
+import { SpackFiles } from "../../api/from-spack/spack-files.ts";
+import { askedSpec } from "../../api/from-spack/spack-specs.ts";
+import { referenceOf } from "../../api/places/connection.ts";
+import { parseMirror } from "../../api/places/mirror-location.ts";
 import { StaveError } from "../../errors.ts";
 import { parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";

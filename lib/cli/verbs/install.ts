@@ -1,10 +1,10 @@
 // `stave install`: installs binaries from build caches into a Spack store.
 
 import { Option } from "commander";
-import { splitCache } from "../../api/cache-choice.ts";
-import { installRoots, installSide, installStore } from "../../api/install-roots.ts";
-import { currentHost } from "../../api/read-machine.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { installRoots, installSide, installStore } from "../../api/from-spack/install-roots.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { currentHost } from "../../api/machine/read-machine.ts";
+import { splitCache } from "../../api/places/cache-choice.ts";
 import { aggregate } from "../../errors.ts";
 import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
 import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";

@@ -1,7 +1,7 @@
 // `stave keys`: shows the public keys that mirrors offer, and imports them into gpg.
 import { Option } from "commander";
-import { gpgOf } from "../../api/open-mirror.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { gpgOf } from "../../api/places/open-mirror.ts";
 import { lacks } from "../../cache/cache.ts";
 import { describeKey, importKey } from "../../cache/mirror/gpg.ts";
 import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";

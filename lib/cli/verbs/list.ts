@@ -1,11 +1,11 @@
 // `stave list`: lists the specs of a build cache, in the format of Spack's `buildcache list`.
 
 import { Option } from "commander";
-import { memoryFor, onlySpecs, splitCache } from "../../api/cache-choice.ts";
-import type { SignatureMark } from "../../api/check-place.ts";
-import { installHost } from "../../api/install-roots.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import type { TrustOptions } from "../../api/trust.ts";
+import { installHost } from "../../api/from-spack/install-roots.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { memoryFor, onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
+import type { SignatureMark } from "../../api/signers/check-place.ts";
+import type { TrustOptions } from "../../api/signers/trust.ts";
 import { hasImages, type ReadCache } from "../../cache/cache.ts";
 import { aggregate } from "../../errors.ts";
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
@@ -85,7 +85,7 @@ async function marksOf(
   opened: readonly OpenedCache<ReadCache>[],
   { context, output, flags }: { readonly context: Context; readonly output: Output; readonly flags: Flags },
 ): Promise<Map<string, SignatureMark>> {
-  const { markSpecs } = await import("../../api/check-place.ts");
+  const { markSpecs } = await import("../../api/signers/check-place.ts");
   const marks = new Map<string, SignatureMark>();
   for (const { cache, location, opener } of opened) {
     const rows = specs.filter((row) => row.cache === undefined || row.cache === cache.name);

@@ -1,6 +1,6 @@
 // `stave login`: checks credentials and stores them where podman does.
 import { addAbortSignal } from "node:stream";
-import { keychainOptions } from "../../api/connection.ts";
+import { keychainOptions } from "../../api/places/connection.ts";
 import { Keychain } from "../../auth/keychain.ts";
 import { checkLogin, type LoginReport, storeLogin } from "../../auth/login.ts";
 import { StaveError } from "../../errors.ts";

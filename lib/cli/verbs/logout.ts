@@ -1,6 +1,6 @@
 // `stave logout`: removes the credentials for a registry.
 
-import { keychainOptions } from "../../api/connection.ts";
+import { keychainOptions } from "../../api/places/connection.ts";
 import { logout } from "../../auth/login.ts";
 import { registryArgument } from "../arguments/registry-argument.ts";
 import { addDryRun, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";

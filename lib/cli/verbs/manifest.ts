@@ -1,5 +1,5 @@
 // `stave manifest`: fetches the manifest of an image, unchanged.
-import { referenceOf } from "../../api/connection.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Index, Manifest } from "../../oci/manifest.ts";
 import { parsePlatform } from "../../oci/platform.ts";

@@ -1,6 +1,6 @@
 // `stave migrate`: brings a mirror to the newest layout.
 import { Option } from "commander";
-import { SpackFiles } from "../../api/spack-files.ts";
+import { SpackFiles } from "../../api/from-spack/spack-files.ts";
 import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { type MigrateReport, migrate } from "../../ops/sync/migrate.ts";

@@ -1,8 +1,8 @@
 // `stave name`: prints the names of a spec in build caches.
 
 import { Option } from "commander";
-import type { SpackFlags } from "../../api/spack-files.ts";
-import { chosenSpec } from "../../api/spack-specs.ts";
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenSpec } from "../../api/from-spack/spack-specs.ts";
 import { legacyStem, manifestFileName, specTag } from "../../spack/spec/spec-name.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";

@@ -1,7 +1,7 @@
 // `stave preview`: shows what relocation would change in a spec and its dependencies.
 
-import type { SpackFlags } from "../../api/spack-files.ts";
-import { chosenSpecs } from "../../api/spack-specs.ts";
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenSpecs } from "../../api/from-spack/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { type PreviewNode, preview } from "../../ops/store/preview.ts";
 import { printable } from "../../printable/printable.ts";

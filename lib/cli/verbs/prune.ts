@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Option } from "commander";
 import * as z from "zod";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { lacks } from "../../cache/cache.ts";
 import { updateIndex } from "../../cache/index-update.ts";
 import { isPrunable, type PrunableCache } from "../../cache/spec-storage.ts";

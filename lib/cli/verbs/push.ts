@@ -1,16 +1,16 @@
 // `stave push`: creates container images from installed specs.
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { cacheLocation, onlySpecs, splitCache } from "../../api/cache-choice.ts";
-import { diskCache } from "../../api/cache-folder.ts";
-import { referenceOf } from "../../api/connection.ts";
-import { formatCache, isMirror } from "../../api/mirror-location.ts";
-import { containerBase, imageDescription, imageViews, spackSide } from "../../api/push-side.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { chosenRoots, explicitSpecs } from "../../api/spack-specs.ts";
-import { VERSION } from "../../api/stave-version.ts";
-import { signedName, type TrustOptions, trustedReference } from "../../api/trust.ts";
-import { unlockedSpecs } from "../../api/unlocked-specs.ts";
+import { containerBase, imageDescription, imageViews, spackSide } from "../../api/from-spack/push-side.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenRoots, explicitSpecs } from "../../api/from-spack/spack-specs.ts";
+import { unlockedSpecs } from "../../api/from-spack/unlocked-specs.ts";
+import { diskCache } from "../../api/machine/cache-folder.ts";
+import { VERSION } from "../../api/machine/stave-version.ts";
+import { cacheLocation, onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
+import { referenceOf } from "../../api/places/connection.ts";
+import { formatCache, isMirror } from "../../api/places/mirror-location.ts";
+import { signedName, type TrustOptions, trustedReference } from "../../api/signers/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";

@@ -1,8 +1,8 @@
 // `stave rebase`: puts a pushed image onto another base.
-import { diskCache } from "../../api/cache-folder.ts";
-import { referenceOf } from "../../api/connection.ts";
-import { rebasedTag } from "../../api/image-places.ts";
-import { type TrustOptions, type TrustUse, trustedReference } from "../../api/trust.ts";
+import { diskCache } from "../../api/machine/cache-folder.ts";
+import { referenceOf } from "../../api/places/connection.ts";
+import { rebasedTag } from "../../api/places/image-places.ts";
+import { type TrustOptions, type TrustUse, trustedReference } from "../../api/signers/trust.ts";
 import { StaveError } from "../../errors.ts";
 import { fullReference } from "../../image/base-image-reader.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";

@@ -1,5 +1,5 @@
 // `stave referrers`: lists what refers to an image.
-import { referenceOf } from "../../api/connection.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseLocation } from "../../oci/reference.ts";

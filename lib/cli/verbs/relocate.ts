@@ -1,6 +1,6 @@
 // `stave relocate`: updates the paths in a tree that was moved.
 import { resolve } from "node:path";
-import { findProgram } from "../../api/programs.ts";
+import { findProgram } from "../../api/machine/programs.ts";
 import { type RelocateTreeReport, relocate } from "../../ops/store/relocate.ts";
 import { printable } from "../../printable/printable.ts";
 import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";

@@ -1,10 +1,11 @@
 // `stave run`: runs a program of a build cache; installs what is missing into the user's own store.
-import { DEFAULT_CACHE, isCacheWord } from "../../api/cache-choice.ts";
-import { ownDiskCache } from "../../api/cache-folder.ts";
-import { currentHost } from "../../api/read-machine.ts";
-import { withOwnStore } from "../../api/run-store.ts";
-import { SpackFiles } from "../../api/spack-files.ts";
-import { type TrustState, trustState } from "../../api/trust-state.ts";
+
+import { withOwnStore } from "../../api/from-spack/run-store.ts";
+import { SpackFiles } from "../../api/from-spack/spack-files.ts";
+import { ownDiskCache } from "../../api/machine/cache-folder.ts";
+import { currentHost } from "../../api/machine/read-machine.ts";
+import { DEFAULT_CACHE, isCacheWord } from "../../api/places/cache-choice.ts";
+import { type TrustState, trustState } from "../../api/signers/trust-state.ts";
 import { StaveError } from "../../errors.ts";
 import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
 import { variablesOf } from "../../ops/store/env-variables.ts";

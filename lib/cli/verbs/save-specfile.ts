@@ -1,8 +1,8 @@
 // `stave save-specfile`: writes spec files for nodes of a DAG, as Spack's command does.
 import { join, resolve } from "node:path";
 import { Option } from "commander";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { chosenSpec } from "../../api/spack-specs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenSpec } from "../../api/from-spack/spack-specs.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { satisfies } from "../../spack/query/satisfies.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";

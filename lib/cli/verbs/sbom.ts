@@ -1,10 +1,10 @@
 // `stave sbom`: prints what an image or specs consist of, with licenses and sources.
 import { Option } from "commander";
-import { referenceOf } from "../../api/connection.ts";
-import { specsSubject } from "../../api/describe.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { chosenRoots } from "../../api/spack-specs.ts";
-import { VERSION } from "../../api/stave-version.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenRoots } from "../../api/from-spack/spack-specs.ts";
+import { specsSubject } from "../../api/functions/describe.ts";
+import { VERSION } from "../../api/machine/stave-version.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import { StaveError } from "../../errors.ts";
 import { hostArchitecture, parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";

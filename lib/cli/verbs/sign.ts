@@ -1,5 +1,5 @@
 // `stave sign`: signs images and caches.
-import type { SpackFlags } from "../../api/spack-files.ts";
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { StaveError } from "../../errors.ts";
 import { chosenImages } from "../../ops/sign/images.ts";
 import { signImages } from "../../ops/sign/sign.ts";

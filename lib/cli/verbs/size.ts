@@ -1,6 +1,6 @@
 // `stave size`: where the bytes of an image are.
-import { diskCache } from "../../api/cache-folder.ts";
-import { referenceOf } from "../../api/connection.ts";
+import { diskCache } from "../../api/machine/cache-folder.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
 import { hostArchitecture, parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";

@@ -1,7 +1,7 @@
 // `stave spec`: shows one concrete spec as a tree.
 
-import type { SpackFlags } from "../../api/spack-files.ts";
-import { chosenSpec } from "../../api/spack-specs.ts";
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenSpec } from "../../api/from-spack/spack-specs.ts";
 import { installedSize } from "../../ops/store/size.ts";
 import { printable } from "../../printable/printable.ts";
 import { checkHashes } from "../../spack/spec/dag-hash.ts";

@@ -1,9 +1,9 @@
 // `stave sync`: copies specs from one build cache to another, of any kind.
 import { glob as globFiles } from "node:fs/promises";
 import { resolve } from "node:path";
-import { splitCache } from "../../api/cache-choice.ts";
-import { isMirror } from "../../api/mirror-location.ts";
-import { SpackFiles } from "../../api/spack-files.ts";
+import { SpackFiles } from "../../api/from-spack/spack-files.ts";
+import { splitCache } from "../../api/places/cache-choice.ts";
+import { isMirror } from "../../api/places/mirror-location.ts";
 import { hasImages } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { MANIFEST_LIST_LIMIT, readManifestList } from "../../ops/sync/manifest-list.ts";

@@ -1,5 +1,5 @@
 // `stave tag`: gives an image more tags.
-import { referenceOf } from "../../api/connection.ts";
+import { referenceOf } from "../../api/places/connection.ts";
 import { StaveError } from "../../errors.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { tagImage } from "../../ops/image/tag-image.ts";

@@ -1,9 +1,9 @@
 // `stave trust`: shows, changes and explains the trust policy.
 import { resolve } from "node:path";
 import { Argument } from "commander";
-import { checkNamed } from "../../api/named-signers.ts";
-import type { SpackFlags } from "../../api/spack-files.ts";
-import { policyPath, policyPaths, readPolicy, type TrustOptions } from "../../api/trust.ts";
+import type { SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { checkNamed } from "../../api/signers/named-signers.ts";
+import { policyPath, policyPaths, readPolicy, type TrustOptions } from "../../api/signers/trust.ts";
 import { StaveError } from "../../errors.ts";
 import type { NewSigner } from "../../sign/policy/edit-policy.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";

@@ -1,8 +1,8 @@
 // `stave uninstall`: removes installed specs, unless others need them.
 
 import { Option } from "commander";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { chosenRoots } from "../../api/spack-specs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenRoots } from "../../api/from-spack/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import { planUninstall, type UninstalledSpec, uninstall } from "../../ops/store/uninstall.ts";
 import { printable } from "../../printable/printable.ts";

@@ -1,7 +1,7 @@
 // `stave verify`: checks whether installed files have changed since installation, or who signed images.
 
-import { isCacheWord } from "../../api/cache-choice.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { isCacheWord } from "../../api/places/cache-choice.ts";
 import { type VerifyReport, verify } from "../../ops/store/verify.ts";
 import { printable } from "../../printable/printable.ts";
 import { select, selectSome } from "../../spack/query/select.ts";

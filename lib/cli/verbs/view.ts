@@ -1,7 +1,7 @@
 // `stave view`: creates one tree of links to the files of several installed specs.
 import { resolve } from "node:path";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { chosenRoots } from "../../api/spack-specs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { chosenRoots } from "../../api/from-spack/spack-specs.ts";
 import { type ViewReport, view } from "../../ops/store/view.ts";
 import { printable } from "../../printable/printable.ts";
 import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";

@@ -1,9 +1,9 @@
 // `stave why-miss`: explains why a spec would not be installed from a cache.
 
-import { onlySpecs } from "../../api/cache-choice.ts";
-import { findProgram } from "../../api/programs.ts";
-import { SpackFiles, type SpackFlags } from "../../api/spack-files.ts";
-import { knownSpec } from "../../api/spack-specs.ts";
+import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { knownSpec } from "../../api/from-spack/spack-specs.ts";
+import { findProgram } from "../../api/machine/programs.ts";
+import { onlySpecs } from "../../api/places/cache-choice.ts";
 import { describeDifference, type WhyMissOptions, type WhyMissReport, whyMissAll } from "../../ops/cache/why-miss.ts";
 import { printable } from "../../printable/printable.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SpackFiles, type SpackFlags } from "../../../lib/api/spack-files.ts";
+import { SpackFiles, type SpackFlags } from "../../../lib/api/from-spack/spack-files.ts";
 import { discoveryReport } from "../../../lib/spack/config/discovery-report.ts";
 import { printQuery } from "../../../lib/spack/query/query.ts";
 import { systemClock } from "../../../lib/util/time.ts";

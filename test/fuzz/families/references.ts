@@ -1,7 +1,7 @@
 // Fuzzes names of places: references, locations, digests, tags, platforms, registries, proxies.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { cacheLocation, splitCache } from "../../../lib/api/cache-choice.ts";
+import { cacheLocation, splitCache } from "../../../lib/api/places/cache-choice.ts";
 import { registryArgument } from "../../../lib/cli/arguments/registry-argument.ts";
 import { isLoopback, proxyFor } from "../../../lib/http/addresses.ts";
 import { isDigest, parseDigest } from "../../../lib/oci/digest.ts";

@@ -1,0 +1,184 @@
+// `push` and `planPush`: push installed specs to a build cache.
+
+import { parseCompression } from "../../image/pack/compression.ts";
+import { LayerMemory } from "../../image/pack/layer-memory.ts";
+import { FactsMemory } from "../../loader/facts-memory.ts";
+import { parseLocation, parseTag } from "../../oci/reference.ts";
+import type { BaseSource } from "../../ops/push/base-image.ts";
+import { type PlanOptions, PUSH_DEFAULTS, type PushChoices } from "../../ops/push/options.ts";
+import { planTo, pushTo } from "../../ops/push/push-to.ts";
+import type { PushPlanReport, PushReport } from "../../ops/push/report.ts";
+import { parseShard } from "../../ops/push/shard.ts";
+import type { NetworkSettings } from "../../spack/config/settings.ts";
+import { closeAfterError } from "../../util/close-all.ts";
+import { containerBase, imageDescription, imageViews, spackSide } from "../from-spack/push-side.ts";
+import { chosenRoots } from "../from-spack/spack-specs.ts";
+import { diskCache } from "../machine/cache-folder.ts";
+import { referenceOf } from "../places/connection.ts";
+import { trustedReference } from "../signers/trust.ts";
+import { checkCache, checkOptions, type Shape } from "./check.ts";
+import { COMMON, type CommonOptions, connect } from "./common.ts";
+import {
+  type CacheArgument,
+  type Opening,
+  openingOf,
+  openToPlan,
+  openToWrite,
+  SPACK,
+  type SpackOptions,
+  trustUse,
+} from "./open-cache.ts";
+
+/** The options of a push; none is required if the surroundings provide an environment and a cache. */
+export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
+  /** Installed specs: one query each, or `/hash`. Default: the roots of the environment. */
+  readonly specs?: readonly string[] | undefined;
+  /** The root of the store. Default: `$STAVE_STORE`, otherwise from Spack's configuration. */
+  readonly store?: string | undefined;
+  /** The base image, `HOST/REPO:TAG` or `oci-layout:DIR:TAG`. Default for a tagged image: the one of `spack.yaml`. */
+  readonly baseImage?: string | undefined;
+  /** Label the tagged image with what git, the CI job and SOURCE_DATE_EPOCH say. Default true. */
+  readonly standardLabels?: boolean | undefined;
+  /** `gzip:LEVEL` or `zstd:LEVEL`; default `gzip:1`. */
+  readonly compression?: string | undefined;
+  /** Pack only the K-th of N shares of the specs, `K/N`; other jobs pack the rest. */
+  readonly shard?: string | undefined;
+  /** More variables for the images: `NAME=VALUE`, `NAME+=DIR`, `NAME^=DIR`. */
+  readonly variables?: readonly string[] | undefined;
+  /**
+   * A folder of links to the files of all specs in the tagged image, and `PATH` and the like point to it; `false` for
+   * none. Default: the views that `spack.yaml` declares outside the environment's folder.
+   */
+  readonly view?: string | false | undefined;
+  /** Keep Spack's variables unchanged, with folders of this host and repeated entries. */
+  readonly spackEnv?: boolean | undefined;
+  /** Push to a mirror without gpg signatures. Default: sign unless the mirror is configured with `signed: false`. */
+  readonly unsigned?: boolean | undefined;
+  /** The gpg key for specs in a mirror. Default: the only secret key. */
+  readonly gpgKey?: string | undefined;
+}
+
+const SHAPE: Shape<PushOptions> = {
+  ...{ ...COMMON, ...SPACK, specs: "strings", store: "string", tags: "strings", baseImage: "string" },
+  ...{
+    compression: "string",
+    shard: "string",
+    budget: "count",
+    image: "any",
+    only: ["all", "package", "dependencies"],
+  },
+  ...{ buildDependencies: ["with", "without", "where installed"], force: "boolean", verify: "boolean" },
+  ...{
+    failFast: "boolean",
+    allowMissing: "boolean",
+    checkRun: "boolean",
+    platformTag: "boolean",
+    private: "boolean",
+    updateIndex: "boolean",
+  },
+  ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
+  ...{ unsigned: "boolean", gpgKey: "string", view: "name or false", standardLabels: "boolean" },
+};
+
+/**
+ * Pushes installed specs to a build cache. Failures are in `failures` of the report. Throws what stops the whole push.
+ */
+export async function push(cache?: CacheArgument, options: PushOptions = {}): Promise<PushReport> {
+  const opening = checked("push", cache, options);
+  await using all = await prepared(options, opening);
+  await using opened = await openToWrite(cache, { ...opening, options: { ...options, create: true } });
+  return await pushTo(opened.cache, all.common);
+}
+
+/**
+ * Reports what `push` would do with the same arguments; writes nothing. A directory that does not exist counts as an
+ * empty cache.
+ */
+export async function planPush(cache?: CacheArgument, options: PushOptions = {}): Promise<PushPlanReport> {
+  const opening = checked("planPush", cache, options);
+  await using all = await prepared(options, opening);
+  await using opened = await openToPlan(cache, opening);
+  return await planTo(opened.cache, all.common);
+}
+
+function checked(name: string, cache: CacheArgument | undefined, options: PushOptions): Opening {
+  if (cache !== undefined) checkCache(`${name}: the cache`, cache);
+  checkOptions(name, options, SHAPE);
+  options.signal?.throwIfAborted();
+  for (const tag of options.tags ?? []) parseTag(tag);
+  const { unsigned, gpgKey: key } = options;
+  return { ...openingOf(options, options.store), signing: { unsigned, key } };
+}
+
+/** The settings of a push without its cache. The base image stays open until they are disposed of. */
+async function prepared(
+  options: PushOptions,
+  opening: Opening,
+): Promise<AsyncDisposable & { readonly common: Omit<PlanOptions, "cache" | "target"> }> {
+  const { onProgress: progress, signal } = options;
+  const { around } = opening;
+  const compression =
+    options.compression === undefined ? PUSH_DEFAULTS.compression : parseCompression(options.compression);
+  const shard = options.shard === undefined ? undefined : parseShard(options.shard);
+  const files = opening.files();
+  const container = containerBase(files, options.tags ?? []);
+  const baseImage = options.baseImage ?? container.base;
+  const location = baseImage === undefined ? undefined : parseLocation(baseImage);
+  if (container.warning !== undefined) progress?.({ type: "warning", text: container.warning });
+  const store = await files.store();
+  const roots = await chosenRoots(files, store, options.specs ?? []);
+  const settings = (): NetworkSettings => files.discovery.network;
+  const connection = await connect(options, { around, places: location ? [location] : [], settings });
+  try {
+    let base: BaseSource | undefined;
+    if (baseImage !== undefined && location) {
+      const target = await connection.read(location);
+      const named = await referenceOf(location, target, signal);
+      const reference = await trustedReference(location, target, named, trustUse(opening, connection));
+      base = { name: baseImage, target, reference };
+    }
+    const {
+      only,
+      buildDependencies,
+      tags,
+      budget,
+      image,
+      force,
+      verify,
+      failFast,
+      updateIndex,
+      allowMissing,
+      jobs,
+      onSpec,
+    } = options;
+    const { checkRun, platformTag } = options;
+    const common = {
+      ...{
+        store,
+        roots,
+        base,
+        compression,
+        shard,
+        only,
+        buildDependencies,
+        tags,
+        budget,
+        image,
+        force,
+        verify,
+        failFast,
+      },
+      ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
+      ...spackSide(files, options),
+      views: imageViews(files, { store, roots, tags: tags ?? [] }, options.view),
+      ...{ checkRun, platformTag },
+      ...(await imageDescription(files, around, { tags: tags ?? [], standardLabels: options.standardLabels })),
+      memory: new LayerMemory(diskCache(around), compression),
+      facts: new FactsMemory(diskCache(around)),
+    };
+    return { common, [Symbol.asyncDispose]: () => connection.close() };
+  } catch (error) {
+    await closeAfterError(() => connection.close());
+    throw error;
+  }
+}

@@ -1,0 +1,79 @@
+// Describes the machine and user in the terms of Spack's configuration.
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import { hostname, machine, platform, userInfo } from "node:os";
+import { CPUINFO_LIMIT, hostTarget } from "../../spack/config/host-target.ts";
+import { type Host, osName } from "../../spack/config/machine.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** The description of a machine: its names, and the files in which Linux describes it. */
+export interface Machine {
+  /** The operating system in Node's terms: `linux`. */
+  readonly system: string;
+  /** The processor in uname's terms: `x86_64`. */
+  readonly processor: string;
+  readonly hostname: string;
+  /** The first `limit` bytes of a file; undefined if it cannot be read. */
+  read(path: string, limit: number): string | undefined;
+}
+
+/**
+ * The host of this process. What the machine does not reveal stays undefined; configuration that needs it then fails
+ * with an error.
+ */
+export function currentHost(
+  context: Pick<Surroundings, "env" | "cwd" | "home" | "clock">,
+  told: Machine = { system: platform(), processor: machine(), hostname: hostname(), read: beginning },
+): Host {
+  const { env, cwd, home, clock } = context;
+  const { system } = told;
+  const processor = told.processor === "arm64" ? "aarch64" : told.processor;
+  return {
+    env,
+    cwd,
+    home,
+    user: userName(env),
+    hostname: told.hostname,
+    platform: system === "win32" ? "windows" : system,
+    machine: processor,
+    os: system === "linux" ? osName(osRelease(told)) : undefined,
+    target: system === "linux" ? hostTarget(processor, told.read("/proc/cpuinfo", CPUINFO_LIMIT) ?? "") : undefined,
+    date: localDate(new Date(clock.now())),
+  };
+}
+
+// In many containers the user has no entry in the system's user table.
+function userName(env: Surroundings["env"]): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return env["USER"] ?? env["LOGNAME"] ?? "unknown";
+  }
+}
+
+function osRelease({ read }: Machine): string {
+  return read("/etc/os-release", OS_RELEASE_LIMIT) ?? read("/usr/lib/os-release", OS_RELEASE_LIMIT) ?? "";
+}
+
+const OS_RELEASE_LIMIT = 65536;
+
+// Files in /proc have no size and are generated while they are read, so only a bounded start is read.
+function beginning(path: string, limit: number): string | undefined {
+  let file: number | undefined;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const bytes = Buffer.alloc(limit);
+    let filled = 0;
+    for (let count = -1; count !== 0 && filled < limit; filled += count)
+      count = readSync(file, bytes, filled, limit - filled, null);
+    return bytes.toString("utf8", 0, filled);
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+function localDate(now: Date): string {
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+}
