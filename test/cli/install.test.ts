@@ -5,8 +5,14 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { currentHost } from "../../lib/api/machine/read-machine.ts";
+import { processSurroundings } from "../../lib/api/machine/surroundings.ts";
+import { fitsHost } from "../../lib/spack/spec/fits-host.ts";
+import { LINK, RUN } from "../../lib/spack/spec/node.ts";
+import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { type RunOptions, startStave, stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
+import { madeCache } from "../support/made-cache.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const CACHE = `oci-layout:${golden("spack-1.2/plain.oci")}`;
@@ -155,6 +161,23 @@ test("eight at once, for specs that overlap: each is installed once, and nothing
   assert.deepEqual(Object.keys(records).sort(), ALL);
   for (const name of asked) assert.equal(records[name]?.explicit, true, name);
   assert.equal((await stave(["verify", "--store", root], { env })).status, 0);
+});
+
+test("systems that the configuration declares compatible are accepted", async () => {
+  const work = temporaryFolder();
+  const cache = `oci-layout:${work}/cache`;
+  const { nodes } = await madeCache(work, cache, 4, 3);
+  const { os = "", ...host } = currentHost(processSurroundings());
+  const root = nodes.find((node) => postOrder([node], { types: LINK | RUN }).every((one) => fitsHost(one, host)));
+  assert.ok(root, "no spec of the cache fits this processor");
+  assert.notEqual(root.os, os, "the specs are for another system");
+  const args = [cache, `/${root.hash}`, "--plan", "--store", join(work, "store")];
+  const refused = await stave(["install", ...args], { env });
+  assert.match(`${refused.status} ${refused.stderr}`, /^7 .*error: .*for linux-rhel9-/s);
+  const { status, stderr } = await stave(["install", ...args, "-c", `concretizer:os_compatible:${os}:[rhel9]`], {
+    env,
+  });
+  assert.equal(status, 0, stderr);
 });
 
 test("killed at twenty moments: absent or complete, and a second run succeeds", { timeout: 300_000 }, async () => {

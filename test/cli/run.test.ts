@@ -14,8 +14,11 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
+import { currentHost } from "../../lib/api/machine/read-machine.ts";
+import { processSurroundings } from "../../lib/api/machine/surroundings.ts";
 import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { goldenStore } from "../support/push.ts";
@@ -62,6 +65,15 @@ test("the second run sends no request, works offline, and --refresh looks again"
   assert.equal(registry.requests.length, 0);
   assert.match(await run(["run", cache, "fleet", "-o", "--refresh", "--", "voyage"]), /voyage 420/);
   assert.ok(registry.requests.length > 0);
+});
+
+test("another folder, variable or day does not make it another run", async () => {
+  const args = ["run", "-c", `concretizer:os_compatible:${currentHost(processSurroundings()).os}:[debian12]`];
+  const voyage = [...args, cache, "hull", "--", "env"];
+  await run(voyage);
+  registry.requests.length = 0;
+  assert.match(await run(voyage, 0, { MORE: "1" }, tmpdir()), /MORE=1/);
+  assert.equal(registry.requests.length, 0);
 });
 
 test("what is gone is installed again", async () => {

@@ -1,9 +1,7 @@
-// What an installation takes from Spack's files: the requested specs, the machine, and the permissions of installed
-// files.
+// What an installation takes from Spack's files: the requested specs, and the permissions of installed files.
 import { StaveError } from "../../errors.ts";
 import type { InstallOptions } from "../../ops/install/install.ts";
 import type { InstallSource } from "../../ops/install/source.ts";
-import { compatibleSystems } from "../../spack/config/compatible-systems.ts";
 import { permissions } from "../../spack/config/settings.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import { fitsHost, type HostArchitecture } from "../../spack/spec/fits-host.ts";
@@ -20,16 +18,6 @@ import { nothingNamed } from "./spack-specs.ts";
 export async function installStore(files: SpackFiles, version?: string): Promise<Store> {
   const isOldSpack = files.discovery.installation?.version.startsWith("0.") === true;
   return await files.store({ mayBeEmpty: true, emptyVersion: Number(version ?? (isOldSpack ? 7 : 8)) });
-}
-
-/**
- * The machine that specs must fit: its architecture, and the operating systems that the configuration declares
- * compatible.
- */
-export function installHost({ discovery }: SpackFiles): HostArchitecture {
-  const { configuration } = discovery;
-  const { platform, os, target } = configuration.context.host;
-  return { platform, os, target, compatibleSystems: compatibleSystems(configuration) };
 }
 
 /** The configured permissions, and the tools of this machine. */

@@ -1,9 +1,9 @@
 // `install` and `planInstall`: install specs from build caches into a Spack store.
+
 import { install as installAll, planInstall as planAll } from "../../ops/install/install.ts";
 import type { InstallOptions as InstallAllOptions, InstallChoices } from "../../ops/install/options.ts";
 import type { InstallPlanReport, InstallReport } from "../../ops/install/report.ts";
-import { InstallSource } from "../../ops/install/source.ts";
-import { installHost, installRoots, installSide, installStore } from "../from-spack/install-roots.ts";
+import { openInstallation } from "../from-spack/open-installation.ts";
 import { checkCache, checkOptions, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions } from "./common.ts";
 import { type CacheArgument, openingOf, openToRead, SPACK, type SpackOptions } from "./open-cache.ts";
@@ -66,20 +66,23 @@ async function withInstallation<T>(
   const opening = openingOf(options, options.store);
   const { around } = opening;
   const files = opening.files();
-  const { specs = [], multiple: isMany = false, signal, onProgress: progress } = options;
+  const { specs = [], multiple: isMany, onProgress: progress } = options;
   await using opened = await openToRead(caches, {
     ...opening,
     options: { ...options, verifies: options.unsigned !== true },
   });
-  const source = new InstallSource(opened.caches);
-  const store = await installStore(files, options.databaseVersion);
-  await using locks = files.locks(store, (text) => progress?.({ type: "note", text }));
-  const host = options.anyArchitecture ? undefined : installHost(files);
-  const roots = await installRoots({ files, source, store, host, isMany, signal }, specs);
-  const { only, withBuildDependencies, force, strict, allFiles, jobs, onSpec } = options;
-  return await work({
-    ...{ store, source, roots, host, locks, only, withBuildDependencies, force, strict, allFiles, jobs, onSpec },
-    ...installSide(files, around, (text) => progress?.({ type: "warning", text })),
-    ...{ progress, signal, clock: around.clock },
+  await using installation = await openInstallation({
+    files,
+    around,
+    caches: opened.caches,
+    words: specs,
+    isMany,
+    anyArchitecture: options.anyArchitecture,
+    databaseVersion: options.databaseVersion,
+    onNote: (text) => progress?.({ type: "note", text }),
+    onWarning: (text) => progress?.({ type: "warning", text }),
   });
+  const { only, withBuildDependencies, force, strict, allFiles, jobs, onSpec } = options;
+  const chosen = { only, withBuildDependencies, force, strict, allFiles, jobs, onSpec };
+  return await work({ ...installation.options, ...chosen, progress });
 }

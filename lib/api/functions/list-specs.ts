@@ -1,6 +1,6 @@
 // `list`: lists the specs of build caches.
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
-import { installHost } from "../from-spack/install-roots.ts";
+import { installHost } from "../from-spack/install-host.ts";
 import { checkCache, checkOptions } from "./check.ts";
 import { COMMON, type CommonOptions } from "./common.ts";
 import { type CacheArgument, openingOf, openToRead, SPACK, type SpackOptions } from "./open-cache.ts";

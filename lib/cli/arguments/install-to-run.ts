@@ -1,9 +1,9 @@
 // What `run` does if it must: finds the specs in a cache, installs them, and finds out their variables. It is loaded
 // only then, so that a program that is installed starts quickly.
 
-import { installRoots, installSide, installStore } from "../../api/from-spack/install-roots.ts";
+import { installStore } from "../../api/from-spack/install-roots.ts";
+import { openInstallation } from "../../api/from-spack/open-installation.ts";
 import type { SpackFiles, SpackFlags } from "../../api/from-spack/spack-files.ts";
-import { currentHost } from "../../api/machine/read-machine.ts";
 import { isCacheWord, splitCache } from "../../api/places/cache-choice.ts";
 import { wholePlace } from "../../api/places/image-places.ts";
 import { parseMirror } from "../../api/places/mirror-location.ts";
@@ -13,7 +13,7 @@ import { parseLocation } from "../../oci/reference.ts";
 import { readEnvironmentImage } from "../../ops/image/tagged-image.ts";
 import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
 import type { InstalledSpec } from "../../ops/install/report.ts";
-import { InstallSource } from "../../ops/install/source.ts";
+import type { InstallSource } from "../../ops/install/source.ts";
 import { runModifications } from "../../ops/store/env.ts";
 import type { RememberedRun } from "../../ops/store/run-memory.ts";
 import { LINK, RUN } from "../../spack/spec/node.ts";
@@ -82,26 +82,26 @@ async function withInstallation<T>(
   use: (options: InstallOptions, work: RunWork) => Promise<T>,
 ): Promise<T> {
   const { context, output, flags, files } = work;
-  const { signal } = context;
   const { cache: named, specs } = await specsOf(work);
   const place = { context, output, flags: { ...flags, signedBy: signersOf(flags) }, files, specs };
   const caches = [...(named === undefined ? [] : [named]), ...(flags.mirror ?? [])];
   await using opened = await readCaches(caches, { ...place, verifies: flags.unsigned !== true });
-  const source = new InstallSource(opened.caches);
-  const store = await installStore(files);
-  await using locks = files.locks(store, (text) => output.note(text));
-  const host = flags.otherarch ? undefined : currentHost(context);
-  const lookup = { files, source, store, host, isMany: false, signal };
-  const roots = await installRoots(lookup, specs);
+  await using installation = await openInstallation({
+    files,
+    around: context,
+    caches: opened.caches,
+    words: specs,
+    anyArchitecture: flags.otherarch,
+    onNote: (text) => output.note(text),
+    onWarning: (text) => output.warn(text),
+  });
+  const { source, roots } = installation.options;
+  if (work.isStrict) await judge(source, roots, context.signal);
   const onSpec = (spec: InstalledSpec): void => {
     const line = installLine(spec);
     if (line !== undefined) output.detail(line);
   };
-  if (work.isStrict) await judge(source, roots, signal);
-  const { jobs } = flags;
-  const common = { store, source, roots, host, locks, jobs, onSpec, clock: context.clock, signal };
-  const side = installSide(files, context, (text) => output.warn(text));
-  return await use({ ...common, ...side, progress: output.progress }, work);
+  return await use({ ...installation.options, jobs: flags.jobs, onSpec, progress: output.progress }, work);
 }
 
 // Reads the images of all specs, which judges them. An installation would only read those that are missing, but those

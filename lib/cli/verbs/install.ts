@@ -1,14 +1,12 @@
 // `stave install`: installs binaries from build caches into a Spack store.
 
 import { Option } from "commander";
-import { installRoots, installSide, installStore } from "../../api/from-spack/install-roots.ts";
+import { openInstallation } from "../../api/from-spack/open-installation.ts";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
-import { currentHost } from "../../api/machine/read-machine.ts";
 import { splitCache } from "../../api/places/cache-choice.ts";
 import { aggregate } from "../../errors.ts";
 import { type InstallOptions, install, planInstall } from "../../ops/install/install.ts";
 import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
-import { InstallSource } from "../../ops/install/source.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import {
   addDryRun,
@@ -99,34 +97,32 @@ async function run(
   const place = { context, output, flags: trusted, files, specs: texts, verifies: flags.unsigned !== true };
   const { mirror = [] } = flags;
   await using opened = await readCaches(named === undefined ? mirror : [named, ...mirror], place);
-  const source = new InstallSource(opened.caches);
-  const store = await installStore(files, flags.databaseVersion);
-  await using locks = files.locks(store, (text) => output.note(text));
-  const host = flags.otherarch ? undefined : currentHost(context);
+  await using installation = await openInstallation({
+    files,
+    around: context,
+    caches: opened.caches,
+    words: texts,
+    isMany: flags.multiple === true,
+    anyArchitecture: flags.otherarch,
+    databaseVersion: flags.databaseVersion,
+    onNote: (text) => output.note(text),
+    onWarning: (text) => output.warn(text),
+  });
   const options: InstallOptions = {
-    store,
-    source,
-    roots: await installRoots(
-      { files, source, store, host, isMany: flags.multiple === true, signal: context.signal },
-      texts,
-    ),
+    ...installation.options,
     only: flags.only,
     withBuildDependencies: flags.withBuildDependencies,
     force: flags.force,
     strict: flags.strict,
     allFiles: flags.allFiles,
-    host,
-    ...installSide(files, context, (text) => output.warn(text)),
-    locks,
     jobs: flags.jobs,
-    clock: context.clock,
     progress: output.progress,
     onSpec: (spec) => {
       const line = installLine(spec);
       if (line !== undefined) output.note(line);
     },
-    signal: context.signal,
   };
+  const { store } = options;
   if (store.stamp === undefined)
     output.note(`there is no store in ${store.root} yet; ${flags.dryRun ? "it would be made" : "it is made"}`);
   if (flags.dryRun) {

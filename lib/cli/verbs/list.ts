@@ -1,7 +1,7 @@
 // `stave list`: lists the specs of a build cache, in the format of Spack's `buildcache list`.
 
 import { Option } from "commander";
-import { installHost } from "../../api/from-spack/install-roots.ts";
+import { installHost } from "../../api/from-spack/install-host.ts";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { memoryFor, onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
 import type { SignatureMark } from "../../api/signers/check-place.ts";

@@ -1,9 +1,9 @@
 // `stave run`: runs a program of a build cache; installs what is missing into the user's own store.
 
+import { installHost } from "../../api/from-spack/install-host.ts";
 import { withOwnStore } from "../../api/from-spack/run-store.ts";
 import { SpackFiles } from "../../api/from-spack/spack-files.ts";
 import { ownDiskCache } from "../../api/machine/cache-folder.ts";
-import { currentHost } from "../../api/machine/read-machine.ts";
 import { DEFAULT_CACHE, isCacheWord } from "../../api/places/cache-choice.ts";
 import { type TrustState, trustState } from "../../api/signers/trust-state.ts";
 import { StaveError } from "../../errors.ts";
@@ -113,13 +113,13 @@ async function askedFor({ context, files, flags, words, trust }: Asked): Promise
   const otherwise = context.env["STAVE_CACHE"] || (discovery.mirrors.length === 0 ? DEFAULT_CACHE : "");
   const places = [...words, ...(flags.mirror ?? []), ...(named.length === 0 ? [otherwise] : [])];
   return {
-    version: 2,
+    version: 3,
     words,
     // Relative paths mean something else in another folder.
     cwd: places.some((text) => LOCAL.test(text)) ? cwd : undefined,
     roots: lock?.roots.map(({ node }) => node.hash),
     store: discovery.store?.tree,
-    host: flags.otherarch ? undefined : currentHost(context),
+    host: flags.otherarch ? undefined : installHost(files),
     caches: [
       flags.mirror,
       context.env["STAVE_CACHE"],
