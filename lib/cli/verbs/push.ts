@@ -1,8 +1,7 @@
 // `stave push`: creates container images from installed specs.
 import { resolve } from "node:path";
-import { type Command, Option } from "commander";
 import { containerBase, imageDescription, imageViews, spackSide } from "../../api/from-spack/push-side.ts";
-import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { SpackFiles } from "../../api/from-spack/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/from-spack/spack-specs.ts";
 import { unlockedSpecs } from "../../api/from-spack/unlocked-specs.ts";
 import { diskCache } from "../../api/machine/cache-folder.ts";
@@ -10,41 +9,34 @@ import { VERSION } from "../../api/machine/stave-version.ts";
 import { cacheLocation, onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
 import { referenceOf } from "../../api/places/connection.ts";
 import { formatCache, isMirror } from "../../api/places/mirror-location.ts";
-import { signedName, type TrustOptions, trustedReference } from "../../api/signers/trust.ts";
+import { signedName, trustedReference } from "../../api/signers/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
-import { formatCompression, parseCompression } from "../../image/pack/compression.ts";
+import { parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
 import { formatLocation, type Location, parseLocation, parseTag } from "../../oci/reference.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
-import { PUSH_DEFAULTS } from "../../ops/push/options.ts";
 import { planTo, pushTo } from "../../ops/push/push-to.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
 import { ciJob } from "../../ops/sign/ci-job.ts";
-import { SBOM_FORMATS, type SbomFormat } from "../../sbom/bill.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { sourceDate } from "../../util/source-date.ts";
-import { CACHE_ARGUMENT, pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
-import { addImageSettings, type ImageFlags, imageSettings } from "../arguments/image-flags.ts";
-import { addPassword, type PasswordFlags } from "../arguments/key-password.ts";
+import { pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
+import { imageSettings } from "../arguments/image-flags.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
-  addDryRun,
-  addJobs,
-  addTransport,
-  addTrust,
-  type CommonFlags,
-  collect,
-  helpText,
-  onlyOption,
-  verbCommand,
-  wholeNumber,
-} from "../arguments/shared-flags.ts";
+  addPushFlags,
+  buildDependencies,
+  checkFlags,
+  checkSigning,
+  type PushFlags,
+  signingKey,
+} from "../arguments/push-flags.ts";
+import { verbCommand } from "../arguments/shared-flags.ts";
 import { remindToSign } from "../arguments/sign-reminder.ts";
-import { addKeyless, type KeylessFlags, openKey, openKeyless } from "../arguments/signer.ts";
-import { addSpack } from "../arguments/spack-options.ts";
+import { openKey, openKeyless } from "../arguments/signer.ts";
 import type { Context } from "../machine/context.ts";
 import { findingText } from "../output/check-run-text.ts";
 import { count } from "../output/formatting.ts";
@@ -56,158 +48,19 @@ import { libraryPathWarning, recipeWarnings } from "../output/recipe-text.ts";
 import { attestationText, signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, TrustOptions, ImageFlags {
-  all?: boolean;
-  tag?: string[];
-  budget: number;
-  view?: string | false;
-  standardLabels?: boolean;
-  dryRun?: boolean;
-  force?: boolean;
-  verify?: boolean;
-  only?: "package" | "dependencies";
-  withBuildDependencies?: boolean;
-  withoutBuildDependencies?: boolean;
-  deps?: boolean;
-  failFast?: boolean;
-  allowMissing?: boolean;
-  checkRun?: boolean;
-  platformTag?: boolean;
-  private?: boolean;
-  updateIndex?: boolean;
-  rebuildIndex?: boolean;
-  shard?: string;
-  baseImage?: string;
-  compression: string;
-  variable?: string[];
-  spackEnv?: boolean;
-  spackPrefix?: string;
-  jobs: number;
-  unsigned?: boolean;
-  sign?: string | true;
-  sbom?: SbomFormat;
-  provenance?: boolean;
-  signed?: boolean;
-  key?: string;
-  directory?: string;
-  mirror?: string;
-  from?: string;
-  specFile?: string[];
-  specYaml?: string[];
-  allowRoot?: boolean;
-  rel?: boolean;
-}
-
-const HELP = `
-Each spec becomes an image that Spack can install and that docker, podman and Apptainer can run; --tag also makes one image of the
-named specs and of all that they need at run time, which excludes build dependencies. Without SPEC, pushes the roots of the
-environment (-e DIR, or $SPACK_ENV). Skips specs that the cache already has; run an
-interrupted push again to continue it. CACHE is
-${CACHE_ARGUMENT}.
-
-The images' environment variables (PATH, MANPATH and the like) follow from the folders of the installed specs and from the copies of
-recipes in their prefixes, which are read as text and not executed; a recipe that is not understood is named. Spack is asked instead
-if --spack or $SPACK_ROOT names it. --variable NAME=VALUE sets a variable, NAME+=DIR appends a folder to a list, NAME^=DIR prepends
-one.
-
-Examples:
-  stave push -e . --tag app
-  stave push oci://ghcr.io/org/cache -e . --tag app --base-image debian:12-slim --update-index
-  stave push oci://ghcr.io/org/cache hdf5 /abc1234
-  stave push oci-layout:./cache hdf5 --plan
-  stave push oci://ghcr.io/org/cache hdf5 --from https://binaries.example.org/stack --tag app
-  stave push oci://ghcr.io/org/cache -e . --shard 2/4        in the second of four jobs; tag after all have ended`;
-
 /** The command `stave push`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("push", "push installed specs as images, and an environment as one image")
     .argument("[cache]", "the cache to push to")
-    .argument("[specs...]", "installed specs: queries that match one each, /hash or spec files")
-    .option(
-      "-t, --tag <tag>",
-      "also make one image that holds the named specs and all that they need at run time (may be repeated)",
-      collect,
-    )
-    .option("--platform-tag", "add the image to those of other platforms under the tag, as image-index does")
-    .option("--all", "push every spec that was installed by name, with its dependencies")
-    .option(
-      "--budget <n>",
-      "the most layers of an image, base included; small specs share layers",
-      wholeNumber(0, 1000),
-      PUSH_DEFAULTS.budget,
-    )
-    .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
-    .option("--view <path>", "also make one tree of links to the files of all specs in the tagged image")
-    .option("--no-standard-labels", "without labels from git, the CI job and SOURCE_DATE_EPOCH")
-    .option("--no-view", "without the views that spack.yaml declares")
-    .option("--from <cache>", "take the specs from this cache, and install nothing; updates the index")
-    .option("--update-index", "update the index of the cache afterwards")
-    .option("-f, --force", "pack and push specs again that the cache already has")
-    .option("--verify", "check the images that the cache already has, and repair broken or incomplete ones")
-    .addOption(onlyOption("push"))
-    .option(
-      "--with-build-dependencies",
-      "fail unless build-only dependencies are installed (default: push those that are)",
-    )
-    .option("--without-build-dependencies", "leave out build-only dependencies")
-    .option("--allow-missing", "make the tagged image even if some layers are missing")
-    .option("--no-check-run", "tag the image without checking that its programs will start over the base image")
-    .option("--fail-fast", "stop at the first failure")
-    .option("--private", "also push packages whose recipes forbid redistribution")
-    .option("--shard <k/n>", "pack only this share of the specs; other jobs pack the rest")
-    .option(
-      "--compression <how>",
-      "gzip:LEVEL or zstd:LEVEL; Spack cannot install zstd",
-      formatCompression(PUSH_DEFAULTS.compression),
-    )
-    .option("--variable <name=value>", "set an environment variable in the images (may be repeated)", collect)
-    .option("--spack-env", "keep Spack's variables unchanged, with folders of this host and repeated entries")
-    .option(
-      "--spack-prefix <dir>",
-      "the Spack that owns the store (default: the Spack in use, else X for a store X/opt/spack, else the store)",
-    )
-    .option(
-      "--sign [key]",
-      "sign the images, and the updated index, with this private key, or --keyless (see `stave sign`)",
-    )
-    .option(
-      "-k, --key <key>",
-      "for a mirror, the gpg key (default: the only secret key); for images the same as --sign",
-    )
-    .option("-u, --unsigned", "do not sign (the default for images); with --from, do not check its signatures either")
-    .addOption(
-      new Option("--sbom <format>", "attach a signed bill of materials to each image").choices([...SBOM_FORMATS]),
-    )
-    .option("--provenance", "attach a signed statement of which CI job pushed the images");
-  addPassword(addKeyless(command));
-  addDryRun(command);
-  addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
-  addSeeds(command);
-  addImageSettings(command);
-  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
-  return bindAction<[string | undefined, string[]], Flags>(command, state, run);
+    .argument("[specs...]", "installed specs: queries that match one each, /hash or spec files");
+  addPushFlags(command);
+  return bindAction<[string | undefined, string[]], PushFlags>(command, state, run);
 };
-
-// Flags of current and earlier versions of Spack's command that stave spells differently.
-function addSeeds(command: Command): void {
-  const hidden = (flags: string, text: string): Option => new Option(flags, text).hideHelp();
-  command
-    .addOption(hidden("--rebuild-index", "the same as --update-index"))
-    .addOption(hidden("--no-rebuild-index", "do not update the index, which is the default"))
-    .addOption(hidden("--signed", "sign, the default for mirrors; images need --sign KEY"))
-    .addOption(hidden("-d, --directory <cache>", "the cache"))
-    .addOption(hidden("-m, --mirror <cache>", "the cache, like the argument"))
-    .addOption(hidden("--spec-file <file>", "a spec file, the same as SPEC").argParser(collect))
-    .addOption(hidden("-y, --spec-yaml <file>", "a spec file, the same as SPEC").argParser(collect))
-    .addOption(hidden("--no-deps", "the same as --only package"))
-    .addOption(hidden("-a, --allow-root", "no effect: archives are never searched for store paths"))
-    .addOption(hidden("-r, --rel", "refused: archives keep their paths and are relocated during installation"));
-}
 
 async function run(
   context: Context,
   output: Output,
-  flags: Flags,
+  flags: PushFlags,
   ...[first, more]: [string | undefined, string[]]
 ): Promise<number> {
   const args = first === undefined ? [] : [first, ...more];
@@ -358,61 +211,6 @@ function refuseExternals(roots: readonly SpecNode[]): void {
   });
 }
 
-const signingKey = ({ sign, key }: Flags): string | undefined => (sign === true ? undefined : sign) ?? key;
-
-function checkSigning(flags: Flags, isGpg: boolean): void {
-  const key = signingKey(flags);
-  const { sign, signed, keyless } = flags;
-  if (isGpg && (sign !== undefined || keyless))
-    throw new StaveError("UNSUPPORTED", "the specs of a mirror are signed by gpg, not with a key file or --keyless", {
-      hint: "leave out --sign and --keyless; -k names a gpg key",
-    });
-  if ((signed || sign === true) && key === undefined && !keyless && !isGpg)
-    throw new StaveError("USAGE", `${sign === true ? "--sign" : "--signed"} needs a key`, {
-      hint: "name the private key with --sign FILE (`stave keygen` makes one), or sign without one by --keyless",
-    });
-  if (flags.unsigned && (signed || keyless || sign !== undefined || key !== undefined))
-    throw new StaveError("USAGE", "--unsigned excludes --signed, --sign, --keyless and --key", {
-      hint: "leave one of them out",
-    });
-  if (keyless && key !== undefined)
-    throw new StaveError("USAGE", "--keyless excludes a key", { hint: "leave one of them out" });
-  const isAttesting = flags.sbom !== undefined || flags.provenance;
-  if (isGpg && isAttesting)
-    throw new StaveError("UNSUPPORTED", "nothing can be attached to the specs of a mirror, which has no images", {
-      hint: "leave out --sbom and --provenance; `stave sbom` prints a bill of materials",
-    });
-  if (isAttesting && key === undefined && !keyless)
-    throw new StaveError("USAGE", "--sbom and --provenance need a signer: attestations are signed", {
-      hint: "add --sign FILE (`stave keygen` makes a key) or --keyless",
-    });
-  if (!keyless && (flags.signingConfig ?? flags.trustedRoot) !== undefined)
-    throw new StaveError("USAGE", "--signing-config and --trusted-root are for --keyless", { hint: "leave them out" });
-  if (typeof sign === "string" && flags.key !== undefined && sign !== flags.key)
-    throw new StaveError("USAGE", "--sign and --key name two keys", { hint: "leave one of them out" });
-}
-
-function checkFlags(flags: Flags, output: Output): void {
-  if (flags.rel)
-    throw new StaveError(
-      "UNSUPPORTED",
-      "archives with relative paths are not supported: archives are relocated during installation",
-      {
-        hint: "leave out --rel",
-      },
-    );
-  if (flags.withBuildDependencies && flags.withoutBuildDependencies)
-    throw new StaveError("USAGE", "--with-build-dependencies and --without-build-dependencies exclude each other");
-  if (flags.updateIndex && flags.rebuildIndex === false)
-    throw new StaveError("USAGE", "--update-index and --no-rebuild-index exclude each other");
-  if (flags.allowRoot) output.warn("--allow-root has no effect: archives are never searched for store paths");
-}
-
-function buildDependencies({ withBuildDependencies, withoutBuildDependencies }: Flags): "with" | "without" | undefined {
-  if (withBuildDependencies) return "with";
-  return withoutBuildDependencies ? "without" : undefined;
-}
-
 /** Parses a tag that Spack's index update will not mistake for a spec. Throws REFERENCE_INVALID, USAGE. */
 function imageTag(text: string): string {
   const tag = parseTag(text);
@@ -428,7 +226,7 @@ function imageTag(text: string): string {
 
 async function baseSource(
   opener: Opener,
-  { context, output, flags }: { readonly context: Context; readonly output: Output; readonly flags: Flags },
+  { context, output, flags }: { readonly context: Context; readonly output: Output; readonly flags: PushFlags },
 ): Promise<BaseSource | undefined> {
   const { baseImage: name } = flags;
   if (name === undefined) return undefined;

@@ -28,6 +28,7 @@ import { extraLayerCount, type ImageExtras, makeExtras } from "./image-extras.ts
 import type { PlanSettings } from "./options.ts";
 import { isInShard } from "./shard.ts";
 import { slimPlan, slimRules } from "./slim-layers.ts";
+import { labelOf } from "./spec-config.ts";
 
 /** What is known before anything is written. */
 export interface PreparedPush {
@@ -210,11 +211,6 @@ async function completePlan(
     if (plan.unread.length === 0) return plan;
     await forEachLimit(plan.unread, DOCUMENTS_AT_ONCE, read, signal);
   }
-}
-
-/** The label of a spec's layer in an image's history. */
-export function labelOf(node: SpecNode): string {
-  return `${node.name}@${node.version}/${node.hash}`;
 }
 
 /** True if an image is created for a spec. */

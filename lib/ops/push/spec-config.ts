@@ -1,6 +1,7 @@
-// What makes an image the binary package of a spec: the installed spec, and its text form.
+// What makes an image the binary package of a spec: the installed spec, its text form, and its layer.
 import { isStaveError } from "../../errors.ts";
-import type { SpecPart } from "../../image/image-documents.ts";
+import type { ImageLayer, SpecPart } from "../../image/image-documents.ts";
+import { type Compression, layerMediaType } from "../../image/pack/compression.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { legacySpecString, specString } from "../../spack/spec/spec-name.ts";
 import { specDocument } from "../../spack/spec/spec-writer.ts";
@@ -32,4 +33,18 @@ async function readDocument(node: SpecNode, store: Store): Promise<JsonObject | 
     if (isStaveError(error, "SPEC_NOT_INSTALLED")) return undefined;
     throw error;
   }
+}
+
+/** The label of a spec's layer in an image's history. */
+export function labelOf(node: SpecNode): string {
+  return `${node.name}@${node.version}/${node.hash}`;
+}
+
+/** The layer of a spec in an image. */
+export function layerOf(
+  node: SpecNode,
+  { digest, size, diffId }: Pick<ImageLayer, "digest" | "size" | "diffId">,
+  compression: Compression,
+): ImageLayer {
+  return { mediaType: layerMediaType(compression), digest, size, diffId, label: labelOf(node) };
 }

@@ -16,8 +16,7 @@ import { layerOrder } from "../../spack/spec/spec-orders.ts";
 import { transferBlob, withRefetch } from "../../target/refetch.ts";
 import type { BlobFetcher } from "../../target/target.ts";
 import { bytesSource } from "../../util/stream.ts";
-import { labelOf } from "../push/prepare.ts";
-import { specPartOf } from "../push/spec-config.ts";
+import { labelOf, specPartOf } from "../push/spec-config.ts";
 import { type ArchiveFacts, readingFacts } from "./archive-facts.ts";
 import type { SpecWriter, WriterOptions, Written } from "./cache-writer.ts";
 
