@@ -171,6 +171,8 @@ export interface ArchiveCache extends IndexedCache {
     /** Stores the archive of another cache without transferring it; undefined if that is not possible. */
     take(archive: PlacedObject, blob: Descriptor, options?: OperationOptions): Promise<PushOutcome | undefined>;
   };
+  /** Makes sure that `putSpec` could sign a spec, if it has to. Throws what opening the signing key throws. */
+  prepareToPut(spec: Pick<ArchivedSpec, "original">, options?: OperationOptions): Promise<void>;
   /** Stores a spec, replacing an existing one; returns the digest of what names its parts. */
   putSpec(spec: ArchivedSpec, options?: OperationOptions): Promise<Digest>;
   /** True if a spec of the cache is as a push would store it: signed, if pushes are signed. */

@@ -152,6 +152,38 @@ export async function forEachLimit<T>(
   if (failures.length > 0) throw failures[0];
 }
 
+/**
+ * Yields the results of a function in the order of the items, and works ahead of the reader: at most `ahead` results
+ * are in progress or waiting. The first result comes once the first `ahead` are there.
+ */
+export async function* mapAhead<T, R>(
+  items: Iterable<T>,
+  ahead: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const waiting: Promise<R>[] = [];
+  const rest = items[Symbol.iterator]();
+  const start = (): void => {
+    const { done, value } = rest.next();
+    if (done) return;
+    const one = work(value);
+    // Its error is thrown to the reader; until then, or if the reader stops, it must not count as unhandled.
+    one.catch(() => {});
+    waiting.push(one);
+  };
+  for (let started = 0; started < ahead; started++) start();
+  try {
+    await Promise.all(waiting);
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const result = await next;
+      start();
+      yield result;
+    }
+  } finally {
+    await Promise.allSettled(waiting);
+  }
+}
+
 /** As `forEachLimit`; returns the results in the order of the items. */
 export async function mapLimit<T, R>(
   items: readonly T[],

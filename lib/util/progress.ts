@@ -2,8 +2,8 @@
 
 /** One event about one item of work. Sizes are in bytes. */
 export type ProgressEvent =
-  /** Announces work, so that totals are known before it begins. */
-  | { type: "queued"; id: string; size: number }
+  /** Announces work, so that totals are known before it begins; without a size, `start` tells it. */
+  | { type: "queued"; id: string; size?: number | undefined }
   | { type: "start"; id: string; label: string; size?: number | undefined }
   | { type: "bytes"; id: string; count: number }
   | {

@@ -227,6 +227,9 @@ export class GpgSigner implements Signer {
     return new GpgSigner(first, options);
   }
 
+  /** Does nothing: the key is there. */
+  async prepare(): Promise<void> {}
+
   async sign(text: string, { signal }: OperationOptions): Promise<Buffer> {
     const args = ["--local-user", this.fingerprint, "--digest-algo", "SHA512", "--armor", "--clearsign"];
     const { exit, output, status, messages } = await runGpg(args, Buffer.from(text), this.#options, signal);
@@ -367,13 +370,21 @@ export class LateSigner implements Signer {
     this.#open = open;
   }
 
+  async prepare(): Promise<void> {
+    await this.#opened();
+  }
+
   async sign(text: string, options: OperationOptions): Promise<Buffer> {
-    this.#signer ??= this.#open();
-    return await (await this.#signer).sign(text, options);
+    return await (await this.#opened()).sign(text, options);
   }
 
   async publicKey(options: OperationOptions): Promise<MirrorKey | undefined> {
     return this.#signer && (await (await this.#signer).publicKey(options));
+  }
+
+  #opened(): Promise<Signer> {
+    this.#signer ??= this.#open();
+    return this.#signer;
   }
 }
 

@@ -157,6 +157,10 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     return new MirrorBlobs(this.writable());
   }
 
+  async prepareToPut({ original }: Pick<ArchivedSpec, "original">): Promise<void> {
+    if (this.#asBefore(original) === undefined) await this.#signer?.prepare();
+  }
+
   async putSpec(given: ArchivedSpec, { signal }: OperationOptions = {}): Promise<Digest> {
     const objects = this.writable();
     const { spec, manifest } = this.#asBefore(given.original) ?? (await this.#describe(given, signal));

@@ -18,6 +18,8 @@ export interface SignatureCheck {
 
 /** Signs the texts of a push. */
 export interface Signer {
+  /** Makes sure that there is a key. Throws CREDENTIALS_MISSING, USAGE. */
+  prepare(): Promise<void>;
   /** The clear-signed form of a text. */
   sign(text: string, options: OperationOptions): Promise<Buffer>;
   /** The public key; undefined if nothing was signed. */

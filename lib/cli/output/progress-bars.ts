@@ -47,12 +47,23 @@ export function barLine({ label, value, total, share, tail }: BarLine, columns: 
   return `${printable(label).slice(0, labelWidth).padEnd(labelWidth)} ${bar}${done} ${tail}`.slice(0, columns - 1);
 }
 
+/** The size of all items, as if those of unknown size were like the others. */
+export function estimatedSize(
+  { size, items }: { readonly size: number; readonly items: number },
+  unsized: number,
+): number {
+  const sized = items - unsized;
+  return sized === 0 ? size : (size / sized) * items;
+}
+
 /** The total of all started items, with rate and remaining time, above a bar for each item in progress. */
 export class Bars implements ProgressDisplay {
   readonly #context: Context;
   readonly #output: Output;
   readonly #total = { value: 0, size: 0, done: 0, items: 0 };
   readonly #active = new Map<string, Item>();
+  /** Announced items whose size is not known yet. */
+  readonly #unsized = new Set<string>();
   readonly #tell: ProgressSink;
   #started = 0;
   // Created when the first item starts, so that quick verbs draw nothing.
@@ -68,12 +79,14 @@ export class Bars implements ProgressDisplay {
     const total = this.#total;
     switch (event.type) {
       case "queued":
-        total.size += event.size;
+        if (event.size === undefined) this.#unsized.add(event.id);
+        total.size += event.size ?? 0;
         total.items++;
         break;
       case "start": {
         const { size = 0, label } = event;
         const { multi } = this.#show();
+        if (this.#unsized.delete(event.id)) total.size += size;
         this.#active.set(event.id, { bar: multi.create(Math.max(1, size), 0, { label }), value: 0, size });
         break;
       }
@@ -138,6 +151,8 @@ export class Bars implements ProgressDisplay {
 
   #finish(id: string): void {
     const item = this.#active.get(id);
+    // It ended before its size was known.
+    if (this.#unsized.delete(id)) this.#total.done++;
     // Manifests are neither queued nor shown.
     if (item === undefined) return;
     this.#total.value += item.size - item.value;
@@ -148,7 +163,8 @@ export class Bars implements ProgressDisplay {
 
   #refresh(): void {
     if (this.#shown === undefined) return;
-    const { value, size, done, items } = this.#total;
+    const { value, done, items } = this.#total;
+    const size = estimatedSize(this.#total, this.#unsized.size);
     const seconds = Math.max(0.001, (this.#context.clock.now() - this.#started) / 1000);
     const rate = value / seconds;
     const left = rate > 0 && size > value ? ((size - value) / rate) * 1000 : 0;

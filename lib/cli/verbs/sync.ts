@@ -138,7 +138,6 @@ async function syncLists(
 }
 
 function finish(report: SyncReport, output: Output): number {
-  for (const what of report.lost) output.note(`not copied, because ${report.to} cannot hold them: ${what}`);
   for (const line of syncText(report, output)) output.print(line);
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
   output.report(report);

@@ -4,8 +4,13 @@ import type { OperationOptions } from "../../target/target.ts";
 
 /** What every writer is given. */
 export interface WriterOptions extends OperationOptions {
-  /** Called with the number of bytes sent; a negative count takes back bytes that must be sent again. */
-  readonly onBytes: (count: number) => void;
+  /**
+   * Called with the DAG hash of the spec whose archive is sent, and the number of bytes; a negative count takes back
+   * bytes that must be sent again.
+   */
+  readonly onBytes: (hash: string, count: number) => void;
+  /** How many archives to send at once. */
+  readonly jobs: number;
 }
 
 /** What writing a spec took. */

@@ -14,6 +14,7 @@ import { compressionOf } from "../../relocate/unpack/unpack.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { isObject } from "../../spack/text/json.ts";
 import { transferBlob } from "../../target/refetch.ts";
+import type { ProgressEvent } from "../../util/progress.ts";
 import type { SpecWriter, WriterOptions, Written } from "./cache-writer.ts";
 import { ImageWriter } from "./image-writer.ts";
 
@@ -21,10 +22,17 @@ import { ImageWriter } from "./image-writer.ts";
 export function writerFor(from: ReadCache, to: IndexedCache, options: WriterOptions): SpecWriter {
   if (hasImages(to)) {
     if (!hasImages(from)) return new ImageWriter(from, to, options);
-    const copy = new GraphCopy(from.target, to.target, { referrers: true, signal: options.signal });
+    const { signal, onBytes, jobs: concurrency } = options;
+    // Images share layers: each is the archive of one spec.
+    const owners = new Map<string, string>();
+    const progress = (event: ProgressEvent): void => {
+      if (event.type === "bytes") onBytes(owners.get(event.id) ?? event.id, event.count);
+    };
+    const copy = new GraphCopy(from.target, to.target, { referrers: true, concurrency, progress, signal });
     let told = 0;
     return {
-      write: async ({ tag }) => {
+      write: async ({ tag, archive, document }) => {
+        owners.set(archive.digest, document.root.hash);
         await copy.copy(tag, tag);
         // Copies run at once, so each byte is told with the first copy that ends after it was sent.
         const { bytes } = copy.counts();
@@ -42,7 +50,7 @@ async function writeArchive(
   spec: CachedSpec,
   from: ReadCache,
   to: ArchiveCache,
-  { signal, onBytes }: WriterOptions,
+  { signal, onBytes: onSpecBytes }: WriterOptions,
 ): Promise<Written> {
   const { archive, document, original } = spec;
   const { root, value } = document;
@@ -55,6 +63,7 @@ async function writeArchive(
         hint: "push it to the mirror from its store",
       },
     );
+  const onBytes = (count: number): void => onSpecBytes(root.hash, count);
   const source = from.blobsOf(spec);
   const taken = source.archive && (await to.blobs.take(source.archive, archive, { signal }));
   const outcome = taken ?? (await transferBlob(source, to.blobs, archive, { signal, onBytes }));

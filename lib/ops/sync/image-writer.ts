@@ -113,7 +113,8 @@ export class ImageWriter implements SpecWriter {
   }
 
   async #bring(node: SpecNode, known: CachedSpec | undefined): Promise<Part & Written> {
-    const { signal, onBytes } = this.#options;
+    const { signal } = this.#options;
+    const onBytes = (count: number): void => this.#options.onBytes(node.hash, count);
     const spec = known ?? (await this.#from.fetchSpec(specTag(node), { node, signal }));
     const { digest, size, mediaType } = spec.archive;
     if (compressionOf(mediaType) !== "gzip")

@@ -54,7 +54,7 @@ export async function pushFrom(from: ReadCache, to: IndexedCache, options: PushF
   const bases = base && new BaseImages({ source: base, progress, signal });
   const image = await bases?.read(architecture);
   await bases?.place(architecture, to.target);
-  const writer = new ImageWriter(from, to, { signal, onBytes: () => {} });
+  const writer = new ImageWriter(from, to, { signal, jobs: options.jobs, onBytes: () => {} });
   const digest = await writer.writeTogether(roots, { tags, base: image });
   report.images = tags.map((tag) => ({ tag, digest }));
   return report;

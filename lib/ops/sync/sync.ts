@@ -1,6 +1,6 @@
 // `sync`: copies specs from one build cache to another of any kind. What is there is not sent again, so an interrupted
 // run continues where it stopped.
-import { type CachedSpec, hasKeys, type IndexedCache, lacks, type ReadCache } from "../../cache/cache.ts";
+import { type CachedSpec, hasArchives, hasKeys, type IndexedCache, lacks, type ReadCache } from "../../cache/cache.ts";
 import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { isPrunable } from "../../cache/spec-storage.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
@@ -11,7 +11,7 @@ import { specTag } from "../../spack/spec/spec-name.ts";
 import { postOrder } from "../../spack/spec/traversal.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { concernsAll, Failures } from "../../util/failures.ts";
-import { forEachLimit, mapLimit } from "../../util/limit.ts";
+import { forEachLimit, mapAhead, mapLimit } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { type FoundSpec, findCached } from "../cache/find-cached.ts";
 import { prune } from "../cache/prune.ts";
@@ -51,7 +51,7 @@ export interface SyncReport {
   from: string;
   to: string;
   specs: SyncedSpec[];
-  /** What the destination cannot hold. */
+  /** What the copied specs had and the destination cannot hold. */
   lost: string[];
   /** The bytes of archives that were sent. */
   sentBytes: number;
@@ -65,60 +65,59 @@ export interface SyncReport {
 }
 
 const CONCURRENCY = 16;
+/** How many specs are read before they are written. */
+const READ_AHEAD = 16;
+const LOST_OF_IMAGES = "environment variables, base images, tagged images and the signatures of images";
 
-/** Reports what `sync` would do, and writes nothing. */
+/** Reports what `sync` would do, and writes nothing. Throws as `sync` does if it could not sign what it has to. */
 export async function planSync(from: ReadCache, to: ReadCache, options: SyncOptions): Promise<SyncReport> {
-  const { signal } = options;
   const { report, missing, surplus } = await prepare(from, to, options);
-  await forEachLimit(
-    missing,
-    CONCURRENCY,
-    async ({ entry, found }) => {
-      const spec = await readSpec(from, found, signal);
-      if (spec === undefined) return;
-      entry.outcome = "to copy";
-      entry.size = spec.archive.size;
-      report.sentBytes += spec.archive.size;
-    },
-    signal,
-  );
+  for await (const { entry, spec, error } of readSpecs({ from, to, missing, report }, options)) {
+    if (error !== undefined) throw error;
+    if (spec === undefined) continue;
+    entry.outcome = "to copy";
+    entry.size = spec.archive.size;
+    report.sentBytes += spec.archive.size;
+  }
   return { ...report, removed: surplus, isDryRun: true };
 }
 
 /**
  * Copies specs. Failures are in the report, and the other specs are copied. Throws what reading the lists throws,
- * UNSUPPORTED if the destination cannot be written, and the signal's reason.
+ * UNSUPPORTED if the destination cannot be written, CREDENTIALS_MISSING if there is no key to sign with, and the
+ * signal's reason.
  */
 export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptions): Promise<SyncReport> {
   const { signal, jobs, onProgress = noProgress } = options;
   const { report, missing, surplus } = await prepare(from, to, options);
   const failures = new Failures();
   const known = new Map<string, Pick<CachedSpec["document"], "root" | "graph">>();
-  const writer = writerFor(from, to, { signal, onBytes: () => {} });
-  for (const { entry } of missing) onProgress({ type: "queued", id: entry.hash, size: 0 });
+  const onBytes = (id: string, count: number): void => onProgress({ type: "bytes", id, count });
+  const writer = writerFor(from, to, { signal, jobs, onBytes });
+  for (const { entry } of missing) onProgress({ type: "queued", id: entry.hash });
   await forEachLimit(
-    missing,
+    readSpecs({ from, to, missing, report }, options),
     jobs,
-    async ({ entry, found }) => {
-      signal?.throwIfAborted();
+    async ({ entry, spec, error }) => {
       const label = `${entry.name}@${entry.version}/${entry.hash.slice(0, 7)}`;
+      const size = spec?.archive.size;
+      const told = { type: "done", id: entry.hash, label, size } as const;
       try {
-        const spec = await readSpec(from, found, signal);
-        if (spec === undefined) return;
-        const { size } = spec.archive;
+        if (error !== undefined) throw error;
+        if (spec === undefined) return onProgress({ ...told, outcome: "skipped", isTold: true });
         onProgress({ type: "start", id: entry.hash, label, size });
         const { sent } = await writer.write(spec);
         entry.outcome = sent > 0 ? "copied" : "linked";
         entry.size = size;
         report.sentBytes += sent;
         known.set(entry.tag, spec.document);
-        onProgress({ type: "done", id: entry.hash, label, outcome: sent > 0 ? "copied" : "skipped", size });
-      } catch (error) {
-        if (!isStaveError(error) || signal?.aborted) throw error;
+        onProgress({ ...told, outcome: sent > 0 ? "copied" : "skipped" });
+      } catch (caught) {
+        if (!isStaveError(caught) || signal?.aborted) throw caught;
         entry.outcome = "failed";
-        onProgress({ type: "done", id: entry.hash, label, outcome: "failed", size: 0 });
-        failures.add(error, label, `${label} was not copied`);
-        if (concernsAll(error)) throw error;
+        onProgress({ ...told, outcome: "failed", isTold: true });
+        failures.add(caught, label, `${label} was not copied`);
+        if (concernsAll(caught)) throw caught;
       }
     },
     signal,
@@ -132,6 +131,49 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
     report.removed = surplus;
   }
   return report;
+}
+
+interface Reading {
+  readonly from: ReadCache;
+  readonly to: ReadCache;
+  readonly missing: readonly Missing[];
+  readonly report: SyncReport;
+}
+
+interface ReadSpec {
+  readonly entry: SyncedSpec;
+  /** Undefined if the source does not have it. */
+  readonly spec?: CachedSpec | undefined;
+  readonly error?: unknown;
+}
+
+/**
+ * Reads the specs ahead of what writes them. Before the first of them is written, it is known whether there is a key to
+ * sign with, and what is lost. Throws if there is no key.
+ */
+function readSpecs(
+  { from, to, missing, report }: Reading,
+  { signal, onProgress = noProgress }: SyncOptions,
+): AsyncIterable<ReadSpec> {
+  const lose = (what: string): void => {
+    if (report.lost.includes(what)) return;
+    report.lost.push(what);
+    onProgress({ type: "note", text: `not copied, because ${to.name} cannot hold them: ${what}` });
+  };
+  return mapAhead(missing, READ_AHEAD, async ({ entry, found }) => {
+    signal?.throwIfAborted();
+    let spec: CachedSpec | undefined;
+    try {
+      spec = await readSpec(from, found, signal);
+    } catch (error) {
+      return { entry, error };
+    }
+    if (spec === undefined) return { entry };
+    if (from.can.images && !to.can.images) lose(LOST_OF_IMAGES);
+    if (spec.isSigned && !to.can.sign) lose("gpg signatures");
+    if (hasArchives(to)) await to.prepareToPut(spec, { signal });
+    return { entry, spec };
+  });
 }
 
 interface Missing {
@@ -157,7 +199,7 @@ async function prepare(
     if (!isThere) missing.push({ entry, found });
   }
   const report: SyncReport = {
-    ...{ from: from.name, to: to.name, specs, lost: lostBetween(from, to), sentBytes: 0, removed: [] },
+    ...{ from: from.name, to: to.name, specs, lost: [], sentBytes: 0, removed: [] },
     ...{ keys: [], index: undefined, failures: [], isDryRun: false },
   };
   const surplus = options.removes ? [...there].filter(([, { hash }]) => !chosen.has(hash)).map(([tag]) => tag) : [];
@@ -234,12 +276,6 @@ async function bringKeys(from: ReadCache, to: ReadCache, signal: AbortSignal | u
   const fresh = offered.filter((key) => !there.some(({ fingerprint }) => fingerprint === key.fingerprint));
   if (fresh.length > 0) await to.storeKeys(fresh, { isIndexed: true, signal });
   return fresh.map(({ fingerprint }) => fingerprint);
-}
-
-function lostBetween(from: ReadCache, to: ReadCache): string[] {
-  if (from.can.images && !to.can.images)
-    return ["environment variables, base images, tagged images and the signatures of images"];
-  return from.can.sign && !to.can.sign ? ["gpg signatures"] : [];
 }
 
 // Removes specs as a prune does; blobs that are unused then are left to a prune.

@@ -1,7 +1,7 @@
 // Proves that a line of progress shows the remaining time on terminals of all usual widths.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { barLine } from "../../../lib/cli/output/progress-bars.ts";
+import { barLine, estimatedSize } from "../../../lib/cli/output/progress-bars.ts";
 
 const LINE = {
   label: "12 of 3456 done",
@@ -18,3 +18,9 @@ for (const columns of [60, 72, 80, 100, 200])
     assert.ok(line.endsWith("59 min 59 s left"), line);
     assert.equal(/█+░+/.test(line), columns >= 72, line);
   });
+
+test("items of unknown size count like the others", () => {
+  assert.equal(estimatedSize({ size: 300, items: 3 }, 0), 300);
+  assert.equal(estimatedSize({ size: 100, items: 8 }, 4), 200);
+  assert.equal(estimatedSize({ size: 0, items: 8 }, 8), 0);
+});

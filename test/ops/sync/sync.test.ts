@@ -13,7 +13,9 @@ import { migrate } from "../../../lib/ops/sync/migrate.ts";
 import { planSync, type SyncOptions, sync } from "../../../lib/ops/sync/sync.ts";
 import { parseQueries } from "../../../lib/spack/query/spec-parser.ts";
 import { writeJson } from "../../../lib/spack/text/json.ts";
+import type { ProgressEvent } from "../../../lib/util/progress.ts";
 import { emptyLayout, goldenCache } from "../../support/caches.ts";
+import { failsWith } from "../../support/errors.ts";
 import { gpg, gpgHome, makeKey, noGpg } from "../../support/gpg.ts";
 import { copiedMirror, goldenMirror, mirrorAt } from "../../support/mirrors.ts";
 import { temporaryFolder } from "../../support/tree.ts";
@@ -187,6 +189,65 @@ test("specs without a signature are signed on the way into a mirror that wants o
   const kept = mirrorAt(temporaryFolder(), { isWritten: true, signer: none });
   assert.deepEqual(await outcomes(mirrorAt(await goldenMirror(3)), kept), ["linked"]);
 });
+
+test("without a key for specs that must be signed, nothing is copied, and a plan says so, too", {
+  skip: noGpg,
+}, async () => {
+  const none = (): LateSigner => new LateSigner(() => GpgSigner.open(undefined, { home: gpgHome(), env: process.env }));
+  const unsigned = await copiedMirror(3);
+  // Only the last of the specs that the mirror lists lacks its signature.
+  const manifests = filesIn(join(unsigned, "v3/manifests/spec"));
+  const last = join(unsigned, "v3/manifests/spec", manifests.at(-1) ?? "");
+  writeFileSync(last, /\{.*\}/s.exec(readFileSync(last, "utf8"))?.[0] ?? "");
+  for (const from of [await goldenCache("spack-1.2/plain.oci"), mirrorAt(await goldenMirror(2)), mirrorAt(unsigned)]) {
+    const folder = temporaryFolder();
+    const to = (): MirrorCache => mirrorAt(folder, { isWritten: true, signer: none() });
+    await failsWith("CREDENTIALS_MISSING", planSync(from, to(), options));
+    await failsWith("CREDENTIALS_MISSING", sync(from, to(), options));
+    assert.deepEqual(filesIn(folder), []);
+  }
+});
+
+test("what is lost is told once, before the first spec is written, and only if it is there", async () => {
+  const run = async (from: ReadCache, to: IndexedCache) => {
+    const events: ProgressEvent[] = [];
+    const report = await sync(from, to, { ...options, onProgress: (event) => events.push(event) });
+    const notes = events.flatMap((event) => (event.type === "note" && event.text.startsWith("not ") ? event.text : []));
+    const first = events.findIndex((event) => event.type === "note" && notes.includes(event.text));
+    assert.ok(first <= events.findIndex(({ type }) => type === "start"));
+    assert.deepEqual(
+      notes,
+      report.lost.map((what) => `not copied, because ${to.name} cannot hold them: ${what}`),
+    );
+    return report.lost;
+  };
+  const unsigned = newMirror();
+  assert.match((await run(await goldenCache("spack-1.2/plain.oci"), unsigned)).join(), /^environment variables, base/);
+  const images = new OciCache(await emptyLayout());
+  assert.deepEqual(await run(mirrorAt(await goldenMirror(3)), images), ["gpg signatures"]);
+  assert.deepEqual(await run(mirrorAt(await goldenMirror(3)), images), [], "everything is there");
+  assert.deepEqual(await run(unsigned, new OciCache(await emptyLayout())), [], "there are no signatures");
+});
+
+for (const kind of ["a mirror", "images"] as const)
+  test(`the progress of a sync from ${kind} counts the bytes of archives against their sizes`, async () => {
+    const from = kind === "images" ? await goldenCache("spack-1.2/plain.oci") : mirrorAt(await goldenMirror(3));
+    const to = new OciCache(await emptyLayout());
+    const [sizes, bytes, queued] = [new Map<string, number>(), new Map<string, number>(), new Set<string>()];
+    const onProgress = (event: ProgressEvent): void => {
+      if (event.type === "queued") queued.add(event.id);
+      if (event.type === "start") sizes.set(event.id, event.size ?? 0);
+      if (event.type === "bytes") bytes.set(event.id, (bytes.get(event.id) ?? 0) + event.count);
+    };
+    const { specs, sentBytes } = await sync(from, to, { ...options, jobs: 1, onProgress });
+    assert.deepEqual(queued, new Set(specs.map(({ hash }) => hash)));
+    for (const { hash, size } of specs) assert.ok(size !== undefined && size > 0 && sizes.get(hash) === size);
+    const counted = [...sizes].map(([hash, size]) => Math.min(size, bytes.get(hash) ?? 0));
+    // A layer of a dependency may be copied before the dependency is.
+    if (kind === "a mirror") assert.deepEqual([...sizes.values()].sort(), [...bytes.values()].sort());
+    else assert.ok(counted.some((count) => count > 0));
+    assert.ok(sentBytes >= counted.reduce((sum, count) => sum + count, 0));
+  });
 
 test("migrate brings a mirror to the newest layout, and removes only what it has read back", async () => {
   const folder = await copiedMirror(2);
