@@ -23,22 +23,19 @@ export function writerFor(from: ReadCache, to: IndexedCache, options: WriterOpti
   if (hasImages(to)) {
     if (!hasImages(from)) return new ImageWriter(from, to, options);
     const { signal, onBytes, jobs: concurrency } = options;
-    // Images share layers: each is the archive of one spec.
+    // Images share layers: each is the archive of one spec, and may have come with the image of another.
     const owners = new Map<string, string>();
+    const sent = new Set<string>();
     const progress = (event: ProgressEvent): void => {
       if (event.type === "bytes") onBytes(owners.get(event.id) ?? event.id, event.count);
+      else if (event.type === "done" && event.outcome === "copied") sent.add(event.id);
     };
     const copy = new GraphCopy(from.target, to.target, { referrers: true, concurrency, progress, signal });
-    let told = 0;
     return {
       write: async ({ tag, archive, document }) => {
         owners.set(archive.digest, document.root.hash);
         await copy.copy(tag, tag);
-        // Copies run at once, so each byte is told with the first copy that ends after it was sent.
-        const { bytes } = copy.counts();
-        const sent = bytes - told;
-        told = bytes;
-        return { sent };
+        return { sent: sent.has(archive.digest) ? archive.size : 0 };
       },
     };
   }

@@ -169,9 +169,9 @@ function readSpecs(
       return { entry, error };
     }
     if (spec === undefined) return { entry };
+    if (hasArchives(to)) await to.prepareToPut(spec, { signal });
     if (from.can.images && !to.can.images) lose(LOST_OF_IMAGES);
     if (spec.isSigned && !to.can.sign) lose("gpg signatures");
-    if (hasArchives(to)) await to.prepareToPut(spec, { signal });
     return { entry, spec };
   });
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import type { CachedSpec, IndexedCache, ReadCache } from "../../../lib/cache/cache.ts";
 import { checkIndex } from "../../../lib/cache/index-update.ts";
 import { GpgSigner, LateSigner } from "../../../lib/cache/mirror/gpg.ts";
@@ -15,9 +15,11 @@ import { parseQueries } from "../../../lib/spack/query/spec-parser.ts";
 import { writeJson } from "../../../lib/spack/text/json.ts";
 import type { ProgressEvent } from "../../../lib/util/progress.ts";
 import { emptyLayout, goldenCache } from "../../support/caches.ts";
+import { connect } from "../../support/client.ts";
 import { failsWith } from "../../support/errors.ts";
 import { gpg, gpgHome, makeKey, noGpg } from "../../support/gpg.ts";
 import { copiedMirror, goldenMirror, mirrorAt } from "../../support/mirrors.ts";
+import { startRegistry } from "../../support/registry.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
 const options: SyncOptions = { jobs: 4, now: Date.now() };
@@ -206,6 +208,20 @@ test("without a key for specs that must be signed, nothing is copied, and a plan
     await failsWith("CREDENTIALS_MISSING", sync(from, to(), options));
     assert.deepEqual(filesIn(folder), []);
   }
+});
+
+test("between caches of images of one registry archives are mounted, and count as linked", async () => {
+  const registry = await startRegistry();
+  after(() => registry.close());
+  const cache = (repository: string): OciCache => {
+    const { target, close } = connect(registry.host, repository);
+    after(close);
+    return new OciCache(target);
+  };
+  const images = await goldenCache("spack-1.2/plain.oci");
+  assert.deepEqual(await outcomes(images, cache("one")), ["copied"]);
+  const { specs, sentBytes, failures } = await sync(cache("one"), cache("two"), options);
+  assert.deepEqual([new Set(specs.map(({ outcome }) => outcome)), sentBytes, failures], [new Set(["linked"]), 0, []]);
 });
 
 test("what is lost is told once, before the first spec is written, and only if it is there", async () => {
