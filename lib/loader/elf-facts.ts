@@ -1,6 +1,16 @@
 // What the dynamic loader reads of a program or library (System V ABI, chapter 5; the GNU extensions for symbol
 // versions): needed libraries, search paths, defined and required versions. Trusts no value of the file.
 import type { ByteString } from "../util/byte-string.ts";
+import {
+  ElfFile,
+  type ElfSegment,
+  ET,
+  type FileParts,
+  type FileRange,
+  PT,
+  unlessUnreadable,
+  unreadable,
+} from "../util/elf.ts";
 
 /** Versions that an object requires of one library. */
 export interface RequiredVersions {
@@ -34,24 +44,6 @@ export interface ElfFacts {
   readonly release?: string | undefined;
 }
 
-/** The bytes of a file, of which parts may be unavailable. */
-export interface FileParts {
-  readonly size: number;
-  /** Exactly these bytes; undefined if they are unavailable. */
-  read(offset: number, length: number): Buffer | undefined;
-}
-
-/** A part of a file: its offset and length. */
-export interface FileRange {
-  readonly offset: number;
-  readonly length: number;
-}
-
-const ET_EXEC = 2;
-const ET_DYN = 3;
-const PT_LOAD = 1;
-const PT_DYNAMIC = 2;
-const PT_INTERP = 3;
 const DT = {
   needed: 1,
   strings: 5,
@@ -74,116 +66,59 @@ const MOST_STRING = 64 * 1024;
 const WHOLE_STRINGS = 256 * 1024;
 const LARGEST_SEARCHED = 16 * 1024 * 1024;
 
-/** True for the first bytes of an ELF file. */
-export function isElf(bytes: Buffer): boolean {
-  return bytes.length >= 4 && bytes.readUInt32BE(0) === 0x7f454c46;
-}
-
 /**
  * Reads an executable or shared library. Undefined for other files (object files, core dumps), files that are
  * inconsistent, and files of which a needed part is unavailable.
  */
 export function readElfFacts(file: FileParts): ElfFacts | undefined {
-  try {
-    return new ElfImage(file).facts();
-  } catch (error) {
-    if (error instanceof UnreadableElf) return undefined;
-    throw error;
-  }
+  return unlessUnreadable(() => new ElfImage(file).facts());
 }
 
 /** The parts of a file that `readElfFacts` may read, given its first bytes; undefined if they do not tell. */
 export function neededRanges(head: Buffer, size: number): FileRange[] | undefined {
   const read = (offset: number, length: number): Buffer | undefined =>
     offset + length <= head.length ? head.subarray(offset, offset + length) : undefined;
-  try {
-    return new ElfImage({ size, read }).segments
-      .filter(({ type }) => type === PT_LOAD || type === PT_DYNAMIC || type === PT_INTERP)
-      .map(({ offset, length }) => ({ offset, length }));
-  } catch (error) {
-    if (error instanceof UnreadableElf) return undefined;
-    throw error;
-  }
-}
-
-class UnreadableElf extends Error {}
-
-function unreadable(): never {
-  throw new UnreadableElf();
-}
-
-interface Segment extends FileRange {
-  readonly type: number;
-  readonly address: number;
+  return unlessUnreadable(() =>
+    new ElfImage({ size, read }).segments
+      .filter(({ type }) => type === PT.load || type === PT.dynamic || type === PT.interp)
+      .map(({ offset, length }) => ({ offset, length })),
+  );
 }
 
 class ElfImage {
-  readonly #file: FileParts;
-  readonly #is64: boolean;
-  readonly #isLittle: boolean;
-  readonly #type: number;
-  readonly #machine: number;
-  readonly segments: readonly Segment[];
+  readonly #elf: ElfFile;
+  readonly segments: readonly ElfSegment[];
   #strings: { readonly offset: number; readonly length: number; readonly bytes: Buffer | undefined } | undefined;
 
   constructor(file: FileParts) {
-    this.#file = file;
-    const ident = this.#read(0, 16);
-    if (!isElf(ident)) unreadable();
-    const [kind, order] = [ident[4], ident[5]];
-    if ((kind !== 1 && kind !== 2) || (order !== 1 && order !== 2)) unreadable();
-    this.#is64 = kind === 2;
-    this.#isLittle = order === 1;
-    const header = this.#read(16, this.#is64 ? 48 : 36);
-    this.#type = this.#u16(header, 0);
-    this.#machine = this.#u16(header, 2);
-    const count = this.#u16(header, this.#is64 ? 40 : 28);
-    if (count > MOST_SEGMENTS) unreadable();
-    this.segments = this.#readSegments(this.#word(header, this.#is64 ? 16 : 12), count);
+    this.#elf = new ElfFile(file);
+    this.segments = this.#elf.segments();
+    if (this.segments.length > MOST_SEGMENTS) unreadable();
   }
 
   facts(): ElfFacts {
-    if (this.#type !== ET_EXEC && this.#type !== ET_DYN) unreadable();
-    const interpreter = this.segments.findLast(({ type }) => type === PT_INTERP);
+    const { type: kind, machine, is64, isLittle } = this.#elf;
+    if (kind !== ET.exec && kind !== ET.dyn) unreadable();
+    const interpreter = this.segments.findLast(({ type }) => type === PT.interp);
     const common = {
-      machine: this.#machine,
-      bits: this.#is64 ? (64 as const) : (32 as const),
-      isLittle: this.#isLittle,
-      ...(this.#type === ET_EXEC && { isFixed: true }),
+      ...{ machine, bits: is64 ? (64 as const) : (32 as const), isLittle },
+      ...(kind === ET.exec && { isFixed: true }),
       ...(interpreter && { interpreter: this.#text(interpreter.offset, interpreter.length) }),
     };
-    const dynamic = this.segments.findLast(({ type }) => type === PT_DYNAMIC);
+    const dynamic = this.segments.findLast(({ type }) => type === PT.dynamic);
     return dynamic === undefined ? common : { ...common, ...this.#dynamicFacts(dynamic) };
   }
 
-  #readSegments(offset: number, count: number): Segment[] {
-    const size = this.#is64 ? 56 : 32;
-    const table = this.#read(offset, count * size);
-    const found: Segment[] = [];
-    for (let at = 0; at < table.length; at += size) {
-      const length = this.#word(table, at + (this.#is64 ? 32 : 16));
-      // Files with only debug symbols have empty segments.
-      if (length === 0) continue;
-      found.push({
-        type: this.#u32(table, at),
-        offset: this.#word(table, at + (this.#is64 ? 8 : 4)),
-        address: this.#word(table, at + (this.#is64 ? 16 : 8)),
-        length,
-      });
-    }
-    return found;
-  }
-
-  #dynamicFacts({ offset, length }: Segment): Partial<ElfFacts> {
+  #dynamicFacts({ offset, length }: ElfSegment): Partial<ElfFacts> {
     if (length > MOST_DYNAMIC_BYTES) unreadable();
-    const size = this.#is64 ? 16 : 8;
-    const table = this.#read(offset, length - (length % size));
+    const size = this.#elf.is64 ? 16 : 8;
+    const table = this.#elf.read(offset, length - (length % size));
     const one = new Map<number, number>();
     const neededAt: number[] = [];
     for (let at = 0; at < table.length; at += size) {
-      const tag = this.#word(table, at);
+      const tag = this.#elf.word(table, at);
       if (tag === 0) break;
-      const value = this.#word(table, at + size / 2);
+      const value = this.#elf.word(table, at + size / 2);
       if (tag === DT.needed) neededAt.push(value);
       else one.set(tag, value);
     }
@@ -194,7 +129,7 @@ class ElfImage {
     this.#strings = {
       offset: stringsAt,
       length: room,
-      bytes: room <= WHOLE_STRINGS ? this.#read(stringsAt, room) : undefined,
+      bytes: room <= WHOLE_STRINGS ? this.#elf.read(stringsAt, room) : undefined,
     };
     if (neededAt.length > MOST_NAMES) unreadable();
     const named = (tag: number): ByteString | undefined => {
@@ -222,10 +157,10 @@ class ElfImage {
   #definitions(start: number): ByteString[] {
     const names: ByteString[] = [];
     for (let at = start; ; ) {
-      const entry = this.#read(at, 20);
-      const aux = this.#read(at + this.#u32(entry, 12), 8);
-      names.push(this.#string(this.#u32(aux, 0)));
-      const next = this.#u32(entry, 16);
+      const entry = this.#elf.read(at, 20);
+      const aux = this.#elf.read(at + this.#elf.u32(entry, 12), 8);
+      names.push(this.#string(this.#elf.u32(aux, 0)));
+      const next = this.#elf.u32(entry, 16);
       if (next === 0) return names;
       if (names.length > MOST_NAMES) unreadable();
       at += next;
@@ -236,18 +171,18 @@ class ElfImage {
     const found: RequiredVersions[] = [];
     let count = 0;
     for (let at = start; ; ) {
-      const entry = this.#read(at, 16);
+      const entry = this.#elf.read(at, 16);
       const versions: ByteString[] = [];
-      for (let auxAt = at + this.#u32(entry, 8); ; ) {
-        const aux = this.#read(auxAt, 16);
+      for (let auxAt = at + this.#elf.u32(entry, 8); ; ) {
+        const aux = this.#elf.read(auxAt, 16);
         if (++count > MOST_NAMES) unreadable();
-        if ((this.#u16(aux, 4) & VER_FLG_WEAK) === 0) versions.push(this.#string(this.#u32(aux, 8)));
-        const next = this.#u32(aux, 12);
+        if ((this.#elf.u16(aux, 4) & VER_FLG_WEAK) === 0) versions.push(this.#string(this.#elf.u32(aux, 8)));
+        const next = this.#elf.u32(aux, 12);
         if (next === 0) break;
         auxAt += next;
       }
-      if (versions.length > 0) found.push({ file: this.#string(this.#u32(entry, 4)), versions });
-      const next = this.#u32(entry, 12);
+      if (versions.length > 0) found.push({ file: this.#string(this.#elf.u32(entry, 4)), versions });
+      const next = this.#elf.u32(entry, 12);
       if (next === 0) return found;
       at += next;
     }
@@ -262,8 +197,8 @@ class ElfImage {
   // The first match in what is loaded into memory.
   #find(pattern: RegExp): RegExpExecArray | undefined {
     for (const { type, offset, length } of this.segments) {
-      if (type !== PT_LOAD || length > LARGEST_SEARCHED) continue;
-      const found = pattern.exec(this.#read(offset, length).toString("latin1"));
+      if (type !== PT.load || length > LARGEST_SEARCHED) continue;
+      const found = pattern.exec(this.#elf.read(offset, length).toString("latin1"));
       if (found) return found;
     }
     return undefined;
@@ -281,7 +216,7 @@ class ElfImage {
   // A string that ends within `room` bytes.
   #text(offset: number, room: number): ByteString {
     for (let size = 256; ; size *= 16) {
-      const bytes = this.#read(offset, Math.min(room, size));
+      const bytes = this.#elf.read(offset, Math.min(room, size));
       const end = bytes.indexOf(0);
       if (end >= 0) return bytes.toString("latin1", 0, end);
       if (size >= room || size > MOST_STRING) unreadable();
@@ -290,27 +225,8 @@ class ElfImage {
 
   #offsetOf(address: number): number {
     for (const { type, offset, address: start, length } of this.segments)
-      if (type === PT_LOAD && address >= start && address < start + length) return offset + (address - start);
+      if (type === PT.load && address >= start && address < start + length) return offset + (address - start);
     return unreadable();
-  }
-
-  #read(offset: number, length: number): Buffer {
-    if (offset + length > this.#file.size) unreadable();
-    return this.#file.read(offset, length) ?? unreadable();
-  }
-
-  #u16(bytes: Buffer, at: number): number {
-    return this.#isLittle ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at);
-  }
-
-  #u32(bytes: Buffer, at: number): number {
-    return this.#isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
-  }
-
-  // A value of address size. Above 2^53 it is inexact, and no offset of a file.
-  #word(bytes: Buffer, at: number): number {
-    if (!this.#is64) return this.#u32(bytes, at);
-    return Number(this.#isLittle ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at));
   }
 }
 

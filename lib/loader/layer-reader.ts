@@ -5,8 +5,8 @@ import { type TarMember, TarReader, type TarVisitor } from "../relocate/unpack/t
 import { compressionOf } from "../relocate/unpack/unpack.ts";
 import type { ByteString } from "../util/byte-string.ts";
 import { Decompressor } from "../util/decompress.ts";
+import { isElf } from "../util/elf.ts";
 import { ElfCollector } from "./elf-collector.ts";
-import { isElf } from "./elf-facts.ts";
 import type { LayerEntry, LayerFacts } from "./layer-facts.ts";
 import { readLibraryCache } from "./library-cache.ts";
 import { isStatusFile, readStatus, STATUS_BYTES, type SystemPackage } from "./system-packages.ts";

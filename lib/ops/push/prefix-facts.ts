@@ -4,10 +4,11 @@ import { closeSync, lstatSync, openSync, readSync } from "node:fs";
 import { fileError } from "../../errors.ts";
 import { type KeptLocation, keptEntries } from "../../image/archive/kept-walk.ts";
 import type { WalkEntry } from "../../image/archive/prefix-walk.ts";
-import { isElf, readElfFacts } from "../../loader/elf-facts.ts";
+import { readElfFacts } from "../../loader/elf-facts.ts";
 import type { FileEntry, LayerEntry, LayerFacts } from "../../loader/layer-facts.ts";
 import { SCRIPT_BYTES, scriptIn } from "../../loader/layer-reader.ts";
 import { type ByteString, fsPath, shownName } from "../../util/byte-string.ts";
+import { isElf } from "../../util/elf.ts";
 
 /** Reads a prefix. Throws what walking it throws, and FILE_SYSTEM for a file that cannot be read. */
 export function readPrefixFacts(location: KeptLocation): LayerFacts {

@@ -2,8 +2,8 @@
 // `sbang` (Spack `hooks/sbang.py`), and search paths lose folders that do not exist (Spack
 // `hooks/drop_redundant_rpaths.py`).
 import { type ByteString, shownName } from "../../util/byte-string.ts";
+import { ELF_MAGIC } from "../../util/elf.ts";
 import { dropRpathItems } from "../file/elf-file.ts";
-import { ELF_MAGIC } from "../file/elf-reader.ts";
 import { type OpenFile, Tree } from "../file/open-file.ts";
 import { insertHead, WINDOW } from "../file/text-file.ts";
 
