@@ -18,7 +18,7 @@ import { s3Url } from "../../lib/objects/s3/s3-settings.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { sync } from "../../lib/ops/sync/sync.ts";
 import { Secret } from "../../lib/printable/secret.ts";
-import { bytesSource, readAll } from "../../lib/util/stream.ts";
+import { bytesSource } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { failsWith } from "../support/errors.ts";
 import { goldenMirror, mirrorAt } from "../support/mirrors.ts";
@@ -60,41 +60,7 @@ const objects = (more: Partial<S3Place> = {}, clock = systemClock): S3Objects =>
 const put = (to: S3Objects, key: string, text: string): Promise<void> =>
   to.write(key, bytesSource(Buffer.from(text)), digestOf(text));
 
-for (const dialect of DIALECTS)
-  test(`${dialect}: objects with odd names are stored, found, listed in pages, read in whole and removed`, async () => {
-    server.dialect = dialect;
-    const to = objects();
-    server.page = 3;
-    const keys = [
-      "blobs/a+b",
-      "blobs/c d",
-      "blobs/é%25",
-      "blobs/x/y(1)!'*",
-      "blobs/z&<z>",
-      "blobs2/other",
-      "blobs/1",
-      "blobs/2",
-    ];
-    for (const key of keys) await put(to, key, `text of ${key}`);
-    const listed = await Array.fromAsync(to.list("blobs/"));
-    assert.deepEqual(listed.map(({ key }) => key).sort(), keys.filter((key) => key.startsWith("blobs/")).sort());
-    assert.ok(listed.every(({ size, modified }) => (size ?? 0) > 0 && (modified ?? 0) > 1e12));
-    for (const key of keys) {
-      assert.equal((await to.read(key, 100))?.bytes.toString(), `text of ${key}`);
-      assert.equal((await to.look(key))?.size, Buffer.byteLength(`text of ${key}`));
-    }
-    await to.remove("blobs/1");
-    assert.deepEqual([await to.look("blobs/1"), await to.read("blobs/1", 9)], [undefined, undefined]);
-    await failsWith("TOO_LARGE", to.read("blobs/2", 3));
-    const text = "text of blobs/2";
-    const expected = { digest: digestOf(text), size: text.length };
-    assert.equal((await readAll(await to.open("blobs/2", expected), 99, "x")).toString(), text);
-    await failsWith("NOT_FOUND", to.open("blobs/none", expected));
-    const wrong = await to.open("blobs/2", { ...expected, digest: digestOf("other") });
-    await failsWith("DIGEST_MISMATCH", readAll(wrong, 99, "x"));
-  });
-
-test("streams of unknown length are stored under their digest, and not sent twice", async () => {
+test("streams of unknown length that are there are not sent again", async () => {
   const to = objects();
   const text = "x".repeat(300_000);
   const store = () => to.writeStream(Readable.from([Buffer.from(text)]), (digest) => `blobs/${digest.slice(7)}`);
@@ -103,14 +69,9 @@ test("streams of unknown length are stored under their digest, and not sent twic
   assert.equal(server.requests.filter((request) => request.startsWith("PUT")).length, 1);
 });
 
-test("a large object is sent in parts, and a failed one is forgotten by the server", async () => {
+test("the parts of a failed upload are forgotten by the server", async () => {
   const client = new S3Client(placeWith(), transport, systemClock);
-  const bytes = Buffer.from("0123456789abcdef".repeat(1000));
-  const upload = { key: "team/large", source: bytesSource(bytes), partSize: 5000, what: "store it", signal: undefined };
-  let sent = 0;
-  await sendParts(client, { ...upload, onBytes: (count) => (sent += count) });
-  assert.ok(server.objects.get("cache/team/large")?.bytes.equals(bytes));
-  assert.deepEqual([sent, server.requests.filter((request) => request.includes("partNumber")).length], [16_000, 4]);
+  const upload = { partSize: 5000, what: "store it", signal: undefined };
   const source = { size: 9000, open: () => Readable.from(Array.from({ length: 9 }, () => Buffer.alloc(1000))) };
   server.intervene = (request, response) => {
     if (!request.url?.includes("partNumber=2")) return false;
@@ -122,17 +83,11 @@ test("a large object is sent in parts, and a failed one is forgotten by the serv
 });
 
 for (const dialect of DIALECTS)
-  test(`${dialect}: an index is replaced only if it has not changed, and a server that ignores conditions is found out`, async () => {
+  test(`${dialect}: a server that ignores conditions is found out`, async () => {
     server.dialect = dialect;
-    const [one, two] = [objects(), objects()];
-    assert.equal(await one.replace("index", Buffer.from("1"), undefined), true);
-    await failsWith("CONFLICT", two.replace("index", Buffer.from("2"), undefined));
-    const token = (await two.read("index", 9))?.token;
-    assert.equal(await two.replace("index", Buffer.from("2"), token), true);
-    await failsWith("CONFLICT", one.replace("index", Buffer.from("3"), token));
     server.ignoresConditions = true;
     const old = objects();
-    assert.equal(await old.replace("index", Buffer.from("3"), token), false);
+    assert.equal(await old.replace("index", Buffer.from("3"), "1"), false);
     assert.deepEqual([...server.objects.keys()], ["cache/team/index"]);
   });
 
