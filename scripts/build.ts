@@ -7,7 +7,8 @@ import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
 import * as z from "zod";
 import { imageSettingsSchema } from "../lib/image/image-settings.ts";
 import { policySchema } from "../lib/sign/policy/trust-policy.ts";
-import { licenseText } from "./license-text.ts";
+import { BUNDLE_OPTIONS, packagesOf, THREADS } from "./bundle.ts";
+import { licensesOf } from "./license-text.ts";
 import { reportSchemas } from "./report-schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -16,13 +17,6 @@ const isBundleOnly = process.argv.includes("--bundle-only");
 for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist", "schemas"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 
-/** Threads are started from files of their own; see lib/util/thread.ts. */
-const THREADS = {
-  "parts/pack-worker": "lib/image/pack/pack-worker.ts",
-  "parts/place-worker": "lib/relocate/place/place-worker.ts",
-  "parts/password-worker": "lib/serve/password-worker.ts",
-};
-
 /** Bundles entry points, and what they load on demand into `parts` beside them. */
 async function bundle(
   outdir: string,
@@ -30,23 +24,14 @@ async function bundle(
   options: BuildOptions = {},
 ): Promise<Metafile["inputs"]> {
   const { metafile } = await build({
-    absWorkingDir: root,
+    ...BUNDLE_OPTIONS,
     entryPoints,
     outdir,
-    bundle: true,
     // Verbs and large libraries are loaded on demand.
     splitting: true,
     chunkNames: "parts/[name]-[hash]",
-    platform: "node",
     format: "esm",
-    target: "node22",
-    minifySyntax: true,
-    // Licenses are in one file; see writeLicenses.
-    legalComments: "none",
     metafile: true,
-    alias: { cacache: `${root}scripts/no-cacache.ts` },
-    // koffi loads a prebuilt native library from beside its own files.
-    external: ["koffi"],
     // Some dependencies are CommonJS and load Node's modules with require.
     banner: {
       js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);',
@@ -91,18 +76,11 @@ function startInOneFile(inputs: Metafile["inputs"], main: string): Plugin {
   };
 }
 
-/** Writes the licenses of all packages that were bundled. Throws if one has none. */
-function writeLicenses(files: readonly string[]): void {
-  const folders = files.flatMap((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
-  const texts = [...new Set(folders)].toSorted().map((folder) => licenseText(`${root}${folder}`));
-  const rule = `\n${"-".repeat(80)}\n\n`;
-  writeFileSync(`${root}dist/THIRD-PARTY-LICENSES.txt`, `Packages bundled with stave\n${rule}${texts.join(rule)}`);
-}
-
 const command = { stave: "lib/cli/launch.ts" };
 const inputs = await bundle("dist", command, { write: false });
 const startFiles = { plugins: [startInOneFile(inputs, "lib/cli/main.ts")] };
-const threads = await bundle("dist", THREADS, { splitting: false });
+const threadFiles = Object.fromEntries(Object.entries(THREADS).map(([name, file]) => [`parts/${name}`, file]));
+const threads = await bundle("dist", threadFiles, { splitting: false });
 const bundled = [...Object.keys(await bundle("dist", command, startFiles)), ...Object.keys(threads)];
 chmodSync(`${root}dist/stave.js`, 0o755);
 if (!isBundleOnly) {
@@ -110,7 +88,7 @@ if (!isBundleOnly) {
   // `dist/lib/exports/oci.js` is built from `lib/exports/oci.ts`.
   const names = Object.values<{ default?: string }>(exports).flatMap(({ default: file }) => file?.slice(11, -3) ?? []);
   const library = Object.fromEntries(names.map((name) => [name, `lib/${name}.ts`]));
-  bundled.push(...Object.keys(await bundle("dist/lib", { ...library, ...THREADS }, { sourcemap: true })));
+  bundled.push(...Object.keys(await bundle("dist/lib", { ...library, ...threadFiles }, { sourcemap: true })));
   execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", `${root}tsconfig.build.json`], {
     stdio: "inherit",
   });
@@ -121,5 +99,5 @@ if (!isBundleOnly) {
   writeFileSync(`${root}schemas/trust-policy.json`, `${trust}\n`);
   const image = JSON.stringify(z.toJSONSchema(imageSettingsSchema), undefined, 2);
   writeFileSync(`${root}schemas/image-config.json`, `${image}\n`);
-  writeLicenses(bundled);
+  writeFileSync(`${root}dist/THIRD-PARTY-LICENSES.txt`, licensesOf(packagesOf(bundled)));
 }

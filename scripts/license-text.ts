@@ -1,4 +1,4 @@
-// The license of a package: its own file, otherwise the standard text of the license that it declares.
+// The licenses of packages: their own files, otherwise the standard text of the license that they declare.
 import { readdirSync, readFileSync } from "node:fs";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -41,4 +41,10 @@ export function licenseText(folder: string): string {
   const text = file === undefined ? STANDARD[license]?.(holder) : readFileSync(`${folder}/${file}`, "utf8").trim();
   if (text === undefined) throw new Error(`${name} has no license file`);
   return `${name} ${version} (${license})\n\n${text}\n`;
+}
+
+/** The licenses of the packages in these folders, one after the other. Throws if one has none. */
+export function licensesOf(folders: readonly string[]): string {
+  const rule = `\n${"-".repeat(80)}\n\n`;
+  return `Packages bundled with stave\n${rule}${folders.map(licenseText).join(rule)}`;
 }

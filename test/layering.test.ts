@@ -61,7 +61,6 @@ const PACKAGES: Record<string, string[]> = {
   commander: ["cli"],
   "cli-progress": ["cli"],
   yaml: ["spack"],
-  koffi: ["util"],
   bcryptjs: ["serve"],
   aws4fetch: ["objects"],
   "fast-xml-parser": ["objects"],

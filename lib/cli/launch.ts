@@ -1,6 +1,7 @@
 // The entry point of the command: configures Node, then loads the program.
 import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
+import { isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 
@@ -20,12 +21,14 @@ if (!isSupported) {
   process.stderr.write(`  hint: ${hint}\n`);
   process.exit(2);
 }
-// Compile the code once per machine, not once per run. A named import would fail on a Node that lacks it.
-nodeModule.enableCompileCache();
+// Compile the code once per machine, not once per run; a single executable has it compiled. A named import would fail
+// on a Node that lacks it.
+if (!isSea()) nodeModule.enableCompileCache();
 
 // Each streamed chunk becomes garbage a moment later. With a growing young generation, V8 lets hundreds of megabytes
 // accumulate before it collects them. Measured on a copy of 400 MB: 131 MB resident instead of 180, and a fifth less
 // CPU time. The flag must be set before anything is loaded.
 if (STREAMING.has(process.argv[2] ?? "")) setFlagsFromString("--semi-space-growth-factor=1");
 
-await import("./main.ts");
+// A single executable is no ES module, so nothing here may wait at the top level.
+void import("./main.ts");

@@ -1,4 +1,5 @@
 // The command: finds the verb, loads only its code, runs it and exits with its status.
+import { isSea } from "node:sea";
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../api/machine/stave-version.ts";
 import { StaveError } from "../errors.ts";
@@ -279,6 +280,7 @@ function verbAhead(argv: string[]): string[] {
 }
 
 async function run(given: string[], state: RunState): Promise<number> {
+  if (isSea()) (await import("./machine/embedded-koffi.ts")).useEmbeddedKoffi(state.context);
   const argv = verbFirst(given);
   state.words = argv;
   if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
@@ -384,8 +386,4 @@ const state: RunState = {
   output: undefined,
 };
 const ended = guardRun(state);
-try {
-  ended(await run(process.argv.slice(2), state));
-} catch (error) {
-  ended(printFailure(state.context, error));
-}
+run(process.argv.slice(2), state).then(ended, (error: unknown) => ended(printFailure(state.context, error)));

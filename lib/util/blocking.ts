@@ -1,17 +1,17 @@
 // Makes the standard streams blocking again, for a program that takes over this process: Node makes pipes non-blocking,
 // and that is a property of the pipe, not of the process. Linux only.
 import { readFileSync } from "node:fs";
+import { koffi } from "./koffi.ts";
 
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
 
 /** Clears O_NONBLOCK of descriptors 0 to 2, where it is set; does nothing where that cannot be known. */
-export async function makeStreamsBlocking(): Promise<void> {
+export function makeStreamsBlocking(): void {
   for (const descriptor of [0, 1, 2]) {
     const flags = flagsOf(descriptor);
     if (flags === undefined || (flags & O_NONBLOCK) === 0) continue;
-    const { default: koffi } = await import("koffi");
-    const fcntl = koffi.load(null).func("int fcntl(int fd, int command, ...)");
+    const fcntl = koffi().load(null).func("int fcntl(int fd, int command, ...)");
     fcntl(descriptor, F_SETFL, "int", flags & ~O_NONBLOCK);
   }
 }

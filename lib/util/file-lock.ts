@@ -1,10 +1,10 @@
 // Locks on byte ranges that exclude Spack's own (POSIX record locks). They are open file description locks, which
-// survive the closing of other descriptors of the same file in this process. Linux only; koffi is loaded at first use,
-// because most commands never lock.
+// survive the closing of other descriptors of the same file in this process. Linux only.
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { constants as osConstants } from "node:os";
-import { fileError, StaveError, systemCode } from "../errors.ts";
+import { fileError, messageOf, StaveError, systemCode } from "../errors.ts";
+import { KOFFI_PACKAGE, type Koffi, koffi } from "./koffi.ts";
 import type { Clock } from "./time.ts";
 
 /** A byte range of a file; a length of 0 means to the end, even if the file grows. */
@@ -44,6 +44,8 @@ const F_UNLCK = 2;
 const EAGAIN = 11;
 const EACCES = 13;
 
+const NO_LOCKS = "make sure that no Spack is running, and set config:locks to false";
+
 interface Flock {
   l_type: number;
   l_whence: number;
@@ -57,31 +59,31 @@ interface SystemCalls {
   fcntl(fd: number, command: number, lock: Flock): number;
 }
 
-let calls: Promise<SystemCalls> | undefined;
+let calls: SystemCalls | undefined;
 
-async function loadCalls(): Promise<SystemCalls> {
-  const unsupported = (cause?: unknown): StaveError =>
-    new StaveError(
+function loadCalls(): SystemCalls {
+  if (process.platform !== "linux" || process.arch === "arm" || process.arch === "ia32")
+    throw new StaveError(
       "UNSUPPORTED",
       `Spack-compatible file locks are not supported on ${process.platform} on ${process.arch}`,
-      {
-        hint: "make sure that no Spack is running, and set config:locks to false",
-        ...(cause === undefined ? {} : { cause }),
-      },
+      { hint: NO_LOCKS },
     );
-  if (process.platform !== "linux" || process.arch === "arm" || process.arch === "ia32") throw unsupported();
+  let library: Koffi;
   try {
-    const { default: koffi } = await import("koffi");
-    const members = { l_type: "short", l_whence: "short", l_start: "int64_t", l_len: "int64_t", l_pid: "int" };
-    const pointer = koffi.inout(koffi.pointer(koffi.struct(members)));
-    // Symbols of this process itself, so glibc and musl both work.
-    const fcntl = koffi.load(null).func("int fcntl(int fd, int command, ...)");
-    return {
-      fcntl: (fd, command, lock) => (fcntl(fd, command, pointer, lock) === 0 ? 0 : koffi.errno()),
-    };
-  } catch (error) {
-    throw unsupported(error);
+    library = koffi();
+  } catch (cause) {
+    if (cause instanceof StaveError) throw cause;
+    const isMissing = systemCode(cause) === "MODULE_NOT_FOUND";
+    const reason = isMissing ? `the npm package ${KOFFI_PACKAGE} is not installed` : messageOf(cause);
+    const hint = isMissing ? "install stave with its optional dependencies" : NO_LOCKS;
+    throw new StaveError("UNSUPPORTED", `Spack-compatible file locks are not available: ${reason}`, { hint, cause });
   }
+  const members = { l_type: "short", l_whence: "short", l_start: "int64_t", l_len: "int64_t", l_pid: "int" };
+  const pointer = library.inout(library.pointer(library.struct(members)));
+  const fcntl = library.load(null).func("int fcntl(int fd, int command, ...)");
+  return {
+    fcntl: (fd, command, lock) => (fcntl(fd, command, pointer, lock) === 0 ? 0 : library.errno()),
+  };
 }
 
 /** An open file whose ranges can be locked. Closing it releases all locks. */
@@ -105,7 +107,7 @@ export class LockFile implements AsyncDisposable {
    */
   static async open(path: string, options: { create?: boolean } = {}): Promise<LockFile> {
     calls ??= loadCalls();
-    const system = await calls;
+    const system = calls;
     const create = options.create === true ? constants.O_CREAT : 0;
     try {
       return new LockFile(path, true, await openRegular(path, constants.O_RDWR | create), system);

@@ -69,7 +69,7 @@ export async function replaceProcess({ path, args, env }: Program): Promise<neve
   // Node ignores these signals, and ignored ones would stay ignored in the program; caught ones return to the default.
   process.on("SIGPIPE", () => {});
   process.on("SIGXFSZ", () => {});
-  await makeStreamsBlocking();
+  makeStreamsBlocking();
   process.execve(path, [...args], env);
   throw new StaveError("UNSUPPORTED", `${path} could not be run`, { subject: path });
 }

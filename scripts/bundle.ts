@@ -1,0 +1,29 @@
+// How the sources are bundled, into files of a package or into a single executable.
+import type { BuildOptions } from "esbuild";
+
+const root = new URL("..", import.meta.url).pathname;
+
+/** Threads are started from files of their own; see lib/util/thread.ts. */
+export const THREADS: Readonly<Record<string, string>> = {
+  "pack-worker": "lib/image/pack/pack-worker.ts",
+  "place-worker": "lib/relocate/place/place-worker.ts",
+  "password-worker": "lib/serve/password-worker.ts",
+};
+
+/** What all bundles have in common. */
+export const BUNDLE_OPTIONS: BuildOptions = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: "node",
+  target: "node22",
+  minifySyntax: true,
+  // The licenses are in one file of their own.
+  legalComments: "none",
+  alias: { cacache: `${root}scripts/no-cacache.ts` },
+};
+
+/** The folders of the packages that bundled files come from, sorted. */
+export function packagesOf(files: readonly string[]): string[] {
+  const folders = files.flatMap((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  return [...new Set(folders)].toSorted().map((folder) => `${root}${folder}`);
+}
