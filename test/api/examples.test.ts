@@ -40,8 +40,10 @@ function installPackage(): void {
   const modules = join(work, "node_modules");
   mkdirSync(join(modules, "stave"), { recursive: true });
   run("tar", ["-xzf", join(work, packed.filename), "-C", join(modules, "stave"), "--strip-components=1"]);
-  const { dependencies } = JSON.parse(readFileSync(join(modules, "stave/package.json"), "utf8"));
-  for (const name of Object.keys(dependencies)) symlinkSync(join(root, "node_modules", name), join(modules, name));
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(modules, "stave/package.json"), "utf8"));
+  mkdirSync(join(modules, "@koromix"));
+  for (const name of Object.keys({ ...dependencies, ...optionalDependencies }))
+    symlinkSync(join(root, "node_modules", name), join(modules, name));
   for (const file of globSync("examples/*.mjs", { cwd: root })) cpSync(join(root, file), join(work, basename(file)));
 }
 installPackage();

@@ -15,8 +15,8 @@ import {
 } from "node:fs";
 import { constants as osConstants } from "node:os";
 import { join } from "node:path";
-import { cacheFolder } from "../../api/cache-folder.ts";
-import type { Surroundings } from "../../api/surroundings.ts";
+import { cacheFolder } from "../../api/machine/cache-folder.ts";
+import type { Surroundings } from "../../api/machine/surroundings.ts";
 import { messageOf, StaveError } from "../../errors.ts";
 import { embeddedFile } from "../../util/embedded.ts";
 import { makeFolder } from "../../util/folder.ts";
