@@ -1,5 +1,5 @@
-// koffi, which calls C functions: only its native library, which needs neither koffi's JavaScript nor an install script.
-// It is loaded at first use, because most commands call none.
+// koffi, which calls C functions: only its native library, which needs neither koffi's JavaScript nor an install
+// script. It is loaded at first use, because most commands call none.
 import { createRequire } from "node:module";
 
 /** What stave uses of koffi. */
