@@ -1,6 +1,6 @@
 # Every target does its own setup; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install build api demo test test-node22 interop lint fmt bench bench-compare fuzz soak clean
+.PHONY: help install build release image api demo test test-node22 interop lint fmt bench bench-compare fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,13 @@ node_modules/.stamp: package.json package-lock.json
 
 build: install ## build dist/: the command and the library
 	npm run --silent build
+
+release: build ## make the files of a release in release/: npm package, executables, checksums, SBOM, changes
+	node_modules/.bin/node --import tsx scripts/release.ts release
+
+image: install ## make a container image of stave in release/image, for `stave copy oci-layout:release/image:latest IMAGE`
+	node_modules/.bin/node --import tsx scripts/single-file.ts x64 release/stave-linux-x64
+	node_modules/.bin/node --import tsx scripts/container-image.ts release/stave-linux-x64 release/image
 
 api: install scripts/api-docs/node_modules/.stamp ## write the reference of the library to docs/api/
 	node_modules/.bin/node scripts/api-docs/node_modules/typedoc/bin/typedoc --options scripts/api-docs/typedoc.json
@@ -56,4 +63,4 @@ soak: install ## run competing commands for MINUTES=30 and check the results (SO
 	npm run --silent soak
 
 clean: ## remove everything that was built
-	rm -rf dist schemas docs/api stave-cache demo-work fuzz-failures soak-failures
+	rm -rf dist schemas release docs/api stave-cache demo-work fuzz-failures soak-failures

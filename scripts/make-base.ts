@@ -34,18 +34,11 @@ export interface MakeBaseOptions {
 
 /** Writes a layout directory with one image of two layers and a history; needs `ldd`. */
 export function makeBase(directory: string, { tag, docker = false, architecture }: MakeBaseOptions): Descriptor {
-  const blobs = join(directory, "blobs", "sha256");
-  mkdirSync(blobs, { recursive: true });
-  const write = (bytes: Uint8Array, mediaType: string): Descriptor => {
-    const descriptor = describe(bytes, mediaType);
-    writeFileSync(join(blobs, hexOf(descriptor.digest)), bytes);
-    return descriptor;
-  };
   const tars = [
-    archiveOf(filesOf(PROGRAMS)),
+    archiveOf(filesOf(PROGRAMS), ["tmp", "proc", "sys", "dev", "etc"]),
     archiveOf(new Map([["/etc/base-release", Buffer.from("a base image\n")]])),
   ];
-  const config = canonicalBytes({
+  const config = {
     created: "2024-01-01T00:00:00Z",
     architecture: architecture ?? goArchitecture(execFileSync("uname", ["-m"], { encoding: "utf8" }).trim()),
     os: "linux",
@@ -56,14 +49,36 @@ export function makeBase(directory: string, { tag, docker = false, architecture 
       { created: "2024-01-01T00:00:00Z", created_by: "ENV BASE=yes", empty_layer: true },
       { created: "2024-01-01T00:00:00Z", created_by: "a file" },
     ],
-  });
+  };
+  return writeLayout(directory, { tag, docker, config, tars });
+}
+
+/** An image to write. */
+export interface ImageParts {
+  readonly tag: string;
+  /** Docker's media types instead of OCI's. */
+  readonly docker?: boolean;
+  readonly config: object;
+  /** The layers, uncompressed. */
+  readonly tars: readonly Buffer[];
+}
+
+/** Writes a layout directory with one image. */
+export function writeLayout(directory: string, { tag, docker = false, config, tars }: ImageParts): Descriptor {
+  const blobs = join(directory, "blobs", "sha256");
+  mkdirSync(blobs, { recursive: true });
+  const write = (bytes: Uint8Array, mediaType: string): Descriptor => {
+    const descriptor = describe(bytes, mediaType);
+    writeFileSync(join(blobs, hexOf(descriptor.digest)), bytes);
+    return descriptor;
+  };
   const [manifestType, configType, layerType] = docker
     ? [DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER_GZIP]
     : [OCI_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP];
   const document = {
     schemaVersion: 2,
     mediaType: manifestType,
-    config: write(config, configType),
+    config: write(canonicalBytes(config), configType),
     layers: tars.map((tar) => write(gzipSync(tar), layerType)),
   };
   const manifest = write(canonicalBytes(document), manifestType);
@@ -74,8 +89,8 @@ export function makeBase(directory: string, { tag, docker = false, architecture 
   return manifest;
 }
 
-// Programs and all the libraries they load, by path.
-function filesOf(programs: readonly string[]): Map<string, Buffer> {
+/** Programs and all the libraries they load, by path. */
+export function filesOf(programs: readonly string[]): Map<string, Buffer> {
   const files = new Map<string, Buffer>();
   for (const program of programs) {
     const listed = execFileSync("ldd", [realpathSync(program)], { encoding: "utf8" });
@@ -84,7 +99,8 @@ function filesOf(programs: readonly string[]): Map<string, Buffer> {
   return files;
 }
 
-function archiveOf(files: ReadonlyMap<string, Buffer>): Buffer {
+/** A tar of files by path, and of empty folders. */
+export function archiveOf(files: ReadonlyMap<string, Buffer>, folders: readonly string[] = []): Buffer {
   const folder = mkdtempSync(join(tmpdir(), "stave-base-"));
   try {
     const root = join(folder, "root");
@@ -92,9 +108,7 @@ function archiveOf(files: ReadonlyMap<string, Buffer>): Buffer {
       mkdirSync(join(root, dirname(path)), { recursive: true });
       writeFileSync(join(root, path), bytes, { mode: 0o755 });
     }
-    // Files that programs expect.
-    if (files.size > 1)
-      for (const name of ["tmp", "proc", "sys", "dev", "etc"]) mkdirSync(join(root, name), { recursive: true });
+    for (const name of folders) mkdirSync(join(root, name), { recursive: true });
     const file = join(folder, "layer.tar");
     const names = execFileSync("ls", [root], { encoding: "utf8" }).trim().split("\n");
     create({ cwd: root, file, portable: true, sync: true, mtime: new Date(0) }, names);

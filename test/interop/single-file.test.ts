@@ -13,10 +13,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { after, before, test } from "node:test";
+import { makeContainerImage } from "../../scripts/container-image.ts";
 import { buildSingleFile } from "../../scripts/single-file.ts";
 import { fillBareRoot, runInRoot, whyNoBareRoot } from "../support/bare-root.ts";
 import { golden, goldenSysroot } from "../support/golden.ts";
+import { containerTools, peerTest, run, runIn } from "../support/peers.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const isOther = process.platform !== "linux" || process.arch !== "x64";
@@ -133,3 +135,15 @@ test("the same sources give the same bytes", { skip }, async () => {
   await buildSingleFile("x64", again);
   execFileSync("cmp", [program, again]);
 });
+
+if (skip === false)
+  peerTest(["buildah"], "a container image of the single file runs", async () => {
+    // buildah makes a name of the path, in which capitals are refused.
+    const layout = `/tmp/stave-image-${process.pid}`;
+    after(() => rmSync(layout, { recursive: true, force: true }));
+    makeContainerImage(program, layout, "latest");
+    const tools = containerTools();
+    const container = await run("buildah", [...tools.flags, "from", `oci:${layout}:latest`], tools.env);
+    assert.match(await runIn(container.trim(), ["/usr/bin/stave", "--version"], tools), /^stave /);
+    assert.match(await runIn(container.trim(), ["/usr/bin/stave", "inspect", "--help"], tools), /Usage: stave inspect/);
+  });
