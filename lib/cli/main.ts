@@ -88,6 +88,11 @@ const VERBS: Verb[] = [
     load: () => import("./verbs/run.ts"),
   },
   {
+    name: "shell",
+    summary: "start a shell with specs of a build cache",
+    load: () => import("./verbs/shell.ts"),
+  },
+  {
     name: "env",
     summary: "print shell commands that make installed specs usable",
     load: () => import("./verbs/env.ts"),

@@ -81,6 +81,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["install", CACHE, "hull", "-o", "--store", `${work}/a-longer-root`, "--no-env"], status: [7, 9] },
   { args: ["install", CACHE, "nope", "-o", ...IN_STORE], status: [7] },
   { args: ["run", CACHE, "fleet", "-o", "--plan", "--", "voyage"] },
+  { args: ["shell", CACHE, "fleet", "-o", "--plan"] },
   { args: ["find", ...IN_STORE] },
   { args: ["env", "fleet", ...IN_STORE] },
   { args: ["spec", "fleet", ...IN_STORE] },

@@ -85,6 +85,7 @@ test("the exit status is the program's; what cannot be run is told", async () =>
   const args = ["run", cache, "fleet", "-o", "--"];
   await run([...args, "sh", "-c", "exit 9"], 9);
   assert.match(await run([...args, "nosuchprogram"], 5), /none of the specs has a program nosuchprogram/);
+  assert.match(await run([...args, "voyagr"], 5), /hint: did you mean voyage\?/);
   mkdirSync(join(work, "folder"));
   assert.match(await run([...args, "./folder"], 10), /is not a program/);
   writeFileSync(join(work, "data"), "x", { mode: 0o644 });

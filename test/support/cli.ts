@@ -67,9 +67,11 @@ export async function inTerminal(
 ): Promise<{ status: number | null; output: string }> {
   build();
   const env = { PATH: process.env["PATH"] ?? "", HOME: home, TERM: "xterm", ...options.env };
-  const line = [`stty cols ${options.columns ?? 100} rows 40;`, process.execPath, command, ...args].join(" ");
+  // `script` runs the line with $SHELL.
+  const shell = options.env?.["SHELL"] === undefined ? [] : [`SHELL='${options.env["SHELL"]}'`];
+  const line = [`stty cols ${options.columns ?? 100} rows 40;`, ...shell, process.execPath, command, ...args].join(" ");
   const child = spawn("script", ["-qec", line, "/dev/null"], {
-    env,
+    env: { ...env, SHELL: "/bin/sh" },
     cwd: options.cwd ?? root,
     stdio: ["pipe", "pipe", "inherit"],
   });

@@ -1,5 +1,5 @@
-// What `run` does if it must: finds the specs in a cache, installs them, and finds out their variables. It is loaded
-// only then, so that a program that is installed starts quickly.
+// What `run` and `shell` do if they must: they find the specs in a cache, install them, and find out their variables.
+// It is loaded only then, so that a program that is installed starts quickly.
 
 import { installStore } from "../../api/from-spack/install-roots.ts";
 import { openInstallation } from "../../api/from-spack/open-installation.ts";
@@ -31,7 +31,7 @@ import { openNetwork } from "./open.ts";
 import type { CommonFlags } from "./shared-flags.ts";
 import { type SignerFlags, signersOf } from "./signer-flags.ts";
 
-/** The flags of `run`. */
+/** The flags of `run` and `shell`. */
 export interface RunFlags extends CommonFlags, SpackFlags, SignerFlags, TrustOptions {
   mirror?: string[];
   refresh?: boolean;
@@ -42,7 +42,7 @@ export interface RunFlags extends CommonFlags, SpackFlags, SignerFlags, TrustOpt
   jobs: number;
 }
 
-/** What `run` was asked for. */
+/** What `run` or `shell` was asked for. */
 export interface RunWork {
   readonly context: Context;
   readonly output: Output;
@@ -101,7 +101,10 @@ async function withInstallation<T>(
     const line = installLine(spec);
     if (line !== undefined) output.detail(line);
   };
-  return await use({ ...installation.options, jobs: flags.jobs, onSpec, progress: output.progress }, work);
+  return await use(
+    { ...installation.options, jobs: flags.jobs, onSpec, progress: output.progress, isExplicit: false },
+    work,
+  );
 }
 
 // Reads the images of all specs, which judges them. An installation would only read those that are missing, but those
@@ -133,7 +136,8 @@ async function installed(options: InstallOptions, { files, output }: RunWork): P
   for (const text of recipeWarnings(notUnderstood, "your own `export`")) output.warn(text);
   const closure = postOrder(nodes, { types: LINK | RUN });
   const prefixes = closure.flatMap((node) => now.get(node.hash)?.path ?? []);
-  return { specs: nodes.map(({ hash }) => hash), prefixes, modifications };
+  const names = nodes.map(({ name, version }) => `${name}@${version}`);
+  return { specs: nodes.map(({ hash }) => hash), names, prefixes, modifications };
 }
 
 /** The cache and the specs that the words name; an image of an environment stands for its specs. */

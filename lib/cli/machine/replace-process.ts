@@ -1,10 +1,11 @@
 // Replaces this process by another program, which keeps its process number, terminal and signals.
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, type Dirent, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { findProgram } from "../../api/machine/programs.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { makeStreamsBlocking } from "../../util/blocking.ts";
+import { isNear } from "../../util/typo.ts";
 import type { Context } from "./context.ts";
 
 /** A program to run, with its arguments and its whole environment. */
@@ -22,13 +23,13 @@ export interface Program {
 export function programFor(
   [name = "", ...args]: readonly string[],
   env: Readonly<Record<string, string>>,
-  { cwd }: Context,
+  { cwd }: Pick<Context, "cwd">,
 ): Program {
   const path = name.includes("/") ? resolve(cwd, name) : findProgram(name, { env });
   if (path === undefined)
     throw new StaveError("NOT_FOUND", `none of the specs has a program ${printable(name, { most: 160 })}`, {
       subject: name,
-      hint: "look for its name in the bin folders that `stave env` shows",
+      hint: similarPrograms(name, env) ?? "look for its name in the bin folders that `stave env` shows",
     });
   try {
     if (!statSync(path).isFile())
@@ -41,6 +42,33 @@ export function programFor(
   return isExecutable(path)
     ? { path, args: [name, ...args], env }
     : { path: "/bin/sh", args: ["sh", path, ...args], env };
+}
+
+/** The most programs that are compared with a name. */
+const MOST_PROGRAMS = 20_000;
+
+// The system's programs are looked at, too: the mistake may be in one of their names.
+function similarPrograms(name: string, { PATH = "" }: Readonly<Record<string, string>>): string | undefined {
+  const found = new Set<string>();
+  let seen = 0;
+  for (const folder of PATH.split(":")) {
+    if (!folder.startsWith("/")) continue;
+    for (const { name: other } of entriesIn(folder)) {
+      if (seen++ > MOST_PROGRAMS) break;
+      if (isNear(other, name) || (name.length > 2 && other.startsWith(name))) found.add(other);
+    }
+  }
+  // Folders come in the order of the PATH, the specs' own first.
+  const names = [...found].slice(0, 5).map((other) => printable(other, { most: 60 }));
+  return names.length === 0 ? undefined : `did you mean ${names.join(" or ")}?`;
+}
+
+function entriesIn(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).filter((entry) => !entry.isDirectory());
+  } catch {
+    return [];
+  }
 }
 
 // True for ELF files and for scripts with an interpreter line.

@@ -39,6 +39,8 @@ export interface InstallOptions extends InstallChoices {
   readonly permissionsOf?: ((name: string) => Permissions) | undefined;
   /** The path of `patchelf`. */
   readonly patchelf?: string | undefined;
+  /** Record the roots as asked for, so that Spack's `gc` keeps them. */
+  readonly isExplicit?: boolean | undefined;
   /** The locks of the store. Default: as Spack takes them, released at the end. */
   readonly locks?: StoreLocks | undefined;
   readonly clock?: Clock | undefined;
@@ -53,6 +55,7 @@ export const INSTALL_DEFAULTS = {
   force: false,
   strict: false,
   allFiles: false,
+  isExplicit: true,
   permissionsOf: (): Permissions => DEFAULT_PERMISSIONS,
   // More than one, because a spec that waits for the network leaves the processor idle.
   jobs: Math.max(2, availableParallelism()),

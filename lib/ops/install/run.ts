@@ -58,7 +58,7 @@ export class InstallRun {
     this.#pool = new PlacePool(options.jobs);
     this.#registrar = new Registrar(options.store, options.locks, options.clock);
     this.#latest = new LatestStore(options.store);
-    this.#explicit = new Set(options.roots.map(({ node }) => node.hash));
+    this.#explicit = new Set(options.isExplicit ? options.roots.map(({ node }) => node.hash) : []);
     this.#started = options.clock.now();
     for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
   }

@@ -28,6 +28,12 @@ export function variablesOf(
   return variables.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** The folders that modifications put in front of a variable, the first to be searched first. */
+export function foldersOf(all: readonly EnvModification[], name: string): readonly string[] {
+  const own = all.filter((one) => one.name === name);
+  return pathOf(own.filter((one) => one.op === "prepend-path"))?.before ?? [];
+}
+
 // List each folder once; the last one prepended has precedence.
 function pathOf(modifications: readonly EnvModification[]): EnvVariable["path"] {
   const before: string[] = [];

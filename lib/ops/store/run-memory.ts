@@ -7,7 +7,10 @@ import { kindAt } from "../../util/inspect-path.ts";
 
 /** What a run needs, if everything is installed. */
 export interface RememberedRun {
+  /** The DAG hashes of the specs that are used. */
   readonly specs: readonly string[];
+  /** The names and versions of these specs. */
+  readonly names: readonly string[];
   /** The prefixes that must be there. */
   readonly prefixes: readonly string[];
   readonly modifications: readonly EnvModification[];
@@ -33,6 +36,7 @@ const modification = z.union([
 ]);
 const schema = z.strictObject({
   specs: z.array(z.string()),
+  names: z.array(z.string()),
   prefixes: z.array(z.string()),
   modifications: z.array(modification),
 });
