@@ -17,6 +17,8 @@ export const PEERS: readonly Peer[] = [
   { program: "umoci", package: "umoci" },
   { program: "patchelf", package: "patchelf" },
   { program: "readelf", package: "binutils" },
+  { program: "strip", package: "binutils" },
+  { program: "eu-strip", package: "elfutils" },
   { program: "strace", package: "strace" },
   // Container runtimes unpack layers with it if it exists.
   { program: "unpigz", package: "pigz" },

@@ -30,6 +30,7 @@ const OTHERS = new Set([
   "cli/output/failure-text.ts MAX_INNER",
   "cli/output/failure-text.ts MAX_SHOWN",
   "image/archive/archive.ts MOST_SKIPPED",
+  "image/archive/archive.ts MOST_UNSTRIPPED",
   "image/pack/compression.ts LARGEST_BLOCK",
   "image/pack/pack-pool.ts MOST_COMPRESSING",
   "image/pack/small-prefix.ts MOST_BYTES",

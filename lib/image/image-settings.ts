@@ -40,6 +40,7 @@ export const imageSettingsSchema = z
         }),
       ])
       .describe("leave out what running programs do not need, except kinds of files to keep, also for single packages"),
+    strip: z.boolean().describe("remove the debug sections of programs and libraries"),
     workdir: z
       .string()
       .max(4096)
@@ -114,6 +115,8 @@ export interface ImageSettings {
    * `tests`, `bytecode` and `build logs`, except those to keep.
    */
   readonly slim?: boolean | SlimSettings | undefined;
+  /** Remove the debug sections of programs and libraries, with `strip` of binutils or `eu-strip` of elfutils. */
+  readonly strip?: boolean | undefined;
   /** The working folder: an absolute path. */
   readonly workdir?: string | undefined;
   /** Environment variables, in place of those of the specs. */

@@ -45,14 +45,23 @@ export class SlimRules {
   /** Identifies the rules: layers made by the same ones may be used again. */
   readonly id: string;
 
-  /** Throws USAGE for a kind that does not exist. */
-  constructor({ keep = [], packages = {} }: SlimSettings) {
+  readonly #strips: boolean;
+
+  /** `strips` removes debug sections, too. Throws USAGE for a kind that does not exist. */
+  constructor({ keep = [], packages = {} }: SlimSettings, strips = false) {
     for (const kind of keep) checkKind(kind, KINDS);
     for (const kind of Object.values(packages).flat()) checkKind(kind, [...KINDS, "all"]);
     this.#keep = new Set(keep);
     this.#packages = new Map(Object.entries(packages));
-    const said = [VERSION, [...this.#keep].sort(), [...this.#packages].sort(([a], [b]) => (a < b ? -1 : 1))];
+    this.#strips = strips;
+    const kept = [...this.#packages].sort(([a], [b]) => (a < b ? -1 : 1));
+    const said = [VERSION, [...this.#keep].sort(), kept, ...(strips ? ["stripped"] : [])];
     this.id = hexOf(digestOf(JSON.stringify(said))).slice(0, 16);
+  }
+
+  /** True if debug sections are removed from the programs and libraries of a package. */
+  stripsOf(name: string): boolean {
+    return this.#strips && this.#packages.get(name)?.includes("all") !== true;
   }
 
   /** The kinds of files that a package is without; none if it is kept whole. */

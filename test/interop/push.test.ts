@@ -1,14 +1,24 @@
 // Proves that environments pushed by stave work in real registries and container tools, and that their programs run.
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { hashSync } from "bcryptjs";
 import { makeBase } from "../../scripts/make-base.ts";
+import { findProgram } from "../../scripts/peers.ts";
 import { type Ran, stave } from "../support/cli.ts";
 import { containerTools, peerTest, run, runIn, startDistribution } from "../support/peers.ts";
-import { goldenStore } from "../support/push.ts";
+import { goldenStore, named } from "../support/push.ts";
 import { startServe, tlsFile } from "../support/serve.ts";
 
 // podman takes the path of a layout for a name, which must be in lower case.
@@ -173,3 +183,36 @@ peerTest(["buildah", "umoci"], "a slim image with a view and a user of its own",
   await run("umoci", ["unpack", "--rootless", "--image", `${layout}:app`, bundle]);
   assert.match(readFileSync(join(bundle, "rootfs/etc/passwd"), "utf8"), /^app:x:1234:1234::\/home\/app:\/bin\/sh$/m);
 });
+
+const PROGRAM = '#include <stdio.h>\nint main(void) { puts("seventeen"); return 0; }\n';
+
+for (const tool of ["strip", "eu-strip"])
+  peerTest(
+    [tool, "gcc", "readelf", "buildah"],
+    `a program runs without its debug sections, which ${tool} removed`,
+    async () => {
+      const { store, sysroot } = await goldenStore();
+      const prefix = store.locate(store.prefixOf(named(store, "voyage")));
+      const [source, program] = [join(root, "seventeen.c"), join(prefix, "bin/seventeen")];
+      writeFileSync(source, PROGRAM);
+      await run("gcc", ["-g", "-o", program, source]);
+      const bin = mkdtempSync(join(root, "bin-"));
+      symlinkSync(findProgram(tool) ?? "", join(bin, tool));
+      const layout = join(root, `stripped-${tool}`);
+      const from = ["--sysroot", sysroot, "--store", store.root, `oci-layout:${layout}`, "fleet", "--tag", "app"];
+      const env = { XDG_CACHE_HOME: mkdtempSync(join(root, "cache-")), PATH: bin };
+      const args = ["--base-image", `oci-layout:${base}:small`, "--no-check-run", "--strip"];
+      const ran = await stave(["push", ...from, ...args], { env });
+      assert.equal(ran.status, 0, ran.stderr);
+      const { flags, env: confined } = containerTools();
+      const container = (await run("buildah", [...flags, "from", `oci:${layout}:app`], confined)).trim();
+      // The base has no C library of its own.
+      const mounted = (await run("buildah", [...flags, "mount", container], confined)).trim();
+      const stripped = join(mounted, store.prefixOf(named(store, "voyage")), "bin/seventeen");
+      assert.match(await run("readelf", ["-SW", program]), /\.debug_info/);
+      assert.doesNotMatch(await run("readelf", ["-SW", stripped]), /\.debug_/);
+      assert.equal(statSync(stripped).mode, statSync(program).mode);
+      assert.equal(await run(stripped, []), "seventeen\n");
+      assert.match(await runIn(container, ["voyage"], { flags, env: confined }), /^voyage 420 /);
+    },
+  );

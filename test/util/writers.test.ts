@@ -34,6 +34,7 @@ const ALLOWED: Record<string, { what: string; calls: string[] }> = {
   "ops/image/archive-source.ts": { what: "nothing: it opens for reading", calls: ["open"] },
   "ops/image/attach-files.ts": { what: "nothing: it opens for reading", calls: ["open"] },
   "ops/push/prefix-facts.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
+  "ops/push/slim-layers.ts": { what: "a temporary folder", calls: ["mkdtemp", "rm"] },
   "ops/store/verify.ts": { what: "nothing: it opens for reading", calls: ["openSync"] },
   "ops/store/view-folder.ts": { what: "the folder of the view", calls: ["link", "mkdir", "rm", "symlink"] },
 };

@@ -1,6 +1,7 @@
 // What a push takes from Spack's files: which Spack to ask, its directory, the variables and views of images.
 import { posix } from "node:path";
 import { StaveError } from "../../errors.ts";
+import type { StripTool } from "../../image/archive/strip.ts";
 import type { ImageView, PushOptions } from "../../ops/push/options.ts";
 import { printable } from "../../printable/printable.ts";
 import type { View } from "../../spack/config/spack-yaml.ts";
@@ -9,6 +10,7 @@ import { ALL_IN_ONE, viewSpecs } from "../../spack/environment/view-specs.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { standardLabels } from "../machine/image-labels.ts";
+import { stripProgram } from "../machine/programs.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
 import type { SpackFiles } from "./spack-files.ts";
 
@@ -43,11 +45,14 @@ export function spackSide(
 export interface ImageDescription {
   readonly labels: Readonly<Record<string, string>>;
   readonly systemPackages: readonly string[];
+  /** The program that removes debug sections. */
+  readonly stripProgram?: StripTool | undefined;
 }
 
 /**
- * The labels of a tagged image, and the packages of the system that it should have. `standardLabels: false` leaves out
- * those of git, the CI job and SOURCE_DATE_EPOCH. Throws USAGE for an invalid SOURCE_DATE_EPOCH.
+ * The labels of a tagged image, the packages of the system that it should have, and what may strip it.
+ * `standardLabels: false` leaves out those of git, the CI job and SOURCE_DATE_EPOCH. Throws USAGE for an invalid
+ * SOURCE_DATE_EPOCH.
  */
 export async function imageDescription(
   files: SpackFiles,
@@ -59,7 +64,8 @@ export async function imageDescription(
   const folder = environment?.manifest === undefined ? undefined : environment.folder;
   const standard = image.standardLabels === false ? {} : await standardLabels(around, folder);
   const { container } = environment ?? {};
-  return { labels: { ...standard, ...container?.labels }, systemPackages: container?.packages ?? [] };
+  const labels = { ...standard, ...container?.labels };
+  return { labels, systemPackages: container?.packages ?? [], stripProgram: stripProgram(around) };
 }
 
 /** The base image that `spack.yaml` names for a tagged image, and a warning about what of the section has no effect. */

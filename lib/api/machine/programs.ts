@@ -1,6 +1,7 @@
 // Programs on the PATH.
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import type { StripTool } from "../../image/archive/strip.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** The absolute path of a program, undefined if no folder of the PATH has it. */
@@ -17,4 +18,12 @@ export function findProgram(name: string, { env }: Pick<Surroundings, "env">): s
     }
   }
   return undefined;
+}
+
+/** The program that removes debug sections, if the PATH has one, and a folder for what it writes. */
+export function stripProgram(around: Pick<Surroundings, "env">): StripTool | undefined {
+  const program = findProgram("strip", around) ?? findProgram("eu-strip", around);
+  if (program === undefined) return undefined;
+  const { size, mtimeMs } = statSync(program);
+  return { program, id: `${program} ${size} ${mtimeMs}`, scratch: around.env["TMPDIR"] || "/tmp" };
 }

@@ -15,6 +15,7 @@ export interface ImageFlags {
   addUser?: string;
   slim?: boolean;
   slimKeep?: string[];
+  strip?: boolean;
   workdir?: string;
   label?: string[];
   annotation?: string[];
@@ -38,6 +39,7 @@ export function addImageSettings(command: Command): void {
       "keep this kind of files, or `all`; implies --slim (may be repeated)",
       collect,
     )
+    .option("--strip", "remove the debug sections of programs and libraries, with `strip` or `eu-strip`")
     .option("--workdir <dir>", "the working folder")
     .option("--label <key=value>", "add a label (may be repeated)", collect)
     .option("--annotation <key=value>", "add an annotation to the manifest (may be repeated)", collect)
@@ -69,6 +71,7 @@ export async function imageSettings(
     stopSignal,
     healthcheck: healthcheckOf(flags.healthcheck),
     slim: slimOf(flags),
+    strip: flags.strip,
   };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as ImageSettings;
   if (imageConfig === undefined) return Object.keys(set).length === 0 ? undefined : set;

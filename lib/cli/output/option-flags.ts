@@ -42,6 +42,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   spack: "--spack DIR",
   store: "--store DIR",
   strict: "--strict",
+  strip: "--strip",
   tag: "--tag TAG",
   tags: "--tag TAG",
   timeout: "--timeout SECONDS",

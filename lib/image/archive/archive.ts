@@ -8,10 +8,14 @@ import type { Classifier } from "./file-kind.ts";
 import { type KeptLocation, keptEntries } from "./kept-walk.ts";
 import { BUILD_INFO, changed, locate, type SkippedEntry, type WalkEntry, whilePacking } from "./prefix-walk.ts";
 import { type RelocationList, relocationList } from "./relocation-list.ts";
+import { type StrippedFile, type StripTool, strippedCopy } from "./strip.ts";
 import { BLOCK, endOfArchive, padding, type TarEntry, tarHeader } from "./tar-writer.ts";
 
 /** What to archive. Plain data, because it is sent to other threads. */
-export interface ArchiveJob extends Relocatable, KeptLocation {}
+export interface ArchiveJob extends Relocatable, KeptLocation {
+  /** Removes debug sections; the archive is then one to run, which cannot be installed. */
+  readonly strip?: StripTool | undefined;
+}
 
 /** The result of archiving. */
 export interface ArchiveSummary {
@@ -24,9 +28,12 @@ export interface ArchiveSummary {
   readonly files: number;
   /** The entries left out; the first 100. */
   readonly skipped: readonly SkippedEntry[];
+  /** The files that could not be stripped, below the prefix and safe to print; the first 100. */
+  readonly unstripped: readonly string[];
 }
 
 const MOST_SKIPPED = 100;
+const MOST_UNSTRIPPED = 100;
 
 /**
  * Yields the entries of an archive in pieces and returns its summary. The folders above the prefix are a piece of their
@@ -39,11 +46,13 @@ export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generat
   const list = relocationList(job);
   const linkNames = new Map<string, string>();
   const skipped: SkippedEntry[] = [];
+  const unstripped: string[] = [];
   let files = 0;
   for (const entry of keptEntries(job, (left) => skipped.length < MOST_SKIPPED && skipped.push(left))) {
     if (entry.type === "file") {
       files++;
-      yield* fileEntry(entry, writer, list, linkNames);
+      const isStripped = yield* fileEntry(entry, writer, { list, linkNames, strip: job.strip });
+      if (!isStripped && unstripped.length < MOST_UNSTRIPPED) unstripped.push(shownName(entry.relative ?? ""));
       continue;
     }
     if (entry.relative === "") yield* writer.flush();
@@ -54,7 +63,7 @@ export function* archivePieces(job: ArchiveJob, allocate: () => Buffer): Generat
   yield* writer.flush();
   const end = endOfArchive(writer.size);
   const sha256 = writer.hash.update(end).digest("hex");
-  return { sha256, size: writer.size, end, files, skipped };
+  return { sha256, size: writer.size, end, files, skipped, unstripped };
 }
 
 function* buildInfo(job: ArchiveJob, list: RelocationList, writer: PieceWriter): Generator<Buffer, void> {
@@ -125,14 +134,22 @@ class PieceWriter {
   }
 }
 
+interface FileRun {
+  readonly list: RelocationList;
+  /** The first name of each file that has several. */
+  readonly linkNames: Map<string, string>;
+  readonly strip: StripTool | undefined;
+}
+
+// Returns false if debug sections could not be removed.
 function* fileEntry(
   entry: WalkEntry,
   writer: PieceWriter,
-  list: RelocationList,
-  linkNames: Map<string, string>,
-): Generator<Buffer, void> {
+  { list, linkNames, strip }: FileRun,
+): Generator<Buffer, boolean> {
   const relative = entry.relative ?? "";
   const file = open(entry);
+  let copy: StrippedFile | undefined;
   try {
     const { nlink, mode, size } = file.stats;
     const executable = (mode & 0o100) !== 0;
@@ -141,15 +158,30 @@ function* fileEntry(
     if (inode !== undefined && first !== undefined) {
       list.hardLink(relative, inode);
       yield* writer.write(tarHeader({ ...NO_FILE, type: "hardlink", name: entry.name, linkName: first, executable }));
-      return;
+      return true;
     }
     if (inode !== undefined) linkNames.set(inode, entry.name);
-    yield* writer.write(tarHeader({ ...NO_FILE, type: "file", name: entry.name, executable, size }));
+    // Files of debug symbols have nothing else.
+    const made = strip && !relative.endsWith(".debug") ? stripped(entry, file, strip) : undefined;
+    copy = made === "whole" ? undefined : made;
+    const content = copy ?? { fd: file.fd, size };
+    yield* writer.write(tarHeader({ ...NO_FILE, type: "file", name: entry.name, executable, size: content.size }));
     const classifier = list.classifier(relative);
-    yield* contents(entry, file, writer, classifier);
+    yield* contents(entry, content, writer, classifier);
+    checkUnchanged(entry, file);
     list.file(relative, inode, classifier?.end() ?? "none");
+    return made !== "whole";
   } finally {
     closeSync(file.fd);
+    if (copy !== undefined) closeSync(copy.fd);
+  }
+}
+
+function stripped(entry: WalkEntry, { fd, stats }: OpenFile, tool: StripTool): ReturnType<typeof strippedCopy> {
+  try {
+    return strippedCopy(fd, stats.size, tool);
+  } catch (cause) {
+    throw whilePacking(cause, "strip", entry.path);
   }
 }
 
@@ -181,24 +213,27 @@ function inodeOf(fd: number): string {
 
 function* contents(
   entry: WalkEntry,
-  { fd, stats }: OpenFile,
+  { fd, size }: { readonly fd: number; readonly size: number },
   writer: PieceWriter,
   classifier: Classifier | undefined,
 ): Generator<Buffer, void> {
-  let left = stats.size;
+  let left = size;
   while (left > 0) {
     const count = yield* writer.fill(
       left,
       (target) => read(fd, target, entry),
       (bytes) => classifier?.add(bytes),
     );
-    if (count === 0) throw changed(shownName(entry.path), `it has ${stats.size - left} bytes, expected ${stats.size}`);
+    if (count === 0) throw changed(shownName(entry.path), `it has ${size - left} bytes, expected ${size}`);
     left -= count;
   }
+  yield* writer.write(ZEROS.subarray(0, padding(size, BLOCK)));
+}
+
+function checkUnchanged(entry: WalkEntry, { fd, stats }: OpenFile): void {
   const now = fstatSync(fd);
   if (now.size !== stats.size) throw changed(shownName(entry.path), `it has ${now.size} bytes, expected ${stats.size}`);
   if (now.mtimeMs !== stats.mtimeMs) throw changed(shownName(entry.path), "it was written to");
-  yield* writer.write(ZEROS.subarray(0, padding(stats.size, BLOCK)));
 }
 
 function read(fd: number, target: Buffer, entry: WalkEntry): number {

@@ -29,8 +29,8 @@ const entrySchema = z.object({
   }),
 });
 
-/** What is remembered of a layer: everything except the skipped entries. */
-export type RememberedLayer = Omit<PackedLayer, "skipped">;
+/** What is remembered of a layer: everything except the skipped entries and those that could not be stripped. */
+export type RememberedLayer = Omit<PackedLayer, "skipped" | "unstripped">;
 
 /** A layer that was joined from others. */
 export type JoinedLayer = Pick<PackedLayer, "digest" | "size"> & JoinedArchive;
@@ -61,7 +61,7 @@ export class LayerMemory {
   remember(job: ArchiveJob, survey: Survey, layer: PackedLayer, at: number): void {
     // Skipped entries must be reported on every push, and a file written just now may be written again unnoticed.
     if (layer.skipped.length > 0 || survey.changed > at - SETTLED) return;
-    const { skipped: _none, ...kept } = layer;
+    const { skipped: _none, unstripped: _same, ...kept } = layer;
     const entry = { fingerprint: survey.fingerprint, layer: kept };
     this.#cache.set(KIND, this.#key(job), Buffer.from(JSON.stringify(entry)));
   }
@@ -97,6 +97,7 @@ export class LayerMemory {
 
   #key(job: ArchiveJob): string {
     const omit = job.omit === undefined ? "" : ` without ${job.omit.join()}`;
-    return `${job.directory ?? ""} ${job.prefix} ${this.#suffix}${omit}`;
+    const strip = job.strip === undefined ? "" : ` stripped by ${job.strip.id}`;
+    return `${job.directory ?? ""} ${job.prefix} ${this.#suffix}${omit}${strip}`;
   }
 }

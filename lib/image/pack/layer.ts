@@ -23,6 +23,8 @@ export interface PackedLayer {
   readonly files: number;
   /** Sockets and the like, which were left out. */
   readonly skipped: readonly SkippedEntry[];
+  /** Programs and libraries whose debug sections could not be removed; none unless that was asked. */
+  readonly unstripped: readonly string[];
 }
 
 /** How to read a layer. */
@@ -76,7 +78,7 @@ export class LayerStream extends Readable {
       },
       fail: (error) => this.destroy(error),
     };
-    if (survey ? isSmall(survey) : isSmallPrefix(job)) packSmallPrefix(job, compression, receiver);
+    if (isForThisThread(job, survey)) packSmallPrefix(job, compression, receiver);
     else this.#task = pool.pack(job, compression, receiver);
   }
 
@@ -151,9 +153,15 @@ export class LayerStream extends Readable {
       archiveSize: summary.size + summary.end.length,
       files: summary.files,
       skipped: summary.skipped,
+      unstripped: summary.unstripped,
     };
     this.push(null);
   }
+}
+
+// Stripping waits for a program, which would hold up everything else here.
+function isForThisThread(job: ArchiveJob, survey: LayerStreamOptions["survey"]): boolean {
+  return job.strip === undefined && (survey ? isSmall(survey) : isSmallPrefix(job));
 }
 
 /** Packs a prefix into a layer stream. */
@@ -211,7 +219,7 @@ export async function describeLayer(pool: PackPool, job: ArchiveJob, signal?: Ab
       resolve({ diffId: digestFromHex(sha256), archiveSize: size + end.length, files, skipped }),
     fail: reject,
   };
-  if (isSmallPrefix(job)) {
+  if (isForThisThread(job, undefined)) {
     packSmallPrefix(job, undefined, receiver);
     return promise;
   }

@@ -6,6 +6,7 @@ import { withVariables } from "../../image/image-settings.ts";
 import type { PlannedInImage } from "../../image/layer-plan.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
 import type { Failures } from "../../util/failures.ts";
 import type { Stop } from "../../util/stop.ts";
 import { checkImage, specLayers, startError } from "./check-start.ts";
@@ -18,7 +19,7 @@ import type { PushSettings } from "./options.ts";
 import { imageBudget, type PreparedPush } from "./prepare.ts";
 import type { PushedImage } from "./report.ts";
 import type { LayerSender } from "./send-layer.ts";
-import { notSlimmed, omitOf, slimLayers, slimRules } from "./slim-layers.ts";
+import { cutsOf, notSlimmed, notStripped, omitOf, slimLayers, slimRules, withStripTool } from "./slim-layers.ts";
 import { layerOf } from "./spec-config.ts";
 
 /** Docker cannot run images with more layers (overlay2). */
@@ -105,14 +106,24 @@ export class EnvironmentImage {
     const single = planned.flatMap((each) => (each.from === "group" ? [] : [each]));
     await made.imagesBelow(single);
     const slim = slimRules(options);
-    const send = async (node: SpecNode): Promise<ImageLayer> => {
-      const sent = await sender.send(node, slim && omitOf(slim, node));
-      writer.count(sent.outcome, sent.sent, sent.packed);
-      return layerOf(node, sent, options.compression);
-    };
-    const found = slim ? await slimLayers(single, send, stop.signal) : await made.ownLayers(single);
+    if (slim === undefined) {
+      const found = await made.ownLayers(single);
+      if (found.missing.length === 0 || options.allowMissing) return found;
+      throw lacking(found.missing);
+    }
+    const unstripped: string[] = [];
+    const found = await withStripTool(options, async (tool) => {
+      const send = async (node: SpecNode): Promise<ImageLayer> => {
+        const sent = await sender.send(node, cutsOf(slim, node, tool));
+        writer.count(sent.outcome, sent.sent, sent.packed);
+        unstripped.push(...sent.unstripped.map((path) => `${path} of ${shortName(node)}`));
+        return layerOf(node, sent, options.compression);
+      };
+      return await slimLayers(single, send, stop.signal);
+    });
+    if (unstripped.length > 0) options.progress?.({ type: "warning", text: notStripped(unstripped) });
     if (found.missing.length === 0 || options.allowMissing) return found;
-    throw slim ? notSlimmed(found.missing) : lacking(found.missing);
+    throw notSlimmed(found.missing);
   }
 
   // Throws if programs would not start. If layers are missing on purpose, that is only reported.

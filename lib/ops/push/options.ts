@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { ImageCache, ReadImageCache } from "../../cache/cache.ts";
 import { StaveError } from "../../errors.ts";
+import type { StripTool } from "../../image/archive/strip.ts";
 import type { ImageSettings } from "../../image/image-settings.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
@@ -112,6 +113,8 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   readonly environment?: PushEnvironment | undefined;
   /** The Spack to ask for what only recipes know; without it the variables are derived from the store. */
   readonly spack?: AskOptions | undefined;
+  /** The program that removes debug sections, and where it may write. */
+  readonly stripProgram?: StripTool | undefined;
   /** What earlier runs remembered of layers. */
   readonly memory?: LayerMemory | undefined;
   /** What earlier runs remembered for the check whether programs start. */

@@ -27,7 +27,7 @@ import { BaseImages } from "./base-image.ts";
 import { extraLayerCount, type ImageExtras, makeExtras } from "./image-extras.ts";
 import type { PlanSettings } from "./options.ts";
 import { isInShard } from "./shard.ts";
-import { slimPlan, slimRules } from "./slim-layers.ts";
+import { checkStrip, slimPlan, slimRules } from "./slim-layers.ts";
 import { labelOf } from "./spec-config.ts";
 
 /** What is known before anything is written. */
@@ -81,6 +81,7 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
       hint: "add `tags`",
     });
   if (options.image !== undefined) checkSettings(options.image, familyOf(options, base));
+  checkStrip(options);
   if (options.failFast) refuseAbsent(plan, store);
   const [root] = options.roots;
   const extras =

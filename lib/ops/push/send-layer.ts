@@ -6,11 +6,12 @@ import { isStaveError, type StaveError } from "../../errors.ts";
 import type { ArchiveJob } from "../../image/archive/archive.ts";
 import { relocatable } from "../../image/archive/build-info-writer.ts";
 import type { SkippedEntry } from "../../image/archive/prefix-walk.ts";
+import type { StripTool } from "../../image/archive/strip.ts";
 import { type Survey, surveyPrefix } from "../../image/archive/survey.ts";
 import type { ContentKind } from "../../image/content-kind.ts";
 import { type Compression, layerMediaType } from "../../image/pack/compression.ts";
 import { layerSource, type PackedLayer, packLayer } from "../../image/pack/layer.ts";
-import type { LayerMemory } from "../../image/pack/layer-memory.ts";
+import type { LayerMemory, RememberedLayer } from "../../image/pack/layer-memory.ts";
 import type { PackPool } from "../../image/pack/pack-pool.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
@@ -49,7 +50,7 @@ export interface LayerSenderOptions {
 }
 
 /** A layer that is now in the target. */
-export interface SentLayer extends Pick<PackedLayer, "digest" | "size" | "diffId" | "archiveSize"> {
+export interface SentLayer extends Pick<PackedLayer, "digest" | "size" | "diffId" | "archiveSize" | "unstripped"> {
   readonly outcome: PushOutcome;
   /** The bytes actually sent. */
   readonly sent: number;
@@ -58,12 +59,20 @@ export interface SentLayer extends Pick<PackedLayer, "digest" | "size" | "diffId
   readonly skipped: readonly SkippedEntry[];
 }
 
-/** The archive job of an installed spec; `omit` names the kinds of files that a slim layer is without. */
+/** What the layer of a spec in a tagged image is without. */
+export interface LayerCuts {
+  /** Kinds of files. */
+  readonly omit: readonly ContentKind[];
+  /** Removes debug sections. */
+  readonly strip?: StripTool | undefined;
+}
+
+/** The archive job of an installed spec, whole or with cuts. */
 export function archiveJob(
   node: SpecNode,
   store: Store,
   spackPrefix: string | undefined,
-  omit?: readonly ContentKind[],
+  cuts?: LayerCuts,
 ): ArchiveJob {
   const job = relocatable(node, {
     root: store.root,
@@ -71,7 +80,7 @@ export function archiveJob(
     spackPrefix,
     legacy: node.format < 5,
   });
-  return { ...job, directory: store.locate(job.prefix), omit };
+  return { ...job, directory: store.locate(job.prefix), ...cuts };
 }
 
 function idOf(node: SpecNode, { omit }: ArchiveJob): string {
@@ -94,12 +103,12 @@ export class LayerSender {
   // between.
   async #survey(
     node: SpecNode,
-    omit: readonly ContentKind[] | undefined,
+    cuts: LayerCuts | undefined,
   ): Promise<{ readonly job: ArchiveJob; readonly survey: Survey }> {
     const { store, spackPrefix, progress, signal } = this.#options;
     return await this.#looking.run(
       async () => {
-        const job = archiveJob(node, store, spackPrefix, omit);
+        const job = archiveJob(node, store, spackPrefix, cuts);
         const survey = surveyPrefix(job);
         progress({ type: "queued", id: idOf(node, job), size: survey.bytes });
         await setImmediate();
@@ -110,15 +119,15 @@ export class LayerSender {
   }
 
   /**
-   * Sends the layer of one spec, without some kinds of files if it is for a slim image. Waits for its turn. Throws as
+   * Sends the layer of one spec, with cuts if it is for a slim image. Waits for its turn. Throws as
    * packing does, and what the target throws.
    */
-  async send(node: SpecNode, omit?: readonly ContentKind[]): Promise<SentLayer & { readonly milliseconds: number }> {
+  async send(node: SpecNode, cuts?: LayerCuts): Promise<SentLayer & { readonly milliseconds: number }> {
     const { memory, progress, clock, signal } = this.#options;
-    const { job, survey } = await this.#survey(node, omit);
+    const { job, survey } = await this.#survey(node, cuts);
     const isSmall = survey.bytes <= SMALL;
     const id = idOf(node, job);
-    const label = omit === undefined ? shortName(node) : `slim ${shortName(node)}`;
+    const label = cuts === undefined ? shortName(node) : `slim ${shortName(node)}`;
     let started: number | undefined;
     const start = (): void => {
       if (started === undefined) progress({ type: "start", id, label, size: survey.bytes });
@@ -151,11 +160,7 @@ export class LayerSender {
   }
 
   // Undefined if the prefix now gives a different layer.
-  async #sendKnown(
-    job: ArchiveJob,
-    known: Omit<PackedLayer, "skipped">,
-    start: () => void,
-  ): Promise<SentLayer | undefined> {
+  async #sendKnown(job: ArchiveJob, known: RememberedLayer, start: () => void): Promise<SentLayer | undefined> {
     const { target, pool, compression, memory, signal } = this.#options;
     const { digest, size, diffId, archiveSize } = known;
     const blob = { mediaType: layerMediaType(compression), digest, size };
@@ -182,7 +187,7 @@ export class LayerSender {
       start();
       const outcome = await target.pushBlob(blob, source, { signal, onBytes });
       const read = outcome === "pushed" ? archiveSize : 0;
-      return { digest, size, diffId, archiveSize, outcome, sent, packed: read, skipped: [] };
+      return { digest, size, diffId, archiveSize, outcome, sent, packed: read, skipped: [], unstripped: [] };
     } catch (error) {
       if (!isStaveError(error, "CONFLICT")) throw error;
       memory?.forget(job);
@@ -206,7 +211,7 @@ export class LayerSender {
     );
     memory?.remember(job, survey, layer, at);
     progress({ type: "bytes", id: idOf(node, job), count: survey.bytes });
-    const { digest, size, diffId, archiveSize, skipped } = layer;
+    const { digest, size, diffId, archiveSize, skipped, unstripped } = layer;
     shelf?.put(digest, bytes);
     const blob = { mediaType: layerMediaType(compression), digest, size };
     let sent = 0;
@@ -215,7 +220,7 @@ export class LayerSender {
     };
     const isNew = !force && size <= UNASKED;
     const outcome = await target.pushBlob(blob, bytesSource(bytes), { signal, onBytes, isNew });
-    return { digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped };
+    return { digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped, unstripped };
   }
 
   async #sendPacked(node: SpecNode, job: ArchiveJob, survey: Survey): Promise<SentLayer> {
@@ -254,9 +259,9 @@ export class LayerSender {
       stream.recycleAll();
     }
     const { layer } = stream;
-    const { size, diffId, archiveSize, skipped } = layer;
+    const { size, diffId, archiveSize, skipped, unstripped } = layer;
     // A layer of one chunk is looked up before it is sent.
     const outcome = sent > 0 ? "pushed" : "present";
-    return { digest: layer.digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped };
+    return { digest: layer.digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped, unstripped };
   }
 }

@@ -1,10 +1,13 @@
 // The layers of a slim image: each spec packed again without what running programs do not need. The images of single
 // specs, which are installed, keep their whole layers.
 import { lstatSync } from "node:fs";
-import { StaveError } from "../../errors.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fileError, StaveError } from "../../errors.ts";
 import { keptEntries } from "../../image/archive/kept-walk.ts";
+import type { StripTool } from "../../image/archive/strip.ts";
 import { keptLayers } from "../../image/budget.ts";
-import type { ContentKind } from "../../image/content-kind.ts";
+import { type ContentKind, DISPENSABLE } from "../../image/content-kind.ts";
 import type { ImageLayer } from "../../image/image-documents.ts";
 import type { PlannedInImage, PlannedLayer, PushPlan, TaggedLayer } from "../../image/layer-plan.ts";
 import { SlimRules } from "../../image/slim.ts";
@@ -16,11 +19,50 @@ import { fsPath } from "../../util/byte-string.ts";
 import { mapLimit } from "../../util/limit.ts";
 import type { PlanSettings } from "./options.ts";
 import { USUAL_SHARE } from "./plan-report.ts";
+import type { LayerCuts } from "./send-layer.ts";
 
 /** The rules of a slim image; undefined for a whole one. Throws USAGE. */
 export function slimRules({ image }: Pick<PlanSettings, "image">): SlimRules | undefined {
-  const slim = image?.slim;
-  return slim === undefined || slim === false ? undefined : new SlimRules(slim === true ? {} : slim);
+  const { slim = false, strip = false } = image ?? {};
+  if (slim === false) return strip ? new SlimRules({ keep: [...DISPENSABLE] }, true) : undefined;
+  return new SlimRules(slim === true ? {} : slim, strip);
+}
+
+/** What the layer of a spec is without; undefined if it is that of its own image. */
+export function cutsOf(rules: SlimRules, node: SpecNode, tool: StripTool | undefined): LayerCuts | undefined {
+  const omit = omitOf(rules, node);
+  const strip = rules.stripsOf(node.name) ? tool : undefined;
+  return omit === undefined && strip === undefined ? undefined : { omit: omit ?? [], strip };
+}
+
+/** Throws UNSUPPORTED if debug sections cannot be removed. */
+export function checkStrip({ image, stripProgram }: Pick<PlanSettings, "image" | "stripProgram">): void {
+  if (image?.strip !== true || stripProgram !== undefined) return;
+  throw new StaveError(
+    "UNSUPPORTED",
+    "debug sections are removed by the program strip or eu-strip, and neither is on the PATH",
+    { hint: "install binutils or elfutils, or leave out `strip`" },
+  );
+}
+
+/**
+ * Runs work with the tool that removes debug sections, which has a temporary folder until then; without one if nothing
+ * is stripped. Throws FILE_SYSTEM if there can be no folder.
+ */
+export async function withStripTool<T>(
+  { image, stripProgram }: Pick<PlanSettings, "image" | "stripProgram">,
+  work: (tool: StripTool | undefined) => Promise<T>,
+): Promise<T> {
+  if (image?.strip !== true || stripProgram === undefined) return await work(undefined);
+  const { program, id, scratch: parent } = stripProgram;
+  const scratch = await mkdtemp(join(parent, "stave-strip-")).catch((cause: unknown) => {
+    throw fileError(cause, "make a temporary folder in", parent);
+  });
+  try {
+    return await work({ program, id, scratch });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
 }
 
 /** The kinds of files that the layer of a spec is without; undefined if it is that of its own image. */
@@ -104,4 +146,11 @@ export function notSlimmed(missing: readonly string[]): StaveError {
   return new StaveError("SPEC_NOT_INSTALLED", `${shown}${more} cannot be made slim: not installed`, {
     hint: "install them, or use `allowMissing`",
   });
+}
+
+/** The warning about files that keep their debug sections. */
+export function notStripped(files: readonly string[]): string {
+  const shown = files.toSorted().slice(0, 5).join(", ");
+  const more = files.length > 5 ? ` and ${files.length - 5} more` : "";
+  return `the debug sections of ${shown}${more} stay: removing them would damage the file, or strip cannot read it`;
 }
