@@ -9,226 +9,8 @@ import { HELP_LAYOUT } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
 import { processContext } from "./machine/context.ts";
 import { Output, printFailure } from "./output/output.ts";
-import type { RunState, VerbFactory } from "./verbs/verb.ts";
-
-interface Verb {
-  name: string;
-  aliases?: string[];
-  summary: string;
-  load: () => Promise<{ verb: VerbFactory }>;
-}
-
-// Loaded on demand: `stave --version` reads none of them.
-const VERBS: Verb[] = [
-  {
-    name: "push",
-    aliases: ["create"],
-    summary: "push installed specs as images, and an environment as one image",
-    load: () => import("./verbs/push.ts"),
-  },
-  {
-    name: "install",
-    summary: "install specs from build caches into a Spack store",
-    load: () => import("./verbs/install.ts"),
-  },
-  { name: "list", summary: "list the specs of a build cache", load: () => import("./verbs/list.ts") },
-  {
-    name: "check",
-    summary: "report missing specs and broken images of a build cache",
-    load: () => import("./verbs/check.ts"),
-  },
-  {
-    name: "index",
-    aliases: ["update-index", "rebuild-index"],
-    summary: "update the index of a build cache",
-    load: () => import("./verbs/index.ts"),
-  },
-  {
-    name: "why-miss",
-    summary: "explain why a spec would not be installed from a cache",
-    load: () => import("./verbs/why-miss.ts"),
-  },
-  {
-    name: "download",
-    summary: "download the archive and spec file of a spec",
-    load: () => import("./verbs/download.ts"),
-  },
-  {
-    name: "diff",
-    summary: "show what changed between two images, caches or lock files",
-    load: () => import("./verbs/diff.ts"),
-  },
-  {
-    name: "prune",
-    summary: "remove specs and blobs that a build cache no longer needs",
-    load: () => import("./verbs/prune.ts"),
-  },
-  { name: "find", summary: "show what is installed in a Spack store", load: () => import("./verbs/find.ts") },
-  { name: "spec", summary: "show a concrete spec as a tree", load: () => import("./verbs/spec.ts") },
-  {
-    name: "preview",
-    summary: "show what relocation would change, and the longest possible root",
-    load: () => import("./verbs/preview.ts"),
-  },
-  {
-    name: "name",
-    aliases: ["get-buildcache-name"],
-    summary: "print the name of a spec in a build cache",
-    load: () => import("./verbs/name.ts"),
-  },
-  {
-    name: "save-specfile",
-    aliases: ["save-yaml"],
-    summary: "write spec files for a spec and its dependencies",
-    load: () => import("./verbs/save-specfile.ts"),
-  },
-  {
-    name: "run",
-    summary: "run a program from a build cache, without Spack",
-    load: () => import("./verbs/run.ts"),
-  },
-  {
-    name: "shell",
-    summary: "start a shell with specs of a build cache",
-    load: () => import("./verbs/shell.ts"),
-  },
-  {
-    name: "env",
-    summary: "print shell commands that make installed specs usable",
-    load: () => import("./verbs/env.ts"),
-  },
-  { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
-  {
-    name: "verify",
-    summary: "check installed files, or the signatures of images",
-    load: () => import("./verbs/verify.ts"),
-  },
-  {
-    name: "uninstall",
-    summary: "remove installed specs from a Spack store",
-    load: () => import("./verbs/uninstall.ts"),
-  },
-  {
-    name: "relocate",
-    summary: "update the paths in a tree that was moved",
-    load: () => import("./verbs/relocate.ts"),
-  },
-  {
-    name: "config",
-    summary: "show the Spack configuration that stave found, and where",
-    load: () => import("./verbs/config.ts"),
-  },
-  {
-    name: "check-run",
-    summary: "check whether the programs of an image will start",
-    load: () => import("./verbs/check-run.ts"),
-  },
-  {
-    name: "size",
-    summary: "show where the bytes of an image are",
-    load: () => import("./verbs/size.ts"),
-  },
-  {
-    name: "sbom",
-    summary: "print a bill of materials of an image or of specs",
-    load: () => import("./verbs/sbom.ts"),
-  },
-  {
-    name: "export",
-    summary: "write an image as an archive for docker, podman or Apptainer",
-    load: () => import("./verbs/export.ts"),
-  },
-  {
-    name: "rebase",
-    summary: "put a pushed image onto another base image",
-    load: () => import("./verbs/rebase.ts"),
-  },
-  {
-    name: "image-index",
-    summary: "put the images of several platforms under one tag",
-    load: () => import("./verbs/image-index.ts"),
-  },
-  {
-    name: "sync",
-    summary: "copy specs from one build cache to another, of any kind",
-    load: () => import("./verbs/sync.ts"),
-  },
-  {
-    name: "migrate",
-    summary: "bring a mirror of Spack 0.x to the newest layout",
-    load: () => import("./verbs/migrate.ts"),
-  },
-  {
-    name: "keys",
-    summary: "show the public keys that mirrors offer, and import them",
-    load: () => import("./verbs/keys.ts"),
-  },
-  {
-    name: "gpg",
-    summary: "list and trust gpg keys, and publish them in a mirror",
-    load: () => import("./verbs/gpg.ts"),
-  },
-  {
-    name: "copy",
-    aliases: ["cp"],
-    summary: "copy an image between registries and directories",
-    load: () => import("./verbs/copy.ts"),
-  },
-  {
-    name: "tags",
-    aliases: ["ls"],
-    summary: "list the tags of a repository",
-    load: () => import("./verbs/tags.ts"),
-  },
-  { name: "tag", summary: "give an image more tags in its repository", load: () => import("./verbs/tag.ts") },
-  {
-    name: "delete",
-    aliases: ["rm"],
-    summary: "remove tags or manifests from a repository",
-    load: () => import("./verbs/delete.ts"),
-  },
-  { name: "digest", summary: "print the digest of an image", load: () => import("./verbs/digest.ts") },
-  {
-    name: "manifest",
-    summary: "fetch the manifest of an image, unchanged",
-    load: () => import("./verbs/manifest.ts"),
-  },
-  { name: "blob", summary: "fetch a layer or the config of an image", load: () => import("./verbs/blob.ts") },
-  {
-    name: "referrers",
-    summary: "list what refers to an image, such as signatures",
-    load: () => import("./verbs/referrers.ts"),
-  },
-  {
-    name: "attach",
-    summary: "store files as an artifact that refers to an image",
-    load: () => import("./verbs/attach.ts"),
-  },
-  {
-    name: "inspect",
-    summary: "show an image: manifest, config, layers, spec",
-    load: () => import("./verbs/inspect.ts"),
-  },
-  {
-    name: "sign",
-    summary: "sign an image, or the specs and the index of a cache",
-    load: () => import("./verbs/sign.ts"),
-  },
-  {
-    name: "trust",
-    summary: "show, change and explain the trust policy",
-    load: () => import("./verbs/trust.ts"),
-  },
-  { name: "keygen", summary: "make a key pair for signing", load: () => import("./verbs/keygen.ts") },
-  { name: "serve", summary: "serve a directory as a registry", load: () => import("./verbs/serve.ts") },
-  {
-    name: "completion",
-    summary: "print the completion script of a shell",
-    load: () => import("./verbs/completion.ts"),
-  },
-  { name: "login", summary: "store credentials for a registry", load: () => import("./verbs/login.ts") },
-  { name: "logout", summary: "remove the credentials for a registry", load: () => import("./verbs/logout.ts") },
-];
+import { VERB_GROUPS, VERBS } from "./verb-table.ts";
+import type { RunState } from "./verbs/verb.ts";
 
 const EPILOGUE = `
 Locations:
@@ -302,13 +84,16 @@ async function run(given: string[], state: RunState): Promise<number> {
       subcommandTerm: (command) => [command.name(), ...command.aliases()].join(", "),
     })
     .addHelpText("after", EPILOGUE)
-    .helpCommand("help [verb]", "show the help of a verb");
+    .addHelpCommand(
+      new Command("help").argument("[verb]").helpOption(false).summary("show the help of a verb").helpGroup("Help:"),
+    );
   const wanted = argv[0] === "help" ? argv[1] : argv[0];
-  for (const verb of VERBS) {
-    const isWanted = wanted === verb.name || verb.aliases?.includes(wanted ?? "");
-    const command = isWanted ? (await verb.load()).verb(state) : new Command(verb.name).summary(verb.summary);
-    program.addCommand(command.aliases(verb.aliases ?? []));
-  }
+  for (const [heading, verbs] of Object.entries(VERB_GROUPS))
+    for (const verb of verbs) {
+      const isWanted = wanted === verb.name || verb.aliases?.includes(wanted ?? "");
+      const command = isWanted ? (await verb.load()).verb(state) : new Command(verb.name).summary(verb.summary);
+      program.addCommand(command.aliases([...(verb.aliases ?? [])]).helpGroup(`${heading}:`));
+    }
   const here = Object.hasOwn(ELSEWHERE, wanted ?? "") ? ELSEWHERE[wanted ?? ""] : undefined;
   if (here !== undefined)
     return new Output(state.context, wanted ?? "", { json: isJson(argv) }).fail(

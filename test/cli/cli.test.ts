@@ -98,7 +98,7 @@ test("help in a pipe is as wide as $COLUMNS, and never wider than 100", async ()
     ["wide", 100],
   ] as const)
     for (const [args, heading] of [
-      [["--help"], "Commands"],
+      [["--help"], "Registries"],
       [["list", "--help"], "Options"],
     ] as const) {
       const { stdout } = await stave([...args], { env: { COLUMNS } });
