@@ -22,10 +22,12 @@ import type {
 import type { SignOptions, VerifyOptions } from "./api/functions/sign-images.ts";
 import type { MigrateMirrorOptions, SyncCachesOptions } from "./api/functions/sync-caches.ts";
 import type { UpdateIndexOptions } from "./api/functions/update-index.ts";
+import type { WriteCatalogueOptions } from "./api/functions/write-catalogue.ts";
 import type { SignatureReport } from "./api/signers/check-place.ts";
 import type { IndexReport } from "./cache/index-update.ts";
 import { originalError } from "./errors.ts";
 import type { ListAllReport } from "./ops/cache/list.ts";
+import type { WebReport } from "./ops/cache/web.ts";
 import type { CheckRunReport } from "./ops/image/check-run.ts";
 import type { CopyImagesReport } from "./ops/image/copy.ts";
 import type { ExportReport } from "./ops/image/export.ts";
@@ -58,6 +60,7 @@ export type {
 export type { SignOptions, VerifyOptions } from "./api/functions/sign-images.ts";
 export type { MigrateMirrorOptions, MovingOptions, SyncCachesOptions } from "./api/functions/sync-caches.ts";
 export type { UpdateIndexOptions } from "./api/functions/update-index.ts";
+export type { WriteCatalogueOptions } from "./api/functions/write-catalogue.ts";
 export type { Surroundings } from "./api/machine/surroundings.ts";
 export type { NetworkOptions } from "./api/places/connection.ts";
 export type { CacheLocation, MirrorLocation } from "./api/places/mirror-location.ts";
@@ -83,6 +86,7 @@ export type { SlimSettings } from "./image/slim.ts";
 export type { CheckedCounts, Finding, FindingCode, LibcReport } from "./loader/finding.ts";
 export type { S3Dialect } from "./objects/s3/s3-settings.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
+export type { WebReport } from "./ops/cache/web.ts";
 export type { BaseVerdict, CheckRunReport } from "./ops/image/check-run.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
 export type { ArchiveForm, ExportReport } from "./ops/image/export.ts";
@@ -183,6 +187,17 @@ export async function list(
 export async function updateIndex(cache?: CacheArgument, options?: UpdateIndexOptions): Promise<IndexReport> {
   return await unhidden(
     async () => await (await import("./api/functions/update-index.ts")).updateIndex(cache, options),
+  );
+}
+
+/** Writes pages to browse a build cache into a folder, as `stave web` does. */
+export async function writeCatalogue(
+  cache: CacheArgument,
+  directory: string,
+  options?: WriteCatalogueOptions,
+): Promise<WebReport> {
+  return await unhidden(
+    async () => await (await import("./api/functions/write-catalogue.ts")).writeCatalogue(cache, directory, options),
   );
 }
 

@@ -7,6 +7,7 @@ import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
 import * as z from "zod";
 import { imageSettingsSchema } from "../lib/image/image-settings.ts";
 import { policySchema } from "../lib/sign/policy/trust-policy.ts";
+import { containBrowserPart, writeBrowserPart } from "./browser-part.ts";
 import { BUNDLE_OPTIONS, packagesOf, THREADS } from "./bundle.ts";
 import { licensesOf } from "./license-text.ts";
 import { reportSchemas } from "./report-schemas.ts";
@@ -14,7 +15,7 @@ import { reportSchemas } from "./report-schemas.ts";
 const root = new URL("..", import.meta.url).pathname;
 // A build of only the bundle of the command leaves the library unchanged.
 const isBundleOnly = process.argv.includes("--bundle-only");
-for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts"] : ["dist", "schemas"])
+for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts", "dist/web"] : ["dist", "schemas"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 
 /** Bundles entry points, and what they load on demand into `parts` beside them. */
@@ -76,9 +77,10 @@ function startInOneFile(inputs: Metafile["inputs"], main: string): Plugin {
   };
 }
 
+await writeBrowserPart();
 const command = { stave: "lib/cli/launch.ts" };
 const inputs = await bundle("dist", command, { write: false });
-const startFiles = { plugins: [startInOneFile(inputs, "lib/cli/main.ts")] };
+const startFiles = { plugins: [containBrowserPart, startInOneFile(inputs, "lib/cli/main.ts")] };
 const threadFiles = Object.fromEntries(Object.entries(THREADS).map(([name, file]) => [`parts/${name}`, file]));
 const threads = await bundle("dist", threadFiles, { splitting: false });
 const bundled = [...Object.keys(await bundle("dist", command, startFiles)), ...Object.keys(threads)];

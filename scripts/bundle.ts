@@ -1,5 +1,6 @@
 // How the sources are bundled, into files of a package or into a single executable.
 import type { BuildOptions } from "esbuild";
+import { BROWSER_PACKAGES, containBrowserPart, READER } from "./browser-part.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 
@@ -20,10 +21,13 @@ export const BUNDLE_OPTIONS: BuildOptions = {
   // The licenses are in one file of their own.
   legalComments: "none",
   alias: { cacache: `${root}scripts/no-cacache.ts` },
+  plugins: [containBrowserPart],
 };
 
 /** The folders of the packages that bundled files come from, sorted. */
 export function packagesOf(files: readonly string[]): string[] {
   const folders = files.flatMap((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  // What the browser part contains is not among the files that were bundled.
+  if (files.includes(READER)) folders.push(...BROWSER_PACKAGES.map((name) => `node_modules/${name}`));
   return [...new Set(folders)].toSorted().map((folder) => `${root}${folder}`);
 }

@@ -67,6 +67,7 @@ if (only === "node22") {
   if (!existsSync(`${root}dist/stave.js`)) step("build", process.execPath, [...loader, "scripts/build.ts"]);
 } else {
   step("types", `${bin}tsc`, ["--noEmit"]);
+  step("types of the browser part", `${bin}tsc`, ["-p", "web/tsconfig.json"]);
   step("lint", `${bin}biome`, ["check", "."]);
   step("build", process.execPath, [...loader, "scripts/build.ts"]);
 }

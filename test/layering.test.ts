@@ -10,7 +10,7 @@ const lib = resolve(import.meta.dirname, "../lib");
 
 const OPS = [
   ...["errors", "printable", "oci", "util", "target", "serve", "copy", "spack", "image", "relocate", "store", "loader"],
-  ...["cache", "sign", "sbom"],
+  ...["cache", "catalogue", "sign", "sbom"],
 ];
 
 // What each part may import besides itself; a part is a folder of lib, or a file at its root.
@@ -31,6 +31,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   loader: ["errors", "oci", "util", "relocate"],
   objects: ["errors", "printable", "oci", "util", "http", "auth"],
   cache: ["errors", "printable", "oci", "util", "objects", "target", "copy", "spack", "image"],
+  catalogue: ["errors", "printable", "oci", "util", "target", "spack", "cache"],
   sign: ["errors", "printable", "oci", "util", "http", "target", "spack"],
   sbom: ["errors", "printable", "oci", "util", "spack"],
   ops: OPS,

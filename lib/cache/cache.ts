@@ -228,3 +228,8 @@ export function lacks({ name }: Pick<ReadCache, "name">, ability: keyof Abilitie
   const [problem, hint] = LACKING[ability];
   return new StaveError("UNSUPPORTED", `${name} ${problem}`, { subject: name, hint });
 }
+
+/** The error for a cache without an index, where only the index can answer. */
+export function noIndex({ name }: Pick<ReadCache, "name">): StaveError {
+  return new StaveError("NOT_FOUND", `${name} has no index`, { hint: `make one with \`stave index ${name}\`` });
+}

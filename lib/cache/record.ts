@@ -103,13 +103,13 @@ function quickDictionaryOf(record: NodeRecord): JsonObject {
 
 /**
  * A node for lists: of its dependencies it has only those that provide a virtual package, as compilers do, with only
- * their hash, name and version.
+ * their hash, name and version. All others are references.
  */
 export function lonelyNode(
   record: NodeRecord,
   recordAt: (hash: string) => NodeRecord | undefined,
   name: string,
-): SpecNode {
+): SpecNode & Pick<NodeFields, "references"> {
   const fields = readNode(quickDictionaryOf(record), record.format, { source: { name, code: "SPEC_INVALID" } });
   const edges = fields.references.flatMap(({ key, types, virtuals, direct }) => {
     const child = virtuals.length === 0 ? undefined : recordAt(key);

@@ -113,6 +113,11 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
       load: () => import("./verbs/prune.ts"),
     },
     {
+      name: "web",
+      summary: "write the pages of a catalogue of a build cache",
+      load: () => import("./verbs/web.ts"),
+    },
+    {
       name: "sync",
       summary: "copy specs from one build cache to another, of any kind",
       load: () => import("./verbs/sync.ts"),

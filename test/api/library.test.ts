@@ -45,6 +45,8 @@ test("push, list, updateIndex, copy and install need a place and what is meant",
   assert.deepEqual(pushed.failures, []);
   assert.ok(seen.has("bytes") && seen.has("done"));
   const updated = await stave.updateIndex(cache, { environment, surroundings });
+  const written = await stave.writeCatalogue(cache, "site", { surroundings, images: true, address: "ghcr.io/org/c" });
+  assert.equal(written.specs, updated.specs);
   assert.equal(updated.isWritten, true);
 
   await using opened = await stave.openCache(cache, { environment, surroundings });

@@ -25,6 +25,7 @@ const cases: { args: string[]; says: RegExp }[] = [
   { args: ["uninstall", "fleet", ...store], says: /fleet/ },
   { args: ["index", cache], says: /up to date/ },
   { args: ["prune", cache], says: /would remove 0 specs/ },
+  { args: ["web", cache, "-o", "./site"], says: /would write 8 specs of 8 packages to \.\/site \(\d+ files, / },
   { args: ["relocate", "./tree", "--from", "/opt/x", "--to", "/opt/y"], says: /would change 0 texts/ },
 ];
 for (const { args, says } of cases)

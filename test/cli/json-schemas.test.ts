@@ -97,6 +97,8 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["index", CACHE, "--check", "--no-env"], status: [0, 1] },
   { args: ["index", "oci-layout:./pushed", "--full", "--no-env"] },
   { args: ["check", "--all", "--deep", "-m", CACHE, "--no-env"], status: [0, 1] },
+  { args: ["web", CACHE, "-o", "site", "--images"] },
+  { args: ["web", CACHE, "-o", ".", "--dry-run"], status: [2] },
   { args: ["tags", CACHE] },
   { args: ["digest", `${CACHE}:fleet-env`] },
   { args: ["manifest", `${CACHE}:fleet-env`] },
