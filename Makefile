@@ -63,4 +63,4 @@ soak: install ## run competing commands for MINUTES=30 and check the results (SO
 	npm run --silent soak
 
 clean: ## remove everything that was built
-	rm -rf dist schemas release docs/api stave-cache demo-work fuzz-failures soak-failures
+	rm -rf dist schemas man release docs/api stave-cache demo-work fuzz-failures soak-failures

@@ -10,12 +10,13 @@ import { policySchema } from "../lib/sign/policy/trust-policy.ts";
 import { containBrowserPart, writeBrowserPart } from "./browser-part.ts";
 import { BUNDLE_OPTIONS, packagesOf, THREADS } from "./bundle.ts";
 import { licensesOf } from "./license-text.ts";
+import { manPages } from "./man-pages.ts";
 import { reportSchemas } from "./report-schemas.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 // A build of only the bundle of the command leaves the library unchanged.
 const isBundleOnly = process.argv.includes("--bundle-only");
-for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts", "dist/web"] : ["dist", "schemas"])
+for (const old of isBundleOnly ? ["dist/stave.js", "dist/parts", "dist/web"] : ["dist", "schemas", "man"])
   rmSync(`${root}${old}`, { recursive: true, force: true });
 
 /** Bundles entry points, and what they load on demand into `parts` beside them. */
@@ -101,5 +102,7 @@ if (!isBundleOnly) {
   writeFileSync(`${root}schemas/trust-policy.json`, `${trust}\n`);
   const image = JSON.stringify(z.toJSONSchema(imageSettingsSchema), undefined, 2);
   writeFileSync(`${root}schemas/image-config.json`, `${image}\n`);
+  mkdirSync(`${root}man`, { recursive: true });
+  for (const [name, page] of await manPages()) writeFileSync(`${root}man/${name}`, page);
   writeFileSync(`${root}dist/THIRD-PARTY-LICENSES.txt`, licensesOf(packagesOf(bundled)));
 }

@@ -9,16 +9,8 @@ import { HELP_LAYOUT } from "./arguments/shared-flags.ts";
 import { guardRun } from "./guard.ts";
 import { processContext } from "./machine/context.ts";
 import { Output, printFailure } from "./output/output.ts";
-import { VERB_GROUPS, VERBS } from "./verb-table.ts";
+import { EPILOGUE, SUMMARY, VERB_GROUPS, VERBS } from "./verb-table.ts";
 import type { RunState } from "./verbs/verb.ts";
-
-const EPILOGUE = `
-Locations:
-  oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme is optional)
-  oci-layout:DIR[:TAG][@DIGEST]        a directory; needs no server
-  file:///DIR, s3://BUCKET/FOLDER      a mirror as Spack writes it (also gs://; https://HOST/PATH to read)
-
-Run "stave VERB --help" for the flags and examples of a verb.`;
 
 /** Flags with a value that Spack accepts before its command, as in `spack -e ENV find`. */
 const EARLY_FLAGS = new Set(["-e", "--env", "-C", "--scope", "-c", "--config"]);
@@ -75,7 +67,7 @@ async function run(given: string[], state: RunState): Promise<number> {
     return 0;
   }
   const program = new Command("stave")
-    .description("Turns an installed Spack environment into container images and back.")
+    .description(SUMMARY)
     .usage("VERB [OPTIONS] [ARGUMENTS]")
     .version(`stave ${VERSION}`, "-V, --version", "print the version")
     .helpOption("-h, --help", "show this help")

@@ -244,3 +244,15 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
 
 /** All verbs. */
 export const VERBS: readonly Verb[] = Object.values(VERB_GROUPS).flat();
+
+/** What stave is, in one sentence. */
+export const SUMMARY = "Turns an installed Spack environment into container images and back.";
+
+/** What the overview says below the verbs. */
+export const EPILOGUE = `
+Locations:
+  oci://HOST/REPO[:TAG][@DIGEST]       a registry (oci+http:// without TLS; the scheme is optional)
+  oci-layout:DIR[:TAG][@DIGEST]        a directory; needs no server
+  file:///DIR, s3://BUCKET/FOLDER      a mirror as Spack writes it (also gs://; https://HOST/PATH to read)
+
+Run "stave VERB --help" for the flags and examples of a verb.`;

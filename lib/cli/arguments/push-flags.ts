@@ -90,49 +90,54 @@ Examples:
 /** Adds the flags and the help. */
 export function addPushFlags(command: Command): void {
   command
-    .option(
-      "-t, --tag <tag>",
-      "also make one image that holds the named specs and all that they need at run time (may be repeated)",
-      collect,
-    )
-    .option("--platform-tag", "add the image to those of other platforms under the tag, as image-index does")
+    .optionsGroup("What to push:")
     .option("--all", "push every spec that was installed by name, with its dependencies")
-    .option(
-      "--budget <n>",
-      "the most layers of an image, base included; small specs share layers",
-      wholeNumber(0, 1000),
-      PUSH_DEFAULTS.budget,
-    )
-    .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
-    .option("--view <path>", "also make one tree of links to the files of all specs in the tagged image")
-    .option("--no-standard-labels", "without labels from git, the CI job and SOURCE_DATE_EPOCH")
-    .option("--no-view", "without the views that spack.yaml declares")
     .option("--from <cache>", "take the specs from this cache, and install nothing; updates the index")
-    .option("--update-index", "update the index of the cache afterwards")
-    .option("-f, --force", "pack and push specs again that the cache already has")
-    .option("--verify", "check the images that the cache already has, and repair broken or incomplete ones")
     .addOption(onlyOption("push"))
     .option(
       "--with-build-dependencies",
       "fail unless build-only dependencies are installed (default: push those that are)",
     )
     .option("--without-build-dependencies", "leave out build-only dependencies")
-    .option("--allow-missing", "make the tagged image even if some layers are missing")
-    .option("--no-check-run", "tag the image without checking that its programs will start over the base image")
-    .option("--fail-fast", "stop at the first failure")
+    .option("-f, --force", "pack and push specs again that the cache already has")
+    .option("--verify", "check the images that the cache already has, and repair broken or incomplete ones")
     .option("--private", "also push packages whose recipes forbid redistribution")
     .option("--shard <k/n>", "pack only this share of the specs; other jobs pack the rest")
+    .option("--update-index", "update the index of the cache afterwards")
+    .option("--fail-fast", "stop at the first failure");
+  addDryRun(command);
+  command
+    .optionsGroup("The tagged image:")
+    .option(
+      "-t, --tag <tag>",
+      "also make one image that holds the named specs and all that they need at run time (may be repeated)",
+      collect,
+    )
+    .option("--platform-tag", "add the image to those of other platforms under the tag, as image-index does")
+    .option("--base-image <image>", "build on this image, from a registry or oci-layout:DIR:TAG")
+    .option("--view <path>", "also make one tree of links to the files of all specs in the tagged image")
+    .option("--no-view", "without the views that spack.yaml declares")
+    .option("--no-standard-labels", "without labels from git, the CI job and SOURCE_DATE_EPOCH")
+    .option("--allow-missing", "make the tagged image even if some layers are missing")
+    .option("--no-check-run", "tag the image without checking that its programs will start over the base image")
+    .optionsGroup("Layers and variables:")
+    .option(
+      "--budget <n>",
+      "the most layers of an image, base included; small specs share layers",
+      wholeNumber(0, 1000),
+      PUSH_DEFAULTS.budget,
+    )
     .option(
       "--compression <how>",
       "gzip:LEVEL or zstd:LEVEL; Spack cannot install zstd",
       formatCompression(PUSH_DEFAULTS.compression),
     )
     .option("--variable <name=value>", "set an environment variable in the images (may be repeated)", collect)
-    .option("--spack-env", "keep Spack's variables unchanged, with folders of this host and repeated entries")
-    .option(
-      "--spack-prefix <dir>",
-      "the Spack that owns the store (default: the Spack in use, else X for a store X/opt/spack, else the store)",
-    )
+    .option("--spack-env", "keep Spack's variables unchanged, with folders of this host and repeated entries");
+  addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
+  addImageSettings(command);
+  command
+    .optionsGroup("Signatures:")
     .option(
       "--sign [key]",
       "sign the images, and the updated index, with this private key, or --keyless (see `stave sign`)",
@@ -147,11 +152,14 @@ export function addPushFlags(command: Command): void {
     )
     .option("--provenance", "attach a signed statement of which CI job pushed the images");
   addPassword(addKeyless(command));
-  addDryRun(command);
-  addJobs(command, "how many threads pack layers", PUSH_DEFAULTS.jobs);
+  addTrust(command);
+  addSpack(command).option(
+    "--spack-prefix <dir>",
+    "the Spack that owns the store (default: the Spack in use, else X for a store X/opt/spack, else the store)",
+  );
+  addTransport(command);
   addSeeds(command);
-  addImageSettings(command);
-  addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
+  command.addHelpText("after", helpText(HELP));
 }
 
 // PushFlags of current and earlier versions of Spack's command that stave spells differently.
