@@ -100,13 +100,13 @@ export class SpackFiles {
   }
 
   /**
-   * The Spack to ask for what only it knows, with the environment and scopes in use; only a Spack that was named is
-   * asked. One found on the PATH may not own this store, and no Spack on this machine can read a store below --sysroot.
+   * The Spack to ask for what only it knows, with the environment and scopes in use. No Spack on this machine can read
+   * a store below --sysroot.
    */
   spackToAsk(): AskOptions | undefined {
     const { installation, environment, store, upstreams } = this.discovery;
     const { scope: scopes, config: settings, sysroot } = this.#flags;
-    if (installation === undefined || installation.from === "PATH" || sysroot !== undefined) return undefined;
+    if (installation === undefined || sysroot !== undefined) return undefined;
     const folder = environment?.contents === undefined ? undefined : environment.folder;
     const tree = store && { ...store.tree, upstreams: upstreams.map(({ root }) => root) };
     return { installation, env: this.#context.env, environment: folder, scopes, settings, store: tree };

@@ -76,8 +76,8 @@ ${CACHE_ARGUMENT}.
 
 The images' environment variables (PATH, MANPATH and the like) follow from the folders of the installed specs and from the copies of
 recipes in their prefixes, which are read as text and not executed; a recipe that is not understood is named. Spack is asked instead
-if --spack or $SPACK_ROOT names it. --variable NAME=VALUE sets a variable, NAME+=DIR appends a folder to a list, NAME^=DIR prepends
-one.
+if --spack or $SPACK_ROOT names it, and if a recipe is not understood, the one on the PATH. --variable NAME=VALUE sets a variable,
+NAME+=DIR appends a folder to a list, NAME^=DIR prepends one.
 
 Examples:
   stave push -e . --tag app

@@ -14,7 +14,8 @@ import { type Compression, layerMediaType } from "../../image/pack/compression.t
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { layerTypeIn, type MediaFamily } from "../../oci/mediatype.ts";
-import { askSpack } from "../../spack/environment/ask-spack.ts";
+import type { AskOptions, SpackAnswer as SpackAnswerToAll } from "../../spack/environment/ask-spack.ts";
+import { askFoundSpack, askSpack, isFoundSpack } from "../../spack/environment/ask-spack.ts";
 import type { EnvModification } from "../../spack/environment/env-modifications.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName, specTag } from "../../spack/spec/spec-name.ts";
@@ -25,6 +26,7 @@ import { forEachLimit } from "../../util/limit.ts";
 import { readEnvironmentImage } from "../image/tagged-image.ts";
 import { BaseImages } from "./base-image.ts";
 import { extraLayerCount, type ImageExtras, makeExtras } from "./image-extras.ts";
+import { ImageEnvironment } from "./image-variables.ts";
 import type { PlanSettings } from "./options.ts";
 import { isInShard } from "./shard.ts";
 import { checkStrip, slimPlan, slimRules } from "./slim-layers.ts";
@@ -231,10 +233,28 @@ async function askAbout(
   const roots = options.tags.length === 0 ? [] : [options.roots.filter(isKnown)];
   if (made.length === 0 && roots.length === 0) return undefined;
   const known = made.filter(isKnown);
-  const question = { environments: [...known.map((node) => [node]), ...roots], specs: options.private ? [] : known };
-  const { version, environments, restricted } = await askSpack(question, { ...options.spack, signal });
+  const sets = [...known.map((node) => [node]), ...roots];
+  const answer = isFoundSpack(options.spack)
+    ? await askIfNeeded(options, options.spack, sets, signal)
+    : await askSpack({ environments: sets, specs: options.private ? [] : known }, { ...options.spack, signal });
+  if (answer === undefined) return undefined;
+  const { version, environments, restricted } = answer;
   const bySpec = new Map(known.map((node, at) => [node.hash, environments[at] ?? []]));
   return { version, bySpec, environment: environments[known.length], restricted };
+}
+
+// Recipes are read first: starting Spack takes longer than most pushes that change nothing.
+async function askIfNeeded(
+  { store, environment, progress }: PlanSettings,
+  spack: AskOptions,
+  sets: readonly (readonly SpecNode[])[],
+  signal: AbortSignal,
+): Promise<SpackAnswerToAll | undefined> {
+  const read = new ImageEnvironment(store, environment);
+  for (const nodes of sets) read.of(nodes, undefined, undefined);
+  if (read.notUnderstood.length === 0) return undefined;
+  const onWarning = (text: string): void => progress?.({ type: "warning", text });
+  return await askFoundSpack({ environments: sets, specs: [] }, { ...spack, signal }, onWarning);
 }
 
 async function readBases(

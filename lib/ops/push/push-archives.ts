@@ -6,7 +6,7 @@ import type { PlannedSpec } from "../../image/layer-plan.ts";
 import { layerMediaType } from "../../image/pack/compression.ts";
 import { PackPool } from "../../image/pack/pack-pool.ts";
 import { OCI_LAYER_GZIP } from "../../oci/mediatype.ts";
-import { askSpack } from "../../spack/environment/ask-spack.ts";
+import { askSpack, isFoundSpack } from "../../spack/environment/ask-spack.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import type { PushOutcome } from "../../target/target.ts";
@@ -116,7 +116,7 @@ async function prepare(options: Settings, signal: AbortSignal): Promise<Prepared
   if (failFast && absent.length > 0) throw notInstalled(absent, store);
   const made = planned.filter(({ action }) => action === "pack").map(({ node }) => node);
   const says =
-    spack === undefined || options.private || made.length === 0
+    spack === undefined || isFoundSpack(spack) || options.private || made.length === 0
       ? undefined
       : await askSpack({ environments: [], specs: made }, { ...spack, signal });
   const isAllowed = ({ node }: PlannedSpec): boolean => says?.restricted.has(node.hash) !== true;

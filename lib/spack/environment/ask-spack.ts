@@ -129,6 +129,27 @@ export async function askSpack(question: SpackQuestion, options: AskOptions): Pr
   return { version, environments, restricted: new Set(restricted) };
 }
 
+/** True for a Spack that was not named: it may not own the store, so it is asked only for what recipes do not tell. */
+export function isFoundSpack({ installation }: Pick<AskOptions, "installation">): boolean {
+  return installation.from === "PATH";
+}
+
+/** Asks a Spack that was found on the PATH. If it cannot answer, that is a warning, and the answer is undefined. */
+export async function askFoundSpack(
+  question: SpackQuestion,
+  options: AskOptions,
+  onWarning: (text: string) => void,
+): Promise<SpackAnswer | undefined> {
+  try {
+    return await askSpack(question, options);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (!isStaveError(error)) throw error;
+    onWarning(`the Spack on the PATH was not used for variables that recipes set: ${error.message}`);
+    return undefined;
+  }
+}
+
 // The last setting of a key wins. The root already includes the store's padding.
 function storeSettings({ root, projections }: AskedStore): string[] {
   const quoted = (text: string): string => (text.includes('"') ? `'${text}'` : `"${text}"`);
