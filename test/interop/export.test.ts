@@ -21,10 +21,12 @@ const { flags, env } = containerTools();
 const configOf = async (image: string): Promise<unknown> =>
   JSON.parse(await run("skopeo", ["--insecure-policy", "inspect", "--config", image]));
 
-for (const [name, place, form] of [
+for (const [name, place, form, ...more] of [
   ["an OCI image as a docker archive", layout, "docker-archive"],
   ["an OCI image as an OCI archive", layout, "oci-archive"],
   ["a Docker image as a docker archive", join(root, "dockered"), "docker-archive"],
+  ["a docker archive with Docker's media types", layout, "docker-archive", "--docker-media-types"],
+  ["an OCI archive with Docker's media types", layout, "oci-archive", "--docker-media-types"],
 ] as const)
   peerTest(["skopeo", "podman"], `skopeo and podman read ${name}`, async () => {
     const file = join(root, `${form}.tar`);
@@ -38,6 +40,7 @@ for (const [name, place, form] of [
       "--json",
       "--name",
       "ghcr.io/org/app:1",
+      ...more,
     ]);
     assert.equal(ran.status, 0, ran.stderr);
     assert.equal(JSON.parse(ran.stdout).report.size, statSync(file).size);

@@ -56,6 +56,8 @@ export interface ExportImageOptions extends ImageOptions {
   readonly format?: "docker-archive" | "oci-archive" | undefined;
   /** The name under which it is loaded. Default: that of the image. */
   readonly name?: string | undefined;
+  /** Write the manifest with Docker's media types, for programs that do not know OCI's. Default false. */
+  readonly dockerMediaTypes?: boolean | undefined;
 }
 
 const PLATFORM = { platform: "string" } as const;
@@ -170,8 +172,9 @@ export async function exportImage(
   checkText("exportImage: the file", file);
   checkOptions("exportImage", options, {
     ...{ ...COMMON, ...PLATFORM, format: ["docker-archive", "oci-archive"], name: "string" },
+    dockerMediaTypes: "boolean",
   });
-  const { format = "docker-archive", name, signal, onProgress: progress } = options;
+  const { format = "docker-archive", name, dockerMediaTypes, signal, onProgress: progress } = options;
   signal?.throwIfAborted();
   const location = parseLocation(image);
   const around = surroundingsOf(options);
@@ -180,6 +183,7 @@ export async function exportImage(
   const reference = await referenceOf(location, target, signal);
   const archive = await openArchive(target, reference, {
     format,
+    dockerMediaTypes,
     name: name === undefined ? archiveName(location, reference) : givenName(name),
     platform: platformOf(options.platform),
     ...{ progress, signal },

@@ -22,6 +22,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   databaseVersion: "--database-version VERSION",
   "dependencies: false": "--no-dependencies",
   dependents: "--dependents",
+  dockerMediaTypes: "--docker-media-types",
   environment: "-e DIR",
   force: "--force",
   format: "--format FORM",

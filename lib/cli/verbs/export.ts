@@ -26,6 +26,7 @@ interface Flags extends CommonFlags {
   load?: boolean;
   name?: string;
   platform?: string;
+  dockerMediaTypes?: boolean;
 }
 
 const HELP = `
@@ -50,7 +51,8 @@ export const verb: VerbFactory = (state) => {
     )
     .option("--load", "load it into podman or docker, whichever is on the PATH")
     .option("--name <name>", "the name under which it is loaded (default: that of the image)")
-    .option("--platform <os/arch>", "export this platform's image of an index");
+    .option("--platform <os/arch>", "export this platform's image of an index")
+    .option("--docker-media-types", "write Docker's media types, for programs that do not know those of OCI");
   addTransport(command).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const { signal } = context;
@@ -70,6 +72,7 @@ export const verb: VerbFactory = (state) => {
     const archive = await exportImage(target, reference, {
       format: flags.format,
       name: flags.name === undefined ? archiveName(location, reference) : givenName(flags.name),
+      dockerMediaTypes: flags.dockerMediaTypes,
       platform: parsePlatform(flags.platform ?? `linux/${hostArchitecture(context.arch)}`),
       progress: output.progress,
       signal,

@@ -4,15 +4,16 @@
 import { StaveError } from "../../errors.ts";
 import { BLOCK, endOfArchive, padding, tarHeader } from "../../image/archive/tar-writer.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import { type Digest, hexOf } from "../../oci/digest.ts";
+import { type Digest, digestOf, hexOf } from "../../oci/digest.ts";
 import { canonicalBytes } from "../../oci/manifest.ts";
-import { OCI_INDEX } from "../../oci/mediatype.ts";
+import { DOCKER_CONFIG, DOCKER_MANIFEST, familyOf, layerTypeIn, OCI_INDEX } from "../../oci/mediatype.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
+import { printable } from "../../printable/printable.ts";
 import { blobSource } from "../../target/blob-source.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
-import { openImage } from "./image-facts.ts";
+import { type OpenedImage, openImage } from "./image-facts.ts";
 
 /** The form of an archive. */
 export type ArchiveForm = "docker-archive" | "oci-archive";
@@ -20,6 +21,7 @@ export type ArchiveForm = "docker-archive" | "oci-archive";
 /** The report of `export`. */
 export interface ExportReport {
   image: string;
+  /** Of the manifest in the archive: that of the image, unless it got Docker's media types. */
   digest: Digest;
   platform: string;
   format: ArchiveForm;
@@ -36,6 +38,8 @@ export interface ExportOptions extends OperationOptions {
   /** The name of the image in the archive: `HOST/REPO:TAG`. */
   readonly name: string;
   readonly platform: Platform;
+  /** Write the manifest with Docker's media types, for programs that do not know OCI's; it loses its annotations. */
+  readonly dockerMediaTypes?: boolean | undefined;
   readonly progress?: ProgressSink | undefined;
 }
 
@@ -54,14 +58,15 @@ export async function exportImage(
 ): Promise<ImageArchive> {
   const { format, name, platform, signal } = options;
   const opened = await openImage(target, reference, platform, { signal });
-  const { digest, layers, config, configDescriptor, manifest, name: image } = opened;
+  const { layers, config, configDescriptor, name: image } = opened;
   const zstd = layers.find(({ mediaType }) => mediaType.endsWith("zstd"));
   if (format === "docker-archive" && zstd)
     throw new StaveError("UNSUPPORTED", `${image} has a zstd layer, which not every docker can load`, {
       subject: image,
       hint: "use `format: oci-archive`, or push the image with `compression: gzip`",
     });
-  const { mediaType, size } = manifest.descriptor;
+  const manifest = options.dockerMediaTypes ? dockerManifest(opened) : opened.manifest;
+  const { mediaType, digest, size } = manifest.descriptor;
   const entry = { mediaType, digest, size, annotations: { "io.containerd.image.name": name, [REF_NAME]: name } };
   const documents: [string, Uint8Array][] = [
     ["oci-layout", canonicalBytes({ imageLayoutVersion: "1.0.0" })],
@@ -92,6 +97,27 @@ export async function exportImage(
     chunks: () => archiveOf(files, total, options),
   };
 }
+
+// Throws UNSUPPORTED for a layer that Docker has no type for.
+function dockerManifest({ manifest, configDescriptor, layers, name }: OpenedImage): ArchivedManifest {
+  if (familyOf(manifest.descriptor.mediaType) === "docker") return manifest;
+  const bytes = canonicalBytes({
+    schemaVersion: 2,
+    mediaType: DOCKER_MANIFEST,
+    config: { mediaType: DOCKER_CONFIG, size: configDescriptor.size, digest: configDescriptor.digest },
+    layers: layers.map(({ mediaType, size, digest }) => {
+      const type = layerTypeIn("docker", mediaType);
+      if (type !== undefined) return { mediaType: type, size, digest };
+      throw new StaveError("UNSUPPORTED", `${name} has a layer of type ${printable(mediaType)}, which Docker has not`, {
+        subject: name,
+        hint: "leave out `dockerMediaTypes`, or push the image with `compression: gzip`",
+      });
+    }),
+  });
+  return { bytes, descriptor: { mediaType: DOCKER_MANIFEST, digest: digestOf(bytes), size: bytes.length } };
+}
+
+type ArchivedManifest = Pick<OpenedImage["manifest"], "descriptor"> & { readonly bytes: Uint8Array };
 
 interface ArchivedFile {
   readonly path: string;

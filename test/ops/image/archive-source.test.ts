@@ -7,11 +7,20 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { copyGraph } from "../../../lib/copy.ts";
 import { digestOf, hexOf } from "../../../lib/oci/digest.ts";
-import { canonicalBytes } from "../../../lib/oci/manifest.ts";
+import { canonicalBytes, type Manifest } from "../../../lib/oci/manifest.ts";
+import {
+  DOCKER_CONFIG,
+  DOCKER_LAYER_GZIP,
+  DOCKER_MANIFEST,
+  OCI_CONFIG,
+  OCI_LAYER_ZSTD,
+  OCI_MANIFEST,
+} from "../../../lib/oci/mediatype.ts";
 import { openArchive } from "../../../lib/ops/image/archive-source.ts";
 import { exportImage } from "../../../lib/ops/image/export.ts";
 import { parseFetched } from "../../../lib/target/choose-platform.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
+import { bytesSource } from "../../../lib/util/stream.ts";
 import { systemClock } from "../../../lib/util/time.ts";
 import { makeBase } from "../../../scripts/make-base.ts";
 import { failsWith } from "../../support/errors.ts";
@@ -22,18 +31,22 @@ const platform = { os: "linux", architecture: "amd64" };
 const file = (name: string): string => join(folder, name);
 
 /** A layout with one image, as an archive. */
-async function exported(format: "docker-archive" | "oci-archive"): Promise<{ path: string; digest: string }> {
+async function exported(
+  format: "docker-archive" | "oci-archive",
+  dockerMediaTypes?: boolean,
+): Promise<{ path: string; digest: string }> {
   const layout = join(temporaryFolder(), "layout");
   const { digest } = makeBase(layout, { tag: "b", architecture: "amd64" });
   const target = await LayoutTarget.open(layout, { clock: systemClock, create: false });
   const parts: Uint8Array[] = [];
-  const archive = await exportImage(target, "b", { format, name: "ghcr.io/org/app:1.2", platform });
+  const archive = await exportImage(target, "b", { format, name: "ghcr.io/org/app:1.2", platform, dockerMediaTypes });
   for await (const chunk of archive.chunks()) parts.push(chunk);
   await target.close();
   const bytes = Buffer.concat(parts);
   assert.equal(bytes.length, archive.report.size);
   const path = file(`${format}.tar`);
   writeFileSync(path, bytes);
+  assert.equal(archive.report.digest === digest, dockerMediaTypes !== true);
   return { path, digest };
 }
 
@@ -59,6 +72,46 @@ for (const format of ["docker-archive", "oci-archive"] as const)
     assert.equal(root.digest, digest);
     await target.close();
   });
+
+for (const format of ["docker-archive", "oci-archive"] as const)
+  test(`${format} with Docker's media types: the same config and layers under a manifest of Docker's`, async () => {
+    const read = async (path: string): Promise<Manifest> => {
+      await using source = await openArchive(path, "the archive");
+      const document = parseFetched(await source.fetchManifest("1.2"), "it");
+      assert.ok(document.kind === "manifest");
+      for (const blob of [document.value.config, ...document.value.layers]) (await source.fetchBlob(blob)).resume();
+      return document.value;
+    };
+    const plain = await read((await exported(format)).path);
+    const docker = await read((await exported(format, true)).path);
+    assert.equal(docker.mediaType, DOCKER_MANIFEST);
+    assert.equal(docker.config.mediaType, DOCKER_CONFIG);
+    assert.equal(docker.config.digest, plain.config.digest);
+    assert.ok(plain.layers.length > 0);
+    assert.deepEqual(
+      docker.layers,
+      plain.layers.map(({ digest, size }) => ({ mediaType: DOCKER_LAYER_GZIP, size, digest })),
+    );
+    assert.equal(docker.annotations, undefined);
+  });
+
+test("a layer that Docker has no type for is refused", async () => {
+  const target = await LayoutTarget.open(join(temporaryFolder(), "zstd"), { clock: systemClock, create: true });
+  const layer = Buffer.from("x");
+  const blob = { mediaType: OCI_LAYER_ZSTD, digest: digestOf(layer), size: layer.length };
+  await target.pushBlob(blob, bytesSource(layer));
+  const document = { architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [digestOf(layer)] } };
+  const bytes = canonicalBytes(document);
+  const config = { mediaType: OCI_CONFIG, digest: digestOf(bytes), size: bytes.length };
+  await target.pushBlob(config, bytesSource(bytes));
+  const manifest = canonicalBytes({ schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [blob] });
+  await target.pushManifest(manifest, OCI_MANIFEST, { tag: "z" });
+  const options = { format: "oci-archive", name: "x/y:z", platform } as const;
+  assert.equal((await exportImage(target, "z", options)).report.layers, 1);
+  const error = await failsWith("UNSUPPORTED", exportImage(target, "z", { ...options, dockerMediaTypes: true }));
+  assert.match(error.message, /has a layer of type .*zstd, which Docker has not$/);
+  await target.close();
+});
 
 const tar = Buffer.alloc(10240);
 const other = gzipSync(Buffer.concat([tar, tar]));
