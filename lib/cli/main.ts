@@ -24,7 +24,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   unload: "use `stave env SPEC`, which prints shell commands; a new shell is without them",
   location: "use `stave find --json SPEC`, which has the prefix",
   concretize: "use `spack concretize`; stave works with concrete specs",
-  gc: "use `stave uninstall SPEC`, or `stave prune CACHE` for a cache",
   attest: "use `cosign attest`; `stave sign` signs images",
   "generate-key-pair": "use `stave keygen`",
   pull: "use `stave copy IMAGE oci-layout:DIR:TAG`",

@@ -151,6 +151,7 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
       summary: "remove installed specs from a Spack store",
       load: () => import("./verbs/uninstall.ts"),
     },
+    { name: "gc", summary: "remove installed specs that nothing needs", load: () => import("./verbs/gc.ts") },
     {
       name: "relocate",
       summary: "update the paths in a tree that was moved",

@@ -113,8 +113,28 @@ export type UninstallStep =
   /** Removes what lies beside the place, and the note. */
   | "clear";
 
-/** Uninstalls specs, dependents first. */
-export function* uninstalling(hashes: readonly string[]): Generator<Step<UninstallStep>, void, boolean> {
+/** Uninstalls specs, dependents first; waits for those that are locked, or leaves them out. */
+export function* uninstalling(
+  hashes: readonly string[],
+  { skipsLocked = false }: { skipsLocked?: boolean } = {},
+): Generator<Step<UninstallStep>, void, boolean> {
+  const held = skipsLocked ? yield* lockFree(hashes) : yield* lockAll(hashes);
+  const [first] = held;
+  if (first === undefined) return;
+  yield { name: "lockDatabase", hash: first };
+  const chosen: string[] = [];
+  for (const hash of held) if (yield { name: "isChosen", hash }) chosen.push(hash);
+  for (const hash of chosen) {
+    yield { name: "note", hash };
+    yield { name: "moveAside", hash };
+  }
+  yield { name: "forget", hash: first };
+  yield { name: "unlockDatabase", hash: first };
+  for (const hash of chosen) yield { name: "clear", hash };
+  for (const hash of held) yield { name: "unlock", hash };
+}
+
+function* lockAll(hashes: readonly string[]): Generator<Step<UninstallStep>, readonly string[], boolean> {
   for (let held: string[] = []; held.length < hashes.length; ) {
     const next = hashes[held.length] ?? "";
     if (yield { name: "tryLocks", hash: next }) {
@@ -125,18 +145,13 @@ export function* uninstalling(hashes: readonly string[]): Generator<Step<Uninsta
     held = [];
     yield { name: "awaitLocks", hash: next };
   }
-  const [first = ""] = hashes;
-  yield { name: "lockDatabase", hash: first };
-  const chosen: string[] = [];
-  for (const hash of hashes) if (yield { name: "isChosen", hash }) chosen.push(hash);
-  for (const hash of chosen) {
-    yield { name: "note", hash };
-    yield { name: "moveAside", hash };
-  }
-  yield { name: "forget", hash: first };
-  yield { name: "unlockDatabase", hash: first };
-  for (const hash of chosen) yield { name: "clear", hash };
-  for (const hash of hashes) yield { name: "unlock", hash };
+  return hashes;
+}
+
+function* lockFree(hashes: readonly string[]): Generator<Step<UninstallStep>, readonly string[], boolean> {
+  const held: string[] = [];
+  for (const hash of hashes) if (yield { name: "tryLocks", hash }) held.push(hash);
+  return held;
 }
 
 /** The steps that repair what a killed run left of a spec. */

@@ -152,6 +152,28 @@ export class DiskCache {
     }
   }
 
+  /** The entries of a kind that were used since a time, in milliseconds; the latest first, at most `most`. */
+  recent(kind: string, since: number, most: number): Buffer[] {
+    const found: { path: string; used: number }[] = [];
+    for (const part of inside(join(this.#options.folder, kind), "folder"))
+      for (const path of inside(part, "file")) {
+        const used = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+        if (used >= since && !path.endsWith(".tmp")) found.push({ path, used });
+      }
+    const latest = found.toSorted((a, b) => b.used - a.used).slice(0, most);
+    return latest.flatMap(({ path }) => {
+      let file: number | undefined;
+      try {
+        file = this.#open(path);
+        return [readDescriptor(file, path, this.#entryLimit)];
+      } catch {
+        return [];
+      } finally {
+        if (file !== undefined) closeSync(file);
+      }
+    });
+  }
+
   /** Deletes an entry. */
   delete(kind: string, key: string): void {
     remove(this.#path(kind, key));
@@ -250,9 +272,13 @@ async function writeAll(
 // The folders or files in a folder. The target of a link must not be removed, and Node's recursive listing would follow
 // links.
 function inside(folder: string, kind: "folder" | "file"): string[] {
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => (kind === "folder" ? entry.isDirectory() : entry.isFile()))
-    .map(({ name }) => join(folder, name));
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => (kind === "folder" ? entry.isDirectory() : entry.isFile()))
+      .map(({ name }) => join(folder, name));
+  } catch {
+    return [];
+  }
 }
 
 function remove(path: string): void {

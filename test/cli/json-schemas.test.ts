@@ -148,6 +148,8 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["login", guarded.host, "-u", "me", "-p", "wrong", "--authfile", "./auth.json"], status: [3] },
   { args: ["login", guarded.host, "-u", "me", "-p", "s3cret", "--authfile", "./auth.json"] },
   { args: ["logout", guarded.host, "--authfile", "./auth.json"], status: [0, 1, 3] },
+  { args: ["gc", "--plan", "--grace", "0s"] },
+  { args: ["gc", "--yes", "--grace", "0s", "--keep-runs", "0s", ...IN_STORE] },
   { args: ["uninstall", "fleet", "--dry-run", ...IN_STORE] },
   { args: ["uninstall", "fleet", "--yes", ...IN_STORE] },
 ];

@@ -24,6 +24,8 @@ interface SpecState {
   work: number | undefined;
   shared: number[];
   exclusive: number | undefined;
+  /** The run that is removing it. */
+  remover: number | undefined;
 }
 
 type Spec = "base" | "top";
@@ -61,6 +63,7 @@ const absent = (): SpecState => ({
   work: undefined,
   shared: [],
   exclusive: undefined,
+  remover: undefined,
 });
 const present = (): SpecState => ({ ...absent(), place: true, recorded: true });
 
@@ -86,6 +89,7 @@ const RUNS: Readonly<Record<string, Run>> = {
   force: { kind: "force", tasks: SPECS.map((hash) => () => installing(hash, { dependenciesFirst: true })) },
   "uninstall both": { kind: "uninstall", tasks: [() => uninstalling(["top", "base"])] },
   "uninstall the other way": { kind: "uninstall", tasks: [() => uninstalling(["base", "top"])] },
+  gc: { kind: "uninstall", tasks: [() => uninstalling(["top", "base"], { skipsLocked: true })] },
   "uninstall top": { kind: "uninstall", tasks: [() => uninstalling(["top"])] },
   "uninstall base": { kind: "uninstall", tasks: [() => uninstalling(["base"])] },
   spack: { kind: "spack", tasks: SPECS.map((hash) => () => spackInstalling(hash)) },
@@ -150,6 +154,7 @@ function perform(world: World, me: number, kind: Run["kind"], { name, hash }: St
       return true;
     case "moveAside":
       assert.equal(spec.exclusive, me, "moves a prefix without its lock");
+      if (kind === "uninstall") spec.remover = me;
       if (!spec.place) return true;
       [spec.place, spec.aside] = [false, true];
       return true;
@@ -198,8 +203,8 @@ function perform(world: World, me: number, kind: Run["kind"], { name, hash }: St
       return spec.recorded && !(hash === "base" && world.top.recorded && world.top.exclusive !== me);
     case "forget":
       for (const each of SPECS) {
-        const { exclusive, note, aside, place } = world[each];
-        if (exclusive === me && note && aside && !place) world[each].recorded = false;
+        const { remover, note, aside, place } = world[each];
+        if (remover === me && note && aside && !place) world[each].recorded = false;
       }
       return true;
     case "isRecorded":
@@ -218,6 +223,7 @@ function letGo(world: World, me: number): void {
     const spec = world[each];
     if (spec.exclusive === me) spec.exclusive = undefined;
     if (spec.work === me) spec.work = undefined;
+    if (spec.remover === me) spec.remover = undefined;
     spec.shared = spec.shared.filter((holder) => holder !== me);
   }
   if (world.database === me) world.database = undefined;
@@ -243,9 +249,9 @@ const copyOf = ({ base, top, database }: World): World => ({
 const keyOf = ({ world, runs }: State): string =>
   [
     ...SPECS.map((each) => {
-      const { place, staged, aside, note, recorded, fresh, work, shared, exclusive } = world[each];
+      const { place, staged, aside, note, recorded, fresh, work, shared, exclusive, remover } = world[each];
       const flags = [place, staged, aside, note, recorded, fresh].map(Number).join("");
-      return `${flags}${work ?? "-"}${exclusive ?? "-"}${shared.toSorted().join("")}`;
+      return `${flags}${work ?? "-"}${exclusive ?? "-"}${remover ?? "-"}${shared.toSorted().join("")}`;
     }),
     world.database ?? "-",
     ...runs.map((answers) => answers?.join() ?? "killed"),
@@ -397,6 +403,9 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ["uninstall both", "uninstall both"],
   ["uninstall both", "uninstall the other way"],
   ["uninstall top", "uninstall base"],
+  ["install", "gc"],
+  ["gc", "gc"],
+  ["gc", "uninstall top"],
   ["install", "spack"],
   ["spack", "uninstall top"],
   ["force", "install"],

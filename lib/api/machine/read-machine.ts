@@ -1,8 +1,8 @@
 // Describes the machine and user in the terms of Spack's configuration.
-import { closeSync, constants, openSync, readSync } from "node:fs";
 import { hostname, machine, platform, userInfo } from "node:os";
 import { CPUINFO_LIMIT, hostTarget } from "../../spack/config/host-target.ts";
 import { type Host, osName } from "../../spack/config/machine.ts";
+import { readStart } from "../../util/read-start.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** The description of a machine: its names, and the files in which Linux describes it. */
@@ -22,7 +22,7 @@ export interface Machine {
  */
 export function currentHost(
   context: Pick<Surroundings, "env" | "cwd" | "home" | "clock">,
-  told: Machine = { system: platform(), processor: machine(), hostname: hostname(), read: beginning },
+  told: Machine = { system: platform(), processor: machine(), hostname: hostname(), read: readStart },
 ): Host {
   const { env, cwd, home, clock } = context;
   const { system } = told;
@@ -55,23 +55,6 @@ function osRelease({ read }: Machine): string {
 }
 
 const OS_RELEASE_LIMIT = 65536;
-
-// Files in /proc have no size and are generated while they are read, so only a bounded start is read.
-function beginning(path: string, limit: number): string | undefined {
-  let file: number | undefined;
-  try {
-    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const bytes = Buffer.alloc(limit);
-    let filled = 0;
-    for (let count = -1; count !== 0 && filled < limit; filled += count)
-      count = readSync(file, bytes, filled, limit - filled, null);
-    return bytes.toString("utf8", 0, filled);
-  } catch {
-    return undefined;
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-}
 
 function localDate(now: Date): string {
   const two = (value: number): string => String(value).padStart(2, "0");

@@ -41,6 +41,11 @@ const schema = z.strictObject({
   modifications: z.array(modification),
 });
 
+const KIND = "run";
+
+/** The most runs that are considered at once. */
+const MOST_RUNS = 10_000;
+
 /** Remembers runs by what was asked for, so that the next one needs neither a cache nor the store's database. */
 export class RunMemory {
   readonly #memory: DiskCache;
@@ -52,9 +57,21 @@ export class RunMemory {
     this.#key = createHash("sha256").update(JSON.stringify(asked)).digest("hex");
   }
 
+  /** The runs that were started since a time in milliseconds, whatever was asked for. */
+  static recent(memory: DiskCache, since: number): RememberedRun[] {
+    return memory.recent(KIND, since, MOST_RUNS).flatMap((bytes) => {
+      try {
+        return [schema.parse(JSON.parse(bytes.toString("utf8")))];
+      } catch {
+        // An entry of another version is no longer used.
+        return [];
+      }
+    });
+  }
+
   /** The run, if it is remembered and all its prefixes are there. */
   get(): RememberedRun | undefined {
-    const bytes = this.#memory.get("run", this.#key);
+    const bytes = this.#memory.get(KIND, this.#key);
     if (bytes === undefined) return undefined;
     try {
       const run = schema.parse(JSON.parse(bytes.toString("utf8")));
@@ -66,11 +83,11 @@ export class RunMemory {
 
   /** The folder that keeps runs from being remembered because others may change it; undefined if there is none. */
   get foreignFolder(): string | undefined {
-    return this.#memory.foreignFolder("run", this.#key);
+    return this.#memory.foreignFolder(KIND, this.#key);
   }
 
   /** Remembers a run; does nothing if that fails. */
   set(run: RememberedRun): void {
-    this.#memory.set("run", this.#key, Buffer.from(JSON.stringify(run)));
+    this.#memory.set(KIND, this.#key, Buffer.from(JSON.stringify(run)));
   }
 }

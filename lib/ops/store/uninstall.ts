@@ -1,22 +1,15 @@
 // `uninstall`: removes installed specs from a store, unless others need them (Spack `cmd/uninstall.py`).
-import { access, constants, readdir } from "node:fs/promises";
-import { aggregate, fileError, isStaveError, StaveError, systemCode } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { readEnvironmentLock } from "../../spack/spec/lockfile.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
-import { topological } from "../../spack/spec/traversal.ts";
 import type { Database, InstallRecord } from "../../spack/store/database.ts";
 import type { Store } from "../../spack/store/store.ts";
-import { LatestStore } from "../../store/latest-store.ts";
-import type { SpecLock, StoreLocks } from "../../store/locks.ts";
-import { readNote, removeNote, writeNote } from "../../store/notes.ts";
-import { placeInStore } from "../../store/prefix-place.ts";
-import { type Actions, carryOut, type UninstallStep, uninstalling } from "../../store/protocol.ts";
-import { settle } from "../../store/recover.ts";
-import { StagedPrefix } from "../../store/staged-prefix.ts";
-import { LockedDatabase } from "../../store/write-database.ts";
+import type { StoreLocks } from "../../store/locks.ts";
 import type { Clock } from "../../util/time.ts";
+import { namedEnvironments } from "./named-environments.ts";
+import { removeSpecs, type UninstalledSpec, uninstalledSpecs } from "./remove-specs.ts";
 
 /** What to remove, and what may prevent it. */
 export interface UninstallOptions {
@@ -31,19 +24,6 @@ export interface UninstallOptions {
   readonly environment?: string | undefined;
   /** Remove the specs in any case. */
   readonly force?: boolean | undefined;
-}
-
-/** One spec that is or was removed. */
-export interface UninstalledSpec {
-  readonly name: string;
-  readonly version: string;
-  readonly hash: string;
-  /** Null for an external that is known only by its modules. */
-  readonly prefix: string | null;
-  /** Only its record is removed: Spack did not install it. */
-  readonly external: boolean;
-  /** It was not named, but depends on a spec that was. */
-  readonly dependent: boolean;
 }
 
 /** The report of `uninstall`. */
@@ -74,134 +54,26 @@ export async function uninstall(
 ): Promise<UninstallReport> {
   const { store } = options;
   const { specs } = await planUninstall(options);
-  const run = new UninstallRun(options, specs);
-  try {
-    await carryOut(uninstalling(specs.map(({ hash }) => hash)), run.actions());
-  } finally {
-    await run.end();
-  }
-  if (run.failures.length > 0) throw aggregate(run.failures, "prefixes to be removed");
-  return { store: store.root, specs: run.chosen };
+  const choose = (database: Database): UninstalledSpec[] => chooseAgain(database, options, specs);
+  return { store: store.root, specs: await removeSpecs(options, { specs, choose }) };
 }
 
-// Carries out the steps of the protocol.
-class UninstallRun {
-  readonly failures: StaveError[] = [];
-  chosen: readonly UninstalledSpec[] = [];
-  readonly #options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock };
-  readonly #specs: readonly UninstalledSpec[];
-  readonly #held = new Map<string, SpecLock[]>();
-  readonly #places = new Map<string, StagedPrefix>();
-  #database: LockedDatabase | undefined;
-
-  constructor(
-    options: UninstallOptions & { readonly locks: StoreLocks; readonly clock: Clock },
-    specs: readonly UninstalledSpec[],
-  ) {
-    this.#options = options;
-    this.#specs = specs;
-  }
-
-  actions(): Actions<UninstallStep> {
-    const { store, locks } = this.#options;
-    return {
-      tryLocks: async (hash) => {
-        const held: SpecLock[] = [];
-        this.#held.set(hash, held);
-        for (const kind of ["work", "prefix"] as const) {
-          const lock = await locks.trySpec(kind, hash);
-          if (lock !== undefined) held.push(lock);
-          else this.#unlock(hash);
-          if (lock === undefined) return false;
-        }
-        return true;
-      },
-      awaitLocks: async (hash) => {
-        for (const kind of ["work", "prefix"] as const) (await locks.spec(kind, hash, "exclusive"))?.release();
-      },
-      unlock: (hash) => this.#unlock(hash),
-      lockDatabase: async () => {
-        for (const { hash, prefix, external } of this.#specs)
-          if (!external && prefix !== null) this.#places.set(hash, await removable(store, hash, prefix));
-        this.#database = await LockedDatabase.open(store, this.#options);
-        this.chosen = this.#choose(this.#database.database);
-      },
-      unlockDatabase: () => this.#unlockDatabase(),
-      isChosen: (hash) => this.chosen.some((spec) => spec.hash === hash),
-      note: async (hash) => {
-        const place = this.#places.get(hash);
-        if (place) await writeNote(store, hash, place.prefix);
-      },
-      moveAside: async (hash) => void (await this.#places.get(hash)?.moveAside()),
-      forget: async () => {
-        await this.#database?.write(this.chosen.map(({ hash }) => ({ op: "remove", hash })));
-      },
-      clear: async (hash) => {
-        const place = this.#places.get(hash);
-        this.#places.delete(hash);
-        try {
-          await place?.clear();
-          if (place) removeNote(store, hash);
-        } catch (error) {
-          this.failures.push(fileError(error, "remove", hash));
-        }
-      },
-    };
-  }
-
-  /** Releases all locks, after undoing unfinished steps. */
-  async end(): Promise<void> {
-    try {
-      const { store } = this.#options;
-      if (this.#places.size > 0) {
-        const latest = await new LatestStore(store).get();
-        for (const [hash, place] of this.#places)
-          if (readNote(store, hash) !== undefined) await settle(latest, hash, place);
-      }
-    } catch {
-      // The notes stay, so the next run repairs it.
-    } finally {
-      await this.#unlockDatabase();
-      for (const hash of this.#held.keys()) this.#unlock(hash);
-    }
-  }
-
-  // Another process may have removed some of them in the meantime, or installed dependents.
-  #choose(database: Database): UninstalledSpec[] {
-    const left = this.#options.nodes.filter(({ hash }) => database.records.get(hash)?.installed);
-    const done = chosen(database, left, this.#options);
-    const known = new Set(this.#specs.map(({ hash }) => hash));
-    const [more] = done.filter(({ hash }) => !known.has(hash));
-    if (more !== undefined)
-      throw new StaveError("CONFLICT", `${more.name}@${more.version} was installed meanwhile, and depends on them`, {
-        subject: more.hash,
-        hint: "run the same command again",
-      });
-    return done;
-  }
-
-  #unlock(hash: string): void {
-    for (const lock of this.#held.get(hash) ?? []) lock.release();
-    this.#held.delete(hash);
-  }
-
-  async #unlockDatabase(): Promise<void> {
-    await this.#database?.[Symbol.asyncDispose]();
-    this.#database = undefined;
-  }
-}
-
-// The place of a prefix. The removal must be possible on disk before the database is changed.
-async function removable(store: Store, hash: string, prefix: string): Promise<StagedPrefix> {
-  const { parent } = await placeInStore(store, prefix);
-  try {
-    await access(parent, constants.W_OK);
-  } catch (cause) {
-    const error = fileError(cause, "write", parent);
-    // A prefix that is already gone needs no permission.
-    if (error.code !== "NOT_FOUND") throw error;
-  }
-  return await StagedPrefix.at(store, hash, prefix);
+// Another process may have removed some of them in the meantime, or installed dependents.
+function chooseAgain(
+  database: Database,
+  options: UninstallOptions,
+  specs: readonly UninstalledSpec[],
+): UninstalledSpec[] {
+  const left = options.nodes.filter(({ hash }) => database.records.get(hash)?.installed);
+  const done = chosen(database, left, options);
+  const known = new Set(specs.map(({ hash }) => hash));
+  const [more] = done.filter(({ hash }) => !known.has(hash));
+  if (more !== undefined)
+    throw new StaveError("CONFLICT", `${more.name}@${more.version} was installed meanwhile, and depends on them`, {
+      subject: more.hash,
+      hint: "run the same command again",
+    });
+  return done;
 }
 
 function chosen(
@@ -214,13 +86,7 @@ function chosen(
   const above = dependents || force !== true ? dependentsOf(database, named) : [];
   if (above.length > 0 && !dependents) throw needed(above);
   const all = new Map([...records, ...above].map((record) => [record.node.hash, record]));
-  return topological([...all.values()].map(({ node }) => node)).flatMap((node) => {
-    const record = all.get(node.hash);
-    if (record === undefined) return [];
-    const { name, version, hash } = node;
-    const external = node.external !== undefined;
-    return [{ name, version, hash, prefix: record.path, external, dependent: !named.has(hash) }];
-  });
+  return uninstalledSpecs([...all.values()], (hash) => !named.has(hash));
 }
 
 function recordOf(database: Database, node: SpecNode): InstallRecord {
@@ -263,7 +129,7 @@ async function checkEnvironments(
 ): Promise<void> {
   if (root === undefined) return;
   const found: string[] = [];
-  for (const name of await foldersOf(root)) {
+  for (const name of await namedEnvironments(root)) {
     const folder = `${root}/${name}`;
     if (folder !== environment && (await hasAny(folder, hashes))) found.push(name);
   }
@@ -287,16 +153,6 @@ async function hasAny(folder: string, hashes: ReadonlySet<string>): Promise<bool
   } catch (error) {
     if (isStaveError(error, "NOT_FOUND")) return false;
     throw error;
-  }
-}
-
-async function foldersOf(root: string): Promise<string[]> {
-  try {
-    const entries = await readdir(root, { withFileTypes: true });
-    return entries.flatMap((entry) => (entry.isFile() ? [] : [entry.name])).toSorted();
-  } catch (cause) {
-    if (systemCode(cause) === "ENOENT") return [];
-    throw fileError(cause, "read folder", root);
   }
 }
 
