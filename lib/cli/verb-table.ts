@@ -236,6 +236,11 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
   ],
   Help: [
     {
+      name: "doctor",
+      summary: "check this machine and a cache, and say what to do",
+      load: () => import("./verbs/doctor.ts"),
+    },
+    {
       name: "completion",
       summary: "print the completion script of a shell",
       load: () => import("./verbs/completion.ts"),
