@@ -75,7 +75,7 @@ async function spackFindings(around: Surroundings, options: DiagnoseOptions): Pr
   const { spack, environment, mirrors, scopes, store } = discoveryReport(files.discovery);
   const findings: Finding[] = [
     spack === null
-      ? note("configuration", "Spack", "none found; stave works without", "export SPACK_ROOT=DIR, or --spack DIR")
+      ? note("configuration", "Spack", "none found; stave works without", "set SPACK_ROOT, or name one with `spack`")
       : ok("configuration", "Spack", `${spack.root}, version ${spack.version}`),
     environment === null
       ? ok("configuration", "environment", "none")
@@ -86,7 +86,7 @@ async function spackFindings(around: Surroundings, options: DiagnoseOptions): Pr
   ];
   const read = scopes.flatMap((scope) => scope.files);
   if (read.length > 0) findings.push(ok("configuration", "files", [...new Set(read)].join(", ")));
-  if (store === null) return [...findings, note("store", "store", "none is configured", "name one with --store DIR")];
+  if (store === null) return [...findings, note("store", "store", "none is configured", "name one with `store`")];
   try {
     const opened = await files.store();
     const count = [...opened.records()].filter(({ installed }) => installed).length;
@@ -111,7 +111,7 @@ async function spackFindings(around: Surroundings, options: DiagnoseOptions): Pr
 function trustFindings(around: Surroundings, options: TrustOptions): Finding[] {
   return [
     tried("configuration", "trust policy", "correct or unset STAVE_TRUST", () => {
-      return policyPath(around, options) ?? "none: signatures are checked only with --key";
+      return policyPath(around, options) ?? "none: signatures are checked only with a key";
     }),
   ];
 }
@@ -163,7 +163,7 @@ export async function diagnosePlace(around: Surroundings, place: DiagnosePlace):
     findings.push(...(await askReading(asked, { signal: within() })).map(abilityFinding));
     if (!place.write) {
       const text = "single POST, chunked upload, mount, delete and If-Match";
-      findings.push(note("registry", "not asked", text, "--write, which writes to the repository and cleans up"));
+      findings.push(note("registry", "not asked", text, "`write: true` asks, and removes what it wrote"));
       return findings;
     }
     const { answers, left } = await askWriting(asked, { signal: within() });
@@ -177,9 +177,7 @@ export async function diagnosePlace(around: Surroundings, place: DiagnosePlace):
     signal?.throwIfAborted();
     const isLate = error instanceof Error && error.name === "TimeoutError";
     const text = isLate ? `no answer within ${LONGEST_QUESTIONS / 1000} s` : error;
-    findings.push(
-      problem("registry", "address", text, "check the host, the proxy and --cacert; --trace FILE has more"),
-    );
+    findings.push(problem("registry", "address", text, "check the host and the proxy; `trace` shows each request"));
   }
   return findings;
 }

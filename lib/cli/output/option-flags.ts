@@ -47,9 +47,11 @@ const FLAGS: Readonly<Record<string, string>> = {
   tag: "--tag TAG",
   tags: "--tag TAG",
   timeout: "--timeout SECONDS",
+  trace: "--trace FILE",
   trustedRoot: "--trusted-root FILE",
   unsigned: "--unsigned",
   user: "--user USER",
+  "write: true": "--write",
 };
 
 /** The verb of each library function. */

@@ -12,6 +12,7 @@ import { openNetwork } from "../arguments/open.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
+import { inFlags } from "../output/option-flags.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -56,6 +57,8 @@ export const verb: VerbFactory = (state) => {
       cache === undefined ? undefined : cacheLocation(cache, "push", context, () => new SpackFiles(context, flags));
     const findings = await diagnoseMachine(context, flags);
     if (named !== undefined) findings.push(...(await examine(context, output, flags, named.location, cache)));
+    for (const [at, { hint, ...rest }] of findings.entries())
+      if (hint !== undefined) findings[at] = { ...rest, hint: inFlags(hint) };
     for (const line of render(findings, output)) output.print(line);
     const problems = findings.filter(({ level }) => level === "problem").length;
     const report: DoctorReport = { ...(named && { cache: formatCache(named.location) }), findings, problems };
