@@ -26,6 +26,7 @@ export const PEERS: readonly Peer[] = [
   { program: "zsh", package: "zsh" },
   { program: "tcsh", package: "tcsh" },
   { program: "fish", package: "fish" },
+  { program: "chromium", package: "chromium" },
   // The compiler, with the files that every program is linked with.
   { program: "gcc", package: "build-essential" },
 ];

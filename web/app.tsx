@@ -48,7 +48,9 @@ function Page({ loader, route }: { readonly loader: CatalogueLoader; readonly ro
 const keyOf = (route: Route): string => (route.page === "start" ? route.page : JSON.stringify(route));
 
 const root = document.getElementById("app");
-if (root !== null)
+if (root !== null) {
+  const loading = root.querySelector<HTMLElement>(".loading");
+  if (loading !== null) loading.hidden = false;
   CatalogueLoader.open().then(
     (loader) => {
       root.replaceChildren();
@@ -72,3 +74,4 @@ if (root !== null)
       );
     },
   );
+}

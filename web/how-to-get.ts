@@ -38,6 +38,13 @@ function spackRecipe(address: CacheAddress, text: string, one: string): Recipe {
   const program = "Spack";
   if (text.startsWith("oci-layout:"))
     return { program, lines: [], note: "Spack cannot read a directory of images; stave can, and can serve it." };
+  // Spack 1.2 reads the index of an oci:// cache only, and installs a hash only from an index.
+  if (text.startsWith("oci+http:"))
+    return {
+      program,
+      lines: [],
+      note: "Spack finds specs by hash only over https. stave can install it into Spack's store.",
+    };
   const isMirror = address.kind === "mirror";
   return {
     program,

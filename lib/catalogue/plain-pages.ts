@@ -35,7 +35,7 @@ export function startPage(name: string, { script, style, layout, icon }: PageAss
     `<div id="app">
 <main class="plain">
 <h1>${escaped(name)}</h1>
-<p class="loading">Loading the catalogue…</p>
+<p class="loading" hidden>Loading the catalogue…</p>
 <noscript><p>Searching needs JavaScript. Without it, read the <a href="plain/1.html">table of all packages</a>.</p></noscript>
 </main>
 </div>`,
@@ -75,6 +75,16 @@ ${lines.join("\n")}
 </tbody>
 </table>
 </main>`,
+  );
+}
+
+/** The list of the repositories of a server. */
+export function listPage(names: readonly string[], { style, icon }: Pick<PageAssets, "style" | "icon">): string {
+  const items = names.map((name) => `<li><a href="${escaped(name)}/">${escaped(name)}</a></li>`);
+  const list = items.length === 0 ? "<p>There are none yet.</p>" : `<ul>\n${items.join("\n")}\n</ul>`;
+  return page(
+    { title: "Repositories", style, icon, head: "" },
+    `<main class="plain">\n<h1>Repositories</h1>\n${list}\n</main>`,
   );
 }
 

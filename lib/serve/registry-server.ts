@@ -16,6 +16,7 @@ import { Refusal, refusalOf } from "./refusal.ts";
 import { Repositories } from "./repositories.ts";
 import { created, Uploads } from "./uploads.ts";
 import { Users } from "./users.ts";
+import { answerPage, isBrowser, type PageRepositories, WEB, type WebPages } from "./web-pages.ts";
 
 /** How to serve a directory. */
 export interface RegistryOptions {
@@ -34,6 +35,8 @@ export interface RegistryOptions {
   sparse?: boolean | undefined;
   /** How long a client may send nothing, or almost nothing, in milliseconds; default 30 000. */
   patience?: number | undefined;
+  /** Makes the pages that browsers get at /web/; default none. @internal */
+  pages?: ((repositories: PageRepositories) => WebPages) | undefined;
   /** Called at the end of each request; status 499 means that the client left before the response. */
   onRequest?: ((method: string, url: string, status: number) => void) | undefined;
   /** Called with failures that the client did not cause. */
@@ -86,6 +89,7 @@ class Registry implements RegistryServer {
   readonly #repositories: Repositories;
   readonly #uploads: Uploads;
   readonly #users: Users | undefined;
+  readonly #pages: WebPages | undefined;
   readonly #patience: number;
   readonly #servers: Server[] = [];
   /** The latest response of each connection. */
@@ -100,6 +104,7 @@ class Registry implements RegistryServer {
       minChunk: options.minChunk ?? 0,
       patience: this.#patience,
     });
+    this.#pages = options.pages?.(repositories);
     this.#users = options.htpasswd && new Users(options.htpasswd.text, options.htpasswd.path);
   }
 
@@ -135,6 +140,12 @@ class Registry implements RegistryServer {
       return page(response, url.searchParams, await this.#repositories.catalog(), "/v2/_catalog", (repositories) => ({
         repositories,
       }));
+    if (this.#pages !== undefined) {
+      if (url.pathname.startsWith(WEB))
+        return await answerPage(this.#pages, url.pathname.slice(WEB.length), request, response);
+      if (url.pathname === "/web" || (url.pathname === "/" && isBrowser(request)))
+        return answer(response, 302, { location: WEB });
+    }
     const routes = ROUTES.filter(({ pattern }) => pattern.test(url.pathname));
     const route = routes.find(({ methods }) => methods.test(method));
     if (route === undefined && routes.length > 0) throw new Refusal("UNSUPPORTED", `${method} is not for this address`);

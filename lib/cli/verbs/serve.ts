@@ -5,9 +5,10 @@ import { fileError, messageOf, StaveError } from "../../errors.ts";
 import { isLoopback } from "../../http/addresses.ts";
 import { formatLocation, isPath, namesPlace, parseLocation } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
-import { createRegistry } from "../../serve/registry-server.ts";
+import { createRegistry, type RegistryOptions } from "../../serve/registry-server.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { helpText, verbCommand, wholeNumber } from "../arguments/shared-flags.ts";
+import type { Context } from "../machine/context.ts";
 import type { OutputOptions } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -19,12 +20,15 @@ interface Flags extends OutputOptions {
   htpasswd?: string;
   chunkMinLength?: number;
   sparse?: boolean;
+  web?: boolean;
 }
 
 const HELP = `
 If the directory is an image layout, it is served as one repository, named after the folder. Otherwise each repository is a layout
 below the directory, created by its first push. docker, podman, skopeo, oras and Spack can pull and push; without --tls-cert,
 podman and skopeo need --tls-verify=false. Ctrl-C waits up to 10 seconds for running transfers, then stops.
+
+--web adds pages to search and browse the build caches among the repositories, at /web/, for those who may pull.
 
 Examples:
   stave serve ./stave-cache            then: podman pull --tls-verify=false localhost:5000/stave-cache:TAG
@@ -46,6 +50,7 @@ export const verb: VerbFactory = (state) => {
       wholeNumber(0, 128 * 1024 * 1024),
     )
     .option("--sparse", "accept manifests whose layers or images are missing")
+    .option("--web", "also serve pages to browse the build caches, at /web/")
     .addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const directory = servedDirectory(text);
@@ -71,6 +76,7 @@ export const verb: VerbFactory = (state) => {
         flags.htpasswd === undefined ? undefined : { text: await read(path(flags.htpasswd)), path: flags.htpasswd },
       minChunk: flags.chunkMinLength,
       sparse: flags.sparse,
+      pages: flags.web ? await webPages(context) : undefined,
       onRequest: (method, url, status) => output.detail(`${status} ${method} ${url.split("?")[0]}`),
       onError: (error) => output.warn(messageOf(error)),
     });
@@ -82,7 +88,9 @@ export const verb: VerbFactory = (state) => {
       output.warn("passwords will cross the network in the clear; consider --tls-cert and --tls-key");
     const name = registry.repository === undefined ? "" : `/${registry.repository}`;
     output.print(`serving ${directory} as ${address(url)}${name}${tls ? "" : " (plain http)"}`);
-    output.report({ url, repository: registry.repository ?? null, directory: path(directory) });
+    const web = flags.web ? `${url}/web/` : null;
+    if (web !== null) output.print(`pages at ${web}`);
+    output.report({ url, repository: registry.repository ?? null, directory: path(directory), web });
     await new Promise<void>((done) => {
       if (context.signal.aborted) done();
       context.signal.addEventListener("abort", () => done(), { once: true });
@@ -92,6 +100,15 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
+
+/** Loaded only by servers with pages. */
+async function webPages(context: Context): Promise<RegistryOptions["pages"]> {
+  const [{ ServedCatalogue }, { diskCache }] = await Promise.all([
+    import("../../catalogue/served-catalogue.ts"),
+    import("../../api/machine/cache-folder.ts"),
+  ]);
+  return (repositories) => new ServedCatalogue(repositories, { memory: diskCache(context) });
+}
 
 /** The directory, given as a path or in the form that other verbs use for a layout. */
 function servedDirectory(text: string): string {

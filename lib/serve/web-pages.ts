@@ -1,0 +1,76 @@
+// Pages for browsers, at /web/: the requests and responses. What the pages are is up to whoever starts the server.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { digestOf } from "../oci/digest.ts";
+import type { ReadTarget } from "../target/target.ts";
+import { answer, type Headers } from "./answer.ts";
+import { Refusal } from "./refusal.ts";
+
+/** The repositories of the server, for its pages. */
+export interface PageRepositories {
+  /** The only repository, if the directory is one layout. */
+  readonly single: string | undefined;
+  /** The names of the repositories with a manifest, sorted. */
+  catalog(): Promise<string[]>;
+  /** The content of a repository; refuses bad and unknown names. */
+  get(name: string, create: false): Promise<ReadTarget>;
+}
+
+/** A page, or a document that a page loads. */
+export interface WebPage {
+  readonly type: "text/html" | "text/css" | "text/javascript" | "application/json" | "image/svg+xml";
+  readonly text: string;
+  /** The path says what the content is, so that browsers may keep it. */
+  readonly isFixed: boolean;
+}
+
+/** The pages of a server. */
+export interface WebPages {
+  /** The content security policy of all pages. */
+  readonly policy: string;
+  /** The page at a path below /web/; undefined if there is none, a text for the path to go to instead. */
+  page(path: string): Promise<WebPage | string | undefined>;
+}
+
+/** The place of the pages. */
+export const WEB = "/web/";
+const packed = promisify(gzip);
+/** Shorter texts are not worth compressing. */
+const SMALL = 1000;
+const YEAR = 365 * 24 * 3600;
+
+/** True if a request to `/` is one of a browser. */
+export function isBrowser({ headers, method }: IncomingMessage): boolean {
+  return (method === "GET" || method === "HEAD") && /\btext\/html\b/.test(headers.accept ?? "");
+}
+
+/** Responds to a request for a path below /web/. */
+export async function answerPage(
+  pages: WebPages,
+  path: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (request.method !== "GET" && request.method !== "HEAD")
+    throw new Refusal("UNSUPPORTED", `${request.method} is not for this address`);
+  const page = await pages.page(path);
+  if (page === undefined) throw new Refusal("UNSUPPORTED", "there is no such page", { status: 404 });
+  if (typeof page === "string") return answer(response, 301, { location: `${WEB}${page}` });
+  const { type, text, isFixed } = page;
+  const etag = `"${digestOf(Buffer.from(text)).slice(-32)}"`;
+  const headers: Headers = {
+    "content-type": type === "image/svg+xml" ? type : `${type}; charset=utf-8`,
+    "content-security-policy": pages.policy,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    // The server may admit only some users.
+    "cache-control": isFixed ? `private, max-age=${YEAR}, immutable` : "private, no-cache",
+    vary: "accept-encoding",
+    etag,
+  };
+  if (request.headers["if-none-match"] === etag) return answer(response, 304, headers);
+  const isPacked = text.length > SMALL && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
+  const body = isPacked ? await packed(text) : Buffer.from(text);
+  answer(response, 200, isPacked ? { ...headers, "content-encoding": "gzip" } : headers, body);
+}
