@@ -3,10 +3,14 @@ import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
-import { setFlagsFromString } from "node:v8";
+import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 
 /** Verbs that stream much content. */
 const STREAMING = new Set(["copy", "install", "serve"]);
+/** Verbs that write many documents. */
+const DOCUMENTS = new Set(["push", "index", "sync"]);
+/** Half of it in use, as V8 counts it, in bytes. */
+const YOUNG_GENERATION = 16 * 1024 * 1024;
 
 // As `engines` in package.json. Another Node would fail later, with an unhelpful message.
 const [major = 0, minor = 0, patch = 0] = process.versions.node.split(".").map((part) => Number.parseInt(part, 10));
@@ -28,7 +32,22 @@ if (!isSea()) nodeModule.enableCompileCache();
 // Each streamed chunk becomes garbage a moment later. With a growing young generation, V8 lets hundreds of megabytes
 // accumulate before it collects them. Measured on a copy of 400 MB: 131 MB resident instead of 180, and a fifth less
 // CPU time. The flag must be set before anything is loaded.
-if (STREAMING.has(process.argv[2] ?? "")) setFlagsFromString("--semi-space-growth-factor=1");
+const KEEP = "--semi-space-growth-factor=1";
+const verb = process.argv[2] ?? "";
+if (STREAMING.has(verb)) setFlagsFromString(KEEP);
+
+// What is made of documents lives a little longer, so that a young generation as small as that would be collected too
+// often. This one stops growing at 16 MB. Measured on a push of 800 specs: 350 MB resident instead of 510, and the same
+// CPU time. V8 takes no maximum any more once it runs.
+if (DOCUMENTS.has(verb)) {
+  const timer = setInterval(() => {
+    const young = getHeapSpaceStatistics().find(({ space_name: name }) => name === "new_space");
+    if (young !== undefined && young.space_size < YOUNG_GENERATION) return;
+    setFlagsFromString(KEEP);
+    clearInterval(timer);
+  }, 100);
+  timer.unref();
+}
 
 // A single executable is no ES module, so nothing here may wait at the top level.
 void import("./main.ts");

@@ -2,9 +2,9 @@
 import type { Digest } from "../../oci/digest.ts";
 
 /** How many bytes of layers are kept. */
-const SHELF = 64 * 1024 * 1024;
+const SHELF = 32 * 1024 * 1024;
 
-/** The layers that were packed last, up to 64 MiB. */
+/** The layers that were packed last, up to 32 MiB. */
 export class LayerShelf {
   readonly #layers = new Map<Digest, Buffer>();
   #size = 0;
