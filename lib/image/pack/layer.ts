@@ -38,6 +38,8 @@ export interface LayerStreamOptions {
   readonly lends?: boolean | undefined;
   /** The result of surveying the prefix, if that was done already. */
   readonly survey?: { readonly files: number; readonly bytes: number } | undefined;
+  /** Read even a small prefix on a thread, because its file system is slow. */
+  readonly isSlow?: boolean | undefined;
 }
 
 /**
@@ -60,7 +62,7 @@ export class LayerStream extends Readable {
   #layer: PackedLayer | undefined;
 
   constructor(pool: PackPool, job: ArchiveJob, compression: Compression, options: LayerStreamOptions = {}) {
-    const { onPacked = () => {}, lends = false, survey } = options;
+    const { onPacked = () => {}, lends = false, survey, isSlow = false } = options;
     // Each piece is read separately.
     super({ highWaterMark: 1 });
     this.#pool = pool;
@@ -78,7 +80,7 @@ export class LayerStream extends Readable {
       },
       fail: (error) => this.destroy(error),
     };
-    if (isForThisThread(job, survey)) packSmallPrefix(job, compression, receiver);
+    if (!isSlow && isForThisThread(job, survey)) packSmallPrefix(job, compression, receiver);
     else this.#task = pool.pack(job, compression, receiver);
   }
 
@@ -182,11 +184,12 @@ export function layerSource(
   job: ArchiveJob,
   compression: Compression,
   layer: Pick<PackedLayer, "digest" | "size">,
+  options?: Pick<LayerStreamOptions, "isSlow">,
 ): Source {
   return {
     size: layer.size,
     open(offset = 0) {
-      const stream = packLayer(pool, job, compression);
+      const stream = packLayer(pool, job, compression, options);
       let left = offset;
       const checked = new Transform({
         transform(chunk: Buffer, _encoding, done) {

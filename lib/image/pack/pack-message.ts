@@ -1,6 +1,7 @@
 // The messages between the main thread and the packing threads.
 import type { PlainError } from "../../errors.ts";
 import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
+import type { Survey } from "../archive/survey.ts";
 import type { Compression } from "./compression.ts";
 
 /**
@@ -20,7 +21,8 @@ export type Order =
   | { type: "window"; id: number; window: number }
   /** Stop reading; only the windows are sent back. */
   | { type: "cancel"; id: number }
-  | { type: "compress"; id: number; sequence: number; piece: Piece<number>; compression: Compression };
+  | { type: "compress"; id: number; sequence: number; piece: Piece<number>; compression: Compression }
+  | { type: "survey"; id: number; job: ArchiveJob };
 
 /** Messages from a thread. */
 export type Answer =
@@ -29,7 +31,8 @@ export type Answer =
   | { type: "read"; id: number; pieces: number; summary: ArchiveSummary }
   /** The result is at the start of the window. */
   | { type: "compressed"; id: number; sequence: number; window: number; length: number }
-  | { type: "failed"; id: number; during: "read" | "compress"; error: PlainError; window?: number }
+  | { type: "failed"; id: number; during: "read" | "compress" | "survey"; error: PlainError; window?: number }
+  | { type: "surveyed"; id: number; survey: Survey }
   /** These windows were not used. */
   | { type: "unused"; windows: number[] };
 

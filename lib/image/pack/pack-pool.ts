@@ -4,6 +4,7 @@ import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../../errors.ts";
 import { startThread } from "../../util/thread.ts";
 import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
+import type { Survey } from "../archive/survey.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
 import type { Answer, Order } from "./pack-message.ts";
 import { windowSizeOf } from "./piece-reader.ts";
@@ -42,6 +43,7 @@ interface Thread {
   readonly windows: Set<number>;
   reading: Task | undefined;
   compressing: number;
+  surveying: number;
 }
 
 /** Each layer may have this many pieces in progress, however many layers there are. */
@@ -60,6 +62,7 @@ export class PackPool {
   readonly #threads = new Set<Thread>();
   readonly #waiting: Task[] = [];
   readonly #tasks = new Map<number, Task>();
+  readonly #surveys = new Map<number, PromiseWithResolvers<Survey>>();
   readonly #pieces: (Answer & { type: "piece" })[] = [];
   // The memory of each window by number, and the reverse.
   readonly #memories: SharedArrayBuffer[] = [];
@@ -94,6 +97,31 @@ export class PackPool {
     return task;
   }
 
+  /** How many threads there may be. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Surveys a prefix on the least busy thread. Throws as surveyPrefix does. */
+  async survey(job: ArchiveJob): Promise<Survey> {
+    if (this.#closed) throw new StaveError("INTERNAL", "the packing threads have been stopped");
+    const load = ({ compressing, reading, surveying }: Thread): number => busy({ compressing, reading }) + surveying;
+    const [best] = [...this.#threads].sort((a, b) => load(a) - load(b));
+    const isFree = best !== undefined && (load(best) === 0 || this.#threads.size >= this.#size);
+    const thread = isFree ? best : this.#start();
+    const id = this.#nextId++;
+    const answer = Promise.withResolvers<Survey>();
+    this.#surveys.set(id, answer);
+    thread.surveying++;
+    thread.worker.postMessage({ type: "survey", id, job } satisfies Order);
+    this.#assign();
+    return await answer.promise.finally(() => {
+      this.#surveys.delete(id);
+      thread.surveying--;
+      this.#assign();
+    });
+  }
+
   /** Takes back the memory of a piece, which must not be read any more; ignores other bytes. */
   recycle({ buffer }: Uint8Array): void {
     const window = this.#numbers.get(buffer);
@@ -103,7 +131,7 @@ export class PackPool {
   /** Stops the threads; tasks in progress fail with ABORTED. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const task of [...this.#tasks.values()]) this.#fail(task, new StaveError("ABORTED", "packing was stopped"));
+    this.#failAll(new StaveError("ABORTED", "packing was stopped"));
     const threads = [...this.#threads];
     this.#threads.clear();
     await Promise.all(threads.map(({ worker }) => worker.terminate()));
@@ -136,7 +164,8 @@ export class PackPool {
       this.#introduce(thread, piece.window);
       thread.worker.postMessage({ type: "compress", id, sequence, piece, compression } satisfies Order);
     }
-    for (const { worker } of this.#threads) this.#tasks.size > 0 ? worker.ref() : worker.unref();
+    const isBusy = this.#tasks.size + this.#surveys.size > 0;
+    for (const { worker } of this.#threads) isBusy ? worker.ref() : worker.unref();
   }
 
   #threadToRead(): Thread | undefined {
@@ -147,17 +176,15 @@ export class PackPool {
   }
 
   #threadToCompress(): Thread | undefined {
-    // A thread that reads a prefix starts on a piece later.
-    const load = ({ compressing, reading }: Thread): number => compressing + (reading === undefined ? 0 : 0.5);
     const free = [...this.#threads].filter(({ compressing }) => compressing < MOST_COMPRESSING);
-    const [best] = free.sort((a, b) => load(a) - load(b));
-    if ((best === undefined || load(best) > 0) && this.#threads.size < this.#size) return this.#start();
+    const [best] = free.sort((a, b) => busy(a) - busy(b));
+    if ((best === undefined || busy(best) > 0) && this.#threads.size < this.#size) return this.#start();
     return best;
   }
 
   #start(): Thread {
     const worker = startThread(import.meta.url, "pack-worker", "pack");
-    const thread: Thread = { worker, windows: new Set(), reading: undefined, compressing: 0 };
+    const thread: Thread = { worker, windows: new Set(), reading: undefined, compressing: 0, surveying: 0 };
     worker.on("message", (answer: Answer) => this.#heard(thread, answer));
     worker.on("error", (cause) => this.#lost(thread, messageOf(cause)));
     worker.on("messageerror", (cause) => this.#lost(thread, messageOf(cause)));
@@ -169,6 +196,14 @@ export class PackPool {
   #heard(thread: Thread, answer: Answer): void {
     if (answer.type === "unused") {
       for (const window of answer.windows) this.#release(window);
+      return;
+    }
+    if (answer.type === "surveyed") {
+      this.#surveys.get(answer.id)?.resolve(answer.survey);
+      return;
+    }
+    if (answer.type === "failed" && answer.during === "survey") {
+      this.#surveys.get(answer.id)?.reject(StaveError.from(answer.error));
       return;
     }
     const task = this.#tasks.get(answer.id);
@@ -272,6 +307,16 @@ export class PackPool {
     const error = new StaveError("INTERNAL", `a packing thread stopped unexpectedly: ${why}`, {
       hint: "try again with a smaller `jobs`; it may have run out of memory",
     });
-    for (const task of [...this.#tasks.values()]) this.#fail(task, error);
+    this.#failAll(error);
   }
+
+  #failAll(error: StaveError): void {
+    for (const task of [...this.#tasks.values()]) this.#fail(task, error);
+    for (const { reject } of this.#surveys.values()) reject(error);
+  }
+}
+
+// A thread that reads a prefix starts on a piece later.
+function busy({ compressing, reading }: Pick<Thread, "compressing" | "reading">): number {
+  return compressing + (reading === undefined ? 0 : 0.5);
 }

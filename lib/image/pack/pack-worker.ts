@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort } from "node:worker_threads";
 import { plainError } from "../../util/plain-error.ts";
+import { surveyPrefix } from "../archive/survey.ts";
 import type { Answer, Order } from "./pack-message.ts";
 import { compressInPlace, readPieces } from "./piece-reader.ts";
 
@@ -21,6 +22,7 @@ port.on("message", (order: Order) => {
   if (order.type === "memory") memories.set(order.window, order.memory);
   else if (order.type === "read") void read(order);
   else if (order.type === "compress") compress(order);
+  else if (order.type === "survey") survey(order);
   else {
     const reading = readings.get(order.id);
     if (reading === undefined) {
@@ -50,6 +52,14 @@ function compress({ id, sequence, piece, compression }: Order & { type: "compres
     tell({ type: "compressed", id, sequence, window, length });
   } catch (error) {
     tell({ type: "failed", id, during: "compress", error: plainError(error), window });
+  }
+}
+
+function survey({ id, job }: Order & { type: "survey" }): void {
+  try {
+    tell({ type: "surveyed", id, survey: surveyPrefix(job) });
+  } catch (error) {
+    tell({ type: "failed", id, during: "survey", error: plainError(error) });
   }
 }
 

@@ -1,13 +1,12 @@
 // Sends one layer from a prefix to a target: a remembered layer is only looked up, any other is packed while it is
 // sent.
 import { finished } from "node:stream/promises";
-import { setImmediate } from "node:timers/promises";
 import { isStaveError, type StaveError } from "../../errors.ts";
 import type { ArchiveJob } from "../../image/archive/archive.ts";
 import { relocatable } from "../../image/archive/build-info-writer.ts";
 import type { SkippedEntry } from "../../image/archive/prefix-walk.ts";
 import type { StripTool } from "../../image/archive/strip.ts";
-import { type Survey, surveyPrefix } from "../../image/archive/survey.ts";
+import type { Survey } from "../../image/archive/survey.ts";
 import type { ContentKind } from "../../image/content-kind.ts";
 import { type Compression, layerMediaType } from "../../image/pack/compression.ts";
 import { layerSource, type PackedLayer, packLayer } from "../../image/pack/layer.ts";
@@ -22,6 +21,7 @@ import type { ProgressSink } from "../../util/progress.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
 import type { LayerShelf } from "./layer-shelf.ts";
+import { type SurveyedJob, Surveyor } from "./surveyor.ts";
 
 /** Prefixes up to this size, in bytes, are packed into memory and sent in parallel, however few threads pack. */
 const SMALL = 2 * 1024 * 1024;
@@ -90,32 +90,22 @@ function idOf(node: SpecNode, { omit }: ArchiveJob): string {
 /** Sends layers to a target. */
 export class LayerSender {
   readonly #options: LayerSenderOptions;
-  readonly #looking = new Limit(1);
+  readonly #surveyor: Surveyor;
   readonly #packing: Limit;
   readonly #spool = new Limit(SPOOL);
 
   constructor(options: LayerSenderOptions) {
     this.#options = options;
+    this.#surveyor = new Surveyor(options.pool, options.clock);
     this.#packing = new Limit(options.packing);
   }
 
-  // Surveys all prefixes early, one at a time, so that the total for progress is known; sends in progress continue
-  // between.
-  async #survey(
-    node: SpecNode,
-    cuts: LayerCuts | undefined,
-  ): Promise<{ readonly job: ArchiveJob; readonly survey: Survey }> {
+  // Surveys all prefixes early, so that the total for progress is known.
+  async #survey(node: SpecNode, cuts: LayerCuts | undefined): Promise<SurveyedJob> {
     const { store, spackPrefix, progress, signal } = this.#options;
-    return await this.#looking.run(
-      async () => {
-        const job = archiveJob(node, store, spackPrefix, cuts);
-        const survey = surveyPrefix(job);
-        progress({ type: "queued", id: idOf(node, job), size: survey.bytes });
-        await setImmediate();
-        return { job, survey };
-      },
-      { signal },
-    );
+    const found = await this.#surveyor.survey(() => archiveJob(node, store, spackPrefix, cuts), signal);
+    progress({ type: "queued", id: idOf(node, found.job), size: found.survey.bytes });
+    return found;
   }
 
   /**
@@ -168,7 +158,7 @@ export class LayerSender {
     const onBytes = (count: number): void => {
       sent += count;
     };
-    const packed = layerSource(pool, job, compression, known);
+    const packed = layerSource(pool, job, compression, known, { isSlow: this.#surveyor.isSlow });
     // The layer is packed only if it is missing.
     const source: Source = {
       size,
@@ -201,7 +191,7 @@ export class LayerSender {
     const { layer, bytes } = await this.#packing.run(
       async () => {
         start();
-        const stream = packLayer(pool, job, compression, { survey });
+        const stream = packLayer(pool, job, compression, { survey, isSlow: this.#surveyor.isSlow });
         const chunks: Buffer[] = [];
         for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
         signal.throwIfAborted();
