@@ -119,7 +119,8 @@ export class DiskCache {
   }
 
   /**
-   * Stores a stream under the key that is known at its end. Returns false if it is too large or the disk refuses; then
+   * Stores a stream under the key that is known at its end; the memory of a chunk is not used after the next one was
+   * asked for. Returns false if it is too large or the disk refuses; then
    * the stream was not read to its end. Throws the error of the stream.
    */
   async store(kind: string, stream: AsyncIterable<Uint8Array>, keyAtEnd: () => string): Promise<boolean> {
@@ -246,14 +247,13 @@ async function writeAll(
   limit: number,
 ): Promise<number | undefined> {
   let size = 0;
-  let waiting: Uint8Array[] = [];
-  let bytes = 0;
+  const piece = Buffer.allocUnsafe(AT_ONCE);
+  let filled = 0;
   const write = async (): Promise<boolean> => {
     try {
-      for (let left = Buffer.concat(waiting); left.length > 0; )
+      for (let left = piece.subarray(0, filled); left.length > 0; )
         left = left.subarray((await handle.write(left)).bytesWritten);
-      waiting = [];
-      bytes = 0;
+      filled = 0;
       return true;
     } catch {
       return false;
@@ -261,10 +261,14 @@ async function writeAll(
   };
   for await (const chunk of stream) {
     size += chunk.byteLength;
-    bytes += chunk.byteLength;
     if (size > limit) return undefined;
-    waiting.push(chunk);
-    if (bytes >= AT_ONCE && !(await write())) return undefined;
+    for (let at = 0; at < chunk.byteLength; ) {
+      const part = chunk.subarray(at, at + piece.byteLength - filled);
+      piece.set(part, filled);
+      filled += part.byteLength;
+      at += part.byteLength;
+      if (filled === piece.byteLength && !(await write())) return undefined;
+    }
   }
   return (await write()) ? size : undefined;
 }

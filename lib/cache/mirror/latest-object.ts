@@ -5,6 +5,7 @@ import { isStaveError } from "../../errors.ts";
 import type { ObjectOptions, OpenObject, ReadObjects } from "../../objects/objects.ts";
 import { Digester, digestOf, digestSchema } from "../../oci/digest.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
+import { release } from "../../util/memory.ts";
 import { BLOBS } from "../../util/remembered-blob.ts";
 import type { Expectation } from "../../util/stream.ts";
 
@@ -64,6 +65,7 @@ async function receive({ stream }: OpenObject, memory: DiskCache, isFile: boolea
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       digester.update(chunk);
       yield chunk;
+      release(chunk);
     }
     digest = digester.digest();
   };
