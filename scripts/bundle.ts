@@ -20,7 +20,7 @@ export const BUNDLE_OPTIONS: BuildOptions = {
   minifySyntax: true,
   // The licenses are in one file of their own.
   legalComments: "none",
-  alias: { cacache: `${root}scripts/no-cacache.ts` },
+  alias: { "make-fetch-happen": `${root}scripts/no-fetch.ts` },
   plugins: [containBrowserPart],
 };
 

@@ -13,8 +13,10 @@ import { benchMirror } from "./mirror.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
 import { describeRun, newResults, writeResults } from "./results.ts";
+import { benchS3 } from "./s3.ts";
 import { benchSign } from "./sign.ts";
 import { benchStore } from "./store.ts";
+import { benchSync } from "./sync.ts";
 import { markdown, type Table } from "./table.ts";
 import { benchTags } from "./tags.ts";
 import { benchSmall, benchWan } from "./wan.ts";
@@ -27,6 +29,8 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   push: benchPush,
   install: benchInstall,
   mirror: benchMirror,
+  s3: benchS3,
+  sync: benchSync,
   small: benchSmall,
   sign: benchSign,
   cache: benchCache,
@@ -39,6 +43,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
 const PROFILES: Record<string, readonly string[]> = {
   loopback: ["copy", "store", "pack", "budget"],
   large: ["push", "install", "mirror"],
+  mirrors: ["mirror", "s3", "sync", "index"],
   scale: ["cache", "index", "tags"],
 };
 

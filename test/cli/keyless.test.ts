@@ -1,12 +1,16 @@
 // Proves that the command signs and verifies without a key, installs by an identity, and keeps tokens to itself.
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { inTerminal, stave } from "../support/cli.ts";
 import { golden, goldenSysroot } from "../support/golden.ts";
 import { startRegistry } from "../support/registry.ts";
 import { IDENTITY, ISSUER, startSigstore } from "../support/sigstore.ts";
+import { makeAuthority } from "../support/tls.ts";
 
 // A short path: the binaries of the cache are not padded.
 const work = mkdtempSync("/tmp/");
@@ -58,6 +62,29 @@ test("a cache is signed once, and verified by name; signing again asks only for 
   await refused(["verify", `${REPO}:fleet-env`, ...near], /IDENTITY_MISMATCH.*the nearest is by .*its name is/, 1);
   const issuer = WHO.with(3, "https://gitlab.com");
   await refused(["verify", `${REPO}:fleet-env`, ...issuer], /its issuer is https:\/\/token\.actions/, 1);
+});
+
+test("--cacert, --trace and proxies apply to the services that sign, too", async () => {
+  const authority = makeAuthority();
+  after(() => authority.remove());
+  const { pem } = authority.issue("sigstore");
+  const front = createServer(pem, (request, response) => {
+    const to = httpRequest(`${instance.url}${request.url}`, { method: request.method, headers: request.headers });
+    request.pipe(to.on("response", (answer) => answer.pipe(response.writeHead(answer.statusCode ?? 500))));
+  });
+  await new Promise<void>((done) => front.listen(0, "127.0.0.1", done));
+  after(() => front.close());
+  const url = `https://127.0.0.1:${(front.address() as AddressInfo).port}`;
+  const config = JSON.stringify(instance.signingConfig({ rekor: 1 })).replaceAll(instance.url, url);
+  writeFileSync(join(work, "private.json"), config);
+  await ok(["copy", `${REPO}:fleet-env`, `${registry.host}/private/app:1`]);
+  const args = ["sign", `${registry.host}/private/app:1`, ...KEYLESS.with(2, "private.json"), "--retries", "0"];
+  await refused(args, /certificate.*\[TLS\]/, 4, signing);
+  await ok([...args, "--cacert", authority.certificate, "--trace", "private.log"], signing);
+  const trace = readFileSync(join(work, "private.log"), "utf8");
+  for (const path of ["/api/v2/signingCert", "/api/v1/log/entries", "/api/v1/timestamp"])
+    assert.ok(trace.includes(`"url":"${url}${path}"`), trace);
+  front.closeAllConnections();
 });
 
 test("a policy with an identity is made, explained, and enforced by every verb", async () => {

@@ -8,7 +8,7 @@ import { stave } from "../support/cli.ts";
 import { gpg, gpgHome, makeKey, noGpg } from "../support/gpg.ts";
 import { run } from "../support/peers.ts";
 import { goldenStore } from "../support/push.ts";
-import { installation, isOld, skip, spackEnv, spackScope } from "../support/spack.ts";
+import { installation, isOld, movedGolden, skip, spackEnv, spackScope } from "../support/spack.ts";
 
 const reason = skip || (isOld && "Spack 0.x cannot read layout 3") || noGpg;
 
@@ -65,6 +65,47 @@ test("real Spack lists, checks, and installs from a mirror that stave wrote, sig
     const scope = spackScope(`${work}/x`, { "mirrors.yaml": `mirrors: {m: {url: "${urls.signed}"}}\n` });
     const env = { ...spackEnv(join(work, "x")), SPACK_GNUPGHOME: trusted };
     await assert.rejects(run(program, ["-C", scope, "install", "--cache-only", specFile], env));
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+});
+
+test("stave lists, checks, moves and installs what Spack 0.x pushed to a mirror, signed and unsigned", {
+  skip: skip || (!isOld && "Spack 1.x writes layout 3; SPACK_ROOT names no Spack 0.x") || noGpg,
+  timeout: 600_000,
+}, async () => {
+  const work = mkdtempSync(join(tmpdir(), "s-"));
+  try {
+    const home = gpgHome();
+    makeKey(home, "pusher@stave");
+    const scope = spackScope(await movedGolden(work));
+    const program = join(installation?.root ?? "", "bin/spack");
+    const env = { ...spackEnv(work), SPACK_GNUPGHOME: home };
+    const own = { HOME: work, XDG_CACHE_HOME: join(work, "remembered"), SPACK_GNUPGHOME: home, SPACK_ROOT: "" };
+    const ask = async (...args: string[]): Promise<string> => {
+      const { status, stdout, stderr } = await stave([...args, "--no-env"], { env: own });
+      assert.equal(status, 0, `${args.join(" ")}: ${stdout}${stderr}`);
+      return stdout;
+    };
+    for (const kind of ["signed", "unsigned"] as const) {
+      const url = `file://${work}/${kind}`;
+      const push = ["-C", scope, "buildcache", "push", `--${kind}`, "--update-index", "--private", url, "fleet"];
+      await run(program, push, env);
+      const files = globSync(`${work}/${kind}/build_cache/*.spec.json${kind === "signed" ? ".sig" : ""}`);
+      const listed = JSON.parse(await ask("list", url, "-a", "--json")).report.specs;
+      assert.equal(listed.length, files.length);
+      assert.ok(files.length >= 6, `${files.length} specs`);
+      const unsigned = kind === "signed" ? [] : ["-u"];
+      assert.match(
+        await ask("check", "-m", url, "--all", "--bytes"),
+        new RegExp(`^${files.length} of ${files.length} `),
+      );
+      await ask("install", url, "fleet", "-o", "--store", join(work, `i${kind[0]}`), ...unsigned);
+      assert.equal(globSync(`${work}/i${kind[0]}/**/voyage-*/bin/voyage`).length, 1);
+      const moved = JSON.parse(await ask("sync", url, `${url}-3`, "--json", ...unsigned)).report;
+      assert.deepEqual(new Set(moved.specs.map(({ outcome }: { outcome: string }) => outcome)), new Set(["linked"]));
+      await ask("check", "-m", `${url}-3`, "--all", "--bytes");
+    }
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

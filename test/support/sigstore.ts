@@ -25,7 +25,10 @@ export interface SigstoreRequest {
 }
 
 /** How an answer is changed before it is sent; undefined leaves it as it is. */
-export type Meddle = (path: string, answer: Buffer) => { status: number; body: Buffer } | undefined;
+export type Meddle = (
+  path: string,
+  answer: Buffer,
+) => { status: number; body: Buffer; headers?: Record<string, string> } | undefined;
 
 export interface SigstoreOptions {
   /** The time of all services; default: now. */

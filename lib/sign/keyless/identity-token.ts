@@ -32,6 +32,8 @@ export interface IdentityToken {
   readonly token: Secret;
   /** The end of its life, in milliseconds since the epoch. */
   readonly expires: number;
+  /** The claim that identifies its holder; the authority wants it signed. */
+  readonly claimed: string;
 }
 
 const claimsSchema = z.looseObject({
@@ -138,10 +140,11 @@ function checked(text: string, from: string, now: number): IdentityToken {
   if (![aud].flat().includes(AUDIENCE))
     throw rejected(`is for ${printable([aud].flat().join(", "), { most: 200 })}, expected ${AUDIENCE}`);
   if (exp * 1000 <= now) throw rejected(`expired on ${new Date(exp * 1000).toISOString()}`);
-  if (email === undefined && sub === undefined) throw rejected("has no subject");
+  const claimed = email ?? sub;
+  if (claimed === undefined) throw rejected("has no subject");
   if (email !== undefined && isVerified !== true && isVerified !== "true")
     throw rejected("has an e-mail address that its issuer has not verified");
-  return { token, expires: exp * 1000 };
+  return { token, expires: exp * 1000, claimed };
 }
 
 function jsonOf(bytes: Buffer): unknown {

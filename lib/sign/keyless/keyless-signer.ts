@@ -2,18 +2,9 @@
 // proves when it was used. The key never leaves the process, and is forgotten with it.
 import { X509Certificate } from "node:crypto";
 import { bundleToJSON } from "@sigstore/bundle";
-import {
-  DSSEBundleBuilder,
-  FulcioSigner,
-  type Signer as LibrarySigner,
-  RekorWitness,
-  TSAWitness,
-} from "@sigstore/sign";
-import { isStaveError, messageOf, StaveError } from "../../errors.ts";
+import { DSSEBundleBuilder, type Signer as LibrarySigner } from "@sigstore/sign";
+import { StaveError } from "../../errors.ts";
 import type { Transport } from "../../http/types.ts";
-import { printable } from "../../printable/printable.ts";
-import { redact } from "../../printable/secret.ts";
-import { unlessAborted } from "../../util/limit.ts";
 import type { Clock } from "../../util/time.ts";
 import { readCertificate } from "../identity/certificate.ts";
 import { type CertificateIdentity, IdentityPattern } from "../identity/identity-pattern.ts";
@@ -22,9 +13,12 @@ import { PrivateKey } from "../key/private-key.ts";
 import type { Signer } from "../signature/judge.ts";
 import type { SignedBy, StatementSigner } from "../signature/statement-signer.ts";
 import { type Bundle, PAYLOAD_TYPE, parseBundle } from "../statement/bundle.ts";
+import { requestCertificate } from "./authority.ts";
+import { FirstLogWitness } from "./first-log-witness.ts";
 import type { IdentityToken } from "./identity-token.ts";
 import { LogWitness } from "./log-witness.ts";
 import type { SigningServices } from "./signing-config.ts";
+import { StampWitness } from "./stamp-witness.ts";
 
 /** What signing without a key needs. */
 export interface KeylessOptions {
@@ -38,9 +32,6 @@ export interface KeylessOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds for an answer of a service, and how often a request is repeated. */
-const TIMEOUT = 20_000;
-const RETRIES = 2;
 /** A certificate this close to its end, in milliseconds, is not used any more. */
 const MARGIN = 120_000;
 
@@ -90,19 +81,13 @@ export class KeylessSigner implements StatementSigner {
     const signer: LibrarySigner = {
       sign: (data) => Promise.resolve({ signature: key.sign(data), key: { $case: "x509Certificate", certificate } }),
     };
-    const patience = { timeout: TIMEOUT, retry: { retries: RETRIES } };
+    const asking = { transport, signal };
     const witnesses = [
-      ...services.logs.map(({ url, version }) =>
-        version === 2
-          ? new LogWitness({ url, transport, signal })
-          : new RekorWitness({ rekorBaseURL: url, entryType: "dsse", ...patience }),
-      ),
-      ...services.stamps.map((url) => new TSAWitness({ tsaBaseURL: url, ...patience })),
+      ...services.logs.map(({ url, version }) => new (version === 2 ? LogWitness : FirstLogWitness)(url, asking)),
+      ...services.stamps.map((url) => new StampWitness(url, asking)),
     ];
     const builder = new DSSEBundleBuilder({ signer, witnesses });
-    const bundle = await this.#ask("the log or the authority for time stamps", () =>
-      builder.create({ data: Buffer.from(payload), type: PAYLOAD_TYPE }),
-    );
+    const bundle = await builder.create({ data: Buffer.from(payload), type: PAYLOAD_TYPE });
     const bytes = Buffer.from(JSON.stringify(bundleToJSON(bundle)));
     // What the services answered may be anything: a signature that others would refuse is no success.
     root.check(parseBundle(bytes, "the new signature"), "the new signature");
@@ -122,21 +107,11 @@ export class KeylessSigner implements StatementSigner {
   }
 
   async #newCertificate(): Promise<Held> {
-    const { services, token } = this.#options;
-    const key = await this.#key;
-    const secret = (await token()).token.reveal();
-    const keyHolder: LibrarySigner = {
-      sign: (data) =>
-        Promise.resolve({ signature: key.sign(data), key: { $case: "publicKey", publicKey: key.publicKey.pem } }),
-    };
-    const authority = new FulcioSigner({
-      ...{ fulcioBaseURL: services.authority, identityProvider: { getToken: () => Promise.resolve(secret) } },
-      ...{ keyHolder, timeout: TIMEOUT, retry: { retries: RETRIES } },
+    const { services, token, transport, signal } = this.#options;
+    const certificate = await requestCertificate(services.authority, await token(), await this.#key, {
+      transport,
+      signal,
     });
-    // The library gives the certificate only with a signature; this one is not used.
-    const made = await this.#ask(services.authority, () => authority.sign(Buffer.alloc(0)));
-    if (made.key.$case !== "x509Certificate") throw new StaveError("INTERNAL", "expected a certificate");
-    const { certificate } = made.key;
     try {
       const { raw, validToDate } = new X509Certificate(certificate);
       const identity = readCertificate(raw);
@@ -146,31 +121,4 @@ export class KeylessSigner implements StatementSigner {
       throw new StaveError("CONTENT_INVALID", `${services.authority} sent no certificate of an identity`, { cause });
     }
   }
-
-  // The library knows no signals, and its errors know no codes.
-  async #ask<T>(service: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await unlessAborted(work(), this.#options.signal);
-    } catch (error) {
-      if (isStaveError(error) || this.#options.signal?.aborted) throw error;
-      throw serviceError(service, error);
-    }
-  }
-}
-
-/** The error of a service, without its cause: the library's errors may hold requests, and with them the token. */
-function serviceError(service: string, error: unknown): StaveError {
-  const { cause } = error instanceof Error ? error : {};
-  const status = cause instanceof Error && "statusCode" in cause ? Number(cause.statusCode) : undefined;
-  const reason = printable(redact(cause instanceof Error ? cause.message : messageOf(error)), { most: 300 });
-  if (status === undefined)
-    return new StaveError("NETWORK", `${service} does not answer: ${reason}`, { subject: service });
-  if (status === 400 || status === 401 || status === 403)
-    return new StaveError("CREDENTIALS_REJECTED", `${service} refuses to sign: ${reason}`, {
-      ...{ subject: service, status },
-      hint: "check that its instance accepts tokens of this issuer",
-    });
-  return new StaveError("REGISTRY_ERROR", `${service} answered with status ${status}: ${reason}`, {
-    ...{ subject: service, status },
-  });
 }

@@ -56,7 +56,22 @@ const failures: Record<string, { rekor?: 1 | 2; meddle: Meddle; code: string }> 
     meddle: changed("signingCert", (all) => (all.signedCertificateEmbeddedSct.chain.certificates = ["x"])),
     code: "CONTENT_INVALID",
   },
-  "an authority that sends anything": { meddle: status("signingCert", 200, "hello"), code: "NETWORK" },
+  "an authority that sends anything": { meddle: status("signingCert", 200, "hello"), code: "CONTENT_INVALID" },
+  "an authority that never stops": {
+    meddle: status("signingCert", 200, JSON.stringify("x".repeat(100_000))),
+    code: "TOO_LARGE",
+  },
+  "an authority that points elsewhere": { meddle: status("signingCert", 307), code: "REGISTRY_ERROR" },
+  "a log that never stops": { meddle: status("log/entries", 201, " ".repeat(2_000_000)), code: "TOO_LARGE" },
+  "a log that sends two entries": {
+    meddle: changed("log/entries", (all) => (all.ff = Object.values(all)[0])),
+    code: "CONTENT_INVALID",
+  },
+  "a log that has the entry and does not say where": { meddle: status("log/entries", 409), code: "CONTENT_INVALID" },
+  "an authority for stamps that never stops": {
+    meddle: status("timestamp", 201, "x".repeat(100_000)),
+    code: "TOO_LARGE",
+  },
   "a log that refuses": { meddle: status("log/entries", 400), code: "CREDENTIALS_REJECTED" },
   "a log that promises for another time": {
     meddle: changed(
@@ -106,3 +121,47 @@ for (const [what, { rekor = 1, meddle, code }] of Object.entries(failures))
       await instance.close();
     }
   });
+
+for (const [what, code, wrap] of [
+  ["as it is", 200, (body: string) => body],
+  ["in a refusal", 400, (body: string) => JSON.stringify({ message: body })],
+  ["in place of the certificate", 200, (body: string) => JSON.stringify({ signedCertificateEmbeddedSct: body })],
+] as const)
+  test(`an authority that sends the token back ${what} does not get it printed`, async () => {
+    const instance = await startSigstore();
+    const token = instance.token({ nonce: Math.random() });
+    const { signer, close } = keylessSigner(instance, {}, token);
+    instance.meddle = (path) =>
+      path.includes("signingCert") ? { status: code, body: Buffer.from(wrap(token)) } : undefined;
+    try {
+      const error = await signer.sign(payload).then(
+        () => assert.fail("it was signed"),
+        (cause: unknown) => cause as StaveError,
+      );
+      const [, claims = "x"] = token.split(".");
+      for (const text of [error.message, error.hint, (error.cause as Error)?.message])
+        assert.ok(!text?.includes(claims.slice(0, 40)), text);
+    } finally {
+      await close();
+      await instance.close();
+    }
+  });
+
+test("an entry that a log of version 1 has already is read from it", async () => {
+  const instance = await startSigstore();
+  const { signer, root, close } = keylessSigner(instance, { rekor: 1 });
+  let entry: Buffer | undefined;
+  instance.meddle = (path, answer) => {
+    if (!path.includes("log/entries")) return undefined;
+    const [name] = Object.keys(json(entry ?? answer));
+    if (path.endsWith(`/${name}`)) return { status: 200, body: entry ?? answer };
+    entry = answer;
+    return { status: 409, body: Buffer.from("{}"), headers: { location: `/api/v1/log/entries/${name}` } };
+  };
+  try {
+    assert.equal(root.check(parseBundle(await signer.sign(payload), "x"), "x").name, IDENTITY);
+  } finally {
+    await close();
+    await instance.close();
+  }
+});
