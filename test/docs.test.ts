@@ -54,6 +54,35 @@ test("every command in the README and the documents is one that the program know
   assert.ok(helps.size >= 4);
 });
 
+test("docs/migration.md names a verb with its flags for each command of Spack, and all of them exist", async () => {
+  const rows = [...read("docs/migration.md").matchAll(/^\| (`[^|]+) \| (`stave [^|]+`) \|/gm)];
+  assert.ok(rows.length > 40);
+  const helps = new Map<string, string>();
+  for (const [, , cell = ""] of rows) {
+    const [, verb = "", rest = ""] = /^`stave ([a-z-]+)(.*)`$/.exec(cell) ?? [];
+    if (!helps.has(verb)) helps.set(verb, (await stave([verb, "--help"])).stdout);
+    const help = helps.get(verb) ?? "";
+    assert.match(help, new RegExp(`Usage: stave ${verb}`), cell);
+    for (const [flag] of rest.matchAll(/--[a-z][a-z-]*|(?<= )-[a-z](?= )/g))
+      assert.match(help, new RegExp(`(?<![\\w-])${flag}(?![\\w-])`), `${cell}: ${flag}`);
+  }
+});
+
+test("every figure in docs/comparison.md is in docs/benchmarks.md", () => {
+  const cells = read("docs/benchmarks.md")
+    .split(/[|\n]/)
+    .map((cell) => cell.trim());
+  const known = new Set(cells);
+  const figures = [...read("docs/comparison.md").matchAll(/(?<=\| )[0-9.]+(?: s| MB|×)(?= \|)/g)].map(
+    ([figure]) => figure,
+  );
+  assert.ok(figures.length > 20);
+  assert.deepEqual(
+    figures.filter((figure) => !known.has(figure)),
+    [],
+  );
+});
+
 test("every command in the example workflows is one that the program knows", async () => {
   const files = globSync("examples/*.yml", { cwd: root });
   assert.ok(files.length >= 2);

@@ -13,7 +13,8 @@ import { createRegistry, type RegistryServer } from "../../lib/serve/registry-se
 import type { SpecDocument } from "../../lib/spack/spec/spec-file.ts";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
-import { closeBrowser, openPage, startStatic } from "../support/browser.ts";
+import { startStatic } from "../../scripts/static-server.ts";
+import { closeBrowser, openPage } from "../support/browser.ts";
 import { madeSpec } from "../support/caches.ts";
 import { hostileSpec, indexedLayout, MARKUP, ODD_NAMES } from "../support/catalogue.ts";
 import { peerTest } from "../support/peers.ts";
