@@ -20,6 +20,7 @@ import { benchSync } from "./sync.ts";
 import { markdown, type Table } from "./table.ts";
 import { benchTags } from "./tags.ts";
 import { benchSmall, benchWan } from "./wan.ts";
+import { benchWeb } from "./web.ts";
 
 const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number) => Promise<Table[]>> = {
   copy: benchCopy,
@@ -37,6 +38,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   index: benchLargeIndex,
   wan: benchWan,
   tags: benchTags,
+  web: benchWeb,
 };
 
 /** Benchmarks that belong together. */
