@@ -77,6 +77,11 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
       summary: "print shell commands that make installed specs usable",
       load: () => import("./verbs/env.ts"),
     },
+    {
+      name: "module",
+      summary: "write modulefiles of installed specs, for Tcl or Lmod",
+      load: () => import("./verbs/module.ts"),
+    },
     { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
   ],
   "Build caches": [

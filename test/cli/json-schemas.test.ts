@@ -84,6 +84,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["shell", CACHE, "fleet", "-o", "--plan"] },
   { args: ["find", ...IN_STORE] },
   { args: ["env", "fleet", ...IN_STORE] },
+  { args: ["module", "tcl", "fleet", "--output", "./modules", ...IN_STORE] },
   { args: ["spec", "fleet", ...IN_STORE] },
   { args: ["spec", "fleet", "hull", "rigging", ...IN_STORE], status: [0, 2] },
   { args: ["preview", "fleet", ...IN_STORE] },

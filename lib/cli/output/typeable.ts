@@ -26,7 +26,7 @@ const CACHE_PLACE: Readonly<Record<string, "argument" | "--mirror" | "--mirror-u
 };
 const WITH_SPACK = new Set([
   ...["push", "install", "list", "check", "index", "why-miss", "download", "diff", "prune", "find", "spec", "preview"],
-  ...["name", "save-specfile", "env", "view", "verify", "uninstall", "gc", "config", "sign", "trust"],
+  ...["name", "save-specfile", "env", "view", "verify", "uninstall", "gc", "module", "config", "sign", "trust"],
 ]);
 const WITH_NETWORK = new Set([
   ...["push", "install", "list", "check", "index", "why-miss", "download", "diff", "prune"],
@@ -72,6 +72,6 @@ function cacheWords(verb: string, given: string, { cache }: CallWords): string[]
 }
 
 /** Quotes a word for a shell. */
-function shellWord(word: string): string {
+export function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

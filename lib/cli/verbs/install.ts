@@ -1,5 +1,6 @@
 // `stave install`: installs binaries from build caches into a Spack store.
 
+import { basename } from "node:path";
 import { Option } from "commander";
 import { openInstallation } from "../../api/from-spack/open-installation.ts";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
@@ -26,6 +27,7 @@ import { count } from "../output/formatting.ts";
 import { Workflow } from "../output/github.ts";
 import { installLine, installPlanText, installSummary } from "../output/install-text.ts";
 import type { Output } from "../output/output.ts";
+import { shellWord } from "../output/typeable.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, SignerFlags {
@@ -137,6 +139,16 @@ async function run(
   const report = await install(options).finally(endGroup);
   output.print(installSummary(report, flags.verbose));
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "specs"), report);
+  output.note(`to use them: ${useLine(texts, context, output)}`);
   output.report(report);
   return 0;
+}
+
+/** The line that makes the specs usable in the user's shell, completed with the flags of this call. */
+function useLine(texts: readonly string[], { env }: Context, output: Output): string {
+  const shell = basename(env["SHELL"] ?? "");
+  const words = ["stave env", ...texts.map(shellWord)].join(" ");
+  if (shell === "fish") return `${output.command(`${words} --fish`)} | source`;
+  if (shell === "csh" || shell === "tcsh") return `eval \`${output.command(`${words} --csh`)}\``;
+  return `eval "$(${output.command(words)})"`;
 }

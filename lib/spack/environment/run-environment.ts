@@ -92,6 +92,24 @@ export function installedModifications(options: RunEnvironmentOptions): EnvModif
   return out;
 }
 
+/**
+ * The modifications of the modulefile of one spec, in Spack's order: its own folders, what the recipes of its direct
+ * dependencies set for it, and its own recipe. Its dependencies have modulefiles of their own.
+ */
+export function moduleModifications(node: SpecNode, given: Omit<RunEnvironmentOptions, "roots">): EnvModification[] {
+  const options = { ...given, roots: [node] };
+  const out = inspect(node, options);
+  const prefix = options.prefixOf(node);
+  if (prefix === undefined) return out;
+  const dependents = new Dependents([node]);
+  const read = new Set<string>();
+  for (const { child } of edgesOf(node, { types: LINK | RUN }))
+    if (options.recipes !== undefined && child.external === undefined)
+      out.push(...dependentModifications(child, options.recipes, dependents, read));
+  out.push(...recipeModifications(node, prefix, options, new Dependents([]), read), ...externalModifications(node));
+  return out;
+}
+
 // In Spack's order: what the recipe sets for each dependent, then for the spec itself. The rules of extensions come
 // with the extension, which Spack visits after what it extends.
 function* recipeModifications(
@@ -106,6 +124,17 @@ function* recipeModifications(
     if (!read.has(`${extended} ${node.hash}`)) yield* modifications;
   const rule = packageRule(spec);
   if (recipes === undefined || node.external !== undefined) return yield* rule ?? [];
+  yield* dependentModifications(node, recipes, dependents, read);
+  const own = recipes.own(node, rule !== undefined);
+  yield* own.isWhole || rule === undefined ? own.modifications : rule;
+}
+
+function* dependentModifications(
+  node: SpecNode,
+  recipes: RecipeVariables,
+  dependents: Dependents,
+  read: Set<string>,
+): Iterable<EnvModification> {
   const extension = extensionRuleOf(node.name);
   for (const dependent of extension === "only" ? [] : dependents.of(node)) {
     const effect = recipes.dependent(node, dependent, extension !== undefined);
@@ -113,8 +142,6 @@ function* recipeModifications(
     // Half of an effect beside a rule would be set twice.
     if (effect.isWhole || extension === undefined) yield* effect.modifications;
   }
-  const own = recipes.own(node, rule !== undefined);
-  yield* own.isWhole || rule === undefined ? own.modifications : rule;
 }
 
 /** The nodes that need each node for linking or running, among some nodes. */

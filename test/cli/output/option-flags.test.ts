@@ -35,7 +35,7 @@ test("no text of the library names a flag", () => {
       code(text)
         .filter((line) => /["'`].* --[a-z]|(?:hint: |\? |: )["'`]--[a-z]/.test(line))
         // Commands of other programs.
-        .filter((line) => !/spack [a-z]+ --|set -gx --|"--store"[ ;]|"--store"$/.test(line))
+        .filter((line) => !/spack [a-z]+ --|set -gx --| --delim |"--store"[ ;]|"--store"$/.test(line))
         .map((line) => `${file}: ${line.trim()}`),
     );
   assert.deepEqual(found, []);

@@ -1,0 +1,225 @@
+// `module`: writes modulefiles of installed specs in the folders of Spack's default configuration (Spack
+// `modules/common.py`, `tcl.py`, `lmod.py`).
+import { join, relative } from "node:path";
+import { isStaveError } from "../../errors.ts";
+import type { Inspection } from "../../spack/config/settings.ts";
+import { isSystemPath } from "../../spack/environment/env-modifications.ts";
+import type { UnreadRecipe } from "../../spack/environment/recipe-variables.ts";
+import { moduleModifications } from "../../spack/environment/run-environment.ts";
+import { NotUnderstood } from "../../spack/recipe/python-tokens.ts";
+import { readRecipeCopy } from "../../spack/recipe/recipe-copy.ts";
+import { recipeDescription } from "../../spack/recipe/recipe-description.ts";
+import { RecipeReader } from "../../spack/recipe/recipe-reader.ts";
+import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
+import { findDependency, formatPath, formatSpec, politeFileName } from "../../spack/spec/spec-format.ts";
+import { edgesOf, postOrder } from "../../spack/spec/traversal.ts";
+import type { Store } from "../../spack/store/store.ts";
+import { makeFolder } from "../../util/folder.ts";
+import { kindAt } from "../../util/inspect-path.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { replaceFileSync } from "../../util/replace-file.ts";
+import { underSysroot } from "../../util/sysroot.ts";
+import { type ModuleKind, type ModuleServices, moduleText } from "./modulefile.ts";
+
+/** The modulefiles to write. */
+export interface ModuleOptions {
+  readonly store: Store;
+  readonly kind: ModuleKind;
+  readonly roots: readonly SpecNode[];
+  /** Also write those of link and run dependencies, which the others load. */
+  readonly dependencies: boolean;
+  readonly inspections: readonly Inspection[];
+  /** The folder of the modulefiles. */
+  readonly directory: string;
+  /** Replace files of other content. */
+  readonly force: boolean;
+  /** Report what would be written, and write nothing. */
+  readonly dryRun: boolean;
+}
+
+/** One modulefile. */
+export interface WrittenModule {
+  readonly name: string;
+  readonly version: string;
+  readonly hash: string;
+  /** The name to load it by. */
+  readonly module: string;
+  /** The file, relative to the folder. */
+  readonly path: string;
+  /** `differs`: a file of other content is in its place, and stays. */
+  readonly outcome: "written" | "same" | "differs";
+}
+
+/** The report of `module`. */
+export interface ModuleReport {
+  readonly store: string;
+  readonly directory: string;
+  readonly kind: ModuleKind;
+  readonly modules: readonly WrittenModule[];
+  /** The folders to pass to `module use`. */
+  readonly use: readonly string[];
+  /** Recipes that set more than was understood. */
+  readonly notUnderstood: readonly UnreadRecipe[];
+}
+
+/** A modulefile is text of a few kilobytes; a larger file in its place is another file. */
+const MODULEFILE_LIMIT = 1024 * 1024;
+
+/**
+ * Writes modulefiles. A file of other content stays, unless `force` is given. Throws FILE_SYSTEM, and SPEC_INVALID for
+ * a variable that no shell supports.
+ */
+export async function writeModules(options: ModuleOptions): Promise<ModuleReport> {
+  const { store, kind, roots, directory, force, dryRun } = options;
+  const recipes = new RecipeReader(store);
+  const nodes = options.dependencies ? postOrder(roots, { types: LINK | RUN }) : roots;
+  const modules: WrittenModule[] = [];
+  const use = new Set<string>();
+  for (const node of nodes) {
+    const { name, version, hash } = node;
+    const place = placeOf(kind, node);
+    const file = join(directory, place.folder, place.file);
+    const text = textFor(node, options, recipes);
+    const before = await contentOf(file);
+    const isFree = before === undefined || force;
+    const changed = isFree ? "written" : "differs";
+    const outcome = before === text ? "same" : changed;
+    if (outcome === "written" && !dryRun) {
+      makeFolder(join(file, ".."));
+      replaceFileSync(file, { temporary: `${file}.tmp` }, Buffer.from(text));
+    }
+    modules.push({ name, version, hash, module: place.module, path: relative(directory, file), outcome });
+    use.add(join(directory, place.folder));
+  }
+  return { store: store.root, directory, kind, modules, use: [...use].toSorted(), notUnderstood: recipes.unread };
+}
+
+async function contentOf(file: string): Promise<string | undefined> {
+  try {
+    return (await readBounded(file, MODULEFILE_LIMIT)).bytes.toString("utf8");
+  } catch (error) {
+    if (isStaveError(error, "NOT_FOUND")) return undefined;
+    if (isStaveError(error, "TOO_LARGE")) return "";
+    throw error;
+  }
+}
+
+interface Place {
+  /** The folder for `module use`, relative to the root. */
+  readonly folder: string;
+  readonly file: string;
+  readonly module: string;
+}
+
+function placeOf(kind: ModuleKind, node: SpecNode): Place {
+  const projection = kind === "tcl" ? "{name}/{version}-{compiler.name}-{compiler.version}" : "{name}/{version}";
+  const module = `${formatPath(node, projection)}-${node.hash.slice(0, 7)}`;
+  if (kind === "tcl") return { folder: politeFileName(formatSpec(node, "{architecture}")), file: module, module };
+  const parts = requirements(node).map(([service, provider]) => servicePath(service, provider));
+  return { folder: join(familyFolder(node), ...parts), file: `${module}.lua`, module };
+}
+
+const familyFolder = (node: SpecNode): string => politeFileName(formatSpec(node, "{platform}-{os}-{target.family}"));
+
+// The hierarchy of Spack's default configuration: first the MPI library that is used, then the compiler.
+function requirements(node: SpecNode): (readonly ["mpi" | "compiler", SpecNode | undefined])[] {
+  const compiler = compilerIn(node);
+  if (compiler === undefined) return [["compiler", undefined]];
+  const mpi = providesMpi(node) ? undefined : mpiOf(node);
+  return [...(mpi === undefined ? [] : [["mpi", mpi] as const]), ["compiler", compiler]];
+}
+
+// The C compiler of the spec, or else of what it links or runs.
+function compilerIn(node: SpecNode): SpecNode | undefined {
+  const order = postOrder([node], { types: LINK | RUN }).toReversed();
+  for (const one of order) for (const { child, virtuals } of one.edges) if (virtuals.includes("c")) return child;
+  return undefined;
+}
+
+const mpiOf = (node: SpecNode): SpecNode | undefined => {
+  const found = findDependency(node, "mpi");
+  return found === node ? undefined : found;
+};
+
+const MPI = new Set([
+  "openmpi",
+  "mpich",
+  "mvapich",
+  "mvapich2",
+  "intel-oneapi-mpi",
+  "cray-mpich",
+  "mpt",
+  "spectrum-mpi",
+]);
+const providesMpi = ({ name }: SpecNode): boolean => MPI.has(name);
+
+// Compilers of the system, and specs without a compiler, are at the top.
+function servicePath(service: "mpi" | "compiler", provider: SpecNode | undefined): string {
+  if (provider === undefined) return "Core";
+  const { name, version, external, hash } = provider;
+  const path = `${politeFileName(name)}/${politeFileName(version)}`;
+  if (service === "mpi") return `${path}-${hash.slice(0, 7)}`;
+  return typeof external?.path === "string" && isSystemPath(external.path) ? "Core" : path;
+}
+
+const COMPILERS: ReadonlyMap<string, string> = new Map([
+  ...["gcc", "aocc", "cce", "nag", "fj", "xl", "arm"].map((name) => [name, name] as const),
+  ["llvm", "clang"],
+  ["llvm-amdgpu", "rocmcc"],
+  ["acfl", "arm"],
+  ["apple-clang", "apple-clang"],
+  ["intel-oneapi-compilers", "oneapi"],
+  ["intel-oneapi-compilers-classic", "intel"],
+  ["nvhpc", "nvhpc"],
+]);
+
+function servicesOf(node: SpecNode, directory: string): ModuleServices | undefined {
+  const base = join(directory, familyFolder(node));
+  const { name, version, hash } = node;
+  const compiler = COMPILERS.get(name);
+  if (compiler !== undefined) {
+    const own = servicePath("compiler", { ...node, name: compiler });
+    return { names: ["compiler"], paths: [join(base, own)], version: undefined };
+  }
+  if (!providesMpi(node)) return undefined;
+  const parts = [servicePath("mpi", node), ...requirements(node).map(([service, one]) => servicePath(service, one))];
+  return { names: ["mpi"], paths: [join(base, ...parts)], version: `${version}-${hash.slice(0, 7)}` };
+}
+
+function textFor(
+  node: SpecNode,
+  { store, kind, inspections, directory }: ModuleOptions,
+  recipes: RecipeReader,
+): string {
+  const prefix = store.get(node.hash)?.path ?? node.external?.path ?? undefined;
+  const modifications = moduleModifications(node, {
+    recipes,
+    inspections,
+    prefixOf: (one) => store.get(one.hash)?.path ?? one.external?.path ?? undefined,
+    isDirectory: (path) => kindAt(path, store.sysroot) === "folder",
+  });
+  return moduleText(kind, {
+    name: node.name,
+    version: node.version,
+    target: node.target,
+    spec: formatSpec(node, SPEC_LINE),
+    description: node.external === undefined && prefix !== undefined ? descriptionOf(node, store, prefix) : [],
+    autoload: edgesOf(node, { types: LINK | RUN }).map(({ child }) => placeOf(kind, child).module),
+    modifications,
+    provides: kind === "lmod" ? servicesOf(node, directory) : undefined,
+  });
+}
+
+const SPEC_LINE =
+  "{name}{@version}{variants}{ platform=architecture.platform}{ os=architecture.os}{ target=architecture.target}{/hash:7}";
+
+/** The paragraphs of a spec's description, from the copy of its recipe. */
+export function descriptionOf(node: SpecNode, store: Store, prefix: string): readonly string[] {
+  try {
+    const text = readRecipeCopy(underSysroot(store.sysroot, prefix), node);
+    return text === undefined ? [] : recipeDescription(text, node.name);
+  } catch (error) {
+    if (error instanceof NotUnderstood) return [];
+    throw error;
+  }
+}
