@@ -284,16 +284,15 @@ function names(challenges: Challenge[]): string {
   return challenges.map((challenge) => printable(challenge.scheme, { most: 40 })).join(", ");
 }
 
-/** `repository:NAME:pull,push`. */
+/** `repository:NAME:pull,push`, or the scope of the list of repositories. */
 export function formatScope(scope: Scope): string {
+  if (scope.repository === "") return "registry:catalog:*";
   return `repository:${scope.repository}:${[...scope.actions].sort().join(",")}`;
 }
 
 const ACTIONS = new Set(["pull", "push", "delete"]);
 
-/**
- * The repository scopes of a challenge; other kinds (`registry:catalog:*`) belong to requests that stave never makes.
- */
+/** The repository scopes of a challenge; the only other kind (`registry:catalog:*`) is asked for by name. */
 function parseScopes(text: string | undefined): Scope[] {
   return (text ?? "").split(" ").flatMap((part) => {
     const found = /^repository:([^\s]+):([a-z,*]+)$/.exec(part);

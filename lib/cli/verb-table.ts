@@ -188,7 +188,7 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
   Registries: [
     {
       name: "copy",
-      aliases: ["cp"],
+      aliases: ["cp", "pull"],
       summary: "copy an image between registries and directories",
       load: () => import("./verbs/copy.ts"),
     },

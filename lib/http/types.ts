@@ -4,8 +4,9 @@ import type { Patience, RetryBudget, RetryHooks } from "./retry.ts";
 
 /** An access right that a request needs (docker distribution, "Token Scope"). */
 export interface Scope {
+  /** Empty for the list of repositories, whose only action is `*`. */
   repository: string;
-  actions: readonly ("pull" | "push" | "delete")[];
+  actions: readonly ("pull" | "push" | "delete" | "*")[];
 }
 
 /** The registry and rights that a token is for: the key of every token. */

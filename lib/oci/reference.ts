@@ -170,6 +170,13 @@ const ONLY_HOST = new RegExp(
   `^(?:localhost|${LABEL}(?:\\.${LABEL})*\\.[a-zA-Z]{2,}|[0-9]+(?:\\.[0-9]+){3})(?::[0-9]+)?/?$`,
 );
 
+/** The registry that a text names without a repository; undefined if it names more, or no registry. */
+export function registryAlone(text: string): { scheme: "https" | "http" | undefined; registry: string } | undefined {
+  const [prefix, scheme] = Object.entries(SCHEMES).find(([start]) => text.startsWith(start)) ?? ["", undefined];
+  const rest = text.slice(prefix.length);
+  return rest.length <= MAX_LENGTH && ONLY_HOST.test(rest) ? { scheme, registry: rest.replace(/\/$/, "") } : undefined;
+}
+
 function typedReference(text: string): Reference {
   if (text.length > MAX_LENGTH || !ONLY_HOST.test(text)) return parseReference(text);
   const host = text.replace(/\/$/, "");

@@ -190,3 +190,72 @@ peerTest(["docker-registry"], "a registry that deletes no tags says so, with wha
     await peer.stop();
   }
 });
+
+test("ls of a host lists its repositories, page by page, and --match chooses", async () => {
+  const listing = await startRegistry();
+  try {
+    assert.equal(await run(["ls", listing.host]), "");
+    for (const name of ["org/app", "org/base", "other"]) {
+      const one = connect(listing.host, name);
+      await pushImage(one.target, imageOf(name), "1");
+      await one.close();
+    }
+    assert.equal(await run(["ls", listing.host]), "org/app\norg/base\nother\n");
+    assert.equal(await run(["tags", `oci+http://${listing.host}/`, "--match", "org/*"]), "org/app\norg/base\n");
+    const { report } = JSON.parse(await run(["ls", listing.host, "--json"]));
+    assert.deepEqual(report.repositories, ["org/app", "org/base", "other"]);
+    const next = { link: `</v2/_catalog?n=1&last=org/base>; rel="next"` };
+    listing.rules.push({ path: /_catalog/, times: 1, fault: { headers: next } });
+    assert.ok((await run(["ls", listing.host])).endsWith("other\nother\n"));
+    assert.ok(listing.requests.at(-1)?.url.includes("last=org/base"));
+  } finally {
+    await listing.close();
+  }
+});
+
+test("a registry that lists no repositories, or hostile ones", async () => {
+  const listing = await startRegistry();
+  try {
+    listing.rules.push({ path: /_catalog/, fault: { status: 404 } });
+    const none = await run(["ls", listing.host], 6);
+    assert.match(none, /does not list its repositories[\s\S]*name one: .*\/REPOSITORY/);
+    listing.rules.splice(0, 1, { path: /_catalog/, fault: { status: 200, body: '{"repositories":["../../etc"]}' } });
+    assert.match(await run(["ls", listing.host], 5), /lists an invalid repository/);
+  } finally {
+    await listing.close();
+  }
+});
+
+test("the list of repositories is asked for with a right of its own", async () => {
+  const login = { kind: "bearer", username: "me", password: "pw" } as const;
+  const listing = await startRegistry({ login });
+  try {
+    const given = { STAVE_REGISTRY: listing.host, STAVE_USERNAME: "me", STAVE_PASSWORD: "pw" };
+    await stave(["ls", listing.host, "--retries", "0"], { cwd: work, env: { ...env, ...given } });
+    assert.ok(listing.tokens.some(({ url, body }) => decodeURIComponent(url + body).includes("registry:catalog:*")));
+  } finally {
+    await listing.close();
+  }
+});
+
+test("--match chooses among the tags that are listed or copied", async () => {
+  const many = connect(registry.host, "org/many");
+  for (const tag of ["app-1", "app-2", "base"]) await pushImage(many.target, imageOf(tag), tag);
+  await many.close();
+  const place = `${registry.host}/org/many`;
+  assert.equal(await run(["tags", place, "--match", "app-*"]), "app-1\napp-2\n");
+  await run(["pull", "--all-tags", "--match", "*-2", place, "oci-layout:./some"]);
+  assert.equal(await run(["tags", "oci-layout:./some"]), "app-2\n");
+  assert.match(await run(["copy", "--all-tags", "--match", "x*", place, "oci-layout:./some"], 5), /has no tag x\*/);
+  assert.match(await run(["copy", "--match", "x*", `${place}:base`, "oci-layout:./some"], 2), /add --all-tags/);
+});
+
+peerTest(["docker-registry"], "ls of a host works with docker's registry", async () => {
+  const server = await startDistribution();
+  try {
+    await run(["copy", `${registry.host}/org/many:base`, `${server.host}/org/app:1`]);
+    assert.equal(await run(["ls", server.host]), "org/app\n");
+  } finally {
+    await server.stop();
+  }
+});

@@ -56,6 +56,8 @@ export async function openTarget(text: string, options: OpenTargetOptions = {}):
 export interface CopyWish {
   /** Copy every tag; a failed tag does not stop the others. */
   readonly allTags?: boolean | undefined;
+  /** With `allTags`, only the tags that match this glob. */
+  readonly match?: string | undefined;
   /** Copy only the image of this platform out of an index, for example `linux/arm64`. */
   readonly platform?: string | undefined;
   /** Also copy what refers to the image: signatures, SBOMs. */
@@ -76,7 +78,7 @@ export async function copy(from: string, to: string, options: CopyOptions = {}):
   checkText("copy: the source", from);
   checkText("copy: the destination", to);
   checkOptions("copy", options, {
-    ...{ ...COMMON, allTags: "boolean", platform: "string" },
+    ...{ ...COMMON, allTags: "boolean", match: "string", platform: "string" },
     ...{ referrers: "boolean", jobs: "count", dryRun: "boolean", verify: "boolean" },
   });
   const { signal, onProgress: progress } = options;
@@ -113,7 +115,9 @@ export function copyPlaces(from: string, to: string): CopyPlaces {
 const ARCHIVE = /^(?:docker|oci)-archive:/;
 
 /** Refuses an invalid copy. Throws USAGE. */
-export function checkCopy({ source, destination }: CopyPlaces, { allTags, platform, verify }: CopyWish): void {
+export function checkCopy({ source, destination }: CopyPlaces, { allTags, match, platform, verify }: CopyWish): void {
+  if (match !== undefined && !allTags)
+    throw new StaveError("USAGE", "a glob chooses among all tags", { hint: "add `allTags`" });
   if (allTags && verify)
     throw new StaveError("USAGE", "all tags cannot be verified while they are copied", {
       hint: "copy one image at a time, or check them first with `stave verify`",
@@ -148,7 +152,7 @@ async function copyFrom(
   { source, destination }: CopyPlaces,
   wish: Parameters<typeof copyBetween>[2],
 ): Promise<CopyImagesReport> {
-  const { allTags, platform, referrers, jobs, dryRun, progress, signal } = wish;
+  const { allTags, match, platform, referrers, jobs, dryRun, progress, signal } = wish;
   const named = allTags ? undefined : await referenceOf(source, from, signal);
   const isVerified = wish.verify === true && named !== undefined;
   const reference = isVerified ? await requiredReference(source, from, named, wish.use) : named;
@@ -157,7 +161,7 @@ async function copyFrom(
     reference,
     tag: allTags ? undefined : (wanted ?? tagIn(source, named)),
     platform: platform === undefined ? undefined : parsePlatform(platform),
-    ...{ referrers, concurrency: jobs, progress, signal },
+    ...{ match, referrers, concurrency: jobs, progress, signal },
   });
 }
 

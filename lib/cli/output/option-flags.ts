@@ -6,6 +6,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   addUser: "--add-user NAME",
   all: "--all",
   allFiles: "--all-files",
+  allTags: "--all-tags",
   allowMissing: "--allow-missing",
   anyArchitecture: "--otherarch",
   baseImage: "--base-image IMAGE",

@@ -30,6 +30,7 @@ import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, TrustOptions {
   allTags?: boolean;
+  match?: string;
   platform?: string;
   referrers?: boolean;
   verify?: boolean;
@@ -50,7 +51,8 @@ Examples:
   stave copy oci-layout:./images:app localhost:5000/app:1
   stave copy --platform linux/arm64 ghcr.io/org/app:1 oci-layout:./arm
   stave copy docker-archive:app.tar ghcr.io/org/app:1
-  stave copy --all-tags ghcr.io/org/app oci-layout:./mirror`;
+  stave copy --all-tags ghcr.io/org/app oci-layout:./mirror
+  stave copy --all-tags --match 'app-*' --dry-run ghcr.io/org/cache oci-layout:./mirror`;
 
 /** The command `stave copy`. */
 export const verb: VerbFactory = (state) => {
@@ -61,6 +63,7 @@ export const verb: VerbFactory = (state) => {
     .addOption(new Option("--spec-yaml <file>", "with --base-dir, the spec").hideHelp())
     .addOption(new Option("--destination-url <url>", "with --base-dir, the mirror to copy to").hideHelp())
     .option("--all-tags", "copy every tag of SRC; continue after a tag fails")
+    .option("--match <glob>", "with --all-tags, only the tags that match, for example 'app-*'")
     .option("--platform <os/arch>", "copy only this platform's image of an index")
     .option("--referrers", "also copy signatures, SBOMs and other referrers of the image");
   command.option("--verify", "copy the image only if the trust policy lets it pass");

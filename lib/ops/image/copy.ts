@@ -4,6 +4,7 @@ import { aggregate, isStaveError, StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import { concernsAll } from "../../util/failures.ts";
+import { matchesGlob } from "../../util/glob.ts";
 import { forEachLimit } from "../../util/limit.ts";
 
 /** The report of `copy`; bytes counts only what was transferred. */
@@ -19,6 +20,8 @@ export interface CopyImagesOptions extends Omit<CopyOptions, "tag" | "keepGoing"
   reference: string | undefined;
   /** The tag in the destination; if undefined, the image can be reached only by digest. */
   tag: string | undefined;
+  /** Of all tags, copy only those that match this glob. */
+  match?: string | undefined;
 }
 
 /** How many tags are copied at once; their blobs share one limit. */
@@ -30,8 +33,8 @@ export async function copyImages(
   destination: Target,
   options: CopyImagesOptions,
 ): Promise<CopyImagesReport> {
-  const { reference, tag, ...rest } = options;
-  if (reference === undefined) return await copyAllTags(source, destination, rest);
+  const { reference, tag, match, ...rest } = options;
+  if (reference === undefined) return await copyAllTags(source, destination, { ...rest, match });
   const { root, ...counts } = await new GraphCopy(source, destination, rest).copy(reference, tag);
   const image = { source: reference, tag, digest: root.digest, size: root.size };
   return { source: source.name, destination: destination.name, images: [image], ...counts };
@@ -44,12 +47,13 @@ export async function copyImages(
 async function copyAllTags(
   source: ReadTarget,
   destination: Target,
-  options: Omit<CopyOptions, "tag" | "keepGoing" | "allTags">,
+  { match, ...options }: Omit<CopyImagesOptions, "reference" | "tag">,
 ): Promise<CopyImagesReport> {
   const copy = new GraphCopy(source, destination, { ...options, keepGoing: true, allTags: true });
   const images: CopyImagesReport["images"] = [];
   const failures: StaveError[] = [];
   const one = async (tag: string) => {
+    if (match !== undefined && !matchesGlob(match, tag)) return;
     try {
       const { root } = await copy.copy(tag, tag);
       images.push({ source: tag, tag, digest: root.digest, size: root.size });
@@ -61,7 +65,10 @@ async function copyAllTags(
   await forEachLimit(source.tags({ signal: options.signal }), TAG_CONCURRENCY, one, options.signal);
   if (failures.length > 0) throw aggregate(failures, `of ${failures.length + images.length} tags`);
   if (images.length === 0)
-    throw new StaveError("NOT_FOUND", `${source.name} has no tags`, { side: "source", subject: source.name });
+    throw new StaveError("NOT_FOUND", `${source.name} has no ${match === undefined ? "tags" : `tag ${match}`}`, {
+      side: "source",
+      subject: source.name,
+    });
   images.sort((a, b) => (a.source < b.source ? -1 : 1));
   return { source: source.name, destination: destination.name, images, ...copy.counts() };
 }

@@ -2,6 +2,7 @@
 // over by others. A glob must match the whole name: a pattern that is searched for anywhere also accepts strangers.
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
+import { matchesGlob } from "../../util/glob.ts";
 
 /** Who a certificate was issued to, as the authority attests it. */
 export interface CertificateIdentity {
@@ -70,22 +71,4 @@ function tooWide(identity: string): string | undefined {
   const literal = identity.slice(0, identity.indexOf("*")).toLowerCase();
   const isScheme = "https://".startsWith(literal) || /^[a-z][a-z0-9+.-]*:\/*$/.test(literal);
   return isScheme ? `begin with more than a scheme, for example ${example}` : undefined;
-}
-
-/** True if a glob matches the whole of a text; in a time that grows only with both lengths, whatever the glob. */
-function matchesGlob(glob: string, text: string): boolean {
-  // Which lengths of the text the part of the glob read so far can match.
-  let reached = [true, ...Array.from(text, () => false)];
-  const letters = Array.from(text);
-  for (const [token] of glob.matchAll(/\*\*|./gsu)) {
-    const next = reached.map(() => false);
-    for (const [at, isReached] of reached.entries()) {
-      if (token === "*" || token === "**") {
-        const isPassed = at > 0 && next[at - 1] === true && (token === "**" || letters[at - 1] !== "/");
-        next[at] = isReached || isPassed;
-      } else if (isReached && letters[at] === token) next[at + 1] = true;
-    }
-    reached = next;
-  }
-  return reached[letters.length] === true;
 }

@@ -27,6 +27,8 @@ export interface RepositoryRequest extends Omit<HttpRequest, "url" | "auth" | "s
   access: Access;
   /** Other repositories that the request reads (mounts). */
   alsoPull?: readonly string[];
+  /** The rights that it needs; default: those of `access`. */
+  scopes?: readonly Scope[];
   /** The content, for messages; the repository is appended. */
   subject: string;
 }
@@ -105,10 +107,10 @@ export class Repository {
   }
 
   async #complete(request: RepositoryRequest): Promise<HttpRequest> {
-    const { url, access, alsoPull = [], subject, ...rest } = request;
+    const { url, access, alsoPull = [], scopes: named, subject, ...rest } = request;
     const base = await this.base(request.signal);
     const { authorizer, registry, repository } = this.options;
-    const scopes: Scope[] = [
+    const scopes = named ?? [
       { repository, actions: ACTIONS[access] },
       ...alsoPull.map((other) => ({ repository: other, actions: ACTIONS.pull })),
     ];

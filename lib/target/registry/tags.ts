@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { headerOf } from "../../http/response.ts";
-import type { HttpResponse } from "../../http/types.ts";
+import type { HttpResponse, Scope } from "../../http/types.ts";
 import { digestOf } from "../../oci/digest.ts";
 import { parseBySchema } from "../../oci/manifest.ts";
 import { isTag } from "../../oci/reference.ts";
@@ -61,9 +61,10 @@ export async function* pages(
     limit: number;
     headers?: Record<string, string>;
     accept?: readonly number[];
+    scopes?: readonly Scope[];
   },
 ): AsyncIterable<HttpResponse & { bytes: Buffer }> {
-  const { what, limit, headers, signal, accept = [200] } = options;
+  const { what, limit, headers, scopes, signal, accept = [200] } = options;
   const { clock } = repository.options;
   const started = clock.now();
   const op = `list ${what}`;
@@ -75,7 +76,20 @@ export async function* pages(
   while (url !== undefined) {
     if (left <= 0) throw tooMany(repository, op, limit);
     const response: HttpResponse & { bytes: Buffer } = await repository
-      .send({ method: "GET", url, headers, access: "pull", accept, op: "list", subject: what, signal }, left)
+      .send(
+        {
+          method: "GET",
+          url,
+          headers,
+          access: "pull",
+          accept,
+          op: "list",
+          subject: what,
+          signal,
+          ...(scopes && { scopes }),
+        },
+        left,
+      )
       .catch((error: unknown) => {
         throw isStaveError(error, "TOO_LARGE") ? tooMany(repository, op, limit) : error;
       });
