@@ -29,8 +29,10 @@ export interface ImageLayer {
    * The specs in the layer, for the image's history: `zlib-ng@2.1.4/` and the full DAG hash, separated by spaces.
    */
   readonly label: string;
-  /** What the history says of a layer without specs, in place of the label. */
+  /** What the history says of a layer, in place of `spack install` and the label. */
   readonly createdBy?: string | undefined;
+  /** Those of its descriptor. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What makes an image the binary package of one spec, whose layer comes last. */
@@ -86,7 +88,10 @@ export function buildImage(options: ImageOptions): BuiltImage {
     spec === undefined
       ? { ...record, ...standardOnly(options.labels), ...settings?.annotations }
       : { "org.opencontainers.image.description": spec.description };
-  const added = layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
+  const added = layers.map(({ mediaType, digest, size, annotations: own }) => ({
+    ...{ mediaType, digest, size },
+    ...(own && { annotations: { ...own } }),
+  }));
   return assembleImage({ base, config: configObject(options), added, annotations });
 }
 
@@ -196,16 +201,24 @@ export interface SpecInHistory {
   readonly hash: string;
 }
 
-/** What the history says of a layer with the specs of a label, made slim by rules. */
-export function slimHistory(label: string, rules: string): string {
-  return `spack install ${label} # slim ${rules}`;
+/** How the layers of specs differ from those of their images. */
+export interface LayerForm {
+  /** The rules by which it is slim; undefined if it is whole. */
+  readonly slim: string | undefined;
+  readonly isLazy: boolean;
 }
 
-const HISTORY = /^spack install (\S.*?)(?: # slim ([0-9a-f]{16}))?$/;
+/** What the history says of a layer with the specs of a label. */
+export function specHistory(label: string, { slim, isLazy }: LayerForm): string {
+  return `spack install ${label}${slim === undefined ? "" : ` # slim ${slim}`}${isLazy ? " # estargz" : ""}`;
+}
 
-/** The rules by which a layer is slim, from its history entry; undefined if it is whole. */
-export function slimInHistory(createdBy: string | undefined): string | undefined {
-  return HISTORY.exec(createdBy ?? "")?.[2];
+const HISTORY = /^spack install (\S.*?)(?: # slim ([0-9a-f]{16}))?( # estargz)?$/;
+
+/** The form of a layer, from its history entry. */
+export function formInHistory(createdBy: string | undefined): LayerForm {
+  const [, , slim, lazy] = HISTORY.exec(createdBy ?? "") ?? [];
+  return { slim, isLazy: lazy !== undefined };
 }
 
 /** The specs in a layer, from the layer's history entry; none if it names something else. */

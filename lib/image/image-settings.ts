@@ -41,6 +41,7 @@ export const imageSettingsSchema = z
       ])
       .describe("leave out what running programs do not need, except kinds of files to keep, also for single packages"),
     strip: z.boolean().describe("remove the debug sections of programs and libraries"),
+    estargz: z.boolean().describe("layers whose files can be fetched one by one, stored beside those of the specs"),
     workdir: z
       .string()
       .max(4096)
@@ -117,6 +118,8 @@ export interface ImageSettings {
   readonly slim?: boolean | SlimSettings | undefined;
   /** Remove the debug sections of programs and libraries, with `strip` of binutils or `eu-strip` of elfutils. */
   readonly strip?: boolean | undefined;
+  /** Make eStargz layers, whose files can be fetched one by one; they are stored beside those of the specs. */
+  readonly estargz?: boolean | undefined;
   /** The working folder: an absolute path. */
   readonly workdir?: string | undefined;
   /** Environment variables, in place of those of the specs. */
@@ -158,6 +161,10 @@ export function checkSettings(settings: ImageSettings, family: MediaFamily): voi
   if (family === "oci" && settings.healthcheck !== undefined)
     throw new StaveError("UNSUPPORTED", "a health check needs Docker's media types, and the image has OCI's", {
       hint: "use a base image with Docker's media types, or leave the health check out",
+    });
+  if (family === "docker" && settings.estargz)
+    throw new StaveError("UNSUPPORTED", "eStargz layers need OCI's media types, and the image has Docker's", {
+      hint: "use a base image with OCI media types, or leave out `estargz`",
     });
   if (family === "docker" && settings.annotations !== undefined)
     throw new StaveError("UNSUPPORTED", "annotations need OCI's media types, and the image has Docker's", {

@@ -27,6 +27,8 @@ export interface TaggedLayer {
   readonly layer: ImageLayer;
   /** The rules by which it is slim; undefined if it is whole. */
   readonly slim?: string | undefined;
+  /** It is eStargz, so that no other layer is made from it. */
+  readonly isLazy?: boolean | undefined;
 }
 
 /** The input of a plan. */

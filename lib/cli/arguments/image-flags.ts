@@ -16,6 +16,7 @@ export interface ImageFlags {
   slim?: boolean;
   slimKeep?: string[];
   strip?: boolean;
+  estargz?: boolean;
   workdir?: string;
   label?: string[];
   annotation?: string[];
@@ -40,6 +41,7 @@ export function addImageSettings(command: Command): void {
       collect,
     )
     .option("--strip", "remove the debug sections of programs and libraries, with `strip` or `eu-strip`")
+    .option("--estargz", "make layers that a snapshotter can pull file by file, stored beside those of the specs")
     .option("--workdir <dir>", "the working folder")
     .option("--label <key=value>", "add a label (may be repeated)", collect)
     .option("--annotation <key=value>", "add an annotation to the manifest (may be repeated)", collect)
@@ -72,6 +74,7 @@ export async function imageSettings(
     healthcheck: healthcheckOf(flags.healthcheck),
     slim: slimOf(flags),
     strip: flags.strip,
+    estargz: flags.estargz,
   };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as ImageSettings;
   if (imageConfig === undefined) return Object.keys(set).length === 0 ? undefined : set;

@@ -25,6 +25,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   dependents: "--dependents",
   dockerMediaTypes: "--docker-media-types",
   environment: "-e DIR",
+  estargz: "--estargz",
   force: "--force",
   format: "--format FORM",
   from: "--from BASE",

@@ -77,6 +77,12 @@ function viewLine({ path, specs, links, conflicts, missing }: PushedView): strin
   return `view ${printable(path)}: ${parts.join("; ")}`;
 }
 
+function estargzLine({ bytes, plainBytes }: NonNullable<PushReport["images"][number]["estargz"]>): string {
+  const more = plainBytes === 0 ? 0 : (100 * (bytes - plainBytes)) / plainBytes;
+  const change = `${more < 0 ? "−" : "+"}${Math.abs(more).toFixed(1)} %`;
+  return `eStargz: ${formatBytes(bytes)} (${change}), stored beside the ${formatBytes(plainBytes)} of the specs' own layers`;
+}
+
 /** The summary of a push, for stdout. */
 export function pushSummary(report: PushReport, reference: (tag: string) => string): string {
   const { totals, milliseconds, environment, restricted, leftOut, index } = report;
@@ -105,7 +111,8 @@ export function pushSummary(report: PushReport, reference: (tag: string) => stri
         : "environment variables: from the install tree and the recipes in it",
     );
   if (index) lines.push(`index: ${index.isWritten ? "written" : "up to date"}, ${count(index.specs, "spec")}`);
-  for (const { tag, manifest, layers, size, isNew, missing } of report.images) {
+  for (const { tag, manifest, layers, size, isNew, missing, estargz } of report.images) {
+    if (estargz) lines.push(estargzLine(estargz));
     const state = isNew ? "" : ", unchanged";
     const lack = missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : "";
     lines.push(`${reference(tag)} ${manifest} (${count(layers, "layer")}, ${formatBytes(size)}${state}${lack})`);

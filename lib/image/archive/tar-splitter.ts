@@ -1,8 +1,7 @@
 // Splits a tar archive into the folders that it begins with, the other entries, and its end. Passes bytes on unchanged.
 // Looks only at what it needs for that: an archive is checked by those who unpack it.
-import { StaveError } from "../../errors.ts";
 import type { ByteString } from "../../util/byte-string.ts";
-import { BLOCK, padding } from "./tar-writer.ts";
+import { contentLength, headersLength, invalidArchive, readHeaders } from "./tar-headers.ts";
 
 /** A folder at the beginning of an archive. */
 export interface TarFolder {
@@ -11,8 +10,7 @@ export interface TarFolder {
   readonly bytes: Buffer;
 }
 
-/** Maximum number of bytes of the headers of one entry, in blocks and long names. */
-const HEADER_LIMIT = 1 << 20;
+const HEADERS_AT_ONCE = 1 << 20;
 /** How many folders are set apart by default. */
 const FOLDERS = 10_000;
 
@@ -31,9 +29,6 @@ export class TarSplitter {
   hasEnded = false;
   // The headers of the next entry, as far as they were pushed.
   #header: Buffer = Buffer.alloc(0);
-  // The name of the next entry in a pax header.
-  #path: ByteString | undefined;
-  #size: number | undefined;
   // The content and padding still to come.
   #content = 0;
 
@@ -64,8 +59,8 @@ export class TarSplitter {
       }
       const isSplit = this.#header.length > 0;
       const rest = chunk.subarray(at);
-      const header = isSplit ? Buffer.concat([this.#header, rest.subarray(0, HEADER_LIMIT)]) : rest;
-      const length = this.#wanted(header);
+      const header = isSplit ? Buffer.concat([this.#header, rest.subarray(0, HEADERS_AT_ONCE)]) : rest;
+      const length = headersLength(header, this.#subject);
       if (header.length < length) {
         passOn();
         this.#header = Buffer.from(header);
@@ -83,89 +78,25 @@ export class TarSplitter {
       this.#header = Buffer.alloc(0);
     }
     passOn();
-    if (chunk.subarray(at).some((byte) => byte !== 0)) throw this.#invalid("has data after its end");
-  }
-
-  // How long the headers of the next entry are, as far as its bytes tell.
-  #wanted(bytes: Buffer): number {
-    let length = BLOCK;
-    while (bytes.length >= length) {
-      const block = bytes.subarray(length - BLOCK, length);
-      if (!"xgLK".includes(flagOf(block)) || isZero(block)) return length;
-      const size = this.#number(block);
-      length += size + padding(size, BLOCK) + BLOCK;
-      if (length > HEADER_LIMIT) throw this.#invalid(`has a header of more than ${HEADER_LIMIT} bytes`);
-    }
-    return length;
+    if (chunk.subarray(at).some((byte) => byte !== 0)) throw invalidArchive(this.#subject, "has data after its end");
   }
 
   // False for a folder that is set apart, and for the end.
   #entry(bytes: Buffer): boolean {
-    const block = bytes.subarray(bytes.length - BLOCK);
-    if (isZero(block)) {
+    const headers = readHeaders(bytes, this.#subject);
+    if (headers === undefined) {
       this.areFoldersDone = true;
       this.hasEnded = true;
-      if (bytes.length > BLOCK) throw this.#invalid("ends where an entry was announced");
       return false;
     }
-    this.#path = undefined;
-    this.#size = undefined;
-    if (bytes.length > BLOCK) this.#readPax(bytes);
-    const size = this.#size ?? this.#number(block);
-    if (flagOf(block) === "5" && size === 0 && !this.areFoldersDone && this.folders.length < this.#most) {
-      const name = (this.#path ?? textAt(block, 0, 100)).replace(/\/+$/, "");
-      this.folders.push({ name, bytes: Buffer.from(bytes) });
+    const { flag, size } = headers;
+    if (flag === "5" && size === 0 && !this.areFoldersDone && this.folders.length < this.#most) {
+      this.folders.push({ name: headers.name.replace(/\/+$/, ""), bytes: Buffer.from(bytes) });
       this.folderBytes += bytes.length;
       return false;
     }
     this.areFoldersDone = true;
-    this.#content = hasContent(flagOf(block)) ? size + padding(size, BLOCK) : 0;
+    this.#content = contentLength(headers);
     return true;
   }
-
-  #readPax(bytes: Buffer): void {
-    for (let at = 0; at + BLOCK < bytes.length; ) {
-      const size = this.#number(bytes.subarray(at, at + BLOCK));
-      const body = bytes.toString("latin1", at + BLOCK, at + BLOCK + size);
-      if (flagOf(bytes.subarray(at, at + BLOCK)) === "L") this.#path = body.replace(/\0+$/, "");
-      else {
-        for (const [, digits, key, value] of body.matchAll(/(?<=^|\n)([0-9]+) (path|size)=([^\n]*)(?=\n)/g)) {
-          if (digits === undefined || value === undefined) continue;
-          if (key === "path") this.#path = value;
-          else if (/^[0-9]{1,15}$/.test(value)) this.#size = Number(value);
-        }
-      }
-      at += BLOCK + size + padding(size, BLOCK);
-    }
-  }
-
-  // The size field: octal digits or, for larger numbers, a first byte of 0x80 and a binary number.
-  #number(block: Buffer): number {
-    if (block[124] === 0x80) return Number(block.readBigUInt64BE(128) & 0x1f_ffff_ffff_ffffn);
-    const digits = /^ *([0-7]+)[ \0]*$/.exec(block.toString("latin1", 124, 136))?.[1];
-    if (digits === undefined) throw this.#invalid("has a header without a size");
-    return Number.parseInt(digits, 8);
-  }
-
-  #invalid(how: string): StaveError {
-    return new StaveError("CONTENT_INVALID", `the archive of ${this.#subject} ${how}`, {
-      subject: this.#subject,
-      hint: "push the spec again",
-    });
-  }
-}
-
-const flagOf = (block: Buffer): string => String.fromCharCode(block[156] ?? 0);
-
-// Links, folders and devices have none, whatever their size says.
-const hasContent = (flag: string): boolean => !"123456".includes(flag);
-
-function isZero(block: Buffer): boolean {
-  return block[0] === 0 && block.every((byte) => byte === 0);
-}
-
-function textAt(block: Buffer, at: number, length: number): ByteString {
-  const text = block.toString("latin1", at, at + length);
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
 }

@@ -6,6 +6,7 @@ import type { DiskCache } from "../../util/disk-cache.ts";
 import type { ArchiveJob } from "../archive/archive.ts";
 import type { Survey } from "../archive/survey.ts";
 import { type Compression, engineOf, formatCompression } from "./compression.ts";
+import type { EstargzSummary } from "./estargz.ts";
 import type { JoinedArchive } from "./join.ts";
 import type { PackedLayer } from "./layer.ts";
 
@@ -15,9 +16,14 @@ const KIND = "layers-2";
 const SETTLED = 2000;
 
 const JOINED = "joined-layers";
+const LAZY = "estargz-layers";
 
 const size = z.number().int().nonnegative();
 const joinedSchema = z.object({ digest: digestSchema, size, diffId: digestSchema, entriesSize: size });
+const lazySchema = z.object({
+  ...{ digest: digestSchema, size, diffId: digestSchema },
+  ...{ tocDigest: digestSchema, archiveSize: size },
+});
 const entrySchema = z.object({
   fingerprint: z.string(),
   layer: z.object({
@@ -34,6 +40,9 @@ export type RememberedLayer = Omit<PackedLayer, "skipped" | "unstripped">;
 
 /** A layer that was joined from others. */
 export type JoinedLayer = Pick<PackedLayer, "digest" | "size"> & JoinedArchive;
+
+/** An eStargz layer that was made from another. */
+export type LazyLayer = Pick<PackedLayer, "digest" | "size"> & EstargzSummary;
 
 /** The remembered layers of prefixes, and those joined from others, for one compression. */
 export class LayerMemory {
@@ -89,6 +98,21 @@ export class LayerMemory {
   /** Forgets a layer that was joined from others. */
   forgetJoined(parts: readonly Digest[]): void {
     this.#cache.delete(JOINED, this.#joinedKey(parts));
+  }
+
+  /** The eStargz layer that was made from a layer. */
+  recallLazy(layer: Digest): LazyLayer | undefined {
+    const bytes = this.#cache.get(LAZY, `${layer} ${this.#suffix}`);
+    try {
+      return bytes === undefined ? undefined : lazySchema.parse(JSON.parse(bytes.toString()));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Remembers an eStargz layer that was made from a layer. */
+  rememberLazy(layer: Digest, lazy: LazyLayer): void {
+    this.#cache.set(LAZY, `${layer} ${this.#suffix}`, Buffer.from(JSON.stringify(lazy)));
   }
 
   #joinedKey(parts: readonly Digest[]): string {

@@ -1,5 +1,5 @@
 // Reads the tagged image of an environment in a cache; its history says which specs are in which layer.
-import { slimInHistory, specsInHistory } from "../../image/image-documents.ts";
+import { formInHistory, specsInHistory } from "../../image/image-documents.ts";
 import type { TaggedLayer } from "../../image/layer-plan.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
@@ -39,8 +39,8 @@ export async function readEnvironmentImage(
     if (hashes.length === 0 || diffId === undefined) continue;
     const { mediaType, digest: layer, size } = blob;
     const label = specs.map(({ name, version, hash }) => `${name}@${version}/${hash}`).join(" ");
-    const slim = slimInHistory(entries[at]?.created_by);
-    layers.push({ hashes, layer: { mediaType, digest: layer, size, diffId, label }, slim });
+    const form = formInHistory(entries[at]?.created_by);
+    layers.push({ hashes, layer: { mediaType, digest: layer, size, diffId, label }, ...form });
   }
   return { digest, layers };
 }

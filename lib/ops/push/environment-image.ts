@@ -1,19 +1,22 @@
 // Makes the tagged image of a push: one image of all roots and what they need at run time, slim or whole, in its
 // budget, checked before it is tagged.
 import { isStaveError, StaveError } from "../../errors.ts";
-import { buildImage, type ImageLayer, slimHistory } from "../../image/image-documents.ts";
+import { buildImage, type ImageLayer, specHistory } from "../../image/image-documents.ts";
 import { withVariables } from "../../image/image-settings.ts";
 import type { PlannedInImage } from "../../image/layer-plan.ts";
 import type { Finding } from "../../loader/finding.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
+import type { PushOutcome } from "../../target/target.ts";
 import type { Failures } from "../../util/failures.ts";
+import { noProgress } from "../../util/progress.ts";
 import type { Stop } from "../../util/stop.ts";
 import { checkImage, specLayers, startError } from "./check-start.ts";
 import type { DocumentWriter, ImageBase } from "./document-writer.ts";
 import { fitLayers } from "./fit-layers.ts";
 import { addedLibraryFolders, type ImageEnvironment } from "./image-variables.ts";
 import type { LayerJoiner } from "./layer-joiner.ts";
+import { lazyLayers } from "./lazy-layers.ts";
 import type { MadeSpecs, OwnLayers } from "./made-specs.ts";
 import type { PushSettings } from "./options.ts";
 import { imageBudget, type PreparedPush } from "./prepare.ts";
@@ -75,8 +78,10 @@ export class EnvironmentImage {
     const { base, architecture } = under;
     const budget = imageBudget(options, prepared.base);
     const fitted = await fitLayers({ planned, own, budget, previous }, joiner, stop.signal);
-    const slim = slimRules(options);
-    const specs = fitted.map((layer) => (slim ? { ...layer, createdBy: slimHistory(layer.label, slim.id) } : layer));
+    const isLazy = settings.estargz === true;
+    const form = { slim: slimRules(options)?.id, isLazy };
+    const lazy = isLazy ? await this.#lazyLayers(fitted) : undefined;
+    const specs = (lazy ?? fitted).map((layer) => ({ ...layer, createdBy: specHistory(layer.label, form) }));
     const layers = [...specs, ...(extras?.layers ?? []).map(({ layer }) => layer)];
     const env = withVariables(environment.of(roots, base, spack?.environment, extras?.project), settings);
     this.libraryPath = addedLibraryFolders(env, base);
@@ -88,6 +93,8 @@ export class EnvironmentImage {
       await this.#check({ ...under, env, own, missing });
       for (const { made } of extras?.layers ?? []) await writer.extra(made);
     }
+    const bytesOf = (all: readonly ImageLayer[]): number => all.reduce((sum, layer) => sum + layer.size, 0);
+    const cost = lazy && { bytes: bytesOf(lazy), plainBytes: bytesOf(fitted) };
     const made: PushedImage[] = [];
     for (const tag of tags) {
       const isNew = tagged.get(tag) !== digest;
@@ -95,9 +102,24 @@ export class EnvironmentImage {
         await writer.config(image, { isNew: false });
         await writer.manifest(image.manifest, architecture, tag);
       } else writer.manifests.set(tag, image.manifest.descriptor);
-      made.push({ tag, manifest: digest, layers: image.layers.length, size, isNew, missing });
+      made.push({
+        tag,
+        manifest: digest,
+        layers: image.layers.length,
+        size,
+        isNew,
+        missing,
+        ...(cost && { estargz: cost }),
+      });
     }
     return made;
+  }
+
+  async #lazyLayers(fitted: readonly ImageLayer[]): Promise<ImageLayer[]> {
+    const { options, stop, writer } = this.#parts;
+    const { target, compression, memory, progress = noProgress } = options;
+    const onLayer = (outcome: PushOutcome, sent: number): void => writer.count(outcome, sent);
+    return await lazyLayers(fitted, { target, compression, memory, progress, signal: stop.signal, onLayer });
   }
 
   // The layers of specs that share none. Throws if some are missing, unless that is allowed.

@@ -84,13 +84,17 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
     });
   if (options.image !== undefined) checkSettings(options.image, familyOf(options, base));
   checkStrip(options);
+  if (options.image?.estargz && options.compression.method !== "gzip")
+    throw new StaveError("UNSUPPORTED", "eStargz layers are compressed by gzip", {
+      hint: "use `compression: gzip`, or leave out `estargz`",
+    });
   if (options.failFast) refuseAbsent(plan, store);
   const [root] = options.roots;
   const extras =
     tags.length > 0 && root ? await makeExtras(options, base.get(goArchitectureOf(root)), signal) : undefined;
   const { tagged, used } = cache;
   const rules = tags.length > 0 ? slimRules(options) : undefined;
-  const previous = cache.previous.filter(({ slim }) => slim === rules?.id);
+  const previous = cache.previous.filter(({ slim, isLazy }) => slim === rules?.id && !isLazy);
   if (rules !== undefined) plan = { ...plan, environment: slimPlan(plan, options, previous) };
   return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, used, spack: says, extras };
 }
@@ -190,7 +194,7 @@ async function completePlan(
     wantsEnvironment: tags.length > 0 && slimRules(options) === undefined,
     tags: state.tags,
     images: state.images,
-    tagged: state.previous.filter(({ slim }) => slim === undefined),
+    tagged: state.previous.filter(({ slim, isLazy }) => slim === undefined && !isLazy),
   };
   const isKnown = (hash: string): boolean => store.database.graph.get(hash) !== undefined;
   const read = async (node: SpecNode): Promise<void> => {

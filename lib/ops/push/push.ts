@@ -126,6 +126,12 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
     totals.isEstimate = true;
     totals.requests++;
   }
+  if (options.image?.estargz) {
+    // They are as large as what they are made from, and a little more.
+    totals.sendBytes += layers.flat().reduce((sum, { size }) => sum + size, 0);
+    totals.isEstimate = true;
+    totals.requests += layers.length;
+  }
   for (const { size, isKept } of joined) {
     if (isKept) continue;
     totals.sendBytes += size;

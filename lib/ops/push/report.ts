@@ -64,6 +64,8 @@ export interface PushedImage {
   /** False if the tag already had the same image. */
   readonly isNew: boolean;
   readonly missing: readonly string[];
+  /** If its layers are eStargz: their size, and that of the layers they were made from, which are stored, too. */
+  readonly estargz?: { readonly bytes: number; readonly plainBytes: number };
 }
 
 /** A view of the tagged images. */
