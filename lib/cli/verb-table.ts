@@ -85,6 +85,11 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
     { name: "view", summary: "make one tree of links to installed specs", load: () => import("./verbs/view.ts") },
   ],
   "Build caches": [
+    {
+      name: "search",
+      summary: "find packages of a build cache by name or description",
+      load: () => import("./verbs/search.ts"),
+    },
     { name: "list", summary: "list the specs of a build cache", load: () => import("./verbs/list.ts") },
     {
       name: "index",

@@ -74,6 +74,7 @@ const IN_STORE = ["--store", join(work, "s"), "--no-env"];
 const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["list", CACHE, "-a"] },
   { args: ["list", CACHE, "-a", "--tags"] },
+  { args: ["search", "hul", CACHE, "-a"] },
   { args: ["list", "oci-layout:./none"], status: [5] },
   { args: ["check-run", `${CACHE}:fleet-env`], status: [1] },
   { args: ["install", CACHE, "fleet", "-o", "--plan", ...IN_STORE] },

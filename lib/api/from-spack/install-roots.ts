@@ -12,7 +12,7 @@ import { mapLimit } from "../../util/limit.ts";
 import { findProgram } from "../machine/programs.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
 import type { SpackFiles } from "./spack-files.ts";
-import { nothingNamed } from "./spack-specs.ts";
+import { chosenAmong, nothingNamed } from "./spack-specs.ts";
 
 /** Opens the store of an installation, which may not exist yet; `version` is the version of a new database. */
 export async function installStore(files: SpackFiles, version?: string): Promise<Store> {
@@ -90,7 +90,7 @@ export async function installRoots(lookup: InstallLookup, words: readonly string
 
 // If several match, those for this machine take precedence.
 async function candidates(
-  { source, host, isMany, signal }: InstallLookup,
+  { files, source, host, isMany, signal }: InstallLookup,
   query: SpecQuery,
   text: string,
 ): Promise<SpecDocument[]> {
@@ -98,6 +98,12 @@ async function candidates(
   const fitting = all.filter(({ root }) => fitsHost(root, host));
   const found = fitting.length > 0 ? fitting : all;
   if (found.length === 1 || isMany) return found;
+  const { choose } = files;
+  if (choose !== undefined) {
+    const nodes = found.map(({ root }) => root);
+    const chosen = await chosenAmong(choose, nodes, query);
+    if (chosen !== undefined) return found.filter(({ root }) => root === chosen);
+  }
   const names = found.slice(0, 10).map(({ root }) => `${root.name}@${root.version}/${root.hash.slice(0, 7)}`);
   throw new StaveError("USAGE", `${text} matches ${found.length} specs in ${source.name}: ${names.join(", ")}`, {
     hint: "name one by its hash, or take all with `multiple`",

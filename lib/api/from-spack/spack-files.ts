@@ -38,8 +38,13 @@ export interface AskedSpec {
   readonly document: SpecDocument | undefined;
 }
 
+/** Asks the user which of several lines is meant; returns its number. */
+export type Choose = (question: string, choices: readonly string[]) => Promise<number>;
+
 /** The part of the outside world by which Spack's files are found. */
-type Around = Pick<Surroundings, "env" | "cwd" | "home" | "clock" | "signal">;
+type Around = Pick<Surroundings, "env" | "cwd" | "home" | "clock" | "signal"> & {
+  readonly choose?: Choose | undefined;
+};
 
 /** What the Spack flags refer to. The store and the lock file are read only when needed. */
 export class SpackFiles {
@@ -59,6 +64,11 @@ export class SpackFiles {
       settings: flags.config,
       store: flags.store,
     });
+  }
+
+  /** Asks which of several specs is meant; undefined if there is no one to ask. */
+  get choose(): Choose | undefined {
+    return this.#context.choose;
   }
 
   /** Opens the store. Throws CONFIG_INVALID if its location is unknown. */

@@ -1,11 +1,14 @@
 // Finds the concrete specs that SPEC arguments name: spec files, hashes, or queries that match exactly one spec.
 
 import { StaveError } from "../../errors.ts";
-import { type Candidates, select, selectOne } from "../../spack/query/select.ts";
+import { printQuery, type SpecQuery } from "../../spack/query/query.ts";
+import { type Candidates, compareNodes, select, selectOne, selectSome } from "../../spack/query/select.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
+import { formatSpec } from "../../spack/spec/spec-format.ts";
+import { shortName } from "../../spack/spec/spec-name.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
-import { type AskedSpec, SpackFiles, type SpackFlags } from "./spack-files.ts";
+import { type AskedSpec, type Choose, SpackFiles, type SpackFlags } from "./spack-files.ts";
 
 /** A concrete spec, its graph, and the store it was looked up in, if a store was needed. */
 export interface ChosenSpec {
@@ -40,7 +43,7 @@ export async function chosenRoots(files: SpackFiles, store: Store, words: readon
       continue;
     }
     const isThere = select(among(installed, place), [query]).length > 0;
-    found.push(selectOne(among(isThere ? installed : candidates, place), query));
+    found.push(await pickOne(files, among(isThere ? installed : candidates, place), query));
   }
   return once(found);
 }
@@ -62,7 +65,8 @@ export async function chosenSpecs(
     store ??= await files.store();
     const nodes = [...store.records()].filter((record) => record.installed).map((record) => record.node);
     const { graph } = store.database;
-    chosen.push({ root: selectOne({ nodes, graph, place: `the store ${store.root}` }, query), graph, store });
+    const root = await pickOne(files, { nodes, graph, place: `the store ${store.root}` }, query);
+    chosen.push({ root, graph, store });
   }
   const [first, ...rest] = chosen;
   if (first === undefined)
@@ -113,7 +117,7 @@ export async function knownSpecs(files: SpackFiles, words: readonly string[]): P
     candidates ??= lock
       ? { nodes: [...lock.graph.nodes()], graph: lock.graph, place: "the environment" }
       : await storeCandidates(files);
-    found.push(selectOne(candidates, query));
+    found.push(await pickOne(files, candidates, query));
   }
   return once(found);
 }
@@ -121,6 +125,31 @@ export async function knownSpecs(files: SpackFiles, words: readonly string[]): P
 /** The one spec that the words name, installed or not. Throws USAGE for none or several, and like `knownSpecs`. */
 export async function knownSpec(files: SpackFiles, words: readonly string[]): Promise<SpecNode> {
   return onlyOne(await knownSpecs(files, words), words);
+}
+
+// The only spec that satisfies a query; if there are several, the user may pick one.
+async function pickOne({ choose }: SpackFiles, candidates: Candidates, query: SpecQuery): Promise<SpecNode> {
+  if (choose === undefined) return selectOne(candidates, query);
+  return (await chosenAmong(choose, selectSome(candidates, query), query)) ?? selectOne(candidates, query);
+}
+
+/** The most specs that a user is asked to pick from. */
+const MOST_CHOICES = 200;
+
+/** Asks for one of several specs; undefined if there are too many for a list. */
+export async function chosenAmong(
+  choose: Choose,
+  found: readonly SpecNode[],
+  query: SpecQuery,
+): Promise<SpecNode | undefined> {
+  if (found.length > MOST_CHOICES) return undefined;
+  if (found.length === 1) return found[0];
+  // The newest first.
+  const sorted = found.toSorted(compareNodes).toReversed();
+  const lines = sorted.map(
+    (node) => `${shortName(node)}${formatSpec(node, "{variants}{ arch=architecture}{%compiler}")}`,
+  );
+  return sorted[await choose(`${printQuery(query)} matches ${found.length} specs; which one?`, lines)];
 }
 
 const once = (nodes: readonly SpecNode[]): SpecNode[] => [...new Map(nodes.map((node) => [node.hash, node])).values()];

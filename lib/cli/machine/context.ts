@@ -1,6 +1,7 @@
 // The outside world of a verb: the environment, the streams, the clock and Ctrl-C. Only this file and main.ts use
 // `process`.
 import type { Readable, Writable } from "node:stream";
+import type { Choose } from "../../api/from-spack/spack-files.ts";
 import { processSurroundings, type Surroundings } from "../../api/machine/surroundings.ts";
 import { StaveError } from "../../errors.ts";
 
@@ -14,6 +15,8 @@ export interface Context extends Surroundings {
   stderr: Terminal;
   /** Aborted, with an ABORTED error, at the first Ctrl-C. */
   readonly signal: AbortSignal;
+  /** Asks which of several lines is meant; undefined where no one can answer. */
+  choose?: Choose | undefined;
   /** The machine's architecture in Node's terms: `process.arch`. */
   arch: string;
 }

@@ -9,6 +9,7 @@ import type { TrustOptions } from "../../api/signers/trust.ts";
 import { hasImages, type ReadCache } from "../../cache/cache.ts";
 import { aggregate } from "../../errors.ts";
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
+import { nearMisses } from "../../ops/cache/near-misses.ts";
 import { CACHE_ARGUMENT, type OpenedCache, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
@@ -72,6 +73,11 @@ export const verb: VerbFactory = (state) => {
         specs: report.specs.map((row) => ({ ...row, signature: marks.get(row.hash) })),
       };
       if (!flags.json) show(marked ?? report, flags, output);
+      if (report.specs.length === 0 && report.otherArchitectures === 0 && !flags.tags && report.failures.length === 0)
+        for (const query of queries) {
+          const near = await nearMisses(opened.caches, query, { signal: context.signal });
+          if (near !== undefined) output.note(near);
+        }
       if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "caches"), marked ?? report);
       output.report(marked ?? report);
       return report.specs.length === 0 && specs.length > 0 ? 1 : 0;

@@ -1,5 +1,6 @@
 // Declares verbs: a commander command and the function behind it, run with a context and an output.
 import type { Command } from "commander";
+import type { Choose } from "../../api/from-spack/spack-files.ts";
 import type { Context } from "../machine/context.ts";
 import { Output, type OutputOptions } from "../output/output.ts";
 import { progressDisplay } from "../output/progress-display.ts";
@@ -43,7 +44,12 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
     state.output = output;
     try {
       output.display = await progressDisplay(state.context, output);
-      state.exitCode = await action(state.context, output, flags, ...args);
+      state.exitCode = await action(
+        { ...state.context, choose: chooser(state.context, output) },
+        output,
+        flags,
+        ...args,
+      );
     } catch (error) {
       const reason: unknown = state.context.signal.aborted ? state.context.signal.reason : error;
       state.exitCode = output.fail(reason);
@@ -52,4 +58,16 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
       state.output = undefined;
     }
   });
+}
+
+// Pipes, --json and --yes never ask.
+function chooser({ stdin, stdout, stderr, env, signal }: Context, output: Output): Choose | undefined {
+  const { json, yes, yesToAll } = output.options as OutputOptions & { yes?: boolean; yesToAll?: boolean };
+  const isTerminal = stdin.isTTY && stdout.isTTY && stderr.isTTY && env["TERM"] !== "dumb" && env["CI"] === undefined;
+  if (!isTerminal || json || yes || yesToAll) return undefined;
+  return async (question, choices) => {
+    output.endProgress();
+    const { pick } = await import("../output/pick.ts");
+    return await pick({ stderr, signal }, question, choices);
+  };
 }

@@ -7,6 +7,7 @@ import { LINK, RUN } from "../../spack/spec/node.ts";
 import { edgesOf } from "../../spack/spec/traversal.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { findCached } from "./find-cached.ts";
+import { nearMisses } from "./near-misses.ts";
 
 /** The report on one spec of a cache. */
 export interface CachedSpecReport {
@@ -36,7 +37,11 @@ export async function inspectSpec(
 ): Promise<CachedSpecReport> {
   const found = await findCached(cache, query, options);
   const [first] = found;
-  if (first === undefined) throw new StaveError("SPEC_ABSENT", `${text} is not in ${cache.name}`, { subject: text });
+  if (first === undefined)
+    throw new StaveError("SPEC_ABSENT", `${text} is not in ${cache.name}`, {
+      subject: text,
+      hint: (await nearMisses([cache], query, options)) ?? "`stave list -a` shows what is there",
+    });
   if (found.length > 1)
     throw new StaveError("USAGE", `${text} matches ${found.length} specs in ${cache.name}`, {
       subject: text,

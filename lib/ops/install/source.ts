@@ -10,6 +10,7 @@ import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../../target/target.ts
 import { mapLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
 import { type FoundSpec, findCached } from "../cache/find-cached.ts";
+import { nearMisses } from "../cache/near-misses.ts";
 
 /** A spec, and the cache that has it. */
 export interface CacheAnswer {
@@ -69,7 +70,9 @@ export class InstallSource {
       const documents = await mapLimit(found, DOCUMENTS_AT_ONCE, read, options.signal);
       return documents.length > 0 ? documents : undefined;
     });
-    return answer ?? this.#absent(text, failures);
+    if (answer !== undefined) return answer;
+    const near = failures.length > 0 ? undefined : await nearMisses([...this.#lookups.values()], query, options);
+    return this.#absent(text, failures, near);
   }
 
   /** Reads the image of a spec ahead of its installation. Throws as `use` does. */
@@ -107,13 +110,13 @@ export class InstallSource {
     );
   }
 
-  #absent(what: string, all: readonly StaveError[]): never {
+  #absent(what: string, all: readonly StaveError[], near?: string): never {
     const failures = all.filter(({ code }) => code !== "NOT_FOUND");
     const [first, ...more] = failures;
     if (first !== undefined) throw more.length === 0 ? first : first.with({ errors: failures });
     throw new StaveError("SPEC_ABSENT", `${what} is not in ${this.name}`, {
       subject: what,
-      hint: "`stave list -a` shows what is there",
+      hint: near ?? "`stave list -a` shows what is there",
     });
   }
 }

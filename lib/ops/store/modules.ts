@@ -6,9 +6,6 @@ import type { Inspection } from "../../spack/config/settings.ts";
 import { isSystemPath } from "../../spack/environment/env-modifications.ts";
 import type { UnreadRecipe } from "../../spack/environment/recipe-variables.ts";
 import { moduleModifications } from "../../spack/environment/run-environment.ts";
-import { NotUnderstood } from "../../spack/recipe/python-tokens.ts";
-import { readRecipeCopy } from "../../spack/recipe/recipe-copy.ts";
-import { recipeDescription } from "../../spack/recipe/recipe-description.ts";
 import { RecipeReader } from "../../spack/recipe/recipe-reader.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { findDependency, formatPath, formatSpec, politeFileName } from "../../spack/spec/spec-format.ts";
@@ -18,7 +15,7 @@ import { makeFolder } from "../../util/folder.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { replaceFileSync } from "../../util/replace-file.ts";
-import { underSysroot } from "../../util/sysroot.ts";
+import { specDescription } from "./descriptions.ts";
 import { type ModuleKind, type ModuleServices, moduleText } from "./modulefile.ts";
 
 /** The modulefiles to write. */
@@ -203,7 +200,7 @@ function textFor(
     version: node.version,
     target: node.target,
     spec: formatSpec(node, SPEC_LINE),
-    description: node.external === undefined && prefix !== undefined ? descriptionOf(node, store, prefix) : [],
+    description: node.external === undefined && prefix !== undefined ? specDescription(node, store, prefix) : [],
     autoload: edgesOf(node, { types: LINK | RUN }).map(({ child }) => placeOf(kind, child).module),
     modifications,
     provides: kind === "lmod" ? servicesOf(node, directory) : undefined,
@@ -212,14 +209,3 @@ function textFor(
 
 const SPEC_LINE =
   "{name}{@version}{variants}{ platform=architecture.platform}{ os=architecture.os}{ target=architecture.target}{/hash:7}";
-
-/** The paragraphs of a spec's description, from the copy of its recipe. */
-export function descriptionOf(node: SpecNode, store: Store, prefix: string): readonly string[] {
-  try {
-    const text = readRecipeCopy(underSysroot(store.sysroot, prefix), node);
-    return text === undefined ? [] : recipeDescription(text, node.name);
-  } catch (error) {
-    if (error instanceof NotUnderstood) return [];
-    throw error;
-  }
-}

@@ -1,11 +1,11 @@
 // Selects concrete specs by queries, and suggests near matches if too few or too many are found.
 import { StaveError } from "../../errors.ts";
-import { isNear } from "../../util/typo.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/spec-name.ts";
 import { compareVersions } from "../spec/version.ts";
 import { printQuery, type SpecQuery } from "./query.ts";
 import { satisfies } from "./satisfies.ts";
+import { similarNames } from "./similar-names.ts";
 import { parseConcrete } from "./version-range.ts";
 
 /** The specs to select from, and their name in messages. */
@@ -106,13 +106,14 @@ function nearMisses(candidates: Candidates, query: SpecQuery): string | undefine
   const { name, hash } = query;
   if (name === undefined) return undefined;
   const named: SpecNode[] = [];
-  const similar = new Set<string>();
+  const others = new Set<string>();
   for (const node of candidates.nodes) {
     if (node.name === name || candidates.graph.virtualsOf(node).has(name)) named.push(node);
-    else if (node.name.includes(name) || (name.length > 2 && isNear(node.name, name))) similar.add(node.name);
+    else others.add(node.name);
   }
   if (named.length > 0)
     return `there is ${listed(named.toSorted(compareNodes))}${hash === undefined ? "" : ", with another hash"}`;
-  if (similar.size === 0) return undefined;
-  return `no ${name} is there; did you mean ${[...similar].toSorted().slice(0, LISTED).join(", ")}?`;
+  const similar = similarNames(name, others);
+  if (similar.length === 0) return undefined;
+  return `no ${name} is there; did you mean ${similar.slice(0, LISTED).join(", ")}?`;
 }
