@@ -57,10 +57,7 @@ export async function openImage(
   const document = parseFetched(fetched, target.name);
   if (document.kind === "index") throw notAnImage(name);
   const { config: descriptor, layers } = document.value;
-  if (!/image.*config|container\.image\.v1/.test(descriptor.mediaType)) throw notAnImage(name);
-  const text = await fetchConfig(target, descriptor, options);
-  // The index of a Spack cache: an artifact in all but its media type.
-  if (text.toString("latin1", 0, 16).trim() === "{}") throw notAnImage(name);
+  const text = await fetchImageConfig(target, descriptor, name, options);
   const config = parseBySchema(text, configSchema, `the config of ${name}`);
   if (config.rootfs.diff_ids.length !== layers.length)
     throw new StaveError(
@@ -73,6 +70,20 @@ export async function openImage(
     throw new StaveError("MEDIA_TYPE", `${name} has a layer of type ${printable(odd.mediaType)}`, { subject: name });
   const { digest } = fetched.descriptor;
   return { name, target, digest, manifest: fetched, layers, configDescriptor: descriptor, config };
+}
+
+/** The config of an image. Throws MEDIA_TYPE if it is that of an artifact. */
+export async function fetchImageConfig(
+  target: ReadTarget,
+  descriptor: Descriptor,
+  name: string,
+  options: OperationOptions,
+): Promise<Buffer> {
+  if (!/image.*config|container\.image\.v1/.test(descriptor.mediaType)) throw notAnImage(name);
+  const text = await fetchConfig(target, descriptor, options);
+  // The index of a Spack cache: an artifact in all but its media type.
+  if (text.toString("latin1", 0, 16).trim() === "{}") throw notAnImage(name);
+  return text;
 }
 
 function notAnImage(name: string): StaveError {

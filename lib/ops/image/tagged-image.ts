@@ -5,8 +5,8 @@ import type { Digest } from "../../oci/digest.ts";
 import { configSchema, parseBySchema } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
 import { parseFetched } from "../../target/choose-platform.ts";
-import { fetchConfig } from "../../target/image-config.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
+import { fetchImageConfig } from "./image-facts.ts";
 
 /** A tagged image in a cache. */
 export interface EnvironmentImage {
@@ -15,7 +15,10 @@ export interface EnvironmentImage {
   readonly layers: readonly TaggedLayer[];
 }
 
-/** Reads a tagged image. Throws what the target throws, and CONTENT_INVALID if it is damaged. */
+/**
+ * Reads a tagged image. Throws what the target throws, MEDIA_TYPE for an artifact, and CONTENT_INVALID if it is
+ * damaged.
+ */
 export async function readEnvironmentImage(
   target: ReadTarget,
   tag: string,
@@ -27,8 +30,9 @@ export async function readEnvironmentImage(
   const layers: TaggedLayer[] = [];
   if (document.kind === "index") return { digest, layers };
   const { config, layers: blobs } = document.value;
-  const bytes = await fetchConfig(target, config, options);
-  const { history, rootfs } = parseBySchema(bytes, configSchema, `the config of ${imageName(target.name, tag)}`);
+  const name = imageName(target.name, tag);
+  const bytes = await fetchImageConfig(target, config, name, options);
+  const { history, rootfs } = parseBySchema(bytes, configSchema, `the config of ${name}`);
   const entries = (history ?? []).filter((entry) => entry.empty_layer !== true);
   // Entries are matched to layers by position, which works only if there are equally many.
   if (entries.length !== blobs.length || rootfs.diff_ids.length !== blobs.length) return { digest, layers };

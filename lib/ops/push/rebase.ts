@@ -16,7 +16,7 @@ import { mapLimit } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { verdict } from "../image/check-run.ts";
-import { describeLayers, readLayers } from "../image/image-facts.ts";
+import { describeLayers, fetchImageConfig, readLayers } from "../image/image-facts.ts";
 import { BaseImages, type BaseSource } from "./base-image.ts";
 import { startError } from "./check-start.ts";
 
@@ -114,7 +114,7 @@ async function readImage(
       subject: name,
       hint: "rebase the image of each platform under its own tag, for example app.linux-amd64, and join them again with `stave image-index`",
     });
-  const config = await fetchConfig(target, document.value.config, { signal });
+  const config = await fetchImageConfig(target, document.value.config, name, { signal });
   const { architecture, config: settings } = parseBySchema(config, configSchema, `the config of ${name}`);
   const { bytes, descriptor } = fetched;
   const image = readBaseImage({ name, manifest: bytes, mediaType: descriptor.mediaType, config }, architecture);
@@ -153,8 +153,11 @@ async function oldBase(
     if (describeLayers(opened, facts).every(({ isBase }) => !isBase)) return undefined;
   }
   const name = imageName(target.name, reference);
-  const said = record.digest === undefined ? "" : `: ${record.name ?? ""}@${record.digest}`;
-  throw new StaveError("USAGE", `the base that ${name} stands on cannot be read where the new one is${said}`, {
+  const why =
+    record.digest === undefined
+      ? `${name} does not record the base that it stands on`
+      : `the base that ${name} stands on cannot be read where the new one is: ${record.name ?? ""}@${record.digest}`;
+  throw new StaveError("USAGE", why, {
     subject: name,
     hint: "name it with `from`",
   });
