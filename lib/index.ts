@@ -67,6 +67,7 @@ export type { CacheLocation, MirrorLocation } from "./api/places/mirror-location
 export type { SignatureReport } from "./api/signers/check-place.ts";
 export type { SigstoreOptions } from "./api/signers/keyless.ts";
 export type { NamedSigners } from "./api/signers/named-signers.ts";
+export type { SignerOptions } from "./api/signers/signer-of.ts";
 export type { IndexReport } from "./cache/index-update.ts";
 export {
   aggregate,

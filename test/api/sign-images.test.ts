@@ -1,12 +1,13 @@
 // Proves that the library signs and verifies as the command does, and judges what is read of caches that it may write.
 import assert from "node:assert/strict";
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { install, list, openCache, sign, updateIndex, verify } from "../../lib/index.ts";
+import { install, list, openCache, type PushOptions, push, sign, updateIndex, verify } from "../../lib/index.ts";
 import { Secret } from "../../lib/printable/secret.ts";
 import { PrivateKey } from "../../lib/sign/key/private-key.ts";
 import { golden } from "../support/golden.ts";
+import { goldenStore } from "../support/push.ts";
 import { IDENTITY, ISSUER, startSigstore } from "../support/sigstore.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
@@ -80,4 +81,32 @@ test("a cache that was opened with `create` is judged when it is read, and writt
   } finally {
     await opened.close();
   }
+});
+
+test("a push of the library signs what it makes, with attestations, or refuses before anything is made", async () => {
+  const { sysroot, store } = await goldenStore();
+  const from = { ...common, sysroot, store: store.root, specs: ["rigging"], tags: ["app"], updateIndex: true };
+  const byKey = { key: "release.key", password: "the password" };
+  const made = await push("oci-layout:./pushed", { ...from, sign: byKey, sbom: "spdx" });
+  assert.deepEqual([made.failures, made.signatures?.key], [[], key.publicKey.fingerprint]);
+  assert.equal(made.attestations.length > 0, true);
+  assert.equal((await verify("oci-layout:./pushed", { ...common, key: ["release.pub"], all: true })).unsigned, 0);
+  await push("oci-layout:./unsigned", { ...from, tags: [] });
+  await assert.rejects(push("oci-layout:./unsigned", { ...from, sign: byKey }), {
+    code: "SIGNATURE_MISSING",
+    message: /nothing was pushed/,
+  });
+  assert.ok(!readFileSync(join(work, "unsigned/index.json"), "utf8").includes('"app"'));
+  const wrong: [Partial<PushOptions>, string][] = [
+    [{ sign: {} }, "USAGE"],
+    [{ sign: { ...byKey, keyless: true } }, "USAGE"],
+    [{ sign: { ...byKey, password: "no" } }, "USAGE"],
+    [{ sbom: "spdx" }, "USAGE"],
+    [{ sign: byKey, provenance: true }, "USAGE"],
+  ];
+  for (const [more, code] of wrong) await assert.rejects(push("oci-layout:./never", { ...from, ...more }), { code });
+  await assert.rejects(push(`file://${work}/mirror`, { ...from, tags: [], unsigned: true, sign: byKey }), {
+    code: "UNSUPPORTED",
+  });
+  assert.deepEqual([existsSync(join(work, "never")), existsSync(join(work, "mirror"))], [false, false]);
 });

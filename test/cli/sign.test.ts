@@ -47,8 +47,9 @@ test("a push vouches only for what it made: unsigned images that were there befo
   assert.equal(ran.status, 8);
   assert.match(
     ran.stderr,
-    /nothing was signed: \S+\.spack and \d more were in \S+late before and are not signed by this signer/,
+    /nothing was pushed, because it could not be signed: \S+\.spack and \d more were in \S+late before and are not/,
   );
+  assert.ok(!(await ok("tags", "oci-layout:./late")).split("\n").includes("app"), "no tag names what was refused");
   assert.match(ran.stderr, /--force/);
   assert.equal((await run("verify", "./late", "--key", "mine.pub", "--all")).status, 1);
   await ok("push", "./late", "hull", "--tag", "app", "--force", "--sign", "mine.key", ...IN_STORE);
@@ -63,7 +64,8 @@ test("a push does not sign images with layers that another put into the cache", 
   const args = ["push", "./mixed", "fleet", "--only", "package", "--sign", "mine.key", ...IN_STORE];
   const ran = await run(...args);
   assert.equal(ran.status, 8, ran.stdout + ran.stderr);
-  assert.match(ran.stderr, /nothing was signed: \S+\.spack/);
+  assert.match(ran.stderr, /nothing was pushed, because it could not be signed: \S+\.spack/);
+  assert.ok(!(await ok("tags", "oci-layout:./mixed")).includes("fleet"), "nothing was published");
   assert.equal((await run("verify", "./mixed", "--key", "mine.pub")).stdout.includes(": signed by"), false);
   // Once somebody has vouched for them with the same key, they may be built upon.
   await ok("sign", "./mixed", "--key", "mine.key");

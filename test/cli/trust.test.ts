@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { imageIndex, install, rebase } from "../../lib/index.ts";
+import { checkRun, imageIndex, install, rebase } from "../../lib/index.ts";
 import { Secret } from "../../lib/printable/secret.ts";
 import { PrivateKey } from "../../lib/sign/key/private-key.ts";
 import { stave } from "../support/cli.ts";
@@ -198,7 +198,7 @@ test("a signed index is required where the policy says so; a later one that is n
   await refused(["list", CACHE, "-a", "--no-env"], /generation \d+, but \d+ was seen before .*|INDEX_OUTDATED/);
 });
 
-test("copy --verify, push --base-image, rebase --onto and image-index use only images that the policy lets pass", async () => {
+test("copy --verify, push --base-image, rebase, check-run --base and image-index use only images that the policy lets pass", async () => {
   policy(SIGNED, { other: { key: "../../other.pub" } });
   await ok("copy", "--verify", `${REPO}:fleet-env`, "oci-layout:./verified:app");
   policy({ ...SIGNED, signers: ["x"] }, { x: { key: "../../third.pub" } });
@@ -214,11 +214,18 @@ test("copy --verify, push --base-image, rebase --onto and image-index use only i
   for (const args of [
     ["rebase", app, "--onto", base, "--tag", "next"],
     ["rebase", "oci-layout:./mine", "--onto", base, "--outdated"],
+    ["rebase", app, "--onto", app, "--from", base, "--tag", "next"],
+    ["check-run", app, "--base", base],
     ["image-index", "oci-layout:./mine:all", base],
   ])
     await refused(args, /IDENTITY_MISMATCH/);
   const options = { surroundings: { env, home: work, cwd: work } };
-  for (const use of [() => rebase(app, base, options), () => imageIndex("oci-layout:./mine:all", [base], options)])
+  for (const use of [
+    () => rebase(app, base, options),
+    () => rebase(app, app, { ...options, from: base }),
+    () => checkRun(app, { ...options, bases: [base] }),
+    () => imageIndex("oci-layout:./mine:all", [base], options),
+  ])
     await assert.rejects(use(), { code: "IDENTITY_MISMATCH" });
   await ok("image-index", "oci-layout:./mine:all", base, "--insecure-no-signature-check");
   await ok("image-index", "oci-layout:./mine:all", app);

@@ -209,10 +209,10 @@ export async function openToRead(
 export async function openToWrite(
   given: CacheArgument | undefined,
   opening: Opening,
-): Promise<Pick<OpenCache, "cache" | typeof Symbol.asyncDispose>> {
-  if (typeof given === "object")
-    return { cache: writable.get(given.cache) ?? given.cache, [Symbol.asyncDispose]: () => Promise.resolve() };
-  return await openOne(given ?? mirrorsFor("push", opening)[0], "push", opening);
+): Promise<Pick<OpenCache, "cache" | "location" | typeof Symbol.asyncDispose>> {
+  if (typeof given !== "object") return await openOne(given ?? mirrorsFor("push", opening)[0], "push", opening);
+  const { cache, location } = given;
+  return { cache: writable.get(cache) ?? cache, location, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 /**

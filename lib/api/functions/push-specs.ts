@@ -1,5 +1,8 @@
 // `push` and `planPush`: push installed specs to a build cache.
 
+import { hasImages, lacks } from "../../cache/cache.ts";
+import { StaveError } from "../../errors.ts";
+import type { Transport } from "../../http/types.ts";
 import { parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
@@ -9,13 +12,18 @@ import { type PlanOptions, PUSH_DEFAULTS, type PushChoices } from "../../ops/pus
 import { planTo, pushTo } from "../../ops/push/push-to.ts";
 import type { PushPlanReport, PushReport } from "../../ops/push/report.ts";
 import { parseShard } from "../../ops/push/shard.ts";
+import { ciJob } from "../../ops/sign/ci-job.ts";
+import { SBOM_FORMATS, type SbomFormat } from "../../sbom/bill.ts";
 import type { NetworkSettings } from "../../spack/config/settings.ts";
 import { closeAfterError } from "../../util/close-all.ts";
+import { sourceDate } from "../../util/source-date.ts";
 import { containerBase, imageDescription, imageViews, spackSide } from "../from-spack/push-side.ts";
 import { chosenRoots } from "../from-spack/spack-specs.ts";
 import { diskCache } from "../machine/cache-folder.ts";
+import { VERSION } from "../machine/stave-version.ts";
 import { referenceOf } from "../places/connection.ts";
-import { trustedReference } from "../signers/trust.ts";
+import { checkSigner, SIGNER, type SignerOptions, signerOf } from "../signers/signer-of.ts";
+import { signedName, trustedReference } from "../signers/trust.ts";
 import { checkCache, checkOptions, type Shape } from "./check.ts";
 import { COMMON, type CommonOptions, connect } from "./common.ts";
 import {
@@ -56,6 +64,12 @@ export interface PushOptions extends CommonOptions, SpackOptions, PushChoices {
   readonly unsigned?: boolean | undefined;
   /** The gpg key for specs in a mirror. Default: the only secret key. */
   readonly gpgKey?: string | undefined;
+  /** Who signs the images of the push, and the updated index. Default: no one. */
+  readonly sign?: SignerOptions | undefined;
+  /** Attach a bill of materials to each image; needs `sign`. */
+  readonly sbom?: SbomFormat | undefined;
+  /** Attach a statement of which CI job pushed the images; needs `sign`. */
+  readonly provenance?: boolean | undefined;
 }
 
 const SHAPE: Shape<PushOptions> = {
@@ -78,6 +92,7 @@ const SHAPE: Shape<PushOptions> = {
   },
   ...{ variables: "strings", spackEnv: "boolean", spackPrefix: "string", jobs: "count", onSpec: "function" },
   ...{ unsigned: "boolean", gpgKey: "string", view: "name or false", standardLabels: "boolean" },
+  ...{ sign: { fields: SIGNER }, sbom: SBOM_FORMATS, provenance: "boolean" },
 };
 
 /**
@@ -86,8 +101,13 @@ const SHAPE: Shape<PushOptions> = {
 export async function push(cache?: CacheArgument, options: PushOptions = {}): Promise<PushReport> {
   const opening = checked("push", cache, options);
   await using all = await prepared(options, opening);
+  const signer = options.sign && (await signerOf(options.sign, opening.around, all.transport));
+  const job = options.provenance ? ciJob(opening.around.env) : undefined;
   await using opened = await openToWrite(cache, { ...opening, options: { ...options, create: true } });
-  return await pushTo(opened.cache, all.common);
+  const sign = signer && { signer, cache: signedName(opened.location) };
+  if (sign !== undefined && !hasImages(opened.cache)) throw lacks(opened.cache, "images");
+  const attest = { sbom: options.sbom, job, created: sourceDate(opening.around.env), tool: VERSION };
+  return await pushTo(opened.cache, { ...all.common, sign, attest });
 }
 
 /**
@@ -106,6 +126,10 @@ function checked(name: string, cache: CacheArgument | undefined, options: PushOp
   checkOptions(name, options, SHAPE);
   options.signal?.throwIfAborted();
   for (const tag of options.tags ?? []) parseTag(tag);
+  const { sign, sbom, provenance } = options;
+  if (sign !== undefined) checkSigner(`${name}: sign`, sign);
+  else if (sbom !== undefined || provenance)
+    throw new StaveError("USAGE", `${name}: \`sbom\` and \`provenance\` need \`sign\`: attestations are signed`);
   const { unsigned, gpgKey: key } = options;
   return { ...openingOf(options, options.store), signing: { unsigned, key } };
 }
@@ -114,7 +138,9 @@ function checked(name: string, cache: CacheArgument | undefined, options: PushOp
 async function prepared(
   options: PushOptions,
   opening: Opening,
-): Promise<AsyncDisposable & { readonly common: Omit<PlanOptions, "cache" | "target"> }> {
+): Promise<
+  AsyncDisposable & { readonly common: Omit<PlanOptions, "cache" | "target">; readonly transport: Transport }
+> {
   const { onProgress: progress, signal } = options;
   const { around } = opening;
   const compression =
@@ -176,7 +202,7 @@ async function prepared(
       memory: new LayerMemory(diskCache(around), compression),
       facts: new FactsMemory(diskCache(around)),
     };
-    return { common, [Symbol.asyncDispose]: () => connection.close() };
+    return { common, transport: connection.transport, [Symbol.asyncDispose]: () => connection.close() };
   } catch (error) {
     await closeAfterError(() => connection.close());
     throw error;

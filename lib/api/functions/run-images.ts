@@ -14,7 +14,7 @@ import { writeOutput } from "../../util/write-output.ts";
 import { diskCache } from "../machine/cache-folder.ts";
 import { type Connection, referenceOf } from "../places/connection.ts";
 import { archiveName, givenName, platformImage, rebasedTag, tagToWrite, wholePlace } from "../places/image-places.ts";
-import { trustedReference } from "../signers/trust.ts";
+import { type TrustUse, trustedReference } from "../signers/trust.ts";
 import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf, trustUseOf } from "./common.ts";
 
@@ -66,10 +66,12 @@ function platformOf(text: string | undefined): Platform {
   return parsePlatform(text ?? `linux/${hostArchitecture(process.arch)}`);
 }
 
-async function baseSource(connection: Connection, name: string, signal: AbortSignal | undefined): Promise<BaseSource> {
+// A base that the trust policy lets pass.
+async function baseSource(connection: Connection, name: string, use: TrustUse): Promise<BaseSource> {
   const location = parseLocation(name);
   const target = await connection.read(location);
-  return { name, target, reference: await referenceOf(location, target, signal) };
+  const named = await referenceOf(location, target, use.around.signal);
+  return { name, target, reference: await trustedReference(location, target, named, use) };
 }
 
 /** Checks whether the programs of an image will start, as `stave check-run` does. */
@@ -84,7 +86,8 @@ export async function checkRun(image: string, options: CheckRunOptions = {}): Pr
   await using connection = await connect(options, { around, places: [location, ...names.map(parseLocation)] });
   const target = await connection.read(location);
   const bases: CandidateBase[] = [];
-  for (const name of names) bases.push(await baseSource(connection, name, signal));
+  const use = trustUseOf(options, around, connection.transport);
+  for (const name of names) bases.push(await baseSource(connection, name, use));
   const memory = new FactsMemory(diskCache(around));
   const reference = await referenceOf(location, target, signal);
   return await checkImage(target, reference, { platform, bases, memory, progress, signal });
@@ -148,14 +151,13 @@ export async function rebase(image: string, onto: string, options: RebaseOptions
   const around = surroundingsOf(options);
   const others = [onto, ...(from === undefined ? [] : [from])].map(parseLocation);
   await using connection = await connect(options, { around, places: [location, ...others] });
-  const base = await baseSource(connection, onto, signal);
   const use = trustUseOf(options, around, connection.transport);
-  const baseReference = await trustedReference(parseLocation(onto), base.target, base.reference, use);
+  const base = await baseSource(connection, onto, use);
   const target = dryRun ? await connection.change(location) : await connection.write(location);
   const reference = await referenceOf(location, target, signal);
   return await rebaseImage(target, reference, {
-    onto: { ...base, reference: baseReference },
-    from: from === undefined ? undefined : await baseSource(connection, from, signal),
+    onto: base,
+    from: from === undefined ? undefined : await baseSource(connection, from, use),
     tag: rebasedTag({ tag, platform }, reference),
     platform: platform === undefined ? undefined : parsePlatform(platform),
     ...{ checkRun: isChecked, dryRun, memory: new FactsMemory(diskCache(around)), progress, signal },

@@ -1,28 +1,18 @@
 // `sign` and `verify`: the signatures of images and caches, as functions of the library.
-import { resolve } from "node:path";
-import { StaveError } from "../../errors.ts";
 import { chosenImages } from "../../ops/sign/images.ts";
 import { type SignReport, signImages } from "../../ops/sign/sign.ts";
-import { Secret } from "../../printable/secret.ts";
-import { keySigner, type StatementSigner } from "../../sign/signature/statement-signer.ts";
 import type { Target } from "../../target/target.ts";
 import { closeAfterError } from "../../util/close-all.ts";
 import { checkPlace, type SignatureReport, signatureReport } from "../signers/check-place.ts";
-import { keylessSigner, type SigstoreOptions } from "../signers/keyless.ts";
 import { type NamedSigners, namesSigners } from "../signers/named-signers.ts";
 import { imageNamed, placeOf, type SignedPlace } from "../signers/place-to-sign.ts";
+import { checkSigner, SIGNER, type SignerOptions, signerOf } from "../signers/signer-of.ts";
 import { checkOptions, checkText } from "./check.ts";
 import { COMMON, type CommonOptions, connect } from "./common.ts";
 import { type Opening, openCacheTarget, openingOf, SPACK, type SpackOptions, trustUse } from "./open-cache.ts";
 
 /** How to sign: with a key, or as the identity of this job. */
-export interface SignOptions extends CommonOptions, SpackOptions, SigstoreOptions {
-  /** The path of the private key. */
-  readonly key?: string | undefined;
-  /** Its password. Default: `$COSIGN_PASSWORD`. */
-  readonly password?: string | undefined;
-  /** Sign without a key, with the identity token of this CI job or of `$SIGSTORE_ID_TOKEN`. */
-  readonly keyless?: boolean | undefined;
+export interface SignOptions extends CommonOptions, SpackOptions, SignerOptions {
   /** Of a cache, also sign every other tag. */
   readonly all?: boolean | undefined;
   /** Report what would be signed, and write nothing. */
@@ -45,18 +35,17 @@ export async function sign(place: string, options: SignOptions): Promise<SignRep
   checkText("sign: the place", place);
   checkOptions("sign", options, {
     ...{ ...COMMON, ...SPACK },
-    ...{ key: "string", password: "string", keyless: "boolean", signingConfig: "string", trustedRoot: "string" },
+    ...SIGNER,
     ...{ all: "boolean", dryRun: "boolean" },
   });
   const { all, dryRun, signal } = options;
   signal?.throwIfAborted();
-  if ((options.key === undefined) === (options.keyless !== true))
-    throw new StaveError("USAGE", "sign: exactly one of `key` and `keyless` must be given");
+  checkSigner("sign", options);
   const opening = openingOf(options);
   const { around } = opening;
   await using opened = await openPlace(place, "push", opening);
   const { target, reference, cache, memory } = opened;
-  const signer = await signerOf(options, opening, opened);
+  const signer = await signerOf(options, around, opened.transport);
   const images = (await chosenImages(target, { reference, all }, { signal })).map((each) => ({ reference: each }));
   return await signImages({ target, images, signer, cache, dryRun, memory, clock: around.clock, signal });
 }
@@ -86,25 +75,6 @@ export async function verify(
     reports.push(await checkPlace(opened, { named, all }, offline ? { ...use, transport: undefined } : use));
   }
   return signatureReport(reports);
-}
-
-async function signerOf(
-  options: SignOptions,
-  { around }: Opening,
-  { transport }: SignedPlace<Target>,
-): Promise<StatementSigner> {
-  const { key, password } = options;
-  if (key === undefined) return await keylessSigner(options, { around, transport });
-  const { readPrivateKey } = await import("../../sign/key/key-file.ts");
-  const given = password ?? around.env["COSIGN_PASSWORD"];
-  const secret = (): Promise<Secret> => {
-    if (given !== undefined) return Promise.resolve(new Secret(given));
-    throw new StaveError("CREDENTIALS_MISSING", `no password for ${key}`, {
-      subject: key,
-      hint: "set COSIGN_PASSWORD, or give the option password",
-    });
-  };
-  return keySigner(await readPrivateKey(resolve(around.cwd, key), secret));
 }
 
 async function openPlace(

@@ -1,16 +1,18 @@
 // `stave check-run`: will the programs of an image start?
 import { diskCache } from "../../api/machine/cache-folder.ts";
 import { referenceOf } from "../../api/places/connection.ts";
+import type { TrustOptions } from "../../api/signers/trust.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
 import { hostArchitecture, parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { type CandidateBase, checkRun } from "../../ops/image/check-run.ts";
 import { openNetwork } from "../arguments/open.ts";
-import { addTransport, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addTransport, addTrust, type CommonFlags, collect, helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { trustedBase } from "../arguments/trusted-base.ts";
 import { verdictLines } from "../output/check-run-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags {
+interface Flags extends CommonFlags, TrustOptions {
   base?: string[];
   platform?: string;
 }
@@ -32,19 +34,16 @@ export const verb: VerbFactory = (state) => {
     .argument("<image>", "an image that Spack or stave pushed")
     .option("--base <image>", "check over this base image (may be repeated)", collect)
     .option("--platform <os/arch>", "check this platform's image of an index");
-  addTransport(command).addHelpText("after", helpText(HELP));
+  addTrust(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const location = parseLocation(text);
-    const named = (flags.base ?? []).map((name) => ({ name, place: parseLocation(name) }));
+    const names = flags.base ?? [];
     const platform = parsePlatform(flags.platform ?? `linux/${hostArchitecture(context.arch)}`);
-    const places = [location, ...named.map(({ place }) => place)];
+    const places = [location, ...names.map(parseLocation)];
     await using opener = await openNetwork({ context, output, flags, places });
     const { signal } = context;
     const bases: CandidateBase[] = [];
-    for (const { name, place } of named) {
-      const target = await opener.read(place);
-      bases.push({ name, target, reference: await referenceOf(place, target, signal) });
-    }
+    for (const name of names) bases.push(await trustedBase(name, opener, { context, output, flags }));
     const target = await opener.read(location);
     const report = await checkRun(target, await referenceOf(location, target, signal), {
       platform,

@@ -7,14 +7,13 @@ import { unlockedSpecs } from "../../api/from-spack/unlocked-specs.ts";
 import { diskCache } from "../../api/machine/cache-folder.ts";
 import { VERSION } from "../../api/machine/stave-version.ts";
 import { cacheLocation, onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
-import { referenceOf } from "../../api/places/connection.ts";
 import { formatCache, isMirror } from "../../api/places/mirror-location.ts";
-import { signedName, trustedReference } from "../../api/signers/trust.ts";
+import { signedName } from "../../api/signers/trust.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { parseCompression } from "../../image/pack/compression.ts";
 import { LayerMemory } from "../../image/pack/layer-memory.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
-import { formatLocation, type Location, parseLocation, parseTag } from "../../oci/reference.ts";
+import { formatLocation, type Location, parseTag } from "../../oci/reference.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
 import { planTo, pushTo } from "../../ops/push/push-to.ts";
 import type { PushedSpec } from "../../ops/push/report.ts";
@@ -37,6 +36,7 @@ import {
 import { verbCommand } from "../arguments/shared-flags.ts";
 import { remindToSign } from "../arguments/sign-reminder.ts";
 import { openKey, openKeyless } from "../arguments/signer.ts";
+import { type BaseUse, trustedBase } from "../arguments/trusted-base.ts";
 import type { Context } from "../machine/context.ts";
 import { findingText } from "../output/check-run-text.ts";
 import { count } from "../output/formatting.ts";
@@ -226,18 +226,9 @@ function imageTag(text: string): string {
 
 async function baseSource(
   opener: Opener,
-  { context, output, flags }: { readonly context: Context; readonly output: Output; readonly flags: PushFlags },
+  { flags, ...use }: BaseUse & { readonly flags: PushFlags },
 ): Promise<BaseSource | undefined> {
-  const { baseImage: name } = flags;
-  if (name === undefined) return undefined;
-  const location = parseLocation(name);
-  const target = await opener.read(location);
-  const named = await referenceOf(location, target, context.signal);
-  const onWarning = (text: string): void => output.warn(text);
-  const { transport } = opener;
-  const use = { around: context, options: flags, transport, onWarning };
-  const reference = await trustedReference(location, target, named, use);
-  return { name, target, reference };
+  return flags.baseImage === undefined ? undefined : await trustedBase(flags.baseImage, opener, { flags, ...use });
 }
 
 function tagged(location: Location, tag: string): Location {

@@ -2,15 +2,14 @@
 import { diskCache } from "../../api/machine/cache-folder.ts";
 import { referenceOf } from "../../api/places/connection.ts";
 import { rebasedTag } from "../../api/places/image-places.ts";
-import { type TrustOptions, type TrustUse, trustedReference } from "../../api/signers/trust.ts";
+import type { TrustOptions } from "../../api/signers/trust.ts";
 import { StaveError } from "../../errors.ts";
 import { fullReference } from "../../image/base-image-reader.ts";
 import { FactsMemory } from "../../loader/facts-memory.ts";
 import { parsePlatform } from "../../oci/platform.ts";
-import { formatLocation, type Location, parseLocation, withTag } from "../../oci/reference.ts";
-import type { BaseSource } from "../../ops/push/base-image.ts";
+import { formatLocation, parseLocation, withTag } from "../../oci/reference.ts";
 import { imagesOnBase, rebase } from "../../ops/push/rebase.ts";
-import { type Opener, openNetwork } from "../arguments/open.ts";
+import { openNetwork } from "../arguments/open.ts";
 import {
   addDryRun,
   addTransport,
@@ -20,7 +19,7 @@ import {
   verbCommand,
 } from "../arguments/shared-flags.ts";
 import { remindToSign } from "../arguments/sign-reminder.ts";
-import type { Context } from "../machine/context.ts";
+import { trustedBase } from "../arguments/trusted-base.ts";
 import { findingText } from "../output/check-run-text.ts";
 import { count, shortDigest } from "../output/formatting.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -66,9 +65,8 @@ export const verb: VerbFactory = (state) => {
     const from = flags.from === undefined ? undefined : parseLocation(flags.from);
     const places = [location, onto, ...(from ? [from] : [])];
     await using opener = await openNetwork({ context, output, flags, places });
-    const onWarning = (line: string): void => output.warn(line);
-    const use = { around: context, options: flags, transport: opener.transport, onWarning };
-    const source = await trustedSource(flags.onto, onto, opener, use);
+    const use = { context, output, flags };
+    const source = await trustedBase(flags.onto, opener, use);
     if (flags.outdated) {
       const fullName = fullReference(flags.onto);
       if (fullName === undefined)
@@ -89,8 +87,7 @@ export const verb: VerbFactory = (state) => {
     const reference = await referenceOf(location, target, signal);
     const report = await rebase(target, reference, {
       onto: source,
-      from:
-        flags.from === undefined || from === undefined ? undefined : await sourceOf(flags.from, from, opener, signal),
+      from: flags.from === undefined ? undefined : await trustedBase(flags.from, opener, use),
       tag: rebasedTag(flags, reference),
       platform: flags.platform === undefined ? undefined : parsePlatform(flags.platform),
       checkRun: flags.checkRun,
@@ -112,18 +109,3 @@ export const verb: VerbFactory = (state) => {
     return 0;
   });
 };
-
-async function sourceOf(name: string, place: Location, opener: Opener, signal: AbortSignal): Promise<BaseSource> {
-  const target = await opener.read(place);
-  return { name, target, reference: await referenceOf(place, target, signal) };
-}
-
-async function trustedSource(
-  name: string,
-  place: Location,
-  opener: Opener,
-  use: TrustUse & { readonly around: Context },
-): Promise<BaseSource> {
-  const source = await sourceOf(name, place, opener, use.around.signal);
-  return { ...source, reference: await trustedReference(place, source.target, source.reference, use) };
-}

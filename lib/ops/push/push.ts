@@ -13,7 +13,7 @@ import { imageBudget, isMade, type PreparedPush, preparePush } from "./prepare.t
 import { reindex } from "./reindex.ts";
 import type { PushPlanReport, PushReport } from "./report.ts";
 import { type PushResults, PushRun } from "./run.ts";
-import { signPushed } from "./sign-pushed.ts";
+import { signedBefore, signPushed } from "./sign-pushed.ts";
 import { slimRules, slimSizes } from "./slim-layers.ts";
 
 export type { PlanOptions, PushEnvironment, PushOptions } from "./options.ts";
@@ -34,6 +34,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
   const started = clock.now();
   try {
     const prepared = await preparePush(options, stop.signal);
+    const before = await signedBefore(options, prepared);
     const results = await new PushRun(options, prepared, stop).run();
     signal?.throwIfAborted();
     const index =
@@ -42,7 +43,7 @@ export async function push(given: PushOptions): Promise<PushReport> {
     const { manifests, variables, ...shown } = results;
     const signatures =
       options.sign && !results.failures.some(concernsAll)
-        ? await signPushed(options, prepared.used, results, index)
+        ? await signPushed(options, before, results, index)
         : undefined;
     const isSigned = signatures !== undefined && !results.failures.some(concernsAll);
     const attestations = isSigned ? await attest(options, prepared, results) : [];

@@ -54,7 +54,10 @@ export class IdentityPattern {
 }
 
 // Hosts where anyone can have a first part of a path.
-const SHARED_HOSTS = new Set(["github.com", "gitlab.com"]);
+const SHARED_HOSTS = new Set([
+  ...["github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "buildkite.com"],
+  ...["app.circleci.com", "oidc.circleci.com", "g.codefresh.io"],
+]);
 
 /** What to write instead of a glob that also matches strangers; undefined if it does not. */
 function tooWide(identity: string): string | undefined {
@@ -68,7 +71,6 @@ function tooWide(identity: string): string | undefined {
   }
   if (identity.includes("@"))
     return /@[^@*/]+$/.test(identity) ? undefined : "write the domain without *, for example *@example.org";
-  const literal = identity.slice(0, identity.indexOf("*")).toLowerCase();
-  const isScheme = "https://".startsWith(literal) || /^[a-z][a-z0-9+.-]*:\/*$/.test(literal);
-  return isScheme ? `begin with more than a scheme, for example ${example}` : undefined;
+  // It may match any address that begins so, and any URL.
+  return `write a URL with its scheme and host, for example ${example}, or an address with its domain`;
 }
