@@ -28,6 +28,13 @@ scripts/api-docs/node_modules/.stamp: scripts/api-docs/package-lock.json
 	npm ci --no-fund --no-audit --loglevel=error --prefix scripts/api-docs
 	@touch $@
 
+site: install api scripts/docs-site/node_modules/.stamp ## build the documents as a site in site/ (SITE_BASE: its path on its host)
+	node_modules/.bin/node --import tsx scripts/site.ts
+
+scripts/docs-site/node_modules/.stamp: scripts/docs-site/package-lock.json
+	npm ci --no-fund --no-audit --loglevel=error --prefix scripts/docs-site
+	@touch $@
+
 demo: install ## build, then demonstrate the main job with the default cache
 	npm run --silent build -- --bundle-only
 	npm run --silent demo

@@ -54,7 +54,7 @@ if (hasInterop) {
   }
 }
 if (only === undefined && files.length === 0)
-  for (const name of ["node22", "api-docs"]) {
+  for (const name of ["node22", "api-docs", "docs-site"]) {
     if (installTools(name)) continue;
     console.log(`scripts/${name} cannot be installed; its tests are skipped`);
     if (process.env["CI"] === "true") process.exit(1);

@@ -29,7 +29,7 @@ import { ReverseEdges } from "./reverse-edges.ts";
 /** The number of specs in one file of details. */
 const PIECE = 200;
 /** Maximum number of dependents of a spec that a page lists. */
-const MOST_DEPENDENTS = 200;
+const MOST_DEPENDENTS = 40;
 /** Maximum number of variants and of dependencies of a spec that a page lists. */
 const MOST_PARTS = 1000;
 /** Maximum number of characters of a text of the index that a page shows. */

@@ -82,7 +82,7 @@ const heading = (title: string, version: string): string[] => [
 const plain = (text: string): string => text.replace(/\.$/, "");
 
 /** What the help prints below the flags. */
-function epilogueOf(command: Command): string {
+export function epilogueOf(command: Command): string {
   let text = "";
   command.configureOutput({
     writeOut: (part) => {
