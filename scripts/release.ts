@@ -1,7 +1,8 @@
 // Makes the files of a release: the npm package, executables in archives, checksums, a bill of materials, the changes
 // of the version, and the script that installs it.
 // usage: tsx scripts/release.ts [FOLDER]
-// The same commit gives the same bytes: times are $SOURCE_DATE_EPOCH, or that of the commit.
+// The same sources give the same bytes: the time of the bill of materials is $SOURCE_DATE_EPOCH, or that of the commit, and
+// files in archives have a fixed one. Also writes the checksums to action/release.json, which belongs into the commit.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -47,7 +48,7 @@ export interface ReleaseInput {
   readonly npmPackage: string;
   /** The license of the Node in the executables. */
   readonly nodeLicense: string;
-  /** Seconds since the epoch: the time of all files. */
+  /** Seconds since the epoch: the time of the bill of materials. */
   readonly date: number;
 }
 
@@ -57,6 +58,9 @@ interface PackageFile {
   /** The one place for the address of this repository; absent as long as there is no public one. */
   readonly repository?: { readonly url: string };
 }
+
+/** Of all files in archives: their checksums are part of the action, and so of the commit, whose time is known later. */
+const ARCHIVE_TIME = new Date("1980-01-01T00:00:00Z");
 
 /** Where the files of a release are; empty if package.json names no repository. */
 export function releaseAddress({ repository, version }: Pick<PackageFile, "repository" | "version">): string {
@@ -96,7 +100,7 @@ export function writeRelease(folder: string, { executables, npmPackage, nodeLice
         mkdirSync(join(inside, "man"), { recursive: true });
         copyFileSync(join(root, page), join(inside, page));
       }
-      writeArchives(work, name, folder, date);
+      writeArchives(work, name, folder);
     }
     const packages = executables.flatMap((each) => each.packages);
     const sbom = releaseSbom({ version, license, date, nodeVersion: NODE_VERSION, packages, lock });
@@ -113,16 +117,25 @@ export function writeRelease(folder: string, { executables, npmPackage, nodeLice
   }
 }
 
+/** What the action knows of a release: the checksums of the archives that it downloads. */
+export function actionRelease(folder: string): string {
+  const metadata: PackageFile = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const { version } = metadata;
+  const sums = ARCHITECTURES.map((arch) => [arch, sha256Of(join(folder, `stave-${version}-linux-${arch}.tar.gz`))]);
+  const release = { version, url: releaseAddress(metadata), sha256: Object.fromEntries(sums) };
+  return `${JSON.stringify(release, undefined, 2)}\n`;
+}
+
 /** The digest of a file, in hexadecimal digits. */
 export function sha256Of(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
-function writeArchives(cwd: string, name: string, folder: string, date: number): void {
+function writeArchives(cwd: string, name: string, folder: string): void {
   const file = join(cwd, `${name}.tar`);
   // Without entries for folders, which get no time.
   const paths = globSync(`${name}/**/*`, { cwd }).filter((each) => statSync(join(cwd, each)).isFile());
-  create({ cwd, file, portable: true, sync: true, noDirRecurse: true, mtime: new Date(date * 1000) }, paths.toSorted());
+  create({ cwd, file, portable: true, sync: true, noDirRecurse: true, mtime: ARCHIVE_TIME }, paths.toSorted());
   const tar = readFileSync(file);
   writeFileSync(join(folder, `${name}.tar.gz`), gzipSync(tar, { level: constants.Z_BEST_COMPRESSION }));
   // One thread: with several, the bytes depend on their number.
@@ -154,6 +167,7 @@ async function release(folder: string): Promise<void> {
     }
     const node = nodeLicense(work);
     writeRelease(folder, { executables, npmPackage: join(work, filename), nodeLicense: node, date: releaseDate() });
+    writeFileSync(join(root, "action/release.json"), actionRelease(folder));
     process.stdout.write(readFileSync(join(folder, "SHA256SUMS"), "utf8"));
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -35,6 +35,7 @@ export function backoff(attempt: number, random: number): number {
 
 /** True for failures that another attempt may avoid: network failures, and statuses that may be temporary. */
 export function mayPass(error: StaveError): boolean {
+  if (error.code === "RATE_LIMITED") return true;
   if (error.status !== undefined) return isRetryableStatus(error.status);
   return error.code === "TIMEOUT" || (error.code === "NETWORK" && deepCode(error.cause) !== "ENOTFOUND");
 }

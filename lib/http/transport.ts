@@ -61,6 +61,9 @@ export interface TransportOptions {
   onWait?: ((milliseconds: number, reason: string) => void) | undefined;
 }
 
+/** The pause if a server limits requests without saying for how long, in milliseconds. */
+const UNNAMED_PAUSE = 60_000;
+
 const DEFAULT_TIMEOUT = 60_000;
 const DEFAULT_MIN_RATE = 1024;
 const LONGEST_CONNECT = 30_000;
@@ -221,7 +224,15 @@ class UndiciTransport implements Transport {
       host.answered(clock.now() - sent);
       // Ranges are asked for on top of what is needed; a refusal says nothing about the rest.
       if (request.traffic !== "range") this.#learn(host, response);
-      if (!request.accept.includes(response.status)) throw await responseError(request, response);
+      if (!request.accept.includes(response.status)) {
+        const error = await responseError(request, response);
+        // Only the text of such an answer says so.
+        if (error.code === "RATE_LIMITED" && response.status === 403) {
+          const asked = parseRetryAfter(response.headers["retry-after"], clock.now());
+          host.pushedBack(true, asked ?? UNNAMED_PAUSE, clock.now());
+        }
+        throw error;
+      }
       bounds.patience.move();
       // The slot is kept as long as data is transferred.
       isHeld = true;

@@ -291,6 +291,25 @@ test("a 429 makes everybody wait, and fewer go at once", async () => {
   await made.close();
 });
 
+test("a 403 that speaks of a secondary rate limit is waited for, another one is not", async () => {
+  let text = "You have exceeded a secondary rate limit. Please wait a few minutes.";
+  let count = 0;
+  const host = await serve((_request, response) => {
+    count++;
+    if (count === 1 || text === "no") response.writeHead(403).end(text);
+    else response.end("fine");
+  });
+  const clock = jumpingClock();
+  const made = createTransport({ clock });
+  await made.requestBytes(get(`http://${host}/`), 10);
+  assert.ok(clock.slept.reduce((sum, ms) => sum + ms, 0) >= 59_000);
+  text = "no";
+  count = 0;
+  await assert.rejects(made.requestBytes(get(`http://${host}/`), 10), { code: "DENIED" });
+  assert.equal(count, 1);
+  await made.close();
+});
+
 for (const [what, delay, least, most] of [
   ["near", 0, 1, 16],
   ["50 ms away", 50, 24, 64],

@@ -194,6 +194,9 @@ function joinedTable(joined: readonly PlannedJoin[], width: number | undefined):
   return table(columns, rows, width).trimEnd();
 }
 
+/** How many failures the Markdown lists. */
+const MOST_ROWS = 500;
+
 /** The summary as Markdown, for the job summary of a workflow. */
 export function pushMarkdown(report: PushReport, reference: (tag: string) => string): string {
   const cell = (text: string): string => printable(text).replaceAll("|", "\\|");
@@ -208,7 +211,8 @@ export function pushMarkdown(report: PushReport, reference: (tag: string) => str
   if (report.images.length > 0) lines.push("", "| image | digest | layers | size |", "| --- | --- | ---: | ---: |");
   for (const { tag, manifest, layers, size } of report.images)
     lines.push(`| \`${cell(reference(tag))}\` | \`${manifest}\` | ${layers} | ${formatBytes(size)} |`);
-  if (report.failures.length > 0)
-    lines.push("", ...report.failures.map(({ message, code }) => `- ${cell(message)} \`${code}\``));
+  const shown = report.failures.slice(0, MOST_ROWS).map(({ message, code }) => `- ${cell(message)} \`${code}\``);
+  if (shown.length > 0) lines.push("", ...shown);
+  if (report.failures.length > MOST_ROWS) lines.push(`- and ${report.failures.length - MOST_ROWS} more`);
   return `${lines.join("\n")}\n\n`;
 }

@@ -1,0 +1,179 @@
+// Proves that the action installs only what has the checksum it knows, logs in without showing the token, pushes, tells
+// digests to the runner, and leaves no login behind. The runner is this test: its files and variables.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { parse } from "yaml";
+import { actionRelease, writeRelease } from "../scripts/release.ts";
+import { golden } from "./support/golden.ts";
+import { goldenStore } from "./support/push.ts";
+import { startRegistry } from "./support/registry.ts";
+import { temporaryFolder } from "./support/tree.ts";
+
+const root = new URL("..", import.meta.url).pathname;
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const work = temporaryFolder();
+const TOKEN = "t0ken-of-the-job";
+
+// The program of the release is the built command.
+const program = join(work, "program");
+writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${join(root, "dist/stave.js")}' "$@"\n`, {
+  mode: 0o755,
+});
+writeFileSync(join(work, "package.tgz"), "a package");
+const made = join(work, "release");
+writeRelease(made, {
+  executables: (["x64", "arm64"] as const).map((architecture) => ({
+    ...{ architecture, path: program, packages: [], licenses: "" },
+  })),
+  npmPackage: join(work, "package.tgz"),
+  nodeLicense: "",
+  date: 0,
+});
+// The action as it is in the commit of that release.
+const action = join(work, "action");
+cpSync(join(root, "action"), action, { recursive: true });
+writeFileSync(join(action, "release.json"), actionRelease(made));
+
+let damage = false;
+const server = createServer(({ url = "" }, response) => {
+  const path = join(made, url.split("/").at(-1) ?? "");
+  if (!existsSync(path)) return void response.writeHead(404).end();
+  const bytes = Buffer.from(readFileSync(path));
+  if (damage) bytes[99] = (bytes[99] ?? 0) ^ 1;
+  response.end(bytes);
+});
+await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v${version}`;
+const registry = await startRegistry({ login: { kind: "bearer", username: "actor", password: TOKEN } });
+after(async () => {
+  server.close();
+  await registry.close();
+});
+const { sysroot } = await goldenStore();
+const environment = join(work, "env");
+mkdirSync(environment);
+for (const name of ["spack.yaml", "spack.lock"]) cpSync(golden(`spack-1.2/${name}`), join(environment, name));
+
+interface Job {
+  readonly status: number | null;
+  readonly log: string;
+  /** The outputs, variables and states that were set. */
+  readonly set: Record<string, string>;
+  readonly path: string;
+  readonly temporary: string;
+}
+
+/** Runs a file of the action as the runner does. */
+async function step(file: "main.mjs" | "post.mjs", inputs: Record<string, string>, more: Record<string, string> = {}) {
+  const folder = temporaryFolder();
+  const temporary = more["RUNNER_TEMP"] ?? join(folder, "temp");
+  const files = ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STATE", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"];
+  for (const name of files) writeFileSync(join(folder, name), "");
+  const env = {
+    ...{ PATH: process.env["PATH"] ?? "", HOME: folder, RUNNER_TEMP: temporary, GITHUB_ACTIONS: "true" },
+    ...Object.fromEntries(files.map((name) => [name, join(folder, name)])),
+    ...Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value])),
+    ...more,
+  };
+  const child = spawn(process.execPath, [join(action, file)], { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  let log = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk) => {
+      log += chunk;
+    });
+  const status = await new Promise<number | null>((done) => child.once("close", done));
+  const text = files
+    .slice(0, 3)
+    .map((name) => readFileSync(join(folder, name), "utf8"))
+    .join("");
+  const set = Object.fromEntries(
+    [...text.matchAll(/^([\w-]+)<<(\S+)\n([\s\S]*?)\n\2$/gm)].map(([, name, , value]) => [name ?? "", value ?? ""]),
+  );
+  return { status, log, set, path: readFileSync(join(folder, "GITHUB_PATH"), "utf8"), temporary } satisfies Job;
+}
+
+const PUSH = {
+  ...{ url, environment, "base-image": "", sign: "auto", username: "actor", token: TOKEN },
+  tags: "app\nlatest",
+  arguments: `--sysroot\n${sysroot}\n--store\n/opt/harbor/store`,
+};
+
+test("pushes an environment, and tells digests; the token is shown nowhere, and the login is removed", async () => {
+  const cache = `oci+http://${registry.host}/org/cache`;
+  const job = await step("main.mjs", { ...PUSH, cache });
+  assert.equal(job.status, 0, job.log);
+  assert.match(job.set["digest"] ?? "", /^sha256:[0-9a-f]{64}$/);
+  assert.equal(job.set["reference"], `${registry.host}/org/cache@${job.set["digest"]}`);
+  assert.deepEqual(Object.keys(JSON.parse(job.set["images"] ?? "")), ["app", "latest"]);
+  assert.equal(job.set["pushed"], "8");
+  assert.match(job.path, new RegExp(`stave-${version}-linux-`));
+  assert.match(job.log, /^::notice::.*can only be pulled after a login$/m);
+  // The runner hides what is masked; everything else must be without it.
+  const shown = job.log.replace(`::add-mask::${TOKEN}\n`, "");
+  assert.doesNotMatch(shown + JSON.stringify(job.set), new RegExp(TOKEN));
+  const file = job.set["REGISTRY_AUTH_FILE"] ?? "";
+  assert.ok(existsSync(file));
+  const states = { STATE_folder: job.set["folder"] ?? "", RUNNER_TEMP: job.temporary };
+  assert.equal((await step("post.mjs", {}, states)).status, 0);
+  assert.ok(!existsSync(file));
+  assert.deepEqual(readdirSync(job.temporary), []);
+});
+
+test("only installs without a cache", async () => {
+  const job = await step("main.mjs", { url });
+  assert.equal(job.status, 0, job.log);
+  assert.ok(existsSync(join(job.path.trim(), "stave")));
+});
+
+test("a failed push fails the step, with its outputs", async () => {
+  const job = await step("main.mjs", { ...PUSH, cache: `oci+http://${registry.host}/org/x`, environment: "/nowhere" });
+  assert.notEqual(job.status, 0);
+  assert.match(job.log, /::error::/);
+});
+
+const REFUSALS: { name: string; inputs: Record<string, string>; damaged?: boolean; says: RegExp }[] = [
+  { name: "another checksum", inputs: { url }, damaged: true, says: /has the checksum [0-9a-f]{64}, expected/ },
+  { name: "no address", inputs: {}, says: /no address of a release is known/ },
+  {
+    name: "signing without the permission",
+    inputs: { ...PUSH, token: "", cache: "oci-layout:./c", sign: "true" },
+    says: /id-token: write/,
+  },
+  {
+    name: "a word for sign",
+    inputs: { ...PUSH, token: "", cache: "oci-layout:./c", sign: "yes" },
+    says: /expected auto, true or false/,
+  },
+  {
+    name: "a wrong token",
+    inputs: { ...PUSH, cache: `oci+http://${registry.host}/a/b`, token: "wrong" },
+    says: /cannot log in to/,
+  },
+];
+for (const { name, inputs, damaged = false, says } of REFUSALS)
+  test(`refuses ${name}`, async () => {
+    damage = damaged;
+    try {
+      const job = await step("main.mjs", inputs);
+      assert.equal(job.status, 1, job.log);
+      assert.match(job.log, new RegExp(`::error::.*${says.source}`));
+      if (damaged) assert.equal(job.path, "");
+    } finally {
+      damage = false;
+    }
+  });
+
+test("action.yml has the inputs and outputs that the code uses, and no others", () => {
+  const { inputs, outputs, runs } = parse(readFileSync(join(root, "action.yml"), "utf8"));
+  const code = ["main.mjs", "runner.mjs"].map((file) => readFileSync(join(root, "action", file), "utf8")).join("\n");
+  const used = [...code.matchAll(/(?:input|lines)\("([a-z-]+)"\)/g)].map(([, name = ""]) => name);
+  assert.deepEqual([...new Set(used)].sort(), Object.keys(inputs).sort());
+  const told = [...code.matchAll(/setOutput\("([a-z-]+)"/g)].map(([, name = ""]) => name);
+  assert.deepEqual([...new Set(told)].sort(), Object.keys(outputs).sort());
+  for (const file of [runs.main, runs.post]) assert.ok(existsSync(join(root, file)));
+});
