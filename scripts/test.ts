@@ -4,6 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { ACTIONLINT_TESTS, startActionlintBuild } from "./actionlint.ts";
 import { COSIGN_TESTS, startCosignBuild } from "./cosign.ts";
 import { MOTO_TESTS, startMotoInstall } from "./moto.ts";
 import { installPeers } from "./peers.ts";
@@ -41,6 +42,7 @@ function chosenFiles(): string[] {
 
 const hasInterop = only !== "unit" && only !== "node22" && files.length === 0;
 const cosign = hasInterop ? startCosignBuild(process.env) : undefined;
+const actionlint = hasInterop ? startActionlintBuild(process.env) : undefined;
 const moto = hasInterop ? startMotoInstall(process.env) : undefined;
 if (hasInterop) {
   console.log("== peers");
@@ -76,6 +78,7 @@ const runner = [...loader, "--test", "--test-reporter=spec", "--test-timeout=240
 // What waits for programs that are being made comes last.
 const late = [
   ...(cosign === undefined ? [] : [{ name: "COSIGN", program: cosign, files: COSIGN_TESTS }]),
+  ...(actionlint === undefined ? [] : [{ name: "ACTIONLINT", program: actionlint, files: ACTIONLINT_TESTS }]),
   ...(moto === undefined ? [] : [{ name: "MOTO", program: moto, files: MOTO_TESTS }]),
 ];
 const lateFiles = late.flatMap(({ files }) => files);
