@@ -1,8 +1,8 @@
 // Makes the files of a release: the npm package, executables in archives, checksums, a bill of materials, the changes
 // of the version, and the script that installs it.
 // usage: tsx scripts/release.ts [FOLDER]
-// The same sources give the same bytes: the time of the bill of materials is $SOURCE_DATE_EPOCH, or that of the commit, and
-// files in archives have a fixed one. Also writes the checksums to action/release.json, which belongs into the commit.
+// The same sources give the same bytes: the time of the bill of materials is $SOURCE_DATE_EPOCH, or that of the commit,
+// and files in archives have a fixed one. Also writes the checksums to action/release.json, which belongs into the commit.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -59,7 +59,7 @@ interface PackageFile {
   readonly repository?: { readonly url: string };
 }
 
-/** Of all files in archives: their checksums are part of the action, and so of the commit, whose time is known later. */
+/** Of all files in archives: their checksums are part of a commit, whose time is known later. */
 const ARCHIVE_TIME = new Date("1980-01-01T00:00:00Z");
 
 /** Where the files of a release are; empty if package.json names no repository. */

@@ -1,5 +1,5 @@
-// Proves that the shell lines of the example workflows work: they run as the runner would run them, against the embedded
-// registry, with a store in place of a build.
+// Proves that the shell lines of the example workflows work: they run as the runner would run them, against the
+// embedded registry, with a store in place of a build.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
