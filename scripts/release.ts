@@ -2,7 +2,7 @@
 // of the version, and the script that installs it.
 // usage: tsx scripts/release.ts [FOLDER]
 // The same sources give the same bytes: the time of the bill of materials is $SOURCE_DATE_EPOCH, or that of the commit,
-// and files in archives have a fixed one. Also writes the checksums to action/release.json, which belongs into the commit.
+// and files in archives have a fixed one. Also writes the checksums to action/release.json, to be committed.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
