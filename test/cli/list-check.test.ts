@@ -138,3 +138,28 @@ test("check --deep and --bytes: blobs that are missing, cut or changed", async (
   rmSync(file);
   assert.match(await broken("--deep"), /^1 broken {2}odd-1\.0-\w+\.spack: its layer sha256:\w+ is missing/);
 });
+
+test("list in a format of the user; tags alone are not enough for one", async () => {
+  const { stdout, status } = await stave([
+    "list",
+    plain,
+    "-a",
+    "hull",
+    "paddle",
+    "--format",
+    "{name} {%compiler.name} {hash:4}",
+  ]);
+  assert.equal(status, 0);
+  assert.equal(stdout, "hull %gcc uwlo\npaddle %gcc kvup\n");
+  assert.equal((await stave(["list", plain, "-a", "hull", "-H"])).stdout, "/uwlohrquwwehihrnbieawl7jsmu7l2ww\n");
+  for (const [args, why] of [
+    [["--tags", "--format", "{name}"], /needs the index/],
+    [["--format", "{name}", "--json"], /exclude each other/],
+    [["-a", "--format", "{nope}"], /no attribute/],
+    [["-a", "--format", "{prefix}"], /no attribute/],
+  ] as const) {
+    const ran = await stave(["list", plain, ...args]);
+    assert.equal(ran.status, 2, ran.stderr);
+    assert.match(ran.stderr + ran.stdout, why);
+  }
+});

@@ -1,9 +1,10 @@
 // Formats lists of specs as Spack does (`cmd/common/arguments.py`, `cmd/__init__.py`, display_specs).
 import type { Command } from "commander";
 import type { SignatureMark } from "../../api/signers/check-place.ts";
+import { StaveError } from "../../errors.ts";
 import type { SpecRow } from "../../ops/store/spec-row.ts";
 import { printable } from "../../printable/printable.ts";
-import type { Output } from "./output.ts";
+import type { Output, OutputOptions } from "./output.ts";
 
 /** The flags that select what is shown of each spec. */
 export interface ListFlags {
@@ -11,6 +12,19 @@ export interface ListFlags {
   veryLong?: boolean;
   variants?: boolean;
   namespaces?: boolean;
+  paths?: boolean;
+  format?: string;
+  hashes?: boolean;
+  groups: boolean;
+}
+
+/** The format string of the flags; undefined if none is given. Throws USAGE for two kinds of output. */
+export function formatOf({ format, hashes, json }: ListFlags & OutputOptions): string | undefined {
+  if ([format !== undefined, hashes, json].filter(Boolean).length > 1)
+    throw new StaveError("USAGE", "--format, --hashes and --json exclude each other", {
+      hint: "leave out all but one",
+    });
+  return hashes ? "{/hash}" : format;
 }
 
 /** Adds the list flags. As in Spack, `-v` is `--variants` here. */
@@ -19,7 +33,10 @@ export function addList(command: Command): Command {
     .option("-l, --long", "show the first 7 characters of hashes")
     .option("-L, --very-long", "show whole hashes")
     .option("-v, --variants", "show variants and flags")
-    .option("-N, --namespaces", "show namespaces");
+    .option("-N, --namespaces", "show namespaces")
+    .option("--no-groups", "do not group specs by architecture and compiler")
+    .option("--format <format>", "one line per spec in this format, for example '{name}@{version}/{hash:7}'")
+    .option("-H, --hashes", "the same as --format {/hash}");
 }
 
 /** The lines below a spec, by its hash. */
@@ -35,14 +52,19 @@ export function* specGroups(
   tree: Tree = () => [],
 ): Iterable<string> {
   const groups = Map.groupBy(specs, ({ architecture = "", compiler }) =>
-    architecture === "" ? "" : `${architecture} / ${compiler === undefined ? "no compilers" : `%${compiler}`}`,
+    architecture === "" || !flags.groups
+      ? ""
+      : `${architecture} / ${compiler === undefined ? "no compilers" : `%${compiler}`}`,
   );
   const width = output.columns ?? 80;
   for (const [heading, members] of [...groups].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     const title = `-- ${heading} `;
     if (heading !== "") yield output.style("bold", title.padEnd(Math.min(width, 79), "-"));
+    const lengths = flags.paths ? members.map((spec) => row(spec, flags, output).plain.length) : [];
+    const widest = lengths.reduce((most, length) => Math.max(most, length), 0);
     for (const spec of members) {
-      yield row(spec, flags, output);
+      const { text, plain } = row(spec, flags, output);
+      yield flags.paths ? `${text}${" ".repeat(widest + 2 - plain.length)}${printable(spec.prefix ?? "")}` : text;
       for (const { node, depth } of tree(spec.hash))
         yield `${" ".repeat(flags.long || flags.veryLong ? 8 : 0)}${"    ".repeat(depth)}${node.name}@${node.version}`;
     }
@@ -51,7 +73,10 @@ export function* specGroups(
 }
 
 /** A spec, with the mark of its signature if it was asked for. */
-export type MarkedRow = SpecRow & { readonly signature?: SignatureMark | undefined };
+export type MarkedRow = SpecRow & {
+  readonly signature?: SignatureMark | undefined;
+  readonly prefix?: string | null;
+};
 
 function markText({ signature }: MarkedRow, output: Output): string {
   if (signature === undefined) return "";
@@ -59,10 +84,14 @@ function markText({ signature }: MarkedRow, output: Output): string {
   return ` ${output.style("dim", printable(`[signed by ${signature.signer}]`))}`;
 }
 
-function row(spec: MarkedRow, flags: ListFlags, output: Output): string {
+// Also without colours, for its width.
+function row(spec: MarkedRow, flags: ListFlags, output: Output): { readonly text: string; readonly plain: string } {
   const short = flags.long ? spec.hash.slice(0, 7) : "";
   const hash = flags.veryLong ? spec.hash : short;
   const name = flags.namespaces && spec.namespace ? `${spec.namespace}.${spec.name}` : spec.name;
   const variants = flags.variants && spec.variants !== "" ? ` ${spec.variants}` : "";
-  return `${hash === "" ? "" : `${output.style("dim", hash)} `}${printable(`${name}@${spec.version}${variants}`)}${markText(spec, output)}`;
+  const shown = printable(`${name}@${spec.version}${variants}`);
+  const mark = markText(spec, output);
+  if (hash === "") return { text: `${shown}${mark}`, plain: shown };
+  return { text: `${output.style("dim", hash)} ${shown}${mark}`, plain: `${hash} ${shown}` };
 }

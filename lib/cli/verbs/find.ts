@@ -1,20 +1,24 @@
 // `stave find`: lists what is installed, in the format of Spack's `find`.
 
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { StaveError } from "../../errors.ts";
 import { type FindReport, find } from "../../ops/store/find.ts";
 import { printable } from "../../printable/printable.ts";
 import { versionOfVirtual } from "../../spack/query/select.ts";
-import { LINK, RUN } from "../../spack/spec/node.ts";
+import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
+import { formatSpec } from "../../spack/spec/spec-format.ts";
 import { treeLines } from "../../spack/spec/traversal.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
-import { addList, type ListFlags, specGroups } from "../output/spec-groups.ts";
+import { addList, formatOf, type ListFlags, specGroups } from "../output/spec-groups.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions, SpackFlags, ListFlags {
   deps?: boolean;
+  explicit?: boolean;
+  implicit?: boolean;
 }
 
 const HELP = `
@@ -26,22 +30,38 @@ Examples:
   stave find
   stave find -lv hdf5 ^mpi
   stave find -e ./my-env
+  stave find -x -p
+  stave find --format '{name}@{version} {prefix}' ^mpi
   stave find --store /opt/spack --json /abc123`;
 
 /** The command `stave find`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("find", "show what is installed in a Spack store", "--verbose")
     .argument("[specs...]", "the specs to look for")
-    .option("-d, --deps", "show dependencies below each spec");
+    .option("-d, --deps", "show dependencies below each spec")
+    .option("-p, --paths", "show prefixes")
+    .option("-x, --explicit", "only specs that were installed by name")
+    .option("-X, --implicit", "only specs that were installed as dependencies");
   addList(command);
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
+    const format = formatOf(flags);
+    if (flags.explicit && flags.implicit)
+      throw new StaveError("USAGE", "--explicit and --implicit exclude each other", { hint: "leave out one of them" });
     const files = new SpackFiles(context, flags);
     const store = await files.store();
     const queries = await files.queries(words);
-    const report = find(store, queries, await files.lock());
+    const environment = await files.lock();
+    const wanted = flags.explicit ?? (flags.implicit ? false : undefined);
+    const report = find(store, queries, { environment, explicit: wanted });
     const { graph } = store.database;
-    if (!flags.json) {
+    if (format !== undefined) {
+      const prefixOf = (node: SpecNode) => store.get(node.hash)?.path ?? undefined;
+      for (const { hash } of report.specs) {
+        const node = graph.get(hash);
+        if (node) output.print(formatSpec(node, format, prefixOf));
+      }
+    } else if (!flags.json) {
       const tree = (hash: string) => {
         const node = graph.get(hash);
         return flags.deps && node ? treeLines([node], { types: LINK | RUN }).slice(1) : [];

@@ -7,16 +7,17 @@ import { memoryFor, onlySpecs, splitCache } from "../../api/places/cache-choice.
 import type { SignatureMark } from "../../api/signers/check-place.ts";
 import type { TrustOptions } from "../../api/signers/trust.ts";
 import { hasImages, type ReadCache } from "../../cache/cache.ts";
-import { aggregate } from "../../errors.ts";
+import { aggregate, StaveError } from "../../errors.ts";
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
 import { nearMisses } from "../../ops/cache/near-misses.ts";
+import { formatSpec } from "../../spack/spec/spec-format.ts";
 import { CACHE_ARGUMENT, type OpenedCache, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
-import { addList, type ListFlags, type MarkedRow, specGroups } from "../output/spec-groups.ts";
+import { addList, formatOf, type ListFlags, type MarkedRow, specGroups } from "../output/spec-groups.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, ListFlags, TrustOptions {
@@ -53,6 +54,7 @@ export const verb: VerbFactory = (state) => {
     command,
     state,
     async (context, output, flags, first, more) => {
+      const format = formatOf(flags);
       const files = new SpackFiles(context, flags);
       const args = first === undefined ? [] : [first, ...more];
       const { cache: text, specs } =
@@ -65,6 +67,7 @@ export const verb: VerbFactory = (state) => {
         queries,
         host: flags.allarch ? undefined : installHost(files),
         fromTags: flags.tags,
+        format: format === undefined ? undefined : (node) => formatSpec(node, format),
         signal: context.signal,
       });
       const marks = flags.signatures ? await marksOf(report, opened.all, { context, output, flags }) : undefined;
@@ -72,7 +75,12 @@ export const verb: VerbFactory = (state) => {
         ...report,
         specs: report.specs.map((row) => ({ ...row, signature: marks.get(row.hash) })),
       };
-      if (!flags.json) show(marked ?? report, flags, output);
+      if (format !== undefined) {
+        for (const { text, tag } of report.specs) {
+          if (text === undefined) throw noFormat(tag);
+          output.print(text);
+        }
+      } else if (!flags.json) show(marked ?? report, flags, output);
       if (report.specs.length === 0 && report.otherArchitectures === 0 && !flags.tags && report.failures.length === 0)
         for (const query of queries) {
           const near = await nearMisses(opened.caches, query, { signal: context.signal });
@@ -84,6 +92,11 @@ export const verb: VerbFactory = (state) => {
     },
   );
 };
+
+const noFormat = (tag: string): StaveError =>
+  new StaveError("USAGE", `the tag ${tag} is not enough for a format: it needs the index`, {
+    hint: "update it with `stave index`, and leave out --tags",
+  });
 
 /** The marks of specs by their hashes. A question that was not answered is an error. */
 async function marksOf(

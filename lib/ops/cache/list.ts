@@ -6,6 +6,7 @@ import { isStaveError, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import { compareNodes } from "../../spack/query/select.ts";
 import { fitsHost, type HostArchitecture } from "../../spack/spec/fits-host.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { type SpecRow, specRow } from "../store/spec-row.ts";
 import { askInOrder, throwUnasked } from "./ask-in-order.ts";
@@ -18,10 +19,12 @@ export interface ListOptions extends OperationOptions {
   readonly host?: HostArchitecture | undefined;
   /** Read the tags instead of the index. */
   readonly fromTags?: boolean | undefined;
+  /** Formats each spec, as far as its whole node is known. */
+  readonly format?: ((node: SpecNode) => string) | undefined;
 }
 
 /** A spec of a list, with the first cache that has it if there are several. */
-export type ListedSpec = SpecRow & { cache?: string };
+export type ListedSpec = SpecRow & { cache?: string; text?: string };
 
 /** The report of `list`. */
 export interface ListReport {
@@ -29,7 +32,7 @@ export interface ListReport {
   cache: string;
   /** The source of the list; tags contain only names, versions and hashes. */
   source: "index" | "tags";
-  specs: SpecRow[];
+  specs: ListedSpec[];
   /** How many other specs match, for other kinds of machines. */
   otherArchitectures: number;
 }
@@ -46,8 +49,10 @@ export async function list(cache: ReadCache, options: ListOptions): Promise<List
     : listRecords(cache.name, index, options);
 }
 
-function listRecords(cache: string, index: CacheIndex, { queries, host }: ListOptions): ListReport {
-  const found = listIndexed(index, queries, cache, (node) => (fitsHost(node, host) ? specRow(node) : undefined));
+function listRecords(cache: string, index: CacheIndex, { queries, host, format }: ListOptions): ListReport {
+  const rowOf = (node: SpecNode): ListedSpec =>
+    format === undefined ? specRow(node) : { ...specRow(node), text: format(node) };
+  const found = listIndexed(index, queries, cache, (node) => (fitsHost(node, host) ? rowOf(node) : undefined));
   const specs = found.filter((row) => row !== undefined);
   return { cache, source: "index", specs, otherArchitectures: found.length - specs.length };
 }

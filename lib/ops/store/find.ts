@@ -18,6 +18,14 @@ export interface FoundSpec extends SpecRow {
   dependencies: string[];
 }
 
+/** Which of the installed specs to find. */
+export interface FindOptions {
+  /** Only the specs of this environment, with a list of its roots. */
+  readonly environment?: Lockfile | undefined;
+  /** Only specs that were asked for, or only those that were not. */
+  readonly explicit?: boolean | undefined;
+}
+
 /** A root of an environment. */
 export interface FoundRoot {
   name: string;
@@ -40,12 +48,19 @@ export interface FindReport {
  * Finds the installed specs that satisfy any of the queries, or all without queries. For an environment, finds only its
  * specs, and lists its roots. Externals count as installed.
  */
-export function find(store: Store, queries: readonly SpecQuery[], environment?: Lockfile): FindReport {
+export function find(
+  store: Store,
+  queries: readonly SpecQuery[],
+  { environment, explicit }: FindOptions = {},
+): FindReport {
   const { graph } = store.database;
   const named = new Set(queries.map((query) => query.name));
   // Names are by far the most selective part of a query, so skip records with other names.
   const onlyNames = queries.length > 0 && !named.has(undefined);
-  const records = [...store.records()].filter(({ installed, node }) => installed && isOf(environment, node));
+  const records = [...store.records()].filter(
+    (record) =>
+      record.installed && isOf(environment, record.node) && (explicit === undefined || record.explicit === explicit),
+  );
   const nodes = records
     .map((record) => record.node)
     .filter(

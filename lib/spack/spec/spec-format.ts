@@ -11,9 +11,9 @@ const FIELD = /\\(.)|\{( ?[%@/]|[\w ][\w -]*=)?(?:\^([^}.]+)\.)?(?:(hash\b)(?::(
 
 /**
  * Fills a format string from a node. An attribute without a value becomes empty, together with its sigil; an unknown
- * attribute throws CONFIG_INVALID.
+ * attribute throws CONFIG_INVALID. `{prefix}` and `{prefix.bin}` need to know prefixes.
  */
-export function formatSpec(node: SpecNode, format: string): string {
+export function formatSpec(node: SpecNode, format: string, prefixOf?: PrefixOf): string {
   const wrong = (problem: string): StaveError =>
     new StaveError("CONFIG_INVALID", `the format string "${printable(format)}" is not valid: ${problem}`);
   return format
@@ -24,11 +24,23 @@ export function formatSpec(node: SpecNode, format: string): string {
       const subject = dependency === undefined ? node : findDependency(node, dependency);
       if (subject === undefined) throw wrong(`${node.name} has no dependency "${printable(dependency)}"`);
       if (hash !== undefined) return sigil + subject.hash.slice(0, length === undefined ? undefined : Number(length));
-      const value = attributeOf(subject, attribute.toLowerCase().split("."));
+      const path = attribute.toLowerCase().split(".");
+      const value = path[0] === "prefix" ? prefixText(subject, attribute, prefixOf) : attributeOf(subject, path);
       if (value === undefined) throw wrong(`there is no attribute "${printable(attribute)}"`);
+      // Spack writes the "none" of a spec without a compiler without a sigil.
+      if (path[0] === "compiler" && compilerOf(subject) === undefined) return value;
       return value === "" ? "" : sigil + value;
     })
     .trim();
+}
+
+/** The prefix of an installed spec. */
+export type PrefixOf = (node: SpecNode) => string | undefined;
+
+// What follows a prefix are the names of folders in it.
+function prefixText(node: SpecNode, attribute: string, prefixOf: PrefixOf | undefined): string | undefined {
+  const prefix = prefixOf?.(node);
+  return prefix === undefined ? undefined : [prefix, ...attribute.split(".").slice(1)].join("/");
 }
 
 /**
