@@ -9,20 +9,22 @@ import { writeJson } from "../lib/spack/text/json.ts";
 import type { JsonObject } from "../lib/spack/text/json-value.ts";
 import { textMaker } from "./store-content.ts";
 
+/** A spec to write; the version is 1.0 by default. */
+export type MadeSpec = BudgetSpec & { readonly version?: string };
+
 /** Writes a store into a folder; `scale` multiplies the sizes of the specs. Returns their DAG hashes by id. */
-export function makeEnvironment(root: string, specs: readonly BudgetSpec[], scale: number): Map<string, string> {
+export function makeEnvironment(root: string, specs: readonly MadeSpec[], scale: number): Map<string, string> {
   const hashes = new Map<string, string>();
   const names = new Map(specs.map(({ id, name }) => [id, name]));
   const installs: Record<string, JsonObject> = {};
-  for (const [at, { id, name, size, needs }] of specs.entries()) {
+  for (const [at, { id, name, size, needs, version = "1.0" }] of specs.entries()) {
     const node = nodeOf(
-      name,
-      id,
+      { name, id, version },
       needs.map((need) => ({ name: names.get(need) ?? "", hash: hashes.get(need) ?? "" })),
     );
     const hash = String(node["hash"]);
     hashes.set(id, hash);
-    const path = join(root, "linux-x86_64", `${name}-1.0-${hash}`);
+    const path = join(root, "linux-x86_64", `${name}-${version}-${hash}`);
     const common = { installed: true, ref_count: 0, explicit: true, installation_time: 1.0, in_buildcache: false };
     installs[hash] = { spec: node, path, ...common };
     const text = textMaker(at);
@@ -40,10 +42,13 @@ export function makeEnvironment(root: string, specs: readonly BudgetSpec[], scal
   return hashes;
 }
 
-function nodeOf(name: string, id: string, needs: readonly { name: string; hash: string }[]): JsonObject {
+function nodeOf(
+  { name, id, version }: { readonly name: string; readonly id: string; readonly version: string },
+  needs: readonly { name: string; hash: string }[],
+): JsonObject {
   const node: JsonObject = {
     name,
-    version: "1.0",
+    version,
     arch: { platform: "linux", platform_os: "debian12", target: "x86_64" },
     namespace: "made",
     parameters: { build_system: "generic" },

@@ -27,6 +27,8 @@ export const PEERS: readonly Peer[] = [
   { program: "tcsh", package: "tcsh" },
   { program: "fish", package: "fish" },
   { program: "chromium", package: "chromium" },
+  // A base image with another C library.
+  { program: "musl-gcc", package: "musl-tools" },
   // The compiler, with the files that every program is linked with.
   { program: "gcc", package: "build-essential" },
 ];
