@@ -15,7 +15,7 @@ const out = resolve(process.argv[2] ?? join(root, "site"));
 
 /** The pages of docs/, by the heading of the sidebar. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  Use: ["README", "get", "tour", "push", "install", "run", "images", "web"],
+  Use: ["README", "get", "tour", "push", "ci", "install", "run", "images", "web"],
   "Caches and registries": ["cache", "mirrors", "registry", "serve", "network", "authentication", "doctor"],
   Trust: ["trust", "sbom", "security"],
   "Coming from elsewhere": ["migration", "comparison"],
@@ -56,8 +56,8 @@ const sidebar: { text: string; collapsed?: boolean; items: { text: string; link:
 const named = new Set(Object.values(GROUPS).flat());
 const unnamed = globSync("*.md", { cwd: join(root, "docs") }).map((file) => file.slice(0, -3));
 const others = unnamed.filter((name) => !named.has(name));
-if (others.length > 0) throw new Error(`no group of the site has ${others.join(", ")}`);
-for (const [text, names] of Object.entries(GROUPS)) sidebar.push({ text, items: items(names, "docs") });
+for (const [text, names] of Object.entries(others.length === 0 ? GROUPS : { ...GROUPS, More: others }))
+  sidebar.push({ text, items: items(names, "docs") });
 items(Object.keys(ROOT_FILES), ".");
 for (const { title, folder, pages } of [
   { title: "Verbs", folder: "verbs", pages: await verbPages() },
@@ -74,6 +74,7 @@ if (existsSync(join(root, "docs/api"))) {
   if (existsSync(join(work, "api/README.md"))) cpSync(join(work, "api/README.md"), join(work, "api/index.md"));
   sidebar.push({ text: "Library", items: [{ text: "All exported names", link: "/api/" }] });
 }
+cpSync(join(root, "docs/pictures"), join(work, "pictures"), { recursive: true });
 cpSync(join(root, "examples"), join(work, "public/files/examples"), { recursive: true });
 cpSync(join(root, "web/icon.svg"), join(work, "public/icon.svg"));
 const written = globSync("**/*.md", { cwd: work });

@@ -27,7 +27,7 @@ import {
 import { ReverseEdges } from "./reverse-edges.ts";
 
 /** The number of specs in one file of details. */
-const PIECE = 200;
+const PIECE = 50;
 /** Maximum number of dependents of a spec that a page lists. */
 const MOST_DEPENDENTS = 40;
 /** Maximum number of variants and of dependencies of a spec that a page lists. */
