@@ -108,6 +108,8 @@ export function writeRelease(folder: string, { executables, npmPackage, nodeLice
     writeFileSync(join(folder, "CHANGES.md"), changesOf(version, read("CHANGELOG.md")));
     const script = read("install.sh").replace("default_url=''", `default_url='${releaseAddress(metadata)}'`);
     writeFileSync(join(folder, "install.sh"), script, { mode: 0o755 });
+    const address = releaseAddress(metadata);
+    if (address !== "") writeFileSync(join(folder, "package.py"), spackRecipe(folder, address));
     const names = readdirSync(folder).sort();
     const sums = names.map((name) => `${sha256Of(join(folder, name))}  ${name}\n`).join("");
     writeFileSync(join(folder, "SHA256SUMS"), sums);
@@ -124,6 +126,21 @@ export function actionRelease(folder: string): string {
   const sums = ARCHITECTURES.map((arch) => [arch, sha256Of(join(folder, `stave-${version}-linux-${arch}.tar.gz`))]);
   const release = { version, url: releaseAddress(metadata), sha256: Object.fromEntries(sums) };
   return `${JSON.stringify(release, undefined, 2)}\n`;
+}
+
+/** What Python calls the machines. */
+const MACHINES = { x64: "x86_64", arm64: "aarch64" } as const;
+
+/** The recipe for Spack, with the archives of a release that will be at an address. */
+export function spackRecipe(folder: string, address: string): string {
+  const { version }: PackageFile = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const archives = ARCHITECTURES.map((arch) => {
+    const name = `stave-${version}-linux-${arch}.tar.gz`;
+    const [url, digest] = [`${address}/${name}`, sha256Of(join(folder, name))].map((text) => JSON.stringify(text));
+    return `        "${MACHINES[arch]}": (\n            ${url},\n            ${digest},\n        ),\n`;
+  });
+  const text = `_releases = {\n    "${version}": {\n${archives.join("")}    },\n}`;
+  return readFileSync(join(root, "packaging/spack/package/package.py"), "utf8").replace("_releases = {}", text);
 }
 
 /** The digest of a file, in hexadecimal digits. */
