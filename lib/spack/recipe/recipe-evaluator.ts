@@ -1,11 +1,7 @@
 // Computes the values of a recipe's expressions for one concrete spec, without executing anything. An expression whose
 // value cannot be known throws NotUnderstood.
-import { isStaveError } from "../../errors.ts";
-import { satisfies } from "../query/satisfies.ts";
-import { parseQuery } from "../query/spec-parser.ts";
-import type { SpecGraph, SpecNode } from "../spec/node.ts";
+import type { SpecNode } from "../spec/node.ts";
 import { findDependency } from "../spec/spec-format.ts";
-import { edgesOf, preOrder } from "../spec/traversal.ts";
 import type { Expression } from "./python-expression.ts";
 import { parseExpression } from "./python-expression.ts";
 import type { Line } from "./python-lines.ts";
@@ -33,17 +29,7 @@ import {
   type Value,
   versionUpTo,
 } from "./recipe-values.ts";
-
-/** What a recipe's text may ask about. */
-export interface RecipeWorld {
-  readonly node: SpecNode;
-  readonly graph: SpecGraph;
-  prefixOf(node: SpecNode): string | undefined;
-  /** What exists at a path; throws NotUnderstood if that cannot be known. */
-  kindAt(path: string): "file" | "folder" | "other" | undefined;
-  /** Whether a spec extends this one; throws NotUnderstood if that cannot be known. */
-  isExtension(dependent: SpecNode): boolean;
-}
+import { type RecipeWorld, SpecQuestions } from "./spec-questions.ts";
 
 /** The names of a block. */
 export type Names = Map<string, Value>;
@@ -55,13 +41,13 @@ const DEPTH = 400;
 const TOKENS = 2_000_000;
 /** Characters, or items of a list, that count as one more step. */
 const SIZE_OF_STEP = 1024;
-/** How many times as long parsing a query takes as handling its text. */
-const QUERY_SHARE = 32;
 
 /** Evaluates expressions of one recipe for one spec. */
 export class Evaluator {
   readonly recipe: Recipe;
   readonly world: RecipeWorld;
+  /** Answers what is asked about specs. */
+  readonly specs: SpecQuestions;
   /** The line of the statement in progress. */
   line = 1;
   #steps = 0;
@@ -72,6 +58,7 @@ export class Evaluator {
   constructor(recipe: Recipe, world: RecipeWorld) {
     this.recipe = recipe;
     this.world = world;
+    this.specs = new SpecQuestions(world, this);
   }
 
   /** The error for this statement. */
@@ -280,45 +267,10 @@ export class Evaluator {
     const inside = pathOf(whole);
     if (inside !== undefined) return inside.includes(text);
     if (isThing(whole)) {
-      if (whole.kind === "spec") return this.#hasSpec(whole.node, text);
+      if (whole.kind === "spec") return this.specs.contains(whole.node, text);
       if (whole.kind === "variants") return whole.node.variants.has(text);
     }
     throw this.wrong("a search in a value of another kind");
-  }
-
-  // `"name@1:+x" in spec`: names another spec of the DAG, or nothing but this one.
-  #hasSpec(node: SpecNode, text: string): boolean {
-    const query = this.query(text);
-    const nodes = query.name === undefined || query.name === node.name ? [node] : preOrder([node]).slice(1);
-    return nodes.some((one) => this.#satisfies(one, text));
-  }
-
-  #satisfies(node: SpecNode, text: string): boolean {
-    const query = this.query(text);
-    // The versions of a virtual package are known to recipes only.
-    const isVirtual = (name: string | undefined): boolean =>
-      name !== undefined && preOrder([this.world.node]).some((one) => this.world.graph.virtualsOf(one).has(name));
-    const named = [query, ...query.edges.flatMap(({ child }) => [child, ...child.edges.map((edge) => edge.child)])];
-    if (named.some(({ name, versions }) => versions !== undefined && isVirtual(name)))
-      throw this.wrong("a condition on the version of a virtual package");
-    try {
-      return satisfies(node, this.world.graph, query);
-    } catch (error) {
-      if (isStaveError(error)) throw this.wrong("a condition on specs that is not understood");
-      throw error;
-    }
-  }
-
-  /** The query that a text is. Throws NotUnderstood for other texts. */
-  query(text: string): ReturnType<typeof parseQuery> {
-    // A query is parsed far more slowly than a text is copied.
-    this.step(text.length * QUERY_SHARE);
-    try {
-      return parseQuery(text);
-    } catch (error) {
-      if (isStaveError(error)) throw this.wrong("a condition on specs that is not understood");
-      throw error;
-    }
   }
 
   /** True if this spec satisfies a condition, as a `@when` decorator has it. */
@@ -326,7 +278,7 @@ export class Evaluator {
     const value = this.value(condition, new Map());
     if (typeof value === "boolean") return value;
     if (typeof value !== "string") throw this.wrong("a condition that is no text");
-    return this.#satisfies(this.world.node, value);
+    return this.specs.satisfies(this.world.node, value);
   }
 
   /** An attribute of a value. */
@@ -336,8 +288,8 @@ export class Evaluator {
         return PREFIX_TEXT_METHODS.has(name) || name.startsWith("__")
           ? { kind: "method", of: value, name }
           : { kind: "prefix", path: joinPaths(value.path, name) };
-      if (value.kind === "spec") return this.#specAttribute(value.node, name);
-      if (value.kind === "version") return this.#versionAttribute(value.text, name);
+      if (value.kind === "spec") return this.specs.attribute(value.node, name);
+      if (value.kind === "version") return this.specs.versionAttribute(value.text, name);
       if (value.kind === "variant" && name === "value")
         return Array.isArray(value.value) ? [...value.value] : (value.value as string | boolean);
       if (value.kind === "module") return this.#moduleAttribute(value.name, name);
@@ -345,43 +297,6 @@ export class Evaluator {
         return value.of === undefined ? this.packageAttribute(name) : { kind: "method", of: value, name };
     }
     return { kind: "method", of: value, name };
-  }
-
-  #specAttribute(node: SpecNode, name: string): Value {
-    if (name === "prefix") return this.prefix(node);
-    if (name === "version") return { kind: "version", text: this.plainVersion(node) };
-    if (name === "variants") return { kind: "variants", node };
-    if (name === "name") return node.name;
-    if (name === "platform") return node.platform;
-    if (name === "external") return node.external !== undefined;
-    if (name === "package") return { kind: "package", of: node };
-    if (["satisfies", "has_virtual_dependency", "dependencies"].includes(name))
-      return { kind: "method", of: { kind: "spec", node }, name };
-    throw this.wrong(`the attribute ${name} of a spec`);
-  }
-
-  /** The prefix of a spec. */
-  prefix(node: SpecNode): Value {
-    const path = this.world.prefixOf(node);
-    if (path === undefined) throw this.wrong(`the prefix of ${node.name}, which is not installed`);
-    return { kind: "prefix", path };
-  }
-
-  /** The version of a spec, which may not be one of git. */
-  plainVersion(node: SpecNode): string {
-    if (/[=/]|^git\.|^[0-9a-f]{40}$/.test(node.version)) throw this.wrong("a version of git");
-    return node.version;
-  }
-
-  #versionAttribute(text: string, name: string): Value {
-    const version = (found: string): Value => ({ kind: "version", text: found });
-    if (name === "dotted") return version(text.replaceAll(/[-_]/g, "."));
-    if (name === "dashed") return version(text.replaceAll(/[._]/g, "-"));
-    if (name === "underscored") return version(text.replaceAll(/[.-]/g, "_"));
-    if (name === "joined") return version(text.replaceAll(/[._-]/g, ""));
-    if (name === "string") return text;
-    if (name === "up_to") return { kind: "method", of: version(text), name };
-    throw this.wrong(`the attribute ${name} of a version`);
   }
 
   #moduleAttribute(module: string, name: string): Value {
@@ -459,22 +374,12 @@ export class Evaluator {
     if (called.kind !== "method") throw this.wrong("a call of a value");
     const owner = called.of;
     if (isThing(owner)) {
-      if (owner.kind === "spec") return this.#callSpec(owner.node, called.name, values, named);
+      if (owner.kind === "spec") return this.specs.call(owner.node, called.name, values, named);
       if (owner.kind === "package" && owner.of !== undefined) return this.#callPackage(owner.of, called.name, values);
       if (owner.kind === "package" || owner.kind === "environment" || owner.kind === "bases")
         return this.callOwn(called, values, named);
     }
     return callMethod(owner, called.name, values, named, this);
-  }
-
-  #callSpec(node: SpecNode, name: string, args: readonly Value[], keywords: ReadonlyMap<string, Value>): Value {
-    const [text] = args;
-    if (args.length !== 1 || keywords.size > 0 || typeof text !== "string") throw this.wrong(`a call of ${name}`);
-    if (name === "satisfies") return this.#satisfies(node, text);
-    if (name === "has_virtual_dependency") return node.edges.some(({ virtuals }) => virtuals.includes(text));
-    const found = edgesOf(node).filter(({ child }) => child.name === text);
-    if (found.length > 1) throw this.wrong("several dependencies of one name");
-    return found.map(({ child }): Value => ({ kind: "spec", node: child }));
   }
 
   // `dependent_spec.package.extends(self.spec)` is all that can be asked of another package.

@@ -4,9 +4,10 @@ import { isStaveError } from "../../errors.ts";
 import type { Expression } from "./python-expression.ts";
 import { NotUnderstood } from "./python-tokens.ts";
 import type { Directive, Recipe, RecipeClass } from "./recipe.ts";
-import { Evaluator, type RecipeWorld } from "./recipe-evaluator.ts";
+import { Evaluator } from "./recipe-evaluator.ts";
 import { classNameOf } from "./recipe-scope.ts";
 import type { Value } from "./recipe-values.ts";
+import type { RecipeWorld } from "./spec-questions.ts";
 
 /** A checksum of a source archive, as a recipe has it. */
 export interface SourceChecksum {

@@ -7,10 +7,11 @@ import type { Line } from "./python-lines.ts";
 import { NotUnderstood } from "./python-tokens.ts";
 import type { Method, Recipe, RecipeClass } from "./recipe.ts";
 import { isName, isOperator } from "./recipe.ts";
-import { Evaluator, type Names, type RecipeWorld } from "./recipe-evaluator.ts";
+import { Evaluator, type Names } from "./recipe-evaluator.ts";
 import { extend, joined } from "./recipe-functions.ts";
 import { classNameOf, memberOf, memberOfBases } from "./recipe-scope.ts";
 import { isThing, type MethodValue, pathOf, type Value } from "./recipe-values.ts";
+import type { RecipeWorld } from "./spec-questions.ts";
 
 /** What a method does, as far as it is understood. */
 export interface MethodReading {
@@ -75,8 +76,8 @@ class MethodReader extends Evaluator {
       if (isProperty) return this.#runMember(name, member, [], new Map());
       return { kind: "method", of: SELF, name };
     }
-    if (name === "prefix" || name === "home") return this.prefix(node);
-    if (name === "version") return { kind: "version", text: this.plainVersion(node) };
+    if (name === "prefix" || name === "home") return this.specs.prefix(node);
+    if (name === "version") return { kind: "version", text: this.specs.plainVersion(node) };
     if (name === "name") return node.name;
     if (name === "run_tests") return false;
     throw this.wrong(`self.${name}`);

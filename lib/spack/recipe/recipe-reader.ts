@@ -10,9 +10,10 @@ import type { Store } from "../store/store.ts";
 import { NotUnderstood } from "./python-tokens.ts";
 import { parseRecipe, type Recipe } from "./recipe.ts";
 import { readRecipeCopy } from "./recipe-copy.ts";
-import { Evaluator, type RecipeWorld } from "./recipe-evaluator.ts";
+import { Evaluator } from "./recipe-evaluator.ts";
 import { type MethodReading, readDependentEnvironment, readRunEnvironment } from "./recipe-methods.ts";
 import { classNameOf } from "./recipe-scope.ts";
+import type { RecipeWorld } from "./spec-questions.ts";
 
 const NOTHING: RecipeEffect = { modifications: [], isWhole: true };
 const UNKNOWN: RecipeEffect = { modifications: [], isWhole: false };
@@ -152,7 +153,7 @@ export class RecipeReader implements RecipeVariables {
         throw new NotUnderstood(0, `whether ${dependent.name} extends ${node.name}`);
       const condition = call.keywords.get("when");
       const conditions = condition === undefined ? when : [...when, condition];
-      const query = evaluator.query(text);
+      const query = evaluator.specs.query(text);
       if (query.name !== node.name || !conditions.every((one) => evaluator.isWhen(one))) return false;
       return satisfies(node, this.#world(node).graph, query);
     });

@@ -5,12 +5,12 @@ import { describe, test } from "node:test";
 import type { EnvModification } from "../../../lib/spack/environment/env-modifications.ts";
 import { NotUnderstood } from "../../../lib/spack/recipe/python-tokens.ts";
 import { parseRecipe } from "../../../lib/spack/recipe/recipe.ts";
-import type { RecipeWorld } from "../../../lib/spack/recipe/recipe-evaluator.ts";
 import {
   type MethodReading,
   readDependentEnvironment,
   readRunEnvironment,
 } from "../../../lib/spack/recipe/recipe-methods.ts";
+import type { RecipeWorld } from "../../../lib/spack/recipe/spec-questions.ts";
 import { GraphBuilder, graphOf } from "../../../lib/spack/spec/graph.ts";
 import type { SpecNode } from "../../../lib/spack/spec/node.ts";
 import type { JsonObject } from "../../../lib/spack/text/json-value.ts";
