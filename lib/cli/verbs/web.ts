@@ -59,10 +59,7 @@ export const verb: VerbFactory = (state) => {
     if (report.damaged > 0)
       output.warn(`${count(report.damaged, "record")} of the index of ${cache.name} cannot be used and are left out`);
     output.print(described(report, flags.output));
-    if (!isDryRun)
-      output.note(
-        `any web server can publish it; to look at it here: python3 -m http.server -d ${printable(flags.output)}`,
-      );
+    if (!isDryRun) output.note(`look at it with: python3 -m http.server -d ${printable(flags.output)}`);
     output.report(report);
     return 0;
   });

@@ -81,7 +81,7 @@ export async function writeCatalogue(cache: ReadCache, options: WebOptions): Pro
     // Until here, readers use the documents of the last run.
     await replace("catalogue.json", JSON.stringify(catalogue.start(data)));
     const removed = (await site?.removeOthers(kept)) ?? 0;
-    progress({ type: "done", id: "data", label: "catalogue", outcome: "copied", size: counts.bytes });
+    progress({ type: "done", id: "data", label: "catalogue", outcome: "copied", size: counts.bytes, isTold: true });
     return {
       ...{
         cache: cache.name,
