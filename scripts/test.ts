@@ -6,8 +6,8 @@ import { existsSync, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { ACTIONLINT_TESTS, startActionlintBuild } from "./actionlint.ts";
 import { COSIGN_TESTS, startCosignBuild } from "./cosign.ts";
-import { MOTO_TESTS, startMotoInstall } from "./moto.ts";
 import { installPeers } from "./peers.ts";
+import { MOTO, SPDX_TOOLS, startPipInstall } from "./pip-program.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const [kind, ...rest] = process.argv.slice(2);
@@ -43,7 +43,7 @@ function chosenFiles(): string[] {
 const hasInterop = only !== "unit" && only !== "node22" && files.length === 0;
 const cosign = hasInterop ? startCosignBuild(process.env) : undefined;
 const actionlint = hasInterop ? startActionlintBuild(process.env) : undefined;
-const moto = hasInterop ? startMotoInstall(process.env) : undefined;
+const pip = hasInterop ? [MOTO, SPDX_TOOLS].map((one) => ({ ...one, late: startPipInstall(one, process.env) })) : [];
 if (hasInterop) {
   console.log("== peers");
   const missing = installPeers((text) => console.log(text));
@@ -79,7 +79,7 @@ const runner = [...loader, "--test", "--test-reporter=spec", "--test-timeout=240
 const late = [
   ...(cosign === undefined ? [] : [{ name: "COSIGN", program: cosign, files: COSIGN_TESTS }]),
   ...(actionlint === undefined ? [] : [{ name: "ACTIONLINT", program: actionlint, files: ACTIONLINT_TESTS }]),
-  ...(moto === undefined ? [] : [{ name: "MOTO", program: moto, files: MOTO_TESTS }]),
+  ...pip.flatMap(({ name, late: program, tests: files }) => (program ? [{ name, program, files }] : [])),
 ];
 const lateFiles = late.flatMap(({ files }) => files);
 step("tests", node, [...runner, ...chosenFiles().filter((file) => !lateFiles.includes(file))]);

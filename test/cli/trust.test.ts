@@ -1,7 +1,17 @@
 // Proves that a trust policy is enforced wherever content of a cache is used, before anything of it is unpacked, and
 // that `stave trust` shows, changes and explains it.
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { checkRun, imageIndex, install, rebase } from "../../lib/index.ts";
@@ -99,6 +109,20 @@ test("a signed cache is installed; every spec was judged and the statement read 
   const bundles = registry.requests.filter(({ method, path }) => method === "GET" && /blobs/.test(path));
   assert.equal(new Set(bundles.map(({ path }) => path)).size, bundles.length, "no blob is fetched twice");
   assert.ok(registry.count("GET", /referrers/) >= 3);
+  // The statement is remembered by its digest; what it is worth is judged anew each time.
+  const { report } = JSON.parse(await ok("verify", CACHE, "--key", "release.pub", "--json"));
+  const statement: string = report.places[0].images[0].signature.bundle;
+  const read = (): number => registry.requests.filter(({ path }) => path.includes(`/blobs/${statement}`)).length;
+  assert.equal(read(), 1);
+  registry.requests.length = 0;
+  await ok("install", ...INSTALL("sig2"));
+  assert.equal(read(), 0);
+  writeFileSync(
+    POLICY,
+    JSON.stringify({ ...JSON.parse(readFileSync(POLICY, "utf8")), revoked: { statements: [statement] } }),
+  );
+  await refused(["install", ...INSTALL("revoked")], /REVOKED/);
+  policy(SIGNED);
 });
 
 test("the policy can be switched off only in so many words, which is told", async () => {

@@ -3,19 +3,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { freePort, untilUp } from "../../scripts/bench/server.ts";
-import { MOTO_INSTALL } from "../../scripts/moto.ts";
-import { findProgram } from "../../scripts/peers.ts";
+import { MOTO, pipProgram } from "../../scripts/pip-program.ts";
 import { type S3UnderTest, testS3 } from "../support/s3-conformance.ts";
 
-const moto = process.env["STAVE_MOTO"] ?? findProgram("moto_server");
-const reason =
-  process.env["STAVE_MOTO_REASON"] ??
-  `moto is missing: put moto_server on the PATH or name it in $STAVE_MOTO (${MOTO_INSTALL})`;
+const { path: moto, skip } = pipProgram(MOTO, process.env);
 
 async function startMoto(): Promise<S3UnderTest> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const child = spawn(moto ?? "", ["-H", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
+  const child = spawn(moto, ["-H", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
   const close = async (): Promise<void> => {
     const ended = once(child, "exit");
     child.kill("SIGKILL");
@@ -30,7 +26,7 @@ async function startMoto(): Promise<S3UnderTest> {
 testS3("moto", {
   start: startMoto,
   dialect: "s3",
-  skip: moto === undefined ? reason : false,
+  skip,
   leastPart: 5 * 1024 * 1024,
   manyKeys: 1003,
   hasCommands: true,

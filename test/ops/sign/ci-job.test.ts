@@ -1,5 +1,7 @@
 // Proves what provenance says of a CI job, and that a job that is not described is refused.
 import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ciJob, PUSH_BUILD_TYPE, provenanceOf } from "../../../lib/ops/sign/ci-job.ts";
 import { failsWith } from "../../support/errors.ts";
@@ -110,4 +112,12 @@ describe("a job that is not described is refused, with the variable's name", () 
     test(`${name}: ${value?.slice(0, 40) ?? "not set"}`, async () => {
       await failsWith("CONFIG_INVALID", () => ciJob({ ...env, [name]: value }), new RegExp(name));
     });
+});
+
+test("the project has one name of its own for what it signs, in one place", () => {
+  const root = join(import.meta.dirname, "../../../lib");
+  const files = globSync("**/*.ts", { cwd: root }).filter((file) =>
+    readFileSync(join(root, file), "utf8").includes("urn:stave:"),
+  );
+  assert.deepEqual([files, PUSH_BUILD_TYPE], [["ops/sign/ci-job.ts"], "urn:stave:push:v1"]);
 });
