@@ -2,7 +2,7 @@
 import { closeSync, readSync } from "node:fs";
 import { StaveError } from "../errors.ts";
 import type { LongText } from "./json-scanner.ts";
-import type { IndexRecord } from "./record.ts";
+import { type IndexRecord, RecordWithoutText } from "./record.ts";
 import { endsWithTrueHash } from "./record-scanner.ts";
 
 /** Bytes to read at once, if records are read one after the other. */
@@ -83,14 +83,7 @@ export class IndexFile implements LongText {
 }
 
 /** A record whose text is in a file. */
-export class FileRecord implements IndexRecord {
-  readonly hash: string;
-  readonly name: string;
-  readonly version: string;
-  readonly dependencies: readonly string[];
-  readonly builtAs: string | undefined;
-  readonly format: number;
-  readonly isVerified: boolean;
+export class FileRecord extends RecordWithoutText implements IndexRecord {
   readonly inBuildcache: boolean;
   readonly refCount: number | undefined;
   readonly #file: IndexFile;
@@ -99,13 +92,7 @@ export class FileRecord implements IndexRecord {
   readonly length: number;
 
   constructor(record: Omit<IndexRecord, "text">, file: IndexFile, from: number, length: number) {
-    this.hash = record.hash;
-    this.name = record.name;
-    this.version = record.version;
-    this.dependencies = record.dependencies;
-    this.builtAs = record.builtAs;
-    this.format = record.format;
-    this.isVerified = record.isVerified;
+    super(record);
     this.inBuildcache = record.inBuildcache;
     this.refCount = record.refCount;
     this.#file = file;

@@ -8,7 +8,7 @@ import { nodeDictionary } from "../spack/spec/spec-writer.ts";
 import { writeJson } from "../spack/text/json.ts";
 import type { Source } from "../util/stream.ts";
 import { graphOfRecords, INDEX_LIMIT } from "./index-read.ts";
-import { closure, type NodeRecord, recordOfNode } from "./record.ts";
+import { closure, type NodeRecord, RecordWithoutText, recordOfNode } from "./record.ts";
 
 /** An index, ready to be stored; its text is produced while it is read. */
 export interface IndexText extends Source {
@@ -29,26 +29,13 @@ export interface WrittenRecord extends NodeRecord {
 }
 
 // The text may be in a file, so it is not copied.
-class IndexedNode implements WrittenRecord {
-  readonly hash: string;
-  readonly name: string;
-  readonly version: string;
-  readonly dependencies: readonly string[];
-  readonly builtAs: string | undefined;
-  readonly format: number;
-  readonly isVerified: boolean;
+class IndexedNode extends RecordWithoutText implements WrittenRecord {
   readonly inBuildcache: boolean;
   readonly refCount: number;
   readonly #node: NodeRecord;
 
   constructor(node: NodeRecord, inBuildcache: boolean, refCount: number) {
-    this.hash = node.hash;
-    this.name = node.name;
-    this.version = node.version;
-    this.dependencies = node.dependencies;
-    this.builtAs = node.builtAs;
-    this.format = node.format;
-    this.isVerified = node.isVerified;
+    super(node);
     this.inBuildcache = inBuildcache;
     this.refCount = refCount;
     this.#node = node;

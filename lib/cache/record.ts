@@ -33,6 +33,28 @@ export interface IndexRecord extends NodeRecord {
   readonly refCount: number | undefined;
 }
 
+/** A record whose text is elsewhere: its fields are copied, its text is not. */
+export abstract class RecordWithoutText {
+  readonly hash: string;
+  readonly name: string;
+  readonly version: string;
+  readonly dependencies: readonly string[];
+  readonly builtAs: string | undefined;
+  readonly format: number;
+  readonly isVerified: boolean;
+  abstract readonly text: Uint8Array;
+
+  constructor(record: Omit<NodeRecord, "text">) {
+    this.hash = record.hash;
+    this.name = record.name;
+    this.version = record.version;
+    this.dependencies = record.dependencies;
+    this.builtAs = record.builtAs;
+    this.format = record.format;
+    this.isVerified = record.isVerified;
+  }
+}
+
 /**
  * The record of a node that was read as text. Throws the error code of the place's source if its content does not match
  * its hash.

@@ -1,7 +1,7 @@
 // Makes the standard streams blocking again, for a program that takes over this process: Node makes pipes non-blocking,
 // and that is a property of the pipe, not of the process. Linux only.
 import { readFileSync } from "node:fs";
-import { koffi } from "./koffi.ts";
+import { fcntlCall } from "./koffi.ts";
 
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
@@ -11,8 +11,7 @@ export function makeStreamsBlocking(): void {
   for (const descriptor of [0, 1, 2]) {
     const flags = flagsOf(descriptor);
     if (flags === undefined || (flags & O_NONBLOCK) === 0) continue;
-    const fcntl = koffi().load(null).func("int fcntl(int fd, int command, ...)");
-    fcntl(descriptor, F_SETFL, "int", flags & ~O_NONBLOCK);
+    fcntlCall()(descriptor, F_SETFL, "int", flags & ~O_NONBLOCK);
   }
 }
 

@@ -4,7 +4,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { constants as osConstants } from "node:os";
 import { fileError, messageOf, StaveError, systemCode } from "../errors.ts";
-import { KOFFI_PACKAGE, type Koffi, koffi } from "./koffi.ts";
+import { fcntlCall, KOFFI_PACKAGE, type Koffi, koffi } from "./koffi.ts";
 import type { Clock } from "./time.ts";
 
 /** A byte range of a file; a length of 0 means to the end, even if the file grows. */
@@ -80,7 +80,7 @@ function loadCalls(): SystemCalls {
   }
   const members = { l_type: "short", l_whence: "short", l_start: "int64_t", l_len: "int64_t", l_pid: "int" };
   const pointer = library.inout(library.pointer(library.struct(members)));
-  const fcntl = library.load(null).func("int fcntl(int fd, int command, ...)");
+  const fcntl = fcntlCall();
   return {
     fcntl: (fd, command, lock) => (fcntl(fd, command, pointer, lock) === 0 ? 0 : library.errno()),
   };

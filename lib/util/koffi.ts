@@ -25,6 +25,14 @@ export function loadKoffiBy(loader: () => Koffi): void {
   load = loader;
 }
 
+/**
+ * `fcntl` of the C library: a descriptor, a command, and the type and value of what the command wants. Throws as
+ * `koffi`.
+ */
+export function fcntlCall(): (descriptor: number, command: number, type: unknown, value: unknown) => number {
+  return koffi().load(null).func("int fcntl(int fd, int command, ...)");
+}
+
 /** The library. Throws if there is none for this machine. */
 export function koffi(): Koffi {
   loaded ??= load();

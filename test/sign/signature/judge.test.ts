@@ -1,6 +1,7 @@
 // Proves what an image is believed by: a table of everything that can be attached to it, and the answer to each.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { type ErrorCode, StaveError } from "../../../lib/errors.ts";
 import type { Descriptor } from "../../../lib/oci/descriptor.ts";
 import { digestOf } from "../../../lib/oci/digest.ts";
@@ -194,6 +195,10 @@ const refused: Record<string, Row & { code: ErrorCode }> = {
       },
     ],
     code: "SIGNATURE_MISSING",
+  },
+  "a bundle that is compressed": {
+    attached: [{ bundle: gzipSync(signed()) }],
+    code: "SIGNATURE_INVALID",
   },
   "a layer of another size": {
     attached: [
