@@ -315,7 +315,14 @@ class UndiciTransport implements Transport {
       });
       const answer = await exchange.head(sent, signal);
       // The reader of the body gets its errors; without a reader they must not count as unhandled.
-      answer.body.on("error", () => {}).once("close", () => exchange.finish());
+      answer.body
+        .on("error", (cause: Error) => {
+          // A reader that wants no more of it is no failure.
+          if (cause.name === "AbortError") return;
+          const { message } = networkError(request, url, cause, forward && proxy);
+          trace?.({ ...event, milliseconds: clock.now() - started, during: "body", error: message });
+        })
+        .once("close", () => exchange.finish());
       trace?.({
         ...event,
         status: answer.statusCode,

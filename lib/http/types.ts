@@ -106,5 +106,7 @@ export interface TraceEvent {
   status?: number;
   milliseconds?: number;
   error?: string;
+  /** The response had begun when it failed: it has an event of its own before. */
+  during?: "body";
   headers?: Record<string, string>;
 }
