@@ -1,5 +1,5 @@
-// Plays a trace back: what a registry did wrong while `--trace FILE` was written becomes faults of the test registry, at
-// the same requests. So the report of a defect becomes a test.
+// Plays a trace back: what a registry did wrong while `--trace FILE` was written becomes faults of the test registry,
+// at the same requests. So the report of a defect becomes a test.
 import { z } from "zod";
 import type { Fault, Rule } from "./registry.ts";
 
