@@ -7,6 +7,7 @@ import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
 import * as z from "zod";
 import { imageSettingsSchema } from "../lib/image/image-settings.ts";
 import { policySchema } from "../lib/sign/policy/trust-policy.ts";
+import { projectSchema } from "../lib/spack/config/project-settings.ts";
 import { containBrowserPart, writeBrowserPart } from "./browser-part.ts";
 import { BUNDLE_OPTIONS, packagesOf, THREADS } from "./bundle.ts";
 import { licensesOf } from "./license-text.ts";
@@ -102,6 +103,8 @@ if (!isBundleOnly) {
   writeFileSync(`${root}schemas/trust-policy.json`, `${trust}\n`);
   const image = JSON.stringify(z.toJSONSchema(imageSettingsSchema), undefined, 2);
   writeFileSync(`${root}schemas/image-config.json`, `${image}\n`);
+  const project = JSON.stringify(z.toJSONSchema(projectSchema), undefined, 2);
+  writeFileSync(`${root}schemas/project.json`, `${project}\n`);
   mkdirSync(`${root}man`, { recursive: true });
   for (const [name, page] of await manPages()) writeFileSync(`${root}man/${name}`, page);
   writeFileSync(`${root}dist/THIRD-PARTY-LICENSES.txt`, licensesOf(packagesOf(bundled)));

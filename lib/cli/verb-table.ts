@@ -251,6 +251,11 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
       load: () => import("./verbs/doctor.ts"),
     },
     {
+      name: "init",
+      summary: "remember the cache and the store of a project in stave.yaml",
+      load: () => import("./verbs/init.ts"),
+    },
+    {
       name: "completion",
       summary: "print the completion script of a shell",
       load: () => import("./verbs/completion.ts"),

@@ -1,8 +1,8 @@
 // Reads the settings of an image from a file: YAML or JSON, with comments.
 
+import { checkKeys } from "../spack/text/known-keys.ts";
 import { checked } from "../spack/text/schema-check.ts";
-import { configError, parseYaml, type YamlNode } from "../spack/text/yaml.ts";
-import { isNear } from "../util/typo.ts";
+import { parseYaml } from "../spack/text/yaml.ts";
 import { type ImageSettings, imageSettingsSchema } from "./image-settings.ts";
 
 const KEYS: readonly string[] = Object.keys(imageSettingsSchema.shape);
@@ -18,14 +18,4 @@ export function parseSettings(text: string, file: string): ImageSettings {
     if (check?.kind === "map") checkKeys(check, HEALTHCHECK_KEYS);
   }
   return checked(imageSettingsSchema, node, "image");
-}
-
-function checkKeys(node: YamlNode, known: readonly string[]): void {
-  if (node.kind !== "map") return;
-  for (const [key, entry] of node.entries) {
-    if (known.includes(key)) continue;
-    const near = known.find((other) => isNear(key.toLowerCase().replaceAll(/[-_]/g, ""), other.toLowerCase()));
-    const hint = near === undefined ? `the keys are ${known.join(", ")}` : `did you mean ${near}?`;
-    throw configError(entry.value.place, `the key ${JSON.stringify(key.slice(0, 80))} is unknown`, hint);
-  }
 }

@@ -144,6 +144,7 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["prune", "oci-layout:./pushed", "-k", "keep.txt", "--grace", "0s", "--yes", "--undo-file", "./undo"] },
   { args: ["prune", "oci-layout:./pushed", "--undo", "./undo"] },
   { args: ["config", "--no-env"] },
+  { args: ["init", "--cache", CACHE, "--yes"] },
   { args: ["completion", "bash"] },
   { args: ["doctor", CACHE, "--no-env"] },
   { args: ["doctor", `${guarded.host}/org/cache`, "--no-env", "--write"], status: [0, 1] },

@@ -58,8 +58,23 @@ export interface CacheRun {
   readonly view?: string | undefined;
 }
 
-/** The mirrors to use if no cache is named; the output says which. */
-function mirrorsFor(direction: Direction, { context, output, flags, files }: CacheRun): string[] {
+/** Calls that have said which cache of stave.yaml they use. */
+const told = new WeakSet<Output>();
+
+/** The cache of the project, unless $STAVE_CACHE names another; the output says where it comes from. */
+function projectCache({ context, output }: CacheRun): string | undefined {
+  const { project, env } = context;
+  if (project?.cache === undefined || env["STAVE_CACHE"]) return undefined;
+  if (!told.has(output)) output.note(`using the cache ${printable(project.cache)} of ${project.file}`);
+  told.add(output);
+  return project.cache;
+}
+
+/** The caches to use if none is named: that of the project, else the mirrors; the output says which. */
+function mirrorsFor(direction: Direction, run: CacheRun): string[] {
+  const { context, output, flags, files } = run;
+  const own = projectCache(run);
+  if (own !== undefined) return [own];
   const onNote = (text: string): void => output.note(text);
   return defaultMirrors(direction, { around: context, files: () => files ?? new SpackFiles(context, flags), onNote });
 }
@@ -190,11 +205,12 @@ export async function writeCache(
 }
 
 async function openerFor(
-  text: string | undefined,
+  named: string | undefined,
   direction: Direction,
   run: CacheRun,
 ): Promise<OpenMirrorOptions & CacheChoice & { readonly opener: Opener }> {
   const { context, output, flags } = run;
+  const text = named ?? projectCache(run);
   if (text !== undefined) output.call.cache ??= text;
   const files = (): SpackFiles => run.files ?? new SpackFiles(context, flags);
   const { location, mirror } = cacheLocation(text, direction, context, files);

@@ -73,7 +73,8 @@ async function askedFor({ context, files, flags, words, trust }: Asked): Promise
   const [first] = words;
   const lock = words.length === 0 ? await files.lock() : undefined;
   const named = [...(first !== undefined && isCacheWord(first, cwd) ? [first] : []), ...(flags.mirror ?? [])];
-  const otherwise = context.env["STAVE_CACHE"] || (discovery.mirrors.length === 0 ? DEFAULT_CACHE : "");
+  const otherwise =
+    context.env["STAVE_CACHE"] || context.project?.cache || (discovery.mirrors.length === 0 ? DEFAULT_CACHE : "");
   const places = [...words, ...(flags.mirror ?? []), ...(named.length === 0 ? [otherwise] : [])];
   return {
     version: 4,
@@ -85,7 +86,7 @@ async function askedFor({ context, files, flags, words, trust }: Asked): Promise
     host: flags.otherarch ? undefined : installHost(files),
     caches: [
       flags.mirror,
-      context.env["STAVE_CACHE"],
+      context.env["STAVE_CACHE"] || context.project?.cache,
       discovery.mirrors.map((mirror) => [mirror.name, mirror.url("fetch")]),
     ],
     unsigned: flags.unsigned,

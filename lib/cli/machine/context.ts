@@ -4,6 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Choose } from "../../api/from-spack/spack-files.ts";
 import { processSurroundings, type Surroundings } from "../../api/machine/surroundings.ts";
 import { StaveError } from "../../errors.ts";
+import type { Project } from "../../spack/config/project-settings.ts";
 
 /** A stream that may be a terminal. */
 export type Terminal = Writable & { isTTY?: boolean; columns?: number };
@@ -15,6 +16,8 @@ export interface Context extends Surroundings {
   stderr: Terminal;
   /** Aborted, with an ABORTED error, at the first Ctrl-C. */
   readonly signal: AbortSignal;
+  /** The accepted stave.yaml of the working folder; undefined for verbs that use none. */
+  project?: Project | undefined;
   /** Asks which of several lines is meant; undefined where no one can answer. */
   choose?: Choose | undefined;
   /** The machine's architecture in Node's terms: `process.arch`. */

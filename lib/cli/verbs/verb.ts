@@ -1,6 +1,8 @@
 // Declares verbs: a commander command and the function behind it, run with a context and an output.
 import type { Command } from "commander";
+import { projectFile } from "../../api/from-spack/project-place.ts";
 import type { Choose } from "../../api/from-spack/spack-files.ts";
+import type { Project } from "../../spack/config/project-settings.ts";
 import type { Context } from "../machine/context.ts";
 import { Output, type OutputOptions } from "../output/output.ts";
 import { progressDisplay } from "../output/progress-display.ts";
@@ -44,12 +46,9 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
     state.output = output;
     try {
       output.display = await progressDisplay(state.context, output);
-      state.exitCode = await action(
-        { ...state.context, choose: chooser(state.context, output) },
-        output,
-        flags,
-        ...args,
-      );
+      const project = await projectFor(command, state.context, output);
+      const context = { ...state.context, project, choose: chooser(state.context, output) };
+      state.exitCode = await action(context, output, withStore(flags, { command, context, output }), ...args);
     } catch (error) {
       const reason: unknown = state.context.signal.aborted ? state.context.signal.reason : error;
       state.exitCode = output.fail(reason);
@@ -58,6 +57,40 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
       state.output = undefined;
     }
   });
+}
+
+/** Verbs with a store of their own. */
+const OWN_STORE = new Set(["run", "shell", "gc"]);
+
+const hasStore = (command: Command): boolean =>
+  command.name() !== "init" && command.options.some(({ long }) => long === "--store");
+
+// Only verbs that may need a store or a cache read stave.yaml; the text of one that is not accepted has no effect.
+async function projectFor(command: Command, context: Context, output: Output): Promise<Project | undefined> {
+  if (!hasStore(command)) return undefined;
+  const file = projectFile(context);
+  if (file === undefined) return undefined;
+  const { acceptedProject } = await import("../../api/from-spack/project-file.ts");
+  const project = await acceptedProject(file, context);
+  if (project !== undefined) return project;
+  output.warn(
+    `${file} is not used, because you have not accepted it: \`stave init\` in its folder shows and accepts it`,
+  );
+  return undefined;
+}
+
+interface Call {
+  readonly command: Command;
+  readonly context: Context;
+  readonly output: Output;
+}
+
+function withStore<F>(flags: F, { command, context: { project, env }, output }: Call): F {
+  const { store } = flags as { store?: string };
+  if (project?.store === undefined || store !== undefined || env["STAVE_STORE"] || OWN_STORE.has(command.name()))
+    return flags;
+  output.note(`using the store ${project.store} of ${project.file}`);
+  return { ...flags, store: project.store };
 }
 
 // Pipes, --json and --yes never ask.

@@ -1,0 +1,113 @@
+// `stave init`: writes stave.yaml, which names the cache and the store of a project, or accepts the one that is there.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { acceptProject, isAccepted, readProject } from "../../api/from-spack/project-file.ts";
+import { PROJECT_FILE, projectFile } from "../../api/from-spack/project-place.ts";
+import { SpackFiles } from "../../api/from-spack/spack-files.ts";
+import { DEFAULT_CACHE } from "../../api/places/cache-choice.ts";
+import { fileError, StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
+import { type Project, parseProject } from "../../spack/config/project-settings.ts";
+import { isVisible } from "../../util/inspect-path.ts";
+import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import type { Context } from "../machine/context.ts";
+import { ask, confirm } from "../output/confirm.ts";
+import type { Output, OutputOptions } from "../output/output.ts";
+import { bindAction, type VerbFactory } from "./verb.ts";
+
+interface Flags extends OutputOptions {
+  cache?: string;
+  store?: string;
+  yes?: boolean;
+}
+
+/** The report of `init`. */
+interface InitReport {
+  readonly file: string;
+  readonly cache: string | null;
+  readonly store: string | null;
+  /** False if the file was there, and is now accepted. */
+  readonly created: boolean;
+}
+
+const HELP = `
+Writes stave.yaml into the working folder, so that verbs below it use its cache and store: stave push alone does the right thing.
+$STAVE_CACHE, $STAVE_STORE, arguments and flags take precedence; the output says where a value comes from.
+
+A stave.yaml has an effect only once you have accepted its content with this verb, because it may come with a cloned repository. An
+existing file is shown and accepted, and never changed. Asks on a terminal; elsewhere, --yes is required.
+
+Examples:
+  stave init
+  stave init --cache oci://ghcr.io/org/cache --store ./store --yes`;
+
+/** The command `stave init`. */
+export const verb: VerbFactory = (state) => {
+  const command = verbCommand("init", "remember the cache and the store of a project in stave.yaml")
+    .option("--cache <cache>", "the build cache")
+    .option("--store <dir>", "the root of the Spack store (default: that of Spack's configuration)")
+    .option("-y, --yes", "do not ask")
+    .addHelpText("after", helpText(HELP));
+  return bindAction<[], Flags>(command, state, async (context, output, flags) => {
+    const file = join(context.cwd, PROJECT_FILE);
+    const created = !isVisible(file);
+    if (!created && (flags.cache !== undefined || flags.store !== undefined))
+      throw new StaveError("CONFLICT", `${file} is there already, and is never changed`, {
+        subject: file,
+        hint: "edit it, then accept it with `stave init`",
+      });
+    const project = created ? parseProject(await newText(context, flags), file) : await readProject(file);
+    if (created) write(project);
+    if (projectFile(context) !== file)
+      throw new StaveError("CONFIG_INVALID", `${file} is not used, because others may change it or its folder`, {
+        subject: file,
+        hint: "make both your own, and writable for you alone",
+      });
+    await accept(project, created, { context, output, flags });
+    const report: InitReport = { file, cache: project.cache ?? null, store: project.store ?? null, created };
+    output.print(printable(`${file} ${created ? "was written" : "is accepted"}`));
+    output.report(report);
+    return 0;
+  });
+};
+
+function write({ file, text }: Project): void {
+  try {
+    writeFileSync(file, text, { flag: "wx", mode: 0o644 });
+  } catch (cause) {
+    throw fileError(cause, "write", file);
+  }
+}
+
+async function accept(
+  project: Project,
+  created: boolean,
+  { context, output, flags }: { context: Context; output: Output; flags: Flags },
+): Promise<void> {
+  output.note(`cache: ${project.cache ?? "not named"}`);
+  output.note(`store: ${project.store ?? "not named"}`);
+  if (isAccepted(project, context)) return;
+  if (!created && !flags.yes && !(await confirm(context, `use these values of ${project.file}?`)))
+    throw new StaveError("ABORTED", "the file was not accepted");
+  acceptProject(project, context);
+}
+
+async function newText(context: Context, flags: Flags): Promise<string> {
+  const { env } = context;
+  const [mirror] = new SpackFiles(context, {}).discovery.mirrors;
+  const usual = flags.cache ?? (env["STAVE_CACHE"] || mirror?.name || DEFAULT_CACHE);
+  let { cache = usual, store } = flags;
+  if (!flags.yes && flags.cache === undefined) {
+    if (!context.stdin.isTTY)
+      throw new StaveError("USAGE", "there is no terminal to ask for the cache on", {
+        hint: "name it with --cache, or take the usual one with --yes",
+      });
+    cache = (await ask(context, `cache [${usual}]: `)).trim() || usual;
+    store ??= (await ask(context, "store [that of Spack's configuration]: ")).trim() || undefined;
+  }
+  const lines = [
+    `cache: ${JSON.stringify(cache)}`,
+    ...(store === undefined ? [] : [`store: ${JSON.stringify(store)}`]),
+  ];
+  return `# The defaults of stave for this folder. Others accept them with \`stave init\`.\n${lines.join("\n")}\n`;
+}
