@@ -200,7 +200,7 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
     {
       name: "tags",
       aliases: ["ls"],
-      summary: "list the tags of a repository",
+      summary: "list the tags of a repository, or the repositories of a registry",
       load: () => import("./verbs/tags.ts"),
     },
     { name: "tag", summary: "give an image more tags in its repository", load: () => import("./verbs/tag.ts") },

@@ -53,7 +53,7 @@ test("a page reads well", { skip: findProgram("groff") === undefined && "groff i
     encoding: "utf8",
     input: pages.get("stave-tags.1") ?? "",
   });
-  assert.match(stdout, /^NAME\n +stave-tags - list the tags of a repository$/m);
+  assert.match(stdout, /^NAME\n +stave-tags - list the tags of a repository, or the repositories of a registry$/m);
   assert.match(stdout, /^SYNOPSIS\n +stave tags \[OPTIONS\] repo$/m);
   assert.match(stdout, /^ +--retries <n>\n? +how often to retry a request \(default: 8\)$/m);
 });
