@@ -220,3 +220,11 @@ test("a mirror is a cache as any other", async () => {
   await run(["sync", `oci-layout:${golden("spack-1.2/plain.oci")}`, `file://${work}/mirror`, "-u"]);
   assert.match(await run(["run", "-u", `file://${work}/mirror`, "fleet", "-o", "--", "voyage"]), /voyage 420/);
 });
+
+test("a home folder that cannot be written is told; another store does", async () => {
+  // Not even root can make a folder there.
+  const readOnly = { HOME: "/proc/sys" };
+  const args = ["run", cache, "fleet", "-o"];
+  assert.match(await run([...args, "--", "voyage"], 5, readOnly), /cannot make folder \/proc\/sys\/\.local/);
+  assert.match(await run([...args, "--store", join(work, "w"), "--", "voyage"], 0, readOnly), /voyage 420/);
+});
