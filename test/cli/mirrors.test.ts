@@ -283,6 +283,8 @@ test("push --from makes images that run of a mirror's specs, with one tag, and i
   assert.match(installed.stdout, /^3 specs installed/, installed.stderr);
   const refused: [args: string[], says: RegExp][] = [
     [["hull", "--force"], /^error: --force and --from exclude each other/],
+    [["hull", "--tag", "app", "--strip"], /^error: --strip and --from exclude each other/],
+    [["hull", "--tag", "app", "--entrypoint", "hull"], /^error: --entrypoint and --from exclude each other/],
     [[], /^error: no spec is named, and there is no environment/],
   ];
   for (const [args, says] of refused) {

@@ -43,7 +43,11 @@ export function refuseStoreFlags(given: Readonly<Record<string, unknown>>): void
     ...{ all: "--all", force: "--force", verify: "--verify", shard: "--shard", only: "--only", private: "--private" },
     ...{ variable: "--variable", spackEnv: "--spack-env", sign: "--sign", keyless: "--keyless", signed: "--signed" },
     ...{ key: "--key", platformTag: "--platform-tag", allowMissing: "--allow-missing" },
-    ...{ withBuildDependencies: "--with-build-dependencies" },
+    ...{ withBuildDependencies: "--with-build-dependencies", view: "--view", imageConfig: "--image-config" },
+    ...{ entrypoint: "--entrypoint", cmd: "--cmd", user: "--user", addUser: "--add-user", workdir: "--workdir" },
+    ...{ label: "--label", annotation: "--annotation", expose: "--expose", volume: "--volume" },
+    ...{ stopSignal: "--stop-signal", healthcheck: "--healthcheck" },
+    ...{ slim: "--slim", slimKeep: "--slim-keep", strip: "--strip", estargz: "--estargz" },
   };
   const wrong = Object.keys(names).find((name) => given[name] !== undefined && given[name] !== false);
   if (wrong !== undefined)
