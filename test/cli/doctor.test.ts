@@ -1,7 +1,7 @@
 // Proves that `stave doctor` finds out what a registry can do by asking, says what to do, always ends, and leaves
 // nothing behind.
 import assert from "node:assert/strict";
-import { globSync } from "node:fs";
+import { globSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -104,6 +104,29 @@ for (const { name, rules, takesWholePosts = false, expect } of ABILITIES)
       await registry.close();
     }
   });
+
+test("what other artifacts of the repository need is still there after --write", async () => {
+  const registry = await startRegistry();
+  try {
+    const place = `${registry.host}/org/cache`;
+    const file = join(home, "notes.txt");
+    writeFileSync(file, "notes\n");
+    const copied = await stave(["copy", `oci-layout:${golden("spack-1.2/plain.oci")}`, place, "--all-tags"]);
+    assert.equal(copied.status, 0, copied.stderr);
+    const tag = (await stave(["tags", place])).stdout.trim().split("\n")[0];
+    const attached = await stave(["attach", `${place}:${tag}`, "--artifact-type", "text/x-notes", file]);
+    assert.equal(attached.status, 0, attached.stderr);
+    const blobs = (): string[] => globSync("org/cache/blobs/*/*", { cwd: registry.directory }).sort();
+    const before = blobs();
+    assert.ok(before.some((path) => path.includes("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")));
+    const ran = await doctor([place, "--write"]);
+    assert.equal(ran.status, 0, ran.stdout);
+    assert.match(findings(ran, "If-Match"), /answers 412/);
+    assert.deepEqual(blobs(), before);
+  } finally {
+    await registry.close();
+  }
+});
 
 const BROKEN: { name: string; fault: Fault; says: RegExp }[] = [
   { name: "never answers", fault: "hang", says: /PROBLEM address/ },

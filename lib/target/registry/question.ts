@@ -136,6 +136,7 @@ export async function askWriting(repository: Repository, { signal }: Asking): Pr
 /** What was asked and written so far. */
 interface Made {
   readonly answers: AbilityAnswer[];
+  /** Only random ones, which nothing else can refer to: they are deleted. */
   readonly blobs: Descriptor[];
   readonly manifests: { readonly tag: string; readonly digest: string }[];
 }
@@ -173,8 +174,9 @@ async function writeAndAsk(repository: Repository, { answers, blobs, manifests }
   answers.push(answer("delete", gone, { yes: [202, 404], no: [400, 405, 501] }));
   // A tag that could not be removed again is not made.
   if (layer === undefined || (gone.status !== 404 && gone.status !== 202)) return;
-  const config = await pushed(repository, Buffer.from("{}"), "application/vnd.oci.empty.v1+json", ask);
-  if (config === undefined) return;
+  // Not the empty config: other artifacts of the repository may need that one.
+  const { bytes: content, descriptor: config } = blob("application/vnd.stave.doctor.config.v1+json");
+  if (!(await isPushed(repository, content, config, ask))) return;
   blobs.push(config);
   const bytes = canonicalBytes({
     schemaVersion: 2,
@@ -268,10 +270,10 @@ function tagsIn(response: Reply["response"]): string[] {
   return found?.[1] === undefined ? [] : [found[1]];
 }
 
-/** A small blob that no registry has. */
-function blob(): { bytes: Buffer; descriptor: Descriptor } {
-  const bytes = Buffer.from(`stave doctor ${randomBytes(16).toString("hex")}\n`);
-  return { bytes, descriptor: describe(bytes, "application/octet-stream") };
+/** A small random blob, which no registry has. */
+function blob(mediaType = "application/octet-stream"): { bytes: Buffer; descriptor: Descriptor } {
+  const bytes = Buffer.from(`{"stave doctor":"${randomBytes(16).toString("hex")}"}\n`);
+  return { bytes, descriptor: describe(bytes, mediaType) };
 }
 
 async function inChunks(repository: Repository, bytes: Buffer, { digest }: Descriptor, ask: Ask): Promise<Reply> {
@@ -296,16 +298,9 @@ async function inChunks(repository: Repository, bytes: Buffer, { digest }: Descr
   return await committed(repository, reply, digest, ask);
 }
 
-async function pushed(
-  repository: Repository,
-  bytes: Buffer,
-  mediaType: string,
-  ask: Ask,
-): Promise<Descriptor | undefined> {
-  const descriptor = describe(bytes, mediaType);
+async function isPushed(repository: Repository, bytes: Buffer, { digest }: Descriptor, ask: Ask): Promise<boolean> {
   const opened = await ask({ method: "POST", url: "blobs/uploads/", headers: { "content-length": "0" } });
-  const reply = await committed(repository, opened, descriptor.digest, ask, bytes);
-  return reply.status === 201 ? descriptor : undefined;
+  return (await committed(repository, opened, digest, ask, bytes)).status === 201;
 }
 
 async function committed(
