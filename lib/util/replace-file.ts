@@ -1,6 +1,6 @@
 // Replaces whole files: content is written beside the file and renamed into place, so that a reader sees the old or the
 // new content, never a part, and a killed program loses neither.
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { fileError } from "../errors.ts";
 
@@ -67,8 +67,15 @@ export async function replaceWith<T>(
  * system's error.
  */
 export function replaceFileSync(path: string, { temporary, mode = 0o666 }: ReplaceOptions, bytes: Uint8Array): void {
+  rmSync(temporary, { force: true });
+  // "wx" follows no link: a name that can be guessed may have one that another user planted.
+  const descriptor = openSync(temporary, "wx", mode);
   try {
-    writeFileSync(temporary, bytes, { mode });
+    try {
+      writeFileSync(descriptor, bytes);
+    } finally {
+      closeSync(descriptor);
+    }
     renameSync(temporary, path);
   } catch (cause) {
     rmSync(temporary, { force: true });

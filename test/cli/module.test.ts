@@ -2,8 +2,18 @@
 // on.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
@@ -57,6 +67,31 @@ test("a plan writes nothing; a second time all is there; other content stays", a
   assert.equal(readFileSync(file, "utf8"), "mine");
   await run([...args, "--force"]);
   assert.equal(readFileSync(file, "utf8"), text);
+});
+
+test("links that another user planted below the folder are not followed", async () => {
+  const args = ["module", "tcl", "voyage", "--no-dependencies", ...IN_STORE];
+  const planned = await run([...args, "--output", "new", "--plan"]);
+  const [, path = ""] = /^\S+ \S+\/new\/(\S+)$/m.exec(planned) ?? assert.fail(planned);
+  const outside = join(work, "outside");
+  mkdirSync(outside);
+  writeFileSync(join(outside, "precious"), "precious");
+  // A name that can be guessed leads to a file of the user.
+  const first = join(work, "planted-file");
+  mkdirSync(dirname(join(first, path)), { recursive: true });
+  symlinkSync(join(outside, "precious"), join(first, `${path}.tmp`));
+  await run([...args, "--output", first]);
+  assert.equal(readFileSync(join(outside, "precious"), "utf8"), "precious");
+  assert.ok(lstatSync(join(first, path)).isFile());
+  // A folder leads elsewhere.
+  const second = join(work, "planted-folder");
+  mkdirSync(second);
+  symlinkSync(outside, join(second, path.split("/")[0] ?? ""));
+  assert.match(
+    await run([...args, "--output", second], 10),
+    /cannot write .*a link, or another thing .* is in its way/,
+  );
+  assert.deepEqual(readdirSync(outside), ["precious"]);
 });
 
 test("without a folder, and for specs that are not there, it says what to do", async () => {

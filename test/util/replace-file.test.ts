@@ -1,6 +1,15 @@
 // Proves that a replaced file has the old or the new content, and that nothing is left beside it.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -36,4 +45,22 @@ test("leaves the file alone and nothing beside it when writing fails", async (t)
     replaceFileSync(join(folder, "no/it"), { temporary: join(folder, "no/it.part") }, Buffer.from("x")),
   );
   assert.deepEqual([readFileSync(path, "utf8"), readdirSync(folder)], ["old", ["it"]]);
+});
+
+test("a link in the place of the temporary file is not followed", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "stave-replace-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [path, temporary, other] = [join(folder, "it"), join(folder, "it.part"), join(folder, "other")];
+  const ways: Record<string, () => Promise<void> | void> = {
+    sync: () => replaceFileSync(path, { temporary }, Buffer.from("new")),
+    async: () => replaceFile(path, { temporary }, (file) => file.writeFile("new")),
+  };
+  for (const [way, replace] of Object.entries(ways)) {
+    writeFileSync(other, "precious");
+    writeFileSync(path, "old");
+    symlinkSync(other, temporary);
+    await replace();
+    const contents = [path, other].map((file) => (lstatSync(file).isFile() ? readFileSync(file, "utf8") : "a link"));
+    assert.deepEqual([...contents, readdirSync(folder)], ["new", "precious", ["it", "other"]], way);
+  }
 });

@@ -1,7 +1,7 @@
 // `module`: writes modulefiles of installed specs in the folders of Spack's default configuration (Spack
 // `modules/common.py`, `tcl.py`, `lmod.py`).
-import { join, relative } from "node:path";
-import { isStaveError } from "../../errors.ts";
+import { join } from "node:path";
+import { isStaveError, StaveError } from "../../errors.ts";
 import type { Inspection } from "../../spack/config/settings.ts";
 import { isSystemPath } from "../../spack/environment/env-modifications.ts";
 import type { UnreadRecipe } from "../../spack/environment/recipe-variables.ts";
@@ -11,10 +11,10 @@ import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { findDependency, formatPath, formatSpec, politeFileName } from "../../spack/spec/spec-format.ts";
 import { edgesOf, postOrder } from "../../spack/spec/traversal.ts";
 import type { Store } from "../../spack/store/store.ts";
+import { bytesOfText } from "../../util/byte-string.ts";
 import { makeFolder } from "../../util/folder.ts";
+import { HeldTree } from "../../util/held-tree.ts";
 import { kindAt } from "../../util/inspect-path.ts";
-import { readBounded } from "../../util/read-file.ts";
-import { replaceFileSync } from "../../util/replace-file.ts";
 import { specDescription } from "./descriptions.ts";
 import { type ModuleKind, type ModuleServices, moduleText } from "./modulefile.ts";
 
@@ -63,8 +63,9 @@ export interface ModuleReport {
 const MODULEFILE_LIMIT = 1024 * 1024;
 
 /**
- * Writes modulefiles. A file of other content stays, unless `force` is given. Throws FILE_SYSTEM, and SPEC_INVALID for
- * a variable that no shell supports.
+ * Writes modulefiles. A file of other content stays, unless `force` is given. Links below the folder are not followed:
+ * another user may have made them. Throws FILE_SYSTEM, also for such a link, and SPEC_INVALID for a variable that no
+ * shell supports.
  */
 export async function writeModules(options: ModuleOptions): Promise<ModuleReport> {
   const { store, kind, roots, directory, force, dryRun } = options;
@@ -72,32 +73,61 @@ export async function writeModules(options: ModuleOptions): Promise<ModuleReport
   const nodes = options.dependencies ? postOrder(roots, { types: LINK | RUN }) : roots;
   const modules: WrittenModule[] = [];
   const use = new Set<string>();
+  if (!dryRun) makeFolder(directory);
+  using tree = dryRun && kindAt(directory) !== "folder" ? undefined : new HeldTree(directory);
   for (const node of nodes) {
     const { name, version, hash } = node;
     const place = placeOf(kind, node);
-    const file = join(directory, place.folder, place.file);
+    const path = join(place.folder, place.file);
     const text = textFor(node, options, recipes);
-    const before = await contentOf(file);
+    const before = tree && contentOf(tree, path);
     const isFree = before === undefined || force;
     const changed = isFree ? "written" : "differs";
     const outcome = before === text ? "same" : changed;
-    if (outcome === "written" && !dryRun) {
-      makeFolder(join(file, ".."));
-      replaceFileSync(file, { temporary: `${file}.tmp` }, Buffer.from(text));
-    }
-    modules.push({ name, version, hash, module: place.module, path: relative(directory, file), outcome });
+    if (outcome === "written" && !dryRun && tree) write(tree, path, text);
+    modules.push({ name, version, hash, module: place.module, path, outcome });
     use.add(join(directory, place.folder));
   }
   return { store: store.root, directory, kind, modules, use: [...use].toSorted(), notUnderstood: recipes.unread };
 }
 
-async function contentOf(file: string): Promise<string | undefined> {
+// Empty for what is no modulefile: a folder, a link, a file that is too large.
+function contentOf(tree: HeldTree, path: string): string | undefined {
+  return within(tree, path, () => {
+    try {
+      const stats = tree.stats(bytesOfText(path));
+      if (stats === undefined) return undefined;
+      return stats.isFile() ? tree.read(bytesOfText(path), MODULEFILE_LIMIT)?.toString("utf8") : "";
+    } catch (error) {
+      if (isStaveError(error, "TOO_LARGE")) return "";
+      throw error;
+    }
+  });
+}
+
+function write(tree: HeldTree, path: string, text: string): void {
+  within(tree, path, () => {
+    for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1))
+      tree.makeFolder(bytesOfText(path.slice(0, at)));
+    tree.write(bytesOfText(path), text);
+  });
+}
+
+function within<T>(tree: HeldTree, path: string, work: () => T): T {
   try {
-    return (await readBounded(file, MODULEFILE_LIMIT)).bytes.toString("utf8");
-  } catch (error) {
-    if (isStaveError(error, "NOT_FOUND")) return undefined;
-    if (isStaveError(error, "TOO_LARGE")) return "";
-    throw error;
+    return work();
+  } catch (cause) {
+    if (!isStaveError(cause, "ARCHIVE_UNSAFE")) throw cause;
+    const file = join(tree.directory, path);
+    throw new StaveError(
+      "FILE_SYSTEM",
+      `cannot write ${file}: a link, or another thing that is no file, is in its way`,
+      {
+        subject: file,
+        hint: "remove it, or name another folder",
+        cause,
+      },
+    );
   }
 }
 
