@@ -57,6 +57,12 @@ interface Package {
   readonly records: readonly IndexRecord[];
 }
 
+/** What a document is made from. */
+type Source =
+  | { readonly package: Package }
+  | { readonly records: readonly IndexRecord[] }
+  | { readonly rows: HashShard };
+
 /** A document below the folder of data. */
 export interface CatalogueFile {
   /** Relative, with slashes; safe on any file system. */
@@ -72,6 +78,11 @@ export class Catalogue {
   readonly #byFile: ReadonlyMap<string, Package>;
   readonly #parents: ReverseEdges;
   readonly #shard: number;
+  #shards: ReadonlyMap<string, HashShard> | undefined;
+  /** Packages by name. */
+  readonly packages: readonly PackageRow[];
+  /** The number of specs that the cache has. */
+  readonly specs: number;
 
   constructor(index: CacheIndex, options: CatalogueOptions) {
     this.#index = index;
@@ -88,20 +99,13 @@ export class Catalogue {
     this.#byFile = new Map(this.#packages.map((one) => [one.file, one]));
     this.#parents = new ReverseEdges(index.records);
     this.#shard = index.records.size > MANY ? 2 : 1;
-  }
-
-  /** Packages by name. */
-  get packages(): readonly PackageRow[] {
-    return this.#packages.map(({ name, file, records }) => {
-      const cached = records.filter(({ inBuildcache }) => inBuildcache);
-      const newest = shown((cached[0] ?? records[0])?.version ?? "");
-      return file === name ? [name, cached.length, newest] : [name, cached.length, newest, file];
+    const cached = this.#packages.map(({ records }) => records.filter(({ inBuildcache }) => inBuildcache));
+    this.specs = cached.reduce((sum, { length }) => sum + length, 0);
+    this.packages = this.#packages.map(({ name, file, records }, at) => {
+      const newest = shown((cached[at]?.[0] ?? records[0])?.version ?? "");
+      const specs = cached[at]?.length ?? 0;
+      return file === name ? [name, specs, newest] : [name, specs, newest, file];
     });
-  }
-
-  /** The number of specs that the cache has. */
-  get specs(): number {
-    return this.#packages.reduce((sum, { records }) => sum + records.filter((one) => one.inBuildcache).length, 0);
   }
 
   /** The document of the first view; `data` is the folder of all others, relative to it. */
@@ -127,36 +131,53 @@ export class Catalogue {
       for (let piece = 0; piece * PIECE < records.length; piece++) paths.push(`details/${file}-${piece}.json`);
       for (const path of paths) yield { path, text: (await this.file(path)) ?? "" };
     }
-    for (const [letters, rows] of this.#shards()) yield { path: `hashes/${letters}.json`, text: JSON.stringify(rows) };
+    for (const [letters, rows] of this.#byLetters())
+      yield { path: `hashes/${letters}.json`, text: JSON.stringify(rows) };
+  }
+
+  /** True if there is a document with a path below the folder of data. Costs almost nothing. */
+  has(path: string): boolean {
+    return this.#find(path) !== undefined;
   }
 
   /** The document with a path below the folder of data; undefined if there is none. */
   async file(path: string): Promise<string | undefined> {
+    const found = this.#find(path);
+    if (found === undefined) return undefined;
+    if ("package" in found) return JSON.stringify(this.#package(found.package));
+    return JSON.stringify("rows" in found ? found.rows : await this.#details(found.records));
+  }
+
+  /** What a document is made from. */
+  #find(path: string): Source | undefined {
     const [, folder, name = ""] = /^(packages|details|hashes)\/([A-Za-z0-9_-]{1,100})\.json$/.exec(path) ?? [];
     if (folder === "packages") {
       const found = this.#byFile.get(name);
-      return found && JSON.stringify(this.#package(found));
+      return found && { package: found };
     }
     if (folder === "details") {
       const [, file = "", piece] = /^(.+)-(0|[1-9][0-9]{0,6})$/.exec(name) ?? [];
       const from = Number(piece ?? 0) * PIECE;
       const records = this.#byFile.get(file)?.records.slice(from, from + PIECE) ?? [];
-      return records.length === 0 ? undefined : JSON.stringify(await this.#details(records));
+      return records.length === 0 ? undefined : { records };
     }
     if (folder !== "hashes" || name.length !== this.#shard) return undefined;
-    return JSON.stringify(this.#shards().get(name) ?? []);
+    const rows = this.#byLetters().get(name);
+    return rows && { rows };
   }
 
-  #shards(): Map<string, HashShard> {
+  #byLetters(): ReadonlyMap<string, HashShard> {
+    if (this.#shards !== undefined) return this.#shards;
     const shards = new Map<string, (readonly [string, number])[]>();
     for (const [at, { records }] of this.#packages.entries())
       for (const { hash } of records) {
         const letters = hash.slice(0, this.#shard);
-        const rows = shards.get(letters) ?? [];
-        shards.set(letters, rows);
-        rows.push([hash, at]);
+        const rows = shards.get(letters);
+        if (rows === undefined) shards.set(letters, [[hash, at]]);
+        else rows.push([hash, at]);
       }
-    return new Map([...shards].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    this.#shards = new Map([...shards].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    return this.#shards;
   }
 
   #package({ name, records }: Package): PackageDocument {

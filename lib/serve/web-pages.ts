@@ -1,8 +1,5 @@
 // Pages for browsers, at /web/: the requests and responses. What the pages are is up to whoever starts the server.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
-import { digestOf } from "../oci/digest.ts";
 import type { ReadTarget } from "../target/target.ts";
 import { answer, type Headers } from "./answer.ts";
 import { Refusal } from "./refusal.ts";
@@ -20,7 +17,10 @@ export interface PageRepositories {
 /** A page, or a document that a page loads. */
 export interface WebPage {
   readonly type: "text/html" | "text/css" | "text/javascript" | "application/json" | "image/svg+xml";
-  readonly text: string;
+  readonly bytes: Uint8Array;
+  /** The bytes compressed with gzip; undefined if that is not worth it. */
+  readonly packed: Uint8Array | undefined;
+  readonly etag: string;
   /** The path says what the content is, so that browsers may keep it. */
   readonly isFixed: boolean;
 }
@@ -35,9 +35,6 @@ export interface WebPages {
 
 /** The place of the pages. */
 export const WEB = "/web/";
-const packed = promisify(gzip);
-/** Shorter texts are not worth compressing. */
-const SMALL = 1000;
 const YEAR = 365 * 24 * 3600;
 
 /** True if a request to `/` is one of a browser. */
@@ -57,8 +54,7 @@ export async function answerPage(
   const page = await pages.page(path);
   if (page === undefined) throw new Refusal("UNSUPPORTED", "there is no such page", { status: 404 });
   if (typeof page === "string") return answer(response, 301, { location: `${WEB}${page}` });
-  const { type, text, isFixed } = page;
-  const etag = `"${digestOf(Buffer.from(text)).slice(-32)}"`;
+  const { type, bytes, packed, etag, isFixed } = page;
   const headers: Headers = {
     "content-type": type === "image/svg+xml" ? type : `${type}; charset=utf-8`,
     "content-security-policy": pages.policy,
@@ -70,7 +66,7 @@ export async function answerPage(
     etag,
   };
   if (request.headers["if-none-match"] === etag) return answer(response, 304, headers);
-  const isPacked = text.length > SMALL && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
-  const body = isPacked ? await packed(text) : Buffer.from(text);
-  answer(response, 200, isPacked ? { ...headers, "content-encoding": "gzip" } : headers, body);
+  if (packed === undefined || !/\bgzip\b/.test(String(request.headers["accept-encoding"] ?? "")))
+    return answer(response, 200, headers, bytes);
+  answer(response, 200, { ...headers, "content-encoding": "gzip" }, packed);
 }

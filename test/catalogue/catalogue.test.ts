@@ -115,3 +115,29 @@ test("the same index gives the same documents", async () => {
   const documents = async (list: typeof specs) => await all(new Catalogue(readIndex(list), { address }));
   assert.deepEqual(await documents(specs), await documents(specs));
 });
+
+test("requests for hashes and packages do not go through the index again", async () => {
+  let reads = 0;
+  const records = Array.from({ length: 20_001 }, (_, at) => ({
+    ...{ name: `p${at % 100}`, version: "1", dependencies: [], builtAs: undefined, format: 5, isVerified: true },
+    ...{ inBuildcache: true, refCount: 0, text: Buffer.alloc(0) },
+    get hash(): string {
+      reads++;
+      return fakeHash(at);
+    },
+  }));
+  const index = { ...readIndex([]), records: new Map(records.map((record, at) => [fakeHash(at), record])) };
+  const catalogue = new Catalogue(index, { address });
+  await catalogue.file("hashes/zz.json");
+  reads = 0;
+  for (const path of ["hashes/zz.json", "hashes/00.json", "packages/none.json", "details/none-0.json"]) {
+    assert.equal(await catalogue.file(path), undefined);
+    assert.equal(catalogue.has(path), false);
+  }
+  const path = `hashes/${fakeHash(7).slice(0, 2)}.json`;
+  assert.ok(catalogue.has(path));
+  assert.equal(await catalogue.file(path), await catalogue.file(path));
+  assert.equal(catalogue.start("data").packages, catalogue.packages);
+  assert.equal(catalogue.packages, catalogue.packages);
+  assert.equal(reads, 0);
+});

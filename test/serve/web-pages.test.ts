@@ -7,7 +7,11 @@ import { test } from "node:test";
 import { hashSync } from "bcryptjs";
 import type { CatalogueStart } from "../../lib/catalogue/catalogue-data.ts";
 import { ServedCatalogue } from "../../lib/catalogue/served-catalogue.ts";
+import { Refusal } from "../../lib/serve/refusal.ts";
 import { createRegistry, type RegistryOptions } from "../../lib/serve/registry-server.ts";
+import { Repositories } from "../../lib/serve/repositories.ts";
+import type { PageRepositories } from "../../lib/serve/web-pages.ts";
+import { systemClock } from "../../lib/util/time.ts";
 import { madeSpec } from "../support/caches.ts";
 import { indexedLayout } from "../support/catalogue.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -133,4 +137,52 @@ test("a broken repository is no reason for others to fail", async () => {
   await using server = await serve(folder);
   assert.ok((await server.get("/web/bad/catalogue.json")).status >= 400);
   assert.equal((await server.get("/web/good/catalogue.json")).status, 200);
+});
+
+test("an index is read once, until the indexes of others take its place", async () => {
+  const folder = temporaryFolder();
+  for (const name of ["a", "b"]) await indexedLayout([one], join(folder, name));
+  const repositories = await Repositories.open(folder, systemClock);
+  let reads = 0;
+  const counted: PageRepositories = {
+    single: undefined,
+    catalog: () => repositories.catalog(),
+    get: async (name) => {
+      const target = await repositories.get(name, false);
+      return new Proxy(target, {
+        get(_, key) {
+          if (key === "fetchBlob" || key === "openBlob") reads++;
+          const value: unknown = Reflect.get(target, key, target);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    },
+  };
+  try {
+    const ample = new ServedCatalogue(counted);
+    const first = await ample.page("a/catalogue.json");
+    const each = reads;
+    assert.ok(each > 0);
+    await ample.page("b/catalogue.json");
+    assert.equal(await ample.page("a/catalogue.json"), first);
+    assert.equal(await ample.page("a/data/none/hashes/zz.json"), undefined);
+    assert.equal(reads, 2 * each);
+    const small = new ServedCatalogue(counted, { mostBytes: 1 });
+    reads = 0;
+    for (const name of ["a", "a", "b", "a"]) await small.page(`${name}/catalogue.json`);
+    assert.equal(reads, 3 * each);
+  } finally {
+    await repositories.close();
+  }
+});
+
+test("a long path asks for few repositories", async () => {
+  let asked = 0;
+  const get = async (): Promise<never> => {
+    asked++;
+    throw new Refusal("NAME_UNKNOWN", "there is none");
+  };
+  const pages = new ServedCatalogue({ single: undefined, catalog: async () => [], get });
+  assert.equal(await pages.page(`${"data/".repeat(10_000)}index.html`), undefined);
+  assert.ok(asked <= 5);
 });
