@@ -21,30 +21,49 @@ interface Item {
 /** The content of one line of progress. */
 export interface BarLine {
   readonly label: string;
+  /** The label if there is little space. */
+  readonly shortLabel?: string | undefined;
   readonly value: number;
   readonly total: number;
   /** The completed share, from 0 to 1. */
   readonly share: number;
-  /** The rate and the remaining time. */
-  readonly tail: string;
+  readonly rate?: string | undefined;
+  /** The remaining time. */
+  readonly left?: string | undefined;
 }
 
-/** `999.9 MB of 999.9 MB` and `999.9 MB/s, 59 min 59 s left`. */
-const DONE_WIDTH = 20;
-const TAIL_WIDTH = 28;
+// The widths of `12 of 3456 done`, `999.9 MB`, `999.9 MB of 999.9 MB`, `59 min 59 s left` and `999.9 MB/s, 59 min 59 s
+// left`. They depend on the terminal only, so that the columns of all lines agree.
+const LABEL = 15;
+const LONGEST_LABEL = 22;
+const VALUE = 8;
+const VALUE_AND_TOTAL = 20;
+const LEFT = 16;
+const RATE_AND_LEFT = 28;
 
 /**
- * Formats one line of progress for a terminal: if space is scarce, first the bar gets shorter, then the label, never
- * the tail.
+ * Formats one line of progress for a terminal. If space is scarce, first the bar gets shorter, then the label, then the
+ * total and the rate are left out; no number is ever cut.
  */
-export function barLine({ label, value, total, share, tail }: BarLine, columns: number): string {
-  const room = columns - 1 - DONE_WIDTH - TAIL_WIDTH - 3;
-  const labelWidth = Math.min(22, Math.max(6, room - 11));
-  const barWidth = Math.min(30, room - labelWidth);
+export function barLine(line: BarLine, columns: number): string {
+  const { label, shortLabel = label, value, total, share, rate, left } = line;
+  const width = columns - 1;
+  const [long, short] = [[rate, left].filter((text) => text !== undefined).join(", "), left ?? ""];
+  const both = `${formatBytes(value)} of ${formatBytes(total)}`.padEnd(VALUE_AND_TOTAL);
+  const only = formatBytes(value).padEnd(VALUE);
+  const layouts = [
+    { least: LABEL, room: width - VALUE_AND_TOTAL - RATE_AND_LEFT - 2, parts: [both, long] },
+    { least: LABEL, room: width - VALUE - RATE_AND_LEFT - 2, parts: [only, long] },
+    { least: 0, room: width - VALUE - LEFT - 2, parts: [only, short] },
+  ];
+  const fits = layouts.find(({ room, least }) => room >= Math.max(least, shortLabel.length));
+  const { room, parts } = fits ?? { room: width - VALUE - 1, parts: [only] };
+  const labelWidth = Math.max(0, Math.min(LONGEST_LABEL, Math.max(LABEL, room - 12), room));
+  const barWidth = Math.min(30, room - labelWidth - 1);
   const full = Math.round(barWidth * Math.min(1, share));
-  const bar = barWidth < 4 ? "" : `${"█".repeat(full)}${"░".repeat(barWidth - full)} `;
-  const done = `${formatBytes(value)} of ${formatBytes(total)}`.padEnd(DONE_WIDTH);
-  return `${printable(label).slice(0, labelWidth).padEnd(labelWidth)} ${bar}${done} ${tail}`.slice(0, columns - 1);
+  const bar = barWidth < 4 ? [] : [`${"█".repeat(full)}${"░".repeat(barWidth - full)}`];
+  const shown = printable(label.length > labelWidth ? shortLabel : label).slice(0, labelWidth);
+  return [shown.padEnd(labelWidth), ...bar, ...parts].join(" ").trimEnd().slice(0, width);
 }
 
 /** The size of all items, as if those of unknown size were like the others. */
@@ -62,9 +81,11 @@ export class Bars implements ProgressDisplay {
   readonly #output: Output;
   readonly #total = { value: 0, size: 0, done: 0, items: 0 };
   readonly #active = new Map<string, Item>();
-  /** Announced items whose size is not known yet. */
-  readonly #unsized = new Set<string>();
+  /** The announced items that have not started, with their sizes. */
+  readonly #queued = new Map<string, number | undefined>();
   readonly #tell: ProgressSink;
+  /** How many of them have no size yet. */
+  #unsized = 0;
   #started = 0;
   // Created when the first item starts, so that quick verbs draw nothing.
   #shown: { multi: cliProgress.MultiBar; summary: cliProgress.SingleBar } | undefined;
@@ -76,18 +97,18 @@ export class Bars implements ProgressDisplay {
   }
 
   readonly sink = (event: ProgressEvent): void => {
-    const total = this.#total;
     switch (event.type) {
       case "queued":
-        if (event.size === undefined) this.#unsized.add(event.id);
-        total.size += event.size ?? 0;
-        total.items++;
+        this.#announce(event.id, event.size);
         break;
       case "start": {
-        const { size = 0, label } = event;
+        const { id, size = 0, label } = event;
         const { multi } = this.#show();
-        if (this.#unsized.delete(event.id)) total.size += size;
-        this.#active.set(event.id, { bar: multi.create(Math.max(1, size), 0, { label }), value: 0, size });
+        // Damaged content is fetched again, from its start.
+        this.#forget(id);
+        if (!this.#queued.has(id)) this.#announce(id, size);
+        if (this.#withdraw(id) === undefined) this.#total.size += size;
+        this.#active.set(id, { bar: multi.create(Math.max(1, size), 0, { label }), value: 0, size });
         break;
       }
       case "bytes":
@@ -135,8 +156,8 @@ export class Bars implements ProgressDisplay {
       linewrap: true,
       format: (_options, params, payload) => {
         const { value, total, progress } = params;
-        const { label, tail = "" } = payload as { label: string; tail?: string };
-        return barLine({ label, tail, value, total, share: progress }, stderr.columns ?? 80);
+        const texts = payload as Pick<BarLine, "label" | "shortLabel" | "rate" | "left">;
+        return barLine({ ...texts, value, total, share: progress }, stderr.columns ?? 80);
       },
     };
   }
@@ -146,30 +167,66 @@ export class Bars implements ProgressDisplay {
     if (item === undefined) return;
     item.value += bytes;
     this.#total.value += bytes;
+    // Its size was unknown, or told wrongly.
+    const more = Math.max(0, item.value - item.size);
+    item.size += more;
+    this.#total.size += more;
+    if (more > 0) item.bar.setTotal(item.size);
     item.bar.update(item.value);
   }
 
-  #finish(id: string): void {
+  #announce(id: string, size: number | undefined): void {
+    this.#queued.set(id, size);
+    if (size === undefined) this.#unsized++;
+    this.#total.size += size ?? 0;
+    this.#total.items++;
+  }
+
+  // Returns the announced size of an item that no longer waits.
+  #withdraw(id: string): number | undefined {
+    const size = this.#queued.get(id);
+    if (this.#queued.delete(id) && size === undefined) this.#unsized--;
+    return size;
+  }
+
+  // As if an item in progress had never been announced.
+  #forget(id: string): void {
     const item = this.#active.get(id);
-    // It ended before its size was known.
-    if (this.#unsized.delete(id)) this.#total.done++;
-    // Manifests are neither queued nor shown.
     if (item === undefined) return;
-    this.#total.value += item.size - item.value;
-    this.#total.done++;
     this.#shown?.multi.remove(item.bar);
     this.#active.delete(id);
+    this.#total.value -= item.value;
+    this.#total.size -= item.size;
+    this.#total.items--;
+  }
+
+  // Manifests are neither announced nor shown.
+  #finish(id: string): void {
+    const item = this.#active.get(id);
+    if (item !== undefined) {
+      this.#total.value += item.size - item.value;
+      this.#total.done++;
+      this.#shown?.multi.remove(item.bar);
+      this.#active.delete(id);
+    } else if (this.#queued.has(id)) {
+      this.#total.value += this.#withdraw(id) ?? 0;
+      this.#total.done++;
+    }
   }
 
   #refresh(): void {
     if (this.#shown === undefined) return;
     const { value, done, items } = this.#total;
-    const size = estimatedSize(this.#total, this.#unsized.size);
+    const size = estimatedSize(this.#total, this.#unsized);
     const seconds = Math.max(0.001, (this.#context.clock.now() - this.#started) / 1000);
     const rate = value / seconds;
     const left = rate > 0 && size > value ? ((size - value) / rate) * 1000 : 0;
-    const tail = `${formatBytes(rate)}/s${left > 0 ? `, ${formatDuration(left)} left` : ""}`;
     this.#shown.summary.setTotal(Math.max(1, size));
-    this.#shown.summary.update(value, { label: `${done} of ${items} done`, tail });
+    this.#shown.summary.update(value, {
+      label: `${done} of ${items} done`,
+      shortLabel: `${done}/${items}`,
+      rate: `${formatBytes(rate)}/s`,
+      left: left > 0 ? `${formatDuration(left)} left` : undefined,
+    });
   }
 }
