@@ -195,11 +195,15 @@ const FILE_HINTS: Record<string, string> = {
   EMFILE: "too many open files; raise `ulimit -n` or lower `jobs`",
 };
 
+const READ_HINT = "check the permissions of it, and of the folders above it";
+const READS = new Set(["read", "read folder", "look at", "open"]);
+
 /** Converts a file system error to a StaveError that names the path; a StaveError passes through. */
 export function fileError(cause: unknown, op: string, path: string): StaveError {
   if (cause instanceof StaveError) return cause;
   const code = systemCode(cause);
-  const hint = code === undefined ? undefined : FILE_HINTS[code];
+  const mayNot = code === "EACCES" || code === "EPERM";
+  const hint = mayNot && READS.has(op) ? READ_HINT : FILE_HINTS[code ?? ""];
   // A path through a descriptor means nothing to the user.
   const why = messageOf(cause).replace(/, \w+ '\/proc\/self\/fd\/.*$/s, "");
   return new StaveError(code === "ENOENT" ? "NOT_FOUND" : "FILE_SYSTEM", `cannot ${op} ${path}: ${why}`, {

@@ -35,7 +35,7 @@ export interface BarLine {
 // The widths of `12 of 3456 done`, `999.9 MB`, `999.9 MB of 999.9 MB`, `59 min 59 s left` and `999.9 MB/s, 59 min 59 s
 // left`. They depend on the terminal only, so that the columns of all lines agree.
 const LABEL = 15;
-const LONGEST_LABEL = 22;
+const WIDE_LABEL = 22;
 const VALUE = 8;
 const VALUE_AND_TOTAL = 20;
 const LEFT = 16;
@@ -58,7 +58,7 @@ export function barLine(line: BarLine, columns: number): string {
   ];
   const fits = layouts.find(({ room, least }) => room >= Math.max(least, shortLabel.length));
   const { room, parts } = fits ?? { room: width - VALUE - 1, parts: [only] };
-  const labelWidth = Math.max(0, Math.min(LONGEST_LABEL, Math.max(LABEL, room - 12), room));
+  const labelWidth = Math.max(0, Math.min(WIDE_LABEL, Math.max(LABEL, room - 12), room));
   const barWidth = Math.min(30, room - labelWidth - 1);
   const full = Math.round(barWidth * Math.min(1, share));
   const bar = barWidth < 4 ? [] : [`${"█".repeat(full)}${"░".repeat(barWidth - full)}`];

@@ -95,14 +95,16 @@ export function readYamlFile(file: string): YamlNode | undefined {
 }
 
 /**
- * The kind of a path; undefined if nothing is there. Sockets and pipes are a `file`. Throws FILE_SYSTEM for other
- * failures.
+ * The kind of a path; undefined if nothing is there, or in a folder that this user may not enter, as for Spack's
+ * `os.path.exists`: a home that belongs to another user has no configuration for this one. Sockets and pipes are a
+ * `file`. Throws FILE_SYSTEM for other failures.
  */
 export function pathKind(path: string): "file" | "folder" | undefined {
   try {
     const stat = statSync(path, { throwIfNoEntry: false });
     return stat && (stat.isDirectory() ? "folder" : "file");
   } catch (error) {
+    if (systemCode(error) === "EACCES") return undefined;
     throw fileError(error, "look at", path);
   }
 }
@@ -114,6 +116,7 @@ function readFile(file: string): Buffer | undefined {
     handle = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
+    if (systemCode(error) === "EACCES" && pathKind(file) === undefined) return undefined;
     throw fileError(error, "read", file);
   }
   try {

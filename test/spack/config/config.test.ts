@@ -1,11 +1,12 @@
 // Proves which scopes count, and in which order, for every generation of Spack, and what an include may do.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Configuration, type ConfigurationOptions } from "../../../lib/spack/config/config.ts";
 import type { Host } from "../../../lib/spack/config/machine.ts";
+import { folderSections } from "../../../lib/spack/config/scope-file.ts";
 import { findInstallation } from "../../../lib/spack/config/spack-installation.ts";
 import { formatPlace, toJson } from "../../../lib/spack/text/yaml.ts";
 import { configTree, hostAt, spackFiles } from "../../support/config-tree.ts";
@@ -482,4 +483,30 @@ test("an installation that is named and is none is an error", async () => {
     /\/none is not a Spack installation/,
   );
   assert.equal(findInstallation(undefined, hostAt(root, { PATH: `relative:${root}:/none` })), undefined);
+});
+
+test("a home that this user may not enter has no configuration; a file that may not be read is an error", async () => {
+  const files = { "home/.spack/config.yaml": timeout(7), "system/config.yaml": timeout(8) };
+  const { config, root } = configuration({ files });
+  // Root may read everything.
+  const isRoot = process.getuid?.() === 0;
+  const asUser = <T>(work: () => T): T => {
+    if (isRoot) process.seteuid?.(65_534);
+    try {
+      return work();
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+    }
+  };
+  chmodSync(root, 0o755);
+  chmodSync(join(root, "home"), 0o000);
+  assert.deepEqual(
+    asUser(() => existing(config)),
+    ["system", "_builtin"],
+  );
+  chmodSync(join(root, "home"), 0o755);
+  chmodSync(join(root, "home/.spack/config.yaml"), 0o000);
+  const user = folderSections(join(root, "home/.spack"));
+  const error = await failsWith("FILE_SYSTEM", () => asUser(() => user.section("config")));
+  assert.match(error.hint ?? "", /^check the permissions of it/);
 });
