@@ -1,8 +1,9 @@
 // Proves that `stave gc` removes what nothing needs, and only that: what was asked for, recent runs, running programs,
 // young specs and what another process holds all stay.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { DEFAULT_LOCKS } from "../../lib/spack/config/settings.ts";
@@ -98,4 +99,30 @@ test("the roots of an environment stay", async () => {
   cpSync(golden("spack-1.2/spack.yaml"), join(folder, "spack.yaml"));
   const kept = await run(["gc", ...NOW, "--plan", "-e", folder]);
   assert.match(kept, /[1-9] in environments/);
+});
+
+test("a program keeps its specs in a store behind a link, even if only its real path is known", async () => {
+  const [real, link, second] = ["real", "link", "second"].map((name) => join(work, name)) as [string, string, string];
+  mkdirSync(real);
+  for (const one of [link, second]) symlinkSync(real, one);
+  await run(["run", cache, "hull", "-o", "--store", link, "-c", SHORT, "--", "true"]);
+  const stays = async (store: string): Promise<string> => await run(["gc", ...NOW, "--yes", "--store", store]);
+  const hull = readdirSync(real).find((name) => existsSync(join(real, name, ".spack/spec.json"))) ?? assert.fail();
+  const program = join(real, hull, "bin-of-test");
+  cpSync("/bin/cat", program);
+  // As with `env -i`.
+  const child = spawn(program, [], { env: {}, stdio: ["pipe", "pipe", "inherit"] });
+  try {
+    child.stdin.write("on");
+    await once(child.stdout, "data");
+    for (const store of [link, second, real]) {
+      assert.match(await stays(store), /in use/, store);
+      assert.ok(existsSync(program), store);
+    }
+  } finally {
+    child.stdin.end();
+    await once(child, "close");
+  }
+  assert.doesNotMatch(await stays(link), /in use/);
+  assert.ok(!existsSync(program));
 });

@@ -4,7 +4,7 @@ import { Option } from "commander";
 import { withOwnStore } from "../../api/from-spack/run-store.ts";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { ownDiskCache } from "../../api/machine/cache-folder.ts";
-import { pathsInUse } from "../../api/machine/running-programs.ts";
+import { foldersInUse } from "../../api/machine/running-programs.ts";
 import { StaveError } from "../../errors.ts";
 import { parseDuration } from "../../ops/cache/prune.ts";
 import { type GcOptions, type GcReport, gc, planGc } from "../../ops/store/gc.ts";
@@ -113,14 +113,10 @@ async function optionsFor(store: Store, { context, flags, files, times }: Work):
 /** The specs in whose prefixes running programs have files open. */
 function inUse(store: Store, sysroot: string | undefined): Set<string> {
   const owners = new Map<string, string>();
-  for (const { node, path } of store.records()) if (path !== null) owners.set(underSysroot(sysroot, path), node.hash);
-  const found = new Set<string>();
-  for (const path of pathsInUse(underSysroot(sysroot, store.root)))
-    for (let at = path; at.length > store.root.length; at = at.slice(0, at.lastIndexOf("/"))) {
-      const hash = owners.get(at);
-      if (hash !== undefined) found.add(hash);
-    }
-  return found;
+  for (const { node, path, installed } of store.records())
+    if (path !== null && installed && node.external === undefined) owners.set(underSysroot(sysroot, path), node.hash);
+  const used = foldersInUse(underSysroot(sysroot, store.root), owners.keys());
+  return new Set([...used].flatMap((folder) => owners.get(folder) ?? []));
 }
 
 function* rows({ specs }: GcReport, output: Output): Iterable<string> {
