@@ -10,7 +10,7 @@ describe("--json with a wrong command line", () => {
     { args: ["view", "--json"], verb: "view", message: /missing required argument/ },
     { args: ["tags", "a", "b", "c", "--json"], verb: "tags", message: /too many arguments/ },
     { args: ["pusch", "--json"], verb: "pusch", message: /unknown command 'pusch'/, hint: /push/ },
-    { args: ["pull", "ghcr.io/x/y", "--json"], verb: "pull", message: /no verb pull/, hint: /`stave copy IMAGE/ },
+    { args: ["pull", "ghcr.io/x/y", "--json"], verb: "copy", message: /argument 'dst'/, hint: /stave copy .* SRC DST/ },
     { args: ["buildcache", "installl", "--json"], verb: "installl", message: /unknown command/, hint: /install/ },
     { args: ["--json"], verb: "stave", message: /verb is missing/ },
   ];
