@@ -27,13 +27,14 @@ export function indexedSpecs(index: CacheIndex, queries: readonly SpecQuery[], p
 /**
  * Calls `row` for every spec with a binary that satisfies any query (all specs without queries); returns the rows in
  * list order. Of a node's dependencies, `row` may use only the names and versions of those that provide a virtual
- * package; others may be missing.
+ * package; others may be missing. Queries that a spec satisfies are removed from `unmatched`.
  */
 export function listIndexed<T>(
   index: CacheIndex,
   queries: readonly SpecQuery[],
   place: string,
   row: (node: SpecNode) => T,
+  unmatched?: Set<SpecQuery>,
 ): T[] {
   const rows: { node: Pick<SpecNode, "name" | "version" | "hash">; row: T }[] = [];
   const add = (node: SpecNode): void => {
@@ -41,13 +42,14 @@ export function listIndexed<T>(
     rows.push({ node: { name, version, hash }, row: row(node) });
   };
   if (queries.some(needsGraph) || isNarrow(index, queries))
-    for (const node of select(indexedSpecs(index, queries, place), queries)) add(node);
+    for (const node of select(indexedSpecs(index, queries, place), queries, unmatched)) add(node);
   // One at a time: all at once would take several times the memory of the index.
   else {
     for (const record of candidates(index, queries)) {
       const node = lonelyNode(record, (hash) => index.records.get(hash), place);
       if (queries.length === 0) add(node);
-      else for (const chosen of select({ nodes: [node], graph: graphOf([node]), place }, queries)) add(chosen);
+      else
+        for (const chosen of select({ nodes: [node], graph: graphOf([node]), place }, queries, unmatched)) add(chosen);
     }
   }
   return rows.sort((a, b) => compareNodes(a.node, b.node)).map((one) => one.row);

@@ -2,6 +2,7 @@
 // on a terminal one of several specs can be picked, and the terminal is left as it was.
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
@@ -61,6 +62,43 @@ test("a spec that matches nothing is answered with what was probably meant", asy
   ] as const)
     assert.match(await run([...args], 7), expected);
   assert.match(await run(["list", CACHE, "fleat", "-a"], 1), /did you mean fleet\?/);
+});
+
+test("every query of a list that matches nothing is named, also beside one that matches", async () => {
+  const listed = await run(["list", CACHE, "hul", "fleet", "nosuch", "-a"]);
+  assert.match(listed, /^fleet@/m);
+  assert.match(listed, /no cached spec matches hul: did you mean hull\?\nno cached spec matches nosuch\n/);
+  assert.doesNotMatch(await run(["list", CACHE, "hull", "fleet", "-a"]), /matches/);
+  assert.match(await run(["list", CACHE, "hul", "fleet", "-a", "--tags"]), /no cached spec matches hul\n/);
+});
+
+test("what `find` does not find is named, with what was probably meant", async () => {
+  const store = ["--store", SPACK_1.root, "--sysroot", await copyOf(SPACK_1)];
+  assert.match(await run(["find", "voyagge", ...store], 1), /matches voyagge: did you mean voyage\?/);
+  const found = await run(["find", "hull", "nosuch", ...store]);
+  assert.match(found, /^hull@/m);
+  assert.match(found, /no installed spec matches nosuch\n/);
+});
+
+test("a directory typed without ./ is not silently taken as a spec", async () => {
+  const cwd = temporaryFolder();
+  await cp(golden("spack-1.2/plain.oci"), join(cwd, "stave-cache"), { recursive: true });
+  mkdirSync(join(cwd, "sources"));
+  const hint = (name: string) => `${name} is a directory here: write ./${name}`;
+  const run = ["--", "voyage"];
+  for (const [args, status, expected] of [
+    [["list", "stave-cache"], 2, hint("stave-cache")],
+    [["list", "stave-cache", "hull"], 2, hint("stave-cache")],
+    [["list", "sources", "hull", "-a"], 0, hint("sources")],
+    [["list", "sources"], 1, hint("sources")],
+    [["run", "-o", "stave-cache", "voyage", ...run], 7, hint("stave-cache")],
+    [["install", "stave-cache", "voyage", "--store", "./s", "-o"], 7, hint("stave-cache")],
+    [["search", "stave-cache"], 1, hint("stave-cache")],
+  ] as const) {
+    const ran = await stave([...args], { cwd, env });
+    assert.equal(ran.status, status, `${args.join(" ")}: ${ran.stdout}${ran.stderr}`);
+    assert.ok(ran.stderr.includes(expected), `${args.join(" ")}: ${ran.stderr}`);
+  }
 });
 
 const LAYOUT = `oci-layout:${work}/cache`;

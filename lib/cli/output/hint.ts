@@ -1,9 +1,16 @@
 // Adapts hints to the environment of the command.
 import type { StaveError } from "../../errors.ts";
 import type { Context } from "../machine/context.ts";
+import { folderHint } from "./folder-word.ts";
 
 /** The error, with a better hint if the environment explains it. */
-export function fittingHint(error: StaveError, env: Context["env"], hubImage?: string): StaveError {
+export function fittingHint(
+  error: StaveError,
+  { env, cwd }: Pick<Context, "env" | "cwd">,
+  hubImage?: string,
+): StaveError {
+  const folder = error.code === "SPEC_ABSENT" ? folderHint(error.subject ?? "", cwd) : undefined;
+  if (folder !== undefined) return error.with({ hint: folder });
   if (hubImage !== undefined && isOfHub(error)) {
     const directory = `${hubImage} was taken for an image of Docker Hub; for a directory write oci-layout:DIR:TAG, or ./${hubImage}`;
     return error.with({ hint: error.hint === undefined ? directory : `${error.hint}; ${directory}` });

@@ -117,7 +117,7 @@ export class Output {
    */
   fail(caught: unknown, report?: unknown): number {
     this.endProgress();
-    const error = fittingHint(asStaveError(caught), this.#context.env, this.hubImage);
+    const error = fittingHint(asStaveError(caught), this.#context, this.hubImage);
     const paint = (style: Style, part: string): string => this.#paint(style, part);
     const { env } = this.#context;
     const style = { paint, isWorkflow: isWorkflow(env), hint: (text: string) => this.#hint(text) };

@@ -4,7 +4,8 @@ import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts
 import { StaveError } from "../../errors.ts";
 import { type FindReport, find } from "../../ops/store/find.ts";
 import { printable } from "../../printable/printable.ts";
-import { versionOfVirtual } from "../../spack/query/select.ts";
+import { printQuery } from "../../spack/query/query.ts";
+import { explainAbsence } from "../../spack/query/select.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { formatSpec } from "../../spack/spec/spec-format.ts";
 import { treeLines } from "../../spack/spec/traversal.ts";
@@ -53,7 +54,8 @@ export const verb: VerbFactory = (state) => {
     const queries = await files.queries(words);
     const environment = await files.lock();
     const wanted = flags.explicit ?? (flags.implicit ? false : undefined);
-    const report = find(store, queries, { environment, explicit: wanted });
+    const unmatched = new Set(queries);
+    const report = find(store, queries, { environment, explicit: wanted, unmatched });
     const { graph } = store.database;
     if (format !== undefined) {
       const prefixOf = (node: SpecNode) => store.get(node.hash)?.path ?? undefined;
@@ -71,11 +73,12 @@ export const verb: VerbFactory = (state) => {
       for (const text of specGroups(report.specs, flags, output, tree)) output.print(text);
       output.note(`${count(report.specs.length, "installed package")}${words.length > 0 ? " found" : ""}`);
     }
-    if (report.specs.length === 0) {
+    if (unmatched.size > 0) {
       const nodes = [...store.records()].filter(({ installed }) => installed).map(({ node }) => node);
-      for (const query of queries) {
-        const why = versionOfVirtual({ nodes, graph, place: store.root }, query);
-        if (why !== undefined) output.note(why);
+      const there = environment === undefined ? nodes : nodes.filter(({ hash }) => environment.graph.get(hash));
+      for (const query of unmatched) {
+        const why = explainAbsence({ nodes: there, graph, place: store.root }, query);
+        output.note(`no installed spec matches ${printQuery(query)}${why === undefined ? "" : `: ${why}`}`);
       }
     }
     output.report(report);

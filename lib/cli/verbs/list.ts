@@ -10,11 +10,13 @@ import { hasImages, type ReadCache } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
 import { nearMisses } from "../../ops/cache/near-misses.ts";
+import { printQuery } from "../../spack/query/query.ts";
 import { formatSpec } from "../../spack/spec/spec-format.ts";
 import { CACHE_ARGUMENT, type OpenedCache, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
+import { folderHint, refuseLayout } from "../output/folder-word.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { addList, formatOf, type ListFlags, type MarkedRow, specGroups } from "../output/spec-groups.ts";
@@ -63,13 +65,16 @@ export const verb: VerbFactory = (state) => {
           : { cache: flags.mirror, specs: onlySpecs(args, context.cwd) };
       const queries = await files.queries(specs);
       await using opened = await readCaches(text === undefined ? [] : [text], { context, output, flags, files, specs });
+      const unmatched = new Set(queries);
       const report = await listAll(opened.caches, {
         queries,
         host: flags.allarch ? undefined : installHost(files),
         fromTags: flags.tags,
+        unmatched,
         format: format === undefined ? undefined : (node) => formatSpec(node, format),
         signal: context.signal,
       });
+      for (const query of unmatched) refuseLayout(printQuery(query), context.cwd);
       const marks = flags.signatures ? await marksOf(report, opened.all, { context, output, flags }) : undefined;
       const marked = marks && {
         ...report,
@@ -81,10 +86,14 @@ export const verb: VerbFactory = (state) => {
           output.print(text);
         }
       } else if (!flags.json) show(marked ?? report, flags, output);
-      if (report.specs.length === 0 && report.otherArchitectures === 0 && !flags.tags && report.failures.length === 0)
-        for (const query of queries) {
-          const near = await nearMisses(opened.caches, query, { signal: context.signal });
-          if (near !== undefined) output.note(near);
+      // A cache that could not be read may have what is missing.
+      if (report.failures.length === 0)
+        for (const query of unmatched) {
+          const name = printQuery(query);
+          const why =
+            folderHint(name, context.cwd) ??
+            (flags.tags ? undefined : await nearMisses(opened.caches, query, { signal: context.signal }));
+          output.note(`no cached spec matches ${name}${why === undefined ? "" : `: ${why}`}`);
         }
       if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "caches"), marked ?? report);
       output.report(marked ?? report);

@@ -10,6 +10,7 @@ import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
+import { folderHint } from "../output/folder-word.ts";
 import { type Column, count, table } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -51,6 +52,8 @@ export const verb: VerbFactory = (state) => {
         otherArchitectures: listed.otherArchitectures,
       };
       if (!flags.json) show(report, output);
+      const hint = report.packages.length === 0 ? folderHint(text, context.cwd) : undefined;
+      if (hint !== undefined) output.note(`the cache is named after TEXT; ${hint}`);
       if (listed.failures.length > 0) return output.fail(aggregate([...listed.failures], "caches"), report);
       output.report(report);
       return report.packages.length === 0 ? 1 : 0;

@@ -19,6 +19,8 @@ export interface ListOptions extends OperationOptions {
   readonly host?: HostArchitecture | undefined;
   /** Read the tags instead of the index. */
   readonly fromTags?: boolean | undefined;
+  /** Queries that a spec satisfies, also one for another machine, are removed from this set. */
+  readonly unmatched?: Set<SpecQuery> | undefined;
   /** Formats each spec, as far as its whole node is known. */
   readonly format?: ((node: SpecNode) => string) | undefined;
 }
@@ -49,18 +51,20 @@ export async function list(cache: ReadCache, options: ListOptions): Promise<List
     : listRecords(cache.name, index, options);
 }
 
-function listRecords(cache: string, index: CacheIndex, { queries, host, format }: ListOptions): ListReport {
+function listRecords(cache: string, index: CacheIndex, { queries, host, format, unmatched }: ListOptions): ListReport {
   const rowOf = (node: SpecNode): ListedSpec =>
     format === undefined ? specRow(node) : { ...specRow(node), text: format(node) };
-  const found = listIndexed(index, queries, cache, (node) => (fitsHost(node, host) ? rowOf(node) : undefined));
+  const fitting = (node: SpecNode) => (fitsHost(node, host) ? rowOf(node) : undefined);
+  const found = listIndexed(index, queries, cache, fitting, unmatched);
   const specs = found.filter((row) => row !== undefined);
   return { cache, source: "index", specs, otherArchitectures: found.length - specs.length };
 }
 
-function listTagged(cache: string, listing: CacheListing, { queries }: ListOptions): ListReport {
+function listTagged(cache: string, listing: CacheListing, { queries, unmatched }: ListOptions): ListReport {
   const tagged = [...listing.specs.values()];
   for (const query of queries) if (tagged.length > 0 && !isToldByTags(query)) throw notTold(query);
   const found = tagged.filter((spec) => queries.length === 0 || queries.some((query) => tagSatisfies(spec, query)));
+  for (const query of unmatched ?? []) if (found.some((spec) => tagSatisfies(spec, query))) unmatched?.delete(query);
   const specs = found.sort(compareNodes).map(({ name, version, hash, tag }) => ({
     ...{ name, version, hash, tag, variants: "" },
     ...{ namespace: undefined, architecture: undefined, compiler: undefined },

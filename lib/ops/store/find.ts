@@ -24,6 +24,8 @@ export interface FindOptions {
   readonly environment?: Lockfile | undefined;
   /** Only specs that were asked for, or only those that were not. */
   readonly explicit?: boolean | undefined;
+  /** Queries that a spec satisfies are removed from this set. */
+  readonly unmatched?: Set<SpecQuery> | undefined;
 }
 
 /** A root of an environment. */
@@ -51,7 +53,7 @@ export interface FindReport {
 export function find(
   store: Store,
   queries: readonly SpecQuery[],
-  { environment, explicit }: FindOptions = {},
+  { environment, explicit, unmatched }: FindOptions = {},
 ): FindReport {
   const { graph } = store.database;
   const named = new Set(queries.map((query) => query.name));
@@ -66,7 +68,7 @@ export function find(
     .filter(
       (node) => !onlyNames || named.has(node.name) || [...graph.virtualsOf(node)].some((name) => named.has(name)),
     );
-  const chosen = select({ nodes, graph, place: `the store ${store.root}` }, queries);
+  const chosen = select({ nodes, graph, place: `the store ${store.root}` }, queries, unmatched);
   const specs = chosen.map((node) => foundSpec(node, store));
   if (environment === undefined) return { store: store.root, specs };
   const roots = environment.roots.map(({ node: { name, version, hash }, spec }): FoundRoot => {

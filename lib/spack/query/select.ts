@@ -22,12 +22,19 @@ const LISTED = 10;
 
 /**
  * All specs that satisfy any of the queries, without duplicates, sorted by name, version (newest last) and hash; every
- * spec if there are no queries.
+ * spec if there are no queries. Queries that a spec satisfies are removed from `unmatched`.
  */
-export function select(candidates: Candidates, queries: readonly SpecQuery[]): SpecNode[] {
+export function select(
+  { nodes, graph }: Candidates,
+  queries: readonly SpecQuery[],
+  unmatched?: Set<SpecQuery>,
+): SpecNode[] {
   const found: SpecNode[] = [];
-  for (const node of candidates.nodes)
-    if (queries.length === 0 || queries.some((query) => satisfies(node, candidates.graph, query))) found.push(node);
+  for (const node of nodes) {
+    if (queries.length > 0 && !queries.some((query) => satisfies(node, graph, query))) continue;
+    found.push(node);
+    for (const query of unmatched ?? []) if (satisfies(node, graph, query)) unmatched?.delete(query);
+  }
   return found.toSorted(compareNodes);
 }
 
@@ -75,12 +82,15 @@ function listed(nodes: readonly SpecNode[]): string {
 
 function absent(candidates: Candidates, query: SpecQuery): StaveError {
   const text = printQuery(query);
-  const near = nearMisses(candidates, query);
   return new StaveError("SPEC_ABSENT", `no spec of ${candidates.place} matches ${text}`, {
     subject: text,
-    hint: versionOfVirtual(candidates, query) ?? near ?? "`stave find` lists what is there",
+    hint: explainAbsence(candidates, query) ?? "`stave find` lists what is there",
   });
 }
+
+/** Why a query matches nothing, or what was probably meant; undefined if there is nothing like it. */
+export const explainAbsence = (candidates: Candidates, query: SpecQuery): string | undefined =>
+  versionOfVirtual(candidates, query) ?? nearMisses(candidates, query);
 
 /**
  * Explains a query for a version of a virtual package, also of a dependency: it matches nothing, because specs name the
@@ -115,5 +125,5 @@ function nearMisses(candidates: Candidates, query: SpecQuery): string | undefine
     return `there is ${listed(named.toSorted(compareNodes))}${hash === undefined ? "" : ", with another hash"}`;
   const similar = similarNames(name, others);
   if (similar.length === 0) return undefined;
-  return `no ${name} is there; did you mean ${similar.slice(0, LISTED).join(", ")}?`;
+  return `did you mean ${similar.slice(0, LISTED).join(", ")}?`;
 }
