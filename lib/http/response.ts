@@ -174,7 +174,7 @@ export function networkError(
       op,
       subject,
       cause,
-      hint: failure === undefined ? "raise `timeout`, or check the network" : PROXY_HINT,
+      hint: failure === undefined ? `raise ${timeoutOption(code)}, or check the network` : PROXY_HINT,
     });
   // Some servers that require a client certificate just close the connection.
   const hungUp =
@@ -196,6 +196,9 @@ export function networkError(
           }`,
   });
 }
+
+// No connection is a limit of its own.
+const timeoutOption = (code: string): string => (code === "UND_ERR_CONNECT_TIMEOUT" ? "`connectTimeout`" : "`timeout`");
 
 const PROXY_HINT = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; NO_PROXY=HOST bypasses the proxy";
 

@@ -5,6 +5,8 @@
 import { StaveError } from "../errors.ts";
 import type { LockSettings } from "../spack/config/settings.ts";
 import { lockOffset } from "../spack/spec/dag-hash.ts";
+import type { SpecNode } from "../spack/spec/node.ts";
+import { shortName } from "../spack/spec/spec-name.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
 import { closeAll } from "../util/close-all.ts";
 import { LockFile, type LockMode, type LockOptions, type LockRange } from "../util/file-lock.ts";
@@ -20,6 +22,9 @@ export interface StoreLockOptions {
   /** Called once per lock if it must be waited for. */
   readonly onWait?: ((text: string) => void) | undefined;
 }
+
+/** A spec to lock: with its name for messages, or by its DAG hash alone. */
+export type LockedSpec = string | Pick<SpecNode, "name" | "version" | "hash">;
 
 /** Releases a lock; further calls do nothing. */
 export type Release = () => void;
@@ -45,6 +50,8 @@ export class StoreLocks implements AsyncDisposable {
   // To the system this process is one holder, so its parts take turns here.
   readonly #turn = new Limit(1);
   readonly #held = new Set<string>();
+  /** The specs whose wait was reported: each has two locks. */
+  readonly #told = new Set<string>();
 
   /** The folder of the database must exist before the first lock is taken (see createStore). */
   constructor(store: Pick<Store, "root" | "locate">, options: StoreLockOptions) {
@@ -81,10 +88,11 @@ export class StoreLocks implements AsyncDisposable {
    */
   async spec(
     kind: SpecLockKind,
-    hash: string,
+    spec: LockedSpec,
     mode: LockMode,
     isOver: () => boolean | Promise<boolean> = () => false,
   ): Promise<SpecLock | undefined> {
+    const hash = typeof spec === "string" ? spec : spec.hash;
     const key = this.#enter(kind, hash);
     if (key === undefined)
       throw new StaveError("INTERNAL", `/${hash} is already locked by this process`, { subject: hash });
@@ -93,7 +101,8 @@ export class StoreLocks implements AsyncDisposable {
       const file = await this.#file(FILES[kind]);
       const range = byteOf(hash);
       const timeout = this.#options.settings.packageTimeout;
-      const options = this.#waiting(file, `the spec /${hash}`, "config:package_lock_timeout", { timeout, range });
+      const name = typeof spec === "string" ? `/${hash.slice(0, 7)}` : shortName(spec);
+      const options = this.#waiting(file, name, "config:package_lock_timeout", { timeout, range });
       if ((await file.lockUnless(mode, isOver, options)) !== undefined) return this.#locked(key, file, range);
     } catch (error) {
       this.#held.delete(key);
@@ -165,7 +174,11 @@ export class StoreLocks implements AsyncDisposable {
       clock,
       signal,
       hint: `wait for the other Spack or stave to finish, or raise ${setting}`,
-      onWait: (holder) => onWait?.(`waiting for ${what}: ${holder} holds ${file.path}`),
+      onWait: (holder) => {
+        if (options.range !== undefined && this.#told.has(what)) return;
+        this.#told.add(what);
+        onWait?.(`waiting for ${what}: ${holder} holds ${file.path}`);
+      },
     };
   }
 

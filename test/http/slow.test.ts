@@ -116,6 +116,15 @@ test("an abort ends a wait for a connection at once", async () => {
   await client.close();
 });
 
+test("the hint of a connection that is not there in time names its own limit", async () => {
+  const client = connect(muteHost, "r", { scheme: "https", connectTimeout: 100, retry: { attempts: 1 } });
+  const error = await failsWith("TIMEOUT", client.target.fetchManifest("tag"));
+  assert.match(error.hint ?? "", /^raise `connectTimeout`/);
+  await client.close();
+  const args = ["tags", `oci://${muteHost}/r`, "--connect-timeout", "1", "--retries", "0"];
+  assert.match((await stave(args)).stderr, /hint: raise --connect-timeout SECONDS/);
+});
+
 test("every wait is told of, in one line for a host, and again when it has doubled", async () => {
   const told: string[] = [];
   const options = { timeout: 1500, tellAfter: 100, retry: { attempts: 1 } };

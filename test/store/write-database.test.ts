@@ -490,6 +490,22 @@ test("the time for the lock is limited, and its holder named", {
   );
   assert.match(error.hint ?? "", /config:db_lock_timeout/);
   assert.deepEqual(said, [`waiting for the database: process ${holder.pid} holds ${join(dirname(file), "lock")}`]);
+  const node = named(store, "hull");
+  for (const kind of ["work", "prefix"] as const) {
+    const path = join(dirname(file), `${kind}_lock`);
+    writeFileSync(path, "");
+    const other = spawn("python3", ["-c", HOLDER, path], { stdio: ["pipe", "pipe", "inherit"] });
+    const gone = once(other, "exit");
+    await once(createInterface({ input: other.stdout }), "line");
+    let waits = 0;
+    (
+      await locks.spec(kind, store.database.graph.get(node.hash) ?? node.hash, "exclusive", () => ++waits > 1)
+    )?.release();
+    other.stdin.end("\n");
+    await gone;
+  }
+  assert.equal(said.length, 2, said.join("\n"));
+  assert.match(said[1] ?? "", new RegExp(`^waiting for hull@\\d[\\d.]*/${node.hash.slice(0, 7)}: process \\d+ holds `));
   await using none = new StoreLocks(store, { clock: fast, settings: { ...settings, isEnabled: false } });
   await updateDatabase(store, { clock: fast, locks: none }, () => [
     { op: "mark", hash: named(store, "hull").hash, explicit: false },

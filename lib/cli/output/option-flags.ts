@@ -20,6 +20,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   "clientCertificate.certificate": "--cert FILE",
   "clientCertificate.key": "--key-file FILE",
   compression: "--compression HOW",
+  connectTimeout: "--connect-timeout SECONDS",
   databaseVersion: "--database-version VERSION",
   "dependencies: false": "--no-dependencies",
   dependents: "--dependents",

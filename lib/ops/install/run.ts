@@ -205,7 +205,7 @@ export class InstallRun {
       this.#guarded.get(node.hash) ??
       (async () => {
         if (!isThere(await this.#latest.get(), node)) return;
-        const lock = await locks.spec("prefix", node.hash, "shared", () => {
+        const lock = await locks.spec("prefix", node, "shared", () => {
           this.#stop.signal.throwIfAborted();
           return false;
         });

@@ -95,18 +95,18 @@ export class SpecInstall {
     return {
       isThere,
       lockShared: async () => {
-        this.lock = await locks.spec("prefix", hash, "shared", () => {
+        this.lock = await locks.spec("prefix", this.#node, "shared", () => {
           this.#signal.throwIfAborted();
           return false;
         });
       },
       lockWork: async () => {
-        this.#work = await locks.spec("work", hash, "exclusive", isOver);
+        this.#work = await locks.spec("work", this.#node, "exclusive", isOver);
         this.#signal.throwIfAborted();
         return this.#work !== undefined;
       },
       lockExclusive: async () => {
-        this.lock = await locks.spec("prefix", hash, "exclusive", isOver);
+        this.lock = await locks.spec("prefix", this.#node, "exclusive", isOver);
         this.#isExclusive = this.lock !== undefined;
         return this.#isExclusive;
       },
