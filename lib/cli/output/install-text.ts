@@ -2,7 +2,7 @@
 import type { InstalledSpec, InstallPlanReport, InstallReport } from "../../ops/install/report.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Column, count, formatBytes, formatDuration, table } from "./formatting.ts";
-import { worthTelling } from "./leftovers.ts";
+import { isHarmless } from "./leftovers.ts";
 
 const shown = ({ name, version, hash }: Pick<InstalledSpec, "name" | "version" | "hash">): string =>
   printable(`${name}@${version}/${hash.slice(0, 7)}`);
@@ -32,18 +32,32 @@ export function installSummary(report: InstallReport, all?: boolean): string {
     lines.push(
       `${formatBytes(totals.downloaded)} downloaded, ${formatBytes(totals.bytes)} in ${count(totals.files, "file")} written to ${printable(report.store)}`,
     );
-  const left = report.specs
-    .map((spec) => ({ spec, files: worthTelling(spec.leftovers ?? [], all) }))
-    .filter(({ files }) => files.length > 0);
-  const files = left.reduce((sum, each) => sum + each.files.length, 0);
-  const hint = all ? ":" : " (--verbose lists them)";
-  if (files > 0)
-    lines.push(
-      `${count(files, "file")} of ${count(left.length, "spec")} ${files === 1 ? "still names" : "still name"} the old place${hint}`,
-    );
-  if (all)
-    for (const each of left) for (const file of each.files) lines.push(`  ${shown(each.spec)} ${printable(file)}`);
+  lines.push(...leftoverLines(report, all));
   return lines.join("\n");
+}
+
+/** The most files that still contain the old place that a summary names. */
+const NAMED = 3;
+
+// The same command finds nothing to do a second time, so the first files are named at once.
+function leftoverLines({ specs }: InstallReport, all: boolean | undefined): string[] {
+  const left = specs.flatMap((spec) => (spec.leftovers ?? []).map((file) => ({ spec, file })));
+  const [told, harmless] = [left.filter(({ file }) => !isHarmless(file)), left.filter(({ file }) => isHarmless(file))];
+  const line = ({ spec, file }: (typeof left)[number]): string => `${shown(spec)} ${printable(file)}`;
+  const lines: string[] = [];
+  if (told.length > 0) {
+    const of = count(new Set(told.map(({ spec }) => spec)).size, "spec");
+    const head = `${count(told.length, "file")} of ${of} ${told.length === 1 ? "still names" : "still name"} the old place:`;
+    const more = told.length > NAMED ? ` and ${told.length - NAMED} more` : "";
+    if (all) lines.push(head, ...told.map((each) => `  ${line(each)}`));
+    else lines.push(`${head} ${told.slice(0, NAMED).map(line).join(", ")}${more}`);
+  }
+  if (all && harmless.length > 0)
+    lines.push(
+      `${count(harmless.length, "static library or compiled Python file names", "static libraries and compiled Python files name")} it, too, which is harmless:`,
+      ...harmless.map((each) => `  ${line(each)}`),
+    );
+  return lines;
 }
 
 const ACTIONS = { install: "install", keep: "keep", external: "external", absent: "absent" } as const;
