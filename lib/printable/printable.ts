@@ -48,7 +48,12 @@ function escaped(character: string): string {
 export function jsonText(value: unknown, replacer?: (key: string, value: unknown) => unknown): string {
   const text = JSON.stringify(value, replacer);
   const safe = holdsSecret(text) ? JSON.stringify(withoutSecrets(JSON.parse(text))) : text;
-  return safe.replace(INVISIBLE_IN_JSON, inJson);
+  return withoutCommands(safe.replace(INVISIBLE_IN_JSON, inJson));
+}
+
+/** A JSON document in which the runner of GitHub Actions finds no command: it obeys `##[NAME]` anywhere in a line. */
+export function withoutCommands(json: string): string {
+  return json.replaceAll("##[", "##\\u005b");
 }
 
 // By UTF-16 code unit.

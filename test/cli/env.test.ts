@@ -119,6 +119,9 @@ const VALUES = [
     "^a^b",
     "a&b|c<d>(e)",
     "",
+    // What the log of a workflow run would obey.
+    "##[add-mask]a'##['",
+    "a\n::add-mask::b\n\n \t::error::c",
   ],
 ];
 const READS = {
@@ -140,6 +143,7 @@ for (const [shell, kind] of [
     const variables = VALUES.map((value, at) => ({ name: `V${at}`, path: undefined, value }));
     const text = shellText(variables, kind);
     assert.doesNotMatch(text, /[^\P{Cc}\n]/u, "control characters on a terminal");
+    assert.doesNotMatch(text, /##\[|^\s*::/m, "commands to the runner of a workflow");
     writeFileSync(join(folder, "text"), text);
     for (const read of READS[kind]) {
       const at = told(findProgram(shell) ?? shell, `cd ${folder}\n${read}`, { PATH: "/usr/bin:/bin", HOME: folder });

@@ -34,7 +34,7 @@ export class Workflow {
   group(title: string): () => void {
     if (!this.#isThere) return () => {};
     this.#output.note(workflowCommand("group", title));
-    return () => this.#output.note("::endgroup::");
+    return () => this.#output.note(workflowCommand("endgroup", ""));
   }
 
   /** Adds Markdown to the job summary, as much of it as fits. If that fails, warns and continues. */

@@ -11,7 +11,7 @@ import { describeFailure } from "./failure-text.ts";
 import { fittingHint } from "./hint.ts";
 import { inFlags } from "./option-flags.ts";
 import { type CallWords, typeable } from "./typeable.ts";
-import { isWorkflow } from "./workflow-command.ts";
+import { inLog, isWorkflow } from "./workflow-command.ts";
 
 /** The flags of every verb that control its output. */
 export interface OutputOptions {
@@ -82,10 +82,13 @@ export class Output {
 
   /** Writes text results; nothing with --json, where the report has them. */
   print(text: string): void {
-    this.printExact(shown(text.endsWith("\n") ? text : `${text}\n`));
+    this.printExact(shown(text.endsWith("\n") ? text : `${text}\n`, this.#context.env));
   }
 
-  /** Writes text for a program, such as a shell, unchanged; nothing with --json. */
+  /**
+   * Writes text for a program, such as a shell, unchanged; nothing with --json. The maker of the text keeps workflow
+   * commands out of it.
+   */
   printExact(text: string): void {
     this.endProgress();
     if (!this.options.json) this.#context.stdout.write(text);
@@ -142,7 +145,7 @@ export class Output {
   }
 
   #tell(text: string): void {
-    const safe = shown(text);
+    const safe = shown(text, this.#context.env);
     if (this.line) this.line(safe);
     else this.#context.stderr.write(`${safe}\n`);
   }
@@ -180,10 +183,11 @@ function oneLine(text: string): string {
   return text.replaceAll("\n", "\\n");
 }
 
-/** Text as written: safe for a terminal, with the colours created here. */
-function shown(text: string): string {
+/** Text as written: safe for a terminal and for the log of a workflow, with the colours created here. */
+function shown(text: string, env: Context["env"]): string {
   const printed = printableLines(text);
-  return escapeMark === undefined ? printed : printed.replaceAll(escapeMark, "\u001b");
+  const safe = isWorkflow(env) ? inLog(printed) : printed;
+  return escapeMark === undefined ? safe : safe.replaceAll(escapeMark, "\u001b");
 }
 
 /** Converts anything that was thrown to a StaveError; an unexpected error is reported as a defect of stave. */
@@ -197,8 +201,8 @@ export function asStaveError(thrown: unknown): StaveError {
 }
 
 /** Prints a failure outside any verb, when no flags are known, and returns the exit status. */
-export function printFailure({ stderr }: Pick<Context, "stderr">, caught: unknown): number {
+export function printFailure({ stderr, env }: Pick<Context, "stderr" | "env">, caught: unknown): number {
   const { message, code, exitCode } = asStaveError(caught);
-  stderr.write(shown(`error: ${oneLine(message)} [${code}]\n`));
+  stderr.write(shown(`error: ${oneLine(message)} [${code}]\n`, env));
   return exitCode;
 }

@@ -10,7 +10,7 @@ import { hostArchitecture, parsePlatform } from "../../oci/platform.ts";
 import { parseLocation } from "../../oci/reference.ts";
 import { imageSbom } from "../../ops/image/sbom.ts";
 import { storeSbom } from "../../ops/store/sbom.ts";
-import { printable } from "../../printable/printable.ts";
+import { printable, withoutCommands } from "../../printable/printable.ts";
 import { type LicenseRow, SBOM_FORMATS, type Sbom, type SbomFormat } from "../../sbom/bill.ts";
 import { sbomReport } from "../../sbom/report.ts";
 import { sourceDate } from "../../util/source-date.ts";
@@ -56,7 +56,7 @@ export const verb: VerbFactory = (state) => {
     const report = sbomReport(sbom, format);
     const { licenses, document } = report;
     if (isTable) output.print(licenseTable(licenses));
-    else if (!flags.json) output.printExact(`${JSON.stringify(document, null, 2)}\n`);
+    else if (!flags.json) output.printExact(`${withoutCommands(JSON.stringify(document, null, 2))}\n`);
     output.report(report);
     const unknown = licenses.find(({ license }) => license === undefined)?.packages ?? [];
     if (!flags.failOnUnknownLicense || unknown.length === 0) return 0;

@@ -100,7 +100,10 @@ const COMMANDS: Record<Shell, (variable: EnvVariable) => string> = {
 
 // Control characters other than line ends would reach the terminal, so they are made by printf.
 const quoteSh = (text: string): string =>
-  `'${text.replaceAll("'", "'\\''").replace(CONTROLS, (character) => `'"$(printf '${octal(character)}')"'`)}'`;
+  `'${text
+    .replaceAll("'", "'\\''")
+    .replace(COMMANDS_OF_LOGS, "$&''")
+    .replace(CONTROLS, (character) => `'"$(printf '${octal(character)}')"'`)}'`;
 // csh expands history inside quotes too. Characters that backquotes around the command would change (line ends and
 // other blanks, braces, patterns) are written as numbers, which tcsh reads between $' and '.
 const quoteCsh = (text: string): string =>
@@ -113,6 +116,9 @@ const quoteFish = (text: string): string =>
   `'${text
     .replaceAll("\\", "\\\\")
     .replaceAll("'", "\\'")
+    .replace(COMMANDS_OF_LOGS, "$&''")
     .replace(CONTROLS, (character) => `'\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}'`)}'`;
+// Where the runner of GitHub Actions would find a command, if the text is printed to its log.
+const COMMANDS_OF_LOGS = /##(?=\[)|(?=::)(?<=\n\s*)/g;
 // C0 but line ends, DEL and C1.
 const CONTROLS = /[^\P{Cc}\n]/gu;
