@@ -19,9 +19,13 @@ const release = JSON.parse(readFileSync(new URL("release.json", import.meta.url)
 export async function installStave(folder, { url, arch, platform }, { version, url: address, sha256 } = release) {
   if (platform !== "linux") throw new Error(`there is no single file for ${platform}; use a runner with Linux`);
   const expected = sha256[arch];
+  if (expected === undefined)
+    throw new Error(
+      `action/release.json has no checksum of stave for ${arch} at this commit: use the commit or tag of a release, ` +
+        "which has it, or set the input executable",
+    );
   const base = url || address;
   if (base === "") throw new Error("no address of a release is known: set the input url, or executable");
-  if (expected === undefined) throw new Error(`this version of the action knows no checksum of stave for ${arch}`);
   const name = `stave-${version}-linux-${arch}`;
   const bytes = await download(`${base.replace(/\/+$/, "")}/${name}.tar.gz`);
   const actual = createHash("sha256").update(bytes).digest("hex");

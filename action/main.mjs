@@ -1,10 +1,9 @@
 // The action: installs stave, logs in to the registry of the cache, pushes the environment, and tells its digests.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { installStave } from "./install.mjs";
-import { addPath, command, exportVariable, input, lines, runAction, setOutput, setState } from "./runner.mjs";
+import { addPath, command, exportVariable, input, lines, print, runAction, setOutput, setState } from "./runner.mjs";
 
 const { env } = process;
 
@@ -25,19 +24,29 @@ function run(program, args, { stdin = "", keeps = false, more = {} } = {}) {
 
 /** A folder for files of this job, which other users cannot read. */
 function ownFolder() {
-  const parent = env.RUNNER_TEMP || tmpdir();
+  const parent = env.RUNNER_TEMP;
+  if (!parent) throw new Error("RUNNER_TEMP is not set: the action only runs in a job");
   mkdirSync(parent, { recursive: true });
   return mkdtempSync(join(parent, "stave-"));
 }
 
+/** The token of the workflow goes to GitHub's own registry only; another registry gets only what it was given. */
+const tokenFor = (registry) => input("token") || (registry === "ghcr.io" ? input("github-token") : "");
+
+const isLoopback = (registry) => /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/.test(registry);
+
 async function login(stave, cache, folder) {
   const registry = registryOf(cache);
-  const token = input("token");
+  const token = tokenFor(registry);
   if (registry === undefined || token === "") return;
   command("add-mask", token);
-  // Later steps use the same login; the last step of the job removes it.
-  if (!env.REGISTRY_AUTH_FILE) exportVariable("REGISTRY_AUTH_FILE", join(folder, "auth.json"));
-  setState("registry", registry);
+  const isPlain = cache.startsWith("oci+http://") || lines("arguments").includes("--plain-http");
+  if (isPlain && !isLoopback(registry)) throw new Error(`a token is not sent to ${registry} without TLS: use oci://`);
+  // A file of its own, with the logins of earlier steps. Later steps use it; the last step of the job removes it.
+  const file = join(folder, "auth.json");
+  const { REGISTRY_AUTH_FILE: earlier } = env;
+  if (earlier && existsSync(earlier)) copyFileSync(earlier, file);
+  exportVariable("REGISTRY_AUTH_FILE", file);
   const host = cache.startsWith("oci+http://") ? `oci+http://${registry}` : registry;
   const args = ["login", host, "--username", input("username"), "--password-stdin"];
   const { status } = await run(stave, args, { stdin: token });
@@ -101,7 +110,7 @@ await runAction(async () => {
     setOutput("digest", digest);
     setOutput("reference", `${cache.replace(/^oci(?:\+http)?:\/\//, "").replace(/\/+$/, "")}@${digest}`);
   }
-  for (const { tag, manifest } of images) process.stdout.write(`${tag} ${manifest}\n`);
+  for (const { tag, manifest } of images) print(`${tag} ${manifest}`);
   if (first !== undefined && registryOf(cache) !== undefined) await tellPrivate(stave, cache, first);
   return status;
 });

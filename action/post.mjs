@@ -1,10 +1,12 @@
 // After the last step of the job: removes the login and the program.
 import { rmSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { runAction, state } from "./runner.mjs";
 
 await runAction(() => {
   const folder = state("folder");
-  if (basename(folder).startsWith("stave-")) rmSync(folder, { recursive: true, force: true });
+  const parent = process.env.RUNNER_TEMP;
+  const isOwn = parent && dirname(folder) === resolve(parent) && basename(folder).startsWith("stave-");
+  if (isOwn) rmSync(folder, { recursive: true, force: true });
   return 0;
 });

@@ -40,6 +40,10 @@ const escaped = (text) => text.replaceAll("%", "%25").replaceAll("\r", "%0D").re
 /** Writes a command of the runner: `error`, `notice`, `add-mask`. */
 export const command = (name, text) => process.stdout.write(`::${name}::${escaped(String(text))}\n`);
 
+/** Writes a line to the log in which the runner finds no command: `::NAME` at its start, or `##[NAME]` anywhere. */
+export const print = (text) =>
+  process.stdout.write(`${text.replaceAll(/\s/g, " ").replaceAll("##[", "##\\[").replace(/^ *(?=::)/, "$&\\")}\n`);
+
 /** Runs an action; a failure is an annotation and the exit status. */
 export async function runAction(work) {
   try {

@@ -69,7 +69,12 @@ interface Job {
 }
 
 /** Runs a file of the action as the runner does. */
-async function step(file: "main.mjs" | "post.mjs", inputs: Record<string, string>, more: Record<string, string> = {}) {
+async function step(
+  file: "main.mjs" | "post.mjs",
+  inputs: Record<string, string>,
+  more: Record<string, string> = {},
+  from = action,
+) {
   const folder = temporaryFolder();
   const temporary = more["RUNNER_TEMP"] ?? join(folder, "temp");
   const files = ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STATE", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"];
@@ -80,7 +85,7 @@ async function step(file: "main.mjs" | "post.mjs", inputs: Record<string, string
     ...Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value])),
     ...more,
   };
-  const child = spawn(process.execPath, [join(action, file)], { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [join(from, file)], { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk) => {
@@ -136,6 +141,89 @@ test("a failed push fails the step, with its outputs", async () => {
   assert.match(job.log, /::error::/);
 });
 
+// A program that records the logins and reports a push.
+const logins = join(work, "logins");
+const recorder = join(work, "recorder");
+const HOSTILE_TAG = " ::error::a ##[add-mask]b";
+const RECORDED = { report: { images: [{ tag: HOSTILE_TAG, manifest: "sha256:0" }] } };
+writeFileSync(
+  recorder,
+  `#!/bin/sh
+case $1 in
+  login) echo "$2 $(cat)" >>'${logins}'; echo >>"$REGISTRY_AUTH_FILE" ;;
+  push) echo '${JSON.stringify(RECORDED)}' ;;
+esac
+`,
+  { mode: 0o755 },
+);
+const RECORD = { ...PUSH, executable: recorder, token: "", "github-token": "of-github" };
+
+const LOGINS: { cache: string; token?: string; login: string }[] = [
+  { cache: "oci://ghcr.io/org/cache", login: "ghcr.io of-github\n" },
+  { cache: "ghcr.io/org/cache", login: "ghcr.io of-github\n" },
+  { cache: "ghcr.io/org/cache", token: "own", login: "ghcr.io own\n" },
+  { cache: "oci://registry.example/org/cache", login: "" },
+  { cache: "oci://ghcr.io.example/org/cache", login: "" },
+  { cache: "oci://ghcr.io:8443/org/cache", login: "" },
+  { cache: "oci://ghcr.io@registry.example/org/cache", login: "" },
+  { cache: "oci+http://registry.example/ghcr.io/org/cache", login: "" },
+  { cache: "oci+http://127.0.0.1:5000/org/cache", login: "" },
+  { cache: "registry.example/org/cache", token: "own", login: "registry.example own\n" },
+  { cache: "oci+http://[::1]:5000/org/cache", token: "own", login: "oci+http://[::1]:5000 own\n" },
+  { cache: "oci-layout:./cache", login: "" },
+];
+for (const { cache, token = "", login } of LOGINS)
+  test(`the login for ${cache}${token && ", with a token"}: ${login.trim() || "none"}`, async () => {
+    writeFileSync(logins, "");
+    const job = await step("main.mjs", { ...RECORD, cache, token });
+    assert.equal(job.status, 0, job.log);
+    assert.equal(readFileSync(logins, "utf8"), login);
+  });
+
+test("the login goes to a file of its own, which has the earlier ones, and is removed", async () => {
+  const earlier = join(temporaryFolder(), "auth.json");
+  writeFileSync(earlier, "earlier");
+  const job = await step("main.mjs", { ...RECORD, cache: "ghcr.io/org/cache" }, { REGISTRY_AUTH_FILE: earlier });
+  assert.equal(job.status, 0, job.log);
+  assert.equal(readFileSync(earlier, "utf8"), "earlier");
+  const file = job.set["REGISTRY_AUTH_FILE"] ?? "";
+  assert.ok(file.startsWith(`${job.temporary}/`), file);
+  assert.equal(readFileSync(file, "utf8"), "earlier\n");
+  await step("post.mjs", {}, { STATE_folder: job.set["folder"] ?? "", RUNNER_TEMP: job.temporary });
+  assert.ok(!existsSync(file) && existsSync(earlier));
+});
+
+test("only a folder below RUNNER_TEMP is made and removed", async () => {
+  const folder = join(temporaryFolder(), "stave-x");
+  mkdirSync(folder);
+  assert.equal(
+    (await step("post.mjs", {}, { STATE_folder: folder, RUNNER_TEMP: join(folder, "..", "temp") })).status,
+    0,
+  );
+  assert.equal((await step("post.mjs", {}, { STATE_folder: folder, RUNNER_TEMP: "" })).status, 0);
+  assert.ok(existsSync(folder));
+  const job = await step("main.mjs", { url }, { RUNNER_TEMP: "" });
+  assert.equal(job.status, 1);
+  assert.match(job.log, /^::error::RUNNER_TEMP is not set/m);
+});
+
+test("what the push reports is no command to the runner", async () => {
+  const { log } = await step("main.mjs", { ...RECORD, cache: "oci-layout:./cache" });
+  assert.match(log, /error::a/);
+  assert.doesNotMatch(log, /^\s*::error|##\[/m);
+});
+
+test("an action that is not of a release says so", async () => {
+  const ordinary = join(work, "ordinary");
+  cpSync(action, ordinary, { recursive: true });
+  writeFileSync(join(ordinary, "release.json"), JSON.stringify({ version, url: "", sha256: {} }));
+  for (const inputs of [{}, { url }]) {
+    const { status, log } = await step("main.mjs", inputs, {}, ordinary);
+    assert.equal(status, 1);
+    assert.match(log, /^::error::action\/release\.json has no checksum .* use the commit or tag of a release/m);
+  }
+});
+
 const REFUSALS: { name: string; inputs: Record<string, string>; damaged?: boolean; says: RegExp }[] = [
   { name: "another checksum", inputs: { url }, damaged: true, says: /has the checksum [0-9a-f]{64}, expected/ },
   { name: "no address", inputs: {}, says: /no address of a release is known/ },
@@ -148,6 +236,21 @@ const REFUSALS: { name: string; inputs: Record<string, string>; damaged?: boolea
     name: "a word for sign",
     inputs: { ...PUSH, token: "", cache: "oci-layout:./c", sign: "yes" },
     says: /expected auto, true or false/,
+  },
+  {
+    name: "a token over http",
+    inputs: { ...PUSH, cache: "oci+http://registry.example/a/b" },
+    says: /not sent to registry\.example without TLS/,
+  },
+  {
+    name: "the token of the workflow over http",
+    inputs: { ...RECORD, cache: "oci+http://ghcr.io/a/b" },
+    says: /not sent to ghcr\.io without TLS/,
+  },
+  {
+    name: "a token over http by an argument",
+    inputs: { ...PUSH, cache: "registry.example/a/b", arguments: "--plain-http" },
+    says: /not sent to registry\.example without TLS/,
   },
   {
     name: "a wrong token",
@@ -175,5 +278,13 @@ test("action.yml has the inputs and outputs that the code uses, and no others", 
   assert.deepEqual([...new Set(used)].sort(), Object.keys(inputs).sort());
   const told = [...code.matchAll(/setOutput\("([a-z-]+)"/g)].map(([, name = ""]) => name);
   assert.deepEqual([...new Set(told)].sort(), Object.keys(outputs).sort());
+  // A token that is there without being asked for goes to one registry only.
+  const defaults = Object.entries<{ default?: string }>(inputs).filter(([, { default: text }]) =>
+    text?.includes("token"),
+  );
+  assert.deepEqual(
+    defaults.map(([name]) => name),
+    ["github-token"],
+  );
   for (const file of [runs.main, runs.post]) assert.ok(existsSync(join(root, file)));
 });
