@@ -17,16 +17,61 @@ has() {
   command -v "$1" >/dev/null 2>&1
 }
 
-# fetch URL FILE
+# fetch URL FILE BLOCKS: downloads at most that many blocks of 512 bytes. What begins with https stays with https.
 fetch() {
   if has curl; then
-    curl --fail --silent --show-error --location --retry 2 --connect-timeout 30 --output "$2" "$1" && return 0
+    with=with_curl
   elif has wget; then
-    wget --quiet --tries 3 --timeout 30 --output-document "$2" "$1" && return 0
+    with=with_wget
   else
     fail 'curl and wget are missing' 'install one of them'
   fi
-  fail "cannot download $1" 'check the address, and the proxy in https_proxy'
+  case $1 in
+    [Hh][Tt][Tt][Pp][Ss]:*) with=${with}_tls ;;
+  esac
+  if [ "$with" = with_wget_tls ]; then
+    case $(wget --version 2>/dev/null || :) in
+      GNU*) ;;
+      *) fail 'this wget may follow a redirect from https to http' 'install curl or GNU wget' ;;
+    esac
+  fi
+  # With the signal ignored, the program fails to write. A limit that cannot be set is above one that is there already.
+  (trap '' XFSZ && { ulimit -f "$3" 2>/dev/null || :; } && "$with" "$1" "$2") ||
+    fail "cannot download $1" 'check the address, and the proxy in https_proxy; a redirect to http is not followed'
+}
+
+with_curl() {
+  curl --fail --silent --show-error --location --retry 2 --connect-timeout 30 --output "$2" "$1"
+}
+
+with_curl_tls() {
+  curl --proto '=https' --proto-redir '=https' \
+    --fail --silent --show-error --location --retry 2 --connect-timeout 30 --output "$2" "$1"
+}
+
+with_wget() {
+  wget --quiet --tries 3 --timeout 30 --output-document "$2" "$1"
+}
+
+# wget cannot be told to follow only redirects to https, so each is followed here.
+with_wget_tls() {
+  from=$1
+  for _ in 1 2 3 4 5; do
+    if LC_ALL=C wget --max-redirect 0 --no-verbose --server-response --tries 3 --timeout 30 \
+      --output-document "$2" "$from" 2>"$2.log"; then return 0; fi
+    to_next=
+    while read -r field value _; do
+      case $field in
+        [Ll]ocation:) to_next=$value ;;
+      esac
+    done <"$2.log"
+    case $to_next in
+      [Hh][Tt][Tt][Pp][Ss]:*) from=$to_next ;;
+      *) break ;;
+    esac
+  done
+  cat "$2.log" >&2
+  return 1
 }
 
 sha256_of() {
@@ -101,12 +146,12 @@ main() {
   trap 'exit 130' INT
   trap 'exit 143' TERM
 
-  fetch "${url%/}/SHA256SUMS" "$work/SHA256SUMS"
+  fetch "${url%/}/SHA256SUMS" "$work/SHA256SUMS" 2048
   found=$(find_archive "$work/SHA256SUMS" "$arch" "$kind") ||
     fail "$url has no checksum of an archive for linux on $arch" 'check the address; it is the folder of a release'
   expected=${found%% *}
   name=${found#* }
-  fetch "${url%/}/$name" "$work/$name"
+  fetch "${url%/}/$name" "$work/$name" 1024000
   actual=$(sha256_of "$work/$name")
   if [ "$actual" != "$expected" ]; then
     fail "$name has the checksum $actual, expected $expected" 'run the same command again; nothing was installed'

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -11,6 +12,7 @@ import { Ajv } from "ajv";
 import { findProgram } from "../scripts/peers.ts";
 import { changesOf, releaseAddress, sha256Of, writeRelease } from "../scripts/release.ts";
 import type { Ran } from "./support/cli.ts";
+import { makeAuthority } from "./support/tls.ts";
 import { temporaryFolder } from "./support/tree.ts";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -192,6 +194,11 @@ const REFUSALS: Refusal[] = [
     instead: { SHA256SUMS: without("linux-x64") },
     says: /no checksum of an archive/,
   },
+  {
+    name: "checksums without an end",
+    instead: { SHA256SUMS: Buffer.concat([Buffer.alloc(2 * 1024 * 1024, "a line\n"), Buffer.from(sums)]) },
+    says: /cannot download .*SHA256SUMS/,
+  },
   { name: "no checksums", instead: { SHA256SUMS: undefined }, says: /cannot download .*SHA256SUMS/ },
   { name: "a web page in place of the checksums", instead: { SHA256SUMS: Buffer.from("<html>") }, says: /no checksum/ },
   {
@@ -231,6 +238,59 @@ for (const { name: what, instead: answers = {}, args = ["--url", url], env = {},
     assert.deepEqual(readdirSync(bin), ["stave"]);
     assert.deepEqual(readdirSync(temporary), []);
   });
+
+/** A server with TLS that has a release below /v1, and redirects what is below /http and /https. */
+async function tlsServer(): Promise<{ at: string; trust: Record<string, string>; close: () => void }> {
+  const authority = makeAuthority();
+  const tls = createTlsServer(authority.issue("server").pem, ({ url: asked = "" }, response) => {
+    const file = asked.split("/").at(-1) ?? "";
+    const to = { http: url, https: `${at}/v1` }[asked.split("/")[1] ?? ""];
+    if (to !== undefined) response.writeHead(302, { location: `${to}/${file}` }).end();
+    else response.end(readFileSync(join(made, file)));
+  });
+  await new Promise<void>((done) => tls.listen(0, "127.0.0.1", done));
+  const at = `https://127.0.0.1:${(tls.address() as AddressInfo).port}`;
+  const settings = join(authority.folder, "wgetrc");
+  writeFileSync(settings, `ca_certificate = ${authority.certificate}\n`);
+  const close = (): void => {
+    tls.close();
+    authority.remove();
+  };
+  return { at, trust: { CURL_CA_BUNDLE: authority.certificate, WGETRC: settings }, close };
+}
+
+for (const tool of ["curl", "wget"])
+  test(`install.sh stays with https: ${tool}`, {
+    skip: findProgram(tool) === undefined && `${tool} is missing`,
+  }, async () => {
+    instead = {};
+    const { at, trust, close } = await tlsServer();
+    try {
+      for (const [folder, status] of [
+        ["v1", 0],
+        ["https", 0],
+        ["http", 1],
+      ] as const) {
+        const home = temporaryFolder();
+        const env = { ...trust, HOME: home, TMPDIR: temporaryFolder(), PATH: path([...TOOLS, tool]) };
+        const ran = await install(["--url", `${at}/${folder}`], env);
+        assert.equal(ran.status, status, ran.stderr);
+        if (status !== 0) assert.match(ran.stderr, /cannot download https:.*SHA256SUMS[\s\S]*redirect to http is not/);
+        assert.deepEqual(readdirSync(home), status === 0 ? [".local"] : []);
+        assert.deepEqual(readdirSync(env.TMPDIR), []);
+      }
+    } finally {
+      close();
+    }
+  });
+
+test("install.sh refuses a wget that follows redirects to http", async () => {
+  const scripts = { wget: 'echo "wget: unrecognized option: $1" >&2; exit 1' };
+  const env = { HOME: temporaryFolder(), TMPDIR: temporaryFolder(), PATH: path(TOOLS, scripts) };
+  const ran = await install(["--url", "https://127.0.0.1:1/v1"], env);
+  assert.equal(ran.status, 1);
+  assert.match(ran.stderr, /this wget may follow a redirect from https to http[\s\S]*install curl or GNU wget/);
+});
 
 test("install.sh prints its usage", async () => {
   const help = await install(["--help"], { PATH: path(TOOLS) });

@@ -1,5 +1,5 @@
-// Proves that annotations and summaries of a workflow run contain no secret in any encoding, and that text from outside is
-// never a command to the runner.
+// Proves that annotations and summaries of a workflow run contain no secret in any encoding, and that text from outside
+// is never a command to the runner.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
