@@ -9,6 +9,7 @@ import { closeAll } from "../util/close-all.ts";
 import { type Clock, systemClock } from "../util/time.ts";
 import { answer, refuse } from "./answer.ts";
 import { ClientGone, PATIENCE } from "./body.ts";
+import { bareName, checkBrowser, isLocalAddress, type LocalNames, NO_PAGE_HEADERS } from "./browser-guard.ts";
 import { answerReferrers, handleBlob, handleReferrers, handleTags, page } from "./content.ts";
 import type { Exchange } from "./exchange.ts";
 import { handleManifest, putManifest } from "./manifest-answers.ts";
@@ -16,7 +17,7 @@ import { Refusal, refusalOf } from "./refusal.ts";
 import { Repositories } from "./repositories.ts";
 import { created, Uploads } from "./uploads.ts";
 import { Users } from "./users.ts";
-import { answerPage, isBrowser, type PageRepositories, WEB, type WebPages } from "./web-pages.ts";
+import { answerPage, type PageRepositories, WEB, type WebPages } from "./web-pages.ts";
 
 /** How to serve a directory. */
 export interface RegistryOptions {
@@ -33,6 +34,12 @@ export interface RegistryOptions {
   minChunk?: number | undefined;
   /** Accept manifests with missing layers or images. */
   sparse?: boolean | undefined;
+  /**
+   * Further names that clients may use in the `Host` header if the server listens only on this machine without TLS, for
+   * example the name of a proxy in front of it. Always admitted: the host it listens on, addresses, `localhost`, and
+   * names below `localhost` and `internal`.
+   */
+  hosts?: readonly string[] | undefined;
   /** How long a client may send nothing, or almost nothing, in milliseconds; default 30 000. */
   patience?: number | undefined;
   /** Makes the pages that browsers get at /web/; default none. @internal */
@@ -47,7 +54,7 @@ export interface RegistryOptions {
 export interface RegistryServer {
   /** The only repository, if the directory is one layout. */
   readonly repository: string | undefined;
-  /** Handles one request of an existing server. */
+  /** Handles one request of an existing server, which has to check the `Host` header itself. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** Listens; port 0 selects a free one. Throws CONFIG_INVALID if the address cannot be used. */
   listen(at: { host: string; port: number }): Promise<{ url: string; host: string; port: number }>;
@@ -55,7 +62,7 @@ export interface RegistryServer {
   close(): Promise<void>;
 }
 
-const VERSION_HEADER = { "docker-distribution-api-version": "registry/2.0" };
+const COMMON_HEADERS = { "docker-distribution-api-version": "registry/2.0", ...NO_PAGE_HEADERS };
 /** How long requests may continue after `close`, in milliseconds. */
 const GRACE = 10_000;
 /** An idle connection is closed after this many milliseconds; longer than hashing a huge blob takes. */
@@ -112,14 +119,15 @@ class Registry implements RegistryServer {
     return this.#repositories.single;
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async handle(request: IncomingMessage, response: ServerResponse, names?: LocalNames): Promise<void> {
     const { onRequest, onError } = this.#options;
-    for (const [name, value] of Object.entries(VERSION_HEADER)) response.setHeader(name, value);
+    for (const [name, value] of Object.entries(COMMON_HEADERS)) response.setHeader(name, value);
     this.#responses.set(request.socket, response);
     response.on("close", () =>
       onRequest?.(request.method ?? "", request.url ?? "", response.headersSent ? response.statusCode : CLIENT_LEFT),
     );
     try {
+      checkBrowser(request, names);
       const user = await this.#users?.check(request);
       await this.#route(request, response, user ?? request.socket.remoteAddress ?? "");
     } catch (error) {
@@ -143,7 +151,7 @@ class Registry implements RegistryServer {
     if (this.#pages !== undefined) {
       if (url.pathname.startsWith(WEB))
         return await answerPage(this.#pages, url.pathname.slice(WEB.length), request, response);
-      if (url.pathname === "/web" || (url.pathname === "/" && isBrowser(request)))
+      if (url.pathname === "/web" || (url.pathname === "/" && (method === "GET" || method === "HEAD")))
         return answer(response, 302, { location: WEB });
     }
     const routes = ROUTES.filter(({ pattern }) => pattern.test(url.pathname));
@@ -215,7 +223,8 @@ class Registry implements RegistryServer {
 
   async listen({ host, port }: { host: string; port: number }): Promise<{ url: string; host: string; port: number }> {
     const { tls } = this.#options;
-    const handler = (request: IncomingMessage, response: ServerResponse) => void this.handle(request, response);
+    let names: LocalNames;
+    const handler = (request: IncomingMessage, response: ServerResponse) => void this.handle(request, response, names);
     // Blobs may take long; headers and silence may not. The rate is not limited, because uploads may have many GB.
     const limits = {
       requestTimeout: 0,
@@ -251,6 +260,8 @@ class Registry implements RegistryServer {
     this.#servers.push(server);
     const address = server.address();
     const actual = typeof address === "object" && address ? address.port : port;
+    if (!tls && typeof address === "object" && address && isLocalAddress(address.address))
+      names = new Set([host, ...(this.#options.hosts ?? [])].map(bareName));
     const shown = host.includes(":") ? `[${host}]` : host;
     return { url: `${tls ? "https" : "http"}://${shown}:${actual}`, host, port: actual };
   }

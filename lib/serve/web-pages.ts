@@ -37,11 +37,6 @@ export interface WebPages {
 export const WEB = "/web/";
 const YEAR = 365 * 24 * 3600;
 
-/** True if a request to `/` is one of a browser. */
-export function isBrowser({ headers, method }: IncomingMessage): boolean {
-  return (method === "GET" || method === "HEAD") && /\btext\/html\b/.test(headers.accept ?? "");
-}
-
 /** Responds to a request for a path below /web/. */
 export async function answerPage(
   pages: WebPages,

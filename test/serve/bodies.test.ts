@@ -231,7 +231,7 @@ test("a body that is no longer wanted has a bound", async () => {
   socket.on("data", (chunk) => {
     text += chunk;
   });
-  socket.write(`PATCH /v2/r/blobs/uploads/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000\r\n\r\n`);
+  socket.write(`PATCH /v2/r/blobs/uploads/x HTTP/1.1\r\nhost: localhost\r\nContent-Length: 9000000000\r\n\r\n`);
   while (!socket.destroyed && sent < 1e9)
     await written(socket, body).then(
       () => {
@@ -330,7 +330,7 @@ test("a body or headers that do not come, or come drop by drop, end with an answ
     });
   try {
     const path = await newUpload(served);
-    const head = `PATCH ${path} HTTP/1.1\r\nHost: x\r\n`;
+    const head = `PATCH ${path} HTTP/1.1\r\nhost: localhost\r\n`;
     for (const [what, text, drip] of [
       ["no body", `${head}Content-Length: 1000\r\n\r\nabc`, false],
       ["a body in drops", `${head}Content-Length: 1000000\r\n\r\n`, true],

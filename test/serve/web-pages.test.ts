@@ -42,11 +42,16 @@ test("without pages, a browser gets what every client gets", async () => {
     assert.equal((await server.get(path, asBrowser)).status, 404);
 });
 
-test("a browser is led to the pages, and no other client", async () => {
+test("who opens the address of the server is led to the pages", async () => {
   await using server = await serve(await indexedLayout([one]));
-  const led = await server.get("/", asBrowser);
-  assert.deepEqual([led.status, led.headers.get("location")], [302, "/web/"]);
-  assert.equal((await server.get("/")).status, 404);
+  const chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+  for (const method of ["GET", "HEAD"])
+    for (const accept of [chromium, "text/html", "*/*"])
+      for (const path of ["", "/", "/?a=b"]) {
+        const led = await server.get(path, { method, headers: { accept } });
+        assert.deepEqual([led.status, led.headers.get("location")], [302, "/web/"], `${method} ${path} ${accept}`);
+      }
+  assert.equal((await server.get("/", { method: "POST" })).status, 404);
   assert.equal((await server.get("/web")).headers.get("location"), "/web/");
   assert.equal((await server.get("/v2/")).status, 200);
   assert.equal((await server.get("/web/", { method: "POST" })).status, 405);

@@ -20,6 +20,7 @@ interface Flags extends OutputOptions {
   htpasswd?: string;
   chunkMinLength?: number;
   sparse?: boolean;
+  allowHost?: string[];
   web?: boolean;
 }
 
@@ -27,6 +28,9 @@ const HELP = `
 If the directory is an image layout, it is served as one repository, named after the folder. Otherwise each repository is a layout
 below the directory, created by its first push. docker, podman, skopeo, oras and Spack can pull and push; without --tls-cert,
 podman and skopeo need --tls-verify=false. Ctrl-C waits up to 10 seconds for running transfers, then stops.
+
+On a loopback address without TLS, it answers to local names only, so that no web site can reach it through a browser; behind a proxy,
+allow its name with --allow-host.
 
 --web adds pages to search and browse the build caches among the repositories, at /web/, for those who may pull.
 
@@ -50,6 +54,11 @@ export const verb: VerbFactory = (state) => {
       wholeNumber(0, 128 * 1024 * 1024),
     )
     .option("--sparse", "accept manifests whose layers or images are missing")
+    .option(
+      "--allow-host <name>",
+      "answer to this name, too, when listening on this machine only, for example behind a proxy (may be repeated)",
+      hostNames,
+    )
     .option("--web", "also serve pages to browse the build caches, at /web/")
     .addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
@@ -76,6 +85,7 @@ export const verb: VerbFactory = (state) => {
         flags.htpasswd === undefined ? undefined : { text: await read(path(flags.htpasswd)), path: flags.htpasswd },
       minChunk: flags.chunkMinLength,
       sparse: flags.sparse,
+      hosts: flags.allowHost,
       pages: flags.web ? await webPages(context) : undefined,
       onRequest: (method, url, status) => output.detail(`${status} ${method} ${url.split("?")[0]}`),
       onError: (error) => output.warn(messageOf(error)),
@@ -130,6 +140,14 @@ function address(url: string): string {
   const { protocol, hostname, host, port } = new URL(url);
   if (/^(?:0\.0\.0\.0|\[::\])$/.test(hostname)) return `localhost:${port || (protocol === "https:" ? "443" : "80")}`;
   return protocol === "https:" || isLoopback(hostname) ? host : `oci+http://${host}`;
+}
+
+function hostNames(text: string, earlier: readonly string[] = []): string[] {
+  if (!/^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})$/.test(text))
+    throw new StaveError("USAGE", `invalid host name ${JSON.stringify(text.slice(0, 100))}`, {
+      hint: "for example --allow-host registry.example.com",
+    });
+  return [...earlier, text];
 }
 
 function parseListen(text: string): { host: string; port: number } {
