@@ -8,6 +8,7 @@ import { makeBase } from "../../scripts/make-base.ts";
 import { findProgram } from "../../scripts/peers.ts";
 import { stave } from "../support/cli.ts";
 import { containerTools, peerTest, run } from "../support/peers.ts";
+import { goldenStore } from "../support/push.ts";
 
 const root = join(tmpdir(), `stave-export-${process.pid}`);
 mkdirSync(root);
@@ -76,6 +77,34 @@ peerTest(["skopeo", "podman"], "archives that skopeo and podman wrote are copied
   const wrong = await stave(["copy", `oci-layout:${layout}:app`, "docker-archive:x.tar"]);
   assert.match(wrong.stderr, /is no destination of a copy.*\n.*stave export/);
 });
+
+peerTest(
+  ["podman"],
+  "the line that a push to a directory ends with loads the image under the name that it runs",
+  async () => {
+    const { sysroot } = await goldenStore();
+    const cwd = join(root, "My Caches");
+    const bin = join(root, "run-bin");
+    for (const folder of [cwd, bin]) mkdirSync(folder);
+    const main = new URL("../../dist/stave.js", import.meta.url).pathname;
+    writeFileSync(join(bin, "podman"), `#!/bin/sh\nexec ${findProgram("podman")} ${flags.join(" ")} "$@"\n`);
+    writeFileSync(join(bin, "stave"), `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`);
+    for (const name of ["podman", "stave"]) chmodSync(join(bin, name), 0o755);
+    const all = { ...env, SPACK_ROOT: "", PATH: `${bin}:${process.env["PATH"]}` };
+    const store = ["--sysroot", sysroot, "--store", "/opt/harbor/store"];
+    const base = ["--base-image", `oci-layout:${layout}:app`];
+    const push = ["push", `oci-layout:${cwd}/a cache`, "hull", ...store, ...base, "--tag", "fleet", "--no-check-run"];
+    const pushed = await stave(push, { cwd, env: all });
+    assert.equal(pushed.status, 0, pushed.stderr);
+    const [, line = ""] = /\nto run it: (.*)\n$/.exec(pushed.stderr) ?? [];
+    const [load = "", start = ""] = line.split(" && ");
+    assert.match(start, /^podman run --rm -it localhost\/a-cache:fleet$/, pushed.stderr);
+    await run("sh", ["-c", load], all);
+    await run("podman", [...flags, "image", "exists", start.split(" ").at(-1) ?? ""], env);
+    const again = await stave(push, { cwd, env: all });
+    assert.doesNotMatch(again.stderr, /to run it/);
+  },
+);
 
 peerTest(["podman"], "an image is loaded into podman, and written to a pipe", async () => {
   const bin = join(root, "bin");

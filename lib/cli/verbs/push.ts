@@ -45,6 +45,7 @@ import type { Output } from "../output/output.ts";
 import { pushAdvice, unlockedAdvice } from "../output/push-advice.ts";
 import { planText, pushMarkdown, pushSummary, specLine } from "../output/push-text.ts";
 import { libraryPathWarning, recipeWarnings } from "../output/recipe-text.ts";
+import { runLine } from "../output/run-line.ts";
 import { attestationText, signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -187,6 +188,10 @@ async function run(
   const made = report.specs.filter(({ outcome }) => outcome === "pushed").length;
   const newTags = report.images.filter(({ isNew }) => isNew).map(({ tag }) => tag);
   advise(made, newTags, opened.mirror?.name ?? formatCache(location));
+  const [newTag] = newTags;
+  // Without a base image there is nothing that could start.
+  if (newTag !== undefined && flags.baseImage !== undefined && !isMirror(location) && report.failures.length === 0)
+    output.note(`to run it: ${runLine(location, newTag, context)}`);
   workflow.summary(pushMarkdown(report, reference));
   if (report.failures.length > 0) return output.fail(aggregate([...report.failures], "parts of the push"), report);
   output.report(report);
