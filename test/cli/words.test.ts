@@ -1,11 +1,13 @@
 // Proves that the terms of Spack and other tools are understood, or explained by name.
 import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const cache = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+const environment = dirname(golden("spack-1.2/spack.lock"));
 const cases: { args: string[]; status: number; says: RegExp }[] = [
   { args: ["buildcache", "list", "-f", "-a", cache, "hull"], status: 0, says: /hull@1\.10\.1/ },
   { args: ["buildcache", "update-index", "-d", cache, "-k", "--check"], status: 0, says: /--keys has no effect/ },
@@ -25,6 +27,18 @@ const cases: { args: string[]; status: number; says: RegExp }[] = [
     status: 2,
     says: /is a cache, expected a spec .*\n.*-m is --multiple/,
   },
+  {
+    args: ["serve", import.meta.filename],
+    status: 2,
+    says: /is not a directory \[USAGE\]\n *hint: name an image layout directory/,
+  },
+  {
+    args: ["diff", join(environment, "spack.yaml"), join(environment, "spack.lock")],
+    status: 5,
+    says: /is a spack\.yaml, expected a spack\.lock .*\n *hint: name \S+\/spack\.lock, /,
+  },
+  { args: ["find", "-e", "nope"], status: 2, says: /nope: there is no environment or folder of this name/ },
+  { args: ["inspect", cache], status: 2, says: /choose one .*\n *hint: for example \S+:fleet-env\n/ },
   { args: ["serve", "./nosuch"], status: 5, says: /there is no directory \.\/nosuch to serve/ },
   { args: ["install", "-m", cache, "hull", "--plan", "--otherarch", "--store", "s"], status: 0, says: /to install/ },
   {

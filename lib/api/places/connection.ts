@@ -172,6 +172,12 @@ function transportOf(around: Surroundings, options: NetworkOptions & ConnectionH
   });
 }
 
+/** The first tag that a user has made, if there is one; the others are of specs, signatures and the like. */
+function likelyTag(tags: readonly string[]): string | undefined {
+  const sorted = tags.toSorted();
+  return sorted.find((tag) => !/\.spack$|^sha256-/.test(tag)) ?? sorted[0];
+}
+
 /**
  * The tag or digest that a location refers to: its digest, otherwise its tag, otherwise `latest` in a registry and the
  * only image in a directory. Throws USAGE if a directory has several images and none is `latest`.
@@ -196,6 +202,6 @@ export async function referenceOf(
     });
   throw new StaveError("USAGE", `${where} has ${tags.length} tags; choose one`, {
     subject: where,
-    hint: `for example ${where}:${tags.sort()[0]}`,
+    hint: `for example ${where}:${likelyTag(tags)}`,
   });
 }

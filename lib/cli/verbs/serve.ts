@@ -71,7 +71,13 @@ export const verb: VerbFactory = (state) => {
       flags.tlsCert !== undefined && flags.tlsKey !== undefined
         ? { cert: await read(path(flags.tlsCert)), key: await read(path(flags.tlsKey)) }
         : undefined;
-    if (kindAt(path(directory)) !== "folder")
+    const kind = kindAt(path(directory));
+    if (kind === "file" || kind === "other")
+      throw new StaveError("USAGE", `${printable(directory)} is not a directory`, {
+        subject: directory,
+        hint: "name an image layout directory, or a folder of them: stave serve ./stave-cache",
+      });
+    if (kind !== "folder")
       throw new StaveError("NOT_FOUND", `there is no directory ${printable(directory)} to serve`, {
         subject: directory,
         hint: `make it first, for instance with \`mkdir -p ${printable(directory)}\``,

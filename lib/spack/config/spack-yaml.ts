@@ -203,8 +203,12 @@ function inFolder(folder: string, name: string, what: string): EnvironmentFolder
   if (manifest === undefined && lock === undefined)
     throw configError(
       wholeFile(what),
-      "it is not an environment: it has neither spack.yaml nor spack.lock",
-      "name an environment or its folder with -e",
+      pathKind(folder) === undefined
+        ? "there is no environment or folder of this name"
+        : "it is not an environment: it has neither spack.yaml nor spack.lock",
+      pathKind(folder) === "file"
+        ? "it is a file: name its folder with -e"
+        : "name an environment or its folder with -e",
     );
   return { name, folder, manifest, lock };
 }

@@ -1,5 +1,6 @@
 // `spack.lock`, the concrete specs of an environment: versions 1 to 6 (Spack `environment/environment.py`).
 import { StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { inside, listAt, objectAt, optionalStringAt, own, type Place, stringAt, wrong } from "../text/fields.ts";
 import { isObject, parseJsonBytes } from "../text/json.ts";
@@ -60,9 +61,19 @@ export async function readEnvironmentLock(directory: string): Promise<Lockfile> 
   }
 }
 
+/** How much of a file is looked at to recognize a `spack.yaml`: Spack writes long comments before the first key. */
+const MANIFEST_HEAD = 4096;
+const MANIFEST = /^\s*(?:(?:#[^\n]*\n|---)\s*)*spack:/;
+
 /** Parses a lock file. Throws CONTENT_INVALID for damaged content, or SPEC_INVALID if the specs do not form a DAG. */
 export function readLockfile(bytes: Uint8Array, name: string): Lockfile {
   const place: Place = { source: { name, hint: "concretize the environment again: spack concretize --force" } };
+  const start = bytes.subarray(0, MANIFEST_HEAD);
+  if (MANIFEST.test(Buffer.from(start).toString("latin1")))
+    throw new StaveError("CONTENT_INVALID", `${printable(name)} is a spack.yaml, expected a spack.lock`, {
+      subject: name,
+      hint: `name ${printable(name.replace(/[^/]*$/, "spack.lock"))}, which \`spack concretize\` writes beside it`,
+    });
   const document = parseJsonBytes(bytes, { ...place.source, values: VALUE_LIMIT });
   if (!isObject(document)) throw wrong(place, "", document, "an object");
   const version = readVersion(objectAt(document, "_meta", place), inside(place, "_meta"));

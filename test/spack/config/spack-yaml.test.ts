@@ -87,12 +87,12 @@ test("no environment is none, and a wrong one is an error", async () => {
   await failsWith(
     "CONFIG_INVALID",
     () => findEnvironment("gone\u001b[31m", options(root)),
-    /^[\x20-\x7e]*it is not an environment/,
+    /^[\x20-\x7e]*there is no environment or folder of this name/,
   );
   await failsWith(
     "CONFIG_INVALID",
     () => findEnvironment(undefined, options(root, { SPACK_ENV: "gone" })),
-    /\$SPACK_ENV, .*gone,: it is not an environment/,
+    /\$SPACK_ENV, .*gone,: there is no environment or folder of this name/,
   );
 });
 
