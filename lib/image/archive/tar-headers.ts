@@ -1,7 +1,8 @@
-// Reads the headers of tar entries in any of the usual dialects, as far as those who pass archives on need to know
-// them: an archive is checked by those who unpack it.
+// Reads the headers of tar entries, as far as those who pass archives on need to know them: an archive is checked as a
+// whole by those who unpack it. Names and sizes are the same for both.
 import { StaveError } from "../../errors.ts";
-import type { ByteString } from "../../util/byte-string.ts";
+import { type ByteString, shownName } from "../../util/byte-string.ts";
+import { isKnownFormat, nameIn, numberAt, type TarFailure, TarRecords, textAt } from "./tar-records.ts";
 import { BLOCK, padding } from "./tar-writer.ts";
 
 /** Maximum number of bytes of the headers of one entry, in blocks and long names. */
@@ -25,43 +26,46 @@ export function headersLength(bytes: Buffer, subject: string): number {
 /** An entry, as its headers describe it. */
 export class TarHeaders {
   readonly #block: Buffer;
-  readonly #said: Records;
+  readonly #records: TarRecords;
   /** The type flag, such as `0` for a file and `5` for a folder. */
   readonly flag: string;
   /** The bytes of content, without its padding. */
   readonly size: number;
+  /** As it is written: folders with a slash at the end. */
+  readonly name: ByteString;
 
-  /** Takes whole headers, which must not be those of the end. Throws CONTENT_INVALID. */
+  /** Takes whole headers, which must not be those of the end. Throws CONTENT_INVALID and ARCHIVE_UNSAFE. */
   constructor(bytes: Buffer, subject: string) {
     this.#block = bytes.subarray(bytes.length - BLOCK);
-    this.#said = bytes.length > BLOCK ? readRecords(bytes, subject) : {};
+    this.#records = readRecords(bytes, subject);
     this.flag = flagOf(this.#block);
-    this.size = this.#said.size ?? sizeOf(this.#block, subject);
-  }
-
-  /** As it is written: folders with a slash at the end. */
-  get name(): ByteString {
-    return this.#said.path ?? textAt(this.#block, 0, 100);
+    this.size = this.#records.size ?? sizeOf(this.#block, subject);
+    if (!isKnownFormat(this.#block)) throw invalidArchive(subject, "has a header of an unknown format");
+    this.name = this.#records.path ?? nameIn(this.#block);
+    const isFile = this.flag === "0" || this.flag === "\0";
+    if (isOutside(this.name) || (isFile && this.name.endsWith("/"))) throw unsafeName(subject, this.name);
+    // The target of a hard link is the name of an entry.
+    if (this.flag === "1" && isOutside(this.linkName)) throw unsafeName(subject, this.linkName);
   }
 
   get linkName(): ByteString {
-    return this.#said.linkpath ?? textAt(this.#block, 157, 100);
+    return this.#records.linkpath ?? textAt(this.#block, 157, 100);
   }
 
   get mode(): number {
-    return octal(this.#block, 100, 8) ?? 0;
+    return numberAt(this.#block, 100, 8) ?? 0;
   }
 
   get user(): number {
-    return octal(this.#block, 108, 8) ?? 0;
+    return numberAt(this.#block, 108, 8) ?? 0;
   }
 
   get group(): number {
-    return octal(this.#block, 116, 8) ?? 0;
+    return numberAt(this.#block, 116, 8) ?? 0;
   }
 }
 
-/** Reads whole headers; undefined for the end of the archive. Throws CONTENT_INVALID. */
+/** Reads whole headers; undefined for the end of the archive. Throws CONTENT_INVALID and ARCHIVE_UNSAFE. */
 export function readHeaders(bytes: Buffer, subject: string): TarHeaders | undefined {
   if (!isZero(bytes.subarray(bytes.length - BLOCK))) return new TarHeaders(bytes, subject);
   if (bytes.length > BLOCK) throw invalidArchive(subject, "ends where an entry was announced");
@@ -81,53 +85,42 @@ export function invalidArchive(subject: string, how: string): StaveError {
   });
 }
 
-interface Records {
-  path?: ByteString;
-  linkpath?: ByteString;
-  size?: number;
+function unsafeName(subject: string, name: ByteString): StaveError {
+  return failureOf(subject)("ARCHIVE_UNSAFE", `has an entry with the unsafe name ${JSON.stringify(shownName(name))}`);
 }
 
-function readRecords(bytes: Buffer, subject: string): Records {
-  const said: Records = {};
+const failureOf =
+  (subject: string): TarFailure =>
+  (code, how) =>
+    code === "CONTENT_INVALID"
+      ? invalidArchive(subject, how)
+      : new StaveError(code, `the archive of ${subject} ${how}`, {
+          subject,
+          hint: "it was not made by Spack or stave; do not use it",
+        });
+
+const isOutside = (name: ByteString): boolean =>
+  name === "" || name.startsWith("/") || (name.includes("..") && name.split("/").includes(".."));
+
+function readRecords(bytes: Buffer, subject: string): TarRecords {
+  const records = new TarRecords(failureOf(subject));
   for (let at = 0; at + BLOCK < bytes.length; ) {
     const block = bytes.subarray(at, at + BLOCK);
     const size = sizeOf(block, subject);
-    const body = bytes.toString("latin1", at + BLOCK, at + BLOCK + size);
-    if (flagOf(block) === "L") said.path = body.replace(/\0+$/, "");
-    else if (flagOf(block) === "K") said.linkpath = body.replace(/\0+$/, "");
-    else
-      for (const [, digits, key, value] of body.matchAll(/(?<=^|\n)([0-9]+) (path|linkpath|size)=([^\n]*)(?=\n)/g)) {
-        if (digits === undefined || value === undefined) continue;
-        if (key === "path") said.path = value;
-        else if (key === "linkpath") said.linkpath = value;
-        else if (/^[0-9]{1,15}$/.test(value)) said.size = Number(value);
-      }
+    records.add(flagOf(block), bytes.toString("latin1", at + BLOCK, at + BLOCK + size));
     at += BLOCK + size + padding(size, BLOCK);
   }
-  return said;
+  return records;
 }
 
-// The size field: octal digits or, for larger numbers, a first byte of 0x80 and a binary number.
 function sizeOf(block: Buffer, subject: string): number {
-  if (block[124] === 0x80) return Number(block.readBigUInt64BE(128) & 0x1f_ffff_ffff_ffffn);
-  const size = octal(block, 124, 12);
+  const size = numberAt(block, 124, 12);
   if (size === undefined) throw invalidArchive(subject, "has a header without a size");
   return size;
-}
-
-function octal(block: Buffer, at: number, length: number): number | undefined {
-  const digits = /^ *([0-7]+)[ \0]*$/.exec(block.toString("latin1", at, at + length))?.[1];
-  return digits === undefined ? undefined : Number.parseInt(digits, 8);
 }
 
 const flagOf = (block: Buffer): string => String.fromCharCode(block[156] ?? 0);
 
 function isZero(block: Buffer): boolean {
   return block[0] === 0 && block.every((byte) => byte === 0);
-}
-
-function textAt(block: Buffer, at: number, length: number): ByteString {
-  const text = block.toString("latin1", at, at + length);
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
 }

@@ -14,7 +14,7 @@ const HEADERS_AT_ONCE = 1 << 20;
 /** How many folders are set apart by default. */
 const FOLDERS = 10_000;
 
-/** Splits an archive that is pushed piece by piece. Throws CONTENT_INVALID if its headers make no sense. */
+/** Splits an archive that is pushed piece by piece. Throws CONTENT_INVALID and ARCHIVE_UNSAFE, as `readHeaders`. */
 export class TarSplitter {
   readonly #take: (bytes: Buffer) => void;
   readonly #subject: string;

@@ -65,8 +65,8 @@ interface OpenFile {
 }
 
 /**
- * Turns an archive that is pushed piece by piece into a layer. Throws CONTENT_INVALID if it is no archive, UNSUPPORTED
- * for a name that the table cannot hold.
+ * Turns an archive that is pushed piece by piece into a layer. Throws CONTENT_INVALID if it is no archive,
+ * ARCHIVE_UNSAFE if other readers could take it for another one, UNSUPPORTED for a name that the table cannot hold.
  */
 export class EstargzWriter {
   readonly #compression: Compression;

@@ -2,6 +2,7 @@
 // bytes. Anything that another reader could interpret differently is refused. Node's usual reader decodes names as
 // UTF-8 and drops pax records that are not, which gives such files wrong names; Spack's archives may contain them.
 import { StaveError } from "../../errors.ts";
+import { isKnownFormat, nameIn, numberAt, TarRecords, textAt } from "../../image/archive/tar-records.ts";
 import { BLOCK, padding, type TarType } from "../../image/archive/tar-writer.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
 import { withoutTrailing } from "../../util/without-trailing.ts";
@@ -48,13 +49,6 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   ["6", "a FIFO"],
 ]);
 
-// What preceding headers say about a member.
-interface Overrides {
-  path?: ByteString;
-  linkpath?: ByteString;
-  size?: number;
-}
-
 /** Parses an archive that is pushed piece by piece. Throws ARCHIVE_UNSAFE and CONTENT_INVALID, naming the member. */
 export class TarReader {
   readonly #visitor: TarVisitor;
@@ -65,7 +59,7 @@ export class TarReader {
   #padding = 0;
   #isFile = false;
   #meta: { type: string; parts: Buffer[] } | undefined;
-  #overrides: Overrides = {};
+  #overrides = new TarRecords(failure);
   #hasEnded = false;
   #members = 0;
 
@@ -146,9 +140,7 @@ export class TarReader {
   #header(block: Buffer): void {
     const what = `member ${++this.#members}`;
     if (!hasChecksum(block)) throw invalid(`has a wrong checksum in the header of ${what}`);
-    const magic = block.toString("latin1", 257, 265);
-    if (magic !== "ustar\x0000" && magic !== "ustar  \0")
-      throw invalid(`has an unknown format in the header of ${what}`);
+    if (!isKnownFormat(block)) throw invalid(`has an unknown format in the header of ${what}`);
     const flag = block.toString("latin1", 156, 157);
     const size = numberAt(block, 124, 12) ?? invalidNumber(what, "size");
     if (META_TYPES.has(flag)) {
@@ -158,11 +150,11 @@ export class TarReader {
       return;
     }
     if (this.#isForeign && REFUSED.has(flag)) {
-      this.#overrides = {};
+      this.#overrides = new TarRecords(failure);
       return;
     }
     const member = this.#member(block, what, flag, size);
-    this.#overrides = {};
+    this.#overrides = new TarRecords(failure);
     this.#visitor.member(member);
     this.#isFile = member.type === "file";
     this.#begin(member.size);
@@ -170,11 +162,7 @@ export class TarReader {
 
   #member(block: Buffer, what: string, flag: string, size: number): TarMember {
     const { path, linkpath } = this.#overrides;
-    // GNU stores times where POSIX has the first part of long names.
-    const isPosix = block[262] === 0;
-    const front = isPosix ? textAt(block, 345, 155) : "";
-    const back = textAt(block, 0, 100);
-    const given = path ?? (front === "" ? back : `${front}/${back}`);
+    const given = path ?? nameIn(block);
     const shown = given === "" ? what : shownName(given);
     // Very old archives mark folders only by their name.
     const isOldFolder = FILE_TYPES.get(flag) === "file" && given.endsWith("/");
@@ -205,48 +193,9 @@ export class TarReader {
   #endContent(): void {
     const meta = this.#meta;
     this.#meta = undefined;
-    if (meta) this.#apply(meta.type, Buffer.concat(meta.parts).toString("latin1"));
+    if (meta) this.#overrides.add(meta.type, Buffer.concat(meta.parts).toString("latin1"));
     else if (this.#isFile) this.#visitor.contentEnd();
     if (!meta) this.#isFile = false;
-  }
-
-  #apply(type: string, text: string): void {
-    if (type === "L" || type === "K") {
-      // A C string, whose NUL counts.
-      const name = text.endsWith("\0") ? text.slice(0, -1) : text;
-      this.#override(type === "L" ? "path" : "linkpath", name);
-      return;
-    }
-    for (const [key, value] of paxRecords(text)) {
-      const isName = key === "path" || key === "linkpath";
-      if (key.startsWith("GNU.sparse.")) throw unsafe("has a sparse file, which other readers take for another one");
-      if (!isName && key !== "size") continue;
-      if (type === "g") throw unsafe(`sets ${key} for all members`);
-      if (isName) this.#override(key, value);
-      else {
-        if (!/^[0-9]{1,15}$/.test(value)) throw invalid(`has ${JSON.stringify(value.slice(0, 40))} as a size`);
-        this.#overrides.size = Number(value);
-      }
-    }
-  }
-
-  #override(key: "path" | "linkpath", value: ByteString): void {
-    if (value.includes("\0")) throw unsafe(`has a name with a NUL byte: ${shownName(value)}`);
-    if (this.#overrides[key] !== undefined) throw unsafe(`has two names for one member: ${shownName(value)}`);
-    this.#overrides[key] = value;
-  }
-}
-
-// Records of the form `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record, in decimal digits.
-function* paxRecords(text: string): Iterable<[string, string]> {
-  for (let at = 0; at < text.length; ) {
-    const digits = /^[0-9]{1,8}(?= )/.exec(text.slice(at, at + 10))?.[0];
-    const end = at + Number(digits ?? 0);
-    const record = digits === undefined ? "" : text.slice(at + digits.length + 1, end);
-    const equals = record.indexOf("=");
-    if (end > text.length || !record.endsWith("\n") || equals < 1) throw invalid("has a pax header that is not valid");
-    yield [record.slice(0, equals), record.slice(equals + 1, -1)];
-    at = end;
   }
 }
 
@@ -264,25 +213,12 @@ function hasChecksum(block: Buffer): boolean {
   return numberAt(block, 148, 8) === sum;
 }
 
-function textAt(block: Buffer, at: number, length: number): ByteString {
-  const text = block.toString("latin1", at, at + length);
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
-}
-
-// Octal digits or, for larger numbers, a first byte of 0x80 and a binary number.
-function numberAt(block: Buffer, at: number, length: number): number | undefined {
-  if (block[at] === 0x80) {
-    let value = 0n;
-    for (const byte of block.subarray(at + 1, at + length)) value = value * 256n + BigInt(byte);
-    return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : undefined;
-  }
-  const digits = /^ *([0-7]*)[ \0]*$/.exec(block.toString("latin1", at, at + length))?.[1];
-  return digits === undefined ? undefined : Number.parseInt(digits === "" ? "0" : digits, 8);
-}
-
 function invalidNumber(what: string, field: string): never {
   throw invalid(`has no ${field} for ${what}`);
+}
+
+function failure(code: "CONTENT_INVALID" | "ARCHIVE_UNSAFE", how: string): StaveError {
+  return code === "CONTENT_INVALID" ? invalid(how) : unsafe(how);
 }
 
 function invalid(how: string): StaveError {

@@ -4,11 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
+import { isStaveError } from "../../../lib/errors.ts";
 import { endOfArchive, padding, type TarEntry, tarHeader } from "../../../lib/image/archive/tar-writer.ts";
 import { type EstargzSummary, EstargzWriter } from "../../../lib/image/pack/estargz.ts";
 import { digestOf } from "../../../lib/oci/digest.ts";
-import { TarReader } from "../../../lib/relocate/unpack/tar-reader.ts";
+import { type TarMember, TarReader } from "../../../lib/relocate/unpack/tar-reader.ts";
 import { failsWith } from "../../support/errors.ts";
+import { END, pax, rawMember, record } from "../../support/hostile-tar.ts";
 
 type Entry = Partial<TarEntry> & Pick<TarEntry, "type" | "name"> & { readonly content?: Buffer };
 
@@ -49,8 +51,8 @@ interface Row {
   readonly uid?: number;
 }
 
-/** The files of a layer, found by its footer and table alone. */
-function readByTable(layer: Buffer, { tocDigest }: EstargzSummary): { rows: Row[]; files: Map<string, Buffer> } {
+/** The table of a layer, found by its footer, and where it is. */
+function tableOf(layer: Buffer, { tocDigest }: EstargzSummary): { rows: Row[]; at: number } {
   const footer = layer.subarray(-51);
   assert.equal(footer.toString("latin1", 12, 14), "SG");
   assert.match(footer.toString("latin1", 16, 38), /^[0-9a-f]{16}STARGZ$/);
@@ -62,6 +64,12 @@ function readByTable(layer: Buffer, { tocDigest }: EstargzSummary): { rows: Row[
   assert.equal(digestOf(text), tocDigest);
   const { version, entries } = JSON.parse(text.toString()) as { version: number; entries: Row[] };
   assert.equal(version, 1);
+  return { rows: entries, at };
+}
+
+/** The files of a layer, found by its footer and table alone. */
+function readByTable(layer: Buffer, summary: EstargzSummary): { rows: Row[]; files: Map<string, Buffer> } {
+  const { rows: entries, at } = tableOf(layer, summary);
   const files = new Map<string, Buffer>();
   let file: Row | undefined;
   for (const row of entries) {
@@ -152,3 +160,112 @@ test("what the table cannot hold, and what is no archive, is refused", async () 
   ] as const;
   for (const [code, bytes, why] of cases) await failsWith(code, (async () => write(bytes, 512))(), why);
 });
+
+const EVIL = "\n27 path=usr/bin/evil\n";
+
+test("entries have the names that an installation gives them", () => {
+  const cases: [string, Buffer, string][] = [
+    [
+      "the first part of a POSIX name",
+      rawMember({ name: "etc/shadow", prefix: "opt/spack/v" }),
+      "opt/spack/v/etc/shadow",
+    ],
+    [
+      "a record inside the text of another one",
+      Buffer.concat([pax({ comment: `a${EVIL}b` }), rawMember({ name: "opt/good" })]),
+      "opt/good",
+    ],
+    [
+      "times of GNU, in the place of that first part",
+      rawMember({ name: "opt/good", prefix: "14000000000", magic: "ustar  \0" }),
+      "opt/good",
+    ],
+  ];
+  for (const [what, bytes, name] of cases) {
+    const { layer, summary } = write(Buffer.concat([bytes, END]), 512);
+    const names = readByTable(layer, summary).rows.map((row) => row.name);
+    assert.deepEqual(names, [".no.prefetch.landmark", name], what);
+  }
+});
+
+test("headers that readers could take for different things are refused", async () => {
+  const meta = (text: string, type = "x"): Buffer => rawMember({ name: "././@PaxHeader", type }, text);
+  const good = rawMember({ name: "opt/good" });
+  const cases: ["CONTENT_INVALID" | "ARCHIVE_UNSAFE", Buffer[]][] = [
+    ["CONTENT_INVALID", [meta(`9 path=usr/bin/evil\n`), good]],
+    ["CONTENT_INVALID", [meta(`99 path=usr/bin/evil\n`), good]],
+    ["CONTENT_INVALID", [meta("path=usr/bin/evil\n"), good]],
+    ["CONTENT_INVALID", [meta(record("size", "1e3")), good]],
+    ["CONTENT_INVALID", [rawMember({ name: "opt/good", magic: "\0\0\0\0\0\0\0\0", prefix: "usr" })]],
+    ["ARCHIVE_UNSAFE", [meta(record("path", "a") + record("path", "b")), good]],
+    ["ARCHIVE_UNSAFE", [meta(record("path", "a"), "g"), good]],
+    ["ARCHIVE_UNSAFE", [rawMember({ name: "/etc/shadow" })]],
+    ["ARCHIVE_UNSAFE", [rawMember({ name: "etc/shadow", prefix: "opt/.." })]],
+    ["ARCHIVE_UNSAFE", [rawMember({ name: "opt/link", type: "1", linkName: "../etc/shadow" })]],
+  ];
+  for (const [code, parts] of cases)
+    await failsWith(code, (async () => write(Buffer.concat([...parts, END]), 512))(), /the archive of the layer/);
+});
+
+test("any headers: the table is what an installation reads, or there is none", () => {
+  const words = fc.constantFrom("a", "b", "etc/shadow", "opt/x", "..", "/", "b\n", EVIL, "9 size=1\n", "\0", "é");
+  const mixed = fc.array(words, { minLength: 1, maxLength: 3 }).map((parts) => parts.join(""));
+  const text = fc.oneof({ weight: 4, arbitrary: fc.constantFrom("a", "opt/x", "b/é", "27 path=a") }, mixed);
+  const key = fc.constantFrom("path", "linkpath", "size", "comment", "mtime");
+  const header = fc.oneof(
+    fc.tuple(key, text).map(([name, value]) => pax({ [name]: value })),
+    fc.tuple(fc.constantFrom("x", "L", "K"), text).map(([type, body]) => rawMember({ name: "meta", type }, body)),
+  );
+  const member = fc
+    .record({
+      ...{ name: text, prefix: fc.oneof(fc.constant(""), text), linkName: fc.oneof(fc.constant(""), text) },
+      type: fc.constantFrom("0", "0", "1", "2", "5"),
+      magic: fc.constantFrom("ustar\x0000", "ustar\x0000", "ustar  \0", "ustar\x0011"),
+    })
+    .map(({ linkName, ...fields }) =>
+      rawMember({ ...fields, ...("12".includes(fields.type) && { linkName }) }, fields.type === "0" ? "content" : ""),
+    );
+  const entry = fc.oneof(
+    member,
+    fc.tuple(header, member).map((both) => Buffer.concat(both)),
+  );
+  const archive = fc.array(entry, { minLength: 1, maxLength: 3 });
+  let compared = 0;
+  fc.assert(
+    fc.property(archive, (parts) => {
+      const bytes = Buffer.concat([...parts, END]);
+      const table = resultOf(() => {
+        const { layer, summary } = write(bytes, bytes.length);
+        return tableOf(layer, summary).rows.slice(1);
+      });
+      const members = resultOf(() => membersOf(bytes));
+      if (table === undefined || members === undefined) return;
+      compared++;
+      assert.deepEqual(
+        table.map(({ name, size = 0, linkName = "" }) => [name.replace(/\/+$/, ""), size, linkName]),
+        members.map(({ name, size, linkName }) => [utf8(name), size, utf8(linkName)]),
+      );
+    }),
+    { numRuns: 600 },
+  );
+  assert.ok(compared > 20, `only ${compared} archives were read by both`);
+});
+
+const utf8 = (name: string): string => Buffer.from(name, "latin1").toString();
+
+function membersOf(bytes: Buffer): TarMember[] {
+  const members: TarMember[] = [];
+  const reader = new TarReader({ member: (member) => void members.push(member), content() {}, contentEnd() {} });
+  reader.push(bytes);
+  reader.end();
+  return members;
+}
+
+function resultOf<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (isStaveError(error)) return undefined;
+    throw error;
+  }
+}
