@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { askSpack } from "../../lib/spack/environment/ask-spack.ts";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock as clock } from "../../lib/util/time.ts";
 import { makeSpecs } from "../../scripts/histories.ts";
@@ -33,13 +34,15 @@ mkdirSync(join(spack, "bin"), { recursive: true });
 mkdirSync(join(spack, "lib/spack/spack"), { recursive: true });
 writeFileSync(join(spack, "lib/spack/spack/__init__.py"), '__version__ = "1.2.0"\n');
 const asked = join(work, "asked");
+const given = join(work, "given");
 
 /** A Spack that says that MODE is `asked`, and ends with a status. */
 function program(status = 0): void {
   const script = `#!${process.execPath}
-const { appendFileSync, readFileSync } = require("node:fs");
+const { appendFileSync, readFileSync, writeFileSync } = require("node:fs");
 const text = readFileSync(0, "utf8");
 appendFileSync(${JSON.stringify(asked)}, text);
+writeFileSync(${JSON.stringify(given)}, JSON.stringify(process.argv.slice(2)));
 const environments = JSON.parse(text).environments.map(() => [["SetEnv", "MODE", "asked", ":"]]);
 console.log("STAVE-ANSWER " + JSON.stringify({ version: "1.2.0", missing: [], restricted: [], environments }));
 process.exitCode = ${status};
@@ -103,4 +106,27 @@ test("without a Spack, the recipe is named", async () => {
   assert.equal(env, undefined);
   assert.match(stderr, /not understood/);
   assert.doesNotMatch(stderr, /Spack on the PATH/);
+});
+
+test("a Spack on the PATH does not get the environment, which may name code; one that was named does", async () => {
+  program();
+  const environment = join(work, "cloned");
+  for (const from of ["PATH", "option", "SPACK_ROOT"] as const) {
+    const installation = { root: spack, version: "1.2.0", style: "nested", from } as const;
+    await askSpack({ environments: [], specs: [] }, { installation, env: process.env, environment });
+    const args: string[] = JSON.parse(readFileSync(given, "utf8"));
+    const where = from === "PATH" ? ["--no-env", "python"] : ["--env-dir", environment];
+    assert.deepEqual(args.slice(0, 2), where, from);
+    assert.equal(args.includes(environment), from !== "PATH");
+  }
+});
+
+test("a folder on the PATH that depends on where stave is started provides no Spack", async () => {
+  recipe("from_elsewhere()");
+  program();
+  for (const entry of ["", ".", "spack/bin", "./spack/bin"]) {
+    const { stdout } = await run(["env", name], `${entry}:/usr/bin:/bin`);
+    assert.doesNotMatch(stdout, /MODE/, entry);
+    assert.ok(!existsSync(asked), entry);
+  }
 });

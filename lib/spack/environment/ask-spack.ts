@@ -19,7 +19,7 @@ export interface AskOptions {
   readonly installation: Installation;
   /** The environment of its process. */
   readonly env: Variables;
-  /** The folder of the active environment, which must hold a `spack.yaml`. */
+  /** The folder of the active environment, which must hold a `spack.yaml`; a Spack on the PATH does not get it. */
   readonly environment?: string | undefined;
   /** The arguments of `-C`. */
   readonly scopes?: readonly string[] | undefined;
@@ -91,7 +91,8 @@ sys.stdout.flush()
 export async function askSpack(question: SpackQuestion, options: AskOptions): Promise<SpackAnswer> {
   const { installation, environment, scopes = [], settings = [], store } = options;
   const program = programOf(installation);
-  const where = environment === undefined ? ["--no-env"] : ["--env-dir", environment];
+  // An environment names folders of Python code, such as recipes. Only a Spack that the user named may run it.
+  const where = environment === undefined || isFoundSpack(options) ? ["--no-env"] : ["--env-dir", environment];
   // `spack python -c` takes one line; JSON strings are valid Python strings.
   const line = `exec(${JSON.stringify(SCRIPT)})`;
   const all = [...settings, ...(store ? storeSettings(store) : [])];
