@@ -2,26 +2,38 @@
 // last, so that readers see the old or the new catalogue, never a mixture. Removes only what an earlier run wrote.
 import { lstat, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fileError, StaveError } from "../errors.ts";
+import { fileError, isStaveError, StaveError } from "../errors.ts";
 import { Digester, hexOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
+import { closeAfterError } from "../util/close-all.ts";
+import { LockFile } from "../util/file-lock.ts";
 import { makeFolder } from "../util/folder.ts";
 import { kindAt } from "../util/inspect-path.ts";
 import { replaceFile } from "../util/replace-file.ts";
+import type { Clock } from "../util/time.ts";
 
-/** Marks a folder as that of a catalogue; the first file that is written. */
+/** Marks a folder as that of a catalogue; the first file that is written. Each run locks it. */
 const MARKER = ".stave-catalogue";
 const MARKER_TEXT = "This folder was written by `stave web`, which replaces its files.\n";
 const FOLDERS = ["assets", "data", "plain"] as const;
 const OWN = new Set<string>([...FOLDERS, "index.html", "catalogue.json"]);
+/** How long to wait for another run, in seconds. */
+const LOCK_TIMEOUT = 60;
 const DATA_NAME = /^(?:[0-9a-f]{16}|new-[0-9]+)$/;
 
-/** A folder that receives a catalogue. */
-export class SiteFolder {
+/** How to open a folder. */
+export interface SiteFolderOptions {
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A folder that receives a catalogue. Other runs wait until it is closed. */
+export class SiteFolder implements AsyncDisposable {
   readonly #folder: string;
   readonly #fresh: string;
   readonly #digester = new Digester();
   readonly #folders = new Set<string>();
+  #lock: LockFile | undefined;
 
   private constructor(folder: string) {
     this.#folder = folder;
@@ -52,13 +64,31 @@ export class SiteFolder {
     }
   }
 
-  /** Prepares a folder, which is created if it does not exist. Throws what `check` throws. */
-  static async open(folder: string): Promise<SiteFolder> {
+  /**
+   * Prepares a folder, which is created if it does not exist. Throws what `check` throws, and CONFLICT if another run
+   * does not end.
+   */
+  static async open(folder: string, options: SiteFolderOptions): Promise<SiteFolder> {
     await SiteFolder.check(folder);
     const site = new SiteFolder(folder);
     await site.#write(MARKER, MARKER_TEXT);
-    await rm(join(folder, site.#fresh), { recursive: true, force: true });
+    site.#lock = await lockOf(join(folder, MARKER), options);
+    try {
+      await rm(join(folder, site.#fresh), { recursive: true, force: true });
+    } catch (error) {
+      await closeAfterError(() => site.close());
+      throw error;
+    }
     return site;
+  }
+
+  /** Lets other runs write. */
+  async close(): Promise<void> {
+    await this.#lock?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** Writes a document below the folder of data. */
@@ -129,6 +159,25 @@ export class SiteFolder {
       throw fileError(cause, "write", folder);
     }
     this.#folders.add(folder);
+  }
+}
+
+// Without locks, pages are better written than not: two runs at once are rare.
+async function lockOf(path: string, { clock, signal }: SiteFolderOptions): Promise<LockFile | undefined> {
+  let lock: LockFile;
+  try {
+    lock = await LockFile.open(path);
+  } catch (error) {
+    if (!isStaveError(error, "UNSUPPORTED")) throw error;
+    return undefined;
+  }
+  try {
+    await lock.lock("exclusive", { clock, signal, timeout: LOCK_TIMEOUT, hint: "wait until the other run has ended" });
+    return lock;
+  } catch (error) {
+    await closeAfterError(() => lock.close());
+    if (!isStaveError(error, "FILE_SYSTEM")) throw error;
+    return undefined;
   }
 }
 

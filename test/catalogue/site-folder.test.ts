@@ -4,21 +4,27 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { join } from "node:path";
 import { test } from "node:test";
 import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
+import { SiteFolder } from "../../lib/catalogue/site-folder.ts";
 import { isStaveError } from "../../lib/errors.ts";
 import { type WebReport, writeCatalogue } from "../../lib/ops/cache/web.ts";
 import type { SpecDocument } from "../../lib/spack/spec/spec-file.ts";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
-import { systemClock } from "../../lib/util/time.ts";
+import { type Clock, systemClock } from "../../lib/util/time.ts";
 import { madeSpec } from "../support/caches.ts";
 import { indexedLayout } from "../support/catalogue.ts";
+import { jumpingClock } from "../support/client.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const address = { kind: "images", text: "oci://host/cache" } as const;
 
-async function write(directory: string, specs: readonly SpecDocument[]): Promise<WebReport> {
+async function write(
+  directory: string,
+  specs: readonly SpecDocument[],
+  clock: Clock = systemClock,
+): Promise<WebReport> {
   const target = await LayoutTarget.open(await indexedLayout(specs), { clock: systemClock });
   try {
-    return await writeCatalogue(new ReadOciCache(target), { directory, address });
+    return await writeCatalogue(new ReadOciCache(target), { directory, address, clock });
   } finally {
     await target.close();
   }
@@ -84,4 +90,24 @@ test("a run that was stopped before its end is taken up by the next", async () =
   mkdirSync(join(folder, "data/new-1/packages"), { recursive: true });
   const { removed } = await write(folder, [one]);
   assert.equal(removed, 1);
+});
+
+test("runs that write to the same folder at once wait for each other, and all succeed", async () => {
+  const folder = temporaryFolder();
+  const many = Array.from({ length: 60 }, (_, at) => madeSpec(`p${at}`, "1"));
+  await Promise.all([many, [one], [one, two], many.slice(1)].map((specs) => write(folder, specs)));
+  const { data, packages } = JSON.parse(readFileSync(join(folder, "catalogue.json"), "utf8"));
+  assert.deepEqual(readdirSync(join(folder, "data")), [data.slice("data/".length)]);
+  for (const [name] of packages) assert.ok(existsSync(join(folder, data, `packages/${name}.json`)), name);
+});
+
+test("a run that does not end is a conflict, and keeps its unfinished data", async () => {
+  const folder = temporaryFolder();
+  const site = await SiteFolder.open(folder, { clock: systemClock });
+  await site.writeData("packages/one.json", "{}");
+  const before = readdirSync(folder, { recursive: true });
+  await assert.rejects(write(folder, [two], jumpingClock()), (error) => isStaveError(error, "CONFLICT"));
+  assert.deepEqual(readdirSync(folder, { recursive: true }), before);
+  await site.close();
+  await write(folder, [two]);
 });

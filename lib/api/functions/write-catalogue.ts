@@ -18,7 +18,8 @@ export interface WriteCatalogueOptions extends CommonOptions, SpackOptions {
 
 /**
  * Writes pages to browse a build cache into a folder, as `stave web` does. Throws USAGE for a folder with other files,
- * NOT_FOUND for a cache without an index, and what reading the index throws.
+ * NOT_FOUND for a cache without an index, CONFLICT if another run writes there and does not end, and what reading the
+ * index throws.
  */
 export async function writeCatalogue(
   cache: CacheArgument,
@@ -32,12 +33,12 @@ export async function writeCatalogue(
     ...{ ...COMMON, ...SPACK },
     ...{ address: "string", images: "boolean", dryRun: "boolean" },
   });
-  const { cwd } = surroundingsOf(options);
+  const { cwd, clock } = surroundingsOf(options);
   const opened = typeof cache === "object" ? cache : await openCache(cache, { ...common, signal });
   try {
     return await write(opened.cache, {
       ...{ directory: resolve(cwd, directory), address: cacheAddress(address, opened.location, cwd) },
-      ...{ readsImages, isDryRun, progress, signal },
+      ...{ readsImages, isDryRun, progress, signal, clock },
     });
   } finally {
     if (opened !== cache) await opened.close();

@@ -49,13 +49,13 @@ export const verb: VerbFactory = (state) => {
     .option("--images", "also show sizes, layers, signatures and SBOMs");
   addSpack(addTransport(addTrust(addDryRun(command)))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, argument) => {
-    const { signal, cwd } = context;
+    const { signal, cwd, clock } = context;
     const { images: readsImages, dryRun: isDryRun } = flags;
     await using opened = await readCache(oneCache(argument, flags.mirror), { context, output, flags });
     const { cache, location } = opened;
     const address = cacheAddress(flags.address, location, cwd);
     const options = { directory: resolve(cwd, flags.output), address, readsImages, isDryRun };
-    const report = await writeCatalogue(cache, { ...options, progress: output.progress, signal });
+    const report = await writeCatalogue(cache, { ...options, progress: output.progress, signal, clock });
     if (report.damaged > 0)
       output.warn(`${count(report.damaged, "record")} of the index of ${cache.name} cannot be used and are left out`);
     output.print(described(report, flags.output));

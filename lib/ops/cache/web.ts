@@ -8,6 +8,7 @@ import { startPage, tableCount, tablePage } from "../../catalogue/plain-pages.ts
 import { SiteFolder } from "../../catalogue/site-folder.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
+import { type Clock, systemClock } from "../../util/time.ts";
 
 /** The options of `web`. */
 export interface WebOptions extends OperationOptions {
@@ -20,6 +21,8 @@ export interface WebOptions extends OperationOptions {
   /** Only count, and write nothing. */
   readonly isDryRun?: boolean | undefined;
   readonly progress?: ProgressSink | undefined;
+  /** Times the wait for another run. Default: the system's. */
+  readonly clock?: Clock | undefined;
 }
 
 /** The report of `web`. */
@@ -41,18 +44,20 @@ export interface WebReport {
 }
 
 /**
- * Writes a catalogue. Throws NOT_FOUND for a cache without an index, USAGE for a folder with other content, and what
- * reading the index throws.
+ * Writes a catalogue; waits for another run that writes to the same folder. Throws NOT_FOUND for a cache without an
+ * index, USAGE for a folder with other content, CONFLICT if the other run does not end, and what reading the index
+ * throws.
  */
 export async function writeCatalogue(cache: ReadCache, options: WebOptions): Promise<WebReport> {
   const { directory, address, readsImages, isDryRun = false, progress = noProgress, signal } = options;
+  const { clock = systemClock } = options;
   await SiteFolder.check(directory);
   const index = await cache.readIndex({ signal });
   if (index === undefined) throw noIndex(cache);
   const readImages = readsImages ? imageFactsReader(cache, index, { signal }) : undefined;
   const catalogue = new Catalogue(index, { address, readImages });
   const { paths, files: assets } = await assetFiles();
-  const site = isDryRun ? undefined : await SiteFolder.open(directory);
+  await using site = isDryRun ? undefined : await SiteFolder.open(directory, { clock, signal });
   const counts = { files: 0, bytes: 0 };
   const counted = (text: string): string => {
     counts.files++;
