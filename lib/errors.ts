@@ -215,6 +215,11 @@ export function fileError(cause: unknown, op: string, path: string): StaveError 
   });
 }
 
+/** True if a file could not be read because nothing is there, or because a part of its path is no folder. */
+export function isAbsentFile(error: unknown): error is StaveError {
+  return isStaveError(error) && (error.code === "NOT_FOUND" || error.system === "ENOTDIR");
+}
+
 /** The sum of several failures: PARTIAL with all of them, or the single one as it is. */
 export function aggregate(errors: StaveError[], what: string): StaveError {
   const [first] = errors;

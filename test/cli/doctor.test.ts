@@ -1,7 +1,7 @@
 // Proves that `stave doctor` finds out what a registry can do by asking, says what to do, always ends, and leaves
 // nothing behind.
 import assert from "node:assert/strict";
-import { globSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -31,6 +31,53 @@ test("a machine without Spack, network and cache is examined", async () => {
   assert.match(findings(ran, "stave"), /ok .*Node/);
   assert.match(findings(ran, "file locks"), /ok/);
   assert.match(findings(ran, "Spack"), /note .*none found/);
+});
+
+test("a home that is no folder, or none, is said, and nothing is made at the root", async () => {
+  const file = join(temporaryFolder(), "home");
+  writeFileSync(file, "");
+  const wrong = await doctor([], { HOME: file, XDG_CACHE_HOME: "" });
+  assert.equal(wrong.status, 1);
+  assert.match(findings(wrong, "cache folder"), /PROBLEM .*home is not a folder/);
+  const unset = await doctor([], { HOME: "", XDG_CACHE_HOME: "" });
+  assert.equal(unset.status, 0, unset.stdout);
+  assert.match(findings(unset, "cache folder"), /note .*HOME is not set/);
+  assert.match(findings(await doctor([], { HOME: "" }), "cache folder"), /ok /);
+  // Work that caches, and looks for files in the home folder, goes on without.
+  const registry = await startRegistry();
+  try {
+    const env = {
+      HOME: "",
+      XDG_CACHE_HOME: "",
+      XDG_STATE_HOME: "",
+      XDG_CONFIG_HOME: "",
+      AWS_REGION: "x",
+      AWS_ENDPOINT_URL: registry.url,
+    };
+    const from = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+    const folder = temporaryFolder();
+    for (const args of [
+      ["copy", from, `${registry.host}/org/cache`, "--all-tags"],
+      ["list", "-m", `oci+http://${registry.host}/org/cache`],
+    ]) {
+      const ran = await stave(args, { cwd: folder, env });
+      assert.equal(ran.status, 0, ran.stderr);
+    }
+    assert.deepEqual(readdirSync(folder), []);
+    const mirror = await stave(["list", "-m", `http://${registry.host}/mirror`], { env });
+    assert.doesNotMatch(mirror.stderr, /ENOTDIR/);
+    const bucket = ["list", "-m", "s3://bucket/x", "--retries", "0"];
+    assert.doesNotMatch((await stave(bucket, { env })).stderr, /ENOTDIR/);
+  } finally {
+    await registry.close();
+  }
+});
+
+test("the store of run is examined if there is one", async () => {
+  const data = temporaryFolder();
+  assert.equal(findings(await doctor([], { XDG_DATA_HOME: data }), "store of run"), "");
+  mkdirSync(join(data, "stave/store"), { recursive: true });
+  assert.match(findings(await doctor([], { XDG_DATA_HOME: data }), "store of run"), /(ok|note) .*stave\/store/);
 });
 
 test("a registry is asked, and nothing is written without --write", async () => {

@@ -10,11 +10,14 @@ import { redactUserInfo } from "../../printable/secret.ts";
 import { discoveryReport } from "../../spack/config/discovery-report.ts";
 import { type AbilityAnswer, askFirst, askReading, askWriting } from "../../target/registry/question.ts";
 import { Repository } from "../../target/registry/repository.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 import { koffi } from "../../util/koffi.ts";
+import { ownStore } from "../from-spack/run-store.ts";
 import { SpackFiles, type SpackFlags } from "../from-spack/spack-files.ts";
 import { cacheFolder } from "../machine/cache-folder.ts";
 import { VERSION } from "../machine/stave-version.ts";
-import type { Surroundings } from "../machine/surroundings.ts";
+import { NO_HOME, type Surroundings } from "../machine/surroundings.ts";
+import { isXdgSet } from "../machine/xdg-folder.ts";
 import type { Connection } from "../places/connection.ts";
 import { keychainOptions, type NetworkOptions } from "../places/connection.ts";
 import { policyPath, type TrustOptions } from "../signers/trust.ts";
@@ -54,11 +57,16 @@ function programFindings(around: Surroundings): Finding[] {
       return "Spack's file locks are supported";
     }),
   ];
+  if (around.home === NO_HOME && !around.env["HOME"] && !isXdgSet(around, "XDG_CACHE_HOME")) {
+    const text = "none, because HOME is not set: nothing is kept between runs, and no login of yours is found";
+    return [...findings, note("program", "cache folder", text, "set HOME, or XDG_CACHE_HOME for the cache alone")];
+  }
   const folder = cacheFolder(around);
   const existing = nearest(folder);
   findings.push(
     tried("program", "cache folder", "set XDG_CACHE_HOME to a folder that can be written", () => {
-      accessSync(existing, constants.W_OK);
+      if (!statSync(existing).isDirectory()) throw new Error(`${existing} is not a folder`);
+      accessSync(existing, constants.W_OK | constants.X_OK);
       return folder;
     }),
   );
@@ -86,11 +94,23 @@ async function spackFindings(around: Surroundings, options: DiagnoseOptions): Pr
   ];
   const read = scopes.flatMap((scope) => scope.files);
   if (read.length > 0) findings.push(ok("configuration", "files", [...new Set(read)].join(", ")));
-  if (store === null) return [...findings, note("store", "store", "none is configured", "name one with `store`")];
+  findings.push(
+    ...(store === null
+      ? [note("store", "store", "none is configured", "name one with `store`")]
+      : await storeFindings("store", files)),
+  );
+  const own = isXdgSet(around, "XDG_DATA_HOME") || around.env["HOME"] ? ownStore(around) : undefined;
+  if (own !== undefined && own !== store?.root && kindAt(own) === "folder")
+    findings.push(...(await storeFindings("store of run", new SpackFiles(around, { ...options, store: own }))));
+  return findings;
+}
+
+async function storeFindings(name: string, files: SpackFiles): Promise<Finding[]> {
+  const findings: Finding[] = [];
   try {
     const opened = await files.store();
     const count = [...opened.records()].filter(({ installed }) => installed).length;
-    findings.push(ok("store", "store", `${opened.root}: ${count} specs`));
+    findings.push(ok("store", name, `${opened.root}: ${count} specs`));
     findings.push(
       tried("store", "write access", `check who owns ${opened.root}; reading works`, () => {
         accessSync(opened.root, constants.W_OK);
@@ -101,8 +121,8 @@ async function spackFindings(around: Surroundings, options: DiagnoseOptions): Pr
     const isAbsent = error instanceof StaveError && error.code === "NOT_FOUND";
     findings.push(
       isAbsent
-        ? note("store", "store", `${messageOf(error)}`, "the first `stave install` makes it")
-        : problem("store", "store", error, "`stave verify` says more"),
+        ? note("store", name, `${messageOf(error)}`, "the first `stave install` makes it")
+        : problem("store", name, error, "`stave verify` says more"),
     );
   }
   return findings;
@@ -297,7 +317,7 @@ function tried(topic: Finding["topic"], name: string, hint: string, work: () => 
   }
 }
 
-/** The nearest folder above a path that exists. */
+/** The nearest path above a path that exists. */
 function nearest(path: string): string {
   for (let at = path; ; at = resolve(at, "..")) {
     try {

@@ -12,8 +12,11 @@ export interface Surroundings {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The home folder of a user without one: nothing is found below it, and nothing can be made there. */
+export const NO_HOME = "/dev/null";
+
 /** The surroundings of this process. */
 export function processSurroundings(): Surroundings {
   const { env } = process;
-  return { env, cwd: process.cwd(), home: env["HOME"] ?? "/", clock: systemClock, uid: process.getuid?.() };
+  return { env, cwd: process.cwd(), home: env["HOME"] || NO_HOME, clock: systemClock, uid: process.getuid?.() };
 }

@@ -2,7 +2,7 @@
 // the order in which boto3 looks, which Spack uses.
 import { join } from "node:path";
 import { type AwsProfile, awsProfile } from "../../auth/aws-profile.ts";
-import { isStaveError, messageOf, StaveError } from "../../errors.ts";
+import { isAbsentFile, messageOf, StaveError } from "../../errors.ts";
 import type { S3Credentials, S3Dialect, S3Place } from "../../objects/s3/s3-settings.ts";
 import { printable } from "../../printable/printable.ts";
 import { Secret } from "../../printable/secret.ts";
@@ -147,7 +147,7 @@ async function readProfile(name: string, { env, home }: Surroundings): Promise<A
     const text = await readBounded(file, AWS_FILE_LIMIT).then(
       ({ bytes }) => bytes.toString("utf8"),
       (error: unknown) => {
-        if (isStaveError(error, "NOT_FOUND")) return "";
+        if (isAbsentFile(error)) return "";
         throw error;
       },
     );

@@ -4,7 +4,7 @@ import { netrcLogin } from "../../auth/netrc.ts";
 import { GpgCheck, type GpgOptions, GpgSigner, type GpgTrust, LateSigner } from "../../cache/mirror/gpg.ts";
 import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";
 import type { Signer } from "../../cache/mirror/mirror-layout.ts";
-import { isStaveError, StaveError } from "../../errors.ts";
+import { isAbsentFile, StaveError } from "../../errors.ts";
 import { FolderObjects } from "../../objects/folder-objects.ts";
 import type { ReadObjects } from "../../objects/objects.ts";
 import { S3Objects } from "../../objects/s3/s3-objects.ts";
@@ -129,7 +129,7 @@ async function netrcOf(url: URL, { env, home }: Surroundings): Promise<WebLogin 
     const found = netrcLogin((await readBounded(path, NETRC_LIMIT)).bytes.toString("utf8"), url.hostname);
     return found && { header: basic(found.user, found.password), from: path };
   } catch (error) {
-    if (isStaveError(error, "NOT_FOUND")) return undefined;
+    if (isAbsentFile(error)) return undefined;
     throw error;
   }
 }

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import * as z from "zod";
-import { isStaveError } from "../../errors.ts";
+import { isAbsentFile } from "../../errors.ts";
 import { canonicalBytes, parseBySchema } from "../../oci/manifest.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { readBounded } from "../../util/read-file.ts";
@@ -30,7 +30,7 @@ export class Generations {
       const { bytes } = await readBounded(path, GENERATION_LIMIT);
       return parseBySchema(bytes, generationSchema, path).generation;
     } catch (error) {
-      if (isStaveError(error, "NOT_FOUND")) return undefined;
+      if (isAbsentFile(error)) return undefined;
       throw error;
     }
   }
