@@ -5,10 +5,11 @@ import { type IndexRecord, lonelyNode } from "../cache/record.ts";
 import { isStaveError } from "../errors.ts";
 import { digestOf, hexOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
+import { placeInOrder } from "../spack/query/version-range.ts";
 import type { VariantValue } from "../spack/spec/node.ts";
 import { compilerOf, flagsText, variantText } from "../spack/spec/spec-format.ts";
 import { specTag } from "../spack/spec/spec-name.ts";
-import { compareVersions, LOWEST, parseVersion, type Version } from "../spack/spec/version.ts";
+import { compareVersions } from "../spack/spec/version.ts";
 import {
   CATALOGUE_FORMAT,
   type CacheAddress,
@@ -279,7 +280,7 @@ function fileOf(name: string): string {
 }
 
 function newestFirst(records: readonly IndexRecord[]): readonly IndexRecord[] {
-  const rows = records.map((record) => ({ record, version: versionOf(record.version) }));
+  const rows = records.map((record) => ({ record, version: placeInOrder(record.version) }));
   const order = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
   return rows
     .sort(
@@ -289,14 +290,4 @@ function newestFirst(records: readonly IndexRecord[]): readonly IndexRecord[] {
         order(a.record.hash, b.record.hash),
     )
     .map(({ record }) => record);
-}
-
-// A text that is no version is the lowest.
-function versionOf(text: string): Version {
-  try {
-    return parseVersion(text);
-  } catch (error) {
-    if (!isStaveError(error, "SPEC_INVALID")) throw error;
-    return LOWEST;
-  }
 }

@@ -1,10 +1,10 @@
 // Which specs a view has, and in which of its folders their files are (Spack `environment.py`, ViewDescriptor).
 import type { View } from "../config/spack-yaml.ts";
+import { compareConcrete } from "../query/version-range.ts";
 import { LINK, RUN, type SpecNode } from "../spec/node.ts";
 import { formatPath } from "../spec/spec-format.ts";
 import { environmentOrder } from "../spec/spec-orders.ts";
 import { edgesOf, topological } from "../spec/traversal.ts";
-import { compareVersions, parseVersion } from "../spec/version.ts";
 import type { Satisfies } from "../store/projection.ts";
 
 /** The rules of a view. */
@@ -45,8 +45,7 @@ function withoutOldRuntimes(nodes: readonly SpecNode[]): SpecNode[] {
   for (const node of nodes) {
     const other = newest.get(node.name);
     if (!RUNTIMES.has(node.name)) continue;
-    if (other === undefined || compareVersions(parseVersion(node.version), parseVersion(other.version)) > 0)
-      newest.set(node.name, node);
+    if (other === undefined || compareConcrete(node.version, other.version) > 0) newest.set(node.name, node);
   }
   return nodes.filter((node) => !RUNTIMES.has(node.name) || newest.get(node.name) === node);
 }

@@ -2,11 +2,10 @@
 import { StaveError } from "../../errors.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/spec-name.ts";
-import { compareVersions } from "../spec/version.ts";
 import { printQuery, type SpecQuery } from "./query.ts";
 import { satisfies } from "./satisfies.ts";
 import { similarNames } from "./similar-names.ts";
-import { parseConcrete } from "./version-range.ts";
+import { compareConcrete } from "./version-range.ts";
 
 /** The specs to select from, and their name in messages. */
 export interface Candidates {
@@ -64,15 +63,6 @@ export function selectOne(candidates: Candidates, query: SpecQuery): SpecNode {
 export function compareNodes(a: NamedSpec, b: NamedSpec): number {
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
   return compareConcrete(a.version, b.version) || (a.hash < b.hash ? -1 : Number(a.hash > b.hash));
-}
-
-function compareConcrete(a: string, b: string): number {
-  const [mine, other] = [parseConcrete(a), parseConcrete(b)];
-  if (mine.version && other.version) {
-    const order = compareVersions(mine.version, other.version);
-    if (order !== 0) return order;
-  }
-  return a < b ? -1 : Number(a > b);
 }
 
 function listed(nodes: readonly SpecNode[]): string {

@@ -1,5 +1,5 @@
 // The versions in a query: exact versions, git versions, ranges and lists of them (Spack `version_types.py`).
-import { StaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { compareVersions, HIGHEST, LOWEST, nextVersion, parseVersion, type Version } from "../spec/version.ts";
 
@@ -39,6 +39,31 @@ export function parseVersions(text: string): VersionList {
 /** Parses the version of a concrete spec, which is exact or a git version. Throws SPEC_INVALID. */
 export function parseConcrete(text: string): ExactVersion | GitVersion {
   return isGit(text) ? parseGit(text) : { kind: "exact", version: parseVersion(text) };
+}
+
+// What was read from a cache or a store may have any text as its version; one that is none is undefined.
+function readConcrete(text: string): ExactVersion | GitVersion | undefined {
+  try {
+    return parseConcrete(text);
+  } catch (error) {
+    if (!isStaveError(error, "SPEC_INVALID")) throw error;
+    return undefined;
+  }
+}
+
+/**
+ * The place in an order of the version of a concrete spec, for `compareVersions`. Never throws: a text that is no
+ * version is the lowest, and a git version that stands for an unknown one is the highest.
+ */
+export function placeInOrder(text: string): Version {
+  const read = readConcrete(text);
+  return read === undefined ? LOWEST : (read.version ?? HIGHEST);
+}
+
+/** Compares the versions of concrete specs, whatever their text; versions of the same place by their text. */
+export function compareConcrete(a: string, b: string): number {
+  if (a === b) return 0;
+  return compareVersions(placeInOrder(a), placeInOrder(b)) || (a < b ? -1 : 1);
 }
 
 function isGit(text: string): boolean {
@@ -126,10 +151,10 @@ export function versionsSatisfy(a: VersionList, b: VersionList): boolean {
   return a.every((mine) => b.some((other) => elementSatisfies(mine, other)));
 }
 
-/** True if the version of a concrete spec is in `list`. */
+/** True if the version of a concrete spec is in `list`; a text that is no version is in none. */
 export function versionSatisfies(version: string, list: VersionList): boolean {
-  const mine = parseConcrete(version);
-  return list.some((other) => elementSatisfies(mine, other));
+  const mine = readConcrete(version);
+  return mine !== undefined && list.some((other) => elementSatisfies(mine, other));
 }
 
 /** True if the lists have a version in common. */

@@ -59,3 +59,21 @@ for (const { query, hint } of MISSES)
     const error = await failsWith("SPEC_ABSENT", () => selectSome(store, parseQuery(query)), /no spec of the store/);
     assert.match(error.hint ?? "", hint);
   });
+
+test("one spec whose version is none spoils neither the order nor a query", () => {
+  const versions = ["1.10", "1.全全", "1.9", "git.main", "", "git.=", "git.v1=1.9.5", "develop", "1.0 2"];
+  const odd = makeGraph(versions.length, () => []).map((node, at) => ({
+    ...node,
+    ...{ name: "zlib", version: versions[at] ?? "" },
+  }));
+  const place: Candidates = { nodes: odd, graph: graphOf(odd), place: "the cache" };
+  const sorted = names(select(place, []));
+  assert.deepEqual(sorted, [
+    ...["zlib@1.0 2", "zlib@1.全全", "zlib@git.=", "zlib@"],
+    ...["zlib@1.9", "zlib@git.v1=1.9.5", "zlib@1.10", "zlib@develop", "zlib@git.main"],
+  ]);
+  assert.deepEqual(names(select({ ...place, nodes: odd.toReversed() }, [])), sorted);
+  assert.deepEqual(names(select(place, [parseQuery("zlib@1.9:1.10")])), [
+    ...["zlib@1.9", "zlib@git.v1=1.9.5", "zlib@1.10"],
+  ]);
+});
