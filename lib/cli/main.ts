@@ -123,11 +123,35 @@ function usageError({ code, message }: CommanderError, program: Command, argv: r
   const command = program.commands.find((each) => each.name() === verb || each.aliases().includes(verb));
   const place = command === undefined ? "stave" : `stave ${command.name()}`;
   const flags = `\`${place} --help\` lists the flags`;
+  const choice = code === "commander.invalidArgument" ? WRONG_CHOICE.exec(message)?.groups : undefined;
+  if (choice !== undefined) return wrongChoice(choice, command, flags);
   const meant = /^\(Did you mean (.*)\?\)$/.exec(suggestion)?.[1];
   const isCount = code === "commander.missingArgument" || code === "commander.excessArguments";
   const hint =
     command !== undefined && isCount ? `usage: ${usageOf(command)}; \`${place} --help\` has examples` : flags;
   return new StaveError("USAGE", what, { hint: meant === undefined ? hint : `did you mean ${meant}? ${flags}` });
+}
+
+/** What commander says of a value that is not among the choices of a flag or an argument. */
+const WRONG_CHOICE =
+  /^error: (?:option '(?<flag>[^']*)' argument|command-argument value) '(?<value>.*)' is invalid(?: for argument '(?<name>[^']*)')?\. Allowed choices are (?<all>.*)\.$/s;
+
+function wrongChoice(
+  { flag, name, value = "", all = "" }: Readonly<Record<string, string | undefined>>,
+  command: Command | undefined,
+  otherwise: string,
+): StaveError {
+  const choices = all.split(", ");
+  const near = choices.filter((each) => isNear(each, value) || (value !== "" && each.startsWith(value)));
+  const next = command?.registeredArguments[1];
+  // The argument itself may have been left out: what was given is then the next one.
+  const isNext = near.length === 0 && flag === undefined && next?.variadic === true && /^[\w.@/-]+$/.test(value);
+  const meant = isNext ? [`\`stave ${command?.name()} ${choices[0]} ${value}\``] : near;
+  const what =
+    flag === undefined ? `unknown ${name} '${printable(value)}'` : `'${printable(value)}' is no value of ${flag}`;
+  return new StaveError("USAGE", `${what}, expected ${choices.length === 2 ? choices.join(" or ") : `one of ${all}`}`, {
+    hint: `${meant.length === 0 ? "" : `did you mean ${meant.join(" or ")}? `}${otherwise}`,
+  });
 }
 
 /** `stave copy SRC DST`. */

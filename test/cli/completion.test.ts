@@ -30,6 +30,10 @@ test("bash: verbs, flags, choices, parts", async () => {
   assert.deepEqual(await bash("stave", "copy", "--color", "al"), ["always"]);
   assert.deepEqual(await bash("stave", "trust", "ex"), ["explain"]);
   assert.deepEqual(await bash("stave", "push", "x", "/etc/pas"), []);
+  assert.deepEqual(await bash("stave", "he"), ["help"]);
+  assert.deepEqual(await bash("stave", "help", "pus"), ["push"]);
+  assert.deepEqual(await bash("stave", "push", "--hel"), ["--help"]);
+  assert.deepEqual(await bash("stave", "--he"), ["--help"]);
 });
 
 test("bash: what was typed is not evaluated", async () => {
@@ -50,12 +54,40 @@ peerTest(["fish"], "fish: verbs and flags", async () => {
   assert.match(await complete("stave copy --all-t"), /^--all-tags\t/m);
   assert.match(await complete("stave copy --color "), /^always/m);
   assert.match(await complete("stave trust ex"), /^explain/m);
+  assert.match(await complete("stave help pus"), /^push/m);
+  assert.match(await complete("stave push --hel"), /^--help\t/m);
 });
 
 peerTest(["zsh"], "zsh: the script defines a completion", async () => {
   const script = `autoload -U compinit; compinit -D -u; source ${scripts["zsh"]}; print $_comps[stave]; whence -w _stave`;
   assert.equal(await run("zsh", ["-f", "-c", script], { HOME: work }), "_stave\n_stave: function\n");
   await run("zsh", ["-f", "-n", scripts["zsh"] ?? ""]);
+});
+
+test("a word that is not among the choices is refused in words of stave's own", async () => {
+  for (const [args, says] of [
+    [
+      ["completion", "fishh"],
+      /^error: unknown shell 'fishh', expected one of bash, zsh, fish \[USAGE\]\n.*mean fish\?/,
+    ],
+    [
+      ["module", "voyage"],
+      /^error: unknown kind 'voyage', expected tcl or lmod \[.*\n.*mean `stave module tcl voyage`\?/,
+    ],
+    [["trust", "shwo"], /^error: unknown action 'shwo', expected one of .*\n.*mean show\?/],
+    [
+      ["find", "--color", "alway"],
+      /^error: 'alway' is no value of --color <when>, expected one of .*\n.*mean always\?/,
+    ],
+    [
+      ["module", "a'; b"],
+      /^error: unknown kind 'a'; b', expected tcl or lmod \[USAGE\]\n {2}hint: `stave module --help`/,
+    ],
+  ] as const) {
+    const { status, stderr } = await stave([...args], { cwd: work });
+    assert.equal(status, 2);
+    assert.match(stderr, says);
+  }
 });
 
 test("another shell is refused", async () => {

@@ -1,19 +1,21 @@
 // Writes completion scripts for shells. They are static: no program starts when a key is pressed, and nothing that was
 // typed is evaluated.
-import type { Command, Option } from "commander";
+import { Argument, Command, type Option } from "commander";
 
 /** The shells with completion. */
 export type CompletionShell = "bash" | "zsh" | "fish";
 
 /** The script that completes verbs, flags, and the values of flags that have choices; everything else as files. */
 export function completionText(shell: CompletionShell, verbs: readonly Command[]): string {
-  return WRITERS[shell](verbs);
+  const names = verbs.flatMap(namesOf);
+  const help = new Command("help").description("show the help of a verb").helpOption(false);
+  return WRITERS[shell]([...verbs, help.addArgument(new Argument("[verb]").choices(names))]);
 }
 
 const WRITERS: Record<CompletionShell, (verbs: readonly Command[]) => string> = { bash, zsh, fish };
 
 const namesOf = (verb: Command): string[] => [verb.name(), ...verb.aliases()];
-const shownOptions = (verb: Command): Option[] => verb.options.filter(({ hidden }) => !hidden);
+const shownOptions = (verb: Command): Option[] => verb.createHelp().visibleOptions(verb);
 const flagsOf = (verb: Command): string[] =>
   shownOptions(verb).flatMap(({ short, long }) => [short, long].flatMap((flag) => flag ?? []));
 /** What may come first after the verb, as in `stave trust show`. */
@@ -48,7 +50,9 @@ _stave() {
     if [[ $word != -* ]]; then verb=$word; break; fi
   done
   if [[ -z $verb ]]; then
-    mapfile -t COMPREPLY < <(compgen -W ${quoted(verbs.flatMap(namesOf).join(" "))} -- "$cur")
+    parts=${quoted(verbs.flatMap(namesOf).join(" "))}
+    if [[ $cur == -* ]]; then parts='--help --version'; fi
+    mapfile -t COMPREPLY < <(compgen -W "$parts" -- "$cur")
     return
   fi
   case $prev in

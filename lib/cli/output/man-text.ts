@@ -46,12 +46,7 @@ export function manPage(command: Command, version: string): string {
     escaped(`${name} - ${plain(command.description())}`),
     ".SH SYNOPSIS",
     `.B stave ${escaped(command.name())}`,
-    escaped(
-      `[OPTIONS] ${help
-        .visibleArguments(command)
-        .map((argument) => help.argumentTerm(argument))
-        .join(" ")}`.trim(),
-    ),
+    escaped(command.usage()),
   ];
   const names = command.aliases().map((alias) => `stave ${alias}`);
   if (names.length > 0) lines.push(".PP", escaped(`Also ${names.join(", ")}.`));

@@ -32,6 +32,15 @@ test("a page has every flag of the help, and its examples", async () => {
   }
 });
 
+test("a page has the usage of the help: what may be left out or repeated", async () => {
+  for (const verb of ["push", "copy", "run", "attach", "module"]) {
+    const { stdout } = await stave([verb, "--help"]);
+    const usage = /^Usage: stave \S+ (.*)$/m.exec(stdout)?.[1] ?? "";
+    const page = shown(pages.get(`stave-${verb}.1`) ?? "");
+    assert.ok(page.includes(`\n.SH SYNOPSIS\n.B stave ${verb}\n${usage}\n`), `${verb}: ${usage}`);
+  }
+});
+
 test("the width of the terminal changes nothing", async () => {
   const page = pages.get("stave-push.1") ?? "";
   assert.match(shown(page), /^Each spec becomes an image that Spack can install .* build dependencies\. Without SPEC/m);
@@ -54,6 +63,6 @@ test("a page reads well", { skip: findProgram("groff") === undefined && "groff i
     input: pages.get("stave-tags.1") ?? "",
   });
   assert.match(stdout, /^NAME\n +stave-tags - list the tags of a repository, or the repositories of a registry$/m);
-  assert.match(stdout, /^SYNOPSIS\n +stave tags \[OPTIONS\] repo$/m);
+  assert.match(stdout, /^SYNOPSIS\n +stave tags \[options\] <repo>$/m);
   assert.match(stdout, /^ +--retries <n>\n? +how often to retry a request \(default: 8\)$/m);
 });
