@@ -1,6 +1,7 @@
 // How the sources are bundled, into files of a package or into a single executable.
-import type { BuildOptions } from "esbuild";
+import type { BuildOptions, Plugin } from "esbuild";
 import { BROWSER_PACKAGES, containBrowserPart, READER } from "./browser-part.ts";
+import { containWorkflows } from "./contained-workflows.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 
@@ -10,6 +11,9 @@ export const THREADS: Readonly<Record<string, string>> = {
   "place-worker": "lib/relocate/place/place-worker.ts",
   "password-worker": "lib/serve/password-worker.ts",
 };
+
+/** Put the texts into a bundle that sources read from files. */
+export const CONTAINED: Plugin[] = [containBrowserPart, containWorkflows];
 
 /** What all bundles have in common. */
 export const BUNDLE_OPTIONS: BuildOptions = {
@@ -21,7 +25,7 @@ export const BUNDLE_OPTIONS: BuildOptions = {
   // The licenses are in one file of their own.
   legalComments: "none",
   alias: { "make-fetch-happen": `${root}scripts/no-fetch.ts` },
-  plugins: [containBrowserPart],
+  plugins: CONTAINED,
 };
 
 /** The folders of the packages that bundled files come from, sorted. */

@@ -1,9 +1,9 @@
 // Proves that the shell lines of the example workflows work: they run as the runner would run them, against the
 // embedded registry, with a store in place of a build.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { parse } from "yaml";
 import { z } from "zod";
@@ -49,6 +49,8 @@ const VALUES: Record<string, string> = {
   "github.sha": "0123456789abcdef",
   "github.event.number": "7",
   "secrets.GITHUB_TOKEN": TOKEN,
+  "secrets.REGISTRY_USERNAME": "actor",
+  "secrets.REGISTRY_PASSWORD": TOKEN,
 };
 
 /** A text as the runner sees it; ghcr.io and the base image are in the test's registry, nothing is signed or asked. */
@@ -62,9 +64,9 @@ function resolved(text: string): string {
     .replaceAll(/ --sign --keyless| --spack "\$\(spack location -r\)"/g, "");
 }
 
-async function shell(text: string, env: Record<string, string>): Promise<void> {
+async function shell(text: string, env: Record<string, string>, cwd = work): Promise<void> {
   const child = spawn("bash", ["-e", "-o", "pipefail", "-c", text], {
-    cwd: work,
+    cwd,
     env: {
       ...{ PATH: `${bin}:${process.env["PATH"]}`, HOME: work, GITHUB_ACTOR: "actor", GITHUB_SHA: "0123456789abcdef" },
       ...env,
@@ -87,15 +89,15 @@ const jobSchema = z.looseObject({ env, steps: z.array(stepSchema) });
 const workflowSchema = z.looseObject({ jobs: z.record(z.string(), jobSchema) });
 
 /** Runs the shell steps of a job, except those that build or install stave, or sign. */
-async function runJob(file: string, name: string): Promise<void> {
-  const { jobs } = workflowSchema.parse(parse(readFileSync(join(root, "examples", file), "utf8")));
+async function runJob(file: string, name: string, cwd = work): Promise<void> {
+  const { jobs } = workflowSchema.parse(parse(readFileSync(resolve(root, "examples", file), "utf8")));
   const job = jobs[name];
   assert.ok(job);
   let count = 0;
   for (const step of job.steps) {
     if (step.run === undefined || step["working-directory"] !== undefined || /^stave sign/.test(step.run)) continue;
     const all = Object.entries({ ...job.env, ...step.env }).map(([key, value]) => [key, resolved(value)]);
-    await shell(resolved(step.run), Object.fromEntries(all));
+    await shell(resolved(step.run), Object.fromEntries(all), cwd);
     count++;
   }
   assert.ok(count > 0);
@@ -132,13 +134,18 @@ test("github-actions-platforms.yml puts both platforms under one tag", async () 
   assert.ok((await tagsOf("org/stack/cache")).includes("latest"));
 });
 
-test("gitlab-ci.yml publishes an environment", async () => {
+/** The shell lines of the job of a GitLab workflow, except those that install Spack and stave. */
+function gitlabLines(file: string): string {
   const { publish } = z
     .looseObject({ publish: z.looseObject({ script: z.array(z.string()) }) })
-    .parse(parse(readFileSync(join(root, "examples/gitlab-ci.yml"), "utf8")));
+    .parse(parse(readFileSync(file, "utf8")));
   const lines = publish.script.filter((line) => !/apt-get|git clone|curl |sha256sum|install\.sh/.test(line));
   assert.equal(lines.length, publish.script.length - 5);
-  await shell(resolved(lines.join("\n")), {
+  return resolved(lines.join("\n"));
+}
+
+test("gitlab-ci.yml publishes an environment", async () => {
+  await shell(gitlabLines(join(root, "examples/gitlab-ci.yml")), {
     CI_REGISTRY: registry.host,
     CI_REGISTRY_USER: "actor",
     CI_REGISTRY_PASSWORD: TOKEN,
@@ -146,4 +153,23 @@ test("gitlab-ci.yml publishes an environment", async () => {
     CACHE: `oci+http://${registry.host}/group/stack/cache`,
   });
   assert.deepEqual(await tagsOf("group/stack/cache"), ["fedcba9876543210", "latest"]);
+});
+
+test("what init --ci writes for an environment in a folder, and for another registry, publishes it", async () => {
+  const repository = join(work, "repository");
+  const at = join(repository, "envs/app");
+  mkdirSync(at, { recursive: true });
+  for (const name of ["spack.yaml", "spack.lock"]) cpSync(golden(`spack-1.2/${name}`), join(at, name));
+  execFileSync("git", ["init", "--quiet", repository]);
+  const cache = `oci+http://${registry.host}/fitted/cache`;
+  for (const service of ["github", "gitlab"]) {
+    const written = await stave(["init", "--ci", service, "--cache", `${cache}-${service}`], { cwd: at });
+    assert.equal(written.status, 0, written.stderr);
+    assert.match(written.stderr, /REGISTRY_PASSWORD, REGISTRY_USERNAME, STAVE_/);
+  }
+  await runJob(join(repository, ".github/workflows/stave-envs-app.yml"), "publish", repository);
+  assert.deepEqual(await tagsOf("fitted/cache-github"), ["envs-app", "envs-app-0123456789abcdef"]);
+  const env = { REGISTRY_USERNAME: "actor", REGISTRY_PASSWORD: TOKEN, CI_COMMIT_SHA: "fedcba9876543210" };
+  await shell(gitlabLines(join(repository, ".gitlab-ci.yml")), { ...env, CACHE: `${cache}-gitlab` }, repository);
+  assert.deepEqual(await tagsOf("fitted/cache-gitlab"), ["envs-app", "envs-app-fedcba9876543210"]);
 });

@@ -252,7 +252,7 @@ export const VERB_GROUPS: Readonly<Record<string, readonly Verb[]>> = {
     },
     {
       name: "init",
-      summary: "remember the cache and the store of a project in stave.yaml",
+      summary: "remember the cache and the store of a project in stave.yaml, or write a CI workflow",
       load: () => import("./verbs/init.ts"),
     },
     {

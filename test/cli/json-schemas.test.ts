@@ -56,6 +56,8 @@ const [image] = JSON.parse(readFileSync(join(work, "cache/index.json"), "utf8"))
 const manifestPath = join(work, "cache/blobs", image.digest.replace(":", "/"));
 const configDigest: string = JSON.parse(readFileSync(manifestPath, "utf8")).config.digest;
 mkdirSync(join(work, "tree"));
+mkdirSync(join(work, "environment"));
+writeFileSync(join(work, "environment/spack.yaml"), "spack: {}\n");
 writeFileSync(join(work, "tree/file"), "#!/old/place/bin/sh\n");
 writeFileSync(join(work, "keep.txt"), "");
 const guarded = await startServe({
@@ -71,7 +73,7 @@ const CACHE = "oci-layout:./cache";
 const IN_STORE = ["--store", join(work, "s"), "--no-env"];
 
 // In this order, because they build on each other.
-const RUNS: { args: string[]; status?: number[] }[] = [
+const RUNS: { args: string[]; status?: number[]; folder?: string }[] = [
   { args: ["list", CACHE, "-a"] },
   { args: ["list", CACHE, "-a", "--tags"] },
   { args: ["search", "hul", CACHE, "-a"] },
@@ -145,6 +147,8 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["prune", "oci-layout:./pushed", "--undo", "./undo"] },
   { args: ["config", "--no-env"] },
   { args: ["init", "--cache", CACHE, "--yes"] },
+  { args: ["init", "--ci", "github", "--dry-run"], folder: "environment" },
+  { args: ["init", "--ci", "gitlab", "--cache", "oci://registry.example.com/org/cache"], folder: "environment" },
   { args: ["completion", "bash"] },
   { args: ["doctor", CACHE, "--no-env"] },
   { args: ["doctor", `${guarded.host}/org/cache`, "--no-env", "--write"], status: [0, 1] },
@@ -159,11 +163,11 @@ const RUNS: { args: string[]; status?: number[] }[] = [
   { args: ["uninstall", "fleet", "--dry-run", ...IN_STORE] },
   { args: ["uninstall", "fleet", "--yes", ...IN_STORE] },
 ];
-for (const { args, status = [0] } of RUNS)
+for (const { args, status = [0], folder = "." } of RUNS)
   test(`stave ${args.filter((arg) => !arg.startsWith("/")).join(" ")}`, async () => {
     // What follows `--` belongs to another program.
     const end = args.includes("--") ? args.indexOf("--") : args.length;
-    const ran = await stave(args.toSpliced(end, 0, "--json"), { cwd: work, env });
+    const ran = await stave(args.toSpliced(end, 0, "--json"), { cwd: join(work, folder), env });
     assert.ok(status.includes(ran.status ?? -1), `${ran.status}: ${ran.stderr}\n${ran.stdout.slice(0, 1000)}`);
     check(args[0] ?? "", ran.stdout);
   });

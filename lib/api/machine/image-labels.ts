@@ -1,12 +1,8 @@
 // The standard labels of a tagged image (OCI image-spec 1.1, "Pre-Defined Annotation Keys"), as far as git, the
 // variables of a CI job and SOURCE_DATE_EPOCH say them.
-import { execFile } from "node:child_process";
 import { sourceDate, timeText } from "../../util/source-date.ts";
-import { findProgram } from "./programs.ts";
+import { gitQuestions } from "./git-questions.ts";
 import type { Surroundings } from "./surroundings.ts";
-
-const WAIT = 10_000;
-const OUTPUT_LIMIT = 64 * 1024;
 
 /** The labels, by their names behind `org.opencontainers.image.`; `folder` is that of the environment. */
 export async function standardLabels(
@@ -40,10 +36,7 @@ function fromJob(env: Surroundings["env"]): Labels {
 
 // Without undefined values, which would hide those of the job.
 async function fromGit(folder: string, around: Surroundings): Promise<Labels> {
-  const git = findProgram("git", around);
-  if (git === undefined) return {};
-  const ask = async (...args: string[]): Promise<string | undefined> =>
-    await output(git, ["-C", folder, ...args], around);
+  const ask = gitQuestions(folder, around);
   // The folder may be in a repository to which it does not belong.
   if ((await ask("ls-files", "--error-unmatch", "spack.yaml")) === undefined) return {};
   const revision = await ask("rev-parse", "--verify", "HEAD");
@@ -52,18 +45,6 @@ async function fromGit(folder: string, around: Surroundings): Promise<Labels> {
   const version = await ask("describe", "--tags", "--always", "--dirty");
   const url = source === undefined ? undefined : withoutCredentials(source);
   return { revision, ...(url && { source: url }), ...(version && { version }) };
-}
-
-function output(program: string, args: string[], { env, signal }: Surroundings): Promise<string | undefined> {
-  // A git hook sets these for its own repository.
-  const { GIT_DIR: _dir, GIT_WORK_TREE: _tree, GIT_INDEX_FILE: _index, ...others } = env;
-  return new Promise((resolve) => {
-    const options = { env: others, timeout: WAIT, maxBuffer: OUTPUT_LIMIT, signal };
-    execFile(program, args, options, (error, stdout) => {
-      const text = stdout.trim();
-      resolve(error !== null || text === "" || /\p{Cc}/u.test(text) ? undefined : text);
-    });
-  });
 }
 
 /** The address of a repository without user and password; the short form of ssh becomes that of the web. */

@@ -1,6 +1,8 @@
-// `stave init`: writes stave.yaml, which names the cache and the store of a project, or accepts the one that is there.
+// `stave init`: writes stave.yaml, which names the cache and the store of a project, or accepts the one that is there;
+// or writes a CI workflow.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Option } from "commander";
 import { acceptProject, isAccepted, readProject } from "../../api/from-spack/project-file.ts";
 import { PROJECT_FILE, projectFile } from "../../api/from-spack/project-place.ts";
 import { SpackFiles } from "../../api/from-spack/spack-files.ts";
@@ -9,13 +11,16 @@ import { fileError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Project, parseProject } from "../../spack/config/project-settings.ts";
 import { isVisible } from "../../util/inspect-path.ts";
-import { helpText, verbCommand } from "../arguments/shared-flags.ts";
+import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { Context } from "../machine/context.ts";
 import { ask, confirm } from "../output/confirm.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
-import { bindAction, type VerbFactory } from "./verb.ts";
+import type { CiService } from "../output/workflow-templates.ts";
+import { bindAction, currentProject, type VerbFactory } from "./verb.ts";
 
 interface Flags extends OutputOptions {
+  ci?: CiService;
+  dryRun?: boolean;
   cache?: string;
   store?: string;
   yes?: boolean;
@@ -30,6 +35,18 @@ interface InitReport {
   readonly created: boolean;
 }
 
+/** The report of `init --ci`. */
+interface WorkflowReport {
+  readonly service: CiService;
+  readonly file: string;
+  readonly text: string;
+  /** Null for the repository's own registry, which the CI service names. */
+  readonly cache: string | null;
+  /** The variables that the settings of the repository must have. */
+  readonly variables: readonly string[];
+  readonly dryRun: boolean;
+}
+
 const HELP = `
 Writes stave.yaml into the working folder, so that verbs below it use its cache and store: stave push alone does the right thing.
 $STAVE_CACHE, $STAVE_STORE, arguments and flags take precedence; the output says where a value comes from.
@@ -37,18 +54,34 @@ $STAVE_CACHE, $STAVE_STORE, arguments and flags take precedence; the output says
 A stave.yaml has an effect only once you have accepted its content with this verb, because it may come with a cloned repository. An
 existing file is shown and accepted, and never changed. Asks on a terminal; elsewhere, --yes is required.
 
+With --ci, it writes a workflow for the spack.yaml of the working folder instead: .github/workflows/stave.yml or .gitlab-ci.yml at the
+top of the repository. It builds the environment and publishes it to the cache of --cache, $STAVE_CACHE or stave.yaml, else to the
+registry of the repository. A file that is there is never changed.
+
 Examples:
   stave init
-  stave init --cache oci://ghcr.io/org/cache --store ./store --yes`;
+  stave init --cache oci://ghcr.io/org/cache --store ./store --yes
+  stave init --ci github --dry-run
+  stave init --ci gitlab --cache oci://registry.example.com/org/cache`;
 
 /** The command `stave init`. */
 export const verb: VerbFactory = (state) => {
-  const command = verbCommand("init", "remember the cache and the store of a project in stave.yaml")
+  const command = verbCommand(
+    "init",
+    "remember the cache and the store of a project in stave.yaml, or write a CI workflow",
+  )
     .option("--cache <cache>", "the build cache")
     .option("--store <dir>", "the root of the Spack store (default: that of Spack's configuration)")
     .option("-y, --yes", "do not ask")
-    .addHelpText("after", helpText(HELP));
+    .addOption(new Option("--ci <service>", "write a workflow for this CI service").choices(["github", "gitlab"]));
+  addDryRun(command).addHelpText("after", helpText(HELP));
   return bindAction<[], Flags>(command, state, async (context, output, flags) => {
+    if (flags.ci !== undefined) {
+      output.report(await makeWorkflow(flags.ci, { context, output, flags }));
+      return 0;
+    }
+    if (flags.dryRun)
+      throw new StaveError("USAGE", "--dry-run shows only a workflow", { hint: "add --ci github or --ci gitlab" });
     const file = join(context.cwd, PROJECT_FILE);
     const created = !isVisible(file);
     if (!created && (flags.cache !== undefined || flags.store !== undefined))
@@ -71,6 +104,37 @@ export const verb: VerbFactory = (state) => {
   });
 };
 
+interface Call {
+  readonly context: Context;
+  readonly output: Output;
+  readonly flags: Flags;
+}
+
+async function makeWorkflow(service: CiService, { context, output, flags }: Call): Promise<WorkflowReport> {
+  if (flags.store !== undefined)
+    throw new StaveError("USAGE", "--store and --ci exclude each other", { hint: "leave --store out" });
+  const { workflowFile, writeWorkflow } = await import("../arguments/workflow-file.ts");
+  const workflow = await workflowFile(service, await workflowCache({ context, output, flags }), context);
+  const { file, text, cache = null, variables } = workflow;
+  const dryRun = flags.dryRun === true;
+  if (dryRun) output.printExact(text);
+  else writeWorkflow(workflow);
+  if (!dryRun) output.print(printable(`${file} was written`));
+  else output.note(`${file} would be written`);
+  output.note(`cache: ${cache ?? "the registry of the repository"}`);
+  output.note(`set these variables of the repository: ${variables.join(", ")}`);
+  return { service, file, text, cache, variables, dryRun };
+}
+
+// A directory or the mirror of a user is of no use to a runner.
+async function workflowCache({ context, output, flags }: Call): Promise<string | undefined> {
+  if (flags.cache !== undefined) return flags.cache;
+  const usual = context.env["STAVE_CACHE"] || (await currentProject(context, output))?.cache;
+  if (usual === undefined || /^oci(?:\+http)?:\/\//.test(usual)) return usual;
+  output.note(`${usual} is not in a registry: the workflow has the cache of the repository instead`);
+  return undefined;
+}
+
 function write({ file, text }: Project): void {
   try {
     writeFileSync(file, text, { flag: "wx", mode: 0o644 });
@@ -79,11 +143,7 @@ function write({ file, text }: Project): void {
   }
 }
 
-async function accept(
-  project: Project,
-  created: boolean,
-  { context, output, flags }: { context: Context; output: Output; flags: Flags },
-): Promise<void> {
+async function accept(project: Project, created: boolean, { context, output, flags }: Call): Promise<void> {
   output.note(`cache: ${project.cache ?? "not named"}`);
   output.note(`store: ${project.store ?? "not named"}`);
   if (isAccepted(project, context)) return;

@@ -67,7 +67,11 @@ const hasStore = (command: Command): boolean =>
 
 // Only verbs that may need a store or a cache read stave.yaml; the text of one that is not accepted has no effect.
 async function projectFor(command: Command, context: Context, output: Output): Promise<Project | undefined> {
-  if (!hasStore(command)) return undefined;
+  return hasStore(command) ? await currentProject(context, output) : undefined;
+}
+
+/** The accepted project of the working folder. Warns of one that is not accepted. */
+export async function currentProject(context: Context, output: Output): Promise<Project | undefined> {
   const file = projectFile(context);
   if (file === undefined) return undefined;
   const { acceptedProject } = await import("../../api/from-spack/project-file.ts");
