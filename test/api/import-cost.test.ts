@@ -73,3 +73,22 @@ for (const { name, from, code, loads } of COPIES)
       loads,
     );
   });
+
+// Each file costs a third of a millisecond, and a package that is loaded at the start up to a tenth of a second.
+test("the command loads at most 4 files of 180 kB before it knows what to do", () => {
+  const text = `
+    import { registerHooks } from "node:module";
+    import { statSync } from "node:fs";
+    const sizes = [];
+    registerHooks({ load(url, context, next) {
+      if (url.startsWith("file:")) sizes.push(statSync(new URL(url)).size);
+      return next(url, context);
+    } });
+    process.on("exit", () => console.error(JSON.stringify(sizes)));
+    process.argv = ["node", "stave", "--version"];
+    await import(${JSON.stringify(join(dist, "stave.js"))});`;
+  const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", text], { cwd: work, encoding: "utf8" });
+  const sizes: number[] = JSON.parse(stderr);
+  const sum = sizes.reduce((before, size) => before + size, 0);
+  assert.ok(sizes.length > 0 && sizes.length <= 4 && sum <= 180_000, `${sizes.length} files, ${sum} bytes`);
+});

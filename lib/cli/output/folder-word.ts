@@ -1,7 +1,5 @@
 // A word that matches no spec, but is a directory: most likely a cache that was typed without `./`.
 import { resolve } from "node:path";
-import { StaveError } from "../../errors.ts";
-import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 
 // What a path without a slash and the name of a package have in common.
@@ -12,11 +10,4 @@ export function folderHint(word: string, cwd: string): string | undefined {
   return WORD.test(word) && kindAt(resolve(cwd, word)) === "folder"
     ? `${word} is a directory here: write ./${word}`
     : undefined;
-}
-
-/** Throws USAGE for a word that matches no spec, but is an image layout: another cache was read instead of it. */
-export function refuseLayout(word: string, cwd: string): void {
-  const hint = folderHint(word, cwd);
-  if (hint !== undefined && isLayoutFolder(resolve(cwd, word)))
-    throw new StaveError("USAGE", `${word} was taken as a spec, but is a build cache`, { subject: word, hint });
 }

@@ -1,5 +1,6 @@
 // `stave list`: lists the specs of a build cache, in the format of Spack's `buildcache list`.
 
+import { resolve } from "node:path";
 import { Option } from "commander";
 import { installHost } from "../../api/from-spack/install-host.ts";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
@@ -12,11 +13,12 @@ import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
 import { nearMisses } from "../../ops/cache/near-misses.ts";
 import { printQuery } from "../../spack/query/query.ts";
 import { formatSpec } from "../../spack/spec/spec-format.ts";
+import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import { CACHE_ARGUMENT, type OpenedCache, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
-import { folderHint, refuseLayout } from "../output/folder-word.ts";
+import { folderHint } from "../output/folder-word.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { addList, formatOf, type ListFlags, type MarkedRow, specGroups } from "../output/spec-groups.ts";
@@ -156,4 +158,11 @@ function show(
       ? `, and ${otherArchitectures} for other operating systems or processors (-a shows them)`
       : "";
   output.note(`${count(specs.length, "cached spec")}${others}`);
+}
+
+// Throws USAGE for a word that matches no spec, but is an image layout: another cache was read instead of it.
+function refuseLayout(word: string, cwd: string): void {
+  const hint = folderHint(word, cwd);
+  if (hint !== undefined && isLayoutFolder(resolve(cwd, word)))
+    throw new StaveError("USAGE", `${word} was taken as a spec, but is a build cache`, { subject: word, hint });
 }
