@@ -83,7 +83,7 @@ test("what `find` does not find is named, with what was probably meant", async (
 test("a directory typed without ./ is not silently taken as a spec", async () => {
   const cwd = temporaryFolder();
   await cp(golden("spack-1.2/plain.oci"), join(cwd, "stave-cache"), { recursive: true });
-  mkdirSync(join(cwd, "sources"));
+  for (const name of ["sources", "hul"]) mkdirSync(join(cwd, name));
   const hint = (name: string) => `${name} is a directory here: write ./${name}`;
   const run = ["--", "voyage"];
   for (const [args, status, expected] of [
@@ -94,6 +94,7 @@ test("a directory typed without ./ is not silently taken as a spec", async () =>
     [["run", "-o", "stave-cache", "voyage", ...run], 7, hint("stave-cache")],
     [["install", "stave-cache", "voyage", "--store", "./s", "-o"], 7, hint("stave-cache")],
     [["search", "stave-cache"], 1, hint("stave-cache")],
+    [["install", "./stave-cache", "hul", "--store", "./s", "-o"], 7, `did you mean hull?; ${hint("hul")}`],
   ] as const) {
     const ran = await stave([...args], { cwd, env });
     assert.equal(ran.status, status, `${args.join(" ")}: ${ran.stdout}${ran.stderr}`);

@@ -120,7 +120,7 @@ export class Output {
    */
   fail(caught: unknown, report?: unknown): number {
     this.endProgress();
-    const error = fittingHint(asStaveError(caught), this.#context, this.hubImage);
+    const error = fittingHint(asStaveError(caught), { ...this.#context, verb: this.verb }, this.hubImage);
     const paint = (style: Style, part: string): string => this.#paint(style, part);
     const { env } = this.#context;
     const style = { paint, isWorkflow: isWorkflow(env), hint: (text: string) => this.#hint(text) };
