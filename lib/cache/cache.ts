@@ -123,6 +123,8 @@ export interface ReadCache {
    * CONTENT_INVALID, MEDIA_TYPE or TOO_LARGE if it is not an index at all.
    */
   readIndex(options?: OperationOptions): Promise<CacheIndex | undefined>;
+  /** What to call a cache that was named as a mirror, but is a repository of a registry; undefined if it is not. */
+  readonly asRegistry?: ((options?: OperationOptions) => Promise<string | undefined>) | undefined;
   /** Where to fetch the archive and the other layers of a spec that was read from this cache. */
   blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker & { readonly archive?: PlacedObject };
 }
@@ -232,4 +234,18 @@ export function lacks({ name }: Pick<ReadCache, "name">, ability: keyof Abilitie
 /** The error for a cache without an index, where only the index can answer. */
 export function noIndex({ name }: Pick<ReadCache, "name">): StaveError {
   return new StaveError("NOT_FOUND", `${name} has no index`, { hint: `make one with \`stave index ${name}\`` });
+}
+
+/** An error about a missing index or list, with another hint if the cache is a registry that was named as a mirror. */
+export async function orRegistry(
+  cache: Pick<ReadCache, "name" | "asRegistry">,
+  error: StaveError,
+  options: OperationOptions,
+): Promise<StaveError> {
+  const address = await cache.asRegistry?.(options);
+  if (address === undefined) return error;
+  return new StaveError(error.code, error.message, {
+    subject: cache.name,
+    hint: `this is a registry: name it ${address}`,
+  });
 }

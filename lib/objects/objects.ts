@@ -44,6 +44,8 @@ export interface ReadObjects {
   /** The place as a user would type it, without secrets. */
   readonly name: string;
   readonly can: { readonly list: boolean; readonly write: boolean };
+  /** The address of the place as a repository, if its server is a registry; undefined if it is not. */
+  readonly asRegistry?: ((options?: ObjectOptions) => Promise<string | undefined>) | undefined;
   /** A whole object of at most `limit` bytes; undefined only if it is certainly absent. Throws TOO_LARGE. */
   read(key: string, limit: number, options?: ObjectOptions): Promise<ObjectContent | undefined>;
   /** Undefined only if the object is certainly absent; a refusal is an error. */

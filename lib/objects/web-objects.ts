@@ -1,6 +1,6 @@
 // A mirror's files on a web server: they can only be read. The server may want a user and password, or a token.
 import type { Readable } from "node:stream";
-import { StaveError } from "../errors.ts";
+import { isStaveError, StaveError } from "../errors.ts";
 import { headerOf, saysHtml, webPageError } from "../http/response.ts";
 import type { Authorizer, HttpRequest, HttpResponse, Transport } from "../http/types.ts";
 import { verifiedDownload } from "../http/verified-download.ts";
@@ -135,11 +135,37 @@ export class WebObjects implements ReadObjects {
     return this.#options.transport.isAuthentic(response.url) ? tokenOf(response) : undefined;
   }
 
-  async *list(): AsyncIterable<ObjectInfo> {
+  readonly asRegistry = async ({ signal }: ObjectOptions = {}): Promise<string | undefined> => {
+    const { transport, url } = this.#options;
+    try {
+      // Without the login of the mirror: a refusal, too, says what the server is.
+      const { headers } = await transport.requestBytes(
+        {
+          method: "GET",
+          url: new URL("/v2/", url),
+          ...{ accept: [200, 401], op: "look for", subject: `a registry at ${url.host}`, signal },
+        },
+        REGISTRY_LIMIT,
+      );
+      if (!String(headers["docker-distribution-api-version"] ?? "").startsWith("registry/2")) return undefined;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (isStaveError(error)) return undefined;
+      throw error;
+    }
+    const path = this.name.slice(url.origin.length).replace(/^\//, "");
+    return `${url.protocol === "https:" ? "oci" : "oci+http"}://${url.host}/${path || "NAME"}`;
+  };
+
+  async *list(_prefix: string, options: ObjectOptions = {}): AsyncIterable<ObjectInfo> {
+    const registry = await this.asRegistry(options);
     yield* await Promise.reject<never[]>(
       new StaveError("UNSUPPORTED", `${this.name} cannot be listed: a web server lists nothing`, {
         subject: this.name,
-        hint: "use its index, or name specs by a spec file or a lock file",
+        hint:
+          registry === undefined
+            ? "use its index, or name specs by a spec file or a lock file"
+            : `this is a registry: name it ${registry}`,
       }),
     );
   }
@@ -163,6 +189,8 @@ function conditionOf(token: string): Record<string, string> {
   return name === undefined ? {} : { [name]: token.slice(end + 1) };
 }
 
+/** Maximum number of bytes of the answer of a registry about itself. */
+const REGISTRY_LIMIT = 64 * 1024;
 // Only these say that something is absent: a refusal is an error.
 const ABSENT = [200, 404, 410];
 

@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { hashSync } from "bcryptjs";
 import { stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { gpgHome, noGpg } from "../support/gpg.ts";
 import { copiedMirror, goldenMirror, startWeb, type TestWeb } from "../support/mirrors.ts";
 import { goldenStore } from "../support/push.ts";
 import { S3_ENV, startS3 } from "../support/s3-server.ts";
+import { startServe } from "../support/serve.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const goldenImages = golden("spack-1.2/plain.oci");
@@ -445,4 +447,29 @@ test("inspect shows one spec of a cache of any kind, and a mirror alone is no im
     /is a mirror, which has no images \[USAGE\]\n {2}hint: name a spec: stave inspect .* SPEC/,
   );
   assert.match(none.stderr, /nope is not in .*\[SPEC_ABSENT\]/);
+});
+
+test("a registry that is named as a mirror is an error that says how to name it", async () => {
+  const open = await startServe({ directory: temporaryFolder() });
+  const guarded = await startServe({ directory: temporaryFolder(), users: `me:${hashSync("s3cret", 4)}` });
+  try {
+    const [list, download, pages, other, locked] = await Promise.all([
+      run(["list", `http://${open.host}/team/cache`]),
+      run(["check", "-m", `http://${open.host}/team/cache/`, "--all"]),
+      run(["web", `http://${open.host}`, "-o", join(temporaryFolder(), "new")]),
+      run(["list", `${web.url}/none`]),
+      run(["list", `http://${guarded.host}/cache`]),
+    ]);
+    const hint = `this is a registry: name it oci+http://${open.host}`;
+    assert.match(list.stderr, /cannot be listed.*\[UNSUPPORTED\]/);
+    assert.ok(list.stderr.includes(`${hint}/team/cache`), list.stderr);
+    assert.ok(download.stderr.includes(`${hint}/team/cache`), download.stderr);
+    assert.ok(pages.stderr.includes(`${hint}/NAME`), pages.stderr);
+    assert.match(other.stderr, /cannot be listed/);
+    assert.ok(!other.stderr.includes("this is a registry"), other.stderr);
+    assert.match(locked.stderr, /wants a login/);
+  } finally {
+    await open.close();
+    await guarded.close();
+  }
 });

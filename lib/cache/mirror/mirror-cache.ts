@@ -56,6 +56,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
   readonly name: string;
   readonly can: Abilities;
   readonly objects: ReadObjects;
+  readonly asRegistry: ((options?: OperationOptions) => Promise<string | undefined>) | undefined;
   readonly #layouts: readonly MirrorLayout[];
   /** The keys of the archives of the specs that were read. */
   readonly #archives = new WeakMap<CachedSpec, string>();
@@ -72,6 +73,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     const { list, write } = objects.can;
     this.objects = objects;
     this.name = objects.name;
+    this.asRegistry = objects.asRegistry;
     this.can = { list, write, delete: write, images: false, sign: true };
     const lookup = (tag: string, one: OperationOptions): Promise<SpecNode | undefined> => this.#nodeOf(tag, one);
     const layout3 = new Layout3(options, lookup);

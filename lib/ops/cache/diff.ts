@@ -1,6 +1,6 @@
 // `diff`: compares two sets of specs or two images.
 
-import { hasImages, lacks, noIndex, type ReadCache, type ReadImageCache } from "../../cache/cache.ts";
+import { hasImages, lacks, noIndex, orRegistry, type ReadCache, type ReadImageCache } from "../../cache/cache.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
 import { parseSpecTag } from "../../cache/spec-tag.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
@@ -213,6 +213,6 @@ export async function cacheSide(cache: ReadCache, options: OperationOptions): Pr
   const index = await cache.readIndex(options);
   if (index === undefined && cache.can.list && (await cache.list(options)).specs.size === 0)
     return { name: cache.name, specs: [], layers: undefined };
-  if (index === undefined) throw noIndex(cache);
+  if (index === undefined) throw await orRegistry(cache, noIndex(cache), options);
   return { name: cache.name, specs: indexedSpecs(index, [], cache.name).nodes, layers: undefined };
 }

@@ -1,5 +1,5 @@
 // Finds the specs of a cache that match a query: in the index, else by the tags.
-import { lacks, type ReadCache } from "../../cache/cache.ts";
+import { lacks, orRegistry, type ReadCache } from "../../cache/cache.ts";
 import { indexedSpecs } from "../../cache/index-select.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
 import { StaveError } from "../../errors.ts";
@@ -41,7 +41,7 @@ export interface FoundSpec {
  * index and there is none, UNSUPPORTED if the cache can neither be listed nor has an index.
  */
 export async function findCached(
-  cache: Pick<ReadCache, "name" | "can" | "list" | "readIndex">,
+  cache: Pick<ReadCache, "name" | "can" | "list" | "readIndex" | "asRegistry">,
   query: SpecQuery,
   options: OperationOptions,
 ): Promise<FoundSpec[]> {
@@ -53,7 +53,7 @@ export async function findCached(
     if (found.length > 0 || !isToldByTags(query) || !cache.can.list)
       return found.map((node) => ({ tag: specTag(node), node }));
   }
-  if (!cache.can.list) throw lacks(cache, "list");
+  if (!cache.can.list) throw await orRegistry(cache, lacks(cache, "list"), options);
   const { specs } = await cache.list(options);
   if (specs.size > 0 && !isToldByTags(query)) throw notTold(query);
   return [...specs.values()].filter((spec) => tagSatisfies(spec, query)).map(({ tag }) => ({ tag, node: undefined }));

@@ -1,5 +1,5 @@
 // `list`: the specs of a build cache, from its index or from its tags alone.
-import { type CacheListing, lacks, type ReadCache } from "../../cache/cache.ts";
+import { type CacheListing, lacks, orRegistry, type ReadCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { listIndexed } from "../../cache/index-select.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
@@ -129,7 +129,7 @@ async function listBeside(
     }),
   ]);
   if (listing instanceof StaveError) {
-    if (index === undefined) throw listing;
+    if (index === undefined) throw await orRegistry(cache, listing, { signal });
     return { report: listRecords(cache.name, index, options), missing: [] };
   }
   if (index === undefined) return { report: listTagged(cache.name, listing, options), missing: [] };

@@ -1,5 +1,5 @@
 // `web`: writes a catalogue of a build cache to a folder, as pages that need no server of their own.
-import { noIndex, type ReadCache } from "../../cache/cache.ts";
+import { noIndex, orRegistry, type ReadCache } from "../../cache/cache.ts";
 import { Catalogue } from "../../catalogue/catalogue.ts";
 import type { CacheAddress } from "../../catalogue/catalogue-data.ts";
 import { imageFactsReader } from "../../catalogue/image-facts-reader.ts";
@@ -53,7 +53,7 @@ export async function writeCatalogue(cache: ReadCache, options: WebOptions): Pro
   const { clock = systemClock } = options;
   await SiteFolder.check(directory);
   const index = await cache.readIndex({ signal });
-  if (index === undefined) throw noIndex(cache);
+  if (index === undefined) throw await orRegistry(cache, noIndex(cache), { signal });
   const readImages = readsImages ? imageFactsReader(cache, index, { signal }) : undefined;
   const catalogue = new Catalogue(index, { address, readImages });
   const { paths, files: assets } = await assetFiles();
