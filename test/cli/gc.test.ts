@@ -36,15 +36,23 @@ test("without a store there is nothing to do", async () => {
   assert.ok(!existsSync(own));
 });
 
+test("a store that was named must exist", async () => {
+  assert.match(await run(["gc", "--yes", "--store", join(work, "nope")], 5), /nope is not a Spack store/);
+  assert.match(await run(["gc", "--help"]), /\$STAVE_STORE, else\s+~\/\.local\/share\/stave\/store/);
+});
+
 test("recent runs and young specs stay; a plan removes nothing", async () => {
   await sail();
-  assert.match(await run(["gc", "--plan"]), /nothing to remove; 1 used by recent runs, 8 installed recently/);
+  assert.match(await run(["gc", "--plan"]), /nothing to remove from \S+; 1 used by recent runs, 8 installed recently/);
   const runs = ["--grace", "0s", "--yes"];
-  assert.match(await run(["gc", "--keep-runs", "0s", "--yes"]), /nothing to remove; 9 installed recently/);
+  assert.match(await run(["gc", "--keep-runs", "0s", "--yes"]), /nothing to remove from \S+; 9 installed recently/);
   assert.match(await run(["gc", ...NOW, "--plan"]), /voyage@0\.4\.2[\s\S]*would remove 9 specs/);
   // As Spack does, it forgets a compiler that the specs were only built with.
-  assert.match(await run(["gc", ...runs, "-b"]), /nothing to remove; 1 used by recent runs, 8 needed by them/);
-  assert.match(await run(["gc", ...runs]), /gcc@.* only its record\nremoved 1 spec; 1 used by recent runs, 7 needed/);
+  assert.match(await run(["gc", ...runs, "-b"]), /nothing to remove from \S+; 1 used by recent runs, 8 needed by them/);
+  assert.match(
+    await run(["gc", ...runs]),
+    /gcc@.* only its record\nremoved 1 spec from \S+; 1 used by recent runs, 7 needed/,
+  );
   assert.equal(prefixes(), 7);
 });
 
@@ -62,7 +70,7 @@ test("a program that runs keeps its specs", async () => {
   await once(child.stdout, "data");
   const said = await run(["gc", ...NOW, "--yes"]).finally(() => child.stdin?.end("\n"));
   await once(child, "close");
-  assert.match(said, /nothing to remove; .*in use/);
+  assert.match(said, /nothing to remove from \S+; .*in use/);
   assert.equal(prefixes(), 7);
 });
 
@@ -82,7 +90,10 @@ test("what another process holds stays, with what it needs; the rest goes", asyn
 test("what was installed by name stays, with its dependencies; then a run installs the rest again", async () => {
   await run(["install", cache, "hull", "-o", "--store", own, "-c", SHORT]);
   await sail();
-  assert.match(await run(["gc", ...NOW, "--yes"]), /removed [1-5] specs?; 1 installed by name, [1-5] needed by them/);
+  assert.match(
+    await run(["gc", ...NOW, "--yes"]),
+    /removed [1-5] specs? from \S+; 1 installed by name, [1-5] needed by them/,
+  );
   await run(["verify", "--store", own, "-c", SHORT]);
   const { report } = JSON.parse(await run(["find", "--store", own, "-c", SHORT, "--json"]));
   assert.ok(

@@ -228,3 +228,21 @@ test("a home folder that cannot be written is told; another store does", async (
   assert.match(await run([...args, "--", "voyage"], 5, readOnly), /cannot make folder \/proc\/sys\/\.local/);
   assert.match(await run([...args, "--store", join(work, "w"), "--", "voyage"], 0, readOnly), /voyage 420/);
 });
+
+test("a new store of $STAVE_STORE gets short names, too; one of Spack keeps its own", async () => {
+  const [mine, spacks] = [join(work, "mine"), join(work, "k")];
+  const first = { STAVE_STORE: mine };
+  await run(["run", cache, "zlib-ish", "-o", "--", "true"], 0, first);
+  await run(["run", cache, "hull", "-o", "--", "true"], 0, first);
+  const names = readdirSync(mine).filter((name) => !name.startsWith(".") && name !== "bin");
+  assert.ok(names.length > 1 && names.every((name) => /^[a-z2-7]{10}$/.test(name)), names.join());
+  await run(["install", cache, "zlib-ish", "-o", "--store", spacks, "--no-env"]);
+  await run(["run", cache, "hull", "-o", "--", "true"], 0, { STAVE_STORE: spacks });
+  assert.ok(!readdirSync(spacks).some((name) => /^[a-z2-7]{10}$/.test(name)));
+});
+
+test("find without a Spack says where the store of run is, and needs only its path", async () => {
+  const said = await run(["find"], 2, { PATH: "/usr/bin:/bin" });
+  assert.ok(said.includes(`what \`stave run\` installed is in ${own}`), said);
+  assert.match(await run(["find", "--store", own]), /fleet/);
+});

@@ -1,8 +1,12 @@
-// The user's own store, for programs that are run without a Spack.
+// The store of programs that are run without a Spack.
+import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
-import { StaveError } from "../../errors.ts";
+import { systemCode } from "../../errors.ts";
+import { expandUser } from "../../spack/config/machine.ts";
+import { underSysroot } from "../../util/sysroot.ts";
+import { currentHost } from "../machine/read-machine.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
-import { isXdgSet, xdgFolder } from "../machine/xdg-folder.ts";
+import { ownStore } from "./own-store.ts";
 import type { SpackFlags } from "./spack-files.ts";
 
 /**
@@ -10,18 +14,29 @@ import type { SpackFlags } from "./spack-files.ts";
  * a short name leaves most of the length to the root.
  */
 const SHORT = "config:install_tree:projections:all:'{hash:10}'";
+const SHORT_NAME = /^[a-z2-7]{10}$/;
 
-/** The folder of the user's own store. Throws CONFIG_INVALID if neither variable is set that leads to it. */
-export function ownStore(around: Surroundings): string {
-  if (!isXdgSet(around, "XDG_DATA_HOME") && !around.env["HOME"])
-    throw new StaveError("CONFIG_INVALID", "there is no place for a store: neither XDG_DATA_HOME nor HOME is set", {
-      hint: "name one with `store`",
-    });
-  return resolve(around.cwd, xdgFolder(around, "XDG_DATA_HOME"), "stave/store");
+/**
+ * The flags that make Spack's files use the user's own store, unless they or $STAVE_STORE name one. A store of
+ * $STAVE_STORE that is new, or that has short names, gets short names, too.
+ */
+export function withOwnStore<F extends SpackFlags>(flags: F, around: Surroundings): F {
+  if (flags.store !== undefined) return flags;
+  const named = around.env["STAVE_STORE"];
+  const config = [...(flags.config ?? []), SHORT];
+  if (!named) return { ...flags, store: ownStore(around), config };
+  const root = resolve(around.cwd, expandUser(named, currentHost(around)));
+  return hasShortNames(underSysroot(flags.sysroot && resolve(around.cwd, flags.sysroot), root))
+    ? { ...flags, config: [SHORT, ...(flags.config ?? [])] }
+    : flags;
 }
 
-/** The flags that make Spack's files use the user's own store, unless they name a store themselves. */
-export function withOwnStore<F extends SpackFlags>(flags: F, around: Surroundings): F {
-  if (flags.store !== undefined || around.env["STAVE_STORE"]) return flags;
-  return { ...flags, store: ownStore(around), config: [...(flags.config ?? []), SHORT] };
+// An empty or missing folder will have them.
+function hasShortNames(root: string): boolean {
+  try {
+    const names = readdirSync(root).filter((name) => !name.startsWith("."));
+    return names.length === 0 || names.some((name) => SHORT_NAME.test(name));
+  } catch (error) {
+    return systemCode(error) === "ENOENT";
+  }
 }

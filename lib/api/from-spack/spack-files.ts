@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
+import { printable } from "../../printable/printable.ts";
 import { type Discovery, discover } from "../../spack/config/discover.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import { readProviders, withProviders } from "../../spack/query/providers.ts";
@@ -15,9 +16,11 @@ import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../../spack/sp
 import type { Satisfies } from "../../spack/store/projection.ts";
 import { Store, type StoreOptions } from "../../spack/store/store.ts";
 import { StoreLocks } from "../../store/locks.ts";
+import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { currentHost } from "../machine/read-machine.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
+import { findOwnStore } from "./own-store.ts";
 
 /** The locations of Spack's files, as on the command line. */
 export interface SpackFlags {
@@ -76,7 +79,7 @@ export class SpackFiles {
     const { store, upstreams } = this.discovery;
     if (store === undefined)
       throw new StaveError("CONFIG_INVALID", "the location of the Spack store is unknown", {
-        hint: "name it with `store`, or set SPACK_ROOT",
+        hint: `name it with \`store\`${this.#ownStore()}, or set SPACK_ROOT`,
       });
     const { clock, cwd } = this.#context;
     return await Store.open(store.tree.root, {
@@ -91,6 +94,14 @@ export class SpackFiles {
         ),
       satisfies: this.satisfier(EMPTY_GRAPH),
     });
+  }
+
+  // For a hint: after a run, the store is most likely that one.
+  #ownStore(): string {
+    const own = findOwnStore(this.#context);
+    return own !== undefined && kindAt(own) === "folder"
+      ? ` (what \`stave run\` installed is in ${printable(own)})`
+      : "";
   }
 
   /** Answers whether specs satisfy queries of the configuration, such as those of projections. */

@@ -28,7 +28,7 @@ export function addRun(command: Command): Command {
     .option("-u, --unsigned", "take specs of mirrors without checking their signatures");
   addDryRun(command);
   addJobs(command, "how many specs to install at once", INSTALL_DEFAULTS.jobs);
-  return addSpack(addTransport(addKeys(addTrust(command))));
+  return addSpack(addTransport(addKeys(addTrust(command))), "own");
 }
 
 /** What a verb was called with. */

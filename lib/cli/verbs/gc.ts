@@ -51,14 +51,14 @@ export const verb: VerbFactory = (state) => {
     .option("-y, --yes", "do not ask for confirmation")
     // Spack's spelling.
     .addOption(new Option("--yes-to-all").hideHelp());
-  addSpack(addDryRun(command)).addHelpText("after", helpText(HELP));
+  addSpack(addDryRun(command), "own").addHelpText("after", helpText(HELP));
   return bindAction<[], Flags>(command, state, async (context, output, flags) => {
     const files = new SpackFiles(context, withOwnStore(flags, context));
     const times = {
       grace: parseDuration(flags.grace, "--grace"),
       runs: parseDuration(flags.keepRuns, "--keep-runs"),
     };
-    const store = await files.store({ mayBeEmpty: true });
+    const store = await files.store({ mayBeEmpty: flags.store === undefined });
     if (store.stamp === undefined) {
       output.note(`there is no store in ${store.root}`);
       output.report({ ...planGc(await optionsFor(store, { context, flags, files, times })), dryRun: true });
@@ -135,12 +135,13 @@ const REASONS = {
 
 function show(report: GcReport, output: Output, done: string): void {
   for (const text of rows(report, output)) output.print(text);
-  const { specs, kept, locked } = report;
+  const { store, specs, kept, locked } = report;
   const reasons = Object.entries(REASONS).flatMap(([key, text]) => {
     const number = kept[key as keyof typeof REASONS];
     return number > 0 ? [`${number} ${text}`] : [];
   });
   const stay = reasons.length > 0 ? `; ${reasons.join(", ")}` : "";
-  output.note(`${specs.length === 0 ? "nothing to remove" : `${done} ${count(specs.length, "spec")}`}${stay}`);
+  const what = specs.length === 0 ? "nothing to remove" : `${done} ${count(specs.length, "spec")}`;
+  output.note(printable(`${what} from ${store}${stay}`));
   if (locked.length > 0) output.note(`${count(locked.length, "spec")} stay, because another process holds them`);
 }
