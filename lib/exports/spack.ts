@@ -33,5 +33,12 @@ export type { Layout, Projections, Satisfies } from "../spack/store/projection.t
 export { Store, type StoreOptions } from "../spack/store/store.ts";
 export type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 export type { Place } from "../spack/text/yaml.ts";
-export { type Release, type SpecLock, type SpecLockKind, type StoreLockOptions, StoreLocks } from "../store/locks.ts";
+export {
+  type LockedSpec,
+  type Release,
+  type SpecLock,
+  type SpecLockKind,
+  type StoreLockOptions,
+  StoreLocks,
+} from "../store/locks.ts";
 export type { LockMode } from "../util/file-lock.ts";

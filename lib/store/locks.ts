@@ -6,7 +6,7 @@ import { StaveError } from "../errors.ts";
 import type { LockSettings } from "../spack/config/settings.ts";
 import { lockOffset } from "../spack/spec/dag-hash.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
-import { shortName } from "../spack/spec/spec-name.ts";
+import { shortName } from "../spack/spec/node-reader.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
 import { closeAll } from "../util/close-all.ts";
 import { LockFile, type LockMode, type LockOptions, type LockRange } from "../util/file-lock.ts";
