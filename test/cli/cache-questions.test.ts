@@ -344,7 +344,7 @@ for (const { name, args, status, says } of unclear)
 test("a cache without any spec is an answer, not a mistake", async () => {
   const { name } = await emptyLayout();
   for (const [args, status, says] of [
-    [["list", name, "-a", "hull%gcc"], 1, /^0 cached specs\n$/],
+    [["list", name, "-a", "hull%gcc"], 1, /^0 cached specs\nno cached spec matches hull %gcc\n$/],
     [["index", name], 0, /^$/],
     [["check", "--all", "-m", name], 0, /^$/],
     [["diff", name, plain], 1, /^$/],
