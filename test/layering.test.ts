@@ -51,7 +51,7 @@ const ORDER: Record<string, string[]> = {
   target: [".", "registry", "layout"],
   sign: ["key", "statement", "identity", "signature", "policy", "keyless"],
   ops: ["image", "store", "cache", "sign", "push", "install", "sync"],
-  api: ["machine", "from-spack", "places", "signers", "functions"],
+  api: ["machine", "project", "from-spack", "places", "signers", "functions"],
   cli: ["machine", "output", "arguments", "verbs", "."],
 };
 

@@ -4,9 +4,9 @@ import { resolve } from "node:path";
 import { systemCode } from "../../errors.ts";
 import { expandUser } from "../../spack/config/machine.ts";
 import { underSysroot } from "../../util/sysroot.ts";
+import { ownStore } from "../machine/own-store.ts";
 import { currentHost } from "../machine/read-machine.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
-import { ownStore } from "./own-store.ts";
 import type { SpackFlags } from "./spack-files.ts";
 
 /**

@@ -18,9 +18,9 @@ import { Store, type StoreOptions } from "../../spack/store/store.ts";
 import { StoreLocks } from "../../store/locks.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
+import { findOwnStore } from "../machine/own-store.ts";
 import { currentHost } from "../machine/read-machine.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
-import { findOwnStore } from "./own-store.ts";
 
 /** The locations of Spack's files, as on the command line. */
 export interface SpackFlags {

@@ -10,7 +10,7 @@ import { Connection, type NetworkOptions } from "../places/connection.ts";
 import type { CacheLocation } from "../places/mirror-location.ts";
 import { networkFor } from "../places/spack-network.ts";
 import type { TrustUse } from "../signers/trust.ts";
-import type { Shape } from "./check.ts";
+import type { Shape } from "./check-options.ts";
 
 /** A user name and a password, or a token, for one registry (`HOST` or `HOST:PORT`). */
 export interface Login {

@@ -10,7 +10,7 @@ import { sourceDate } from "../../util/source-date.ts";
 import { chosenRoots } from "../from-spack/spack-specs.ts";
 import { VERSION } from "../machine/stave-version.ts";
 import { referenceOf } from "../places/connection.ts";
-import { checkOptions, checkText } from "./check.ts";
+import { checkOptions, checkText } from "./check-options.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf } from "./common.ts";
 import { openingOf, SPACK, type SpackOptions } from "./open-cache.ts";
 

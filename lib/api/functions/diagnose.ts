@@ -12,9 +12,9 @@ import { type AbilityAnswer, askFirst, askReading, askWriting } from "../../targ
 import { Repository } from "../../target/registry/repository.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { koffi } from "../../util/koffi.ts";
-import { ownStore } from "../from-spack/own-store.ts";
 import { SpackFiles, type SpackFlags } from "../from-spack/spack-files.ts";
 import { cacheFolder } from "../machine/cache-folder.ts";
+import { ownStore } from "../machine/own-store.ts";
 import { VERSION } from "../machine/stave-version.ts";
 import { NO_HOME, type Surroundings } from "../machine/surroundings.ts";
 import { isXdgSet } from "../machine/xdg-folder.ts";

@@ -4,7 +4,7 @@ import { install as installAll, planInstall as planAll } from "../../ops/install
 import type { InstallOptions as InstallAllOptions, InstallChoices } from "../../ops/install/options.ts";
 import type { InstallPlanReport, InstallReport } from "../../ops/install/report.ts";
 import { openInstallation } from "../from-spack/open-installation.ts";
-import { checkCache, checkOptions, type Shape } from "./check.ts";
+import { checkCache, checkOptions, type Shape } from "./check-options.ts";
 import { COMMON, type CommonOptions } from "./common.ts";
 import { type CacheArgument, openingOf, openToRead, SPACK, type SpackOptions } from "./open-cache.ts";
 

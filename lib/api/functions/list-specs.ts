@@ -1,7 +1,7 @@
 // `list`: lists the specs of build caches.
 import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
 import { installHost } from "../from-spack/install-host.ts";
-import { checkCache, checkOptions } from "./check.ts";
+import { checkCache, checkOptions } from "./check-options.ts";
 import { COMMON, type CommonOptions } from "./common.ts";
 import { type CacheArgument, openingOf, openToRead, SPACK, type SpackOptions } from "./open-cache.ts";
 

@@ -15,7 +15,7 @@ import type { Connection } from "../places/connection.ts";
 import { type CacheLocation, formatCache, isMirror } from "../places/mirror-location.ts";
 import { openMirror, type Signing } from "../places/open-mirror.ts";
 import { cacheGuard, mirrorTrust, type TrustUse } from "../signers/trust.ts";
-import { checkOptions, checkText, type Shape } from "./check.ts";
+import { checkOptions, checkText, type Shape } from "./check-options.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf, trustUseOf } from "./common.ts";
 
 /** Where Spack's files are. The defaults are those of the command line. */

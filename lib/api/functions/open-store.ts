@@ -1,6 +1,6 @@
 // `openStore`: a Spack store.
 import type { Store } from "../../spack/store/store.ts";
-import { checkOptions, checkText } from "./check.ts";
+import { checkOptions, checkText } from "./check-options.ts";
 import { COMMON, type CommonOptions, surroundingsOf } from "./common.ts";
 import { SPACK, type SpackOptions, spackFiles } from "./open-cache.ts";
 

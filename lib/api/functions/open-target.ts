@@ -12,7 +12,7 @@ import { closeAfterError } from "../../util/close-all.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { type Connection, referenceOf } from "../places/connection.ts";
 import { policyPath, type TrustUse, trustedReference } from "../signers/trust.ts";
-import { checkOptions, checkText } from "./check.ts";
+import { checkOptions, checkText } from "./check-options.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf, trustUseOf } from "./common.ts";
 
 /** How to open a place. */

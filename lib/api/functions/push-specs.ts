@@ -24,7 +24,7 @@ import { VERSION } from "../machine/stave-version.ts";
 import { referenceOf } from "../places/connection.ts";
 import { checkSigner, SIGNER, type SignerOptions, signerOf } from "../signers/signer-of.ts";
 import { signedName, trustedReference } from "../signers/trust.ts";
-import { checkCache, checkOptions, type Shape } from "./check.ts";
+import { checkCache, checkOptions, type Shape } from "./check-options.ts";
 import { COMMON, type CommonOptions, connect } from "./common.ts";
 import {
   type CacheArgument,

@@ -15,7 +15,7 @@ import { diskCache } from "../machine/cache-folder.ts";
 import { type Connection, referenceOf } from "../places/connection.ts";
 import { archiveName, givenName, platformImage, rebasedTag, tagToWrite, wholePlace } from "../places/image-places.ts";
 import { type TrustUse, trustedReference } from "../signers/trust.ts";
-import { checkOptions, checkText } from "./check.ts";
+import { checkOptions, checkText } from "./check-options.ts";
 import { COMMON, type CommonOptions, connect, surroundingsOf, trustUseOf } from "./common.ts";
 
 /** The options of functions that read one image. */

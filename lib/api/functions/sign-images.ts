@@ -7,7 +7,7 @@ import { checkPlace, type SignatureReport, signatureReport } from "../signers/ch
 import { type NamedSigners, namesSigners } from "../signers/named-signers.ts";
 import { imageNamed, placeOf, type SignedPlace } from "../signers/place-to-sign.ts";
 import { checkSigner, SIGNER, type SignerOptions, signerOf } from "../signers/signer-of.ts";
-import { checkOptions, checkText } from "./check.ts";
+import { checkOptions, checkText } from "./check-options.ts";
 import { COMMON, type CommonOptions, connect } from "./common.ts";
 import { type Opening, openCacheTarget, openingOf, SPACK, type SpackOptions, trustUse } from "./open-cache.ts";
 

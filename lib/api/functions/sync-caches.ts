@@ -3,7 +3,7 @@ import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";
 import { StaveError } from "../../errors.ts";
 import { type MigrateReport, migrate as migrateMirror } from "../../ops/sync/migrate.ts";
 import { planSync, type SyncReport, sync as syncCaches } from "../../ops/sync/sync.ts";
-import { checkCache, checkOptions, type Shape } from "./check.ts";
+import { checkCache, checkOptions, type Shape } from "./check-options.ts";
 import { COMMON, type CommonOptions } from "./common.ts";
 import type { SpackOptions } from "./open-cache.ts";
 import {

@@ -1,6 +1,6 @@
 // `updateIndex`: updates the index of a build cache.
 import { checkIndex, type IndexReport, updateIndex as reindex } from "../../cache/index-update.ts";
-import { checkCache, checkOptions } from "./check.ts";
+import { checkCache, checkOptions } from "./check-options.ts";
 import { COMMON, type CommonOptions } from "./common.ts";
 import { type CacheArgument, openingOf, openToWrite, SPACK, type SpackOptions } from "./open-cache.ts";
 

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { type WebReport, writeCatalogue as write } from "../../ops/cache/web.ts";
 import { cacheAddress } from "../places/cache-address.ts";
-import { checkCache, checkOptions, checkText } from "./check.ts";
+import { checkCache, checkOptions, checkText } from "./check-options.ts";
 import { COMMON, type CommonOptions, surroundingsOf } from "./common.ts";
 import { type CacheArgument, openCache, SPACK, type SpackOptions } from "./open-cache.ts";
 

@@ -3,10 +3,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Option } from "commander";
-import { acceptProject, isAccepted, readProject } from "../../api/from-spack/project-file.ts";
-import { PROJECT_FILE, projectFile } from "../../api/from-spack/project-place.ts";
 import { SpackFiles } from "../../api/from-spack/spack-files.ts";
 import { DEFAULT_CACHE } from "../../api/places/cache-choice.ts";
+import { acceptProject, isAccepted, readProject } from "../../api/project/project-file.ts";
+import { PROJECT_FILE, projectFile } from "../../api/project/project-place.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { type Project, parseProject } from "../../spack/config/project-settings.ts";

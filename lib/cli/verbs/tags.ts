@@ -2,7 +2,7 @@
 import { StaveError } from "../../errors.ts";
 import { formatLocation, parseLocation, registryAlone } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
-import { listRepositories } from "../../target/registry/catalog.ts";
+import { listRepositories } from "../../target/registry/repository-list.ts";
 import { matchesGlob } from "../../util/glob.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";

@@ -1,7 +1,7 @@
 // Declares verbs: a commander command and the function behind it, run with a context and an output.
 import type { Command } from "commander";
-import { projectFile } from "../../api/from-spack/project-place.ts";
 import type { Choose } from "../../api/from-spack/spack-files.ts";
+import { projectFile } from "../../api/project/project-place.ts";
 import type { Project } from "../../spack/config/project-settings.ts";
 import type { Context } from "../machine/context.ts";
 import { Output, type OutputOptions } from "../output/output.ts";
@@ -74,7 +74,7 @@ async function projectFor(command: Command, context: Context, output: Output): P
 export async function currentProject(context: Context, output: Output): Promise<Project | undefined> {
   const file = projectFile(context);
   if (file === undefined) return undefined;
-  const { acceptedProject } = await import("../../api/from-spack/project-file.ts");
+  const { acceptedProject } = await import("../../api/project/project-file.ts");
   const project = await acceptedProject(file, context);
   if (project !== undefined) return project;
   output.warn(

@@ -11,7 +11,7 @@ import type { PushOutcome } from "../../target/target.ts";
 import type { Failures } from "../../util/failures.ts";
 import { noProgress } from "../../util/progress.ts";
 import type { Stop } from "../../util/stop.ts";
-import { checkImage, specLayers, startError } from "./check-start.ts";
+import { checkImage, specLayers, startError } from "./check-over-base.ts";
 import type { DocumentWriter, ImageBase } from "./document-writer.ts";
 import { fitLayers } from "./fit-layers.ts";
 import { addedLibraryFolders, type ImageEnvironment } from "./image-variables.ts";

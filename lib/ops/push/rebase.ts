@@ -18,7 +18,7 @@ import { bytesSource } from "../../util/stream.ts";
 import { verdict } from "../image/check-run.ts";
 import { describeLayers, fetchImageConfig, readLayers } from "../image/image-facts.ts";
 import { BaseImages, type BaseSource } from "./base-image.ts";
-import { startError } from "./check-start.ts";
+import { startError } from "./check-over-base.ts";
 
 /** The report of `rebase`. */
 export interface RebaseReport {

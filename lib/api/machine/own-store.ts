@@ -1,8 +1,8 @@
 // Where the user's own store is, which programs that are run without a Spack are installed into.
 import { resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
-import type { Surroundings } from "../machine/surroundings.ts";
-import { isXdgSet, xdgFolder } from "../machine/xdg-folder.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { isXdgSet, xdgFolder } from "./xdg-folder.ts";
 
 type Around = Pick<Surroundings, "env" | "home" | "cwd">;
 
