@@ -244,8 +244,5 @@ export async function orRegistry(
 ): Promise<StaveError> {
   const address = await cache.asRegistry?.(options);
   if (address === undefined) return error;
-  return new StaveError(error.code, error.message, {
-    subject: cache.name,
-    hint: `this is a registry: name it ${address}`,
-  });
+  return error.with({ subject: cache.name, hint: `this is a registry: name it ${address}` });
 }

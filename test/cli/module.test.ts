@@ -97,5 +97,5 @@ test("links that another user planted below the folder are not followed", async 
 test("without a folder, and for specs that are not there, it says what to do", async () => {
   assert.match(await run(["module", "lmod", "voyage", ...IN_STORE], 2), /--output DIR/);
   assert.match(await run(["module", "tcl", "nope", "--output", "m", ...IN_STORE], 7), /nope/);
-  assert.match(await run(["module", "lisp", "voyage", ...IN_STORE], 2), /tcl, lmod/);
+  assert.match(await run(["module", "lisp", "voyage", ...IN_STORE], 2), /tcl or lmod/);
 });
