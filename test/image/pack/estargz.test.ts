@@ -242,8 +242,8 @@ test("any headers: the table is what an installation reads, or there is none", (
       if (table === undefined || members === undefined) return;
       compared++;
       assert.deepEqual(
-        table.map(({ name, size = 0, linkName = "" }) => [name.replace(/\/+$/, ""), size, linkName]),
-        members.map(({ name, size, linkName }) => [utf8(name), size, utf8(linkName)]),
+        table.map(({ name, size = 0, linkName = "" }) => [withoutSlash(name), size, linkName]),
+        members.map(({ name, size, linkName }) => [withoutSlash(utf8(name)), size, utf8(linkName)]),
       );
     }),
     { numRuns: 600 },
@@ -251,6 +251,8 @@ test("any headers: the table is what an installation reads, or there is none", (
   assert.ok(compared > 20, `only ${compared} archives were read by both`);
 });
 
+// Readers differ in whether they keep a slash at the end of a name, which changes nothing.
+const withoutSlash = (name: string): string => name.replace(/\/+$/, "");
 const utf8 = (name: string): string => Buffer.from(name, "latin1").toString();
 
 function membersOf(bytes: Buffer): TarMember[] {
