@@ -28,6 +28,21 @@ const WITNESS_LIMIT = 4;
 
 const number = z.string().regex(/^(?:0|[1-9][0-9]{0,19})$/);
 
+// A signed note (C2SP signed-note): a text, an empty line, and a line for each signature. Decoders skip characters that
+// are not base64, so that other spellings of a signature would be accepted, too.
+function isNote(envelope: string): boolean {
+  const end = envelope.indexOf("\n\n");
+  const lines = envelope.slice(end + 2).split("\n");
+  return (
+    end > 0 &&
+    lines.pop() === "" &&
+    lines.every((line) => {
+      const signature = /^\u2014 \S+ (\S+)$/.exec(line)?.[1];
+      return signature !== undefined && Buffer.from(signature, "base64").toString("base64") === signature;
+    })
+  );
+}
+
 const entrySchema = z.strictObject({
   logIndex: number.optional(),
   logId: z.strictObject({ keyId: base64Schema(64) }),
@@ -39,7 +54,9 @@ const entrySchema = z.strictObject({
     rootHash: base64Schema(64),
     treeSize: number,
     hashes: z.array(base64Schema(64)).max(HASH_LIMIT).optional(),
-    checkpoint: z.strictObject({ envelope: z.string().min(1).max(CHECKPOINT_LIMIT) }),
+    checkpoint: z.strictObject({
+      envelope: z.string().min(1).max(CHECKPOINT_LIMIT).refine(isNote, "expected a signed note"),
+    }),
   }),
   canonicalizedBody: base64Schema(BODY_LIMIT),
 });

@@ -197,6 +197,9 @@ const rows: Record<string, Row> = {
   "a checkpoint without a signature": {
     change: (all) => (proof(all).checkpoint.envelope = proof(all).checkpoint.envelope.split("\u2014")[0]),
   },
+  "a checkpoint whose signature has another spelling": {
+    change: (all) => (proof(all).checkpoint.envelope = proof(all).checkpoint.envelope.replace(/\n$/, "<\n")),
+  },
   "a checkpoint signed under another name": {
     from: second,
     change: (all) =>
