@@ -12,7 +12,7 @@ const skip = findProgram("script") === undefined && "there is no `script` to mak
 // Short: the binaries of the cache are not padded.
 const work = mkdtempSync("/tmp/");
 mkdirSync(join(work, "tmp"));
-after(() => rmSync(work, { recursive: true, force: true }));
+after(() => rmSync(work, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
 const cache = `oci-layout:${golden("spack-1.2/plain.oci")}`;
 const env = {
   HOME: work,
@@ -29,6 +29,8 @@ mkdirSync(join(work, "zdot"));
 writeFileSync(join(work, ".zshenv"), `ZDOTDIR=$HOME/zdot\n`);
 writeFileSync(join(work, "zdot/.zshrc"), `${OWN}PROMPT='Z%% '\n`);
 mkdirSync(join(work, ".config/fish"), { recursive: true });
+// Without it, fish fills it in the background, beyond the end of the shell.
+mkdirSync(join(work, ".local/share/fish/generated_completions"), { recursive: true });
 writeFileSync(
   join(work, ".config/fish/config.fish"),
   "set -gx PATH /usr/bin /bin $PATH\nset -g MARK \"own$MARK\"\nfunction fish_prompt; echo -n 'F> '; end\n",
