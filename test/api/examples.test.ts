@@ -154,7 +154,10 @@ test("a strict TypeScript program that uses every part compiles, with the librar
 
 test("stacks name the sources, with source maps", () => {
   const text = 'import("stave").then(({ openTarget }) => openTarget(5)).catch(({ stack }) => console.log(stack))';
-  assert.match(run(process.execPath, ["--enable-source-maps", "-e", text]), /\/lib\/api\/functions\/check-options\.ts:\d+:\d+/);
+  assert.match(
+    run(process.execPath, ["--enable-source-maps", "-e", text]),
+    /\/lib\/api\/functions\/check-options\.ts:\d+:\d+/,
+  );
 });
 
 test("the examples run", async () => {
