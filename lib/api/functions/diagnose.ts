@@ -270,7 +270,7 @@ const MEANING: Readonly<
   catalog: { yes: "`stave ls HOST` lists the repositories", no: "repositories are not listed" },
   referrers: { yes: "signatures are found by the API", no: "signatures are found by tags instead" },
   "If-Match": {
-    yes: "tags change only if nobody else changed them",
+    yes: "a tag is written only if it has not changed meanwhile",
     no: "writers of an index look again after writing",
   },
   "rate limit": { yes: "requests are limited", no: "no limit is announced" },

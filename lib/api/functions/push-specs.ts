@@ -17,6 +17,7 @@ import { SBOM_FORMATS, type SbomFormat } from "../../sbom/bill.ts";
 import type { NetworkSettings } from "../../spack/config/settings.ts";
 import { closeAfterError } from "../../util/close-all.ts";
 import { sourceDate } from "../../util/source-date.ts";
+import { fieldsOf } from "../../util/with-defaults.ts";
 import { containerBase, imageDescription, imageViews, spackSide } from "../from-spack/push-side.ts";
 import { chosenRoots } from "../from-spack/spack-specs.ts";
 import { diskCache } from "../machine/cache-folder.ts";
@@ -121,6 +122,12 @@ export async function planPush(cache?: CacheArgument, options: PushOptions = {})
   return await planTo(opened.cache, all.common);
 }
 
+// The options that a push takes as they are given.
+const PASSED_ON = [
+  ...(["only", "buildDependencies", "tags", "budget", "image", "force", "verify", "failFast", "updateIndex"] as const),
+  ...(["allowMissing", "private", "jobs", "onSpec", "signal", "checkRun", "platformTag"] as const),
+] as const;
+
 function checked(name: string, cache: CacheArgument | undefined, options: PushOptions): Opening {
   if (cache !== undefined) checkCache(`${name}: the cache`, cache);
   checkOptions(name, options, SHAPE);
@@ -141,13 +148,13 @@ async function prepared(
 ): Promise<
   AsyncDisposable & { readonly common: Omit<PlanOptions, "cache" | "target">; readonly transport: Transport }
 > {
-  const { onProgress: progress, signal } = options;
+  const { onProgress: progress, signal, tags = [] } = options;
   const { around } = opening;
   const compression =
     options.compression === undefined ? PUSH_DEFAULTS.compression : parseCompression(options.compression);
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
   const files = opening.files();
-  const container = containerBase(files, options.tags ?? []);
+  const container = containerBase(files, tags);
   const baseImage = options.baseImage ?? container.base;
   const location = baseImage === undefined ? undefined : parseLocation(baseImage);
   if (container.warning !== undefined) progress?.({ type: "warning", text: container.warning });
@@ -163,42 +170,12 @@ async function prepared(
       const reference = await trustedReference(location, target, named, trustUse(opening, connection));
       base = { name: baseImage, target, reference };
     }
-    const {
-      only,
-      buildDependencies,
-      tags,
-      budget,
-      image,
-      force,
-      verify,
-      failFast,
-      updateIndex,
-      allowMissing,
-      jobs,
-      onSpec,
-    } = options;
-    const { checkRun, platformTag } = options;
     const common = {
-      ...{
-        store,
-        roots,
-        base,
-        compression,
-        shard,
-        only,
-        buildDependencies,
-        tags,
-        budget,
-        image,
-        force,
-        verify,
-        failFast,
-      },
-      ...{ updateIndex, allowMissing, private: options.private, jobs, onSpec, progress, signal, clock: around.clock },
+      ...fieldsOf(options, PASSED_ON),
+      ...{ store, roots, base, compression, shard, progress, clock: around.clock },
       ...spackSide(files, options),
-      views: imageViews(files, { store, roots, tags: tags ?? [] }, options.view),
-      ...{ checkRun, platformTag },
-      ...(await imageDescription(files, around, { tags: tags ?? [], standardLabels: options.standardLabels })),
+      views: imageViews(files, { store, roots, tags }, options.view),
+      ...(await imageDescription(files, around, { tags, standardLabels: options.standardLabels })),
       memory: new LayerMemory(diskCache(around), compression),
       facts: new FactsMemory(diskCache(around)),
     };
