@@ -1,4 +1,4 @@
-// Pages for browsers, at /web/: the requests and responses. What the pages are is up to whoever starts the server.
+// Pages for browsers, at /web/: the requests and responses. The caller of the server provides the pages.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ReadTarget } from "../target/target.ts";
 import { answer, type Headers } from "./answer.ts";
