@@ -1,8 +1,9 @@
 // The action: installs stave, logs in to the registry of the cache, pushes the environment, and tells its digests.
 import { spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { installStave } from "./install.mjs";
+import { earlierLogins } from "./logins.mjs";
 import { addPath, command, exportVariable, input, lines, print, runAction, setOutput, setState } from "./runner.mjs";
 
 const { env } = process;
@@ -45,7 +46,8 @@ async function login(stave, cache, folder) {
   // A file of its own, with the logins of earlier steps. Later steps use it; the last step of the job removes it.
   const file = join(folder, "auth.json");
   const { REGISTRY_AUTH_FILE: earlier } = env;
-  if (earlier && existsSync(earlier)) copyFileSync(earlier, file);
+  if (!earlier) writeFileSync(file, JSON.stringify(earlierLogins(env)), { mode: 0o600 });
+  else if (existsSync(earlier)) copyFileSync(earlier, file);
   exportVariable("REGISTRY_AUTH_FILE", file);
   const host = cache.startsWith("oci+http://") ? `oci+http://${registry}` : registry;
   const args = ["login", host, "--username", input("username"), "--password-stdin"];

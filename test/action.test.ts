@@ -1,14 +1,14 @@
 // Proves that the action installs only what has the checksum it knows, logs in without showing the token, pushes, tells
 // digests to the runner, and leaves no login behind. The runner is this test: its files and variables.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { parse } from "yaml";
 import { actionRelease, writeRelease } from "../scripts/release.ts";
+import { type ActionStep, actionStep } from "./support/action-step.ts";
 import { golden } from "./support/golden.ts";
 import { goldenStore } from "./support/push.ts";
 import { startRegistry } from "./support/registry.ts";
@@ -59,48 +59,13 @@ const environment = join(work, "env");
 mkdirSync(environment);
 for (const name of ["spack.yaml", "spack.lock"]) cpSync(golden(`spack-1.2/${name}`), join(environment, name));
 
-interface Job {
-  readonly status: number | null;
-  readonly log: string;
-  /** The outputs, variables and states that were set. */
-  readonly set: Record<string, string>;
-  readonly path: string;
-  readonly temporary: string;
-}
-
-/** Runs a file of the action as the runner does. */
-async function step(
+/** Runs a file of the action as it is in the commit of that release, or of another one. */
+const step = (
   file: "main.mjs" | "post.mjs",
   inputs: Record<string, string>,
-  more: Record<string, string> = {},
+  env: Record<string, string> = {},
   from = action,
-) {
-  const folder = temporaryFolder();
-  const temporary = more["RUNNER_TEMP"] ?? join(folder, "temp");
-  const files = ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_STATE", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"];
-  for (const name of files) writeFileSync(join(folder, name), "");
-  const env = {
-    ...{ PATH: process.env["PATH"] ?? "", HOME: folder, RUNNER_TEMP: temporary, GITHUB_ACTIONS: "true" },
-    ...Object.fromEntries(files.map((name) => [name, join(folder, name)])),
-    ...Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value])),
-    ...more,
-  };
-  const child = spawn(process.execPath, [join(from, file)], { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
-  let log = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.on("data", (chunk) => {
-      log += chunk;
-    });
-  const status = await new Promise<number | null>((done) => child.once("close", done));
-  const text = files
-    .slice(0, 3)
-    .map((name) => readFileSync(join(folder, name), "utf8"))
-    .join("");
-  const set = Object.fromEntries(
-    [...text.matchAll(/^([\w-]+)<<(\S+)\n([\s\S]*?)\n\2$/gm)].map(([, name, , value]) => [name ?? "", value ?? ""]),
-  );
-  return { status, log, set, path: readFileSync(join(folder, "GITHUB_PATH"), "utf8"), temporary } satisfies Job;
-}
+): Promise<ActionStep> => actionStep({ action: from, file, inputs, env });
 
 const PUSH = {
   ...{ url, environment, "base-image": "", sign: "auto", username: "actor", token: TOKEN },
@@ -191,6 +156,32 @@ test("the login goes to a file of its own, which has the earlier ones, and is re
   assert.equal(readFileSync(file, "utf8"), "earlier\n");
   await step("post.mjs", {}, { STATE_folder: job.set["folder"] ?? "", RUNNER_TEMP: job.temporary });
   assert.ok(!existsSync(file) && existsSync(earlier));
+});
+
+test("the file of the login has the logins of docker and podman, and a broken file is named without its content", async () => {
+  const home = temporaryFolder();
+  const write = (path: string, content: unknown): void => {
+    mkdirSync(join(home, path, ".."), { recursive: true });
+    writeFileSync(join(home, path), typeof content === "string" ? content : JSON.stringify(content));
+  };
+  const entry = (text: string) => ({ auth: Buffer.from(`user:${text}`).toString("base64") });
+  write("docker/config.json", {
+    auths: { "docker.example": entry("a"), "both.example": entry("b") },
+    ...{ credHelpers: { "helped.example": "x" }, credsStore: "y", HttpHeaders: { z: "1" } },
+  });
+  write(".config/containers/auth.json", { auths: { "both.example": entry("c") } });
+  write("run/containers/auth.json", "s3cret");
+  const env = { HOME: home, DOCKER_CONFIG: join(home, "docker"), XDG_RUNTIME_DIR: join(home, "run") };
+  const job = await step("main.mjs", { ...RECORD, cache: "ghcr.io/org/cache" }, env);
+  assert.equal(job.status, 0, job.log);
+  const file = job.set["REGISTRY_AUTH_FILE"] ?? "";
+  assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), {
+    auths: { "docker.example": entry("a"), "both.example": entry("c") },
+    ...{ credHelpers: { "helped.example": "x" }, credsStore: "y" },
+  });
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.match(job.log, /^::warning::the logins in .*run\/containers\/auth\.json are not passed on/m);
+  assert.doesNotMatch(job.log, /s3cret/);
 });
 
 test("only a folder below RUNNER_TEMP is made and removed", async () => {

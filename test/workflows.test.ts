@@ -1,5 +1,5 @@
-// Proves that the shell lines of the example workflows work: they run as the runner would run them, against the
-// embedded registry, with a store in place of a build.
+// Proves that the example workflows work: their shell lines, and stave's action, run as the runner would run them,
+// against the embedded registry, with a store in place of a build.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -8,6 +8,8 @@ import { after, before, test } from "node:test";
 import { parse } from "yaml";
 import { z } from "zod";
 import { makeBase } from "../scripts/make-base.ts";
+import { findProgram } from "../scripts/peers.ts";
+import { actionStep } from "./support/action-step.ts";
 import { stave } from "./support/cli.ts";
 import { golden } from "./support/golden.ts";
 import { goldenStore } from "./support/push.ts";
@@ -35,6 +37,8 @@ exec '${process.execPath}' '${join(root, "dist/stave.js")}' "\${args[@]}"`,
 );
 script("spack", "if [[ $1 == location ]]; then echo /opt/harbor/spack; fi");
 for (const name of ["apt-get", "git"]) script(name, "");
+/** The real one: that of the jobs does nothing. */
+const GIT = findProgram("git") ?? "git";
 
 before(async () => {
   const env = { STAVE_REGISTRY: registry.host, STAVE_USERNAME: "actor", STAVE_PASSWORD: TOKEN };
@@ -48,6 +52,8 @@ const VALUES: Record<string, string> = {
   "github.repository": "org/stack",
   "github.sha": "0123456789abcdef",
   "github.event.number": "7",
+  "github.actor": "actor",
+  "github.token": TOKEN,
   "secrets.GITHUB_TOKEN": TOKEN,
   "secrets.REGISTRY_USERNAME": "actor",
   "secrets.REGISTRY_PASSWORD": TOKEN,
@@ -84,20 +90,57 @@ async function shell(text: string, env: Record<string, string>, cwd = work): Pro
 }
 
 const env = z.record(z.string(), z.string()).optional();
-const stepSchema = z.looseObject({ run: z.string().optional(), env, "working-directory": z.string().optional() });
+const stepSchema = z.looseObject({
+  ...{ run: z.string().optional(), uses: z.string().optional() },
+  ...{ env, with: z.record(z.string(), z.coerce.string()).optional() },
+});
 const jobSchema = z.looseObject({ env, steps: z.array(stepSchema) });
 const workflowSchema = z.looseObject({ jobs: z.record(z.string(), jobSchema) });
+const actionSchema = z.looseObject({
+  inputs: z.record(z.string(), z.looseObject({ default: z.string().default("") })),
+});
+const { inputs: INPUTS } = actionSchema.parse(parse(readFileSync(join(root, "action.yml"), "utf8")));
+const DEFAULTS = Object.fromEntries(Object.entries(INPUTS).map(([name, input]) => [name, input.default]));
 
-/** Runs the shell steps of a job, except those that build or install stave, or sign. */
+/** Runs the action with the inputs of a step. Returns the variables of later steps. */
+async function action(inputs: Record<string, string>, cwd: string): Promise<Readonly<Record<string, string>>> {
+  const given = { ...DEFAULTS, ...inputs };
+  const values = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, resolved(value)]));
+  // The registry of the test stands for ghcr.io, and nothing is signed.
+  const token = values["token"] || (given["cache"]?.includes("ghcr.io") ? (values["github-token"] ?? "") : "");
+  const ran = await actionStep({
+    ...{ action: join(root, "action"), cwd },
+    inputs: { ...values, token, sign: "false", executable: join(bin, "stave") },
+    env: {
+      ...{ PATH: `${bin}:${process.env["PATH"]}`, HOME: work },
+      // The base image would be public.
+      ...(token === "" && { STAVE_REGISTRY: registry.host, STAVE_USERNAME: "actor", STAVE_PASSWORD: TOKEN }),
+    },
+  });
+  assert.equal(ran.status, 0, ran.log);
+  assert.doesNotMatch(ran.log.replace(`::add-mask::${TOKEN}\n`, ""), new RegExp(TOKEN));
+  return ran.variables;
+}
+
+/** Runs the steps of a job, except the actions of others and steps that sign. */
 async function runJob(file: string, name: string, cwd = work): Promise<void> {
   const { jobs } = workflowSchema.parse(parse(readFileSync(resolve(root, "examples", file), "utf8")));
   const job = jobs[name];
   assert.ok(job);
+  const known = Object.entries(job.env ?? {});
+  const expanded = (text: string): string =>
+    known.reduce((all, [key, value]) => all.replaceAll(`\${{ env.${key} }}`, () => value), text);
+  let variables: Readonly<Record<string, string>> = {};
   let count = 0;
   for (const step of job.steps) {
-    if (step.run === undefined || step["working-directory"] !== undefined || /^stave sign/.test(step.run)) continue;
+    if (step.uses === "./.stave") {
+      const inputs = Object.entries(step.with ?? {}).map(([key, value]) => [key, expanded(value)]);
+      variables = { ...variables, ...(await action(Object.fromEntries(inputs), cwd)) };
+      count++;
+    }
+    if (step.run === undefined || /^stave sign/.test(step.run)) continue;
     const all = Object.entries({ ...job.env, ...step.env }).map(([key, value]) => [key, resolved(value)]);
-    await shell(resolved(step.run), Object.fromEntries(all), cwd);
+    await shell(resolved(step.run), { ...Object.fromEntries(all), ...variables }, cwd);
     count++;
   }
   assert.ok(count > 0);
@@ -160,7 +203,7 @@ test("what init --ci writes for an environment in a folder, and for another regi
   const at = join(repository, "envs/app");
   mkdirSync(at, { recursive: true });
   for (const name of ["spack.yaml", "spack.lock"]) cpSync(golden(`spack-1.2/${name}`), join(at, name));
-  execFileSync("git", ["init", "--quiet", repository]);
+  execFileSync(GIT, ["init", "--quiet", repository]);
   const cache = `oci+http://${registry.host}/fitted/cache`;
   for (const service of ["github", "gitlab"]) {
     const written = await stave(["init", "--ci", service, "--cache", `${cache}-${service}`], { cwd: at });
@@ -172,4 +215,31 @@ test("what init --ci writes for an environment in a folder, and for another regi
   const env = { REGISTRY_USERNAME: "actor", REGISTRY_PASSWORD: TOKEN, CI_COMMIT_SHA: "fedcba9876543210" };
   await shell(gitlabLines(join(repository, ".gitlab-ci.yml")), { ...env, CACHE: `${cache}-gitlab` }, repository);
   assert.deepEqual(await tagsOf("fitted/cache-gitlab"), ["envs-app", "envs-app-fedcba9876543210"]);
+});
+
+test("release.yml moves the tag of the major version to the newest release, and checks the version", async () => {
+  const { jobs } = workflowSchema.parse(parse(readFileSync(join(root, ".github/workflows/release.yml"), "utf8")));
+  const lines = Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []));
+  const move = lines.find((run) => run.includes("git push")) ?? "";
+  const check = lines.find((run) => run.includes("package.json")) ?? "";
+  const [origin, clone] = [join(work, "origin.git"), join(work, "clone")];
+  const git = (...args: string[]): string => execFileSync(GIT, args, { cwd: clone, encoding: "utf8" }).trim();
+  execFileSync(GIT, ["init", "--quiet", "--bare", origin]);
+  execFileSync(GIT, ["clone", "--quiet", origin, clone], { stdio: "ignore" });
+  for (const version of ["1.0.0", "1.1.0", "2.0.0"]) {
+    writeFileSync(join(clone, "package.json"), JSON.stringify({ version }));
+    git("add", "package.json");
+    git("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", version);
+    const env = {
+      PATH: process.env["PATH"] ?? "",
+      GITHUB_SHA: git("rev-parse", "HEAD"),
+      GITHUB_REF_NAME: `v${version}`,
+    };
+    await shell(check, env, clone);
+    await assert.rejects(shell(check, { ...env, GITHUB_REF_NAME: "v9.9.9" }, clone));
+    await shell(move, env, clone);
+  }
+  const tags = git("ls-remote", "--tags", "origin").split("\n");
+  const at = (commit: string, tag: string): string => `${git("rev-parse", commit)}\trefs/tags/${tag}`;
+  assert.deepEqual(tags, [at("HEAD~1", "v1"), at("HEAD", "v2")]);
 });

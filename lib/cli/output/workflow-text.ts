@@ -63,6 +63,7 @@ const OWN = " Written by `stave init`, which never changes it again.";
 const expression = (name: string): string => `\${{ ${name} }}`;
 const hostOf = (cache: string): string => CACHE.exec(cache)?.[1] ?? "";
 
+// Several environments share a cache, so each has tags of its own.
 function githubChanges(cache: string | undefined, folder: string): Change[] {
   const changes: Change[] = [[" Copy it to .github/workflows/ of a repository with a spack.yaml.", OWN]];
   if (cache !== undefined) {
@@ -78,7 +79,14 @@ function githubChanges(cache: string | undefined, folder: string): Change[] {
             .map((name) => `REGISTRY_${name}: ${expression(`secrets.REGISTRY_${name}`)}`)
             .join("\n          "),
         ],
-        ["stave login ghcr.io ", `stave login "${host}" `],
+        [
+          `cache: ${expression("env.CACHE")}\n`,
+          [
+            `cache: ${expression("env.CACHE")}`,
+            `username: ${expression("secrets.REGISTRY_USERNAME")}`,
+            `token: ${expression("secrets.REGISTRY_PASSWORD")}\n`,
+          ].join("\n          "),
+        ],
         ["GITHUB_ACTOR", "REGISTRY_USERNAME"],
         ["GITHUB_TOKEN", "REGISTRY_PASSWORD"],
       );
@@ -89,7 +97,9 @@ function githubChanges(cache: string | undefined, folder: string): Change[] {
     ...changes,
     ["\nname: publish\n", `\nname: "publish ${name}"\n`],
     [`group: publish-${expression("github.ref")}`, `group: "publish-${name}-${expression("github.ref")}"`],
-    ...environmentChanges(folder, name, "$GITHUB_SHA"),
+    [" -e . ", ` -e "./${folder}" `],
+    ["environment: .\n", `environment: "./${folder}"\n`],
+    [`${expression("github.sha")}\n            latest\n`, `${name}-${expression("github.sha")}\n            ${name}\n`],
   ];
 }
 
@@ -111,12 +121,7 @@ function gitlabChanges(cache: string | undefined, folder: string): Change[] {
   return [
     ...changes,
     ["resource_group: publish\n", `resource_group: "publish-${name}"\n`],
-    ...environmentChanges(folder, name, "$CI_COMMIT_SHA"),
+    [" -e . ", ` -e "./${folder}" `],
+    ['--tag "$CI_COMMIT_SHA" --tag latest', `--tag "${name}-$CI_COMMIT_SHA" --tag "${name}"`],
   ];
 }
-
-// Several environments share a cache, so each has tags of its own.
-const environmentChanges = (folder: string, name: string, commit: string): Change[] => [
-  [" -e . ", ` -e "./${folder}" `],
-  [`--tag "${commit}" --tag latest`, `--tag "${name}-${commit}" --tag "${name}"`],
-];
