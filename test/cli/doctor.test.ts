@@ -1,12 +1,13 @@
 // Proves that `stave doctor` finds out what a registry can do by asking, says what to do, always ends, and leaves
 // nothing behind.
 import assert from "node:assert/strict";
-import { globSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, globSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type Ran, stave } from "../support/cli.ts";
+import { stripVTControlCharacters } from "node:util";
+import { inTerminal, type Ran, stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { type Fault, type Rule, startRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -70,6 +71,34 @@ test("a home that is no folder, or none, is said, and nothing is made at the roo
     assert.doesNotMatch((await stave(bucket, { env })).stderr, /ENOTDIR/);
   } finally {
     await registry.close();
+  }
+});
+
+test("stave.yaml is found, and its content is shown only once it is accepted", async () => {
+  const cwd = temporaryFolder();
+  const file = join(cwd, "stave.yaml");
+  const own = { HOME: home, XDG_CACHE_HOME: join(home, "cache"), XDG_STATE_HOME: join(cwd, "state"), SPACK_ROOT: "" };
+  const said = async (): Promise<string> =>
+    findings(await stave(["doctor", "--no-env"], { cwd, env: own }), "stave.yaml");
+  assert.match(await said(), /ok .*none/);
+  writeFileSync(file, "cache: oci-layout:./mine\n");
+  assert.match(await said(), /note .*stave\.yaml is not used, because you have not accepted it$/);
+  await stave(["init", "--yes"], { cwd, env: own });
+  assert.match(await said(), new RegExp(`ok .*cache oci-layout:${cwd}/mine, store not named`));
+  chmodSync(file, 0o666);
+  assert.match(await said(), /note .*others may change it/);
+});
+
+test("no line is longer than the terminal, and no word is lost", async () => {
+  const wide = (await doctor([])).stdout;
+  const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== "");
+  for (const columns of [40, 60, 80]) {
+    const env = { HOME: home, XDG_CACHE_HOME: join(home, "cache"), SPACK_DISABLE_LOCAL_CONFIG: "1", SPACK_ROOT: "" };
+    const { output } = await inTerminal(["doctor", "--no-env"], { cwd: home, env: { ...env, NO_COLOR: "1" }, columns });
+    const lines = output.split("\r\n").map((line) => stripVTControlCharacters(line));
+    for (const line of lines) assert.ok(line.length <= columns, `${columns}: ${line}`);
+    // Paths without blanks are broken where the line ends.
+    assert.equal(words(lines.join("\n")).join(""), words(wide).join(""));
   }
 });
 

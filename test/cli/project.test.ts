@@ -46,6 +46,22 @@ test("init writes the file; then push, list and find need no words, and say wher
   assert.doesNotMatch(await run(deep, ["find", "--store", "/nowhere"], 5), /using the store/);
 });
 
+test("a dry run shows what would be written or accepted, asks nothing, and does neither", async () => {
+  const at = folder();
+  const given = ["init", "--cache", "oci-layout:./mine", "--dry-run"];
+  const shown = await run(at, given);
+  assert.match(shown, /^cache: "oci-layout:\.\/mine"$/m);
+  assert.match(shown, /stave\.yaml would be written/);
+  assert.match(await run(at, ["init", "--dry-run"]), /^cache: "\S+"$/m);
+  assert.ok(!existsSync(join(at, "stave.yaml")));
+  writeFileSync(join(at, "stave.yaml"), "cache: oci-layout:./theirs\n");
+  assert.match(await run(at, ["init", "--dry-run"]), /^cache: oci-layout:\.\/theirs$[\s\S]*would be accepted/m);
+  assert.match(await run(at, ["list"], 5), /not accepted/);
+  await run(at, ["init", "--yes"]);
+  assert.match(await run(at, ["init", "--dry-run"]), /is accepted already/);
+  assert.equal(JSON.parse(await run(at, ["init", "--dry-run", "--json", "--quiet"])).report.dryRun, true);
+});
+
 test("a file that was not accepted, or has changed since, has no effect", async () => {
   const at = folder({ "stave.yaml": "cache: oci-layout:./evil\nstore: /evil\n" });
   assert.match(

@@ -10,7 +10,7 @@ import { redactUserInfo } from "../../printable/secret.ts";
 import { discoveryReport } from "../../spack/config/discovery-report.ts";
 import { type AbilityAnswer, askFirst, askReading, askWriting } from "../../target/registry/question.ts";
 import { Repository } from "../../target/registry/repository.ts";
-import { kindAt } from "../../util/inspect-path.ts";
+import { isVisible, kindAt } from "../../util/inspect-path.ts";
 import { koffi } from "../../util/koffi.ts";
 import { SpackFiles, type SpackFlags } from "../from-spack/spack-files.ts";
 import { cacheFolder } from "../machine/cache-folder.ts";
@@ -20,6 +20,8 @@ import { NO_HOME, type Surroundings } from "../machine/surroundings.ts";
 import { isXdgSet } from "../machine/xdg-folder.ts";
 import type { Connection } from "../places/connection.ts";
 import { keychainOptions, type NetworkOptions } from "../places/connection.ts";
+import { acceptedProject } from "../project/project-file.ts";
+import { PROJECT_FILE, projectFile } from "../project/project-place.ts";
 import { policyPath, type TrustOptions } from "../signers/trust.ts";
 
 /** One thing that was found. */
@@ -43,7 +45,34 @@ const MOST_SKEW = 60_000;
 
 /** Examines this machine; asks nothing on the network. */
 export async function diagnoseMachine(around: Surroundings, options: DiagnoseOptions): Promise<Finding[]> {
-  return [...programFindings(around), ...(await spackFindings(around, options)), ...trustFindings(around, options)];
+  return [
+    ...programFindings(around),
+    ...(await spackFindings(around, options)),
+    ...(await projectFindings(around)),
+    ...trustFindings(around, options),
+  ];
+}
+
+// What stave.yaml says has no effect until it is accepted, and is not shown before.
+async function projectFindings(around: Surroundings): Promise<Finding[]> {
+  const file = projectFile(around);
+  if (file === undefined) {
+    const here = resolve(around.cwd, PROJECT_FILE);
+    if (!isVisible(here)) return [ok("configuration", PROJECT_FILE, "none")];
+    const text = `${here} is not used, because others may change it or its folder`;
+    return [note("configuration", PROJECT_FILE, text, "make both your own, and writable for you alone")];
+  }
+  try {
+    const project = await acceptedProject(file, around);
+    if (project === undefined) {
+      const text = `${file} is not used, because you have not accepted it`;
+      return [note("configuration", PROJECT_FILE, text, "`stave init` in its folder shows and accepts it")];
+    }
+    const { cache = "not named", store = "not named" } = project;
+    return [ok("configuration", PROJECT_FILE, `${file}: cache ${cache}, store ${store}`)];
+  } catch (error) {
+    return [problem("configuration", PROJECT_FILE, error, "correct the file, then accept it with `stave init`")];
+  }
 }
 
 function programFindings(around: Surroundings): Finding[] {

@@ -6,7 +6,7 @@ import { workflowCommand } from "./workflow-command.ts";
 /** How a failure is shown. */
 export interface FailureStyle {
   readonly paint: (style: Parameters<typeof styleText>[0], text: string) => string;
-  /** True in a workflow of GitHub Actions, where each cause is an annotation instead of a line. */
+  /** True in a workflow of GitHub Actions, where the first causes are annotations instead of lines. */
   readonly isWorkflow: boolean;
   /** Words a hint for the command line. */
   readonly hint: (text: string) => string;
@@ -16,23 +16,28 @@ export interface FailureStyle {
 const MAX_SHOWN = 20;
 /** How many inside those. */
 const MAX_INNER = 3;
+/** How many annotations of a step GitHub shows; others are lines, which nothing drops. */
+const MAX_ANNOTATIONS = 10;
 
 /** The lines of a failure. A hint that several failures share is shown once. */
 export function describeFailure(error: StaveError, style: FailureStyle): string[] {
-  return described(error, style, { depth: 0, told: new Set() });
+  return described(error, style, { depth: 0, told: new Set(), annotations: { left: MAX_ANNOTATIONS } });
 }
 
-function described(
-  error: StaveError,
-  style: FailureStyle,
-  { depth, told }: { readonly depth: number; readonly told: Set<string> },
-): string[] {
+interface Told {
+  readonly depth: number;
+  /** Hints. */
+  readonly told: Set<string>;
+  readonly annotations: { left: number };
+}
+
+function described(error: StaveError, style: FailureStyle, { depth, told, annotations }: Told): string[] {
   const { paint } = style;
   const indent = "  ".repeat(depth);
   const side = error.side === undefined ? "" : ` (${error.side})`;
   const message = `${error.message}${side}`;
   // The runner shows an annotation in the log, too.
-  const isAnnotation = style.isWorkflow && (error.errors ?? []).length === 0;
+  const isAnnotation = style.isWorkflow && (error.errors ?? []).length === 0 && annotations.left-- > 0;
   const lines = [
     isAnnotation
       ? workflowCommand("error", `${message} [${error.code}]`)
@@ -43,7 +48,7 @@ function described(
   if ((error.attempts ?? 1) > 1) lines.push(`${indent}  tried ${error.attempts} times`);
   const most = depth === 0 ? MAX_SHOWN : MAX_INNER;
   for (const part of error.errors?.slice(0, most) ?? [])
-    lines.push(...described(part, style, { depth: depth + 1, told }));
+    lines.push(...described(part, style, { depth: depth + 1, told, annotations }));
   const more = (error.errors?.length ?? 0) - most;
   if (more > 0) lines.push(`${indent}  … and ${more} more; --json lists them all`);
   if (error.hint !== undefined && !told.has(error.hint)) {

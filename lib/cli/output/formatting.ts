@@ -1,5 +1,6 @@
 // Formats numbers and tables. Sizes are decimal (1 MB = 1 000 000 bytes), as in registries.
 import { printable } from "../../printable/printable.ts";
+import { fitText, padText, textWidth } from "./text-width.ts";
 
 /** `12.3 MB`. */
 export function formatBytes(bytes: number): string {
@@ -55,7 +56,7 @@ export interface Column {
 export function table(columns: Column[], rows: string[][], width?: number): string {
   const clean = rows.map((row) => row.map((cell) => printable(cell)));
   const widths = columns.map((column, i) =>
-    clean.reduce((most, row) => Math.max(most, (row[i] ?? "").length), column.heading.length),
+    clean.reduce((most, row) => Math.max(most, textWidth(row[i] ?? "")), column.heading.length),
   );
   if (width !== undefined) {
     const total = widths.reduce((sum, w) => sum + w + 2, -2);
@@ -67,9 +68,8 @@ export function table(columns: Column[], rows: string[][], width?: number): stri
     columns
       .map((column, i) => {
         const size = widths[i] ?? 0;
-        const cell = cells[i] ?? "";
-        const fitted = cell.length > size ? `${cell.slice(0, Math.max(0, size - 1))}…` : cell;
-        return column.right ? fitted.padStart(size) : fitted.padEnd(size);
+        const fitted = fitText(cells[i] ?? "", size);
+        return column.right ? fitted.padStart(size) : padText(fitted, size);
       })
       .join("  ")
       .trimEnd();

@@ -4,6 +4,7 @@ import { ReadStream } from "node:tty";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Context } from "../machine/context.ts";
+import { cutText } from "./text-width.ts";
 
 /** The most lines that are shown at once. */
 const VISIBLE = 10;
@@ -17,6 +18,22 @@ const STOP = new Set(["\u0003", "\u0004", ESCAPE, "q"]);
 
 /** The columns before a line: its mark. */
 const MARGIN = 2;
+
+/** What is on the screen while the choice `at` is marked: the question and the choices around it. */
+export function listLines(
+  question: string,
+  choices: readonly string[],
+  { at, columns }: { readonly at: number; readonly columns: number },
+): string[] {
+  const width = Math.max(MARGIN + 1, columns - 1);
+  const first = Math.max(0, Math.min(at - VISIBLE + 2, choices.length - VISIBLE));
+  const lines = choices.slice(first, first + VISIBLE).map((text, index) => {
+    const mark = first + index === at ? "> " : "  ";
+    return `${mark}${cutText(printable(text), width - MARGIN)}`;
+  });
+  const more = choices.length > VISIBLE ? ` (${at + 1} of ${choices.length})` : "";
+  return [cutText(printable(`${question}${more}`), width), ...lines];
+}
 
 /** The number of the line that the user picks. Throws ABORTED if none is picked. */
 export async function pick(
@@ -36,14 +53,7 @@ export async function pick(
   let at = 0;
   let drawn = 0;
   const draw = (): void => {
-    const width = Math.max(MARGIN + 1, (stderr.columns ?? 80) - 1);
-    const first = Math.max(0, Math.min(at - VISIBLE + 2, choices.length - VISIBLE));
-    const lines = choices.slice(first, first + VISIBLE).map((text, index) => {
-      const mark = first + index === at ? "> " : "  ";
-      return `${mark}${printable(text).slice(0, width - MARGIN)}`;
-    });
-    const more = choices.length > VISIBLE ? ` (${at + 1} of ${choices.length})` : "";
-    lines.unshift(printable(`${question}${more}`).slice(0, width));
+    const lines = listLines(question, choices, { at, columns: stderr.columns ?? 80 });
     clear();
     stderr.write(`${lines.join("\r\n")}\r\n`);
     drawn = lines.length;

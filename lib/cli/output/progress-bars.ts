@@ -7,6 +7,7 @@ import type { ProgressDisplay } from "./display.ts";
 import { formatBytes, formatDuration } from "./formatting.ts";
 import type { Output } from "./output.ts";
 import { lines } from "./progress-lines.ts";
+import { cutText, padText, textWidth } from "./text-width.ts";
 
 // cli-progress clears only the current line, which would leave parts of the bars behind longer text.
 const CLEAR_BELOW = "\u001b[0J";
@@ -56,14 +57,14 @@ export function barLine(line: BarLine, columns: number): string {
     { least: LABEL, room: width - VALUE - RATE_AND_LEFT - 2, parts: [only, long] },
     { least: 0, room: width - VALUE - LEFT - 2, parts: [only, short] },
   ];
-  const fits = layouts.find(({ room, least }) => room >= Math.max(least, shortLabel.length));
+  const fits = layouts.find(({ room, least }) => room >= Math.max(least, textWidth(shortLabel)));
   const { room, parts } = fits ?? { room: width - VALUE - 1, parts: [only] };
   const labelWidth = Math.max(0, Math.min(WIDE_LABEL, Math.max(LABEL, room - 12), room));
   const barWidth = Math.min(30, room - labelWidth - 1);
   const full = Math.round(barWidth * Math.min(1, share));
   const bar = barWidth < 4 ? [] : [`${"█".repeat(full)}${"░".repeat(barWidth - full)}`];
-  const shown = printable(label.length > labelWidth ? shortLabel : label).slice(0, labelWidth);
-  return [shown.padEnd(labelWidth), ...bar, ...parts].join(" ").trimEnd().slice(0, width);
+  const shown = cutText(printable(textWidth(label) > labelWidth ? shortLabel : label), labelWidth);
+  return [padText(shown, labelWidth), ...bar, ...parts].join(" ").trimEnd().slice(0, width);
 }
 
 /** The size of all items, as if those of unknown size were like the others. */

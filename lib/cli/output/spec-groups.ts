@@ -5,6 +5,7 @@ import { StaveError } from "../../errors.ts";
 import type { SpecRow } from "../../ops/store/spec-row.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Output, OutputOptions } from "./output.ts";
+import { textWidth } from "./text-width.ts";
 
 /** The flags that select what is shown of each spec. */
 export interface ListFlags {
@@ -60,11 +61,11 @@ export function* specGroups(
   for (const [heading, members] of [...groups].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     const title = `-- ${heading} `;
     if (heading !== "") yield output.style("bold", title.padEnd(Math.min(width, 79), "-"));
-    const lengths = flags.paths ? members.map((spec) => row(spec, flags, output).plain.length) : [];
+    const lengths = flags.paths ? members.map((spec) => textWidth(row(spec, flags, output).plain)) : [];
     const widest = lengths.reduce((most, length) => Math.max(most, length), 0);
     for (const spec of members) {
       const { text, plain } = row(spec, flags, output);
-      yield flags.paths ? `${text}${" ".repeat(widest + 2 - plain.length)}${printable(spec.prefix ?? "")}` : text;
+      yield flags.paths ? `${text}${" ".repeat(widest + 2 - textWidth(plain))}${printable(spec.prefix ?? "")}` : text;
       for (const { node, depth } of tree(spec.hash))
         yield `${" ".repeat(flags.long || flags.veryLong ? 8 : 0)}${"    ".repeat(depth)}${node.name}@${node.version}`;
     }

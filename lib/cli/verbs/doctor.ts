@@ -14,6 +14,7 @@ import { addSpack } from "../arguments/spack-options.ts";
 import type { Context } from "../machine/context.ts";
 import { inFlags } from "../output/option-flags.ts";
 import type { Output } from "../output/output.ts";
+import { padText, textWidth, wrapText } from "../output/text-width.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
 interface Flags extends CommonFlags, SpackFlags, TrustOptions {
@@ -105,8 +106,25 @@ function* render(findings: readonly Finding[], output: Output): Iterable<string>
   for (const [topic, all] of Map.groupBy(findings, (finding) => finding.topic)) {
     yield output.style("bold", topic);
     for (const { name, level, text, hint } of all) {
-      yield `  ${WORDS[level].padEnd(8)}${printable(name).padEnd(16)}${printable(text)}`;
-      if (hint !== undefined) yield output.style("dim", `${" ".repeat(26)}-> ${printable(hint)}`);
+      const head = `  ${WORDS[level].padEnd(8)}${padText(printable(name), TEXT - 11)} `;
+      const lines = aside(printable(text), output.columns);
+      const isBeside = output.columns === undefined || (!isNarrow(output.columns) && textWidth(head) === TEXT);
+      yield isBeside ? head + lines.shift()?.trimStart() : head.trimEnd();
+      yield* lines;
+      if (hint !== undefined)
+        for (const line of aside(`-> ${printable(hint)}`, output.columns)) yield output.style("dim", line);
     }
   }
+}
+
+// Where texts begin, and below the name on a terminal that leaves too little room beside it.
+const TEXT = 26;
+const BELOW = 4;
+const NARROW = 60;
+const isNarrow = (columns: number | undefined): boolean => columns !== undefined && columns < NARROW;
+
+function aside(text: string, columns: number | undefined): string[] {
+  const indent = isNarrow(columns) ? BELOW : TEXT;
+  const lines = columns === undefined ? [text] : wrapText(text, Math.max(1, columns - indent));
+  return lines.map((line) => " ".repeat(indent) + line);
 }

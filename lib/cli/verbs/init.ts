@@ -33,6 +33,8 @@ interface InitReport {
   readonly store: string | null;
   /** False if the file was there, and is now accepted. */
   readonly created: boolean;
+  /** Nothing was written or accepted. */
+  readonly dryRun: boolean;
 }
 
 /** The report of `init --ci`. */
@@ -61,6 +63,7 @@ registry of the repository. A file that is there is never changed.
 Examples:
   stave init
   stave init --cache oci://ghcr.io/org/cache --store ./store --yes
+  stave init --dry-run
   stave init --ci github --dry-run
   stave init --ci gitlab --cache oci://registry.example.com/org/cache`;
 
@@ -80,8 +83,6 @@ export const verb: VerbFactory = (state) => {
       output.report(await makeWorkflow(flags.ci, { context, output, flags }));
       return 0;
     }
-    if (flags.dryRun)
-      throw new StaveError("USAGE", "--dry-run shows only a workflow", { hint: "add --ci github or --ci gitlab" });
     const file = join(context.cwd, PROJECT_FILE);
     const created = !isVisible(file);
     if (!created && (flags.cache !== undefined || flags.store !== undefined))
@@ -90,6 +91,15 @@ export const verb: VerbFactory = (state) => {
         hint: "edit it, then accept it with `stave init`",
       });
     const project = created ? parseProject(await newText(context, flags), file) : await readProject(file);
+    const { cache = null, store = null } = project;
+    const report: InitReport = { file, cache, store, created, dryRun: flags.dryRun === true };
+    if (flags.dryRun) {
+      output.printExact(project.text);
+      const accepted = isAccepted(project, context) ? "is accepted already" : "would be accepted";
+      output.note(`${file} ${created ? "would be written" : accepted}`);
+      output.report(report);
+      return 0;
+    }
     if (created) write(project);
     if (projectFile(context) !== file)
       throw new StaveError("CONFIG_INVALID", `${file} is not used, because others may change it or its folder`, {
@@ -97,7 +107,6 @@ export const verb: VerbFactory = (state) => {
         hint: "make both your own, and writable for you alone",
       });
     await accept(project, created, { context, output, flags });
-    const report: InitReport = { file, cache: project.cache ?? null, store: project.store ?? null, created };
     output.print(printable(`${file} ${created ? "was written" : "is accepted"}`));
     output.report(report);
     return 0;
@@ -157,7 +166,7 @@ async function newText(context: Context, flags: Flags): Promise<string> {
   const [mirror] = new SpackFiles(context, {}).discovery.mirrors;
   const usual = flags.cache ?? (env["STAVE_CACHE"] || mirror?.name || DEFAULT_CACHE);
   let { cache = usual, store } = flags;
-  if (!flags.yes && flags.cache === undefined) {
+  if (!flags.yes && !flags.dryRun && flags.cache === undefined) {
     if (!context.stdin.isTTY)
       throw new StaveError("USAGE", "there is no terminal to ask for the cache on", {
         hint: "name it with --cache, or take the usual one with --yes",

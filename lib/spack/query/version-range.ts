@@ -29,6 +29,8 @@ export type VersionElement = ExactVersion | GitVersion | VersionRange;
 /** Sorted elements that neither overlap nor touch. */
 export type VersionList = readonly VersionElement[];
 
+// What a git reference stands for if no known version precedes it (Spack `version_types.py`, GitVersion.ref_version).
+const UNKNOWN = parseVersion("0");
 const COMMIT = /^[0-9a-fA-F]{40}$/;
 
 /** Parses the text after `@`: `1.2`, `=1.2`, `1.2:1.4,1.6:`, `git.main=1.2`. Throws SPEC_INVALID naming the text. */
@@ -53,11 +55,11 @@ function readConcrete(text: string): ExactVersion | GitVersion | undefined {
 
 /**
  * The place in an order of the version of a concrete spec, for `compareVersions`. Never throws: a text that is no
- * version is the lowest, and a git version that stands for an unknown one is the highest.
+ * version is the lowest, and a git version that stands for an unknown one is `0`, as Spack has it.
  */
 export function placeInOrder(text: string): Version {
   const read = readConcrete(text);
-  return read === undefined ? LOWEST : (read.version ?? HIGHEST);
+  return read === undefined ? LOWEST : (read.version ?? UNKNOWN);
 }
 
 /** Compares the versions of concrete specs, whatever their text; versions of the same place by their text. */
@@ -97,9 +99,9 @@ function rangeOf(low: Version, high: Version): VersionRange {
   return { kind: "range", low, high: compareVersions(low, high) === 0 ? low : high, end };
 }
 
-// The lower end of an element; git versions without a version sort last.
+// The lower end of an element.
 function lowOf(element: VersionElement): Version {
-  return element.kind === "range" ? element.low : (element.version ?? HIGHEST);
+  return element.kind === "range" ? element.low : (element.version ?? UNKNOWN);
 }
 
 const TIES = { range: 0, exact: 1, git: 2 };

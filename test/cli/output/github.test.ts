@@ -37,6 +37,26 @@ test("secrets whose characters are escaped in workflow commands are left out, to
 
 const here = processContext();
 
+test("at most ten failures are annotations, and the others are lines of the log", () => {
+  let said = "";
+  const stderr = new Writable({
+    write(chunk, _encoding, done) {
+      said += chunk;
+      done();
+    },
+  });
+  const inner = (name: string): StaveError[] =>
+    Array.from({ length: 3 }, (_, at) => new StaveError("NETWORK", `${name}.${at} failed`));
+  const errors = Array.from(
+    { length: 6 },
+    (_, at) => new StaveError("PARTIAL", `part ${at}`, { errors: inner(`part ${at}`) }),
+  );
+  const context = { ...here, stderr, env: { GITHUB_ACTIONS: "true" } };
+  new Output(context, "push", { color: "never" }).fail(new StaveError("PARTIAL", "some failed", { errors }));
+  assert.equal(said.match(/^::error::/gm)?.length, 10, said);
+  for (const { errors: all = [] } of errors) for (const { message } of all) assert.ok(said.includes(message), message);
+});
+
 /** What the runner obeys in a log: `::NAME` at the start of a line, after blanks, and `##[NAME]` anywhere in one. */
 const COMMAND = /^\s*::\S|##\[/m;
 
