@@ -30,7 +30,9 @@ export function startPage(name: string, { script, style, layout, icon }: PageAss
       title: `${name} · build cache`,
       style,
       icon,
-      head: `<meta name="stave-layout" content="${escaped(layout)}">\n<script src="${escaped(script)}" defer></script>`,
+      head: `<meta name="stave-layout" content="${escaped(layout)}">
+<link rel="preload" href="catalogue.json" as="fetch" crossorigin>
+<script src="${escaped(script)}" defer></script>`,
     },
     `<div id="app">
 <main class="plain">

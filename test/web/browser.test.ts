@@ -107,6 +107,29 @@ peerTest(
   },
 );
 
+for (const where of ["a folder", "a server"])
+  peerTest(
+    ["chromium"],
+    `the first view of ${where} takes five requests; the list does not wait for the script`,
+    async () => {
+      await using opened = await openPage(where === "a folder" ? site.url : served);
+      const { page, wrong } = opened;
+      await page.waitForSelector(".packages td");
+      const loaded = await page.evaluate<[string, string][]>(
+        `performance.getEntriesByType("resource").map(({ name, initiatorType }) => [name, initiatorType])`,
+      );
+      const names = loaded.map(([name]) =>
+        new URL(name).pathname
+          .split("/")
+          .at(-1)
+          ?.replace(/-[0-9a-f]{12}/, ""),
+      );
+      assert.deepEqual(names.toSorted(), ["catalogue.json", "icon.svg", "script.js", "style.css"]);
+      assert.equal(loaded.find(([name]) => name.endsWith("catalogue.json"))?.[1], "link");
+      assert.deepEqual(wrong, []);
+    },
+  );
+
 peerTest(["chromium"], "the address of a served catalogue is that of the server", async () => {
   await using opened = await openPage(served + specPath(app));
   await opened.page.waitForSelector(".copy pre");

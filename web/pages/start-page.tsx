@@ -1,5 +1,5 @@
 // The start page: search as you type over the names of packages, and over hashes.
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { PackageRow } from "../../lib/catalogue/catalogue-data.ts";
 import type { CatalogueLoader } from "../catalogue-loader.ts";
 import { count, formatNumber, shortHash } from "../format.ts";
@@ -8,14 +8,23 @@ import { useLoaded } from "../parts/loaded.tsx";
 import { packageLink, specLink, startLink } from "../routes.ts";
 import { findPackages, parseSearch } from "../search.ts";
 
-/** Rows that are shown at first, and with each further step. */
+/** Rows that a screen shows: the first view has no more, because a long table takes time to lay out. */
+const FIRST = 40;
+/** Rows that are shown once the first ones are, and with each further step. */
 const STEP = 200;
+
+/** Milliseconds: more than a frame takes. */
+const AFTER_PAINT = 100;
 
 /** The list of packages. */
 export function StartPage({ loader, text: first }: { readonly loader: CatalogueLoader; readonly text: string }) {
   const { start } = loader;
   const [text, setText] = useState(first);
-  const [most, setMost] = useState(STEP);
+  const [most, setMost] = useState(FIRST);
+  useEffect(() => {
+    const timer = setTimeout(() => setMost((now) => Math.max(now, STEP)), AFTER_PAINT);
+    return () => clearTimeout(timer);
+  }, []);
   const list = useRef<HTMLDivElement>(null);
   const wanted = parseSearch(text);
   const found = useMemo(() => findPackages(start.packages, wanted.name), [start, wanted.name]);
@@ -67,7 +76,7 @@ export function StartPage({ loader, text: first }: { readonly loader: CatalogueL
           <Packages rows={found.slice(0, most)} all={found.length} filter={wanted.rest} />
         )}
       </div>
-      {found.length > most && wanted.hash === undefined && (
+      {most >= STEP && found.length > most && wanted.hash === undefined && (
         <p class="more">
           <button type="button" onClick={() => setMost(most + STEP)}>
             Show {formatNumber(Math.min(STEP, found.length - most))} more of {formatNumber(found.length)}
