@@ -26,7 +26,15 @@ const assignment = (name, value) => {
   return `${name}<<${end}\n${value}\n${end}\n`;
 };
 
-export const setOutput = (name, value) => append("GITHUB_OUTPUT", assignment(name, String(value)));
+// A job may have 1 MB of outputs, in two bytes a character; with more of them it fails.
+const LONGEST_OUTPUT = 400_000;
+
+/** Sets an output of the step; a value that is too long for one is left out, and the log says so. */
+export const setOutput = (name, value) => {
+  const text = String(value);
+  if (text.length <= LONGEST_OUTPUT) append("GITHUB_OUTPUT", assignment(name, text));
+  else command("warning", `the output ${name} is left out: it has ${text.length} characters, and GitHub allows fewer`);
+};
 export const setState = (name, value) => append("GITHUB_STATE", assignment(name, String(value)));
 export const state = (name) => env[`STATE_${name}`] ?? "";
 export const exportVariable = (name, value) => {

@@ -139,3 +139,25 @@ test("neither the message of a registry nor a label is a command", async () => {
     await registry.close();
   }
 });
+
+test("a step has at most ten annotations of errors, among them one of each kind", () => {
+  let said = "";
+  const stderr = new Writable({
+    write(chunk, _encoding, done) {
+      said += chunk;
+      done();
+    },
+  });
+  const context = { ...here, stderr, env: { GITHUB_ACTIONS: "true" } };
+  const lost = (at: number): StaveError => new StaveError("NETWORK", `spec ${at} was lost`);
+  const parts = Array.from({ length: 15 }, (_, at) => (at === 14 ? new StaveError("DENIED", "no right") : lost(at)));
+  for (const errors of [parts, [new StaveError("PARTIAL", "two", { errors: parts.slice(12) })]]) {
+    said = "";
+    new Output(context, "push", { color: "never" }).fail(new StaveError("PARTIAL", "some specs failed", { errors }));
+    const annotations = said.split("\n").filter((line) => line.startsWith("::error::"));
+    assert.equal(annotations.length, errors === parts ? 10 : 3, said);
+    assert.ok(annotations.includes("::error::no right [DENIED]"), said);
+    // The others are in the log.
+    for (const error of errors === parts ? parts : parts.slice(12)) assert.ok(said.includes(error.message), said);
+  }
+});
