@@ -79,12 +79,21 @@ function startInOneFile(inputs: Metafile["inputs"], main: string): Plugin {
   };
 }
 
+// What starts instead of the program is one file without any chunk.
+const quickFile: Plugin = {
+  name: "quick-file",
+  setup: (build) => {
+    build.onResolve({ filter: /\/quick\.ts$/ }, () => ({ path: "./parts/quick.js", external: true }));
+  },
+};
+
 await writeBrowserPart();
 const command = { stave: "lib/cli/launch.ts" };
-const inputs = await bundle("dist", command, { write: false });
-const startFiles = { plugins: [...CONTAINED, startInOneFile(inputs, "lib/cli/main.ts")] };
+const inputs = await bundle("dist", command, { plugins: [...CONTAINED, quickFile], write: false });
+const startFiles = { plugins: [...CONTAINED, quickFile, startInOneFile(inputs, "lib/cli/main.ts")] };
 const threadFiles = Object.fromEntries(Object.entries(THREADS).map(([name, file]) => [`parts/${name}`, file]));
-const threads = await bundle("dist", threadFiles, { splitting: false });
+const alone = { ...threadFiles, "parts/quick": "lib/cli/quick.ts" };
+const threads = await bundle("dist", alone, { splitting: false });
 const bundled = [...Object.keys(await bundle("dist", command, startFiles)), ...Object.keys(threads)];
 chmodSync(`${root}dist/stave.js`, 0o755);
 if (!isBundleOnly) {

@@ -50,5 +50,14 @@ if (DOCUMENTS.has(verb)) {
   timer.unref();
 }
 
+async function start(): Promise<void> {
+  const argv = process.argv.slice(2);
+  if (argv[0] === "run") {
+    // Becomes a program that was run before, or returns.
+    await (await import("./quick.ts")).repeatRun(argv);
+  }
+  await import("./main.ts");
+}
+
 // A single executable is no ES module, so nothing here may wait at the top level.
-void import("./main.ts");
+void start();

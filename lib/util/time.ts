@@ -24,3 +24,9 @@ export const systemClock: Clock = {
   },
   random: () => Math.random(),
 };
+
+/** The day of a time as `YYYY-MM-DD`, in the local time zone. */
+export function localDate(time: Date): string {
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+}

@@ -13,6 +13,7 @@ import { benchMirror } from "./mirror.ts";
 import { benchPack } from "./pack.ts";
 import { benchPush } from "./push.ts";
 import { describeRun, newResults, writeResults } from "./results.ts";
+import { benchRun } from "./run.ts";
 import { benchS3 } from "./s3.ts";
 import { benchSign } from "./sign.ts";
 import { benchStore } from "./store.ts";
@@ -39,6 +40,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   wan: benchWan,
   tags: benchTags,
   web: benchWeb,
+  run: benchRun,
 };
 
 /** Benchmarks that belong together. */

@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -65,6 +66,80 @@ test("the second run sends no request, works offline, and --refresh looks again"
   assert.equal(registry.requests.length, 0);
   assert.match(await run(["run", cache, "fleet", "-o", "--refresh", "--", "voyage"]), /voyage 420/);
   assert.ok(registry.requests.length > 0);
+});
+
+/** The files of stave that a run loads. */
+async function loadedBy(args: string[], more: Record<string, string> = {}): Promise<string[]> {
+  const list = join(work, "loaded");
+  rmSync(list, { force: true });
+  const hook = `import{registerHooks}from"node:module";import{appendFileSync}from"node:fs";registerHooks({load(url,context,next){if(url.startsWith("file:"))appendFileSync(${JSON.stringify(list)},url+"\\n");return next(url,context)}})`;
+  await run(args, 0, { ...more, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` });
+  // A native library, for the pipes of this test: Node makes them non-blocking.
+  return readFileSync(list, "utf8")
+    .trim()
+    .split("\n")
+    .filter((file) => !file.includes("/koffi-"));
+}
+
+test("a repeated run loads two small files, until something changes that decides what is run", async () => {
+  const home = join(work, "h");
+  mkdirSync(join(home, "bin"), { recursive: true });
+  writeFileSync(join(home, "spec.json"), "{}");
+  const settings = {
+    HOME: home,
+    PATH: `${home}/bin:${process.env["PATH"]}`,
+    XDG_DATA_HOME: join(work, ".local/share"),
+  };
+  const args = ["run", "-c", "config:locks:true", "--insecure-no-signature-check", cache, "fleet", "-o", "--", "true"];
+  const isQuick = async (more: Record<string, string> = {}): Promise<boolean> => {
+    const files = await loadedBy(args, { ...settings, ...more });
+    const size = files.reduce((sum, file) => sum + statSync(new URL(file)).size, 0);
+    return files.length <= 2 && size < 80_000;
+  };
+  assert.equal(await isQuick(), false);
+  assert.equal(await isQuick(), true);
+  assert.equal(await isQuick({ OTHER: "x" }), true);
+  const changes: [name: string, path: string, content: string][] = [
+    ["Spack's configuration", ".spack/mirrors.yaml", "mirrors: {}"],
+    ["a trust policy", ".config/stave/trust.json", '{"version":1,"default":{"require":"none"}}'],
+    ["a Spack on the PATH", "bin/spack", "#!/bin/sh\n"],
+  ];
+  for (const [name, path, content] of changes) {
+    const folder = path.split("/")[0] ?? "";
+    const wasThere = existsSync(join(home, folder));
+    mkdirSync(join(home, path, ".."), { recursive: true });
+    writeFileSync(join(home, path), content, { mode: 0o755 });
+    assert.equal(await isQuick(), false, name);
+    rmSync(join(home, wasThere ? path : folder), { recursive: true });
+    assert.equal(await isQuick(), true, `${name} is gone`);
+  }
+  for (const more of [{ SPACK_DISABLE_LOCAL_CONFIG: "1" }, { STAVE_CACHE: cache }, { SPACK_SYSTEM_CONFIG_PATH: home }])
+    assert.equal(await isQuick(more), false, JSON.stringify(more));
+  assert.equal(await isQuick(), false);
+  assert.equal(await isQuick(), true);
+  // What asks for more than the program is read as a whole.
+  assert.ok((await loadedBy(["run", "--refresh", ...args.slice(1)], settings)).length > 2);
+  assert.ok((await loadedBy(["run", "--refresh", ...args.slice(1)], settings)).length > 2);
+  // A program that is not there is told with all that is known.
+  assert.match(await run([...args.slice(0, -1), "voyagr"], 5, settings), /hint: did you mean voyage\?/);
+  // A prefix that is gone is installed again.
+  const name = readdirSync(own).find((one) => existsSync(join(own, one, "bin/voyage"))) ?? "";
+  rmSync(join(own, name), { recursive: true });
+  assert.equal(await isQuick(), false);
+  assert.ok(existsSync(join(own, name, "bin/voyage")));
+});
+
+test("a run of a spec file is another one when the file has another spec", async () => {
+  const folder = join(work, "files");
+  await run(["save-specfile", "--store", own, "--root-spec", "fleet", "-s", "hull zlib-ish", "--specfile-dir", folder]);
+  const planned: string[] = [];
+  for (const name of ["hull", "zlib-ish"]) {
+    copyFileSync(join(folder, `${name}.json`), join(work, "one.json"));
+    const args = ["run", cache, "./one.json", "-o"];
+    await run([...args, "--", "true"]);
+    planned.push(JSON.parse(await run([...args, "--plan", "--json", "--", "true"])).report.specs.join());
+  }
+  assert.notEqual(planned[0], planned[1]);
 });
 
 test("another folder, variable or day does not make it another run", async () => {

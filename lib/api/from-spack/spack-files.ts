@@ -3,7 +3,8 @@ import { realpathSync } from "node:fs";
 import { resolve } from "node:path";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
-import { type Discovery, discover } from "../../spack/config/discover.ts";
+import { type DiscoverOptions, type Discovery, discover } from "../../spack/config/discover.ts";
+import { discoveryInputs } from "../../spack/config/discovery-inputs.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import { readProviders, withProviders } from "../../spack/query/providers.ts";
 import { ANY, printQuery, resolveFiles, type SpecQuery } from "../../spack/query/query.ts";
@@ -19,7 +20,7 @@ import { StoreLocks } from "../../store/locks.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { findOwnStore } from "../machine/own-store.ts";
-import { currentHost } from "../machine/read-machine.ts";
+import { currentHost, OS_RELEASE } from "../machine/read-machine.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
 
 /** The locations of Spack's files, as on the command line. */
@@ -54,11 +55,12 @@ export class SpackFiles {
   readonly discovery: Discovery;
   readonly #context: Around;
   readonly #flags: SpackFlags;
+  readonly #options: DiscoverOptions;
 
   constructor(context: Around, flags: SpackFlags) {
     this.#context = context;
     this.#flags = flags;
-    this.discovery = discover({
+    this.#options = {
       host: currentHost(context),
       spack: flags.spack,
       // commander's --no-env makes it false; without any flag it is true.
@@ -66,7 +68,13 @@ export class SpackFiles {
       scopes: flags.scope,
       settings: flags.config,
       store: flags.store,
-    });
+    };
+    this.discovery = discover(this.#options);
+  }
+
+  /** The files and folders that decided what was discovered, present or absent. */
+  get inputs(): readonly string[] {
+    return [...discoveryInputs(this.discovery, this.#options), ...OS_RELEASE];
   }
 
   /** Asks which of several specs is meant; undefined if there is no one to ask. */

@@ -3,6 +3,7 @@ import { hostname, machine, platform, userInfo } from "node:os";
 import { CPUINFO_LIMIT, hostTarget } from "../../spack/config/host-target.ts";
 import { type Host, osName } from "../../spack/config/machine.ts";
 import { readStart } from "../../util/read-start.ts";
+import { localDate } from "../../util/time.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** The description of a machine: its names, and the files in which Linux describes it. */
@@ -50,13 +51,15 @@ function userName(env: Surroundings["env"]): string {
   }
 }
 
+/** The files that name the operating system; the first that can be read counts. */
+export const OS_RELEASE: readonly string[] = ["/etc/os-release", "/usr/lib/os-release"];
+
 function osRelease({ read }: Machine): string {
-  return read("/etc/os-release", OS_RELEASE_LIMIT) ?? read("/usr/lib/os-release", OS_RELEASE_LIMIT) ?? "";
+  for (const path of OS_RELEASE) {
+    const text = read(path, OS_RELEASE_LIMIT);
+    if (text !== undefined) return text;
+  }
+  return "";
 }
 
 const OS_RELEASE_LIMIT = 65536;
-
-function localDate(now: Date): string {
-  const two = (value: number): string => String(value).padStart(2, "0");
-  return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
-}

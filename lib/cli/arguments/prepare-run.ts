@@ -1,15 +1,23 @@
 // What `run` and `shell` share: their flags, and the specs that they make usable, from an earlier run or installed now.
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { installHost } from "../../api/from-spack/install-host.ts";
 import { withOwnStore } from "../../api/from-spack/run-store.ts";
 import { SpackFiles } from "../../api/from-spack/spack-files.ts";
 import { ownDiskCache } from "../../api/machine/cache-folder.ts";
+import { lineKey } from "../../api/machine/line-key.ts";
 import { DEFAULT_CACHE, isCacheWord } from "../../api/places/cache-choice.ts";
 import { type TrustState, trustState } from "../../api/signers/trust-state.ts";
 import { StaveError } from "../../errors.ts";
+import { digestOf } from "../../oci/digest.ts";
 import { INSTALL_DEFAULTS } from "../../ops/install/options.ts";
-import { variablesOf } from "../../ops/store/env-variables.ts";
-import { type RememberedRun, RunMemory } from "../../ops/store/run-memory.ts";
+import { type RememberedRun, RunMemory, runQuestion } from "../../ops/store/run-memory.ts";
+import { isSpecFile } from "../../spack/query/spec-words.ts";
+import { SPEC_FILE_LIMIT } from "../../spack/spec/spec-file.ts";
+import { stampFiles } from "../../util/file-stamps.ts";
+import { readBounded } from "../../util/read-file.ts";
+import { type RememberedAnswer, rememberAnswer } from "../../util/remembered-answer.ts";
+import { type WatchedVariables, watchVariables } from "../../util/watched-variables.ts";
 import type { Context } from "../machine/context.ts";
 import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
@@ -38,16 +46,27 @@ interface RunCall {
   readonly flags: RunFlags;
   /** CACHE and SPEC arguments. */
   readonly words: readonly string[];
+  /** The command line up to the program, to be remembered for the next time. */
+  readonly line?: readonly string[] | undefined;
 }
 
 /**
  * Installs what is missing, unless an earlier run is remembered; for a dry run, returns its report instead. Throws
  * SPEC_NOT_INSTALLED with --offline, and what the installation throws.
  */
-export async function prepareRun({ context, output, flags, words }: RunCall): Promise<RememberedRun | RunReport> {
-  const files = new SpackFiles(context, withOwnStore(flags, context));
-  const trust = await trustState(context, { ...flags, signedBy: signersOf(flags) });
-  const memory = new RunMemory(ownDiskCache(context), await askedFor({ context, files, flags, words, trust }));
+export async function prepareRun({ context, output, flags, words, line }: RunCall): Promise<RememberedRun | RunReport> {
+  const watched = watchVariables(context.env);
+  const around = { ...context, env: watched.env };
+  const files = new SpackFiles(around, withOwnStore(flags, around));
+  const trust = await trustState(around, { ...flags, signedBy: signersOf(flags) });
+  const asked = await askedFor({ context: around, files, flags, words, trust });
+  const entries = ownDiskCache(context);
+  const memory = new RunMemory(entries, RunMemory.keyOf(asked));
+  // Taken now: what changes while specs are installed did not decide which ones.
+  const decided =
+    line === undefined || !isPlain(flags)
+      ? undefined
+      : decidedBy(watched, [...files.inputs, ...trust.files, ...pathsAmong(words, context.cwd)], context);
   const known = flags.refresh ? undefined : memory.get();
   const foreign = memory.foreignFolder;
   if (foreign !== undefined)
@@ -60,7 +79,41 @@ export async function prepareRun({ context, output, flags, words }: RunCall): Pr
   if (flags.dryRun) return known === undefined ? await (await loadInstaller()).planRun(work) : nothingFor(files, known);
   const run = known ?? (await (await loadInstaller()).installToRun(work));
   if (known === undefined) memory.set(run);
+  if (line !== undefined && decided !== undefined)
+    rememberAnswer(runQuestion(entries, lineKey(context, line, context.project)), {
+      ...decided,
+      answer: memory.key,
+      until: trust.until ?? null,
+    });
   return run;
+}
+
+// With these, a line asks for more than its program.
+const isPlain = ({ refresh, trace, verbose }: RunFlags): boolean => !refresh && trace === undefined && !verbose;
+
+// The variables and files that decided which run is meant; undefined if a change of them might not show.
+function decidedBy(
+  watched: WatchedVariables,
+  paths: readonly string[],
+  { clock }: Context,
+): Pick<RememberedAnswer, "files" | "variables"> | undefined {
+  const variables = watched.seen();
+  const files = stampFiles(paths, clock.now());
+  return variables === undefined || files === undefined ? undefined : { files, variables };
+}
+
+// Words that may be files: what they mean depends on what is there.
+const pathsAmong = (words: readonly string[], cwd: string): string[] =>
+  words.filter((word) => /^\/|\.(?:json|ya?ml)$/.test(word)).map((word) => resolve(cwd, word));
+
+async function contentOf(file: string): Promise<string | null> {
+  try {
+    return digestOf((await readBounded(file, SPEC_FILE_LIMIT)).bytes);
+  } catch (error) {
+    // What reads the spec reports it.
+    if (error instanceof StaveError) return null;
+    throw error;
+  }
 }
 
 /** True for the report of a dry run. */
@@ -77,8 +130,9 @@ async function askedFor({ context, files, flags, words, trust }: Asked): Promise
     context.env["STAVE_CACHE"] || context.project?.cache || (discovery.mirrors.length === 0 ? DEFAULT_CACHE : "");
   const places = [...words, ...(flags.mirror ?? []), ...(named.length === 0 ? [otherwise] : [])];
   return {
-    version: 4,
+    version: 5,
     words,
+    specFiles: await Promise.all(words.filter(isSpecFile).map((file) => contentOf(resolve(cwd, file)))),
     // Relative paths mean something else in another folder.
     cwd: places.some((text) => LOCAL.test(text)) ? cwd : undefined,
     roots: lock?.roots.map(({ node }) => node.hash),
@@ -111,14 +165,4 @@ export function planText({ store, install: missing, download }: RunReport, then:
   return missing === 0
     ? `nothing to install; ${then}`
     : `would install ${count(missing, "spec")} into ${store}, ${formatBytes(download)} to download; ${then}`;
-}
-
-/** The environment of this process, with the variables that the specs need. */
-export function environmentOf({ modifications }: RememberedRun, { env }: Context): Record<string, string> {
-  const all = new Map(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
-  for (const { name, value } of variablesOf(modifications, env)) {
-    if (value === undefined) all.delete(name);
-    else all.set(name, value);
-  }
-  return Object.fromEntries(all);
 }

@@ -1,5 +1,6 @@
 // Replaces this process by another program, which keeps its process number, terminal and signals.
 import { accessSync, closeSync, constants, type Dirent, openSync, readdirSync, readSync, statSync } from "node:fs";
+import * as nodeModule from "node:module";
 import { resolve } from "node:path";
 import { findProgram } from "../../api/machine/programs.ts";
 import { fileError, StaveError } from "../../errors.ts";
@@ -98,6 +99,8 @@ export async function replaceProcess({ path, args, env }: Program): Promise<neve
   process.on("SIGPIPE", () => {});
   process.on("SIGXFSZ", () => {});
   makeStreamsBlocking();
+  // It would be written at the exit, which never comes.
+  nodeModule.flushCompileCache?.();
   process.execve(path, [...args], env);
   throw new StaveError("UNSUPPORTED", `${path} could not be run`, { subject: path });
 }

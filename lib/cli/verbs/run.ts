@@ -1,7 +1,8 @@
 // `stave run`: runs a program of a build cache; installs what is missing into the user's own store.
 import { StaveError } from "../../errors.ts";
+import { withVariables } from "../../ops/store/env-variables.ts";
 import type { RunFlags } from "../arguments/install-to-run.ts";
-import { addRun, environmentOf, isPlan, planText, prepareRun } from "../arguments/prepare-run.ts";
+import { addRun, isPlan, planText, prepareRun } from "../arguments/prepare-run.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { programFor, replaceProcess } from "../machine/replace-process.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
@@ -33,13 +34,14 @@ export const verb: VerbFactory = (state) => {
     async (context, output, flags, first, more) => {
       const given = first === undefined ? [] : [first, ...more];
       const { words, program } = splitProgram(state.words, given);
-      const prepared = await prepareRun({ context, output, flags, words });
+      const line = state.words.slice(0, state.words.indexOf("--"));
+      const prepared = await prepareRun({ context, output, flags, words, line });
       if (isPlan(prepared)) {
         output.print(planText(prepared, `would run ${program.join(" ")}`));
         output.report(prepared);
         return 0;
       }
-      const found = programFor(program, environmentOf(prepared, context), context);
+      const found = programFor(program, withVariables(prepared.modifications, context.env), context);
       output.endProgress();
       return await replaceProcess(found);
     },

@@ -1,8 +1,8 @@
 // `stave shell`: a shell in which specs of a build cache can be used; installs what is missing, as `run` does.
 import { StaveError } from "../../errors.ts";
-import { foldersOf } from "../../ops/store/env-variables.ts";
+import { foldersOf, withVariables } from "../../ops/store/env-variables.ts";
 import type { RunFlags } from "../arguments/install-to-run.ts";
-import { addRun, environmentOf, isPlan, planText, prepareRun } from "../arguments/prepare-run.ts";
+import { addRun, isPlan, planText, prepareRun } from "../arguments/prepare-run.ts";
 import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { hasPrompt, interactiveShell } from "../machine/interactive-shell.ts";
 import { replaceProcess } from "../machine/replace-process.ts";
@@ -43,7 +43,7 @@ export const verb: VerbFactory = (state) => {
         output.report(prepared);
         return 0;
       }
-      const env = environmentOf(prepared, context);
+      const env = withVariables(prepared.modifications, context.env);
       const folders = foldersOf(prepared.modifications, "PATH");
       const shell = interactiveShell(context, { env, label: prepared.names, folders });
       if (!hasPrompt(shell)) output.note(`the prompt of ${shell.path} does not show the specs; $STAVE_SHELL has them`);

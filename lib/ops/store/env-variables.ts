@@ -28,6 +28,19 @@ export function variablesOf(
   return variables.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** A whole environment with the variables that modifications change. */
+export function withVariables(
+  modifications: readonly EnvModification[],
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const all = new Map(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  for (const { name, value } of variablesOf(modifications, env)) {
+    if (value === undefined) all.delete(name);
+    else all.set(name, value);
+  }
+  return Object.fromEntries(all);
+}
+
 /** The folders that modifications put in front of a variable, the first to be searched first. */
 export function foldersOf(all: readonly EnvModification[], name: string): readonly string[] {
   const own = all.filter((one) => one.name === name);

@@ -42,6 +42,19 @@ export function findInstallation(named: string | undefined, host: Host): Install
   return undefined;
 }
 
+/** The paths that decide which installation is found, present or absent. */
+export function installationPlaces(
+  named: string | undefined,
+  found: Installation | undefined,
+  { env, cwd, ...host }: Host,
+): string[] {
+  const given = named === undefined ? env["SPACK_ROOT"] : expandUser(named, { env, cwd, ...host });
+  const programs = given
+    ? [resolve(cwd, given)]
+    : (env["PATH"] ?? "").split(delimiter).flatMap((folder) => (isAbsolute(folder) ? [join(folder, "spack")] : []));
+  return found === undefined ? programs : [...programs, join(found.root, VERSION_FILE)];
+}
+
 /** The `major.minor` of a version, `$spack_short_version` in configuration. */
 export function shortVersion(version: string): string {
   return version.split(".").slice(0, 2).join(".");

@@ -1,0 +1,2 @@
+// What starts without the rest of stave: the libraries for flags and configuration take most of the time of a start.
+export { repeatRun } from "./repeat-run.ts";
