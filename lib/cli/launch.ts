@@ -5,6 +5,8 @@ import { isSea } from "node:sea";
 import { fileURLToPath } from "node:url";
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 
+/** What completion scripts call. */
+const COMPLETE = "__complete";
 /** Verbs that stream much content. */
 const STREAMING = new Set(["copy", "cp", "pull", "install", "serve"]);
 /** Verbs that write many documents. */
@@ -52,9 +54,12 @@ if (DOCUMENTS.has(verb)) {
 
 async function start(): Promise<void> {
   const argv = process.argv.slice(2);
-  if (argv[0] === "run") {
+  const [first, ...rest] = argv;
+  if (first === "run" || first === COMPLETE) {
+    const { complete, repeatRun } = await import("./quick.ts");
+    if (first === COMPLETE) return await complete(rest, async () => await import("./configured-names.ts"));
     // Becomes a program that was run before, or returns.
-    await (await import("./quick.ts")).repeatRun(argv);
+    await repeatRun(argv);
   }
   await import("./main.ts");
 }

@@ -10,12 +10,14 @@ import { cacheGuard, mirrorTrust, type TrustOptions, type TrustUse } from "../..
 import { Keychain } from "../../auth/keychain.ts";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
+import type { IndexRecord } from "../../cache/record.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
 import { closeAfterError, closeAll } from "../../util/close-all.ts";
 import type { Context } from "../machine/context.ts";
+import { KnownWords } from "../machine/known-words.ts";
 import type { Output } from "../output/output.ts";
 import { type Opener, openNetwork } from "./open.ts";
 import type { CommonFlags } from "./shared-flags.ts";
@@ -106,11 +108,13 @@ async function openToRead(
   const { location, mirror, opener } = opening;
   const rest = { location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
   const use = trustUse(run, opener);
+  const noted = <C extends ReadCache>(cache: C): C => notingSpecs(cache, text ?? cache.name, run.context);
   if (isMirror(location)) {
     const required = (): ReturnType<typeof mirrorTrust> => mirrorTrust(location, formatCache(location), use);
     const trust = direction === "fetch" ? await orClose(opener, required) : undefined;
     const isWritten = direction === "push";
-    return { cache: await openMirror(location, { ...opening, mayBeEmpty: mayBeGone, isWritten, trust }), ...rest };
+    const opened = await openMirror(location, { ...opening, mayBeEmpty: mayBeGone, isWritten, trust });
+    return { cache: noted(opened), ...rest };
   }
   const target = await opener.read(location).catch((error: unknown) => {
     if (!isStaveError(error, "NOT_FOUND")) throw error;
@@ -121,7 +125,22 @@ async function openToRead(
   const guarded = (): ReturnType<typeof cacheGuard> => cacheGuard(location, target, { ...use, ...memory });
   // What is pushed to is not trusted, but replaced.
   const guard = direction === "fetch" ? await orClose(opener, guarded) : undefined;
-  return { cache: new ReadOciCache(target, { ...memory, guard }), ...rest };
+  return { cache: noted(new ReadOciCache(target, { ...memory, guard })), ...rest };
+}
+
+/** The cache; what its index lists is noted for completion, by the word that named the cache. */
+function notingSpecs<C extends ReadCache>(cache: C, word: string, context: Context): C {
+  const read = cache.readIndex.bind(cache);
+  cache.readIndex = async (options) => {
+    const index = await read(options);
+    if (index === undefined) return index;
+    const words = new KnownWords(context);
+    words.notePlace(word);
+    const listed = (): IndexRecord[] => [...index.records.values()].filter(({ inBuildcache }) => inBuildcache);
+    words.noteSpecs(word, index.digest, listed);
+    return index;
+  };
+  return cache;
 }
 
 async function orClose<T>(opener: Opener, work: () => Promise<T>): Promise<T> {

@@ -12,7 +12,9 @@ interface CompletionReport {
 }
 
 const HELP = `
-Completes verbs, flags and their values. Nothing is started while you type, so print the script again after an update.
+Completes verbs, flags and their values. Verbs and flags are in the script, so print it again after an update. Specs, tags,
+caches, images, mirrors and environments come from local files: what earlier commands have met, and Spack's configuration. No
+registry is asked.
 
 Put the line for bash in ~/.bashrc, and the one for zsh in ~/.zshrc, after compinit.
 

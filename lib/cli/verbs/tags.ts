@@ -7,6 +7,7 @@ import { matchesGlob } from "../../util/glob.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import type { Context } from "../machine/context.ts";
+import { KnownWords } from "../machine/known-words.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
@@ -63,5 +64,7 @@ async function list(context: Context, output: Output, flags: Flags, text: string
     });
   await using opener = await openNetwork({ context, output, flags, places: [location] });
   const target = await opener.read(location);
-  return { name: target.name, tags: await chosen(target.tags({ signal })) };
+  const tags = await chosen(target.tags({ signal }));
+  if (flags.match === undefined) new KnownWords(context).noteTags(text, tags);
+  return { name: target.name, tags };
 }

@@ -4,9 +4,11 @@ import type { Choose } from "../../api/from-spack/spack-files.ts";
 import { projectFile } from "../../api/project/project-place.ts";
 import type { Project } from "../../spack/config/project-settings.ts";
 import type { Context } from "../machine/context.ts";
+import { KnownWords } from "../machine/known-words.ts";
 import { Output, type OutputOptions } from "../output/output.ts";
 import { progressDisplay } from "../output/progress-display.ts";
 import { callWords } from "../output/typeable.ts";
+import { kindsOf } from "../output/value-kinds.ts";
 
 /** The state of a run; commander itself passes no values through. */
 export interface RunState {
@@ -49,6 +51,7 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
       const project = await projectFor(command, state.context, output);
       const context = { ...state.context, project, choose: chooser(state.context, output) };
       state.exitCode = await action(context, output, withStore(flags, { command, context, output }), ...args);
+      if (state.exitCode === 0) notePlaces(command, context);
     } catch (error) {
       const reason: unknown = state.context.signal.aborted ? state.context.signal.reason : error;
       state.exitCode = output.fail(reason);
@@ -57,6 +60,17 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
       state.output = undefined;
     }
   });
+}
+
+// A word is a place only where the verb takes one: most words of other arguments are nobody's business later.
+function notePlaces(command: Command, context: Context): void {
+  const words = command.registeredArguments.flatMap((argument, at) => {
+    const isPlace = kindsOf(argument.name()).some((kind) => kind === "cache" || kind === "image");
+    return isPlace ? command.args.slice(at, argument.variadic ? undefined : at + 1) : [];
+  });
+  if (words.length === 0) return;
+  const known = new KnownWords(context);
+  for (const word of words) known.notePlace(word);
 }
 
 /** Verbs with a store of their own. */
