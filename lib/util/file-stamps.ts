@@ -6,10 +6,14 @@ import { stampOf } from "./read-file.ts";
 /** Paths with the stamps of what they lead to. */
 export type FileStamps = readonly (readonly [path: string, stamp: string])[];
 
-/** A second change within this time, in milliseconds, may leave the same times behind: some file systems count seconds. */
+/**
+ * A second change within this time, in milliseconds, may leave the same times behind: some file systems count seconds.
+ */
 const SETTLED = 2000;
 
-/** The stamps of paths that may be absent; undefined if one has changed so recently that its next change may not show. */
+/**
+ * The stamps of paths that may be absent; undefined if one has changed so recently that its next change may not show.
+ */
 export function stampFiles(paths: Iterable<string>, now: number): FileStamps | undefined {
   const stamps: [string, string][] = [];
   for (const path of new Set(paths)) {

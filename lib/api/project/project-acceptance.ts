@@ -1,5 +1,5 @@
-// Remembers which texts of `stave.yaml` the user has accepted: the file may come from anyone, with a cloned repository for
-// instance. Apart from its reader, because a text that was accepted need not be read again to start a program.
+// Remembers which texts of `stave.yaml` the user has accepted: the file may come from anyone, with a cloned repository
+// for instance. Apart from its reader, because a text that was accepted need not be read again to start a program.
 import { join } from "node:path";
 import { StaveError } from "../../errors.ts";
 import type { Project } from "../../spack/config/project-settings.ts";
