@@ -16,8 +16,8 @@ export interface FailureStyle {
 const MAX_SHOWN = 20;
 /** How many inside those. */
 const MAX_INNER = 3;
-/** How many annotations of errors GitHub keeps of one step; it drops the others. */
-const MAX_ANNOTATIONS = 10;
+/** How many annotations of errors GitHub keeps of one step; the others are lines, which nothing drops. */
+const ANNOTATIONS = 10;
 
 /** The lines of a failure. A hint that several failures share is shown once. */
 export function describeFailure(error: StaveError, style: FailureStyle): string[] {
@@ -36,7 +36,7 @@ function annotations(error: StaveError): ReadonlySet<StaveError> {
   };
   const all = leaves(error, 0);
   const firsts = all.filter((one, at) => all.findIndex(({ code }) => code === one.code) === at);
-  return new Set([...new Set([...firsts, ...all])].slice(0, MAX_ANNOTATIONS));
+  return new Set([...new Set([...firsts, ...all])].slice(0, ANNOTATIONS));
 }
 
 interface Telling {
