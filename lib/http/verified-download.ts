@@ -22,8 +22,8 @@ export interface Download extends Expectation {
   /** For messages: the content, and the server with it. */
   readonly subject: string;
   readonly server: string;
-  /** Sends the request; with headers for a range unless `offset` is 0. Accepts 200, and 206 for a range. */
-  send(offset: number, headers: Record<string, string>, traffic?: Traffic): Promise<HttpResponse>;
+  /** Sends the request, perhaps with a header for a range. Accepts 200, and 206 for a range. */
+  send(headers: Record<string, string>, traffic?: Traffic): Promise<HttpResponse>;
   /** Allows to fetch the rest in pieces side by side. */
   readonly ahead?: AheadBudget | undefined;
   readonly patience: Patience;
@@ -43,8 +43,27 @@ export async function verifiedDownload(download: Download): Promise<Readable> {
   return stream;
 }
 
-async function* read(download: Download, first: HttpResponse): AsyncGenerator<Buffer> {
-  const { digest, size, subject, patience, signal } = download;
+/**
+ * The first `length` bytes of content, or all of a smaller one. They are not verified. An interrupted download resumes as
+ * that of the whole content does.
+ */
+export async function downloadStart(download: Download, length: number): Promise<Buffer> {
+  const end = Math.min(length, download.size);
+  if (end === 0) return Buffer.alloc(0);
+  const part: PartialDownload = { ...download, end, ahead: undefined };
+  const parts: Buffer[] = [];
+  for await (const chunk of read(part, await openAt(part, 0))) parts.push(chunk);
+  // A server that ignores ranges sends more.
+  return Buffer.concat(parts).subarray(0, end);
+}
+
+/** A download that ends before the end of the content, if it has an `end`. */
+interface PartialDownload extends Download {
+  readonly end?: number | undefined;
+}
+
+async function* read(download: PartialDownload, first: HttpResponse): AsyncGenerator<Buffer> {
+  const { digest, size, end = size, subject, patience, signal } = download;
   const digester = new Digester(algorithmOf(digest));
   let response = first;
   let broken: StaveError | undefined;
@@ -59,6 +78,7 @@ async function* read(download: Download, first: HttpResponse): AsyncGenerator<Bu
           digester.update(chunk);
           if (digester.size > size) throw sizeMismatch(subject, size, `more than ${size}`);
           yield chunk;
+          if (end < size && digester.size >= end) return;
         }
       } catch (cause) {
         signal?.throwIfAborted();
@@ -135,7 +155,7 @@ class Ahead {
     if (release === undefined) return;
     this.#boundary = boundaryAfter(at);
     this.#ranges = new RangesAhead({
-      send: (from, end) => send(from, { range: `bytes=${from}-${end - 1}` }, "range"),
+      send: (from, end) => send({ range: `bytes=${from}-${end - 1}` }, "range"),
       ...{ from: this.#boundary, size, subject, release, rate: at / this.#waited },
     });
   }
@@ -151,7 +171,7 @@ class Ahead {
 }
 
 /** Reopens the content at an offset after an interruption, with the usual pauses between attempts. */
-async function reopen(download: Download, offset: number, broken: StaveError): Promise<HttpResponse> {
+async function reopen(download: PartialDownload, offset: number, broken: StaveError): Promise<HttpResponse> {
   let isFirst = true;
   return await withRetry(download.patience, download.hooks, async () => {
     // Pause before the first attempt too, as before any second one.
@@ -163,18 +183,19 @@ async function reopen(download: Download, offset: number, broken: StaveError): P
   });
 }
 
-async function openAt(download: Download, offset: number): Promise<HttpResponse> {
-  const { digest, size, server } = download;
-  const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-${size - 1}` } : {};
-  const response = await download.send(offset, headers);
+async function openAt(download: PartialDownload, offset: number): Promise<HttpResponse> {
+  const { digest, size, end = size, server } = download;
+  const isPart = offset > 0 || end < size;
+  const response = await download.send(isPart ? { range: `bytes=${offset}-${end - 1}` } : {});
   // Content may itself be HTML, but then its size is right.
-  if (saysHtml(response) && ![size, size - offset].includes(Number(headerOf(response, "content-length")))) {
+  if (saysHtml(response) && ![size, end - offset].includes(Number(headerOf(response, "content-length")))) {
     response.body.destroy();
     throw webPageError({ op: "fetch blob", subject: `${digest} from ${server}` }, response.url);
   }
-  if (offset === 0) return response;
+  if (!isPart) return response;
   // Some servers ignore Range and send everything again.
-  if (response.status === 200) return { ...response, body: withoutFirst(response.body, offset) };
+  if (response.status === 200)
+    return offset === 0 ? response : { ...response, body: withoutFirst(response.body, offset) };
   const range = headerOf(response, "content-range");
   if (range !== undefined && new RegExp(`^bytes ${offset}-`).test(range)) return response;
   response.body.destroy();

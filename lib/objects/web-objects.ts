@@ -96,12 +96,12 @@ export class WebObjects implements ReadObjects {
       patience,
       hooks: transport.retryHooks(url.host, signal),
       signal,
-      send: (offset, headers) =>
+      send: (headers) =>
         transport.request(
           this.#request("GET", key, {
             headers,
             op: "fetch",
-            accept: offset > 0 ? [200, 206] : [200],
+            accept: headers["range"] === undefined ? [200] : [200, 206],
             traffic: "download",
             patience,
             signal,

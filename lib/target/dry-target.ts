@@ -27,6 +27,7 @@ export function dryTarget(target: ReadTarget & { readonly keepsClosure?: boolean
         descriptor: { mediaType, digest: options?.digest ?? digestOf(bytes), size: bytes.byteLength },
       }),
     pushReferrers: () => Promise.resolve(),
+    fetchBlobStart: none,
     pushStream: none,
     deleteManifest: none,
     deleteBlob: none,

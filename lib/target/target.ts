@@ -42,6 +42,15 @@ export interface BlobFetcher {
   fetchBlob(descriptor: Descriptor, options?: FetchBlobOptions): Promise<Readable>;
 }
 
+/** A target from which the start of a blob can be fetched without the rest. */
+export interface BlobStartFetcher {
+  /**
+   * The first `length` bytes of a blob, or all of a smaller one. They are not verified: nothing may depend on them that
+   * is not checked again. Throws NOT_FOUND.
+   */
+  fetchBlobStart(descriptor: Descriptor, length: number, options?: OperationOptions): Promise<Buffer>;
+}
+
 /** A target that can be asked whether it has a blob. */
 export interface BlobChecker {
   /** True if the blob exists. Only a definite "no" is false; a failed request is an error. */
@@ -181,7 +190,7 @@ export interface ReadTarget extends BlobFetcher, BlobChecker, ManifestFetcher, T
 }
 
 /** A target that can be read and written. */
-export interface Target extends ReadTarget, BlobPusher, ManifestPusher, ReferrerPusher, Deleter {
+export interface Target extends ReadTarget, BlobStartFetcher, BlobPusher, ManifestPusher, ReferrerPusher, Deleter {
   /** The target refuses a manifest whose blobs it lacks, so a stored manifest implies all its content. */
   readonly keepsClosure: boolean;
   /** Releases what the target holds open (connections, locks). */

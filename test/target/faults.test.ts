@@ -2,7 +2,7 @@
 // the right code; never with wrong bytes, never in a hang. Pauses take no time: the clock jumps.
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
-import { after, before, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { type ErrorCode, isStaveError, StaveError } from "../../lib/errors.ts";
 import { bytesSource, readAll } from "../../lib/util/stream.ts";
 import { connect, type TestClient } from "../support/client.ts";
@@ -291,6 +291,52 @@ test("a server that answers with another range than asked for is refused", async
   await assert.rejects(fetchBlob(client), (error) => isStaveError(error, "REGISTRY_ERROR"));
   full.rules.length = 0;
   await client.close();
+});
+
+describe("the start of a blob", () => {
+  const path = /blobs/;
+  const ROWS: { name: string; rules: Rule[]; ranges: (string | undefined)[] }[] = [
+    { name: "takes one request for its bytes", rules: [], ranges: ["bytes=0-99999"] },
+    {
+      name: "goes on where the connection broke",
+      rules: [{ method: "GET", path, times: 1, fault: { truncate: 50_000 } }],
+      ranges: ["bytes=0-99999", "bytes=50000-99999"],
+    },
+    {
+      name: "comes from a server that ignores ranges",
+      rules: [{ method: "GET", path, fault: "ignore range" }],
+      ranges: ["bytes=0-99999"],
+    },
+    {
+      name: "is asked for again after a reset",
+      rules: [{ method: "GET", path, times: 1, fault: "reset" }],
+      ranges: ["bytes=0-99999", "bytes=0-99999"],
+    },
+  ];
+  for (const { name, rules, ranges } of ROWS)
+    test(name, async () => {
+      full.rules.splice(0, full.rules.length, ...rules);
+      full.requests.length = 0;
+      const client = connect(full.host, "r");
+      const start = await client.target.fetchBlobStart(BLOB.descriptor, 100_000);
+      full.rules.length = 0;
+      assert.ok(start.equals(Buffer.from(BLOB.bytes).subarray(0, 100_000)));
+      const asked = full.requests.map((one) => one.headers.range);
+      assert.equal(asked.length, ranges.length, asked.join(" "));
+      assert.equal(asked[0], ranges[0]);
+      await client.close();
+    });
+
+  test("is all of a smaller one, verified", async () => {
+    const client = connect(full.host, "r");
+    assert.equal((await client.target.fetchBlobStart(BLOB.descriptor, 1e9)).length, 300_000);
+    full.rules.splice(0, full.rules.length, { method: "GET", path, fault: "wrong content" });
+    await assert.rejects(client.target.fetchBlobStart(BLOB.descriptor, 1e9), (error) =>
+      isStaveError(error, "DIGEST_MISMATCH"),
+    );
+    full.rules.length = 0;
+    await client.close();
+  });
 });
 
 test("an upload that a proxy finds too large goes in chunks", async () => {

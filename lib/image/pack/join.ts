@@ -6,7 +6,6 @@ import { type Digest, Digester } from "../../oci/digest.ts";
 import { layerTypeIn, OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from "../../oci/mediatype.ts";
 import { type CompressionMethod, Decompressor, gunzip } from "../../util/decompress.ts";
 import { mapLimit } from "../../util/limit.ts";
-import { readSized } from "../../util/stream.ts";
 import { type TarFolder, TarSplitter } from "../archive/tar-splitter.ts";
 import { endOfArchive } from "../archive/tar-writer.ts";
 import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
@@ -20,6 +19,10 @@ export interface JoinSource {
   readonly size: number;
   /** Its bytes, or a stream of them that must fail at its end unless they are correct. */
   open(): Promise<Buffer | Readable>;
+  /** The first `length` bytes, or more; they need not be verified. */
+  start(length: number): Promise<Buffer>;
+  /** Its uncompressed archive, if that is at hand. */
+  archive?(): Buffer | undefined;
 }
 
 /** What is learned about the archive of a joined layer. */
@@ -40,10 +43,8 @@ export interface JoinOptions {
 
 /** How many layers are opened at once to read their beginnings. */
 const CONCURRENCY = 8;
-/** Layers up to this size, in bytes, are read at once; larger ones are streamed. */
-const SMALL = 1024 * 1024;
-/** How many bytes of small layers are kept from reading their beginnings to joining them. */
-const KEPT = 32 * 1024 * 1024;
+/** The folders above a prefix fit into this many bytes, compressed. */
+const START = 16 * 1024;
 /** Up to this size, in bytes, they are decompressed at once. */
 const SMALL_ARCHIVE = 32 * 1024 * 1024;
 
@@ -60,8 +61,7 @@ export async function* joinLayers(
 ): AsyncGenerator<Buffer, JoinedArchive> {
   const { compression, known } = options;
   const folders = new Map<string, TarFolder>();
-  const opener = new Opener();
-  const starts = await mapLimit(sources, CONCURRENCY, (source) => readFolders(source, options, opener));
+  const starts = await mapLimit(sources, CONCURRENCY, (source) => readFolders(source, options));
   for (const folder of starts.flatMap(({ folders }) => folders))
     if (!folders.has(folder.name)) folders.set(folder.name, folder);
   const head = Buffer.concat([...folders.values()].map(({ bytes }) => bytes));
@@ -70,7 +70,7 @@ export async function* joinLayers(
   for (const [at, source] of sources.entries()) {
     const start = starts[at] ?? { folders: [] };
     if (isUndivided(source, options)) yield* compressAgain(source, options, start.folders, digester);
-    else yield* passOn(source, options, start, { digester, opener });
+    else yield* passOn(source, options, start, digester);
   }
   const entriesSize = known?.entriesSize ?? digester.size;
   const end = endOfArchive(entriesSize);
@@ -96,27 +96,6 @@ function compressed(compression: Compression, bytes: Buffer): Buffer[] {
   return compressPiece(compression, bytes).map((part) => Buffer.from(part));
 }
 
-// Opens layers; small ones are read as a whole, and kept until they are joined.
-class Opener {
-  readonly #kept = new Map<Digest, Buffer>();
-  #size = 0;
-
-  /** The bytes of a small layer, or a stream. */
-  async open(source: JoinSource): Promise<Buffer | Readable> {
-    const { digest, size } = source;
-    const kept = this.#kept.get(digest);
-    if (kept !== undefined) return kept;
-    const opened = await source.open();
-    if (Buffer.isBuffer(opened) || size > SMALL) return opened;
-    const bytes = await readSized(opened, size, digest);
-    if (this.#size + size <= KEPT) {
-      this.#kept.set(digest, bytes);
-      this.#size += size;
-    }
-    return bytes;
-  }
-}
-
 function chunksOf(opened: Buffer | Readable): Iterable<Buffer> | AsyncIterable<Buffer> {
   return Buffer.isBuffer(opened) ? [opened] : opened;
 }
@@ -131,28 +110,37 @@ interface Beginning {
   readonly member?: LayerStart | undefined;
 }
 
-async function readFolders(source: JoinSource, options: JoinOptions, opener: Opener): Promise<Beginning> {
+async function readFolders(source: JoinSource, options: JoinOptions): Promise<Beginning> {
   if (!isUndivided(source, options)) {
+    const bytes = await source.start(START);
+    const isWhole = bytes.length >= source.size;
     const finder = new StartFinder(options.compression.method);
-    const opened = await opener.open(source);
-    try {
-      for await (const chunk of chunksOf(opened)) {
-        const start = find(() => finder.push(chunk));
-        if (start === "not divided") break;
-        // A stream is verified at its end only, and opened again to be joined.
-        if (start !== undefined) return { folders: start.folders, member: Buffer.isBuffer(opened) ? start : undefined };
-      }
-    } finally {
-      close(opened);
-    }
+    const start = find(() => finder.push(bytes, isWhole)) ?? (await findInStream(source, options));
+    // What is only a part is not verified; joining finds the start again.
+    if (start !== "not divided") return { folders: start.folders, member: isWhole ? start : undefined };
     options.undivided.add(source.digest);
   }
-  return { folders: await decompressFolders(source, opener) };
+  return { folders: await decompressFolders(source) };
 }
 
-async function decompressFolders(source: JoinSource, opener: Opener): Promise<readonly TarFolder[]> {
+// Layers of earlier versions have entries in their first member.
+async function findInStream(source: JoinSource, { compression }: JoinOptions): Promise<LayerStart | "not divided"> {
+  const finder = new StartFinder(compression.method);
+  const opened = await source.open();
+  try {
+    for await (const chunk of chunksOf(opened)) {
+      const start = find(() => finder.push(chunk));
+      if (start !== undefined) return start;
+    }
+  } finally {
+    close(opened);
+  }
+  return "not divided";
+}
+
+async function decompressFolders(source: JoinSource): Promise<readonly TarFolder[]> {
   const splitter = new TarSplitter(() => {}, source.digest);
-  const opened = await opener.open(source);
+  const opened = await source.open();
   using decompressor = new Decompressor(methodOf(source.mediaType), (bytes) => splitter.push(bytes), source.digest);
   try {
     for await (const chunk of chunksOf(opened)) {
@@ -179,7 +167,7 @@ async function* passOn(
   source: JoinSource,
   { compression, known, undivided }: JoinOptions,
   start: Beginning,
-  { digester, opener }: { readonly digester: Digester; readonly opener: Opener },
+  digester: Digester,
 ): AsyncGenerator<Buffer> {
   const cutter = new LayerCutter(compression, start.member);
   const reader = known === undefined ? new EntryReader(source, start.folders, digester) : undefined;
@@ -187,7 +175,7 @@ async function* passOn(
     undivided.add(source.digest);
     return new JoinAgain(`${source.digest} must be compressed again`);
   };
-  const opened = await opener.open(source);
+  const opened = await source.open();
   try {
     for await (const chunk of chunksOf(opened)) {
       const parts = find(() => cutter.push(chunk));
@@ -229,7 +217,8 @@ class EntryReader {
     const { mediaType, digest } = this.#source;
     const method = methodOf(mediaType);
     // A decoder costs more than a small layer takes.
-    const archive = isWhole && method === "gzip" ? gunzipSmall(chunk, digest) : undefined;
+    const gunzipped = (): Buffer | undefined => (method === "gzip" ? gunzipSmall(chunk, digest) : undefined);
+    const archive = isWhole ? (this.#source.archive?.() ?? gunzipped()) : undefined;
     if (archive !== undefined) return this.#take(archive);
     this.#decompressor ??= new Decompressor(method, (bytes) => this.#take(bytes), digest);
     await this.#decompressor.write(chunk);

@@ -40,6 +40,8 @@ export interface LayerStreamOptions {
   readonly survey?: { readonly files: number; readonly bytes: number } | undefined;
   /** Read even a small prefix on a thread, because its file system is slow. */
   readonly isSlow?: boolean | undefined;
+  /** Keep the uncompressed archive in memory: for small prefixes. */
+  readonly keepsArchive?: boolean | undefined;
 }
 
 /**
@@ -60,9 +62,10 @@ export class LayerStream extends Readable {
   #wanted = false;
   #end: { pieces: number; summary: ArchiveSummary } | undefined;
   #layer: PackedLayer | undefined;
+  readonly #archive: Buffer[] = [];
 
   constructor(pool: PackPool, job: ArchiveJob, compression: Compression, options: LayerStreamOptions = {}) {
-    const { onPacked = () => {}, lends = false, survey, isSlow = false } = options;
+    const { onPacked = () => {}, lends = false, survey, isSlow = false, keepsArchive = false } = options;
     // Each piece is read separately.
     super({ highWaterMark: 1 });
     this.#pool = pool;
@@ -70,6 +73,7 @@ export class LayerStream extends Readable {
     this.#compression = compression;
     this.#onPacked = onPacked;
     const receiver: PackReceiver = {
+      ...(keepsArchive && { archived: (bytes: Uint8Array) => void this.#archive.push(Buffer.from(bytes)) }),
       piece: (sequence, bytes) => {
         this.#ready.set(sequence, bytes);
         this.#advance();
@@ -88,6 +92,11 @@ export class LayerStream extends Readable {
   get layer(): PackedLayer {
     if (this.#layer === undefined) throw new StaveError("INTERNAL", "the layer has not been read to its end");
     return this.#layer;
+  }
+
+  /** The uncompressed archive, if it was to be kept; empty otherwise. */
+  get archive(): Buffer {
+    return Buffer.concat(this.#archive);
   }
 
   /** Takes back a lent chunk, which must not be read any more. */
@@ -147,6 +156,7 @@ export class LayerStream extends Readable {
 
   #finish(summary: ArchiveSummary): void {
     this.#end = undefined;
+    if (this.#archive.length > 0) this.#archive.push(summary.end);
     this.#send(Buffer.concat(compressPiece(this.#compression, summary.end)));
     this.#layer = {
       digest: this.#digester.digest(),
@@ -188,6 +198,7 @@ export function layerSource(
 ): Source {
   return {
     size: layer.size,
+    isVerified: true,
     open(offset = 0) {
       const stream = packLayer(pool, job, compression, options);
       let left = offset;

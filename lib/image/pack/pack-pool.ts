@@ -7,10 +7,12 @@ import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
 import type { Survey } from "../archive/survey.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
 import type { Answer, Order } from "./pack-message.ts";
-import { windowSizeOf } from "./piece-reader.ts";
+import { pieceIn, windowSizeOf } from "./piece-reader.ts";
 
 /** Receives the result for a prefix: its pieces in any order, the end after the last one was read, or one failure. */
 export interface PackReceiver {
+  /** Each piece before it is compressed, in their order. The bytes are valid during the call only. */
+  archived?(bytes: Uint8Array): void;
   /** A compressed piece. The bytes are in the memory of a window, which must be returned (see recycle). */
   piece(sequence: number, bytes: Uint8Array): void;
   end(pieces: number, summary: ArchiveSummary): void;
@@ -211,6 +213,8 @@ export class PackPool {
       if (task === undefined) this.#release(answer.piece.window);
       else {
         task.compressing++;
+        const memory = this.#memories[answer.piece.window];
+        if (memory !== undefined) task.receiver.archived?.(pieceIn({ ...answer.piece, window: memory }));
         this.#pieces.push(answer);
       }
     } else if (answer.type === "compressed") {

@@ -13,6 +13,11 @@ export function windowSizeOf(compression: Compression): number {
   return START + pieceSizeOf(compression);
 }
 
+/** The bytes of a piece that has not been compressed. */
+export function pieceIn({ window, length }: Piece<SharedArrayBuffer>): Buffer {
+  return Buffer.from(window, START, length);
+}
+
 /**
  * Yields the pieces of one archive and returns its summary. Calls `nextWindow` once per piece; it may return the same
  * window again if the previous piece is no longer needed. Synchronous; throws as archivePieces does.
@@ -42,10 +47,10 @@ export function* readPieces(
  * Compresses a piece into its own window and returns the compressed length. No byte is overwritten before it has been
  * copied.
  */
-export function compressInPlace(compression: Compression, { window, length }: Piece<SharedArrayBuffer>): number {
-  const out = Buffer.from(window);
+export function compressInPlace(compression: Compression, piece: Piece<SharedArrayBuffer>): number {
+  const out = Buffer.from(piece.window);
   let at = 0;
-  for (const part of compressPiece(compression, Buffer.from(window, START, length))) {
+  for (const part of compressPiece(compression, pieceIn(piece))) {
     at += part.copy(out, at);
     releaseAround(part);
   }

@@ -8,7 +8,7 @@ import { walkPrefix } from "../archive/prefix-walk.ts";
 import { type Compression, DEFAULT_COMPRESSION } from "./compression.ts";
 import type { Piece } from "./pack-message.ts";
 import type { PackReceiver } from "./pack-pool.ts";
-import { compressInPlace, readPieces, windowSizeOf } from "./piece-reader.ts";
+import { compressInPlace, pieceIn, readPieces, windowSizeOf } from "./piece-reader.ts";
 
 const MOST_ENTRIES = 48;
 const MOST_BYTES = 128 * 1024;
@@ -53,6 +53,7 @@ export function packSmallPrefix(job: ArchiveJob, compression: Compression | unde
         receiver.end(sequence, value);
         return;
       }
+      receiver.archived?.(pieceIn(value));
       if (compression !== undefined) receiver.piece(sequence, compressed(compression, value));
     }
   } catch (error) {

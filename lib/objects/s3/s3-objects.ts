@@ -141,7 +141,7 @@ export class S3Objects implements Objects {
       patience,
       hooks: transport.retryHooks(this.name, signal),
       signal,
-      send: async (_offset, headers) => {
+      send: async (headers) => {
         const what = `fetch ${key} of ${this.name}`;
         const more = { traffic: "download", patience } as const;
         const response = await this.#ask({ method: "GET", key, headers, what, more, signal });

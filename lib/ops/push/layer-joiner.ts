@@ -9,8 +9,11 @@ import { type Digest, Digester } from "../../oci/digest.ts";
 import { rereadDamaged } from "../../target/refetch.ts";
 import type { PushOutcome, Target } from "../../target/target.ts";
 import type { ProgressSink } from "../../util/progress.ts";
-import { type Source, withoutFirst } from "../../util/stream.ts";
+import { readSized, type Source, withoutFirst } from "../../util/stream.ts";
 import type { LayerShelf } from "./layer-shelf.ts";
+
+/** Layers up to this size, in bytes, are read as a whole; larger ones are streamed. */
+const SMALL = 1024 * 1024;
 
 /** The collaborators of a LayerJoiner. */
 export interface LayerJoinerOptions {
@@ -75,6 +78,7 @@ export class LayerJoiner {
     const { digest, size } = known;
     const source: Source = {
       size,
+      isVerified: true,
       open: (offset = 0) => {
         const stream = verified(
           this.#stream(parts, known, () => {}),
@@ -142,9 +146,20 @@ export class LayerJoiner {
 
   #source({ mediaType, digest, size }: ImageLayer): JoinSource {
     const { target, shelf, signal } = this.#options;
-    const open = async (): Promise<Buffer | Readable> =>
-      shelf.get(digest) ?? (await target.fetchBlob({ mediaType, digest, size }, { signal }));
-    return { mediaType, digest, size, open };
+    const layer = { mediaType, digest, size };
+    const whole = async (): Promise<Buffer> => {
+      const bytes = shelf.get(digest) ?? (await readSized(await target.fetchBlob(layer, { signal }), size, digest));
+      shelf.put(digest, bytes);
+      return bytes;
+    };
+    const isWhole = (): boolean => size <= SMALL || shelf.get(digest) !== undefined;
+    return {
+      ...layer,
+      open: async () => (isWhole() ? await whole() : await target.fetchBlob(layer, { signal })),
+      // Small layers are read once, for their beginnings and for the rest.
+      start: async (length) => (isWhole() ? await whole() : await target.fetchBlobStart(layer, length, { signal })),
+      archive: () => shelf.archiveOf(digest),
+    };
   }
 
   #counter(id: string): { onBytes: (count: number) => void; sent: () => number } {

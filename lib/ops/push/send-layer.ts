@@ -188,28 +188,39 @@ export class LayerSender {
   async #sendSmall(node: SpecNode, job: ArchiveJob, survey: Survey, start: () => void): Promise<SentLayer> {
     const { target, pool, compression, memory, clock, progress, signal, force, shelf } = this.#options;
     const at = clock.now();
+    const keepsArchive = shelf !== undefined;
     const { layer, bytes } = await this.#packing.run(
       async () => {
         start();
-        const stream = packLayer(pool, job, compression, { survey, isSlow: this.#surveyor.isSlow });
+        const stream = packLayer(pool, job, compression, { survey, isSlow: this.#surveyor.isSlow, keepsArchive });
         const chunks: Buffer[] = [];
         for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
         signal.throwIfAborted();
-        return { layer: stream.layer, bytes: Buffer.concat(chunks) };
+        const { layer } = stream;
+        const bytes = Buffer.concat(chunks);
+        shelf?.put(layer.digest, bytes, stream.archive);
+        return { layer, bytes };
       },
       { signal },
     );
     memory?.remember(job, survey, layer, at);
     progress({ type: "bytes", id: idOf(node, job), count: survey.bytes });
     const { digest, size, diffId, archiveSize, skipped, unstripped } = layer;
-    shelf?.put(digest, bytes);
     const blob = { mediaType: layerMediaType(compression), digest, size };
     let sent = 0;
     const onBytes = (count: number): void => {
       sent += count;
     };
     const isNew = !force && size <= UNASKED;
-    const outcome = await target.pushBlob(blob, bytesSource(bytes), { signal, onBytes, isNew });
+    const outcome = await target.pushBlob(
+      blob,
+      { ...bytesSource(bytes), isVerified: true },
+      {
+        signal,
+        onBytes,
+        isNew,
+      },
+    );
     return { digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped, unstripped };
   }
 

@@ -98,6 +98,12 @@ export class LayoutTarget implements Target {
     return file.pipe(verified);
   }
 
+  async fetchBlobStart({ digest, size }: Descriptor, length: number, options: OperationOptions = {}): Promise<Buffer> {
+    options.signal?.throwIfAborted();
+    const end = Math.min(size, length);
+    return end === 0 ? Buffer.alloc(0) : await readAll(await this.blobs.open(digest, 0, end), end, `blob ${digest}`);
+  }
+
   async pushBlob(descriptor: Descriptor, source: Source, options: PushBlobOptions = {}): Promise<PushOutcome> {
     const { digest, size } = descriptor;
     if (await this.hasBlob(descriptor)) {

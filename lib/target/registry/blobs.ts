@@ -2,7 +2,7 @@
 import type { Readable } from "node:stream";
 import { headerOf, saysHtml, webPageError } from "../../http/response.ts";
 import type { Patience } from "../../http/retry.ts";
-import { verifiedDownload } from "../../http/verified-download.ts";
+import { type Download, downloadStart, verifiedDownload } from "../../http/verified-download.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, isDigest } from "../../oci/digest.ts";
 import { digestMismatch, sizeMismatch } from "../../util/stream.ts";
@@ -58,12 +58,26 @@ export async function hasBlob(repository: Repository, digest: Digest, options: H
  */
 export async function fetchBlob(
   repository: Repository,
-  { digest, size }: Descriptor,
+  descriptor: Descriptor,
   options: FetchBlobOptions = {},
 ): Promise<Readable> {
+  return await verifiedDownload(downloadOf(repository, descriptor, options));
+}
+
+/** The first bytes of a blob, which are not verified; an interruption is as in fetchBlob. */
+export async function fetchBlobStart(
+  repository: Repository,
+  descriptor: Descriptor,
+  length: number,
+  options: OperationOptions = {},
+): Promise<Buffer> {
+  return await downloadStart(downloadOf(repository, descriptor, options), length);
+}
+
+function downloadOf(repository: Repository, { digest, size }: Descriptor, options: FetchBlobOptions): Download {
   const { signal, isDocument } = options;
   const patience = repository.options.transport.patience();
-  return await verifiedDownload({
+  return {
     digest,
     size,
     subject: `blob ${digest} of ${repository.name}`,
@@ -72,13 +86,13 @@ export async function fetchBlob(
     hooks: repository.retryHooks(signal),
     signal,
     ahead: repository.ahead,
-    send: (offset, headers, traffic = "download") =>
+    send: (headers, traffic = "download") =>
       repository.stream({
         method: "GET",
         url: path(digest),
         headers,
         access: "pull",
-        accept: offset > 0 ? [200, 206] : [200],
+        accept: headers["range"] === undefined ? [200] : [200, 206],
         traffic,
         op: "fetch blob",
         subject: digest,
@@ -87,7 +101,7 @@ export async function fetchBlob(
         ...(traffic === "range" ? { retry: false } : { patience }),
         signal,
       }),
-  });
+  };
 }
 
 /** Deletes a blob. Throws NOT_FOUND, UNSUPPORTED. */

@@ -18,7 +18,7 @@ import type {
   ReferrersOptions,
   Target,
 } from "../target.ts";
-import { deleteBlob, fetchBlob, hasBlob } from "./blobs.ts";
+import { deleteBlob, fetchBlob, fetchBlobStart, hasBlob } from "./blobs.ts";
 import { deleteManifest, fetchManifest, headManifest, putManifest } from "./manifests.ts";
 import { pushReferrers } from "./push-referrers.ts";
 import { addFallbackReferrer, listReferrers, referrerEntry } from "./referrers.ts";
@@ -48,6 +48,10 @@ export class RegistryTarget implements Target {
 
   fetchBlob(descriptor: Descriptor, options?: FetchBlobOptions): Promise<Readable> {
     return fetchBlob(this.#repository, descriptor, options);
+  }
+
+  fetchBlobStart(descriptor: Descriptor, length: number, options?: OperationOptions): Promise<Buffer> {
+    return fetchBlobStart(this.#repository, descriptor, length, options);
   }
 
   pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<PushOutcome> {

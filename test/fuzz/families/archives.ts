@@ -106,7 +106,8 @@ function split(bytes: Buffer, chunk: number): string[] {
 }
 
 async function joined(bytes: Buffer): Promise<void> {
-  const source = { digest: digestOf(bytes), mediaType: OCI_LAYER_GZIP, size: bytes.length, open: async () => bytes };
+  const whole = async (): Promise<Buffer> => bytes;
+  const source = { digest: digestOf(bytes), mediaType: OCI_LAYER_GZIP, size: bytes.length, open: whole, start: whole };
   const options = { compression: DEFAULT_COMPRESSION, undivided: new Set<Digest>() };
   for (let attempt = 0; ; attempt++) {
     const parts = joinLayers([source], options);

@@ -89,6 +89,7 @@ function source(bytes: Buffer, chunk = 64 * 1024): JoinSource {
     mediaType,
     size: bytes.length,
     open: async () => Readable.from(chunks(), { objectMode: false }),
+    start: async (length) => bytes.subarray(0, length),
   };
 }
 
@@ -180,6 +181,62 @@ test("contents are passed on as they are, and only the folders and the end are m
   for (const layer of layers) assert.ok(bytes.includes(layer.subarray(600, layer.length - 600)));
   const sum = layers.reduce((size, layer) => size + layer.length, 0);
   assert.ok(bytes.length < sum && bytes.length > sum - 300 * layers.length);
+});
+
+test("what was packed just now is not decompressed: its archive gives the diffID", async () => {
+  const parts = await Promise.all(
+    jobs.map(async (job) => {
+      const stream = packLayer(pool, job, GZIP, { keepsArchive: true });
+      const bytes = await readAll(stream, 100e6, "layer");
+      return { bytes, archive: stream.archive };
+    }),
+  );
+  const expected = await joined(parts.map(({ bytes }) => source(bytes)));
+  const sources = parts.map(({ bytes, archive }): JoinSource => {
+    const damaged = Buffer.from(bytes);
+    // In the middle of the entries, which only decompressing them would notice.
+    const middle = Math.floor(bytes.length / 2);
+    damaged.fill(0xff, middle, middle + 4);
+    return { ...source(damaged), open: async () => damaged, archive: () => archive };
+  });
+  const { archive } = await joined(sources);
+  assert.deepEqual(archive, expected.archive);
+  await failsWith("CONTENT_INVALID", joined(sources.map(({ archive: _, ...one }) => one)));
+});
+
+test("large layers are opened once and read as fast as the joined one is, never as a whole", async () => {
+  const layers = await Promise.all([prefix("/opt/store", "big", 12_000_000), ...jobs].map((job) => packed(job, GZIP)));
+  let [opened, asked, ahead] = [0, 0, 0];
+  let given = 0;
+  const sources = layers.map((bytes): JoinSource => {
+    const { open, ...one } = source(bytes);
+    return {
+      ...one,
+      open: async () => {
+        opened++;
+        const stream = await open();
+        assert.ok(!Buffer.isBuffer(stream));
+        return stream
+          .on("data", (chunk: Buffer) => {
+            given += chunk.length;
+          })
+          .pause();
+      },
+      start: async (length) => {
+        asked += length;
+        return bytes.subarray(0, length);
+      },
+    };
+  });
+  let taken = 0;
+  const parts = joinLayers(sources, { compression: GZIP, undivided: new Set() });
+  for await (const part of parts) {
+    taken += part.length;
+    ahead = Math.max(ahead, given - taken);
+  }
+  assert.equal(opened, layers.length);
+  assert.ok(asked <= layers.length * 64 * 1024, `${asked} bytes of beginnings`);
+  assert.ok(taken > 12_000_000 && ahead < 1024 * 1024, `${ahead} bytes were read ahead`);
 });
 
 test("layers can be joined step by step, in chunks of any size", async () => {

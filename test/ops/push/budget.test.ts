@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { OciCache } from "../../../lib/cache/oci-cache.ts";
 import { parseCompression } from "../../../lib/image/pack/compression.ts";
 import { LayerMemory } from "../../../lib/image/pack/layer-memory.ts";
@@ -137,6 +137,48 @@ describe("an environment of 60 specs in a registry", async () => {
       await client.close();
       await registry.close();
     }
+  });
+});
+
+describe("layers that are in a registry only", async () => {
+  const root = join(temporaryFolder(), "store");
+  const sizes = [9_000_000, 8_000_000, 40_000, 30_000, 20_000, 10_000];
+  const specs = sizes.map((size, at) => ({ id: `s${at}`, name: `s${at}`, size, needs: [] }));
+  makeEnvironment(root, specs, 1);
+  const store = await Store.open(root, { clock });
+  const roots = [...store.records()].map(({ node }) => node);
+  const registry = await startRegistry();
+  after(() => registry.close());
+  const pushTo = async (repository: string, more: Partial<PushOptions>) => {
+    const { target, close } = connect(registry.host, repository);
+    const before = registry.requests.length;
+    const report = await push({ store, target, cache: new OciCache(target), roots, jobs: 2, ...more });
+    assert.deepEqual(report.failures, []);
+    await close();
+    return { report, requests: registry.requests.slice(before) };
+  };
+  const blobs = ({ requests }: Awaited<ReturnType<typeof pushTo>>, method: string): string[] =>
+    requests.flatMap((one) =>
+      one.method === method && one.path.includes("/blobs/sha256:") ? [one.headers.range ?? "whole"] : [],
+    );
+
+  test("each is read once, and of large ones first the beginning; what was joined is remembered", async () => {
+    await pushTo("org/cache", {});
+    const remembering = memory();
+    const options = { tags: ["app"], budget: 1, memory: remembering };
+    const first = await pushTo("org/cache", options);
+    assert.equal(first.report.totals.packedBytes, 0);
+    const layers = blobs(first, "GET").length - sizes.length;
+    assert.equal(layers, sizes.length + 2, "configs are read, each layer, and two beginnings");
+    assert.equal(blobs(first, "GET").filter((range) => range === "bytes=0-16383").length, 2);
+
+    // Another tag: the layer is made from the same ones, so it is known, and the registry has it.
+    const second = await pushTo("org/cache", { ...options, tags: ["other"] });
+    assert.equal(second.report.totals.sentBytes, 0);
+    assert.equal(blobs(second, "GET").length, sizes.length, "configs only");
+    assert.equal(blobs(second, "HEAD").length <= 2, true, "the joined layer and the config");
+    const third = await pushTo("org/cache", options);
+    assert.deepEqual([...blobs(third, "GET"), ...blobs(third, "HEAD")].length, 1, "the config of the tag");
   });
 });
 
