@@ -297,6 +297,44 @@ test("push --from makes images that run of a mirror's specs, with one tag, and i
   assert.deepEqual([untrusted.status, /\[SIGNATURE_/.test(untrusted.stderr)], [8, true], untrusted.stderr);
 });
 
+test("push --from fits the image into its budget, joins nothing twice, and reads no archive twice", async () => {
+  const folder = temporaryFolder();
+  const images = `oci-layout:${folder}/images`;
+  const flags = ["--from", web.url, "--no-env", "-u"];
+  const env = { XDG_CACHE_HOME: temporaryFolder() };
+  const layersOf = async (tag: string): Promise<string[]> => {
+    const shown = JSON.parse((await run(["inspect", `${images}:${tag}`, "--json"])).stdout).report;
+    return shown.layers.map(({ digest }: { digest: string }) => digest);
+  };
+  assert.equal((await run(["push", images, "hull", ...flags, "--tag", "whole"], env)).status, 0);
+  const archives = await layersOf("whole");
+  assert.equal(archives.length, 3);
+  const made = await run(["push", images, "hull", ...flags, "--tag", "app", "--budget", "2"], env);
+  assert.equal(made.status, 0, made.stderr);
+  const layers = await layersOf("app");
+  assert.equal(layers.length, 2);
+  const before = web.requests.length;
+  const again = await run(["push", images, "hull", ...flags, "--tag", "other", "--budget", "2"], env);
+  assert.equal(again.status, 0, again.stderr);
+  assert.deepEqual(await layersOf("other"), layers);
+  const asked = web.requests.slice(before);
+  assert.ok(asked.length > 0 && !asked.some((one) => archives.some((digest) => one.includes(digest.slice(7)))));
+  const none = await run([
+    "push",
+    images,
+    "hull",
+    "--from",
+    web.url,
+    "--no-env",
+    "-u",
+    "--tag",
+    "app",
+    "--budget",
+    "0",
+  ]);
+  assert.deepEqual([none.status, /does not fit into 0 layers.*\[BUDGET_EXCEEDED\]/.test(none.stderr)], [7, true]);
+});
+
 test("sync moves specs from a web server to a folder and on to images, and says what is lost", async () => {
   const folder = temporaryFolder();
   const mirror = `file://${join(folder, "mirror")}`;

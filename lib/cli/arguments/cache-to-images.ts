@@ -1,11 +1,15 @@
 // `stave push --from`: images of the specs of another cache, without installing them.
 
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { diskCache } from "../../api/machine/cache-folder.ts";
 import { onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
 import { formatCache } from "../../api/places/mirror-location.ts";
 import type { TrustOptions } from "../../api/signers/trust.ts";
 import { StaveError } from "../../errors.ts";
+import { DEFAULT_COMPRESSION } from "../../image/pack/compression.ts";
+import { LayerMemory } from "../../image/pack/layer-memory.ts";
 import type { BaseSource } from "../../ops/push/base-image.ts";
+import { ArchiveFactsMemory } from "../../ops/sync/archive-facts.ts";
 import { type PushFromReport, pushFrom } from "../../ops/sync/push-from.ts";
 import { planSync } from "../../ops/sync/sync.ts";
 import { LINK, RUN } from "../../spack/spec/node.ts";
@@ -26,6 +30,7 @@ export interface PushFromFlags extends CommonFlags, SpackFlags, TrustOptions {
   readonly unsigned?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
   readonly jobs: number;
+  readonly budget: number;
 }
 
 /** What the verb provides. */
@@ -94,7 +99,12 @@ export async function pushFromCache(
     base = await openBase(opener);
   };
   await using opened = await writeCache(named, run, { create: true, mayUseMirror: true, first });
-  const report = await pushFrom(source.cache, opened.cache, { ...options, base });
+  const remembered = diskCache(context);
+  const report = await pushFrom(source.cache, opened.cache, {
+    ...{ ...options, base, budget: flags.budget },
+    memory: new LayerMemory(remembered, DEFAULT_COMPRESSION),
+    archives: new ArchiveFactsMemory(remembered),
+  });
   for (const line of syncText(report.sync, output)) output.print(line);
   for (const { tag, digest } of report.images) output.print(`${formatCache(opened.location)}:${tag} ${digest}`);
   if (report.images.length > 0)

@@ -1,4 +1,5 @@
 // Fits the layers of a tagged image into its budget.
+import { StaveError } from "../../errors.ts";
 import type { ImageLayer } from "../../image/image-documents.ts";
 import { type ImagePart, planImage } from "../../image/image-plan.ts";
 import type { PlannedInImage, TaggedLayer } from "../../image/layer-plan.ts";
@@ -7,6 +8,27 @@ import type { LayerJoiner } from "./layer-joiner.ts";
 
 /** How many layers are joined at once. */
 const CONCURRENCY = 4;
+
+/** What is in an image besides the layers of specs. */
+export interface OtherLayers {
+  /** The name of the base image. */
+  readonly base: string | undefined;
+  /** The number of its layers, and that of views and users. */
+  readonly below: number;
+  readonly other: number;
+}
+
+/** Throws BUDGET_EXCEEDED unless there is room for a layer of specs. */
+export function refuseOverBudget(budget: number, { base = "", below, other }: OtherLayers): void {
+  if (budget - below - other >= 1) return;
+  const why = [
+    ...(below > 0 ? [`the base image ${base} has ${below} already`] : []),
+    ...(other > 0 ? [`views and users take ${other}`] : []),
+  ].join(", and ");
+  throw new StaveError("BUDGET_EXCEEDED", `the image does not fit into ${budget} layers${why && `: ${why}`}`, {
+    hint: `use \`budget: ${below + other + 1}\` or more`,
+  });
+}
 
 /** The layers of a tagged image before they are fitted. */
 export interface LayersToFit {

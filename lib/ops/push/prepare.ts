@@ -25,6 +25,7 @@ import { DOCUMENTS_AT_ONCE } from "../../target/target.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { readEnvironmentImage } from "../image/tagged-image.ts";
 import { BaseImages } from "./base-image.ts";
+import { refuseOverBudget } from "./fit-layers.ts";
 import { extraLayerCount, type ImageExtras, makeExtras } from "./image-extras.ts";
 import { ImageEnvironment } from "./image-variables.ts";
 import type { PlanSettings } from "./options.ts";
@@ -77,7 +78,11 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
   }
   const bases = options.base && new BaseImages({ ...progressOf(options), source: options.base, signal });
   const base = await readBases(bases, plan, options, signal);
-  if (tags.length > 0) refuseOverBudget(options, base);
+  if (tags.length > 0) {
+    const [first] = options.roots;
+    const below = (first && base.get(goArchitectureOf(first))?.layers.length) ?? 0;
+    refuseOverBudget(options.budget, { base: options.base?.name, below, other: extraLayerCount(options) });
+  }
   if (options.image !== undefined && tags.length === 0)
     throw new StaveError("USAGE", "settings of images apply to the tagged image, and no tag is named", {
       hint: "add `tags`",
@@ -325,20 +330,6 @@ export function specsOverBudget(options: PlanSettings, { plan, base }: PreparedP
 function familyOf({ roots }: PlanSettings, base: ReadonlyMap<string, BaseImage>): MediaFamily {
   const [first] = roots;
   return (first && base.get(goArchitectureOf(first))?.family) ?? "oci";
-}
-
-function refuseOverBudget(options: PlanSettings, base: ReadonlyMap<string, BaseImage>): void {
-  const left = imageBudget(options, base);
-  if (left >= 1) return;
-  const below = options.budget - left;
-  const other = extraLayerCount(options);
-  const why = [
-    ...(below > other ? [`the base image ${options.base?.name ?? ""} has ${below - other} already`] : []),
-    ...(other > 0 ? [`views and users take ${other}`] : []),
-  ].join(", and ");
-  throw new StaveError("BUDGET_EXCEEDED", `the image does not fit into ${options.budget} layers${why && `: ${why}`}`, {
-    hint: `use \`budget: ${below + 1}\` or more`,
-  });
 }
 
 function refuseAbsent(plan: PushPlan, store: Store): void {

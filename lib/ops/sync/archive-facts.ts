@@ -1,10 +1,12 @@
 // What an image says about an archive and a mirror does not: the digest of its uncompressed bytes, the prefix of its
 // spec, and the folders that decide about environment variables.
 import { Transform, type TransformCallback } from "node:stream";
-import { type Digest, Digester } from "../../oci/digest.ts";
+import * as z from "zod";
+import { type Digest, Digester, digestSchema } from "../../oci/digest.ts";
 import { TarReader } from "../../relocate/unpack/tar-reader.ts";
 import { type ByteString, pythonText } from "../../util/byte-string.ts";
 import { Decompressor } from "../../util/decompress.ts";
+import type { DiskCache } from "../../util/disk-cache.ts";
 
 /** What an archive says about itself. */
 export interface ArchiveFacts {
@@ -18,6 +20,39 @@ export interface ArchiveFacts {
 /** Variables follow from folders such as `share/pkgconfig`, none of which is deeper. */
 const DEEPEST = 3;
 const METADATA = "/.spack/binary_distribution";
+
+const KIND = "archive-facts";
+const factsSchema = z.object({
+  diffId: digestSchema,
+  prefix: z.string().optional(),
+  folders: z.array(z.string()).transform((all) => new Set(all)),
+});
+
+/** Remembers the facts of archives between runs, by the digest of the compressed archive. */
+export class ArchiveFactsMemory {
+  readonly #cache: DiskCache;
+
+  constructor(cache: DiskCache) {
+    this.#cache = cache;
+  }
+
+  /** The facts of an archive that was read before. */
+  recall(archive: Digest): ArchiveFacts | undefined {
+    const bytes = this.#cache.get(KIND, archive);
+    try {
+      if (bytes === undefined) return undefined;
+      const { diffId, prefix, folders } = factsSchema.parse(JSON.parse(bytes.toString()));
+      return { diffId, prefix, folders };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Remembers the facts of an archive, whose content was verified. */
+  remember(archive: Digest, { folders, ...facts }: ArchiveFacts): void {
+    this.#cache.set(KIND, archive, Buffer.from(JSON.stringify({ ...facts, folders: [...folders] })));
+  }
+}
 
 /** Passes the bytes of a compressed archive through, and reads it on the way; `facts` is known at the end. */
 export function readingFacts(): { readonly stream: Transform; facts(): ArchiveFacts | undefined } {
