@@ -301,6 +301,84 @@ describe("settings of the tagged image", () => {
   });
 });
 
+describe("the section stave of spack.yaml", () => {
+  const environmentWith = (section: string): string => {
+    const folder = join(temporaryFolder(), "env");
+    mkdirSync(folder);
+    copyFileSync(golden("spack-1.2/spack.lock"), join(folder, "spack.lock"));
+    writeFileSync(join(folder, "spack.yaml"), `spack:\n  specs: [fleet, hull]\n  view: false\n${section}`);
+    return folder;
+  };
+  const SECTION = `stave:
+  # how it runs
+  entrypoint: [fleet]
+  user: "1"
+  workdir: /a # where
+  labels: {one: section, two: section, three: section}
+`;
+
+  test("has the settings of the tagged image; a file and flags take precedence", async () => {
+    const env = environmentWith(
+      SECTION.replace("stave:", "  container:\n    labels: {one: container, four: container}\nstave:"),
+    );
+    const cwd = temporaryFolder();
+    writeFileSync(join(cwd, "image.yaml"), "user: '2'\nworkdir: /b\nlabels: {two: file, three: file}\n");
+    const more = ["--image-config", "image.yaml", "--user", "3", "--label", "three=flag"];
+    const ran = await pushing(["oci-layout:./c", "-e", env, "-t", "app", "-q", ...more], { cwd });
+    assert.equal(ran.status, 0, ran.stderr);
+    const { stdout } = await stave(["inspect", "oci-layout:./c:app", "--json"], { cwd });
+    const { Entrypoint, User, WorkingDir, Labels } = JSON.parse(stdout).report.config.config;
+    assert.deepEqual([Entrypoint, User, WorkingDir], [["fleet"], "3", "/b"]);
+    const { one, two, three, four } = Labels;
+    assert.deepEqual([one, two, three, four], ["section", "file", "flag", "container"]);
+  });
+
+  test("an unknown key, or a value that is not valid, is refused with its place", async () => {
+    for (const [section, message] of [
+      ["stave: {usr: me}\n", /spack\.yaml:4:\d+: the key "usr" is unknown.*\n.*did you mean user\?/],
+      ["stave:\n  workdir: here\n", /spack\.yaml:5:\d+: stave:workdir is "here": expected an absolute path/],
+      ["stave: 3\n", /spack\.yaml:4:\d+: stave is 3/],
+    ] as const) {
+      const args = ["oci-layout:./c", "-e", environmentWith(section)];
+      const ran = await pushing([...args, "-t", "app"], { cwd: temporaryFolder() });
+      assert.deepEqual([ran.status, message.test(ran.stderr)], [2, true], ran.stderr);
+      // Without a tagged image there is nothing to set.
+      assert.equal((await pushing(args, { cwd: temporaryFolder() })).status, 0);
+    }
+  });
+
+  test("other verbs read the environment as ever; a Spack that is named would refuse it", async () => {
+    const env = environmentWith(SECTION);
+    const cwd = temporaryFolder();
+    const pushed = await pushing(["oci-layout:./c", "-e", env], { cwd });
+    assert.equal(pushed.status, 0, pushed.stderr);
+    const more = { env: { XDG_CACHE_HOME: temporaryFolder() }, cwd };
+    for (const args of [
+      ["find", ...STORE, "-e", env],
+      ["config", "-e", env],
+      ["check", "-m", "oci-layout:./c", "-e", env],
+      ["install", "oci-layout:./c", "-e", env, "-u", "--plan", "--store", join(cwd, "s")],
+      ["env", ...STORE, "-e", env],
+    ]) {
+      const ran = await stave(args, more);
+      assert.equal(ran.status, 0, `${args.join(" ")}: ${ran.stderr}`);
+    }
+    const spack = join(cwd, "spack");
+    mkdirSync(join(spack, "bin"), { recursive: true });
+    mkdirSync(join(spack, "lib/spack/spack"), { recursive: true });
+    writeFileSync(join(spack, "bin/spack"), "#!/bin/sh\n", { mode: 0o755 });
+    writeFileSync(join(spack, "lib/spack/spack/__init__.py"), '__version__ = "1.2.0"\n');
+    const store = join(sysroot, "opt/harbor/store");
+    const args = ["push", "--store", store, "oci-layout:./c", "-e", env, "-t", "app", "--spack", spack];
+    const asked = await stave(args, more);
+    assert.equal(asked.status, 2, asked.stderr);
+    assert.match(
+      asked.stderr,
+      /spack\.yaml:\d+:\d+: Spack refuses a manifest .*\n.*--image-config FILE, or leave out --spack/,
+    );
+  });
+});
+
 describe("views of the tagged image", () => {
   const env = join(temporaryFolder(), "env");
   const views = async (declared: string, ...args: string[]) => {

@@ -2,6 +2,8 @@
 import { posix } from "node:path";
 import { StaveError } from "../../errors.ts";
 import type { StripTool } from "../../image/archive/strip.ts";
+import { type ImageSettings, mergeSettings } from "../../image/image-settings.ts";
+import { readSettings } from "../../image/settings-file.ts";
 import type { ImageView, PushOptions } from "../../ops/push/options.ts";
 import { printable } from "../../printable/printable.ts";
 import type { View } from "../../spack/config/spack-yaml.ts";
@@ -39,6 +41,19 @@ export function spackSide(
     },
     spack: files.spackToAsk(),
   };
+}
+
+/**
+ * The settings of a tagged image: those that were given, before those of the section `stave` of `spack.yaml`; undefined
+ * without any. Throws CONFIG_INVALID for a section that is not valid.
+ */
+export function imageSettings(
+  files: SpackFiles,
+  tags: readonly string[],
+  given: ImageSettings | undefined,
+): ImageSettings | undefined {
+  const section = tags.length === 0 ? undefined : files.discovery.environment?.contents?.stave;
+  return section === undefined ? given : mergeSettings(readSettings(section, "stave"), given ?? {});
 }
 
 /** What an environment and its surroundings say about a tagged image. */

@@ -16,6 +16,7 @@ import type { SpecGraph } from "../../spack/spec/node.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../../spack/spec/spec-file.ts";
 import type { Satisfies } from "../../spack/store/projection.ts";
 import { Store, type StoreOptions } from "../../spack/store/store.ts";
+import { configError } from "../../spack/text/yaml.ts";
 import { StoreLocks } from "../../store/locks.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
@@ -130,13 +131,21 @@ export class SpackFiles {
 
   /**
    * The Spack to ask for what only it knows, with the environment and scopes in use. No Spack on this machine can read
-   * a store below --sysroot.
+   * a store below --sysroot. Throws CONFIG_INVALID if it would refuse the manifest of the environment.
    */
   spackToAsk(): AskOptions | undefined {
     const { installation, environment, store, upstreams } = this.discovery;
     const { scope: scopes, config: settings, sysroot } = this.#flags;
     if (installation === undefined || sysroot !== undefined) return undefined;
     const folder = environment?.contents === undefined ? undefined : environment.folder;
+    const own = environment?.contents?.stave;
+    // Found on the PATH, it does not get the environment.
+    if (own !== undefined && installation.from !== "PATH")
+      throw configError(
+        own.place,
+        "Spack refuses a manifest with a section `stave`, and a Spack is to be asked",
+        `take it out and give its settings as \`image\`, or ${installation.from === "SPACK_ROOT" ? "unset SPACK_ROOT" : "leave out `spack`"}`,
+      );
     const tree = store && { ...store.tree, upstreams: upstreams.map(({ root }) => root) };
     return { installation, env: this.#context.env, environment: folder, scopes, settings, store: tree };
   }

@@ -18,7 +18,7 @@ import type { NetworkSettings } from "../../spack/config/settings.ts";
 import { closeAfterError } from "../../util/close-all.ts";
 import { sourceDate } from "../../util/source-date.ts";
 import { fieldsOf } from "../../util/with-defaults.ts";
-import { containerBase, imageDescription, imageViews, spackSide } from "../from-spack/push-side.ts";
+import { containerBase, imageDescription, imageSettings, imageViews, spackSide } from "../from-spack/push-side.ts";
 import { chosenRoots } from "../from-spack/spack-specs.ts";
 import { diskCache } from "../machine/cache-folder.ts";
 import { VERSION } from "../machine/stave-version.ts";
@@ -173,6 +173,7 @@ async function prepared(
     const common = {
       ...fieldsOf(options, PASSED_ON),
       ...{ store, roots, base, compression, shard, progress, clock: around.clock },
+      image: imageSettings(files, tags, options.image),
       ...spackSide(files, options),
       views: imageViews(files, { store, roots, tags }, options.view),
       ...(await imageDescription(files, around, { tags, standardLabels: options.standardLabels })),

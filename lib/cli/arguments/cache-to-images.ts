@@ -79,6 +79,8 @@ export async function pushFromCache(
     throw new StaveError("USAGE", "no spec is named, and there is no environment", {
       hint: "name specs of the cache, or an environment with -e DIR",
     });
+  if (flags.tags.length > 0 && files.discovery.environment?.contents?.stave !== undefined)
+    output.warn("the section stave of spack.yaml has no effect with --from");
   const roots = lock?.roots.map(({ node }) => node);
   const run = { context, output, flags, files };
   await using source = await readCache(flags.from, { ...run, verifies: flags.unsigned !== true });

@@ -54,8 +54,8 @@ export function addImageSettings(command: Command): void {
 
 const FILE_LIMIT = 1024 * 1024;
 
-/** The settings; undefined without any. `resolve` makes paths absolute. Throws USAGE, CONFIG_INVALID, NOT_FOUND. */
-export async function imageSettings(
+/** The settings of flags and of a file; undefined without any. `resolve` makes paths absolute. Throws USAGE, CONFIG_INVALID, NOT_FOUND. */
+export async function givenSettings(
   flags: ImageFlags,
   resolve: (path: string) => string,
 ): Promise<ImageSettings | undefined> {

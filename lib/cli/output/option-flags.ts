@@ -31,6 +31,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   format: "--format FORM",
   from: "--from BASE",
   full: "--full",
+  image: "--image-config FILE",
   insecureTls: "--insecure-tls",
   jobs: "--jobs N",
   key: "--key KEY",

@@ -1,6 +1,12 @@
 // `stave push`: creates container images from installed specs.
 import { resolve } from "node:path";
-import { containerBase, imageDescription, imageViews, spackSide } from "../../api/from-spack/push-side.ts";
+import {
+  containerBase,
+  imageDescription,
+  imageSettings,
+  imageViews,
+  spackSide,
+} from "../../api/from-spack/push-side.ts";
 import { SpackFiles } from "../../api/from-spack/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/from-spack/spack-specs.ts";
 import { unlockedSpecs } from "../../api/from-spack/unlocked-specs.ts";
@@ -23,7 +29,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { sourceDate } from "../../util/source-date.ts";
 import { pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
-import { imageSettings } from "../arguments/image-flags.ts";
+import { givenSettings } from "../arguments/image-flags.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
   addPushFlags,
@@ -106,7 +112,7 @@ async function run(
     roots,
     tags,
     budget: flags.budget,
-    image: await imageSettings(flags, (path) => resolve(context.cwd, path)),
+    image: imageSettings(files, tags, await givenSettings(flags, (path) => resolve(context.cwd, path))),
     views: imageViews(files, { store, roots, tags }, flags.view),
     ...(await imageDescription(files, context, { tags, standardLabels: flags.standardLabels })),
     compression,

@@ -48,27 +48,33 @@ export function folderSections(folder: string): SectionSource {
   };
 }
 
+/** A file with many sections, and what stands beside them. */
+export interface FileSections extends SectionSource {
+  /** What has this name at the top of the file. Throws as `section` does. */
+  top(name: string): YamlEntry | undefined;
+}
+
 /** A scope that is one file with many sections, below `keys[0]` for an environment's `spack.yaml`. */
-export function fileSections(file: string, ...keys: string[]): SectionSource {
+export function fileSections(file: string, ...keys: string[]): FileSections {
   const files = new Set<string>();
-  let sections: YamlMap | undefined;
-  let isRead = false;
-  const read = (): YamlMap | undefined => {
-    const content = readYamlFile(file);
-    if (content === undefined) return undefined;
+  let content: { readonly whole: YamlMap | undefined; readonly sections: YamlMap | undefined } | undefined;
+  const read = (): NonNullable<typeof content> => {
+    const node = readYamlFile(file);
+    if (node === undefined) return { whole: undefined, sections: undefined };
     files.add(file);
-    const map = asMap(content, file);
-    if (keys.length === 0) return map;
-    const inner = keys.map((key) => map?.entries.get(key)?.value).find((value) => value !== undefined);
-    return inner && asMap(inner, file);
+    const whole = asMap(node, file);
+    if (keys.length === 0) return { whole, sections: whole };
+    const inner = keys.map((key) => whole?.entries.get(key)?.value).find((value) => value !== undefined);
+    return { whole, sections: inner && asMap(inner, file) };
+  };
+  const once = (): NonNullable<typeof content> => {
+    content ??= read();
+    return content;
   };
   return {
     files,
-    section: (name) => {
-      if (!isRead) sections = read();
-      isRead = true;
-      return present(sections?.entries.get(name));
-    },
+    section: (name) => present(once().sections?.entries.get(name)),
+    top: (name) => present(once().whole?.entries.get(name)),
   };
 }
 

@@ -55,6 +55,8 @@ export interface Manifest {
   readonly specs: readonly SpecEntry[];
   /** The folders of environments whose concrete specs are included. */
   readonly includeConcrete: readonly string[];
+  /** The section `stave` beside `spack`, unchecked: settings of the environment's image. Spack refuses it. */
+  readonly stave: YamlNode | undefined;
 }
 
 const names = z.array(z.string());
@@ -79,6 +81,7 @@ export function readManifest(file: string, context: Substitutions): Manifest {
     includeConcrete: include
       ? checked(names, include.value, "include_concrete").map((path) => canonicalPath(path, wholeFile(file), own))
       : [],
+    stave: content.top("stave")?.value,
   };
 }
 
