@@ -1,6 +1,7 @@
 // What the dynamic loader reads of a program or library (System V ABI, chapter 5; the GNU extensions for symbol
 // versions): needed libraries, search paths, defined and required versions. Trusts no value of the file.
 import type { ByteString } from "../util/byte-string.ts";
+import { debugSections } from "../util/debug-sections.ts";
 import {
   ElfFile,
   type ElfSegment,
@@ -40,6 +41,8 @@ export interface ElfFacts {
   readonly requires?: readonly RequiredVersions[] | undefined;
   /** The folders that are compiled into it, if it is glibc's loader. */
   readonly folders?: readonly ByteString[] | undefined;
+  /** The bytes of its debug sections; undefined for none, and if their names are far from the table of sections. */
+  readonly debug?: number | undefined;
   /** The release of glibc, if it is its C library: not every release defines a version of its own. */
   readonly release?: string | undefined;
 }
@@ -65,6 +68,8 @@ const MOST_NAMES = 10_000;
 const MOST_STRING = 64 * 1024;
 const WHOLE_STRINGS = 256 * 1024;
 const LARGEST_SEARCHED = 16 * 1024 * 1024;
+/** Linkers put the names of sections in front of the table of sections; they are looked for in this many bytes. */
+const SECTION_NAMES = 64 * 1024;
 
 /**
  * Reads an executable or shared library. Undefined for other files (object files, core dumps), files that are
@@ -78,11 +83,14 @@ export function readElfFacts(file: FileParts): ElfFacts | undefined {
 export function neededRanges(head: Buffer, size: number): FileRange[] | undefined {
   const read = (offset: number, length: number): Buffer | undefined =>
     offset + length <= head.length ? head.subarray(offset, offset + length) : undefined;
-  return unlessUnreadable(() =>
-    new ElfImage({ size, read }).segments
-      .filter(({ type }) => type === PT.load || type === PT.dynamic || type === PT.interp)
-      .map(({ offset, length }) => ({ offset, length })),
-  );
+  return unlessUnreadable(() => {
+    const { segments, sectionTable } = new ElfImage({ size, read });
+    const loaded = segments.filter(({ type }) => type === PT.load || type === PT.dynamic || type === PT.interp);
+    const { offset: end, length } = sectionTable;
+    const names = Math.max(0, end - SECTION_NAMES);
+    const sections = length === 0 || end > size ? [] : [{ offset: names, length: end - names }, sectionTable];
+    return [...sections, ...loaded.map(({ offset, length }) => ({ offset, length }))];
+  });
 }
 
 class ElfImage {
@@ -96,6 +104,10 @@ class ElfImage {
     if (this.segments.length > MOST_SEGMENTS) unreadable();
   }
 
+  get sectionTable(): FileRange {
+    return this.#elf.sectionTable;
+  }
+
   facts(): ElfFacts {
     const { type: kind, machine, is64, isLittle } = this.#elf;
     if (kind !== ET.exec && kind !== ET.dyn) unreadable();
@@ -106,7 +118,12 @@ class ElfImage {
       ...(interpreter && { interpreter: this.#text(interpreter.offset, interpreter.length) }),
     };
     const dynamic = this.segments.findLast(({ type }) => type === PT.dynamic);
-    return dynamic === undefined ? common : { ...common, ...this.#dynamicFacts(dynamic) };
+    const debug = unlessUnreadable(() => debugSections(this.#elf).reduce((sum, { length }) => sum + length, 0)) ?? 0;
+    return {
+      ...common,
+      ...(dynamic && this.#dynamicFacts(dynamic)),
+      ...(debug > 0 && { debug }),
+    };
   }
 
   #dynamicFacts({ offset, length }: ElfSegment): Partial<ElfFacts> {

@@ -43,7 +43,7 @@ export interface LayerFacts {
 }
 
 /** Grows when the meaning of remembered facts changes, so that older ones are read again. */
-const FACTS_VERSION = 3;
+const FACTS_VERSION = 4;
 /** Maximum number of bytes of remembered facts. */
 const FACTS_LIMIT = 512 * 1024 * 1024;
 
@@ -61,6 +61,7 @@ const elfSchema = z.object({
   requires: z.array(z.object({ file: text, versions: texts })).optional(),
   folders: texts.optional(),
   release: text.optional(),
+  debug: z.number().optional(),
 });
 const factsSchema = z.object({
   version: z.literal(FACTS_VERSION),

@@ -19,7 +19,7 @@ interface Flags extends CommonFlags {
 
 const HELP = `
 Shows the packages of an image, the largest first, with what their files are for, and how much of it running programs do not need:
-what \`push --slim\` leaves out. Sizes are uncompressed.
+what \`push --slim\` leaves out. Debug sections are what \`--strip\` would remove as well. Sizes are uncompressed.
 
 Examples:
   stave size ghcr.io/org/app:1
@@ -51,17 +51,19 @@ export const verb: VerbFactory = (state) => {
 };
 
 function* treeOf(report: SizeReport, output: Output): Iterable<string> {
-  const { image, bytes, files, compressed, dispensable, packages } = report;
+  const { image, bytes, files, compressed, dispensable, debug, packages } = report;
   yield `${formatBytes(bytes).padStart(WIDTH)}  ${printable(image)} (${count(files, "file")}, ${formatBytes(compressed)} compressed)`;
   for (const [at, { name, isBase, kinds, ...one }] of packages.entries()) {
     const isLast = at === packages.length - 1;
-    const saved = isBase || one.dispensable === 0 ? "" : `, ${formatBytes(one.dispensable)} not needed to run`;
+    const unneeded = one.dispensable === 0 ? "" : `, ${formatBytes(one.dispensable)} not needed to run`;
+    const saved = isBase ? "" : `${unneeded}${one.debug === 0 ? "" : `, ${formatBytes(one.debug)} debug sections`}`;
     yield `${formatBytes(one.bytes).padStart(WIDTH)}  ${isLast ? "└─" : "├─"} ${output.style("bold", printable(name))}${saved}`;
     // What a base consists of is up to its makers.
     const shown = isBase ? [] : kinds.filter(({ bytes: size }) => size > 0);
     for (const [place, kind] of shown.entries()) yield kindLine(kind, isLast ? " " : "│", place === shown.length - 1);
   }
-  yield `${formatBytes(dispensable)} of the packages are not needed to run programs`;
+  const more = debug === 0 ? "" : `, and ${formatBytes(debug)} more are debug sections`;
+  yield `${formatBytes(dispensable)} of the packages are not needed to run programs${more}`;
 }
 
 function* rulesOf({ rules, whole }: SizeReport): Iterable<string> {

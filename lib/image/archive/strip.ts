@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { threadId } from "node:worker_threads";
+import { debugSections } from "../../util/debug-sections.ts";
 import { ElfFile, type ElfSegment, ET, type FileParts, SHT, unlessUnreadable } from "../../util/elf.ts";
 
 /** How to strip. Plain data, because it is sent to other threads. */
@@ -24,9 +25,7 @@ export interface StrippedFile {
 
 /** The time that the program has for one file, in milliseconds. */
 const TIMEOUT = 60_000;
-const MOST_NAME_BYTES = 1 << 20;
 const COMPARED_AT_ONCE = 1 << 20;
-const DEBUG = /^\.(?:z?debug_|stab|gdb_index|gnu\.debuglto_)/;
 /** The headers of all segments begin behind the header of the file, which names the sections. */
 const HEADER = { bits64: 64, bits32: 52 } as const;
 
@@ -92,15 +91,7 @@ function partsOf(fd: number, size: number): FileParts {
 }
 
 function hasDebugSections(file: ElfFile): boolean {
-  if (file.type !== ET.exec && file.type !== ET.dyn) return false;
-  const sections = file.sections();
-  const names = sections[file.nameSection];
-  if (names === undefined || names.length > MOST_NAME_BYTES) return false;
-  const text = file.read(names.offset, names.length);
-  return sections.some(({ name, type }) => {
-    const end = text.indexOf(0, name);
-    return type !== SHT.nobits && end > name && DEBUG.test(text.toString("latin1", name, end));
-  });
+  return (file.type === ET.exec || file.type === ET.dyn) && debugSections(file).length > 0;
 }
 
 // Where the last part of the file ends that its headers know of.

@@ -25,6 +25,8 @@ export interface PackageSize {
   files: number;
   /** What a slim image is without: headers, static libraries, documentation and the like. */
   dispensable: number;
+  /** The debug sections of the programs and libraries that a slim image has. */
+  debug: number;
   /** The largest first. */
   kinds: KindSize[];
 }
@@ -40,6 +42,7 @@ export interface SizeReport {
   bytes: number;
   files: number;
   dispensable: number;
+  debug: number;
   /** The largest first. */
   packages: PackageSize[];
   /** Of all packages but the base. */
@@ -62,18 +65,21 @@ export async function imageSize(target: ReadTarget, reference: string, options: 
   const image = await openImage(target, reference, platform, reading);
   const parts = describeLayers(image, await readLayers(target, image.layers, reading));
   const packages = new Packages(parts);
-  const found = new Map<string, { readonly isBase: boolean; readonly kinds: Map<ContentKind, KindSize> }>();
+  const found = new Map<string, { readonly isBase: boolean; kinds: Map<ContentKind, KindSize>; debug: number }>();
   for (const [layer, { facts, isBase }] of parts.entries())
     for (const [path, entry] of facts.entries) {
       if (entry.kind !== "file") continue;
       const name = packages.nameOf({ path: `/${path}`, entry, layer });
-      const one = found.get(name) ?? { isBase, kinds: new Map() };
+      const one = found.get(name) ?? { isBase, kinds: new Map(), debug: 0 };
       found.set(name, one);
       const { elf, isExecutable, size } = entry;
       const program = elf?.interpreter === undefined ? "library" : "program";
-      add(one.kinds, contentKind({ path: belowPrefix(path), elf: elf && program, isExecutable }), size, 1);
+      const kind = contentKind({ path: belowPrefix(path), elf: elf && program, isExecutable });
+      add(one.kinds, kind, size, 1);
+      // Files of debug symbols have nothing else, and stay whole.
+      if (!path.endsWith(".debug") && !omittedOf(name).includes(kind)) one.debug += elf?.debug ?? 0;
     }
-  const all = [...found].map(([name, { isBase, kinds }]) => ({ name, isBase, ...summed(kinds, name) }));
+  const all = [...found].map(([name, { isBase, kinds, debug }]) => ({ name, isBase, ...summed(kinds, name), debug }));
   const total = new Map<ContentKind, KindSize>();
   for (const { isBase, kinds } of all)
     if (!isBase) for (const { kind, bytes, files } of kinds) add(total, kind, bytes, files);
@@ -90,6 +96,7 @@ export async function imageSize(target: ReadTarget, reference: string, options: 
     files: sum(({ files }) => files),
     // What a base has is not of this push.
     dispensable: sum(({ isBase, dispensable }) => (isBase ? 0 : dispensable)),
+    debug: sum(({ isBase, debug }) => (isBase ? 0 : debug)),
     packages: all.sort((a, b) => b.bytes - a.bytes || (a.name < b.name ? -1 : 1)),
     kinds: summed(total).kinds,
     rules: dispensableRules(),
@@ -107,12 +114,14 @@ function add(kinds: Map<ContentKind, KindSize>, kind: ContentKind, bytes: number
   kinds.set(kind, { kind, bytes: there.bytes + bytes, files: there.files + files });
 }
 
+const omittedOf = (name: string): ContentKind[] => USUAL_RULES.omittedOf(name.replace(/@.*/, ""));
+
 function summed(
   kinds: ReadonlyMap<ContentKind, KindSize>,
   name = "",
 ): Pick<PackageSize, "bytes" | "files" | "dispensable" | "kinds"> {
   const all = [...kinds.values()].sort((a, b) => b.bytes - a.bytes || (a.kind < b.kind ? -1 : 1));
-  const omitted = USUAL_RULES.omittedOf(name.replace(/@.*/, ""));
+  const omitted = omittedOf(name);
   const sum = (of: (one: KindSize) => number): number => all.reduce((sum, one) => sum + of(one), 0);
   return {
     bytes: sum(({ bytes }) => bytes),
