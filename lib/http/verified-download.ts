@@ -44,8 +44,8 @@ export async function verifiedDownload(download: Download): Promise<Readable> {
 }
 
 /**
- * The first `length` bytes of content, or all of a smaller one. They are not verified. An interrupted download resumes as
- * that of the whole content does.
+ * The first `length` bytes of content, which are not verified, or all of a smaller one. An interrupted download resumes
+ * as that of the whole content does.
  */
 export async function downloadStart(download: Download, length: number): Promise<Buffer> {
   const end = Math.min(length, download.size);

@@ -13,8 +13,8 @@ export function parseSettings(text: string, file: string): ImageSettings {
 }
 
 /**
- * Reads settings; `name` is that of the node in messages. Throws CONFIG_INVALID with the line; for an unknown key it names
- * the one probably meant.
+ * Reads settings; `name` is that of the node in messages. Throws CONFIG_INVALID with the line; for an unknown key it
+ * names the one probably meant.
  */
 export function readSettings(node: YamlNode | undefined, name: string): ImageSettings {
   if (node === undefined || (node.kind === "scalar" && node.value === null)) return {};

@@ -54,7 +54,10 @@ export function addImageSettings(command: Command): void {
 
 const FILE_LIMIT = 1024 * 1024;
 
-/** The settings of flags and of a file; undefined without any. `resolve` makes paths absolute. Throws USAGE, CONFIG_INVALID, NOT_FOUND. */
+/**
+ * The settings of flags and of a file; undefined without any. `resolve` makes paths absolute. Throws USAGE,
+ * CONFIG_INVALID, NOT_FOUND.
+ */
 export async function givenSettings(
   flags: ImageFlags,
   resolve: (path: string) => string,

@@ -1,5 +1,5 @@
-// Keeps small layers in memory to be joined with others: those that were just packed, with their archives, so that nothing
-// is decompressed for the diffID of the joined layer; and those that were just read.
+// Keeps small layers in memory to be joined with others: those that were just packed, with their archives, so that
+// nothing is decompressed for the diffID of the joined layer; and those that were just read.
 import type { Digest } from "../../oci/digest.ts";
 
 /** How many bytes of layers and archives are kept. */
