@@ -36,6 +36,7 @@ export type {
   BlobChecker,
   BlobFetcher,
   BlobPusher,
+  BlobStartFetcher,
   Deleter,
   FetchBlobOptions,
   FetchedManifest,
