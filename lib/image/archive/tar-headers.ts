@@ -1,8 +1,8 @@
-// Reads the headers of tar entries, as far as those who pass archives on need to know them: an archive is checked as a
-// whole by those who unpack it. Names and sizes are the same for both.
+// Reads the headers of tar entries, as far as those who pass archives on need to know them: the rest of an archive is
+// checked by those who unpack it. Checksums, names and sizes are the same for both.
 import { StaveError } from "../../errors.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
-import { isKnownFormat, nameIn, numberAt, type TarFailure, TarRecords, textAt } from "./tar-records.ts";
+import { hasChecksum, isKnownFormat, nameIn, numberAt, type TarFailure, TarRecords, textAt } from "./tar-records.ts";
 import { BLOCK, padding } from "./tar-writer.ts";
 
 /** Maximum number of bytes of the headers of one entry, in blocks and long names. */
@@ -37,6 +37,7 @@ export class TarHeaders {
   /** Takes whole headers, which must not be those of the end. Throws CONTENT_INVALID and ARCHIVE_UNSAFE. */
   constructor(bytes: Buffer, subject: string) {
     this.#block = bytes.subarray(bytes.length - BLOCK);
+    checkSum(this.#block, subject);
     this.#records = readRecords(bytes, subject);
     this.flag = flagOf(this.#block);
     this.size = this.#records.size ?? sizeOf(this.#block, subject);
@@ -106,11 +107,16 @@ function readRecords(bytes: Buffer, subject: string): TarRecords {
   const records = new TarRecords(failureOf(subject));
   for (let at = 0; at + BLOCK < bytes.length; ) {
     const block = bytes.subarray(at, at + BLOCK);
+    checkSum(block, subject);
     const size = sizeOf(block, subject);
     records.add(flagOf(block), bytes.toString("latin1", at + BLOCK, at + BLOCK + size));
     at += BLOCK + size + padding(size, BLOCK);
   }
   return records;
+}
+
+function checkSum(block: Buffer, subject: string): void {
+  if (!hasChecksum(block)) throw invalidArchive(subject, "has a header with a wrong checksum");
 }
 
 function sizeOf(block: Buffer, subject: string): number {

@@ -2,6 +2,7 @@
 // archives. What different readers could take for different things is refused.
 import type { StaveError } from "../../errors.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
+import { BLOCK } from "./tar-writer.ts";
 
 /** The errors of a reader, which name its archive; `how` goes on after `the archive`. */
 export type TarFailure = (code: "CONTENT_INVALID" | "ARCHIVE_UNSAFE", how: string) => StaveError;
@@ -94,4 +95,12 @@ export function numberAt(block: Buffer, at: number, length: number): number | un
   }
   const digits = /^ *([0-7]*)[ \0]*$/.exec(block.toString("latin1", at, at + length))?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits === "" ? "0" : digits, 8);
+}
+
+/** True if the checksum of a header is right: the sum of all bytes, with the checksum field taken as spaces. */
+export function hasChecksum(block: Buffer): boolean {
+  let sum = 8 * 32;
+  for (let at = 0; at < 148; at++) sum += block[at] ?? 0;
+  for (let at = 156; at < BLOCK; at++) sum += block[at] ?? 0;
+  return numberAt(block, 148, 8) === sum;
 }

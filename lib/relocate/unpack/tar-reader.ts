@@ -2,7 +2,7 @@
 // bytes. Anything that another reader could interpret differently is refused. Node's usual reader decodes names as
 // UTF-8 and drops pax records that are not, which gives such files wrong names; Spack's archives may contain them.
 import { StaveError } from "../../errors.ts";
-import { isKnownFormat, nameIn, numberAt, TarRecords, textAt } from "../../image/archive/tar-records.ts";
+import { hasChecksum, isKnownFormat, nameIn, numberAt, TarRecords, textAt } from "../../image/archive/tar-records.ts";
 import { BLOCK, padding, type TarType } from "../../image/archive/tar-writer.ts";
 import { type ByteString, shownName } from "../../util/byte-string.ts";
 import { withoutTrailing } from "../../util/without-trailing.ts";
@@ -204,14 +204,6 @@ function isZero(block: Buffer): boolean {
 }
 
 const ZEROS = Buffer.alloc(BLOCK);
-
-// The sum of all bytes, with the checksum field taken as spaces.
-function hasChecksum(block: Buffer): boolean {
-  let sum = 8 * 32;
-  for (let at = 0; at < 148; at++) sum += block[at] ?? 0;
-  for (let at = 156; at < BLOCK; at++) sum += block[at] ?? 0;
-  return numberAt(block, 148, 8) === sum;
-}
 
 function invalidNumber(what: string, field: string): never {
   throw invalid(`has no ${field} for ${what}`);

@@ -156,7 +156,8 @@ test("what the table cannot hold, and what is no archive, is refused", async () 
   const cases = [
     ["UNSUPPORTED", archiveOf([{ type: "file", name: "caf\xe9" }]), /the name .*, which is not UTF-8: eStargz/],
     ["CONTENT_INVALID", archive.subarray(0, 5000), /has no end$/],
-    ["CONTENT_INVALID", Buffer.alloc(512, 1), /has a header without a size$/],
+    ["CONTENT_INVALID", Buffer.alloc(512, 1), /has a header with a wrong checksum$/],
+    ["CONTENT_INVALID", rawMember({ name: "opt/good", size: "zz" }), /has a header without a size$/],
   ] as const;
   for (const [code, bytes, why] of cases) await failsWith(code, (async () => write(bytes, 512))(), why);
 });
@@ -199,6 +200,8 @@ test("headers that readers could take for different things are refused", async (
     ["CONTENT_INVALID", [rawMember({ name: "opt/good", magic: "\0\0\0\0\0\0\0\0", prefix: "usr" })]],
     ["ARCHIVE_UNSAFE", [meta(record("path", "a") + record("path", "b")), good]],
     ["ARCHIVE_UNSAFE", [meta(record("path", "a"), "g"), good]],
+    ["CONTENT_INVALID", [rawMember({ name: "opt/good", checksum: "0000000" })]],
+    ["CONTENT_INVALID", [rawMember({ name: "meta", type: "x", checksum: "0000000" }, record("path", "a")), good]],
     ["ARCHIVE_UNSAFE", [rawMember({ name: "/etc/shadow" })]],
     ["ARCHIVE_UNSAFE", [rawMember({ name: "etc/shadow", prefix: "opt/.." })]],
     ["ARCHIVE_UNSAFE", [rawMember({ name: "opt/link", type: "1", linkName: "../etc/shadow" })]],
