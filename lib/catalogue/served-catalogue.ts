@@ -2,7 +2,7 @@
 // then.
 import { ReadOciCache } from "../cache/oci-cache.ts";
 import { INDEX_TAG } from "../cache/spec-tag.ts";
-import { isStaveError } from "../errors.ts";
+import { type ErrorCode, isStaveError, type StaveError } from "../errors.ts";
 import { digestOf, hexOf } from "../oci/digest.ts";
 import type { ReadTarget } from "../target/target.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
@@ -39,10 +39,26 @@ interface Current {
   readonly size: number;
 }
 
+/** Why the index of one repository cannot be used. */
+interface Broken {
+  readonly version: string;
+  readonly error: StaveError;
+  /** When to read it again, on the clock of `performance.now`. */
+  readonly until: number;
+}
+
 /** Catalogues that are kept: each has the records of an index. */
 const KEPT = 4;
 /** Maximum number of bytes of their indexes. */
 const MOST_KEPT_BYTES = 512 * 1024 * 1024;
+/** Repositories whose broken index is remembered. */
+const MOST_BROKEN = 1000;
+/** What is wrong with content as such, so that reading it again would find the same. */
+const LASTING: readonly ErrorCode[] = ["CONTENT_INVALID", "MEDIA_TYPE", "SPEC_INVALID", "TOO_LARGE", "UNSUPPORTED"];
+/** Blobs that are damaged or gone; someone may restore them. */
+const PASSING: readonly ErrorCode[] = ["DIGEST_MISMATCH", "SIZE_MISMATCH", "NOT_FOUND"];
+/** Milliseconds until such a blob is read again. */
+const PAUSE = 60_000;
 /** What follows the name of a repository. */
 const FILE = /^(?:|index\.html|catalogue\.json|(?:assets|plain|data\/[0-9a-z]{1,16}\/[a-z]+)\/[\w.-]+)$/;
 /** The most parts that it has. */
@@ -57,6 +73,7 @@ export class ServedCatalogue {
   readonly #memory: DiskCache | undefined;
   readonly #mostBytes: number;
   readonly #current = new Map<string, Current>();
+  readonly #broken = new Map<string, Broken>();
   readonly #asking = new SingleFlight<Current>();
   // Reading an index takes memory of its size.
   readonly #reading = new Limit(1);
@@ -132,6 +149,8 @@ export class ServedCatalogue {
       const target = await this.#repositories.get(name, false);
       const found = await target.headManifest(INDEX_TAG);
       const version = found === undefined ? "none" : hexOf(found.digest).slice(0, 16);
+      const broken = this.#broken.get(name);
+      if (broken?.version === version && performance.now() < broken.until) throw broken.error;
       const known = this.#current.get(name);
       const current = known?.version === version ? known : await this.#read(name, version, target);
       this.#keep(name, current);
@@ -140,6 +159,22 @@ export class ServedCatalogue {
   }
 
   async #read(name: string, version: string, target: ReadTarget): Promise<Current> {
+    this.#broken.delete(name);
+    try {
+      return await this.#readNow(name, version, target);
+    } catch (error) {
+      if (isStaveError(error, ...LASTING, ...PASSING)) {
+        const until = isStaveError(error, ...LASTING) ? Number.POSITIVE_INFINITY : performance.now() + PAUSE;
+        this.#broken.set(name, { version, error, until });
+        for (const oldest of this.#broken.keys())
+          if (this.#broken.size > MOST_BROKEN) this.#broken.delete(oldest);
+          else break;
+      }
+      throw error;
+    }
+  }
+
+  async #readNow(name: string, version: string, target: ReadTarget): Promise<Current> {
     return await this.#reading.run(async () => {
       // Its memory is needed for the new one.
       this.#current.delete(name);

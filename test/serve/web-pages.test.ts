@@ -7,13 +7,16 @@ import { test } from "node:test";
 import { hashSync } from "bcryptjs";
 import type { CatalogueStart } from "../../lib/catalogue/catalogue-data.ts";
 import { ServedCatalogue } from "../../lib/catalogue/served-catalogue.ts";
+import type { ErrorCode } from "../../lib/errors.ts";
+import { digestOf } from "../../lib/oci/digest.ts";
 import { Refusal } from "../../lib/serve/refusal.ts";
 import { createRegistry, type RegistryOptions } from "../../lib/serve/registry-server.ts";
 import { Repositories } from "../../lib/serve/repositories.ts";
 import type { PageRepositories } from "../../lib/serve/web-pages.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { madeSpec } from "../support/caches.ts";
-import { indexedLayout } from "../support/catalogue.ts";
+import { indexedLayout, indexOf, layoutWith } from "../support/catalogue.ts";
+import { failsWith } from "../support/errors.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const one = madeSpec("one", "1");
@@ -144,42 +147,75 @@ test("a broken repository is no reason for others to fail", async () => {
   assert.equal((await server.get("/web/good/catalogue.json")).status, 200);
 });
 
-test("an index is read once, until the indexes of others take its place", async () => {
-  const folder = temporaryFolder();
-  for (const name of ["a", "b"]) await indexedLayout([one], join(folder, name));
+// The repositories of a folder, and how many blobs were read.
+async function counted(folder: string): Promise<{ all: PageRepositories; reads: number; close(): Promise<void> }> {
   const repositories = await Repositories.open(folder, systemClock);
-  let reads = 0;
-  const counted: PageRepositories = {
+  const counting = { reads: 0, close: () => repositories.close() };
+  const all: PageRepositories = {
     single: undefined,
     catalog: () => repositories.catalog(),
     get: async (name) => {
       const target = await repositories.get(name, false);
       return new Proxy(target, {
         get(_, key) {
-          if (key === "fetchBlob" || key === "openBlob") reads++;
+          if (key === "fetchBlob" || key === "openBlob") counting.reads++;
           const value: unknown = Reflect.get(target, key, target);
           return typeof value === "function" ? value.bind(target) : value;
         },
       });
     },
   };
+  return Object.assign(counting, { all });
+}
+
+test("an index is read once, until the indexes of others take its place", async () => {
+  const folder = temporaryFolder();
+  for (const name of ["a", "b"]) await indexedLayout([one], join(folder, name));
+  const counting = await counted(folder);
   try {
-    const ample = new ServedCatalogue(counted);
+    const ample = new ServedCatalogue(counting.all);
     const first = await ample.page("a/catalogue.json");
-    const each = reads;
+    const each = counting.reads;
     assert.ok(each > 0);
     await ample.page("b/catalogue.json");
     assert.equal(await ample.page("a/catalogue.json"), first);
     assert.equal(await ample.page("a/data/none/hashes/zz.json"), undefined);
-    assert.equal(reads, 2 * each);
-    const small = new ServedCatalogue(counted, { mostBytes: 1 });
-    reads = 0;
+    assert.equal(counting.reads, 2 * each);
+    const small = new ServedCatalogue(counting.all, { mostBytes: 1 });
+    counting.reads = 0;
     for (const name of ["a", "a", "b", "a"]) await small.page(`${name}/catalogue.json`);
-    assert.equal(reads, 3 * each);
+    assert.equal(counting.reads, 3 * each);
   } finally {
-    await repositories.close();
+    await counting.close();
   }
 });
+
+const brokenIndexes: { name: string; text: () => Buffer; isDamaged?: boolean; code: ErrorCode }[] = [
+  { name: "is no index", text: () => Buffer.from("<html>"), code: "CONTENT_INVALID" },
+  { name: "a newer Spack wrote", text: () => Buffer.from('{"database":{"version":"99"}}'), code: "UNSUPPORTED" },
+  { name: "is damaged", text: () => indexOf([one]), isDamaged: true, code: "SIZE_MISMATCH" },
+];
+for (const { name, text, isDamaged, code } of brokenIndexes)
+  test(`an index that ${name} is read once, until it is replaced`, async () => {
+    const folder = temporaryFolder();
+    const bad = join(folder, "bad");
+    await layoutWith(text(), bad);
+    const digest = digestOf(text()).slice("sha256:".length);
+    if (isDamaged) writeFileSync(join(bad, "blobs/sha256", digest), "x");
+    const counting = await counted(folder);
+    try {
+      const pages = new ServedCatalogue(counting.all);
+      await failsWith(code, async () => pages.page("bad/catalogue.json"));
+      const { reads } = counting;
+      await failsWith(code, async () => pages.page("bad/catalogue.json"));
+      await failsWith(code, async () => pages.page("bad/plain/1.html"));
+      assert.equal(counting.reads, reads);
+      await indexedLayout([two], bad);
+      assert.ok(await pages.page("bad/catalogue.json"));
+    } finally {
+      await counting.close();
+    }
+  });
 
 test("a long path asks for few repositories", async () => {
   let asked = 0;

@@ -41,15 +41,13 @@ export function readIndex(specs: readonly SpecDocument[], more: Record<string, J
 
 /** A layout directory with such an index, without the images. */
 export async function indexedLayout(specs: readonly SpecDocument[], folder = temporaryFolder()): Promise<string> {
-  const bytes = indexOf(specs);
+  return await layoutWith(indexOf(specs), folder, specs.length);
+}
+
+/** A layout directory with any text as its index. */
+export async function layoutWith(bytes: Buffer, folder: string, specs = 1): Promise<string> {
   const target = await LayoutTarget.open(folder, { clock: systemClock, create: true });
-  const text = {
-    ...bytesSource(bytes),
-    digest: digestOf(bytes),
-    version: 8,
-    specs: specs.length,
-    records: new Map(),
-  } as const;
+  const text = { ...bytesSource(bytes), digest: digestOf(bytes), version: 8, specs, records: new Map() } as const;
   await new OciCache(target).writeIndex(text);
   await target.close();
   return folder;
