@@ -8,7 +8,7 @@ import type { ProxySettings } from "../../http/addresses.ts";
 import { createTransport } from "../../http/transport.ts";
 import type { Authorizer, TraceEvent, Transport } from "../../http/types.ts";
 import { DEFAULT_TAG, formatLocation, type Location } from "../../oci/reference.ts";
-import { LayoutTarget } from "../../target/layout/layout.ts";
+import { type LayoutOptions, LayoutTarget } from "../../target/layout/layout.ts";
 import { RegistryTarget } from "../../target/registry/registry.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
 import { closeAll } from "../../util/close-all.ts";
@@ -84,24 +84,28 @@ export class Connection implements AsyncDisposable {
 
   /** Opens a location for reading. */
   async read(location: Location): Promise<ReadTarget> {
-    return await this.#target(location, false);
+    return await this.#target(location);
   }
 
-  /** Opens a location for writing; creates a directory that does not exist. */
+  /** Opens a location for writing; the first write creates a directory that does not exist. */
   async write(location: Location): Promise<Target> {
-    return await this.#target(location, true);
+    return await this.#target(location, "with the first write");
   }
 
   /** Opens a location for changes; a directory must exist. */
   async change(location: Location): Promise<Target> {
-    return await this.#target(location, false);
+    return await this.#target(location);
   }
 
-  async #target(location: Location, create: boolean): Promise<Target> {
+  async #target(location: Location, create?: LayoutOptions["create"]): Promise<Target> {
     const { clock, cwd } = this.#around;
     if (location.kind === "layout") {
       const name = formatLocation({ ...location, tag: undefined, digest: undefined });
-      const target = await LayoutTarget.open(resolve(cwd, location.directory), { clock, create, name });
+      const target = await LayoutTarget.open(resolve(cwd, location.directory), {
+        clock,
+        name,
+        ...(create && { create }),
+      });
       this.#open.push(target);
       return target;
     }

@@ -56,35 +56,46 @@ export async function checkLayout(directory: string): Promise<void> {
   }
 }
 
+/** Decides by name what may already be in a folder that becomes a layout. */
+export type MayStay = (name: string) => Promise<boolean>;
+
+const NOTHING: MayStay = () => Promise.resolve(false);
+
 /**
- * Makes the directory a layout if it is not one: it must be missing or empty, except for entries that `mayStay` allows.
- * Throws USAGE for a folder with other content.
+ * True if a directory is no layout but can become one: it must be missing or empty, except for entries that `mayStay`
+ * allows. Throws USAGE for a folder with other content.
  */
-export async function createLayout(
-  directory: string,
-  clock: Clock,
-  mayStay: (name: string) => Promise<boolean> = async () => false,
-): Promise<void> {
+export async function mayBecomeLayout(directory: string, mayStay: MayStay = NOTHING): Promise<boolean> {
   try {
     await checkLayout(directory);
-    return;
+    return false;
   } catch (error) {
     if (!isStaveError(error, "NOT_FOUND")) throw error;
   }
   refuseLinks(directory);
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT") return true;
+    throw fileError(cause, "read", directory);
+  }
+  for (const name of names) {
+    if (OURS.has(name) || (await mayStay(name))) continue;
+    throw new StaveError(
+      "USAGE",
+      `${directory} is not empty and not an image layout directory (it has ${JSON.stringify(name)})`,
+      { subject: directory, hint: "choose an empty or new folder" },
+    );
+  }
+  return true;
+}
+
+/** Makes the directory a layout if it is not one. Throws as `mayBecomeLayout`, and FILE_SYSTEM. */
+export async function createLayout(directory: string, clock: Clock, mayStay?: MayStay): Promise<void> {
+  if (!(await mayBecomeLayout(directory, mayStay))) return;
   try {
     makeFolder(directory);
-    for (const name of await readdir(directory)) {
-      if (OURS.has(name) || (await mayStay(name))) continue;
-      throw new StaveError(
-        "USAGE",
-        `${directory} is not empty and not an image layout directory (it has ${JSON.stringify(name)})`,
-        {
-          subject: directory,
-          hint: "choose an empty or new folder",
-        },
-      );
-    }
     makeFolder(join(directory, "blobs", "sha256"));
     const write = async (name: string, text: string): Promise<void> => {
       const temporary = await createTemporary(directory, clock);

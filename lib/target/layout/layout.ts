@@ -27,16 +27,16 @@ import {
   type Target,
 } from "../target.ts";
 import { type BlobWriter, LayoutBlobs } from "./layout-blobs.ts";
-import { checkLayout, createLayout } from "./layout-folder.ts";
+import { checkLayout, createLayout, type MayStay, mayBecomeLayout } from "./layout-folder.ts";
 import { type Change, LayoutIndex } from "./layout-index.ts";
 
 /** How to open a layout. */
 export interface LayoutOptions {
   clock: Clock;
-  /** Creates the layout if it does not exist. */
-  create?: boolean;
-  /** Decides by name what may already be in a folder that becomes a layout; default nothing. */
-  mayStay?: (name: string) => Promise<boolean>;
+  /** Creates the layout if it does not exist: now, or with the first write, until when it is empty. */
+  create?: boolean | "with the first write";
+  /** Default: nothing may be in a folder that becomes a layout. */
+  mayStay?: MayStay;
   /** The name in messages; default `oci-layout:DIRECTORY`. */
   name?: string;
 }
@@ -63,6 +63,9 @@ export class LayoutTarget implements Target {
   readonly index: LayoutIndex;
   readonly #subjects = new Map<Digest, Subject>();
   readonly #subjectReads = new SingleFlight<void>();
+  /** Creates the layout, if that is left to the first write. */
+  #create: (() => Promise<void>) | undefined;
+  #creation: Promise<void> | undefined;
 
   private constructor(directory: string, clock: Clock, name: string) {
     this.name = name;
@@ -75,10 +78,19 @@ export class LayoutTarget implements Target {
    * CONTENT_INVALID, or USAGE for a folder with other content.
    */
   static async open(directory: string, options: LayoutOptions): Promise<LayoutTarget> {
-    const target = new LayoutTarget(directory, options.clock, options.name ?? `oci-layout:${directory}`);
-    if (options.create) await createLayout(directory, options.clock, options.mayStay);
+    const { clock, create, mayStay, name = `oci-layout:${directory}` } = options;
+    const target = new LayoutTarget(directory, clock, name);
+    if (create === "with the first write") {
+      if (await mayBecomeLayout(directory, mayStay)) target.#create = () => createLayout(directory, clock, mayStay);
+    } else if (create) await createLayout(directory, clock, mayStay);
     else await checkLayout(directory);
     return target;
+  }
+
+  // Every write waits for this.
+  async #exist(): Promise<void> {
+    this.#creation ??= this.#create?.();
+    await this.#creation;
   }
 
   async hasBlob(descriptor: Descriptor): Promise<boolean> {
@@ -113,6 +125,7 @@ export class LayoutTarget implements Target {
     const stream = await source.open(0);
     let writer: BlobWriter | undefined;
     try {
+      await this.#exist();
       writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest));
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();
@@ -136,6 +149,7 @@ export class LayoutTarget implements Target {
   async pushStream(stream: Readable, mediaType: string, options: PushStreamOptions = {}): Promise<Descriptor> {
     let writer: BlobWriter | undefined;
     try {
+      await this.#exist();
       writer = await this.blobs.create(options.digest ? undefined : "sha256", options.recycle);
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();
@@ -194,6 +208,7 @@ export class LayoutTarget implements Target {
     const document = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
     if (await this.hasBlob(descriptor)) await this.blobs.touch(descriptor.digest);
     else {
+      await this.#exist();
       const writer = await this.blobs.create(undefined);
       try {
         await writer.write(bytes);
@@ -254,6 +269,7 @@ export class LayoutTarget implements Target {
 
   async deleteManifest(reference: string, options: OperationOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
+    await this.#exist();
     let wasListed = false;
     await this.index.change((editor) => {
       wasListed = isDigest(reference) ? editor.removeDigest(reference) : editor.removeTag(reference);
