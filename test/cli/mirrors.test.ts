@@ -1,6 +1,6 @@
 // The verbs that read caches, with mirrors in folders and on web servers.
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { hashSync } from "bcryptjs";
@@ -95,6 +95,62 @@ test("an install by hash from a folder reads no index", async () => {
   const flags = ["-u", "-o", "--store", temporaryFolder(), "--only", "package"];
   const done = await run(["install", folder, `/${hash}`, ...flags]);
   assert.equal(done.status, 0, done.stderr);
+});
+
+test("an install by name, version and whole hash reads no index of any mirror", async () => {
+  const listed = await run(["list", folders[3], "-a", "--format", "{name}@{version}/{hash}"]);
+  const named = (name: string): string => listed.stdout.split("\n").find((line) => line.startsWith(`${name}@`)) ?? "";
+  const scope = temporaryFolder();
+  const mirrors = `mirrors:\n  first: {url: "${old.url}"}\n  second: {url: "${web.url}"}\n`;
+  writeFileSync(join(scope, "mirrors.yaml"), mirrors);
+  const askedIndex = (): string[] =>
+    [...web.requests, ...old.requests].filter((each) => each.startsWith("GET") && each.includes("index"));
+  const install = async (...args: string[]): Promise<void> => {
+    web.requests.length = old.requests.length = 0;
+    const done = await run(["install", "-u", ...args, "-o", "--store", shortFolder(), "--no-env"]);
+    assert.equal(done.status, 0, done.stderr);
+  };
+  await install(web.url, named("zlib-ish"), "--only", "package");
+  assert.deepEqual(askedIndex(), []);
+  assert.equal(web.requests.length, 4, web.requests.join("\n"));
+  await install(web.url, named("hull").replace("@", "@="));
+  assert.deepEqual(askedIndex(), []);
+  await install("-C", scope, named("hull"));
+  assert.deepEqual(askedIndex(), []);
+  assert.ok(web.requests.length > 4);
+  // Without the version, or with a part of the hash, the index says which spec it is.
+  for (const text of [named("hull").replace(/@[^/]*/, ""), named("hull").slice(0, -1)]) {
+    await install(web.url, text);
+    assert.notDeepEqual(askedIndex(), [], text);
+  }
+  // A name, version and hash of no spec are not taken for another.
+  for (const text of [named("hull").replace("hull@", "hulk@"), named("hull").replace(/@[^/]*/, "@7")]) {
+    const none = await run(["install", "-u", web.url, text, "-o", "--store", shortFolder(), "--no-env"]);
+    assert.deepEqual([none.status, /\[SPEC_ABSENT\]/.test(none.stderr)], [7, true], none.stderr);
+  }
+});
+
+test("what fails before anything is written leaves no layout behind", async () => {
+  const damaged = await copiedMirror(3);
+  for (const name of readdirSync(join(damaged, "v3/manifests/spec"), { recursive: true }) as string[])
+    if (name.endsWith(".json")) writeFileSync(join(damaged, "v3/manifests/spec", name), "{");
+  const flags = ["-u", "--no-env", "--retries", "0"];
+  const failing = [
+    ["sync", `${web.url}/none`],
+    ["sync", damaged],
+    ["sync", "oci+http://127.0.0.1:9/none"],
+    ["sync", web.url, "no-such-spec"],
+    ["copy", `oci-layout:${goldenImages}:none`],
+    ["push", "hull", "--from", damaged, "--tag", "app"],
+  ];
+  for (const [verb = "", from = "", ...more] of failing) {
+    const to = join(temporaryFolder(), "new");
+    const places = verb === "push" ? [`oci-layout:${to}`, from] : [from, `oci-layout:${to}`];
+    const rest = verb === "copy" ? ["--retries", "0"] : flags;
+    const done = await run([verb, ...places, ...more, ...rest]);
+    assert.notEqual(done.status, 0, `${verb} ${from}: ${done.stdout}`);
+    assert.equal(existsSync(to), false, `${verb} ${from}: ${done.stderr}`);
+  }
 });
 
 test("diff compares mirrors with each other and with lock files", async () => {
@@ -347,6 +403,7 @@ test("sync moves specs from a web server to a folder and on to images, and says 
   ];
   assert.deepEqual([untrusted.status, /\[SIGNATURE_/.test(untrusted.stderr)], [8, true], untrusted.stderr);
   assert.match(first.stdout, /\n8 specs copied, 98\.5 kB, 0 already there\n$/, first.stderr);
+  assert.equal(`${first.stdout}${first.stderr}`.split("hull@1.10.1").length, 2, "named once");
   const images = `oci-layout:${join(folder, "images")}`;
   const made = await run(["sync", mirror, images, ...flags, "--json"]);
   const { report } = JSON.parse(made.stdout);

@@ -99,7 +99,8 @@ export class Layout2 implements MirrorLayout {
     const known = this.#files.get(tag);
     if (known !== undefined) return known;
     if (!(await this.#exists(options))) return undefined;
-    const node = options.node ?? (await this.#lookup(tag, options));
+    // A name does not suffice for these files; callers that have one want to avoid reading the index.
+    const node = options.node ?? (options.named === undefined ? await this.#lookup(tag, options) : undefined);
     if (node === undefined || specTag(node) !== tag) return this.#files.get(tag);
     const stem = legacyStem(node);
     return {

@@ -3,9 +3,8 @@
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { sanitizeTag } from "../../oci/reference.ts";
-import type { SpecNode } from "../../spack/spec/node.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../../spack/spec/spec-file.ts";
-import { manifestFileName, specTag } from "../../spack/spec/spec-name.ts";
+import { manifestFileName, type NamedSpec, specTag } from "../../spack/spec/spec-name.ts";
 import { rereadDamaged } from "../../target/refetch.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import { gunzip } from "../../util/decompress.ts";
@@ -39,7 +38,7 @@ export function indexKey(view?: string): string {
 }
 
 /** The key of the manifest of a spec. */
-export function manifestKey(node: SpecNode): string {
+export function manifestKey(node: NamedSpec): string {
   return `${SPEC_MANIFESTS}/${node.name}/${manifestFileName(node)}`;
 }
 
@@ -53,7 +52,7 @@ export interface Layout3Options extends LayoutOptions {
 export class Layout3 implements MirrorLayout {
   readonly #options: Layout3Options;
   readonly #lookup: NodeLookup;
-  /** The keys of manifests by tag, from listings. */
+  /** The keys of manifests by tag, of those that were listed or looked for. */
   readonly #keys = new Map<string, string>();
   readonly #ages = new Map<string, number | undefined>();
 
@@ -90,14 +89,16 @@ export class Layout3 implements MirrorLayout {
   async keyOf(tag: string, options: FetchSpecOptions): Promise<string | undefined> {
     const known = this.#keys.get(tag);
     if (known !== undefined) return known;
-    const node = options.node ?? (await this.#lookup(tag, options));
-    if (node !== undefined && specTag(node) === tag) return manifestKey(node);
+    const named = options.node ?? options.named ?? (await this.#lookup(tag, options));
+    if (named !== undefined && specTag(named) === tag) return manifestKey(named);
     return this.#keys.get(tag);
   }
 
   async has(tag: string, options: FetchSpecOptions): Promise<boolean> {
     const key = await this.keyOf(tag, options);
-    return key !== undefined && (await this.#options.objects.look(key, options)) !== undefined;
+    if (key === undefined || (await this.#options.objects.look(key, options)) === undefined) return false;
+    this.#keys.set(tag, key);
+    return true;
   }
 
   async fetchSpec(tag: string, options: FetchSpecOptions): Promise<MirrorSpec | undefined> {

@@ -7,7 +7,8 @@ import { printQuery, type SpecQuery } from "../../spack/query/query.ts";
 import { select } from "../../spack/query/select.ts";
 import { versionSatisfies } from "../../spack/query/version-range.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
-import { specTag } from "../../spack/spec/spec-name.ts";
+import { isDagHash } from "../../spack/spec/node-reader.ts";
+import { type NamedSpec, specTag } from "../../spack/spec/spec-name.ts";
 import type { OperationOptions } from "../../target/target.ts";
 
 /** True if a query contains only a name, a version and a hash. */
@@ -30,6 +31,17 @@ export function notTold(query: SpecQuery): StaveError {
   });
 }
 
+/** The only spec that can satisfy a query, if the query has its name, version and whole hash, and nothing else. */
+export function specNamedBy(query: SpecQuery): NamedSpec | undefined {
+  const { name, hash, versions } = query;
+  const [version, ...others] = versions ?? [];
+  if (name === undefined || hash === undefined || !isDagHash(hash) || version === undefined) return undefined;
+  if (others.length > 0 || !isToldByTags(query)) return undefined;
+  if (version.kind === "git") return { name, version: version.text, hash };
+  const [low, high] = version.kind === "exact" ? [version.version, version.version] : [version.low, version.high];
+  return low.text === high.text ? { name, version: low.text, hash } : undefined;
+}
+
 /** A spec that satisfies a query: its tag and, if the index has it, its node. */
 export interface FoundSpec {
   readonly tag: string;
@@ -41,10 +53,15 @@ export interface FoundSpec {
  * index and there is none, UNSUPPORTED if the cache can neither be listed nor has an index.
  */
 export async function findCached(
-  cache: Pick<ReadCache, "name" | "can" | "list" | "readIndex" | "asRegistry">,
+  cache: Pick<ReadCache, "name" | "can" | "has" | "list" | "readIndex" | "asRegistry">,
   query: SpecQuery,
   options: OperationOptions,
 ): Promise<FoundSpec[]> {
+  const named = specNamedBy(query);
+  if (named !== undefined) {
+    const tag = specTag(named);
+    if (await cache.has(tag, { ...options, named })) return [{ tag, node: undefined }];
+  }
   // The tag contains the hash, so this needs no index, which could be out of date.
   const isTold = query.hash !== undefined && isToldByTags(query) && cache.can.list;
   const index = isTold ? undefined : await cache.readIndex(options);

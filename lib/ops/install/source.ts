@@ -1,5 +1,5 @@
 // Several build caches as one: the first that has a spec provides it; if that fails, the others are tried.
-import type { Abilities, CachedSpec, CacheListing, ReadCache } from "../../cache/cache.ts";
+import type { Abilities, CachedSpec, CacheListing, FindSpecOptions, ReadCache } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
@@ -9,7 +9,7 @@ import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../../target/target.ts";
 import { mapLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
-import { type FoundSpec, findCached } from "../cache/find-cached.ts";
+import { type FoundSpec, findCached, specNamedBy } from "../cache/find-cached.ts";
 import { nearMisses } from "../cache/near-misses.ts";
 
 /** A spec, and the cache that has it. */
@@ -50,7 +50,7 @@ export class InstallSource {
 
   /** The specs that satisfy a query, from the first cache that has any. Throws as `use`. */
   async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
-    const { answer, failures } = await askInOrder(this.#caches, async (cache) => {
+    const { answer, failures } = await askInOrder(await this.#orderFor(query, options), async (cache) => {
       const found = await findCached(this.#lookups.get(cache) ?? cache, query, options);
       if (found.length > MANY)
         throw new StaveError(
@@ -73,6 +73,16 @@ export class InstallSource {
     if (answer !== undefined) return answer;
     const near = failures.length > 0 ? undefined : await nearMisses([...this.#lookups.values()], query, options);
     return this.#absent(text, failures, near);
+  }
+
+  // A cache that has exactly the spec that a query names comes first, so that no index of another is read.
+  async #orderFor(query: SpecQuery, options: OperationOptions): Promise<readonly ReadCache[]> {
+    const named = specNamedBy(query);
+    if (named === undefined || this.#caches.length === 1) return this.#caches;
+    const has = async (cache: ReadCache): Promise<ReadCache | undefined> =>
+      (await cache.has(specTag(named), { ...options, named })) ? cache : undefined;
+    const { answer } = await askInOrder(this.#caches, has);
+    return answer === undefined ? this.#caches : [answer, ...this.#caches.filter((cache) => cache !== answer)];
   }
 
   /** Reads the image of a spec ahead of its installation. Throws as `use` does. */
@@ -122,7 +132,7 @@ export class InstallSource {
 }
 
 // Reads the list and the index of a cache once.
-class Lookup implements Pick<ReadCache, "name" | "can" | "list" | "readIndex"> {
+class Lookup implements Pick<ReadCache, "name" | "can" | "has" | "list" | "readIndex"> {
   readonly name: string;
   readonly can: Abilities;
   readonly #cache: ReadCache;
@@ -133,6 +143,10 @@ class Lookup implements Pick<ReadCache, "name" | "can" | "list" | "readIndex"> {
     this.name = cache.name;
     this.can = cache.can;
     this.#cache = cache;
+  }
+
+  has(tag: string, options: FindSpecOptions): Promise<boolean> {
+    return this.#cache.has(tag, options);
   }
 
   list(options: OperationOptions): Promise<CacheListing> {

@@ -1,10 +1,18 @@
 // `sync`: copies specs from one build cache to another of any kind. What is there is not sent again, so an interrupted
 // run continues where it stopped.
-import { type CachedSpec, hasArchives, hasKeys, type IndexedCache, lacks, type ReadCache } from "../../cache/cache.ts";
+import {
+  type CachedSpec,
+  hasArchives,
+  hasKeys,
+  type IndexedCache,
+  lacks,
+  orRegistry,
+  type ReadCache,
+} from "../../cache/cache.ts";
 import { type IndexReport, updateIndex } from "../../cache/index-update.ts";
 import { isPrunable } from "../../cache/spec-storage.ts";
 import type { TaggedSpec } from "../../cache/spec-tag.ts";
-import { isStaveError, type StaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { specTag } from "../../spack/spec/spec-name.ts";
@@ -14,6 +22,7 @@ import { concernsAll, Failures } from "../../util/failures.ts";
 import { forEachLimit, mapAhead, mapLimit } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { type FoundSpec, findCached } from "../cache/find-cached.ts";
+import { nearMisses } from "../cache/near-misses.ts";
 import { prune } from "../cache/prune.ts";
 import { writerFor } from "./choose-writer.ts";
 
@@ -101,10 +110,11 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
     async ({ entry, spec, error }) => {
       const label = `${entry.name}@${entry.version}/${entry.hash.slice(0, 7)}`;
       const size = spec?.archive.size;
-      const told = { type: "done", id: entry.hash, label, size } as const;
+      // The report names each spec.
+      const told = { type: "done", id: entry.hash, label, size, isTold: true } as const;
       try {
         if (error !== undefined) throw error;
-        if (spec === undefined) return onProgress({ ...told, outcome: "skipped", isTold: true });
+        if (spec === undefined) return onProgress({ ...told, outcome: "skipped" });
         onProgress({ type: "start", id: entry.hash, label, size });
         const { sent } = await writer.write(spec);
         entry.outcome = sent > 0 ? "copied" : "linked";
@@ -115,7 +125,7 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
       } catch (caught) {
         if (!isStaveError(caught) || signal?.aborted) throw caught;
         entry.outcome = "failed";
-        onProgress({ ...told, outcome: "failed", isTold: true });
+        onProgress({ ...told, outcome: "failed" });
         failures.add(caught, label, `${label} was not copied`);
         if (concernsAll(caught)) throw caught;
       }
@@ -219,9 +229,13 @@ async function chosenSpecs(from: ReadCache, options: SyncOptions): Promise<Map<s
   for (const { tag, name, version, hash } of tagged ?? [])
     chosen.set(hash, { tag, name, version, hash, node: undefined });
   if (queries !== undefined && queries.length > 0) {
-    const found = (
-      await mapLimit(queries, CONCURRENCY, ({ query }) => findCached(from, query, { signal }), signal)
-    ).flat();
+    const find = async ({ query, text }: (typeof queries)[number]): Promise<FoundSpec[]> => {
+      const matching = await findCached(from, query, { signal });
+      if (matching.length > 0) return matching;
+      const hint = (await nearMisses([from], query, { signal })) ?? "`stave list -a` shows what is there";
+      throw new StaveError("SPEC_ABSENT", `${text} is not in ${from.name}`, { subject: text, hint });
+    };
+    const found = (await mapLimit(queries, CONCURRENCY, find, signal)).flat();
     const specs = await mapLimit(found, CONCURRENCY, ({ tag, node }) => from.fetchSpec(tag, { node, signal }), signal);
     for (const node of postOrder(
       specs.map(({ document }) => document.root),
@@ -236,7 +250,8 @@ async function chosenSpecs(from: ReadCache, options: SyncOptions): Promise<Map<s
     return chosen;
   }
   const index = await from.readIndex({ signal });
-  for (const record of index?.records.values() ?? [])
+  if (index === undefined) throw await orRegistry(from, lacks(from, "list"), { signal });
+  for (const record of index.records.values())
     if (record.inBuildcache) chosen.set(record.hash, { ...named(record), node: undefined });
   return chosen;
 }

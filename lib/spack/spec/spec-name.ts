@@ -3,7 +3,7 @@ import { goArchitecture } from "../../oci/platform.ts";
 import { sanitizeTag } from "../../oci/reference.ts";
 import { familyOf } from "./microarchitecture.ts";
 import type { SpecNode } from "./node.ts";
-import { exactVersion, flagsText, formatPath, formatSpec, variantText } from "./spec-format.ts";
+import { exactVersion, flagsText, formatPath, formatSpec, politeFileName, variantText } from "./spec-format.ts";
 
 export { shortName } from "./node-reader.ts";
 
@@ -20,14 +20,17 @@ export function legacySpecString(node: SpecNode): string {
   return formatSpec(node, format).replaceAll(/ ([\w-]+):=/g, " $1=");
 }
 
+/** What tags and files of a spec are named after. */
+export type NamedSpec = Pick<SpecNode, "name" | "version" | "hash">;
+
 /** The tag of a spec's image: `name-version-hash.spack`. */
-export function specTag(node: Pick<SpecNode, "name" | "version" | "hash">): string {
+export function specTag(node: NamedSpec): string {
   return sanitizeTag(`${node.name}-${node.version}-${node.hash}.spack`);
 }
 
 /** The file name of a spec's manifest in URL caches of layout 3, in the folder `v3/manifests/spec/<name>`. */
-export function manifestFileName(node: SpecNode): string {
-  return `${formatPath(node, "{name}-{version}-{hash}")}.spec.manifest.json`;
+export function manifestFileName({ name, version, hash }: NamedSpec): string {
+  return `${politeFileName(`${name}-${version}-${hash}`)}.spec.manifest.json`;
 }
 
 /** The stem of file names in URL caches of layout 2: `<stem>.spec.json`, `<stem>.spack`. */
