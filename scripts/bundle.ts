@@ -10,6 +10,7 @@ export const THREADS: Readonly<Record<string, string>> = {
   "pack-worker": "lib/image/pack/pack-worker.ts",
   "place-worker": "lib/relocate/place/place-worker.ts",
   "password-worker": "lib/serve/password-worker.ts",
+  "index-worker": "lib/cache/index-worker.ts",
 };
 
 /** Put the texts into a bundle that sources read from files. */

@@ -9,9 +9,11 @@ import { rereadDamaged } from "../target/refetch.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { BLOBS, rememberedBlob } from "../util/remembered-blob.ts";
 import { type Expectation, readSized } from "../util/stream.ts";
-import { readDirectory, writeDirectory } from "./index-directory.ts";
+import { writeDirectory } from "./directory-writer.ts";
+import { readDirectory } from "./index-directory.ts";
 import { IndexFile } from "./index-file.ts";
 import { type CacheIndex, INDEX_LIMIT, readIndexText } from "./index-read.ts";
+import { IndexScan, type ScanAnswer } from "./index-scan.ts";
 
 /** Larger indexes are read from a file. */
 export const LARGE_INDEX: number = 32 * 1024 * 1024;
@@ -55,11 +57,13 @@ export async function readIndexBlob(blob: IndexBlob): Promise<CacheIndex> {
 // Undefined if there is no file to read from.
 async function readLarge(blob: IndexBlob): Promise<CacheIndex | undefined> {
   const { digest, size, name, hint, memory, path } = blob;
-  let isVerified = false;
   let descriptor = path === undefined ? memory?.openEntry(BLOBS, digest, size) : openSized(path, size);
-  if (descriptor === undefined && memory !== undefined && path === undefined) {
-    isVerified = await rereadDamaged(async () => memory.store(BLOBS, await blob.open(), () => digest));
-    descriptor = isVerified ? memory.openEntry(BLOBS, digest, size) : undefined;
+  let directory: ScanAnswer;
+  const isThere = descriptor !== undefined;
+  if (!isThere && memory !== undefined && path === undefined) {
+    const received = await rereadDamaged(() => receive(blob, memory));
+    directory = received?.directory;
+    descriptor = received && memory.openEntry(BLOBS, digest, size);
   }
   if (descriptor === undefined) return undefined;
   const onDamage = (): void => {
@@ -67,18 +71,46 @@ async function readLarge(blob: IndexBlob): Promise<CacheIndex | undefined> {
     if (path === undefined) memory?.delete(BLOBS, digest);
   };
   const file = new IndexFile({ descriptor, size, name, onDamage });
-  const directory = memory?.get(DIRECTORIES, digest);
-  const remembered = directory && readDirectory(directory, file, digest);
-  if (remembered !== undefined) return remembered;
-  if (!isVerified && !isWhole(file, digest)) {
-    onDamage();
-    return undefined;
+  if (isThere) {
+    const known = memory?.get(DIRECTORIES, digest);
+    const remembered = known && readDirectory(known, file, digest);
+    if (remembered !== undefined) return remembered;
+    await using scan = IndexScan.start(descriptor, size, name);
+    scan?.arrived(size);
+    if (!isWhole(file, digest)) {
+      onDamage();
+      return undefined;
+    }
+    directory = await scan?.answer;
   }
   file.isDoubtful = false;
-  const index = readIndexText({ name, bytes: file, digest, hint });
-  const written = memory && writeDirectory(index, file);
-  if (written !== undefined) memory?.set(DIRECTORIES, digest, written);
-  return index;
+  // Without a thread, this one does its work.
+  directory ??= writeDirectory(file, { name }) ?? "unusual";
+  if (directory !== "unusual") {
+    memory?.set(DIRECTORIES, digest, directory);
+    const index = readDirectory(directory, file, digest);
+    if (index !== undefined) return index;
+  }
+  return readIndexText({ name, bytes: file, digest, hint });
+}
+
+/** Stores the text of an index, and scans it on its way; undefined if there is no room for it. */
+async function receive(blob: IndexBlob, memory: DiskCache): Promise<{ readonly directory: ScanAnswer } | undefined> {
+  const { digest, size, name } = blob;
+  let descriptor: number | undefined;
+  let scan: IndexScan | undefined;
+  const begun = (file: string): void => {
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+    scan = IndexScan.start(descriptor, size, name);
+  };
+  const written = (count: number): void => scan?.arrived(count);
+  try {
+    const isStored = await memory.store(BLOBS, await blob.open(), () => digest, { begun, written });
+    return isStored ? { directory: await scan?.answer } : undefined;
+  } finally {
+    await scan?.[Symbol.asyncDispose]();
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
 }
 
 function openSized(path: string, size: number): number | undefined {

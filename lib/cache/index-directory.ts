@@ -1,113 +1,113 @@
 // What a large index says without the texts of its records: remembered between runs, so that a query reads only the
-// records that it needs. Each of those is verified by its hash when it is read.
-import { endianness } from "node:os";
+// records that it needs. Each of those is verified by its hash when it is read. directory-writer.ts makes directories.
 import * as z from "zod";
 import { type Digest, digestOf } from "../oci/digest.ts";
-import { FileRecord, type IndexFile } from "./index-file.ts";
+import { COLUMN, type DirectoryHead, FORM, HASH_LENGTH, usesIn, WIDTH } from "./directory-form.ts";
+import type { IndexFile } from "./index-file.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexRecord } from "./record.ts";
 
-/** Changes with the form of the text below; numbers have the byte order of the machine. */
-const FORM = `1 ${endianness()}`;
-const HASH_LENGTH = 32;
-/** The numbers of each record, before those of its dependencies. */
-const WIDTH = 7;
-
-// The texts and numbers of all records are in one list each, which is parsed several times faster than an object per
-// record. A checksum proves that they are what was written.
-const directorySchema = z.object({
-  form: z.literal(FORM),
-  version: z.int(),
-  format: z.int(),
-  names: z.array(z.string()),
-  versions: z.array(z.string()),
-  /** The hashes of records, then those of missing dependencies, without separators. */
-  hashes: z.string(),
-  count: z.int().min(0),
-  incomplete: z.array(z.string()),
-  /** Of each record: name, version, where its text starts, length, flag, references, dependencies; base64. */
-  numbers: z.string(),
+const count = z.int().min(0);
+// Lists are read at once, which is several times faster than parsing an object per record. A checksum proves that they
+// are what was written.
+const headSchema: z.ZodType<DirectoryHead> = z.object({
+  ...{ form: z.literal(FORM), version: z.int(), format: z.int() },
+  ...{ names: z.array(z.string()), versions: z.array(z.string()) },
+  ...{ hashes: count, records: count, edges: count, incomplete: count },
 });
 
-/** The directory of an index; undefined if it has records that their hashes alone cannot verify. */
-export function writeDirectory(index: CacheIndex, file: IndexFile): Buffer | undefined {
-  const { records, problems, incomplete, version } = index;
-  if (file.hasOddRecords || problems.length > 0) return undefined;
-  const [names, versions, hashes] = [new Numbering(), new Numbering(), new Numbering()];
-  for (const hash of records.keys()) hashes.of(hash);
-  const edges = records.values().reduce((sum, { dependencies }) => sum + dependencies.length, 0);
-  const numbers = new Int32Array(records.size * WIDTH + edges);
-  let format = 0;
-  let at = 0;
-  for (const record of records.values()) {
-    if (!(record instanceof FileRecord)) return undefined;
-    format = record.format;
-    numbers[at++] = names.of(record.name);
-    numbers[at++] = versions.of(record.version);
-    numbers[at++] = record.from;
-    numbers[at++] = record.length;
-    numbers[at++] = Number(record.inBuildcache);
-    numbers[at++] = record.refCount ?? -1;
-    numbers[at++] = record.dependencies.length;
-    for (const hash of record.dependencies) numbers[at++] = hashes.of(hash);
-  }
-  if (hashes.texts.some(({ length }) => length !== HASH_LENGTH)) return undefined;
-  const text = JSON.stringify({
-    ...{ form: FORM, version, format, names: names.texts, versions: versions.texts, hashes: hashes.texts.join("") },
-    ...{ count: records.size, incomplete: [...incomplete] },
-    numbers: Buffer.from(numbers.buffer).toString("base64"),
-  });
-  return Buffer.from(`${digestOf(text)}\n${text}`);
-}
-
 /** The index that a directory describes; undefined if it is damaged, or was written by another version of stave. */
-export function readDirectory(directory: Buffer, file: IndexFile, digest: Digest): CacheIndex | undefined {
-  const end = directory.indexOf("\n");
-  const text = directory.subarray(end + 1);
-  if (end < 0 || directory.toString("latin1", 0, end) !== digestOf(text)) return undefined;
-  const parsed = directorySchema.safeParse(JSON.parse(text.toString("utf8")));
+export function readDirectory(directory: Uint8Array, file: IndexFile, digest: Digest): CacheIndex | undefined {
+  const bytes = Buffer.from(directory.buffer, directory.byteOffset, directory.byteLength);
+  const end = bytes.indexOf("\n");
+  const headEnd = bytes.indexOf("\n", end + 1);
+  if (end < 0 || headEnd < 0 || bytes.toString("latin1", 0, end) !== digestOf(bytes.subarray(end + 1)))
+    return undefined;
+  const parsed = headSchema.safeParse(JSON.parse(bytes.toString("utf8", end + 1, headEnd)));
   if (!parsed.success) return undefined;
-  const { version, format, names, versions, count, incomplete } = parsed.data;
+  const { version, format, names, versions, ...counts } = parsed.data;
+  let at = headEnd + 1;
+  const text = bytes.toString("latin1", at, at + counts.hashes * HASH_LENGTH);
+  at += counts.hashes * HASH_LENGTH;
+  const numbers = (count: number): Int32Array => {
+    const from = bytes.byteOffset + at;
+    at += 4 * count;
+    return new Int32Array(bytes.buffer.slice(from, bytes.byteOffset + at));
+  };
   const hashes: string[] = [];
-  for (let at = 0; at < parsed.data.hashes.length; at += HASH_LENGTH)
-    hashes.push(parsed.data.hashes.slice(at, at + HASH_LENGTH));
-  const bytes = Buffer.from(parsed.data.numbers, "base64");
-  const numbers = new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  for (let each = 0; each < text.length; each += HASH_LENGTH) hashes.push(text.slice(each, each + HASH_LENGTH));
+  const table = { file, format, hashes, numbers: numbers(counts.records * WIDTH), edges: numbers(counts.edges) };
+  const incomplete = new Set<string>();
+  for (const hash of numbers(counts.incomplete)) incomplete.add(hashes[hash] ?? "");
   const records = new Map<string, IndexRecord>();
-  let at = 0;
-  const next = (): number => numbers[at++] ?? 0;
-  for (const hash of hashes.slice(0, count)) {
-    const [name, ofVersion, from, length, flag, references] = [next(), next(), next(), next(), next(), next()];
-    const dependencies = Array.from({ length: next() }, () => hashes[next()] ?? "");
-    const record = {
-      ...{
-        hash,
-        name: names[name] ?? "",
-        version: versions[ofVersion] ?? "",
-        dependencies,
-        builtAs: undefined,
-        format,
-        isVerified: true,
-      },
-      ...{ inBuildcache: flag === 1, refCount: references < 0 ? undefined : references },
-    };
-    records.set(hash, new FileRecord(record, file, from, length));
+  for (let record = 0; record < counts.records; record++) {
+    const place = record * WIDTH;
+    const hash = hashes[table.numbers[place + COLUMN.hash] ?? 0] ?? "";
+    const name = names[table.numbers[place + COLUMN.name] ?? 0] ?? "";
+    records.set(
+      hash,
+      new ListedRecord(table, place, hash, name, versions[table.numbers[place + COLUMN.version] ?? 0] ?? ""),
+    );
   }
-  return { version, digest, size: file.size, records, problems: [], incomplete: new Set(incomplete) };
+  return { version, digest, size: file.size, records, problems: [], incomplete };
 }
 
-/** Numbers texts in the order in which they first occur. */
-class Numbering {
-  readonly #numbers = new Map<string, number>();
+/** The lists of a directory. */
+interface Table {
+  readonly file: IndexFile;
+  readonly format: number;
+  readonly hashes: readonly string[];
+  readonly numbers: Int32Array;
+  readonly edges: Int32Array;
+}
 
-  of(text: string): number {
-    const found = this.#numbers.get(text);
-    if (found !== undefined) return found;
-    this.#numbers.set(text, this.#numbers.size);
-    return this.#numbers.size - 1;
+/** A record of a directory. Most of it is looked up when it is asked for: a query needs few of many. */
+class ListedRecord implements IndexRecord {
+  readonly hash: string;
+  readonly name: string;
+  readonly version: string;
+  readonly #table: Table;
+  readonly #place: number;
+
+  constructor(table: Table, place: number, hash: string, name: string, version: string) {
+    this.#table = table;
+    this.#place = place;
+    this.hash = hash;
+    this.name = name;
+    this.version = version;
   }
 
-  get texts(): string[] {
-    return [...this.#numbers.keys()];
+  #number(column: number): number {
+    return this.#table.numbers[this.#place + column] ?? 0;
+  }
+
+  get dependencies(): readonly string[] {
+    const { edges, hashes } = this.#table;
+    const from = this.#place === 0 ? 0 : this.#number(COLUMN.edgesEnd - WIDTH);
+    return Array.from(edges.subarray(from, this.#number(COLUMN.edgesEnd)), (hash) => hashes[hash] ?? "");
+  }
+
+  get builtAs(): undefined {
+    return undefined;
+  }
+
+  get format(): number {
+    return this.#table.format;
+  }
+
+  get isVerified(): boolean {
+    return true;
+  }
+
+  get inBuildcache(): boolean {
+    return this.#number(COLUMN.uses) >= 0;
+  }
+
+  get refCount(): number | undefined {
+    return usesIn(this.#number(COLUMN.uses));
+  }
+
+  get text(): Uint8Array {
+    return this.#table.file.textOf(this.hash, this.#number(COLUMN.from), this.#number(COLUMN.length));
   }
 }

@@ -26,8 +26,6 @@ export interface IndexFileOptions {
 /** The file of an index. */
 export class IndexFile implements LongText {
   readonly size: number;
-  /** It has records that are not as Spack writes them, and cannot be verified by their hash alone. */
-  hasOddRecords = false;
   /** The content was not verified as a whole, so each record is verified when it is read. */
   isDoubtful = true;
   readonly #options: IndexFileOptions;

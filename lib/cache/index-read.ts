@@ -144,7 +144,6 @@ function readRecords(
 
 // The memory of the window is used again, so a record that refers to it must not be kept as it is.
 function kept(record: IndexRecord, text: Uint8Array, file: IndexFile, offset: number): IndexRecord {
-  file.hasOddRecords = true;
   if (record.text.buffer !== text.buffer) return record;
   return new FileRecord(record, file, offset + record.text.byteOffset - text.byteOffset, record.text.byteLength);
 }

@@ -41,7 +41,9 @@ export function listIndexed<T>(
     const { name, version, hash } = node;
     rows.push({ node: { name, version, hash }, row: row(node) });
   };
-  if (queries.some(needsGraph) || isNarrow(index, queries))
+  // A name that is no package's may be a virtual package, which only the edges of other nodes reveal.
+  const isOfPackages = isNarrow(index, queries);
+  if (queries.some((query) => needsGraph(query) || (query.name !== undefined && !isOfPackages)))
     for (const node of select(indexedSpecs(index, queries, place), queries, unmatched)) add(node);
   // One at a time: all at once would take several times the memory of the index.
   else {
@@ -69,11 +71,7 @@ function isNarrow(index: CacheIndex, queries: readonly SpecQuery[]): boolean {
   return missing.size === 0;
 }
 
-// A name may be a virtual package, which only the edges of other nodes reveal.
-function needsGraph(query: SpecQuery): boolean {
-  return (
-    query.name !== undefined ||
-    query.edges.length > 0 ||
-    [...query.variants.values()].some((variant) => variant.propagated)
-  );
+// True if a node alone cannot answer the query.
+function needsGraph({ edges, variants }: SpecQuery): boolean {
+  return edges.length > 0 || [...variants.values()].some((variant) => variant.propagated);
 }

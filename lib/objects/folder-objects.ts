@@ -9,6 +9,7 @@ import { algorithmOf, type Digest, Digester, digestOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
 import { LockFile } from "../util/file-lock.ts";
 import { makeFolder } from "../util/folder.ts";
+import { PieceWriter } from "../util/piece-writer.ts";
 import { readBounded, stampOf } from "../util/read-file.ts";
 import { digestMismatch, type Expectation, type Source, sizeMismatch, verifyStream } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
@@ -194,16 +195,18 @@ export class FolderObjects implements Objects {
     try {
       makeFolder(dirname(temporary));
       const handle = await open(temporary, "wx");
+      const writer = new PieceWriter(handle, { recycle });
       try {
         for await (const chunk of stream as AsyncIterable<Buffer>) {
           signal?.throwIfAborted();
           digester?.update(chunk);
-          await handle.appendFile(chunk);
           size += chunk.byteLength;
           onBytes?.(chunk.byteLength);
-          recycle?.(chunk);
+          await writer.write(chunk);
         }
+        await writer.flush();
       } finally {
+        await writer.abandon();
         await handle.close();
       }
       const digest = known?.() ?? digester?.digest() ?? digestOf("");

@@ -16,6 +16,8 @@ import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StaveError, systemCode } from "../errors.ts";
 import { makeFolder } from "./folder.ts";
+import { release } from "./memory.ts";
+import { PieceWriter } from "./piece-writer.ts";
 import { readDescriptor } from "./read-file.ts";
 import { replaceFileSync } from "./replace-file.ts";
 import type { Clock } from "./time.ts";
@@ -30,6 +32,14 @@ export interface DiskCacheOptions {
   readonly entryLimit?: number | undefined;
   /** Uses only entries in folders that belong to this user or to root, and that no one else may write. */
   readonly owner?: number | undefined;
+}
+
+/** Follows a stream on its way into a cache. */
+export interface StoreWatcher {
+  /** Called with the path of the file before anything is written to it. */
+  readonly begun?: (path: string) => void;
+  /** Called with the number of bytes that the file has. */
+  readonly written?: ((size: number) => void) | undefined;
 }
 
 const LIMIT = 256 * 1024 * 1024;
@@ -119,11 +129,15 @@ export class DiskCache {
   }
 
   /**
-   * Stores a stream under the key that is known at its end; the memory of a chunk is not used after the next one was
-   * asked for. Returns false if it is too large or the disk refuses; then
-   * the stream was not read to its end. Throws the error of the stream.
+   * Stores a stream under the key that is known at its end; frees the memory of its chunks. Returns false if it is too
+   * large or the disk refuses; then the stream was not read to its end. Throws the error of the stream.
    */
-  async store(kind: string, stream: AsyncIterable<Uint8Array>, keyAtEnd: () => string): Promise<boolean> {
+  async store(
+    kind: string,
+    stream: AsyncIterable<Uint8Array>,
+    keyAtEnd: () => string,
+    watcher: StoreWatcher = {},
+  ): Promise<boolean> {
     const name = Math.floor(this.#options.clock.random() * 2 ** 48).toString(36);
     const temporary = join(this.#options.folder, kind, "new", `${name}.tmp`);
     let handle: FileHandle | undefined;
@@ -135,7 +149,8 @@ export class DiskCache {
       return false;
     }
     try {
-      const size = await writeAll(handle, stream, this.#entryLimit);
+      watcher.begun?.(temporary);
+      const size = await writeAll(handle, stream, { limit: this.#entryLimit, written: watcher.written });
       if (size === undefined) return false;
       const path = this.#path(kind, keyAtEnd());
       if (this.#foreignFolder(dirname(path)) !== undefined) return false;
@@ -244,33 +259,33 @@ function isOwn({ uid, mode }: { readonly uid: number; readonly mode: number }, o
 async function writeAll(
   handle: FileHandle,
   stream: AsyncIterable<Uint8Array>,
-  limit: number,
+  { limit, written = () => {} }: { readonly limit: number } & Pick<StoreWatcher, "written">,
 ): Promise<number | undefined> {
   let size = 0;
-  const piece = Buffer.allocUnsafe(AT_ONCE);
-  let filled = 0;
-  const write = async (): Promise<boolean> => {
+  let done = 0;
+  const recycle = (chunk: Uint8Array): void => {
+    done += chunk.byteLength;
+    written(done);
+    release(chunk);
+  };
+  const writer = new PieceWriter(handle, { recycle, piece: AT_ONCE });
+  const isWritten = async (write: Promise<void>): Promise<boolean> => {
     try {
-      for (let left = piece.subarray(0, filled); left.length > 0; )
-        left = left.subarray((await handle.write(left)).bytesWritten);
-      filled = 0;
+      await write;
       return true;
     } catch {
       return false;
     }
   };
-  for await (const chunk of stream) {
-    size += chunk.byteLength;
-    if (size > limit) return undefined;
-    for (let at = 0; at < chunk.byteLength; ) {
-      const part = chunk.subarray(at, at + piece.byteLength - filled);
-      piece.set(part, filled);
-      filled += part.byteLength;
-      at += part.byteLength;
-      if (filled === piece.byteLength && !(await write())) return undefined;
+  try {
+    for await (const chunk of stream) {
+      size += chunk.byteLength;
+      if (size > limit || !(await isWritten(writer.write(chunk)))) return undefined;
     }
+    return (await isWritten(writer.flush())) ? size : undefined;
+  } finally {
+    await writer.abandon();
   }
-  return (await write()) ? size : undefined;
 }
 
 // The folders or files in a folder. The target of a link must not be removed, and Node's recursive listing would follow

@@ -1,8 +1,9 @@
 // Benchmarks questions to a mirror on a web server whose index has 500 MB: an invented one of 100 000 specs.
 import { createReadStream, rmSync, statSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { makeAuthority } from "../../test/support/tls.ts";
 import { writeMirrorIndex } from "../make-mirror.ts";
 import { type Candidate, measure } from "./measure.ts";
 import { commandTable, type Table } from "./table.ts";
@@ -16,7 +17,8 @@ export async function benchLargeIndex(scratch: string, stave: string, scale: num
   const folder = join(scratch, "mirror");
   const specs = Math.round(SPECS * scale);
   const size = writeMirrorIndex(folder, { specs, patches: PATCHES });
-  const server = createServer((request, response) => {
+  const authority = makeAuthority();
+  const server = createServer(authority.issue("mirror").pem, (request, response) => {
     const path = join(folder, new URL(request.url ?? "/", "http://host").pathname);
     const found = statSync(path, { throwIfNoEntry: false });
     if (!found?.isFile()) return void response.writeHead(404).end();
@@ -25,7 +27,13 @@ export async function benchLargeIndex(scratch: string, stave: string, scale: num
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   const memory = join(scratch, "cache-folder");
-  const env = { HOME: join(scratch, "home"), XDG_CACHE_HOME: memory, SPACK_ROOT: "", SPACK_ENV: "" };
+  const env = {
+    HOME: join(scratch, "home"),
+    XDG_CACHE_HOME: memory,
+    SPACK_ROOT: "",
+    SPACK_ENV: "",
+    SSL_CERT_FILE: authority.certificate,
+  };
   const ask = (name: string, where: string, args: string[], makeReady: () => void = () => {}): Candidate => ({
     name,
     env,
@@ -33,7 +41,7 @@ export async function benchLargeIndex(scratch: string, stave: string, scale: num
     prepare: async () => makeReady(),
   });
   const forget = (): void => rmSync(memory, { recursive: true, force: true });
-  const web = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const web = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const figures = await measure(
     [
       ask("list hdf5, the first time", web, ["hdf5"], forget),
@@ -47,5 +55,6 @@ export async function benchLargeIndex(scratch: string, stave: string, scale: num
   );
   server.close();
   server.closeAllConnections();
+  authority.remove();
   return [commandTable(`a mirror of ${specs} specs, index of ${(size / 1e6).toFixed(0)} MB`, figures)];
 }

@@ -4,13 +4,18 @@ import { execFileSync } from "node:child_process";
 import { openSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { writeDirectory } from "../../lib/cache/directory-writer.ts";
+import { readDirectory } from "../../lib/cache/index-directory.ts";
 import { IndexFile } from "../../lib/cache/index-file.ts";
 import { type CacheIndex, readIndexText } from "../../lib/cache/index-read.ts";
+import { listIndexed } from "../../lib/cache/index-select.ts";
 import { indexText } from "../../lib/cache/index-write.ts";
+import type { IndexRecord } from "../../lib/cache/record.ts";
 import type { ErrorCode } from "../../lib/errors.ts";
 import { createTransport } from "../../lib/http/transport.ts";
 import { WebObjects } from "../../lib/objects/web-objects.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
+import { parseQueries } from "../../lib/spack/query/spec-parser.ts";
 import { DiskCache } from "../../lib/util/disk-cache.ts";
 import { readAll } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
@@ -60,6 +65,93 @@ for (const { name, text } of spellings)
     assert.deepEqual(inFile.problems, inMemory.problems);
     assert.equal(inFile.records.size, 60);
   });
+
+type Installs = Record<string, { spec: { dependencies?: { hash: string }[] }; ref_count?: number }>;
+// The text with other records: their order and white space stay.
+const changed = (change: (installs: Installs, hashes: string[]) => void): string => {
+  const value = JSON.parse(TEXT);
+  change(value.database.installs, Object.keys(value.database.installs));
+  return JSON.stringify(value);
+};
+const leaf = (installs: Installs, hashes: string[]): string =>
+  hashes.find((hash) => hashes.some((other) => installs[other]?.spec.dependencies?.some((one) => one.hash === hash))) ??
+  "";
+const directories: { name: string; text: () => string; isUsual: boolean }[] = [
+  { name: "as Spack writes it", text: () => TEXT, isUsual: true },
+  {
+    name: "without a dependency of others",
+    text: () => changed((installs, hashes) => delete installs[leaf(installs, hashes)]),
+    isUsual: true,
+  },
+  {
+    name: "without counts of uses",
+    text: () =>
+      changed((installs, hashes) => {
+        for (const hash of hashes.slice(0, 30)) delete installs[hash]?.ref_count;
+      }),
+    isUsual: true,
+  },
+  { name: "with the version last", text: reversed, isUsual: false },
+  { name: "with white space", text: () => JSON.stringify(JSON.parse(TEXT), null, 2), isUsual: false },
+  {
+    name: "with a record under another hash",
+    text: () => changed((installs, hashes) => Object.assign(installs, { ["a".repeat(32)]: installs[hashes[0] ?? ""] })),
+    isUsual: false,
+  },
+  {
+    name: "with an odd count of uses",
+    text: () => changed((installs, hashes) => Object.assign(installs[hashes[0] ?? ""] ?? {}, { ref_count: 0.5 })),
+    isUsual: false,
+  },
+  { name: "that is cut", text: () => TEXT.slice(0, -5), isUsual: false },
+  { name: "that is none", text: () => "[]", isUsual: false },
+];
+for (const { name, text, isUsual } of directories)
+  test(`the directory of an index ${name} ${isUsual ? "says what the index says" : "does not exist"}`, () => {
+    const path = join(temporaryFolder(), "index.json");
+    writeFileSync(path, text());
+    const file = new IndexFile({ descriptor: openSync(path, "r"), size: statSync(path).size, name: "the index" });
+    const written = writeDirectory(file, source);
+    assert.equal(written !== undefined, isUsual);
+    if (written === undefined) return;
+    const listed = readDirectory(written, file, source.digest);
+    assert.ok(listed);
+    const read = readIndexText({ ...source, bytes: Buffer.from(text()) });
+    assert.deepEqual(texts(listed), texts(read));
+    assert.deepEqual([listed.version, listed.incomplete, listed.problems], [read.version, read.incomplete, []]);
+    assert.ok(name.startsWith("without a dependency") === listed.incomplete.size > 0);
+    for (const [hash, record] of listed.records) assert.equal(record.format, read.records.get(hash)?.format);
+    for (const at of [0, 80, written.length - 1]) {
+      const damaged: Buffer = Buffer.from(written);
+      damaged.writeUInt8((written[at] ?? 0) ^ 1, at);
+      assert.equal(readDirectory(damaged, file, source.digest), undefined);
+    }
+  });
+
+test("a list by the names of packages reads no record of others", () => {
+  const records = new Map<string, IndexRecord>();
+  let read = 0;
+  for (const [hash, record] of readIndexText({ ...source, bytes: Buffer.from(TEXT) }).records) {
+    const { text, ...fields } = record;
+    const look = (): Uint8Array => {
+      read++;
+      return text;
+    };
+    records.set(hash, Object.defineProperty({ ...fields, text, inBuildcache: true }, "text", { get: look }));
+  }
+  const index = { ...readIndexText({ ...source, bytes: Buffer.from(TEXT) }), records };
+  const rows = (query: string): string[] =>
+    listIndexed(index, parseQueries(query), "the index", ({ hash }) => hash).sort();
+  const wanted = [...records.values()].find((one) => one.dependencies.length > 3);
+  assert.ok(wanted);
+  const same = [...records.values()].filter(({ name }) => name === wanted.name).map(({ hash }) => hash);
+  assert.deepEqual(rows(wanted.name), same.sort());
+  assert.equal(read, same.length);
+  // What is asked of dependencies is in their records.
+  const child = records.get(wanted.dependencies[0] ?? "")?.name;
+  assert.ok(rows(`${wanted.name} ^${child}`).includes(wanted.hash));
+  assert.ok(read > 2 * same.length);
+});
 
 for (const length of [100, 5e6, TEXT.length - 1])
   test(`a large index that ends after ${length} bytes is truncated, in a file as in memory`, async () => {

@@ -65,11 +65,10 @@ async function receive({ stream }: OpenObject, memory: DiskCache, isFile: boolea
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       digester.update(chunk);
       yield chunk;
-      release(chunk);
     }
     digest = digester.digest();
   };
   if (!isFile) return (await memory.store(BLOBS, read(), () => digest)) ? { digest, size: digester.size } : undefined;
-  for await (const _ of read());
+  for await (const chunk of read()) release(chunk);
   return { digest, size: digester.size };
 }

@@ -7,10 +7,11 @@ import type { Readable } from "node:stream";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../../oci/digest.ts";
 import { makeFolder } from "../../util/folder.ts";
+import { PieceWriter } from "../../util/piece-writer.ts";
 import type { Clock } from "../../util/time.ts";
 import { enterLayout, leaveLayout, refuseLinks, TEMPORARY_FOLDER } from "./layout-presence.ts";
 
-/** The size of reads and writes, in bytes. */
+/** The size of reads, in bytes. */
 const PIECE = 256 * 1024;
 
 /** Creates a temporary file in the layout, on the same file system as its final place. */
@@ -175,12 +176,9 @@ export class BlobWriter {
   readonly #blobs: LayoutBlobs;
   readonly #handle: FileHandle;
   readonly #algorithm: DigestAlgorithm | undefined;
-  readonly #recycle: (chunk: Uint8Array) => void;
+  readonly #pieces: PieceWriter;
   #digester: Digester | undefined;
   #size = 0;
-  #pending: Uint8Array[] = [];
-  #pendingSize = 0;
-  #writing: Promise<unknown> = Promise.resolve();
   #isOpen = true;
 
   constructor(
@@ -194,7 +192,7 @@ export class BlobWriter {
     this.path = path;
     this.#handle = handle;
     this.#algorithm = algorithm;
-    this.#recycle = recycle;
+    this.#pieces = new PieceWriter(handle, { recycle });
     this.#digester = algorithm && new Digester(algorithm);
   }
 
@@ -207,39 +205,17 @@ export class BlobWriter {
   async write(chunk: Uint8Array): Promise<void> {
     this.#digester?.update(chunk);
     this.#size += chunk.byteLength;
-    this.#pending.push(chunk);
-    this.#pendingSize += chunk.byteLength;
-    if (this.#pendingSize >= PIECE) await this.#flush();
-  }
-
-  async #flush(): Promise<void> {
     try {
-      await this.#writing;
-      const pieces = this.#pending;
-      if (pieces.length === 0) return;
-      this.#pending = [];
-      this.#pendingSize = 0;
-      // One write is in progress while the next piece is collected and hashed.
-      this.#writing = this.#writeAll(pieces);
-      this.#writing.catch(() => {});
+      await this.#pieces.write(chunk);
     } catch (cause) {
       throw fileError(cause, "write", this.path);
     }
   }
 
-  async #writeAll(pieces: Uint8Array[]): Promise<void> {
-    const total = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
-    const { bytesWritten } = await this.#handle.writev(pieces);
-    // Short writes happen when a disk fills up.
-    if (bytesWritten < total) await this.#handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
-    for (const piece of pieces) this.#recycle(piece);
-  }
-
   /** Drops the bytes beyond `size`, for example those of a broken chunk. Reads the file again for the digest. */
   async truncate(size: number): Promise<void> {
     try {
-      await this.#flush();
-      await this.#writing;
+      await this.#pieces.flush();
       await this.#handle.truncate(size);
       this.#size = size;
       this.#digester = this.#algorithm && (await this.#rehash(this.#algorithm));
@@ -251,8 +227,7 @@ export class BlobWriter {
   /** The digest of everything so far; the writer stays usable. */
   async digest(algorithm: DigestAlgorithm = this.#algorithm ?? "sha256"): Promise<Digest> {
     try {
-      await this.#flush();
-      await this.#writing;
+      await this.#pieces.flush();
       const digester = algorithm === this.#algorithm ? this.#digester : undefined;
       return (digester ?? (await this.#rehash(algorithm))).peek();
     } catch (cause) {
@@ -279,8 +254,7 @@ export class BlobWriter {
   /** Closes the file and renames it to its digest, which the caller has verified. */
   async commit(digest: Digest): Promise<void> {
     try {
-      await this.#flush();
-      await this.#writing;
+      await this.#pieces.flush();
       await this.#close();
     } catch (cause) {
       throw fileError(cause, "write", this.path);
@@ -290,7 +264,7 @@ export class BlobWriter {
 
   /** Discards the file. */
   async abort(): Promise<void> {
-    await this.#writing.catch(() => {});
+    await this.#pieces.abandon();
     await this.#close().catch(() => {});
     await rm(this.path, { force: true }).catch(() => {});
   }

@@ -1,0 +1,68 @@
+// Writes a stream of chunks to a file in larger pieces, each of which takes a trip to another thread. One piece is
+// written while the next is collected.
+import type { FileHandle } from "node:fs/promises";
+
+/** The usual size of pieces, in bytes. */
+const PIECE = 256 * 1024;
+
+/** How to write pieces. */
+export interface PieceOptions {
+  /** Called with each chunk that has been written. */
+  readonly recycle?: ((chunk: Uint8Array) => void) | undefined;
+  /** Bytes. */
+  readonly piece?: number | undefined;
+}
+
+/** Appends chunks to a file. Throws the errors of the file system, some of them with the next call. */
+export class PieceWriter {
+  readonly #handle: FileHandle;
+  readonly #recycle: (chunk: Uint8Array) => void;
+  readonly #piece: number;
+  #pending: Uint8Array[] = [];
+  #pendingSize = 0;
+  #writing: Promise<unknown> = Promise.resolve();
+
+  constructor(handle: FileHandle, { recycle = () => {}, piece = PIECE }: PieceOptions = {}) {
+    this.#handle = handle;
+    this.#recycle = recycle;
+    this.#piece = piece;
+  }
+
+  /** Adds a chunk, whose memory must not change until it is recycled. Waits only if the disk is slower. */
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#pending.push(chunk);
+    this.#pendingSize += chunk.byteLength;
+    if (this.#pendingSize >= this.#piece) await this.#next();
+  }
+
+  /** Waits until everything is written. */
+  async flush(): Promise<void> {
+    await this.#next();
+    await this.#writing;
+  }
+
+  /** Waits until nothing is being written, and forgets what was not. */
+  async abandon(): Promise<void> {
+    this.#pending = [];
+    this.#pendingSize = 0;
+    await this.#writing.catch(() => {});
+  }
+
+  async #next(): Promise<void> {
+    await this.#writing;
+    const pieces = this.#pending;
+    if (pieces.length === 0) return;
+    this.#pending = [];
+    this.#pendingSize = 0;
+    this.#writing = this.#writeAll(pieces);
+    this.#writing.catch(() => {});
+  }
+
+  async #writeAll(pieces: Uint8Array[]): Promise<void> {
+    const total = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+    const { bytesWritten } = await this.#handle.writev(pieces);
+    // Short writes happen when a disk fills up.
+    if (bytesWritten < total) await this.#handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten));
+    for (const piece of pieces) this.#recycle(piece);
+  }
+}
