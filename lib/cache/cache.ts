@@ -5,7 +5,6 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import type { SpecDocument } from "../spack/spec/spec-file.ts";
-import type { NamedSpec } from "../spack/spec/spec-name.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
 import type {
   BlobChecker,
@@ -89,7 +88,7 @@ export interface FindSpecOptions extends OperationOptions {
   /** The spec that the tag names, if the caller has it: some caches file a spec under more than its tag tells. */
   readonly node?: SpecNode | undefined;
   /** What the tag was made of, if the caller has no more: suffices for the caches of today's Spack. */
-  readonly named?: NamedSpec | undefined;
+  readonly named?: Pick<SpecNode, "name" | "version" | "hash"> | undefined;
 }
 
 /** Options for reading a spec. */

@@ -49,5 +49,5 @@ export type {
   PlacedObject,
   ReadObjects,
 } from "../objects/objects.ts";
-export { DiskCache, type DiskCacheOptions } from "../util/disk-cache.ts";
+export { DiskCache, type DiskCacheOptions, type StoreWatcher } from "../util/disk-cache.ts";
 export type { Expectation } from "../util/stream.ts";

@@ -57,7 +57,7 @@ export async function checkLayout(directory: string): Promise<void> {
 }
 
 /** Decides by name what may already be in a folder that becomes a layout. */
-export type MayStay = (name: string) => Promise<boolean>;
+type MayStay = (name: string) => Promise<boolean>;
 
 const NOTHING: MayStay = () => Promise.resolve(false);
 

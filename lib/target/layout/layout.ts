@@ -27,7 +27,7 @@ import {
   type Target,
 } from "../target.ts";
 import { type BlobWriter, LayoutBlobs } from "./layout-blobs.ts";
-import { checkLayout, createLayout, type MayStay, mayBecomeLayout } from "./layout-folder.ts";
+import { checkLayout, createLayout, mayBecomeLayout } from "./layout-folder.ts";
 import { type Change, LayoutIndex } from "./layout-index.ts";
 
 /** How to open a layout. */
@@ -36,7 +36,7 @@ export interface LayoutOptions {
   /** Creates the layout if it does not exist: now, or with the first write, until when it is empty. */
   create?: boolean | "with the first write";
   /** Default: nothing may be in a folder that becomes a layout. */
-  mayStay?: MayStay;
+  mayStay?: (name: string) => Promise<boolean>;
   /** The name in messages; default `oci-layout:DIRECTORY`. */
   name?: string;
 }
