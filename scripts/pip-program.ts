@@ -15,6 +15,8 @@ export interface PipProgram {
   /** What to install, with its version. */
   readonly package: string;
   readonly program: string;
+  /** The package is a library, and the program the Python that finds it; one on the PATH would not. */
+  readonly isLibrary?: boolean;
   /** The test files that need it. */
   readonly tests: readonly string[];
 }
@@ -35,12 +37,21 @@ export const SPDX_TOOLS: PipProgram = {
   tests: ["test/interop/spdx-tools.test.ts"],
 };
 
+/** The official types of in-toto's statements and of SLSA's provenance. */
+export const IN_TOTO: PipProgram = {
+  name: "IN_TOTO",
+  package: "in-toto-attestation==0.9.3",
+  program: "python",
+  isLibrary: true,
+  tests: ["test/interop/in-toto.test.ts"],
+};
+
 /** Starts the installation if it is wanted; undefined if the program is there already, or is not wanted. */
 export function startPipInstall(one: PipProgram, env: NodeJS.ProcessEnv): LateProgram | undefined {
   const wish = env[`STAVE_INSTALL_${one.name}`];
   if (wish === "0" || (wish !== "1" && env["CI"] !== "true")) return undefined;
-  if (env[`STAVE_${one.name}`] !== undefined || findProgram(one.program) !== undefined) return undefined;
-  const folder = join(tmpdir(), `stave-${one.program}-${one.package.split("==")[1]}`);
+  if (pathOf(one, env) !== undefined) return undefined;
+  const folder = join(tmpdir(), `stave-${one.package.replace(/\W+/g, "-")}`);
   const path = join(folder, "bin", one.program);
   const command = ["sh", "-c", SCRIPT, "sh", folder, one.package];
   return startLateProgram({ path, folder, command, env, patience: PATIENCE });
@@ -51,8 +62,13 @@ export function pipProgram(
   one: PipProgram,
   env: NodeJS.ProcessEnv,
 ): { readonly path: string; readonly skip: string | false } {
-  const path = env[`STAVE_${one.name}`] ?? findProgram(one.program);
+  const path = pathOf(one, env);
   if (path !== undefined) return { path, skip: false };
-  const install = `put ${one.program} on the PATH or name it in $STAVE_${one.name} (pip install '${one.package}')`;
-  return { path: "", skip: env[`STAVE_${one.name}_REASON`] ?? `${one.program} is missing: ${install}` };
+  const what = one.isLibrary ? `a ${one.program} that has it` : "it";
+  const install = `name ${what} in $STAVE_${one.name} (pip install '${one.package}')`;
+  return { path: "", skip: env[`STAVE_${one.name}_REASON`] ?? `${one.package} is missing: ${install}` };
+}
+
+function pathOf({ name, program, isLibrary }: PipProgram, env: NodeJS.ProcessEnv): string | undefined {
+  return env[`STAVE_${name}`] ?? (isLibrary ? undefined : findProgram(program));
 }

@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { ACTIONLINT_TESTS, startActionlintBuild } from "./actionlint.ts";
 import { COSIGN_TESTS, startCosignBuild } from "./cosign.ts";
 import { installPeers } from "./peers.ts";
-import { MOTO, SPDX_TOOLS, startPipInstall } from "./pip-program.ts";
+import { IN_TOTO, MOTO, SPDX_TOOLS, startPipInstall } from "./pip-program.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const [kind, ...rest] = process.argv.slice(2);
@@ -43,7 +43,9 @@ function chosenFiles(): string[] {
 const hasInterop = only !== "unit" && only !== "node22" && files.length === 0;
 const cosign = hasInterop ? startCosignBuild(process.env) : undefined;
 const actionlint = hasInterop ? startActionlintBuild(process.env) : undefined;
-const pip = hasInterop ? [MOTO, SPDX_TOOLS].map((one) => ({ ...one, late: startPipInstall(one, process.env) })) : [];
+const pip = hasInterop
+  ? [MOTO, SPDX_TOOLS, IN_TOTO].map((one) => ({ ...one, late: startPipInstall(one, process.env) }))
+  : [];
 if (hasInterop) {
   console.log("== peers");
   const missing = installPeers((text) => console.log(text));
