@@ -7,6 +7,7 @@ import { makeFolder } from "../../util/folder.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { replaceFile } from "../../util/replace-file.ts";
 import { readPublicKey } from "../key/key-file.ts";
+import { refuseOpenToAll } from "./open-to-all.ts";
 import { scopeOf } from "./policy-scope.ts";
 import { POLICY_LIMIT, type PolicyDocument, parsePolicy } from "./trust-policy.ts";
 
@@ -39,7 +40,10 @@ export async function addRule(path: string, rule: NewRule): Promise<{ signer: st
     const below = relative(folder, file);
     return below.startsWith("..") ? file : below;
   };
-  if ("key" in rule.signer) await readPublicKey(rule.signer.key);
+  if ("key" in rule.signer) {
+    await refuseOpenToAll(rule.signer.key);
+    await readPublicKey(rule.signer.key);
+  }
   const before = await read(path);
   const document: PolicyDocument = before ?? { version: 1, default: { require: "none" } };
   const signer = rule.name ?? nameOf(rule.signer);
@@ -117,6 +121,7 @@ export async function removeRule(path: string, scope: string): Promise<void> {
 
 async function read(path: string): Promise<PolicyDocument | undefined> {
   try {
+    await refuseOpenToAll(path);
     const { bytes } = await readBounded(path, POLICY_LIMIT);
     return parsePolicy(bytes, path);
   } catch (error) {

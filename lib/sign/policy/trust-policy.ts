@@ -10,7 +10,8 @@ import { IdentityPattern } from "../identity/identity-pattern.ts";
 import { PUBLIC_ROOT, type RootSource, type Roots } from "../identity/roots.ts";
 import { readPublicKey } from "../key/key-file.ts";
 import type { Revocations, Signer } from "../signature/judge.ts";
-import { covers, type RealPath, scopeOf } from "./policy-scope.ts";
+import { refuseOpenToAll } from "./open-to-all.ts";
+import { anyKind, covers, type RealPath, scopeOf } from "./policy-scope.ts";
 
 /** Maximum number of bytes of a policy. */
 export const POLICY_LIMIT: number = 1024 * 1024;
@@ -197,18 +198,21 @@ export class TrustPolicy {
     this.#scopes = Object.keys(document.caches ?? {}).map((scope) => ({ scope, form: scopeOf(scope, path, real) }));
     const forms = new Set<string>();
     for (const { scope, form } of this.#scopes) {
-      if (forms.has(form))
+      if (forms.has(anyKind(form)))
         throw new StaveError("CONFIG_INVALID", `${path} has two rules for the place of ${printable(scope)}`, {
           subject: path,
         });
-      forms.add(form);
+      forms.add(anyKind(form));
     }
   }
 
   /** Reads a policy. Throws CONFIG_INVALID, NOT_FOUND, FILE_SYSTEM. */
   static async read(path: string, use: PolicyUse): Promise<TrustPolicy> {
+    await refuseOpenToAll(path);
     const { bytes } = await readBounded(path, POLICY_LIMIT);
-    return new TrustPolicy(path, parsePolicy(bytes, path), use);
+    const document = parsePolicy(bytes, path);
+    for (const file of filesOf(document, path)) await refuseOpenToAll(file);
+    return new TrustPolicy(path, document, use);
   }
 
   /** Every rule, the default last. Throws as `ruleFor`. */
@@ -222,7 +226,7 @@ export class TrustPolicy {
   async ruleFor(place: string): Promise<PlaceRule> {
     const [longest] = this.#scopes
       .filter(({ form }) => covers(form, place))
-      .toSorted((a, b) => b.form.length - a.form.length);
+      .toSorted((a, b) => anyKind(b.form).length - anyKind(a.form).length);
     return await this.#rule(longest?.scope);
   }
 

@@ -1,7 +1,7 @@
 // Proves that a trust policy means what it says: places are matched whole and however they are spelt, and whatever is
 // not understood is refused.
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { chmodSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -16,6 +16,7 @@ import { PlaceGuard } from "../../../lib/sign/policy/place-guard.ts";
 import {
   bucketPlace,
   covers,
+  folderPlace,
   layoutPlace,
   registryPlace,
   scopeOf,
@@ -44,6 +45,7 @@ const GOOD = {
     "oci://ghcr.io/org/free": { require: "none" },
     "oci-layout:/srv/caches": RULE,
     "https://mirror.example/bad": { require: "reject" },
+    "file:///srv/mirrors": { require: "reject" },
   },
   signers: { release: { key: "release.pub", notAfter: "2030-01-01T00:00:00Z" } },
   revoked: { digests: [digestOf("x")], keys: ["a".repeat(64)], statements: [digestOf("y")] },
@@ -67,6 +69,11 @@ test("the longest rule that covers a place decides alone", async () => {
     [registryPlace("ghcr.io", "other/org"), undefined, "none"],
     [registryPlace("ghcr.io.evil.example", "org/cache"), undefined, "none"],
     [registryPlace("evil.example", "ghcr.io/org"), undefined, "none"],
+    [registryPlace("ghcr.io:0443", "org/cache"), "oci://ghcr.io/org", "signature"],
+    [registryPlace("ghcr.io:8443", "org/cache"), undefined, "none"],
+    // What a folder contains decides how it is read, never which rule applies.
+    [folderPlace("/srv/caches/mirror", same), "oci-layout:/srv/caches", "signature"],
+    [layoutPlace("/srv/mirrors/a", same), "file:///srv/mirrors", "reject"],
     [layoutPlace("/srv/caches", same), "oci-layout:/srv/caches", "signature"],
     [layoutPlace("/srv/caches/a", same), "oci-layout:/srv/caches", "signature"],
     [layoutPlace("/srv/caches-2", same), undefined, "none"],
@@ -98,6 +105,13 @@ test("each spelling of a place has one form", () => {
     ["oci-layout:/a/b/../c//", "oci-layout:/a/c"],
     ["oci-layout:/", "oci-layout:"],
     ["file:///mirror/", "file:///mirror"],
+    ["file:///my%20mirror/a/../b", "file:///my mirror/b"],
+    ["oci://ghcr.io/Org/Cache", "oci://ghcr.io/org/cache"],
+    ["oci://ghcr.io:00443/org", "oci://ghcr.io/org"],
+    ["oci://localhost:05000/x", "oci://localhost:5000/x"],
+    ["oci://127.1:5000/x", "oci://127.0.0.1:5000/x"],
+    ["oci://[0:0::1]:5000/x", "oci://[::1]:5000/x"],
+    ["https://127.1/priv", "https://127.0.0.1/priv"],
     ["oci://ghcr.io./org/x", "oci://ghcr.io/org/x"],
     ["oci://localhost.:5000/x", "oci://localhost:5000/x"],
     ["https://Mirror.org./%70riv", "https://mirror.org/priv"],
@@ -181,11 +195,38 @@ test("refused: text that is no JSON, keys that occur twice, places that are none
       "oci://ghcr.io//org",
     ],
     ...["oci://ghcr.io/org:tag", "oci-layout:/srv/caches:tag"],
+    ...[
+      "oci://ghcr.io/%6frg",
+      "oci://ghcr.io/org cache",
+      "oci://ghcr.io/../org",
+      "oci://ghcr.io/o*",
+      "oci://a.b:99999/org",
+    ],
+    ...["file://host/mirror", "file:///a%2fb", "file:mirror"],
   ];
   for (const place of places)
     await assert.rejects(policyOf({ ...GOOD, caches: { [place]: RULE } }), { code: "CONFIG_INVALID" }, place);
   const twice = { "oci://ghcr.io/org": RULE, "oci://GHCR.io/org/": { require: "none" } };
   await assert.rejects(policyOf({ ...GOOD, caches: twice }), { code: "CONFIG_INVALID", message: /two rules/ });
+  const both = { "oci-layout:/srv/x": RULE, "file:///srv/x": { require: "none" } };
+  await assert.rejects(policyOf({ ...GOOD, caches: both }), { code: "CONFIG_INVALID", message: /two rules/ });
+});
+
+test("a policy, or a file that it names, that every user may change is refused, also through a link", async () => {
+  await policyOf(GOOD);
+  const read = (path: string): Promise<TrustPolicy> => TrustPolicy.read(path, { real: same, roots });
+  const [path, link] = [join(folder, "trust.json"), join(folder, "link.json")];
+  symlinkSync("trust.json", link);
+  await read(link);
+  const anyone = { code: "CONFIG_INVALID", message: /every user of this machine may change it/ };
+  for (const file of [path, join(folder, "release.pub")]) {
+    chmodSync(file, 0o666);
+    for (const one of [path, link]) await assert.rejects(read(one), anyone);
+    // A group is chosen; everyone is not.
+    chmodSync(file, 0o664);
+    await read(path);
+    chmodSync(file, 0o644);
+  }
 });
 
 test("a key that cannot be read makes its rule an error, and no other", async () => {
