@@ -70,7 +70,7 @@ export async function markSpecs(
 ): Promise<ReadonlyMap<string, SignatureMark> | undefined> {
   const { target, memory } = place;
   const { signal } = use.around;
-  const [guard] = await guardsOf(place.location, target, { ...use, memory });
+  const [guard] = await guardsOf(place.location, target, { ...use, memory, reusesBundles: true });
   if (guard === undefined || guard.rule.require === "none") return undefined;
   const { judge } = judgeBy(guard, target);
   const cache = new ReadOciCache(target, { memory });

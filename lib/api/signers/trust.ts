@@ -9,6 +9,7 @@ import { isDigest } from "../../oci/digest.ts";
 import { formatReference, imageName } from "../../oci/reference.ts";
 import type { PlaceGuard } from "../../sign/policy/place-guard.ts";
 import type { PlaceRule, TrustPolicy } from "../../sign/policy/trust-policy.ts";
+import type { JudgeOptions } from "../../sign/signature/judge.ts";
 import type { ReadTarget } from "../../target/target.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
 import { readBounded } from "../../util/read-file.ts";
@@ -37,6 +38,11 @@ export interface TrustUse {
   /** The way to the network, for the roots of identities; undefined if only what is kept of them may be used. */
   readonly transport: Transport | undefined;
   readonly onWarning: (text: string) => void;
+}
+
+/** What guards need besides. */
+export interface GuardUse extends TrustUse, JudgeOptions {
+  readonly memory?: DiskCache | undefined;
 }
 
 /** The paths where a policy is looked for if none is named; the first that exists is used alone. */
@@ -119,12 +125,8 @@ export function signedName(location: CacheLocation): string | undefined {
  * that were named. Throws what reading them throws. With `insecureNoSignatureCheck` the policy is ignored, and the user
  * is warned.
  */
-export async function guardsOf(
-  location: CacheLocation,
-  target: ReadTarget,
-  use: TrustUse & { readonly memory?: DiskCache | undefined },
-): Promise<PlaceGuard[]> {
-  const { around, options, onWarning, memory } = use;
+export async function guardsOf(location: CacheLocation, target: ReadTarget, use: GuardUse): Promise<PlaceGuard[]> {
+  const { around, options, onWarning, memory, reusesBundles } = use;
   const policy = await checkedPolicy(use);
   const { signedBy } = options;
   if (policy === undefined && signedBy === undefined) return [];
@@ -136,7 +138,7 @@ export async function guardsOf(
   ]);
   const state = xdgFolder(around, "XDG_STATE_HOME");
   const common = {
-    ...{ place, cache: signedName(location), clock: around.clock, onWarning },
+    ...{ place, cache: signedName(location), clock: around.clock, onWarning, reusesBundles },
     finder: new SignatureFinder(target, { memory }),
     generations: new Generations(resolve(around.cwd, state, "stave/generations"), () => around.clock.random()),
   };
@@ -191,9 +193,9 @@ export async function trustedReference(
 export async function cacheGuard(
   location: CacheLocation,
   target: ReadTarget,
-  use: TrustUse & { readonly memory?: DiskCache | undefined },
+  use: Omit<GuardUse, "reusesBundles">,
 ): Promise<ContentGuard | undefined> {
-  const guards = await guardsOf(location, target, use);
+  const guards = await guardsOf(location, target, { ...use, reusesBundles: true });
   if (guards.length === 0) return undefined;
   // Loaded here, because a copy of images needs nothing of Spack.
   const { parseSpecTag } = await import("../../cache/spec-tag.ts");

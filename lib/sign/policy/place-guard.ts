@@ -4,12 +4,12 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { OperationOptions } from "../../target/target.ts";
 import type { Clock } from "../../util/time.ts";
 import type { SignatureFinder } from "../signature/find.ts";
-import { type AcceptedSignature, type ImageToJudge, Judge } from "../signature/judge.ts";
+import { type AcceptedSignature, type ImageToJudge, Judge, type JudgeOptions } from "../signature/judge.ts";
 import type { Generations } from "./generations.ts";
 import type { PlaceRule } from "./trust-policy.ts";
 
 /** What a guard needs. */
-export interface GuardOptions {
+export interface GuardOptions extends JudgeOptions {
   /** The place in the form of the policy. */
   readonly place: string;
   /** The cache as statements name it; undefined for a directory. */
@@ -29,14 +29,14 @@ export class PlaceGuard {
   readonly #judge: Judge;
 
   constructor(options: GuardOptions) {
-    const { rule, cache, clock, place } = options;
+    const { rule, cache, clock, place, reusesBundles } = options;
     this.#options = options;
     const requirement = {
       signers: rule.signers,
       revoked: rule.revoked,
       cache: rule.bound ? (cache ?? place) : undefined,
     };
-    this.#judge = new Judge(requirement, () => clock.now());
+    this.#judge = new Judge(requirement, () => clock.now(), { reusesBundles });
   }
 
   /**

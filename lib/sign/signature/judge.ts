@@ -105,15 +105,31 @@ type Made =
   | { readonly signer: Signer; readonly key: string; readonly certificate: CheckedCertificate | undefined }
   | Miss;
 
+/** How a judge works. */
+export interface JudgeOptions {
+  /**
+   * Accept an image by a bundle that made another one acceptable, if its statement names both, without asking what is
+   * attached to it.
+   */
+  readonly reusesBundles?: boolean | undefined;
+}
+
+/** Maximum number of bundles that are reused. */
+const MOST_REUSED = 64;
+
 /** Judges signatures against one requirement; verifies each bundle once, however many images share it. */
 export class Judge {
   readonly #requirement: Requirement;
   readonly #now: () => number;
+  readonly #reusesBundles: boolean;
   readonly #made = new WeakMap<ReadBundle, Promise<Made>>();
+  /** Bundles about several images that made one of them acceptable. */
+  readonly #reusable = new Set<ReadBundle>();
 
-  constructor(requirement: Requirement, now: () => number) {
+  constructor(requirement: Requirement, now: () => number, { reusesBundles = false }: JudgeOptions = {}) {
     this.#requirement = requirement;
     this.#now = now;
+    this.#reusesBundles = reusesBundles;
   }
 
   /** True if one of the signers made a bundle, whatever its statement is about. */
@@ -174,12 +190,21 @@ export class Judge {
     options: OperationOptions = {},
   ): Promise<AcceptedSignature> {
     this.refuseRevoked(image);
-    const found = await finder.find(
-      image.digest,
-      options,
-      async (bundle) => "bundle" in (await this.accepts(bundle, image)),
-    );
+    for (const known of this.#reusable) {
+      const outcome = await this.accepts(known, image);
+      if ("bundle" in outcome) return outcome;
+    }
+    const found = await finder.find(image.digest, options, async (bundle) => {
+      const isGood = "bundle" in (await this.accepts(bundle, image));
+      if (isGood) this.#mayReuse(bundle);
+      return isGood;
+    });
     return await this.judge(found, image);
+  }
+
+  #mayReuse(bundle: ReadBundle): void {
+    if (!this.#reusesBundles || bundle.statement.subjects.size < 2 || this.#reusable.size >= MOST_REUSED) return;
+    this.#reusable.add(bundle);
   }
 
   /** The signature that makes an image acceptable. Throws the error of the nearest miss if there is none. */

@@ -1,15 +1,15 @@
 // Proves what an image is believed by: a table of everything that can be attached to it, and the answer to each.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { type ErrorCode, StaveError } from "../../../lib/errors.ts";
 import type { Descriptor } from "../../../lib/oci/descriptor.ts";
 import { digestOf } from "../../../lib/oci/digest.ts";
-import { describe } from "../../../lib/oci/manifest.ts";
+import { describe as describeBytes } from "../../../lib/oci/manifest.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
 import { PrivateKey } from "../../../lib/sign/key/private-key.ts";
 import { SignatureFinder } from "../../../lib/sign/signature/find.ts";
-import { Judge, NO_REVOCATIONS, type Requirement } from "../../../lib/sign/signature/judge.ts";
+import { Judge, type JudgeOptions, NO_REVOCATIONS, type Requirement } from "../../../lib/sign/signature/judge.ts";
 import { BUNDLE_TYPE, signStatement } from "../../../lib/sign/statement/bundle.ts";
 import { type Subject, statementBytes } from "../../../lib/sign/statement/statement.ts";
 import { type Attached, memoryTarget } from "../../support/signatures.ts";
@@ -20,7 +20,7 @@ assert.ok(mine && theirs && old);
 const HASH = "a".repeat(32);
 const TAG = `zlib-1.3-${HASH}.spack`;
 const CACHE = "oci://registry.example/cache";
-const manifest: Descriptor = describe(Buffer.from("the image"), OCI_MANIFEST);
+const manifest: Descriptor = describeBytes(Buffer.from("the image"), OCI_MANIFEST);
 const other = digestOf("another image");
 const image = { name: `registry.example/cache:${TAG}`, digest: manifest.digest, tag: TAG, dagHash: HASH };
 
@@ -191,7 +191,7 @@ const refused: Record<string, Row & { code: ErrorCode }> = {
     attached: [
       {
         bundle: signed(),
-        change: (all) => void Object.assign(all, { layers: [describe(signed(), "application/octet-stream")] }),
+        change: (all) => void Object.assign(all, { layers: [describeBytes(signed(), "application/octet-stream")] }),
       },
     ],
     code: "SIGNATURE_MISSING",
@@ -294,7 +294,7 @@ test("a question that was not answered is never a missing signature", async () =
 });
 
 test("a bundle that 200 images share is read once, and an oversized one never", async () => {
-  const images = Array.from({ length: 200 }, (_, at) => describe(Buffer.from(`image ${at}`), OCI_MANIFEST));
+  const images = Array.from({ length: 200 }, (_, at) => describeBytes(Buffer.from(`image ${at}`), OCI_MANIFEST));
   const bundle = signed(images.map(({ digest }) => ({ digest, name: undefined, dagHash: undefined })));
   const targets = new Map(images.map((one) => [one.digest, memoryTarget(one, [{ bundle }])]));
   const shared = memoryTarget(manifest, [{ bundle }]);
@@ -311,5 +311,60 @@ test("a bundle that 200 images share is read once, and an oversized one never", 
   const judge = judgeOf({ attached: [] });
   for (const { digest } of images) await judge.check(finder, { name: "x", digest });
   assert.equal(shared.fetched.get(digestOf(bundle)), 1);
-  assert.equal(describe(bundle, BUNDLE_TYPE).digest, digestOf(bundle));
+  assert.equal(describeBytes(bundle, BUNDLE_TYPE).digest, digestOf(bundle));
+});
+
+describe("a judge that reuses what it accepted", () => {
+  const [first, second, stranger] = ["one", "two", "three"].map((text) =>
+    describeBytes(Buffer.from(text), OCI_MANIFEST),
+  );
+  assert.ok(first && second && stranger);
+  const subject = (one: Descriptor, name: string): Subject => ({ digest: one.digest, name, dagHash: undefined });
+  const batch = signed([subject(first, "a"), subject(second, "b")]);
+  const askedAbout: string[] = [];
+  const finder = (): SignatureFinder => {
+    askedAbout.length = 0;
+    const target = memoryTarget(first, [{ bundle: batch }]);
+    return new SignatureFinder({
+      ...target,
+      referrers: async (digest) => {
+        askedAbout.push(digest);
+        return digest === first.digest ? await target.referrers(digest) : [];
+      },
+    });
+  };
+  const judge = (options: JudgeOptions, more: Partial<Requirement> = {}): Judge =>
+    new Judge(trust(more), () => NOW, options);
+  const imageOf = ({ digest }: Descriptor, tag: string) => ({ name: `x:${tag}`, digest, tag });
+
+  test("asks about one image of a statement, and believes it of the others, under their own tags only", async () => {
+    const [from, one] = [finder(), judge({ reusesBundles: true })];
+    await one.check(from, imageOf(first, "a"));
+    const accepted = await one.check(from, imageOf(second, "b"));
+    assert.deepEqual([accepted.signer, accepted.isNamed, accepted.bundle], ["release", true, digestOf(batch)]);
+    assert.deepEqual(askedAbout, [first.digest]);
+    // Another tag, an image of which the statement says nothing: what is attached to them decides.
+    await assert.rejects(one.check(from, imageOf(second, "c")), { code: "SIGNATURE_MISSING" });
+    await assert.rejects(one.check(from, imageOf(stranger, "a")), { code: "SIGNATURE_MISSING" });
+    assert.deepEqual(askedAbout, [first.digest, second.digest, stranger.digest]);
+  });
+
+  test("still refuses what is revoked", async () => {
+    const revoked = { ...NO_REVOCATIONS, digests: new Set([second.digest]) };
+    const [from, one] = [finder(), judge({ reusesBundles: true }, { revoked })];
+    await one.check(from, imageOf(first, "a"));
+    await assert.rejects(one.check(from, imageOf(second, "b")), { code: "REVOKED" });
+  });
+
+  test("is asked for: otherwise each image needs its own", async () => {
+    const [from, one] = [finder(), judge({})];
+    await one.check(from, imageOf(first, "a"));
+    await assert.rejects(one.check(from, imageOf(second, "b")), { code: "SIGNATURE_MISSING" });
+  });
+
+  test("believes nothing of a bundle that was refused", async () => {
+    const [from, one] = [finder(), judge({ reusesBundles: true }, { signers: [{ name: "x", key: theirs.publicKey }] })];
+    await assert.rejects(one.check(from, imageOf(first, "a")), { code: "IDENTITY_MISMATCH" });
+    await assert.rejects(one.check(from, imageOf(second, "b")), { code: "SIGNATURE_MISSING" });
+  });
 });
