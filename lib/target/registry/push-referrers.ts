@@ -7,7 +7,7 @@ import { canonicalBytes, emptyIndex, parseManifest } from "../../oci/manifest.ts
 import { OCI_INDEX } from "../../oci/mediatype.ts";
 import { forEachLimit } from "../../util/limit.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions, type ReferrerManifest } from "../target.ts";
-import { putManifest } from "./manifests.ts";
+import { headManifest, putManifest } from "./manifests.ts";
 import { overwritten, readFallback, referrerEntry, referrersTag, UPDATE_TRIES } from "./referrers.ts";
 import type { Repository } from "./repository.ts";
 import { listTags } from "./tags.ts";
@@ -37,9 +37,9 @@ export async function pushReferrers(
   const unlisted: Unlisted[] = [];
   const put = async ({ bytes, mediaType }: ReferrerManifest): Promise<void> => {
     const { descriptor, tookSubject } = await putManifest(repository, bytes, mediaType, options);
+    if (tookSubject) return;
     const { value } = parseManifest(bytes, mediaType, `manifest ${descriptor.digest}`);
-    if (value.subject && !tookSubject)
-      unlisted.push({ subject: value.subject.digest, entry: referrerEntry(descriptor, value) });
+    if (value.subject) unlisted.push({ subject: value.subject.digest, entry: referrerEntry(descriptor, value) });
   };
   await forEachLimit(manifests, DOCUMENTS_AT_ONCE, put, options.signal);
   if (unlisted.length > 0) await listUnderTags(repository, unlisted, options);
@@ -53,10 +53,15 @@ async function listUnderTags(
   const { clock } = repository.options;
   const { signal } = options;
   const present = new PresentTags(repository, new Set(unlisted.map(({ subject }) => referrersTag(subject))), signal);
+  // For each entry the list that has it. While the tag names that list, nothing was overwritten.
+  const lists = new Map<Unlisted, Digest>();
   const first = async (one: Unlisted): Promise<void> => {
-    const isNew = !(await present.has(referrersTag(one.subject)));
-    if (isNew) await putList(repository, one.subject, [one.entry], options);
-    else await addEntry(repository, one, options);
+    const { subject, entry } = one;
+    const isNew = !(await present.has(referrersTag(subject)));
+    const list = isNew
+      ? await putList(repository, subject, [entry], options)
+      : (await addEntry(repository, one, options)).list;
+    lists.set(one, list);
   };
   await forEachLimit(unlisted, DOCUMENTS_AT_ONCE, first, signal);
   let doubtful: readonly Unlisted[] = unlisted;
@@ -65,23 +70,27 @@ async function listUnderTags(
     await clock.sleep(SETTLED * (1 + clock.random() / 2), signal);
     const again: Unlisted[] = [];
     const look = async (one: Unlisted): Promise<void> => {
-      if (await addEntry(repository, one, options)) again.push(one);
+      const named = await headManifest(repository, referrersTag(one.subject), { signal });
+      if (named !== undefined && named.descriptor.digest === lists.get(one)) return;
+      const { list, wasMissing } = await addEntry(repository, one, options);
+      lists.set(one, list);
+      if (wasMissing) again.push(one);
     };
     await forEachLimit(doubtful, DOCUMENTS_AT_ONCE, look, signal);
     doubtful = again;
   }
 }
 
-/** Adds an entry to a list; false if it was there. */
+/** Adds an entry to a list that lacks it; returns the list that has it. */
 async function addEntry(
   repository: Repository,
   { subject, entry }: Unlisted,
   options: OperationOptions,
-): Promise<boolean> {
-  const { manifests } = await readFallback(repository, subject, options);
-  if (manifests.some(({ digest }) => digest === entry.digest)) return false;
-  await putList(repository, subject, [...manifests, entry], options);
-  return true;
+): Promise<{ readonly list: Digest; readonly wasMissing: boolean }> {
+  const { manifests, present } = await readFallback(repository, subject, options);
+  if (present !== undefined && manifests.some(({ digest }) => digest === entry.digest))
+    return { list: present, wasMissing: false };
+  return { list: await putList(repository, subject, [...manifests, entry], options), wasMissing: true };
 }
 
 async function putList(
@@ -89,9 +98,10 @@ async function putList(
   subject: Digest,
   manifests: Descriptor[],
   options: OperationOptions,
-): Promise<void> {
+): Promise<Digest> {
   const bytes = canonicalBytes({ ...emptyIndex(), manifests });
-  await putManifest(repository, bytes, OCI_INDEX, { ...options, tag: referrersTag(subject) });
+  const { descriptor } = await putManifest(repository, bytes, OCI_INDEX, { ...options, tag: referrersTag(subject) });
+  return descriptor.digest;
 }
 
 /** Which fallback tags exist: one listing answers for many of them, and is repeated once it is no longer fresh. */
