@@ -21,7 +21,7 @@ import { fieldsOf } from "../../util/with-defaults.ts";
 import { containerBase, imageDescription, imageSettings, imageViews, spackSide } from "../from-spack/push-side.ts";
 import { chosenRoots } from "../from-spack/spack-specs.ts";
 import { diskCache } from "../machine/cache-folder.ts";
-import { VERSION } from "../machine/stave-version.ts";
+import { REPOSITORY, VERSION } from "../machine/stave-version.ts";
 import { referenceOf } from "../places/connection.ts";
 import { checkSigner, SIGNER, type SignerOptions, signerOf } from "../signers/signer-of.ts";
 import { signedName, trustedReference } from "../signers/trust.ts";
@@ -107,7 +107,13 @@ export async function push(cache?: CacheArgument, options: PushOptions = {}): Pr
   await using opened = await openToWrite(cache, { ...opening, options: { ...options, create: true } });
   const sign = signer && { signer, cache: signedName(opened.location) };
   if (sign !== undefined && !hasImages(opened.cache)) throw lacks(opened.cache, "images");
-  const attest = { sbom: options.sbom, job, created: sourceDate(opening.around.env), tool: VERSION };
+  const attest = {
+    sbom: options.sbom,
+    job,
+    created: sourceDate(opening.around.env),
+    tool: VERSION,
+    repository: REPOSITORY,
+  };
   return await pushTo(opened.cache, { ...all.common, sign, attest });
 }
 

@@ -11,7 +11,7 @@ import { SpackFiles } from "../../api/from-spack/spack-files.ts";
 import { chosenRoots, explicitSpecs } from "../../api/from-spack/spack-specs.ts";
 import { unlockedSpecs } from "../../api/from-spack/unlocked-specs.ts";
 import { diskCache } from "../../api/machine/cache-folder.ts";
-import { VERSION } from "../../api/machine/stave-version.ts";
+import { REPOSITORY, VERSION } from "../../api/machine/stave-version.ts";
 import { cacheLocation, onlySpecs, splitCache } from "../../api/places/cache-choice.ts";
 import { formatCache, isMirror } from "../../api/places/mirror-location.ts";
 import { signedName } from "../../api/signers/trust.ts";
@@ -177,7 +177,8 @@ async function run(
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
   const sign = signer && { signer, cache: signedName(location) };
-  const attest = { sbom: flags.sbom, job, created: sourceDate(context.env), tool: VERSION };
+  const created = sourceDate(context.env);
+  const attest = { sbom: flags.sbom, job, created, tool: VERSION, repository: REPOSITORY };
   const report = await pushTo(cache, { ...common, base, sign, attest, onSpec }).finally(endGroup);
   const reference = (tag: string): string =>
     isMirror(location) ? formatCache(location) : formatLocation(tagged(location, tag));

@@ -52,6 +52,7 @@ export async function attestPushed(
         identity: identityOf(sign.signer),
         materials: materialsOf(prepared),
         tool: attest.tool,
+        repository: attest.repository,
       });
       // An image that the tag had before is not this job's.
       const fresh = images.filter(({ isNew }) => isNew);

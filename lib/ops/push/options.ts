@@ -78,6 +78,8 @@ export interface Attesting {
   readonly created?: number | undefined;
   /** The version of stave. */
   readonly tool: string;
+  /** The address of stave's repository, under which its own types are named; undefined if it has no public one. */
+  readonly repository?: string | undefined;
 }
 
 /** A view of a tagged image: a folder of links to the files of some of its specs. */

@@ -6,11 +6,18 @@ import { printable } from "../../printable/printable.ts";
 import type { SignedBy } from "../../sign/signature/statement-signer.ts";
 import type { JsonObject } from "../../spack/text/json-value.ts";
 
+/** Names the types of stave's own as long as its repository has no public address. */
+const NO_ADDRESS = "urn:stave";
+
 /**
  * The kind of build that stave attests: a push of specs that were installed before. It proves who pushed from which
- * commit, not how the specs were built.
+ * commit, not how the specs were built. The URI is under the address of stave's repository, not under a domain that
+ * others might own.
  */
-export const PUSH_BUILD_TYPE = "urn:stave:push:v1";
+export function pushBuildType(repository: string | undefined): string {
+  if (repository === undefined) return `${NO_ADDRESS}:push:v1`;
+  return `${repository.replace(/^git\+|(?:\.git)?\/*$/g, "")}/buildtypes/push/v1`;
+}
 
 /** A CI job. */
 export interface CiJob {
@@ -96,19 +103,26 @@ export interface Material {
   readonly digest: Readonly<Record<string, string>>;
 }
 
+/** What provenance says besides the job. */
+export interface ProvenanceFacts {
+  /** The identity in the certificate; undefined if it is signed with a key. */
+  readonly identity: SignedBy["identity"];
+  readonly materials: readonly Material[];
+  /** The version of stave. */
+  readonly tool: string;
+  /** The address of stave's repository, if it has a public one. */
+  readonly repository?: string | undefined;
+}
+
 /** The provenance of what a job pushed. */
 export function provenanceOf(
   { workflow, commit, invocation, builder, internal }: CiJob,
-  {
-    identity,
-    materials,
-    tool,
-  }: { readonly identity: SignedBy["identity"]; readonly materials: readonly Material[]; readonly tool: string },
+  { identity, materials, tool, repository: stave }: ProvenanceFacts,
 ): JsonObject {
   const { repository, ref, path } = workflow;
   return {
     buildDefinition: {
-      buildType: PUSH_BUILD_TYPE,
+      buildType: pushBuildType(stave),
       externalParameters: { workflow: { repository, ref, path } },
       internalParameters: { ...internal, claims: identity === undefined ? "environment" : "certificate" },
       resolvedDependencies: [

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { ciJob, PUSH_BUILD_TYPE, provenanceOf } from "../../../lib/ops/sign/ci-job.ts";
+import { REPOSITORY } from "../../../lib/api/machine/stave-version.ts";
+import { ciJob, provenanceOf, pushBuildType } from "../../../lib/ops/sign/ci-job.ts";
 import { failsWith } from "../../support/errors.ts";
 
 const SHA = "0123456789abcdef0123456789abcdef01234567";
@@ -38,7 +39,7 @@ test("a GitHub job, by the environment alone", () => {
   const base = { uri: "oci://docker.io/library/debian:12", digest: { sha256: "a".repeat(64) } };
   assert.deepEqual(provenanceOf(ciJob(GITHUB), { ...more, materials: [base] }), {
     buildDefinition: {
-      buildType: PUSH_BUILD_TYPE,
+      buildType: "urn:stave:push:v1",
       externalParameters: {
         workflow: {
           repository: "https://github.com/org/cache",
@@ -117,7 +118,24 @@ describe("a job that is not described is refused, with the variable's name", () 
 test("the project has one name of its own for what it signs, in one place", () => {
   const root = join(import.meta.dirname, "../../../lib");
   const files = globSync("**/*.ts", { cwd: root }).filter((file) =>
-    readFileSync(join(root, file), "utf8").includes("urn:stave:"),
+    /urn:stave|buildtypes/.test(readFileSync(join(root, file), "utf8")),
   );
-  assert.deepEqual([files, PUSH_BUILD_TYPE], [["ops/sign/ci-job.ts"], "urn:stave:push:v1"]);
+  assert.deepEqual(files, ["ops/sign/ci-job.ts"]);
+});
+
+test("what the project names is under the address of its repository, once that is known", () => {
+  const { repository } = JSON.parse(readFileSync(join(import.meta.dirname, "../../../package.json"), "utf8"));
+  assert.equal(REPOSITORY, repository?.url);
+  assert.equal(pushBuildType(undefined), "urn:stave:push:v1");
+  for (const url of [
+    "git+https://git.example/org/stave.git",
+    "https://git.example/org/stave",
+    "https://git.example/org/stave/",
+  ])
+    assert.equal(pushBuildType(url), "https://git.example/org/stave/buildtypes/push/v1");
+  const { buildDefinition } = provenanceOf(ciJob(GITLAB), { ...more, repository: "https://git.example/org/stave" });
+  assert.match(
+    JSON.stringify(buildDefinition),
+    /"buildType":"https:\/\/git\.example\/org\/stave\/buildtypes\/push\/v1"/,
+  );
 });
