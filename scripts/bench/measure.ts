@@ -23,9 +23,12 @@ export interface Figures {
   memory: number;
   /** The least and the most wall seconds of all rounds. */
   spread: [number, number];
+  /** Each round. */
+  samples: readonly Sample[];
 }
 
-interface Sample {
+/** One round: wall seconds, CPU seconds, bytes. */
+export interface Sample {
   wall: number;
   cpu: number;
   memory: number;
@@ -45,7 +48,7 @@ export async function measure(candidates: Candidate[], rounds: number, warmUps =
     const of = (key: keyof Sample) => median(all.map((sample) => sample[key]));
     const walls = all.map(({ wall }) => wall);
     const spread: [number, number] = [Math.min(...walls), Math.max(...walls)];
-    return { name, wall: of("wall"), cpu: of("cpu"), memory: of("memory"), spread };
+    return { name, wall: of("wall"), cpu: of("cpu"), memory: of("memory"), spread, samples: all };
   });
 }
 

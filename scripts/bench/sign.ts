@@ -8,14 +8,14 @@ import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../make-store.ts";
-import { type Candidate, measure, median } from "./measure.ts";
+import { type Candidate, type Figures, measure, median, type Sample } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
 import { commandTable, type Table } from "./table.ts";
 
 /** A push of about a thousand specs, of which two hundred are installed. */
 const SIZE = { bytes: 100e6, files: 15_000, specs: 2300, seed: 7 };
 const INSTALLED = 200;
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 /** Pushes and installs with and without signatures; a table for each kind of registry. */
 export async function benchSign(scratch: string, stave: string, scale: number): Promise<Table[]> {
@@ -38,7 +38,7 @@ export async function benchSign(scratch: string, stave: string, scale: number): 
   for (const kind of registryKinds()) {
     const server = new Server(kind, await freePort(), scratch, stave);
     try {
-      tables.push(await withServer(server, { scratch, stave, root, specs, kind }));
+      tables.push(...(await withServer(server, { scratch, stave, root, specs, kind })));
     } finally {
       await server.stop();
     }
@@ -54,8 +54,13 @@ interface Run {
   kind: string;
 }
 
-async function withServer(server: Server, { scratch, stave, root, specs, kind }: Run): Promise<Table> {
+async function withServer(server: Server, { scratch, stave, root, specs, kind }: Run): Promise<Table[]> {
   const cache = `oci+http://127.0.0.1:${server.port}/bench/sign`;
+  const policy = join(scratch, "trust.json");
+  const signer = { require: "signature", signers: ["bench"], index: "any" };
+  const rules = { [`oci://127.0.0.1:${server.port}/bench`]: signer };
+  const signers = { bench: { key: "bench.pub" } };
+  writeFileSync(policy, JSON.stringify({ version: 1, default: { require: "none" }, caches: rules, signers }));
   const env = {
     ...{ HOME: join(scratch, "home"), XDG_CACHE_HOME: join(scratch, "cache"), SPACK_ROOT: "", COSIGN_PASSWORD: "pw" },
   };
@@ -97,12 +102,38 @@ async function withServer(server: Server, { scratch, stave, root, specs, kind }:
       candidate("push", () => push, empty),
       candidate("push --sign", () => [...push, "--sign", join(scratch, "bench.key")], empty),
       candidate("install", (round) => install("plain", round), forget),
-      candidate("install --key", (round) => [...install("keyed", round), "--key", join(scratch, "bench.pub")], forget),
+      candidate("install --trust", (round) => [...install("judged", round), "--trust", policy], forget),
       candidate("verify", () => ["verify", cache, "--key", join(scratch, "bench.pub"), "--no-env"], forget),
     ],
     ROUNDS,
     0,
   );
   const what = `${specs.length} specs are pushed, ${Math.min(specs.length, INSTALLED)} of them installed, ${kind}`;
-  return commandTable(what, figures, { received: (name) => ({ requests: median(requests.get(name) ?? []) }) });
+  return [
+    commandTable(what, figures, { received: (name) => ({ requests: median(requests.get(name) ?? []) }) }),
+    onTop(`on top: medians of the differences of each round, ${kind}`, figures, [
+      ["push", "push --sign"],
+      ["install", "install --trust"],
+    ]),
+  ];
+}
+
+/** What one command takes more than another, round by round, so that what slows the machine affects both. */
+function onTop(title: string, figures: readonly Figures[], pairs: readonly (readonly [string, string])[]): Table {
+  const samples = (name: string): readonly Sample[] => figures.find((one) => one.name === name)?.samples ?? [];
+  const rows = pairs.map(([base, more]) => {
+    const others = samples(more);
+    const differences = (of: "wall" | "cpu"): number[] =>
+      samples(base).map((sample, at) => (others[at]?.[of] ?? Number.NaN) - sample[of]);
+    const [wall, cpu] = [median(differences("wall")), median(differences("cpu"))];
+    const of = (key: "wall" | "cpu"): number => median(samples(base).map((sample) => sample[key]));
+    return { name: `${more} after ${base}`, cells: [wall, cpu, (100 * wall) / of("wall"), (100 * cpu) / of("cpu")] };
+  });
+  const columns = [
+    { name: "wall", unit: "s" },
+    { name: "CPU", unit: "s" },
+    { name: "wall %", unit: "count" },
+    { name: "CPU %", unit: "count" },
+  ] as const;
+  return { title, columns, rows };
 }

@@ -82,7 +82,7 @@ export function markdown({ title, columns, rows }: Table): string {
 
 /** A number with its unit, as short as is useful. */
 export function formatValue(value: number, unit: Unit): string {
-  if (unit === "s") return value < 0.1 ? `${(value * 1000).toFixed(1)} ms` : `${value.toFixed(2)} s`;
+  if (unit === "s") return Math.abs(value) < 0.1 ? `${(value * 1000).toFixed(1)} ms` : `${value.toFixed(2)} s`;
   if (unit === "bytes") return value < 1e6 ? `${(value / 1e3).toFixed(0)} kB` : `${(value / 1e6).toFixed(1)} MB`;
   return unit === "count" ? String(Math.round(value)) : `${value.toFixed(2)}×`;
 }
