@@ -108,7 +108,9 @@ test("a signed cache is installed; every spec was judged and the statement read 
   assert.ok(isInstalled("sig"));
   const bundles = registry.requests.filter(({ method, path }) => method === "GET" && /blobs/.test(path));
   assert.equal(new Set(bundles.map(({ path }) => path)).size, bundles.length, "no blob is fetched twice");
-  assert.ok(registry.count("GET", /referrers/) >= 3);
+  // What one image has attached is good for all that the statement names; those asked for at once ask each.
+  const asked = registry.count("GET", /referrers/);
+  assert.ok(asked >= 1 && asked <= 3, `${asked} lists of signatures`);
   // The statement is remembered by its digest; what it is worth is judged anew each time.
   const { report } = JSON.parse(await ok("verify", CACHE, "--key", "release.pub", "--json"));
   const statement: string = report.places[0].images[0].signature.bundle;
