@@ -309,6 +309,8 @@ class UndiciTransport implements Transport {
         method,
         headers,
         body,
+        // By default undici closes a connection after HEAD, in case a server sends a body all the same.
+        reset: false,
         headersTimeout: timeout,
         bodyTimeout: timeout,
         signal,

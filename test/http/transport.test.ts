@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, connect as connectTcp } from "node:net";
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -384,4 +384,31 @@ test("nobody there, unknown host", async () => {
   await assert.rejects(transport({ retry: { attempts: 2 } }).request(get("http://no-such-host.invalid/")), (e) =>
     isStaveError(e, "NETWORK"),
   );
+});
+
+test("HEAD keeps its connection, and a body that a server sends all the same is no response to the next request", async () => {
+  for (const isWrong of [false, true]) {
+    const sockets = new Set<Socket>();
+    const server = createTcpServer((socket) => {
+      sockets.add(socket.on("error", () => {}));
+      const body = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong";
+      const head = (size: number): string => `HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`;
+      socket.on("data", (bytes) => {
+        const isHead = bytes.toString().startsWith("HEAD");
+        socket.write(isHead ? `${head(body.length)}${isWrong ? body : ""}` : `${head(4)}fine`);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    opened.push(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const made = transport();
+    for (let at = 0; at < 20; at++) {
+      await made.requestBytes(get(url, { method: "HEAD" }), 100);
+      assert.equal(String((await made.requestBytes(get(url), 100)).bytes), "fine");
+    }
+    assert.ok(isWrong || sockets.size <= 3, `${sockets.size} connections`);
+  }
 });
