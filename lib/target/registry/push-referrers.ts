@@ -10,7 +10,7 @@ import { DOCUMENTS_AT_ONCE, type OperationOptions, type ReferrerManifest } from 
 import { headManifest, putManifest } from "./manifests.ts";
 import { overwritten, readFallback, referrerEntry, referrersTag, UPDATE_TRIES } from "./referrers.ts";
 import type { Repository } from "./repository.ts";
-import { listTags } from "./tags.ts";
+import { tagPages } from "./tags.ts";
 
 /** How long a writer relies on a listing of the fallback tags, in milliseconds. */
 const FRESH = 300;
@@ -129,8 +129,8 @@ class PresentTags {
 
   async #list(): Promise<ReadonlySet<string>> {
     const found = new Set<string>();
-    for await (const tag of listTags(this.#repository, { signal: this.#signal }))
-      if (this.#wanted.has(tag)) found.add(tag);
+    for await (const tags of tagPages(this.#repository, { signal: this.#signal }))
+      for (const tag of tags) if (this.#wanted.has(tag)) found.add(tag);
     return found;
   }
 }
