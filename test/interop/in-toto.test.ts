@@ -19,7 +19,8 @@ const { path, skip } = pipProgram(IN_TOTO, process.env);
 const job = ciJob(GITLAB_JOB);
 const SLSA = "https://slsa.dev/provenance/v1";
 
-// Parsing refuses fields that the types do not have. What SLSA requires besides is what in-toto's library for Go checks.
+// Parsing refuses fields that the types do not have. What SLSA requires besides is what in-toto's library for Go
+// checks.
 const CHECK = `
 import json, sys
 from google.protobuf import json_format
