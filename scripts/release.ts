@@ -22,6 +22,7 @@ import { join, resolve } from "node:path";
 import { constants, gzipSync } from "node:zlib";
 import { create } from "tar";
 import { sourceDate } from "../lib/util/source-date.ts";
+import { checkExecutables } from "./executable-check.ts";
 import { isMain } from "./is-main.ts";
 import { releaseSbom } from "./release-sbom.ts";
 import {
@@ -181,6 +182,10 @@ async function release(folder: string): Promise<void> {
     for (const architecture of ARCHITECTURES) {
       const path = join(work, architecture);
       executables.push({ architecture, path, ...(await buildSingleFile(architecture, path)) });
+    }
+    for (const reason of checkExecutables(executables)) {
+      if (process.env["CI"] === "true") throw new Error(reason);
+      process.stderr.write(`not checked: ${reason}\n`);
     }
     const node = nodeLicense(work);
     writeRelease(folder, { executables, npmPackage: join(work, filename), nodeLicense: node, date: releaseDate() });

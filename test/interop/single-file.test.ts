@@ -15,6 +15,7 @@ import {
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { makeContainerImage } from "../../scripts/container-image.ts";
+import { checkExecutables } from "../../scripts/executable-check.ts";
 import { buildSingleFile } from "../../scripts/single-file.ts";
 import { fillBareRoot, runInRoot, whyNoBareRoot } from "../support/bare-root.ts";
 import { golden, goldenSysroot } from "../support/golden.ts";
@@ -57,6 +58,20 @@ test("a single file finds, installs, pushes and runs in a root without Node", { 
   assert.match(stave(["install", cache, "hull", "-o", "--store", "/s"]), /installed/);
   assert.match(stave(["find", "--store", "/s"]), /hull@/);
   assert.match(stave(["run", cache, "fleet", "-o", "--", "voyage"]), /voyage 420 from /);
+});
+
+test("the check of a release accepts it, and nothing that fails or says another version", { skip }, () => {
+  assert.deepEqual(checkExecutables([{ architecture: "x64", path: program }]), []);
+  const check = (name: string, text: string): void => {
+    const path = join(work, name);
+    writeFileSync(path, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    checkExecutables([{ architecture: "x64", path }]);
+  };
+  assert.throws(() => check("failing", "echo wrong >&2; exit 3"), /--version ended with 3: wrong/);
+  assert.throws(() => check("other", "echo stave 9.9"), /is stave 9\.9, expected stave/);
+  // It does all but what is asked for last.
+  const line = `[ "$1" = push ] && [ "$5" = zstd ] && exit 4; exec '${program}' "$@"`;
+  assert.throws(() => check("half", line), /push .*zstd.* ended with 4/);
 });
 
 test("NODE_OPTIONS of the user are left alone", { skip }, () => {
