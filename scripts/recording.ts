@@ -54,9 +54,9 @@ function picture(steps: readonly { readonly command: string; readonly output: re
   const lines: Line[] = [];
   let now = 0.5;
   for (const { command, output } of steps) {
-    lines.push({ text: command, isCommand: true, from: now });
+    lines.push({ text: command, isCommand: true, from: rounded(now) });
     now += command.length * TYPING + THINKING;
-    for (const text of output) lines.push({ text, isCommand: false, from: now });
+    for (const text of output) lines.push({ text, isCommand: false, from: rounded(now) });
     now += READING;
   }
   const length = now + 3;
@@ -90,10 +90,13 @@ ${texts.join("\n")}
 `;
 }
 
+/** Equal moments are equal numbers. */
+const rounded = (seconds: number): number => Number(seconds.toFixed(3));
+
 /** A command in parts of a few letters, each with the second at which it appears. */
 function typed({ text, from }: Line): [part: string, from: number][] {
   const parts = text.match(/.{1,4}/g) ?? [];
-  return parts.map((part, at) => [part, Number((from + at * 4 * TYPING).toFixed(3))]);
+  return parts.map((part, at) => [part, rounded(from + at * 4 * TYPING)]);
 }
 
 function kindOf(text: string): string {

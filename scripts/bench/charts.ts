@@ -33,7 +33,8 @@ function chart({ title, columns, rows }: Table): string {
 <text x="${Number(x(Math.max(value, end))) + 6}" y="${y + 4}">${formatValue(value, unit)}</text>`;
   });
   const height = 44 + rows.length * row;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(title)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="title">
+<title id="title">${escaped(title)}</title>
 <style>text{font:12px sans-serif;fill:#333}.title{font-weight:bold}rect{fill:#5b8db8}.spread{stroke:#333}
 @media(prefers-color-scheme:dark){text{fill:#ddd}.spread{stroke:#ddd}}</style>
 <text x="8" y="20" class="title">${escaped(title)}</text>
