@@ -16,7 +16,7 @@ import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 import { parseFetched } from "../target/choose-platform.ts";
 import { CONFIG_LIMIT } from "../target/image-config.ts";
 import { withRefetch } from "../target/refetch.ts";
-import type { OperationOptions, ReadTarget, Target } from "../target/target.ts";
+import type { ManifestDeleter, OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { rememberedBlob } from "../util/remembered-blob.ts";
@@ -55,6 +55,8 @@ export interface OciCacheOptions {
   readonly guard?: ContentGuard | undefined;
   /** Caches configs and indexes between runs by digest, which is verified again on reading. */
   readonly memory?: DiskCache | undefined;
+  /** What deletes manifests if the target does not. */
+  readonly deleter?: ManifestDeleter | undefined;
 }
 
 /** A build cache over any readable target. */
@@ -181,6 +183,13 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
 
 /** A writable build cache. */
 export class OciCache extends ReadOciCache<Target> implements ImageCache, PrunableCache {
+  readonly deleter: ManifestDeleter | undefined;
+
+  constructor(target: Target, options: OciCacheOptions = {}) {
+    super(target, options);
+    this.deleter = options.deleter;
+  }
+
   async openStorage(): Promise<SpecStorage> {
     const { OciStorage } = await import("./oci-storage.ts");
     return new OciStorage(this);

@@ -1,10 +1,13 @@
 // How registries and image layouts store specs.
 import { isStaveError, StaveError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, digestOf } from "../oci/digest.ts";
 import { parseManifest, successors } from "../oci/manifest.ts";
+import { isIndexType } from "../oci/mediatype.ts";
+import { imageName } from "../oci/reference.ts";
 import { LayoutTarget } from "../target/layout/layout.ts";
 import { findGarbage } from "../target/layout/layout-garbage.ts";
-import type { OperationOptions, Target } from "../target/target.ts";
+import type { ManifestDeleter, OperationOptions, Target } from "../target/target.ts";
 import type { CachedSpec } from "./cache.ts";
 import type { SpecStorage, StoredSpec, UnusedBlob, UnusedOptions } from "./spec-storage.ts";
 import { attachmentTags } from "./spec-tag.ts";
@@ -12,6 +15,8 @@ import { attachmentTags } from "./spec-tag.ts";
 /** What the storage reads through its cache. */
 export interface StorageCache {
   readonly target: Target;
+  /** What deletes manifests if the target does not. */
+  readonly deleter?: ManifestDeleter | undefined;
   fetchSpec(tag: string, options: OperationOptions): Promise<CachedSpec>;
 }
 
@@ -19,9 +24,11 @@ export interface StorageCache {
 export class OciStorage implements SpecStorage {
   readonly isTimed: boolean;
   readonly #cache: StorageCache;
+  #deletes: Pick<ManifestDeleter, "deleteManifest">;
 
   constructor(cache: StorageCache) {
     this.#cache = cache;
+    this.#deletes = cache.target;
     // In a registry each age costs a request.
     this.isTimed = cache.target instanceof LayoutTarget;
   }
@@ -41,8 +48,30 @@ export class OciStorage implements SpecStorage {
     return age === undefined ? (await this.#cache.fetchSpec(tag, { signal })).archivedAt : now - age;
   }
 
-  async digestOf(tag: string, { signal }: OperationOptions): Promise<Digest | undefined> {
-    return (await this.#target.headManifest(tag, { signal }))?.digest;
+  async digestsOf(tag: string, { signal }: OperationOptions): Promise<readonly Digest[]> {
+    const found = await this.#target.headManifest(tag, { signal });
+    return found === undefined ? [] : [...(await this.#inside(found, signal))];
+  }
+
+  // The manifest itself and, if it is an index, all that it leads to.
+  async #inside(
+    { digest, mediaType }: Descriptor,
+    signal: AbortSignal | undefined,
+    found: Set<Digest> = new Set(),
+  ): Promise<ReadonlySet<Digest>> {
+    if (found.has(digest)) return found;
+    found.add(digest);
+    if (!isIndexType(mediaType)) return found;
+    try {
+      const { descriptor, bytes } = await this.#target.fetchManifest(digest, { signal });
+      const name = imageName(this.#target.name, digest);
+      for (const part of successors(parseManifest(bytes, descriptor.mediaType, name)))
+        await this.#inside(part, signal, found);
+    } catch (error) {
+      // A registry may hold an index without all of its parts.
+      if (!isStaveError(error, "NOT_FOUND")) throw error;
+    }
+    return found;
   }
 
   async stored(tag: string, { signal }: OperationOptions): Promise<StoredSpec | undefined> {
@@ -59,12 +88,16 @@ export class OciStorage implements SpecStorage {
 
   // Removes a manifest that no cache has.
   async mayRemove({ signal }: OperationOptions): Promise<boolean> {
+    const { deleter } = this.#cache;
     try {
       await this.#removeManifest(digestOf("whether manifests can be deleted"), signal);
       return true;
     } catch (error) {
-      if (isStaveError(error, "UNSUPPORTED") || (isStaveError(error) && error.status === 405)) return false;
-      throw error;
+      if (!isStaveError(error, "UNSUPPORTED") && !(isStaveError(error) && error.status === 405)) throw error;
+      if (deleter === undefined) return false;
+      await deleter.open({ signal });
+      this.#deletes = deleter;
+      return true;
     }
   }
 
@@ -73,7 +106,7 @@ export class OciStorage implements SpecStorage {
       const present = await this.#target.headManifest(tag, { signal });
       if (present?.digest !== digest) return false;
       for (const referrer of referrers) await this.#removeManifest(referrer, signal);
-      await this.#target.deleteManifest(digest, { signal });
+      await this.#deletes.deleteManifest(digest, { signal });
       await this.#removeAttachments(digest, signal);
       return true;
     } catch (error) {
@@ -92,7 +125,7 @@ export class OciStorage implements SpecStorage {
 
   async #removeManifest(digest: Digest, signal: AbortSignal | undefined): Promise<void> {
     try {
-      await this.#target.deleteManifest(digest, { signal });
+      await this.#deletes.deleteManifest(digest, { signal });
     } catch (error) {
       if (!isStaveError(error, "NOT_FOUND")) throw error;
     }

@@ -38,8 +38,8 @@ export interface SpecStorage {
   readonly isTimed: boolean;
   /** When a spec was stored, as far as that can be known, in milliseconds since the epoch. */
   timeOf(tag: string, options: OperationOptions & { readonly now: number }): Promise<number | undefined>;
-  /** The digest under which a tag of any kind is stored; undefined if it is absent. */
-  digestOf(tag: string, options: OperationOptions): Promise<Digest | undefined>;
+  /** The digests that a tag of any kind keeps: its own and, of an index, those that it leads to; none if absent. */
+  digestsOf(tag: string, options: OperationOptions): Promise<readonly Digest[]>;
   /** What is stored for a spec; undefined if it is gone. */
   stored(tag: string, options: OperationOptions & { readonly now: number }): Promise<StoredSpec | undefined>;
   /** Tries whether anything can be removed, before anything is. */

@@ -58,8 +58,8 @@ export async function responseError(request: HttpRequest, response: HttpResponse
   const host = proxy === undefined ? url.host : `${url.host} (through the proxy ${proxy})`;
   const text = await errorText(response);
   const registry = parseErrors(text);
-  // GitHub's registry answers so to many small requests (seen 2026-08).
-  const isRateLimit = status === 403 && /secondary rate limit/i.test(text);
+  // GitHub's registry answers so to many small requests (seen 2026-08), and its API to too many in an hour.
+  const isRateLimit = status === 403 && /secondary rate limit|API rate limit exceeded/i.test(text);
   const known = BY_STATUS[isRateLimit ? 429 : status] ??
     (status < 300 ? { code: "REGISTRY_ERROR" as const, says: "gave an unexpected answer" } : undefined) ?? {
       code: "REGISTRY_ERROR" as const,

@@ -25,6 +25,20 @@ export function parseRetryAfter(value: string | string[] | undefined, now: numbe
 }
 
 /**
+ * Parses the headers with which GitHub says that no requests are left, and until when. Returns milliseconds from now,
+ * undefined if some are left.
+ */
+export function parseReset(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  now: number,
+): number | undefined {
+  const { "x-ratelimit-remaining": left, "x-ratelimit-reset": reset } = headers;
+  return left === "0" && typeof reset === "string" && /^[0-9]{1,12}$/.test(reset)
+    ? Math.max(1000, Number(reset) * 1000 - now)
+    : undefined;
+}
+
+/**
  * The pause after attempt number `attempt`, in milliseconds: between half and all of a limit that doubles from 0.4 s to
  * 30 s.
  */

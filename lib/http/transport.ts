@@ -27,6 +27,7 @@ import {
   mayPass,
   type Outcome,
   Patience,
+  parseReset,
   parseRetryAfter,
   type RetryBudget,
   type RetryHooks,
@@ -228,8 +229,9 @@ class UndiciTransport implements Transport {
         const error = await responseError(request, response);
         // Only the text of such an answer says so.
         if (error.code === "RATE_LIMITED" && response.status === 403) {
-          const asked = parseRetryAfter(response.headers["retry-after"], clock.now());
-          host.pushedBack(true, asked ?? UNNAMED_PAUSE, clock.now());
+          const now = clock.now();
+          const asked = parseRetryAfter(response.headers["retry-after"], now) ?? parseReset(response.headers, now);
+          host.pushedBack(true, asked ?? UNNAMED_PAUSE, now);
         }
         throw error;
       }

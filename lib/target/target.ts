@@ -166,6 +166,16 @@ export interface Deleter {
   deleteBlob(digest: Digest, options?: OperationOptions): Promise<void>;
 }
 
+/** Deletes manifests where the registry itself does not. */
+export interface ManifestDeleter {
+  /** How messages name it. */
+  readonly name: string;
+  /** Finds out what it can delete, before anything is. Throws DENIED, CREDENTIALS_MISSING, CREDENTIALS_REJECTED. */
+  open(options?: OperationOptions): Promise<void>;
+  /** Deletes a manifest with all its tags. Throws NOT_FOUND, DENIED. */
+  deleteManifest(digest: Digest, options?: OperationOptions): Promise<void>;
+}
+
 /** A target whose referrers can be listed. */
 export interface ReferrerLister {
   /**

@@ -33,10 +33,10 @@ export class MirrorStorage implements SpecStorage {
     return (await this.#objects.look(await this.#keyOf(tag, options), options))?.modified;
   }
 
-  async digestOf(tag: string, options: OperationOptions): Promise<Digest | undefined> {
+  async digestsOf(tag: string, options: OperationOptions): Promise<readonly Digest[]> {
     const key = await this.#layout3.keyOf(tag, options);
     const found = key && (await this.#objects.read(key, MIRROR_MANIFEST_LIMIT, options));
-    return found ? digestOf(found.bytes) : undefined;
+    return found ? [digestOf(found.bytes)] : [];
   }
 
   async stored(
@@ -57,7 +57,7 @@ export class MirrorStorage implements SpecStorage {
   }
 
   async remove({ tag, digest }: StoredSpec, options: OperationOptions): Promise<boolean> {
-    if ((await this.digestOf(tag, options)) !== digest) return false;
+    if (!(await this.digestsOf(tag, options)).includes(digest)) return false;
     return await this.#objects.remove(await this.#keyOf(tag, options), options);
   }
 

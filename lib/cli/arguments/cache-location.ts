@@ -15,6 +15,7 @@ import { isStaveError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
+import type { ManifestDeleter } from "../../target/target.ts";
 import { closeAfterError, closeAll } from "../../util/close-all.ts";
 import type { Context } from "../machine/context.ts";
 import { KnownWords } from "../machine/known-words.ts";
@@ -199,6 +200,8 @@ export interface WriteCacheOptions {
   readonly create: boolean;
   /** Without a name, use the mirror to push to, if one is configured. */
   readonly mayUseMirror?: boolean;
+  /** What deletes images if the registry does not; made when the connection is open. */
+  readonly deleter?: (place: CacheLocation, opener: Opener, keychain: Keychain) => Promise<ManifestDeleter | undefined>;
   /** Work that may fail and must be done before anything is created. */
   readonly first?: (opener: Opener) => Promise<void>;
 }
@@ -211,15 +214,15 @@ export async function writeCache(
 ): Promise<OpenedCache<IndexedCache>> {
   const named = options.mayUseMirror ? pushCache(text, run) : text;
   const opening = await openerFor(named, "push", run);
-  const { location, mirror, opener } = opening;
+  const { location, mirror, opener, keychain } = opening;
   await options.first?.(opener);
   const rest = { location, mirror, opener, [Symbol.asyncDispose]: () => opener.close() };
   if (isMirror(location))
     return { cache: await openMirror(location, { ...opening, mayBeEmpty: options.create, isWritten: true }), ...rest };
-  const cache = new OciCache(
-    options.create ? await opener.write(location) : await opener.change(location),
-    memoryFor(location, run.context),
-  );
+  const cache = new OciCache(options.create ? await opener.write(location) : await opener.change(location), {
+    ...memoryFor(location, run.context),
+    deleter: await options.deleter?.(location, opener, keychain),
+  });
   return { cache, ...rest };
 }
 
@@ -227,7 +230,7 @@ async function openerFor(
   named: string | undefined,
   direction: Direction,
   run: CacheRun,
-): Promise<OpenMirrorOptions & CacheChoice & { readonly opener: Opener }> {
+): Promise<OpenMirrorOptions & CacheChoice & { readonly opener: Opener; readonly keychain: Keychain }> {
   const { context, output, flags } = run;
   const text = named ?? projectCache(run);
   if (text !== undefined) output.call.cache ??= text;
@@ -245,6 +248,7 @@ async function openerFor(
     location,
     mirror,
     opener,
+    keychain,
     connection: opener,
     around: context,
     files,

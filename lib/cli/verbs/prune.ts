@@ -4,6 +4,8 @@ import { resolve } from "node:path";
 import { Option } from "commander";
 import * as z from "zod";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
+import { githubApi } from "../../api/places/github-api.ts";
+import type { FoundCredential } from "../../auth/credential.ts";
 import { lacks } from "../../cache/cache.ts";
 import { updateIndex } from "../../cache/index-update.ts";
 import { isPrunable, type PrunableCache } from "../../cache/spec-storage.ts";
@@ -13,8 +15,9 @@ import { type PrunePlan, parseDuration, planPrune, prune } from "../../ops/cache
 import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readLockfile } from "../../spack/spec/lockfile.ts";
 import { isDagHash } from "../../spack/spec/node-reader.ts";
+import type { ManifestDeleter } from "../../target/target.ts";
 import { readBounded } from "../../util/read-file.ts";
-import { CACHE_ARGUMENT, oneCache, writeCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, oneCache, type WriteCacheOptions, writeCache } from "../arguments/cache-location.ts";
 import {
   addDryRun,
   addTransport,
@@ -40,6 +43,7 @@ interface Flags extends CommonFlags, SpackFlags {
   undoFile?: string;
   undo?: string;
   mirror?: string;
+  githubApi?: string;
 }
 
 const HELP = `
@@ -51,6 +55,9 @@ Someone else may be pushing, or may have pushed specs that no lock file names ye
 with their dependencies. In a directory, the age is that of the files. Some registries, stave serve included, tell it with
 Last-Modified. Everywhere, a spec that the index does not list yet counts as young. --grace 0s turns this off. CACHE is
 ${CACHE_ARGUMENT}.
+
+ghcr.io does not delete images by the registry protocol; there the packages API of GitHub is used, with the token of your login,
+which needs the scopes read:packages and delete:packages. --github-api names that of another GitHub.
 
 Examples:
   stave prune oci://ghcr.io/org/cache --keep-lock app/spack.lock --keep-within 30d
@@ -69,6 +76,7 @@ export const verb: VerbFactory = (state) => {
     .option("--yes", "remove them")
     .option("--undo-file <file>", "record what is removed in this file")
     .option("--undo <file>", "restore the specs recorded by --undo-file")
+    .option("--github-api <url>", "delete through this API of GitHub if the registry does not delete")
     .addOption(new Option("-m, --mirror <cache>", "the cache, like the argument").hideHelp());
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, run);
@@ -89,7 +97,7 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   await using opened = await writeCache(
     oneCache(text, flags.mirror),
     { context, output, flags, files },
-    { create: false },
+    { create: false, deleter: (...place) => packagesOf(place, flags, context) },
   );
   const { cache } = opened;
   if (!isPrunable(cache)) throw lacks(cache, "delete");
@@ -114,13 +122,29 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   if (done?.index?.isWritten) await remindToSign(opened.location, NEW_INDEX, { context, output, flags: {} });
   if (done?.isUnsupported)
     throw new StaveError("UNSUPPORTED", `${plan.cache} does not support deletion`, {
-      hint: "enable deletion in the registry, or remove the listed tags with the registry's own tools",
+      hint: "enable deletion in the registry, or remove the listed tags with the registry's own tools; for a registry of GitHub, name its API with --github-api",
     });
   // The manifests themselves are only in the undo file.
   const shown = (done ?? plan).images.map(({ manifest: _, ...image }) => image);
   if (done) output.report({ ...done, images: shown, isDryRun: false });
   else output.report({ ...plan, images: shown, isDryRun: true });
   return 0;
+}
+
+/** The packages of GitHub behind a registry of its own, or of the API that a flag names. */
+async function packagesOf(
+  [location, { transport }, keychain]: Parameters<NonNullable<WriteCacheOptions["deleter"]>>,
+  flags: Flags,
+  context: Context,
+): Promise<ManifestDeleter | undefined> {
+  if (location.kind !== "registry") return undefined;
+  const { registry, repository } = location.reference;
+  const api = githubApi(registry, flags.githubApi, context);
+  if (api === undefined) return undefined;
+  const { GithubPackages } = await import("../../target/registry/github-packages.ts");
+  const credential = async (signal: AbortSignal | undefined): Promise<FoundCredential | undefined> =>
+    (await keychain.resolve(registry, repository, signal)).found;
+  return new GithubPackages({ transport, api, registry, repository, credential });
 }
 
 /** The hashes that the flags name; undefined if no flag names any. */

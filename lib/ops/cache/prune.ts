@@ -61,11 +61,10 @@ export async function planPrune(cache: PrunableCache, options: PruneOptions): Pr
   const specs = [...listing.specs.values()].sort((a, b) => (a.tag < b.tag ? -1 : 1));
   const keeper = await Keeper.open(cache, specs, options);
   const found = new Map<string, StoredSpec>();
-  // The same manifest may also have a tag that is not a spec's.
+  // The same manifest may also have a tag that is not a spec's, or be part of an index that has one.
   const named = new Set<Digest>();
   const look = async (tag: string): Promise<void> => {
-    const digest = await storage.digestOf(tag, { signal });
-    if (digest) named.add(digest);
+    for (const digest of await storage.digestsOf(tag, { signal })) named.add(digest);
   };
   if (specs.some((spec) => !keeper.keeps(spec)))
     await forEachLimit([...listing.others, ...listing.foreign], CONCURRENCY, look, signal);
@@ -83,7 +82,7 @@ export async function planPrune(cache: PrunableCache, options: PruneOptions): Pr
     const looked = found.get(spec.tag);
     if (looked === undefined || keeper.keeps(spec)) return [];
     const { age: _, referrers, ...image } = looked;
-    return [{ ...image, referrers: [...referrers] }];
+    return [{ ...image, referrers: referrers.filter((digest) => !named.has(digest)) }];
   });
   const gone = new Set(images.flatMap(({ digest, referrers }) => [digest, ...referrers]));
   const garbage = await garbageOf(storage, gone, options);

@@ -1,0 +1,33 @@
+// Where the API of GitHub is that belongs to a registry.
+import { StaveError } from "../../errors.ts";
+import { withoutTrailing } from "../../util/without-trailing.ts";
+import type { Surroundings } from "../machine/surroundings.ts";
+
+/** The registry of github.com, and its API. */
+const PUBLIC = { registry: "ghcr.io", api: "https://api.github.com" };
+
+/**
+ * The address of the API: the one that was named, that of github.com for ghcr.io, or that of the GitHub Enterprise
+ * Server that a workflow runs on, for its own registry. Undefined for a registry of others: they must not get its token. Throws
+ * USAGE for an address that is none.
+ */
+export function githubApi(
+  registry: string,
+  named: string | undefined,
+  { env }: Pick<Surroundings, "env">,
+): string | undefined {
+  if (named !== undefined) {
+    const url = URL.parse(named);
+    if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.search === "" && url.hash === "")
+      return withoutTrailing(named, "/");
+    throw new StaveError("USAGE", "the API of GitHub is named by something that is no web address", {
+      hint: "for GitHub Enterprise Server it is https://HOST/api/v3",
+    });
+  }
+  if (registry === PUBLIC.registry) return PUBLIC.api;
+  const server = URL.parse(env["GITHUB_SERVER_URL"] ?? "");
+  const api = env["GITHUB_API_URL"];
+  return server !== null && api !== undefined && registry === `containers.${server.host}`
+    ? withoutTrailing(api, "/")
+    : undefined;
+}
