@@ -5,6 +5,7 @@
  * @module stave
  */
 
+import type { CollectOptions } from "./api/functions/collect-garbage.ts";
 import type { ImageSbomOptions, SpecsSbomOptions } from "./api/functions/describe.ts";
 import type { InstallOptions } from "./api/functions/install-specs.ts";
 import type { ListOptions } from "./api/functions/list-specs.ts";
@@ -19,14 +20,17 @@ import type {
   ImageOptions,
   RebaseOptions,
 } from "./api/functions/run-images.ts";
+import type { SearchOptions } from "./api/functions/search-specs.ts";
 import type { SignOptions, VerifyOptions } from "./api/functions/sign-images.ts";
 import type { MigrateMirrorOptions, SyncCachesOptions } from "./api/functions/sync-caches.ts";
 import type { UpdateIndexOptions } from "./api/functions/update-index.ts";
 import type { WriteCatalogueOptions } from "./api/functions/write-catalogue.ts";
+import type { WriteModulesOptions } from "./api/functions/write-modules.ts";
 import type { SignatureReport } from "./api/signers/check-place.ts";
 import type { IndexReport } from "./cache/index-update.ts";
 import { originalError } from "./errors.ts";
 import type { ListAllReport } from "./ops/cache/list.ts";
+import type { SearchReport } from "./ops/cache/search.ts";
 import type { WebReport } from "./ops/cache/web.ts";
 import type { CheckRunReport } from "./ops/image/check-run.ts";
 import type { CopyImagesReport } from "./ops/image/copy.ts";
@@ -37,11 +41,15 @@ import type { InstallPlanReport, InstallReport } from "./ops/install/report.ts";
 import type { RebaseReport } from "./ops/push/rebase.ts";
 import type { PushPlanReport, PushReport } from "./ops/push/report.ts";
 import type { SignReport } from "./ops/sign/sign.ts";
+import type { GcReport } from "./ops/store/gc.ts";
+import type { ModuleKind } from "./ops/store/modulefile.ts";
+import type { ModuleReport } from "./ops/store/modules.ts";
 import type { MigrateReport } from "./ops/sync/migrate.ts";
 import type { SyncReport } from "./ops/sync/sync.ts";
 import type { SbomReport } from "./sbom/report.ts";
 import type { Store } from "./spack/store/store.ts";
 
+export type { CollectOptions } from "./api/functions/collect-garbage.ts";
 export type { CommonOptions, Login } from "./api/functions/common.ts";
 export type { ImageSbomOptions, SpecsSbomOptions } from "./api/functions/describe.ts";
 export type { InstallOptions } from "./api/functions/install-specs.ts";
@@ -57,10 +65,12 @@ export type {
   ImageOptions,
   RebaseOptions,
 } from "./api/functions/run-images.ts";
+export type { SearchOptions } from "./api/functions/search-specs.ts";
 export type { SignOptions, VerifyOptions } from "./api/functions/sign-images.ts";
 export type { MigrateMirrorOptions, MovingOptions, SyncCachesOptions } from "./api/functions/sync-caches.ts";
 export type { UpdateIndexOptions } from "./api/functions/update-index.ts";
 export type { WriteCatalogueOptions } from "./api/functions/write-catalogue.ts";
+export type { WriteModulesOptions } from "./api/functions/write-modules.ts";
 export type { Surroundings } from "./api/machine/surroundings.ts";
 export type { NetworkOptions } from "./api/places/connection.ts";
 export type { CacheLocation, MirrorLocation } from "./api/places/mirror-location.ts";
@@ -87,6 +97,7 @@ export type { SlimSettings } from "./image/slim.ts";
 export type { CheckedCounts, Finding, FindingCode, LibcReport } from "./loader/finding.ts";
 export type { S3Dialect } from "./objects/s3/s3-settings.ts";
 export type { ListAllReport, ListedSpec, ListReport } from "./ops/cache/list.ts";
+export type { FoundPackage, SearchReport } from "./ops/cache/search.ts";
 export type { WebReport } from "./ops/cache/web.ts";
 export type { BaseVerdict, CheckRunReport } from "./ops/image/check-run.ts";
 export type { CopyImagesReport } from "./ops/image/copy.ts";
@@ -119,6 +130,10 @@ export type {
 } from "./ops/push/report.ts";
 export type { CheckedImage, CheckSignaturesReport } from "./ops/sign/check-signatures.ts";
 export type { SignedImage, SignReport } from "./ops/sign/sign.ts";
+export type { GcKept, GcReport } from "./ops/store/gc.ts";
+export type { ModuleKind } from "./ops/store/modulefile.ts";
+export type { ModuleReport, WrittenModule } from "./ops/store/modules.ts";
+export type { UninstalledSpec } from "./ops/store/remove-specs.ts";
 export type { SpecRow } from "./ops/store/spec-row.ts";
 export type { ViewConflict } from "./ops/store/view-merge.ts";
 export type { MigrateReport } from "./ops/sync/migrate.ts";
@@ -129,6 +144,7 @@ export type { CertificateIdentity } from "./sign/identity/identity-pattern.ts";
 export type { AcceptedSignature } from "./sign/signature/judge.ts";
 export type { SignedBy } from "./sign/signature/statement-signer.ts";
 export type { UnreadRecipe } from "./spack/environment/recipe-variables.ts";
+export type { NameMatch } from "./spack/query/similar-names.ts";
 export type { Store } from "./spack/store/store.ts";
 export type { ProgressEvent, ProgressSink } from "./util/progress.ts";
 export type { Clock } from "./util/time.ts";
@@ -184,6 +200,17 @@ export async function list(
   return await unhidden(async () => await (await import("./api/functions/list-specs.ts")).list(caches, options));
 }
 
+/** Finds packages of build caches by name or description, as `stave search` does. */
+export async function search(
+  text: string,
+  caches?: CacheArgument | readonly CacheArgument[],
+  options?: SearchOptions,
+): Promise<SearchReport> {
+  return await unhidden(
+    async () => await (await import("./api/functions/search-specs.ts")).search(text, caches, options),
+  );
+}
+
 /** Updates the index of a build cache, as `stave index` does. */
 export async function updateIndex(cache?: CacheArgument, options?: UpdateIndexOptions): Promise<IndexReport> {
   return await unhidden(
@@ -232,6 +259,27 @@ export async function planInstall(
 ): Promise<InstallPlanReport> {
   return await unhidden(
     async () => await (await import("./api/functions/install-specs.ts")).planInstall(caches, options),
+  );
+}
+
+/** Removes the specs of a store that nothing needs, as `stave gc` does. */
+export async function gc(store: string, options?: CollectOptions): Promise<GcReport> {
+  return await unhidden(async () => await (await import("./api/functions/collect-garbage.ts")).gc(store, options));
+}
+
+/** What `gc` would do with the same arguments; changes nothing. */
+export async function planGc(store: string, options?: CollectOptions): Promise<GcReport> {
+  return await unhidden(async () => await (await import("./api/functions/collect-garbage.ts")).planGc(store, options));
+}
+
+/** Writes modulefiles of installed specs into a folder, for Tcl or Lmod, as `stave module` does. */
+export async function writeModules(
+  kind: ModuleKind,
+  directory: string,
+  options?: WriteModulesOptions,
+): Promise<ModuleReport> {
+  return await unhidden(
+    async () => await (await import("./api/functions/write-modules.ts")).writeModules(kind, directory, options),
   );
 }
 

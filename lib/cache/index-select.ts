@@ -35,10 +35,12 @@ export function listIndexed<T>(
   place: string,
   row: (node: SpecNode) => T,
   unmatched?: Set<SpecQuery>,
+  isWanted: (hash: string) => boolean = () => true,
 ): T[] {
   const rows: { node: Pick<SpecNode, "name" | "version" | "hash">; row: T }[] = [];
   const add = (node: SpecNode): void => {
     const { name, version, hash } = node;
+    if (!isWanted(hash)) return;
     rows.push({ node: { name, version, hash }, row: row(node) });
   };
   // A name that is no package's may be a virtual package, which only the edges of other nodes reveal.

@@ -41,6 +41,7 @@ export type {
   FetchBlobOptions,
   FetchedManifest,
   FetchManifestOptions,
+  ManifestDeleter,
   ManifestFetcher,
   ManifestPusher,
   OperationOptions,

@@ -93,6 +93,46 @@ test("a tagged image is measured, checked, rebased, put into an index and export
   await failsWith("USAGE", stave.rebase(`${cache}@sha256:${"0".repeat(64)}`, base, common));
 });
 
+test("a search, modulefiles and a garbage collection are what the verbs do", async () => {
+  const options = { environment, surroundings, anyArchitecture: true };
+  const layout = `oci-layout:${golden("spack-1.2/plain.oci")}`;
+  const { packages } = await stave.search("hul", layout, options);
+  assert.deepEqual(
+    packages.map(({ name, match }) => [name, match]),
+    [["hull", "prefix"]],
+  );
+  const { specs } = await stave.list(layout, { ...options, roots: true });
+  assert.deepEqual(
+    specs.map(({ name }) => name),
+    ["fleet"],
+  );
+
+  const store = mkdtempSync("/tmp/");
+  const installed = await stave.install(layout, { ...options, store, specs: ["fleet"], unsigned: true });
+  assert.deepEqual(installed.failures, []);
+  const written = await stave.writeModules("tcl", "modules", { environment, surroundings, store, specs: ["fleet"] });
+  assert.ok(written.modules.some(({ name, outcome }) => name === "hull" && outcome === "written"));
+  const alone = { environment, surroundings, store, specs: ["fleet"], dependencies: false, dryRun: true };
+  assert.deepEqual(
+    (await stave.writeModules("tcl", "modules", alone)).modules.map(({ outcome }) => outcome),
+    ["same"],
+  );
+  await failsWith("USAGE", stave.writeModules("lua" as never, "modules", alone));
+  await failsWith("SPEC_INVALID", stave.writeModules("tcl", "modules", { ...alone, specs: ["@@"] }));
+
+  const plan = await stave.planGc(store, { environment, surroundings, grace: 0 });
+  // Only the record of the compiler, which is the system's.
+  assert.deepEqual(
+    [plan.specs.map(({ name, external }) => [name, external]), plan.kept.explicit],
+    [[["gcc", true]], 1],
+  );
+  assert.equal((await stave.planGc(store, { environment, surroundings })).kept.young > 0, true);
+  assert.deepEqual((await stave.gc(store, { environment, surroundings, grace: 0 })).specs, plan.specs);
+  assert.deepEqual((await stave.planGc(store, { environment, surroundings, grace: 0 })).specs, []);
+  await failsWith("USAGE", stave.gc(store, { grace: -1 }));
+  rmSync(store, { recursive: true });
+});
+
 const at = { environment, surroundings };
 const WRONG: { name: string; run(): Promise<unknown>; says: RegExp }[] = [
   {

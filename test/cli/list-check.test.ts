@@ -35,6 +35,9 @@ const lists: { args: string[]; names: string }[] = [
   { args: ["-a", "+shared"], names: "hull" },
   { args: ["-a", "/wsit3bg"], names: "voyage" },
   { args: ["-a", "nothing"], names: "" },
+  { args: ["-a", "-x"], names: "fleet" },
+  { args: ["-a", "-X", "hull", "fleet"], names: "hull" },
+  { args: ["-a", "--implicit"], names: ALL.replace("fleet ", "") },
   { args: ["--tags"], names: ALL },
   { args: ["--tags", "hull@1.10", "rigging/6jo3"], names: "hull rigging" },
 ];
@@ -162,4 +165,18 @@ test("list in a format of the user; tags alone are not enough for one", async ()
     assert.equal(ran.status, 2, ran.stderr);
     assert.match(ran.stderr + ran.stdout, why);
   }
+});
+
+test("-p shows the image of each spec, by which other verbs take it", async () => {
+  const { stdout } = await stave(["list", remote, "-a", "-p", "-x"]);
+  const image = /^fleet@1\.0 {2}(\S+:fleet-1\.0-\w+\.spack)$/m.exec(stdout)?.[1] ?? stdout;
+  assert.match((await stave(["inspect", image])).stdout, /fleet/);
+});
+
+test("tags do not tell what depends on what", async () => {
+  const ran = await stave(["list", remote, "--tags", "-x"]);
+  assert.equal(ran.status, 2);
+  assert.match(ran.stderr, /tags do not tell which specs depend on others[\s\S]*leave out --tags/);
+  const both = await stave(["list", remote, "-x", "-X"]);
+  assert.match(both.stderr, /--explicit and --implicit exclude each other/);
 });

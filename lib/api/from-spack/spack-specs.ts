@@ -48,6 +48,15 @@ export async function chosenRoots(files: SpackFiles, store: Store, words: readon
   return once(found);
 }
 
+/** The same, but all must be installed. Throws SPEC_NOT_INSTALLED too. */
+export async function installedRoots(files: SpackFiles, store: Store, words: readonly string[]): Promise<SpecNode[]> {
+  const roots = await chosenRoots(files, store, words);
+  for (const { name, hash } of roots)
+    if (!store.get(hash)?.installed)
+      throw new StaveError("SPEC_NOT_INSTALLED", `${name}/${hash.slice(0, 7)} is not installed`, { subject: hash });
+  return roots;
+}
+
 /** Finds one concrete spec for each argument; there must be at least one. Opens the store only for queries. */
 export async function chosenSpecs(
   context: Surroundings,

@@ -13,6 +13,8 @@ export interface ListOptions extends CommonOptions, SpackOptions {
   readonly anyArchitecture?: boolean | undefined;
   /** Read the tags instead of the index. */
   readonly fromTags?: boolean | undefined;
+  /** Only specs that no other spec of the cache depends on; `false` for only the others. */
+  readonly roots?: boolean | undefined;
 }
 
 /**
@@ -26,14 +28,14 @@ export async function list(
   if (caches !== undefined) for (const cache of [caches].flat()) checkCache("list: the cache", cache);
   checkOptions("list", options, {
     ...{ ...COMMON, ...SPACK },
-    ...{ specs: "strings", anyArchitecture: "boolean", fromTags: "boolean" },
+    ...{ specs: "strings", anyArchitecture: "boolean", fromTags: "boolean", roots: "boolean" },
   });
-  const { specs = [], anyArchitecture, fromTags, signal } = options;
+  const { specs = [], anyArchitecture, fromTags, roots, signal } = options;
   signal?.throwIfAborted();
   const opening = openingOf(options);
   const files = opening.files();
   const queries = await files.queries(specs);
   await using opened = await openToRead(caches, opening);
   const host = anyArchitecture ? undefined : installHost(files);
-  return await listAll(opened.caches, { queries, host, fromTags, signal });
+  return await listAll(opened.caches, { queries, host, fromTags, roots, signal });
 }

@@ -8,8 +8,8 @@ const PUBLIC = { registry: "ghcr.io", api: "https://api.github.com" };
 
 /**
  * The address of the API: the one that was named, that of github.com for ghcr.io, or that of the GitHub Enterprise
- * Server that a workflow runs on, for its own registry. Undefined for a registry of others: they must not get its token. Throws
- * USAGE for an address that is none.
+ * Server that a workflow runs on, for its own registry. Undefined for a registry of others, whose token GitHub must not
+ * get. Throws USAGE for an address that is none.
  */
 export function githubApi(
   registry: string,

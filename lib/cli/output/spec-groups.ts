@@ -28,9 +28,32 @@ export function formatOf({ format, hashes, json }: ListFlags & OutputOptions): s
   return hashes ? "{/hash}" : format;
 }
 
+/** Which specs, by why they are there. */
+export interface RootFlags {
+  explicit?: boolean;
+  implicit?: boolean;
+}
+
+/** What `-p`, `-x` and `-X` mean, which differs between a store and a cache. */
+export interface RootTexts {
+  readonly paths: string;
+  readonly explicit: string;
+  readonly implicit: string;
+}
+
+/** True for explicit specs only, false for the others only. Throws USAGE for both. */
+export function wantedRoots({ explicit, implicit }: RootFlags): boolean | undefined {
+  if (explicit && implicit)
+    throw new StaveError("USAGE", "--explicit and --implicit exclude each other", { hint: "leave out one of them" });
+  return explicit ?? (implicit ? false : undefined);
+}
+
 /** Adds the list flags. As in Spack, `-v` is `--variants` here. */
-export function addList(command: Command): Command {
+export function addList(command: Command, texts: RootTexts): Command {
   return command
+    .option("-p, --paths", texts.paths)
+    .option("-x, --explicit", texts.explicit)
+    .option("-X, --implicit", texts.implicit)
     .option("-l, --long", "show the first 7 characters of hashes")
     .option("-L, --very-long", "show whole hashes")
     .option("-v, --variants", "show variants and flags")
@@ -76,13 +99,14 @@ export function* specGroups(
 /** A spec, with the mark of its signature if it was asked for. */
 export type MarkedRow = SpecRow & {
   readonly signature?: SignatureMark | undefined;
+  /** Its prefix in a store, its name in a cache. */
   readonly prefix?: string | null;
 };
 
-function markText({ signature }: MarkedRow, output: Output): string {
+function markText({ signature }: MarkedRow, style: (color: "red" | "dim", text: string) => string): string {
   if (signature === undefined) return "";
-  if ("code" in signature) return ` ${output.style("red", `[${signature.code}]`)}`;
-  return ` ${output.style("dim", printable(`[signed by ${signature.signer}]`))}`;
+  if ("code" in signature) return ` ${style("red", `[${signature.code}]`)}`;
+  return ` ${style("dim", printable(`[signed by ${signature.signer}]`))}`;
 }
 
 // Also without colours, for its width.
@@ -92,7 +116,8 @@ function row(spec: MarkedRow, flags: ListFlags, output: Output): { readonly text
   const name = flags.namespaces && spec.namespace ? `${spec.namespace}.${spec.name}` : spec.name;
   const variants = flags.variants && spec.variants !== "" ? ` ${spec.variants}` : "";
   const shown = printable(`${name}@${spec.version}${variants}`);
-  const mark = markText(spec, output);
-  if (hash === "") return { text: `${shown}${mark}`, plain: shown };
-  return { text: `${output.style("dim", hash)} ${shown}${mark}`, plain: `${hash} ${shown}` };
+  const mark = markText(spec, (style, text) => output.style(style, text));
+  const plain = shown + markText(spec, (_style, text) => text);
+  if (hash === "") return { text: `${shown}${mark}`, plain };
+  return { text: `${output.style("dim", hash)} ${shown}${mark}`, plain: `${hash} ${plain}` };
 }

@@ -1,7 +1,6 @@
 // `stave find`: lists what is installed, in the format of Spack's `find`.
 
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
-import { StaveError } from "../../errors.ts";
 import { type FindReport, find } from "../../ops/store/find.ts";
 import { printable } from "../../printable/printable.ts";
 import { printQuery } from "../../spack/query/query.ts";
@@ -13,13 +12,11 @@ import { helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
 import { count } from "../output/formatting.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
-import { addList, formatOf, type ListFlags, specGroups } from "../output/spec-groups.ts";
+import { addList, formatOf, type ListFlags, type RootFlags, specGroups, wantedRoots } from "../output/spec-groups.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends OutputOptions, SpackFlags, ListFlags {
+interface Flags extends OutputOptions, SpackFlags, ListFlags, RootFlags {
   deps?: boolean;
-  explicit?: boolean;
-  implicit?: boolean;
 }
 
 const HELP = `
@@ -39,21 +36,20 @@ Examples:
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("find", "show what is installed in a Spack store", "--verbose")
     .argument("[specs...]", "the specs to look for")
-    .option("-d, --deps", "show dependencies below each spec")
-    .option("-p, --paths", "show prefixes")
-    .option("-x, --explicit", "only specs that were installed by name")
-    .option("-X, --implicit", "only specs that were installed as dependencies");
-  addList(command);
+    .option("-d, --deps", "show dependencies below each spec");
+  addList(command, {
+    paths: "show prefixes",
+    explicit: "only specs that were installed by name",
+    implicit: "only specs that were installed as dependencies",
+  });
   addSpack(command).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
     const format = formatOf(flags);
-    if (flags.explicit && flags.implicit)
-      throw new StaveError("USAGE", "--explicit and --implicit exclude each other", { hint: "leave out one of them" });
+    const wanted = wantedRoots(flags);
     const files = new SpackFiles(context, flags);
     const store = await files.store();
     const queries = await files.queries(words);
     const environment = await files.lock();
-    const wanted = flags.explicit ?? (flags.implicit ? false : undefined);
     const unmatched = new Set(queries);
     const report = find(store, queries, { environment, explicit: wanted, unmatched });
     const { graph } = store.database;

@@ -1,22 +1,16 @@
 // `stave gc`: removes installed specs that nothing needs any more, from the store of `run` or any other.
 
 import { Option } from "commander";
+import { gcOptions } from "../../api/from-spack/gc-roots.ts";
 import { withOwnStore } from "../../api/from-spack/run-store.ts";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
-import { ownDiskCache } from "../../api/machine/cache-folder.ts";
-import { foldersInUse } from "../../api/machine/running-programs.ts";
 import { StaveError } from "../../errors.ts";
 import { parseDuration } from "../../ops/cache/prune.ts";
 import { type GcOptions, type GcReport, gc, planGc } from "../../ops/store/gc.ts";
-import { environmentRoots } from "../../ops/store/named-environments.ts";
-import { RunMemory } from "../../ops/store/run-memory.ts";
 import { printable } from "../../printable/printable.ts";
-import type { Store } from "../../spack/store/store.ts";
 import { recoverStore } from "../../store/recover.ts";
-import { underSysroot } from "../../util/sysroot.ts";
 import { addDryRun, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { addSpack } from "../arguments/spack-options.ts";
-import type { Context } from "../machine/context.ts";
 import { confirm } from "../output/confirm.ts";
 import { count } from "../output/formatting.ts";
 import type { Output, OutputOptions } from "../output/output.ts";
@@ -54,20 +48,23 @@ export const verb: VerbFactory = (state) => {
   addSpack(addDryRun(command), "own").addHelpText("after", helpText(HELP));
   return bindAction<[], Flags>(command, state, async (context, output, flags) => {
     const files = new SpackFiles(context, withOwnStore(flags, context));
+    const keepsBuildDependencies = flags.keepBuildDependencies === true;
     const times = {
       grace: parseDuration(flags.grace, "--grace"),
       runs: parseDuration(flags.keepRuns, "--keep-runs"),
     };
     const store = await files.store({ mayBeEmpty: flags.store === undefined });
+    const options = (): Promise<GcOptions> =>
+      gcOptions(store, { files, around: context, ...times, sysroot: flags.sysroot, keepsBuildDependencies });
     if (store.stamp === undefined) {
       output.note(`there is no store in ${store.root}`);
-      output.report({ ...planGc(await optionsFor(store, { context, flags, files, times })), dryRun: true });
+      output.report({ ...planGc(await options()), dryRun: true });
       return 0;
     }
     await using locks = files.locks(store, (text) => output.note(text));
     if (!flags.dryRun) await recoverStore(store, locks, context.signal);
-    const options = await optionsFor(store, { context, flags, files, times });
-    const plan = planGc(options);
+    const chosen = await options();
+    const plan = planGc(chosen);
     if (flags.dryRun || plan.specs.length === 0) {
       show(plan, output, flags.dryRun ? "would remove" : "removed");
       output.report({ ...plan, dryRun: flags.dryRun === true });
@@ -78,46 +75,12 @@ export const verb: VerbFactory = (state) => {
       if (!(await confirm(context, `remove ${count(plan.specs.length, "spec")} from ${store.root}?`)))
         throw new StaveError("ABORTED", "nothing was removed");
     }
-    const report = await gc({ ...options, locks, clock: context.clock });
+    const report = await gc({ ...chosen, locks, clock: context.clock });
     show(report, output, "removed");
     output.report({ ...report, dryRun: false });
     return 0;
   });
 };
-
-interface Work {
-  readonly context: Context;
-  readonly flags: Flags;
-  readonly files: SpackFiles;
-  readonly times: { readonly grace: number; readonly runs: number };
-}
-
-async function optionsFor(store: Store, { context, flags, files, times }: Work): Promise<GcOptions> {
-  const now = context.clock.now();
-  const memory = ownDiskCache(context);
-  const recent = RunMemory.recent(memory, now - times.runs);
-  const { environmentsRoot, environment } = files.discovery;
-  return {
-    store,
-    roots: {
-      runs: new Set(recent.flatMap(({ specs }) => specs)),
-      environments: await environmentRoots(environmentsRoot, environment?.folder),
-      inUse: inUse(store, flags.sysroot),
-    },
-    grace: times.grace,
-    now,
-    keepsBuildDependencies: flags.keepBuildDependencies === true,
-  };
-}
-
-/** The specs in whose prefixes running programs have files open. */
-function inUse(store: Store, sysroot: string | undefined): Set<string> {
-  const owners = new Map<string, string>();
-  for (const { node, path, installed } of store.records())
-    if (path !== null && installed && node.external === undefined) owners.set(underSysroot(sysroot, path), node.hash);
-  const used = foldersInUse(underSysroot(sysroot, store.root), owners.keys());
-  return new Set([...used].flatMap((folder) => owners.get(folder) ?? []));
-}
 
 function* rows({ specs }: GcReport, output: Output): Iterable<string> {
   for (const { name, version, hash, external } of specs)

@@ -9,7 +9,8 @@ import type { SignatureMark } from "../../api/signers/check-place.ts";
 import type { TrustOptions } from "../../api/signers/trust.ts";
 import { hasImages, type ReadCache } from "../../cache/cache.ts";
 import { aggregate, StaveError } from "../../errors.ts";
-import { type ListAllReport, listAll } from "../../ops/cache/list.ts";
+import { imageName } from "../../oci/reference.ts";
+import { type ListAllReport, type ListedSpec, listAll } from "../../ops/cache/list.ts";
 import { nearMisses } from "../../ops/cache/near-misses.ts";
 import { printQuery } from "../../spack/query/query.ts";
 import { formatSpec } from "../../spack/spec/spec-format.ts";
@@ -21,10 +22,18 @@ import type { Context } from "../machine/context.ts";
 import { folderHint } from "../output/folder-word.ts";
 import { count } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
-import { addList, formatOf, type ListFlags, type MarkedRow, specGroups } from "../output/spec-groups.ts";
+import {
+  addList,
+  formatOf,
+  type ListFlags,
+  type MarkedRow,
+  type RootFlags,
+  specGroups,
+  wantedRoots,
+} from "../output/spec-groups.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags, ListFlags, TrustOptions {
+interface Flags extends CommonFlags, SpackFlags, ListFlags, RootFlags, TrustOptions {
   allarch?: boolean;
   tags?: boolean;
   signatures?: boolean;
@@ -38,6 +47,7 @@ machine can run, and so what \`stave install\` would take; -a lists all. Exits w
 Examples:
   stave list oci://ghcr.io/org/cache
   stave list oci://ghcr.io/org/cache -a -lv hdf5 ^mpi
+  stave list oci://ghcr.io/org/cache -x -p
   stave list oci://ghcr.io/org/cache --signatures
   stave list my-mirror --tags hdf5@1.14:                 without the index: names, versions and hashes`;
 
@@ -52,13 +62,20 @@ export const verb: VerbFactory = (state) => {
     .option("--signatures", "mark each spec with its signer, or with what the trust policy misses")
     .addOption(new Option("--arch", "no effect: only specs for this machine are listed, unless -a is given").hideHelp())
     .addOption(new Option("-f, --force", "no effect: the index is always read").hideHelp());
-  addList(command);
+  addList(command, {
+    paths: "show where each spec is: its image, or its name in a mirror",
+    explicit: "only specs that no other spec of the cache depends on",
+    implicit: "only specs that others of the cache depend on",
+  });
   addSpack(addTransport(addTrust(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined, string[]], Flags>(
     command,
     state,
     async (context, output, flags, first, more) => {
       const format = formatOf(flags);
+      const roots = wantedRoots(flags);
+      if (roots !== undefined && flags.tags)
+        throw new StaveError("USAGE", "tags do not tell which specs depend on others", { hint: "leave out --tags" });
       const files = new SpackFiles(context, flags);
       const args = first === undefined ? [] : [first, ...more];
       const { cache: text, specs } =
@@ -72,6 +89,7 @@ export const verb: VerbFactory = (state) => {
         queries,
         host: flags.allarch ? undefined : installHost(files),
         fromTags: flags.tags,
+        roots,
         unmatched,
         format: format === undefined ? undefined : (node) => formatSpec(node, format),
         signal: context.signal,
@@ -87,7 +105,10 @@ export const verb: VerbFactory = (state) => {
           if (text === undefined) throw noFormat(tag);
           output.print(text);
         }
-      } else if (!flags.json) show(marked ?? report, flags, output);
+      } else if (!flags.json) {
+        const shown = marked ?? report;
+        show(flags.paths ? { ...shown, specs: withPlaces(shown, opened.caches) } : shown, flags, output);
+      }
       // A cache that could not be read may have what is missing.
       if (report.failures.length === 0)
         for (const query of unmatched) {
@@ -103,6 +124,18 @@ export const verb: VerbFactory = (state) => {
     },
   );
 };
+
+/** Each spec with the name by which other verbs take it: its image, or in a mirror its tag. */
+function withPlaces(
+  { cache: only, specs }: { readonly cache: string; readonly specs: readonly (ListedSpec & MarkedRow)[] },
+  caches: readonly ReadCache[],
+): MarkedRow[] {
+  const images = new Set(caches.filter(hasImages).map(({ name }) => name));
+  return specs.map((row) => {
+    const { cache = only, tag } = row;
+    return { ...row, prefix: images.has(cache) ? imageName(cache, tag) : tag };
+  });
+}
 
 const noFormat = (tag: string): StaveError =>
   new StaveError("USAGE", `the tag ${tag} is not enough for a format: it needs the index`, {

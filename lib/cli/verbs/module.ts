@@ -2,7 +2,7 @@
 import { join, resolve } from "node:path";
 import { Argument } from "commander";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
-import { chosenRoots } from "../../api/from-spack/spack-specs.ts";
+import { installedRoots } from "../../api/from-spack/spack-specs.ts";
 import { StaveError } from "../../errors.ts";
 import type { ModuleKind } from "../../ops/store/modulefile.ts";
 import { writeModules } from "../../ops/store/modules.ts";
@@ -43,10 +43,7 @@ export const verb: VerbFactory = (state) => {
   return bindAction<[ModuleKind, string[]], Flags>(command, state, async (context, output, flags, kind, texts) => {
     const files = new SpackFiles(context, flags);
     const store = await files.store();
-    const roots = await chosenRoots(files, store, texts);
-    for (const { name, hash } of roots)
-      if (!store.get(hash)?.installed)
-        throw new StaveError("SPEC_NOT_INSTALLED", `${name}/${hash.slice(0, 7)} is not installed`, { subject: hash });
+    const roots = await installedRoots(files, store, texts);
     const report = await writeModules({
       store,
       kind,

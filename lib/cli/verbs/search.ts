@@ -1,11 +1,12 @@
 // `stave search`: finds packages of a build cache by name or description.
+
 import { installHost } from "../../api/from-spack/install-host.ts";
+import { descriptionsFor } from "../../api/from-spack/package-texts.ts";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import type { TrustOptions } from "../../api/signers/trust.ts";
-import { aggregate, isStaveError, StaveError } from "../../errors.ts";
+import { aggregate, StaveError } from "../../errors.ts";
 import { listAll } from "../../ops/cache/list.ts";
 import { type SearchReport, searchPackages } from "../../ops/cache/search.ts";
-import { packageDescriptions } from "../../ops/store/descriptions.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, addTrust, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
@@ -48,7 +49,7 @@ export const verb: VerbFactory = (state) => {
       const report: SearchReport = {
         cache: listed.cache,
         text,
-        packages: searchPackages(listed.specs, text.trim(), await descriptions(files)),
+        packages: searchPackages(listed.specs, text.trim(), await descriptionsFor(files)),
         otherArchitectures: listed.otherArchitectures,
       };
       if (!flags.json) show(report, output);
@@ -60,17 +61,6 @@ export const verb: VerbFactory = (state) => {
     },
   );
 };
-
-// A search needs no store; one that is there knows more.
-async function descriptions(files: SpackFiles): Promise<ReadonlyMap<string, string>> {
-  if (files.discovery.store === undefined) return new Map();
-  try {
-    return packageDescriptions(await files.store());
-  } catch (error) {
-    if (!isStaveError(error)) throw error;
-    return new Map();
-  }
-}
 
 function show({ packages, otherArchitectures }: SearchReport, output: Output): void {
   const hasText = packages.some(({ description }) => description !== undefined);

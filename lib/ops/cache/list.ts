@@ -19,6 +19,8 @@ export interface ListOptions extends OperationOptions {
   readonly host?: HostArchitecture | undefined;
   /** Read the tags instead of the index. */
   readonly fromTags?: boolean | undefined;
+  /** Only specs that no other spec of the cache depends on, or only the others. */
+  readonly roots?: boolean | undefined;
   /** Queries that a spec satisfies, also one for another machine, are removed from this set. */
   readonly unmatched?: Set<SpecQuery> | undefined;
   /** Formats each spec, as far as its whole node is known. */
@@ -51,16 +53,34 @@ export async function list(cache: ReadCache, options: ListOptions): Promise<List
     : listRecords(cache.name, index, options);
 }
 
-function listRecords(cache: string, index: CacheIndex, { queries, host, format, unmatched }: ListOptions): ListReport {
+function listRecords(
+  cache: string,
+  index: CacheIndex,
+  { queries, host, format, unmatched, roots }: ListOptions,
+): ListReport {
   const rowOf = (node: SpecNode): ListedSpec =>
     format === undefined ? specRow(node) : { ...specRow(node), text: format(node) };
   const fitting = (node: SpecNode) => (fitsHost(node, host) ? rowOf(node) : undefined);
-  const found = listIndexed(index, queries, cache, fitting, unmatched);
+  const isWanted = roots === undefined ? undefined : rootFilter(index, roots);
+  const found = listIndexed(index, queries, cache, fitting, unmatched, isWanted);
   const specs = found.filter((row) => row !== undefined);
   return { cache, source: "index", specs, otherArchitectures: found.length - specs.length };
 }
 
-function listTagged(cache: string, listing: CacheListing, { queries, unmatched }: ListOptions): ListReport {
+// A cache does not say what was asked for by name; what nothing in it needs is the nearest.
+function rootFilter(index: CacheIndex, roots: boolean): (hash: string) => boolean {
+  const needed = new Set<string>();
+  for (const { inBuildcache, dependencies } of index.records.values())
+    if (inBuildcache) for (const hash of dependencies) needed.add(hash);
+  return (hash) => needed.has(hash) !== roots;
+}
+
+function listTagged(cache: string, listing: CacheListing, { queries, unmatched, roots }: ListOptions): ListReport {
+  if (roots !== undefined)
+    throw new StaveError("USAGE", `the tags of ${cache} do not tell which specs depend on others`, {
+      subject: cache,
+      hint: `make an index with \`stave index ${cache}\``,
+    });
   const tagged = [...listing.specs.values()];
   for (const query of queries) if (tagged.length > 0 && !isToldByTags(query)) throw notTold(query);
   const found = tagged.filter((spec) => queries.length === 0 || queries.some((query) => tagSatisfies(spec, query)));
