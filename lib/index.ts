@@ -117,6 +117,7 @@ export type { PushChoices } from "./ops/push/options.ts";
 export type { RebaseReport } from "./ops/push/rebase.ts";
 export type {
   AttestationReport,
+  BasePlan,
   PlannedJoin,
   PushedImage,
   PushedSpec,

@@ -149,10 +149,11 @@ export function planText(plan: PushPlanReport, width: number | undefined): strin
   const { totals } = plan;
   const about = totals.isEstimate ? "about " : "";
   const lines = rows.length > 0 ? [table(columns, rows, width).trimEnd()] : [];
-  for (const { architecture, layers, size: bytes, mayMount } of plan.base)
-    lines.push(
-      `base image for ${architecture}: ${count(layers, "layer")}, ${formatBytes(bytes)}, to be ${mayMount ? "mounted" : "copied"}`,
-    );
+  for (const { architecture, layers, size: bytes, missing, mayMount } of plan.base) {
+    const some = missing < layers ? `${missing} of them ` : "";
+    const what = missing === 0 ? "already there" : `${some}to be ${mayMount ? "mounted" : "copied"}`;
+    lines.push(`base image for ${architecture}: ${count(layers, "layer")}, ${formatBytes(bytes)}, ${what}`);
+  }
   for (const { tag, layers, missing, joined } of plan.images) {
     const lack = missing.length > 0 ? `, without ${missing.map((name) => printable(name)).join(", ")}` : "";
     lines.push(`image ${printable(tag)}: ${count(layers, "layer")}${joinedText(joined)}${lack}`);

@@ -3,7 +3,9 @@
 import { StaveError } from "../../errors.ts";
 import { planImage } from "../../image/image-plan.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
+import { DOCUMENTS_AT_ONCE } from "../../target/target.ts";
 import { concernsAll } from "../../util/failures.ts";
+import { mapLimit } from "../../util/limit.ts";
 import { Stop } from "../../util/stop.ts";
 import { unchanged } from "./fit-layers.ts";
 import { type PlanOptions, type PlanSettings, type PushOptions, type PushSettings, pushSettings } from "./options.ts";
@@ -11,7 +13,7 @@ import { noTotals, type PlannedSpecs, planSpecs } from "./plan-report.ts";
 import { indexPlatforms, withPlatformTags } from "./platform-tags.ts";
 import { imageBudget, isMade, type PreparedPush, preparePush } from "./prepare.ts";
 import { reindex } from "./reindex.ts";
-import type { PushPlanReport, PushReport } from "./report.ts";
+import type { BasePlan, PushPlanReport, PushReport } from "./report.ts";
 import { type PushResults, PushRun } from "./run.ts";
 import { signedBefore, signPushed } from "./sign-pushed.ts";
 import { slimRules, slimSizes } from "./slim-layers.ts";
@@ -103,14 +105,17 @@ export async function planOf(given: PlanOptions): Promise<PushPlanReport> {
   // The fewest requests: one for the list of tags, one for each manifest, and one for each blob, whether it is sent or
   // only found to be there.
   totals.requests++;
-  const bases = [...prepared.base].map(([architecture, { layers }]) => {
+  const bases: BasePlan[] = [];
+  for (const [architecture, { layers }] of prepared.base) {
     const size = layers.reduce((sum, layer) => sum + layer.size, 0);
     const mayMount = base?.target.mountDomain !== undefined && base.target.mountDomain === target.mountDomain;
+    const there = await mapLimit(layers, DOCUMENTS_AT_ONCE, (layer) => target.hasBlob(layer, { signal }), signal);
+    const missing = layers.filter((_, at) => there[at] === false);
     totals.requests += layers.length;
-    if (mayMount) totals.mounts += layers.length;
-    else totals.sendBytes += size;
-    return { architecture, layers: layers.length, size, mayMount };
-  });
+    if (mayMount) totals.mounts += missing.length;
+    else totals.sendBytes += missing.reduce((sum, layer) => sum + layer.size, 0);
+    bases.push({ architecture, layers: layers.length, size, missing: missing.length, mayMount });
+  }
   const missing = (plan.environment ?? []).flatMap(({ from, node }) => (from === "nowhere" ? [shortName(node)] : []));
   const layers = planLayers(options, prepared, packed);
   const joined = layers

@@ -166,6 +166,18 @@ export interface PlannedJoin {
   readonly isKept: boolean;
 }
 
+/** The base image of one architecture. */
+export interface BasePlan {
+  readonly architecture: string;
+  /** The number of its layers, and their size. */
+  readonly layers: number;
+  readonly size: number;
+  /** How many of them the destination does not have. */
+  readonly missing: number;
+  /** These would be mounted rather than sent. */
+  readonly mayMount: boolean;
+}
+
 /** The report of a planned push. Sizes are in bytes. */
 export interface PushPlanReport {
   readonly destination: string;
@@ -177,12 +189,7 @@ export interface PushPlanReport {
     /** The layers of several specs. */
     readonly joined: readonly PlannedJoin[];
   }[];
-  readonly base: readonly {
-    readonly architecture: string;
-    readonly layers: number;
-    readonly size: number;
-    readonly mayMount: boolean;
-  }[];
+  readonly base: readonly BasePlan[];
   readonly restricted: readonly string[];
   readonly totals: {
     readonly packSpecs: number;

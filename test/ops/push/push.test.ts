@@ -230,6 +230,8 @@ describe("base images", () => {
       assert.deepEqual([plan.totals.mounts, plan.base[0]?.mayMount], [2, true]);
       const report = await push(pushOptions(golden.store, target, { base, tags: ["app"] }));
       assert.deepEqual([report.failures, report.totals.blobs.mounted, report.images[0]?.layers], [[], 2, 9]);
+      const again = await planOf(pushOptions(golden.store, target, { base, tags: ["app"] }));
+      assert.deepEqual([again.totals.mounts, again.base[0]?.missing, again.totals.sendBytes], [0, 0, 0]);
       await near.close();
       await from.close();
     }));
