@@ -9,12 +9,12 @@ import { isLicenseExpression, licenseRows, makeSbom, type Sbom } from "../../lib
 import { cycloneDxDocument } from "../../lib/sbom/cyclonedx.ts";
 import { spdxDocument } from "../../lib/sbom/spdx.ts";
 import { type SpecFacts, specFacts } from "../../lib/spack/recipe/spec-facts.ts";
-import { GraphBuilder } from "../../lib/spack/spec/graph.ts";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
 import { readSpecFile } from "../../lib/spack/spec/spec-file.ts";
 import type { JsonObject } from "../../lib/spack/text/json-value.ts";
 import { goldenSpecs } from "../support/golden-store.ts";
-import { fakeNode } from "../support/graph.ts";
+import { fakeNode, madeNode } from "../support/graph.ts";
+import { LICENSES_BY_HAND } from "../support/licenses-by-hand.ts";
 
 // The official schema of CycloneDX comes with its library.
 const SCHEMAS = join(import.meta.dirname, "../../node_modules/@cyclonedx/cyclonedx-library/res/schema");
@@ -120,15 +120,7 @@ const spdx = ajv.compile(
   ),
 );
 
-const ABSENT: SpecFacts = specFacts(node("x", "1"), { recipe: undefined, spdx: undefined });
-
-function node(name: string, version: string, parameters: JsonObject = {}): SpecNode {
-  const builder = new GraphBuilder();
-  const fields = { ...fakeNode(name, 1, []), version, parameters: { build_system: "generic", ...parameters } };
-  const made = builder.add(fields, 5, { source: { name: "made.json" } });
-  builder.build();
-  return made;
-}
+const ABSENT: SpecFacts = specFacts(madeNode("x", "1"), { recipe: undefined, spdx: undefined });
 
 function bill(roots: readonly SpecNode[], factsOf: (one: SpecNode) => SpecFacts, digest?: Digest): Sbom {
   return makeSbom({ subject: { name: "ghcr.io/org/app:1", digest }, roots, created: 1e12, tool: "1.0", factsOf });
@@ -166,73 +158,55 @@ for (const generation of ["spack-1.2", "spack-0.23"] as const)
     }
   });
 
-// As the recipes of Spack's own repository have them; checked by hand.
-const LICENSES: { name: string; version: string; lines: string[]; parameters?: JsonObject; expect: string | RegExp }[] =
-  [
-    { name: "zlib", version: "1.3.1", lines: ['license("Zlib")'], expect: "Zlib" },
-    { name: "curl", version: "8.7.1", lines: ['license("curl")'], expect: "curl" },
-    { name: "cmake", version: "3.27.9", lines: ['license("BSD-3-Clause")'], expect: "BSD-3-Clause" },
-    {
-      name: "gcc",
-      version: "13.2.0",
-      lines: ['license("GPL-2.0-or-later AND LGPL-2.1-or-later")'],
-      expect: "GPL-2.0-or-later AND LGPL-2.1-or-later",
-    },
-    { name: "python", version: "3.11.9", lines: ['license("0BSD")'], expect: "0BSD" },
-    {
-      name: "perl",
-      version: "5.38.0",
-      lines: ['license("Artistic-1.0-Perl OR GPL-1.0-or-later")'],
-      expect: "Artistic-1.0-Perl OR GPL-1.0-or-later",
-    },
-    { name: "llvm", version: "17.0.6", lines: ['license("Apache-2.0")'], expect: "Apache-2.0" },
-    {
-      name: "openssl",
-      version: "3.3.0",
-      lines: ['license("Apache-2.0", when="@3:")', 'license("OpenSSL", when="@:1")'],
-      expect: "Apache-2.0",
-    },
-    {
-      name: "openssl",
-      version: "1.1.1w",
-      lines: [
-        'with when("@3:"):',
-        '    license("Apache-2.0")',
-        'with when("@:1"):',
-        '    license("OpenSSL", checked_by="x")',
-      ],
-      expect: "OpenSSL",
-    },
-    { name: "git", version: "2.45.1", lines: ['license("GPL-2.0-only")'], expect: "GPL-2.0-only" },
-    {
-      name: "ffmpeg",
-      version: "6.1",
-      lines: ['license("GPL-2.0-or-later", when="+gpl")', 'license("LGPL-2.1-or-later", when="~gpl")'],
-      parameters: { gpl: true },
-      expect: "GPL-2.0-or-later",
-    },
-    { name: "none", version: "1", lines: ["pass"], expect: /names none/ },
-    { name: "unsaid", version: "1", lines: ['license("UNKNOWN")'], expect: /says so/ },
-    { name: "other", version: "1", lines: ['license("MIT", when="@2:")'], expect: /no license .* applies/ },
-    { name: "both", version: "1", lines: ['license("MIT")', 'license("BSD-2-Clause", when="@1")'], expect: /several/ },
-    { name: "made", version: "1", lines: ["license(LICENSES[0])"], expect: /line 4 .* not understood/ },
-    {
-      name: "looped",
-      version: "1",
-      lines: ['for x in ["MIT"]:', "    license(x)"],
-      expect: /line 5 .* not understood/,
-    },
-    { name: "when", version: "1", lines: ['license("MIT", when=somehow())'], expect: /not understood/ },
-    { name: "broken", version: "1", lines: ['license("MIT"'], expect: /not understood: a bracket/ },
-  ];
+const LICENSES: {
+  name: string;
+  version: string;
+  lines: readonly string[];
+  parameters?: JsonObject;
+  expect: string | RegExp;
+}[] = [
+  ...LICENSES_BY_HAND.map(({ directives, license, ...one }) => ({
+    ...{ ...one, lines: directives },
+    expect: license ?? /no license .* applies/,
+  })),
+  {
+    name: "openssl",
+    version: "1.1.1w",
+    lines: [
+      'with when("@3:"):',
+      '    license("Apache-2.0")',
+      'with when("@:1"):',
+      '    license("OpenSSL", checked_by="x")',
+    ],
+    expect: "OpenSSL",
+  },
+  { name: "none", version: "1", lines: ["pass"], expect: /names none/ },
+  { name: "unsaid", version: "1", lines: ['license("UNKNOWN")'], expect: /says so/ },
+  { name: "other", version: "1", lines: ['license("MIT", when="@2:")'], expect: /no license .* applies/ },
+  { name: "both", version: "1", lines: ['license("MIT")', 'license("BSD-2-Clause", when="@1")'], expect: /several/ },
+  { name: "made", version: "1", lines: ["license(LICENSES[0])"], expect: /line 4 .* not understood/ },
+  {
+    name: "looped",
+    version: "1",
+    lines: ['for x in ["MIT"]:', "    license(x)"],
+    expect: /line 5 .* not understood/,
+  },
+  { name: "when", version: "1", lines: ['license("MIT", when=somehow())'], expect: /not understood/ },
+  { name: "broken", version: "1", lines: ['license("MIT"'], expect: /not understood: a bracket/ },
+];
 
-const recipe = (name: string, lines: readonly string[]): string =>
-  `from spack.package import *\n\nclass ${name.charAt(0).toUpperCase()}${name.slice(1)}(Package):\n${lines.map((line) => `    ${line}\n`).join("")}`;
+const recipe = (name: string, lines: readonly string[]): string => {
+  const words = name.split("-").map((word) => word.charAt(0).toUpperCase() + word.slice(1));
+  return `from spack.package import *\n\nclass ${words.join("")}(Package):\n${lines.map((line) => `    ${line}\n`).join("")}`;
+};
 
 describe("licenses are those of the recipe, for this version and these variants", () => {
   for (const { name, version, lines, parameters, expect } of LICENSES)
     test(`${name} ${version}: ${String(expect)}`, () => {
-      const { facts } = specFacts(node(name, version, parameters), { recipe: recipe(name, lines), spdx: undefined });
+      const { facts } = specFacts(madeNode(name, version, parameters), {
+        recipe: recipe(name, lines),
+        spdx: undefined,
+      });
       if (typeof expect === "string") {
         assert.deepEqual([facts.license, facts.licenseProblem], [expect, undefined]);
         assert.ok(isLicenseExpression(expect));
@@ -294,9 +268,9 @@ const SOURCES: { name: string; lines: string[]; expect: unknown }[] = [
 describe("sources are what is written out for the version", () => {
   for (const { name, lines, expect } of SOURCES)
     test(name, () => {
-      const { facts } = specFacts(node("boat", "1.2"), { recipe: recipe("boat", lines), spdx: undefined });
+      const { facts } = specFacts(madeNode("boat", "1.2"), { recipe: recipe("boat", lines), spdx: undefined });
       assert.deepEqual(facts.source, expect);
-      check(bill([node("boat", "1.2")], () => ({ facts, supplier: undefined })));
+      check(bill([madeNode("boat", "1.2")], () => ({ facts, supplier: undefined })));
     });
 });
 
@@ -314,12 +288,12 @@ describe("Spack's own document", () => {
       ],
     });
   const facts = (spdx: string): SpecFacts =>
-    specFacts(node("boat", "1.2"), { recipe: recipe("boat", ['license("BSD-2-Clause")']), spdx });
+    specFacts(madeNode("boat", "1.2"), { recipe: recipe("boat", ['license("BSD-2-Clause")']), spdx });
   test("comes before the recipe", () => {
     const found = facts(own());
     assert.deepEqual([found.facts.license, found.supplier], ["MIT", "Organization: yard"]);
     assert.deepEqual(found.facts.source.checksums, [{ algorithm: "sha256", value: SUM }]);
-    const { spdx: document } = check(bill([node("boat", "1.2")], () => found));
+    const { spdx: document } = check(bill([madeNode("boat", "1.2")], () => found));
     assert.match(JSON.stringify(document), /"supplier":"Organization: yard"/);
   });
   for (const [name, text] of [
@@ -334,11 +308,11 @@ describe("Spack's own document", () => {
 });
 
 test("a license that is no SPDX expression is a comment or a name, never a declared license", () => {
-  const { facts } = specFacts(node("boat", "1"), {
+  const { facts } = specFacts(madeNode("boat", "1"), {
     recipe: recipe("boat", ['license("see the file")']),
     spdx: undefined,
   });
-  const documents = check(bill([node("boat", "1")], () => ({ facts, supplier: undefined })));
+  const documents = check(bill([madeNode("boat", "1")], () => ({ facts, supplier: undefined })));
   assert.match(
     JSON.stringify(documents.spdx),
     /"licenseDeclared":"NOASSERTION","licenseComments":"the recipe says: see the file"/,
@@ -348,8 +322,8 @@ test("a license that is no SPDX expression is a comment or a name, never a decla
 
 test("licenses that are not on the list of SPDX are defined in its document, once", () => {
   const lines = ['license("MIT AND (LicenseRef-yard.1 OR LicenseRef-yard.1)")'];
-  const { facts } = specFacts(node("boat", "1"), { recipe: recipe("boat", lines), spdx: undefined });
-  const documents = check(bill([node("boat", "1")], () => ({ facts, supplier: undefined })));
+  const { facts } = specFacts(madeNode("boat", "1"), { recipe: recipe("boat", lines), spdx: undefined });
+  const documents = check(bill([madeNode("boat", "1")], () => ({ facts, supplier: undefined })));
   const defined = documents.spdx["hasExtractedLicensingInfos"] as { licenseId: string }[];
   assert.deepEqual(
     defined.map(({ licenseId }) => licenseId),

@@ -51,3 +51,12 @@ export function makeGraph(size: number, children: (at: number) => readonly numbe
   builder.build();
   return nodes;
 }
+
+/** A node alone, of a version and with parameters. */
+export function madeNode(name: string, version: string, parameters: JsonObject = {}): SpecNode {
+  const builder = new GraphBuilder();
+  const fields = { ...fakeNode(name, 1, []), version, parameters: { build_system: "generic", ...parameters } };
+  const made = builder.add(fields, 5, { source: { name: "made.json" } });
+  builder.build();
+  return made;
+}

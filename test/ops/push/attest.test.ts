@@ -12,6 +12,7 @@ import { keySigner } from "../../../lib/sign/signature/statement-signer.ts";
 import { isSignedBy } from "../../../lib/sign/statement/bundle.ts";
 import { SIGNATURE_PREDICATE } from "../../../lib/sign/statement/statement.ts";
 import type { Target } from "../../../lib/target/target.ts";
+import { readAll } from "../../../lib/util/stream.ts";
 import { layoutForTests } from "../../support/caches.ts";
 import { connect } from "../../support/client.ts";
 import { failsWith } from "../../support/errors.ts";
@@ -41,6 +42,26 @@ async function statements(
   return Map.groupBy(all, ({ predicateType }) => predicateType);
 }
 
+/**
+ * The bill of materials that trivy finds (`--sbom-sources oci`): of the referrers whose type it knows, the first with
+ * one layer of that type that is a bundle of a statement about one.
+ */
+async function foundByTrivy(target: Target, digest: Digest): Promise<Record<string, unknown> | undefined> {
+  const bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+  const known = ["application/vnd.cyclonedx+json", "application/spdx+json", bundle];
+  for (const entry of (await target.referrers(digest)).filter(({ artifactType }) =>
+    known.includes(artifactType ?? ""),
+  )) {
+    const { layers } = JSON.parse((await target.fetchManifest(entry.digest)).bytes.toString());
+    if (layers.length !== 1 || layers[0].mediaType !== entry.artifactType) continue;
+    const { mediaType, dsseEnvelope } = JSON.parse(String(await readAll(await target.fetchBlob(layers[0]), 1e6, "it")));
+    if (mediaType !== bundle || dsseEnvelope.payloadType !== "application/vnd.in-toto+json") continue;
+    const { predicateType, predicate } = JSON.parse(String(Buffer.from(dsseEnvelope.payload, "base64")));
+    if (["https://cyclonedx.org/bom", "https://spdx.dev/Document"].includes(predicateType)) return predicate;
+  }
+  return undefined;
+}
+
 async function proves(target: Target): Promise<void> {
   const attest = { sbom: "spdx", job, tool: "1.0" } as const;
   const first = await attested(target, { attest });
@@ -65,6 +86,7 @@ async function proves(target: Target): Promise<void> {
   const [provenance] = found.get("https://slsa.dev/provenance/v1") ?? [];
   assert.equal(provenance?.subject.length, 9);
   assert.match(JSON.stringify(provenance?.predicate), /"buildType":"urn:stave:push:v1"/);
+  assert.equal((await foundByTrivy(target, app))?.["spdxVersion"], "SPDX-2.3");
   // Each spec has its own bill of materials.
   const hull = first.specs.find(({ name }) => name === "hull")?.manifest ?? assert.fail();
   const [own] = (await statements(target, hull)).get("https://spdx.dev/Document") ?? [];
