@@ -141,6 +141,10 @@ test("a push signs what it made as the job, with one entry", async () => {
   const never = ["push", "oci-layout:./never", "hull", "--sign", ...KEYLESS, ...store];
   await refused(never, /this GitHub job may not get an identity token.*\n?.*forks never get a token/s, 3, none);
   assert.ok(!existsSync(join(work, "never/index.json")), "nothing is pushed that could not be signed");
+  // Nor is anything asked for, which could fail or take its time: the services of the public instance are out of reach.
+  const far = { ...none, HTTPS_PROXY: "http://127.0.0.1:1", NO_PROXY: "" };
+  const plain = ["sign", `oci+http://${registry.host}/org/pushed`, "--keyless"];
+  await refused(plain, /this GitHub job may not get an identity token/, 3, far);
   await refused(["push", "oci-layout:./never", "hull", "--sign", ...store], /--sign needs a key/, 2);
 });
 

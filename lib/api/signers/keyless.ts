@@ -41,6 +41,8 @@ export async function keylessSigner(
     import("../../sign/keyless/identity-token.ts"),
     import("../../sign/identity/roots.ts"),
   ]);
+  // Before anything is asked for: what only the provider for people may lack is found out below.
+  tokenSource({ env, onPrompt, identityProvider: "" });
   const roots = rootsOf(around, transport);
   const config =
     signingConfig === undefined

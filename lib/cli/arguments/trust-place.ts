@@ -4,6 +4,7 @@ import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts
 import { cacheLocation, isCacheWord } from "../../api/places/cache-choice.ts";
 import { type CacheLocation, parseMirror } from "../../api/places/mirror-location.ts";
 import { guardsOf, policyPlace, readPolicy, type TrustOptions } from "../../api/signers/trust.ts";
+import { INDEX_TAG } from "../../cache/spec-tag.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { imageName, parseLocation } from "../../oci/reference.ts";
 import { imageToJudge } from "../../ops/sign/images.ts";
@@ -53,7 +54,10 @@ export async function explainImage(
   const [guard] = await guardsOf(location, target, use);
   const common = { policy: policy?.path, rule, image, digest };
   try {
-    const signature = await guard?.image(imageToJudge(target, reference, digest), { signal });
+    const isIndex = reference === INDEX_TAG && guard?.rule.index === "signed";
+    const signature = isIndex
+      ? await guard.index(target.name, manifest, { signal })
+      : await guard?.image(imageToJudge(target, reference, digest), { signal });
     return { ...common, signature, error: undefined };
   } catch (error) {
     if (!isStaveError(error) || error.exitCode !== 8) throw error;

@@ -10,15 +10,17 @@ import type { Output } from "./output.ts";
 /** The lines for one place: what is not signed, the signer of a single image, and a total. */
 export function* signatureLines({ target, images, signed }: CheckSignaturesReport, output: Output): Iterable<string> {
   const { verbose } = output.options;
+  const hints = new Set<string>();
   for (const { reference, digest, signature, error } of images) {
     if (error !== undefined) {
       yield `${output.style("red", error.code)}: ${printable(error.message)}`;
-      if (images.length === 1 && error.hint !== undefined) yield `  hint: ${printable(error.hint)}`;
+      if (error.hint !== undefined) hints.add(error.hint);
     } else if (signature !== undefined && (images.length === 1 || verbose)) {
       const when = signature.time === undefined ? "" : `, claimed time ${new Date(signature.time).toISOString()}`;
       yield `${printable(reference)} ${digest}: ${signedBy(signature)}${when}`;
     }
   }
+  for (const hint of hints) yield `  hint: ${printable(hint)}`;
   if (images.length > 1) yield `${printable(target)}: ${signed} of ${count(images.length, "image")} signed`;
 }
 

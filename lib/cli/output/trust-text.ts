@@ -81,4 +81,5 @@ export function* explanationLines({ policy, rule, image, digest, signature, erro
   if (signature !== undefined) yield `accepted: ${signedBy(signature)}, signature ${signature.bundle}`;
   else if (error === undefined) yield "accepted: no signature is required";
   else yield `refused: ${printable(error.message)} [${error.code}]`;
+  if (error?.hint !== undefined) yield `  hint: ${printable(error.hint)}`;
 }
