@@ -223,7 +223,7 @@ test("a signed index is required where the policy says so; a later one that is n
   await ok("copy", `oci-layout:${golden("spack-1.2/plain.oci")}:index.spack`, `${REPO}:index.spack`);
   await refused(["list", CACHE, "-a", "--no-env"], /generation \d+, but \d+ was seen before .*INDEX_OUTDATED/);
   const explained = ["trust", "explain", `${REPO}:index.spack`];
-  await refused(explained, /refused: .*generation \d+, but \d+ was seen before[^]*hint: ask who keeps the cache/, 1);
+  await refused(explained, /refused: .*generation \d+, but \d+ was seen before[\s\S]*hint: ask who keeps the cache/, 1);
 });
 
 test("copy --verify, push --base-image, rebase, check-run --base and image-index use only images that the policy lets pass", async () => {
@@ -292,6 +292,6 @@ test("stave trust adds, shows, explains and removes rules", async () => {
   await refused(["trust", "remove", place, ...mine], /has no rule for/, 5);
   assert.match(await ok("trust", "explain", `${REPO}:fleet-env`, ...mine), /accepted: no signature is required/);
   policy({ require: "reject" });
-  await refused(["trust", "explain", `${REPO}:fleet-env`], /refused: .*rejects[^]*hint: `stave trust show`/, 1);
+  await refused(["trust", "explain", `${REPO}:fleet-env`], /refused: .*rejects[\s\S]*hint: `stave trust show`/, 1);
   assert.match(await ok("trust", "show", "--json"), /"require": ?"reject"/);
 });
