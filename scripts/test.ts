@@ -8,6 +8,7 @@ import { ACTIONLINT_TESTS, startActionlintBuild } from "./actionlint.ts";
 import { COSIGN_TESTS, startCosignBuild } from "./cosign.ts";
 import { installPeers } from "./peers.ts";
 import { IN_TOTO, MOTO, SPDX_TOOLS, startPipInstall } from "./pip-program.ts";
+import { POLICY_CHECK_TESTS, startPolicyCheckBuild } from "./policy-check.ts";
 
 const root = new URL("..", import.meta.url).pathname;
 const [kind, ...rest] = process.argv.slice(2);
@@ -42,6 +43,7 @@ function chosenFiles(): string[] {
 
 const hasInterop = only !== "unit" && only !== "node22" && files.length === 0;
 const cosign = hasInterop ? startCosignBuild(process.env) : undefined;
+const policyCheck = hasInterop ? startPolicyCheckBuild(process.env) : undefined;
 const actionlint = hasInterop ? startActionlintBuild(process.env) : undefined;
 const pip = hasInterop
   ? [MOTO, SPDX_TOOLS, IN_TOTO].map((one) => ({ ...one, late: startPipInstall(one, process.env) }))
@@ -80,6 +82,7 @@ const runner = [...loader, "--test", "--test-reporter=spec", "--test-timeout=240
 // What waits for programs that are being made comes last.
 const late = [
   ...(cosign === undefined ? [] : [{ name: "COSIGN", program: cosign, files: COSIGN_TESTS }]),
+  ...(policyCheck === undefined ? [] : [{ name: "POLICY_CHECK", program: policyCheck, files: POLICY_CHECK_TESTS }]),
   ...(actionlint === undefined ? [] : [{ name: "ACTIONLINT", program: actionlint, files: ACTIONLINT_TESTS }]),
   ...pip.flatMap(({ name, late: program, tests: files }) => (program ? [{ name, program, files }] : [])),
 ];
