@@ -36,9 +36,12 @@ function write(path: string, text: string): void {
 const titleOf = (text: string, name: string): string => /^# (.+)$/m.exec(text)?.[1]?.replaceAll("`", "") ?? name;
 const pageOf = (name: string): string => (name === "README" ? "index" : (ROOT_FILES[name] ?? name));
 
-/** Leads to pages of the site what led to files of the repository. */
+const headingOf = (name: string): string => titleOf(readFileSync(join(root, "docs", `${name}.md`), "utf8"), name);
+
+/** Leads to pages of the site what led to files of the repository, and calls them by their titles. */
 const rewritten = (text: string): string =>
   text
+    .replaceAll(/\[([a-z]+)\.md\]\(\1\.md/g, (_, name: string) => `[${headingOf(name)}](${name}.md`)
     .replaceAll(/\]\((?:\.\.\/)?(CHANGELOG|SECURITY|CONTRIBUTING)\.md/g, (_, name: string) => `](${pageOf(name)}.md`)
     .replaceAll(/\]\(docs\//g, "](")
     .replaceAll(/\]\((?:\.\.\/)?(examples\/[\w.-]+)\)/g, "](/files/$1)")

@@ -22,6 +22,13 @@ test("the site has all pages, and loads nothing from other hosts", { skip, timeo
   for (const name of pages) assert.ok(existsSync(join(out, `${name === "README" ? "index" : name}.html`)), name);
   for (const { name } of VERBS) assert.ok(existsSync(join(out, `verbs/${name}.html`)), name);
   assert.ok(existsSync(join(out, "json/push.html")));
+  // Readers of a site see no files.
+  for (const name of pages)
+    assert.doesNotMatch(
+      readFileSync(join(out, `${name === "README" ? "index" : name}.html`), "utf8"),
+      />[a-z]+\.md<\/a>/,
+      name,
+    );
   for (const file of globSync("**/*.html", { cwd: out }))
     for (const [, address = ""] of readFileSync(join(out, file), "utf8").matchAll(
       /<(?:script|link|img)\b[^>]* (?:src|href)="([^"]+)"/g,

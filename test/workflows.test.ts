@@ -2,7 +2,7 @@
 // against the embedded registry, with a store in place of a build.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { parse } from "yaml";
@@ -63,6 +63,7 @@ const VALUES: Record<string, string> = {
 function resolved(text: string): string {
   return text
     .replaceAll(/\$\{\{ ([a-zA-Z_.]+) \}\}/g, (_all, name: string) => VALUES[name] ?? "")
+    .replaceAll("example-org/", "org/")
     .replaceAll(/(?<=oci:\/\/)ghcr\.io/g, registry.host)
     .replaceAll("oci://", "oci+http://")
     .replaceAll("ghcr.io", registry.host)
@@ -74,7 +75,8 @@ async function shell(text: string, env: Record<string, string>, cwd = work): Pro
   const child = spawn("bash", ["-e", "-o", "pipefail", "-c", text], {
     cwd,
     env: {
-      ...{ PATH: `${bin}:${process.env["PATH"]}`, HOME: work, GITHUB_ACTOR: "actor", GITHUB_SHA: "0123456789abcdef" },
+      ...{ PATH: `${bin}:${process.env["PATH"]}`, HOME: work, XDG_RUNTIME_DIR: work },
+      ...{ GITHUB_ACTOR: "actor", GITHUB_SHA: "0123456789abcdef" },
       ...env,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -123,7 +125,7 @@ async function action(inputs: Record<string, string>, cwd: string): Promise<Read
 }
 
 /** Runs the steps of a job, except the actions of others and steps that sign. */
-async function runJob(file: string, name: string, cwd = work): Promise<void> {
+async function runJob(file: string, name: string, cwd = work, more: Record<string, string> = {}): Promise<void> {
   const { jobs } = workflowSchema.parse(parse(readFileSync(resolve(root, "examples", file), "utf8")));
   const job = jobs[name];
   assert.ok(job);
@@ -140,7 +142,7 @@ async function runJob(file: string, name: string, cwd = work): Promise<void> {
     }
     if (step.run === undefined || /^stave sign/.test(step.run)) continue;
     const all = Object.entries({ ...job.env, ...step.env }).map(([key, value]) => [key, resolved(value)]);
-    await shell(resolved(step.run), { ...Object.fromEntries(all), ...variables }, cwd);
+    await shell(resolved(step.run), { ...Object.fromEntries(all), ...variables, ...more }, cwd);
     count++;
   }
   assert.ok(count > 0);
@@ -157,6 +159,18 @@ test("github-actions.yml publishes an environment", async () => {
   assert.deepEqual(await tagsOf("org/stack/cache"), ["0123456789abcdef", "latest"]);
 });
 
+test("github-actions-sign.yml publishes, and github-actions-install.yml installs from there", async () => {
+  await runJob("github-actions-sign.yml", "publish");
+  // Short, because the golden store is not padded; nothing is signed here, so no policy is there.
+  const home = mkdtempSync("/tmp/");
+  try {
+    await runJob("github-actions-install.yml", "test", work, { HOME: home, STAVE_TRUST: "" });
+    assert.ok(readdirSync(join(home, "store")).includes(".spack-db"));
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+});
+
 test("a fork builds into a directory, and what is trusted is published from it", async () => {
   await runJob("github-actions-forks.yml", "check");
   await runJob("github-actions-forks-publish.yml", "publish");
@@ -166,6 +180,7 @@ test("a fork builds into a directory, and what is trusted is published from it",
 });
 
 test("github-actions-platforms.yml puts both platforms under one tag", async () => {
+  await runJob("github-actions-platforms.yml", "publish");
   const login = { GITHUB_TOKEN: TOKEN };
   await shell(resolved('echo "$GITHUB_TOKEN" | stave login ghcr.io --username actor --password-stdin'), login);
   for (const architecture of ["amd64", "arm64"]) {
