@@ -10,6 +10,10 @@ export async function createStore(store: Pick<Store, "root" | "locate">): Promis
   try {
     makeFolder(folder);
   } catch (cause) {
-    throw fileError(cause, "make folder", folder);
+    const error = fileError(cause, "make folder", folder);
+    throw ELSEWHERE.has(error.system ?? "") ? error.with({ hint: "name another folder with `store`" }) : error;
   }
 }
+
+/** Failures of a place where this user cannot make folders, such as a home that is read-only. */
+const ELSEWHERE = new Set(["ENOENT", "ENOTDIR", "EACCES", "EPERM", "EROFS"]);

@@ -153,3 +153,13 @@ test("serve: the password thread may die while it is idle and while it works", {
     child.kill("SIGKILL");
   }
 });
+
+test("messages that nobody reads any more do not stop the work", async () => {
+  const folder = temporaryFolder();
+  const child = startStave(["copy", "--all-tags", layout, "oci-layout:./copy"], { cwd: folder });
+  child.stderr?.destroy();
+  const [status] = await once(child, "close");
+  assert.equal(status, 0);
+  const { stdout } = await stave(["tags", "oci-layout:./copy"], { cwd: folder });
+  assert.match(stdout, /^fleet-env$/m);
+});

@@ -168,6 +168,9 @@ test("the exit status is the program's; what cannot be run is told", async () =>
   writeFileSync(join(work, "plain"), "echo plain $1\n", { mode: 0o755 });
   assert.equal(await run([...args, "./plain", "word"]), "plain word\n");
   assert.match(await run(["run", cache, "fleet"], 2), /stave run .* fleet -- PROGRAM/);
+  assert.match(await run(["run", cache, "fleet", "voyage"], 2), /stave run \S+ fleet -- voyage/);
+  assert.match(await run(["run", "fleet", "voyage"], 2), /stave run fleet -- voyage/);
+  assert.match(await run(["run", "fleet"], 2), /stave run fleet -- PROGRAM/);
   assert.match(await run(["run", "--", "voyage"], 5), /no cache was named/);
   assert.match(await run(["run", cache, "nope", "-o", "--", "voyage"], 7), /nope is not in/);
   assert.match(
@@ -300,7 +303,10 @@ test("a home folder that cannot be written is told; another store does", async (
   // Not even root can make a folder there.
   const readOnly = { HOME: "/proc/sys" };
   const args = ["run", cache, "fleet", "-o"];
-  assert.match(await run([...args, "--", "voyage"], 5, readOnly), /cannot make folder \/proc\/sys\/\.local/);
+  assert.match(
+    await run([...args, "--", "voyage"], 5, readOnly),
+    /cannot make folder \/proc\/sys\/\.local[\s\S]*hint: name another folder with --store DIR/,
+  );
   assert.match(await run([...args, "--store", join(work, "w"), "--", "voyage"], 0, readOnly), /voyage 420/);
 });
 

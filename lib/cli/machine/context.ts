@@ -37,6 +37,8 @@ export function processContext(): Context {
   process.on("SIGTERM", onSignal);
   // A reader that closed the pipe (`stave tags … | head`) is not a failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 10));
+  // Messages that have no reader are no reason to stop the work; the exit status still tells how it ended.
+  process.stderr.on("error", () => {});
   return {
     ...processSurroundings(),
     stdin: process.stdin,

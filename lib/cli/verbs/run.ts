@@ -57,7 +57,16 @@ function splitProgram(
   const program = at < 0 ? [] : typed.slice(at + 1);
   if (program.length === 0)
     throw new StaveError("USAGE", "no program is named", {
-      hint: `write -- before the program: stave run ${given.join(" ") || "SPEC"} -- PROGRAM`,
+      hint: `write -- before the program: stave run ${likely(given)}`,
     });
   return { words: given.slice(0, given.length - program.length), program };
+}
+
+// With several words after the cache, the last one is most likely the program.
+function likely(given: readonly string[]): string {
+  const [first = "", ...rest] = given;
+  const isCache = /[/:]/.test(first);
+  return rest.length > (isCache ? 1 : 0)
+    ? `${given.slice(0, -1).join(" ")} -- ${given.at(-1)}`
+    : `${given.join(" ") || "SPEC"} -- PROGRAM`;
 }
