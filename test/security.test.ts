@@ -29,7 +29,6 @@ const rows = [...document.matchAll(/^\| (.+?) \| ([0-9 ]+?)(?: ([A-Za-z]+))? \| 
 const OTHERS = new Set([
   "cli/output/failure-text.ts MAX_INNER",
   "cli/output/failure-text.ts MAX_SHOWN",
-  "cli/output/failure-text.ts MAX_ANNOTATIONS",
   "image/archive/archive.ts MOST_SKIPPED",
   "image/archive/archive.ts MOST_UNSTRIPPED",
   "image/pack/compression.ts LARGEST_BLOCK",

@@ -228,6 +228,21 @@ test("a registry of others never gets its token sent to GitHub", async () => {
   assert.deepEqual(api.requests, []);
 });
 
+test("delete removes manifests through the API, and says that tags cannot be deleted alone", async () => {
+  const { digestOf } = await filled("me/single");
+  const api = await packagesApi("me/single");
+  const env = { STAVE_REGISTRY: registry.host, STAVE_USERNAME: "me", STAVE_PASSWORD: TOKEN };
+  const digest = await digestOf("stale");
+  const image = `oci+http://${registry.host}/me/single`;
+  const args = ["--yes", "--github-api", api.url];
+  const ran = await stave(["delete", `${image}@${digest}`, `${image}@${await digestOf("tool")}`, ...args], { env });
+  assert.equal(ran.status, 0, ran.stderr);
+  assert.deepEqual([api.deleted.length, await digestOf("stale"), await digestOf("tool")], [2, "gone", "gone"]);
+  const tag = await stave(["delete", `${image}:index-v1.2.spack`, ...args], { env });
+  assert.notEqual(tag.status, 0);
+  assert.equal(api.deleted.length, 2);
+});
+
 test("the API of a registry", async () => {
   const of = (host: string, named?: string, env: Record<string, string> = {}) => githubApi(host, named, { env });
   const enterprise = { GITHUB_SERVER_URL: "https://git.site.edu", GITHUB_API_URL: "https://git.site.edu/api/v3/" };

@@ -1,14 +1,17 @@
 // `stave delete`: removes tags and manifests.
+import { keychainOptions } from "../../api/places/connection.ts";
+import { Keychain } from "../../auth/keychain.ts";
 import { StaveError } from "../../errors.ts";
 import { formatLocation } from "../../oci/reference.ts";
 import { type DeleteReport, type DoomedImage, deleteImages, findDoomed } from "../../ops/image/delete-images.ts";
+import { addGithub, type GithubFlags, githubPackages } from "../arguments/image-deleter.ts";
 import { imagesOfOne } from "../arguments/image-location.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { confirm } from "../output/confirm.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags {
+interface Flags extends CommonFlags, GithubFlags {
   dryRun?: boolean;
   yes?: boolean;
 }
@@ -16,7 +19,8 @@ interface Flags extends CommonFlags {
 const HELP = `
 A tag is removed, and the manifest stays; by its digest, a manifest is removed with all its tags. Layers stay until the registry
 collects its garbage. To remove specs from a build cache, with everything that nothing needs any more, use stave prune; to
-remove installed specs, use stave uninstall.
+remove installed specs, use stave uninstall. ghcr.io deletes no tags, and manifests through the packages API of GitHub, with the token
+of your login.
 
 Examples:
   stave delete ghcr.io/org/app:old
@@ -28,12 +32,14 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("delete", "remove tags or manifests from a repository")
     .argument("<images...>", "REPO:TAG or REPO@DIGEST, all of one repository")
     .option("-y, --yes", "do not ask");
-  addTransport(addDryRun(command)).addHelpText("after", helpText(HELP));
+  addTransport(addGithub(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, texts) => {
     const { signal } = context;
     const { dryRun: isDryRun = false } = flags;
     const { place, references } = imagesOfOne(texts);
-    await using opener = await openNetwork({ context, output, flags, places: [place] });
+    const onWarning = (error: StaveError): void => output.warn(error.message);
+    const keychain = new Keychain({ ...keychainOptions(context, flags), onWarning });
+    await using opener = await openNetwork({ context, output, flags, places: [place], keychain });
     const target = await opener.write(place);
     const images = await findDoomed(target, references, { signal });
     const report: DeleteReport = { name: target.name, images, isDryRun };
@@ -44,7 +50,9 @@ export const verb: VerbFactory = (state) => {
       const many = images.length === 1 ? "it" : `these ${images.length}`;
       if (!flags.yes && !(await confirm(context, `delete ${many} from ${target.name}?`)))
         throw new StaveError("ABORTED", "nothing was deleted");
-      await deleteImages(target, images, { signal });
+      const { transport } = opener;
+      const deleter = await githubPackages(place, { transport, keychain, flags, context });
+      await deleteImages(target, images, { signal, deleter });
       output.note(`deleted from ${target.name}`);
     }
     output.report(report);

@@ -4,8 +4,6 @@ import { resolve } from "node:path";
 import { Option } from "commander";
 import * as z from "zod";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
-import { githubApi } from "../../api/places/github-api.ts";
-import type { FoundCredential } from "../../auth/credential.ts";
 import { lacks } from "../../cache/cache.ts";
 import { updateIndex } from "../../cache/index-update.ts";
 import { isPrunable, type PrunableCache } from "../../cache/spec-storage.ts";
@@ -15,9 +13,9 @@ import { type PrunePlan, parseDuration, planPrune, prune } from "../../ops/cache
 import { printable } from "../../printable/printable.ts";
 import { LOCKFILE_LIMIT, readLockfile } from "../../spack/spec/lockfile.ts";
 import { isDagHash } from "../../spack/spec/node-reader.ts";
-import type { ManifestDeleter } from "../../target/target.ts";
 import { readBounded } from "../../util/read-file.ts";
-import { CACHE_ARGUMENT, oneCache, type WriteCacheOptions, writeCache } from "../arguments/cache-location.ts";
+import { CACHE_ARGUMENT, oneCache, writeCache } from "../arguments/cache-location.ts";
+import { addGithub, type GithubFlags, githubPackages } from "../arguments/image-deleter.ts";
 import {
   addDryRun,
   addTransport,
@@ -33,7 +31,7 @@ import { count, formatBytes } from "../output/formatting.ts";
 import type { Output } from "../output/output.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags {
+interface Flags extends CommonFlags, SpackFlags, GithubFlags {
   keepLock?: string[];
   keeplist?: string;
   keepWithin?: string;
@@ -43,7 +41,6 @@ interface Flags extends CommonFlags, SpackFlags {
   undoFile?: string;
   undo?: string;
   mirror?: string;
-  githubApi?: string;
 }
 
 const HELP = `
@@ -76,9 +73,8 @@ export const verb: VerbFactory = (state) => {
     .option("--yes", "remove them")
     .option("--undo-file <file>", "record what is removed in this file")
     .option("--undo <file>", "restore the specs recorded by --undo-file")
-    .option("--github-api <url>", "delete through this API of GitHub if the registry does not delete")
     .addOption(new Option("-m, --mirror <cache>", "the cache, like the argument").hideHelp());
-  addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
+  addSpack(addTransport(addGithub(addDryRun(command)))).addHelpText("after", helpText(HELP));
   return bindAction<[string | undefined], Flags>(command, state, run);
 };
 
@@ -97,7 +93,10 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   await using opened = await writeCache(
     oneCache(text, flags.mirror),
     { context, output, flags, files },
-    { create: false, deleter: (...place) => packagesOf(place, flags, context) },
+    {
+      create: false,
+      deleter: (place, { transport }, keychain) => githubPackages(place, { transport, keychain, flags, context }),
+    },
   );
   const { cache } = opened;
   if (!isPrunable(cache)) throw lacks(cache, "delete");
@@ -129,22 +128,6 @@ async function run(context: Context, output: Output, flags: Flags, text: string 
   if (done) output.report({ ...done, images: shown, isDryRun: false });
   else output.report({ ...plan, images: shown, isDryRun: true });
   return 0;
-}
-
-/** The packages of GitHub behind a registry of its own, or of the API that a flag names. */
-async function packagesOf(
-  [location, { transport }, keychain]: Parameters<NonNullable<WriteCacheOptions["deleter"]>>,
-  flags: Flags,
-  context: Context,
-): Promise<ManifestDeleter | undefined> {
-  if (location.kind !== "registry") return undefined;
-  const { registry, repository } = location.reference;
-  const api = githubApi(registry, flags.githubApi, context);
-  if (api === undefined) return undefined;
-  const { GithubPackages } = await import("../../target/registry/github-packages.ts");
-  const credential = async (signal: AbortSignal | undefined): Promise<FoundCredential | undefined> =>
-    (await keychain.resolve(registry, repository, signal)).found;
-  return new GithubPackages({ transport, api, registry, repository, credential });
 }
 
 /** The hashes that the flags name; undefined if no flag names any. */

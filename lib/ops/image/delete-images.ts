@@ -2,7 +2,7 @@
 import { isStaveError, StaveError } from "../../errors.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { imageName } from "../../oci/reference.ts";
-import type { OperationOptions, ReadTarget, Target } from "../../target/target.ts";
+import type { ManifestDeleter, OperationOptions, ReadTarget, Target } from "../../target/target.ts";
 
 /** One thing to delete. */
 export interface DoomedImage {
@@ -44,16 +44,26 @@ export async function findDoomed(
   return found;
 }
 
-/** Deletes what was found. Throws UNSUPPORTED if the registry cannot. */
+/**
+ * Deletes what was found; manifests by `deleter` if the target does not. Throws UNSUPPORTED if the registry cannot, and
+ * what the deleter throws.
+ */
 export async function deleteImages(
   target: Target,
   images: readonly DoomedImage[],
-  { signal }: OperationOptions = {},
+  { signal, deleter }: OperationOptions & { readonly deleter?: ManifestDeleter | undefined } = {},
 ): Promise<void> {
+  let isOpen = false;
   for (const { reference, kind, digest } of images)
     try {
       await target.deleteManifest(reference, { signal });
     } catch (error) {
+      if (kind === "manifest" && deleter !== undefined && isStaveError(error, "UNSUPPORTED")) {
+        if (!isOpen) await deleter.open({ signal });
+        isOpen = true;
+        await deleter.deleteManifest(digest, { signal });
+        continue;
+      }
       if (kind === "tag" && isStaveError(error) && deletesNoTags(error))
         throw error.with({
           code: "UNSUPPORTED",
