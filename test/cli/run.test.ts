@@ -13,6 +13,8 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -286,6 +288,38 @@ test("a record in a folder that others may write is not used", async () => {
   const said = await run(env, 0, shared);
   assert.match(said, /runs are not remembered, because .*shared\/stave\/run is not a folder that only you can change/);
   assert.doesNotMatch(said, /PLANTED/);
+});
+
+test("a damaged, foreign, linked or huge record is as good as none", async () => {
+  const args = ["run", cache, "fleet", "-o", "--", "voyage"];
+  const mine = { XDG_CACHE_HOME: join(work, "damaged") };
+  await run(args, 0, mine);
+  await run(args, 0, mine);
+  const folder = join(work, "damaged/stave");
+  const entries = ["run", "run-line"].flatMap((kind) =>
+    readdirSync(join(folder, kind), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.includes("/"))
+      .map((name) => join(folder, kind, name)),
+  );
+  assert.equal(entries.length, 2);
+  const set = '{"op":"set","name":"PLANTED","value":"yes"';
+  const texts = ["", "{", "null", "[1]", '{"specs":[],"names":[],"prefixes":[]}'];
+  for (const wrong of [`${set},"more":"x"}`, '{"op":"constructor","name":"A"}', '{"op":"unset","name":1}', "null"])
+    texts.push(`{"specs":[],"names":[],"prefixes":[],"modifications":[${wrong}]}`);
+  const changes: ((entry: string) => void)[] = [
+    ...texts.map((text) => (entry: string) => writeFileSync(entry, text)),
+    (entry) => truncateSync(entry, 5_000_000_000),
+    (entry) => {
+      rmSync(entry);
+      symlinkSync("/dev/zero", entry);
+    },
+  ];
+  for (const change of changes) {
+    for (const entry of entries) change(entry);
+    assert.match(await run(args, 0, mine), /voyage 420/);
+  }
+  for (const entry of entries) changes.at(-2)?.(entry);
+  assert.match(await run(["gc", "--plan", "--store", own], 0, mine), /would remove|nothing to remove/);
 });
 
 test("relative paths in XDG variables are ignored", async () => {
