@@ -8,6 +8,7 @@ import { readAll } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
 import { isLoopback, type ProxySettings } from "./addresses.ts";
 import type { CertificateOptions } from "./certificates.ts";
+import { FreedBody } from "./freed-body.ts";
 import { HostState } from "./host-limits.ts";
 import { Ways } from "./proxy-routes.ts";
 import { Route } from "./redirects.ts";
@@ -300,7 +301,15 @@ class UndiciTransport implements Transport {
       body = typeof request.body === "function" ? await request.body() : inPieces(request.body);
     const stream = body !== null && "destroy" in body ? body : undefined;
     const what = `${request.op} ${request.subject}`;
-    const exchange = new Exchange({ watch: this.#watch, host: url.host, what, proxy, body: stream, ...bounds });
+    const sending = stream && FreedBody.of(stream);
+    const exchange = new Exchange({
+      watch: this.#watch,
+      host: url.host,
+      what,
+      proxy,
+      body: sending ?? stream,
+      ...bounds,
+    });
     const path = `${url.pathname}${url.search}`;
     const watched = dispatcher.compose((dispatch) => (options, inner) => dispatch(options, exchange.handler(inner)));
     const signal = request.signal ?? this.#closing.signal;
@@ -310,7 +319,7 @@ class UndiciTransport implements Transport {
         path: forward === undefined ? path : `${url.origin}${path}`,
         method,
         headers,
-        body,
+        body: (sending as unknown as Readable | undefined) ?? body,
         // By default undici closes a connection after HEAD, in case a server sends a body all the same.
         reset: false,
         headersTimeout: timeout,

@@ -3,14 +3,15 @@
 import { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, Digester } from "../oci/digest.ts";
-import { digestMismatch, type Expectation, sizeMismatch, withoutFirst } from "../util/stream.ts";
+import { giveAway } from "../util/memory.ts";
+import { digestMismatch, type Expectation, sizeMismatch, unjoined, withoutFirst } from "../util/stream.ts";
 import { type AheadBudget, boundaryAfter, isLarge, isWorthAhead, RangesAhead } from "./ranges-ahead.ts";
 import { headerOf, networkError, saysHtml, webPageError } from "./response.ts";
 import { mayPass, type Patience, type RetryHooks, withRetry } from "./retry.ts";
 import type { HttpResponse, Traffic } from "./types.ts";
 
-/** Bytes to read ahead of a slow consumer, per download. */
-const READ_AHEAD = 256 * 1024;
+/** Chunks to read ahead of a slow consumer, per download; each has up to 64 KiB. */
+const READ_AHEAD = 4;
 /**
  * After this many bytes, or an eighth of small content, an interruption counts as a new one and the retry budget starts
  * again.
@@ -37,10 +38,11 @@ export interface Download extends Expectation {
  */
 export async function verifiedDownload(download: Download): Promise<Readable> {
   const first = await openAt(download, 0);
-  const stream = Readable.from(read(download, first), { objectMode: false, highWaterMark: READ_AHEAD });
+  // In object mode, no chunks are joined.
+  const stream = Readable.from(read(download, first), { objectMode: true, highWaterMark: READ_AHEAD });
   // A consumer that never starts to read must not keep the connection open.
   stream.once("close", () => first.body.destroy());
-  return stream;
+  return giveAway(stream);
 }
 
 /**
@@ -121,11 +123,11 @@ class Ahead {
 
   /** The content from where the digester is: of the response, and from some boundary on perhaps in pieces. */
   chunks(response: HttpResponse, { size: from }: { readonly size: number }): AsyncIterable<Buffer> {
-    return this.#isOver ? response.body : this.#considered(response, from);
+    return this.#isOver ? unjoined(response.body) : this.#considered(response, from);
   }
 
   async *#considered(response: HttpResponse, from: number): AsyncGenerator<Buffer> {
-    const chunks = (response.body as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+    const chunks = unjoined(response.body);
     let at = from;
     for (;;) {
       const asked = performance.now();

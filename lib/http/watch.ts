@@ -97,7 +97,7 @@ export interface ExchangeOptions {
   /** The proxy in use, for messages. */
   proxy?: string | undefined;
   /** The request body, if it is a stream. */
-  body?: Readable | undefined;
+  body?: Pick<Readable, "isPaused"> | undefined;
   /** Maximum number of milliseconds from now to the end of the response. */
   longest?: number | undefined;
 }

@@ -9,9 +9,17 @@ import { algorithmOf, type Digest, Digester, digestOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
 import { LockFile } from "../util/file-lock.ts";
 import { makeFolder } from "../util/folder.ts";
+import { releaserOf } from "../util/memory.ts";
 import { PieceWriter } from "../util/piece-writer.ts";
 import { readBounded, stampOf } from "../util/read-file.ts";
-import { digestMismatch, type Expectation, type Source, sizeMismatch, verifyStream } from "../util/stream.ts";
+import {
+  digestMismatch,
+  type Expectation,
+  type Source,
+  sizeMismatch,
+  verifiedStream,
+  verifyStream,
+} from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
 import type {
   ObjectContent,
@@ -95,10 +103,9 @@ export class FolderObjects implements Objects {
         throw error;
       }
       const file = handle.createReadStream({ highWaterMark: PIECE });
-      const verified = verifyStream(expected, `${key} of ${this.name}`);
+      const verified = verifiedStream(file, expected, `${key} of ${this.name}`);
       file.once("error", (cause) => verified.destroy(fileError(cause, "read", path)));
-      verified.once("close", () => file.destroy());
-      return file.pipe(verified);
+      return verified;
     } catch (cause) {
       const error = fileError(cause, "read", path);
       if (isAbsent(error))
@@ -185,7 +192,7 @@ export class FolderObjects implements Objects {
   async #place(
     stream: Readable,
     keyOf: (digest: Digest) => string,
-    { signal, onBytes, digest: known, recycle }: WriteStreamOptions,
+    { signal, onBytes, digest: known, recycle = releaserOf(stream) }: WriteStreamOptions,
     expected?: Expectation,
   ): Promise<{ digest: Digest; size: number }> {
     await this.#clear();

@@ -1,17 +1,34 @@
 // Frees the memory of chunks early. The garbage collector sees only a small object in front of a large buffer, lets
 // megabytes pile up and then marks the whole heap again and again; so the last user of a chunk frees it at once.
 
+/** Freeing less is not worth its time, in bytes. */
+const LEAST = 4096;
+
 /**
  * The memory of a chunk that has a buffer of its own; undefined for a part of a larger buffer, which others may share.
+ * Node's pool is one: its parts have at most half of it, so that none of them is whole.
  */
 export function wholeMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer | undefined {
-  const isWhole = byteLength === buffer.byteLength && byteLength > Buffer.poolSize;
+  const isWhole = byteLength === buffer.byteLength && byteLength >= LEAST;
   return isWhole && buffer instanceof ArrayBuffer ? buffer : undefined;
 }
 
 /** Frees the memory of a chunk that has a buffer of its own; the chunk is empty afterwards. */
 export function release(chunk: Uint8Array): void {
   wholeMemory(chunk)?.transfer(0);
+}
+
+const given = new WeakSet<object>();
+
+/** Marks a stream as one whose chunks are of no use to anyone but its reader, who may free them. */
+export function giveAway<T extends object>(stream: T): T {
+  given.add(stream);
+  return stream;
+}
+
+/** Frees chunks of a stream that was marked by `giveAway`; those of others are left alone. */
+export function releaserOf(stream: object): ((chunk: Uint8Array) => void) | undefined {
+  return given.has(stream) ? release : undefined;
 }
 
 /**

@@ -1,7 +1,8 @@
 // Byte streams: sources that can be reopened at an offset, and transforms that verify, skip and bound.
-import { Readable, Transform, type TransformCallback } from "node:stream";
+import { finished, Readable, Transform, type TransformCallback } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
+import { giveAway } from "./memory.ts";
 
 /** Bytes that can be read again: each retry opens a new stream. */
 export interface Source {
@@ -46,6 +47,71 @@ export function verifyStream(expected: Expectation, subject: string): Transform 
       return done(actual === expected.digest ? null : digestMismatch(subject, expected.digest, actual));
     },
   });
+}
+
+/**
+ * As verifyStream, without copies of the bytes: each chunk belongs to the reader. Destroying either stream destroys
+ * both, even before anything was read.
+ */
+export function verifiedStream(chunks: Readable, expected: Expectation, subject: string): Readable {
+  async function* verified(): AsyncIterable<Buffer> {
+    const digester = new Digester(algorithmOf(expected.digest));
+    for await (const chunk of chunks as AsyncIterable<Buffer>) {
+      digester.update(chunk);
+      if (digester.size > expected.size) throw sizeMismatch(subject, expected.size, `more than ${expected.size}`);
+      yield chunk;
+    }
+    if (digester.size !== expected.size) throw sizeMismatch(subject, expected.size, String(digester.size));
+    const actual = digester.digest();
+    if (actual !== expected.digest) throw digestMismatch(subject, expected.digest, actual);
+  }
+  // In object mode, no chunks are joined.
+  const out = Readable.from(verified(), { objectMode: true, highWaterMark: 1 });
+  out.once("close", () => chunks.destroy());
+  return giveAway(out);
+}
+
+/** How many chunks may wait for a reader of `unjoined`. */
+const WAITING = 4;
+
+/**
+ * The chunks of a stream as they arrive. Node's own iterator joins those that wait, which copies them. Destroys the
+ * stream when its reader stops.
+ */
+export async function* unjoined(stream: Readable): AsyncGenerator<Buffer> {
+  const waiting: Buffer[] = [];
+  let isOver = false;
+  let failure: unknown;
+  let wake = (): void => {};
+  const onData = (chunk: Buffer): void => {
+    waiting.push(chunk);
+    if (waiting.length >= WAITING) stream.pause();
+    wake();
+  };
+  const forget = finished(stream, { writable: false }, (error) => {
+    isOver = true;
+    failure = error;
+    wake();
+  });
+  stream.on("data", onData);
+  try {
+    for (;;) {
+      const chunk = waiting.shift();
+      if (chunk !== undefined) {
+        if (waiting.length === 0 && !isOver) stream.resume();
+        yield chunk;
+      } else if (failure) throw failure;
+      else if (isOver) return;
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  } finally {
+    stream.off("data", onData);
+    forget();
+    stream.destroy();
+  }
 }
 
 /** The bytes after the first `count`. Destroying either stream destroys both, even before anything was read. */

@@ -8,7 +8,8 @@ import { describe, type ManifestDocument, parseManifest, successors } from "../.
 import { imageName } from "../../oci/reference.ts";
 import { closeAll } from "../../util/close-all.ts";
 import { forEachLimit, SingleFlight } from "../../util/limit.ts";
-import { digestMismatch, readAll, type Source, sizeMismatch, verifyStream } from "../../util/stream.ts";
+import { releaserOf } from "../../util/memory.ts";
+import { digestMismatch, readAll, type Source, sizeMismatch, verifiedStream } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
 import { referrerEntry, referrersTag } from "../registry/referrers.ts";
 import {
@@ -104,10 +105,7 @@ export class LayoutTarget implements Target {
     const there = await this.blobs.size(digest);
     if (there !== undefined && there !== size) throw sizeMismatch(subject, size, String(there));
     const file = await this.blobs.open(digest);
-    const verified = verifyStream({ digest, size }, subject);
-    file.on("error", (error) => verified.destroy(error));
-    verified.on("close", () => file.destroy());
-    return file.pipe(verified);
+    return verifiedStream(file, { digest, size }, subject);
   }
 
   async fetchBlobStart({ digest, size }: Descriptor, length: number, options: OperationOptions = {}): Promise<Buffer> {
@@ -126,7 +124,7 @@ export class LayoutTarget implements Target {
     let writer: BlobWriter | undefined;
     try {
       await this.#exist();
-      writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest));
+      writer = await this.blobs.create(source.isVerified ? undefined : algorithmOf(digest), releaserOf(stream));
       for await (const chunk of stream as AsyncIterable<Uint8Array>) {
         options.signal?.throwIfAborted();
         await writer.write(chunk);
