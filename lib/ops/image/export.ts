@@ -83,7 +83,10 @@ export async function exportImage(
   // An image may name a layer twice.
   for (const blob of new Map([configDescriptor, ...layers].map((one) => [one.digest, one])).values())
     files.push({ path: blobPath(blob.digest), source: blobSource(target, blob, { signal }), blob });
-  const total = files.reduce((sum, { source }) => sum + BLOCK + source.size + padding(source.size, BLOCK), 0);
+  // Apptainer creates no folder that has no entry of its own.
+  const folders = foldersOf(files);
+  const head = Buffer.concat(folders.map((path) => tarHeader({ ...NO_CONTENT, type: "directory", name: path })));
+  const total = files.reduce((sum, { source }) => sum + BLOCK + source.size + padding(source.size, BLOCK), head.length);
   return {
     report: {
       image,
@@ -94,7 +97,7 @@ export async function exportImage(
       layers: layers.length,
       size: total + endOfArchive(total).length,
     },
-    chunks: () => archiveOf(files, total, options),
+    chunks: () => archiveOf({ head, files, total }, options),
   };
 }
 
@@ -131,11 +134,22 @@ function blobPath(digest: Digest): string {
   return `blobs/${digest.slice(0, digest.indexOf(":"))}/${hexOf(digest)}`;
 }
 
+const NO_CONTENT = { linkName: "", executable: false, size: 0 } as const;
+
+/** The folders above files, each once and before those in it. */
+function foldersOf(files: readonly ArchivedFile[]): string[] {
+  const above = files.flatMap(({ path }) => {
+    const names = path.split("/");
+    return names.slice(1).map((_, at) => names.slice(0, at + 1).join("/"));
+  });
+  return [...new Set(above)];
+}
+
 async function* archiveOf(
-  files: readonly ArchivedFile[],
-  total: number,
+  { head, files, total }: { readonly head: Buffer; readonly files: readonly ArchivedFile[]; readonly total: number },
   { progress = noProgress, signal }: ExportOptions,
 ): AsyncIterable<Uint8Array> {
+  yield head;
   for (const { blob } of files) if (blob) progress({ type: "queued", id: blob.digest, size: blob.size });
   for (const { path, source, blob } of files) {
     signal?.throwIfAborted();
@@ -143,7 +157,7 @@ async function* archiveOf(
     const label = blob ? `blob ${hexOf(blob.digest).slice(0, 12)}` : path;
     const id = blob?.digest ?? path;
     if (blob) progress({ type: "start", id, label, size });
-    yield tarHeader({ type: "file", name: path, linkName: "", executable: false, size });
+    yield tarHeader({ ...NO_CONTENT, type: "file", name: path, size });
     for await (const chunk of (await source.open()) as AsyncIterable<Uint8Array>) {
       if (blob) progress({ type: "bytes", id, count: chunk.byteLength });
       yield chunk;

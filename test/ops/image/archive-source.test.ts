@@ -1,6 +1,6 @@
 // Proves that archives that stave and others wrote are read as the images in them, and that damage is an error.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -111,6 +111,19 @@ test("a layer that Docker has no type for is refused", async () => {
   const error = await failsWith("UNSUPPORTED", exportImage(target, "z", { ...options, dockerMediaTypes: true }));
   assert.match(error.message, /has a layer of type .*zstd, which Docker has not$/);
   await target.close();
+});
+
+test("every folder of an exported archive has an entry, before what is in it", async () => {
+  const { path } = await exported("oci-archive");
+  const names = execFileSync("tar", ["tf", path], { encoding: "utf8" }).trim().split("\n");
+  const seen = new Set<string>();
+  for (const name of names) {
+    const above = name.replace(/\/$/, "").split("/").slice(0, -1).join("/");
+    assert.ok(above === "" || seen.has(`${above}/`), `${name} before its folder`);
+    assert.ok(!seen.has(name), `${name} comes twice`);
+    seen.add(name);
+  }
+  assert.ok(seen.has("blobs/sha256/") && seen.has("index.json"));
 });
 
 const tar = Buffer.alloc(10240);
