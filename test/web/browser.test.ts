@@ -130,6 +130,28 @@ for (const where of ["a folder", "a server"])
     },
   );
 
+const LIGHT = "rgb(250, 249, 247)";
+const DARK = "rgb(22, 23, 26)";
+for (const [colorScheme, colours] of [
+  ["light", [LIGHT, LIGHT, DARK]],
+  ["dark", [DARK, LIGHT, DARK]],
+] as const)
+  peerTest(
+    ["chromium"],
+    `on a ${colorScheme} system the button leads from its colours to light and dark ones`,
+    async () => {
+      await using opened = await openPage(site.url, { colorScheme });
+      const { page } = opened;
+      const seen: string[] = [];
+      for (const theme of ["auto", "light", "dark"]) {
+        await page.waitForSelector(`button.quiet[title^='Theme: ${theme}.']`);
+        seen.push(await page.evaluate("getComputedStyle(document.body).backgroundColor"));
+        await page.click("button.quiet");
+      }
+      assert.deepEqual(seen, colours);
+    },
+  );
+
 peerTest(["chromium"], "the address of a served catalogue is that of the server", async () => {
   await using opened = await openPage(served + specPath(app));
   await opened.page.waitForSelector(".copy pre");
