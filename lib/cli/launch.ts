@@ -27,6 +27,8 @@ if (!isSupported) {
   process.stderr.write(`  hint: ${hint}\n`);
   process.exit(2);
 }
+// A diagnostic report, which Node writes if its options ask for one, would contain passwords and tokens.
+if (process.report !== undefined) process.report.excludeEnv = true;
 // Compile the code once per machine, not once per run; a single executable has it compiled. A named import would fail
 // on a Node that lacks it.
 if (!isSea()) nodeModule.enableCompileCache();

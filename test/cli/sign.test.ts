@@ -1,9 +1,11 @@
 // Proves signing and verifying from the command line: push --sign, sign, verify; what is printed, and what never is.
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { stave } from "../support/cli.ts";
+import { setTimeout } from "node:timers/promises";
+import { startStave, stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { goldenStore } from "../support/push.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -137,6 +139,25 @@ test("what verify and sign cannot do is said before anything is asked", async ()
     assert.equal(ran.status, status, ran.stderr);
     assert.match(ran.stderr, says);
   }
+});
+
+test("a diagnostic report of Node has no password", { timeout: 120_000 }, async () => {
+  const report = join(work, "report.json");
+  const options = ["--report-on-signal", "--report-signal=SIGUSR2", `--report-directory=${work}`];
+  const running = startStave(["serve", "./cache", "--listen", "127.0.0.1:0"], {
+    cwd: work,
+    env: { ...env, NODE_OPTIONS: [...options, "--report-filename=report.json"].join(" ") },
+  });
+  try {
+    await Promise.race([running.stdout, running.stderr].map((stream) => once(stream ?? assert.fail(), "data")));
+    running.kill("SIGUSR2");
+    while (!existsSync(report) || !readFileSync(report, "utf8").trim().endsWith("}")) await setTimeout(50);
+  } finally {
+    running.kill("SIGKILL");
+  }
+  const text = readFileSync(report, "utf8");
+  assert.ok(JSON.parse(text).header.nodejsVersion);
+  assert.ok(!text.includes(PASSWORD));
 });
 
 test("no output has the password or the private key", () => {

@@ -1,17 +1,13 @@
-// Remembers the newest signed index that was seen of each cache, so that an older one is noticed. One small file per
-// cache, in a folder that must outlive caches.
+// Remembers the newest signed index that was seen of each cache, so that an older one is noticed: in a small file whose
+// name has the generation, so that of processes that remember at once none overwrites what another has seen. The folder
+// must outlive caches.
 import { createHash } from "node:crypto";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import * as z from "zod";
-import { isAbsentFile } from "../../errors.ts";
-import { canonicalBytes, parseBySchema } from "../../oci/manifest.ts";
+import { fileError, isAbsentFile } from "../../errors.ts";
+import { canonicalBytes } from "../../oci/manifest.ts";
 import { makeFolder } from "../../util/folder.ts";
-import { readBounded } from "../../util/read-file.ts";
 import { replaceFileSync } from "../../util/replace-file.ts";
-
-const GENERATION_LIMIT = 4096;
-
-const generationSchema = z.strictObject({ place: z.string(), generation: z.int().min(0) });
 
 /** The generations that were seen. */
 export class Generations {
@@ -23,28 +19,39 @@ export class Generations {
     this.#random = random;
   }
 
-  /** The highest generation seen of a place; undefined if none. Throws CONTENT_INVALID, FILE_SYSTEM. */
+  /** The highest generation seen of a place; undefined if none. Throws FILE_SYSTEM. */
   async highest(place: string): Promise<number | undefined> {
-    try {
-      const path = this.#path(place);
-      const { bytes } = await readBounded(path, GENERATION_LIMIT);
-      return parseBySchema(bytes, generationSchema, path).generation;
-    } catch (error) {
-      if (isAbsentFile(error)) return undefined;
-      throw error;
-    }
+    return (await this.#seen(place)).at(-1);
   }
 
-  /** Remembers a generation, if it is the highest. Throws the file system's error. */
+  /** Remembers a generation, if it is the highest. Throws FILE_SYSTEM. */
   async remember(place: string, generation: number): Promise<void> {
-    if (((await this.highest(place)) ?? -1) >= generation) return;
-    const path = this.#path(place);
+    const seen = await this.#seen(place);
+    if ((seen.at(-1) ?? -1) >= generation) return;
     makeFolder(this.#folder, 0o700);
+    const path = this.#path(place, generation);
     const temporary = `${path}.${Math.floor(this.#random() * 2 ** 48).toString(36)}.tmp`;
     replaceFileSync(path, { temporary, mode: 0o600 }, canonicalBytes({ place, generation }));
+    for (const lower of seen) await rm(this.#path(place, lower), { force: true });
   }
 
-  #path(place: string): string {
-    return join(this.#folder, createHash("sha256").update(place).digest("hex"));
+  /** In ascending order. */
+  async #seen(place: string): Promise<number[]> {
+    const names = await readdir(this.#folder).catch((cause: unknown) => {
+      const error = fileError(cause, "read", this.#folder);
+      if (isAbsentFile(error)) return [];
+      throw error;
+    });
+    const start = `${nameOf(place)}.`;
+    const found = names.flatMap((name) => (name.startsWith(start) ? [name.slice(start.length)] : []));
+    return found.flatMap((text) => (/^[0-9]{1,16}$/.test(text) ? [Number(text)] : [])).sort((a, b) => a - b);
   }
+
+  #path(place: string, generation: number): string {
+    return join(this.#folder, `${nameOf(place)}.${generation}`);
+  }
+}
+
+function nameOf(place: string): string {
+  return createHash("sha256").update(place).digest("hex");
 }

@@ -20,8 +20,9 @@ const CANDIDATE_LIMIT = 64;
 const SIGNATURE_MANIFEST_LIMIT = 64 * 1024;
 /** Maximum number of bytes of bundles that are read for one image. */
 const IMAGE_LIMIT = 32 * 1024 * 1024;
-/** Maximum number of bundles that are kept in memory. */
+/** Maximum number of bundles that are kept in memory, and of their bytes. */
 const MOST_KEPT = 256;
+const MOST_KEPT_BYTES = 64 * 1024 * 1024;
 
 /**
  * A bundle and its statement, parsed. The statement is believed only once a trusted signer's signature was checked.
@@ -47,6 +48,7 @@ export class SignatureFinder {
   readonly #target: ReadTarget;
   readonly #memory: DiskCache | undefined;
   readonly #bundles = new Map<Digest, Promise<ReadBundle>>();
+  #bytes = 0;
 
   constructor(target: ReadTarget, { memory }: { readonly memory?: DiskCache | undefined } = {}) {
     this.name = target.name;
@@ -99,8 +101,13 @@ export class SignatureFinder {
     const known = this.#bundles.get(layer.digest);
     if (known !== undefined) return known;
     const reading = this.#readOnce(layer, options);
-    if (this.#bundles.size >= MOST_KEPT) this.#bundles.clear();
+    // Anyone can attach large ones.
+    if (this.#bundles.size >= MOST_KEPT || this.#bytes + layer.size > MOST_KEPT_BYTES) {
+      this.#bundles.clear();
+      this.#bytes = 0;
+    }
     this.#bundles.set(layer.digest, reading);
+    this.#bytes += layer.size;
     // A request that failed is tried again for the next image.
     reading.catch((error: unknown) => {
       if (!isStaveError(error, ...BROKEN)) this.#bundles.delete(layer.digest);

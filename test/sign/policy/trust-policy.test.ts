@@ -286,6 +286,21 @@ test("an index passes once it is signed, and again; an older one and a missing o
   await guardWith({}, { index: "any" }, state).index("cache", undefined);
 });
 
+test("a generation that another process has seen in the meantime is not forgotten", async () => {
+  const state = temporaryFolder();
+  let at = 0;
+  const seen = (): Generations => new Generations(state, () => ++at / 100);
+  await seen().remember(PLACE, 4);
+  // One that was slow: it looked before the other wrote, and writes after it.
+  const slow = seen();
+  const order = [slow.remember(PLACE, 5), seen().remember(PLACE, 7)];
+  await Promise.all(order);
+  await seen().remember(PLACE, 6);
+  await seen().remember("oci://elsewhere.example/x", 9);
+  assert.equal(await seen().highest(PLACE), 7);
+  assert.equal(await seen().highest("oci://nowhere.example/x"), undefined);
+});
+
 const indexes: { what: string; guard: () => PlaceGuard; code: string; says: RegExp }[] = [
   {
     what: "is too old",

@@ -314,6 +314,29 @@ test("a bundle that 200 images share is read once, and an oversized one never", 
   assert.equal(describeBytes(bundle, BUNDLE_TYPE).digest, digestOf(bundle));
 });
 
+test("large bundles of strangers are not kept in memory, whatever their number", async () => {
+  const size = 8 * 1024 * 1024 - 1000;
+  const large = Array.from({ length: 3 }, (_, at) => ({ bundle: Buffer.alloc(size, `${at}`) }));
+  const more = Array.from({ length: 3 }, (_, at) => ({ bundle: Buffer.alloc(size, `${at + 5}`) }));
+  const last = Array.from({ length: 3 }, (_, at) => ({ bundle: Buffer.alloc(size, `${at}x`) }));
+  const targets = [large, more, last].map((one) => memoryTarget(manifest, one));
+  const [first] = targets;
+  let at = 0;
+  const of = (): ReturnType<typeof memoryTarget> => targets[at] ?? assert.fail();
+  const finder = new SignatureFinder({
+    ...of(),
+    referrers: (digest) => of().referrers(digest),
+    fetchManifest: (reference, options) => of().fetchManifest(reference, options),
+    fetchBlob: (descriptor, options) => of().fetchBlob(descriptor, options),
+  });
+  for (const each of [0, 0, 1, 2, 0]) {
+    at = each;
+    assert.equal((await finder.find(manifest.digest)).broken.length, 3);
+  }
+  // Kept for the second time, and read again at last.
+  assert.equal(first?.fetched.get(digestOf(large[0]?.bundle ?? "")), 2);
+});
+
 describe("a judge that reuses what it accepted", () => {
   const [first, second, stranger] = ["one", "two", "three"].map((text) =>
     describeBytes(Buffer.from(text), OCI_MANIFEST),
