@@ -10,6 +10,8 @@ export interface Source {
   readonly size: number;
   /** A stream from the start fails at its end unless the digest matches, so callers need not hash it again. */
   readonly isVerified?: boolean | undefined;
+  /** All of them, if they are in memory. */
+  readonly bytes?: Uint8Array | undefined;
   /** Opens the bytes from `offset` to the end. The caller must consume or destroy the stream. */
   open(offset?: number): Readable | Promise<Readable>;
 }
@@ -18,6 +20,7 @@ export interface Source {
 export function bytesSource(bytes: Uint8Array): Source {
   return {
     size: bytes.byteLength,
+    bytes,
     open: (offset = 0) =>
       Readable.from(offset >= bytes.byteLength ? [] : [bytes.subarray(offset)], { objectMode: false }),
   };

@@ -19,6 +19,19 @@ export function mayPostWhole(repository: Repository, { size }: Descriptor): bool
   return size > 0 && size <= SINGLE_POST && wholePosts === true;
 }
 
+/** The bytes of a source that has them in memory, if there are as many as there should be. */
+export function inMemory({ bytes }: Source, size: number): Uint8Array | undefined {
+  return bytes?.byteLength === size ? bytes : undefined;
+}
+
+async function readWhole(source: Source, { digest, size }: Descriptor): Promise<Uint8Array> {
+  try {
+    return await readSized(await source.open(0), size, digest);
+  } catch (error) {
+    throw isStaveError(error) ? error.with({ side: "source" }) : error;
+  }
+}
+
 /**
  * Sends a blob in one request. Returns the upload session if the registry opened one instead; undefined if it refused.
  * Throws like the other steps of an upload; before another attempt, the caller checks whether the blob exists.
@@ -34,9 +47,7 @@ export async function postWhole(
   const abilities = abilitiesOf(repository);
   abilities.wholePosts ??= "asking";
   try {
-    const bytes = await readSized(await source.open(0), size, digest).catch((error: unknown) => {
-      throw isStaveError(error) ? error.with({ side: "source" }) : error;
-    });
+    const bytes = inMemory(source, size) ?? (await readWhole(source, descriptor));
     const response = await repository.send({
       method: "POST",
       url: `blobs/uploads/?digest=${encodeURIComponent(digest)}`,

@@ -11,7 +11,7 @@ import type { PushBlobOptions, PushOutcome, PushStreamOptions } from "../target.
 import { hasBlob } from "./blobs.ts";
 import { abilitiesOf } from "./host-abilities.ts";
 import type { Repository } from "./repository.ts";
-import { mayPostWhole, postWhole } from "./single-post.ts";
+import { inMemory, mayPostWhole, postWhole, SINGLE_POST } from "./single-post.ts";
 import {
   CHUNK,
   cancel,
@@ -126,7 +126,9 @@ class Upload {
       await sendChunks(this.#repository, session, this.#source, this.#options, (count) => this.#tell(count));
       await commit(this.#repository, session, this.#descriptor, this.#options);
     } else {
-      const body = size === 0 ? new Uint8Array(0) : () => this.#counted();
+      // A body in memory costs less than a stream of it, but tells nothing of its progress.
+      const whole = size <= SINGLE_POST ? inMemory(this.#source, size) : undefined;
+      const body = size === 0 ? new Uint8Array(0) : (whole ?? (() => this.#counted()));
       await commit(this.#repository, session, this.#descriptor, this.#options, body);
     }
   }
