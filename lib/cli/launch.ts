@@ -13,6 +13,8 @@ const STREAMING = new Set(["copy", "cp", "pull", "install", "serve"]);
 const DOCUMENTS = new Set(["push", "create", "index", "update-index", "rebuild-index", "sync"]);
 /** Half of it in use, as V8 counts it, in bytes. */
 const YOUNG_GENERATION = 16 * 1024 * 1024;
+/** A process that is large, in bytes of resident memory. */
+const LARGE = 220 * 1024 * 1024;
 
 // As `engines` in package.json. Another Node would fail later, with an unhelpful message.
 const [major = 0, minor = 0, patch = 0] = process.versions.node.split(".").map((part) => Number.parseInt(part, 10));
@@ -43,13 +45,20 @@ if (STREAMING.has(verb)) setFlagsFromString(KEEP);
 
 // What is made of documents lives a little longer, so that a young generation as small as that would be collected too
 // often. This one stops growing at 16 MB. Measured on a push of 800 specs: 350 MB resident instead of 510, and the same
-// CPU time. V8 takes no maximum any more once it runs.
+// CPU time. V8 takes no maximum any more once it runs. The old generation may double before it is collected, until the
+// process is large: then it is collected sooner. On a push of 1 600 specs, that is a fifth less memory for an eighth
+// more CPU time.
 if (DOCUMENTS.has(verb)) {
+  let isYoungFull = false;
   const timer = setInterval(() => {
-    const young = getHeapSpaceStatistics().find(({ space_name: name }) => name === "new_space");
-    if (young !== undefined && young.space_size < YOUNG_GENERATION) return;
-    setFlagsFromString(KEEP);
-    clearInterval(timer);
+    if (!isYoungFull) {
+      const young = getHeapSpaceStatistics().find(({ space_name: name }) => name === "new_space");
+      isYoungFull = young === undefined || young.space_size >= YOUNG_GENERATION;
+      if (isYoungFull) setFlagsFromString(KEEP);
+    }
+    if (process.memoryUsage.rss() < LARGE) return;
+    setFlagsFromString("--heap-growing-percent=40");
+    if (isYoungFull) clearInterval(timer);
   }, 100);
   timer.unref();
 }

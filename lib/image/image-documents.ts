@@ -60,6 +60,8 @@ export interface ImageOptions {
   readonly settings?: ImageSettings | undefined;
   /** The spec, for the image of a single spec; undefined for the image of an environment. */
   readonly spec?: SpecPart | undefined;
+  /** Makes the memory for the config, by its size in bytes. */
+  readonly allocate?: ((size: number) => Buffer) | undefined;
 }
 
 /** A document, ready to be pushed. */
@@ -82,7 +84,7 @@ export interface BuiltImage {
  * Docker media types, because the families never mix.
  */
 export function buildImage(options: ImageOptions): BuiltImage {
-  const { base, layers, spec, settings } = options;
+  const { base, layers, spec, settings, allocate } = options;
   const record = base === undefined ? {} : withBaseRecord(undefined, base);
   const annotations: JsonObject =
     spec === undefined
@@ -92,7 +94,7 @@ export function buildImage(options: ImageOptions): BuiltImage {
     ...{ mediaType, digest, size },
     ...(own && { annotations: { ...own } }),
   }));
-  return assembleImage({ base, config: configObject(options), added, annotations });
+  return assembleImage({ base, config: configObject(options), added, annotations, allocate });
 }
 
 /** The parts of a manifest. */
@@ -103,12 +105,15 @@ export interface AssembledParts {
   readonly added: readonly (Descriptor & JsonObject)[];
   /** Left out over a base with Docker's media types, whose manifests have none. */
   readonly annotations: JsonObject;
+  /** Makes the memory for the config, by its size in bytes. */
+  readonly allocate?: ImageOptions["allocate"];
 }
 
 /** Assembles config and manifest, in the media types of the base. Throws as `buildImage` does. */
-export function assembleImage({ base, config: object, added, annotations }: AssembledParts): BuiltImage {
+export function assembleImage(parts: AssembledParts): BuiltImage {
+  const { base, config: object, added, annotations, allocate } = parts;
   const family = base?.family ?? "oci";
-  const config = documentOf(object, family === "docker" ? DOCKER_CONFIG : OCI_CONFIG);
+  const config = documentOf(object, family === "docker" ? DOCKER_CONFIG : OCI_CONFIG, allocate);
   const manifestType = base?.manifestType ?? (family === "docker" ? DOCKER_MANIFEST : OCI_MANIFEST);
   const inFamily = <T extends Pick<Descriptor, "mediaType">>(layer: T): T => ({
     ...layer,
@@ -131,8 +136,14 @@ export function assembleImage({ base, config: object, added, annotations }: Asse
 }
 
 // A document as it is written.
-function documentOf(object: JsonObject, mediaType: string): ImageDocument {
-  const bytes = Buffer.from(writeJson(object), "latin1");
+function documentOf(
+  object: JsonObject,
+  mediaType: string,
+  allocate: (size: number) => Buffer = Buffer.allocUnsafeSlow,
+): ImageDocument {
+  const text = writeJson(object);
+  const bytes = allocate(text.length);
+  bytes.write(text, "latin1");
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
 }
 

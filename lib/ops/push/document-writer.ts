@@ -6,6 +6,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf } from "../../spack/spec/spec-name.ts";
 import type { PushOutcome, Target } from "../../target/target.ts";
+import { BufferPool } from "../../util/buffer-pool.ts";
 import { bytesSource } from "../../util/stream.ts";
 import type { BaseImages } from "./base-image.ts";
 
@@ -20,6 +21,8 @@ export class DocumentWriter {
   readonly #target: Target;
   readonly #bases: BaseImages | undefined;
   readonly #signal: AbortSignal;
+  /** Memory for configs, each of which `config` takes back. */
+  readonly pool = new BufferPool();
   /** The manifests of all images, by tag. */
   readonly manifests = new Map<string, Descriptor>();
   /** What was sent, layers that others have sent included. */
@@ -44,11 +47,13 @@ export class DocumentWriter {
     return { base: await this.#bases?.read(architecture), architecture };
   }
 
-  /** Pushes the config of an image; `isNew` if it cannot be there. */
+  /** Pushes the config of an image; `isNew` if it cannot be there. Bytes from the pool are no longer the caller's. */
   async config({ config }: BuiltImage, { isNew }: { readonly isNew: boolean }): Promise<void> {
     const signal = this.#signal;
     const outcome = await this.#target.pushBlob(config.descriptor, bytesSource(config.bytes), { signal, isNew });
     if (outcome === "pushed") this.totals.sentBytes += config.bytes.length;
+    // Not after a failure: a request may still be sending them.
+    this.pool.give(config.bytes);
   }
 
   /** Pushes a layer that holds no specs. */

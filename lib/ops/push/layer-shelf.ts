@@ -1,6 +1,7 @@
 // Keeps small layers in memory to be joined with others: those that were just packed, with their archives, so that
 // nothing is decompressed for the diffID of the joined layer; and those that were just read.
 import type { Digest } from "../../oci/digest.ts";
+import { release } from "../../util/memory.ts";
 
 /** How many bytes of layers and archives are kept. */
 const SHELF = 32 * 1024 * 1024;
@@ -18,29 +19,35 @@ export class LayerShelf {
     while (this.#layers.size + this.#archives.size > SHELF) this.#archives.dropLargest() || this.#layers.dropLargest();
   }
 
-  /** The layer, if it is kept. */
+  /** A copy of the layer, if it is kept. */
   get(digest: Digest): Buffer | undefined {
     return this.#layers.get(digest);
   }
 
-  /** The uncompressed archive of a layer, if it is kept. */
+  /** A copy of the uncompressed archive of a layer, if it is kept. */
   archiveOf(digest: Digest): Buffer | undefined {
     return this.#archives.get(digest);
   }
 }
 
+// Bytes of its own, freed as soon as they are dropped: V8 would keep them until it collects the whole heap, and parts of
+// a pool would keep the pool.
 class Shelf {
   readonly #kept = new Map<Digest, Buffer>();
   size = 0;
 
   put(digest: Digest, bytes: Buffer): void {
     if (this.#kept.has(digest)) return;
-    this.#kept.set(digest, bytes);
+    const copy = Buffer.allocUnsafeSlow(bytes.length);
+    copy.set(bytes);
+    this.#kept.set(digest, copy);
     this.size += bytes.length;
   }
 
+  /** A copy. */
   get(digest: Digest): Buffer | undefined {
-    return this.#kept.get(digest);
+    const kept = this.#kept.get(digest);
+    return kept && Buffer.from(kept);
   }
 
   /** False if there is none. */
@@ -48,8 +55,11 @@ class Shelf {
     let largest: Digest | undefined;
     for (const [digest, { length }] of this.#kept)
       if (largest === undefined || length > (this.#kept.get(largest)?.length ?? 0)) largest = digest;
-    if (largest === undefined) return false;
-    this.size -= this.#kept.get(largest)?.length ?? 0;
-    return this.#kept.delete(largest);
+    const bytes = largest && this.#kept.get(largest);
+    if (largest === undefined || bytes === undefined) return false;
+    this.size -= bytes.length;
+    this.#kept.delete(largest);
+    release(bytes);
+    return true;
   }
 }

@@ -231,6 +231,7 @@ export class PushRun {
         ? specPartOf(node, (await cache.fetchSpec(tag, { signal })).document.value)
         : await installedSpecPart(node, store);
     const env = this.#environment.of([node], base, asked);
-    return buildImage({ base, architecture, layers, env, spec });
+    const allocate = (size: number): Buffer => this.#writer.pool.take(size);
+    return buildImage({ base, architecture, layers, env, spec, allocate });
   }
 }

@@ -1,6 +1,7 @@
 // Reads Spack's files in `.spack/` of an install prefix: the spec and the list of installed files.
 import { isStaveError, StaveError } from "../../errors.ts";
 import { HeldTree } from "../../util/held-tree.ts";
+import { release } from "../../util/memory.ts";
 import { shortName } from "../spec/node-reader.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../spec/spec-file.ts";
 import { inside, own, type Place, wrong } from "../text/fields.ts";
@@ -28,6 +29,7 @@ export async function readInstalledSpec(
   const bytes = readBelow(directory, SPEC_FILE, SPEC_FILE_LIMIT);
   if (bytes === undefined) throw notThere(file, record);
   const document = readSpecFile(bytes, file);
+  release(bytes);
   if (document.root.hash === record.node.hash) return document;
   const problem = `${file} is the spec ${shortName(document.root)}, but the database has ${shortName(record.node)} there`;
   throw new StaveError("SPEC_INVALID", problem, { subject: file, hint: REINDEX });

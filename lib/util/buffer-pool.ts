@@ -1,0 +1,31 @@
+// Memory for documents of one kind that are made one after the other. Each lives until it is sent, which is long enough
+// for V8 to keep it until the next large collection: without a pool, a hundred megabytes of them pile up.
+
+/** The smallest buffer, in bytes. */
+const SMALLEST = 64 * 1024;
+/** How many bytes of buffers that are not in use are kept. */
+const SPARE = 16 * 1024 * 1024;
+
+/** Lends buffers and takes them back. */
+export class BufferPool {
+  readonly #lent = new Map<ArrayBufferLike, Buffer>();
+  #spare: Buffer[] = [];
+
+  /** Lends `size` bytes with any content. Whoever never gives them back leaves them to the garbage collector. */
+  take(size: number): Buffer {
+    const at = this.#spare.findIndex(({ length }) => length >= size);
+    const [spare] = at < 0 ? [] : this.#spare.splice(at, 1);
+    const whole = spare ?? Buffer.allocUnsafeSlow(Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(size))));
+    this.#lent.set(whole.buffer, whole);
+    return whole.subarray(0, size);
+  }
+
+  /** Takes back what was lent, to be lent again. Other bytes are left alone. */
+  give({ buffer }: Uint8Array): void {
+    const whole = this.#lent.get(buffer);
+    if (whole === undefined) return;
+    this.#lent.delete(buffer);
+    const kept = this.#spare.reduce((sum, { length }) => sum + length, whole.length);
+    if (kept <= SPARE) this.#spare.push(whole);
+  }
+}
