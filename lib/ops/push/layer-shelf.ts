@@ -30,8 +30,8 @@ export class LayerShelf {
   }
 }
 
-// Bytes of its own, freed as soon as they are dropped: V8 would keep them until it collects the whole heap, and parts of
-// a pool would keep the pool.
+// Its bytes are copies that are freed as soon as they are dropped: V8 would keep them until it collects the whole heap,
+// and a part of a pool would keep the pool.
 class Shelf {
   readonly #kept = new Map<Digest, Buffer>();
   size = 0;
