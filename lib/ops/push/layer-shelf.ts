@@ -3,8 +3,9 @@
 import type { Digest } from "../../oci/digest.ts";
 import { release } from "../../util/memory.ts";
 
-/** How many bytes of layers and archives are kept. */
+/** How many bytes of layers and archives are kept, and of archives alone. */
 const SHELF = 32 * 1024 * 1024;
+const ARCHIVES = 16 * 1024 * 1024;
 
 /** Small layers and their archives, up to 32 MiB together. The largest go first: small ones are joined. */
 export class LayerShelf {
@@ -15,6 +16,7 @@ export class LayerShelf {
   put(digest: Digest, bytes: Buffer, archive?: Buffer): void {
     this.#layers.put(digest, bytes);
     if (archive !== undefined) this.#archives.put(digest, archive);
+    while (this.#archives.size > ARCHIVES) this.#archives.dropLargest();
     // An archive can be had from its layer.
     while (this.#layers.size + this.#archives.size > SHELF) this.#archives.dropLargest() || this.#layers.dropLargest();
   }

@@ -25,6 +25,8 @@ import { type SurveyedJob, Surveyor } from "./surveyor.ts";
 
 /** Prefixes up to this size, in bytes, are packed into memory and sent in parallel, however few threads pack. */
 const SMALL = 2 * 1024 * 1024;
+/** The archives of prefixes up to this size, in bytes, are kept to be joined with others. */
+const KEPT = 512 * 1024;
 /** How many of these layers may be in memory. */
 const SPOOL = 24;
 /** Layers up to this size, in bytes, are sent without a HEAD request: the request would take as long. */
@@ -188,7 +190,7 @@ export class LayerSender {
   async #sendSmall(node: SpecNode, job: ArchiveJob, survey: Survey, start: () => void): Promise<SentLayer> {
     const { target, pool, compression, memory, clock, progress, signal, force, shelf } = this.#options;
     const at = clock.now();
-    const keepsArchive = shelf !== undefined;
+    const keepsArchive = shelf !== undefined && survey.bytes <= KEPT;
     const { layer, bytes } = await this.#packing.run(
       async () => {
         start();
@@ -198,7 +200,7 @@ export class LayerSender {
         signal.throwIfAborted();
         const { layer } = stream;
         const bytes = Buffer.concat(chunks);
-        shelf?.put(layer.digest, bytes, stream.archive);
+        shelf?.put(layer.digest, bytes, keepsArchive ? stream.archive : undefined);
         return { layer, bytes };
       },
       { signal },
