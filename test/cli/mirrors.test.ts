@@ -479,6 +479,19 @@ test("push, index and prune write a mirror in a bucket, with the credentials of 
     const pruned = await run(prune, env);
     assert.match(pruned.stdout, /\nremoved 4 specs and \d+ blobs of .*; 4 kept\n/, pruned.stderr);
     assert.match((await run(["index", "team", "--check", ...common], env)).stdout, /^up to date: 4 specs/);
+    const elsewhere = { ...S3_ENV, S3_ENDPOINT_URL: server.url };
+    const target = `file://${join(scope, "new")}`;
+    const wrong = "s3://cache/taem";
+    const asked = [
+      ["list", wrong],
+      ["check", "--all", "-m", wrong],
+      ["sync", "-u", wrong, target],
+    ];
+    for (const args of asked) {
+      const none = await run([...args, "--no-env"], elsewhere);
+      assert.deepEqual([none.status, /has no mirror.*\[NOT_FOUND\]/.test(none.stderr)], [5, true], none.stderr);
+    }
+    assert.equal(existsSync(join(scope, "new")), false);
     assert.match((await run(["check", "-m", "team", "--all", "--bytes", ...common], env)).stdout, /^4 of 4 specs/);
     const refused = await run(["list", "team", "-a", ...common, "--retries", "0"], { MINE: "wrong" });
     assert.deepEqual(

@@ -66,6 +66,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
   readonly #view: string | undefined;
   readonly #layout3: Layout3;
   readonly #signer: Signer | undefined;
+  readonly #isWritten: boolean;
   #marked: Promise<void> | undefined;
 
   constructor(options: MirrorOptions) {
@@ -82,6 +83,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     this.#view = view;
     this.#layout3 = layout3;
     this.#signer = signer;
+    this.#isWritten = isWritten;
   }
 
   async list(options: OperationOptions = {}): Promise<CacheListing> {
@@ -89,7 +91,19 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     const foreign: string[] = [];
     let hasIndex = false;
     for (const layout of this.#layouts) if (await layout.list({ specs, foreign }, options)) hasIndex = true;
+    if (specs.size === 0 && foreign.length === 0 && !hasIndex) await this.#checkThere(options);
     return { specs, foreign, others: [], hasIndex };
+  }
+
+  // A bucket has no folders: one that is misspelt must not look like an empty mirror. Real folders were checked before,
+  // and a mirror is created by its first content.
+  async #checkThere({ signal }: OperationOptions): Promise<void> {
+    if (this.#isWritten || this.objects.path !== undefined) return;
+    if ((await this.objects.look(LAYOUT_KEY, { signal })) !== undefined) return;
+    throw new StaveError("NOT_FOUND", `${this.name} has no mirror: there is neither v3 nor build_cache`, {
+      subject: this.name,
+      hint: "check the names of the bucket and the folder",
+    });
   }
 
   // A tag alone does not tell under which names a mirror has a spec: its listing or its index does.
