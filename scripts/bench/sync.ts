@@ -1,12 +1,11 @@
 // Benchmarks copying a whole cache of images in a registry to a mirror in a folder, beside a copy of the same images to
-// an image layout by stave and, if it is there, by skopeo.
+// an image layout. Other tools copy images one by one, with the layers of dependencies again and again.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../make-store.ts";
-import { findProgram } from "../peers.ts";
 import { type Candidate, measure } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
 import { commandTable, type Table } from "./table.ts";
@@ -49,16 +48,6 @@ export async function benchSync(scratch: string, stave: string, scale: number): 
         command: () => [...own, "copy", "--all-tags", cache, `oci-layout:${into("layout")}`, "-q"],
       },
     ];
-    const skopeo = findProgram("skopeo");
-    const source = cache.replace("oci+http", "docker");
-    if (skopeo !== undefined)
-      candidates.push({
-        ...{ name: "skopeo sync to a folder", env, prepare: empty("skopeo") },
-        command: () => [
-          ...[skopeo, "sync", "--src", "docker", "--dest", "dir", "--src-tls-verify=false"],
-          ...["--all", source.slice("docker://".length), into("skopeo")],
-        ],
-      });
     const what = `${specs.length} specs, ${(server.gzipBlobs().reduce((sum, path) => sum + statSync(path).size, 0) / 1e6).toFixed(0)} MB from ${kind}`;
     return [commandTable(what, await measure(candidates, ROUNDS, 0), { bases: ["stave sync"] })];
   } finally {
