@@ -6,6 +6,7 @@ import type { ReadCache } from "../../lib/cache/cache.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { StaveError } from "../../lib/errors.ts";
+import { listAll } from "../../lib/ops/cache/list.ts";
 import { base32Hash } from "../../lib/spack/spec/dag-hash.ts";
 import { DiskCache } from "../../lib/util/disk-cache.ts";
 import { writeCacheFolder } from "../../scripts/make-cache.ts";
@@ -88,6 +89,17 @@ test("an index that was read before is not read again", async () => {
   assert.equal(await requests(() => updateIndex(cache)), 2 + 2 * 4 + 3, "2d + 4 and a listing");
   await cache.readIndex();
   assert.equal(await requests(() => updateIndex(cache)), 2, "the index's manifest and the tags");
+  await client.close();
+});
+
+test("a large index answers alone: nothing waits for the pages of tags", async () => {
+  const folder = join(registry.directory, "org/large");
+  await writeCacheFolder(folder, { specs: 5100, missing: 0, allImages: false, seed: 7 });
+  registry.rules.splice(0, registry.rules.length, { path: /tags\/list/, fault: "hang" });
+  const client = connect(registry.host, "org/large", { timeout: 300_000 });
+  const { specs, unindexed } = await listAll([new OciCache(client.target)], { queries: [] });
+  assert.deepEqual([specs.length, unindexed], [5100, []]);
+  registry.rules.length = 0;
   await client.close();
 });
 

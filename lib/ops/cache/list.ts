@@ -134,6 +134,9 @@ export async function listAll(caches: readonly ReadCache[], options: ListOptions
   };
 }
 
+/** Larger indexes are not compared with the tags, of which there are a thousand for each request. */
+const COMPARED = 5000;
+
 // The list of one cache, with the tags that its index lacks. If the registry refuses to list tags, the index suffices.
 async function listBeside(
   cache: ReadCache,
@@ -141,13 +144,16 @@ async function listBeside(
 ): Promise<{ report: ListReport; missing: readonly string[] }> {
   const { fromTags, signal } = options;
   if (fromTags) return { report: await list(cache, options), missing: [] };
-  const [index, listing] = await Promise.all([
-    cache.readIndex({ signal }),
-    (cache.can.list ? cache.list({ signal }) : Promise.reject(lacks(cache, "list"))).catch((error: unknown) => {
-      if (isStaveError(error, "DENIED", "CREDENTIALS_MISSING", "CREDENTIALS_REJECTED", "UNSUPPORTED")) return error;
-      throw error;
-    }),
-  ]);
+  const enough = new AbortController();
+  const listed = listOrRefusal(cache, signal ? AbortSignal.any([signal, enough.signal]) : enough.signal);
+  // Its failure counts only where the list is needed.
+  listed.catch(() => {});
+  const index = await cache.readIndex({ signal });
+  if (index !== undefined && index.records.size > COMPARED) {
+    enough.abort();
+    return { report: listRecords(cache.name, index, options), missing: [] };
+  }
+  const listing = await listed;
   if (listing instanceof StaveError) {
     if (index === undefined) throw await orRegistry(cache, listing, { signal });
     return { report: listRecords(cache.name, index, options), missing: [] };
@@ -155,4 +161,14 @@ async function listBeside(
   if (index === undefined) return { report: listTagged(cache.name, listing, options), missing: [] };
   const missing = [...listing.specs.values()].filter(({ hash }) => index.records.get(hash)?.inBuildcache !== true);
   return { report: listRecords(cache.name, index, options), missing: missing.map(({ tag }) => tag) };
+}
+
+async function listOrRefusal(cache: ReadCache, signal: AbortSignal): Promise<CacheListing | StaveError> {
+  if (!cache.can.list) return lacks(cache, "list");
+  try {
+    return await cache.list({ signal });
+  } catch (error) {
+    if (isStaveError(error, "DENIED", "CREDENTIALS_MISSING", "CREDENTIALS_REJECTED", "UNSUPPORTED")) return error;
+    throw error;
+  }
 }
