@@ -8,7 +8,8 @@ const SPARE = 16 * 1024 * 1024;
 
 /** Lends buffers and takes them back. */
 export class BufferPool {
-  readonly #lent = new Map<ArrayBufferLike, Buffer>();
+  // Weak, so that memory that is never given back is collected.
+  readonly #lent = new WeakMap<ArrayBufferLike, Buffer>();
   #spare: Buffer[] = [];
 
   /** Lends `size` bytes with any content. Whoever never gives them back leaves them to the garbage collector. */

@@ -1,6 +1,8 @@
 // Memory that is lent again, and never to two at once.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { BufferPool } from "../../lib/util/buffer-pool.ts";
 import { dice } from "../../scripts/dice.ts";
 import { useSeed } from "../support/seed.ts";
@@ -37,4 +39,17 @@ test("what is lent is nobody else's, until it is given back; bytes from elsewher
     }
     pool.give(Buffer.alloc(100_000));
   }
+});
+
+test("what is never given back is left to the garbage collector", () => {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  assert.ok(typeof collect === "function");
+  const pool = new BufferPool();
+  for (let round = 0; round < 100; round++) pool.take(1024 * 1024);
+  collect();
+  assert.ok(process.memoryUsage().arrayBuffers < 50 * 1024 * 1024);
+  const again = pool.take(1024 * 1024);
+  pool.give(again);
+  assert.equal(pool.take(1024 * 1024).buffer, again.buffer);
 });
