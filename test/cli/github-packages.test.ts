@@ -253,6 +253,9 @@ test("the API of a registry", async () => {
   assert.equal(of("git.site.edu", undefined, enterprise), undefined);
   assert.equal(of("quay.io", undefined, enterprise), undefined);
   assert.equal(of("x.org", "https://x.org/api/v3/"), "https://x.org/api/v3");
-  for (const wrong of ["x.org", "file:///x", "https://me@x.org", "https://x.org?a"])
+  for (const wrong of ["x.org", "file:///x", "https://me@x.org", "https://:secret@x.org", "https://x.org?a"]) {
     await failsWith("USAGE", () => of("x.org", wrong));
+    const broken = { ...enterprise, GITHUB_API_URL: wrong };
+    await failsWith("USAGE", () => of("containers.git.site.edu", undefined, broken));
+  }
 });

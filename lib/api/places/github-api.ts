@@ -16,18 +16,17 @@ export function githubApi(
   named: string | undefined,
   { env }: Pick<Surroundings, "env">,
 ): string | undefined {
-  if (named !== undefined) {
-    const url = URL.parse(named);
-    if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.search === "" && url.hash === "")
-      return withoutTrailing(named, "/");
-    throw new StaveError("USAGE", "the API of GitHub is named by something that is no web address", {
-      hint: "for GitHub Enterprise Server it is https://HOST/api/v3",
-    });
-  }
+  if (named !== undefined) return apiAddress(named, "the API of GitHub is named by something that is no web address");
   if (registry === PUBLIC.registry) return PUBLIC.api;
   const server = URL.parse(env["GITHUB_SERVER_URL"] ?? "");
   const api = env["GITHUB_API_URL"];
-  return server !== null && api !== undefined && registry === `containers.${server.host}`
-    ? withoutTrailing(api, "/")
-    : undefined;
+  if (server === null || api === undefined || registry !== `containers.${server.host}`) return undefined;
+  return apiAddress(api, "GITHUB_API_URL is no web address");
+}
+
+function apiAddress(text: string, problem: string): string {
+  const url = URL.parse(text);
+  if (url !== null && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash)
+    return withoutTrailing(text, "/");
+  throw new StaveError("USAGE", problem, { hint: "for GitHub Enterprise Server it is https://HOST/api/v3" });
 }
