@@ -2,10 +2,10 @@
 import { isNear } from "../../util/typo.ts";
 
 /** How a name matches, the best first. */
-export const MATCHES = ["exact", "prefix", "contains", "near"] as const;
+export const MATCHES: readonly NameMatch[] = ["exact", "prefix", "contains", "near"];
 
 /** How a name matches. */
-export type NameMatch = (typeof MATCHES)[number];
+export type NameMatch = "exact" | "prefix" | "contains" | "near";
 
 /** How a name matches a text; undefined if it does not. Letters of either case are the same. */
 export function matchOf(text: string, name: string): NameMatch | undefined {
