@@ -45,7 +45,8 @@ export interface LayoutOptions {
 /** What is known of a manifest that was read; its digest guarantees that it never changes. */
 interface Subject {
   subject: Digest | undefined;
-  entry: Descriptor;
+  /** How it stands in the list of its subject, if it has one. */
+  entry: Descriptor | undefined;
 }
 
 /** stave's own annotation in index.json. */
@@ -216,6 +217,7 @@ export class LayoutTarget implements Target {
         throw error;
       }
     }
+    this.#remember(descriptor, document.value);
     await this.index.change(listManifest(descriptor, document, tag, condition, this.name));
     return { descriptor };
   }
@@ -241,7 +243,7 @@ export class LayoutTarget implements Target {
     const found: Descriptor[] = [];
     for (const { digest: one } of listed.values()) {
       const known = this.#subjects.get(one);
-      if (known?.subject === digest) found.push(known.entry);
+      if (known?.entry !== undefined && known.subject === digest) found.push(known.entry);
     }
     found.sort((a, b) => (a.digest < b.digest ? -1 : 1));
     return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
@@ -257,11 +259,17 @@ export class LayoutTarget implements Target {
     return this.#subjectReads.run(entry.digest, async () => {
       try {
         const { bytes, descriptor } = await this.fetchManifest(entry.digest);
-        const { value } = parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest}`);
-        this.#subjects.set(entry.digest, { subject: value.subject?.digest, entry: referrerEntry(descriptor, value) });
+        this.#remember(descriptor, parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest}`).value);
       } catch (error) {
         if (!(error instanceof StaveError)) throw error;
       }
+    });
+  }
+
+  #remember(descriptor: Descriptor, value: ManifestDocument["value"]): void {
+    this.#subjects.set(descriptor.digest, {
+      subject: value.subject?.digest,
+      entry: value.subject === undefined ? undefined : referrerEntry(descriptor, value),
     });
   }
 
