@@ -8,7 +8,7 @@ import { type ConfiguredNames, KnownWords, namesQuestion } from "./machine/known
 /** The most words that are offered. */
 const MOST_OFFERED = 1000;
 
-/** What the words before the one that is completed say. */
+/** What is completed: the current word, the words before it, and where candidates come from. */
 interface Asked {
   readonly around: Surroundings;
   readonly known: KnownWords;

@@ -6,7 +6,7 @@ const LEAST = 4096;
 
 /**
  * The memory of a chunk that has a buffer of its own; undefined for a part of a larger buffer, which others may share.
- * Node's pool is one: its parts have at most half of it, so that none of them is whole.
+ * A part of Node's pool is never a whole buffer: it has at most half of the pool.
  */
 export function wholeMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer | undefined {
   const isWhole = byteLength === buffer.byteLength && byteLength >= LEAST;

@@ -143,7 +143,7 @@ export class SpackFiles {
     if (own !== undefined && installation.from !== "PATH")
       throw configError(
         own.place,
-        "Spack refuses a manifest with a section stave, and a Spack is to be asked",
+        "Spack refuses a manifest with a section stave, and this command must run Spack",
         `take it out and give its settings as \`image\`, or ${installation.from === "SPACK_ROOT" ? "unset SPACK_ROOT" : "leave out `spack`"}`,
       );
     const tree = store && { ...store.tree, upstreams: upstreams.map(({ root }) => root) };

@@ -9,19 +9,19 @@ const PUBLIC = { registry: "ghcr.io", api: "https://api.github.com" };
 /**
  * The address of the API: the one that was named, that of github.com for ghcr.io, or that of the GitHub Enterprise
  * Server that a workflow runs on, for its own registry. Undefined for a registry of others, whose token GitHub must not
- * get. Throws USAGE for an address that is none.
+ * get. Throws USAGE for an address that is not valid.
  */
 export function githubApi(
   registry: string,
   named: string | undefined,
   { env }: Pick<Surroundings, "env">,
 ): string | undefined {
-  if (named !== undefined) return apiAddress(named, "the API of GitHub is named by something that is no web address");
+  if (named !== undefined) return apiAddress(named, "the address of GitHub's API must be http or https, without a user, a query or a fragment");
   if (registry === PUBLIC.registry) return PUBLIC.api;
   const server = URL.parse(env["GITHUB_SERVER_URL"] ?? "");
   const api = env["GITHUB_API_URL"];
   if (server === null || api === undefined || registry !== `containers.${server.host}`) return undefined;
-  return apiAddress(api, "GITHUB_API_URL is no web address");
+  return apiAddress(api, "GITHUB_API_URL must be http or https, without a user, a query or a fragment");
 }
 
 function apiAddress(text: string, problem: string): string {

@@ -28,7 +28,7 @@ export function acceptProject(content: Content, around: Surroundings): void {
   acceptances(around).set(KIND, keyOf(content), Buffer.from(content.file));
   if (isAccepted(content, around)) return;
   const folder = xdgFolder(around, "XDG_STATE_HOME");
-  throw new StaveError("FILE_SYSTEM", `what is accepted cannot be remembered in ${folder}`, {
+  throw new StaveError("FILE_SYSTEM", `cannot remember in ${folder} that stave.yaml was accepted`, {
     subject: folder,
     hint: "set XDG_STATE_HOME to a folder that only you can write",
   });

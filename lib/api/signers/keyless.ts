@@ -41,7 +41,7 @@ export async function keylessSigner(
     import("../../sign/keyless/identity-token.ts"),
     import("../../sign/identity/roots.ts"),
   ]);
-  // Before anything is asked for: what only the provider for people may lack is found out below.
+  // Fails before any request if there is no token. The identity provider is not known yet; it is checked below.
   tokenSource({ env, onPrompt, identityProvider: "" });
   const roots = rootsOf(around, transport);
   const config =

@@ -40,7 +40,7 @@ export interface TrustUse {
   readonly onWarning: (text: string) => void;
 }
 
-/** What guards need besides. */
+/** What guards need, with the options of their judges. */
 export interface GuardUse extends TrustUse, JudgeOptions {
   readonly memory?: DiskCache | undefined;
 }

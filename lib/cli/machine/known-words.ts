@@ -1,5 +1,5 @@
 // The words that completion offers: what earlier commands of this user have met. They come from registries, so only
-// those are kept, and only those are offered, that no shell reads anything into.
+// words without characters that are special to a shell are kept and offered.
 import { ownDiskCache } from "../../api/machine/cache-folder.ts";
 import { lineKey } from "../../api/machine/line-key.ts";
 import type { Surroundings } from "../../api/machine/surroundings.ts";
@@ -52,7 +52,7 @@ export class KnownWords {
   /** Notes a cache, a repository, or an image of one, by the word that named it. */
   notePlace(word: string): void {
     const { place, tag } = PLACE.exec(word)?.groups ?? {};
-    // A user name or a password is nobody else's word.
+    // A place with a user name or a password is not remembered.
     if (place === undefined || !isPlainWord(place) || /^[a-z0-9+]+:\/\/[^/]*@/i.test(place)) return;
     const before = this.places();
     if (before[0] !== place)

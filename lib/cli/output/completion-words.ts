@@ -48,7 +48,7 @@ function completedFlag(option: Option): CompletedFlag {
   return {
     names: [short, long].flatMap((flag) => flag ?? []),
     description,
-    // A value that may be left out must be joined with `=`, so what follows is none.
+    // An optional value is joined to its flag with `=`, so the next word is not the value.
     value: option.required ? value : undefined,
   };
 }

@@ -62,7 +62,7 @@ export function bindAction<A extends unknown[], F extends OutputOptions>(
   });
 }
 
-// A word is a place only where the verb takes one: most words of other arguments are nobody's business later.
+// Remembers only arguments that are caches or images; completion must not offer the others later.
 function notePlaces(command: Command, context: Context): void {
   const words = command.registeredArguments.flatMap((argument, at) => {
     const isPlace = kindsOf(argument.name()).some((kind) => kind === "cache" || kind === "image");

@@ -34,7 +34,7 @@ import { type Change, LayoutIndex } from "./layout-index.ts";
 /** How to open a layout. */
 export interface LayoutOptions {
   clock: Clock;
-  /** Creates the layout if it does not exist: now, or with the first write, until when it is empty. */
+  /** Creates the layout if it does not exist: now, or with the first write; before that, it reads as empty. */
   create?: boolean | "with the first write";
   /** Default: nothing may be in a folder that becomes a layout. */
   mayStay?: (name: string) => Promise<boolean>;
