@@ -16,7 +16,11 @@ export function githubApi(
   named: string | undefined,
   { env }: Pick<Surroundings, "env">,
 ): string | undefined {
-  if (named !== undefined) return apiAddress(named, "the address of GitHub's API must be http or https, without a user, a query or a fragment");
+  if (named !== undefined)
+    return apiAddress(
+      named,
+      "the address of GitHub's API must be http or https, without a user, a query or a fragment",
+    );
   if (registry === PUBLIC.registry) return PUBLIC.api;
   const server = URL.parse(env["GITHUB_SERVER_URL"] ?? "");
   const api = env["GITHUB_API_URL"];
