@@ -56,11 +56,20 @@ if (DOCUMENTS.has(verb)) {
       isYoungFull = young === undefined || young.space_size >= YOUNG_GENERATION;
       if (isYoungFull) setFlagsFromString(KEEP);
     }
-    if (process.memoryUsage.rss() < LARGE) return;
+    if (!isLarge()) return;
     setFlagsFromString("--heap-growing-percent=40");
     if (isYoungFull) clearInterval(timer);
   }, 100);
   timer.unref();
+}
+
+function isLarge(): boolean {
+  try {
+    return process.memoryUsage.rss() >= LARGE;
+  } catch {
+    // Without /proc, as in a plain chroot, the size is not known: the usual settings stay.
+    return false;
+  }
 }
 
 async function start(): Promise<void> {
