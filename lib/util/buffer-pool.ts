@@ -3,16 +3,22 @@
 
 /** The smallest buffer, in bytes. */
 const SMALLEST = 64 * 1024;
-/** How many bytes of buffers that are not in use are kept. */
+/** How many bytes of buffers that are not in use are kept, unless a pool is told otherwise. */
 const SPARE = 16 * 1024 * 1024;
 
 /** Lends buffers and takes them back. */
 export class BufferPool {
   // Weak, so that memory that is never given back is collected.
   readonly #lent = new WeakMap<ArrayBufferLike, Buffer>();
-  #spare: Buffer[] = [];
+  readonly #spare: Buffer[] = [];
+  readonly #most: number;
 
-  /** Lends `size` bytes with any content. Whoever never gives them back leaves them to the garbage collector. */
+  /** `most` is the number of bytes that are kept while they are not lent. */
+  constructor(most: number = SPARE) {
+    this.#most = most;
+  }
+
+  /** Lends `size` bytes with any content. The garbage collector frees those that are never given back. */
   take(size: number): Buffer {
     const at = this.#spare.findIndex(({ length }) => length >= size);
     const [spare] = at < 0 ? [] : this.#spare.splice(at, 1);
@@ -27,6 +33,6 @@ export class BufferPool {
     if (whole === undefined) return;
     this.#lent.delete(buffer);
     const kept = this.#spare.reduce((sum, { length }) => sum + length, whole.length);
-    if (kept <= SPARE) this.#spare.push(whole);
+    if (kept <= this.#most) this.#spare.push(whole);
   }
 }

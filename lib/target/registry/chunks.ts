@@ -1,4 +1,5 @@
 // Cuts streams into chunks that stay in memory while they are sent.
+import { BufferPool } from "../../util/buffer-pool.ts";
 
 /** A part of a stream; its memory is reused for the next chunk. */
 export interface Chunk {
@@ -16,12 +17,13 @@ export interface CutOptions {
 
 /** Cuts streams into chunks and reuses their memory for later streams. */
 export class Chunker {
-  readonly #spare: Buffer[] = [];
+  // As many are kept as were cut at once: large layers need them again and again.
+  readonly #pool = new BufferPool(Number.POSITIVE_INFINITY);
 
   /** Yields a stream in chunks of `size` bytes; the last one may be smaller, and an empty stream has none. */
   async *cut(stream: AsyncIterable<Uint8Array>, size: number, options: CutOptions = {}): AsyncGenerator<Chunk> {
     const { recycle = () => {}, sizeOfMany } = options;
-    let buffer = this.#take(size);
+    let buffer = this.#pool.take(size);
     let filled = 0;
     let isFirst = true;
     for await (const part of stream) {
@@ -31,9 +33,9 @@ export class Chunker {
           const wanted = isFirst ? await sizeOfMany?.() : undefined;
           isFirst = false;
           if (wanted !== undefined && wanted > buffer.length) {
-            const larger = this.#take(wanted);
+            const larger = this.#pool.take(wanted);
             larger.set(buffer);
-            this.#spare.push(buffer);
+            this.#pool.give(buffer);
             buffer = larger;
             continue;
           }
@@ -49,12 +51,6 @@ export class Chunker {
     }
     if (filled > 0) yield { bytes: buffer.subarray(0, filled), isLast: true };
     // Not after a failure: the buffer may still be in use by a request.
-    this.#spare.push(buffer);
-  }
-
-  #take(size: number): Buffer {
-    const at = this.#spare.findIndex(({ length }) => length === size);
-    const [spare] = at < 0 ? [] : this.#spare.splice(at, 1);
-    return spare ?? Buffer.allocUnsafeSlow(size);
+    this.#pool.give(buffer);
   }
 }
