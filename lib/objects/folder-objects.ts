@@ -12,14 +12,7 @@ import { makeFolder } from "../util/folder.ts";
 import { releaserOf } from "../util/memory.ts";
 import { PieceWriter } from "../util/piece-writer.ts";
 import { readBounded, stampOf } from "../util/read-file.ts";
-import {
-  digestMismatch,
-  type Expectation,
-  type Source,
-  sizeMismatch,
-  verifiedStream,
-  verifyStream,
-} from "../util/stream.ts";
+import { digestMismatch, type Expectation, type Source, sizeMismatch, verifiedStream } from "../util/stream.ts";
 import type { Clock } from "../util/time.ts";
 import type {
   ObjectContent,
@@ -247,7 +240,7 @@ export class FolderObjects implements Objects {
     }
     try {
       const file = createReadStream(temporary, { highWaterMark: PIECE });
-      for await (const _ of file.pipe(verifyStream(expected, `${from} of ${objects.name}`)));
+      for await (const _ of verifiedStream(file, expected, `${from} of ${objects.name}`));
       // As young as any file that is written now, so that no cleanup removes it as unused.
       const now = this.#clock.now() / 1000;
       await utimes(temporary, now, now).catch(() => {});

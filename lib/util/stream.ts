@@ -1,5 +1,5 @@
 // Byte streams: sources that can be reopened at an offset, and transforms that verify, skip and bound.
-import { finished, Readable, Transform, type TransformCallback } from "node:stream";
+import { finished, Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
 import { giveAway } from "./memory.ts";
@@ -33,28 +33,9 @@ export interface Expectation {
 }
 
 /**
- * Passes bytes through and fails before `end` unless they have the expected digest and size. A stream that is too long
- * fails as soon as it exceeds the size. Throws DIGEST_MISMATCH or SIZE_MISMATCH.
- */
-export function verifyStream(expected: Expectation, subject: string): Transform {
-  const digester = new Digester(algorithmOf(expected.digest));
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done: TransformCallback) {
-      digester.update(chunk);
-      if (digester.size > expected.size) done(sizeMismatch(subject, expected.size, `more than ${expected.size}`));
-      else done(null, chunk);
-    },
-    flush(done: TransformCallback) {
-      if (digester.size !== expected.size) return done(sizeMismatch(subject, expected.size, String(digester.size)));
-      const actual = digester.digest();
-      return done(actual === expected.digest ? null : digestMismatch(subject, expected.digest, actual));
-    },
-  });
-}
-
-/**
- * As verifyStream, without copies of the bytes: each chunk belongs to the reader. Destroying either stream destroys
- * both, even before anything was read.
+ * Passes chunks through and fails before `end` unless they have the expected digest and size. A stream that is too long
+ * fails as soon as it exceeds the size. The chunks are not copied, and belong to the reader. Destroying either stream
+ * destroys both, even before anything was read. Throws DIGEST_MISMATCH or SIZE_MISMATCH.
  */
 export function verifiedStream(chunks: Readable, expected: Expectation, subject: string): Readable {
   async function* verified(): AsyncIterable<Buffer> {

@@ -10,7 +10,7 @@ import { BUNDLE_TYPE } from "../../lib/sign/statement/bundle.ts";
 import { SIGNATURE_PREDICATE } from "../../lib/sign/statement/statement.ts";
 import { emptyTarget } from "../../lib/target/empty-target.ts";
 import type { ReadTarget } from "../../lib/target/target.ts";
-import { verifyStream } from "../../lib/util/stream.ts";
+import { verifiedStream } from "../../lib/util/stream.ts";
 
 export interface Attached {
   bundle: Uint8Array;
@@ -56,7 +56,8 @@ export function memoryTarget(image: Descriptor, all: readonly Attached[]): Memor
     ...emptyTarget("registry.example/cache"),
     fetched,
     referrers: () => Promise.resolve(entries),
-    fetchBlob: async (descriptor) => Readable.from([get(descriptor.digest)]).pipe(verifyStream(descriptor, "the blob")),
+    fetchBlob: async (descriptor) =>
+      verifiedStream(Readable.from([Buffer.from(get(descriptor.digest))]), descriptor, "the blob"),
     fetchManifest: async (reference, { limit = Number.POSITIVE_INFINITY } = {}) => {
       const bytes = Buffer.from(get(reference as Digest));
       if (bytes.length > limit) throw new StaveError("TOO_LARGE", `${reference} is too large`);

@@ -22,7 +22,7 @@ import {
   type OperationOptions,
   type ReadTarget,
 } from "../../target/target.ts";
-import { verifyStream } from "../../util/stream.ts";
+import { verifiedStream } from "../../util/stream.ts";
 
 /** Limits on an archive. */
 const MOST_MEMBERS = 100_000;
@@ -137,10 +137,9 @@ export class ArchiveSource implements ReadTarget, AsyncDisposable {
         subject: descriptor.digest,
       });
     const stream = this.#read(member);
-    const verified = verifyStream(descriptor, `blob ${descriptor.digest} of ${this.name}`);
-    stream.on("error", (cause) => verified.destroy(fileError(cause, "read", this.#path)));
-    verified.once("close", () => stream.destroy());
-    return stream.pipe(verified);
+    const verified = verifiedStream(stream, descriptor, `blob ${descriptor.digest} of ${this.name}`);
+    stream.once("error", (cause) => verified.destroy(fileError(cause, "read", this.#path)));
+    return verified;
   }
 
   async referrers(): Promise<Descriptor[]> {
