@@ -5,8 +5,6 @@ import { endianness } from "node:os";
 
 /** Changes with the form; numbers have the byte order of the machine. */
 export const FORM: string = `2 ${endianness()}`;
-/** The length of a DAG hash. */
-export const HASH_LENGTH = 32;
 /** How many numbers each record has. */
 export const WIDTH = 7;
 /** Which they are. Hash, name and version are places in lists; the edges of a record end before `edgesEnd`. */

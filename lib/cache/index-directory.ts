@@ -2,10 +2,11 @@
 // records that it needs. Each of those is verified by its hash when it is read. directory-writer.ts makes directories.
 import * as z from "zod";
 import { type Digest, digestOf } from "../oci/digest.ts";
-import { COLUMN, type DirectoryHead, FORM, HASH_LENGTH, usesIn, WIDTH } from "./directory-form.ts";
+import { COLUMN, type DirectoryHead, FORM, usesIn, WIDTH } from "./directory-form.ts";
 import type { IndexFile } from "./index-file.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexRecord } from "./record.ts";
+import { HASH_LENGTH } from "./spec-tag.ts";
 
 const count = z.int().min(0);
 // Lists are read at once, which is several times faster than parsing an object per record. A checksum proves that they

@@ -7,7 +7,8 @@ import { isDagHash } from "../spack/spec/node-reader.ts";
 export const INDEX_TAG = "index.spack";
 
 const SUFFIX = ".spack";
-const HASH_LENGTH = 32;
+/** The length of a DAG hash. */
+export const HASH_LENGTH = 32;
 
 /** The spec that a tag names. */
 export interface TaggedSpec {

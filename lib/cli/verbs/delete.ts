@@ -4,7 +4,7 @@ import { Keychain } from "../../auth/keychain.ts";
 import { StaveError } from "../../errors.ts";
 import { formatLocation } from "../../oci/reference.ts";
 import { type DeleteReport, type DoomedImage, deleteImages, findDoomed } from "../../ops/image/delete-images.ts";
-import { addGithub, type GithubFlags, githubPackages } from "../arguments/image-deleter.ts";
+import { addGithub, type GithubFlags, githubPackages } from "../arguments/github-packages-flag.ts";
 import { imagesOfOne } from "../arguments/image-location.ts";
 import { openNetwork } from "../arguments/open.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";

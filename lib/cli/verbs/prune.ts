@@ -15,7 +15,7 @@ import { LOCKFILE_LIMIT, readLockfile } from "../../spack/spec/lockfile.ts";
 import { isDagHash } from "../../spack/spec/node-reader.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { CACHE_ARGUMENT, oneCache, writeCache } from "../arguments/cache-location.ts";
-import { addGithub, type GithubFlags, githubPackages } from "../arguments/image-deleter.ts";
+import { addGithub, type GithubFlags, githubPackages } from "../arguments/github-packages-flag.ts";
 import {
   addDryRun,
   addTransport,

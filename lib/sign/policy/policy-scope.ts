@@ -90,8 +90,8 @@ export function covers(scope: string, place: string): boolean {
 }
 
 /**
- * A place whatever its kind: what a folder contains decides whether it is read as a mirror or as a layout, so whoever
- * may write to it must not choose the rule by that.
+ * A place without its kind. The content of a folder decides whether it is read as a mirror or as a layout, and anyone
+ * who can write to the folder must not choose the rule that way.
  */
 export function anyKind(place: string): string {
   return place.replace(/^(?:oci-layout:|file:\/\/)/, "");

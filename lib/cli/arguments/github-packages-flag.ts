@@ -1,4 +1,4 @@
-// The packages API of GitHub, for verbs that delete images: its registry does not.
+// The packages API of GitHub, by which verbs delete images: GitHub's registry itself deletes none.
 import type { Command } from "commander";
 import { githubApi } from "../../api/places/github-api.ts";
 import type { CacheLocation } from "../../api/places/mirror-location.ts";
