@@ -83,7 +83,8 @@ export const family: Family = {
         const document = parseManifest(input, undefined, "the manifest");
         successors(document);
         const again = parseManifest(canonicalBytes(document.value), document.mediaType, "the manifest");
-        assert.deepEqual(again.value, document.value);
+        // The written forms are compared, because JSON has one zero: -0 is written as 0.
+        assert.deepEqual(canonicalBytes(again.value), canonicalBytes(document.value));
       },
     },
     {
