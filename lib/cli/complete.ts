@@ -3,7 +3,8 @@
 import { processSurroundings, type Surroundings } from "../api/machine/surroundings.ts";
 import { isRecord, isTexts } from "../util/json-entry.ts";
 import { recallAnswer } from "../util/remembered-answer.ts";
-import { type ConfiguredNames, KnownWords, namesQuestion } from "./machine/known-words.ts";
+import { KnownWords } from "./machine/known-words.ts";
+import { type ConfiguredNames, namesQuestion } from "./machine/names-question.ts";
 
 /** The most words that are offered. */
 const MOST_OFFERED = 1000;

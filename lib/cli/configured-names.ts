@@ -6,7 +6,8 @@ import { namedEnvironments } from "../ops/store/named-environments.ts";
 import { stampFiles } from "../util/file-stamps.ts";
 import { rememberAnswer } from "../util/remembered-answer.ts";
 import { watchVariables } from "../util/watched-variables.ts";
-import { type ConfiguredNames, isPlainWord, namesQuestion } from "./machine/known-words.ts";
+import { isPlainWord } from "./machine/known-words.ts";
+import { type ConfiguredNames, namesQuestion } from "./machine/names-question.ts";
 
 /** The names; none where the configuration cannot be read. */
 export async function readNames(around: Surroundings): Promise<ConfiguredNames> {

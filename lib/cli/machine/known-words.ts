@@ -1,11 +1,9 @@
 // The words that completion offers: what earlier commands of this user have met. They come from registries, so only
 // words without characters that are special to a shell are kept and offered.
 import { ownDiskCache } from "../../api/machine/cache-folder.ts";
-import { lineKey } from "../../api/machine/line-key.ts";
 import type { Surroundings } from "../../api/machine/surroundings.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
 import { isRecord, isTexts, parsed } from "../../util/json-entry.ts";
-import type { Question } from "../../util/remembered-answer.ts";
 
 /** In bytes. */
 const WORDS_LIMIT = 2_000_000;
@@ -22,19 +20,6 @@ export const isPlainWord = (word: string): boolean => WORD.test(word);
 
 /** A place without its tag and digest, and the tag. */
 const PLACE = /^(?<place>.*[/].*?|oci-layout:[^:]*?)(?::(?<tag>\w[\w.-]{0,127}))?(?:@sha256:[0-9a-f]{64})?$/;
-
-/** Names of Spack's configuration. */
-export interface ConfiguredNames {
-  readonly mirrors: readonly string[];
-  readonly environments: readonly string[];
-}
-
-/** The question for the names of the configuration. */
-export const namesQuestion = (around: Surroundings): Question => ({
-  memory: ownDiskCache(around),
-  kind: "configured-names",
-  key: lineKey(around, [], undefined),
-});
 
 /** What earlier commands have met. */
 export class KnownWords {
