@@ -1,5 +1,5 @@
-// Where the names of Spack's configuration are remembered, apart from the code that reads them, so that completion loads
-// little.
+// Where the names of Spack's configuration are remembered. Apart from the code that reads them, so that completion
+// loads little.
 import { ownDiskCache } from "../../api/machine/cache-folder.ts";
 import { lineKey } from "../../api/machine/line-key.ts";
 import type { Surroundings } from "../../api/machine/surroundings.ts";
