@@ -1,17 +1,22 @@
-// Counts what each job asks of a registry, with 1, 10 and 100 specs: a number for each spec, and a few for all
+// Counts what each job asks of a registry, with 1, 10 and 200 specs: a number for each spec, and a few for all
 // together.
 import assert from "node:assert/strict";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
 import { copy, install, list, openStore, push, updateIndex } from "../../lib/index.ts";
+import { checkAll } from "../../lib/ops/cache/check.ts";
 import type { SpecNode } from "../../lib/spack/spec/node.ts";
 import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { makeStore } from "../../scripts/make-store.ts";
+import { connect } from "../support/client.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
-const COUNTS = [1, 10, 100];
+const COUNTS = [1, 10, 200];
+/** Where there are 10 specs, most layers are of a size that is asked for in a cache that has some. */
+const bytesOf = (count: number): number => count * (count === 10 ? 600_000 : 3000);
 
 /** The requests of one job: for each spec, and for all together at most. */
 interface Expected {
@@ -33,7 +38,7 @@ for (const takesWholePosts of [true, false])
         registry = await startRegistry({ takesWholePosts });
         root = join(work, "store");
         mkdirSync(root, { recursive: true });
-        makeStore(root, { bytes: count * 3000, files: count * 3, specs: count, seed: 5 });
+        makeStore(root, { bytes: bytesOf(count), files: count * 3, specs: count, seed: 5 });
         const store = await openStore(root, { surroundings });
         const isThere = (node: SpecNode): boolean =>
           node.external !== undefined || store.get(node.hash)?.installed === true;
@@ -70,6 +75,15 @@ for (const takesWholePosts of [true, false])
       counted("index", { each: 2, whole: 10 }, () => updateIndex(cache(), common));
       counted("index again", { each: 0, whole: 4 }, () => updateIndex(cache(), common));
       counted("list", { each: 0, whole: 4 }, () => list(cache(), common));
+      const check = async (depth: "tags" | "deep"): Promise<void> => {
+        const client = connect(registry.host, "counted/cache");
+        const { missing, broken } = await checkAll([new ReadOciCache(client.target)], { depth });
+        await client.close();
+        assert.deepEqual([missing, broken], [[], []]);
+      };
+      counted("check", { each: 0, whole: 2 }, () => check("tags"));
+      // The blob of each layer, too.
+      counted("check, deep", { each: 3, whole: 4 }, () => check("deep"));
       // A manifest, a config, a layer.
       const anyArchitecture = true;
       counted("install by hash", { each: 3, whole: 3 }, () => {

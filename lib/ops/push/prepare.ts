@@ -49,6 +49,8 @@ export interface PreparedPush {
   readonly previous: readonly TaggedLayer[];
   /** The manifests of images of the cache whose layers may be in new images, by tag. */
   readonly used: ReadonlyMap<string, Descriptor>;
+  /** The cache had no tag at all, so that it hardly has a blob. */
+  readonly isNewCache: boolean;
   readonly spack: SpackAnswer | undefined;
   /** What the tagged image has besides the layers of its specs; undefined without one. */
   readonly extras: ImageExtras | undefined;
@@ -97,11 +99,12 @@ export async function preparePush(options: PlanSettings, signal: AbortSignal): P
   const [root] = options.roots;
   const extras =
     tags.length > 0 && root ? await makeExtras(options, base.get(goArchitectureOf(root)), signal) : undefined;
-  const { tagged, used } = cache;
+  const { tagged, used, isNew: isNewCache } = cache;
   const rules = tags.length > 0 ? slimRules(options) : undefined;
   const previous = cache.previous.filter(({ slim, isLazy }) => slim === rules?.id && !isLazy);
   if (rules !== undefined) plan = { ...plan, environment: slimPlan(plan, options, previous) };
-  return { plan, leftOut: selection.leftOut, restricted, bases, base, tagged, previous, used, spack: says, extras };
+  const { leftOut } = selection;
+  return { plan, leftOut, restricted, bases, base, tagged, previous, used, isNewCache, spack: says, extras };
 }
 
 const progressOf = ({ progress }: PlanSettings): { progress: NonNullable<PlanSettings["progress"]> } => ({
@@ -146,19 +149,29 @@ interface CacheState {
   readonly images: Map<string, CachedImage | "broken">;
   readonly tagged: Map<string, Digest>;
   readonly previous: TaggedLayer[];
+  isNew: boolean;
 }
 
 async function readCache(options: PlanSettings, signal: AbortSignal): Promise<CacheState> {
   const { cache, target, force, sign } = options;
-  const state: CacheState = { used: new Map(), tags: new Set(), images: new Map(), tagged: new Map(), previous: [] };
+  const state: CacheState = {
+    used: new Map(),
+    tags: new Set(),
+    images: new Map(),
+    tagged: new Map(),
+    previous: [],
+    isNew: false,
+  };
   const others = new Set<string>();
   try {
     const listing = await cache.list({ signal });
     for (const tag of listing.specs.keys()) state.tags.add(tag);
     for (const tag of listing.others) others.add(tag);
+    state.isNew = state.tags.size === 0 && others.size === 0 && listing.foreign.length === 0;
   } catch (error) {
     // A repository is created by the first push to it.
     if (!isStaveError(error, "NOT_FOUND")) throw error;
+    state.isNew = true;
   }
   const readTagged = async (tag: string): Promise<void> => {
     try {

@@ -81,6 +81,7 @@ export class PushRun {
       // One more than there are threads, so that they stay busy while a layer is being completed.
       packing: jobs + 1,
       force: options.force,
+      isNewCache: prepared.isNewCache,
       shelf: isOver || !this.#dependencies.isEmpty ? shelf : undefined,
     });
     this.#environment = new ImageEnvironment(store, options.environment);

@@ -47,6 +47,8 @@ export interface LayerSenderOptions {
   readonly packing: number;
   /** Specs that the cache has are packed again, so that layers are probably there. */
   readonly force: boolean;
+  /** The cache was empty, so that no layer of usual size is worth a request for whether it is there. */
+  readonly isNewCache?: boolean | undefined;
   /** Where small layers are kept to be joined with others; undefined if none will be. */
   readonly shelf?: LayerShelf | undefined;
 }
@@ -153,7 +155,7 @@ export class LayerSender {
 
   // Undefined if the prefix now gives a different layer.
   async #sendKnown(job: ArchiveJob, known: RememberedLayer, start: () => void): Promise<SentLayer | undefined> {
-    const { target, pool, compression, memory, signal } = this.#options;
+    const { target, pool, compression, memory, signal, isNewCache: isNew } = this.#options;
     const { digest, size, diffId, archiveSize } = known;
     const blob = { mediaType: layerMediaType(compression), digest, size };
     let sent = 0;
@@ -177,7 +179,7 @@ export class LayerSender {
     };
     try {
       start();
-      const outcome = await target.pushBlob(blob, source, { signal, onBytes });
+      const outcome = await target.pushBlob(blob, source, { signal, onBytes, isNew });
       const read = outcome === "pushed" ? archiveSize : 0;
       return { digest, size, diffId, archiveSize, outcome, sent, packed: read, skipped: [], unstripped: [] };
     } catch (error) {
@@ -188,7 +190,7 @@ export class LayerSender {
   }
 
   async #sendSmall(node: SpecNode, job: ArchiveJob, survey: Survey, start: () => void): Promise<SentLayer> {
-    const { target, pool, compression, memory, clock, progress, signal, force, shelf } = this.#options;
+    const { target, pool, compression, memory, clock, progress, signal, force, isNewCache, shelf } = this.#options;
     const at = clock.now();
     const keepsArchive = shelf !== undefined && survey.bytes <= KEPT;
     const { layer, bytes } = await this.#packing.run(
@@ -213,21 +215,14 @@ export class LayerSender {
     const onBytes = (count: number): void => {
       sent += count;
     };
-    const isNew = !force && size <= UNASKED;
-    const outcome = await target.pushBlob(
-      blob,
-      { ...bytesSource(bytes), isVerified: true },
-      {
-        signal,
-        onBytes,
-        isNew,
-      },
-    );
+    const isNew = isNewCache === true || (!force && size <= UNASKED);
+    const source = { ...bytesSource(bytes), isVerified: true };
+    const outcome = await target.pushBlob(blob, source, { signal, onBytes, isNew });
     return { digest, size, diffId, archiveSize, outcome, sent, packed: archiveSize, skipped, unstripped };
   }
 
   async #sendPacked(node: SpecNode, job: ArchiveJob, survey: Survey): Promise<SentLayer> {
-    const { target, pool, compression, memory, clock, progress, signal } = this.#options;
+    const { target, pool, compression, memory, clock, progress, signal, isNewCache: isNew } = this.#options;
     const at = clock.now();
     // Reports are in whole pieces and include archive headers; progress counts file bytes.
     let left = survey.bytes;
@@ -253,7 +248,7 @@ export class LayerSender {
     };
     try {
       const recycle = (chunk: Uint8Array): void => stream.recycle(chunk);
-      await target.pushStream(stream, layerMediaType(compression), { digest, onBytes, recycle, signal });
+      await target.pushStream(stream, layerMediaType(compression), { digest, onBytes, recycle, signal, isNew });
     } catch (error) {
       throw broken ?? error;
     } finally {
