@@ -3,7 +3,17 @@
 interface Waiter {
   priority: number;
   order: number;
+  weight: number;
   start: () => void;
+}
+
+/** How to wait for a turn. */
+export interface TurnOptions {
+  /** Of those that wait, the lowest number goes first; default: 0. */
+  readonly priority?: number;
+  /** How much of the capacity it takes; default: 1. What takes more than all of it runs alone. */
+  readonly weight?: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A semaphore: at most `capacity` run at once; of those that wait, the lowest priority number goes first. */
@@ -29,25 +39,22 @@ export class Limit {
   }
 
   /** Waits for a slot and returns the function that frees it; further calls of it do nothing. */
-  async acquire(options: { priority?: number; signal?: AbortSignal | undefined } = {}): Promise<() => void> {
-    const { priority = 0, signal } = options;
+  async acquire(options: TurnOptions = {}): Promise<() => void> {
+    const { priority = 0, weight = 1, signal } = options;
     signal?.throwIfAborted();
-    if (this.#running >= this.#capacity || this.#waiting.length > 0) await this.#wait(priority, signal);
-    else this.#running++;
+    if (this.#waiting.length > 0 || !this.#hasRoom(weight)) await this.#wait(priority, weight, signal);
+    else this.#running += weight;
     let free = false;
     return () => {
       if (free) return;
       free = true;
-      this.#running--;
+      this.#running -= weight;
       this.#drain();
     };
   }
 
   /** Runs a function while holding a slot. */
-  async run<T>(
-    work: () => Promise<T>,
-    options: { priority?: number; signal?: AbortSignal | undefined } = {},
-  ): Promise<T> {
+  async run<T>(work: () => Promise<T>, options: TurnOptions = {}): Promise<T> {
     const release = await this.acquire(options);
     try {
       return await work();
@@ -56,19 +63,26 @@ export class Limit {
     }
   }
 
-  #wait(priority: number, signal: AbortSignal | undefined): Promise<void> {
+  #hasRoom(weight: number): boolean {
+    const after = this.#running + weight;
+    return this.#running === 0 || (this.#running < this.#capacity && after <= this.#capacity);
+  }
+
+  #wait(priority: number, weight: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         const at = this.#waiting.indexOf(waiter);
         if (at >= 0) this.#waiting.splice(at, 1);
         reject(signal?.reason);
+        this.#drain();
       };
       const waiter: Waiter = {
         priority,
         order: this.#order++,
+        weight,
         start: () => {
           signal?.removeEventListener("abort", onAbort);
-          this.#running++;
+          this.#running += weight;
           resolve();
         },
       };
@@ -79,12 +93,14 @@ export class Limit {
   }
 
   #drain(): void {
-    while (this.#running < this.#capacity && this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 && this.#hasRoom(0)) {
       let best = 0;
       for (let i = 1; i < this.#waiting.length; i++) {
         const [a, b] = [this.#waiting[i], this.#waiting[best]];
         if (a && b && (a.priority < b.priority || (a.priority === b.priority && a.order < b.order))) best = i;
       }
+      // The first one goes first even if a lighter one would fit, so that nothing waits forever.
+      if (!this.#hasRoom(this.#waiting[best]?.weight ?? 1)) return;
       this.#waiting.splice(best, 1)[0]?.start();
     }
   }

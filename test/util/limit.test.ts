@@ -27,6 +27,40 @@ test("at most as many at once as there are places, small priorities first", asyn
   assert.deepEqual(order, ["a", "b", "manifest", "blob 1", "blob 2"]);
 });
 
+test("what weighs more takes more room; what weighs too much runs alone, and nothing overtakes it", async () => {
+  const limit = new Limit(10);
+  const order: string[] = [];
+  let running = 0;
+  let most = 0;
+  const run = (name: string, weight: number): Promise<void> =>
+    limit.run(
+      async () => {
+        order.push(name);
+        running += weight;
+        if (name !== "whale") most = Math.max(most, running);
+        else assert.equal(running, weight);
+        await tick();
+        running -= weight;
+      },
+      { weight },
+    );
+  await Promise.all([run("a", 6), run("b", 4), run("whale", 50), run("c", 1), run("d", 9), run("e", 1)]);
+  assert.equal(most, 10);
+  assert.deepEqual(order, ["a", "b", "whale", "c", "d", "e"]);
+});
+
+test("what gives up no longer keeps lighter work waiting", async () => {
+  const limit = new Limit(10);
+  const release = await limit.acquire({ weight: 5 });
+  const abort = new AbortController();
+  const heavy = limit.acquire({ weight: 8, signal: abort.signal });
+  const light = limit.acquire({ weight: 2 });
+  abort.abort(new Error("enough"));
+  await assert.rejects(heavy, /enough/);
+  (await light)();
+  release();
+});
+
 test("who gives up while waiting takes no place", async () => {
   const limit = new Limit(1);
   const release = await limit.acquire();

@@ -24,11 +24,13 @@ import type { LayerShelf } from "./layer-shelf.ts";
 import { type SurveyedJob, Surveyor } from "./surveyor.ts";
 
 /** Prefixes up to this size, in bytes, are packed into memory and sent in parallel, however few threads pack. */
-const SMALL = 2 * 1024 * 1024;
+const SMALL = 8 * 1024 * 1024;
 /** The archives of prefixes up to this size, in bytes, are kept to be joined with others. */
 const KEPT = 512 * 1024;
-/** How many of these layers may be in memory. */
-const SPOOL = 24;
+/** How many bytes these prefixes may have together; their layers are smaller. */
+const SPOOL = 48 * 1024 * 1024;
+/** How many of these layers may be in memory, however small they are. */
+const SPOOLED = 24;
 /** Layers up to this size, in bytes, are sent without a HEAD request: the request would take as long. */
 const UNASKED = 256 * 1024;
 
@@ -144,7 +146,8 @@ export class LayerSender {
     };
     try {
       // A small layer is in memory from packing to the end of its upload.
-      const sent = isSmall ? await this.#spool.run(bring, { signal }) : await bring();
+      const weight = Math.max(survey.bytes, SPOOL / SPOOLED);
+      const sent = isSmall ? await this.#spool.run(bring, { signal, weight }) : await bring();
       done(({ pushed: "copied", mounted: "mounted", present: "skipped" } as const)[sent.outcome]);
       return { ...sent, milliseconds: clock.now() - (started ?? clock.now()) };
     } catch (error) {
