@@ -13,6 +13,7 @@ import { specTag } from "../spack/spec/spec-name.ts";
 import { inside, own, type Place, wrong } from "../spack/text/fields.ts";
 import { invalid, isObject, parseJsonBytes } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
+import { Recurring } from "../spack/text/recurring.ts";
 import { parseFetched } from "../target/choose-platform.ts";
 import { CONFIG_LIMIT } from "../target/image-config.ts";
 import { withRefetch } from "../target/refetch.ts";
@@ -66,6 +67,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   readonly target: T;
   readonly #memory: DiskCache | undefined;
   readonly #guard: ContentGuard | undefined;
+  readonly #recurring = new Recurring();
 
   constructor(target: T, options: OciCacheOptions = {}) {
     this.target = target;
@@ -98,7 +100,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     const { subject, config } = image;
     const what = `the config of ${subject}`;
     const bytes = await this.#readBlob(config, CONFIG_LIMIT, what, signal);
-    return specImage(tag, image, parseConfig(inflated(bytes, what), what), isKnown);
+    return specImage(tag, image, parseConfig(inflated(bytes, what), what, this.#recurring), isKnown);
   }
 
   async fetchNewNodes(tag: string, known: KnownRecords, { signal }: OperationOptions = {}): Promise<NewNodes> {
@@ -238,8 +240,8 @@ interface ReadImage {
   readonly archive: Descriptor;
 }
 
-function parseConfig(bytes: Buffer, what: string): JsonObject {
-  const value = parseJsonBytes(bytes, { name: what });
+function parseConfig(bytes: Buffer, what: string, recurring?: Recurring): JsonObject {
+  const value = parseJsonBytes(bytes, { name: what, ...(recurring && { recurring }) });
   if (!isObject(value)) throw wrong({ source: { name: what } }, "", value, "an object");
   return value;
 }

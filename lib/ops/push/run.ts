@@ -8,6 +8,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
+import { Recurring } from "../../spack/text/recurring.ts";
 import { DOCUMENTS_AT_ONCE, type PushOutcome } from "../../target/target.ts";
 import { concernsAll, Failures } from "../../util/failures.ts";
 import { isGone } from "../../util/inspect-path.ts";
@@ -49,6 +50,7 @@ export class PushRun {
   readonly #writer: DocumentWriter;
   readonly #failures = new Failures();
   readonly #made = new MadeSpecs(this.#failures);
+  readonly #recurring = new Recurring();
 
   /**
    * `stop` ends the run; with `failFast`, and after failures that concern all specs, the run ends itself.
@@ -230,7 +232,7 @@ export class PushRun {
     const spec: SpecPart =
       action === "complete" && !isInstalled(store, node)
         ? specPartOf(node, (await cache.fetchSpec(tag, { signal })).document.value)
-        : await installedSpecPart(node, store);
+        : await installedSpecPart(node, store, this.#recurring);
     const env = this.#environment.of([node], base, asked);
     const allocate = (size: number): Buffer => this.#writer.pool.take(size);
     return buildImage({ base, architecture, layers, env, spec, allocate });

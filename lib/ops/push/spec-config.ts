@@ -9,10 +9,11 @@ import { readInstalledSpec } from "../../spack/store/prefix-metadata.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { isObject } from "../../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../../spack/text/json-value.ts";
+import type { Recurring } from "../../spack/text/recurring.ts";
 
 /** Reads the spec from its prefix. Throws SPEC_INVALID if another spec is there. */
-export async function installedSpecPart(node: SpecNode, store: Store): Promise<SpecPart> {
-  return specPartOf(node, (await readDocument(node, store)) ?? specDocument(node, store.database.graph));
+export async function installedSpecPart(node: SpecNode, store: Store, recurring?: Recurring): Promise<SpecPart> {
+  return specPartOf(node, (await readDocument(node, store, recurring)) ?? specDocument(node, store.database.graph));
 }
 
 /** Creates it from a document; `value` is that document's `spec`. */
@@ -23,11 +24,15 @@ export function specPartOf(node: SpecNode, value: JsonValue): SpecPart {
 }
 
 // What Spack wrote at installation. A prefix without it can still be packed, because the database knows the spec too.
-async function readDocument(node: SpecNode, store: Store): Promise<JsonObject | undefined> {
+async function readDocument(
+  node: SpecNode,
+  store: Store,
+  recurring: Recurring | undefined,
+): Promise<JsonObject | undefined> {
   const record = store.get(node.hash);
   if (record === undefined) return undefined;
   try {
-    const { value } = await readInstalledSpec(store, record);
+    const { value } = await readInstalledSpec(store, record, recurring);
     return isObject(value) ? value : undefined;
   } catch (error) {
     if (isStaveError(error, "SPEC_NOT_INSTALLED")) return undefined;

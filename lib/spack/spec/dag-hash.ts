@@ -56,11 +56,18 @@ export function computeHash({ raw, buildSpec }: Pick<HashedNode, "raw" | "buildS
   return buildSpec === undefined ? hash : hash.slice(0, -7) + buildSpec.hash.slice(-7);
 }
 
+// The hashes of dictionaries that cannot change and give them: the parser shares nodes that recur.
+const trueHashes = new WeakMap<JsonObject, string>();
+
 // The computed hash if it differs from the recorded one with every known description of the target.
 function contradiction(node: HashedNode): string | undefined {
-  const { hash, buildSpec } = node;
+  const { hash, buildSpec, raw } = node;
+  if (trueHashes.get(raw) === hash) return undefined;
   const computed = computeHash(node);
-  if (computed === hash) return undefined;
+  if (computed === hash) {
+    if (buildSpec === undefined && Object.isFrozen(raw)) trueHashes.set(raw, hash);
+    return undefined;
+  }
   return otherTargets(node).some((raw) => computeHash({ raw, buildSpec }) === hash) ? undefined : computed;
 }
 

@@ -139,7 +139,7 @@ export class GraphBuilder {
       this.#entries.set(key ?? hash, { node, references: fields.references, place });
       return node;
     }
-    if (writeJson(known.node.raw) === writeJson(fields.raw)) return known.node;
+    if (known.node.raw === fields.raw || writeJson(known.node.raw) === writeJson(fields.raw)) return known.node;
     throw invalid(
       place.source,
       `has two different nodes under ${key ?? hash}: ${shortName(known.node)} and ${shortName({ ...fields, hash })}`,

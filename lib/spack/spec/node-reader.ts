@@ -81,9 +81,20 @@ function nameAndData(node: JsonObject, format: number, place: Place): [string, J
   return [name, objectAt(node, name, place), inside(place, name)];
 }
 
+// Nodes that recur in many documents are shared by the parser, and read only once.
+const nodes = new WeakMap<JsonObject, NodeFields>();
+
 /** Reads a node of the given format. Throws the code of the place's source, naming the field. */
 export function readNode(value: JsonValue | undefined, format: number, where: Place): NodeFields {
   if (!isObject(value)) throw wrong(where, "node", value, "an object");
+  const known = nodes.get(value);
+  if (known?.format === format) return known;
+  const read = readFields(value, format, where);
+  if (Object.isFrozen(value)) nodes.set(value, read);
+  return read;
+}
+
+function readFields(value: JsonObject, format: number, where: Place): NodeFields {
   const [name, raw, place] = nameAndData(value, format, where);
   if (!NAME.test(name)) throw wrong(place, "name", name, "a package name");
   const version = stringAt(raw, "version", place);

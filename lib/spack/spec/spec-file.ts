@@ -2,6 +2,7 @@
 import { inside, listAt, objectAt, own, type Place, wrong } from "../text/fields.ts";
 import { invalid, isObject, type JsonSource, parseJsonBytes } from "../text/json.ts";
 import type { JsonObject, JsonValue } from "../text/json-value.ts";
+import type { Recurring } from "../text/recurring.ts";
 import { GraphBuilder } from "./graph.ts";
 import type { SpecGraph, SpecNode } from "./node.ts";
 import { type HASH_KEYS, hashOf, NEWEST_FORMAT } from "./node-reader.ts";
@@ -19,9 +20,12 @@ export interface SpecDocument {
 /** The size limit of a spec file, in bytes; real ones are below 4 MB. */
 export const SPEC_FILE_LIMIT: number = 64 * 1024 * 1024;
 
-/** Parses a `spec.json`. Throws CONTENT_INVALID if it is not JSON, SPEC_INVALID if it is not a spec. */
-export function readSpecFile(bytes: Uint8Array, name: string): SpecDocument {
-  return readSpecDocument(parseJsonBytes(bytes, { name }), { name });
+/**
+ * Parses a `spec.json`; `recurring` shares its nodes with other files. Throws CONTENT_INVALID if it is not JSON,
+ * SPEC_INVALID if it is not a spec.
+ */
+export function readSpecFile(bytes: Uint8Array, name: string, recurring?: Recurring): SpecDocument {
+  return readSpecDocument(parseJsonBytes(bytes, { name, ...(recurring && { recurring }) }), { name });
 }
 
 /**
@@ -40,8 +44,8 @@ export function readSpecDocument(document: JsonValue, source: JsonSource): SpecD
  * The DAG hash that a `spec.json` records for its root, without reading the other nodes. Throws as readSpecFile for
  * what it does read.
  */
-export function readRootHash(bytes: Uint8Array, name: string): string {
-  const document = parseJsonBytes(bytes, { name });
+export function readRootHash(bytes: Uint8Array, name: string, recurring?: Recurring): string {
+  const document = parseJsonBytes(bytes, { name, ...(recurring && { recurring }) });
   const spec = isObject(document) ? own(document, "spec") : undefined;
   const nodes = isObject(spec) ? own(spec, "nodes") : undefined;
   const root = Array.isArray(nodes) ? nodes[0] : undefined;

@@ -7,6 +7,7 @@ import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../spec/spec-f
 import { inside, own, type Place, wrong } from "../text/fields.ts";
 import { isObject, parseJsonBytes } from "../text/json.ts";
 import type { JsonObject } from "../text/json-value.ts";
+import type { Recurring } from "../text/recurring.ts";
 import type { InstallRecord } from "./database.ts";
 import type { Store } from "./store.ts";
 
@@ -17,18 +18,19 @@ const SPEC_FILE = `${METADATA_FOLDER}/spec.json`;
 
 /**
  * Reads the spec in the prefix of a record and checks that it is the recorded one. Throws SPEC_NOT_INSTALLED if it is
- * missing, SPEC_INVALID if it is another spec.
+ * missing, SPEC_INVALID if it is another spec. `recurring` shares its nodes with other specs.
  */
 export async function readInstalledSpec(
   store: Store,
   record: Pick<InstallRecord, "node" | "installed">,
+  recurring?: Recurring,
 ): Promise<SpecDocument> {
   const prefix = store.prefixOf(record.node);
   const directory = store.locate(prefix);
   const file = `${directory}/${SPEC_FILE}`;
   const bytes = readBelow(directory, SPEC_FILE, SPEC_FILE_LIMIT);
   if (bytes === undefined) throw notThere(file, record);
-  const document = readSpecFile(bytes, file);
+  const document = readSpecFile(bytes, file, recurring);
   release(bytes);
   if (document.root.hash === record.node.hash) return document;
   const problem = `${file} is the spec ${shortName(document.root)}, but the database has ${shortName(record.node)} there`;

@@ -1,12 +1,14 @@
 // Details of a JSON text that a plain object loses: the order of keys that look like array indexes, and the spelling of
 // numbers such as 1.0 or 10000000000000000000000. They are kept beside the containers, so that values stay plain. The
 // writer compares, so later changes to a container win.
-import type { JsonObject } from "./json-value.ts";
+import type { JsonObject, JsonValue } from "./json-value.ts";
 
 /** The extra details of one container. */
 export interface Exact {
   order?: string[];
   numbers?: Map<string, string>;
+  /** The text of a frozen object that recurs: as it was read, and once it was written, as it is written. */
+  text?: { readonly read: string; written?: string };
 }
 const exact = new WeakMap<object, Exact>();
 
@@ -27,9 +29,16 @@ export function keptOf(container: object): Exact | undefined {
 /** A mutable shallow copy of an object, including its extra details. */
 export function copyObject(object: JsonObject): JsonObject {
   const copy = { ...object };
-  const kept = exact.get(object);
-  if (kept) exact.set(copy, kept);
+  const { order, numbers } = exact.get(object) ?? {};
+  if (order || numbers) exact.set(copy, { ...(order && { order }), ...(numbers && { numbers }) });
   return copy;
+}
+
+/** Freezes a value with all its members, so that it can be shared. */
+export function freeze(value: JsonValue): void {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
+  for (const member of Object.values(value)) freeze(member);
+  Object.freeze(value);
 }
 
 /** The keys of an object in the order of the file. */

@@ -1,5 +1,5 @@
 // Writes JSON as Spack does, from the values that json.ts reads.
-import { keptOf, orderedKeys } from "./json-exact.ts";
+import { type Exact, keptOf, orderedKeys } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
 
 // Python's json with ensure_ascii: everything outside printable ASCII is escaped, DEL too, by UTF-16 units.
@@ -34,6 +34,13 @@ function quote(text: string): string {
   if (quoted.size >= MOST_QUOTED) quoted.clear();
   quoted.set(text, made);
   return made;
+}
+
+// Writes an object that recurs, for the first time. One string serves if it is written as it was read.
+function written(object: JsonObject, kept: Exact, text: NonNullable<Exact["text"]>): string {
+  const made = new Writer().members(object, kept);
+  text.written = made === text.read ? text.read : made;
+  return text.written;
 }
 
 // Writes one text.
@@ -77,6 +84,16 @@ class Writer {
 
   #object(object: JsonObject, left?: string): void {
     const kept = keptOf(object);
+    if (kept?.text === undefined || left !== undefined) this.#members(object, kept, left);
+    else this.#out += kept.text.written ?? written(object, kept, kept.text);
+  }
+
+  members(object: JsonObject, kept: Exact): string {
+    this.#members(object, kept);
+    return this.#out;
+  }
+
+  #members(object: JsonObject, kept: Exact | undefined, left?: string): void {
     let separator = "{";
     for (const key of orderedKeys(object, kept)) {
       const value = object[key];

@@ -4,8 +4,9 @@ import { isAscii, isUtf8 } from "node:buffer";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import { JSON_DEPTH_LIMIT, JSON_VALUE_LIMIT } from "../../oci/json-limits.ts";
 import { printable } from "../../printable/printable.ts";
-import { exactOf } from "./json-exact.ts";
+import { exactOf, freeze } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
+import { isRecurring, type Recurring } from "./recurring.ts";
 
 export { copyObject, keysOf } from "./json-exact.ts";
 export { writeJson, writeJsonWithout } from "./json-writer.ts";
@@ -20,6 +21,8 @@ export interface JsonSource {
   readonly hint?: string;
   /** Maximum number of values allowed, if more than JSON_VALUE_LIMIT. */
   readonly values?: number;
+  /** Shares the nodes of specs with other documents, which are parsed only once. */
+  readonly recurring?: Recurring;
 }
 
 const INDEX_LIKE = /^(?:0|[1-9][0-9]{0,9})$/;
@@ -105,6 +108,7 @@ class Parser {
   #list(depth: number): JsonValue[] {
     const items: JsonValue[] = [];
     const path = this.#path;
+    const recurring = isRecurring(path.at(-1), depth) ? this.#source.recurring : undefined;
     this.#at++;
     if (this.#peek() === CLOSE_LIST) {
       this.#at++;
@@ -112,7 +116,11 @@ class Parser {
     }
     for (;;) {
       path.push(items.length);
-      items.push(this.#value(depth + 1, items, items.length));
+      const item =
+        recurring !== undefined && this.#peek() === OPEN_OBJECT
+          ? this.#recurring(recurring, depth + 1)
+          : this.#value(depth + 1, items, items.length);
+      items.push(item);
       path.pop();
       const code = this.#peek();
       if (code !== CLOSE_LIST && code !== COMMA) throw this.#error('expected "," or "]"');
@@ -154,7 +162,23 @@ class Parser {
     return object;
   }
 
+  #recurring(recurring: Recurring, depth: number): JsonObject {
+    const found = recurring.find(this.#text, this.#at, depth);
+    if (found !== undefined) {
+      this.#at += found.length;
+      return found.value;
+    }
+    const start = this.#at;
+    if (--this.#left < 0) throw tooMany(this.#source);
+    if (depth >= JSON_DEPTH_LIMIT) throw this.#error(`it is nested deeper than ${JSON_DEPTH_LIMIT} levels`);
+    const value = this.#object(depth);
+    recurring.add(this.#text.slice(start, this.#at), depth, value);
+    return value;
+  }
+
   #repeated(depth: number, key: string): JsonValue {
+    if (this.#source.recurring !== undefined && isRecurring(key, depth))
+      return this.#recurring(this.#source.recurring, depth + 1);
     const known = this.#repeats.get(key) ?? [];
     for (let at = 0; at < known.length; at++) {
       const repeat = known[at];
@@ -280,12 +304,6 @@ interface Repeat {
 }
 /** How many different objects are remembered per key; repeated ones move to the front. */
 const MAX_REPEATS = 8;
-
-function freeze(value: JsonValue): void {
-  if (typeof value !== "object" || value === null) return;
-  for (const member of Object.values(value)) freeze(member);
-  Object.freeze(value);
-}
 
 const PLAIN = { enumerable: true, configurable: true, writable: true };
 function pathText(path: readonly (string | number)[]): string {

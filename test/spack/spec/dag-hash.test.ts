@@ -16,6 +16,7 @@ import { specDocument, writeSpecFile } from "../../../lib/spack/spec/spec-writer
 import { preOrder } from "../../../lib/spack/spec/traversal.ts";
 import { parseJsonText, writeJson } from "../../../lib/spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../../../lib/spack/text/json-value.ts";
+import { Recurring } from "../../../lib/spack/text/recurring.ts";
 import { unpackGolden, vectors } from "../../support/golden.ts";
 
 const concrete = vectors<Record<string, JsonObject>>("concrete_specs");
@@ -36,6 +37,21 @@ test("the hash of a serialised node is Spack's", () => {
     assert.equal(base32Hash(serialised), hash, name);
     const node = nodes.get(hash);
     if (node) assert.equal(hashedText(node), serialised);
+  }
+});
+
+test("a node that recurs is verified once, and one that only claims its hash is refused", () => {
+  const recurring = new Recurring();
+  for (const [name, spec] of Object.entries(concrete)) {
+    const text = JSON.stringify(spec);
+    for (const _ of [1, 2]) {
+      const { root, graph } = readSpecFile(Buffer.from(text), name, recurring);
+      assert.equal(verifyHashes([root], name).verified.length, graph.size);
+      assert.equal(writeSpecFile(root, graph), text);
+    }
+    const forged = text.replace('"platform":"linux"', '"platform":"linuy"');
+    const { root } = readSpecFile(Buffer.from(forged), name, recurring);
+    assert.throws(() => verifyHashes([root], name), { code: "SPEC_INVALID", message: /but its content gives/ });
   }
 });
 

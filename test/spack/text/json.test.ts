@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isStaveError } from "../../../lib/errors.ts";
 import {
+  copyObject,
   isObject,
   keysOf,
   parseJsonBytes,
@@ -12,6 +13,7 @@ import {
   writeJsonWithout,
 } from "../../../lib/spack/text/json.ts";
 import type { JsonValue } from "../../../lib/spack/text/json-value.ts";
+import { Recurring } from "../../../lib/spack/text/recurring.ts";
 
 const SOURCE = { name: "a.json" };
 const parse = (text: string): JsonValue => parseJsonText(text, SOURCE);
@@ -63,6 +65,89 @@ test("what occurs again is shared, and cannot be changed for both", () => {
   assert.equal(first["arch"], second["arch"]);
   assert.ok(Object.isFrozen(first["arch"]) && !Object.isFrozen(first));
   assert.equal(writeJson(value), text);
+});
+
+/** A document with nodes that are large enough to be shared. */
+const withNodes = (...nodes: string[]): Buffer =>
+  Buffer.from(`{"spec":{"_meta":{"version":5},"nodes":[${nodes.join()}]}}`);
+const node = (name: string, more = ""): string =>
+  `{"name":"${name}","version":"1.0","10":1.50,"9":"\\u00e9"${more},"text":"${"x".repeat(300)}","hash":"${name}"}`;
+
+function nodesOf(bytes: Buffer, recurring: Recurring): JsonValue[] {
+  const value = parseJsonBytes(bytes, { ...SOURCE, recurring });
+  assert.equal(writeJson(value), bytes.toString());
+  const spec = isObject(value) ? value["spec"] : undefined;
+  const nodes = isObject(spec) ? spec["nodes"] : undefined;
+  assert.ok(Array.isArray(nodes));
+  return nodes;
+}
+
+test("nodes that recur are one object in all documents, and cannot be changed", () => {
+  const recurring = new Recurring();
+  const [a, b] = nodesOf(withNodes(node("a"), node("b")), recurring);
+  const [b2, c, a2] = nodesOf(withNodes(node("b"), node("c"), node("a")), recurring);
+  assert.ok(a === a2 && b === b2 && isObject(a) && Object.isFrozen(a));
+  assert.notEqual(a, c);
+  // The same beginning and end, and the same length.
+  const [odd] = nodesOf(withNodes(node("a", ',"k":1')), recurring);
+  const [even] = nodesOf(withNodes(node("a", ',"k":2')), recurring);
+  assert.ok(isObject(odd) && isObject(even));
+  assert.deepEqual([odd["k"], even["k"]], [1, 2]);
+  // A copy is written as it is, not as the node was.
+  const copy = copyObject(a);
+  copy["10"] = 2;
+  delete copy["text"];
+  assert.equal(writeJson(copy), String.raw`{"name":"a","version":"1.0","10":2,"9":"\u00e9","hash":"a"}`);
+  assert.equal(writeJsonWithout(a, "text"), String.raw`{"name":"a","version":"1.0","10":1.50,"9":"\u00e9","hash":"a"}`);
+});
+
+test("a node of a database is the one of a spec file", () => {
+  const recurring = new Recurring();
+  const [read] = nodesOf(withNodes(node("a")), recurring);
+  const text = `{"database":{"installs":{"a":{"spec":${node("a")},"ref_count":1}}}}`;
+  const value = parseJsonBytes(Buffer.from(text), { ...SOURCE, recurring });
+  assert.equal(writeJson(value), text);
+  const found = ["database", "installs", "a", "spec"].reduce<JsonValue | undefined>(
+    (at, key) => (isObject(at) ? at[key] : undefined),
+    value,
+  );
+  assert.ok(found !== undefined);
+  // At a deeper place than before it is read again, so that it cannot exceed the limit of nesting.
+  assert.notEqual(found, read);
+  assert.equal(nodesOf(withNodes(node("a")), recurring)[0], read);
+});
+
+test("what is written otherwise than it was read is so however often", () => {
+  const recurring = new Recurring();
+  const text = Buffer.from(`{"nodes": [${node("a").replaceAll(",", ", ")}]}`);
+  for (const _ of [1, 2, 3])
+    assert.equal(writeJson(parseJsonBytes(text, { ...SOURCE, recurring })), `{"nodes":[${node("a")}]}`);
+});
+
+test("the memory of nodes that recur is bounded", () => {
+  const recurring = new Recurring();
+  const large = (at: number): string => node(`n${at}`, `,"more":"${"y".repeat(50_000)}"`);
+  const [first] = nodesOf(withNodes(large(0)), recurring);
+  assert.equal(nodesOf(withNodes(large(0)), recurring)[0], first);
+  for (let at = 1; at < 100; at++) nodesOf(withNodes(large(at)), recurring);
+  assert.notEqual(nodesOf(withNodes(large(0)), recurring)[0], first);
+  // Nor do many with the same beginning pile up.
+  const alike = (at: number): Buffer => withNodes(node("a", `,"at":${at}`));
+  const [oldest] = nodesOf(alike(0), recurring);
+  for (let at = 1; at < 9; at++) nodesOf(alike(at), recurring);
+  assert.equal(nodesOf(alike(0), recurring)[0], oldest);
+  for (let at = 10; at < 30; at++) nodesOf(alike(at), recurring);
+  assert.equal(nodesOf(alike(0), recurring)[0], oldest);
+});
+
+test("errors behind a node that recurs name their place", () => {
+  const recurring = new Recurring();
+  nodesOf(withNodes(node("a")), recurring);
+  assert.throws(() => parseJsonBytes(withNodes(node("a"), '{"b":}'), { ...SOURCE, recurring }), {
+    code: "CONTENT_INVALID",
+    message: /in spec\.nodes\.1\.b: expected a value/,
+  });
+  assert.throws(() => parseJsonBytes(withNodes(`${node("a")}x`), { ...SOURCE, recurring }), /expected "," or "\]"/);
 });
 
 const BAD: { name: string; given: string; message: RegExp }[] = [
