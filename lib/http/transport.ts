@@ -1,6 +1,7 @@
 // The one way to the network: a dispatcher per origin, limits and back-off shared per host, credentials, redirects,
 // proxies and traces. retry.ts decides about retries, response.ts creates errors.
 import { Readable } from "node:stream";
+import type { Dispatcher } from "undici";
 import { isStaveError, StaveError } from "../errors.ts";
 import { isUnreachable } from "../util/failures.ts";
 import { SingleFlight, unlessAborted } from "../util/limit.ts";
@@ -292,7 +293,8 @@ class UndiciTransport implements Transport {
     const { clock, trace, timeout = DEFAULT_TIMEOUT } = this.#options;
     const { method, url, authorization, attempt } = step;
     const started = clock.now();
-    const event = { time: started, method, url: redactUrl(url), attempt };
+    const tell = (more: Partial<TraceEvent>): void =>
+      trace?.({ time: started, method, url: redactUrl(url), attempt, milliseconds: clock.now() - started, ...more });
     const { dispatcher, proxy, forward } = await this.#ways.to(url);
     const headers: Record<string, string> = { ...request.headers, ...forward?.headers, "user-agent": this.#userAgent };
     if (authorization !== undefined) headers["authorization"] = authorization;
@@ -311,10 +313,15 @@ class UndiciTransport implements Transport {
       ...bounds,
     });
     const path = `${url.pathname}${url.search}`;
-    const watched = dispatcher.compose((dispatch) => (options, inner) => dispatch(options, exchange.handler(inner)));
+    // As undici's `compose`, which makes several objects for each request.
+    const watched: Pick<Dispatcher, "dispatch"> = {
+      dispatch: (options, inner) => dispatcher.dispatch(options, exchange.handler(inner)),
+    };
     const signal = request.signal ?? this.#closing.signal;
     try {
-      const sent = watched.request({
+      const sent = (
+        dispatcher.request as (options: Dispatcher.RequestOptions) => Promise<Dispatcher.ResponseData>
+      ).call(watched, {
         origin: forward?.origin ?? url.origin,
         path: forward === undefined ? path : `${url.origin}${path}`,
         method,
@@ -333,15 +340,10 @@ class UndiciTransport implements Transport {
           // A reader that wants no more of it is no failure.
           if (cause.name === "AbortError") return;
           const { message } = networkError(request, url, cause, forward && proxy);
-          trace?.({ ...event, milliseconds: clock.now() - started, during: "body", error: message });
+          tell({ during: "body", error: message });
         })
         .once("close", () => exchange.finish());
-      trace?.({
-        ...event,
-        status: answer.statusCode,
-        milliseconds: clock.now() - started,
-        headers: tracedHeaders(answer.headers),
-      });
+      if (trace) tell({ status: answer.statusCode, headers: tracedHeaders(answer.headers) });
       if (forward !== undefined && answer.statusCode === 407) {
         answer.body.destroy();
         throw proxyRefusal(request, { proxy: proxy ?? "", status: 407 });
@@ -351,7 +353,7 @@ class UndiciTransport implements Transport {
       stream?.destroy();
       request.signal?.throwIfAborted();
       const error = networkError(request, url, cause, forward && proxy);
-      trace?.({ ...event, milliseconds: clock.now() - started, error: error.message });
+      tell({ error: error.message });
       throw error;
     }
   }
