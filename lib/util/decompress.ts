@@ -1,7 +1,7 @@
 // Decompresses gzip and zstd content of any number of members, down to the last byte. Node's decoders silently ignore
 // bytes that follow a member in the same chunk, and never signal their end again (seen in Node 24.21, 2026-11-21).
 import { createGunzip, createZstdDecompress, gunzipSync } from "node:zlib";
-import { messageOf, StaveError } from "../errors.ts";
+import { messageOf, StaveError, systemCode } from "../errors.ts";
 import { releaseAround } from "./memory.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
@@ -72,6 +72,13 @@ export class Decompressor implements Disposable {
 
 /** Decompresses a whole gzip text of at most `limit` bytes, by the rules of Decompressor. Throws CONTENT_INVALID. */
 export function gunzip(bytes: Buffer, limit: number, subject: string): Buffer {
+  const content = gunzipUpTo(bytes, limit, subject);
+  if (content !== undefined) return content;
+  throw notWhole(subject, "gzip", `it is larger (the limit is ${limit} bytes)`);
+}
+
+/** As `gunzip`, but returns undefined for content of more than `limit` bytes. */
+export function gunzipUpTo(bytes: Buffer, limit: number, subject: string): Buffer | undefined {
   let taken: number;
   let buffer: Buffer;
   try {
@@ -81,7 +88,8 @@ export function gunzip(bytes: Buffer, limit: number, subject: string): Buffer {
     ({ buffer } = result);
     taken = result.engine.bytesWritten;
   } catch (cause) {
-    throw notWhole(subject, "gzip", `${messageOf(cause)} (the limit is ${limit} bytes)`, cause);
+    if (systemCode(cause) === "ERR_BUFFER_TOO_LARGE") return undefined;
+    throw notWhole(subject, "gzip", messageOf(cause), cause);
   }
   checkPadding(bytes.subarray(taken), subject);
   return buffer;

@@ -18,7 +18,7 @@ import { withRefetch } from "../../target/refetch.ts";
 import type { BlobFetcher } from "../../target/target.ts";
 import type { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
-import { bytesSource, readSized } from "../../util/stream.ts";
+import { readSized } from "../../util/stream.ts";
 import type { InstallSettings } from "./options.ts";
 import type { InstalledSpec } from "./report.ts";
 import type { CacheAnswer } from "./source.ts";
@@ -233,7 +233,7 @@ export class SpecInstall {
       return await blobs.fetchBlob(archive, { signal });
     };
     const onBytes = (count: number): void => progress({ type: "bytes", id, count });
-    const place = (from: () => Promise<Readable>): Promise<PlacedTree> =>
+    const place = (from: Buffer | (() => Promise<Readable>)): Promise<PlacedTree> =>
       pool.place(from, job, { signal, onBytes, size: archive.size });
     const tree =
       archive.size > SMALL
@@ -241,7 +241,7 @@ export class SpecInstall {
         : await spool.run(
             async () => {
               const bytes = await readSized(await open(), archive.size, label);
-              return await place(async () => bytesSource(bytes).open(0));
+              return await place(bytes);
             },
             { signal },
           );

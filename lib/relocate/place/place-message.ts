@@ -4,7 +4,8 @@ import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";
 
 /** To a thread. */
 export type PlaceOrder =
-  | { readonly type: "place"; readonly id: number; readonly job: PlaceJob }
+  /** Without `archive`, its bytes follow. */
+  | { readonly type: "place"; readonly id: number; readonly job: PlaceJob; readonly archive?: Uint8Array }
   /** The next bytes of the archive; undefined after the last. */
   | { readonly type: "bytes"; readonly id: number; readonly bytes: Uint8Array | undefined }
   | { readonly type: "finish"; readonly id: number; readonly job: FinishJob }

@@ -35,9 +35,15 @@ export class PlacePool implements AsyncDisposable {
     this.#limit = new Limit(threads);
   }
 
-  /** As placeArchive, on a thread; `open` is called when one is free. */
-  async place(open: () => Promise<Readable>, job: PlaceJob, options: PlaceOptions = {}): Promise<PlacedTree> {
-    return await this.#with(-(options.size ?? 0), options.signal, (thread) => thread.place(open, job, options));
+  /** As placeArchive, on a thread: of a stream that is opened when one is free, or of bytes, which it takes over. */
+  async place(
+    archive: Buffer | (() => Promise<Readable>),
+    job: PlaceJob,
+    options: PlaceOptions = {},
+  ): Promise<PlacedTree> {
+    return await this.#with(-(options.size ?? 0), options.signal, (thread) =>
+      Buffer.isBuffer(archive) ? thread.placeWhole(archive, job, options) : thread.place(archive, job, options),
+    );
   }
 
   /** As finishPlaced, on a thread, ahead of waiting archives because other specs may depend on it. */
@@ -114,6 +120,16 @@ class Thread {
     }
   }
 
+  /** An archive in memory goes with the order: three messages less. */
+  async placeWhole(archive: Buffer, job: PlaceJob, { signal, onBytes }: PlaceOptions): Promise<PlacedTree> {
+    const size = archive.length;
+    const memory = wholeMemory(archive);
+    const order = { type: "place", id: ++this.#id, job, archive } as const;
+    const placed = placedTree(await this.#ask(order, signal, () => {}, memory && [memory]));
+    onBytes?.(size);
+    return placed;
+  }
+
   async #place(stream: Readable, job: PlaceJob, { signal, onBytes }: PlaceOptions): Promise<PlacedTree> {
     let ahead = 0;
     let wake = (): void => {};
@@ -151,9 +167,7 @@ class Thread {
         throw error;
       }
     }
-    const placed = await answer;
-    if (placed.type === "placed") return placed.tree;
-    throw new StaveError("INTERNAL", `a placing thread answered ${placed.type}`);
+    return placedTree(await answer);
   }
 
   async finish(job: FinishJob, signal: AbortSignal | undefined): Promise<FinishedTree> {
@@ -171,6 +185,7 @@ class Thread {
     order: PlaceOrder & { type: "place" | "finish" },
     signal: AbortSignal | undefined,
     onTaken: (count: number) => void,
+    moved?: ArrayBuffer[],
   ): Promise<PlaceAnswer> {
     signal?.throwIfAborted();
     if (this.#loss !== undefined) throw this.#loss;
@@ -184,7 +199,7 @@ class Thread {
     const onAbort = (): void => this.#send({ type: "cancel", id: order.id, error: plainError(signal?.reason) });
     signal?.addEventListener("abort", onAbort, { once: true });
     this.#worker.ref();
-    this.#send(order);
+    this.#send(order, moved);
     return promise.finally(() => {
       signal?.removeEventListener("abort", onAbort);
       this.#worker.unref();
@@ -198,4 +213,9 @@ class Thread {
     });
     this.#fail(this.#loss);
   }
+}
+
+function placedTree(answer: PlaceAnswer): PlacedTree {
+  if (answer.type === "placed") return answer.tree;
+  throw new StaveError("INTERNAL", `a placing thread answered ${answer.type}`);
 }

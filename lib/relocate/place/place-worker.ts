@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { parentPort } from "node:worker_threads";
 import { StaveError } from "../../errors.ts";
+import { Recurring } from "../../spack/text/recurring.ts";
 import { release } from "../../util/memory.ts";
 import { plainError } from "../../util/plain-error.ts";
 import { finishPlaced, placeArchive } from "./place.ts";
@@ -11,15 +12,16 @@ if (parentPort === null) throw new Error("this file is started as a thread");
 const port = parentPort;
 const tell = (answer: PlaceAnswer): void => port.postMessage(answer);
 
-let archive: Readable | undefined;
+let stream: Readable | undefined;
 let stop = new AbortController();
+const recurring = new Recurring();
 
 port.on("message", (order: PlaceOrder) => {
   if (order.type === "cancel") stop.abort(StaveError.from(order.error));
   else if (order.type === "bytes") {
     // Bytes after a failure are ignored.
-    if (archive !== undefined && !archive.destroyed)
-      archive.push(order.bytes === undefined ? null : asBuffer(order.bytes));
+    if (stream !== undefined && !stream.destroyed)
+      stream.push(order.bytes === undefined ? null : asBuffer(order.bytes));
     else if (order.bytes !== undefined) tell({ type: "taken", id: order.id, count: order.bytes.length });
   } else void work(order);
 });
@@ -30,19 +32,26 @@ async function work(order: PlaceOrder & { type: "place" | "finish" }): Promise<v
   const { signal } = stop;
   try {
     if (order.type === "finish") tell({ type: "finished", id, tree: await finishPlaced(order.job, signal) });
-    else {
+    else if (order.archive !== undefined) {
+      const archive = asBuffer(order.archive);
+      tell({
+        type: "placed",
+        id,
+        tree: await placeArchive(archive, order.job, { signal, onTaken: release, recurring }),
+      });
+    } else {
       // In object mode, because otherwise waiting chunks would be copied into one.
-      archive = new Readable({ read: () => {}, objectMode: true });
+      stream = new Readable({ read: () => {}, objectMode: true });
       const onTaken = (chunk: Buffer): void => {
         tell({ type: "taken", id, count: chunk.length });
         release(chunk);
       };
-      tell({ type: "placed", id, tree: await placeArchive(archive, order.job, { signal, onTaken }) });
+      tell({ type: "placed", id, tree: await placeArchive(stream, order.job, { signal, onTaken, recurring }) });
     }
   } catch (error) {
     tell({ type: "failed", id, error: plainError(error) });
   } finally {
-    archive = undefined;
+    stream = undefined;
   }
 }
 

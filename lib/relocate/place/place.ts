@@ -6,6 +6,7 @@ import { sbangPath } from "../../image/archive/build-info-writer.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { readRootHash, readSpecFile, SPEC_FILE_LIMIT } from "../../spack/spec/spec-file.ts";
 import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
+import type { Recurring } from "../../spack/text/recurring.ts";
 import { HeldTree } from "../../util/held-tree.ts";
 import { isVisible } from "../../util/inspect-path.ts";
 import { readBuildInfo } from "../prefix/build-info-reader.ts";
@@ -50,20 +51,23 @@ export interface PlacedTree {
   readonly hasRelativeRpaths: boolean;
 }
 
-/** Unpacks and relocates. Throws as unpackArchive and relocateTree do, SPEC_INVALID for the archive of another spec. */
+/**
+ * Unpacks and relocates an archive, a stream or in memory; `recurring` shares the nodes of its spec with others. Throws
+ * as unpackArchive and relocateTree do, SPEC_INVALID for the archive of another spec.
+ */
 export async function placeArchive(
-  stream: Readable,
+  archive: Readable | Buffer,
   job: PlaceJob,
-  options: Pick<UnpackOptions, "signal" | "onTaken"> = {},
+  { recurring, ...options }: Pick<UnpackOptions, "signal" | "onTaken"> & { readonly recurring?: Recurring } = {},
 ): Promise<PlacedTree> {
   const { folder, compression, diffId, permissions, patchelf } = job;
-  const { directory, members, bytes } = await unpackArchive(stream, folder, {
+  const { directory, members, bytes } = await unpackArchive(archive, folder, {
     ...options,
     compression,
     diffId,
     permissions,
   });
-  const hasSpecFile = checkArchivedSpec(directory, job);
+  const hasSpecFile = checkArchivedSpec(directory, job, recurring);
   const info = readBuildInfo(directory);
   const map = prefixMapOf(info, job);
   const { signal } = options;
@@ -82,12 +86,16 @@ export async function placeArchive(
  * Checks that an unpacked archive contains the right spec, because databases trust its metadata. Returns false if it
  * has no spec file. Throws SPEC_INVALID, and as HeldTree.read does.
  */
-export function checkArchivedSpec(directory: string, { hash, name }: Pick<PlaceJob, "hash" | "name">): boolean {
+export function checkArchivedSpec(
+  directory: string,
+  { hash, name }: Pick<PlaceJob, "hash" | "name">,
+  recurring?: Recurring,
+): boolean {
   using tree = new HeldTree(directory);
   const bytes = tree.read(`${METADATA_FOLDER}/spec.json`, SPEC_FILE_LIMIT);
   if (bytes === undefined) return false;
   const source = `the spec file in the archive of ${name}`;
-  if (readRootHash(bytes, source) === hash) return true;
+  if (readRootHash(bytes, source, recurring) === hash) return true;
   const { root } = readSpecFile(bytes, source);
   throw new StaveError("SPEC_INVALID", `the archive of ${name} contains another spec, ${root.name}/${root.hash}`, {
     subject: name,

@@ -2,7 +2,7 @@
 import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { algorithmOf, type Digest, Digester } from "../../oci/digest.ts";
-import { type CompressionMethod, Decompressor } from "../../util/decompress.ts";
+import { type CompressionMethod, Decompressor, gunzipUpTo } from "../../util/decompress.ts";
 import { digestMismatch } from "../../util/stream.ts";
 import { TarReader } from "./tar-reader.ts";
 import {
@@ -32,12 +32,20 @@ export function compressionOf(mediaType: string): UnpackOptions["compression"] {
   return mediaType.endsWith("tar") ? "none" : "gzip";
 }
 
+/** Archives in memory are decompressed in one call if they have at most this many bytes, before and after. */
+const SMALL = 256 * 1024;
+const MOST_AT_ONCE = 2 * 1024 * 1024;
+
 /**
- * Unpacks into `folder`, which must be empty and which nothing else may write to. The stream is read to its end or
- * destroyed. After a failure the folder holds part of the archive, and the caller removes it. Throws ARCHIVE_UNSAFE,
- * CONTENT_INVALID, TOO_LARGE, DIGEST_MISMATCH, FILE_SYSTEM, and the stream's error.
+ * Unpacks an archive, a stream or in memory, into `folder`, which must be empty and which nothing else may write to. A
+ * stream is read to its end or destroyed. After a failure the folder holds part of the archive, and the caller removes
+ * it. Throws ARCHIVE_UNSAFE, CONTENT_INVALID, TOO_LARGE, DIGEST_MISMATCH, FILE_SYSTEM, and the stream's error.
  */
-export async function unpackArchive(stream: Readable, folder: string, options: UnpackOptions): Promise<Unpacked> {
+export async function unpackArchive(
+  source: Readable | Buffer,
+  folder: string,
+  options: UnpackOptions,
+): Promise<Unpacked> {
   const { compression, permissions = DEFAULT_PERMISSIONS, limits = DEFAULT_LIMITS, diffId, signal, onTaken } = options;
   using writer = new TreeWriter(folder, permissions, limits);
   const reader = new TarReader(writer);
@@ -50,14 +58,17 @@ export async function unpackArchive(stream: Readable, folder: string, options: U
     digester?.update(bytes);
     reader.push(bytes);
   };
-  const onAbort = (): void => void stream.destroy(signal?.reason);
+  const stream = Buffer.isBuffer(source) ? undefined : source;
+  const onAbort = (): void => void stream?.destroy(signal?.reason);
   signal?.addEventListener("abort", onAbort);
-  using decompressor = compression === "none" ? undefined : new Decompressor(compression, take, "the archive");
+  const whole = Buffer.isBuffer(source) ? wholeArchive(source, compression) : undefined;
+  using decompressor =
+    compression === "none" || whole !== undefined ? undefined : new Decompressor(compression, take, "the archive");
   try {
     signal?.throwIfAborted();
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for await (const chunk of (stream ?? [source]) as AsyncIterable<Buffer>) {
       taken += chunk.length;
-      if (decompressor === undefined) take(chunk);
+      if (decompressor === undefined) take(whole ?? chunk);
       else await decompressor.write(chunk);
       onTaken?.(chunk);
     }
@@ -69,8 +80,14 @@ export async function unpackArchive(stream: Readable, folder: string, options: U
     return writer.end();
   } finally {
     signal?.removeEventListener("abort", onAbort);
-    stream.destroy();
+    stream?.destroy();
   }
+}
+
+// A decompressor for streams makes its buffers anew for each archive, and takes trips to other threads.
+function wholeArchive(bytes: Buffer, compression: UnpackOptions["compression"]): Buffer | undefined {
+  if (compression !== "gzip" || bytes.length > SMALL) return undefined;
+  return gunzipUpTo(bytes, MOST_AT_ONCE, "the archive");
 }
 
 const FREE_OF_RATIO = 256 * 1024 * 1024;

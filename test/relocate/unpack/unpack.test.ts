@@ -70,6 +70,10 @@ describe("what Spack pushed comes out as its layer says", () => {
           assert.equal(time, 0);
           if (type !== "link") assert.match(mode, type === "folder" ? /^2755$/ : /^(?:644|755)$/);
         }
+        const options = { compression: "gzip", diffId: parseDigest(diffId) } as const;
+        const inMemory = await unpackArchive(readFileSync(blob), newFolder(), options);
+        assert.deepEqual([inMemory.prefix, inMemory.members], [prefix, members]);
+        assert.deepEqual(items(inMemory.directory), items(directory));
       });
 });
 
@@ -197,4 +201,51 @@ test("any bytes are refused or read, and never more than the archive says", () =
     }),
     { numRuns: 500 },
   );
+});
+
+describe("an archive in memory", () => {
+  const content = Buffer.alloc(3_000_000, "abc");
+  const info = rawMember({ name: "opt/p/.spack/binary_distribution" }, "{}");
+  const archive = Buffer.concat([info, rawMember({ name: "opt/p/f" }, content), END]);
+
+  for (const [name, bytes, compression] of [
+    ["that becomes large", gzipSync(archive), "gzip"],
+    [
+      "of several members",
+      Buffer.concat([gzipSync(archive.subarray(0, 999)), gzipSync(archive.subarray(999))]),
+      "gzip",
+    ],
+    ["with zeros behind it", Buffer.concat([gzipSync(archive), Buffer.alloc(9)]), "gzip"],
+    ["of zstd", zstdCompressSync(archive), "zstd"],
+    ["that is not compressed", archive, "none"],
+  ] as const)
+    test(name, async () => {
+      let taken = 0;
+      const onTaken = (chunk: Buffer): void => {
+        taken += chunk.length;
+      };
+      const { directory } = await unpackArchive(bytes, newFolder(), { compression, onTaken });
+      assert.ok(readFileSync(join(directory, "f")).equals(content));
+      assert.equal(taken, bytes.length);
+    });
+
+  const small = gzipSync(Buffer.concat([info, END]));
+  for (const [name, bytes] of [
+    ["that is cut off", small.subarray(0, -9)],
+    ["with other bytes behind it", Buffer.concat([small, Buffer.from("xy")])],
+    ["that is not compressed, though it should be", Buffer.from("no gzip")],
+  ] as const)
+    test(`${name} is refused`, async () => {
+      await assert.rejects(unpackArchive(bytes, newFolder(), { compression: "gzip" }), { code: "CONTENT_INVALID" });
+    });
+
+  test("with another digest is refused, and none is unpacked after a stop", async () => {
+    const diffId = parseDigest(`sha256:${"0".repeat(64)}`);
+    const options = { compression: "gzip", diffId } as const;
+    await assert.rejects(unpackArchive(small, newFolder(), options), { code: "DIGEST_MISMATCH" });
+    const stop = AbortSignal.abort(new Error("stopped"));
+    const folder = newFolder();
+    await assert.rejects(unpackArchive(small, folder, { compression: "gzip", signal: stop }), /stopped/);
+    assert.deepEqual(readdirSync(folder), []);
+  });
 });
