@@ -137,12 +137,31 @@ test("a refused question about a file is an error even without an explanation", 
   await failsWith("DENIED", objects().look("v3/layout.json"), /403/);
 });
 
+test("a server that does not name the right region is an error that says what to set", async () => {
+  for (const [status, code] of [
+    [400, "AuthorizationHeaderMalformed"],
+    [301, "PermanentRedirect"],
+  ] as const) {
+    server.intervene = (request, response) => {
+      const text = `<Error><Code>${code}</Code><Message>wrong region</Message></Error>`;
+      response.writeHead(status).end(request.method === "HEAD" ? undefined : text);
+      return true;
+    };
+    for (const ask of [() => objects().read("a", 9), () => objects().look("a")])
+      assert.match((await failsWith("REGISTRY_ERROR", ask())).hint ?? "", /AWS_REGION/);
+  }
+});
+
 test("the region that the server names is used from then on, and public buckets need no credentials", async () => {
   server.region = "eu-north-1";
   const to = objects();
   await put(to, "a", "1");
   await put(to, "b", "2");
   assert.equal(server.requests.length, 3);
+  // Of requests at once, all but the first learn of the region while they are under way.
+  const other = objects();
+  const texts = await Promise.all(["a", "b", "a", "b"].map((key) => other.read(key, 9)));
+  assert.equal(texts.map((found) => found?.bytes.toString()).join(""), "1212");
   server.isPublic = true;
   assert.equal((await objects({ credentials: undefined }).read("a", 9))?.bytes.toString(), "1");
 });

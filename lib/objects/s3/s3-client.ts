@@ -54,10 +54,12 @@ export class S3Client {
 
   /** Sends a request; in another region once more. Throws s3Error for what the caller does not expect. */
   async send(request: S3Request): Promise<S3Answer> {
+    // Another request may learn the region meanwhile.
+    const { region } = this.#place;
     const first = await this.#once(request);
-    const { failure } = first;
-    if (failure?.region === undefined || failure.region === this.#place.region) return this.#expected(first, request);
-    this.#place = { ...this.#place, region: failure.region };
+    const named = first.failure?.region;
+    if (named === undefined || named === region) return this.#expected(first, request);
+    this.#place = { ...this.#place, region: named };
     return this.#expected(await this.#once(request), request);
   }
 

@@ -44,6 +44,7 @@ export function failureOf(status: number, bytes: Buffer, region: string | undefi
 }
 
 const LOGIN = "check the credentials: access_pair of the mirror, $AWS_ACCESS_KEY_ID or $GS_ACCESS_KEY_ID, or a profile";
+const REGION = "set $AWS_REGION to the region of the bucket, and check endpoint_url of the mirror";
 const KNOWN: Readonly<Record<string, readonly [ErrorCode, hint: string | undefined]>> = {
   NoSuchBucket: ["NOT_FOUND", "check the name of the bucket, and endpoint_url of the mirror"],
   AccessDenied: [
@@ -58,6 +59,10 @@ const KNOWN: Readonly<Record<string, readonly [ErrorCode, hint: string | undefin
   InvalidToken: ["CREDENTIALS_REJECTED", LOGIN],
   ExpiredToken: ["CREDENTIALS_REJECTED", "the session has expired: get new credentials"],
   RequestTimeTooSkewed: ["CREDENTIALS_REJECTED", "the clock of this machine is wrong: set it"],
+  AuthorizationHeaderMalformed: ["REGISTRY_ERROR", REGION],
+  IllegalLocationConstraintException: ["REGISTRY_ERROR", REGION],
+  PermanentRedirect: ["REGISTRY_ERROR", REGION],
+  TemporaryRedirect: ["REGISTRY_ERROR", REGION],
   PreconditionFailed: ["CONFLICT", undefined],
   ConditionalRequestConflict: ["CONFLICT", undefined],
   NotImplemented: ["UNSUPPORTED", undefined],
@@ -76,7 +81,9 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 
 /** The error for a refused request. */
 export function s3Error({ status, code, message }: S3Failure, what: string, host: string): StaveError {
-  const [family, hint] = KNOWN[code] ?? [BY_STATUS[status] ?? "REGISTRY_ERROR", undefined];
+  // A refusal without an explanation, as of a question without content, may be about the region, too.
+  const other = status === 301 || status === 400 ? REGION : undefined;
+  const [family, hint] = KNOWN[code] ?? [BY_STATUS[status] ?? "REGISTRY_ERROR", code === "" ? other : undefined];
   const said = [code, message].filter((part) => part !== "").join(": ");
   const why = said === "" ? "" : `: ${printable(said, { most: 300 })}`;
   return new StaveError(family, `cannot ${what}: ${host} refused it (${status})${why}`, {
