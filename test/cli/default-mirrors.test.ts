@@ -8,12 +8,15 @@ import { pushGolden } from "../support/caches.ts";
 import { stave } from "../support/cli.ts";
 import { connect } from "../support/client.ts";
 import { golden } from "../support/golden.ts";
+import { noGpg } from "../support/gpg.ts";
+import { goldenMirror } from "../support/mirrors.ts";
 import { goldenStore } from "../support/push.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const work = temporaryFolder();
 const scope = join(work, "scope");
+const mirror = await goldenMirror(3);
 const { sysroot } = await goldenStore();
 let registry: TestRegistry;
 before(async () => {
@@ -103,6 +106,51 @@ test("a mirror that cannot be asked is no answer, unless another one has the spe
   assert.deepEqual([absent.status, /error: .*127\.0\.0\.1:1/.test(absent.stderr)], [4, true], absent.stderr);
   assert.match(list.stdout, /hull@1\.10\.1/);
   assert.deepEqual([list.status, /error: .*127\.0\.0\.1:1/.test(list.stderr)], [4, true], list.stderr);
+});
+
+test("a mirror that cannot be opened stops no other, and what none of the others has is not taken for absent", async () => {
+  const scopes = Object.fromEntries(
+    (
+      [
+        ["gone", 'first: "file:///nowhere/at/all"'],
+        ["locked", 'first: {url: "s3://cache/x", profile: none}'],
+        ["down", 'first: {url: "gs://cache/x", endpoint_url: "http://127.0.0.1:1"}'],
+      ] as const
+    ).map(([name, first]) => {
+      const folder = temporaryFolder();
+      writeFileSync(
+        join(folder, "mirrors.yaml"),
+        `mirrors:\n  ${first}\n  second: {url: "file://${mirror}", signed: false}\n`,
+      );
+      return [name, folder];
+    }),
+  );
+  const ask = (name: string, ...args: string[]): ReturnType<typeof stave> =>
+    stave([...args, "-C", scopes[name] ?? "", "--retries", "0"], {
+      cwd: work,
+      env: { XDG_CACHE_HOME: temporaryFolder(), SPACK_ROOT: "" },
+    });
+  for (const [name, says, status] of [
+    ["gone", /there is no directory \/nowhere\/at\/all/, 7],
+    ["locked", /there is no AWS profile named none/, 3],
+    ["down", /127\.0\.0\.1:1 refused the connection/, 4],
+  ] as const) {
+    const [installed, check, download, list, absent, keys] = await Promise.all([
+      ask(name, "install", "hull", "--plan", "--otherarch", "--no-env", "--store", join(work, "s")),
+      ask(name, "check", "-e", golden("spack-1.2")),
+      ask(name, "download", "hull", "--no-env", "-p", temporaryFolder()),
+      ask(name, "list", "-a", "hull", "--no-env"),
+      ask(name, "install", "nope", "--plan", "--otherarch", "--no-env", "--store", join(work, "s")),
+      ask(name, "keys", "--no-env"),
+    ]);
+    for (const { status: found, stderr } of [installed, check, download]) assert.equal(found, 0, stderr);
+    assert.doesNotMatch(installed.stderr, /has no client/);
+    assert.match(list.stdout, /hull@1\.10\.1/);
+    assert.match(list.stderr, says);
+    assert.deepEqual([absent.status, /\[SPEC_ABSENT\]/.test(absent.stderr)], [status, status === 7], absent.stderr);
+    if (noGpg === false) assert.match(keys.stdout, /Shipyard Test/);
+    assert.deepEqual([keys.status !== 0, says.test(keys.stderr)], [true, true], keys.stderr);
+  }
 });
 
 test("index --check looks at the mirror that index would write to", async () => {

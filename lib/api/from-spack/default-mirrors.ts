@@ -13,7 +13,7 @@ export interface MirrorLookup {
   readonly onNote: (text: string) => void;
 }
 
-const USABLE = /^(?:oci|oci\+http|file|https?|s3):/;
+const USABLE = /^(?:oci|oci\+http|file|https?|s3|gs):/;
 
 /**
  * The names of the mirrors to use if no cache is named: to fetch, all mirrors that may contain binaries, in Spack's

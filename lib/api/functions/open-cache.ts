@@ -2,6 +2,7 @@
 
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
+import { UnopenedCache, unopened } from "../../cache/unopened-cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import type { Direction } from "../../spack/config/mirror.ts";
 import { emptyTarget } from "../../target/empty-target.ts";
@@ -183,7 +184,10 @@ export interface OpenCaches extends AsyncDisposable {
   readonly caches: readonly IndexedCache[];
 }
 
-/** Opens caches for reading, in order of preference; by default the mirrors of Spack's configuration. */
+/**
+ * Opens caches for reading, in order of preference; by default the mirrors of Spack's configuration, of which those
+ * that cannot be opened fail when they are asked.
+ */
 export async function openToRead(
   given: CacheArgument | readonly CacheArgument[] | undefined,
   opening: Opening,
@@ -193,10 +197,14 @@ export async function openToRead(
   const opened: OpenCache[] = [];
   const close = (): Promise<void> => closeAll(opened.map((one) => () => one.close()));
   try {
+    const others = given === undefined && named.length > 1;
     for (const one of named.length > 0 ? named : [undefined]) {
-      const open = typeof one === "object" ? one : await openOne(one, "fetch", opening);
-      if (open !== one) opened.push(open);
-      caches.push(open.cache);
+      if (typeof one === "object") caches.push(one.cache);
+      else {
+        const open = await openOne(one, "fetch", opening).catch((error) => unopened(error, others ? one : undefined));
+        if (!(open instanceof UnopenedCache)) opened.push(open);
+        caches.push(open instanceof UnopenedCache ? open : open.cache);
+      }
     }
   } catch (error) {
     await closeAfterError(close);

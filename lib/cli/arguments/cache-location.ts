@@ -11,6 +11,7 @@ import { Keychain } from "../../auth/keychain.ts";
 import type { IndexedCache, ReadCache } from "../../cache/cache.ts";
 import { OciCache, ReadOciCache } from "../../cache/oci-cache.ts";
 import type { IndexRecord } from "../../cache/record.ts";
+import { UnopenedCache, unopened } from "../../cache/unopened-cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
@@ -159,8 +160,9 @@ const trustUse = ({ context, output, flags }: CacheRun, { transport }: Opener): 
   onWarning: (text) => output.warn(text),
 });
 
-/** Open caches in order of preference; the caller disposes of them. */
+/** Caches in order of preference; the caller disposes of them. */
 export interface OpenedCaches {
+  /** Those that could be opened. */
   readonly all: readonly OpenedCache<ReadCache>[];
   readonly caches: readonly ReadCache[];
   [Symbol.asyncDispose](): Promise<void>;
@@ -170,14 +172,26 @@ export interface OpenedCaches {
 export async function readCaches(named: readonly string[], run: CacheRun): Promise<OpenedCaches> {
   const texts: readonly (string | undefined)[] = named.length > 0 ? named : mirrorsFor("fetch", run);
   const all: OpenedCache<ReadCache>[] = [];
+  const caches: ReadCache[] = [];
   const close = (): Promise<void> => closeAll(all.map((opened) => () => opened[Symbol.asyncDispose]()));
+  const others = named.length === 0 && texts.length > 1;
   try {
-    for (const text of texts.length > 0 ? texts : [undefined]) all.push(await readCache(text, run));
+    for (const text of texts.length > 0 ? texts : [undefined]) {
+      const opened = await readCache(text, run).catch((error: unknown) => unopened(error, others ? text : undefined));
+      if (opened instanceof UnopenedCache) {
+        // Whatever is asked of it, a cache that does not exist counts as empty.
+        if (isStaveError(opened.error, "NOT_FOUND")) run.output.warn(opened.error.message);
+        caches.push(opened);
+        continue;
+      }
+      caches.push(opened.cache);
+      all.push(opened);
+    }
   } catch (error) {
     await closeAfterError(close);
     throw error;
   }
-  return { all, caches: all.map(({ cache }) => cache), [Symbol.asyncDispose]: close };
+  return { all, caches, [Symbol.asyncDispose]: close };
 }
 
 /** The cache that a verb writes to: the named one, otherwise the configured mirror for pushes. */

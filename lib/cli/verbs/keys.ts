@@ -2,9 +2,9 @@
 import { Option } from "commander";
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { gpgOf } from "../../api/places/open-mirror.ts";
-import { lacks } from "../../cache/cache.ts";
+import { hasKeys, lacks } from "../../cache/cache.ts";
 import { describeKey, importKey } from "../../cache/mirror/gpg.ts";
-import { MirrorCache } from "../../cache/mirror/mirror-cache.ts";
+import { aggregate, isStaveError, type StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
 import { CACHE_ARGUMENT, readCaches } from "../arguments/cache-location.ts";
 import { addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
@@ -53,12 +53,18 @@ export const verb: VerbFactory = (state) => {
     await using opened = await readCaches(text === undefined ? [] : [text], { context, output, flags, files });
     const gpg = gpgOf(context, () => files);
     const report: KeysReport = { keys: [] };
+    const failures: StaveError[] = [];
     for (const cache of opened.caches) {
-      if (!(cache instanceof MirrorCache)) {
+      if (!hasKeys(cache)) {
         if (text !== undefined) throw lacks(cache, "sign");
         continue;
       }
-      for (const key of await cache.keys({ signal })) {
+      const offered = await cache.keys({ signal }).catch((error: unknown) => {
+        if (text !== undefined || !isStaveError(error) || signal.aborted) throw error;
+        failures.push(error);
+        return [];
+      });
+      for (const key of offered) {
         const users = await describeKey(key, gpg, signal);
         if (install) await importKey(key, trust, gpg, signal);
         const { fingerprint } = key;
@@ -66,6 +72,7 @@ export const verb: VerbFactory = (state) => {
         output.print(`${install ? "imported " : ""}${fingerprint} ${users.map((user) => printable(user)).join(", ")}`);
       }
     }
+    if (failures.length > 0) return output.fail(aggregate(failures, "mirrors"), report);
     if (report.keys.length === 0) output.note("no public keys are offered");
     output.report(report);
     return 0;
