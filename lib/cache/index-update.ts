@@ -10,7 +10,7 @@ import { specTag } from "../spack/spec/spec-name.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
-import type { CacheListing, IndexedCache, ReadCache } from "./cache.ts";
+import { type CacheListing, type IndexedCache, lacks, type ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
 import { KnownNodes } from "./known-nodes.ts";
@@ -89,10 +89,12 @@ export async function checkIndex(cache: ReadCache, options: CheckIndexOptions = 
 /**
  * Updates the index: reads tagged specs that it lacks, drops records whose tags are gone, writes it if anything
  * changed, and lists again until nothing is new, unless the write was certain to be the only one. A spec that cannot be
- * read is skipped and reported. If the cache stops answering, writes what was read until then, and throws.
+ * read is skipped and reported. If the cache stops answering, writes what was read until then, and throws. Throws
+ * UNSUPPORTED for a cache that can only be read.
  */
 export async function updateIndex(cache: IndexedCache, options: UpdateIndexOptions = {}): Promise<IndexReport> {
   const { signal } = options;
+  if (!cache.can.write) throw lacks(cache, "write");
   const update = new IndexUpdate(cache, options);
   // The index is read before the tags, so that a record without a tag is gone and not merely new.
   await update.readIndex();

@@ -210,6 +210,22 @@ test("a login comes from the URL, the mirror's configuration or .netrc, and a re
   }
 });
 
+test("what can only be read is refused by name, and a URL without a mirror is no empty one", async () => {
+  const lock = ["-e", golden("spack-1.2")];
+  for (const [args, says] of [
+    [["sync", "-u", folders[3], web.url], /can only be read \[UNSUPPORTED\]/],
+    [["sync", "-u", folders[3], web.url, "--plan"], /can only be read \[UNSUPPORTED\]/],
+    [["index", web.url], /can only be read \[UNSUPPORTED\]/],
+    [["migrate", "-u", old.url], /can only be read \[UNSUPPORTED\]/],
+    [["prune", web.url], /does not support deletion \[UNSUPPORTED\]/],
+    [["index", "--check", web.url], /cannot be listed.*\[UNSUPPORTED\]/],
+    [["check", "-m", `${web.url}/typo`, ...lock], /has no mirror.*\[NOT_FOUND\]/],
+  ] as const) {
+    const done = await run([...args]);
+    assert.deepEqual([done.status !== 0, says.test(done.stderr)], [true, true], `${args.join(" ")}: ${done.stderr}`);
+  }
+});
+
 test("a server that answers everything with a web page has no mirror", async () => {
   web.intervene = (request, response) => {
     response.writeHead(200, { "content-type": "text/html" });
@@ -265,8 +281,8 @@ const missing = [
   {
     name: "a web server to push to",
     args: ["index", "https://mirror.invalid/x", "--retries", "0"],
-    status: 4,
-    says: /mirror\.invalid/,
+    status: 6,
+    says: /mirror\.invalid\/x can only be read \[UNSUPPORTED\]/,
   },
   {
     name: "a mirror of a kind that stave does not know",
@@ -486,10 +502,25 @@ test("push, index and prune write a mirror in a bucket, with the credentials of 
       ["list", wrong],
       ["check", "--all", "-m", wrong],
       ["sync", "-u", wrong, target],
+      ["check", "-m", wrong, "-e", golden("spack-1.2")],
+      ["install", "-u", wrong, "hull", "-o", "--plan", "--store", join(scope, "store")],
+      ["run", "-u", wrong, "hull", "--", "true"],
     ];
     for (const args of asked) {
-      const none = await run([...args, "--no-env"], elsewhere);
-      assert.deepEqual([none.status, /has no mirror.*\[NOT_FOUND\]/.test(none.stderr)], [5, true], none.stderr);
+      for (const [place, says] of [
+        [wrong, /has no mirror.*\[NOT_FOUND\]/],
+        ["s3://none/x", /NoSuchBucket.*\[NOT_FOUND\]/],
+      ] as const) {
+        const named = args.map((arg) => (arg === wrong ? place : arg));
+        const environment = args.includes("-e") ? [] : ["--no-env"];
+        const [verb = "", ...others] = named;
+        const none = await run([verb, ...environment, ...others], elsewhere);
+        assert.deepEqual([none.status, says.test(none.stderr)], [5, true], `${named.join(" ")}: ${none.stderr}`);
+      }
+    }
+    for (const flags of [[], ["--plan"]]) {
+      const none = await run(["sync", folders[3], "s3://none/x", "-u", "--no-env", ...flags], elsewhere);
+      assert.deepEqual([none.status, /NoSuchBucket.*\[NOT_FOUND\]/.test(none.stderr)], [5, true], none.stderr);
     }
     assert.equal(existsSync(join(scope, "new")), false);
     assert.match((await run(["check", "-m", "team", "--all", "--bytes", ...common], env)).stdout, /^4 of 4 specs/);

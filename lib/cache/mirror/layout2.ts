@@ -26,12 +26,18 @@ import {
 import { mediaTypeOf } from "./mirror-manifest.ts";
 
 const FOLDER = "build_cache";
-const INDEX = `${FOLDER}/index.json`;
+/** The key of the index. */
+export const LAYOUT2_INDEX = `${FOLDER}/index.json`;
 const SIGNED = ".spec.json.sig";
 const PLAIN = ".spec.json";
 const ARCHIVE = ".spack";
 /** What is left of a mirror without specs: its index and keys. */
-export const LAYOUT2_REST: readonly string[] = [INDEX, `${INDEX}.hash`, `${FOLDER}/index.html`, `${FOLDER}/_pgp/`];
+export const LAYOUT2_REST: readonly string[] = [
+  LAYOUT2_INDEX,
+  `${LAYOUT2_INDEX}.hash`,
+  `${FOLDER}/index.html`,
+  `${FOLDER}/_pgp/`,
+];
 /** The end of spec files of Spack 0.16 and older. */
 const YAML = ".spec.yaml";
 
@@ -63,7 +69,7 @@ export class Layout2 implements MirrorLayout {
     let yaml: string | undefined;
     for await (const { key } of objects.list(`${FOLDER}/`, options)) {
       const file = key.slice(key.lastIndexOf("/") + 1);
-      if (key === INDEX) hasIndex = true;
+      if (key === LAYOUT2_INDEX) hasIndex = true;
       else if (file.endsWith(ARCHIVE)) archives.set(file.slice(0, -ARCHIVE.length), key);
       else if (file.endsWith(YAML)) yaml = file;
       else if (key === `${FOLDER}/${file}` && (file.endsWith(SIGNED) || file.endsWith(PLAIN))) {
@@ -113,7 +119,7 @@ export class Layout2 implements MirrorLayout {
   async #exists(options: OperationOptions): Promise<boolean> {
     const { objects } = this.#options;
     this.#isThere ??= (async () => {
-      if ((await objects.look(INDEX, options)) !== undefined) return true;
+      if ((await objects.look(LAYOUT2_INDEX, options)) !== undefined) return true;
       if (!objects.can.list) return false;
       for await (const _ of objects.list(`${FOLDER}/`, options)) return true;
       return false;
@@ -167,14 +173,14 @@ export class Layout2 implements MirrorLayout {
   async readIndex(options: OperationOptions): Promise<CacheIndex | undefined> {
     const { objects, memory } = this.#options;
     const [name, hint] = [`the index of ${objects.name}`, "push the specs again"];
-    const latest = memory && (await latestObject(objects, INDEX, { ...options, memory, limit: INDEX_LIMIT }));
+    const latest = memory && (await latestObject(objects, LAYOUT2_INDEX, { ...options, memory, limit: INDEX_LIMIT }));
     if (latest === "absent") return undefined;
     if (latest === undefined || latest === "unkept") {
-      const found = await objects.read(INDEX, INDEX_LIMIT, options);
+      const found = await objects.read(LAYOUT2_INDEX, INDEX_LIMIT, options);
       return found && readIndexText({ name, hint, bytes: found.bytes, digest: digestOf(found.bytes) });
     }
-    const open = () => objects.open(INDEX, latest, options);
-    return await readIndexBlob({ ...latest, name, hint, memory, path: objects.path?.(INDEX), open });
+    const open = () => objects.open(LAYOUT2_INDEX, latest, options);
+    return await readIndexBlob({ ...latest, name, hint, memory, path: objects.path?.(LAYOUT2_INDEX), open });
   }
 }
 

@@ -28,7 +28,7 @@ import { isVerifiedIn, type KnownRecords, type NewNodes, newNodesOf } from "../n
 import type { PrunableCache, SpecStorage } from "../spec-storage.ts";
 import { parseSpecTag, type TaggedSpec } from "../spec-tag.ts";
 import { isClearSigned } from "./clear-signed.ts";
-import { Layout2 } from "./layout2.ts";
+import { LAYOUT2_INDEX, Layout2 } from "./layout2.ts";
 import { indexKey, Layout3, type Layout3Options, manifestKey } from "./layout3.ts";
 import { MirrorBlobs } from "./mirror-blobs.ts";
 import { indexKeys, offeredKeys, publishKeys } from "./mirror-keys.ts";
@@ -62,6 +62,9 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
   readonly #archives = new WeakMap<CachedSpec, string>();
   #index: Promise<CacheIndex | undefined> | undefined;
   #listing: Promise<CacheListing> | undefined;
+  /** Something of the mirror was found. */
+  #isThere = false;
+  #looking: Promise<boolean> | undefined;
 
   readonly #view: string | undefined;
   readonly #layout3: Layout3;
@@ -92,17 +95,33 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     let hasIndex = false;
     for (const layout of this.#layouts) if (await layout.list({ specs, foreign }, options)) hasIndex = true;
     if (specs.size === 0 && foreign.length === 0 && !hasIndex) await this.#checkThere(options);
+    else this.#isThere = true;
     return { specs, foreign, others: [], hasIndex };
   }
 
-  // A bucket has no folders: one that is misspelt must not look like an empty mirror. Real folders were checked before,
-  // and a mirror is created by its first content.
-  async #checkThere({ signal }: OperationOptions): Promise<void> {
+  // A bucket or a web server has no folders: one that is misspelt must not look like an empty mirror. Real folders were
+  // checked before, and a mirror is created by its first content.
+  async #checkThere(options: OperationOptions): Promise<void> {
     if (this.#isWritten || this.objects.path !== undefined) return;
-    if ((await this.objects.look(LAYOUT_KEY, { signal })) !== undefined) return;
-    throw new StaveError("NOT_FOUND", `${this.name} has no mirror: there is neither v3 nor build_cache`, {
+    if (this.#isThere) return;
+    this.#looking ??= this.#hasAny(options).finally(() => (this.#looking = undefined));
+    if (!(await this.#looking)) throw this.#noMirror();
+    this.#isThere = true;
+  }
+
+  async #hasAny({ signal }: OperationOptions): Promise<boolean> {
+    for (const key of [LAYOUT_KEY, indexKey(this.#view), LAYOUT2_INDEX])
+      if ((await this.objects.look(key, { signal })) !== undefined) return true;
+    if (!this.can.list) return false;
+    for (const folder of ["v3/", "build_cache/"])
+      for await (const _ of this.objects.list(folder, { signal })) return true;
+    return false;
+  }
+
+  #noMirror(): StaveError {
+    return new StaveError("NOT_FOUND", `${this.name} has no mirror: there is neither v3 nor build_cache`, {
       subject: this.name,
-      hint: "check the names of the bucket and the folder",
+      hint: this.can.list ? "check the names of the bucket and the folder" : "check the URL",
     });
   }
 
@@ -121,7 +140,12 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
   }
 
   async has(tag: string, options: FindSpecOptions = {}): Promise<boolean> {
-    for (const layout of this.#layouts) if (await layout.has(tag, options)) return true;
+    for (const layout of this.#layouts) {
+      if (!(await layout.has(tag, options))) continue;
+      this.#isThere = true;
+      return true;
+    }
+    await this.#checkThere(options);
     return false;
   }
 
@@ -129,9 +153,11 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     for (const layout of this.#layouts) {
       const found = await layout.fetchSpec(tag, options);
       if (found === undefined) continue;
+      this.#isThere = true;
       this.#archives.set(found.spec, found.archiveKey);
       return found.spec;
     }
+    await this.#checkThere(options);
     throw new StaveError("NOT_FOUND", `${this.name} has no ${tag}`, { subject: tag });
   }
 

@@ -71,6 +71,9 @@ export class InstallSource {
       return documents.length > 0 ? documents : undefined;
     });
     if (answer !== undefined) return answer;
+    // An absent spec is no failure: none of the caches exists.
+    const gone = failures.filter(({ code }) => code === "NOT_FOUND");
+    if (gone[0] !== undefined && gone.length === this.#caches.length) throw gone[0];
     const near = failures.length > 0 ? undefined : await nearMisses([...this.#lookups.values()], query, options);
     return this.#absent(text, failures, near);
   }

@@ -133,8 +133,11 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
     signal,
   );
   report.failures = failures.causes;
-  if (known.size > 0) report.index = await updateIndex(to, { known, signal, onProgress });
-  if (known.size > 0) report.keys = await bringKeys(from, to, signal);
+  // Also if nothing was copied: an interrupted run may have ended before them.
+  if (report.specs.some(({ outcome }) => isThere.has(outcome))) {
+    report.index = await updateIndex(to, { known, signal, onProgress });
+    report.keys = await bringKeys(from, to, signal);
+  }
   // What a failed spec is needed for may be among the others.
   if (report.failures.length === 0) {
     await removeSpecs(to, surplus, options);
@@ -142,6 +145,8 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
   }
   return report;
 }
+
+const isThere: ReadonlySet<SyncedSpec["outcome"]> = new Set(["copied", "linked", "present"]);
 
 interface Reading {
   readonly from: ReadCache;
@@ -197,6 +202,7 @@ async function prepare(
   options: SyncOptions,
 ): Promise<{ report: SyncReport; missing: Missing[]; surplus: string[] }> {
   const { signal } = options;
+  if (!to.can.write) throw lacks(to, "write");
   const [chosen, there] = await Promise.all([chosenSpecs(from, options), listOrNone(to, signal)]);
   const specs: SyncedSpec[] = [];
   const missing: Missing[] = [];
@@ -261,12 +267,12 @@ function named(node: Pick<SpecNode, "name" | "version" | "hash">): Omit<Chosen, 
   return { name, version, hash, tag: specTag(node) };
 }
 
-// A cache is created by the first write to it.
+// A repository is created by the first push to it; a bucket is not.
 async function listOrNone(to: ReadCache, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, TaggedSpec>> {
   try {
     return (await to.list({ signal })).specs;
   } catch (error) {
-    if (isStaveError(error, "NOT_FOUND")) return new Map();
+    if (to.can.images && isStaveError(error, "NOT_FOUND")) return new Map();
     throw error;
   }
 }

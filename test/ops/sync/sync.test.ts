@@ -124,11 +124,23 @@ test("what is there is not sent again, an archive that is there is not either, a
   assert.deepEqual([new Set(plan.specs.map(({ outcome }) => outcome)), filesIn(folder)], [new Set(["to copy"]), []]);
   await sync(from, to(), options);
   const again = await sync(from, to(), options);
-  assert.deepEqual([again.sentBytes, again.index], [0, undefined]);
+  assert.deepEqual([again.sentBytes, again.index?.isWritten, again.keys], [0, false, []]);
   rmSync(join(folder, "v3/manifests/spec/hull"), { recursive: true });
   const { specs, sentBytes } = await sync(from, to(), options);
   const outcome = specs.filter((spec) => spec.outcome !== "present").map((spec) => [spec.name, spec.outcome]);
   assert.deepEqual([outcome, sentBytes], [[["hull", "linked"]], 0]);
+});
+
+test("what an interrupted run did not come to, the next one does, although every spec is there", async () => {
+  const from = mirrorAt(await goldenMirror(3));
+  const folder = temporaryFolder();
+  const to = (): MirrorCache => mirrorAt(folder, { isWritten: true });
+  await sync(from, to(), options);
+  for (const name of ["index", "key"]) rmSync(join(folder, "v3/manifests", name), { recursive: true });
+  const { specs, index, keys } = await sync(from, to(), options);
+  assert.deepEqual(new Set(specs.map(({ outcome }) => outcome)), new Set(["present"]));
+  assert.deepEqual([index?.isWritten, index?.specs, keys.length], [true, 8, 1]);
+  assert.deepEqual(await to().keys(), await from.keys());
 });
 
 test("a spec comes with its dependencies, and removals follow the source on request", async () => {
