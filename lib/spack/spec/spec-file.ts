@@ -20,12 +20,9 @@ export interface SpecDocument {
 /** The size limit of a spec file, in bytes; real ones are below 4 MB. */
 export const SPEC_FILE_LIMIT: number = 64 * 1024 * 1024;
 
-/**
- * Parses a `spec.json`; `recurring` shares its nodes with other files. Throws CONTENT_INVALID if it is not JSON,
- * SPEC_INVALID if it is not a spec.
- */
-export function readSpecFile(bytes: Uint8Array, name: string, recurring?: Recurring): SpecDocument {
-  return readSpecDocument(parseJsonBytes(bytes, { name, ...(recurring && { recurring }) }), { name });
+/** Parses a `spec.json`. Throws CONTENT_INVALID if it is not JSON, SPEC_INVALID if it is not a spec. */
+export function readSpecFile(bytes: Uint8Array, name: string): SpecDocument {
+  return readSpecDocument(parseJsonBytes(bytes, { name }), { name });
 }
 
 /**

@@ -3,7 +3,7 @@ import { isStaveError, StaveError } from "../../errors.ts";
 import { HeldTree } from "../../util/held-tree.ts";
 import { release } from "../../util/memory.ts";
 import { shortName } from "../spec/node-reader.ts";
-import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../spec/spec-file.ts";
+import { readSpecDocument, SPEC_FILE_LIMIT, type SpecDocument } from "../spec/spec-file.ts";
 import { inside, own, type Place, wrong } from "../text/fields.ts";
 import { isObject, parseJsonBytes } from "../text/json.ts";
 import type { JsonObject } from "../text/json-value.ts";
@@ -30,7 +30,9 @@ export async function readInstalledSpec(
   const file = `${directory}/${SPEC_FILE}`;
   const bytes = readBelow(directory, SPEC_FILE, SPEC_FILE_LIMIT);
   if (bytes === undefined) throw notThere(file, record);
-  const document = readSpecFile(bytes, file, recurring);
+  const document = readSpecDocument(parseJsonBytes(bytes, { name: file, ...(recurring && { recurring }) }), {
+    name: file,
+  });
   release(bytes);
   if (document.root.hash === record.node.hash) return document;
   const problem = `${file} is the spec ${shortName(document.root)}, but the database has ${shortName(record.node)} there`;
