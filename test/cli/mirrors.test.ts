@@ -1,7 +1,7 @@
 // The verbs that read caches, with mirrors in folders and on web servers.
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { hashSync } from "bcryptjs";
 import { stave } from "../support/cli.ts";
@@ -532,6 +532,25 @@ test("push, index and prune write a mirror in a bucket, with the credentials of 
   } finally {
     await server.close();
   }
+});
+
+test("migrate ends with 1 if anything is left in the old layout, and nothing of that is lost", async () => {
+  const folder = await copiedMirror(2);
+  const files = (): string[] => (readdirSync(join(folder, "build_cache"), { recursive: true }) as string[]).sort();
+  const before = files();
+  const untrusted = await run(["migrate", folder, "-d", "--no-env"], { SPACK_GNUPGHOME: gpgHome() });
+  assert.deepEqual([untrusted.status, files()], [1, before], untrusted.stderr);
+  assert.match(untrusted.stdout, /\n0 specs migrated, 0 B, 7 left in the old layout\n$/);
+  assert.match(untrusted.stderr, noGpg ? /gpg/ : /\[SIGNATURE_INVALID\]/);
+  const archive = before.find((name) => /rigging.*\.spack$/.test(name)) ?? "";
+  writeFileSync(join(folder, "build_cache", archive), "cut");
+  const cut = await run(["migrate", folder, "-u", "--delete-existing", "--no-env"]);
+  assert.deepEqual([cut.status, /\nleft rigging-/.test(cut.stdout), files().includes(archive)], [1, true, true]);
+  assert.match(cut.stderr, /^error: rigging@2024\.11.*\[DIGEST_MISMATCH\]/m);
+  const whole = await run(["migrate", await copiedMirror(2), "-u", "--no-env"]);
+  assert.equal(whole.status, 0, whole.stderr);
+  const hint = await stave(["migrate", basename(folder)], { cwd: dirname(folder), env: { SPACK_ROOT: "" } });
+  assert.match(hint.stderr, new RegExp(`for a directory write \\./${basename(folder)}`));
 });
 
 test("keys shows what a mirror offers, and imports it; a key under another name is refused", {

@@ -13,7 +13,7 @@ import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import type { SpackFiles } from "../from-spack/spack-files.ts";
 import { diskCache } from "../machine/cache-folder.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
-import { type CacheLocation, parseMirror } from "./mirror-location.ts";
+import { type CacheLocation, isMirrorFolder, parseMirror } from "./mirror-location.ts";
 
 /** The cache to use if neither an argument nor $STAVE_CACHE names one. */
 export const DEFAULT_CACHE = "oci-layout:./stave-cache";
@@ -38,7 +38,7 @@ export function cacheLocation(
 ): CacheChoice {
   const named = text ?? (context.env["STAVE_CACHE"] || DEFAULT_CACHE);
   // A mirror's name has neither the colon of a scheme nor a slash.
-  const mirror = /[/:]/.test(named) || isPath(named) ? undefined : mirrorNamed(named, files());
+  const mirror = /[/:]/.test(named) || isPath(named) ? undefined : mirrorNamed(named, files(), context.cwd);
   const url = mirror?.url(direction) ?? named;
   const place = parseMirror(url, context.cwd);
   if (place !== undefined) return { location: place, mirror };
@@ -88,12 +88,13 @@ export function onlySpecs(specs: readonly string[], cwd: string): readonly strin
   return specs;
 }
 
-function mirrorNamed(name: string, files: SpackFiles): Mirror {
+function mirrorNamed(name: string, files: SpackFiles, cwd: string): Mirror {
   try {
     return findMirror(name, files.discovery.configuration);
   } catch (error) {
     if (!isStaveError(error, "USAGE")) throw error;
-    throw error.with({ hint: `for a directory write oci-layout:${name}` });
+    const kind = isMirrorFolder(resolve(cwd, name)) ? "./" : "oci-layout:";
+    throw error.with({ hint: `for a directory write ${kind}${name}` });
   }
 }
 

@@ -47,9 +47,9 @@ export const verb: VerbFactory = (state) => {
     });
     for (const line of render(report)) output.print(line);
     const { failures } = report.sync;
-    if (failures.length > 0) return output.fail(aggregate([...failures], "specs"), report);
-    output.report(report);
-    return report.left.length > 0 ? 1 : 0;
+    if (failures.length === 0) output.report(report);
+    const status = failures.length === 0 ? 0 : output.fail(aggregate([...failures], "specs"), report);
+    return report.left.length > 0 ? 1 : status;
   });
 };
 
