@@ -19,10 +19,14 @@ const NEW_OR_OLD =
 const FOLDER = "under-way";
 const folderOf = (store: Place): string => store.locate(`${store.root}/${DATABASE_FOLDER}/${FOLDER}`);
 
-/** Writes a note before anything of a spec is put beside its prefix. Throws ARCHIVE_UNSAFE and FILE_SYSTEM. */
-export async function writeNote(store: Place, hash: string, prefix: string): Promise<void> {
+/**
+ * Writes a note before anything of a spec is put beside its prefix; returns whether there was one. Throws ARCHIVE_UNSAFE
+ * and FILE_SYSTEM.
+ */
+export async function writeNote(store: Place, hash: string, prefix: string): Promise<boolean> {
+  const left = readNote(store, hash);
   // A killed run left it. Cut off by another kill or a full disk, it would no longer lead to what lies there.
-  if (readNote(store, hash) === prefix) return;
+  if (left === prefix) return true;
   try {
     using tree = new HeldTree(store.locate(`${store.root}/${DATABASE_FOLDER}`));
     makeParents(tree, FOLDER);
@@ -32,6 +36,7 @@ export async function writeNote(store: Place, hash: string, prefix: string): Pro
     } finally {
       closeSync(file);
     }
+    return left !== undefined;
   } catch (cause) {
     throw fileError(cause, "write", `${folderOf(store)}/${hash}`);
   }

@@ -1,6 +1,5 @@
 // Where in a store prefixes may be written: only below its root, whatever a spec, a database or a symbolic link says.
-import { statSync } from "node:fs";
-import { lstat, realpath } from "node:fs/promises";
+import { lstatSync, realpathSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
@@ -48,28 +47,32 @@ export async function findPlace(
   const parts = path.split("/");
   if (!isPlainPath(path) || parts[0] === DATABASE_FOLDER) return { outside: "expected a folder below its root" };
   const parent = store.locate(posix.dirname(prefix));
-  const [realRoot, realParent] = [await realPlace(store.locate(root)), await realPlace(parent)];
+  const [realRoot, realParent] = [realPlace(store.locate(root)), realPlace(parent)];
   if (realParent !== realRoot && !realParent.startsWith(`${realRoot.replace(/\/$/, "")}/`))
     return { outside: `a symbolic link leads to ${printable(realParent)}` };
   return { prefix, root: realRoot, parent: realParent, name: parts.at(-1) ?? "" };
 }
 
 // Resolves links as far as the path exists.
-async function realPlace(path: string): Promise<string> {
+function realPlace(path: string): string {
   const missing: string[] = [];
   for (let at = path; ; at = posix.dirname(at)) {
     try {
-      const found = await realpath(at);
+      const found = realpathSync.native(at);
       return posix.join(found, ...missing);
     } catch (cause) {
       // A dangling link would be followed once its target exists.
-      const isLink = await lstat(at).then(
-        (stats) => stats.isSymbolicLink(),
-        () => false,
-      );
-      if (systemCode(cause) !== "ENOENT" || isLink || at === "/") throw fileError(cause, "read", at);
+      if (systemCode(cause) !== "ENOENT" || isDangling(at) || at === "/") throw fileError(cause, "read", at);
       missing.unshift(posix.basename(at));
     }
+  }
+}
+
+function isDangling(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  } catch {
+    return false;
   }
 }
 

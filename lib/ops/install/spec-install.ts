@@ -3,14 +3,14 @@ import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import type { PlacedTree, PlaceJob } from "../../relocate/place/place.ts";
 import type { PlacePool } from "../../relocate/place/place-pool.ts";
-import { writeInstalledSpec, writeInstallTimes } from "../../relocate/place/write-metadata.ts";
+import { writeInstalledSpec } from "../../relocate/place/write-metadata.ts";
 import { newPrefixes } from "../../relocate/prefix/new-prefixes.ts";
 import { compressionOf } from "../../relocate/unpack/unpack.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import type { LatestStore } from "../../store/latest-store.ts";
 import type { SpecLock } from "../../store/locks.ts";
-import { readNote, removeNote, writeNote } from "../../store/notes.ts";
+import { removeNote, writeNote } from "../../store/notes.ts";
 import type { Actions, InstallStep } from "../../store/protocol.ts";
 import { settle } from "../../store/recover.ts";
 import { StagedPrefix } from "../../store/staged-prefix.ts";
@@ -113,8 +113,7 @@ export class SpecInstall {
       note: async () => {
         const prefix = store.prefixOf(this.#node);
         this.#place = await StagedPrefix.at(store, hash, prefix);
-        this.#isLeft = readNote(store, hash) !== undefined;
-        await writeNote(store, hash, prefix);
+        this.#isLeft = await writeNote(store, hash, prefix);
         this.#isNoted = true;
         return this.#isLeft;
       },
@@ -260,9 +259,13 @@ export class SpecInstall {
     const { found, job, tree, started, placedAt } = this.#tree;
     const { directory } = tree;
     if (!tree.hasSpecFile) writeInstalledSpec(directory, this.#node, graph ?? found.image.document.graph);
-    writeInstallTimes(directory, this.#node, [{ path: "install", seconds: (placedAt - started) / 1000 }]);
+    const { hash, name } = this.#node;
+    const times = { hash, name, phases: [{ path: "install", seconds: (placedAt - started) / 1000 }] };
     const { prefix, root, prefixes } = job;
-    const finished = await pool.finish({ directory, prefix, root, prefixes, sysroot: store.sysroot }, this.#signal);
+    const finished = await pool.finish(
+      { directory, prefix, root, prefixes, sysroot: store.sysroot, times },
+      this.#signal,
+    );
     if (strict && finished.leftovers.length > 0) throw leftBehind(finished.leftovers);
     this.#signal.throwIfAborted();
     const { texts, links, headers, patched, strings, others } = tree.relocated;

@@ -1,6 +1,7 @@
 // Opens the files of a tree for modification. Paths cannot leave the tree, and files change in place so that all their
 // names and their mode stay. A dry run keeps changes in memory, where later reads see them.
 import {
+  type BigIntStats,
   closeSync,
   constants,
   fchmodSync,
@@ -51,9 +52,23 @@ export class Tree implements Disposable {
     return this.#open(relative, !this.isDryRun, work);
   }
 
-  /** Opens a file for reading while `work` runs; writes stay in memory as in a dry run. Throws as open does. */
-  read<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
-    return this.#open(relative, false, work);
+  /**
+   * Opens what a folder lists as a regular file for reading while `work` runs; writes stay in memory as in a dry run.
+   * Throws as open does.
+   */
+  async read<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    const path = this.locate(relative);
+    let descriptor: number | undefined;
+    try {
+      descriptor = openSync(path, constants.O_RDONLY | AS_IT_IS);
+      const file = new OpenFile(descriptor, relative, true);
+      if (!file.stats.isFile()) throw unfit(relative, "is not a regular file");
+      return await work(file);
+    } catch (cause) {
+      throw systemCode(cause) === "ELOOP" ? unfit(relative, "is not a regular file") : notFound(cause, relative);
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
   }
 
   async #open<T>(relative: ByteString, isForChange: boolean, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
@@ -107,16 +122,21 @@ export class OpenFile {
   /** Its path below the tree. */
   readonly path: ByteString;
   #size: number;
-  /** Device and inode of a file with several names; otherwise undefined. */
-  readonly inode: string | undefined;
+  /** Its status when it was opened. */
+  readonly stats: BigIntStats;
 
   constructor(descriptor: number, path: ByteString, isDryRun: boolean) {
     this.#descriptor = descriptor;
     this.#isDryRun = isDryRun;
     this.path = path;
-    const { size, dev, ino, nlink } = fstatSync(descriptor, { bigint: true });
-    this.#size = Number(size);
-    this.inode = nlink > 1n ? `${dev}:${ino}` : undefined;
+    this.stats = fstatSync(descriptor, { bigint: true });
+    this.#size = Number(this.stats.size);
+  }
+
+  /** Device and inode of a file with several names; otherwise undefined. */
+  get inode(): string | undefined {
+    const { dev, ino, nlink } = this.stats;
+    return nlink > 1n ? `${dev}:${ino}` : undefined;
   }
 
   /** The size in bytes. */

@@ -6,7 +6,7 @@ import { base32 } from "../../spack/spec/dag-hash.ts";
 import { INSTALL_MANIFEST, INSTALL_TIMES, METADATA_FOLDER, pythonTime } from "../../spack/store/prefix-metadata.ts";
 import { writeJson } from "../../spack/text/json-writer.ts";
 import { type ByteString, bytesOfText, pythonText, shownName } from "../../util/byte-string.ts";
-import { Tree, whileRelocating } from "../file/open-file.ts";
+import { type OpenFile, Tree, whileRelocating } from "../file/open-file.ts";
 import { WINDOW } from "../file/text-file.ts";
 import { PathSearch } from "../prefix/path-search.ts";
 import type { PrefixMap } from "../prefix/prefix-map.ts";
@@ -110,24 +110,22 @@ class EntryReader {
   }
 
   async read(path: ByteString, search: PathSearch | undefined): Promise<Entry> {
-    let stats = statsOf(this.#tree, path);
-    const mode = Number(stats.mode);
-    let sha1 = await this.#contents(path, search, (head) => this.#finisher?.wants(head, mode) ?? false);
-    if (sha1 === undefined) {
-      await this.#finisher?.finish(path);
-      stats = statsOf(this.#tree, path);
-      sha1 = (await this.#contents(path, search, () => false)) ?? "";
-    }
-    return { stats, sha1 };
+    const found = await this.#contents(path, search, ({ stats }, head) =>
+      Boolean(this.#finisher?.wants(head, Number(stats.mode))),
+    );
+    if (found.sha1 !== undefined) return found;
+    await this.#finisher?.finish(path);
+    return await this.#contents(path, search, () => false);
   }
 
-  // The checksum; undefined if only the start of the file was read because it needs finishing.
+  // Without a checksum if only the start of the file was read because it needs finishing.
   #contents(
     path: ByteString,
     search: PathSearch | undefined,
-    isWanted: (head: Buffer) => boolean,
-  ): Promise<string | undefined> {
+    isWanted: (file: OpenFile, head: Buffer) => boolean,
+  ): Promise<Entry> {
     return this.#tree.read(path, async (file) => {
+      const { stats } = file;
       // In one call if there is one piece: most files are small.
       const sha1 = file.size > WINDOW ? createHash("sha1") : undefined;
       let sum = EMPTY;
@@ -137,14 +135,14 @@ class EntryReader {
       for (let at = 0; at < file.size; ) {
         const piece = buffer.subarray(0, file.read(buffer, at));
         if (piece.length === 0) break;
-        if (at === 0 && isWanted(piece)) return undefined;
+        if (at === 0 && isWanted(file, piece)) return { stats };
         at += piece.length;
         if (sha1 === undefined) sum = hash("sha1", piece, "buffer");
         else sha1.update(piece);
         search?.add(piece, at >= file.size);
         await this.#breath.after(piece.length);
       }
-      return base32(sha1?.digest() ?? sum).toUpperCase();
+      return { stats, sha1: base32(sha1?.digest() ?? sum).toUpperCase() };
     });
   }
 }

@@ -4,6 +4,7 @@ import type { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { sbangPath } from "../../image/archive/build-info-writer.ts";
 import type { Digest } from "../../oci/digest.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
 import { readRootHash, readSpecFile, SPEC_FILE_LIMIT } from "../../spack/spec/spec-file.ts";
 import { METADATA_FOLDER } from "../../spack/store/prefix-metadata.ts";
 import type { Recurring } from "../../spack/text/recurring.ts";
@@ -17,6 +18,7 @@ import type { Permissions } from "../unpack/tree-writer.ts";
 import { type UnpackOptions, unpackArchive } from "../unpack/unpack.ts";
 import { Finisher } from "./finish.ts";
 import { writeInventory } from "./inventory.ts";
+import { type InstallPhase, writeInstallTimes } from "./write-metadata.ts";
 
 /** What to place, and where. */
 export interface PlaceJob extends NewPrefixes {
@@ -60,11 +62,12 @@ export async function placeArchive(
   job: PlaceJob,
   { recurring, ...options }: Pick<UnpackOptions, "signal" | "onTaken"> & { readonly recurring?: Recurring } = {},
 ): Promise<PlacedTree> {
-  const { folder, compression, diffId, permissions, patchelf } = job;
+  const { folder, hash, compression, diffId, permissions, patchelf } = job;
   const { directory, members, bytes } = await unpackArchive(archive, folder, {
     ...options,
     compression,
     diffId,
+    hash,
     permissions,
   });
   const hasSpecFile = checkArchivedSpec(directory, job, recurring);
@@ -118,11 +121,14 @@ export interface FinishJob extends NewPrefixes {
   readonly prefix: string;
   /** Recorded paths are resolved below this folder. */
   readonly sysroot: string | undefined;
+  /** The times to write into it, with the hash and name of the spec. */
+  readonly times?: Pick<SpecNode, "hash" | "name"> & { readonly phases: readonly InstallPhase[] };
 }
 
 /** Finishes a placed prefix once its dependencies are in place. Throws FILE_SYSTEM. */
 export async function finishPlaced(job: FinishJob, signal?: AbortSignal): Promise<FinishedTree> {
-  const { directory, prefix, root, sysroot } = job;
+  const { directory, prefix, root, sysroot, times } = job;
+  if (times !== undefined) writeInstallTimes(directory, times, times.phases);
   const exists = (path: string): boolean => {
     const isOwn = path === prefix || path.startsWith(`${prefix}/`);
     return isOwn ? isVisible(`${directory}${path.slice(prefix.length)}`) : isVisible(path, sysroot);

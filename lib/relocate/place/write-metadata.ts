@@ -23,7 +23,11 @@ export function writeInstalledSpec(directory: string, node: SpecNode, graph: Spe
 }
 
 /** Writes `install_times.json`, as after an installation from a build cache. Throws as writeInstalledSpec does. */
-export function writeInstallTimes(directory: string, node: SpecNode, phases: readonly InstallPhase[]): void {
+export function writeInstallTimes(
+  directory: string,
+  node: Pick<SpecNode, "hash" | "name">,
+  phases: readonly InstallPhase[],
+): void {
   const outer = phases.filter(({ path }) => !path.includes("/"));
   const document = {
     total: outer.reduce((sum, { seconds }) => sum + seconds, 0),

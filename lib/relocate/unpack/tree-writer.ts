@@ -8,6 +8,7 @@ import {
   fstatSync,
   futimesSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
@@ -42,6 +43,13 @@ export interface UnpackLimits {
 /** Far above real packages: toolkits for accelerators reach a million files and 100 GB. */
 export const DEFAULT_LIMITS: UnpackLimits = { members: 2_000_000, bytes: 1e12, ratio: 200 };
 
+/** How to write a tree. */
+export interface TreeWriterOptions {
+  readonly permissions: Permissions;
+  readonly limits: UnpackLimits;
+  readonly hash?: string | undefined;
+}
+
 /** The result of unpacking. */
 export interface Unpacked {
   /** The prefix in the archive: an absolute path. */
@@ -62,19 +70,30 @@ export class TreeWriter implements TarVisitor, Disposable {
   readonly #tree: HeldTree;
   readonly #permissions: Permissions;
   readonly #limits: UnpackLimits;
+  readonly #hash: string | undefined;
+  // The folder of the archive whose content is written to the folder of this tree, with a slash; undefined until it is
+  // known. The folders before that are not created: removing them later takes longer than anything else here.
+  #top: ByteString | undefined;
+  readonly #pending: ByteString[] = [];
   // In order of creation: parents first.
   readonly #folders = new Set<ByteString>();
   readonly #files = new Set<ByteString>();
   #open: { descriptor: number; name: ByteString } | undefined;
   readonly #keptModes = new Map<number, boolean>();
+  #keepsFolderModes: boolean | undefined;
   #members = 0;
   #bytes = 0;
 
-  /** Dispose of it when done, or when it failed. */
-  constructor(folder: string, permissions: Permissions, limits: UnpackLimits) {
+  /**
+   * With the DAG hash of a spec, a folder whose name ends with it is the prefix, and becomes the folder of this tree.
+   * Dispose of it when done, or when it failed.
+   */
+  constructor(folder: string, { permissions, limits, hash }: TreeWriterOptions) {
     this.#tree = new HeldTree(folder);
     this.#permissions = permissions;
     this.#limits = limits;
+    this.#hash = hash;
+    if (hash === undefined) this.#top = "";
   }
 
   member(member: TarMember): void {
@@ -82,12 +101,31 @@ export class TreeWriter implements TarVisitor, Disposable {
       throw new StaveError("TOO_LARGE", `the archive has more than ${this.#limits.members} members`);
     const { type, name } = member;
     if (!isPlainPath(name)) throw unsafe(name, "has a name that is not a plain path below the archive's root");
-    if (type === "directory") this.#folder(name);
+    const top = this.#top ?? this.#chooseTop(member);
+    if (top === undefined) return;
+    if (type === "directory" && top.startsWith(`${name}/`)) return;
+    if (!name.startsWith(top)) throw unsafe(name, "is outside of the prefix");
+    const path = name.slice(top.length);
+    if (type === "directory") this.#folder(path);
     else {
-      const parent = name.slice(0, Math.max(0, name.lastIndexOf("/")));
+      const parent = path.slice(0, Math.max(0, path.lastIndexOf("/")));
       if (parent !== "") this.#folder(parent);
-      this.#make(member);
+      this.#make({ ...member, name: path });
     }
+  }
+
+  // Undefined while the members are folders that may be those above the prefix.
+  #chooseTop({ type, name }: TarMember): ByteString | undefined {
+    const folder = type === "directory" ? `${name}/` : name.slice(0, name.lastIndexOf("/") + 1);
+    const end = folder.indexOf(`${this.#hash}/`);
+    const top = end < 0 ? undefined : folder.slice(0, end + `${this.#hash}/`.length);
+    if (top !== undefined && this.#pending.every((path) => top.startsWith(`${path}/`))) this.#top = top;
+    else if (type === "directory" && top === undefined) this.#pending.push(name);
+    else {
+      this.#top = "";
+      for (const path of this.#pending) this.#folder(path);
+    }
+    return this.#top;
   }
 
   content(bytes: Buffer): void {
@@ -120,19 +158,18 @@ export class TreeWriter implements TarVisitor, Disposable {
 
   /** Sets modes and times of folders, and finds the prefix. */
   end(): Unpacked {
-    for (const name of [...this.#folders].reverse()) {
-      // From now on the parent folder stays open, which the folders beside this one use too.
-      this.#tree.at(name);
-      const folder = this.#tree.folder(name);
-      chmodSync(folder, this.#permissions.directory);
-      utimesSync(folder, 0, 0);
+    const top = this.#top ?? "";
+    for (const name of this.#folders) {
+      if (!this.#keepsFolderModes) chmodSync(this.#tree.folder(name), this.#permissions.directory);
+      lutimesSync(this.#tree.at(name), 0, 0);
     }
+    if (top !== "") utimesSync(this.#tree.folder(""), 0, 0);
     const name = this.#prefix();
-    const text = pythonText(name);
+    const text = pythonText(`${top}${name}`.replace(/\/$/, ""));
     if (!text.isWellFormed()) throw unsafe(name, "is the prefix, but no text");
     return {
       prefix: `/${text}`,
-      directory: `${this.#tree.directory}/${text}`,
+      directory: `${this.#tree.directory}${name === "" ? "" : `/${pythonText(name)}`}`,
       members: this.#members,
       bytes: this.#bytes,
     };
@@ -142,6 +179,7 @@ export class TreeWriter implements TarVisitor, Disposable {
   #prefix(): ByteString {
     for (let name = ""; ; ) {
       if (name !== "" && this.#files.has(`${name}/${BUILD_INFO}`)) return name;
+      if (name === "" && this.#top !== "" && this.#files.has(BUILD_INFO)) return name;
       const [child, ...others] = this.#tree.entries(name).map((entry) => entry.name);
       const path = name === "" ? child : `${name}/${child}`;
       if (path === undefined || child === undefined || others.length > 0 || !this.#folders.has(path))
@@ -157,11 +195,18 @@ export class TreeWriter implements TarVisitor, Disposable {
   }
 
   #folder(name: ByteString): void {
-    if (this.#folders.has(name)) return;
+    if (name === "" || this.#folders.has(name)) return;
     const slash = name.lastIndexOf("/");
     if (slash > 0) this.#folder(name.slice(0, slash));
     if (name.split("/").length > DEEPEST) throw unsafe(name, `is deeper than ${DEEPEST} folders`);
-    this.#attempt(name, "folder", (path) => mkdirSync(path, 0o700));
+    const { directory } = this.#permissions;
+    // A folder that others may write to stays closed to them until the end.
+    const mode = (directory & 0o022) === 0 ? directory & 0o777 : 0o700;
+    this.#attempt(name, "folder", (path) => {
+      mkdirSync(path, mode);
+      // The umask or an inherited default ACL may clear bits, and folders inherit setgid. The first one shows it.
+      this.#keepsFolderModes ??= (lstatSync(path).mode & 0o7777) === directory;
+    });
     this.#folders.add(name);
   }
 
@@ -175,9 +220,11 @@ export class TreeWriter implements TarVisitor, Disposable {
       return;
     }
     if (type === "hardlink") {
-      if (!this.#files.has(linkName))
+      const top = this.#top ?? "";
+      const file = linkName.startsWith(top) ? linkName.slice(top.length) : "";
+      if (!this.#files.has(file))
         throw unsafe(name, `is a hard link to ${shownName(linkName)}, which is not an earlier file`);
-      this.#attempt(name, "hard link", () => this.#hardLink(linkName, name));
+      this.#attempt(name, "hard link", () => this.#hardLink(file, name));
     } else {
       const bits = (mode & 0o111) === 0 ? this.#permissions.file & ~0o111 : this.#permissions.file;
       this.#attempt(name, "file", (path) => {
@@ -190,8 +237,7 @@ export class TreeWriter implements TarVisitor, Disposable {
     this.#files.add(name);
   }
 
-  // True if new files get exactly the mode they are created with: the umask or an inherited default ACL may clear bits.
-  // The first file shows it.
+  // True if new files get exactly the mode they are created with, see above.
   #isModeKept(descriptor: number, bits: number): boolean {
     const isKept = this.#keptModes.get(bits) ?? (fstatSync(descriptor).mode & 0o7777) === bits;
     this.#keptModes.set(bits, isKept);

@@ -21,6 +21,8 @@ export interface UnpackOptions {
   readonly limits?: UnpackLimits | undefined;
   /** The expected digest of the uncompressed archive. */
   readonly diffId?: Digest | undefined;
+  /** The DAG hash of the spec: a prefix whose name ends with it becomes the folder itself. */
+  readonly hash?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each consumed chunk of the stream, which is no longer needed. */
   readonly onTaken?: ((chunk: Buffer) => void) | undefined;
@@ -46,8 +48,16 @@ export async function unpackArchive(
   folder: string,
   options: UnpackOptions,
 ): Promise<Unpacked> {
-  const { compression, permissions = DEFAULT_PERMISSIONS, limits = DEFAULT_LIMITS, diffId, signal, onTaken } = options;
-  using writer = new TreeWriter(folder, permissions, limits);
+  const {
+    compression,
+    permissions = DEFAULT_PERMISSIONS,
+    limits = DEFAULT_LIMITS,
+    diffId,
+    hash,
+    signal,
+    onTaken,
+  } = options;
+  using writer = new TreeWriter(folder, { permissions, limits, hash });
   const reader = new TarReader(writer);
   const digester = diffId === undefined ? undefined : new Digester(algorithmOf(diffId));
   let taken = 0;

@@ -51,6 +51,7 @@ export class Store {
   /** Identifies this state of the local database; undefined if there was none. */
   readonly stamp: string | undefined;
   #byName: Map<string, InstallRecord[]> | undefined;
+  readonly #prefixes = new WeakMap<object, string>();
 
   private constructor(root: string, options: StoreOptions, database: Database, stamp: string | undefined) {
     this.root = root;
@@ -117,7 +118,13 @@ export class Store {
       throw new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is an external without a path`, {
         subject: node.hash,
       });
-    return `${this.root}/${projectedPath(node, this.layout, this.#options.satisfies)}`;
+    // An installation asks for the prefix of a spec once for each of its dependents, whose nodes may differ.
+    const key = Object.isFrozen(node.raw) ? node.raw : node;
+    const known = this.#prefixes.get(key);
+    if (known !== undefined) return known;
+    const prefix = `${this.root}/${projectedPath(node, this.layout, this.#options.satisfies)}`;
+    this.#prefixes.set(key, prefix);
+    return prefix;
   }
 
   /** The location of a recorded path on this machine. */

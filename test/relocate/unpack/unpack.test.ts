@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { create } from "tar";
 import { parseDigest } from "../../../lib/oci/digest.ts";
 import { type TarMember, TarReader } from "../../../lib/relocate/unpack/tar-reader.ts";
-import { unpackArchive } from "../../../lib/relocate/unpack/unpack.ts";
+import { type UnpackOptions, unpackArchive } from "../../../lib/relocate/unpack/unpack.ts";
 import { jobFor, pack } from "../../support/archive.ts";
 import { golden } from "../../support/golden.ts";
 import { goldenLayers } from "../../support/golden-archives.ts";
@@ -249,3 +249,100 @@ describe("an archive in memory", () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 });
+
+describe("a prefix that is named by its hash", () => {
+  const hash = "a".repeat(32);
+  const prefix = `opt/store/x86/zlib-1.3-${hash}`;
+  const folder = (name: string): Buffer => rawMember({ name, type: "5", mode: "0000755" });
+  const file = (name: string): Buffer => rawMember({ name }, "content");
+  const info = file(`${prefix}/.spack/binary_distribution`);
+  const parents = ["opt", "opt/store", "opt/store/x86", prefix].map(folder);
+  const unpack = (members: readonly Buffer[], more: Partial<UnpackOptions> = {}, into = newFolder()) =>
+    unpackBytes(Buffer.concat([...members, END]), { hash, ...more }, into);
+
+  for (const [name, members] of [
+    ["after its parent folders", [...parents, info]],
+    ["without its parent folders", [info]],
+    ["with them behind it", [info, ...parents]],
+    ["after some of them", [folder("opt"), folder(prefix), info]],
+  ] as const)
+    test(`is the folder itself: ${name}`, async () => {
+      const into = newFolder();
+      const link = rawMember({ name: `${prefix}/same`, type: "1", linkName: `${prefix}/lib/f` });
+      const more = [folder(`${prefix}/lib`), file(`${prefix}/lib/f`), link];
+      const unpacked = await unpack([...members, ...more], {}, into);
+      assert.deepEqual(
+        { ...unpacked },
+        { prefix: `/${prefix}`, directory: into, members: members.length + 3, bytes: 14 },
+      );
+      const found = items(into);
+      assert.deepEqual(
+        found.map(({ path, type, names }) => [path, type, names]),
+        [
+          [".spack", "folder", 1],
+          [".spack/binary_distribution", "file", 1],
+          ["lib", "folder", 1],
+          ["lib/f", "file", 2],
+          ["same", "file", 2],
+        ],
+      );
+      for (const { time } of found) assert.equal(time, 0);
+      assert.equal(lstatSync(into).mtimeMs, 0);
+    });
+
+  for (const [name, members, where] of [
+    ["another hash", [...parents, info], prefix],
+    ["a folder beside its parents", [folder("opt"), folder("etc"), ...parents.slice(1), info], undefined],
+    ["a file before it", [file("opt/f"), info], undefined],
+  ] as const)
+    test(`${name}: all folders are made`, async () => {
+      const into = newFolder();
+      const work = unpack(members, name === "another hash" ? { hash: "b".repeat(32) } : {}, into);
+      if (where === undefined) await assert.rejects(work, { code: "ARCHIVE_UNSAFE", message: /no prefix with/ });
+      else assert.equal((await work).directory, `${into}/${where}`);
+      assert.ok(existsSync(join(into, prefix)));
+    });
+
+  test("may be below the folder with the hash", async () => {
+    const into = newFolder();
+    const { directory, prefix: found } = await unpack([file(`opt/${hash}/zlib/.spack/binary_distribution`)], {}, into);
+    assert.deepEqual([directory, found], [`${into}/zlib`, `/opt/${hash}/zlib`]);
+  });
+
+  for (const [name, member] of [
+    ["a file", file("opt/store/other")],
+    ["a folder", folder("opt/other")],
+    ["a link", rawMember({ name: "opt/link", type: "2", linkName: "x" })],
+    ["a file in place of a parent folder", file("opt/store")],
+    ["a file in place of the prefix", file(prefix)],
+    ["a hard link to outside", rawMember({ name: `${prefix}/l`, type: "1", linkName: "opt/store/f" })],
+  ] as const)
+    test(`${name} outside of it is refused`, async () => {
+      const into = newFolder();
+      await assert.rejects(unpack([...parents, info, member], {}, into), { code: "ARCHIVE_UNSAFE" });
+      assert.deepEqual(readdirSync(into), [".spack"]);
+    });
+
+  test("has no build info: refused", async () => {
+    await assert.rejects(unpack([...parents, file(`${prefix}/f`)]), { code: "ARCHIVE_UNSAFE" });
+  });
+});
+
+for (const [name, directory, umask] of [
+  ["that only the owner may read", 0o700, 0o022],
+  ["that a group may write to", 0o2775, 0o022],
+  ["under a strict umask", 0o2755, 0o077],
+  ["without setgid", 0o755, 0o022],
+] as const)
+  test(`folders get exactly the mode they should have: ${name}`, async () => {
+    const before = process.umask(umask);
+    try {
+      const members = [rawMember({ name: "opt/p/.spack/binary_distribution" }), rawMember({ name: "opt/p/a/b/c" })];
+      const permissions = { directory, file: directory & 0o777 };
+      const unpacked = await unpackBytes(Buffer.concat([...members, END]), { permissions });
+      for (const { path, type, mode } of items(unpacked.directory))
+        assert.equal(mode, (type === "folder" ? directory : directory & 0o666).toString(8), path);
+    } finally {
+      process.umask(before);
+    }
+  });
