@@ -20,8 +20,8 @@ const FOLDER = "under-way";
 const folderOf = (store: Place): string => store.locate(`${store.root}/${DATABASE_FOLDER}/${FOLDER}`);
 
 /**
- * Writes a note before anything of a spec is put beside its prefix; returns whether there was one. Throws ARCHIVE_UNSAFE
- * and FILE_SYSTEM.
+ * Writes a note before anything of a spec is put beside its prefix; returns whether there was one. Throws
+ * ARCHIVE_UNSAFE and FILE_SYSTEM.
  */
 export async function writeNote(store: Place, hash: string, prefix: string): Promise<boolean> {
   const left = readNote(store, hash);
