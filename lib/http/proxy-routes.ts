@@ -58,7 +58,7 @@ export class Ways {
     if (text === undefined) return { dispatcher: await this.#agent(await this.#dialer(url)) };
     const proxy = proxyUrl(text);
     const name = proxyName(proxy);
-    const dial = await this.#dialer(proxy, proxy.protocol === "https:" ? { allowH2: false } : {});
+    const dial = await this.#dialer(proxy);
     const authorization = proxyAuthorization(proxy);
     if (url.protocol === "http:") {
       const { hostname, host, port, protocol } = proxy;
@@ -97,6 +97,8 @@ export class Ways {
       // HostState assigns the slots; a limit here could block a download that feeds the upload it waits for.
       connections: null,
       pipelining: 1,
+      // Without this, all requests to a host would wait for its first connection, to learn what it speaks.
+      allowH2: false,
       keepAliveTimeout: 30_000,
       maxHeaderSize: 64 * 1024,
       connect,
@@ -104,11 +106,12 @@ export class Ways {
   }
 
   /** A connector that opens connections to a host. */
-  async #dialer(url: URL, more: { allowH2?: boolean } = {}): Promise<buildConnector.connector> {
+  async #dialer(url: URL): Promise<buildConnector.connector> {
     const { connectTimeout: timeout } = this.#options;
     const tls = url.protocol === "https:" ? await this.#tls(url) : {};
     const undici = await import("./undici.ts");
-    const dial = undici.buildConnector({ timeout, ...more, ...tls });
+    // Over a long line, one connection for all requests is slower than one for each.
+    const dial = undici.buildConnector({ timeout, allowH2: false, ...tls });
     return (options, callback) => {
       const socket = (dial as (...all: Parameters<buildConnector.connector>) => unknown)(options, callback);
       this.#track(socket as Socket);
