@@ -217,6 +217,12 @@ export function successors(document: ManifestDocument): Descriptor[] {
   return document.kind === "index" ? document.value.manifests : [document.value.config, ...document.value.layers];
 }
 
+/** False if the JSON text of a document cannot have the key `subject`, which may be written with escapes. */
+export function mayHaveSubject(bytes: Uint8Array): boolean {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return text.includes('"subject"') || text.includes("\\u");
+}
+
 /** An empty index in the given media type family. */
 export function emptyIndex(family: "oci" | "docker" = "oci"): Index {
   return { schemaVersion: 2, mediaType: family === "oci" ? OCI_INDEX : DOCKER_INDEX, manifests: [] };

@@ -1,6 +1,6 @@
 // The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written elsewhere and renamed into
 // place, so that a blob under its name is complete.
-import { constants } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { type FileHandle, link, lstat, open, rename, rm, rmdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -8,6 +8,7 @@ import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../../oci/digest.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { PieceWriter } from "../../util/piece-writer.ts";
+import { readDescriptor } from "../../util/read-file.ts";
 import type { Clock } from "../../util/time.ts";
 import { enterLayout, leaveLayout, refuseLinks, TEMPORARY_FOLDER } from "./layout-presence.ts";
 
@@ -93,6 +94,20 @@ export class LayoutBlobs {
       if (code === "ENOENT" || code === "ENOTDIR")
         throw new StaveError("NOT_FOUND", `${this.#directory} has no blob ${digest}`, { subject: digest, cause });
       throw fileError(cause, "read", path);
+    }
+  }
+
+  /** The bytes of a small blob, read without waiting. Not verified. Throws NOT_FOUND, TOO_LARGE, FILE_SYSTEM. */
+  readNow(digest: Digest, limit: number): Buffer {
+    const path = this.path(digest);
+    let file: number | undefined;
+    try {
+      file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      return readDescriptor(file, path, limit);
+    } catch (cause) {
+      throw fileError(cause, "read", path);
+    } finally {
+      if (file !== undefined) closeSync(file);
     }
   }
 

@@ -47,6 +47,7 @@ export class LayoutEntries {
   readonly #keys = new Map<Digest, string | Set<string>>();
   #sorted: string[] | undefined;
   #count = 0;
+  #revision = 0;
 
   constructor({ manifests, ...head }: Index) {
     this.head = head;
@@ -62,6 +63,11 @@ export class LayoutEntries {
   /** The number of entries. */
   get count(): number {
     return this.#count;
+  }
+
+  /** Changes with each change of the entries. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** The entries under a key. */
@@ -115,6 +121,7 @@ export class LayoutEntries {
     for (const { digest } of before) this.#removeKey(digest, key);
     for (const { digest } of entries) this.#addKey(digest, key);
     this.#count += entries.length - before.length;
+    this.#revision++;
     if (entries.length > 0) this.#groups.set(key, entries);
     else this.#groups.delete(key);
     if (before.length > 0 !== entries.length > 0 && key.startsWith(TAG_KEY)) this.#sort(key.slice(TAG_KEY.length));

@@ -7,11 +7,10 @@ import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.t
 import { describe, type ManifestDocument, parseManifest, successors } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
 import { closeAll } from "../../util/close-all.ts";
-import { forEachLimit, SingleFlight } from "../../util/limit.ts";
 import { releaserOf } from "../../util/memory.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifiedStream } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
-import { referrerEntry, referrersTag } from "../registry/referrers.ts";
+import { referrersTag } from "../registry/referrers.ts";
 import {
   type FetchedManifest,
   type FetchManifestOptions,
@@ -30,6 +29,7 @@ import {
 import { type BlobWriter, LayoutBlobs } from "./layout-blobs.ts";
 import { checkLayout, createLayout, mayBecomeLayout } from "./layout-folder.ts";
 import { type Change, LayoutIndex } from "./layout-index.ts";
+import { LayoutReferrers, SUBJECT_ANNOTATION } from "./layout-referrers.ts";
 
 /** How to open a layout. */
 export interface LayoutOptions {
@@ -42,18 +42,6 @@ export interface LayoutOptions {
   name?: string;
 }
 
-/** What is known of a manifest that was read; its digest guarantees that it never changes. */
-interface Subject {
-  subject: Digest | undefined;
-  /** How it stands in the list of its subject, if it has one. */
-  entry: Descriptor | undefined;
-}
-
-/** stave's own annotation in index.json. */
-const SUBJECT_ANNOTATION = "dev.stave.subject";
-/** How many manifests are read at once to find referrers. */
-const READ_CONCURRENCY = 32;
-
 /** An image layout directory. Any number of processes may use one at the same time. */
 export class LayoutTarget implements Target {
   readonly name: string;
@@ -63,8 +51,7 @@ export class LayoutTarget implements Target {
   readonly blobs: LayoutBlobs;
   /** @internal */
   readonly index: LayoutIndex;
-  readonly #subjects = new Map<Digest, Subject>();
-  readonly #subjectReads = new SingleFlight<void>();
+  readonly #referrers: LayoutReferrers;
   /** Creates the layout, if that is left to the first write. */
   #create: (() => Promise<void>) | undefined;
   #creation: Promise<void> | undefined;
@@ -73,6 +60,7 @@ export class LayoutTarget implements Target {
     this.name = name;
     this.blobs = new LayoutBlobs(directory, clock);
     this.index = new LayoutIndex(directory, clock);
+    this.#referrers = new LayoutReferrers(this.blobs, (digest) => this.fetchManifest(digest));
   }
 
   /**
@@ -217,7 +205,7 @@ export class LayoutTarget implements Target {
         throw error;
       }
     }
-    this.#remember(descriptor, document.value);
+    this.#referrers.remember(descriptor, document.value);
     await this.index.change(listManifest(descriptor, document, tag, condition, this.name));
     return { descriptor };
   }
@@ -234,17 +222,10 @@ export class LayoutTarget implements Target {
   async referrers(digest: Digest, options: ReferrersOptions = {}): Promise<Descriptor[]> {
     const { artifactType, signal } = options;
     const entries = await this.index.read();
-    const listed = new Map(entries.manifests().map((entry) => [entry.digest, entry]));
     // Some clients keep the referrers of a layout under the fallback tag of registries.
     const fallback = entries.byTag(referrersTag(digest));
-    if (fallback) for (const entry of await this.#children(fallback)) listed.set(entry.digest, entry);
-    const unread = [...listed.values()].filter(({ digest: one }) => !this.#subjects.has(one));
-    await forEachLimit(unread, READ_CONCURRENCY, (entry) => this.#readSubject(entry), signal);
-    const found: Descriptor[] = [];
-    for (const { digest: one } of listed.values()) {
-      const known = this.#subjects.get(one);
-      if (known?.entry !== undefined && known.subject === digest) found.push(known.entry);
-    }
+    const others = fallback === undefined ? [] : await this.#children(fallback);
+    const found = await this.#referrers.of(digest, entries, others, { signal });
     found.sort((a, b) => (a.digest < b.digest ? -1 : 1));
     return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
   }
@@ -252,25 +233,6 @@ export class LayoutTarget implements Target {
   async #children(entry: Descriptor): Promise<Descriptor[]> {
     const { bytes, descriptor } = await this.fetchManifest(entry.digest);
     return successors(parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest} in ${this.name}`));
-  }
-
-  /** Finds out what a listed manifest refers to, once for all that ask; one that cannot be read is no error here. */
-  #readSubject(entry: Descriptor): Promise<void> {
-    return this.#subjectReads.run(entry.digest, async () => {
-      try {
-        const { bytes, descriptor } = await this.fetchManifest(entry.digest);
-        this.#remember(descriptor, parseManifest(bytes, descriptor.mediaType, `manifest ${entry.digest}`).value);
-      } catch (error) {
-        if (!(error instanceof StaveError)) throw error;
-      }
-    });
-  }
-
-  #remember(descriptor: Descriptor, value: ManifestDocument["value"]): void {
-    this.#subjects.set(descriptor.digest, {
-      subject: value.subject?.digest,
-      entry: value.subject === undefined ? undefined : referrerEntry(descriptor, value),
-    });
   }
 
   async deleteManifest(reference: string, options: OperationOptions = {}): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Readable } from "node:stream";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { parseManifest } from "../../oci/manifest.ts";
+import { mayHaveSubject, parseManifest } from "../../oci/manifest.ts";
 import type { Source } from "../../util/stream.ts";
 import type {
   FetchBlobOptions,
@@ -100,10 +100,4 @@ export class RegistryTarget implements Target {
   }
 
   async close(): Promise<void> {}
-}
-
-// Whether JSON text can have the key `subject`, which may be written with escapes.
-function mayHaveSubject(bytes: Uint8Array): boolean {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return text.includes('"subject"') || text.includes("\\u");
 }
