@@ -33,6 +33,38 @@ export function jumpingClock(start: number = Date.now()): JumpingClock {
   };
 }
 
+/** A clock that stands still until the test moves it. */
+export class HandClock implements Clock {
+  #now = 1000;
+  #sleepers: { readonly until: number; readonly wake: () => void }[] = [];
+
+  now(): number {
+    return this.#now;
+  }
+
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+      this.#sleepers.push({ until: this.#now + milliseconds, wake: resolve });
+    });
+  }
+
+  random(): number {
+    return 0.5;
+  }
+
+  get sleeping(): number {
+    return this.#sleepers.length;
+  }
+
+  advance(milliseconds: number): void {
+    this.#now += milliseconds;
+    const due = this.#sleepers.filter(({ until }) => until <= this.#now);
+    this.#sleepers = this.#sleepers.filter(({ until }) => until > this.#now);
+    for (const { wake } of due) wake();
+  }
+}
+
 export interface TestClient {
   target: RegistryTarget;
   transport: Transport;

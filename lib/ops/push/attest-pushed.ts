@@ -62,6 +62,7 @@ export async function attestPushed(
       );
       reports.push({ kind: "provenance", predicateType: PREDICATES.provenance, ...counted(fresh, [made]) });
     }
+    await attester.finish();
     return reports;
   } catch (error) {
     if (!isStaveError(error) || signal?.aborted) throw error;

@@ -2,7 +2,7 @@
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { SbomFormat } from "../../sbom/bill.ts";
-import { attach } from "../../sign/signature/attach.ts";
+import { Attacher } from "../../sign/signature/attach.ts";
 import { SignatureFinder } from "../../sign/signature/find.ts";
 import { Judge, NO_REVOCATIONS } from "../../sign/signature/judge.ts";
 import type { StatementSigner } from "../../sign/signature/statement-signer.ts";
@@ -42,23 +42,26 @@ export interface Attestation {
   readonly subjects: readonly Subject[];
 }
 
-/** Signs statements about images and attaches them. */
+/** Signs statements about images and attaches them, all at once at the end. */
 export class Attester {
   readonly #options: AttesterOptions;
   readonly #finder: SignatureFinder;
+  readonly #attacher: Attacher;
   #judge: Promise<Judge> | undefined;
 
   constructor(options: AttesterOptions) {
     this.#options = options;
     this.#finder = new SignatureFinder(options.target);
+    this.#attacher = new Attacher(options.target, { signal: options.signal });
   }
 
   /**
-   * Attests images, with one signature per thousand subjects. Images that have the very same statement by this signer
-   * are left alone. Returns how many were attested. Throws TOO_LARGE for a statement that nothing would read.
+   * Signs what is said about images, with one signature per thousand subjects. Images that have the very same statement
+   * by this signer are left alone. Returns how many will be attested. Throws TOO_LARGE for a statement that nothing
+   * would read.
    */
   async attest(images: readonly ImageToAttest[], { predicateType, predicate, subjects }: Attestation): Promise<number> {
-    const { target, signer, signal } = this.#options;
+    const { signer } = this.#options;
     let made = 0;
     for (let at = 0; at < subjects.length; at += BATCH_SIZE) {
       const batch = subjects.slice(at, at + BATCH_SIZE);
@@ -74,10 +77,15 @@ export class Attester {
           "TOO_LARGE",
           `the attestation of ${batch[0]?.name ?? "an image"} has ${bundle.byteLength} bytes, expected at most ${BUNDLE_LIMIT}`,
         );
-      await attach(target, { bundle, predicateType, images: lacking }, { signal });
+      await this.#attacher.add({ bundle, predicateType, images: lacking });
       made += lacking.length;
     }
     return made;
+  }
+
+  /** Attaches what was signed. */
+  async finish(): Promise<void> {
+    await this.#attacher.finish();
   }
 
   async #isThere({ digest }: Descriptor, predicateType: string, payload: Uint8Array): Promise<boolean> {

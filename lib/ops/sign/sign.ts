@@ -6,7 +6,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { imageName } from "../../oci/reference.ts";
 import type { PrivateKey } from "../../sign/key/private-key.ts";
-import { attach } from "../../sign/signature/attach.ts";
+import { Attacher } from "../../sign/signature/attach.ts";
 import { SignatureFinder } from "../../sign/signature/find.ts";
 import { Judge, NO_REVOCATIONS } from "../../sign/signature/judge.ts";
 import type { SignedBy, StatementSigner } from "../../sign/signature/statement-signer.ts";
@@ -88,9 +88,12 @@ export async function signImages(options: SignOptions): Promise<SignReport> {
     });
   const unsigned = there.filter(({ isNew }) => isNew);
   const batches = Math.ceil(unsigned.length / BATCH_SIZE);
-  if (!dryRun)
+  if (!dryRun) {
+    const attacher = new Attacher(target, { signal });
     for (let at = 0; at < unsigned.length; at += BATCH_SIZE)
-      await signBatch(unsigned.slice(at, at + BATCH_SIZE), options);
+      await signBatch(unsigned.slice(at, at + BATCH_SIZE), attacher, options);
+    await attacher.finish();
+  }
   const legacy = dryRun ? 0 : await signLegacy(there, options);
   const known = new Set(there.map(({ reference }) => reference));
   return {
@@ -161,8 +164,8 @@ async function signLegacy(images: readonly ImageState[], options: SignOptions): 
   return made.filter(Boolean).length;
 }
 
-async function signBatch(batch: readonly ImageState[], options: SignOptions): Promise<void> {
-  const { target, signer, cache, clock, signal } = options;
+async function signBatch(batch: readonly ImageState[], attacher: Attacher, options: SignOptions): Promise<void> {
+  const { target, signer, cache, clock } = options;
   const subjects = batch.map(({ reference, manifest }): Subject => {
     const { tag, dagHash } = imageToJudge(target, reference, manifest.digest);
     return { digest: manifest.digest, name: tag, dagHash };
@@ -173,5 +176,5 @@ async function signBatch(batch: readonly ImageState[], options: SignOptions): Pr
   const bundle = await signer.sign(statementBytes(subjects, { cache, time, generation }));
   // Several tags of one image need only one artifact.
   const images = [...new Map(batch.map(({ manifest }) => [manifest.digest, manifest])).values()];
-  await attach(target, { bundle, predicateType: SIGNATURE_PREDICATE, images }, { signal });
+  await attacher.add({ bundle, predicateType: SIGNATURE_PREDICATE, images });
 }

@@ -3,7 +3,7 @@ import { artifactManifest, EMPTY_CONFIG } from "../../oci/artifact.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { canonicalBytes, describe, type Manifest } from "../../oci/manifest.ts";
 import { OCI_EMPTY, OCI_MANIFEST } from "../../oci/mediatype.ts";
-import type { BlobPusher, OperationOptions, ReferrerPusher } from "../../target/target.ts";
+import type { BlobPusher, OperationOptions, ReferrerManifest, ReferrerPusher } from "../../target/target.ts";
 import { bytesSource } from "../../util/stream.ts";
 import { BUNDLE_TYPE } from "../statement/bundle.ts";
 
@@ -26,20 +26,38 @@ export interface Attachment {
   readonly images: readonly Descriptor[];
 }
 
-/** Attaches a bundle to all images that its statement names. */
-export async function attach(
-  target: BlobPusher & ReferrerPusher,
-  { bundle, predicateType, images }: Attachment,
-  options: OperationOptions = {},
-): Promise<void> {
-  const layer = describe(bundle, BUNDLE_TYPE);
-  const { signal } = options;
-  // Asking whether the config exists would take as many requests as sending its two bytes.
-  await target.pushBlob(describe(EMPTY_CONFIG, OCI_EMPTY), bytesSource(EMPTY_CONFIG), { signal, isNew: true });
-  await target.pushBlob(layer, bytesSource(bundle), { signal, isNew: true });
-  const manifests = images.map((image) => ({
-    bytes: canonicalBytes(signatureManifest(layer, image, predicateType)),
-    mediaType: OCI_MANIFEST,
-  }));
-  await target.pushReferrers(manifests, options);
+/**
+ * Attaches bundles to images. All of them are attached at the end, because a registry without the referrers API is
+ * asked again a second after the last one.
+ */
+export class Attacher {
+  readonly #target: BlobPusher & ReferrerPusher;
+  readonly #options: OperationOptions;
+  readonly #referrers: ReferrerManifest[] = [];
+  #config: Promise<unknown> | undefined;
+
+  constructor(target: BlobPusher & ReferrerPusher, options: OperationOptions = {}) {
+    this.#target = target;
+    this.#options = options;
+  }
+
+  /** Stores a bundle, to be attached to all images that its statement names. */
+  async add({ bundle, predicateType, images }: Attachment): Promise<void> {
+    const layer = describe(bundle, BUNDLE_TYPE);
+    // Asking whether a blob exists would take as many requests as sending it.
+    const options = { signal: this.#options.signal, isNew: true };
+    this.#config ??= this.#target.pushBlob(describe(EMPTY_CONFIG, OCI_EMPTY), bytesSource(EMPTY_CONFIG), options);
+    await this.#config;
+    await this.#target.pushBlob(layer, bytesSource(bundle), options);
+    for (const image of images) {
+      const bytes = canonicalBytes(signatureManifest(layer, image, predicateType));
+      this.#referrers.push({ bytes, mediaType: OCI_MANIFEST });
+    }
+  }
+
+  /** Attaches what was added. Throws CONFLICT if others keep overwriting a list of referrers. */
+  async finish(): Promise<void> {
+    const added = this.#referrers.splice(0);
+    if (added.length > 0) await this.#target.pushReferrers(added, this.#options);
+  }
 }

@@ -5,25 +5,34 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { canonicalBytes, emptyIndex, parseManifest } from "../../oci/manifest.ts";
 import { OCI_INDEX } from "../../oci/mediatype.ts";
-import { forEachLimit } from "../../util/limit.ts";
+import { forEachLimit, Limit, unlessAborted } from "../../util/limit.ts";
+import { Stop } from "../../util/stop.ts";
+import type { Clock } from "../../util/time.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions, type ReferrerManifest } from "../target.ts";
 import { headManifest, putManifest } from "./manifests.ts";
 import { overwritten, readFallback, referrerEntry, referrersTag, UPDATE_TRIES } from "./referrers.ts";
 import type { Repository } from "./repository.ts";
 import { tagPages } from "./tags.ts";
 
-/** How long a writer relies on a listing of the fallback tags, in milliseconds. */
+/** How long a writer relies on a listing of the fallback tags, in milliseconds, from the start of the listing. */
 const FRESH = 300;
 /**
- * When a writer looks at its lists again, in milliseconds: after all others that may overwrite them, because those
- * rely on what they read before.
+ * When a writer looks at its list again, in milliseconds: after all others that may overwrite it, because those rely on
+ * what they read before. It is never less, however fast this writer's requests are: others may be farther away.
  */
 const SETTLED = 1000;
+/** Others may be slower by this factor than the slowest write of this run, up to so many milliseconds. */
+const SLOWER = 2;
+const LONGEST_SETTLED = 15_000;
+/** Writers that have overwritten each other write again at different times within so many milliseconds. */
+const SPREAD = 500;
+/** Writing a list comes before looking at one, so that the last one is written, and settles, as early as possible. */
+const PRIORITY = { write: 0, look: 1 } as const;
 
-/** A referrer that the registry does not list by itself. */
+/** Referrers that the registry does not list by itself. */
 interface Unlisted {
   readonly subject: Digest;
-  readonly entry: Descriptor;
+  readonly entries: readonly Descriptor[];
 }
 
 /**
@@ -34,7 +43,7 @@ export async function pushReferrers(
   manifests: readonly ReferrerManifest[],
   options: OperationOptions = {},
 ): Promise<void> {
-  const unlisted: Unlisted[] = [];
+  const unlisted: { readonly subject: Digest; readonly entry: Descriptor }[] = [];
   const put = async ({ bytes, mediaType }: ReferrerManifest): Promise<void> => {
     const { descriptor, tookSubject } = await putManifest(repository, bytes, mediaType, options);
     if (tookSubject) return;
@@ -42,64 +51,150 @@ export async function pushReferrers(
     if (value.subject) unlisted.push({ subject: value.subject.digest, entry: referrerEntry(descriptor, value) });
   };
   await forEachLimit(manifests, DOCUMENTS_AT_ONCE, put, options.signal);
-  if (unlisted.length > 0) await listUnderTags(repository, unlisted, options);
+  if (unlisted.length === 0) return;
+  const bySubject = Map.groupBy(unlisted, ({ subject }) => subject);
+  const lists = [...bySubject].map(([subject, all]) => ({ subject, entries: all.map(({ entry }) => entry) }));
+  await listUnderTags(repository, lists, options);
 }
 
+// The lists are written and looked at independently of each other: while the first ones settle, others are written.
 async function listUnderTags(
   repository: Repository,
   unlisted: readonly Unlisted[],
   options: OperationOptions,
 ): Promise<void> {
   const { clock } = repository.options;
-  const { signal } = options;
+  const stop = new Stop(options.signal);
+  const { signal } = stop;
+  const slots = new Limit(DOCUMENTS_AT_ONCE);
   const present = new PresentTags(repository, new Set(unlisted.map(({ subject }) => referrersTag(subject))), signal);
-  // For each entry the list that has it. While the tag names that list, nothing was overwritten.
-  const lists = new Map<Unlisted, Digest>();
-  const first = async (one: Unlisted): Promise<void> => {
-    const { subject, entry } = one;
-    const isNew = !(await present.has(referrersTag(subject)));
-    const list = isNew
-      ? await putList(repository, subject, [entry], options)
-      : (await addEntry(repository, one, options)).list;
-    lists.set(one, list);
-  };
-  await forEachLimit(unlisted, DOCUMENTS_AT_ONCE, first, signal);
-  let doubtful: readonly Unlisted[] = unlisted;
-  for (let tried = 1; doubtful.length > 0; tried++) {
-    if (tried > UPDATE_TRIES) throw overwritten(repository, doubtful[0]?.subject ?? "");
-    await clock.sleep(SETTLED * (1 + clock.random() / 2), signal);
-    const again: Unlisted[] = [];
-    const look = async (one: Unlisted): Promise<void> => {
-      const named = await headManifest(repository, referrersTag(one.subject), { signal });
-      if (named !== undefined && named.descriptor.digest === lists.get(one)) return;
-      const { list, wasMissing } = await addEntry(repository, one, options);
-      lists.set(one, list);
-      if (wasMissing) again.push(one);
+  const settling = new Settling(clock, unlisted.length);
+  const add = (one: Unlisted): Promise<Written> =>
+    slots.run(() => settling.timed(() => addEntries(repository, one, { signal })), {
+      priority: PRIORITY.write,
+      signal,
+    });
+  const write = async (one: Unlisted): Promise<void> => {
+    const first = async (): Promise<Digest | undefined> => {
+      const { isAbsent, since } = await present.look(referrersTag(one.subject));
+      return isAbsent
+        ? await settling.timed(() => putList(repository, one.subject, one.entries, { signal }), since)
+        : undefined;
     };
-    await forEachLimit(doubtful, DOCUMENTS_AT_ONCE, look, signal);
-    doubtful = again;
+    const list = (await slots.run(first, { priority: PRIORITY.write, signal })) ?? (await add(one)).list;
+    settling.add({ ...one, list, tried: 1 });
+  };
+  const look = async (one: Settled): Promise<void> => {
+    const { subject, list, tried } = one;
+    const head = (): ReturnType<typeof headManifest> => headManifest(repository, referrersTag(subject), { signal });
+    const named = await slots.run(head, { priority: PRIORITY.look, signal });
+    // While the tag names this list, nothing was overwritten.
+    if (named?.descriptor.digest === list) return settling.done();
+    if (tried > UPDATE_TRIES) throw overwritten(repository, subject);
+    await clock.sleep(SPREAD * clock.random(), signal);
+    const written = await add(one);
+    if (written.wasMissing) settling.add({ ...one, list: written.list, tried: tried + 1 });
+    else settling.done();
+  };
+  await stop.all([
+    forEachLimit(unlisted, DOCUMENTS_AT_ONCE, write, signal),
+    forEachLimit(settling.each(signal), DOCUMENTS_AT_ONCE, look, signal),
+  ]);
+}
+
+/** Referrers with the list that has them all. */
+interface Settled extends Unlisted {
+  readonly list: Digest;
+  readonly tried: number;
+}
+
+/** Lists that were written, to be looked at once no other writer can overwrite them. */
+class Settling {
+  readonly #clock: Clock;
+  readonly #waiting: { readonly one: Settled; readonly at: number }[] = [];
+  #left: number;
+  #slowest = 0;
+  #changed = Promise.withResolvers<void>();
+
+  /** Ends after so many lists. */
+  constructor(clock: Clock, count: number) {
+    this.#clock = clock;
+    this.#left = count;
+  }
+
+  /**
+   * Runs a write that relies on what was read at `since`, by default by the write itself: others may take as long to
+   * overwrite a list.
+   */
+  async timed<T>(write: () => Promise<T>, since: number = this.#clock.now()): Promise<T> {
+    const result = await write();
+    this.#slowest = Math.max(this.#slowest, this.#clock.now() - since);
+    return result;
+  }
+
+  /** Adds a list that was written just now. */
+  add(one: Settled): void {
+    this.#waiting.push({ one, at: this.#clock.now() });
+    this.#change();
+  }
+
+  /** One list more needs no look. */
+  done(): void {
+    this.#left--;
+    this.#change();
+  }
+
+  #change(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  /** The lists in the order in which they were written, each after its time. */
+  async *each(signal: AbortSignal): AsyncIterable<Settled> {
+    while (this.#left > 0) {
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        await unlessAborted(this.#changed.promise, signal);
+        continue;
+      }
+      for (let left = this.#timeLeft(next.at); left > 0; left = this.#timeLeft(next.at))
+        await this.#clock.sleep(left, signal);
+      yield next.one;
+    }
+  }
+
+  #timeLeft(written: number): number {
+    const settled = Math.min(LONGEST_SETTLED, Math.max(SETTLED, SLOWER * this.#slowest));
+    return written + settled - this.#clock.now();
   }
 }
 
-/** Adds an entry to a list that lacks it; returns the list that has it. */
-async function addEntry(
+/** A list that has all entries, and whether it had to be written for that. */
+interface Written {
+  readonly list: Digest;
+  readonly wasMissing: boolean;
+}
+
+/** Adds entries to a list that lacks any of them; returns the list that has them. */
+async function addEntries(
   repository: Repository,
-  { subject, entry }: Unlisted,
+  { subject, entries }: Unlisted,
   options: OperationOptions,
-): Promise<{ readonly list: Digest; readonly wasMissing: boolean }> {
+): Promise<Written> {
   const { manifests, present } = await readFallback(repository, subject, options);
-  if (present !== undefined && manifests.some(({ digest }) => digest === entry.digest))
-    return { list: present, wasMissing: false };
-  return { list: await putList(repository, subject, [...manifests, entry], options), wasMissing: true };
+  const there = new Set(manifests.map(({ digest }) => digest));
+  const missing = entries.filter(({ digest }) => !there.has(digest));
+  if (present !== undefined && missing.length === 0) return { list: present, wasMissing: false };
+  return { list: await putList(repository, subject, [...manifests, ...missing], options), wasMissing: true };
 }
 
 async function putList(
   repository: Repository,
   subject: Digest,
-  manifests: Descriptor[],
+  entries: readonly Descriptor[],
   options: OperationOptions,
 ): Promise<Digest> {
-  const bytes = canonicalBytes({ ...emptyIndex(), manifests });
+  const bytes = canonicalBytes({ ...emptyIndex(), manifests: [...entries] });
   const { descriptor } = await putManifest(repository, bytes, OCI_INDEX, { ...options, tag: referrersTag(subject) });
   return descriptor.digest;
 }
@@ -110,7 +205,9 @@ class PresentTags {
   readonly #wanted: ReadonlySet<string>;
   readonly #signal: AbortSignal | undefined;
   #listed: Promise<ReadonlySet<string>> | undefined;
-  #until = 0;
+  #since = 0;
+  /** A listing takes so long that it is not fresh when it ends, as that of a very large cache. */
+  #isSlow = false;
 
   constructor(repository: Repository, wanted: ReadonlySet<string>, signal: AbortSignal | undefined) {
     this.#repository = repository;
@@ -118,13 +215,21 @@ class PresentTags {
     this.#signal = signal;
   }
 
-  async has(tag: string): Promise<boolean> {
+  /** Whether a tag was absent, and when the registry was asked. */
+  async look(tag: string): Promise<{ readonly isAbsent: boolean; readonly since: number }> {
     const { clock } = this.#repository.options;
-    if (this.#listed === undefined || clock.now() > this.#until) {
-      this.#until = clock.now() + FRESH;
-      this.#listed = this.#list();
+    if (!this.#isSlow) {
+      if (this.#listed === undefined || clock.now() > this.#since + FRESH) {
+        this.#since = clock.now();
+        this.#listed = this.#list();
+      }
+      const since = this.#since;
+      const listed = await this.#listed;
+      if (clock.now() <= since + FRESH) return { isAbsent: !listed.has(tag), since };
+      this.#isSlow = true;
     }
-    return (await this.#listed).has(tag);
+    const since = clock.now();
+    return { isAbsent: (await headManifest(this.#repository, tag, { signal: this.#signal })) === undefined, since };
   }
 
   async #list(): Promise<ReadonlySet<string>> {

@@ -2,6 +2,7 @@
 // signature when many sign at once.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { StaveError } from "../../../lib/errors.ts";
 import type { Descriptor } from "../../../lib/oci/descriptor.ts";
 import { canonicalBytes, describe } from "../../../lib/oci/manifest.ts";
@@ -17,9 +18,10 @@ import { legacyPayload, legacyTag } from "../../../lib/sign/signature/legacy.ts"
 import { keySigner } from "../../../lib/sign/signature/statement-signer.ts";
 import { LayoutTarget } from "../../../lib/target/layout/layout.ts";
 import type { Target } from "../../../lib/target/target.ts";
+import { mapLimit } from "../../../lib/util/limit.ts";
 import { bytesSource } from "../../../lib/util/stream.ts";
 import { systemClock } from "../../../lib/util/time.ts";
-import { connect } from "../../support/client.ts";
+import { connect, HandClock } from "../../support/client.ts";
 import { keylessSigner } from "../../support/keyless.ts";
 import { type Rule, startRegistry, UNCONDITIONAL } from "../../support/registry.ts";
 import { IDENTITY, ISSUER, startSigstore } from "../../support/sigstore.ts";
@@ -50,13 +52,11 @@ async function pushImages(
 ): Promise<{ reference: string; manifest: Descriptor; isNew: boolean }[]> {
   const config = describe(CONFIG, OCI_CONFIG);
   await target.pushBlob(config, bytesSource(CONFIG));
-  const images: { reference: string; manifest: Descriptor; isNew: boolean }[] = [];
-  for (let at = 0; at < count; at++) {
+  return await mapLimit([...Array(count).keys()], 16, async (at) => {
     const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers: [], annotations: { at: String(at) } };
     const { descriptor } = await target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: tagOf(at) });
-    images.push({ reference: tagOf(at), manifest: descriptor, isNew: true });
-  }
-  return images;
+    return { reference: tagOf(at), manifest: descriptor, isNew: true };
+  });
 }
 
 const options = (target: Target, more: Pick<SignOptions, "images"> & Partial<SignOptions>): SignOptions => ({
@@ -91,12 +91,19 @@ for (const count of [1, 40, 1000])
   ])
     test(`signing ${count} images that were just pushed, on a registry ${what}, takes at most ${most} requests`, async () => {
       const registry = await startRegistry({ rules: [...rules] });
-      const { target, close } = connect(registry.host, "cache");
+      // Nothing takes time, so that no list of tags gets old.
+      const clock = new HandClock();
+      const { target, close } = connect(registry.host, "cache", { clock });
       try {
         const images = await pushImages(target, count);
         registry.requests.length = 0;
-        const report = await signImages(options(target, { images }));
-        assert.equal(report.signatures, 1);
+        const signing = signImages(options(target, { images }));
+        let isDone = false;
+        void signing.finally(() => (isDone = true));
+        const lists = (): number =>
+          registry.requests.filter(({ path, status }) => path.includes("/sha256-") && status === 201).length;
+        for (; !isDone; await turn()) if (lists() === count && clock.sleeping > 0) clock.advance(1000);
+        assert.equal((await signing).signatures, 1);
         const made = registry.requests.filter(({ path }) => !path.endsWith("/tags/list")).length;
         assert.ok(made <= most, `${made} requests`);
         assert.ok(rules.length > 0 || made === registry.requests.length);
@@ -131,7 +138,7 @@ for (const [count, statements] of [
       await signImages(options(target, { images, signer }));
       assert.equal(instance.entries.length, statements);
       assert.equal(instance.requests.length, 1 + 2 * statements, "a certificate; an entry and a stamp each");
-      assert.deepEqual([attached.length, attached.reduce((sum, each) => sum + each, 0)], [statements, count]);
+      assert.deepEqual(attached, [count], "all at once");
     } finally {
       await Promise.all([close(), instance.close()]);
     }
@@ -180,7 +187,7 @@ test("1 001 images take two signatures, and two tags of one image one artifact",
     isNew: true,
   }));
   assert.equal((await signImages(options(target, { images }))).signatures, 2);
-  assert.deepEqual(attached, [999, 1]);
+  assert.deepEqual(attached, [1000]);
 });
 
 for (const rules of [[], WITHOUT_API])
