@@ -15,7 +15,7 @@ import { benchPush } from "./push.ts";
 import { describeRun, newResults, writeResults } from "./results.ts";
 import { benchRun } from "./run.ts";
 import { benchS3 } from "./s3.ts";
-import { benchSign } from "./sign.ts";
+import { benchSign, benchSignUsual } from "./sign.ts";
 import { benchStore } from "./store.ts";
 import { benchSync } from "./sync.ts";
 import { markdown, type Table } from "./table.ts";
@@ -35,6 +35,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   sync: benchSync,
   small: benchSmall,
   sign: benchSign,
+  "sign-usual": benchSignUsual,
   cache: benchCache,
   index: benchLargeIndex,
   wan: benchWan,

@@ -57,6 +57,13 @@ export class Server {
     return [...readFileSync(this.#log, "utf8").matchAll(/^\d{3} [A-Z]+ \/|" \d{3} \d+ "/gm)].length;
   }
 
+  /** The CPU time of the registry since its start, in seconds. */
+  cpu(): number {
+    const [, , ...fields] = readFileSync(`/proc/${this.#process?.pid}/stat`, "utf8").split(/\) | /);
+    // Fields 14 and 15 of proc_pid_stat(5), user and system, in hundredths of a second.
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+
   /** The layout directory in which `stave serve` stores a repository. */
   repository(name: string): string {
     return join(this.#folder, "served", name);
