@@ -3,7 +3,6 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
-import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
 import { rereadDamaged } from "../target/refetch.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
@@ -18,8 +17,6 @@ import { IndexScan, type ScanAnswer } from "./index-scan.ts";
 /** Larger indexes are read from a file. */
 export const LARGE_INDEX: number = 32 * 1024 * 1024;
 const DIRECTORIES = "indexes";
-/** The size of reads when a file is verified. */
-const PIECE = 1024 * 1024;
 
 /** Where the text of an index is. */
 export interface IndexBlob extends Expectation {
@@ -70,14 +67,14 @@ async function readLarge(blob: IndexBlob): Promise<CacheIndex | undefined> {
     memory?.delete(DIRECTORIES, digest);
     if (path === undefined) memory?.delete(BLOBS, digest);
   };
-  const file = new IndexFile({ descriptor, size, name, onDamage });
+  const file = new IndexFile({ descriptor, size, digest, name, onDamage });
   if (isThere) {
     const known = memory?.get(DIRECTORIES, digest);
     const remembered = known && readDirectory(known, file, digest);
     if (remembered !== undefined) return remembered;
     await using scan = IndexScan.start(descriptor, size, name);
     scan?.arrived(size);
-    if (!isWhole(file, digest)) {
+    if (!(await file.isWhole())) {
       onDamage();
       return undefined;
     }
@@ -124,16 +121,4 @@ function openSized(path: string, size: number): number | undefined {
   }
   if (descriptor !== undefined) closeSync(descriptor);
   return undefined;
-}
-
-function isWhole(file: IndexFile, digest: Digest): boolean {
-  const digester = new Digester(algorithmOf(digest));
-  const piece = Buffer.allocUnsafe(PIECE);
-  for (let from = 0; from < file.size; ) {
-    const count = file.readInto(piece, from);
-    if (count === 0) return false;
-    digester.update(piece.subarray(0, count));
-    from += count;
-  }
-  return digester.digest() === digest;
 }

@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { type Digest, digestOf } from "../oci/digest.ts";
 import { COLUMN, type DirectoryHead, FORM, usesIn, WIDTH } from "./directory-form.ts";
-import type { IndexFile } from "./index-file.ts";
+import type { IndexFile, RecordInFile } from "./index-file.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { IndexRecord } from "./record.ts";
 import { HASH_LENGTH } from "./spec-tag.ts";
@@ -63,7 +63,7 @@ interface Table {
 }
 
 /** A record of a directory. Most of it is looked up when it is asked for: a query needs few of many. */
-class ListedRecord implements IndexRecord {
+class ListedRecord implements RecordInFile {
   readonly hash: string;
   readonly name: string;
   readonly version: string;
@@ -108,7 +108,19 @@ class ListedRecord implements IndexRecord {
     return usesIn(this.#number(COLUMN.uses));
   }
 
+  get file(): IndexFile {
+    return this.#table.file;
+  }
+
+  get from(): number {
+    return this.#number(COLUMN.from);
+  }
+
+  get length(): number {
+    return this.#number(COLUMN.length);
+  }
+
   get text(): Uint8Array {
-    return this.#table.file.textOf(this.hash, this.#number(COLUMN.from), this.#number(COLUMN.length));
+    return this.file.textOf(this.hash, this.from, this.length);
   }
 }

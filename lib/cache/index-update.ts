@@ -11,6 +11,7 @@ import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 import { type CacheListing, type IndexedCache, lacks, type ReadCache } from "./cache.ts";
+import { isInFile } from "./index-file.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
 import { KnownNodes } from "./known-nodes.ts";
@@ -226,6 +227,7 @@ class IndexUpdate {
    * again, "refused" if another client has written an index that must be read first.
    */
   async write(cache: IndexedCache): Promise<"settled" | "unsure" | "refused"> {
+    await this.#prove();
     const text = this.#makeText();
     if ((this.#text ?? this.#old)?.digest === text.digest) {
       // The refused index is there: the response to the first attempt was lost.
@@ -242,6 +244,12 @@ class IndexUpdate {
       this.#refused = text.digest;
       return "refused";
     }
+  }
+
+  // The texts of the old index are all needed.
+  async #prove(): Promise<void> {
+    const [record] = this.#old?.records.values() ?? [];
+    if (record !== undefined && isInFile(record) && this.#options.full !== true) await record.file.prove();
   }
 
   #makeText(): IndexText {

@@ -6,9 +6,11 @@ import { type Digest, Digester } from "../oci/digest.ts";
 import { NEWEST_FORMAT } from "../spack/spec/node-reader.ts";
 import { nodeDictionary } from "../spack/spec/spec-writer.ts";
 import { writeJson } from "../spack/text/json.ts";
+import { giveAway } from "../util/memory.ts";
 import type { Source } from "../util/stream.ts";
+import { isInFile } from "./index-file.ts";
 import { graphOfRecords, INDEX_LIMIT } from "./index-read.ts";
-import { closure, type NodeRecord, RecordWithoutText, recordOfNode } from "./record.ts";
+import { type NodeRecord, recordOfNode } from "./record.ts";
 
 /** An index, ready to be stored; its text is produced while it is read. */
 export interface IndexText extends Source {
@@ -28,21 +30,60 @@ export interface WrittenRecord extends NodeRecord {
   readonly refCount: number;
 }
 
-// The text may be in a file, so it is not copied.
-class IndexedNode extends RecordWithoutText implements WrittenRecord {
+// An index has many records, so nothing is copied.
+class IndexedNode implements WrittenRecord {
   readonly inBuildcache: boolean;
-  readonly refCount: number;
+  refCount = 0;
   readonly #node: NodeRecord;
 
-  constructor(node: NodeRecord, inBuildcache: boolean, refCount: number) {
-    super(node);
+  constructor(node: NodeRecord, inBuildcache: boolean) {
     this.inBuildcache = inBuildcache;
-    this.refCount = refCount;
     this.#node = node;
+  }
+
+  get hash(): string {
+    return this.#node.hash;
+  }
+
+  get name(): string {
+    return this.#node.name;
+  }
+
+  get version(): string {
+    return this.#node.version;
+  }
+
+  get dependencies(): readonly string[] {
+    return this.#node.dependencies;
+  }
+
+  get builtAs(): string | undefined {
+    return this.#node.builtAs;
+  }
+
+  get format(): number {
+    return this.#node.format;
+  }
+
+  get isVerified(): boolean {
+    return this.#node.isVerified;
   }
 
   get text(): Uint8Array {
     return this.#node.text;
+  }
+
+  /** The bytes of the text. */
+  get size(): number {
+    const node = this.#node;
+    return isInFile(node) ? node.length : node.text.byteLength;
+  }
+
+  /** Copies the text. */
+  copyTo(into: Buffer, at: number): void {
+    const node = this.#node;
+    if (isInFile(node)) node.file.copyText(node.hash, node.from, node.length, into, at);
+    else into.set(node.text, at);
   }
 }
 
@@ -54,16 +95,14 @@ const OLD_FORMAT = 4;
 /** Creates the index of a cache that has binaries of the specs with these hashes. */
 export function indexText(recordAt: (hash: string) => NodeRecord | undefined, inCache: Iterable<string>): IndexText {
   const wanted = new Set(inCache);
-  const reached = closure(wanted, recordAt);
+  let reached = withUses(wanted, recordAt);
   const isOld = reached.size > 0 && reached.values().every((record) => record.format === OLD_FORMAT);
-  const nodes = isOld ? reached : inNewestFormat(reached);
-  const counts = new Map<string, number>();
-  for (const { dependencies } of nodes.values())
-    for (const child of dependencies) counts.set(child, (counts.get(child) ?? 0) + 1);
-  const records = new Map<string, WrittenRecord>();
-  for (const hash of [...nodes.keys()].sort()) {
-    const node = nodes.get(hash);
-    if (node) records.set(hash, new IndexedNode(node, wanted.has(hash), counts.get(hash) ?? 0));
+  const newest = isOld ? reached : inNewestFormat(reached);
+  if (newest !== reached) reached = withUses(wanted, (hash) => newest.get(hash));
+  const records = new Map<string, IndexedNode>();
+  for (const hash of [...reached.keys()].sort()) {
+    const node = reached.get(hash);
+    if (node) records.set(hash, node);
   }
   const version = isOld ? 7 : 8;
   const digester = new Digester();
@@ -86,8 +125,37 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
     records,
     isVerified: true,
     open: (offset = 0) =>
-      Readable.from(from(chunks(records, version, Buffer.allocUnsafe), offset), { objectMode: false }),
+      giveAway(Readable.from(from(chunks(records, version, Buffer.allocUnsafe), offset), { objectMode: false })),
   };
+}
+
+// All records reachable from some hashes, those included, with the number of edges that lead to each; missing ones are
+// left out.
+function withUses(
+  wanted: ReadonlySet<string>,
+  recordAt: (hash: string) => NodeRecord | undefined,
+): ReadonlyMap<string, IndexedNode> {
+  const found = new Map<string, IndexedNode>();
+  const stack: IndexedNode[] = [];
+  const reach = (hash: string): IndexedNode | undefined => {
+    const known = found.get(hash);
+    if (known !== undefined) return known;
+    const record = recordAt(hash);
+    if (record === undefined) return undefined;
+    const made = new IndexedNode(record, wanted.has(hash));
+    found.set(hash, made);
+    stack.push(made);
+    return made;
+  };
+  for (const hash of wanted) reach(hash);
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    for (const child of node.dependencies) {
+      const reached = reach(child);
+      if (reached !== undefined) reached.refCount++;
+    }
+    if (node.builtAs !== undefined) reach(node.builtAs);
+  }
+  return found;
 }
 
 // It would be unreadable, and replace one that can be read.
@@ -115,26 +183,29 @@ function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<s
 
 // The text in chunks; `make` provides the memory of each, which may be the same each time.
 function* chunks(
-  records: ReadonlyMap<string, WrittenRecord>,
+  records: ReadonlyMap<string, IndexedNode>,
   version: number,
   make: (size: number) => Buffer,
 ): Iterable<Buffer> {
   let chunk = make(CHUNK);
   let filled = chunk.write(`{"database":{"version":"${version}","installs":{`, "latin1");
-  let separator = "";
-  for (const { hash, text, refCount, inBuildcache } of records.values()) {
-    const most = text.byteLength + AROUND;
+  // What comes before the next record, with the end of the one before.
+  let before = "";
+  for (const [hash, record] of records) {
+    const { size, refCount, inBuildcache } = record;
+    const most = size + AROUND;
     if (filled + most > chunk.byteLength) {
       yield chunk.subarray(0, filled);
       chunk = make(Math.max(CHUNK, most));
       filled = 0;
     }
-    filled += chunk.write(`${separator}"${hash}":{"spec":`, filled, "latin1");
-    chunk.set(text, filled);
-    filled += text.byteLength;
-    filled += chunk.write(`,"ref_count":${refCount},"in_buildcache":${inBuildcache}}`, filled, "latin1");
-    separator = ",";
+    filled += chunk.write(`${before}"${hash}":{"spec":`, filled, "latin1");
+    record.copyTo(chunk, filled);
+    filled += size;
+    before = `,"ref_count":${refCount},"in_buildcache":${inBuildcache}},`;
   }
+  // The end has no comma.
+  filled += chunk.write(before.slice(0, -1), filled, "latin1");
   yield chunk.subarray(0, filled);
   yield Buffer.from("}}}");
 }

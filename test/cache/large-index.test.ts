@@ -9,7 +9,7 @@ import { readDirectory } from "../../lib/cache/index-directory.ts";
 import { IndexFile } from "../../lib/cache/index-file.ts";
 import { type CacheIndex, readIndexText } from "../../lib/cache/index-read.ts";
 import { listIndexed } from "../../lib/cache/index-select.ts";
-import { indexText } from "../../lib/cache/index-write.ts";
+import { type IndexText, indexText } from "../../lib/cache/index-write.ts";
 import type { IndexRecord } from "../../lib/cache/record.ts";
 import type { ErrorCode } from "../../lib/errors.ts";
 import { createTransport } from "../../lib/http/transport.ts";
@@ -35,7 +35,7 @@ const texts = (index: CacheIndex): unknown =>
 const fromFile = (text: string): CacheIndex => {
   const path = join(temporaryFolder(), "index.json");
   writeFileSync(path, text);
-  const file = new IndexFile({ descriptor: openSync(path, "r"), size: statSync(path).size, name: "the index" });
+  const file = new IndexFile({ descriptor: openSync(path, "r"), size: statSync(path).size, ...source });
   file.isDoubtful = false;
   return readIndexText({ ...source, bytes: file });
 };
@@ -110,7 +110,7 @@ for (const { name, text, isUsual } of directories)
   test(`the directory of an index ${name} ${isUsual ? "says what the index says" : "does not exist"}`, () => {
     const path = join(temporaryFolder(), "index.json");
     writeFileSync(path, text());
-    const file = new IndexFile({ descriptor: openSync(path, "r"), size: statSync(path).size, name: "the index" });
+    const file = new IndexFile({ descriptor: openSync(path, "r"), size: statSync(path).size, ...source });
     const written = writeDirectory(file, source);
     assert.equal(written !== undefined, isUsual);
     if (written === undefined) return;
@@ -199,6 +199,74 @@ test("a large index gives the same index when it is written again", async () => 
     Array.from(again.records.values(), ({ hash, text }) => [hash, digestOf(text)]).sort(),
     Array.from(index.records.values(), ({ hash, text }) => [hash, digestOf(text)]).sort(),
   );
+});
+
+const inFile = (text: string, onDamage?: () => void): { path: string; file: IndexFile; index: CacheIndex } => {
+  const path = join(temporaryFolder(), "index.json");
+  writeFileSync(path, text);
+  const { size } = statSync(path);
+  const file = new IndexFile({
+    descriptor: openSync(path, "r"),
+    size,
+    name: "the index",
+    digest: digestOf(text),
+    onDamage,
+  });
+  const index = readDirectory(writeDirectory(file, source) ?? Buffer.alloc(0), file, digestOf(text));
+  assert.ok(index);
+  return { path, file, index };
+};
+const writtenFrom = (index: CacheIndex): IndexText =>
+  indexText((hash) => index.records.get(hash), index.records.keys());
+const backwards = (): string =>
+  changed((installs, hashes) => {
+    const all = hashes.map((hash) => [hash, installs[hash]] as const);
+    for (const hash of hashes) delete installs[hash];
+    Object.assign(installs, Object.fromEntries(all.sort(([a], [b]) => (a < b ? 1 : -1))));
+  });
+const origins: { name: string; index: () => Promise<CacheIndex> }[] = [
+  { name: "a file that is not verified", index: async () => inFile(TEXT).index },
+  {
+    name: "a file that is verified",
+    index: async () => {
+      const { file, index } = inFile(TEXT);
+      await file.prove();
+      return index;
+    },
+  },
+  { name: "a file in its own order", index: async () => inFile(await textOf(writtenFrom(inFile(TEXT).index))).index },
+  { name: "a file in reverse order", index: async () => inFile(backwards()).index },
+];
+const textOf = async (text: IndexText, offset = 0): Promise<string> =>
+  (await readAll(await text.open(offset), text.size, "the index")).toString("latin1");
+for (const { name, index } of origins)
+  test(`a large index from ${name} is written as one from memory`, async () => {
+    const expected = writtenFrom(readIndexText({ ...source, bytes: Buffer.from(TEXT) }));
+    const written = writtenFrom(await index());
+    assert.deepEqual([written.digest, written.size], [expected.digest, expected.size]);
+    const whole = await textOf(written);
+    assert.equal(digestOf(whole), expected.digest);
+    // A second upload may begin anywhere.
+    for (const offset of [1, 300_000, written.size - 2])
+      assert.equal(await textOf(written, offset), whole.slice(offset));
+  });
+
+test("a large index is not written from a damaged file", async () => {
+  for (const way of ["as a whole", "record by record"]) {
+    let damaged = 0;
+    const { path, file, index } = inFile(TEXT, () => damaged++);
+    const bytes = readFileSync(path);
+    bytes.write("X", TEXT.lastIndexOf('"hash":') - 40, "latin1");
+    writeFileSync(path, bytes);
+    await failsWith("CONTENT_INVALID", way === "as a whole" ? file.prove() : () => writtenFrom(index), /is damaged/);
+    assert.deepEqual([damaged, file.isDoubtful], [1, true]);
+    writeFileSync(path, TEXT);
+    await file.prove();
+    assert.equal(file.isDoubtful, false);
+    // Cut after it was verified.
+    writeFileSync(path, TEXT.slice(0, -1e6));
+    await failsWith("CONTENT_INVALID", () => writtenFrom(index), /is damaged/);
+  }
 });
 
 test("a large index that arrives damaged or cut is refused, and not remembered", async () => {

@@ -6,6 +6,7 @@ import { isStaveError, StaveError } from "../../errors.ts";
 import { type Outcome, withRetry } from "../../http/retry.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { Digester } from "../../oci/digest.ts";
+import { giveAway, releaserOf } from "../../util/memory.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
 import type { PushBlobOptions, PushOutcome, PushStreamOptions } from "../target.ts";
 import { hasBlob } from "./blobs.ts";
@@ -138,13 +139,15 @@ class Upload {
     const tell = (count: number) => this.#tell(count);
     async function* counted() {
       for await (const chunk of fromSource(stream)) {
+        // Its memory may be free by then.
+        const { byteLength } = chunk;
         yield chunk;
-        tell(chunk.byteLength);
+        tell(byteLength);
       }
     }
     const body = Readable.from(counted(), { objectMode: false });
     body.once("close", () => stream.destroy());
-    return body;
+    return releaserOf(stream) === undefined ? body : giveAway(body);
   }
 
   #tell(count: number): void {
