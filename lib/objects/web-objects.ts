@@ -69,13 +69,13 @@ export class WebObjects implements ReadObjects {
 
   async read(key: string, limit: number, { signal }: ObjectOptions = {}): Promise<ObjectContent | undefined> {
     const request = this.#request("GET", key, { op: "fetch", accept: ABSENT, signal });
-    const { status, bytes } = await this.#options.transport.requestBytes(request, limit);
+    const { status, bytes } = await this.#explained(this.#options.transport.requestBytes(request, limit));
     return status === 200 ? { bytes, token: digestOf(bytes) } : undefined;
   }
 
   async look(key: string, { signal }: ObjectOptions = {}): Promise<ObjectInfo | undefined> {
     const request = this.#request("HEAD", key, { op: "look for", accept: ABSENT, signal });
-    const response = await this.#options.transport.requestBytes(request, 0);
+    const response = await this.#explained(this.#options.transport.requestBytes(request, 0));
     if (response.status !== 200) return undefined;
     if (saysHtml(response)) throw webPageError({ op: "look for", subject: `${key} of ${this.name}` }, response.url);
     const length = headerOf(response, "content-length");
@@ -97,15 +97,17 @@ export class WebObjects implements ReadObjects {
       hooks: transport.retryHooks(url.host, signal),
       signal,
       send: (headers) =>
-        transport.request(
-          this.#request("GET", key, {
-            headers,
-            op: "fetch",
-            accept: headers["range"] === undefined ? [200] : [200, 206],
-            traffic: "download",
-            patience,
-            signal,
-          }),
+        this.#explained(
+          transport.request(
+            this.#request("GET", key, {
+              headers,
+              op: "fetch",
+              accept: headers["range"] === undefined ? [200] : [200, 206],
+              traffic: "download",
+              patience,
+              signal,
+            }),
+          ),
         ),
     });
   }
@@ -122,12 +124,29 @@ export class WebObjects implements ReadObjects {
       traffic: "download",
       signal,
     });
-    const response = await this.#options.transport.request(request);
+    const response = await this.#explained(this.#options.transport.request(request));
     if (response.status === 200 && !saysHtml(response))
       return { stream: wholeBody(response, limit, request), token: this.#tokenOf(response) };
     response.body.destroy();
     if (response.status === 200) throw webPageError(request, response.url);
     return response.status === 304 ? "same" : undefined;
+  }
+
+  // Where no login is sent, the transport answers no challenge.
+  async #explained<T>(sent: Promise<T>): Promise<T> {
+    const { url, login, transport } = this.#options;
+    try {
+      return await sent;
+    } catch (error) {
+      if (!isStaveError(error) || error.status === undefined || transport.maySendSecrets(url)) throw error;
+      if (error.status === 401 && login === undefined) throw wantsLogin(url);
+      if (login === undefined || ![401, 403].includes(error.status)) throw error;
+      throw error.with({
+        code: "DENIED",
+        message: `${url.host} refused access (${error.status}), and the login of ${login.from} is not sent over plain http`,
+        hint: "use `plainHttp` if you trust the network",
+      });
+    }
   }
 
   // A redirect may have led to a place that proves nothing.
@@ -201,15 +220,19 @@ function loginOf({ login, url }: WebObjectsOptions): Authorizer {
     challenged: () =>
       Promise.reject(
         login === undefined
-          ? new StaveError("CREDENTIALS_MISSING", `${url.host} wants a login, and none was found`, {
-              subject: url.host,
-              status: 401,
-              hint: "set access_pair or access_token_variable of the mirror, or add the host to ~/.netrc",
-            })
+          ? wantsLogin(url)
           : new StaveError("CREDENTIALS_REJECTED", `${url.host} did not accept the login of ${login.from}`, {
               subject: url.host,
               status: 401,
             }),
       ),
   };
+}
+
+function wantsLogin({ host }: URL): StaveError {
+  return new StaveError("CREDENTIALS_MISSING", `${host} wants a login, and none was found`, {
+    subject: host,
+    status: 401,
+    hint: "set access_pair or access_token_variable of the mirror, or add the host to ~/.netrc",
+  });
 }

@@ -210,6 +210,28 @@ test("a login comes from the URL, the mirror's configuration or .netrc, and a re
   }
 });
 
+test("a login is not sent over plain http, and a refusal says so", async () => {
+  web.intervene = (request, response) => {
+    response.writeHead(request.headers.authorization === login("me", "s3cret!") ? 404 : 401).end();
+    return true;
+  };
+  try {
+    const list = (place: string, ...flags: string[]): ReturnType<typeof stave> =>
+      run(["list", place, "--retries", "0", ...flags], { http_proxy: web.url });
+    const [named, unnamed, allowed] = await Promise.all([
+      list("http://me:s3cret!@mirror.invalid/x"),
+      list("http://mirror.invalid/x"),
+      list("http://me:s3cret!@mirror.invalid/x", "--plain-http"),
+    ]);
+    assert.deepEqual([named.status, /\[DENIED\]/.test(named.stderr)], [3, true], named.stderr);
+    assert.match(named.stderr, /the login of the URL is not sent over plain http[\s\S]*use --plain-http/);
+    assert.deepEqual([unnamed.status, /wants a login, and none was found/.test(unnamed.stderr)], [3, true]);
+    assert.match(allowed.stderr, /cannot be listed/, "404 is an answer");
+  } finally {
+    web.intervene = undefined;
+  }
+});
+
 test("what can only be read is refused by name, and a URL without a mirror is no empty one", async () => {
   const lock = ["-e", golden("spack-1.2")];
   for (const [args, says] of [

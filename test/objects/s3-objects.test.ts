@@ -1,6 +1,8 @@
 // Mirrors in buckets: what an S3 server is asked for, and what its answers mean.
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, before, beforeEach, test } from "node:test";
@@ -305,12 +307,37 @@ test("Google Cloud Storage takes a key pair, an access token, or nothing for pub
   const withToken = objects({ credentials: { pair: undefined, token: new Secret(TOKEN), from: "the test" } });
   assert.equal((await withToken.read("x", 9))?.bytes.toString(), "text");
   const old = { pair: undefined, token: new Secret("old"), from: "the test" };
-  await failsWith("CREDENTIALS_REJECTED", objects({ credentials: old }).read("x", 9), /AuthenticationRequired/);
+  await failsWith("CREDENTIALS_REJECTED", objects({ credentials: old }).read("x", 9), /did not accept the token/);
   const wrong = { ...credentials, pair: { ...S3_PAIR, secret: new Secret("no") } };
   await failsWith("CREDENTIALS_REJECTED", objects({ credentials: wrong }).read("x", 9), /SignatureDoesNotMatch/);
   await failsWith("DENIED", objects({ credentials: undefined }).read("x", 9), /AccessDenied/);
   server.isPublic = true;
   assert.equal((await objects({ credentials: undefined }).read("x", 9))?.bytes.toString(), "text");
+});
+
+test("an access token goes to no other server, and not over plain http", async () => {
+  const seen: (string | undefined)[] = [];
+  const other = createServer((request, response) => {
+    seen.push(request.headers.authorization);
+    response.end("text");
+  });
+  await new Promise<void>((done) => other.listen(0, "127.0.0.1", done));
+  try {
+    server.dialect = "gs";
+    server.intervene = (request, response) => {
+      seen.push(request.headers.authorization);
+      const location = `http://127.0.0.1:${(other.address() as AddressInfo).port}/x`;
+      response.writeHead(302, { location }).end();
+      return true;
+    };
+    const token = { credentials: { pair: undefined, token: new Secret(TOKEN), from: "the test" } };
+    assert.equal((await objects(token).read("x", 9))?.bytes.toString(), "text");
+    assert.deepEqual(seen, [`Bearer ${TOKEN}`, undefined]);
+    const remote = objects({ ...token, endpoint: new URL("http://gs.invalid") });
+    await failsWith("DENIED", remote.read("x", 9), /would be sent over plain http/);
+  } finally {
+    other.close();
+  }
 });
 
 test("the place of a bucket of Google Cloud Storage comes from the mirror or the environment", async () => {

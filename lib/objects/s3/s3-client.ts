@@ -87,6 +87,7 @@ export class S3Client {
       method,
       url,
       headers,
+      ...this.#authOf(url),
       ...(body !== undefined && { body: body instanceof Uint8Array ? body : () => body.open() }),
       accept: [200, 204, 206, ...EXPLAINED],
       op: what,
@@ -112,8 +113,7 @@ export class S3Client {
     const pair = credentials?.pair;
     const time = new Date(this.#clock.now()).toISOString().replace(/[:-]|\.\d{3}/g, "");
     if (dialect === "gs") {
-      if (pair) return goog4Headers({ ...request, time }, { id: pair.id, secret: pair.secret.reveal() });
-      return credentials?.token ? { authorization: `Bearer ${credentials.token.reveal()}` } : {};
+      return pair ? goog4Headers({ ...request, time }, { id: pair.id, secret: pair.secret.reveal() }) : {};
     }
     const hash = { "x-amz-content-sha256": hexOf(digest) };
     if (pair === undefined) return hash;
@@ -131,6 +131,32 @@ export class S3Client {
     });
     const signed = await signer.sign();
     return Object.fromEntries([...signed.headers].filter(([name]) => name !== "host"));
+  }
+
+  // Unlike a signature, a token is a secret: it goes neither to another server nor over plain http.
+  #authOf(url: URL): Pick<HttpRequest, "auth"> {
+    const { dialect, credentials } = this.#place;
+    const token = credentials?.token;
+    if (dialect !== "gs" || credentials?.pair !== undefined || token === undefined) return {};
+    if (!this.transport.maySendSecrets(url))
+      throw new StaveError("DENIED", `the access token for ${url.host} would be sent over plain http`, {
+        subject: url.host,
+        hint: "use `plainHttp` if you trust the network",
+      });
+    const rejected = new StaveError(
+      "CREDENTIALS_REJECTED",
+      `${url.host} did not accept the token of ${credentials?.from}`,
+      {
+        subject: url.host,
+        status: 401,
+        hint: "get a new access token: it may have expired",
+      },
+    );
+    const authorizer = {
+      authorize: () => Promise.resolve(`Bearer ${token.reveal()}`),
+      challenged: () => Promise.reject(rejected),
+    };
+    return { auth: { authorizer, registry: url.host, scopes: [] } };
   }
 
   /** Reads the whole body of a response. */
