@@ -160,11 +160,21 @@ export class FolderObjects implements Objects {
     }
     for (const name of names.sort()) {
       const inner = `${key}/${name}`;
-      // A name may be a link, which mirrors made of several folders use.
-      const found = await stat(join(folder, name)).catch(() => undefined);
-      if (found?.isFile()) yield { key: inner, size: found.size, modified: found.mtimeMs };
+      // A name may be a link, which mirrors made of several folders use. What it names may be gone for a while only.
+      const found = await stat(join(folder, name)).catch((cause: unknown) => this.#notFound(cause, folder, name));
+      if (found === "dangling") yield { key: inner, size: undefined, modified: undefined };
+      else if (found?.isFile()) yield { key: inner, size: found.size, modified: found.mtimeMs };
       else if (found?.isDirectory() && depth < DEEPEST) yield* this.#listFolder(inner, depth + 1, signal);
     }
+  }
+
+  async #notFound(cause: unknown, folder: string, name: string): Promise<"dangling" | undefined> {
+    const path = join(folder, name);
+    if (!["ENOENT", "ELOOP"].includes(systemCode(cause) ?? "")) throw fileError(cause, "look at", path);
+    return await lstat(path).then(
+      () => "dangling" as const,
+      () => undefined,
+    );
   }
 
   async write(key: string, source: Source, digest: Digest, options: WriteOptions = {}): Promise<void> {

@@ -15,7 +15,7 @@ import type {
   OpenObject,
   ReadObjects,
 } from "./objects.ts";
-import { timeOf } from "./time-of.ts";
+import { sizeOf, timeOf } from "./size-and-time.ts";
 import { wholeBody } from "./whole-body.ts";
 
 /** How to log in to a web server. */
@@ -78,10 +78,9 @@ export class WebObjects implements ReadObjects {
     const response = await this.#explained(this.#options.transport.requestBytes(request, 0));
     if (response.status !== 200) return undefined;
     if (saysHtml(response)) throw webPageError({ op: "look for", subject: `${key} of ${this.name}` }, response.url);
-    const length = headerOf(response, "content-length");
     return {
       key,
-      size: length !== undefined && /^[0-9]{1,15}$/.test(length) ? Number(length) : undefined,
+      size: sizeOf(headerOf(response, "content-length")),
       modified: timeOf(headerOf(response, "last-modified")),
     };
   }

@@ -1,6 +1,16 @@
 // The verbs that read caches, with mirrors in folders and on web servers.
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { hashSync } from "bcryptjs";
@@ -353,6 +363,15 @@ test("push, index and prune change a mirror in a folder, and --undo brings back 
       /[0-9a-f]{64}$/.test(name),
     ).length;
   const before = blobs();
+  // A mirror of several folders, one of which is not mounted.
+  const [here, there] = [join(folder, "new/v3/manifests/spec/hull"), join(folder, "hull")];
+  renameSync(here, there);
+  symlinkSync(there, here);
+  renameSync(there, `${there}-away`);
+  const away = await run(["prune", url, "--no-env", "--grace", "0s", "--yes"]);
+  assert.match(away.stderr, /no blobs are removed, because .*hull cannot be read/, away.stdout);
+  assert.equal(blobs(), before);
+  renameSync(`${there}-away`, there);
   writeFileSync(join(folder, "new", names[0] ?? ""), "{");
   const damaged = await run(["prune", url, "--no-env", "--grace", "0s", "--yes"]);
   assert.match(damaged.stderr, /no blobs are removed, because .*hull.* cannot be read/, damaged.stdout);

@@ -1,7 +1,7 @@
 // Every subcommand and flag of Spack's `buildcache`, `mirror` and `gpg`, in all of its versions: each works, or says
 // what to use instead.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { stave } from "../support/cli.ts";
@@ -196,6 +196,19 @@ test("update-index --name writes a view of an environment, which -m reads; --app
   lock("zlib-ish");
   assert.equal((await index("-f")).status, 0);
   assert.deepEqual(await listed(), small);
+  // As Spack spells it: a short flag, and the environments behind the mirror.
+  const other = `${environment}-2`;
+  cpSync(environment, other, { recursive: true });
+  lock("hull");
+  const spelt = await run(["update-index", folder, environment, other, "-n", "release", "-f", "-y", "--no-env"]);
+  assert.equal(spelt.status, 0, spelt.stderr);
+  assert.ok((await listed()).includes("hull"));
+  lock("zlib-ish");
+  assert.equal((await index("-f", "--dry-run")).status, 0);
+  assert.ok((await listed()).includes("hull"), "a plan writes nothing");
+  assert.equal((await index("-f")).status, 0);
+  const unnamed = await run(["index", folder, environment]);
+  assert.match(unnamed.stderr, /an index has every spec of its cache.*\n.*--name VIEW/);
   const whole = JSON.parse((await run(["list", folder, "-a", "--json"])).stdout).report.specs.length;
   assert.equal(whole, 8, "the index of the whole mirror stays");
   const images = await run(["index", `oci-layout:${temporaryFolder()}`, "--name", "x", "-e", environment]);

@@ -258,10 +258,22 @@ for (const [dialect, ignoresConditions] of DIALECTS.flatMap((each) => [[each, fa
     assert.deepEqual([isCurrent, specs], [true, 8]);
   });
 
+test("a size that the server does not tell is unknown, not 0", async () => {
+  server.intervene = (_request, response) => {
+    response.writeHead(200, { "transfer-encoding": "chunked" }).end();
+    return true;
+  };
+  assert.deepEqual(await objects().look("a"), { key: "a", size: undefined, modified: undefined });
+});
+
 test("only Amazon's own buckets are in the name of the host", () => {
   const url = (more: Partial<S3Place>): string => s3Url(placeWith(more), "a+b/c").href;
   assert.equal(url({ endpoint: undefined }), "https://cache.s3.amazonaws.com/a%2Bb/c");
   assert.equal(url({ endpoint: undefined, region: "eu-west-1" }), "https://cache.s3.eu-west-1.amazonaws.com/a%2Bb/c");
+  assert.equal(
+    url({ endpoint: undefined, region: "cn-north-1" }),
+    "https://cache.s3.cn-north-1.amazonaws.com.cn/a%2Bb/c",
+  );
   assert.equal(url({ endpoint: undefined, bucket: "a.b" }), "https://s3.amazonaws.com/a.b/a%2Bb/c");
   assert.equal(url({ endpoint: new URL("https://minio.example/s3/") }), "https://minio.example/s3/cache/a%2Bb/c");
 });

@@ -158,6 +158,11 @@ export class Layout2 implements MirrorLayout {
       if (stringAt(checksum, "hash_algorithm", place) !== "sha256") throw lacksPart(name, "sha256 checksum");
       const digest = digestFromHex(stringAt(checksum, "hash", place));
       const archived = await objects.look(files.archive, options);
+      if (archived !== undefined && archived.size === undefined)
+        throw new StaveError("REGISTRY_ERROR", `${objects.name} does not tell the size of ${files.archive}`, {
+          subject: files.archive,
+          hint: "the server must answer HEAD with a Content-Length",
+        });
       if (archived?.size === undefined)
         throw new StaveError("NOT_FOUND", `${objects.name} has no ${files.archive}`, { subject: files.archive });
       const archive = { mediaType: mediaTypeOf("archive"), digest, size: archived.size };

@@ -82,10 +82,12 @@ export class MirrorStorage implements SpecStorage {
   /** None while there is a manifest that cannot be read: it might name any blob. */
   async unused({ gone, before, signal, onWarning }: UnusedOptions): Promise<readonly UnusedBlob[]> {
     const used = new Set<Digest>();
-    for await (const { key } of this.#objects.list("v3/manifests/", { signal })) {
+    for await (const { key, size } of this.#objects.list("v3/manifests/", { signal })) {
       const name = `${this.#objects.name}/${key}`;
       try {
         const found = await this.#objects.read(key, MIRROR_MANIFEST_LIMIT, { signal });
+        if (found === undefined && size === undefined)
+          throw new StaveError("NOT_FOUND", "it is a link to something that is not there", { subject: name });
         if (found === undefined || gone.has(digestOf(found.bytes))) continue;
         for (const { digest } of blobsIn(textOf(found.bytes, name), name)) used.add(digest);
       } catch (error) {

@@ -119,9 +119,9 @@ export function addTrust(command: Command): Command {
 }
 
 /** Adds the two words for a dry run, `--dry-run` and `--plan`; either sets `dryRun`. */
-export function addDryRun(command: Command): Command {
+export function addDryRun(command: Command, flags: "-n, --dry-run" | "--dry-run" = "-n, --dry-run"): Command {
   return command
-    .option("-n, --dry-run", "show what would be done, and change nothing")
+    .option(flags, "show what would be done, and change nothing")
     .addOption(new Option("--plan", "the same as --dry-run").implies({ dryRun: true }));
 }
 

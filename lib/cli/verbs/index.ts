@@ -37,43 +37,57 @@ status is 1 if the index is out of date.
 Examples:
   stave index oci://ghcr.io/org/cache
   stave index oci-layout:./stave-cache --full
-  stave index file:///srv/mirror --name release -e .
+  stave index file:///srv/mirror -n release -e .
   stave index --check my-mirror`;
 
 /** The command `stave index`. */
 export const verb: VerbFactory = (state) => {
   const command = verbCommand("index", "update the index of a build cache")
     .argument("[cache]", CACHE_ARGUMENT)
+    .argument("[environments...]", "with --name, the environments: folders, or names in Spack")
     .option("--full", "ignore the present index and read every spec again")
     .addOption(new Option("-d, --directory <cache>", "the cache").hideHelp())
     .addOption(new Option("--mirror-url <cache>", "the cache").hideHelp())
     .addOption(new Option("-m, --mirror <cache>", "the cache, like the argument").hideHelp())
     .addOption(new Option("-k, --keys", "also update the list of the public keys of a mirror"))
-    .option("--name <view>", "write this view of a mirror's index: only the specs of the environment (-e DIR)")
+    .option("-n, --name <view>", "write this view of a mirror's index: only the specs of environments (ENV, or -e)")
     .option("-a, --append", "with --name, keep what the view has")
     .option("-f, --force", "with --name, replace the view")
     .addOption(new Option("-y, --yes-to-all", "no effect: nothing is asked").hideHelp())
     .option("--check", "only compare; exit with status 1 if the index is out of date");
-  addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
-  return bindAction<[string | undefined], Flags>(command, state, async (context, output, flags, text) => {
-    const { name } = flags;
-    if (name === undefined && (flags.append || flags.force))
-      throw new StaveError("USAGE", "--append and --force are for views", {
-        hint: "name one with --name; --full reads every spec again",
-      });
-    if (name !== undefined && !/^[\w][\w.-]{0,127}$/.test(name))
-      throw new StaveError("USAGE", `${printable(name)} is not a name of a view`, { hint: "use letters and digits" });
-    const files = new SpackFiles(context, flags);
-    const run = { context, output, flags, files, ...(name !== undefined && { view: name }) };
-    const report = await compareOrUpdate(flags.directory ?? oneCache(text, flags.mirror ?? flags.mirrorUrl), run);
-    for (const line of render(report, output)) output.print(line);
-    for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
-    tellOthers(report.others, output);
-    if (!report.isWritten && !report.isCurrent)
-      output.note(`update it with \`${output.command(`stave index ${report.cache}`)}\``);
-    output.report(report);
-    return flags.check && !report.isCurrent ? 1 : 0;
-  });
+  addSpack(addTransport(addDryRun(command, "--dry-run"))).addHelpText("after", helpText(HELP));
+  return bindAction<[string | undefined, string[]], Flags>(
+    command,
+    state,
+    async (context, output, flags, text, envs) => {
+      const { name } = flags;
+      if (name === undefined && envs.length > 0)
+        throw new StaveError("USAGE", `an index has every spec of its cache, whatever ${printable(envs[0] ?? "")} is`, {
+          hint: "name a view for the specs of an environment: --name VIEW",
+        });
+      if (name === undefined && (flags.append || flags.force))
+        throw new StaveError("USAGE", "--append and --force are for views", {
+          hint: "name one with --name; --full reads every spec again",
+        });
+      if (name !== undefined && !/^[\w][\w.-]{0,127}$/.test(name))
+        throw new StaveError("USAGE", `${printable(name)} is not a name of a view`, { hint: "use letters and digits" });
+      const files = new SpackFiles(context, flags);
+      const run = { context, output, flags, files, ...(name !== undefined && { view: name }) };
+      const environments = envs.map((env) => new SpackFiles(context, { ...flags, env }));
+      const report = await compareOrUpdate(
+        flags.directory ?? oneCache(text, flags.mirror ?? flags.mirrorUrl),
+        run,
+        environments,
+      );
+      for (const line of render(report, output)) output.print(line);
+      for (const { tag, reason } of report.skipped) output.warn(`skipped ${printable(tag)}: ${printable(reason)}`);
+      tellOthers(report.others, output);
+      if (!report.isWritten && !report.isCurrent)
+        output.note(`update it with \`${output.command(`stave index ${report.cache}`)}\``);
+      output.report(report);
+      return flags.check && !report.isCurrent ? 1 : 0;
+    },
+  );
 };
 
 /** How many tags that are not specs are named without --verbose. */
@@ -88,9 +102,14 @@ function tellOthers(others: readonly string[], output: Output): void {
   );
 }
 
-async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags: Flags }): Promise<IndexReport> {
-  const { flags, context, output } = run;
-  const view = flags.name === undefined ? undefined : await hashesOfView(run.files);
+async function compareOrUpdate(
+  text: string | undefined,
+  run: CacheRun & { readonly flags: Flags; readonly files: SpackFiles },
+  environments: readonly SpackFiles[],
+): Promise<IndexReport> {
+  const { flags, context, output, files } = run;
+  const view =
+    flags.name === undefined ? undefined : await hashesOfView(environments.length > 0 ? environments : [files]);
   const without = view && { has: (tag: string) => !view.has(parseSpecTag(tag)?.hash ?? "") };
   const options = { full: flags.full, without, signal: context.signal, onProgress: output.progress };
   if (flags.check || flags.dryRun) {
@@ -112,12 +131,17 @@ async function compareOrUpdate(text: string | undefined, run: CacheRun & { flags
   return report;
 }
 
-async function hashesOfView(files: SpackFiles | undefined): Promise<Set<string>> {
-  const lock = await files?.lock();
-  if (lock !== undefined) return new Set([...lock.graph.nodes()].map(({ hash }) => hash));
-  throw new StaveError("USAGE", "a view has the specs of an environment, and none is named", {
-    hint: "name one with -e DIR",
-  });
+async function hashesOfView(environments: readonly SpackFiles[]): Promise<Set<string>> {
+  const hashes = new Set<string>();
+  for (const files of environments) {
+    const lock = await files.lock();
+    if (lock === undefined)
+      throw new StaveError("USAGE", "a view has the specs of an environment, and none is named", {
+        hint: "name one with -e DIR",
+      });
+    for (const { hash } of lock.graph.nodes()) hashes.add(hash);
+  }
+  return hashes;
 }
 
 // As in Spack, a view that is there is kept unless a flag says what to do with it.

@@ -23,7 +23,7 @@ import type {
   WriteOptions,
   WriteStreamOptions,
 } from "../objects.ts";
-import { timeOf } from "../time-of.ts";
+import { sizeOf, timeOf } from "../size-and-time.ts";
 import { wholeBody } from "../whole-body.ts";
 import { parts, sendParts } from "./multipart.ts";
 import { S3Client, type S3Request } from "./s3-client.ts";
@@ -126,7 +126,7 @@ export class S3Objects implements Objects {
     response.body.resume();
     return {
       key,
-      size: Number(headerOf(response, "content-length") ?? "0"),
+      size: sizeOf(headerOf(response, "content-length")),
       modified: timeOf(headerOf(response, "last-modified")),
     };
   }
@@ -203,7 +203,7 @@ export class S3Objects implements Objects {
         last = key;
         yield {
           key: key.slice(root.length),
-          size: Number(textAt(entry, "Size") ?? "0"),
+          size: sizeOf(textAt(entry, "Size")),
           modified: timeOf(textAt(entry, "LastModified")),
         };
       }

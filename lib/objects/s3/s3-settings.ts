@@ -25,12 +25,19 @@ export interface S3Place {
   readonly credentials: S3Credentials | undefined;
 }
 
+/** Regions outside of Amazon's usual domain, by the start of their names. */
+const DOMAINS = [
+  ["cn-", "amazonaws.com.cn"],
+  ["eusc-", "amazonaws.eu"],
+] as const;
+
 /** The URL of a key, or without one of the bucket. As in Spack, only Amazon's own buckets are part of the host name. */
 export function s3Url({ dialect, bucket, endpoint, region }: S3Place, key: string | undefined): URL {
   const path = key === undefined ? "" : key.split("/").map(strictlyEncoded).join("/");
   if (endpoint !== undefined) return new URL(`${endpoint.href.replace(/\/+$/, "")}/${bucket}/${path}`);
   if (dialect === "gs") return new URL(`https://storage.googleapis.com/${bucket}/${path}`);
-  const host = region === "us-east-1" ? "s3.amazonaws.com" : `s3.${region}.amazonaws.com`;
+  const domain = DOMAINS.find(([start]) => region.startsWith(start))?.[1] ?? "amazonaws.com";
+  const host = region === "us-east-1" ? "s3.amazonaws.com" : `s3.${region}.${domain}`;
   // A certificate for *.s3.amazonaws.com does not cover names with more dots.
   return new URL(bucket.includes(".") ? `https://${host}/${bucket}/${path}` : `https://${bucket}.${host}/${path}`);
 }

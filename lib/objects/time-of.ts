@@ -1,7 +1,0 @@
-// The times that servers send with objects.
-
-/** A time in milliseconds since the epoch; undefined if the text is absent or is no time. */
-export function timeOf(text: string | undefined): number | undefined {
-  const time = Date.parse(text ?? "");
-  return Number.isNaN(time) ? undefined : time;
-}
