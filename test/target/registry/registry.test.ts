@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
 import { after, test } from "node:test";
 import { z } from "zod";
 import { referrersTag } from "../../../lib/target/registry/referrers.ts";
 import { parseNextLink } from "../../../lib/target/registry/tags.ts";
+import { giveAway } from "../../../lib/util/memory.ts";
 import { bytesSource, readAll } from "../../../lib/util/stream.ts";
 import { connect } from "../../support/client.ts";
 import { blobOf, imageOf, pushImage, someBytes } from "../../support/content.ts";
@@ -60,6 +62,28 @@ test("a blob that is there costs one request, a new one three", async () => {
   );
   assert.equal(await target.pushBlob(blob.descriptor, bytesSource(blob.bytes)), "present");
   assert.equal(requests.length, 4);
+});
+
+test("chunks of a source that belong to the upload are freed as they are sent, and all are counted", async () => {
+  const { host } = await registry();
+  const { target } = client(host, "a");
+  const blob = blobOf(someBytes(3_000_000));
+  const chunks = Array.from({ length: 10 }, (_, at) => {
+    const chunk = Buffer.allocUnsafeSlow(300_000);
+    chunk.set(blob.bytes.subarray(at * 300_000, (at + 1) * 300_000));
+    return chunk;
+  });
+  const counts: number[] = [];
+  const source = { size: 3_000_000, open: () => giveAway(Readable.from(chunks, { objectMode: true })) };
+  await target.pushBlob(blob.descriptor, source, { onBytes: (count) => counts.push(count) });
+  assert.deepEqual(
+    chunks.map(({ byteLength }) => byteLength),
+    chunks.map(() => 0),
+  );
+  assert.deepEqual(
+    counts,
+    chunks.map(() => 300_000),
+  );
 });
 
 test("a blob of another repository is mounted; where that is refused, the opened upload is used", async () => {
