@@ -11,6 +11,12 @@ export interface Line {
   readonly rate?: number;
 }
 
+/** A line as the end of a title. */
+export function formatLine({ roundTrip, rate }: Line): string {
+  if (roundTrip === 0 && rate === undefined) return ", no delay";
+  return `, round trip of ${roundTrip} ms${rate === undefined ? "" : ` and ${(rate * 8) / 1e6} Mbit/s`}`;
+}
+
 /** Delays all bytes between its port and another one. */
 export class DelayProxy {
   readonly #server: Server;

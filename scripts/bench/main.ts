@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { benchBudget } from "./budget.ts";
 import { benchCache } from "./cache.ts";
-import { benchCopy } from "./copy.ts";
+import { benchCopy, benchFarCopy } from "./copy.ts";
 import { benchInstall } from "./install.ts";
 import { benchLargeIndex } from "./large-index.ts";
 import { benchMirror } from "./mirror.ts";
@@ -39,6 +39,7 @@ const BENCHMARKS: Record<string, (scratch: string, stave: string, scale: number)
   cache: benchCache,
   index: benchLargeIndex,
   wan: benchWan,
+  "wan-copy": benchFarCopy,
   tags: benchTags,
   web: benchWeb,
   run: benchRun,
@@ -49,6 +50,7 @@ const PROFILES: Record<string, readonly string[]> = {
   loopback: ["copy", "store", "pack", "budget"],
   large: ["push", "install", "mirror"],
   mirrors: ["mirror", "s3", "sync", "index"],
+  wan: ["wan", "wan-copy"],
   scale: ["cache", "index", "tags"],
 };
 

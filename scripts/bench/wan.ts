@@ -7,7 +7,7 @@ import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeStore } from "../make-store.ts";
-import { DelayProxy, type Line } from "./delay-proxy.ts";
+import { DelayProxy, formatLine, type Line } from "./delay-proxy.ts";
 import { type Candidate, measure, median } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
 import { spackPeer } from "./spack.ts";
@@ -140,9 +140,4 @@ async function benchSpecs({ scratch, stave, scale, size, lines, spackAt }: Specs
     await server.stop();
   }
   return tables;
-}
-
-function formatLine({ roundTrip, rate }: Line): string {
-  if (roundTrip === 0 && rate === undefined) return ", no delay";
-  return `, round trip of ${roundTrip} ms${rate === undefined ? "" : ` and ${(rate * 8) / 1e6} Mbit/s`}`;
 }
