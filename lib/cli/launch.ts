@@ -14,7 +14,7 @@ const DOCUMENTS = new Set(["push", "create", "index", "update-index", "rebuild-i
 /** Half of it in use, as V8 counts it, in bytes. */
 const YOUNG_GENERATION = 16 * 1024 * 1024;
 /** A process that is large, in bytes of resident memory. */
-const LARGE = 220 * 1024 * 1024;
+const LARGE = 180 * 1024 * 1024;
 
 // As `engines` in package.json. Another Node would fail later, with an unhelpful message.
 const [major = 0, minor = 0, patch = 0] = process.versions.node.split(".").map((part) => Number.parseInt(part, 10));

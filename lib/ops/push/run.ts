@@ -50,7 +50,7 @@ export class PushRun {
   readonly #writer: DocumentWriter;
   readonly #failures = new Failures();
   readonly #made = new MadeSpecs(this.#failures);
-  readonly #recurring = new Recurring();
+  readonly #recurring: Recurring;
 
   /**
    * `stop` ends the run; with `failFast`, and after failures that concern all specs, the run ends itself.
@@ -63,6 +63,8 @@ export class PushRun {
     const { store, target, compression, spackPrefix, memory, clock, progress = noProgress, jobs } = options;
     const { signal } = stop;
     const pool = this.#pool;
+    // The database has the nodes of most specs.
+    this.#recurring = new Recurring(({ hash }) => (typeof hash === "string" ? store.get(hash)?.node.raw : undefined));
     const { plan, base, bases } = prepared;
     const shelf = new LayerShelf();
     this.#writer = new DocumentWriter(target, bases, signal);

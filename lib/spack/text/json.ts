@@ -172,8 +172,7 @@ class Parser {
     if (--this.#left < 0) throw tooMany(this.#source);
     if (depth >= JSON_DEPTH_LIMIT) throw this.#error(`it is nested deeper than ${JSON_DEPTH_LIMIT} levels`);
     const value = this.#object(depth);
-    recurring.add(this.#text.slice(start, this.#at), depth, value);
-    return value;
+    return recurring.add(this.#text.slice(start, this.#at), depth, value);
   }
 
   #repeated(depth: number, key: string): JsonValue {

@@ -2,6 +2,7 @@
 // spec, so that the same few nodes are in hundreds of documents. They are parsed, checked and written once.
 import { exactOf, freeze } from "./json-exact.ts";
 import type { JsonObject } from "./json-value.ts";
+import { writeJson } from "./json-writer.ts";
 
 /** Objects are looked up by this many first characters. */
 const START = 96;
@@ -11,7 +12,7 @@ const MOST_ALIKE = 8;
 const SHORTEST = 256;
 const LONGEST = 64 * 1024;
 /** How many characters of objects are remembered; then the memory starts again. */
-const MOST_REMEMBERED = 4 * 1024 * 1024;
+const MOST_REMEMBERED = 2 * 1024 * 1024;
 
 /**
  * True for what may recur: the items of the list `nodes` of a spec file, and the member `spec` of a record of a
@@ -31,7 +32,13 @@ interface Remembered {
 /** Shares objects between the documents that are parsed with it. */
 export class Recurring {
   readonly #known = new Map<string, Remembered[]>();
+  readonly #same: (value: JsonObject) => JsonObject | undefined;
   #size = 0;
+
+  /** `same` finds an object that is in memory anyway, and is shared if it is written as the one that was read. */
+  constructor(same: (value: JsonObject) => JsonObject | undefined = () => undefined) {
+    this.#same = same;
+  }
 
   /** The object whose text begins at `at`, and the length of that text. */
   find(text: string, at: number, depth: number): { readonly value: JsonObject; readonly length: number } | undefined {
@@ -49,9 +56,11 @@ export class Recurring {
     return undefined;
   }
 
-  /** Remembers an object, which is frozen, by the text it was read from. */
-  add(text: string, depth: number, value: JsonObject): void {
-    if (text.length < SHORTEST || text.length > LONGEST) return;
+  /** Remembers an object, which is frozen, by the text it was read from. Returns the one to use. */
+  add(text: string, depth: number, made: JsonObject): JsonObject {
+    if (text.length < SHORTEST || text.length > LONGEST) return made;
+    const other = this.#same(made);
+    const value = other !== undefined && writeJson(other) === text ? other : made;
     if (this.#size > MOST_REMEMBERED) {
       this.#known.clear();
       this.#size = 0;
@@ -68,5 +77,6 @@ export class Recurring {
       alike.push({ text: read, depth, value });
     }
     this.#size += text.length;
+    return value;
   }
 }

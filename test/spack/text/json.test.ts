@@ -101,6 +101,15 @@ test("nodes that recur are one object in all documents, and cannot be changed", 
   assert.equal(writeJsonWithout(a, "text"), String.raw`{"name":"a","version":"1.0","10":1.50,"9":"\u00e9","hash":"a"}`);
 });
 
+test("a node that is in memory anyway takes the place of one that is written alike", () => {
+  const [there] = nodesOf(withNodes(node("a")), new Recurring());
+  assert.ok(isObject(there));
+  const recurring = new Recurring(() => there);
+  const [a, other, again] = nodesOf(withNodes(node("a"), node("b"), node("a")), recurring);
+  assert.ok(a === there && again === there);
+  assert.ok(isObject(other) && other["name"] === "b");
+});
+
 test("a node of a database is the one of a spec file", () => {
   const recurring = new Recurring();
   const [read] = nodesOf(withNodes(node("a")), recurring);
