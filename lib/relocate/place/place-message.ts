@@ -7,7 +7,7 @@ export type PlaceOrder =
   /** Without `archive`, its bytes follow. */
   | { readonly type: "place"; readonly id: number; readonly job: PlaceJob; readonly archive?: Uint8Array }
   /** The next bytes of the archive; undefined after the last. */
-  | { readonly type: "bytes"; readonly id: number; readonly bytes: Uint8Array | undefined }
+  | { readonly type: "bytes"; readonly id: number; readonly bytes: readonly Uint8Array[] | undefined }
   | { readonly type: "finish"; readonly id: number; readonly job: FinishJob }
   /** Stop; the answer is ignored. */
   | { readonly type: "cancel"; readonly id: number; readonly error: PlainError };

@@ -12,6 +12,8 @@ import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 
 /** How many bytes of an archive may be sent ahead of the thread. */
 const AHEAD = 1024 * 1024;
+/** How many bytes go to a thread at once, and to its decompressor: each message and each call takes time. */
+const MESSAGE = 256 * 1024;
 
 /** Options for placing one archive. */
 export interface PlaceOptions {
@@ -148,16 +150,29 @@ class Thread {
         stream.destroy();
       },
     );
+    let parts: Buffer[] = [];
+    let size = 0;
+    const send = (): void => {
+      ahead += size;
+      this.#send(
+        { type: "bytes", id, bytes: parts },
+        parts.flatMap((part) => wholeMemory(part) ?? []),
+      );
+      parts = [];
+      size = 0;
+    };
     try {
       for await (const chunk of stream as AsyncIterable<Buffer>) {
-        ahead += chunk.length;
-        const memory = wholeMemory(chunk);
-        this.#send({ type: "bytes", id, bytes: chunk }, memory && [memory]);
+        parts.push(chunk);
+        size += chunk.length;
+        if (size < MESSAGE) continue;
+        send();
         while (ahead > AHEAD && !isOver)
           await new Promise<void>((resolve) => {
             wake = resolve;
           });
       }
+      if (size > 0) send();
       this.#send({ type: "bytes", id, bytes: undefined });
     } catch (error) {
       // If the stream was destroyed because the thread failed, the thread's error is the cause.

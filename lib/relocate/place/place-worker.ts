@@ -20,9 +20,9 @@ port.on("message", (order: PlaceOrder) => {
   if (order.type === "cancel") stop.abort(StaveError.from(order.error));
   else if (order.type === "bytes") {
     // Bytes after a failure are ignored.
-    if (stream !== undefined && !stream.destroyed)
-      stream.push(order.bytes === undefined ? null : asBuffer(order.bytes));
-    else if (order.bytes !== undefined) tell({ type: "taken", id: order.id, count: order.bytes.length });
+    if (stream !== undefined && !stream.destroyed) stream.push(order.bytes === undefined ? null : joined(order.bytes));
+    else if (order.bytes !== undefined)
+      tell({ type: "taken", id: order.id, count: order.bytes.reduce((sum, { length }) => sum + length, 0) });
   } else void work(order);
 });
 
@@ -53,6 +53,14 @@ async function work(order: PlaceOrder & { type: "place" | "finish" }): Promise<v
   } finally {
     stream = undefined;
   }
+}
+
+function joined(parts: readonly Uint8Array[]): Buffer {
+  const [only, ...others] = parts;
+  if (only !== undefined && others.length === 0) return asBuffer(only);
+  const whole = Buffer.concat(parts);
+  for (const part of parts) release(part);
+  return whole;
 }
 
 // Messages keep the bytes but not the class.
