@@ -116,6 +116,8 @@ function restless(name: string): StaveError {
   });
 }
 
+const isVerified = (record: NodeRecord): boolean => record.isVerified;
+
 function checkSize({ name, hash, text: { byteLength } }: NodeRecord): void {
   if (byteLength <= NODE_LIMIT) return;
   const problem = `the node ${printable(name)}/${hash} has ${byteLength} bytes, expected at most ${NODE_LIMIT}`;
@@ -130,7 +132,7 @@ class IndexUpdate {
   #old: CacheIndex | undefined;
   #unreadable: string | undefined;
   // Every known node by hash; and the specs with a binary by tag.
-  readonly #nodes = new KnownNodes();
+  #nodes = new KnownNodes();
   readonly #held = new Map<string, string>();
   readonly #before = new Set<string>();
   readonly #skipped = new Map<string, string>();
@@ -160,11 +162,14 @@ class IndexUpdate {
     });
     if (this.#old === undefined) return;
     const { records, problems, incomplete, version } = this.#old;
+    // Usually all records are kept, and need no list of their own.
+    const isKept = !full && this.rounds === 0 && incomplete.size === 0 && records.values().every(isVerified);
+    if (isKept) this.#nodes = new KnownNodes(records);
     for (const record of records.values()) {
       const tag = specTag(record);
       if (record.inBuildcache && this.rounds === 0) this.#before.add(tag);
       if (full || incomplete.has(record.hash)) continue;
-      this.#nodes.add(record, record.inBuildcache ? "spec in the index" : "dependency in the index");
+      if (!isKept) this.#nodes.add(record, record.inBuildcache ? "spec in the index" : "dependency in the index");
       if (record.inBuildcache) this.#held.set(tag, record.hash);
     }
     this.#isStale = problems.length > 0 || version < OLDEST_WRITTEN;

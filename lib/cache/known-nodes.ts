@@ -12,17 +12,23 @@ export type Origin = (typeof ORIGINS)[number];
 /** Records by DAG hash. */
 export class KnownNodes {
   readonly #records = new Map<string, NodeRecord>();
+  readonly #verified: ReadonlyMap<string, NodeRecord>;
   // Only of records that are not verified.
   readonly #ranks = new Map<string, number>();
 
+  /** With records to begin with, all of them verified. */
+  constructor(verified: ReadonlyMap<string, NodeRecord> = new Map()) {
+    this.#verified = verified;
+  }
+
   get(hash: string): NodeRecord | undefined {
-    return this.#records.get(hash);
+    return this.#records.get(hash) ?? this.#verified.get(hash);
   }
 
   /** Adds a record, unless a better one of the same hash is known. The order of additions does not matter. */
   add(record: NodeRecord, origin: Origin): void {
     const { hash, isVerified } = record;
-    const known = this.#records.get(hash);
+    const known = this.get(hash);
     const rank = ORIGINS.indexOf(origin);
     if (known !== undefined && !isVerified) {
       if (known.isVerified) return;

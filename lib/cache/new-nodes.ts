@@ -123,7 +123,7 @@ class NewNodesReader {
     const fields = readNode(value, this.#format ?? 0, this.#place);
     // Copies: the text would keep that of the whole document in memory.
     const record = endsWithTrueHash(text, hash)
-      ? hashedRecord(Buffer.from(text), { ...fields, hash })
+      ? this.#shared(hashedRecord(keptText(text), { ...fields, hash }))
       : verifiedRecord(Buffer.from(writeJson(value), "latin1"), fields, this.#place);
     // An unverifiable node that stands in the index with the same text has nothing new.
     const known = this.#known(record.hash);
@@ -144,6 +144,11 @@ class NewNodesReader {
     return record;
   }
 
+  // Most dependencies are known: their hashes need not be kept again for each record that refers to them.
+  #shared(record: NodeRecord): NodeRecord {
+    return { ...record, dependencies: record.dependencies.map((hash) => this.#known(hash)?.hash ?? hash) };
+  }
+
   // True if no dependency is missing or misnamed, and the root leads to every new node.
   #isWhole(root: NodeRecord): boolean {
     for (const [hash, name] of this.#named)
@@ -153,6 +158,23 @@ class NewNodesReader {
       for (const child of this.#found.get(hash)?.dependencies ?? []) if (this.#found.has(child)) reached.add(child);
     return this.#found.keys().every((hash) => reached.has(hash));
   }
+}
+
+/** Texts of records are kept side by side in memory of this size: Node's pool of buffers would waste a third of it. */
+const SHELF = 1024 * 1024;
+let shelf = Buffer.alloc(0);
+let filled = 0;
+
+function keptText(text: Uint8Array): Buffer {
+  if (text.byteLength > SHELF / 16) return Buffer.from(text);
+  if (filled + text.byteLength > shelf.byteLength) {
+    shelf = Buffer.allocUnsafeSlow(SHELF);
+    filled = 0;
+  }
+  const kept = shelf.subarray(filled, filled + text.byteLength);
+  kept.set(text);
+  filled += text.byteLength;
+  return kept;
 }
 
 /** The same of a document that was read and verified. A known node has all its dependencies known. */

@@ -20,6 +20,7 @@ import { withRefetch } from "../target/refetch.ts";
 import type { ManifestDeleter, OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
+import { release } from "../util/memory.ts";
 import { rememberedBlob } from "../util/remembered-blob.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {
@@ -112,6 +113,8 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     const found = scanDocument(bytes, known, { source: { name: what } });
     if (found !== undefined && specTag(found.nodes.root) === tag) {
       readConfig(parseConfig(found.rest, what), image);
+      // The nodes have copies of their texts.
+      release(bytes);
       return found.nodes;
     }
     const isKnown = isVerifiedIn(known);

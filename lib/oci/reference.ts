@@ -61,14 +61,19 @@ export function parseTag(text: string): string {
   );
 }
 
+/** The most characters of a tag. */
+const TAG_LENGTH = 128;
+
 /**
  * Makes a tag of any text: invalid characters become `_`, a long text keeps its first and last 64 (Spack
  * `ensure_valid_tag`).
  */
 export function sanitizeTag(text: string): string {
   const tag = text.replace(/[^\p{L}\p{N}_.-]/gu, "_");
+  // An index update makes a tag of each of tens of thousands of specs.
+  if (tag.length <= TAG_LENGTH) return tag;
   const points = [...tag];
-  return points.length > 128 ? points.slice(0, 64).join("") + points.slice(-64).join("") : tag;
+  return points.length > TAG_LENGTH ? points.slice(0, 64).join("") + points.slice(-64).join("") : tag;
 }
 
 /** Parses `[HOST/]REPOSITORY[:TAG][@DIGEST]`. Throws REFERENCE_INVALID. */

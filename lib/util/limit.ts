@@ -148,23 +148,36 @@ export async function forEachLimit<T>(
   work: (item: T) => Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const running = new Set<Promise<void>>();
+  let running = 0;
+  let wake = (): void => {};
   const failures: unknown[] = [];
+  const run = async (item: T): Promise<void> => {
+    try {
+      await work(item);
+    } catch (error) {
+      failures.push(error);
+    }
+    running--;
+    wake();
+  };
+  // One promise for all: a race would add a reaction to each running item, again and again.
+  const nextEnd = (): Promise<void> =>
+    new Promise((resolve) => {
+      wake = resolve;
+    });
   try {
     for await (const item of items) {
       if (failures.length > 0) break;
       signal?.throwIfAborted();
-      const task: Promise<void> = work(item)
-        .catch((error: unknown) => void failures.push(error))
-        .finally(() => running.delete(task));
-      running.add(task);
-      if (running.size >= concurrency) await Promise.race(running);
+      running++;
+      void run(item);
+      if (running >= concurrency) await nextEnd();
     }
   } catch (error) {
     // The iteration failed or was aborted; wait for running work all the same.
     failures.push(error);
   }
-  await Promise.all(running);
+  while (running > 0) await nextEnd();
   if (failures.length > 0) throw failures[0];
 }
 
