@@ -27,8 +27,10 @@ export interface WebLogin {
 
 /** Where a mirror is on the web. */
 export interface WebObjectsOptions {
-  /** The URL of the mirror, without user info. */
+  /** The URL of the mirror, without user info and query. */
   readonly url: URL;
+  /** The query of every request. */
+  readonly query?: Secret | undefined;
   readonly transport: Transport;
   readonly login: WebLogin | undefined;
 }
@@ -48,12 +50,25 @@ export class WebObjects implements ReadObjects {
     this.#authorizer = loginOf(options);
   }
 
-  #url(key: string): URL {
+  #address(key: string): URL {
     return new URL(this.#base + key.split("/").map(encodeURIComponent).join("/"));
   }
 
+  #url(key: string): URL {
+    const { query, transport } = this.#options;
+    const url = this.#address(key);
+    if (query === undefined) return url;
+    if (!transport.maySendSecrets(url))
+      throw new StaveError("DENIED", `the query of the URL of ${this.name} would be sent over plain http`, {
+        subject: this.name,
+        hint: "use `plainHttp` if you trust the network",
+      });
+    url.search = query.reveal();
+    return url;
+  }
+
   identity(key: string): string | undefined {
-    const url = this.#url(key);
+    const url = this.#address(key);
     return this.#options.transport.isAuthentic(url) ? url.href : undefined;
   }
 

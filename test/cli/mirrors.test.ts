@@ -220,6 +220,46 @@ test("a login comes from the URL, the mirror's configuration or .netrc, and a re
   }
 });
 
+test("a URL that is signed for all files of a mirror works without a login, and is shown nowhere", async () => {
+  const signature = "c2lnbmVkIGZvciBhbGw+/=";
+  const signed = `${web.url}/?Expires=2000000000&sig=${encodeURIComponent(signature)}`;
+  web.intervene = (request, response) => {
+    const { searchParams } = new URL(request.url ?? "", web.url);
+    if (searchParams.get("sig") === signature && searchParams.get("Expires") === "2000000000") return false;
+    response.writeHead(403).end();
+    return true;
+  };
+  try {
+    const scope = temporaryFolder();
+    writeFileSync(join(scope, "mirrors.yaml"), `mirrors:\n  m: {url: "${signed}", signed: false}\n`);
+    const remembered = temporaryFolder();
+    const common = ["--no-env", "-C", scope];
+    const done = await Promise.all([
+      run(["list", "-a", signed, "hull", "-v", "--no-env"], { XDG_CACHE_HOME: remembered }),
+      run(["list", "-a", "hull", ...common]),
+      run(["install", "-u", signed, "hull", "-o", "--plan", "--store", shortFolder(), "--no-env"]),
+      run(["install", "-u", signed, "nope", "-o", "--plan", "--store", shortFolder(), "--no-env"]),
+      run(["check", "-m", signed, "--deep", "-e", golden("spack-1.2")]),
+      run(["config", ...common]),
+      run(["list", "-a", web.url, "--no-env", "--retries", "0"]),
+      run(["list", `${signed}#x`, "--no-env"]),
+      run(["list", signed.replace(web.url, "http://mirror.invalid"), "--no-env"]),
+    ]);
+    assert.deepEqual(
+      done.map(({ status }) => status),
+      [0, 0, 0, 7, 0, 0, 3, 2, 3],
+      done.map(({ stderr }) => stderr).join("\n"),
+    );
+    for (const { stdout, stderr } of done)
+      assert.doesNotMatch(`${stdout}${stderr}`, /c2lnbmVk|Expires=2/, `${stdout}${stderr}`);
+    for (const name of readdirSync(remembered, { recursive: true, withFileTypes: true }))
+      if (name.isFile()) assert.ok(!readFileSync(join(name.parentPath, name.name)).includes("c2lnbmVk"), name.name);
+    assert.match(done[8]?.stderr ?? "", /would be sent over plain http/);
+  } finally {
+    web.intervene = undefined;
+  }
+});
+
 test("a login is not sent over plain http, and a refusal says so", async () => {
   web.intervene = (request, response) => {
     response.writeHead(request.headers.authorization === login("me", "s3cret!") ? 404 : 401).end();

@@ -109,6 +109,7 @@ test("what is wrong in a file is told when it is accepted", async () => {
     ["hooks: [id]\n", /"hooks" is unknown[\s\S]*the keys are/],
     ["cache: [x]\n", /cache/],
     ["cache: https://me:secret@host/x\n", /credentials in the URL/],
+    ["cache: https://host/x?sig=abcdefgh\n", /credentials in the URL/],
   ] as const) {
     const said = await run(folder({ "stave.yaml": text }), ["init", "--yes"], 2);
     assert.match(said, why);

@@ -5,7 +5,7 @@ import { StaveError } from "../../errors.ts";
 import type { S3Dialect } from "../../objects/s3/s3-settings.ts";
 import { formatLocation, type Location } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
-import { redactUserInfo, Secret } from "../../printable/secret.ts";
+import { redactQueries, redactUserInfo, rememberSignature, Secret } from "../../printable/secret.ts";
 import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 
@@ -21,7 +21,10 @@ export type MirrorLocation =
     }
   | {
       readonly kind: "web mirror";
+      /** Without login and query. */
       readonly url: URL;
+      /** What the URL has after `?`, to be sent with every request: it may be a signature for all files of the mirror. */
+      readonly query: Secret | undefined;
       readonly login: { readonly user: string; readonly password: Secret } | undefined;
     };
 
@@ -95,15 +98,18 @@ function webMirror(text: string): MirrorLocation {
   } catch (cause) {
     throw invalidUrl(text, "https://HOST/PATH", cause);
   }
-  const { username, password } = url;
-  if (url.search !== "" || url.hash !== "") throw invalidUrl(text, "https://HOST/PATH without ? and #");
+  const { username, password, search } = url;
+  rememberSignature(url);
+  if (url.hash !== "") throw invalidUrl(text, "https://HOST/PATH without #");
+  const query = search === "" ? undefined : new Secret(search.slice(1));
+  url.search = "";
   url.username = "";
   url.password = "";
   const login =
     username === "" && password === ""
       ? undefined
       : { user: decodeURIComponent(username), password: new Secret(decodeURIComponent(password)) };
-  return { kind: "web mirror", url, login };
+  return { kind: "web mirror", url, query, login };
 }
 
 function invalidUrl(text: string, expected: string, cause?: unknown): StaveError {
@@ -113,7 +119,7 @@ function invalidUrl(text: string, expected: string, cause?: unknown): StaveError
   });
 }
 
-const shown = (text: string): string => printable(redactUserInfo(text), { most: 160 });
+const shown = (text: string): string => printable(redactQueries(redactUserInfo(text)), { most: 160 });
 
 /** Formats the place of a cache so that a user can type it again, without secrets. */
 export function formatCache(location: CacheLocation): string {

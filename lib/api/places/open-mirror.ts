@@ -104,9 +104,9 @@ async function objectsOf(
     const scratch = env["TMPDIR"] || "/tmp";
     return new S3Objects({ place, name: formatCache(location), transport, clock, scratch });
   }
-  const { url } = location;
+  const { url, query } = location;
   const login = (await mirrorLogin(location, mirror, direction, around)) ?? (await netrcOf(url, around));
-  return new WebObjects({ url, transport, login });
+  return new WebObjects({ url, query, transport, login });
 }
 
 async function mirrorLogin(

@@ -37,8 +37,8 @@ export class KnownWords {
   /** Notes a cache, a repository, or an image of one, by the word that named it. */
   notePlace(word: string): void {
     const { place, tag } = PLACE.exec(word)?.groups ?? {};
-    // A place with a user name or a password is not remembered.
-    if (place === undefined || !isPlainWord(place) || /^[a-z0-9+]+:\/\/[^/]*@/i.test(place)) return;
+    // A place with a user name, a password or a query is not remembered.
+    if (place === undefined || !isPlainWord(place) || /^[a-z0-9+]+:\/\/(?:[^/]*@|.*\?)/i.test(place)) return;
     const before = this.places();
     if (before[0] !== place)
       this.#write("places", "all", [place, ...before.filter((one) => one !== place)].slice(0, MOST_PLACES));
