@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { registerHooks } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, before, beforeEach, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { bucketPlace } from "../../lib/api/places/bucket-place.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { MirrorCache } from "../../lib/cache/mirror/mirror-cache.ts";
@@ -311,6 +313,39 @@ test("credentials come from the mirror, the environment or a profile, and there 
   const empty = { ...none };
   const around = { env: {}, home: temporaryFolder(), cwd: home, clock: systemClock } as never;
   assert.equal((await bucketPlace({ scheme: "s3", bucket: "b", prefix: "" }, empty, around)).credentials, undefined);
+});
+
+test("the role of a machine is asked for if the library for it is installed, and public buckets need none", async () => {
+  const library = join(temporaryFolder(), "library.mjs");
+  writeFileSync(
+    library,
+    `export const fromNodeProviderChain = () => async () => {
+  if (globalThis.staveTestRole === undefined) throw new Error("no role");
+  return { accessKeyId: globalThis.staveTestRole, secretAccessKey: "S", sessionToken: "T" };
+};
+`,
+  );
+  const hooks = registerHooks({
+    resolve: (name, context, next) =>
+      name === "@aws-sdk/credential-providers"
+        ? { url: pathToFileURL(library).href, format: "module", shortCircuit: true }
+        : next(name, context),
+  });
+  try {
+    const ask = async (env: Record<string, string> = {}) => {
+      const none = { pair: undefined, token: undefined, profile: undefined, endpointUrl: undefined, missing: [] };
+      const around = { env, home: temporaryFolder(), cwd: "/", clock: systemClock } as never;
+      const place = await bucketPlace({ scheme: "s3", bucket: "b", prefix: "" }, none, around);
+      return [place.credentials?.pair?.id, place.credentials?.token?.reveal()];
+    };
+    assert.deepEqual(await ask(), [undefined, undefined]);
+    Object.assign(globalThis, { staveTestRole: "ROLE" });
+    assert.deepEqual(await ask(), ["ROLE", "T"]);
+    assert.deepEqual(await ask({ S3_ENDPOINT_URL: "http://minio.example" }), [undefined, undefined]);
+  } finally {
+    Object.assign(globalThis, { staveTestRole: undefined });
+    hooks.deregister();
+  }
 });
 
 test("Google Cloud Storage takes a key pair, an access token, or nothing for public buckets", async () => {

@@ -41,7 +41,7 @@ export async function bucketPlace(
     prefix,
     endpoint: endpoint ? endpointUrl(endpoint) : undefined,
     region: env["AWS_REGION"] || env["AWS_DEFAULT_REGION"] || profile?.get("region") || DEFAULT_REGION,
-    credentials: await credentialsOf(configured, named, profile, env),
+    credentials: await credentialsOf(configured, named, profile, { env, isAmazon: !endpoint }),
   };
 }
 
@@ -78,7 +78,7 @@ async function credentialsOf(
   configured: Credentials | undefined,
   named: string | undefined,
   profile: AwsProfile | undefined,
-  env: Surroundings["env"],
+  { env, isAmazon }: Pick<Surroundings, "env"> & { readonly isAmazon: boolean },
 ): Promise<S3Credentials | undefined> {
   if (configured?.pair)
     return {
@@ -103,7 +103,9 @@ async function credentialsOf(
       "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
       "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     ].some((name) => Boolean(env[name]));
-  return needsSdk ? await fromSdk(named) : undefined;
+  if (needsSdk) return await fromSdk(named);
+  // A machine of Amazon's may have a role, which only it can tell; public buckets need none.
+  return isAmazon && (await hasSdk()) ? await fromSdk(named).catch(() => undefined) : undefined;
 }
 
 function pair(id: string, secret: string, token: string | undefined, from: string): S3Credentials {
@@ -134,6 +136,13 @@ async function fromSdk(profile: string | undefined): Promise<S3Credentials> {
   } catch (cause) {
     throw missing(cause);
   }
+}
+
+async function hasSdk(): Promise<boolean> {
+  return await import(SDK).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function readProfile(name: string, { env, home }: Surroundings): Promise<AwsProfile | undefined> {
