@@ -23,7 +23,7 @@ export type MirrorLocation =
       readonly kind: "web mirror";
       /** Without login and query. */
       readonly url: URL;
-      /** What the URL has after `?`, to be sent with every request: it may be a signature for all files of the mirror. */
+      /** What the URL has after `?`, for every request: it may be a signature for all files of the mirror. */
       readonly query: Secret | undefined;
       readonly login: { readonly user: string; readonly password: Secret } | undefined;
     };
