@@ -1,6 +1,7 @@
 // Mirrors of layout 3, which Spack 1.0 and later write (Spack `url_buildcache.py`).
 
-import { StaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
+import type { ObjectContent } from "../../objects/objects.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { sanitizeTag } from "../../oci/reference.ts";
 import { readSpecFile, SPEC_FILE_LIMIT, type SpecDocument } from "../../spack/spec/spec-file.ts";
@@ -55,6 +56,7 @@ export class Layout3 implements MirrorLayout {
   /** The keys of manifests by tag, of those that were listed or looked for. */
   readonly #keys = new Map<string, string>();
   readonly #ages = new Map<string, number | undefined>();
+  #brokenIndex: string | undefined;
 
   constructor(options: Layout3Options, lookup: NodeLookup) {
     this.#options = options;
@@ -150,20 +152,42 @@ export class Layout3 implements MirrorLayout {
     );
   }
 
+  /** The token of the index that was read last and is broken, so that it can be replaced; undefined if it is not. */
+  get brokenIndex(): string | undefined {
+    return this.#brokenIndex;
+  }
+
   async readIndex(options: OperationOptions): Promise<CacheIndex | undefined> {
-    const { objects, view, memory } = this.#options;
+    const { objects, view } = this.#options;
     const key = indexKey(view);
     const manifest = await objects.read(key, MIRROR_MANIFEST_LIMIT, options);
+    this.#brokenIndex = manifest?.token;
     if (manifest === undefined) return undefined;
+    const index = await this.#readNamed(manifest, key, options);
+    this.#brokenIndex = undefined;
+    return index;
+  }
+
+  async #readNamed(manifest: ObjectContent, key: string, options: OperationOptions): Promise<CacheIndex> {
+    const { objects, memory } = this.#options;
     const name = `${objects.name}/${key}`;
     const blob = blobIn(manifest.bytes.toString("utf8"), "index", name);
     if (blob === undefined) throw lacksPart(name, "index");
     const { digest, size } = blob;
+    const hint = `rebuild it with \`updateIndex("${objects.name}", { full: true })\``;
     const index = await readIndexBlob({
       ...{ digest, size, memory, path: objects.path?.(blobKey(blob)) },
       name: `the index of ${objects.name}`,
-      hint: `rebuild it with \`updateIndex("${objects.name}", { full: true })\``,
+      hint,
       open: () => objects.open(blobKey(blob), { digest, size }, options),
+    }).catch((error: unknown) => {
+      // What the mirror lacks here is no answer about its specs.
+      if (!isStaveError(error, "NOT_FOUND")) throw error;
+      throw error.with({
+        code: "CONTENT_INVALID",
+        message: `the index of ${objects.name} is gone: ${error.message}`,
+        hint,
+      });
     });
     return { ...index, token: manifest.token };
   }

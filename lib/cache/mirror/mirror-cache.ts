@@ -179,9 +179,13 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     const objects = this.writable();
     const { digest, size } = text;
     const key = blobKey(text);
-    if ((await objects.look(key, { signal }))?.size !== size) await objects.write(key, text, digest, { signal });
+    const broken = this.#layout3.brokenIndex;
+    // A damaged text may have the size and name of the new one.
+    if (broken !== undefined || (await objects.look(key, { signal }))?.size !== size)
+      await objects.write(key, text, digest, { signal });
     const manifest = Buffer.from(manifestText([{ kind: "index", digest, size }]));
-    const isCertain = await objects.replace(indexKey(this.#view), manifest, replaced?.token, { signal });
+    const token = replaced?.token ?? broken;
+    const isCertain = await objects.replace(indexKey(this.#view), manifest, token, { signal });
     await this.#mark(objects, signal);
     return isCertain;
   }

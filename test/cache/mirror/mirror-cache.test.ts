@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { updateIndex } from "../../../lib/cache/index-update.ts";
 import { textOf } from "../../../lib/cache/mirror/clear-signed.ts";
 import type { MirrorCache } from "../../../lib/cache/mirror/mirror-cache.ts";
 import { blobIn, manifestText } from "../../../lib/cache/mirror/mirror-manifest.ts";
@@ -263,9 +264,34 @@ test("an index whose manifest is gone is none, and one whose text is gone is an 
   assert.ok(blob);
   const hex = blob.digest.slice(7);
   rmSync(join(folder, "blobs/sha256", hex.slice(0, 2), hex));
-  await failsWith("NOT_FOUND", mirrorAt(folder).readIndex());
+  await failsWith("CONTENT_INVALID", mirrorAt(folder).readIndex(), /the index of .* is gone/);
   rmSync(manifest);
   assert.equal(await mirrorAt(folder).readIndex(), undefined);
   const listing = await mirrorAt(folder).list();
   assert.deepEqual([listing.specs.size, listing.hasIndex], [8, false]);
 });
+
+function textFile(manifest: string, folder: string): string {
+  const [, hex = ""] = /"checksum":"([0-9a-f]+)"/.exec(readFileSync(manifest, "utf8")) ?? [];
+  return join(folder, "blobs/sha256", hex.slice(0, 2), hex);
+}
+
+for (const [name, damage] of [
+  ["whose manifest is no manifest", (file: string) => writeFileSync(file, "not an index")],
+  ["whose manifest is cut", (file: string) => writeFileSync(file, readFileSync(file).subarray(0, 60))],
+  ["whose text is gone", (file: string, folder: string) => rmSync(textFile(file, folder))],
+  [
+    "whose text is damaged",
+    (file: string, folder: string) => {
+      const path = textFile(file, folder);
+      writeFileSync(path, readFileSync(path, "utf8").replace("hull", "hulk"));
+    },
+  ],
+] as const)
+  test(`an index ${name} is made anew`, async () => {
+    const folder = await copiedMirror(3);
+    damage(join(folder, "v3/manifests/index/index.manifest.json"), folder);
+    const report = await updateIndex(mirrorAt(folder, { isWritten: true }));
+    assert.deepEqual([report.isWritten, report.specs, report.rounds], [true, 8, 1]);
+    assert.equal((await mirrorAt(folder).readIndex())?.records.size, 10);
+  });
