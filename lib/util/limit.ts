@@ -64,8 +64,7 @@ export class Limit {
   }
 
   #hasRoom(weight: number): boolean {
-    const after = this.#running + weight;
-    return this.#running === 0 || (this.#running < this.#capacity && after <= this.#capacity);
+    return this.#running === 0 || this.#running + weight <= this.#capacity;
   }
 
   #wait(priority: number, weight: number, signal: AbortSignal | undefined): Promise<void> {
@@ -93,7 +92,7 @@ export class Limit {
   }
 
   #drain(): void {
-    while (this.#waiting.length > 0 && this.#hasRoom(0)) {
+    while (this.#waiting.length > 0 && this.#running < this.#capacity) {
       let best = 0;
       for (let i = 1; i < this.#waiting.length; i++) {
         const [a, b] = [this.#waiting[i], this.#waiting[best]];
