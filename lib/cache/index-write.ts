@@ -6,7 +6,7 @@ import { type Digest, Digester } from "../oci/digest.ts";
 import { NEWEST_FORMAT } from "../spack/spec/node-reader.ts";
 import { nodeDictionary } from "../spack/spec/spec-writer.ts";
 import { writeJson } from "../spack/text/json.ts";
-import { giveAway } from "../util/memory.ts";
+import { giveAway } from "../util/free-chunks.ts";
 import type { Source } from "../util/stream.ts";
 import { isInFile } from "./index-file.ts";
 import { graphOfRecords, INDEX_LIMIT } from "./index-read.ts";

@@ -20,7 +20,7 @@ import { withRefetch } from "../target/refetch.ts";
 import type { ManifestDeleter, OperationOptions, ReadTarget, Target } from "../target/target.ts";
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
-import { release } from "../util/memory.ts";
+import { release } from "../util/free-chunks.ts";
 import { rememberedBlob } from "../util/remembered-blob.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {

@@ -1,7 +1,7 @@
 // The body of a request whose memory is freed as it is sent: undici asks for a chunk only after the one before it went
 // to the system.
 import type { Readable } from "node:stream";
-import { releaserOf } from "../util/memory.ts";
+import { releaserOf } from "../util/free-chunks.ts";
 
 /** A socket may still hold chunks of at most this size when it asks for the next one: the size of its buffer. */
 const MAY_BE_HELD = 64 * 1024;

@@ -3,7 +3,7 @@
 import { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, Digester } from "../oci/digest.ts";
-import { giveAway } from "../util/memory.ts";
+import { giveAway } from "../util/free-chunks.ts";
 import { digestMismatch, type Expectation, sizeMismatch, unjoined, withoutFirst } from "../util/stream.ts";
 import { type AheadBudget, boundaryAfter, isLarge, isWorthAhead, RangesAhead } from "./ranges-ahead.ts";
 import { headerOf, networkError, saysHtml, webPageError } from "./response.ts";

@@ -9,7 +9,7 @@ import { algorithmOf, type Digest, Digester, digestOf } from "../oci/digest.ts";
 import { printable } from "../printable/printable.ts";
 import { LockFile } from "../util/file-lock.ts";
 import { makeFolder } from "../util/folder.ts";
-import { releaserOf } from "../util/memory.ts";
+import { releaserOf } from "../util/free-chunks.ts";
 import { PieceWriter } from "../util/piece-writer.ts";
 import { readBounded, stampOf } from "../util/read-file.ts";
 import { digestMismatch, type Expectation, type Source, sizeMismatch, verifiedStream } from "../util/stream.ts";

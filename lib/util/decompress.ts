@@ -2,7 +2,7 @@
 // bytes that follow a member in the same chunk, and never signal their end again (seen in Node 24.21, 2026-11-21).
 import { createGunzip, createZstdDecompress, gunzipSync } from "node:zlib";
 import { messageOf, StaveError, systemCode } from "../errors.ts";
-import { releaseAround } from "./memory.ts";
+import { releaseAround } from "./free-chunks.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /** A compression format. */

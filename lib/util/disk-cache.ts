@@ -16,7 +16,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StaveError, systemCode } from "../errors.ts";
 import { makeFolder } from "./folder.ts";
-import { release } from "./memory.ts";
+import { release } from "./free-chunks.ts";
 import { PieceWriter } from "./piece-writer.ts";
 import { readDescriptor } from "./read-file.ts";
 import { replaceFileSync } from "./replace-file.ts";

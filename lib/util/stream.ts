@@ -2,7 +2,7 @@
 import { finished, Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, type Digest, Digester } from "../oci/digest.ts";
-import { giveAway } from "./memory.ts";
+import { giveAway } from "./free-chunks.ts";
 
 /** Bytes that can be read again: each retry opens a new stream. */
 export interface Source {

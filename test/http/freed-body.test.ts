@@ -7,7 +7,7 @@ import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
 import { createTransport } from "../../lib/http/transport.ts";
 import { type Digest, Digester, digestOf } from "../../lib/oci/digest.ts";
-import { giveAway } from "../../lib/util/memory.ts";
+import { giveAway } from "../../lib/util/free-chunks.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { someBytes } from "../support/content.ts";
 

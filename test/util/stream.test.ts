@@ -4,7 +4,7 @@ import { PassThrough, Readable } from "node:stream";
 import { test } from "node:test";
 import type { ErrorCode } from "../../lib/errors.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
-import { giveAway, release, releaserOf } from "../../lib/util/memory.ts";
+import { giveAway, release, releaserOf } from "../../lib/util/free-chunks.ts";
 import { unjoined, verifiedStream } from "../../lib/util/stream.ts";
 import { failsWith } from "../support/errors.ts";
 

@@ -5,7 +5,7 @@ import { isStaveError } from "../../errors.ts";
 import type { ObjectOptions, OpenObject, ReadObjects } from "../../objects/objects.ts";
 import { Digester, digestOf, digestSchema } from "../../oci/digest.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
-import { release } from "../../util/memory.ts";
+import { release } from "../../util/free-chunks.ts";
 import { BLOBS } from "../../util/remembered-blob.ts";
 import type { Expectation } from "../../util/stream.ts";
 

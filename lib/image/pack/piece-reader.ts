@@ -1,6 +1,6 @@
 // Reads the pieces of an archive into windows: memory that first holds a piece and then its compressed bytes.
 
-import { releaseAround } from "../../util/memory.ts";
+import { releaseAround } from "../../util/free-chunks.ts";
 import { type ArchiveJob, type ArchiveSummary, archivePieces } from "../archive/archive.ts";
 import { type Compression, compressPiece, pieceSizeOf } from "./compression.ts";
 import type { Piece } from "./pack-message.ts";

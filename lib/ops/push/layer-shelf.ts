@@ -1,7 +1,7 @@
 // Keeps small layers in memory to be joined with others: those that were just packed, with their archives, so that
 // nothing is decompressed for the diffID of the joined layer; and those that were just read.
 import type { Digest } from "../../oci/digest.ts";
-import { release } from "../../util/memory.ts";
+import { release } from "../../util/free-chunks.ts";
 
 /** How many bytes of layers and archives are kept, and of archives alone. */
 const SHELF = 32 * 1024 * 1024;

@@ -3,8 +3,8 @@
 import type { Readable } from "node:stream";
 import type { Worker } from "node:worker_threads";
 import { messageOf, StaveError } from "../../errors.ts";
+import { wholeMemory } from "../../util/free-chunks.ts";
 import { Limit } from "../../util/limit.ts";
-import { wholeMemory } from "../../util/memory.ts";
 import { plainError } from "../../util/plain-error.ts";
 import { startThread } from "../../util/thread.ts";
 import type { FinishedTree, FinishJob, PlacedTree, PlaceJob } from "./place.ts";

@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { parentPort } from "node:worker_threads";
 import { StaveError } from "../../errors.ts";
 import { Recurring } from "../../spack/text/recurring.ts";
-import { release } from "../../util/memory.ts";
+import { release } from "../../util/free-chunks.ts";
 import { plainError } from "../../util/plain-error.ts";
 import { finishPlaced, placeArchive } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";

@@ -1,7 +1,7 @@
 // Reads Spack's files in `.spack/` of an install prefix: the spec and the list of installed files.
 import { isStaveError, StaveError } from "../../errors.ts";
+import { release } from "../../util/free-chunks.ts";
 import { HeldTree } from "../../util/held-tree.ts";
-import { release } from "../../util/memory.ts";
 import { shortName } from "../spec/node-reader.ts";
 import { readSpecDocument, SPEC_FILE_LIMIT, type SpecDocument } from "../spec/spec-file.ts";
 import { inside, own, type Place, wrong } from "../text/fields.ts";

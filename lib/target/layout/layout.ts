@@ -7,7 +7,7 @@ import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.t
 import { describe, type ManifestDocument, parseManifest, successors } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
 import { closeAll } from "../../util/close-all.ts";
-import { releaserOf } from "../../util/memory.ts";
+import { releaserOf } from "../../util/free-chunks.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifiedStream } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
 import { referrersTag } from "../registry/referrers.ts";

@@ -6,7 +6,7 @@ import { isStaveError, StaveError } from "../../errors.ts";
 import { type Outcome, withRetry } from "../../http/retry.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { Digester } from "../../oci/digest.ts";
-import { giveAway, releaserOf } from "../../util/memory.ts";
+import { giveAway, releaserOf } from "../../util/free-chunks.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
 import type { PushBlobOptions, PushOutcome, PushStreamOptions } from "../target.ts";
 import { hasBlob } from "./blobs.ts";

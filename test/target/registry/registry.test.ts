@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 import { z } from "zod";
 import { referrersTag } from "../../../lib/target/registry/referrers.ts";
 import { parseNextLink } from "../../../lib/target/registry/tags.ts";
-import { giveAway } from "../../../lib/util/memory.ts";
+import { giveAway } from "../../../lib/util/free-chunks.ts";
 import { bytesSource, readAll } from "../../../lib/util/stream.ts";
 import { connect } from "../../support/client.ts";
 import { blobOf, imageOf, pushImage, someBytes } from "../../support/content.ts";
