@@ -6,6 +6,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { hashSync } from "bcryptjs";
+import { push } from "../../lib/index.ts";
+import { makeStore } from "../../scripts/make-store.ts";
 import { type Ran, startStave, stave } from "../support/cli.ts";
 import { golden } from "../support/golden.ts";
 import { goldenStore } from "../support/push.ts";
@@ -69,6 +71,16 @@ test("the first Ctrl-C ends also a verb that does not listen to it; the second o
   }
 });
 
+/** A cache with a spec whose layer has several megabytes. */
+async function largeCache(): Promise<{ cache: string; large: string }> {
+  const [root, cache] = [temporaryFolder(), `oci-layout:${temporaryFolder()}/cache`];
+  makeStore(root, { bytes: 12_000_000, files: 4, specs: 1, seed: 5 });
+  const around = { surroundings: { env: {}, home: root, cwd: root }, environment: false } as const;
+  const large = "gcc-runtime@13.2.0";
+  await push(cache, { ...around, store: root, specs: [large] });
+  return { cache, large };
+}
+
 /** The setting that ends a worker thread at the first order to it, or answer of it, of a type. */
 function killing(type: string): Record<string, string> {
   const module = `import threads from "node:worker_threads"; import { syncBuiltinESMExports } from "node:module";
@@ -87,11 +99,18 @@ function killing(type: string): Record<string, string> {
 }
 
 const { sysroot } = await goldenStore();
+const { cache, large } = await largeCache();
 const dying: { verb: string; args: () => string[]; types: string[] }[] = [
   {
     verb: "install",
     args: () => [layout, "--store", temporaryFolder(), "--otherarch", "--no-env", "fleet"],
-    types: ["place", "bytes", "finish", "taken", "placed", "finished"],
+    types: ["place", "finish", "placed", "finished"],
+  },
+  {
+    // An archive that goes to its thread in parts.
+    verb: "install",
+    args: () => [cache, "--store", temporaryFolder(), "--otherarch", "--no-env", large],
+    types: ["bytes", "taken"],
   },
   {
     verb: "push",

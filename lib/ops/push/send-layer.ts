@@ -158,7 +158,7 @@ export class LayerSender {
 
   // Undefined if the prefix now gives a different layer.
   async #sendKnown(job: ArchiveJob, known: RememberedLayer, start: () => void): Promise<SentLayer | undefined> {
-    const { target, pool, compression, memory, signal, isNewCache: isNew } = this.#options;
+    const { target, pool, compression, memory, signal } = this.#options;
     const { digest, size, diffId, archiveSize } = known;
     const blob = { mediaType: layerMediaType(compression), digest, size };
     let sent = 0;
@@ -182,7 +182,8 @@ export class LayerSender {
     };
     try {
       start();
-      const outcome = await target.pushBlob(blob, source, { signal, onBytes, isNew });
+      // Asked for even in a cache without tags: an interrupted run may have sent it.
+      const outcome = await target.pushBlob(blob, source, { signal, onBytes });
       const read = outcome === "pushed" ? archiveSize : 0;
       return { digest, size, diffId, archiveSize, outcome, sent, packed: read, skipped: [], unstripped: [] };
     } catch (error) {
