@@ -251,7 +251,7 @@ class IndexUpdate {
     }
   }
 
-  // The texts of the old index are all needed.
+  // All texts of the old index will be copied, so its file is verified once and not record by record.
   async #prove(): Promise<void> {
     const [record] = this.#old?.records.values() ?? [];
     if (record !== undefined && isInFile(record) && this.#options.full !== true) await record.file.prove();

@@ -1,5 +1,5 @@
-// One of several caches that could not be opened: each question fails with the reason, so that the others are asked,
-// and what none of them has is not taken for absent.
+// Stands for one of several caches that could not be opened. Every call fails with the reason, so the others are still
+// asked, and a spec that none of them has is not reported as absent.
 import { isStaveError, type StaveError } from "../errors.ts";
 import type { Abilities, CachedSpec, CacheListing, IndexedCache, KeyedCache, MirrorKey } from "./cache.ts";
 import type { CacheIndex } from "./index-read.ts";
@@ -54,7 +54,7 @@ export class UnopenedCache implements IndexedCache, KeyedCache {
   }
 }
 
-/** A cache of this name in place of one that could not be opened. Rethrows without a name, and for an interruption. */
+/** Wraps an error as a cache of this name. Rethrows it without a name, and if it is an interruption or a bug. */
 export function unopened(error: unknown, name: string | undefined): UnopenedCache {
   if (name === undefined || !isStaveError(error) || isStaveError(error, "ABORTED", "INTERNAL")) throw error;
   return new UnopenedCache(name, error);

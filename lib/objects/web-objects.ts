@@ -146,7 +146,7 @@ export class WebObjects implements ReadObjects {
     return response.status === 304 ? "same" : undefined;
   }
 
-  // Where no login is sent, the transport answers no challenge.
+  // Over plain http no login is sent, and the transport only reports the refusal: this adds the reason.
   async #explained<T>(sent: Promise<T>): Promise<T> {
     const { url, login, transport } = this.#options;
     try {

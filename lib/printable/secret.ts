@@ -12,7 +12,7 @@ export class Secret {
     rememberSecret(text);
   }
 
-  /** The text itself; use it only in a header or a signature. */
+  /** The text itself; use it only in a header, a signature or the query of a request. */
   reveal(): string {
     return this.#text;
   }
@@ -93,10 +93,14 @@ export function basicAuthorization(username: string, password: string): string {
   return `Basic ${pair}`;
 }
 
-/** Adds what signs a URL: query values whose names suggest a signature, token or credential, and the URL's password. */
+/**
+ * Adds what signs a URL: query values whose names suggest a signature, token or credential, long names without a value,
+ * and the URL's password.
+ */
 export function rememberSignature(url: URL): void {
   for (const [name, value] of url.searchParams)
-    if (/sig|token|cred|secret|key|policy|auth|pass|jwt/i.test(name) && value.length >= 8) signatures.add(value);
+    if (value === "" && name.length >= 16) signatures.add(name);
+    else if (/sig|token|cred|secret|key|policy|auth|pass|jwt/i.test(name) && value.length >= 8) signatures.add(value);
   if (url.password === "") return;
   rememberSecret(url.password);
   if (isDecodable(url.password)) rememberSecret(decodeURIComponent(url.password));

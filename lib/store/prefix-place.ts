@@ -1,11 +1,12 @@
 // Where in a store prefixes may be written: only below its root, whatever a spec, a database or a symbolic link says.
-import { lstatSync, realpathSync, statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import { fileError, StaveError, systemCode } from "../errors.ts";
 import { printable } from "../printable/printable.ts";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
 import { type ByteString, isPlainPath } from "../util/byte-string.ts";
 import type { HeldTree } from "../util/held-tree.ts";
+import { isLink } from "../util/inspect-path.ts";
 
 /** A prefix that may be written. */
 export interface PrefixPlace {
@@ -62,17 +63,9 @@ function realPlace(path: string): string {
       return posix.join(found, ...missing);
     } catch (cause) {
       // A dangling link would be followed once its target exists.
-      if (systemCode(cause) !== "ENOENT" || isDangling(at) || at === "/") throw fileError(cause, "read", at);
+      if (systemCode(cause) !== "ENOENT" || isLink(at) || at === "/") throw fileError(cause, "read", at);
       missing.unshift(posix.basename(at));
     }
-  }
-}
-
-function isDangling(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-  } catch {
-    return false;
   }
 }
 

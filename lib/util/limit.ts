@@ -16,7 +16,7 @@ export interface TurnOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A semaphore: at most `capacity` run at once; of those that wait, the lowest priority number goes first. */
+/** A semaphore: the weights of running work add up to at most `capacity`; the lowest priority number goes first. */
 export class Limit {
   #capacity: number;
   #running = 0;

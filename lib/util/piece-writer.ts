@@ -37,7 +37,7 @@ export class PieceWriter {
     this.#slow = slow;
   }
 
-  /** Adds a chunk, whose memory must not change until it is recycled. Waits only if the disk is slower. */
+  /** Writes a chunk at once, or collects it if the disk is slow. Its memory must not change until it is recycled. */
   async write(chunk: Uint8Array): Promise<void> {
     if (!this.#isSlow) return this.#writeNow(chunk);
     this.#pending.push(chunk);

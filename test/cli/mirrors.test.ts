@@ -244,10 +244,12 @@ test("a URL that is signed for all files of a mirror works without a login, and 
       run(["list", "-a", web.url, "--no-env", "--retries", "0"]),
       run(["list", `${signed}#x`, "--no-env"]),
       run(["list", signed.replace(web.url, "http://mirror.invalid"), "--no-env"]),
+      // A token without a name.
+      run(["list", `${web.url}/?c2lnbmVkIGZvciBhbGwr#x`, "--no-env"]),
     ]);
     assert.deepEqual(
       done.map(({ status }) => status),
-      [0, 0, 0, 7, 0, 0, 3, 2, 3],
+      [0, 0, 0, 7, 0, 0, 3, 2, 3, 2],
       done.map(({ stderr }) => stderr).join("\n"),
     );
     for (const { stdout, stderr } of done)

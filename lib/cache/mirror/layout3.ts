@@ -181,7 +181,7 @@ export class Layout3 implements MirrorLayout {
       hint,
       open: () => objects.open(blobKey(blob), { digest, size }, options),
     }).catch((error: unknown) => {
-      // What the mirror lacks here is no answer about its specs.
+      // NOT_FOUND would mean that a spec is absent; here only the index is broken.
       if (!isStaveError(error, "NOT_FOUND")) throw error;
       throw error.with({
         code: "CONTENT_INVALID",

@@ -87,7 +87,7 @@ export class MirrorStorage implements SpecStorage {
       try {
         const found = await this.#objects.read(key, MIRROR_MANIFEST_LIMIT, { signal });
         if (found === undefined && size === undefined)
-          throw new StaveError("NOT_FOUND", "it is a link to something that is not there", { subject: name });
+          throw new StaveError("NOT_FOUND", "it is a dangling link", { subject: name });
         if (found === undefined || gone.has(digestOf(found.bytes))) continue;
         for (const { digest } of blobsIn(textOf(found.bytes, name), name)) used.add(digest);
       } catch (error) {

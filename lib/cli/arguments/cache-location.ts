@@ -179,7 +179,7 @@ export async function readCaches(named: readonly string[], run: CacheRun): Promi
     for (const text of texts.length > 0 ? texts : [undefined]) {
       const opened = await readCache(text, run).catch((error: unknown) => unopened(error, others ? text : undefined));
       if (opened instanceof UnopenedCache) {
-        // Whatever is asked of it, a cache that does not exist counts as empty.
+        // Verbs ignore NOT_FOUND from one of several caches, so it is reported here.
         if (isStaveError(opened.error, "NOT_FOUND")) run.output.warn(opened.error.message);
         caches.push(opened);
         continue;

@@ -62,8 +62,8 @@ export const verb: VerbFactory = (state) => {
     async (context, output, flags, text, envs) => {
       const { name } = flags;
       if (name === undefined && envs.length > 0)
-        throw new StaveError("USAGE", `an index has every spec of its cache, whatever ${printable(envs[0] ?? "")} is`, {
-          hint: "name a view for the specs of an environment: --name VIEW",
+        throw new StaveError("USAGE", `an index has every spec of its cache, not only ${printable(envs[0] ?? "")}'s`, {
+          hint: "to index only the specs of an environment, name a view with --name VIEW",
         });
       if (name === undefined && (flags.append || flags.force))
         throw new StaveError("USAGE", "--append and --force are for views", {

@@ -81,7 +81,7 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 
 /** The error for a refused request. */
 export function s3Error({ status, code, message }: S3Failure, what: string, host: string): StaveError {
-  // A refusal without an explanation, as of a question without content, may be about the region, too.
+  // A refusal without a body, as of a HEAD request, may be about the region, too.
   const other = status === 301 || status === 400 ? REGION : undefined;
   const [family, hint] = KNOWN[code] ?? [BY_STATUS[status] ?? "REGISTRY_ERROR", code === "" ? other : undefined];
   const said = [code, message].filter((part) => part !== "").join(": ");

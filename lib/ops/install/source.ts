@@ -71,7 +71,7 @@ export class InstallSource {
       return documents.length > 0 ? documents : undefined;
     });
     if (answer !== undefined) return answer;
-    // An absent spec is no failure: none of the caches exists.
+    // A missing spec is not a failure here, so NOT_FOUND from every cache means that none of them exists.
     const gone = failures.filter(({ code }) => code === "NOT_FOUND");
     if (gone[0] !== undefined && gone.length === this.#caches.length) throw gone[0];
     const near = failures.length > 0 ? undefined : await nearMisses([...this.#lookups.values()], query, options);

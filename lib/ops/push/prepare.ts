@@ -49,7 +49,7 @@ export interface PreparedPush {
   readonly previous: readonly TaggedLayer[];
   /** The manifests of images of the cache whose layers may be in new images, by tag. */
   readonly used: ReadonlyMap<string, Descriptor>;
-  /** The cache had no tag at all, so that it hardly has a blob. */
+  /** The cache had no tags, so it probably has no blobs. */
   readonly isNewCache: boolean;
   readonly spack: SpackAnswer | undefined;
   /** What the tagged image has besides the layers of its specs; undefined without one. */

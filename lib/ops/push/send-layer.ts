@@ -49,7 +49,7 @@ export interface LayerSenderOptions {
   readonly packing: number;
   /** Specs that the cache has are packed again, so that layers are probably there. */
   readonly force: boolean;
-  /** The cache was empty, so that no layer of usual size is worth a request for whether it is there. */
+  /** The cache had no tags, so layers that were just packed are sent without asking whether they are there. */
   readonly isNewCache?: boolean | undefined;
   /** Where small layers are kept to be joined with others; undefined if none will be. */
   readonly shelf?: LayerShelf | undefined;

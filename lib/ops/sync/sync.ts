@@ -134,7 +134,7 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
   );
   report.failures = failures.causes;
   // Also if nothing was copied: an interrupted run may have ended before them.
-  if (report.specs.some(({ outcome }) => isThere.has(outcome))) {
+  if (report.specs.some(({ outcome }) => AT_DESTINATION.has(outcome))) {
     report.index = await updateIndex(to, { known, signal, onProgress });
     report.keys = await bringKeys(from, to, signal);
   }
@@ -146,7 +146,8 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
   return report;
 }
 
-const isThere: ReadonlySet<SyncedSpec["outcome"]> = new Set(["copied", "linked", "present"]);
+/** After these outcomes DST has the spec. */
+const AT_DESTINATION: ReadonlySet<SyncedSpec["outcome"]> = new Set(["copied", "linked", "present"]);
 
 interface Reading {
   readonly from: ReadCache;

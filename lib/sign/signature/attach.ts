@@ -27,8 +27,8 @@ export interface Attachment {
 }
 
 /**
- * Attaches bundles to images. All of them are attached at the end, because a registry without the referrers API is
- * asked again a second after the last one.
+ * Attaches bundles to images, all at once in `finish`: on a registry without the referrers API, each call of
+ * `pushReferrers` waits for a second or longer.
  */
 export class Attacher {
   readonly #target: BlobPusher & ReferrerPusher;

@@ -56,7 +56,7 @@ export function computeHash({ raw, buildSpec }: Pick<HashedNode, "raw" | "buildS
   return buildSpec === undefined ? hash : hash.slice(0, -7) + buildSpec.hash.slice(-7);
 }
 
-// The hashes of dictionaries that cannot change and give them: the parser shares nodes that recur.
+// The verified hashes of frozen nodes, which the parser shares between documents.
 const trueHashes = new WeakMap<JsonObject, string>();
 
 // The computed hash if it differs from the recorded one with every known description of the target.

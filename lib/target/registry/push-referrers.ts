@@ -108,7 +108,7 @@ interface Settled extends Unlisted {
   readonly tried: number;
 }
 
-/** Lists that were written, to be looked at once no other writer can overwrite them. */
+/** Lists that were written, to be checked once other writers should have finished. */
 class Settling {
   readonly #clock: Clock;
   readonly #waiting: { readonly one: Settled; readonly at: number }[] = [];
@@ -123,8 +123,8 @@ class Settling {
   }
 
   /**
-   * Runs a write that relies on what was read at `since`, by default by the write itself: others may take as long to
-   * overwrite a list.
+   * Runs a write and notes its time, from `since` if it relies on an earlier read: the writes of others may take as
+   * long.
    */
   async timed<T>(write: () => Promise<T>, since: number = this.#clock.now()): Promise<T> {
     const result = await write();
@@ -138,7 +138,7 @@ class Settling {
     this.#change();
   }
 
-  /** One list more needs no look. */
+  /** Counts a list as done. */
   done(): void {
     this.#left--;
     this.#change();
@@ -206,7 +206,7 @@ class PresentTags {
   readonly #signal: AbortSignal | undefined;
   #listed: Promise<ReadonlySet<string>> | undefined;
   #since = 0;
-  /** A listing takes so long that it is not fresh when it ends, as that of a very large cache. */
+  /** True once a listing was outdated when it ended, as in a very large cache; then each tag is asked for. */
   #isSlow = false;
 
   constructor(repository: Repository, wanted: ReadonlySet<string>, signal: AbortSignal | undefined) {
