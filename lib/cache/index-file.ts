@@ -84,16 +84,6 @@ export class IndexFile implements LongText {
     return digester.digest() === digest;
   }
 
-  /**
-   * Verifies the content as a whole, which takes a fraction of the time of verifying each record when it is read.
-   * Throws CONTENT_INVALID if the file was changed.
-   */
-  async prove(): Promise<void> {
-    if (!this.isDoubtful) return;
-    if (!(await this.isWhole())) throw this.#damaged("it is damaged");
-    this.isDoubtful = false;
-  }
-
   /** The text of a record. Throws CONTENT_INVALID if the file was changed. */
   textOf(hash: string, from: number, length: number): Uint8Array {
     return this.#checked(this.#part(from, length), hash, length);

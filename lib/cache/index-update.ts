@@ -11,7 +11,6 @@ import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 import { type CacheListing, type IndexedCache, lacks, type ReadCache } from "./cache.ts";
-import { isInFile } from "./index-file.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText } from "./index-write.ts";
 import { KnownNodes } from "./known-nodes.ts";
@@ -232,7 +231,6 @@ class IndexUpdate {
    * again, "refused" if another client has written an index that must be read first.
    */
   async write(cache: IndexedCache): Promise<"settled" | "unsure" | "refused"> {
-    await this.#prove();
     const text = this.#makeText();
     if ((this.#text ?? this.#old)?.digest === text.digest) {
       // The refused index is there: the response to the first attempt was lost.
@@ -249,12 +247,6 @@ class IndexUpdate {
       this.#refused = text.digest;
       return "refused";
     }
-  }
-
-  // All texts of the old index will be copied, so its file is verified once and not record by record.
-  async #prove(): Promise<void> {
-    const [record] = this.#old?.records.values() ?? [];
-    if (record !== undefined && isInFile(record) && this.#options.full !== true) await record.file.prove();
   }
 
   #makeText(): IndexText {

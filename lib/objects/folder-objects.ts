@@ -170,11 +170,10 @@ export class FolderObjects implements Objects {
 
   async #notFound(cause: unknown, folder: string, name: string): Promise<"dangling" | undefined> {
     const path = join(folder, name);
-    if (!["ENOENT", "ELOOP"].includes(systemCode(cause) ?? "")) throw fileError(cause, "look at", path);
-    return await lstat(path).then(
-      () => "dangling" as const,
-      () => undefined,
-    );
+    const named = await lstat(path).catch(() => undefined);
+    if (named?.isSymbolicLink()) return "dangling";
+    if (systemCode(cause) === "ENOENT") return undefined;
+    throw fileError(cause, "look at", path);
   }
 
   async write(key: string, source: Source, digest: Digest, options: WriteOptions = {}): Promise<void> {

@@ -69,7 +69,10 @@ export class WebObjects implements ReadObjects {
 
   identity(key: string): string | undefined {
     const url = this.#address(key);
-    return this.#options.transport.isAuthentic(url) ? url.href : undefined;
+    if (!this.#options.transport.isAuthentic(url)) return undefined;
+    // Another query may name other content; it is a secret, so its digest is used.
+    const { query } = this.#options;
+    return query === undefined ? url.href : `${url.href} ${digestOf(query.reveal())}`;
   }
 
   #request(

@@ -5,7 +5,7 @@ import { StaveError } from "../../errors.ts";
 import type { S3Dialect } from "../../objects/s3/s3-settings.ts";
 import { formatLocation, type Location } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
-import { redactQueries, redactUserInfo, rememberSignature, Secret } from "../../printable/secret.ts";
+import { redactQueries, redactUserInfo, rememberSecret, rememberSignature, Secret } from "../../printable/secret.ts";
 import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 
@@ -100,6 +100,8 @@ function webMirror(text: string): MirrorLocation {
   }
   const { username, password, search } = url;
   rememberSignature(url);
+  // The query is needed for the whole run, unlike that of a redirect.
+  for (const [, value] of url.searchParams) if (value.length >= 16) rememberSecret(value);
   if (url.hash !== "") throw invalidUrl(text, "https://HOST/PATH without #");
   const query = search === "" ? undefined : new Secret(search.slice(1));
   url.search = "";

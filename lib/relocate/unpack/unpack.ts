@@ -63,6 +63,7 @@ export async function unpackArchive(
   let taken = 0;
   let size = 0;
   const take = (bytes: Buffer): void => {
+    signal?.throwIfAborted();
     size += bytes.length;
     checkSize(size, taken, limits);
     digester?.update(bytes);

@@ -5,6 +5,7 @@ import { underSysroot } from "../../util/sysroot.ts";
 import type { Clock } from "../../util/time.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/node-reader.ts";
+import { own } from "../text/fields.ts";
 import {
   type Database,
   type DatabaseSource,
@@ -119,7 +120,8 @@ export class Store {
         subject: node.hash,
       });
     // An installation asks for the prefix of a spec once for each of its dependents, whose nodes may differ.
-    const key = Object.isFrozen(node.raw) ? node.raw : node;
+    const isShared = Object.isFrozen(node.raw) && own(node.raw, "hash") === node.hash;
+    const key = isShared ? node.raw : node;
     const known = this.#prefixes.get(key);
     if (known !== undefined) return known;
     const prefix = `${this.root}/${projectedPath(node, this.layout, this.#options.satisfies)}`;

@@ -57,6 +57,7 @@ export class LayoutReferrers {
     const found: Descriptor[] = [];
     const alsoListed = new Set(others.map((other) => other.digest));
     for (const [one, claim] of this.#claims.get(digest) ?? []) {
+      signal?.throwIfAborted();
       if (entries.byDigest(one) === undefined && !alsoListed.has(one)) continue;
       const entry = claim.entry ?? (await this.#read(digest, claim));
       if (entry !== undefined) found.push(entry);
@@ -116,6 +117,7 @@ export class LayoutReferrers {
       const { bytes, descriptor } = await this.#fetch(digest);
       const { value } = parseManifest(bytes, descriptor.mediaType, `manifest ${digest}`);
       if (value.subject?.digest === subject) claim.entry = referrerEntry(descriptor, value);
+      else this.#claims.get(subject)?.delete(digest);
       return claim.entry;
     } catch (error) {
       if (error instanceof StaveError) return undefined;

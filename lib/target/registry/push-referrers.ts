@@ -96,9 +96,15 @@ async function listUnderTags(
     if (written.wasMissing) settling.add({ ...one, list: written.list, tried: tried + 1 });
     else settling.done();
   };
+  // The lists to look at end only when all are done, so a failure must end the wait for the next one.
+  const lookOrStop = (one: Settled): Promise<void> =>
+    look(one).catch((error: unknown) => {
+      stop.end(error);
+      throw error;
+    });
   await stop.all([
     forEachLimit(unlisted, DOCUMENTS_AT_ONCE, write, signal),
-    forEachLimit(settling.each(signal), DOCUMENTS_AT_ONCE, look, signal),
+    forEachLimit(settling.each(signal), DOCUMENTS_AT_ONCE, lookOrStop, signal),
   ]);
 }
 
