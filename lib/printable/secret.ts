@@ -140,3 +140,8 @@ export function redactUserInfo(text: string): string {
 export function redactQueries(text: string): string {
   return text.replace(/([?&][A-Za-z0-9_.~%+[\]-]{1,100}=)[^&\s"'<>,]+/g, "$1…");
 }
+
+/** Masks user info and removes query values of everything that looks like a URL. */
+export function redactUrls(text: string): string {
+  return redactQueries(redactUserInfo(text));
+}

@@ -2,11 +2,12 @@
 // Runs the parsers on an endless supply of random inputs, and prints the figures of docs/security.md.
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { chooseSeed } from "../support/seed.ts";
 import { drive } from "./drive.ts";
 import type { TargetResult } from "./result.ts";
 
 const { env } = process;
-const seed = Number(env["FUZZ_SEED"] || Date.now() % 0x7fffffff);
+const seed = chooseSeed("FUZZ_SEED");
 const count = Number(env["FUZZ_COUNT"] || 1_000_000);
 console.log(`seed ${seed}, ${count} inputs for each target`);
 

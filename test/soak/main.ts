@@ -2,10 +2,11 @@
 // Runs commands that compete, are killed, run out of disk space and meet faulty registries, and checks the invariants
 // after each round.
 import { join } from "node:path";
+import { chooseSeed } from "../support/seed.ts";
 import { soak } from "./run.ts";
 
 const { env } = process;
-const seed = Number(env["SOAK_SEED"] || Date.now() % 0x7fffffff);
+const seed = chooseSeed("SOAK_SEED");
 const minutes = Number(env["MINUTES"] || 30);
 console.log(`seed ${seed}, ${minutes} minutes`);
 const result = await soak({

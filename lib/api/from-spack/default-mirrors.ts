@@ -1,6 +1,6 @@
 // The mirrors of Spack's configuration that are the default caches.
 import { printable } from "../../printable/printable.ts";
-import { redactQueries, redactUserInfo } from "../../printable/secret.ts";
+import { redactUrls } from "../../printable/secret.ts";
 import type { Direction, Mirror } from "../../spack/config/mirror.ts";
 import type { Surroundings } from "../machine/surroundings.ts";
 import type { SpackFiles } from "./spack-files.ts";
@@ -25,7 +25,7 @@ export function defaultMirrors(direction: Direction, { around, files, onNote }: 
   const pushed = all.find(({ isAutopush }) => isAutopush) ?? all.find(({ hasPush }) => hasPush);
   const meant = direction === "fetch" ? all : [pushed].filter((mirror) => mirror !== undefined);
   const shown = (mirror: Mirror): string =>
-    printable(`${mirror.name} (${redactQueries(redactUserInfo(mirror.url(direction)))})`, { most: 300 });
+    printable(`${mirror.name} (${redactUrls(mirror.url(direction))})`, { most: 300 });
   const usable = meant.filter((mirror) => USABLE.test(mirror.url(direction)));
   const others = meant.filter((mirror) => !usable.includes(mirror));
   if (others.length > 0) onNote(`not used, because stave has no client for them: ${others.map(shown).join(", ")}`);

@@ -5,7 +5,7 @@ import { StaveError } from "../../errors.ts";
 import type { S3Dialect } from "../../objects/s3/s3-settings.ts";
 import { formatLocation, type Location } from "../../oci/reference.ts";
 import { printable } from "../../printable/printable.ts";
-import { redactQueries, redactUserInfo, rememberSecret, rememberSignature, Secret } from "../../printable/secret.ts";
+import { redactUrls, rememberSecret, rememberSignature, Secret } from "../../printable/secret.ts";
 import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 
@@ -121,7 +121,7 @@ function invalidUrl(text: string, expected: string, cause?: unknown): StaveError
   });
 }
 
-const shown = (text: string): string => printable(redactQueries(redactUserInfo(text)), { most: 160 });
+const shown = (text: string): string => printable(redactUrls(text), { most: 160 });
 
 /** Formats the place of a cache so that a user can type it again, without secrets. */
 export function formatCache(location: CacheLocation): string {

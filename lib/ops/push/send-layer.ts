@@ -30,7 +30,7 @@ const KEPT = 512 * 1024;
 /** How many bytes these prefixes may have together; their layers are smaller. */
 const SPOOL = 48 * 1024 * 1024;
 /** How many of these layers may be in memory, however small they are. */
-const SPOOLED = 24;
+const MOST_SPOOLED = 24;
 /** Layers up to this size, in bytes, are sent without a HEAD request: the request would take as long. */
 const UNASKED = 256 * 1024;
 
@@ -146,7 +146,7 @@ export class LayerSender {
     };
     try {
       // A small layer is in memory from packing to the end of its upload.
-      const weight = Math.max(survey.bytes, SPOOL / SPOOLED);
+      const weight = Math.max(survey.bytes, SPOOL / MOST_SPOOLED);
       const sent = isSmall ? await this.#spool.run(bring, { signal, weight }) : await bring();
       done(({ pushed: "copied", mounted: "mounted", present: "skipped" } as const)[sent.outcome]);
       return { ...sent, milliseconds: clock.now() - (started ?? clock.now()) };

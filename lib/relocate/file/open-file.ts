@@ -48,30 +48,8 @@ export class Tree implements Disposable {
    * Opens a file for modification while `work` runs. Throws as locate does, and RELOCATION_FAILED unless it is a
    * regular file.
    */
-  open<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
-    return this.#open(relative, !this.isDryRun, work);
-  }
-
-  /**
-   * Opens what a folder lists as a regular file for reading while `work` runs; writes stay in memory as in a dry run.
-   * Throws as open does.
-   */
-  async read<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
-    const path = this.locate(relative);
-    let descriptor: number | undefined;
-    try {
-      descriptor = openSync(path, constants.O_RDONLY | AS_IT_IS);
-      const file = new OpenFile(descriptor, relative, true);
-      if (!file.stats.isFile()) throw unfit(relative, "is not a regular file");
-      return await work(file);
-    } catch (cause) {
-      throw systemCode(cause) === "ELOOP" ? unfit(relative, "is not a regular file") : notFound(cause, relative);
-    } finally {
-      if (descriptor !== undefined) closeSync(descriptor);
-    }
-  }
-
-  async #open<T>(relative: ByteString, isForChange: boolean, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+  async open<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    const isForChange = !this.isDryRun;
     const stats = this.stats(relative);
     if (!stats.isFile()) throw unfit(relative, "is not a regular file");
     // A read-only file is made writable while it is open; writing clears setuid and setgid.
@@ -90,6 +68,25 @@ export class Tree implements Disposable {
         if (isReadOnly || losesBits) fchmodSync(descriptor, mode);
         closeSync(descriptor);
       } else if (isReadOnly) this.held.chmod(relative, mode);
+    }
+  }
+
+  /**
+   * Opens what a folder lists as a regular file for reading while `work` runs; writes stay in memory as in a dry run.
+   * Throws as open does.
+   */
+  async read<T>(relative: ByteString, work: (file: OpenFile) => T | Promise<T>): Promise<T> {
+    const path = this.locate(relative);
+    let descriptor: number | undefined;
+    try {
+      descriptor = openSync(path, constants.O_RDONLY | AS_IT_IS);
+      const file = new OpenFile(descriptor, relative, true);
+      if (!file.stats.isFile()) throw unfit(relative, "is not a regular file");
+      return await work(file);
+    } catch (cause) {
+      throw systemCode(cause) === "ELOOP" ? unfit(relative, "is not a regular file") : notFound(cause, relative);
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
     }
   }
 

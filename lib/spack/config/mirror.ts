@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 import * as z from "zod";
 import { StaveError } from "../../errors.ts";
 import { printable } from "../../printable/printable.ts";
-import { redactQueries, redactUserInfo, Secret } from "../../printable/secret.ts";
+import { redactUrls, Secret } from "../../printable/secret.ts";
 import { checked } from "../text/schema-check.ts";
 import { configError, nodeAt, type Place, type YamlNode } from "../text/yaml.ts";
 import type { Configuration } from "./config.ts";
@@ -176,7 +176,7 @@ export class Mirror {
       const token =
         this.#value(direction, "access_token_variable") ?? (this.#value(direction, "access_token") ? "***" : undefined);
       const all = {
-        url: redactQueries(redactUserInfo(this.#urls[direction])),
+        url: redactUrls(this.#urls[direction]),
         view: this.view(direction),
         access_pair: Array.isArray(pair) ? "***" : (pair ?? undefined),
         access_token: token,

@@ -2,7 +2,7 @@
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
 import { StaveError } from "../../errors.ts";
-import { redactQueries, redactUserInfo } from "../../printable/secret.ts";
+import { redactUrls } from "../../printable/secret.ts";
 import { checkKeys } from "../text/known-keys.ts";
 import { checked } from "../text/schema-check.ts";
 import { parseYaml } from "../text/yaml.ts";
@@ -38,7 +38,7 @@ export function parseProject(text: string, file: string): Project {
     return { file, text, cache: undefined, store: undefined };
   checkKeys(node, Object.keys(projectSchema.shape));
   const { cache, store } = checked(projectSchema, node, "project");
-  if (cache !== undefined && redactQueries(redactUserInfo(cache)) !== cache)
+  if (cache !== undefined && redactUrls(cache) !== cache)
     throw new StaveError("CONFIG_INVALID", `${file} has credentials in the URL of its cache`, {
       hint: "leave them out, and use `stave login`",
     });
