@@ -21,7 +21,7 @@ import type { ManifestDeleter, OperationOptions, ReadTarget, Target } from "../t
 import { gunzip } from "../util/decompress.ts";
 import type { DiskCache } from "../util/disk-cache.ts";
 import { release } from "../util/free-chunks.ts";
-import { rememberedBlob } from "../util/remembered-blob.ts";
+import { rememberedDocument } from "../util/remembered-blob.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {
   Abilities,
@@ -100,8 +100,10 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     const image = await this.#readImage(tag, signal);
     const { subject, config } = image;
     const what = `the config of ${subject}`;
-    const bytes = await this.#readBlob(config, CONFIG_LIMIT, what, signal);
-    return specImage(tag, image, parseConfig(inflated(bytes, what), what, this.#recurring), isKnown);
+    const bytes = inflated(await this.#readBlob(config, CONFIG_LIMIT, what, signal), what);
+    const value = parseConfig(bytes, what, this.#recurring);
+    release(bytes);
+    return specImage(tag, image, value, isKnown);
   }
 
   async fetchNewNodes(tag: string, known: KnownRecords, { signal }: OperationOptions = {}): Promise<NewNodes> {
@@ -139,7 +141,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   }
 
   async #readBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {
-    return await rememberedBlob(this.#memory, blob, () => this.#fetchBlob(blob, limit, what, signal));
+    return await rememberedDocument(this.#memory, blob, () => this.#fetchBlob(blob, limit, what, signal));
   }
 
   async #fetchBlob(blob: Descriptor, limit: number, what: string, signal: AbortSignal | undefined): Promise<Buffer> {

@@ -8,7 +8,7 @@ import { isIndexType } from "../../oci/mediatype.ts";
 import { withRefetch } from "../../target/refetch.ts";
 import type { OperationOptions, ReadTarget } from "../../target/target.ts";
 import type { DiskCache } from "../../util/disk-cache.ts";
-import { rememberedBlob } from "../../util/remembered-blob.ts";
+import { rememberedDocument } from "../../util/remembered-blob.ts";
 import { readSized } from "../../util/stream.ts";
 import { BUNDLE_FAMILY, BUNDLE_LIMIT, type Bundle, parseBundle } from "../statement/bundle.ts";
 import { parseStatement, SIGNATURE_PREDICATE, type Statement } from "../statement/statement.ts";
@@ -125,7 +125,7 @@ export class SignatureFinder {
   }
 
   async #fetch(layer: Descriptor, name: string, options: OperationOptions): Promise<Buffer> {
-    return await rememberedBlob(this.#memory, layer, () =>
+    return await rememberedDocument(this.#memory, layer, () =>
       withRefetch(this.#target, async (from) =>
         readSized(await from.fetchBlob(layer, { ...options, isDocument: true }), layer.size, name),
       ),
