@@ -1,17 +1,25 @@
 // Concurrency limits: a semaphore with priorities, and single-flight by key. Both obey an AbortSignal.
 
 interface Waiter {
-  priority: number;
-  order: number;
-  weight: number;
-  start: () => void;
+  readonly priority: number;
+  readonly order: number;
+  readonly weight: number;
+  readonly signal: AbortSignal | undefined;
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+// One listener for all waiters of a signal: Node compares each new listener with all others.
+interface Listener {
+  readonly waiters: Set<Waiter>;
+  readonly onAbort: () => void;
 }
 
 /** How to wait for a turn. */
 export interface TurnOptions {
   /** Of those that wait, the lowest number goes first; default: 0. */
   readonly priority?: number;
-  /** How much of the capacity it takes; default: 1. What takes more than all of it runs alone. */
+  /** How much of the capacity it takes, a whole number; default: 1. What takes more than all of it runs alone. */
   readonly weight?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -21,7 +29,8 @@ export class Limit {
   #capacity: number;
   #running = 0;
   #order = 0;
-  readonly #waiting: Waiter[] = [];
+  #waiting: Waiter[] = [];
+  readonly #listeners = new Map<AbortSignal, Listener>();
 
   constructor(capacity: number) {
     this.#capacity = Math.max(1, capacity);
@@ -69,26 +78,40 @@ export class Limit {
 
   #wait(priority: number, weight: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        const at = this.#waiting.indexOf(waiter);
-        if (at >= 0) this.#waiting.splice(at, 1);
-        reject(signal?.reason);
-        this.#drain();
-      };
-      const waiter: Waiter = {
-        priority,
-        order: this.#order++,
-        weight,
-        start: () => {
-          signal?.removeEventListener("abort", onAbort);
-          this.#running += weight;
-          resolve();
-        },
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const waiter = { priority, order: this.#order++, weight, signal, resolve, reject };
       this.#waiting.push(waiter);
+      if (signal !== undefined) this.#listen(signal, waiter);
       this.#drain();
     });
+  }
+
+  #listen(signal: AbortSignal, waiter: Waiter): void {
+    const known = this.#listeners.get(signal);
+    if (known !== undefined) {
+      known.waiters.add(waiter);
+      return;
+    }
+    const waiters = new Set([waiter]);
+    const onAbort = (): void => {
+      this.#listeners.delete(signal);
+      this.#waiting = this.#waiting.filter((one) => !waiters.has(one));
+      for (const { reject } of waiters) reject(signal.reason);
+      this.#drain();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#listeners.set(signal, { waiters, onAbort });
+  }
+
+  #start(waiter: Waiter): void {
+    const { signal, weight, resolve } = waiter;
+    const listener = signal && this.#listeners.get(signal);
+    listener?.waiters.delete(waiter);
+    if (signal && listener?.waiters.size === 0) {
+      signal.removeEventListener("abort", listener.onAbort);
+      this.#listeners.delete(signal);
+    }
+    this.#running += weight;
+    resolve();
   }
 
   #drain(): void {
@@ -100,7 +123,8 @@ export class Limit {
       }
       // The first one goes first even if a lighter one would fit, so that nothing waits forever.
       if (!this.#hasRoom(this.#waiting[best]?.weight ?? 1)) return;
-      this.#waiting.splice(best, 1)[0]?.start();
+      const [next] = this.#waiting.splice(best, 1);
+      if (next !== undefined) this.#start(next);
     }
   }
 }

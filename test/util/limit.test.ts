@@ -1,5 +1,6 @@
 // Proves that concurrency limits, priorities, single-flight and aborts work.
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { forEachLimit, Limit, SingleFlight } from "../../lib/util/limit.ts";
 
@@ -72,6 +73,26 @@ test("who gives up while waiting takes no place", async () => {
   release();
   const [a] = await Promise.all([limit.acquire()]);
   a();
+});
+
+test("waiters on one signal share one listener, which goes when all have started; an abort rejects only its own", async () => {
+  const limit = new Limit(1);
+  const { signal } = new AbortController();
+  const release = await limit.acquire();
+  const waiting = Array.from({ length: 50 }, () => limit.run(tick, { signal }));
+  assert.equal(getEventListeners(signal, "abort").length, 1);
+  release();
+  await Promise.all(waiting);
+  assert.equal(getEventListeners(signal, "abort").length, 0);
+
+  const abort = new AbortController();
+  const again = await limit.acquire();
+  const given = [1, 2, 3].map(() => limit.run(tick, { signal: abort.signal }));
+  const kept = limit.run(() => Promise.resolve("kept"), { signal });
+  abort.abort(new Error("enough"));
+  for (const one of given) await assert.rejects(one, /enough/);
+  again();
+  assert.equal(await kept, "kept");
 });
 
 test("many who ask for the same share one flight, and a failure is not remembered", async () => {

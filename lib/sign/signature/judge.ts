@@ -5,6 +5,7 @@ import { type ErrorCode, isStaveError, StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { printable } from "../../printable/printable.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import { unlessAborted } from "../../util/limit.ts";
 import type { CertificateIdentity, IdentityPattern } from "../identity/identity-pattern.ts";
 import type { CheckedCertificate, TrustedRoot } from "../identity/trusted-root.ts";
 import type { PublicKey } from "../key/public-key.ts";
@@ -125,6 +126,8 @@ export class Judge {
   readonly #made = new WeakMap<ReadBundle, Promise<Made>>();
   /** Bundles about several images that made one of them acceptable. */
   readonly #reusable = new Set<ReadBundle>();
+  /** The judgement of the first image, which the others wait for. */
+  #first: Promise<AcceptedSignature> | undefined;
 
   constructor(requirement: Requirement, now: () => number, { reusesBundles = false }: JudgeOptions = {}) {
     this.#requirement = requirement;
@@ -190,10 +193,23 @@ export class Judge {
     options: OperationOptions = {},
   ): Promise<AcceptedSignature> {
     this.refuseRevoked(image);
+    if (!this.#reusesBundles) return await this.#look(finder, image, options);
+    // One push signs all of its images together, so what the first has attached decides on most others.
+    const isFirst = this.#first === undefined;
+    this.#first ??= this.#look(finder, image, options);
+    if (isFirst) return await this.#first;
+    await unlessAborted(
+      this.#first.catch(() => {}),
+      options.signal,
+    );
     for (const known of this.#reusable) {
       const outcome = await this.accepts(known, image);
       if ("bundle" in outcome) return outcome;
     }
+    return await this.#look(finder, image, options);
+  }
+
+  async #look(finder: SignatureFinder, image: ImageToJudge, options: OperationOptions): Promise<AcceptedSignature> {
     const found = await finder.find(image.digest, options, async (bundle) => {
       const isGood = "bundle" in (await this.accepts(bundle, image));
       if (isGood) this.#mayReuse(bundle);

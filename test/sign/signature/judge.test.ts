@@ -372,6 +372,42 @@ describe("a judge that reuses what it accepted", () => {
     assert.deepEqual(askedAbout, [first.digest, second.digest, stranger.digest]);
   });
 
+  test("asks about the first image alone, and about others at the same time only if that did not decide", async () => {
+    const [from, one] = [finder(), judge({ reusesBundles: true })];
+    const all = await Promise.allSettled([
+      one.check(from, imageOf(first, "a")),
+      ...Array.from({ length: 20 }, () => one.check(from, imageOf(second, "b"))),
+      one.check(from, imageOf(stranger, "c")),
+    ]);
+    assert.equal(all.filter(({ status }) => status === "fulfilled").length, 21);
+    assert.deepEqual(askedAbout, [first.digest, stranger.digest]);
+
+    // The first is refused, so the second is asked about.
+    const [again, other] = [finder(), judge({ reusesBundles: true })];
+    const outcomes = await Promise.allSettled([
+      other.check(again, imageOf(stranger, "c")),
+      other.check(again, imageOf(first, "a")),
+    ]);
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ["rejected", "fulfilled"],
+    );
+    assert.deepEqual(askedAbout, [stranger.digest, first.digest]);
+  });
+
+  test("whoever gives up does not wait for the first", async () => {
+    const never = new SignatureFinder({
+      ...memoryTarget(first, [{ bundle: batch }]),
+      referrers: () => new Promise(() => {}),
+    });
+    const one = judge({ reusesBundles: true });
+    void one.check(never, imageOf(first, "a"));
+    const abort = new AbortController();
+    const waiting = one.check(never, imageOf(second, "b"), { signal: abort.signal });
+    abort.abort(new Error("enough"));
+    await assert.rejects(waiting, /enough/);
+  });
+
   test("still refuses what is revoked", async () => {
     const revoked = { ...NO_REVOCATIONS, digests: new Set([second.digest]) };
     const [from, one] = [finder(), judge({ reusesBundles: true }, { revoked })];
