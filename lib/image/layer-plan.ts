@@ -107,6 +107,8 @@ class Planner {
   readonly #input: PlanInput;
   readonly #actions = new Map<string, SpecAction>();
   readonly #unread = new Map<string, SpecNode>();
+  /** Layers by DAG hash, shared by all images: each image has hundreds, and copies would fill the memory. */
+  readonly #planned = new Map<string, PlannedLayer>();
   // Specs whose own layer and those of all their link and run dependencies are known.
   readonly #whole = new Set<string>();
   /** Layers of one spec, by its hash. */
@@ -148,13 +150,13 @@ class Planner {
   }
 
   layers(roots: readonly SpecNode[]): PlannedLayer[] {
-    return this.#inOrder(roots).map((node) => this.#layer(node));
+    return this.#inOrder(roots).map((node) => this.#plannedLayer(node));
   }
 
   environment(): PlannedInImage[] {
     return this.#inOrder(this.#input.roots).map((node) => {
       const group = this.#groups.get(node.hash);
-      return group === undefined ? this.#layer(node) : { node, from: "group", group };
+      return group === undefined ? this.#plannedLayer(node) : { node, from: "group", group };
     });
   }
 
@@ -189,7 +191,13 @@ class Planner {
     return isThere ? "keep" : "other shard";
   }
 
-  #layer(node: SpecNode): PlannedLayer {
+  #plannedLayer(node: SpecNode): PlannedLayer {
+    const planned = this.#planned.get(node.hash) ?? this.#planLayer(node);
+    this.#planned.set(node.hash, planned);
+    return planned;
+  }
+
+  #planLayer(node: SpecNode): PlannedLayer {
     const { tags, images } = this.#input;
     if (this.#actions.get(node.hash) === "pack") return { node, from: "push" };
     const image = images.get(node.hash);

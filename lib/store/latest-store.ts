@@ -1,15 +1,19 @@
 // The current database of a store, read again only if it has changed.
 import { statSync } from "node:fs";
 import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
+import type { Recurring } from "../spack/text/recurring.ts";
 import { stampOf } from "../util/read-file.ts";
 
 /** A store that rereads its database when it changes. */
 export class LatestStore {
   #store: Store;
+  readonly #recurring: Recurring | undefined;
   #reading: Promise<Store> | undefined;
 
-  constructor(store: Store) {
+  /** With `recurring`, unchanged nodes are shared with earlier readings. */
+  constructor(store: Store, recurring?: Recurring) {
     this.#store = store;
+    this.#recurring = recurring;
   }
 
   /** The current store. Throws as Store.open. */
@@ -31,7 +35,7 @@ export class LatestStore {
   }
 
   async #read(): Promise<Store> {
-    this.#store = await this.#store.reread();
+    this.#store = await this.#store.reread({ recurring: this.#recurring });
     return this.#store;
   }
 }

@@ -10,6 +10,7 @@ import { DATABASE_FOLDER, DATABASE_LIMIT, type Store } from "../spack/store/stor
 import { objectAt } from "../spack/text/fields.ts";
 import { copyObject, writeJson } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
+import type { Recurring } from "../spack/text/recurring.ts";
 import { isGone } from "../util/inspect-path.ts";
 import { readBounded } from "../util/read-file.ts";
 import { replaceFile } from "../util/replace-file.ts";
@@ -21,6 +22,8 @@ import type { Release, StoreLocks } from "./locks.ts";
 export interface UpdateOptions {
   readonly clock: Clock;
   readonly locks: StoreLocks;
+  /** Shares nodes with earlier readings of the database. */
+  readonly recurring?: Recurring | undefined;
 }
 
 // Version 7 is that of Spack 0.20 to 0.23; Spack itself refuses to write older ones.
@@ -64,7 +67,7 @@ export class LockedDatabase implements AsyncDisposable {
   static async open(store: Store, options: UpdateOptions): Promise<LockedDatabase> {
     const release = await options.locks.database("exclusive");
     try {
-      const read = await readIndex(folderOf(store), store.database.version);
+      const read = await readIndex(folderOf(store), store.database.version, options.recurring);
       return new LockedDatabase(read, store, options, release);
     } catch (error) {
       release();
@@ -113,13 +116,13 @@ interface ReadIndex {
   readonly database: Database;
 }
 
-async function readIndex(folder: string, emptyVersion: number): Promise<ReadIndex> {
+async function readIndex(folder: string, emptyVersion: number, recurring: Recurring | undefined): Promise<ReadIndex> {
   const name = `${folder}/index.json`;
   const { bytes } = await readBounded(name, DATABASE_LIMIT).catch((error: unknown) => {
     if (isStaveError(error, "NOT_FOUND")) return { bytes: emptyIndex(emptyVersion) };
     throw error;
   });
-  const read = readDatabaseDocument({ name, hint: REINDEX_HINT, bytes });
+  const read = readDatabaseDocument({ name, hint: REINDEX_HINT, bytes, ...(recurring && { recurring }) });
   const { version } = read.database;
   if (version >= OLDEST_DATABASE) return read;
   const problem = `${name} has version ${version}, expected ${OLDEST_DATABASE} or ${NEWEST_DATABASE}`;

@@ -4,7 +4,7 @@
 /** The smallest buffer, in bytes. */
 const SMALLEST = 64 * 1024;
 /** How many bytes of buffers that are not in use are kept, unless a pool is told otherwise. */
-const SPARE = 16 * 1024 * 1024;
+const SPARE = 4 * 1024 * 1024;
 
 /** Lends buffers and takes them back. */
 export class BufferPool {

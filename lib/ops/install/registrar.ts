@@ -3,9 +3,7 @@
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { Change } from "../../store/change-records.ts";
-import type { StoreLocks } from "../../store/locks.ts";
-import { updateDatabase } from "../../store/write-database.ts";
-import type { Clock } from "../../util/time.ts";
+import { type UpdateOptions, updateDatabase } from "../../store/write-database.ts";
 
 /** The least time between two writes, in milliseconds: other processes may wait for what was installed. */
 const PAUSE = 250;
@@ -15,8 +13,7 @@ const SHARE = 9;
 /** Collects changes of the database and writes them together. */
 export class Registrar {
   readonly #store: Store;
-  readonly #locks: StoreLocks;
-  readonly #clock: Clock;
+  readonly #options: UpdateOptions;
   #waiting: Change[] = [];
   #next: Promise<void> | undefined;
   #hurry = new AbortController();
@@ -24,10 +21,9 @@ export class Registrar {
   #pause = PAUSE;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(store: Store, locks: StoreLocks, clock: Clock) {
+  constructor(store: Store, options: UpdateOptions) {
     this.#store = store;
-    this.#locks = locks;
-    this.#clock = clock;
+    this.#options = options;
   }
 
   /**
@@ -59,15 +55,15 @@ export class Registrar {
   async #write(): Promise<void> {
     this.#hurry = new AbortController();
     // A flush ends the pause early.
-    await this.#clock.sleep(this.#pause, this.#hurry.signal).catch(() => {});
+    await this.#options.clock.sleep(this.#pause, this.#hurry.signal).catch(() => {});
     await this.#last;
     const changes = this.#waiting;
     this.#waiting = [];
     // Later changes go into the next write.
     this.#next = undefined;
     if (this.#failure) throw this.#failure.error;
-    const started = this.#clock.now();
-    const write = updateDatabase(this.#store, { clock: this.#clock, locks: this.#locks }, () => changes);
+    const started = this.#options.clock.now();
+    const write = updateDatabase(this.#store, this.#options, () => changes);
     this.#last = write.then(
       () => {},
       (error: unknown) => {
@@ -75,6 +71,6 @@ export class Registrar {
       },
     );
     await write;
-    this.#pause = Math.max(PAUSE, SHARE * (this.#clock.now() - started));
+    this.#pause = Math.max(PAUSE, SHARE * (this.#options.clock.now() - started));
   }
 }

@@ -6,6 +6,8 @@ import { LINK, RUN, type SpecGraph, type SpecNode } from "../../spack/spec/node.
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { edgesOf } from "../../spack/spec/traversal.ts";
 import type { Store } from "../../spack/store/store.ts";
+import type { JsonObject } from "../../spack/text/json-value.ts";
+import { Recurring } from "../../spack/text/recurring.ts";
 import { LatestStore } from "../../store/latest-store.ts";
 import type { SpecLock } from "../../store/locks.ts";
 import { carryOut, installing } from "../../store/protocol.ts";
@@ -30,6 +32,9 @@ export function isThere(store: Store, node: SpecNode): boolean {
 /** How many small archives may be in memory, being fetched or waiting for a thread. */
 const SPOOL = 24;
 
+/** The most characters of database nodes to remember: enough for several thousand specs. */
+const MOST_RECORDED = 32 * 1024 * 1024;
+
 /** One run. */
 export class InstallRun {
   readonly #options: InstallSettings;
@@ -40,6 +45,8 @@ export class InstallRun {
   readonly #latest: LatestStore;
   readonly #explicit: ReadonlySet<string>;
   readonly #graphs = new Map<string, SpecGraph>();
+  /** The node dictionaries of the images, by DAG hash: equal ones of the database share them. */
+  readonly #raw = new Map<string, JsonObject>();
   /** Specs in progress, by DAG hash; resolves once the spec is in place. */
   readonly #placed = new Map<string, PromiseWithResolvers<void>>();
   /** Locks on what this run relies on, held until it ends. */
@@ -56,11 +63,18 @@ export class InstallRun {
     this.#stop = stop;
     this.#nodes = nodes;
     this.#pool = new PlacePool(options.jobs);
-    this.#registrar = new Registrar(options.store, options.locks, options.clock);
-    this.#latest = new LatestStore(options.store);
+    const { store, locks, clock } = options;
+    // The database is reread around each write; most of its nodes are also in the images.
+    const recurring = new Recurring({ known: (hash) => this.#raw.get(hash), most: MOST_RECORDED });
+    this.#registrar = new Registrar(store, { clock, locks, recurring });
+    this.#latest = new LatestStore(store, recurring);
     this.#explicit = new Set(options.isExplicit ? options.roots.map(({ node }) => node.hash) : []);
     this.#started = options.clock.now();
-    for (const { graph } of options.roots) for (const node of graph.nodes()) this.#graphs.set(node.hash, graph);
+    for (const { graph } of options.roots)
+      for (const node of graph.nodes()) {
+        this.#graphs.set(node.hash, graph);
+        this.#raw.set(node.hash, node.raw);
+      }
   }
 
   /** Installs everything. Failures are in the results; throws only if stopped from outside, or what `onSpec` throws. */

@@ -1,5 +1,12 @@
 // Several build caches as one: the first that has a spec provides it; if that fails, the others are tried.
-import type { Abilities, CachedSpec, CacheListing, FindSpecOptions, ReadCache } from "../../cache/cache.ts";
+import type {
+  Abilities,
+  CachedSpec,
+  CacheListing,
+  FetchSpecOptions,
+  FindSpecOptions,
+  ReadCache,
+} from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
@@ -11,6 +18,7 @@ import { mapLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
 import { type FoundSpec, findCached, specNamedBy } from "../cache/find-cached.ts";
 import { nearMisses } from "../cache/near-misses.ts";
+import { shortEnv } from "./root-length.ts";
 
 /** A spec, and the cache that has it. */
 export interface CacheAnswer {
@@ -28,6 +36,8 @@ export class InstallSource {
   readonly #lookups: ReadonlyMap<ReadCache, Lookup>;
   /** Images that were read before their installation, each for one use. */
   readonly #read = new Map<string, CacheAnswer>();
+  /** The variables of images, each text once. */
+  readonly #variables = new Map<string, string>();
 
   constructor(caches: readonly ReadCache[]) {
     this.#caches = caches;
@@ -62,7 +72,7 @@ export class InstallSource {
           },
         );
       const read = async ({ tag, node }: FoundSpec): Promise<SpecDocument> => {
-        const image = await cache.fetchSpec(tag, { ...options, node });
+        const image = await this.#fetch(cache, tag, { ...options, node });
         // Of several, not all are installed.
         if (found.length === 1) this.#read.set(image.document.root.hash, { cache, image });
         return image.document;
@@ -88,7 +98,9 @@ export class InstallSource {
     return answer === undefined ? this.#caches : [answer, ...this.#caches.filter((cache) => cache !== answer)];
   }
 
-  /** Reads the image of a spec ahead of its installation. Throws as `use` does. */
+  /**
+   * Reads the image of a spec ahead of its installation, without the layers of its dependencies. Throws as `use` does.
+   */
   async readAhead(node: SpecNode, options: OperationOptions): Promise<CachedSpec> {
     return await this.use(node, options, (found) => {
       this.#read.set(node.hash, found);
@@ -109,7 +121,8 @@ export class InstallSource {
       this.#caches,
       async (cache) => {
         const read = this.#read.get(node.hash);
-        const image = read?.cache === cache ? read.image : await cache.fetchSpec(specTag(node), { ...options, node });
+        const image =
+          read?.cache === cache ? read.image : await this.#fetch(cache, specTag(node), { ...options, node });
         this.#read.delete(node.hash);
         return { used: await use({ cache, image }) };
       },
@@ -121,6 +134,16 @@ export class InstallSource {
       shortName(node),
       failures.map((error) => error.with({ side: error.side ?? "source" })),
     );
+  }
+
+  // What an installation needs of an image, because thousands wait for their turn: lacks the layers of dependencies. A
+  // mirror finds an archive by the very object that `fetchSpec` returned, so that object is kept.
+  async #fetch(cache: ReadCache, name: string, options: FetchSpecOptions): Promise<CachedSpec> {
+    const image = await cache.fetchSpec(name, options);
+    if (!cache.can.images) return image;
+    const { tag, archive, diffId, layoutVersion, archivedAt, document } = image;
+    const env = shortEnv(image, this.#variables);
+    return { tag, archive, diffId, layoutVersion, archivedAt, document, env, layers: [archive] };
   }
 
   #absent(what: string, all: readonly StaveError[], near?: string): never {

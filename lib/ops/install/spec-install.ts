@@ -4,7 +4,7 @@ import { StaveError } from "../../errors.ts";
 import type { PlacedTree, PlaceJob } from "../../relocate/place/place.ts";
 import type { PlacePool } from "../../relocate/place/place-pool.ts";
 import { writeInstalledSpec } from "../../relocate/place/write-metadata.ts";
-import { newPrefixes } from "../../relocate/prefix/new-prefixes.ts";
+import { type NewPrefixes, newPrefixes } from "../../relocate/prefix/new-prefixes.ts";
 import { compressionOf } from "../../relocate/unpack/unpack.ts";
 import type { SpecGraph, SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
@@ -52,7 +52,6 @@ export interface SpecSurroundings {
 // An archive that was unpacked and relocated beside its place.
 interface Placed {
   readonly found: CacheAnswer;
-  readonly job: PlaceJob;
   readonly tree: PlacedTree;
   readonly started: number;
   readonly placedAt: number;
@@ -203,7 +202,7 @@ export class SpecInstall {
 
   async #unpack(found: CacheAnswer, blobs: BlobFetcher): Promise<Placed> {
     const { pool, spool, options } = this.#around;
-    const { store, clock, permissionsOf, allFiles, patchelf, progress = noProgress } = options;
+    const { clock, permissionsOf, allFiles, patchelf, progress = noProgress } = options;
     const { archive, diffId } = found.image;
     const node = this.#node;
     const signal = this.#signal;
@@ -212,19 +211,6 @@ export class SpecInstall {
     const label = shortName(node);
     progress({ type: "queued", id, size: archive.size });
     await this.#prefix.stage(permissions.directory);
-    const job: PlaceJob = {
-      folder: this.#prefix.directory,
-      hash: node.hash,
-      name: label,
-      prefix: this.#prefix.prefix,
-      root: store.root,
-      prefixes: newPrefixes(node, { root: store.root, prefixOf: (other) => store.prefixOf(other) }),
-      compression: compressionOf(archive.mediaType),
-      diffId,
-      permissions,
-      allFiles,
-      patchelf,
-    };
     let started = clock.now();
     const open = async (): Promise<Readable> => {
       started = clock.now();
@@ -232,8 +218,20 @@ export class SpecInstall {
       return await blobs.fetchBlob(archive, { signal });
     };
     const onBytes = (count: number): void => progress({ type: "bytes", id, count });
-    const place = (from: Buffer | (() => Promise<Readable>)): Promise<PlacedTree> =>
-      pool.place(from, job, { signal, onBytes, size: archive.size });
+    const place = (from: Buffer | (() => Promise<Readable>)): Promise<PlacedTree> => {
+      const job: PlaceJob = {
+        folder: this.#prefix.directory,
+        hash: node.hash,
+        name: label,
+        ...this.#newLocations(),
+        compression: compressionOf(archive.mediaType),
+        diffId,
+        permissions,
+        allFiles,
+        patchelf,
+      };
+      return pool.place(from, job, { signal, onBytes, size: archive.size });
+    };
     const tree =
       archive.size > SMALL
         ? await place(open)
@@ -249,21 +247,26 @@ export class SpecInstall {
         type: "warning",
         text: `${label} was packed with relative search paths; its libraries may not be found`,
       });
-    return { found, job, tree, started, placedAt: clock.now() };
+    return { found, tree, started, placedAt: clock.now() };
+  }
+
+  // Computed when needed: it names all dependencies, and hundreds of specs wait for their turn.
+  #newLocations(): NewPrefixes & { readonly prefix: string } {
+    const { store } = this.#around.options;
+    return { prefix: this.#prefix.prefix, root: store.root, prefixes: newPrefixes(this.#node, store) };
   }
 
   // Finishing needs the dependencies, and happens before the prefix becomes visible.
   async #finish(): Promise<void> {
     const { pool, options, graph } = this.#around;
     const { store, clock, strict } = options;
-    const { found, job, tree, started, placedAt } = this.#tree;
+    const { found, tree, started, placedAt } = this.#tree;
     const { directory } = tree;
     if (!tree.hasSpecFile) writeInstalledSpec(directory, this.#node, graph ?? found.image.document.graph);
     const { hash, name } = this.#node;
     const times = { hash, name, phases: [{ path: "install", seconds: (placedAt - started) / 1000 }] };
-    const { prefix, root, prefixes } = job;
     const finished = await pool.finish(
-      { directory, prefix, root, prefixes, sysroot: store.sysroot, times },
+      { directory, ...this.#newLocations(), sysroot: store.sysroot, times },
       this.#signal,
     );
     if (strict && finished.leftovers.length > 0) throw leftBehind(finished.leftovers);

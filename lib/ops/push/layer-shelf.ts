@@ -4,10 +4,10 @@ import type { Digest } from "../../oci/digest.ts";
 import { release } from "../../util/free-chunks.ts";
 
 /** How many bytes of layers and archives are kept, and of archives alone. */
-const SHELF = 32 * 1024 * 1024;
-const ARCHIVES = 16 * 1024 * 1024;
+const SHELF = 16 * 1024 * 1024;
+const ARCHIVES = 8 * 1024 * 1024;
 
-/** Small layers and their archives, up to 32 MiB together. The largest go first: small ones are joined. */
+/** Small layers and their archives, at most SHELF bytes together. The largest go first: small ones are joined. */
 export class LayerShelf {
   readonly #layers = new Shelf();
   readonly #archives = new Shelf();

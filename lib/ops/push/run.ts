@@ -36,6 +36,9 @@ export interface PushResults extends Pick<PushReport, "specs" | "images" | "find
   readonly manifests: ReadonlyMap<string, Descriptor>;
 }
 
+/** A config with up to this many layers counts as one of those written at once, a larger one as several. */
+const LAYERS_PER_SLOT = 50;
+
 /** One run of one plan. */
 export class PushRun {
   readonly #options: PushSettings;
@@ -64,7 +67,7 @@ export class PushRun {
     const { signal } = stop;
     const pool = this.#pool;
     // The database has the nodes of most specs.
-    this.#recurring = new Recurring(({ hash }) => (typeof hash === "string" ? store.get(hash)?.node.raw : undefined));
+    this.#recurring = new Recurring({ known: (hash) => store.get(hash)?.node.raw });
     const { plan, base, bases } = prepared;
     const shelf = new LayerShelf();
     this.#writer = new DocumentWriter(target, bases, signal);
@@ -219,7 +222,7 @@ export class PushRun {
         await this.#writer.config(image, { isNew });
         return image.manifest;
       },
-      { signal },
+      { weight: Math.max(1, Math.ceil(planned.layers.length / LAYERS_PER_SLOT)), signal },
     );
     await this.#made.imagesBelow(planned.layers, node);
     await this.#writer.manifest(manifest, architecture, tag);

@@ -21,7 +21,7 @@ import type { ProgressSink } from "../../util/progress.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
 import type { LayerShelf } from "./layer-shelf.ts";
-import { type SurveyedJob, Surveyor } from "./surveyor.ts";
+import { Surveyor } from "./surveyor.ts";
 
 /** Prefixes up to this size, in bytes, are packed into memory and sent in parallel, however few threads pack. */
 const SMALL = 8 * 1024 * 1024;
@@ -89,7 +89,7 @@ export function archiveJob(
   return { ...job, directory: store.locate(job.prefix), ...cuts };
 }
 
-function idOf(node: SpecNode, { omit }: ArchiveJob): string {
+function idOf(node: SpecNode, { omit }: Pick<ArchiveJob, "omit">): string {
   return omit === undefined ? node.hash : `${node.hash} slim`;
 }
 
@@ -107,11 +107,16 @@ export class LayerSender {
   }
 
   // Surveys all prefixes early, so that the total for progress is known.
-  async #survey(node: SpecNode, cuts: LayerCuts | undefined): Promise<SurveyedJob> {
-    const { store, spackPrefix, progress, signal } = this.#options;
-    const found = await this.#surveyor.survey(() => archiveJob(node, store, spackPrefix, cuts), signal);
-    progress({ type: "queued", id: idOf(node, found.job), size: found.survey.bytes });
-    return found;
+  async #survey(node: SpecNode, cuts: LayerCuts | undefined): Promise<Survey> {
+    const { progress, signal } = this.#options;
+    const survey = await this.#surveyor.survey(() => this.#job(node, cuts), signal);
+    progress({ type: "queued", id: idOf(node, cuts ?? {}), size: survey.bytes });
+    return survey;
+  }
+
+  #job(node: SpecNode, cuts: LayerCuts | undefined): ArchiveJob {
+    const { store, spackPrefix } = this.#options;
+    return archiveJob(node, store, spackPrefix, cuts);
   }
 
   /**
@@ -120,9 +125,9 @@ export class LayerSender {
    */
   async send(node: SpecNode, cuts?: LayerCuts): Promise<SentLayer & { readonly milliseconds: number }> {
     const { memory, progress, clock, signal } = this.#options;
-    const { job, survey } = await this.#survey(node, cuts);
+    const survey = await this.#survey(node, cuts);
     const isSmall = survey.bytes <= SMALL;
-    const id = idOf(node, job);
+    const id = idOf(node, cuts ?? {});
     const label = cuts === undefined ? shortName(node) : `slim ${shortName(node)}`;
     let started: number | undefined;
     const start = (): void => {
@@ -132,6 +137,8 @@ export class LayerSender {
     const done = (outcome: "copied" | "mounted" | "skipped" | "failed"): void =>
       progress({ type: "done", id, label, outcome, size: survey.bytes, isTold: true });
     const bring = async (): Promise<SentLayer> => {
+      // Made again: it names all dependencies, and hundreds of specs wait for their turn.
+      const job = this.#job(node, cuts);
       const known = memory?.recall(job, survey);
       if (known !== undefined) {
         const sent = await this.#sendKnown(job, known, start);

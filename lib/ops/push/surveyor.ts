@@ -13,12 +13,6 @@ const SLOW = 0.1;
 /** How long surveys must have taken, in milliseconds, before their speed is judged. */
 const JUDGED_AFTER = 50;
 
-/** An archive that may be packed, and what its prefix contains. */
-export interface SurveyedJob {
-  readonly job: ArchiveJob;
-  readonly survey: Survey;
-}
-
 /** Surveys the prefixes of one store. */
 export class Surveyor {
   readonly #pool: PackPool;
@@ -39,11 +33,11 @@ export class Surveyor {
   }
 
   /** Surveys a prefix in its turn. Throws as surveyPrefix does, or the signal's reason. */
-  async survey(jobInTurn: () => ArchiveJob, signal: AbortSignal): Promise<SurveyedJob> {
+  async survey(jobInTurn: () => ArchiveJob, signal: AbortSignal): Promise<Survey> {
     return await this.#turns.run(
       async () => {
         const job = jobInTurn();
-        return { job, survey: this.#isSlow ? await this.#pool.survey(job) : await this.#here(job) };
+        return this.#isSlow ? await this.#pool.survey(job) : await this.#here(job);
       },
       { signal },
     );

@@ -8,13 +8,16 @@ import { plainError } from "../../util/plain-error.ts";
 import { finishPlaced, placeArchive } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
 
+/** How many characters of nodes each thread remembers. */
+const REMEMBERED = 3 * 1024 * 1024;
+
 if (parentPort === null) throw new Error("this file is started as a thread");
 const port = parentPort;
 const tell = (answer: PlaceAnswer): void => port.postMessage(answer);
 
 let stream: Readable | undefined;
 let stop = new AbortController();
-const recurring = new Recurring();
+const recurring = new Recurring({ most: REMEMBERED });
 
 port.on("message", (order: PlaceOrder) => {
   if (order.type === "cancel") stop.abort(StaveError.from(order.error));

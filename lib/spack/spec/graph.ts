@@ -14,7 +14,11 @@ export interface Dangling {
   readonly key: string;
 }
 
-const NO_CHILDREN: Node[] = [];
+// Linked nodes by the fields they were made from. A dictionary that recurs has the same fields object. Weak, because a
+// node holds all nodes below it, whose dictionaries would hold theirs.
+const linked = new WeakMap<NodeFields, WeakRef<Node>[]>();
+/** How many linked nodes to remember for one dictionary: the nodes below it may differ. */
+const MOST_LINKED = 8;
 
 // A node whose edges are added later.
 class Node implements SpecNode {
@@ -33,9 +37,6 @@ class Node implements SpecNode {
   readonly format: number;
   readonly raw: SpecNode["raw"];
   edges: readonly Edge[] = [];
-  // Used while building: the nodes that must not lead back here, and how many nodes lead here.
-  children: Node[] = NO_CHILDREN;
-  waiting = 0;
 
   constructor(fields: NodeFields, hash: string) {
     this.hash = hash;
@@ -56,23 +57,27 @@ class Node implements SpecNode {
 }
 
 class Graph implements SpecGraph {
-  readonly #nodes: ReadonlyMap<string, SpecNode>;
+  readonly #nodes: readonly SpecNode[];
+  // Made on first use: of thousands of graphs, few are searched.
+  #byHash: ReadonlyMap<string, SpecNode> | undefined;
   #virtuals: Map<string, Set<string>> | undefined;
 
-  constructor(nodes: ReadonlyMap<string, SpecNode>) {
-    this.#nodes = nodes;
+  /** `nodes` must have distinct hashes. */
+  constructor(nodes: Iterable<SpecNode>) {
+    this.#nodes = [...nodes];
   }
 
   get size(): number {
-    return this.#nodes.size;
+    return this.#nodes.length;
   }
 
   get(hash: string): SpecNode | undefined {
-    return this.#nodes.get(hash);
+    this.#byHash ??= byHash(this.#nodes);
+    return this.#byHash.get(hash);
   }
 
   nodes(): Iterable<SpecNode> {
-    return this.#nodes.values();
+    return this.#nodes;
   }
 
   virtualsOf(node: SpecNode): ReadonlySet<string> {
@@ -82,7 +87,7 @@ class Graph implements SpecGraph {
 
   #collectVirtuals(): Map<string, Set<string>> {
     const found = new Map<string, Set<string>>();
-    for (const node of this.#nodes.values())
+    for (const node of this.#nodes)
       for (const edge of node.edges)
         for (const virtual of edge.virtuals) {
           const known = found.get(edge.child.hash);
@@ -97,13 +102,39 @@ const NO_VIRTUALS: ReadonlySet<string> = new Set();
 
 /** Makes a graph of nodes that are already linked. */
 export function graphOf(nodes: Iterable<SpecNode>): SpecGraph {
-  return new Graph(new Map(Array.from(nodes, (node) => [node.hash, node])));
+  return new Graph(byHash(nodes).values());
 }
 
-interface Entry {
-  readonly node: Node;
-  readonly references: readonly Reference[];
+// If several nodes have the same hash, the first one is kept.
+function byHash(nodes: Iterable<SpecNode>): Map<string, SpecNode> {
+  const found = new Map<string, SpecNode>();
+  for (const node of nodes) if (!found.has(node.hash)) found.set(node.hash, node);
+  return found;
+}
+
+// An edge while its graph is built.
+interface Link {
+  readonly reference: Reference;
+  readonly child: Entry;
+}
+
+// A node while its graph is built.
+class Entry {
+  node: Node;
+  readonly fields: NodeFields;
   readonly place: Place;
+  /** The references whose target was added, each with its target. */
+  readonly links: Link[] = [];
+  /** The spec it was built as, if it is spliced. */
+  built: Entry | undefined;
+  /** How many entries lead here. */
+  waiting = 0;
+
+  constructor(node: Node, fields: NodeFields, place: Place) {
+    this.node = node;
+    this.fields = fields;
+    this.place = place;
+  }
 }
 
 /**
@@ -113,10 +144,16 @@ interface Entry {
 export class GraphBuilder {
   readonly #entries = new Map<string, Entry>();
   readonly #byName: boolean;
+  readonly #sharesNodes: boolean;
 
-  /** With `byName`, keys are package names, which spec files of format 1 use as references. */
-  constructor(options: { byName?: boolean } = {}) {
+  /**
+   * With `byName`, keys are package names, which spec files of format 1 use as references. With `sharesNodes`, `build`
+   * reuses the node of an earlier graph if its dictionary and those of all nodes below it are the same objects:
+   * hundreds of documents then hold each node once.
+   */
+  constructor(options: { byName?: boolean; sharesNodes?: boolean } = {}) {
     this.#byName = options.byName ?? false;
+    this.#sharesNodes = options.sharesNodes ?? false;
   }
 
   /** The node with this key, if it was added. */
@@ -127,6 +164,7 @@ export class GraphBuilder {
   /**
    * Adds a node dictionary. References use `key`, by default the DAG hash; it is also the node's hash if the dictionary
    * has none. Adding the same node twice is fine; a different node under the same key throws SPEC_INVALID.
+   * With `sharesNodes`, take nodes from the graph: `build` may replace the one returned here.
    */
   add(value: JsonValue | undefined, format: number, place: Place, key?: string): SpecNode {
     const fields = readNode(value, format, place);
@@ -136,7 +174,7 @@ export class GraphBuilder {
     const known = this.#entries.get(key ?? hash);
     if (known === undefined) {
       const node = new Node(fields, hash);
-      this.#entries.set(key ?? hash, { node, references: fields.references, place });
+      this.#entries.set(key ?? hash, new Entry(node, fields, place));
       return node;
     }
     if (known.node.raw === fields.raw || writeJson(known.node.raw) === writeJson(fields.raw)) return known.node;
@@ -151,39 +189,55 @@ export class GraphBuilder {
    * is dropped, as Spack does in databases. A cycle throws SPEC_INVALID naming its nodes.
    */
   build(onDangling?: (dangling: Dangling) => void): SpecGraph {
-    const miss = (entry: Entry, name: string, key: string): void => {
-      if (onDangling === undefined) throw dangling(entry.place, entry.node, name, key);
-      onDangling({ parent: entry.node, name, key });
+    const entries = [...this.#entries.values()];
+    for (const entry of entries) this.#follow(entry, onDangling);
+    const ordered = childrenFirst(entries);
+    for (const entry of ordered) this.#link(entry);
+    return graphOf(entries.map(({ node }) => node));
+  }
+
+  #follow(entry: Entry, onDangling: ((dangling: Dangling) => void) | undefined): void {
+    const { node, fields, place } = entry;
+    const miss = (name: string, key: string): void => {
+      if (onDangling === undefined) throw dangling(place, node, name, key);
+      onDangling({ parent: node, name, key });
     };
-    for (const entry of this.#entries.values()) {
-      const { node, references } = entry;
-      const edges: Edge[] = [];
-      node.children = [];
-      for (const { name, key, types, virtuals, direct } of references) {
-        const child = this.#entries.get(this.#byName ? name : key)?.node;
-        if (child === undefined) miss(entry, name, key);
-        else if (child.name !== name) throw misnamed(entry.place, node, name, child);
-        else {
-          edges.push({ child, types, virtuals, direct });
-          node.children.push(child);
-        }
-      }
-      node.edges = edges;
-      // A build spec must not depend on the node either: the node's hash covers it too.
-      if (node.buildSpec === undefined) continue;
-      const built = this.#entries.get(node.buildSpec.hash)?.node;
-      if (built === undefined) miss(entry, node.buildSpec.name, node.buildSpec.hash);
-      else node.children.push(built);
+    for (const reference of fields.references) {
+      const { name, key } = reference;
+      const child = this.#entries.get(this.#byName ? name : key);
+      if (child === undefined) miss(name, key);
+      else if (child.node.name !== name) throw misnamed(place, node, name, child.node);
+      else entry.links.push({ reference, child });
     }
-    const all = Array.from(this.#entries.values(), (entry) => entry.node);
-    const cycle = findCycle(all);
-    if (cycle !== undefined) throw cyclic(cycle, this.#entries.values().next().value?.place);
-    const nodes = new Map<string, SpecNode>();
-    for (const node of all) {
-      node.children = NO_CHILDREN;
-      if (!nodes.has(node.hash)) nodes.set(node.hash, node);
+    // A build spec must not depend on the node either: the node's hash covers it too.
+    const { buildSpec } = node;
+    if (buildSpec === undefined) return;
+    entry.built = this.#entries.get(buildSpec.hash);
+    if (entry.built === undefined) miss(buildSpec.name, buildSpec.hash);
+  }
+
+  // Gives a node its edges, or replaces it by an equal one of an earlier graph. Its children must be linked already.
+  #link(entry: Entry): void {
+    const { node, fields, links } = entry;
+    // Only dictionaries that recur are frozen. A node that lost an edge is not the one its dictionary describes.
+    const isShareable = this.#sharesNodes && Object.isFrozen(fields.raw) && links.length === fields.references.length;
+    const candidates = isShareable ? (linked.get(fields) ?? []).flatMap((one) => one.deref() ?? []) : [];
+    const same = candidates.find(
+      ({ hash, edges }) => hash === node.hash && edges.every(({ child }, at) => child === links[at]?.child.node),
+    );
+    if (same !== undefined) {
+      entry.node = same;
+      return;
     }
-    return new Graph(nodes);
+    node.edges = links.map(
+      ({ reference: { types, virtuals, direct }, child }): Edge => ({ child: child.node, types, virtuals, direct }),
+    );
+    if (!isShareable) return;
+    const latest = [...candidates, node].slice(-MOST_LINKED);
+    linked.set(
+      fields,
+      latest.map((one) => new WeakRef(one)),
+    );
   }
 }
 
@@ -197,32 +251,37 @@ function misnamed(place: Place, parent: SpecNode, name: string, child: SpecNode)
   return invalid(place.source, `is not valid: ${problem}`);
 }
 
-function cyclic(cycle: readonly SpecNode[], place: Place | undefined): StaveError {
-  const shown = cycle.length > 8 ? [...cycle.slice(0, 7).map(shortName), "…"] : cycle.map(shortName);
-  const path = [...shown, ...cycle.slice(0, 1).map(shortName)].join(" -> ");
+// Kahn's algorithm: removes parents before children, then reverses the order. Entries that remain are on a cycle or
+// below one.
+function childrenFirst(entries: readonly Entry[]): Entry[] {
+  for (const entry of entries) for (const child of below(entry)) child.waiting++;
+  const ordered = entries.filter((entry) => entry.waiting === 0);
+  for (const entry of ordered) for (const child of below(entry)) if (--child.waiting === 0) ordered.push(child);
+  if (ordered.length < entries.length) throw cyclic(entries);
+  return ordered.reverse();
+}
+
+function below({ links, built }: Entry): readonly Entry[] {
+  const children = links.map(({ child }) => child);
+  return built === undefined ? children : [...children, built];
+}
+
+function cyclic(entries: readonly Entry[]): StaveError {
+  const cycle = walkCycle(entries.filter((entry) => entry.waiting > 0)).map(({ node }) => shortName(node));
+  const shown = cycle.length > 8 ? [...cycle.slice(0, 7), "…"] : cycle;
+  const path = [...shown, ...cycle.slice(0, 1)].join(" -> ");
   const problem = `is not valid: its dependencies form a cycle: ${path}`;
+  const place = entries[0]?.place;
   return place ? invalid(place.source, problem) : new StaveError("SPEC_INVALID", problem);
 }
 
-// Kahn's algorithm: the nodes that cannot be removed, parents before children, contain a cycle.
-function findCycle(nodes: readonly Node[]): Node[] | undefined {
-  for (const node of nodes) for (const child of node.children) child.waiting++;
-  const free = nodes.filter((node) => node.waiting === 0);
-  let taken = 0;
-  for (let node = free.pop(); node !== undefined; node = free.pop()) {
-    taken++;
-    for (const child of node.children) if (--child.waiting === 0) free.push(child);
-  }
-  return taken === nodes.length ? undefined : walkCycle(nodes.filter((node) => node.waiting > 0));
-}
-
-// Each remaining node is on a cycle or below one, so it has a remaining parent. Walking up must return to a visited
-// node.
-function walkCycle(remaining: readonly Node[]): Node[] {
-  const parentOf = new Map<Node, Node>();
-  for (const node of remaining) for (const child of node.children) if (child.waiting > 0) parentOf.set(child, node);
-  const seen = new Map<Node, number>();
-  const walk: Node[] = [];
+// Each remaining entry is on a cycle or below one, so it has a remaining parent. Walking up must return to a visited
+// entry.
+function walkCycle(remaining: readonly Entry[]): Entry[] {
+  const parentOf = new Map<Entry, Entry>();
+  for (const entry of remaining) for (const child of below(entry)) if (child.waiting > 0) parentOf.set(child, entry);
+  const seen = new Map<Entry, number>();
+  const walk: Entry[] = [];
   let [at] = remaining;
   while (at !== undefined && !seen.has(at)) {
     seen.set(at, walk.length);

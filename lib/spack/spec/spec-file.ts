@@ -73,14 +73,14 @@ function readNodes(spec: JsonObject, place: Place): SpecDocument {
   if (nodes.length === 0)
     throw invalid(place.source, "is not valid: spec.nodes is empty, expected at least the spec itself");
   const keyName = format < 3 ? keyNameOf(nodes) : "hash";
-  const builder = new GraphBuilder();
-  const added = nodes.map((node, at) => {
+  const builder = new GraphBuilder({ sharesNodes: true });
+  for (const [at, node] of nodes.entries()) {
     const where = inside(inside(place, "nodes"), at);
     const key = isObject(node) ? own(node, keyName) : undefined;
     if (keyName !== "hash" && typeof key !== "string") throw wrong(where, keyName, key, "a hash");
-    return builder.add(node, format, where, typeof key === "string" ? key : undefined);
-  });
-  return documentOf(added, builder, { format, value: spec }, place);
+    builder.add(node, format, where, typeof key === "string" ? key : undefined);
+  }
+  return documentOf(builder, { format, value: spec }, place);
 }
 
 // In format 2, nodes are identified by the kind of hash that the first dependency uses.
@@ -98,21 +98,16 @@ function keyNameOf(nodes: readonly JsonValue[]): (typeof HASH_KEYS)[number] {
 function readFormat1(nodes: readonly JsonValue[], place: Place): SpecDocument {
   if (nodes.length === 0) throw invalid(place.source, "is not valid: spec is empty, expected at least the spec itself");
   const builder = new GraphBuilder({ byName: true });
-  const added = nodes.map((node, at) => {
+  for (const [at, node] of nodes.entries()) {
     const [name] = isObject(node) ? Object.keys(node) : [];
-    return builder.add(node, 1, inside(place, at), name);
-  });
-  return documentOf(added, builder, { format: 1, value: [...nodes] }, place);
+    builder.add(node, 1, inside(place, at), name);
+  }
+  return documentOf(builder, { format: 1, value: [...nodes] }, place);
 }
 
-function documentOf(
-  added: readonly SpecNode[],
-  builder: GraphBuilder,
-  read: Pick<SpecDocument, "format" | "value">,
-  place: Place,
-): SpecDocument {
+function documentOf(builder: GraphBuilder, read: Pick<SpecDocument, "format" | "value">, place: Place): SpecDocument {
   const graph = builder.build();
-  const [root] = added;
+  const [root] = graph.nodes();
   if (root === undefined) throw invalid(place.source, "has no node");
   return { root, graph, ...read };
 }

@@ -6,6 +6,7 @@ import type { Clock } from "../../util/time.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/node-reader.ts";
 import { own } from "../text/fields.ts";
+import type { Recurring } from "../text/recurring.ts";
 import {
   type Database,
   type DatabaseSource,
@@ -27,6 +28,8 @@ export interface StoreOptions {
   readonly clock: Clock;
   /** Recorded paths are resolved below this folder: a mounted image, a test folder. */
   readonly sysroot?: string | undefined;
+  /** Shares nodes with earlier readings of the database. @internal */
+  readonly recurring?: Recurring | undefined;
   /** The roots of upstream stores (`upstreams:`), in order. */
   readonly upstreams?: readonly string[];
   /** The layout of prefixes; by default Spack's. */
@@ -69,6 +72,7 @@ export class Store {
    * CONTENT_INVALID, SPEC_INVALID or TOO_LARGE, naming the file, if one cannot be read.
    */
   static async open(root: string, options: StoreOptions): Promise<Store> {
+    const { recurring } = options;
     const sources: DatabaseSource[] = [];
     let stamp: string | undefined;
     for (const [at, place] of [root, ...(options.upstreams ?? [])].entries()) {
@@ -76,15 +80,15 @@ export class Store {
       const read = await readIndex(place, options, mayBeAbsent);
       if (at === 0) stamp = read?.stamp;
       // The local database stays first even if it does not exist yet.
-      if (read !== undefined) sources.push(read);
+      if (read !== undefined) sources.push({ ...read, ...(recurring && { recurring }) });
       else sources.push({ name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) });
     }
     return new Store(root, options, sources.length === 0 ? emptyDatabase() : readDatabases(sources), stamp);
   }
 
-  /** Opens the current state of the same store. Throws as `open`. */
-  reread(): Promise<Store> {
-    return Store.open(this.root, this.#options);
+  /** Opens the current state of the same store; `changed` replaces some of its options. Throws as `open`. */
+  reread(changed: Partial<StoreOptions> = {}): Promise<Store> {
+    return Store.open(this.root, { ...this.#options, ...changed });
   }
 
   /** The record with a DAG hash. */

@@ -11,8 +11,8 @@ const MOST_ALIKE = 8;
 /** Shorter objects are parsed as quickly as they are found, longer ones are not nodes. */
 const SHORTEST = 256;
 const LONGEST = 64 * 1024;
-/** How many characters of objects are remembered; then the memory starts again. */
-const MOST_REMEMBERED = 2 * 1024 * 1024;
+/** How many characters of objects are remembered by default. */
+const MOST_REMEMBERED = 8 * 1024 * 1024;
 
 /**
  * True for what may recur: the items of the list `nodes` of a spec file, and the member `spec` of a record of a
@@ -23,60 +23,83 @@ export function isRecurring(key: string | number | undefined, depth: number): bo
 }
 
 interface Remembered {
+  /** The first characters of its text, by which it is looked up. */
+  readonly start: string;
   readonly text: string;
   /** The depth at which it was found: at a deeper level it could exceed the limit. */
   readonly depth: number;
   readonly value: JsonObject;
 }
 
+/** What to share with, and how much to remember. */
+export interface RecurringOptions {
+  /** Finds a node that is already in memory; it is used if it has the same text. */
+  readonly known?: ((hash: string) => JsonObject | undefined) | undefined;
+  /** The most characters of objects to remember. Default: 8 Mi. */
+  readonly most?: number | undefined;
+}
+
 /** Shares objects between the documents that are parsed with it. */
 export class Recurring {
-  readonly #known = new Map<string, Remembered[]>();
-  readonly #same: (value: JsonObject) => JsonObject | undefined;
+  readonly #known: (hash: string) => JsonObject | undefined;
+  readonly #most: number;
+  // When `#recent` is full, it replaces `#older`. Objects found in `#older` are added to `#recent` again.
+  #recent = new Map<string, Remembered[]>();
+  #older = new Map<string, Remembered[]>();
   #size = 0;
 
-  /** `same` finds an object that is in memory anyway, and is shared if it is written as the one that was read. */
-  constructor(same: (value: JsonObject) => JsonObject | undefined = () => undefined) {
-    this.#same = same;
+  constructor({ known = () => undefined, most = MOST_REMEMBERED }: RecurringOptions = {}) {
+    this.#known = known;
+    this.#most = most;
   }
 
   /** The object whose text begins at `at`, and the length of that text. */
   find(text: string, at: number, depth: number): { readonly value: JsonObject; readonly length: number } | undefined {
-    const alike = this.#known.get(text.slice(at, at + START)) ?? [];
-    for (let place = 0; place < alike.length; place++) {
-      const one = alike[place];
-      if (one === undefined || one.depth < depth || text.slice(at, at + one.text.length) !== one.text) continue;
-      const before = alike[place - 1];
-      if (before !== undefined) {
-        alike[place - 1] = one;
-        alike[place] = before;
-      }
-      return { value: one.value, length: one.text.length };
+    const start = text.slice(at, at + START);
+    const matches = ({ text: known, depth: deepest }: Remembered): boolean =>
+      deepest >= depth && text.slice(at, at + known.length) === known;
+    const alike = this.#recent.get(start) ?? [];
+    const index = alike.findIndex(matches);
+    let found = alike[index];
+    const before = alike[index - 1];
+    if (found !== undefined && before !== undefined) {
+      alike[index - 1] = found;
+      alike[index] = before;
     }
-    return undefined;
+    if (found === undefined) {
+      found = this.#older.get(start)?.find(matches);
+      if (found !== undefined) this.#remember(found);
+    }
+    return found && { value: found.value, length: found.text.length };
   }
 
   /** Remembers an object, which is frozen, by the text it was read from. Returns the one to use. */
   add(text: string, depth: number, made: JsonObject): JsonObject {
     if (text.length < SHORTEST || text.length > LONGEST) return made;
-    const other = this.#same(made);
+    const { hash } = made;
+    const other = typeof hash === "string" ? this.#known(hash) : undefined;
     const value = other !== undefined && writeJson(other) === text ? other : made;
-    if (this.#size > MOST_REMEMBERED) {
-      this.#known.clear();
-      this.#size = 0;
-    }
     freeze(value);
     // Copies: a slice would keep the whole document in memory.
     const read = ` ${text}`.slice(1);
     const start = ` ${text.slice(0, START)}`.slice(1);
     exactOf(value).text = { read };
-    const alike = this.#known.get(start);
-    if (alike === undefined) this.#known.set(start, [{ text: read, depth, value }]);
+    this.#remember({ start, text: read, depth, value });
+    return value;
+  }
+
+  #remember(one: Remembered): void {
+    if (this.#size > this.#most / 2) {
+      this.#older = this.#recent;
+      this.#recent = new Map();
+      this.#size = 0;
+    }
+    const alike = this.#recent.get(one.start);
+    if (alike === undefined) this.#recent.set(one.start, [one]);
     else {
       if (alike.length === MOST_ALIKE) alike.pop();
-      alike.push({ text: read, depth, value });
+      alike.push(one);
     }
-    this.#size += text.length;
-    return value;
+    this.#size += one.text.length;
   }
 }

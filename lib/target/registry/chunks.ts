@@ -15,6 +15,9 @@ export interface CutOptions {
   readonly sizeOfMany?: (() => Promise<number>) | undefined;
 }
 
+/** The memory of a stream begins with this many bytes: most streams are far smaller than a chunk. */
+const START = 1024 * 1024;
+
 /** Cuts streams into chunks and reuses their memory for later streams. */
 export class Chunker {
   // As many are kept as were cut at once: large layers need them again and again.
@@ -23,24 +26,29 @@ export class Chunker {
   /** Yields a stream in chunks of `size` bytes; the last one may be smaller, and an empty stream has none. */
   async *cut(stream: AsyncIterable<Uint8Array>, size: number, options: CutOptions = {}): AsyncGenerator<Chunk> {
     const { recycle = () => {}, sizeOfMany } = options;
-    let buffer = this.#pool.take(size);
+    let buffer = this.#pool.take(Math.min(size, START));
     let filled = 0;
     let isFirst = true;
+    const grow = (to: number): void => {
+      const larger = this.#pool.take(to);
+      larger.set(buffer);
+      this.#pool.give(buffer);
+      buffer = larger;
+    };
     for await (const part of stream) {
       for (let at = 0; at < part.byteLength; ) {
-        // Yield a full chunk only when more bytes follow: until then it might be the last.
         if (filled === buffer.length) {
-          const wanted = isFirst ? await sizeOfMany?.() : undefined;
-          isFirst = false;
-          if (wanted !== undefined && wanted > buffer.length) {
-            const larger = this.#pool.take(wanted);
-            larger.set(buffer);
-            this.#pool.give(buffer);
-            buffer = larger;
-            continue;
+          let room = size;
+          if (filled >= size && isFirst) {
+            isFirst = false;
+            room = (await sizeOfMany?.()) ?? size;
           }
-          yield { bytes: buffer, isLast: false };
-          filled = 0;
+          if (room > filled) grow(room);
+          else {
+            // More bytes follow, so this chunk is not the last.
+            yield { bytes: buffer, isLast: false };
+            filled = 0;
+          }
         }
         const some = part.subarray(at, at + buffer.length - filled);
         buffer.set(some, filled);

@@ -3,14 +3,17 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { isStaveError } from "../../../lib/errors.ts";
 import { BUILD, LINK, RUN } from "../../../lib/spack/spec/node.ts";
-import { readSpecFile } from "../../../lib/spack/spec/spec-file.ts";
+import { readSpecDocument, readSpecFile, type SpecDocument } from "../../../lib/spack/spec/spec-file.ts";
 import { specDocument, writeSpecFile } from "../../../lib/spack/spec/spec-writer.ts";
 import { preOrder } from "../../../lib/spack/spec/traversal.ts";
-import { writeJson } from "../../../lib/spack/text/json.ts";
+import { parseJsonBytes, writeJson } from "../../../lib/spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../../../lib/spack/text/json-value.ts";
+import { Recurring } from "../../../lib/spack/text/recurring.ts";
 import { unpackGolden } from "../../support/golden.ts";
 import { fakeHash, fakeNode } from "../../support/graph.ts";
 
@@ -345,4 +348,65 @@ test(`a damaged spec file gives a spec or an error of its own, quickly (seed ${S
     }),
     { seed: SEED, numRuns: 300 },
   );
+});
+
+test("documents read together share each node whose whole sub-DAG is equal", () => {
+  const recurring = new Recurring();
+  const ids = { base: 1, lib: 2, app: 3, tool: 4 };
+  const hashOf = (name: keyof typeof ids): string => fakeHash(ids[name]);
+  const node = (name: keyof typeof ids, more: JsonObject, ...below: (keyof typeof ids)[]): JsonObject => ({
+    ...fakeNode(
+      name,
+      ids[name],
+      below.map((child) => ({ name: child, at: ids[child] })),
+    ),
+    ...more,
+  });
+  const read = (...nodes: JsonObject[]): SpecDocument => {
+    const text = Buffer.from(writeJson({ spec: { _meta: { version: 5 }, nodes } }));
+    return readSpecDocument(parseJsonBytes(text, { name: "made.json", recurring }), { name: "made.json" });
+  };
+  const padding = "x".repeat(300);
+  const [base, lib, app] = [node("base", { padding }), node("lib", { padding }, "base"), node("app", {}, "lib")];
+  const first = read(app, lib, base);
+  const second = read(node("tool", { padding }, "lib"), base, lib);
+  for (const name of ["lib", "base"] as const) {
+    assert.ok(first.graph.get(hashOf(name)));
+    assert.equal(first.graph.get(hashOf(name)), second.graph.get(hashOf(name)), name);
+  }
+  assert.equal(second.root.edges[0]?.child, first.graph.get(hashOf("lib")));
+  assert.equal(read(lib, base).root, first.graph.get(hashOf("lib")));
+
+  // If the node under a dependency's hash differs, all nodes above it are new ones.
+  const forged = read(app, lib, node("base", { padding, version: "6.6.6" }));
+  assert.equal(forged.root.edges[0]?.child.edges[0]?.child.version, "6.6.6");
+  assert.equal(first.root.edges[0]?.child.edges[0]?.child.version, first.graph.get(hashOf("base"))?.version);
+  assert.notEqual(forged.graph.get(hashOf("base")), first.graph.get(hashOf("base")));
+  assert.equal(read(lib, base).root.edges[0]?.child, first.graph.get(hashOf("base")));
+});
+
+test("documents that are gone leave no nodes, even if their upper nodes recur", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const recurring = new Recurring();
+  const padding = "x".repeat(300);
+  const read = (at: number): SpecDocument => {
+    const nodes = [
+      { ...fakeNode("app", 1, [{ name: "lib", at: 2 }]), padding },
+      { ...fakeNode("lib", 2, [{ name: "base", at: 3 }]), padding, version: `1.${at % 8}` },
+      // Too long to be shared.
+      { ...fakeNode("base", 3, []), version: `1.${at}`, padding: "x".repeat(500_000) },
+    ];
+    const text = Buffer.from(writeJson({ spec: { _meta: { version: 5 }, nodes } }));
+    return readSpecDocument(parseJsonBytes(text, { name: "made.json", recurring }), { name: "made.json" });
+  };
+  read(0);
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  for (let at = 0; at < 100; at++) assert.equal(read(at).graph.size, 3);
+  // What is referred to weakly lives until the end of the turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  collect();
+  assert.ok(process.memoryUsage().heapUsed - before < 10e6);
+  assert.equal(read(0).graph.size, 3);
 });

@@ -104,7 +104,7 @@ test("nodes that recur are one object in all documents, and cannot be changed", 
 test("a node that is in memory anyway takes the place of one that is written alike", () => {
   const [there] = nodesOf(withNodes(node("a")), new Recurring());
   assert.ok(isObject(there));
-  const recurring = new Recurring(() => there);
+  const recurring = new Recurring({ known: () => there });
   const [a, other, again] = nodesOf(withNodes(node("a"), node("b"), node("a")), recurring);
   assert.ok(a === there && again === there);
   assert.ok(isObject(other) && other["name"] === "b");
@@ -138,7 +138,7 @@ test("the memory of nodes that recur is bounded", () => {
   const large = (at: number): string => node(`n${at}`, `,"more":"${"y".repeat(50_000)}"`);
   const [first] = nodesOf(withNodes(large(0)), recurring);
   assert.equal(nodesOf(withNodes(large(0)), recurring)[0], first);
-  for (let at = 1; at < 100; at++) nodesOf(withNodes(large(at)), recurring);
+  for (let at = 1; at < 200; at++) nodesOf(withNodes(large(at)), recurring);
   assert.notEqual(nodesOf(withNodes(large(0)), recurring)[0], first);
   // Nor do many with the same beginning pile up.
   const alike = (at: number): Buffer => withNodes(node("a", `,"at":${at}`));

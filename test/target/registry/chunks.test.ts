@@ -1,5 +1,6 @@
 // Proves that streams are cut into chunks, and that their memory is reused safely.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { Chunker } from "../../../lib/target/registry/chunks.ts";
 
@@ -27,6 +28,27 @@ for (const { name, given, expect } of CASES)
     assert.deepEqual(chunks, expect);
     assert.deepEqual(recycled, given);
   });
+
+test("chunks hold the whole stream in order while the buffer grows", async () => {
+  const whole = randomBytes(3_000_000);
+  for (const size of [200_000, 256 * 1024, 300_000, 1_000_000, 4_000_000]) {
+    const parts = Array.from({ length: Math.ceil(whole.length / 70_000) }, (_, at) =>
+      whole.subarray(at * 70_000, (at + 1) * 70_000),
+    );
+    const chunks: Buffer[] = [];
+    const cut = new Chunker().cut(
+      (async function* () {
+        yield* parts;
+      })(),
+      size,
+    );
+    for await (const { bytes, isLast } of cut) {
+      assert.ok(isLast ? bytes.length <= size : bytes.length === size);
+      chunks.push(Buffer.from(bytes));
+    }
+    assert.ok(Buffer.concat(chunks).equals(whole), `${size}`);
+  }
+});
 
 test("chunks may turn out larger once there is more than one", async () => {
   for (const [text, expected] of [
