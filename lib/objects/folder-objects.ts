@@ -13,6 +13,7 @@ import { releaserOf } from "../util/free-chunks.ts";
 import { PieceWriter } from "../util/piece-writer.ts";
 import { readBounded, stampOf } from "../util/read-file.ts";
 import { digestMismatch, type Expectation, type Source, sizeMismatch, verifiedStream } from "../util/stream.ts";
+import { createTemporary, withTemporaryPath } from "../util/temporary-file.ts";
 import type { Clock } from "../util/time.ts";
 import type {
   ObjectContent,
@@ -198,12 +199,13 @@ export class FolderObjects implements Objects {
     expected?: Expectation,
   ): Promise<{ digest: Digest; size: number }> {
     await this.#clear();
-    const temporary = this.#temporary();
+    let temporary: string | undefined;
     const digester = known === undefined ? new Digester(expected && algorithmOf(expected.digest)) : undefined;
     let size = 0;
     try {
-      makeFolder(dirname(temporary));
-      const handle = await open(temporary, "wx");
+      const created = await createTemporary(join(this.folder, TEMPORARY), this.#clock);
+      temporary = created.path;
+      const { handle } = created;
       const writer = new PieceWriter(handle, { recycle });
       try {
         for await (const chunk of stream as AsyncIterable<Buffer>) {
@@ -228,9 +230,9 @@ export class FolderObjects implements Objects {
       await rename(temporary, path);
       return { digest, size };
     } catch (cause) {
-      await rm(temporary, { force: true }).catch(() => {});
+      if (temporary !== undefined) await rm(temporary, { force: true }).catch(() => {});
       signal?.throwIfAborted();
-      throw fileError(cause, "write", temporary);
+      throw fileError(cause, "write", temporary ?? this.folder);
     }
   }
 
@@ -239,20 +241,22 @@ export class FolderObjects implements Objects {
     const source = objects.path?.(from);
     if (source === undefined) return false;
     await this.#clear();
-    const temporary = this.#temporary();
+    let temporary: string;
     try {
-      makeFolder(dirname(temporary));
-      await link(source, temporary);
+      temporary = await withTemporaryPath(join(this.folder, TEMPORARY), this.#clock, async (path) => {
+        await link(source, path);
+        return path;
+      });
     } catch {
       // Another file system, or one without links.
       return false;
     }
     try {
-      const file = createReadStream(temporary, { highWaterMark: PIECE });
-      for await (const _ of verifiedStream(file, expected, `${from} of ${objects.name}`));
-      // As young as any file that is written now, so that no cleanup removes it as unused.
+      // As young as any file that is written now, so that no cleanup removes it as unused or abandoned.
       const now = this.#clock.now() / 1000;
       await utimes(temporary, now, now).catch(() => {});
+      const file = createReadStream(temporary, { highWaterMark: PIECE });
+      for await (const _ of verifiedStream(file, expected, `${from} of ${objects.name}`));
       const path = this.path(key);
       makeFolder(dirname(path));
       await rename(temporary, path);
@@ -308,11 +312,6 @@ export class FolderObjects implements Objects {
   /** Removes the folder of temporary files if no other process uses it. */
   async close(): Promise<void> {
     if (this.#isCleared) await rmdir(join(this.folder, TEMPORARY)).catch(() => {});
-  }
-
-  #temporary(): string {
-    const name = `${this.#clock.now().toString(36)}-${Math.floor(this.#clock.random() * 2 ** 48).toString(36)}`;
-    return join(this.folder, TEMPORARY, name);
   }
 
   // Once per run, removes what killed processes left.

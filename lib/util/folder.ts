@@ -1,8 +1,11 @@
 // Creates folders and their missing parents. Node's own recursive mkdir loops forever where a file system answers
 // ENOENT for a folder it should create, as automounters and /proc do.
-import { mkdirSync, statSync } from "node:fs";
+import { lstatSync, mkdirSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { systemCode } from "../errors.ts";
+
+/** How often a folder is made again that other processes remove. */
+const TRIES = 100;
 
 /**
  * Creates a folder and its missing parents; existing ones stay as they are. Returns the created folders, topmost first.
@@ -21,13 +24,17 @@ export function makeFolder(path: string, mode = 0o777): string[] {
 
 // "missing" means that the parent is missing; the root always exists.
 function tried(path: string, mode: number): "made" | "there" | "missing" {
-  try {
-    mkdirSync(path, mode);
-    return "made";
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return "missing";
-    // Read-only file systems and unwritable folders refuse before they check whether the folder exists.
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return "there";
-    throw error;
+  for (let tries = 1; ; tries++) {
+    try {
+      mkdirSync(path, mode);
+      return "made";
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return "missing";
+      // Read-only file systems and unwritable folders refuse before they check whether the folder exists.
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return "there";
+      // Another process may have removed it after this one found it, and may have made it again.
+      const isFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+      if (systemCode(error) !== "EEXIST" || !isFolder || tries >= TRIES) throw error;
+    }
   }
 }

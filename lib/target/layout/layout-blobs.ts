@@ -9,27 +9,12 @@ import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from 
 import { makeFolder } from "../../util/folder.ts";
 import { PieceWriter } from "../../util/piece-writer.ts";
 import { readDescriptor } from "../../util/read-file.ts";
+import { createTemporary } from "../../util/temporary-file.ts";
 import type { Clock } from "../../util/time.ts";
 import { enterLayout, leaveLayout, refuseLinks, TEMPORARY_FOLDER } from "./layout-presence.ts";
 
 /** The size of reads, in bytes. */
 const PIECE = 256 * 1024;
-
-/** Creates a temporary file in the layout, on the same file system as its final place. */
-export async function createTemporary(directory: string, clock: Clock): Promise<{ handle: FileHandle; path: string }> {
-  const folder = join(directory, TEMPORARY_FOLDER);
-  for (let tried = 1; ; tried++) {
-    const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
-    try {
-      makeFolder(folder);
-      // Append mode: after a truncation, the next write must go to the new end and not leave a hole.
-      return { handle: await open(path, "ax+"), path };
-    } catch (cause) {
-      // Another process may have removed the empty folder as it finished.
-      if (systemCode(cause) !== "ENOENT" || tried >= 10) throw fileError(cause, "write", path);
-    }
-  }
-}
 
 /** The blob files of one layout directory. */
 export class LayoutBlobs {
@@ -120,7 +105,7 @@ export class LayoutBlobs {
     recycle: (chunk: Uint8Array) => void = () => {},
   ): Promise<BlobWriter> {
     await this.enter();
-    const { handle, path } = await createTemporary(this.#directory, this.#clock);
+    const { handle, path } = await createTemporary(join(this.#directory, TEMPORARY_FOLDER), this.#clock);
     return new BlobWriter(this, path, handle, algorithm, recycle);
   }
 

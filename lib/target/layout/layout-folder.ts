@@ -8,8 +8,8 @@ import { makeFolder } from "../../util/folder.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 import { readBounded } from "../../util/read-file.ts";
 import { replaceWith } from "../../util/replace-file.ts";
+import { createTemporary } from "../../util/temporary-file.ts";
 import type { Clock } from "../../util/time.ts";
-import { createTemporary } from "./layout-blobs.ts";
 import { JOURNAL_NAME } from "./layout-journal.ts";
 import { LOCK_NAME, refuseLinks, TEMPORARY_FOLDER, withListLock } from "./layout-presence.ts";
 
@@ -98,7 +98,7 @@ export async function createLayout(directory: string, clock: Clock, mayStay?: Ma
     makeFolder(directory);
     makeFolder(join(directory, "blobs", "sha256"));
     const write = async (name: string, text: string): Promise<void> => {
-      const temporary = await createTemporary(directory, clock);
+      const temporary = await createTemporary(join(directory, TEMPORARY_FOLDER), clock);
       await replaceWith(join(directory, name), temporary, (file) => file.appendFile(text));
     };
     // Several processes may get here at once; the marker is written last, after everything else.

@@ -7,6 +7,7 @@
 // the journal is folded into index.json when no change has come for a moment, when it gets old or long, and on close. A
 // fold renames the new index.json into place and then removes the journal; a kill in between does no harm, because
 // applying the same changes again in the same order changes nothing.
+
 import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, lstat, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,11 +15,11 @@ import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { emptyIndex, indexSchema, parseBySchema } from "../../oci/manifest.ts";
 import { SingleFlight } from "../../util/limit.ts";
 import { replaceWith } from "../../util/replace-file.ts";
+import { createTemporary } from "../../util/temporary-file.ts";
 import type { Clock } from "../../util/time.ts";
-import { createTemporary } from "./layout-blobs.ts";
 import { type Assignment, LayoutEditor, LayoutEntries } from "./layout-entries.ts";
 import { JOURNAL_NAME, LayoutJournal } from "./layout-journal.ts";
-import { withListLock } from "./layout-presence.ts";
+import { TEMPORARY_FOLDER, withListLock } from "./layout-presence.ts";
 
 const INDEX_LIMIT = 512 * 1024 * 1024;
 /** Maximum number of values of an index of that size. */
@@ -264,7 +265,7 @@ export class LayoutIndex {
 
   /** Replaces a file atomically: a reader sees the old or the new text, never a part. */
   async #replace(name: string, text: Iterable<string>): Promise<{ key: string; size: number }> {
-    const temporary = await createTemporary(this.directory, this.#clock);
+    const temporary = await createTemporary(join(this.directory, TEMPORARY_FOLDER), this.#clock);
     return await replaceWith(join(this.directory, name), temporary, async (file) => {
       for (const part of text) await file.appendFile(part);
       return identityOf(await file.stat({ bigint: true }));

@@ -1,0 +1,36 @@
+// Files that are written under a temporary name and renamed when they are complete, in a folder of their own that each
+// process removes when it finishes, if it is empty then.
+import { type FileHandle, open } from "node:fs/promises";
+import { join } from "node:path";
+import { fileError, systemCode } from "../errors.ts";
+import { makeFolder } from "./folder.ts";
+import type { Clock } from "./time.ts";
+
+/** How often a folder is made again that other processes removed. */
+const TRIES = 100;
+
+/** Calls `use` with an unused path in `folder`, which exists then. Throws FILE_SYSTEM and what else `use` refuses. */
+export async function withTemporaryPath<T>(
+  folder: string,
+  clock: Clock,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    const path = join(folder, `${clock.now().toString(36)}-${Math.floor(clock.random() * 2 ** 48).toString(36)}`);
+    try {
+      makeFolder(folder);
+      return await use(path);
+    } catch (cause) {
+      // Another process may have removed the empty folder as it finished.
+      if (systemCode(cause) !== "ENOENT" || tried >= TRIES) throw fileError(cause, "write", path);
+    }
+  }
+}
+
+/** Creates a temporary file, open in append mode: after a truncation, the next write goes to the new end. */
+export async function createTemporary(
+  folder: string,
+  clock: Clock,
+): Promise<{ readonly handle: FileHandle; readonly path: string }> {
+  return await withTemporaryPath(folder, clock, async (path) => ({ handle: await open(path, "ax+"), path }));
+}
