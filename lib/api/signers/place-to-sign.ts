@@ -20,12 +20,16 @@ export interface SignedPlace<T> {
   readonly transport: Transport;
 }
 
-/** The location and the tag or digest of the image that a text names; undefined for a cache. */
+/**
+ * The location and the tag or digest of the image that a text names; undefined for a cache. A word without a slash and
+ * a colon is the name of a mirror. Throws REFERENCE_INVALID.
+ */
 export function imageNamed(
   text: string,
   cwd: string,
 ): { readonly location: Location; readonly reference: string } | undefined {
-  if (!isCacheWord(text, cwd) || parseMirror(text, cwd) !== undefined) return undefined;
+  const mayBeImage = isCacheWord(text, cwd) || /[/:]/.test(text);
+  if (!mayBeImage || parseMirror(text, cwd) !== undefined) return undefined;
   const location = parseLocation(text);
   const { tag, digest } = location.kind === "layout" ? location : location.reference;
   const reference = digest ?? tag;

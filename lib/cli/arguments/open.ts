@@ -7,11 +7,11 @@ import { networkFor } from "../../api/places/spack-network.ts";
 import type { Keychain } from "../../auth/keychain.ts";
 import { fileError, StaveError } from "../../errors.ts";
 import type { TraceEvent } from "../../http/types.ts";
-import { DEFAULT_REGISTRY, type Location, type Reference } from "../../oci/reference.ts";
+import { DEFAULT_REGISTRY, type Location } from "../../oci/reference.ts";
 import { jsonText } from "../../printable/printable.ts";
 import type { NetworkSettings } from "../../spack/config/settings.ts";
 import { isLayoutFolder } from "../../target/layout/layout-folder.ts";
-import type { ReadTarget } from "../../target/target.ts";
+import type { ReadTarget, Target } from "../../target/target.ts";
 import type { Context } from "../machine/context.ts";
 import type { Output } from "../output/output.ts";
 import type { TransportFlags } from "./shared-flags.ts";
@@ -54,12 +54,19 @@ class Opener extends Connection {
   }
 
   override async read(location: Location): Promise<ReadTarget> {
-    if (location.kind === "registry" && location.scheme === undefined) this.#hintAtDirectory(location.reference);
+    this.#hintAtDirectory(location);
     return await super.read(location);
   }
 
+  override async change(location: Location): Promise<Target> {
+    this.#hintAtDirectory(location);
+    return await super.change(location);
+  }
+
   // A name without a host refers to Docker Hub, but the user may have meant a directory.
-  #hintAtDirectory({ registry, repository, tag }: Reference): void {
+  #hintAtDirectory(location: Location): void {
+    if (location.kind !== "registry" || location.scheme !== undefined) return;
+    const { registry, repository, tag } = location.reference;
     if (registry !== DEFAULT_REGISTRY) return;
     const directory = repository.replace(/^library\//, "");
     if (isLayoutFolder(resolve(this.#cwd, directory)))
