@@ -1,6 +1,7 @@
 // The folder of a catalogue: documents are written beside those of the last run, and the start document is replaced
 // last, so that readers see the old or the new catalogue, never a mixture. Removes only what an earlier run wrote.
-import { lstat, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { lstatSync } from "node:fs";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileError, isStaveError, StaveError } from "../errors.ts";
 import { Digester, hexOf } from "../oci/digest.ts";
@@ -16,7 +17,10 @@ import type { Clock } from "../util/time.ts";
 const MARKER = ".stave-catalogue";
 const MARKER_TEXT = "This folder was written by `stave web`, which replaces its files.\n";
 const FOLDERS = ["assets", "data", "plain"] as const;
-const OWN = new Set<string>([...FOLDERS, "index.html", "catalogue.json"]);
+/** The end of the name of a file that is being written. */
+const NEW = ".new";
+const FILES = ["index.html", "catalogue.json"].flatMap((name) => [name, `${name}${NEW}`]);
+const OWN = new Set<string>([...FOLDERS, ...FILES]);
 /** How long to wait for another run, in seconds. */
 const LOCK_TIMEOUT = 60;
 const DATA_NAME = /^(?:[0-9a-f]{16}|new-[0-9]+)$/;
@@ -57,10 +61,11 @@ export class SiteFolder implements AsyncDisposable {
     if (first !== undefined) throw occupied(folder, first);
     for (const name of names) {
       if (!OWN.has(name) && name !== MARKER) continue;
-      const info = await lstat(join(folder, name));
+      // Another run may have renamed a file that was new.
+      const info = lstatSync(join(folder, name), { throwIfNoEntry: false });
       const isFolder = FOLDERS.some((own) => own === name);
       // A link could lead anywhere.
-      if (isFolder ? !info.isDirectory() : !info.isFile()) throw occupied(folder, name);
+      if (info !== undefined && !(isFolder ? info.isDirectory() : info.isFile())) throw occupied(folder, name);
     }
   }
 
@@ -116,7 +121,7 @@ export class SiteFolder implements AsyncDisposable {
   async replace(path: string, text: string): Promise<void> {
     const full = join(this.#folder, path);
     this.#make(dirname(full));
-    await replaceFile(full, { temporary: `${full}.new`, isDurable: false }, (file) => file.writeFile(text));
+    await replaceFile(full, { temporary: `${full}${NEW}`, isDurable: false }, (file) => file.writeFile(text));
   }
 
   /** Removes what the catalogue no longer needs; `kept` are paths of files and of the folder of data. */

@@ -51,6 +51,19 @@ test("a second run replaces the documents, and removes those that are stale", as
   assert.ok(existsSync(join(folder, dataOf(folder), "packages/two.json")));
 });
 
+test("files of a run that was killed, or that is renaming them, are no other content", async () => {
+  const folder = temporaryFolder();
+  await write(folder, [one]);
+  for (const name of ["catalogue.json.new", "index.html.new"]) writeFileSync(join(folder, name), "a part");
+  await write(folder, [one, two]);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.endsWith(".new")),
+    [],
+  );
+  writeFileSync(join(folder, "other.new"), "");
+  await assert.rejects(write(folder, [one]), { code: "USAGE", message: /other content: other\.new/ });
+});
+
 test("the same cache gives the same files", async () => {
   const folder = temporaryFolder();
   const first = await write(folder, [one, two]);
