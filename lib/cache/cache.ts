@@ -45,6 +45,16 @@ export interface CacheListing {
   readonly hasIndex: boolean;
 }
 
+/** The archive of a spec that was not read. */
+export interface CachedArchive {
+  readonly tag: string;
+  readonly archive: Descriptor;
+  /** The number of layers of its dependencies: an image with more of them has a larger graph. */
+  readonly dependencyLayers: number;
+  readonly diffId?: undefined;
+  readonly document?: undefined;
+}
+
 /** One spec of a cache, read and verified. */
 export interface CachedSpec {
   readonly tag: string;
@@ -95,6 +105,8 @@ export interface FindSpecOptions extends OperationOptions {
 export interface FetchSpecOptions extends FindSpecOptions {
   /** Nodes whose content is already known: their hashes are not recomputed. */
   readonly isKnown?: ((hash: string) => boolean) | undefined;
+  /** What `fetchArchive` returned for the tag, and need not be read again. */
+  readonly archive?: CachedArchive | undefined;
 }
 
 /** A readable build cache. */
@@ -116,6 +128,11 @@ export interface ReadCache {
    */
   fetchSpec(tag: string, options?: FetchSpecOptions): Promise<CachedSpec>;
   /**
+   * Reads where the archive of a spec is, for a caller that has the spec and verifies that the archive contains it.
+   * Returns the whole spec if that takes nothing more. Throws what `fetchSpec` throws for what it does read.
+   */
+  fetchArchive(tag: string, options?: FetchSpecOptions): Promise<CachedArchive | CachedSpec>;
+  /**
    * Reads a spec for an index: verifies it as `fetchSpec` does, and returns the nodes that are not known. Throws what
    * `fetchSpec` throws.
    */
@@ -128,7 +145,7 @@ export interface ReadCache {
   /** What to call a cache that was named as a mirror, but is a repository of a registry; undefined if it is not. */
   readonly asRegistry?: ((options?: OperationOptions) => Promise<string | undefined>) | undefined;
   /** Where to fetch the archive and the other layers of a spec that was read from this cache. */
-  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker & { readonly archive?: PlacedObject };
+  blobsOf(spec: CachedArchive | CachedSpec): BlobFetcher & BlobChecker & { readonly archive?: PlacedObject };
 }
 
 /** A readable build cache of images. */

@@ -25,6 +25,7 @@ import { rememberedDocument } from "../util/remembered-blob.ts";
 import { bytesSource, readSized } from "../util/stream.ts";
 import type {
   Abilities,
+  CachedArchive,
   CacheListing,
   FetchSpecOptions,
   ImageCache,
@@ -69,6 +70,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   readonly #memory: DiskCache | undefined;
   readonly #guard: ContentGuard | undefined;
   readonly #recurring = new Recurring();
+  readonly #images = new WeakMap<CachedArchive, ReadImage>();
 
   constructor(target: T, options: OciCacheOptions = {}) {
     this.target = target;
@@ -96,14 +98,21 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   }
 
   async fetchSpec(tag: string, options: FetchSpecOptions = {}): Promise<SpecImage> {
-    const { isKnown, signal } = options;
-    const image = await this.#readImage(tag, signal);
+    const { isKnown, signal, archive } = options;
+    const image = (archive && this.#images.get(archive)) ?? (await this.#readImage(tag, signal));
     const { subject, config } = image;
     const what = `the config of ${subject}`;
     const bytes = inflated(await this.#readBlob(config, CONFIG_LIMIT, what, signal), what);
     const value = parseConfig(bytes, what, this.#recurring);
     release(bytes);
     return specImage(tag, image, value, isKnown);
+  }
+
+  async fetchArchive(tag: string, { signal }: OperationOptions = {}): Promise<CachedArchive> {
+    const image = await this.#readImage(tag, signal);
+    const archive = { tag, archive: image.archive, dependencyLayers: image.layers.length - 1 };
+    this.#images.set(archive, image);
+    return archive;
   }
 
   async fetchNewNodes(tag: string, known: KnownRecords, { signal }: OperationOptions = {}): Promise<NewNodes> {

@@ -1,7 +1,15 @@
 // Stands for one of several caches that could not be opened. Every call fails with the reason, so the others are still
 // asked, and a spec that none of them has is not reported as absent.
 import { isStaveError, type StaveError } from "../errors.ts";
-import type { Abilities, CachedSpec, CacheListing, IndexedCache, KeyedCache, MirrorKey } from "./cache.ts";
+import type {
+  Abilities,
+  CachedArchive,
+  CachedSpec,
+  CacheListing,
+  IndexedCache,
+  KeyedCache,
+  MirrorKey,
+} from "./cache.ts";
 import type { CacheIndex } from "./index-read.ts";
 import type { NewNodes } from "./new-nodes.ts";
 
@@ -26,6 +34,10 @@ export class UnopenedCache implements IndexedCache, KeyedCache {
   }
 
   fetchSpec(): Promise<CachedSpec> {
+    return Promise.reject(this.error);
+  }
+
+  fetchArchive(): Promise<CachedArchive> {
     return Promise.reject(this.error);
   }
 

@@ -6,6 +6,7 @@
 
 export type {
   Abilities,
+  CachedArchive,
   CachedSpec,
   CacheListing,
   FetchSpecOptions,

@@ -1,11 +1,10 @@
 // What an installation takes from Spack's files: the requested specs, and the permissions of installed files.
 import { StaveError } from "../../errors.ts";
 import type { InstallOptions } from "../../ops/install/install.ts";
-import type { InstallSource } from "../../ops/install/source.ts";
+import type { InstallSource, SpecInGraph } from "../../ops/install/source.ts";
 import { permissions } from "../../spack/config/settings.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import { fitsHost, type HostArchitecture } from "../../spack/spec/fits-host.ts";
-import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { directoryMode } from "../../store/staged-prefix.ts";
 import { mapLimit } from "../../util/limit.ts";
@@ -41,8 +40,8 @@ export function installSide(
   };
 }
 
-/** How many specs to look up at once. */
-const CONCURRENCY = 32;
+/** How many specs to look up at once. Many, so that those with the most dependencies can be read first. */
+const CONCURRENCY = 256;
 
 /** Where to look up specs. */
 export interface InstallLookup {
@@ -93,7 +92,7 @@ async function candidates(
   { files, source, host, isMany, signal }: InstallLookup,
   query: SpecQuery,
   text: string,
-): Promise<SpecDocument[]> {
+): Promise<SpecInGraph[]> {
   const all = await source.find(query, text, { signal });
   const fitting = all.filter(({ root }) => fitsHost(root, host));
   const found = fitting.length > 0 ? fitting : all;

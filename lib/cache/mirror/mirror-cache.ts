@@ -12,6 +12,7 @@ import {
   type Abilities,
   type ArchiveCache,
   type ArchivedSpec,
+  type CachedArchive,
   type CachedSpec,
   type CacheListing,
   type FetchSpecOptions,
@@ -59,7 +60,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
   readonly asRegistry: ((options?: OperationOptions) => Promise<string | undefined>) | undefined;
   readonly #layouts: readonly MirrorLayout[];
   /** The keys of the archives of the specs that were read. */
-  readonly #archives = new WeakMap<CachedSpec, string>();
+  readonly #archives = new WeakMap<CachedArchive | CachedSpec, string>();
   #index: Promise<CacheIndex | undefined> | undefined;
   #listing: Promise<CacheListing> | undefined;
   /** Something of the mirror was found. */
@@ -159,6 +160,10 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     }
     await this.#checkThere(options);
     throw new StaveError("NOT_FOUND", `${this.name} has no ${tag}`, { subject: tag });
+  }
+
+  async fetchArchive(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
+    return await this.fetchSpec(tag, options);
   }
 
   async fetchNewNodes(tag: string, known: KnownRecords, { signal }: OperationOptions = {}): Promise<NewNodes> {
@@ -287,7 +292,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     throw lacks(this, "write");
   }
 
-  blobsOf(spec: CachedSpec): BlobFetcher & BlobChecker & { readonly archive: PlacedObject } {
+  blobsOf(spec: CachedArchive | CachedSpec): BlobFetcher & BlobChecker & { readonly archive: PlacedObject } {
     const { objects } = this;
     const key = this.#archives.get(spec);
     if (key === undefined) throw new StaveError("INTERNAL", `${spec.tag} was not read from ${this.name}`);

@@ -1,5 +1,4 @@
 // `install`: installs specs from build caches into a store, with their link and run dependencies.
-import type { CachedSpec } from "../../cache/cache.ts";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { DEFAULT_LOCKS } from "../../spack/config/settings.ts";
 import { fitsHost } from "../../spack/spec/fits-host.ts";
@@ -16,7 +15,7 @@ import { mapLimit } from "../../util/limit.ts";
 import { Stop } from "../../util/stop.ts";
 import { type InstallOptions, type InstallPlanSettings, type InstallSettings, installSettings } from "./options.ts";
 import type { InstallPlanReport, InstallReport, PlannedInstall } from "./report.ts";
-import { roomText, rootRoom } from "./root-length.ts";
+import { type RootRoom, roomText, rootRoom } from "./root-length.ts";
 import { InstallRun, isThere } from "./run.ts";
 
 export type { InstallOptions } from "./options.ts";
@@ -67,12 +66,12 @@ async function installLocked(options: InstallSettings): Promise<InstallReport> {
 /** Reports what an installation would do, and writes nothing. Throws as `install` does. */
 export async function planInstall(given: InstallOptions): Promise<InstallPlanReport> {
   const options = installSettings(given);
-  const { store, source, force, progress, signal } = options;
+  const { store, source, force, signal } = options;
   const nodes = installNodes(options);
   checkSplices(nodes);
   checkArchitecture(nodes, options);
   checkFormats(nodes, store);
-  const images: CachedSpec[] = [];
+  const room = await warnOfRoot(nodes, options);
   const specs = await mapLimit(
     nodes,
     DOCUMENTS_AT_ONCE,
@@ -88,7 +87,6 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
       if (isThere(store, node) && !force) return { ...common, action: "keep" };
       try {
         return await source.use(node, { signal }, ({ cache, image }) => {
-          images.push(image);
           return Promise.resolve({
             ...common,
             action: "install" as const,
@@ -104,8 +102,6 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
     signal,
   );
   const wanted = specs.filter(({ action }) => action === "install");
-  const room = rootRoom(store, images);
-  if (room !== undefined) progress?.({ type: "warning", text: roomText(room, source.name) });
   return {
     store: store.root,
     specs,
@@ -114,17 +110,20 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
   };
 }
 
-// One image shows the prefixes of its dependencies, too; other images are read when they are installed.
-async function warnOfRoot(nodes: readonly SpecNode[], options: InstallSettings): Promise<void> {
+// Warns if the root is too long for the images; returns by how much.
+async function warnOfRoot(nodes: readonly SpecNode[], options: InstallPlanSettings): Promise<RootRoom | undefined> {
   const { store, source, force, progress, signal } = options;
+  // One image shows the prefixes of its dependencies, too.
   const wanted = nodes.findLast((node) => node.external === undefined && (force || !isThere(store, node)));
-  if (wanted === undefined) return;
+  if (wanted === undefined) return undefined;
   try {
     const room = rootRoom(store, [await source.readAhead(wanted, { signal })]);
     if (room !== undefined) progress?.({ type: "warning", text: roomText(room, source.name) });
+    return room;
   } catch (error) {
     // An unreadable image is reported when its turn comes.
     if (!isStaveError(error) || signal?.aborted) throw error;
+    return undefined;
   }
 }
 

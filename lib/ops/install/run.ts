@@ -1,6 +1,6 @@
 // Carries out an installation: specs in parallel, each in the order of store/protocol.ts. A spec is finished once its
 // dependencies are in place, whether this run or another put them there; several are written to the database at once.
-import { isStaveError, type StaveError } from "../../errors.ts";
+import { isStaveError, StaveError } from "../../errors.ts";
 import { PlacePool } from "../../relocate/place/place-pool.ts";
 import { LINK, RUN, type SpecGraph, type SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
@@ -156,13 +156,15 @@ export class InstallRun {
 
   async #install(node: SpecNode, common: SpecCommon, over: () => void): Promise<InstalledSpec> {
     const { force } = this.#options;
+    const graph = this.#graphs.get(node.hash);
+    if (graph === undefined) throw new StaveError("INTERNAL", `no graph has ${shortName(node)}`);
     const install = new SpecInstall(
       {
         options: this.#options,
         pool: this.#pool,
         spool: this.#spool,
         latest: this.#latest,
-        graph: this.#graphs.get(node.hash),
+        graph,
         isKnown: (hash) => this.#graphs.has(hash),
         isThere: () => this.#isThere(node),
         awaitDependencies: () => this.#dependencies(node),

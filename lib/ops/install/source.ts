@@ -1,6 +1,7 @@
 // Several build caches as one: the first that has a spec provides it; if that fails, the others are tried.
 import type {
   Abilities,
+  CachedArchive,
   CachedSpec,
   CacheListing,
   FetchSpecOptions,
@@ -8,26 +9,33 @@ import type {
   ReadCache,
 } from "../../cache/cache.ts";
 import type { CacheIndex } from "../../cache/index-read.ts";
+import { parseSpecTag } from "../../cache/spec-tag.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../../target/target.ts";
-import { mapLimit } from "../../util/limit.ts";
+import { Limit, mapLimit } from "../../util/limit.ts";
 import { askInOrder } from "../cache/ask-in-order.ts";
 import { type FoundSpec, findCached, specNamedBy } from "../cache/find-cached.ts";
 import { nearMisses } from "../cache/near-misses.ts";
 import { shortEnv } from "./root-length.ts";
 
-/** A spec, and the cache that has it. */
+/** The archive of a spec, and the cache that has it. */
 export interface CacheAnswer {
   readonly cache: ReadCache;
-  readonly image: CachedSpec;
+  readonly image: CachedArchive | CachedSpec;
 }
+
+/** A spec, and a graph with it and its dependencies. */
+export type SpecInGraph = Pick<SpecDocument, "root" | "graph">;
 
 /** Maximum number of specs that one query may match: the config of each is read and kept. */
 const MANY = 500;
+
+/** How many specs to read at once: each may tell that others need not be read. */
+const SPECS_AT_ONCE = 12;
 
 /** The caches of an installation, in order of preference. */
 export class InstallSource {
@@ -36,6 +44,10 @@ export class InstallSource {
   readonly #lookups: ReadonlyMap<ReadCache, Lookup>;
   /** Images that were read before their installation, each for one use. */
   readonly #read = new Map<string, CacheAnswer>();
+  /** The specs of all documents that were read, and thus verified, by DAG hash. */
+  readonly #verified = new Map<string, SpecInGraph>();
+  /** Lets images be read in order of their size. */
+  readonly #reading = new Limit(SPECS_AT_ONCE);
   /** The variables of images, each text once. */
   readonly #variables = new Map<string, string>();
 
@@ -59,7 +71,7 @@ export class InstallSource {
   }
 
   /** The specs that satisfy a query, from the first cache that has any. Throws as `use`. */
-  async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecDocument[]> {
+  async find(query: SpecQuery, text: string, options: OperationOptions): Promise<SpecInGraph[]> {
     const { answer, failures } = await askInOrder(await this.#orderFor(query, options), async (cache) => {
       const found = await findCached(this.#lookups.get(cache) ?? cache, query, options);
       if (found.length > MANY)
@@ -71,11 +83,11 @@ export class InstallSource {
             hint: "name a version, a variant or a hash",
           },
         );
-      const read = async ({ tag, node }: FoundSpec): Promise<SpecDocument> => {
-        const image = await this.#fetch(cache, tag, { ...options, node });
+      const read = async ({ tag, node }: FoundSpec): Promise<SpecInGraph> => {
+        const { image, spec } = await this.#readOnce(cache, tag, { ...options, node });
         // Of several, not all are installed.
-        if (found.length === 1) this.#read.set(image.document.root.hash, { cache, image });
-        return image.document;
+        if (found.length === 1) this.#read.set(spec.root.hash, { cache, image });
+        return spec;
       };
       const documents = await mapLimit(found, DOCUMENTS_AT_ONCE, read, options.signal);
       return documents.length > 0 ? documents : undefined;
@@ -102,30 +114,37 @@ export class InstallSource {
    * Reads the image of a spec ahead of its installation, without the layers of its dependencies. Throws as `use` does.
    */
   async readAhead(node: SpecNode, options: OperationOptions): Promise<CachedSpec> {
-    return await this.use(node, options, (found) => {
-      this.#read.set(node.hash, found);
-      return Promise.resolve(found.image);
+    return await this.#ask(node, async (cache) => {
+      const read = this.#read.get(node.hash);
+      const known = read?.cache === cache ? read.image : undefined;
+      if (known?.document !== undefined) return known;
+      const image = await this.#fetchSpec(cache, specTag(node), { ...options, node, archive: known });
+      this.#read.set(node.hash, { cache, image });
+      return image;
     });
   }
 
   /**
-   * Calls `use` with a spec from each cache in turn until it succeeds. Throws SPEC_ABSENT if no cache has it, and the
-   * first failure if a cache could not be asked or gave unusable content.
+   * Calls `use` with the archive of a spec from each cache in turn until it succeeds. Throws SPEC_ABSENT if no cache
+   * has it, and the first failure if a cache could not be asked or gave unusable content.
    */
   async use<T>(
     node: SpecNode,
     options: OperationOptions & { readonly isKnown?: (hash: string) => boolean },
     use: (found: CacheAnswer) => Promise<T>,
   ): Promise<T> {
+    return await this.#ask(node, async (cache) => {
+      const read = this.#read.get(node.hash);
+      const image = read?.cache === cache ? read.image : await cache.fetchArchive(specTag(node), { ...options, node });
+      this.#read.delete(node.hash);
+      return await use({ cache, image });
+    });
+  }
+
+  async #ask<T>(node: SpecNode, ask: (cache: ReadCache) => Promise<T>): Promise<T> {
     const { answer, failures } = await askInOrder(
       this.#caches,
-      async (cache) => {
-        const read = this.#read.get(node.hash);
-        const image =
-          read?.cache === cache ? read.image : await this.#fetch(cache, specTag(node), { ...options, node });
-        this.#read.delete(node.hash);
-        return { used: await use({ cache, image }) };
-      },
+      async (cache) => ({ used: await ask(cache) }),
       // Another cache does not help against errors of this machine.
       ({ code }) => LOCAL_ERRORS.has(code),
     );
@@ -136,10 +155,38 @@ export class InstallSource {
     );
   }
 
+  // Most specs of a list are dependencies of others in it. So those with the most dependencies are read first, and of
+  // the others only where their archives are.
+  async #readOnce(
+    cache: ReadCache,
+    tag: string,
+    options: FetchSpecOptions,
+  ): Promise<{ readonly image: CachedArchive | CachedSpec; readonly spec: SpecInGraph }> {
+    const { signal } = options;
+    const archive = await cache.fetchArchive(tag, options);
+    if (archive.document !== undefined) return { image: archive, spec: this.#remember(archive.document) };
+    const read = async (): Promise<{ readonly image: CachedArchive | CachedSpec; readonly spec: SpecInGraph }> => {
+      const spec = this.#verified.get(parseSpecTag(tag)?.hash ?? "");
+      // A copy, so that what else was read of the image is forgotten.
+      if (spec !== undefined && specTag(spec.root) === tag) return { image: { ...archive }, spec };
+      const image = await this.#fetchSpec(cache, tag, { ...options, archive });
+      return { image, spec: image.document };
+    };
+    return await this.#reading.run(read, { signal, priority: -archive.dependencyLayers });
+  }
+
+  #remember(document: SpecDocument): SpecDocument {
+    const { graph } = document;
+    for (const root of graph.nodes())
+      if (!this.#verified.has(root.hash)) this.#verified.set(root.hash, { root, graph });
+    return document;
+  }
+
   // What an installation needs of an image, because thousands wait for their turn: lacks the layers of dependencies. A
   // mirror finds an archive by the very object that `fetchSpec` returned, so that object is kept.
-  async #fetch(cache: ReadCache, name: string, options: FetchSpecOptions): Promise<CachedSpec> {
+  async #fetchSpec(cache: ReadCache, name: string, options: FetchSpecOptions): Promise<CachedSpec> {
     const image = await cache.fetchSpec(name, options);
+    this.#remember(image.document);
     if (!cache.can.images) return image;
     const { tag, archive, diffId, layoutVersion, archivedAt, document } = image;
     const env = shortEnv(image, this.#variables);

@@ -39,7 +39,7 @@ export interface SpecSurroundings {
   readonly spool: Limit;
   readonly latest: LatestStore;
   /** The graph that contains the spec, for its spec file. */
-  readonly graph: SpecGraph | undefined;
+  readonly graph: SpecGraph;
   isKnown(hash: string): boolean;
   /** True if, by the current database, the spec need not be installed. */
   isThere(): Promise<boolean>;
@@ -242,12 +242,24 @@ export class SpecInstall {
             },
             { signal },
           );
+    if (!tree.hasSpecFile) await this.#checkConfig(found);
     if (tree.hasRelativeRpaths)
       progress({
         type: "warning",
         text: `${label} was packed with relative search paths; its libraries may not be found`,
       });
     return { found, tree, started, placedAt: clock.now() };
+  }
+
+  // What has no spec file is told by its config alone.
+  async #checkConfig({ cache, image: { tag, archive, document } }: CacheAnswer): Promise<void> {
+    if (document !== undefined) return;
+    const image = await cache.fetchSpec(tag, { node: this.#node, signal: this.#signal });
+    if (image.archive.digest !== archive.digest)
+      throw new StaveError("CONTENT_INVALID", `${tag} was replaced in ${cache.name} while it was being installed`, {
+        subject: tag,
+        hint: "run the same command again",
+      });
   }
 
   // Computed when needed: it names all dependencies, and hundreds of specs wait for their turn.
@@ -262,7 +274,7 @@ export class SpecInstall {
     const { store, clock, strict } = options;
     const { found, tree, started, placedAt } = this.#tree;
     const { directory } = tree;
-    if (!tree.hasSpecFile) writeInstalledSpec(directory, this.#node, graph ?? found.image.document.graph);
+    if (!tree.hasSpecFile) writeInstalledSpec(directory, this.#node, graph);
     const { hash, name } = this.#node;
     const times = { hash, name, phases: [{ path: "install", seconds: (placedAt - started) / 1000 }] };
     const finished = await pool.finish(

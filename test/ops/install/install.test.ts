@@ -2,16 +2,19 @@
 // are handled.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { ReadOciCache } from "../../../lib/cache/oci-cache.ts";
 import { copyGraph } from "../../../lib/copy.ts";
+import { digestOf } from "../../../lib/oci/digest.ts";
 import { canonicalBytes, describe as describeBytes } from "../../../lib/oci/manifest.ts";
 import { OCI_CONFIG } from "../../../lib/oci/mediatype.ts";
 import { install, planInstall } from "../../../lib/ops/install/install.ts";
 import { InstallSource } from "../../../lib/ops/install/source.ts";
 import { push } from "../../../lib/ops/push/push.ts";
+import { readSpecFile } from "../../../lib/spack/spec/spec-file.ts";
 import { Store } from "../../../lib/spack/store/store.ts";
 import { parseFetched } from "../../../lib/target/choose-platform.ts";
 import type { ReadTarget, Target } from "../../../lib/target/target.ts";
@@ -25,7 +28,7 @@ import { failsWith } from "../../support/errors.ts";
 import { expectedListing, listing } from "../../support/golden-listing.ts";
 import { goldenLayout, installOptions } from "../../support/install.ts";
 import { goldenStore, named, pushOptions } from "../../support/push.ts";
-import { startRegistry } from "../../support/registry.ts";
+import { startRegistry, type TestRegistry } from "../../support/registry.ts";
 import { temporaryFolder } from "../../support/tree.ts";
 
 const plain = await goldenLayout("spack-1.2/plain.oci");
@@ -139,14 +142,14 @@ test("a root that is too long for an unpadded cache: one warning before anything
 /** Copies the golden images into a registry that a test may damage. */
 async function spoiled(
   spoil: (target: Target) => Promise<void>,
-  run: (target: ReadTarget) => Promise<void>,
+  run: (target: ReadTarget, registry: TestRegistry) => Promise<void>,
 ): Promise<void> {
   const registry = await startRegistry();
   const client = connect(registry.host, "cache", { retry: { attempts: 2 } });
   try {
     for await (const tag of plain.tags()) await copyGraph(plain, client.target, tag, { tag });
     await spoil(client.target);
-    await run(client.target);
+    await run(client.target, registry);
   } finally {
     await client.close();
     await registry.close();
@@ -178,8 +181,50 @@ async function withConfig(
   await target.pushManifest(canonicalBytes(manifest), fetched.descriptor.mediaType, { tag });
 }
 
+/** Pushes an image again with an archive that lacks the spec file. */
+async function withoutSpecFile(target: Target, name: string, layout: number): Promise<void> {
+  const document = parseFetched(await target.fetchManifest(await tagOf(target, name)), "x");
+  const layer = document.kind === "manifest" ? document.value.layers.at(-1) : undefined;
+  assert.ok(layer);
+  const tar = gunzipSync(Buffer.concat(await (await target.fetchBlob(layer)).toArray()));
+  const other = withoutFile(tar, /\/\.spack\/spec\.json$/);
+  assert.ok(other.length < tar.length);
+  const bytes = gzipSync(other);
+  const changed = describeBytes(bytes, layer.mediaType);
+  await target.pushBlob(changed, bytesSource(bytes));
+  const [from, to] = [digestOf(tar), digestOf(other)];
+  await withConfig(target, name, (config, manifest) => [
+    config
+      .replaceAll(layer.digest.slice(7), changed.digest.slice(7))
+      .replaceAll(from, to)
+      .replace('"buildcache_layout_version":3', `"buildcache_layout_version":${layout}`),
+    JSON.stringify(JSON.parse(manifest), (key, value) => (key === "layers" ? [...value.slice(0, -1), changed] : value)),
+  ]);
+}
+
+/** A tar archive without the files of a name, and the headers that belong to them. */
+function withoutFile(tar: Buffer, name: RegExp): Buffer {
+  const kept: Buffer[] = [];
+  let held: Buffer[] = [];
+  for (let at = 0; at < tar.length; ) {
+    const header = tar.subarray(at, at + 512);
+    const size = Number.parseInt(header.toString("latin1", 124, 136), 8) || 0;
+    const entry = tar.subarray(at, at + 512 + 512 * Math.ceil(size / 512));
+    at += entry.length;
+    const prefix = header.toString("latin1", 345, 500).replace(/\0.*/s, "");
+    const path = `${prefix}/${header.toString("latin1", 0, 100).replace(/\0.*/s, "")}`;
+    const paxPath = held.map((one) => /\d+ path=(.*)\n/.exec(one.toString("latin1", 512))?.[1]).find(Boolean);
+    held.push(entry);
+    if (header[156] === 0x78) continue;
+    if (!name.test(paxPath ?? path)) kept.push(...held);
+    held = [];
+  }
+  return Buffer.concat([...kept, ...held]);
+}
+
 describe("an image that lies is refused, and leaves nothing behind", () => {
-  const rows: { name: string; spoil(target: Target): Promise<void>; code: RegExp }[] = [
+  // A config is read if the spec is not known otherwise.
+  const rows: { name: string; spoil(target: Target): Promise<void>; code: RegExp; isInConfig?: boolean }[] = [
     {
       name: "a layer of another spec in its place",
       spoil: async (target) => {
@@ -204,6 +249,7 @@ describe("an image that lies is refused, and leaves nothing behind", () => {
           manifest,
         ]),
       code: /DIGEST_MISMATCH|CONTENT_INVALID|SPEC_INVALID/,
+      isInConfig: true,
     },
     {
       name: "a diffID that is not the archive's",
@@ -222,6 +268,7 @@ describe("an image that lies is refused, and leaves nothing behind", () => {
           manifest,
         ]),
       code: /UNSUPPORTED|CONTENT_INVALID/,
+      isInConfig: true,
     },
     {
       name: "the spec of another package",
@@ -232,12 +279,18 @@ describe("an image that lies is refused, and leaves nothing behind", () => {
       code: /SPEC_INVALID/,
     },
   ];
-  for (const { name, spoil, code } of rows)
+  for (const { name, spoil, code, isInConfig = false } of rows)
     test(name, () =>
       spoiled(spoil, async (target) => {
         const sysroot = temporaryFolder();
         const options = await installOptions([plain], "/opt/q/st", ["rigging"], { sysroot });
         const bad = await installOptions([target], "/opt/q/st", [], { sysroot });
+        if (isInConfig) {
+          const [root] = options.roots;
+          assert.ok(root);
+          await assert.rejects(bad.source.readAhead(root.node, {}), { code });
+          return;
+        }
         const report = await install({ ...options, source: bad.source });
         assert.deepEqual(outcomes(report), { rigging: "failed" });
         assert.match(report.failures[0]?.code ?? "", code, report.failures[0]?.message);
@@ -248,6 +301,54 @@ describe("an image that lies is refused, and leaves nothing behind", () => {
         assert.deepEqual([outcomes(second)["rigging"], second.specs[0]?.cache], ["installed", "spack-1.2/plain.oci"]);
       }),
     );
+});
+
+test("the configs of specs that are known are not read", async () => {
+  const configs: RegExp[] = [];
+  const addConfigs = async (target: Target): Promise<void> => {
+    for await (const tag of target.tags()) {
+      const document = parseFetched(await target.fetchManifest(tag), "x");
+      if (document.kind === "manifest") configs.push(new RegExp(document.value.config.digest));
+    }
+  };
+  await spoiled(addConfigs, async (target, registry) => {
+    const options = await installOptions([plain], "/opt/q/st", ["fleet", "hull"], { sysroot: temporaryFolder() });
+    registry.rules.push(...configs.map((path) => ({ path, fault: { status: 500 } })));
+    registry.requests.length = 0;
+    const source = new InstallSource([new ReadOciCache(target)]);
+    const { specs, totals, failures } = await install({ ...options, source });
+    assert.deepEqual(failures, []);
+    assert.equal(totals.installed, specs.filter(({ outcome }) => outcome !== "external").length);
+    const asked = registry.requests.filter(({ url }) => /\/blobs\//.test(url));
+    // One config is asked for, because it tells for which roots its spec was built; that it fails does no harm.
+    const others = asked.filter(({ url }) => !configs.some((config) => config.test(url)));
+    assert.deepEqual(
+      [others.length, new Set(asked.map(({ url }) => url)).size],
+      [totals.installed, totals.installed + 1],
+    );
+  });
+});
+
+describe("an archive without a spec file, as very old ones, is told by its config", () => {
+  for (const { name, layout, outcome } of [
+    { name: "which is good", layout: 3, outcome: "installed" },
+    { name: "which is of a newer layout", layout: 9, outcome: "failed" },
+  ])
+    test(name, async () => {
+      const spoil = (target: Target): Promise<void> => withoutSpecFile(target, "rigging", layout);
+      await spoiled(spoil, async (target) => {
+        const sysroot = temporaryFolder();
+        const options = await installOptions([plain], "/opt/q/st", ["rigging"], { sysroot });
+        const source = new InstallSource([new ReadOciCache(target)]);
+        const report = await install({ ...options, source });
+        assert.deepEqual(outcomes(report), { rigging: outcome });
+        const [prefix] = prefixesIn(join(sysroot, "opt/q/st"));
+        assert.equal(prefix === undefined, outcome === "failed");
+        if (prefix === undefined) return;
+        const file = readFileSync(join(sysroot, "opt/q/st", prefix, ".spack/spec.json"));
+        assert.equal(readSpecFile(file, "it").root.hash, options.roots[0]?.node.hash);
+      });
+    });
 });
 
 test("absent and unanswered are told apart", async () => {
