@@ -103,7 +103,8 @@ export class Server {
 
   #distribution(log: number): ChildProcess {
     const config = join(this.#folder, "config.yml");
-    const storage = `storage: {filesystem: {rootdirectory: ${join(this.#folder, "blobs")}}}`;
+    // As Debian configures it: descriptors of blobs are cached.
+    const storage = `storage: {cache: {blobdescriptor: inmemory}, filesystem: {rootdirectory: ${join(this.#folder, "blobs")}}}`;
     writeFileSync(config, `version: 0.1\nlog: {level: error}\n${storage}\nhttp: {addr: ${this.host}}\n`);
     return spawn("docker-registry", ["serve", config], { stdio: ["ignore", log, log] });
   }

@@ -67,7 +67,9 @@ async function benchSpecs({ scratch, stave, scale, size, lines, spackAt }: Specs
   try {
     for (const line of lines) {
       const { roundTrip } = line;
-      const proxy = await DelayProxy.start(server.port, line);
+      // It would take CPU time of its own.
+      const isDirect = roundTrip === 0 && line.rate === undefined;
+      const proxy = isDirect ? undefined : await DelayProxy.start(server.port, line);
       const requests = new Map<string, number[]>();
       const counted = (candidate: Candidate): Candidate => {
         let before = 0;
@@ -83,7 +85,7 @@ async function benchSpecs({ scratch, stave, scale, size, lines, spackAt }: Specs
           },
         };
       };
-      const host = `127.0.0.1:${proxy.port}`;
+      const host = `127.0.0.1:${(proxy ?? server).port}`;
       const cache = `oci+http://${host}/bench/wan`;
       const env = { HOME: join(scratch, "home"), XDG_CACHE_HOME: join(scratch, "cache"), SPACK_ROOT: "" };
       const forget = (): void => rmSync(env.XDG_CACHE_HOME, { recursive: true, force: true });
@@ -128,7 +130,7 @@ async function benchSpecs({ scratch, stave, scale, size, lines, spackAt }: Specs
         const name = `push by Spack ${spack.version}`;
         figures.push(...(await measure([counted({ name, env: spack.env, command, prepare })], 1, 0)));
       }
-      proxy.stop();
+      proxy?.stop();
       tables.push(
         commandTable(`${what}${formatLine(line)}`, figures, {
           bases: ["push by Spack"],
