@@ -38,6 +38,14 @@ export function concernsAll(error: StaveError): boolean {
   }
 }
 
+/** After so many items in a row that a host refused, each after all its retries, the others are not tried. */
+const IN_A_ROW = 16;
+
+/** True if the host, and not the item, seems to be the reason. */
+function isOutage({ code, status = 0 }: StaveError): boolean {
+  return code === "TIMEOUT" || code === "NETWORK" || (code === "REGISTRY_ERROR" && status >= 500);
+}
+
 /** One cause, and how many items it stopped. */
 interface Cause {
   readonly error: StaveError;
@@ -51,6 +59,7 @@ export class Failures {
   readonly #causes = new Map<string, Cause>();
   readonly #derived = new WeakSet<StaveError>();
   #last: StaveError | undefined;
+  #inARow = 0;
 
   /** The causes, in order of arrival; only the last one if it ended everything. */
   get causes(): StaveError[] {
@@ -60,6 +69,18 @@ export class Failures {
       const rest = others === 0 ? "" : `, nor ${others === 1 ? "was 1 other" : `were ${others} others`}`;
       return error.with({ message: `${prevented}${rest}: ${error.message}` });
     });
+  }
+
+  /** Tells that an item succeeded. */
+  succeeded(): void {
+    this.#inARow = 0;
+  }
+
+  /** True if the failure of an item shows that all others will fail, too: by its kind, or because it is one of many. */
+  endsAll(error: StaveError): boolean {
+    if (this.#derived.has(error)) return false;
+    if (isOutage(error)) this.#inARow++;
+    return concernsAll(error) || this.#inARow >= IN_A_ROW;
   }
 
   /** The error for an item whose dependency failed. */

@@ -77,6 +77,37 @@ test("the same cause for several things is told once, and what ends everything a
   );
 });
 
+describe("a host that fails item after item ends everything", () => {
+  const failed = (): StaveError => new StaveError("REGISTRY_ERROR", "no", { status: 500 });
+  const rows: { name: string; each(failures: Failures): StaveError; after: number | undefined }[] = [
+    { name: "500", each: failed, after: 16 },
+    { name: "no answer", each: () => new StaveError("TIMEOUT", "no"), after: 16 },
+    { name: "a connection that broke", each: () => http("NETWORK", system("ECONNRESET")), after: 16 },
+    { name: "401", each: () => http("CREDENTIALS_REJECTED"), after: 1 },
+    { name: "what lacks a spec", each: () => new StaveError("NOT_FOUND", "no", { status: 404 }), after: undefined },
+    {
+      name: "a refused document",
+      each: () => new StaveError("REGISTRY_ERROR", "no", { status: 400 }),
+      after: undefined,
+    },
+    { name: "what needs a spec that failed", each: (failures) => failures.following("a", failed()), after: undefined },
+    {
+      name: "500 with successes between",
+      each: (failures) => {
+        failures.succeeded();
+        return failed();
+      },
+      after: undefined,
+    },
+  ];
+  for (const { name, each, after } of rows)
+    test(`${name}: ${after === undefined ? "no" : `after ${after}`}`, () => {
+      const failures = new Failures();
+      const ends = Array.from({ length: 40 }, () => failures.endsAll(each(failures)));
+      assert.equal(ends.indexOf(true), after === undefined ? -1 : after - 1);
+    });
+});
+
 test("signatures by one key that is not trusted are one failure, by two keys two", () => {
   const failures = new Failures();
   for (const [name, key] of [

@@ -170,13 +170,23 @@ function warnOfKeys({ can }: ReadCache, output: Output): void {
   if (!can.sign) output.warn("--keys has no effect: a cache of images has no list of keys");
 }
 
+/** How many tags are shown without --verbose. */
+const SHOWN = 20;
+
+function* listed(tags: readonly string[], label: string, { options }: Output): Iterable<string> {
+  const shown = options.verbose ? tags : tags.slice(0, SHOWN);
+  for (const tag of shown) yield `${label} ${printable(tag)}`;
+  const rest = tags.length - shown.length;
+  if (rest > 0) yield `${label} ${rest} more, which --verbose shows`;
+}
+
 function* render(report: IndexReport, output: Output): Iterable<string> {
   const { added, dropped, problems, unreadable, specs, records, size, isWritten, isCurrent } = report;
   if (unreadable !== undefined) yield `could not use the old index: ${printable(unreadable)}`;
   for (const { hash, reason } of problems) yield `left out of the old index: ${printable(hash)}: ${printable(reason)}`;
   const [more, less] = isWritten ? ["+", "-"] : ["not in the index:", "no longer in the cache:"];
-  for (const tag of added) yield `${output.style("green", more)} ${printable(tag)}`;
-  for (const tag of dropped) yield `${output.style("red", less)} ${printable(tag)}`;
+  yield* listed(added, output.style("green", more), output);
+  yield* listed(dropped, output.style("red", less), output);
   const found = isCurrent ? "up to date" : "not up to date";
   const state = isWritten ? "written" : found;
   const text = size === undefined ? "" : `, ${formatBytes(size)}`;

@@ -12,7 +12,7 @@ import { LatestStore } from "../../store/latest-store.ts";
 import type { SpecLock } from "../../store/locks.ts";
 import { carryOut, installing } from "../../store/protocol.ts";
 import { recoverStore } from "../../store/recover.ts";
-import { concernsAll, Failures } from "../../util/failures.ts";
+import { Failures } from "../../util/failures.ts";
 import { isGone } from "../../util/inspect-path.ts";
 import { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
@@ -108,6 +108,7 @@ export class InstallRun {
     try {
       spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
       this.#placed.get(hash)?.resolve();
+      if (spec.outcome === "installed") this.#failures.succeeded();
     } catch (caught) {
       if (!isStaveError(caught)) this.#stop.end(caught);
       // Settle this even for unknown errors, so that no dependent waits forever.
@@ -124,7 +125,7 @@ export class InstallRun {
 
   #failed(node: SpecNode, error: StaveError): StaveError {
     if (this.#stop.signal.aborted) return error;
-    if (this.#options.source.isEveryCache(error) && concernsAll(error)) {
+    if (this.#options.source.isEveryCache(error) && this.#failures.endsAll(error)) {
       this.#failures.end(error);
       this.#stop.end(error);
       return error;

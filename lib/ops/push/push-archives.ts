@@ -210,12 +210,13 @@ class ArchiveRun {
       const { digest, size, diffId, archiveSize, outcome, skipped, milliseconds } = sent;
       const manifest = await cache.putSpec({ node, document, archive: { digest, size } }, { signal });
       const layer = { digest, size, diffId, archiveSize, outcome };
+      this.#failures.succeeded();
       return { ...common, outcome: isRepair ? "repaired" : "pushed", manifest, layer, milliseconds, skipped };
     } catch (caught) {
       if (!isStaveError(caught)) this.#stop.end(caught);
       if (!isStaveError(caught)) throw caught;
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
-      const isLast = concernsAll(caught);
+      const isLast = this.#failures.endsAll(caught);
       const name = shortName(node);
       const error = isLast ? caught : this.#failures.add(caught, name, `${name} was not pushed`);
       if (isLast || failFast) {

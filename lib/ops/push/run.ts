@@ -10,7 +10,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { Recurring } from "../../spack/text/recurring.ts";
 import { DOCUMENTS_AT_ONCE, type PushOutcome } from "../../target/target.ts";
-import { concernsAll, Failures } from "../../util/failures.ts";
+import { Failures } from "../../util/failures.ts";
 import { isGone } from "../../util/inspect-path.ts";
 import { Limit } from "../../util/limit.ts";
 import { noProgress } from "../../util/progress.ts";
@@ -168,6 +168,7 @@ export class PushRun {
       const layers = await this.#dependencies.fit(planned, found, { budget, joiner: this.#joiner, signal });
       const manifest = await this.#writeSpec(planned, layers, isNew);
       made?.image.resolve();
+      this.#failures.succeeded();
       if (sent === undefined) return { ...common, outcome: "completed", manifest, missing };
       const outcome = planned.isRepair ? "repaired" : "pushed";
       const { digest, size, diffId, archiveSize, skipped, milliseconds } = sent;
@@ -180,7 +181,7 @@ export class PushRun {
       made?.image.reject(caught);
       if (!isStaveError(caught)) throw caught;
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
-      if (concernsAll(caught)) {
+      if (this.#failures.endsAll(caught)) {
         this.#failures.end(caught);
         this.#stop.end(caught);
         return { ...common, outcome: "failed", error: caught };
