@@ -175,6 +175,15 @@ const wrong: Record<string, { args: string[]; says: RegExp; status?: number }> =
     says: /for --keyless/,
   },
   "the form of cosign 2": { args: ["sign", CACHE, ...KEYLESS, "--legacy-signature"], says: /needs a key/, status: 6 },
+  "the form of cosign 2 of a push": {
+    args: ["push", CACHE, "fleet", ...KEYLESS, "--legacy-signature"],
+    says: /needs a key/,
+    status: 6,
+  },
+  "the form of cosign 2 without a signature": {
+    args: ["push", CACHE, "fleet", "--legacy-signature"],
+    says: /signed with a key/,
+  },
   "an identity without its issuer": { args: ["verify", CACHE, ...WHO.slice(0, 2)], says: /together with its issuer/ },
   "an issuer without an identity": { args: ["verify", CACHE, ...WHO.slice(2, 4)], says: /together with its issuer/ },
   "a root that is gone": {

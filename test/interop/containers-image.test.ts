@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { makeStore } from "../../scripts/make-store.ts";
 import { findProgram } from "../../scripts/peers.ts";
 import { POLICY_CHECK_BUILD } from "../../scripts/policy-check.ts";
 import { stave } from "../support/cli.ts";
@@ -48,6 +49,14 @@ async function accepts(host: string): Promise<void> {
   await assert.rejects(judge("mine", "org/other", "app"), /no signature exists/);
   await ok("copy", "--all-tags", `${host}/org/cache`, `${host}/org/copied`);
   await assert.rejects(judge("mine", "org/copied", "app"), /Signature for identity|does not match|rejected/);
+  // A push signs in the same way.
+  const store = join(folder, "store");
+  mkdirSync(store);
+  makeStore(store, { bytes: 1e5, files: 20, specs: 4, seed: 5 });
+  const from = ["--all", "--allow-missing", "--store", store, "--no-env", "--tag", "app"];
+  await ok("push", `oci://${host}/org/pushed`, ...from, "--sign", "mine.key", "--legacy-signature");
+  await judge("mine", "org/pushed", "app");
+  await assert.rejects(judge("theirs", "org/pushed", "app"), /invalid signature|cryptographic signature verification/);
 }
 
 test("keys", { skip }, async () => {

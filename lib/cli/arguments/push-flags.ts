@@ -10,6 +10,7 @@ import type { Output } from "../output/output.ts";
 import { CACHE_ARGUMENT } from "./cache-location.ts";
 import { addImageSettings, type ImageFlags } from "./image-flags.ts";
 import { addPassword, type PasswordFlags } from "./key-password.ts";
+import { addLegacySignature, checkLegacySignature, type LegacySignatureFlags } from "./legacy-signature.ts";
 import {
   addDryRun,
   addJobs,
@@ -25,7 +26,14 @@ import { addKeyless, type KeylessFlags } from "./signer.ts";
 import { addSpack } from "./spack-options.ts";
 
 /** The values of the flags. */
-export interface PushFlags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, TrustOptions, ImageFlags {
+export interface PushFlags
+  extends CommonFlags,
+    SpackFlags,
+    PasswordFlags,
+    KeylessFlags,
+    LegacySignatureFlags,
+    TrustOptions,
+    ImageFlags {
   all?: boolean;
   tag?: string[];
   budget: number;
@@ -151,7 +159,7 @@ export function addPushFlags(command: Command): void {
       new Option("--sbom <format>", "attach a signed bill of materials to each image").choices([...SBOM_FORMATS]),
     )
     .option("--provenance", "attach a signed statement of which CI job pushed the images");
-  addPassword(addKeyless(command));
+  addPassword(addKeyless(addLegacySignature(command)));
   addTrust(command);
   addSpack(command).option(
     "--spack-prefix <dir>",
@@ -207,6 +215,11 @@ export function checkSigning(flags: PushFlags, isGpg: boolean): void {
   if (isAttesting && key === undefined && !keyless)
     throw new StaveError("USAGE", "--sbom and --provenance need a signer: attestations are signed", {
       hint: "add --sign FILE (`stave keygen` makes a key) or --keyless",
+    });
+  checkLegacySignature(flags);
+  if (flags.legacySignature && (isGpg || key === undefined))
+    throw new StaveError("USAGE", "--legacy-signature is for images that are signed with a key", {
+      hint: isGpg ? "leave it out" : "add --sign FILE (`stave keygen` makes a key)",
     });
   if (!keyless && (flags.signingConfig ?? flags.trustedRoot) !== undefined)
     throw new StaveError("USAGE", "--signing-config and --trusted-root are for --keyless", { hint: "leave them out" });

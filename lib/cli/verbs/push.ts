@@ -30,6 +30,7 @@ import type { Store } from "../../spack/store/store.ts";
 import { sourceDate } from "../../util/source-date.ts";
 import { pushCache, readPushCache, writeCache } from "../arguments/cache-location.ts";
 import { givenSettings } from "../arguments/image-flags.ts";
+import { legacySigning } from "../arguments/legacy-signature.ts";
 import type { Opener } from "../arguments/open.ts";
 import {
   addPushFlags,
@@ -160,8 +161,9 @@ async function run(
     return 0;
   }
   // The password is asked for before anything is pushed.
-  const name = isGpg || flags.keyless ? undefined : signingKey(flags);
-  let signer = name === undefined ? undefined : (await openKey(context, flags, name)).signer;
+  const keyFile = isGpg || flags.keyless ? undefined : signingKey(flags);
+  const own = keyFile === undefined ? undefined : await openKey(context, flags, keyFile);
+  let signer = own?.signer;
   let base: BaseSource | undefined;
   const openFirst = async (opener: Opener): Promise<void> => {
     if (flags.keyless) signer = await openKeyless(context, flags, opener.transport);
@@ -176,7 +178,8 @@ async function run(
     if (text !== undefined) output.note(text);
     else if (spec.outcome === "present") output.detail(`exists ${spec.tag}`);
   };
-  const sign = signer && { signer, cache: signedName(location) };
+  const name = signedName(location);
+  const sign = signer && { signer, cache: name, legacy: legacySigning(flags, own?.key, name) };
   const created = sourceDate(context.env);
   const attest = { sbom: flags.sbom, job, created, tool: VERSION, repository: REPOSITORY };
   const report = await pushTo(cache, { ...common, base, sign, attest, onSpec }).finally(endGroup);

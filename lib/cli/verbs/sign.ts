@@ -4,6 +4,12 @@ import { StaveError } from "../../errors.ts";
 import { chosenImages } from "../../ops/sign/images.ts";
 import { signImages } from "../../ops/sign/sign.ts";
 import { addPassword, type PasswordFlags } from "../arguments/key-password.ts";
+import {
+  addLegacySignature,
+  checkLegacySignature,
+  type LegacySignatureFlags,
+  legacySigning,
+} from "../arguments/legacy-signature.ts";
 import { addDryRun, addTransport, type CommonFlags, helpText, verbCommand } from "../arguments/shared-flags.ts";
 import { openToSign, SIGNED_PLACE } from "../arguments/signed-place.ts";
 import { addKeyless, type KeylessFlags, openKey, openKeyless } from "../arguments/signer.ts";
@@ -11,10 +17,9 @@ import { addSpack } from "../arguments/spack-options.ts";
 import { signText } from "../output/signature-text.ts";
 import { bindAction, type VerbFactory } from "./verb.ts";
 
-interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags {
+interface Flags extends CommonFlags, SpackFlags, PasswordFlags, KeylessFlags, LegacySignatureFlags {
   key?: string;
   all?: boolean;
-  legacySignature?: boolean;
   dryRun?: boolean;
 }
 
@@ -35,9 +40,8 @@ export const verb: VerbFactory = (state) => {
   const command = verbCommand("sign", "sign an image, or the specs and the index of a cache")
     .argument("<image|cache>", "the image, or the cache")
     .option("--key <file>", "the private key: of `stave keygen` or cosign, or PKCS#8 in PEM")
-    .option("--all", "also sign every other tag of the cache")
-    .option("--legacy-signature", "also sign each image in the form of cosign 2, which podman and skopeo read");
-  addPassword(addKeyless(command));
+    .option("--all", "also sign every other tag of the cache");
+  addPassword(addKeyless(addLegacySignature(command)));
   addSpack(addTransport(addDryRun(command))).addHelpText("after", helpText(HELP));
   return bindAction<[string], Flags>(command, state, async (context, output, flags, text) => {
     const { clock, signal } = context;
@@ -49,7 +53,7 @@ export const verb: VerbFactory = (state) => {
     const images = references.map((each) => ({ reference: each }));
     const { dryRun } = flags;
     const signer = opened?.signer ?? (await openKeyless(context, flags, place.transport));
-    const legacy = flags.legacySignature && opened ? { key: opened.key, repository: legacyName(cache) } : undefined;
+    const legacy = legacySigning(flags, opened?.key, cache);
     const report = await signImages({ target, images, signer, cache, dryRun, legacy, memory, clock, signal });
     output.print(signText(report, flags));
     output.report(report);
@@ -57,7 +61,8 @@ export const verb: VerbFactory = (state) => {
   });
 };
 
-function checkSigner({ key, keyless, legacySignature, signingConfig, trustedRoot }: Flags): void {
+function checkSigner(flags: Flags): void {
+  const { key, keyless, signingConfig, trustedRoot } = flags;
   if ((key === undefined) === (keyless !== true))
     throw new StaveError(
       "USAGE",
@@ -68,16 +73,5 @@ function checkSigner({ key, keyless, legacySignature, signingConfig, trustedRoot
     );
   if (key !== undefined && (signingConfig ?? trustedRoot) !== undefined)
     throw new StaveError("USAGE", "--signing-config and --trusted-root are for --keyless", { hint: "leave them out" });
-  if (keyless && legacySignature)
-    throw new StaveError("UNSUPPORTED", "the form of cosign 2 needs a key", {
-      hint: "use --key FILE instead of --keyless",
-    });
-}
-
-// podman compares the signed name with the one that an image is pulled by.
-function legacyName(cache: string | undefined): string {
-  if (cache !== undefined) return cache.replace(/^oci:\/\//, "").replace(/^index\.docker\.io\//, "docker.io/");
-  throw new StaveError("USAGE", "--legacy-signature signs the name of a repository, which a directory does not have", {
-    hint: "sign the images in the registry from which they are pulled",
-  });
+  checkLegacySignature(flags);
 }

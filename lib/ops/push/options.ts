@@ -8,7 +8,6 @@ import { type Compression, DEFAULT_COMPRESSION } from "../../image/pack/compress
 import type { LayerMemory } from "../../image/pack/layer-memory.ts";
 import type { FactsMemory } from "../../loader/facts-memory.ts";
 import type { SbomFormat } from "../../sbom/bill.ts";
-import type { StatementSigner } from "../../sign/signature/statement-signer.ts";
 import { defaultInspections, type Inspection } from "../../spack/config/settings.ts";
 import type { AskOptions } from "../../spack/environment/ask-spack.ts";
 import type { RunEnvironmentOptions } from "../../spack/environment/run-environment.ts";
@@ -20,6 +19,7 @@ import type { ProgressSink } from "../../util/progress.ts";
 import { type Clock, systemClock } from "../../util/time.ts";
 import { type Filled, withDefaults } from "../../util/with-defaults.ts";
 import type { CiJob } from "../sign/ci-job.ts";
+import type { SignOptions } from "../sign/sign.ts";
 import type { BaseSource } from "./base-image.ts";
 import type { PushedSpec } from "./report.ts";
 import type { Shard } from "./shard.ts";
@@ -108,7 +108,7 @@ export interface PushOptions<T extends ReadTarget = Target, C extends ReadImageC
   readonly views?: readonly ImageView[] | undefined;
   readonly base?: BaseSource | undefined;
   /** Who signs the images and the updated index, and the cache's name in the statement. */
-  readonly sign?: { readonly signer: StatementSigner; readonly cache: string | undefined } | undefined;
+  readonly sign?: Pick<SignOptions, "signer" | "cache" | "legacy"> | undefined;
   /** What to attest about the images; needs a signer. */
   readonly attest?: Attesting | undefined;
   readonly compression?: Compression | undefined;
