@@ -8,6 +8,14 @@ const FORBIDDEN = new Set(["EACCES", "EPERM"]);
 
 const CAUSE_IN_HINT: ReadonlySet<ErrorCode> = new Set(["RELOCATION_FAILED", "SIGNATURE_INVALID", "SIGNATURE_MISSING"]);
 
+/**
+ * How many items may fail in a row because their host does not work, each after all of its retries: more than twice as
+ * many as are under way at once, so that one short outage does not count.
+ */
+const OUTAGES = 64;
+/** Errors that say so. */
+const GAVE_UP = new WeakSet<StaveError>();
+
 /** True if no connection was made at all, so that another try will hardly help unless the host has answered before. */
 export function isUnreachable(error: StaveError): boolean {
   return UNREACHABLE.has(error.system ?? deepCode(error.cause) ?? "");
@@ -15,6 +23,7 @@ export function isUnreachable(error: StaveError): boolean {
 
 /** True if everything else that uses the same place will fail in the same way. */
 export function concernsAll(error: StaveError): boolean {
+  if (GAVE_UP.has(error)) return true;
   const system = error.system ?? deepCode(error.cause) ?? "";
   switch (error.code) {
     case "CREDENTIALS_MISSING":
@@ -38,9 +47,6 @@ export function concernsAll(error: StaveError): boolean {
   }
 }
 
-/** After so many items in a row that a host refused, each after all its retries, the others are not tried. */
-const IN_A_ROW = 16;
-
 /** True if the host, and not the item, seems to be the reason. */
 function isOutage({ code, status = 0 }: StaveError): boolean {
   return code === "TIMEOUT" || code === "NETWORK" || (code === "REGISTRY_ERROR" && status >= 500);
@@ -58,8 +64,9 @@ interface Cause {
 export class Failures {
   readonly #causes = new Map<string, Cause>();
   readonly #derived = new WeakSet<StaveError>();
+  /** How many items failed since one succeeded, because their host did not work. */
+  #outages = 0;
   #last: StaveError | undefined;
-  #inARow = 0;
 
   /** The causes, in order of arrival; only the last one if it ended everything. */
   get causes(): StaveError[] {
@@ -71,16 +78,29 @@ export class Failures {
     });
   }
 
-  /** Tells that an item succeeded. */
+  /** Counts an item that succeeded. */
   succeeded(): void {
-    this.#inARow = 0;
+    this.#outages = 0;
   }
 
-  /** True if the failure of an item shows that all others will fail, too: by its kind, or because it is one of many. */
-  endsAll(error: StaveError): boolean {
-    if (this.#derived.has(error)) return false;
-    if (isOutage(error)) this.#inARow++;
-    return concernsAll(error) || this.#inARow >= IN_A_ROW;
+  /**
+   * Counts an item that failed. Returns the error that ends the work on all others if they need not be tried: because
+   * of its kind, or because its host has stopped working, so that hundreds of items would each take all of their
+   * retries.
+   */
+  endedBy(error: StaveError): StaveError | undefined {
+    if (this.#derived.has(error)) return undefined;
+    if (concernsAll(error)) return error;
+    if (isOutage(error)) this.#outages++;
+    // Any other answer shows that the host works.
+    else if (error.status !== undefined) this.#outages = 0;
+    if (this.#outages < OUTAGES) return undefined;
+    const ending = error.with({
+      message: `gave up after ${OUTAGES} failures in a row: ${error.message}`,
+      hint: "what is left was not tried; run the same command again when the host works",
+    });
+    GAVE_UP.add(ending);
+    return ending;
   }
 
   /** The error for an item whose dependency failed. */

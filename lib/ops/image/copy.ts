@@ -3,7 +3,7 @@ import { type CopyOptions, type CopyReport, GraphCopy } from "../../copy.ts";
 import { aggregate, isStaveError, StaveError } from "../../errors.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { ReadTarget, Target } from "../../target/target.ts";
-import { Failures } from "../../util/failures.ts";
+import { concernsAll } from "../../util/failures.ts";
 import { matchesGlob } from "../../util/glob.ts";
 import { forEachLimit } from "../../util/limit.ts";
 
@@ -52,15 +52,13 @@ async function copyAllTags(
   const copy = new GraphCopy(source, destination, { ...options, keepGoing: true, allTags: true });
   const images: CopyImagesReport["images"] = [];
   const failures: StaveError[] = [];
-  const course = new Failures();
   const one = async (tag: string) => {
     if (match !== undefined && !matchesGlob(match, tag)) return;
     try {
       const { root } = await copy.copy(tag, tag);
       images.push({ source: tag, tag, digest: root.digest, size: root.size });
-      course.succeeded();
     } catch (error) {
-      if (!isStaveError(error) || error.code === "ABORTED" || course.endsAll(error)) throw error;
+      if (!isStaveError(error) || error.code === "ABORTED" || concernsAll(error)) throw error;
       failures.push(error.with({ subject: error.subject ?? tag }));
     }
   };

@@ -108,7 +108,6 @@ export class InstallRun {
     try {
       spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
       this.#placed.get(hash)?.resolve();
-      if (spec.outcome === "installed") this.#failures.succeeded();
     } catch (caught) {
       if (!isStaveError(caught)) this.#stop.end(caught);
       // Settle this even for unknown errors, so that no dependent waits forever.
@@ -125,10 +124,11 @@ export class InstallRun {
 
   #failed(node: SpecNode, error: StaveError): StaveError {
     if (this.#stop.signal.aborted) return error;
-    if (this.#options.source.isEveryCache(error) && this.#failures.endsAll(error)) {
-      this.#failures.end(error);
-      this.#stop.end(error);
-      return error;
+    const ending = this.#options.source.isEveryCache(error) ? this.#failures.endedBy(error) : undefined;
+    if (ending !== undefined) {
+      this.#failures.end(ending);
+      this.#stop.end(ending);
+      return ending;
     }
     const name = shortName(node);
     return this.#failures.add(error, name, `${name} was not installed`);
@@ -171,6 +171,7 @@ export class InstallRun {
         awaitDependencies: () => this.#dependencies(node),
         record: async () => {
           this.#placed.get(node.hash)?.resolve();
+          this.#failures.succeeded();
           const recorded = this.#registrar.add(node, common.explicit || undefined);
           over();
           await recorded;

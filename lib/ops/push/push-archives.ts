@@ -216,10 +216,10 @@ class ArchiveRun {
       if (!isStaveError(caught)) this.#stop.end(caught);
       if (!isStaveError(caught)) throw caught;
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
-      const isLast = this.#failures.endsAll(caught);
+      const ending = this.#failures.endedBy(caught);
       const name = shortName(node);
-      const error = isLast ? caught : this.#failures.add(caught, name, `${name} was not pushed`);
-      if (isLast || failFast) {
+      const error = ending ?? this.#failures.add(caught, name, `${name} was not pushed`);
+      if (ending !== undefined || failFast) {
         this.#failures.end(error);
         this.#stop.end(error);
       }

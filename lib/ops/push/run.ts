@@ -181,10 +181,11 @@ export class PushRun {
       made?.image.reject(caught);
       if (!isStaveError(caught)) throw caught;
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
-      if (this.#failures.endsAll(caught)) {
-        this.#failures.end(caught);
-        this.#stop.end(caught);
-        return { ...common, outcome: "failed", error: caught };
+      const ending = this.#failures.endedBy(caught);
+      if (ending !== undefined) {
+        this.#failures.end(ending);
+        this.#stop.end(ending);
+        return { ...common, outcome: "failed", error: ending };
       }
       const name = shortName(node);
       const error = this.#failures.add(caught, name, `${name} was not pushed`);

@@ -18,7 +18,7 @@ import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { specTag } from "../../spack/spec/spec-name.ts";
 import { postOrder } from "../../spack/spec/traversal.ts";
 import type { OperationOptions } from "../../target/target.ts";
-import { Failures } from "../../util/failures.ts";
+import { concernsAll, Failures } from "../../util/failures.ts";
 import { forEachLimit, mapAhead, mapLimit } from "../../util/limit.ts";
 import { noProgress, type ProgressSink } from "../../util/progress.ts";
 import { type FoundSpec, findCached } from "../cache/find-cached.ts";
@@ -121,14 +121,13 @@ export async function sync(from: ReadCache, to: IndexedCache, options: SyncOptio
         entry.size = size;
         report.sentBytes += sent;
         known.set(entry.tag, spec.document);
-        failures.succeeded();
         onProgress({ ...told, outcome: sent > 0 ? "copied" : "skipped" });
       } catch (caught) {
         if (!isStaveError(caught) || signal?.aborted) throw caught;
         entry.outcome = "failed";
         onProgress({ ...told, outcome: "failed" });
         failures.add(caught, label, `${label} was not copied`);
-        if (failures.endsAll(caught)) throw caught;
+        if (concernsAll(caught)) throw caught;
       }
     },
     signal,
