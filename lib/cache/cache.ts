@@ -45,12 +45,12 @@ export interface CacheListing {
   readonly hasIndex: boolean;
 }
 
-/** The archive of a spec that was not read. */
+/** Where the archive of a spec is; its config was not read. */
 export interface CachedArchive {
   readonly tag: string;
   readonly archive: Descriptor;
   /** The number of layers of its dependencies: an image with more of them has a larger graph. */
-  readonly dependencyLayers: number;
+  readonly dependencyLayerCount: number;
   readonly diffId?: undefined;
   readonly document?: undefined;
 }
@@ -105,7 +105,7 @@ export interface FindSpecOptions extends OperationOptions {
 export interface FetchSpecOptions extends FindSpecOptions {
   /** Nodes whose content is already known: their hashes are not recomputed. */
   readonly isKnown?: ((hash: string) => boolean) | undefined;
-  /** What `fetchArchive` returned for the tag, and need not be read again. */
+  /** What `locateArchive` returned for the tag, and need not be read again. */
   readonly archive?: CachedArchive | undefined;
 }
 
@@ -128,10 +128,11 @@ export interface ReadCache {
    */
   fetchSpec(tag: string, options?: FetchSpecOptions): Promise<CachedSpec>;
   /**
-   * Reads where the archive of a spec is, for a caller that has the spec and verifies that the archive contains it.
-   * Returns the whole spec if that takes nothing more. Throws what `fetchSpec` throws for what it does read.
+   * Locates the archive of a spec without reading its config. The caller must have the spec, and check that the archive
+   * contains it. A mirror returns the whole spec, which takes nothing more. Throws what `fetchSpec` throws for what it
+   * does read.
    */
-  fetchArchive(tag: string, options?: FetchSpecOptions): Promise<CachedArchive | CachedSpec>;
+  locateArchive(tag: string, options?: FetchSpecOptions): Promise<CachedArchive | CachedSpec>;
   /**
    * Reads a spec for an index: verifies it as `fetchSpec` does, and returns the nodes that are not known. Throws what
    * `fetchSpec` throws.

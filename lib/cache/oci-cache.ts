@@ -43,6 +43,8 @@ import { INDEX_TAG, isForeignTag, parseSpecTag, type TaggedSpec } from "./spec-t
 
 /** The newest known layout of specs in OCI caches (Spack 1.0 to 1.2). */
 const NEWEST_LAYOUT = 3;
+/** Larger manifests, in bytes, are not kept until their config is read, but read again. */
+const SMALL_MANIFEST = 64 * 1024;
 const EMPTY_CONFIG = Buffer.from("{}");
 
 /** Decides by their manifests whether the contents of a cache may be used; throws if not. */
@@ -108,10 +110,11 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     return specImage(tag, image, value, isKnown);
   }
 
-  async fetchArchive(tag: string, { signal }: OperationOptions = {}): Promise<CachedArchive> {
+  async locateArchive(tag: string, { signal }: OperationOptions = {}): Promise<CachedArchive> {
     const image = await this.#readImage(tag, signal);
-    const archive = { tag, archive: image.archive, dependencyLayers: image.layers.length - 1 };
-    this.#images.set(archive, image);
+    const archive = { tag, archive: image.archive, dependencyLayerCount: image.layers.length - 1 };
+    // Hundreds may wait until their configs are read.
+    if (image.manifest.size <= SMALL_MANIFEST) this.#images.set(archive, image);
     return archive;
   }
 

@@ -37,7 +37,7 @@ export class UnopenedCache implements IndexedCache, KeyedCache {
     return Promise.reject(this.error);
   }
 
-  fetchArchive(): Promise<CachedArchive> {
+  locateArchive(): Promise<CachedArchive> {
     return Promise.reject(this.error);
   }
 

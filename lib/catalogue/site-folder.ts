@@ -61,7 +61,7 @@ export class SiteFolder implements AsyncDisposable {
     if (first !== undefined) throw occupied(folder, first);
     for (const name of names) {
       if (!OWN.has(name) && name !== MARKER) continue;
-      // Another run may have renamed a file that was new.
+      // Another run may have renamed its new file meanwhile.
       const info = lstatSync(join(folder, name), { throwIfNoEntry: false });
       const isFolder = FOLDERS.some((own) => own === name);
       // A link could lead anywhere.

@@ -7,7 +7,7 @@ const STREAMING = new Set(["copy", "cp", "pull", "install", "serve"]);
 const DOCUMENTS = new Set(["push", "create", "install", "index", "update-index", "rebuild-index", "sync"]);
 /** The young generation stops growing at this size, in bytes as V8 reports it; half of it is in use. */
 const YOUNG_GENERATION = 8 * 1024 * 1024;
-/** From this much resident memory on, in bytes, less memory is worth more CPU time. */
+/** From this much resident memory on, in bytes, CPU time is traded for memory. */
 const LARGE = 180 * 1024 * 1024;
 /** How often the sizes are checked, in milliseconds. */
 const CHECK_INTERVAL = 100;

@@ -239,7 +239,8 @@ export class FolderObjects implements Objects {
   // A hard link, made under a temporary name and verified before it gets its own.
   async take({ objects, key: from }: PlacedObject, key: string, expected: Expectation): Promise<boolean> {
     const source = objects.path?.(from);
-    if (source === undefined) return false;
+    // A link to a link would lead out of this mirror.
+    if (source === undefined || !(await isFile(source))) return false;
     await this.#clear();
     let temporary: string;
     try {
@@ -252,11 +253,11 @@ export class FolderObjects implements Objects {
       return false;
     }
     try {
-      // As young as any file that is written now, so that no cleanup removes it as unused or abandoned.
-      const now = this.#clock.now() / 1000;
-      await utimes(temporary, now, now).catch(() => {});
       const file = createReadStream(temporary, { highWaterMark: PIECE });
       for await (const _ of verifiedStream(file, expected, `${from} of ${objects.name}`));
+      // As young as any file that is written now, so that no cleanup removes it as unused.
+      const now = this.#clock.now() / 1000;
+      await utimes(temporary, now, now).catch(() => {});
       const path = this.path(key);
       makeFolder(dirname(path));
       await rename(temporary, path);
@@ -322,9 +323,15 @@ export class FolderObjects implements Objects {
     for (const name of await readdir(folder).catch(() => [])) {
       const path = join(folder, name);
       const found = await lstat(path).catch(() => undefined);
-      if (found?.isFile() && this.#clock.now() - found.mtimeMs > ABANDONED) await rm(path, { force: true });
+      // A file with another link has that one's age; it may just have been taken from another mirror.
+      if (!found?.isFile() || found.nlink > 1) continue;
+      if (this.#clock.now() - found.mtimeMs > ABANDONED) await rm(path, { force: true });
     }
   }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined))?.isFile() === true;
 }
 
 function isAbsent(error: unknown): boolean {

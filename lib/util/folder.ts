@@ -4,7 +4,7 @@ import { lstatSync, mkdirSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { systemCode } from "../errors.ts";
 
-/** How often a folder is made again that other processes remove. */
+/** How many times to try to create a folder that other processes keep removing. */
 const TRIES = 100;
 
 /**
@@ -33,8 +33,8 @@ function tried(path: string, mode: number): "made" | "there" | "missing" {
       // Read-only file systems and unwritable folders refuse before they check whether the folder exists.
       if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return "there";
       // Another process may have removed it after this one found it, and may have made it again.
-      const isFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
-      if (systemCode(error) !== "EEXIST" || !isFolder || tries >= TRIES) throw error;
+      const isGoneOrFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+      if (systemCode(error) !== "EEXIST" || !isGoneOrFolder || tries >= TRIES) throw error;
     }
   }
 }

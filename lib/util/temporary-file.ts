@@ -6,10 +6,13 @@ import { fileError, systemCode } from "../errors.ts";
 import { makeFolder } from "./folder.ts";
 import type { Clock } from "./time.ts";
 
-/** How often a folder is made again that other processes removed. */
+/** How many times to try to create a file in a folder that other processes keep removing. */
 const TRIES = 100;
 
-/** Calls `use` with an unused path in `folder`, which exists then. Throws FILE_SYSTEM and what else `use` refuses. */
+/**
+ * Creates `folder`, and calls `use` with an unused path in it; again if the folder has gone meanwhile. Throws errors of
+ * the file system as FILE_SYSTEM, ENOENT as NOT_FOUND.
+ */
 export async function withTemporaryPath<T>(
   folder: string,
   clock: Clock,

@@ -67,7 +67,7 @@ async function benchSpecs({ scratch, stave, scale, size, lines, spackAt }: Specs
   try {
     for (const line of lines) {
       const { roundTrip } = line;
-      // It would take CPU time of its own.
+      // A proxy takes CPU time of its own.
       const isDirect = roundTrip === 0 && line.rate === undefined;
       const proxy = isDirect ? undefined : await DelayProxy.start(server.port, line);
       const requests = new Map<string, number[]>();

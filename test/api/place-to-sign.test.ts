@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { imageNamed } from "../../lib/api/signers/place-to-sign.ts";
+import { imageNamed, isImageWord } from "../../lib/api/signers/place-to-sign.ts";
 import { formatLocation } from "../../lib/oci/reference.ts";
 import { LayoutTarget } from "../../lib/target/layout/layout.ts";
 import { systemClock } from "../../lib/util/time.ts";
@@ -33,3 +33,15 @@ for (const { word, image, reference } of words)
     assert.equal(named && formatLocation(named.location), image);
     assert.equal(named?.reference, reference);
   });
+
+const asSpecs: readonly { word: string; isImage: boolean }[] = [
+  { word: "org/app:1", isImage: true },
+  { word: `org/app@${digest}`, isImage: true },
+  { word: "debian:12", isImage: false },
+  { word: "hdf5@1.12:1.14", isImage: false },
+  { word: "hdf5/abc1234", isImage: false },
+  { word: "/abc1234", isImage: false },
+  { word: "builtin.hdf5@1.12", isImage: false },
+];
+for (const { word, isImage } of asSpecs)
+  test(`${word} ${isImage ? "can only be an image" : "may be a spec"}`, () => assert.equal(isImageWord(word), isImage));

@@ -113,7 +113,7 @@ test("how far it is, is told every 2 000 specs", async () => {
     list: () => Promise.resolve({ specs, foreign: [], others: [], hasIndex: false }),
     has: () => Promise.resolve(true),
     fetchSpec: () => assert.fail("no spec is needed"),
-    fetchArchive: () => assert.fail("no spec is needed"),
+    locateArchive: () => assert.fail("no spec is needed"),
     fetchNewNodes: (tag) => Promise.reject(new StaveError("NOT_FOUND", `${tag} is gone`)),
     readIndex: () => Promise.resolve(undefined),
   };

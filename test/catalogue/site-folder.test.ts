@@ -51,7 +51,7 @@ test("a second run replaces the documents, and removes those that are stale", as
   assert.ok(existsSync(join(folder, dataOf(folder), "packages/two.json")));
 });
 
-test("files of a run that was killed, or that is renaming them, are no other content", async () => {
+test("new files that a killed run left are replaced", async () => {
   const folder = temporaryFolder();
   await write(folder, [one]);
   for (const name of ["catalogue.json.new", "index.html.new"]) writeFileSync(join(folder, name), "a part");

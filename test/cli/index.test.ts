@@ -35,6 +35,19 @@ test("index: up to date, after a push, after a deletion; --check asks only, and 
   await client.close();
 });
 
+test("index: of many changes, 20 are named, and all with --verbose", async () => {
+  const client = connect(registry.host, "org/many");
+  for (let at = 0; at < 25; at++) await pushSpec(client.target, madeSpec(`p${at}`, "1.0"));
+  const cache = `oci+http://${registry.host}/org/many`;
+  const named = (text: string): number => text.split("\n").filter((line) => / p\d+-1\.0-/.test(line)).length;
+  const all = await stave(["index", "--check", "--verbose", cache]);
+  assert.equal(named(all.stdout), 25);
+  const some = await stave(["index", cache]);
+  assert.equal(named(some.stdout), 20);
+  assert.match(some.stdout, /^\+ \.\.\. and 5 more \(-v names all\)\nwritten: 25 specs/m);
+  await client.close();
+});
+
 test("index: what is no spec is told and passed over", async () => {
   const client = connect(registry.host, "org/mixed");
   await pushSpec(client.target, madeSpec("good", "1.0"));

@@ -40,7 +40,7 @@ export function installSide(
   };
 }
 
-/** How many specs to look up at once. Many, so that those with the most dependencies can be read first. */
+/** How many specs to look up at once. Many, because `InstallSource` reads those with the most dependencies first. */
 const CONCURRENCY = 256;
 
 /** Where to look up specs. */

@@ -20,9 +20,17 @@ export interface SignedPlace<T> {
   readonly transport: Transport;
 }
 
+// Not `hdf5@1.12:1.14` and `zlib/abc123`, which are specs.
+const IMAGE_WORD = /^[a-z0-9][\w.-]*(?:\/[\w.-]+)+(?::[\w.-]+|@sha256:[0-9a-f]{64})$/;
+
+/** True if a word that may be a spec can only be an image: it has a folder, and a tag or a digest. */
+export function isImageWord(text: string): boolean {
+  return IMAGE_WORD.test(text);
+}
+
 /**
- * The location and the tag or digest of the image that a text names; undefined for a cache. A word without a slash and
- * a colon is the name of a mirror. Throws REFERENCE_INVALID.
+ * The location and the tag or digest of the image that a text names; undefined for a cache. A word without a slash or
+ * colon is the name of a mirror. Throws REFERENCE_INVALID.
  */
 export function imageNamed(
   text: string,

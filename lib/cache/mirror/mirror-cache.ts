@@ -162,7 +162,7 @@ export class MirrorCache implements ArchiveCache, KeyedCache, PrunableCache {
     throw new StaveError("NOT_FOUND", `${this.name} has no ${tag}`, { subject: tag });
   }
 
-  async fetchArchive(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
+  async locateArchive(tag: string, options: FetchSpecOptions = {}): Promise<CachedSpec> {
     return await this.fetchSpec(tag, options);
   }
 

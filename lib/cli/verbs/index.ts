@@ -170,14 +170,14 @@ function warnOfKeys({ can }: ReadCache, output: Output): void {
   if (!can.sign) output.warn("--keys has no effect: a cache of images has no list of keys");
 }
 
-/** How many tags are shown without --verbose. */
-const SHOWN = 20;
+/** How many tags that are added or dropped are listed without --verbose. */
+const LISTED = 20;
 
 function* listed(tags: readonly string[], label: string, { options }: Output): Iterable<string> {
-  const shown = options.verbose ? tags : tags.slice(0, SHOWN);
+  const shown = options.verbose ? tags : tags.slice(0, LISTED);
   for (const tag of shown) yield `${label} ${printable(tag)}`;
   const rest = tags.length - shown.length;
-  if (rest > 0) yield `${label} ${rest} more, which --verbose shows`;
+  if (rest > 0) yield `${label} ... and ${rest} more (-v names all)`;
 }
 
 function* render(report: IndexReport, output: Output): Iterable<string> {

@@ -2,6 +2,7 @@
 
 import { SpackFiles, type SpackFlags } from "../../api/from-spack/spack-files.ts";
 import { isCacheWord } from "../../api/places/cache-choice.ts";
+import { isImageWord } from "../../api/signers/place-to-sign.ts";
 import { type VerifyReport, verify } from "../../ops/store/verify.ts";
 import { printable } from "../../printable/printable.ts";
 import { select, selectSome } from "../../spack/query/select.ts";
@@ -48,7 +49,7 @@ export const verb: VerbFactory = (state) => {
   addJobs(command, "how many specs to check at once", JOBS);
   addSpack(addTransport(command)).addHelpText("after", helpText(HELP));
   return bindAction<[string[]], Flags>(command, state, async (context, output, flags, words) => {
-    if (signersOf(flags) !== undefined || words.some((word) => isCacheWord(word, context.cwd)))
+    if (signersOf(flags) !== undefined || words.some((word) => isCacheWord(word, context.cwd) || isImageWord(word)))
       return await verifySignatures({ context, output, flags }, words);
     const files = new SpackFiles(context, flags);
     const store = await files.store();

@@ -110,7 +110,7 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
   };
 }
 
-// Warns if the root is too long for the images; returns by how much.
+// Warns if the root is too long for the images, and returns the limit.
 async function warnOfRoot(nodes: readonly SpecNode[], options: InstallPlanSettings): Promise<RootRoom | undefined> {
   const { store, source, force, progress, signal } = options;
   // One image shows the prefixes of its dependencies, too.

@@ -12,6 +12,7 @@ import type { CacheIndex } from "../../cache/index-read.ts";
 import { parseSpecTag } from "../../cache/spec-tag.ts";
 import { type ErrorCode, StaveError } from "../../errors.ts";
 import type { SpecQuery } from "../../spack/query/query.ts";
+import { hasTrueHash } from "../../spack/spec/dag-hash.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { SpecDocument } from "../../spack/spec/spec-file.ts";
 import { shortName, specTag } from "../../spack/spec/spec-name.ts";
@@ -34,7 +35,7 @@ export type SpecInGraph = Pick<SpecDocument, "root" | "graph">;
 /** Maximum number of specs that one query may match: the config of each is read and kept. */
 const MANY = 500;
 
-/** How many specs to read at once: each may tell that others need not be read. */
+/** How many configs to read at once; few, because each may make others unnecessary. */
 const SPECS_AT_ONCE = 12;
 
 /** The caches of an installation, in order of preference. */
@@ -44,9 +45,12 @@ export class InstallSource {
   readonly #lookups: ReadonlyMap<ReadCache, Lookup>;
   /** Images that were read before their installation, each for one use. */
   readonly #read = new Map<string, CacheAnswer>();
-  /** The specs of all documents that were read, and thus verified, by DAG hash. */
-  readonly #verified = new Map<string, SpecInGraph>();
-  /** Lets images be read in order of their size. */
+  /**
+   * The specs of the documents that were read, by DAG hash; for each cache, because a policy may apply to one and not
+   * to another.
+   */
+  readonly #known = new Map<ReadCache, Map<string, SpecInGraph>>();
+  /** Orders the configs that are read: the largest graphs first. */
   readonly #reading = new Limit(SPECS_AT_ONCE);
   /** The variables of images, each text once. */
   readonly #variables = new Map<string, string>();
@@ -135,7 +139,7 @@ export class InstallSource {
   ): Promise<T> {
     return await this.#ask(node, async (cache) => {
       const read = this.#read.get(node.hash);
-      const image = read?.cache === cache ? read.image : await cache.fetchArchive(specTag(node), { ...options, node });
+      const image = read?.cache === cache ? read.image : await cache.locateArchive(specTag(node), { ...options, node });
       this.#read.delete(node.hash);
       return await use({ cache, image });
     });
@@ -155,38 +159,40 @@ export class InstallSource {
     );
   }
 
-  // Most specs of a list are dependencies of others in it. So those with the most dependencies are read first, and of
-  // the others only where their archives are.
+  // Most specs of a list are dependencies of others in it. So those with the most dependencies are read first; most
+  // others are known then, and only their archives are located.
   async #readOnce(
     cache: ReadCache,
     tag: string,
     options: FetchSpecOptions,
   ): Promise<{ readonly image: CachedArchive | CachedSpec; readonly spec: SpecInGraph }> {
     const { signal } = options;
-    const archive = await cache.fetchArchive(tag, options);
-    if (archive.document !== undefined) return { image: archive, spec: this.#remember(archive.document) };
+    const archive = await cache.locateArchive(tag, options);
+    if (archive.document !== undefined) return { image: archive, spec: archive.document };
     const read = async (): Promise<{ readonly image: CachedArchive | CachedSpec; readonly spec: SpecInGraph }> => {
-      const spec = this.#verified.get(parseSpecTag(tag)?.hash ?? "");
-      // A copy, so that what else was read of the image is forgotten.
+      const spec = this.#known.get(cache)?.get(parseSpecTag(tag)?.hash ?? "");
+      // A copy: the cache forgets what else it read of the image with the original.
       if (spec !== undefined && specTag(spec.root) === tag) return { image: { ...archive }, spec };
       const image = await this.#fetchSpec(cache, tag, { ...options, archive });
       return { image, spec: image.document };
     };
-    return await this.#reading.run(read, { signal, priority: -archive.dependencyLayers });
+    return await this.#reading.run(read, { signal, priority: -archive.dependencyLayerCount });
   }
 
-  #remember(document: SpecDocument): SpecDocument {
-    const { graph } = document;
-    for (const root of graph.nodes())
-      if (!this.#verified.has(root.hash)) this.#verified.set(root.hash, { root, graph });
-    return document;
+  // Only of a document in which every hash tells the content of its node: another may describe dependencies at will.
+  #remember(cache: ReadCache, { graph }: SpecDocument): void {
+    const nodes = [...graph.nodes()];
+    if (!nodes.every(hasTrueHash)) return;
+    const known = this.#known.get(cache) ?? new Map<string, SpecInGraph>();
+    this.#known.set(cache, known);
+    for (const root of nodes) if (!known.has(root.hash)) known.set(root.hash, { root, graph });
   }
 
-  // What an installation needs of an image, because thousands wait for their turn: lacks the layers of dependencies. A
-  // mirror finds an archive by the very object that `fetchSpec` returned, so that object is kept.
+  // Keeps only what an installation needs of an image: thousands may wait in memory. A mirror finds an archive by the
+  // very object that `fetchSpec` returned, so that object is kept.
   async #fetchSpec(cache: ReadCache, name: string, options: FetchSpecOptions): Promise<CachedSpec> {
     const image = await cache.fetchSpec(name, options);
-    this.#remember(image.document);
+    this.#remember(cache, image.document);
     if (!cache.can.images) return image;
     const { tag, archive, diffId, layoutVersion, archivedAt, document } = image;
     const env = shortEnv(image, this.#variables);

@@ -251,7 +251,7 @@ export class SpecInstall {
     return { found, tree, started, placedAt: clock.now() };
   }
 
-  // What has no spec file is told by its config alone.
+  // Without a spec file in the archive, only the config says which spec it is.
   async #checkConfig({ cache, image: { tag, archive, document } }: CacheAnswer): Promise<void> {
     if (document !== undefined) return;
     const image = await cache.fetchSpec(tag, { node: this.#node, signal: this.#signal });
@@ -262,7 +262,7 @@ export class SpecInstall {
       });
   }
 
-  // Computed when needed: it names all dependencies, and hundreds of specs wait for their turn.
+  // Computed when needed and not kept: it lists all dependencies, and hundreds of specs are queued.
   #newLocations(): NewPrefixes & { readonly prefix: string } {
     const { store } = this.#around.options;
     return { prefix: this.#prefix.prefix, root: store.root, prefixes: newPrefixes(this.#node, store) };

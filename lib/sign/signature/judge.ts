@@ -194,10 +194,11 @@ export class Judge {
   ): Promise<AcceptedSignature> {
     this.refuseRevoked(image);
     if (!this.#reusesBundles) return await this.#look(finder, image, options);
-    // One push signs all of its images together, so what the first has attached decides on most others.
-    const isFirst = this.#first === undefined;
-    this.#first ??= this.#look(finder, image, options);
-    if (isFirst) return await this.#first;
+    // One push signs all of its images together, so the signature of the first usually covers the others.
+    if (this.#first === undefined) {
+      this.#first = this.#look(finder, image, options);
+      return await this.#first;
+    }
     await unlessAborted(
       this.#first.catch(() => {}),
       options.signal,

@@ -7,7 +7,6 @@
 // the journal is folded into index.json when no change has come for a moment, when it gets old or long, and on close. A
 // fold renames the new index.json into place and then removes the journal; a kill in between does no harm, because
 // applying the same changes again in the same order changes nothing.
-
 import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, lstat, open } from "node:fs/promises";
 import { join } from "node:path";

@@ -320,7 +320,7 @@ test("the configs of specs that are known are not read", async () => {
     assert.deepEqual(failures, []);
     assert.equal(totals.installed, specs.filter(({ outcome }) => outcome !== "external").length);
     const asked = registry.requests.filter(({ url }) => /\/blobs\//.test(url));
-    // One config is asked for, because it tells for which roots its spec was built; that it fails does no harm.
+    // One config is asked for, to check the length of the root; its failure does no harm.
     const others = asked.filter(({ url }) => !configs.some((config) => config.test(url)));
     assert.deepEqual(
       [others.length, new Set(asked.map(({ url }) => url)).size],
@@ -329,7 +329,7 @@ test("the configs of specs that are known are not read", async () => {
   });
 });
 
-describe("an archive without a spec file, as very old ones, is told by its config", () => {
+describe("an archive without a spec file, as in very old caches, is checked by its config", () => {
   for (const { name, layout, outcome } of [
     { name: "which is good", layout: 3, outcome: "installed" },
     { name: "which is of a newer layout", layout: 9, outcome: "failed" },
