@@ -88,7 +88,7 @@ for (const takesWholePosts of [true, false])
       counted("check, deep", { each: 3, whole: 4 }, () => check("deep"));
       // A manifest and a layer; a config only for specs that no other config contains.
       const anyArchitecture = true;
-      counted("install by hash", { least: 2, each: count === 200 ? 2.9 : 3, whole: 3 }, () => {
+      counted("install by hash", { least: 2, each: 3, whole: 3 }, () => {
         rmSync(join(work, "home"), { recursive: true, force: true });
         return install(cache(), { ...common, store: join(work, "new"), specs: words, anyArchitecture });
       });
