@@ -3,8 +3,11 @@
 // usage: tsx scripts/make-store.ts DIR [BYTES] [FILES] [SPECS] [SEED]
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import type { SpecNode } from "../lib/spack/spec/node.ts";
 import { writeSpecFile } from "../lib/spack/spec/spec-writer.ts";
+import { postOrder } from "../lib/spack/spec/traversal.ts";
 import { readDatabase } from "../lib/spack/store/database.ts";
+import type { Store } from "../lib/spack/store/store.ts";
 import { dice } from "./dice.ts";
 import { isMain } from "./is-main.ts";
 import { makeDatabase } from "./make-database.ts";
@@ -20,6 +23,16 @@ export interface MakeStoreOptions {
   seed: number;
   /** The recorded root; default: the folder itself. */
   root?: string;
+}
+
+/**
+ * True if a spec and its dependencies are external or installed; a made store has others, whose dependents cannot be
+ * pushed. `types`: only these dependencies.
+ */
+export function isWhole(store: Pick<Store, "get">, spec: SpecNode, options: { readonly types?: number } = {}): boolean {
+  return postOrder([spec], options).every(
+    ({ hash, external }) => external !== undefined || store.get(hash)?.installed === true,
+  );
 }
 
 type Kind = "text" | "program" | "byteCode" | "packed";

@@ -3,10 +3,9 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { LINK, RUN } from "../../lib/spack/spec/node.ts";
-import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
-import { makeStore } from "../make-store.ts";
+import { isWhole, makeStore } from "../make-store.ts";
 import { DelayProxy, formatLine, type Line } from "./delay-proxy.ts";
 import { type Candidate, measure, median } from "./measure.ts";
 import { freePort, registryKinds, Server } from "./server.ts";
@@ -52,11 +51,7 @@ async function benchSpecs({ scratch, stave, scale, size, lines, spackAt }: Specs
   const made = makeStore(root, { ...size, bytes: size.bytes * scale, files: size.files * scale });
   const store = await Store.open(root, { clock: systemClock });
   const installed = [...store.records()].filter(
-    ({ node }) =>
-      node.external === undefined &&
-      postOrder([node], { types: LINK | RUN }).every(
-        (each) => each.external !== undefined || store.get(each.hash)?.installed === true,
-      ),
+    ({ node }) => node.external === undefined && isWhole(store, node, { types: LINK | RUN }),
   );
   const specs = installed.map(({ node }) => `/${node.hash}`);
   const packages = [...store.database.graph.nodes()].map(({ name }) => name);

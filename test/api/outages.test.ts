@@ -5,10 +5,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { isStaveError } from "../../lib/errors.ts";
 import { install, openStore, push } from "../../lib/index.ts";
-import type { SpecNode } from "../../lib/spack/spec/node.ts";
-import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { parseFetched } from "../../lib/target/choose-platform.ts";
-import { makeStore } from "../../scripts/make-store.ts";
+import { isWhole, makeStore } from "../../scripts/make-store.ts";
 import { connect } from "../support/client.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -29,9 +27,8 @@ before(async () => {
   mkdirSync(store);
   makeStore(store, { bytes: 3e5, files: 300, specs: SPECS, seed: 5 });
   const opened = await openStore(store, { surroundings });
-  const isThere = (node: SpecNode): boolean => node.external !== undefined || opened.get(node.hash)?.installed === true;
   words = [...opened.records()]
-    .filter(({ node }) => node.external === undefined && postOrder([node]).every(isThere))
+    .filter(({ node }) => node.external === undefined && isWhole(opened, node))
     .map(({ node }) => `/${node.hash}`);
   assert.ok(words.length > 0.6 * SPECS, `only ${words.length} specs`);
   const { failures } = await push(cacheOf("good"), { ...common, store, specs: words });

@@ -7,9 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { ReadOciCache } from "../../lib/cache/oci-cache.ts";
 import { copy, install, list, openStore, push, updateIndex } from "../../lib/index.ts";
 import { checkAll } from "../../lib/ops/cache/check.ts";
-import type { SpecNode } from "../../lib/spack/spec/node.ts";
-import { postOrder } from "../../lib/spack/spec/traversal.ts";
-import { makeStore } from "../../scripts/make-store.ts";
+import { isWhole, makeStore } from "../../scripts/make-store.ts";
 import { connect } from "../support/client.ts";
 import { startRegistry, type TestRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
@@ -42,10 +40,8 @@ for (const takesWholePosts of [true, false])
         mkdirSync(root, { recursive: true });
         makeStore(root, { bytes: bytesOf(count), files: count * 3, specs: count, seed: 5 });
         const store = await openStore(root, { surroundings });
-        const isThere = (node: SpecNode): boolean =>
-          node.external !== undefined || store.get(node.hash)?.installed === true;
         words = [...store.records()]
-          .filter(({ node }) => node.external === undefined && postOrder([node]).every(isThere))
+          .filter(({ node }) => node.external === undefined && isWhole(store, node))
           .map(({ node }) => `/${node.hash}`);
         assert.ok(words.length > 0.5 * count, `only ${words.length} specs`);
       });

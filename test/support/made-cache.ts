@@ -5,7 +5,7 @@ import { LINK, RUN, type SpecNode } from "../../lib/spack/spec/node.ts";
 import { postOrder } from "../../lib/spack/spec/traversal.ts";
 import { Store } from "../../lib/spack/store/store.ts";
 import { systemClock } from "../../lib/util/time.ts";
-import { makeStore } from "../../scripts/make-store.ts";
+import { isWhole, makeStore } from "../../scripts/make-store.ts";
 import { stave } from "./cli.ts";
 
 // Long, because strings in programs cannot grow.
@@ -32,12 +32,7 @@ export async function madeCache(work: string, cache: string, specs: number, seed
     [...store.records()].map(({ node }) => node),
     { types: LINK | RUN },
   );
-  // The database contains some specs that are not installed, so their dependents cannot be pushed.
-  const isWhole = (node: SpecNode): boolean =>
-    postOrder([node], { types: LINK | RUN }).every(
-      ({ hash, external }) => external !== undefined || store.get(hash)?.installed === true,
-    );
-  const nodes = all.filter((node) => node.external === undefined && isWhole(node));
+  const nodes = all.filter((node) => node.external === undefined && isWhole(store, node, { types: LINK | RUN }));
   const storeOptions = ["--sysroot", sysroot, "--store", ROOT, "--no-env"];
   const ran = await stave(
     ["push", cache, ...storeOptions, "--update-index", "-q", ...nodes.map(({ hash }) => `/${hash}`)],

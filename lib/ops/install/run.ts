@@ -2,11 +2,10 @@
 // dependencies are in place, whether this run or another put them there; several are written to the database at once.
 import { isStaveError, StaveError } from "../../errors.ts";
 import { PlacePool } from "../../relocate/place/place-pool.ts";
-import { LINK, RUN, type SpecGraph, type SpecNode } from "../../spack/spec/node.ts";
+import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { edgesOf } from "../../spack/spec/traversal.ts";
 import type { Store } from "../../spack/store/store.ts";
-import type { JsonObject } from "../../spack/text/json-value.ts";
 import { Recurring } from "../../spack/text/recurring.ts";
 import { LatestStore } from "../../store/latest-store.ts";
 import type { SpecLock } from "../../store/locks.ts";
@@ -44,9 +43,8 @@ export class InstallRun {
   readonly #registrar: Registrar;
   readonly #latest: LatestStore;
   readonly #explicit: ReadonlySet<string>;
-  readonly #graphs = new Map<string, SpecGraph>();
-  /** The node dictionaries of the images, by DAG hash: equal ones of the database share them. */
-  readonly #raw = new Map<string, JsonObject>();
+  /** The specs of the graphs of all roots, by DAG hash. */
+  readonly #known = new Map<string, InstallSettings["roots"][number]>();
   /** Specs in progress, by DAG hash; resolves once the spec is in place. */
   readonly #placed = new Map<string, PromiseWithResolvers<void>>();
   /** Locks on what this run relies on, held until it ends. */
@@ -64,17 +62,14 @@ export class InstallRun {
     this.#nodes = nodes;
     this.#pool = new PlacePool(options.jobs);
     const { store, locks, clock } = options;
-    // The database is reread around each write; most of its nodes are also in the images.
-    const recurring = new Recurring({ known: (hash) => this.#raw.get(hash), most: MOST_RECORDED });
+    // The database is reread around each write; most of its nodes are also in the images, and share their dictionaries.
+    const recurring = new Recurring({ known: (hash) => this.#known.get(hash)?.node.raw, most: MOST_RECORDED });
     this.#registrar = new Registrar(store, { clock, locks, recurring });
     this.#latest = new LatestStore(store, recurring);
     this.#explicit = new Set(options.isExplicit ? options.roots.map(({ node }) => node.hash) : []);
     this.#started = options.clock.now();
     for (const { graph } of options.roots)
-      for (const node of graph.nodes()) {
-        this.#graphs.set(node.hash, graph);
-        this.#raw.set(node.hash, node.raw);
-      }
+      for (const node of graph.nodes()) this.#known.set(node.hash, { node, graph });
   }
 
   /** Installs everything. Failures are in the results; throws only if stopped from outside, or what `onSpec` throws. */
@@ -157,7 +152,7 @@ export class InstallRun {
 
   async #install(node: SpecNode, common: SpecCommon, over: () => void): Promise<InstalledSpec> {
     const { force } = this.#options;
-    const graph = this.#graphs.get(node.hash);
+    const graph = this.#known.get(node.hash)?.graph;
     if (graph === undefined) throw new StaveError("INTERNAL", `no graph has ${shortName(node)}`);
     const install = new SpecInstall(
       {
@@ -166,7 +161,7 @@ export class InstallRun {
         spool: this.#spool,
         latest: this.#latest,
         graph,
-        isKnown: (hash) => this.#graphs.has(hash),
+        isKnown: (hash) => this.#known.has(hash),
         isThere: () => this.#isThere(node),
         awaitDependencies: () => this.#dependencies(node),
         record: async () => {

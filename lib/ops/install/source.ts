@@ -36,7 +36,13 @@ export type SpecInGraph = Pick<SpecDocument, "root" | "graph">;
 const MANY = 500;
 
 /** How many configs to read at once; few, because each may make others unnecessary. */
-const SPECS_AT_ONCE = 12;
+const CONFIGS_AT_ONCE = 12;
+
+// A spec that was found, and what was read of its image.
+interface FoundImage {
+  readonly image: CachedArchive | CachedSpec;
+  readonly spec: SpecInGraph;
+}
 
 /** The caches of an installation, in order of preference. */
 export class InstallSource {
@@ -46,12 +52,12 @@ export class InstallSource {
   /** Images that were read before their installation, each for one use. */
   readonly #read = new Map<string, CacheAnswer>();
   /**
-   * The specs of the documents that were read, by DAG hash; for each cache, because a policy may apply to one and not
-   * to another.
+   * The specs of the documents that queries have read, by DAG hash; for each cache, because a policy may apply to one
+   * and not to another.
    */
   readonly #known = new Map<ReadCache, Map<string, SpecInGraph>>();
   /** Orders the configs that are read: the largest graphs first. */
-  readonly #reading = new Limit(SPECS_AT_ONCE);
+  readonly #reading = new Limit(CONFIGS_AT_ONCE);
   /** The variables of images, each text once. */
   readonly #variables = new Map<string, string>();
 
@@ -161,19 +167,16 @@ export class InstallSource {
 
   // Most specs of a list are dependencies of others in it. So those with the most dependencies are read first; most
   // others are known then, and only their archives are located.
-  async #readOnce(
-    cache: ReadCache,
-    tag: string,
-    options: FetchSpecOptions,
-  ): Promise<{ readonly image: CachedArchive | CachedSpec; readonly spec: SpecInGraph }> {
+  async #readOnce(cache: ReadCache, tag: string, options: FetchSpecOptions): Promise<FoundImage> {
     const { signal } = options;
     const archive = await cache.locateArchive(tag, options);
     if (archive.document !== undefined) return { image: archive, spec: archive.document };
-    const read = async (): Promise<{ readonly image: CachedArchive | CachedSpec; readonly spec: SpecInGraph }> => {
+    const read = async (): Promise<FoundImage> => {
       const spec = this.#known.get(cache)?.get(parseSpecTag(tag)?.hash ?? "");
       // A copy: the cache forgets what else it read of the image with the original.
       if (spec !== undefined && specTag(spec.root) === tag) return { image: { ...archive }, spec };
       const image = await this.#fetchSpec(cache, tag, { ...options, archive });
+      this.#remember(cache, image.document);
       return { image, spec: image.document };
     };
     return await this.#reading.run(read, { signal, priority: -archive.dependencyLayerCount });
@@ -192,7 +195,6 @@ export class InstallSource {
   // very object that `fetchSpec` returned, so that object is kept.
   async #fetchSpec(cache: ReadCache, name: string, options: FetchSpecOptions): Promise<CachedSpec> {
     const image = await cache.fetchSpec(name, options);
-    this.#remember(cache, image.document);
     if (!cache.can.images) return image;
     const { tag, archive, diffId, layoutVersion, archivedAt, document } = image;
     const env = shortEnv(image, this.#variables);

@@ -125,8 +125,8 @@ class Entry {
   readonly place: Place;
   /** The references whose target was added, each with its target. */
   readonly links: Link[] = [];
-  /** The spec it was built as, if it is spliced. */
-  built: Entry | undefined;
+  /** These targets, and the spec it was built as, if it is spliced. */
+  readonly below: Entry[] = [];
   /** How many entries lead here. */
   waiting = 0;
 
@@ -207,13 +207,17 @@ export class GraphBuilder {
       const child = this.#entries.get(this.#byName ? name : key);
       if (child === undefined) miss(name, key);
       else if (child.node.name !== name) throw misnamed(place, node, name, child.node);
-      else entry.links.push({ reference, child });
+      else {
+        entry.links.push({ reference, child });
+        entry.below.push(child);
+      }
     }
     // A build spec must not depend on the node either: the node's hash covers it too.
     const { buildSpec } = node;
     if (buildSpec === undefined) return;
-    entry.built = this.#entries.get(buildSpec.hash);
-    if (entry.built === undefined) miss(buildSpec.name, buildSpec.hash);
+    const built = this.#entries.get(buildSpec.hash);
+    if (built === undefined) miss(buildSpec.name, buildSpec.hash);
+    else entry.below.push(built);
   }
 
   // Gives a node its edges, or replaces it by an equal one of an earlier graph. Its children must be linked already.
@@ -254,16 +258,11 @@ function misnamed(place: Place, parent: SpecNode, name: string, child: SpecNode)
 // Kahn's algorithm: removes parents before children, then reverses the order. Entries that remain are on a cycle or
 // below one.
 function childrenFirst(entries: readonly Entry[]): Entry[] {
-  for (const entry of entries) for (const child of below(entry)) child.waiting++;
+  for (const { below } of entries) for (const child of below) child.waiting++;
   const ordered = entries.filter((entry) => entry.waiting === 0);
-  for (const entry of ordered) for (const child of below(entry)) if (--child.waiting === 0) ordered.push(child);
+  for (const { below } of ordered) for (const child of below) if (--child.waiting === 0) ordered.push(child);
   if (ordered.length < entries.length) throw cyclic(entries);
   return ordered.reverse();
-}
-
-function below({ links, built }: Entry): readonly Entry[] {
-  const children = links.map(({ child }) => child);
-  return built === undefined ? children : [...children, built];
 }
 
 function cyclic(entries: readonly Entry[]): StaveError {
@@ -279,7 +278,7 @@ function cyclic(entries: readonly Entry[]): StaveError {
 // entry.
 function walkCycle(remaining: readonly Entry[]): Entry[] {
   const parentOf = new Map<Entry, Entry>();
-  for (const entry of remaining) for (const child of below(entry)) if (child.waiting > 0) parentOf.set(child, entry);
+  for (const entry of remaining) for (const child of entry.below) if (child.waiting > 0) parentOf.set(child, entry);
   const seen = new Map<Entry, number>();
   const walk: Entry[] = [];
   let [at] = remaining;
