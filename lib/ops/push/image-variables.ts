@@ -8,6 +8,9 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { kindAt } from "../../util/inspect-path.ts";
 
+/** Of how many folders to remember whether they exist: each takes 150 bytes, and each prefix has a dozen. */
+const FOLDERS_REMEMBERED = 10_000;
+
 /** Computes the `Env` of images; caches which folders exist. */
 export class ImageEnvironment {
   readonly #store: Store;
@@ -57,6 +60,7 @@ export class ImageEnvironment {
     const known = this.#folders.get(path);
     if (known !== undefined) return known;
     const found = kindAt(path, this.#store.sysroot) === "folder";
+    if (this.#folders.size === FOLDERS_REMEMBERED) this.#folders.clear();
     this.#folders.set(path, found);
     return found;
   }

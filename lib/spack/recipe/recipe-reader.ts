@@ -18,11 +18,19 @@ import type { RecipeWorld } from "./spec-questions.ts";
 const NOTHING: RecipeEffect = { modifications: [], isWhole: true };
 const UNKNOWN: RecipeEffect = { modifications: [], isWhole: false };
 
+/** What is remembered of the copy of a recipe: its text would take 10 kB for each spec of a store. */
+interface Copy {
+  /** Its text may name a method that sets variables for the package, or for its dependents. */
+  readonly isRelevant: boolean;
+  readonly isForDependents: boolean;
+}
+
 /** Reads the recipes of one store. */
 export class RecipeReader implements RecipeVariables {
   readonly #store: Store;
-  readonly #texts = new Map<string, string | NotUnderstood | undefined>();
+  readonly #copies = new Map<string, Copy | undefined>();
   readonly #recipes = new Map<string, Recipe | NotUnderstood>();
+  /** Effects of recipes that were parsed, by the DAG hash of the spec, and of the dependent. */
   readonly #effects = new Map<string, RecipeEffect>();
   readonly #unread = new Map<string, UnreadRecipe>();
   readonly #worlds = new Map<string, RecipeWorld>();
@@ -39,18 +47,26 @@ export class RecipeReader implements RecipeVariables {
   }
 
   own(node: SpecNode, hasRule: boolean): RecipeEffect {
-    return this.#effect(node, node.hash, hasRule, (recipe) => readRunEnvironment(recipe, this.#world(node)));
+    return this.#effect(node, undefined, hasRule, (recipe) => readRunEnvironment(recipe, this.#world(node)));
   }
 
   dependent(node: SpecNode, dependent: SpecNode, hasRule: boolean): RecipeEffect {
-    const text = this.#text(node);
-    if (typeof text === "string" && !mayName(text, "setup_dependent_run_environment")) return NOTHING;
-    return this.#effect(node, `${node.hash} ${dependent.hash}`, hasRule, (recipe) =>
+    return this.#effect(node, dependent, hasRule, (recipe) =>
       readDependentEnvironment(recipe, this.#world(node), dependent),
     );
   }
 
-  #effect(node: SpecNode, key: string, hasRule: boolean, read: (recipe: Recipe) => MethodReading): RecipeEffect {
+  #effect(
+    node: SpecNode,
+    dependent: SpecNode | undefined,
+    hasRule: boolean,
+    read: (recipe: Recipe) => MethodReading,
+  ): RecipeEffect {
+    const copy = this.#copy(node);
+    if (copy === undefined) return UNKNOWN;
+    if (!(dependent === undefined ? copy.isRelevant : copy.isForDependents)) return NOTHING;
+    // Only here: a store has hundreds of thousands of dependents, and nearly all recipes set nothing for them.
+    const key = `${node.hash} ${dependent?.hash ?? ""}`;
     const known = this.#effects.get(key);
     if (known !== undefined) return known;
     const found = this.#read(node, hasRule, read);
@@ -59,9 +75,6 @@ export class RecipeReader implements RecipeVariables {
   }
 
   #read(node: SpecNode, hasRule: boolean, read: (recipe: Recipe) => MethodReading): RecipeEffect {
-    const text = this.#text(node);
-    if (text === undefined) return UNKNOWN;
-    if (typeof text === "string" && !mayName(text, "_run_environment")) return NOTHING;
     const recipe = this.#recipe(node);
     if (recipe === undefined) return UNKNOWN;
     if (recipe instanceof NotUnderstood) return this.#refused(node, hasRule, recipe.line, recipe.message, []);
@@ -83,19 +96,29 @@ export class RecipeReader implements RecipeVariables {
     return { modifications, isWhole: false };
   }
 
-  #text(node: SpecNode): string | NotUnderstood | undefined {
+  // Undefined if there is none.
+  #copy(node: SpecNode): Copy | undefined {
     const { hash } = node;
-    if (this.#texts.has(hash)) return this.#texts.get(hash);
-    let text: string | NotUnderstood | undefined;
-    const path = node.external === undefined ? this.#store.get(hash)?.path : undefined;
+    if (this.#copies.has(hash)) return this.#copies.get(hash);
+    const text = this.#text(node);
+    const names = (method: string): boolean => typeof text !== "string" || mayName(text, method);
+    const copy =
+      text === undefined
+        ? undefined
+        : { isRelevant: names("_run_environment"), isForDependents: names("setup_dependent_run_environment") };
+    this.#copies.set(hash, copy);
+    return copy;
+  }
+
+  #text(node: SpecNode): string | NotUnderstood | undefined {
+    const path = node.external === undefined ? this.#store.get(node.hash)?.path : undefined;
+    if (path === undefined || path === null) return undefined;
     try {
-      text = path === undefined || path === null ? undefined : readRecipeCopy(this.#store.locate(path), node);
+      return readRecipeCopy(this.#store.locate(path), node);
     } catch (error) {
-      if (!(error instanceof NotUnderstood)) throw error;
-      text = error;
+      if (error instanceof NotUnderstood) return error;
+      throw error;
     }
-    this.#texts.set(hash, text);
-    return text;
   }
 
   #recipe(node: SpecNode): Recipe | NotUnderstood | undefined {
