@@ -20,6 +20,9 @@ const linked = new WeakMap<NodeFields, WeakRef<Node>[]>();
 /** How many linked nodes to remember for one dictionary: the nodes below it may differ. */
 const MOST_LINKED = 8;
 
+/** How many different edges to a node are shared. */
+const MOST_SHARED = 8;
+
 // A node whose edges are added later.
 class Node implements SpecNode {
   readonly hash: string;
@@ -130,10 +133,24 @@ class Entry {
   /** How many entries lead here. */
   waiting = 0;
 
+  // Most of the hundreds of parents of a node have equal edges to it, which they share.
+  readonly #edges: Edge[] = [];
+
   constructor(node: Node, fields: NodeFields, place: Place) {
     this.node = node;
     this.fields = fields;
     this.place = place;
+  }
+
+  /** An edge to this node, which has its own edges. */
+  edge({ types, virtuals, direct }: Reference): Edge {
+    const isSame = (one: Edge): boolean =>
+      one.types === types && one.direct === direct && one.virtuals === virtuals && one.child === this.node;
+    const known = this.#edges.find(isSame);
+    if (known !== undefined) return known;
+    const edge = { child: this.node, types, virtuals, direct };
+    if (this.#edges.length < MOST_SHARED) this.#edges.push(edge);
+    return edge;
   }
 }
 
@@ -233,9 +250,7 @@ export class GraphBuilder {
       entry.node = same;
       return;
     }
-    node.edges = links.map(
-      ({ reference: { types, virtuals, direct }, child }): Edge => ({ child: child.node, types, virtuals, direct }),
-    );
+    node.edges = links.map(({ reference, child }) => child.edge(reference));
     if (!isShareable) return;
     const latest = [...candidates, node].slice(-MOST_LINKED);
     linked.set(

@@ -132,18 +132,25 @@ export interface TreeLine {
  */
 export function treeLines(roots: Iterable<SpecNode>, filter: EdgeFilter = {}, everyEdge = false): TreeLine[] {
   const given = [...new Map(Array.from(roots, (root) => [root.hash, root])).values()];
-  // The edge that found each node; undefined for roots.
-  const found = new Map<string, Edge | undefined>(given.map((root) => [root.hash, undefined]));
+  // The parent below which each node is shown; undefined for roots.
+  const found = new Map<string, SpecNode | undefined>(given.map((root) => [root.hash, undefined]));
   for (const node of breadthFirst(given, filter))
-    for (const edge of edgesOf(node, filter)) if (!found.has(edge.child.hash)) found.set(edge.child.hash, edge);
+    for (const { child } of edgesOf(node, filter)) if (!found.has(child.hash)) found.set(child.hash, node);
   const lines: TreeLine[] = [];
-  const stack: TreeLine[] = given.toReversed().map((node) => ({ node, depth: 0, edge: undefined }));
-  for (let line = stack.pop(); line !== undefined; line = stack.pop()) {
-    lines.push(line);
-    if (line.edge !== found.get(line.node.hash)) continue;
-    for (const edge of edgesOf(line.node, filter).toReversed())
-      if (everyEdge || found.get(edge.child.hash) === edge)
-        stack.push({ node: edge.child, depth: line.depth + 1, edge });
+  // Nodes with their children in the list; a parent may have two edges to a node.
+  const shown = new Set<string>();
+  const stack: { line: TreeLine; parent: SpecNode | undefined }[] = given
+    .toReversed()
+    .map((node) => ({ line: { node, depth: 0, edge: undefined }, parent: undefined }));
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    const { line, parent } = top;
+    const { node, depth } = line;
+    const isFirst = parent === found.get(node.hash) && !shown.has(node.hash);
+    if (isFirst || everyEdge) lines.push(line);
+    if (!isFirst) continue;
+    shown.add(node.hash);
+    for (const edge of edgesOf(node, filter).toReversed())
+      stack.push({ line: { node: edge.child, depth: depth + 1, edge }, parent: node });
   }
   return lines;
 }

@@ -57,9 +57,9 @@ class Parser {
   // Frequent strings (keys, names, hashes) are interned as copies: a slice would keep the whole text in memory. There
   // is one slot per hash, so that no input can make lookups slow.
   readonly #strings: (string | undefined)[];
-  // A database repeats the same few targets and edges. Objects with the same key are compared with those read before
-  // and shared if their text is equal.
-  readonly #repeats = new Map<string, Repeat[]>();
+  // A database repeats the same few targets and edges. Objects with the same key at the same depth are compared with
+  // those read before and shared if their text is equal: an edge's `parameters` recur, those of a node do not.
+  readonly #repeats: Map<string, Repeat[]>[] = [];
 
   constructor(text: string, codes: Uint8Array | Uint16Array, source: JsonSource) {
     this.#left = source.values ?? JSON_VALUE_LIMIT;
@@ -178,10 +178,12 @@ class Parser {
   #repeated(depth: number, key: string): JsonValue {
     if (this.#source.recurring !== undefined && isRecurring(key, depth))
       return this.#recurring(this.#source.recurring, depth + 1);
-    const known = this.#repeats.get(key) ?? [];
+    this.#repeats[depth] ??= new Map();
+    const repeats = this.#repeats[depth];
+    const known = repeats.get(key) ?? [];
     for (let at = 0; at < known.length; at++) {
       const repeat = known[at];
-      if (repeat === undefined || repeat.depth < depth || !this.#isAt(repeat)) continue;
+      if (repeat === undefined || !this.#isAt(repeat)) continue;
       this.#at += repeat.text.length;
       // A hit moves up one place, so that frequent objects stay in the list.
       const before = known[at - 1];
@@ -197,10 +199,10 @@ class Parser {
     const value = this.#value(depth + 1, known, key);
     const length = this.#at - start;
     if (length >= 16 && length <= 4096) {
-      if (known.length === 0) this.#repeats.set(key, known);
+      if (known.length === 0) repeats.set(key, known);
       if (known.length === MAX_REPEATS) known.pop();
       const middle = this.#codes[start + (length >> 1)] ?? 0;
-      known.push({ text: this.#text.slice(start, this.#at), depth, middle, value, shared: false });
+      known.push({ text: this.#text.slice(start, this.#at), middle, value, shared: false });
     }
     return value;
   }
@@ -294,15 +296,13 @@ function tooMany({ name, values = JSON_VALUE_LIMIT, hint }: JsonSource): StaveEr
 
 interface Repeat {
   readonly text: string;
-  /** The depth at which it was found: at a deeper level it could exceed the limit. */
-  readonly depth: number;
   /** The character code in the middle of the text. */
   readonly middle: number;
   readonly value: JsonValue;
   shared: boolean;
 }
 /** How many different objects are remembered per key; repeated ones move to the front. */
-const MAX_REPEATS = 8;
+const MAX_REPEATS = 16;
 
 const PLAIN = { enumerable: true, configurable: true, writable: true };
 function pathText(path: readonly (string | number)[]): string {

@@ -67,6 +67,27 @@ test("what occurs again is shared, and cannot be changed for both", () => {
   assert.equal(writeJson(value), text);
 });
 
+test("the parameters of edges are shared between nodes whose own parameters all differ", () => {
+  const kinds = Array.from({ length: 12 }, (_, at) => `{"deptypes":["build"],"virtuals":["v${at}"]}`);
+  const edges = kinds.map((kind, at) => `{"name":"d${at}","parameters":${kind}}`).join();
+  const nodes = Array.from({ length: 50 }, (_, at) => {
+    const parameters = `{"build_system":"generic","variant":"value ${at}"}`;
+    return `{"spec":{"parameters":${parameters},"dependencies":[${edges}]}}`;
+  });
+  const text = `{"installs":[${nodes.join()}]}`;
+  const found = new Set<JsonValue>();
+  const walk = (value: JsonValue | undefined): void => {
+    if (typeof value !== "object" || value === null) return;
+    if (isObject(value) && "deptypes" in value) found.add(value);
+    for (const member of Object.values(value)) walk(member);
+  };
+  const parsed = parse(text);
+  walk(parsed);
+  // One of the first node, which is not known to recur yet, and one that is shared.
+  assert.ok(found.size <= 2 * kinds.length, `${found.size} different objects for ${kinds.length} kinds`);
+  assert.equal(writeJson(parsed), text);
+});
+
 /** A document with nodes that are large enough to be shared. */
 const withNodes = (...nodes: string[]): Buffer =>
   Buffer.from(`{"spec":{"_meta":{"version":5},"nodes":[${nodes.join()}]}}`);
