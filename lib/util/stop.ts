@@ -1,4 +1,5 @@
 // Ends parallel work early: from outside through a signal, and from inside after a failure that concerns all of it.
+import { mapInWindow } from "./window.ts";
 
 /** The end of a run. */
 export class Stop {
@@ -20,18 +21,24 @@ export class Stop {
    * the work may use what the caller is about to close.
    */
   async all<T>(work: readonly Promise<T>[]): Promise<T[]> {
-    const results: T[] = [];
-    const failures: unknown[] = [];
-    const settled = work.map(async (each, at) => {
+    return await this.mapInWindow(work, work.length, async (each) => await each);
+  }
+
+  /**
+   * As `mapInWindow`, but a failure ends the run.
+   */
+  async mapInWindow<T, R>(
+    items: readonly T[],
+    size: number,
+    work: (item: T, over: () => void) => Promise<R>,
+  ): Promise<R[]> {
+    return await mapInWindow(items, size, async (item, over) => {
       try {
-        results[at] = await each;
+        return await work(item, over);
       } catch (error) {
-        failures.push(error);
         this.end(error);
+        throw error;
       }
     });
-    await Promise.all(settled);
-    if (failures.length > 0) throw failures[0];
-    return results;
   }
 }

@@ -31,6 +31,12 @@ export function isThere(store: Store, node: SpecNode): boolean {
 /** How many small archives may be in memory, being fetched or waiting for a thread. */
 const SPOOL = 24;
 
+/**
+ * How many specs may be in progress, from the first that is not in place: each holds its locks, and the threads and the
+ * network have enough to do. Many, so that one large archive does not hold up the others.
+ */
+const SPECS_AHEAD = 400;
+
 /** The most characters of database nodes to remember: enough for several thousand specs. */
 const MOST_RECORDED = 32 * 1024 * 1024;
 
@@ -85,7 +91,7 @@ export class InstallRun {
       this.#placed.set(hash, placed);
     }
     try {
-      const specs = await this.#stop.all(this.#nodes.map((node) => this.#spec(node)));
+      const specs = await this.#stop.mapInWindow(this.#nodes, SPECS_AHEAD, (node, over) => this.#spec(node, over));
       return { specs, failures: this.#failures.causes };
     } finally {
       for (const lock of this.#kept) lock.release();
@@ -93,12 +99,13 @@ export class InstallRun {
     }
   }
 
-  async #spec(node: SpecNode): Promise<InstalledSpec> {
+  // Calls `onOver` when the spec is in place, even if it is not recorded yet.
+  async #spec(node: SpecNode, onOver: () => void): Promise<InstalledSpec> {
     const { name, version, hash } = node;
     const explicit = this.#explicit.has(hash);
     const prefix = node.external ? (node.external.path ?? null) : this.#options.store.prefixOf(node);
     const common = { name, version, hash, prefix, explicit };
-    const over = this.#work();
+    const over = this.#work(onOver);
     let spec: InstalledSpec;
     try {
       spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
@@ -130,11 +137,12 @@ export class InstallRun {
   }
 
   // Once no spec is in progress, pending records need not wait for others.
-  #work(): () => void {
+  #work(onOver: () => void): () => void {
     let isOver = false;
     return () => {
       if (isOver) return;
       isOver = true;
+      onOver();
       if (--this.#working === 0) this.#registrar.flush();
     };
   }

@@ -3,22 +3,36 @@
 import type { ImageLayer } from "../../image/image-documents.ts";
 import { planImage } from "../../image/image-plan.ts";
 import type { PlannedSpec, TaggedLayer } from "../../image/layer-plan.ts";
+import type { SpecNode } from "../../spack/spec/node.ts";
+import { Window } from "../../util/window.ts";
 import { joinParts } from "./fit-layers.ts";
 import type { LayerJoiner } from "./layer-joiner.ts";
+import { labelOf } from "./spec-config.ts";
+
+// A layer that was joined, and when.
+interface Joined {
+  readonly number: number;
+  readonly nodes: readonly SpecNode[];
+  readonly layer: ImageLayer;
+}
 
 /** The images that need it, one after the other: each keeps as many layers of the ones before as it can. */
 export class DependencyLayers {
-  readonly #turns = new Map<string, PromiseWithResolvers<void>>();
-  readonly #joined: TaggedLayer[] = [];
+  readonly #turns = new Window(1);
+  /** The numbers of the turns, by DAG hash. */
+  readonly #numbers: ReadonlyMap<string, number>;
+  /** The joined layers in the order in which they were made, by the DAG hash of the last spec in each. */
+  readonly #joined = new Map<string, Joined[]>();
+  #count = 0;
 
   /** Takes the specs whose images are made and need it, in the order of their turns. */
   constructor(specs: readonly PlannedSpec[]) {
-    for (const { node } of specs) this.#turns.set(node.hash, Promise.withResolvers<void>());
+    this.#numbers = new Map(specs.map(({ node }, at) => [node.hash, at]));
   }
 
   /** True if no image needs it. */
   get isEmpty(): boolean {
-    return this.#turns.size === 0;
+    return this.#numbers.size === 0;
   }
 
   /** The layers of the image of a spec from those of its specs, of which its own is the last; waits for its turn. */
@@ -29,11 +43,10 @@ export class DependencyLayers {
   ): Promise<ImageLayer[]> {
     const { hash } = planned.node;
     const last = own.get(hash);
-    if (!this.#turns.has(hash) || last === undefined) return [...own.values()];
-    for (const [other, { promise }] of this.#turns) {
-      if (other === hash) break;
-      await promise;
-    }
+    const number = this.#numbers.get(hash);
+    if (number === undefined || last === undefined) return [...own.values()];
+    await this.#turns.begin(number);
+    signal.throwIfAborted();
     const plan = planImage({
       planned: planned.layers.filter(({ node }) => node.hash !== hash),
       sizeOf(each) {
@@ -41,19 +54,45 @@ export class DependencyLayers {
         return layer && { size: layer.size, isRigid: each.from === "cache" && each.isRigid };
       },
       budget: budget - 1,
-      previous: this.#joined,
+      previous: this.#joinedOf(planned),
     });
     const layers = await joinParts(plan, own, joiner, signal);
     for (const [at, parts] of plan.entries()) {
-      const hashes = parts.flatMap(({ nodes }) => nodes.map((node) => node.hash));
       const layer = layers[at];
-      if (parts.length > 1 && layer !== undefined) this.#joined.push({ hashes, layer });
+      if (parts.length > 1 && layer !== undefined)
+        this.#remember(
+          parts.flatMap(({ nodes }) => nodes),
+          layer,
+        );
     }
     return [...layers, last];
   }
 
+  // Of thousands of layers, those that the image may have.
+  #joinedOf({ layers }: PlannedSpec): TaggedLayer[] {
+    const found = layers.flatMap(({ node }) => this.#joined.get(node.hash) ?? []);
+    found.sort((a, b) => a.number - b.number);
+    return found.map(({ nodes, layer }) => ({ hashes: nodes.map((node) => node.hash), layer }));
+  }
+
+  #remember(nodes: readonly SpecNode[], { mediaType, digest, size, diffId }: ImageLayer): void {
+    const layer = {
+      ...{ mediaType, digest, size, diffId },
+      // Made when it is used: it names a hundred specs, and there are thousands of layers.
+      get label(): string {
+        return nodes.map(labelOf).join(" ");
+      },
+    };
+    const last = nodes.at(-1)?.hash ?? "";
+    const known = this.#joined.get(last);
+    const joined = { number: this.#count++, nodes, layer };
+    if (known === undefined) this.#joined.set(last, [joined]);
+    else known.push(joined);
+  }
+
   /** Ends the turn of a spec, whether its image was made or not. */
   done(hash: string): void {
-    this.#turns.get(hash)?.resolve();
+    const number = this.#numbers.get(hash);
+    if (number !== undefined) this.#turns.end(number);
   }
 }

@@ -36,6 +36,8 @@ export class LayerShelf {
 // and a part of a pool would keep the pool.
 class Shelf {
   readonly #kept = new Map<Digest, Buffer>();
+  /** The digests of those of 1 to 2, 2 to 4, 4 to 8 bytes and so on: thousands would take long to look through. */
+  readonly #bySize: Set<Digest>[] = Array.from({ length: 33 }, () => new Set());
   size = 0;
 
   put(digest: Digest, bytes: Buffer): void {
@@ -43,6 +45,7 @@ class Shelf {
     const copy = Buffer.allocUnsafeSlow(bytes.length);
     copy.set(bytes);
     this.#kept.set(digest, copy);
+    this.#classOf(copy)?.add(digest);
     this.size += bytes.length;
   }
 
@@ -52,16 +55,20 @@ class Shelf {
     return kept && Buffer.from(kept);
   }
 
-  /** False if there is none. */
+  /** Drops one of the largest. False if there is none. */
   dropLargest(): boolean {
-    let largest: Digest | undefined;
-    for (const [digest, { length }] of this.#kept)
-      if (largest === undefined || length > (this.#kept.get(largest)?.length ?? 0)) largest = digest;
-    const bytes = largest && this.#kept.get(largest);
-    if (largest === undefined || bytes === undefined) return false;
+    const largest = this.#bySize.findLast(({ size }) => size > 0);
+    const [digest] = largest ?? [];
+    const bytes = digest && this.#kept.get(digest);
+    if (digest === undefined || bytes === undefined) return false;
     this.size -= bytes.length;
-    this.#kept.delete(largest);
+    this.#kept.delete(digest);
+    largest?.delete(digest);
     release(bytes);
     return true;
+  }
+
+  #classOf({ length }: Buffer): Set<Digest> | undefined {
+    return this.#bySize[32 - Math.clz32(length)];
   }
 }

@@ -6,16 +6,18 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import type { Failures } from "../../util/failures.ts";
 
-/** A spec to pack: its layer, once that is in the target, and the end of writing its image. */
-export interface Making {
-  readonly layer: PromiseWithResolvers<ImageLayer>;
-  readonly image: PromiseWithResolvers<void>;
-}
-
 /** The layers of specs that share none, by DAG hash in the order of an image, and the names of specs that have none. */
 export interface OwnLayers {
   readonly own: Map<string, ImageLayer>;
   readonly missing: string[];
+}
+
+// A spec to pack: its layer, once that is in the target, and the end of writing its image.
+interface Making {
+  readonly layer: PromiseWithResolvers<void>;
+  readonly image: PromiseWithResolvers<void>;
+  own: ImageLayer | undefined;
+  hasImage: boolean;
 }
 
 /** The specs to pack, by DAG hash. */
@@ -29,30 +31,57 @@ export class MadeSpecs {
 
   /** Adds a spec that will be packed. */
   add({ hash }: SpecNode): void {
-    const made = { layer: Promise.withResolvers<ImageLayer>(), image: Promise.withResolvers<void>() };
+    const layer = Promise.withResolvers<void>();
+    const image = Promise.withResolvers<void>();
     // Dependents may await these; without any, a rejection must not count as unhandled.
-    for (const { promise } of [made.layer, made.image]) promise.catch(() => {});
-    this.#made.set(hash, made);
+    for (const { promise } of [layer, image]) promise.catch(() => {});
+    this.#made.set(hash, { layer, image, own: undefined, hasImage: false });
   }
 
-  /** The spec of this hash, if it is packed. */
-  get(hash: string): Making | undefined {
-    return this.#made.get(hash);
+  /** The layer of a spec is in the target now. */
+  gotLayer({ hash }: SpecNode, layer: ImageLayer): void {
+    const made = this.#made.get(hash);
+    if (made === undefined) return;
+    made.own = layer;
+    made.layer.resolve();
   }
 
-  /** The specs' own layers; waits for those that are being packed. Throws the failure of one that was not. */
+  /** The image of a spec is written. */
+  gotImage({ hash }: SpecNode): void {
+    const made = this.#made.get(hash);
+    if (made === undefined) return;
+    made.hasImage = true;
+    made.image.resolve();
+  }
+
+  /** A spec gets no image; its dependents fail too. */
+  failed({ hash }: SpecNode, cause: unknown): void {
+    const made = this.#made.get(hash);
+    made?.layer.reject(cause);
+    made?.image.reject(cause);
+  }
+
+  /** Waits for the layers of those specs that are being packed. Throws the failure of one that was not. */
+  async layersOf(planned: readonly PlannedLayer[]): Promise<void> {
+    for (const { node, from } of planned) {
+      if (from !== "push") continue;
+      const made = this.#made.get(node.hash);
+      if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
+      if (made.own === undefined) await this.#unlessFailed(node, made.layer.promise);
+    }
+  }
+
+  /** The specs' own layers; waits as `layersOf`. */
   async ownLayers(planned: readonly PlannedLayer[]): Promise<OwnLayers> {
+    // First: of hundreds of specs that wait here, each would hold the layers of hundreds that it needs.
+    await this.layersOf(planned);
     const own = new Map<string, ImageLayer>();
     const missing: string[] = [];
     for (const each of planned) {
-      const { node } = each;
-      if (each.from === "cache") own.set(node.hash, each.layer);
-      else if (each.from === "nowhere") missing.push(shortName(node));
-      else {
-        const made = this.#made.get(node.hash);
-        if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
-        own.set(node.hash, await this.#unlessFailed(node, made.layer.promise));
-      }
+      const { hash } = each.node;
+      const layer = each.from === "cache" ? each.layer : this.#made.get(hash)?.own;
+      if (each.from === "nowhere" || layer === undefined) missing.push(shortName(each.node));
+      else own.set(hash, layer);
     }
     return { own, missing };
   }
@@ -64,7 +93,7 @@ export class MadeSpecs {
   async imagesBelow(planned: readonly PlannedLayer[], self?: SpecNode): Promise<void> {
     for (const { node } of planned) {
       const made = node.hash === self?.hash ? undefined : this.#made.get(node.hash);
-      if (made) await this.#unlessFailed(node, made.image.promise);
+      if (made !== undefined && !made.hasImage) await this.#unlessFailed(node, made.image.promise);
     }
   }
 

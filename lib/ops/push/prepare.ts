@@ -329,15 +329,17 @@ export function imageBudget(options: PlanSettings, base: ReadonlyMap<string, Bas
   return specBudget(options, base, options.roots[0]) - extraLayerCount(options);
 }
 
-/** The specs whose images have more layers than the budget allows, dependencies first. */
-export function specsOverBudget(options: PlanSettings, { plan, base }: PreparedPush): PlannedSpec[] {
-  const over = plan.specs.filter((planned) => {
-    const budget = specBudget(options, base, planned.node);
-    // Two are the fewest: those of the dependencies, and its own.
-    return isMade(planned) && budget >= 2 && planned.layers.length > budget;
-  });
-  const places = new Map(layerOrder(over.map(({ node }) => node)).map(({ hash }, at) => [hash, at]));
-  return over.toSorted((a, b) => (places.get(a.node.hash) ?? 0) - (places.get(b.node.hash) ?? 0));
+/** The specs of a plan, each after those that it depends on. */
+export function dependenciesFirst({ specs }: PushPlan): PlannedSpec[] {
+  const places = new Map(layerOrder(specs.map(({ node }) => node)).map(({ hash }, at) => [hash, at]));
+  return specs.toSorted((a, b) => (places.get(a.node.hash) ?? 0) - (places.get(b.node.hash) ?? 0));
+}
+
+/** True if the image of a spec has more layers than the budget allows, and can have fewer. */
+export function isOverBudget({ node, layers }: PlannedSpec, options: PlanSettings, { base }: PreparedPush): boolean {
+  const budget = specBudget(options, base, node);
+  // Two are the fewest: those of the dependencies, and its own.
+  return budget >= 2 && layers.length > budget;
 }
 
 function familyOf({ roots }: PlanSettings, base: ReadonlyMap<string, BaseImage>): MediaFamily {

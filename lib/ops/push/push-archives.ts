@@ -20,6 +20,7 @@ import { noTotals, planSpecs } from "./plan-report.ts";
 import { isInstalled, notInstalled, selectSpecs } from "./prepare.ts";
 import { reindex } from "./reindex.ts";
 import type { PushedSpec, PushPlanReport, PushReport } from "./report.ts";
+import { SPECS_AHEAD } from "./run.ts";
 import { LayerSender } from "./send-layer.ts";
 import { isInShard } from "./shard.ts";
 import { installedSpecPart } from "./spec-config.ts";
@@ -175,7 +176,7 @@ class ArchiveRun {
         ...{ store, target: cache.blobs, pool, compression, spackPrefix, memory, clock, progress, signal, force },
         packing: jobs + 1,
       });
-      const specs = await this.#stop.all(plan.map((planned) => this.#spec(planned, sender)));
+      const specs = await this.#stop.mapInWindow(plan, SPECS_AHEAD, (planned) => this.#spec(planned, sender));
       const absent = plan.filter(({ action }) => action === "not installed").map(({ node }) => node);
       if (absent.length > 0) this.#failures.note(notInstalled(absent, store));
       this.#causes = this.#failures.causes;

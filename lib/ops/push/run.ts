@@ -23,7 +23,16 @@ import { LayerJoiner } from "./layer-joiner.ts";
 import { LayerShelf } from "./layer-shelf.ts";
 import { MadeSpecs } from "./made-specs.ts";
 import type { PushSettings } from "./options.ts";
-import { imageBudget, isInstalled, notInstalled, type PreparedPush, specBudget, specsOverBudget } from "./prepare.ts";
+import {
+  dependenciesFirst,
+  imageBudget,
+  isInstalled,
+  isMade,
+  isOverBudget,
+  notInstalled,
+  type PreparedPush,
+  specBudget,
+} from "./prepare.ts";
 import type { PushedSpec, PushedVariables, PushReport, SpecOutcome } from "./report.ts";
 import { LayerSender } from "./send-layer.ts";
 import { installedSpecPart, layerOf, specPartOf } from "./spec-config.ts";
@@ -38,6 +47,12 @@ export interface PushResults extends Pick<PushReport, "specs" | "images" | "find
 
 /** A config with up to this many layers counts as one of those written at once, a larger one as several. */
 const LAYERS_PER_SLOT = 50;
+
+/**
+ * How many specs may be in progress, from the first that is not done: each holds the names of its layers, and then its
+ * manifest until those of its dependencies are written. Many, so that one large layer does not hold up the others.
+ */
+export const SPECS_AHEAD = 400;
 
 /** One run of one plan. */
 export class PushRun {
@@ -54,6 +69,8 @@ export class PushRun {
   readonly #failures = new Failures();
   readonly #made = new MadeSpecs(this.#failures);
   readonly #recurring: Recurring;
+  /** Those of the plan, dependencies first: a spec waits for those before it. */
+  readonly #specs: readonly PlannedSpec[];
 
   /**
    * `stop` ends the run; with `failFast`, and after failures that concern all specs, the run ends itself.
@@ -73,7 +90,9 @@ export class PushRun {
     this.#writer = new DocumentWriter(target, bases, signal);
     const onLayer = (outcome: PushOutcome, sent: number): void => this.#writer.count(outcome, sent);
     this.#joiner = new LayerJoiner({ target, compression, memory, shelf, progress, signal, onLayer });
-    this.#dependencies = new DependencyLayers(specsOverBudget(options, prepared));
+    this.#specs = dependenciesFirst(plan);
+    const over = this.#specs.filter((planned) => isMade(planned) && isOverBudget(planned, options, prepared));
+    this.#dependencies = new DependencyLayers(over);
     const isOver = (plan.environment?.length ?? 0) > imageBudget(options, base);
     this.#sender = new LayerSender({
       store,
@@ -98,11 +117,12 @@ export class PushRun {
   async run(): Promise<PushResults> {
     const { plan } = this.#prepared;
     try {
-      const packed = plan.specs.filter(({ action }) => action === "pack").map(({ node }) => node);
+      const packed = this.#specs.filter(({ action }) => action === "pack").map(({ node }) => node);
       this.#refuseNowhere(packed);
-      // All of them before any work starts: in push order, a spec may come before one that it depends on.
       for (const node of packed) this.#made.add(node);
-      const specs = await this.#stop.all(plan.specs.map((planned) => this.#spec(planned)));
+      const surveyed = this.#sender.survey(packed);
+      const specs = await this.#allSpecs();
+      await surveyed;
       const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
       if (absent.length > 0) this.#failures.note(notInstalled(absent, this.#options.store));
       const tagged = this.#environmentImage();
@@ -134,6 +154,13 @@ export class PushRun {
     });
   }
 
+  // In the order of the plan.
+  async #allSpecs(): Promise<PushedSpec[]> {
+    const done = await this.#stop.mapInWindow(this.#specs, SPECS_AHEAD, (planned) => this.#spec(planned));
+    const byHash = new Map(done.map((spec) => [spec.hash, spec]));
+    return this.#prepared.plan.specs.flatMap(({ node }) => byHash.get(node.hash) ?? []);
+  }
+
   async #spec(planned: PlannedSpec): Promise<PushedSpec> {
     const { node, tag, action } = planned;
     const common = { name: node.name, version: node.version, hash: node.hash, tag };
@@ -155,19 +182,18 @@ export class PushRun {
   ): Promise<PushedSpec> {
     const { signal } = this.#stop;
     const { node, action } = planned;
-    const made = this.#made.get(node.hash);
     try {
       const sent = action === "pack" ? await this.#sender.send(node) : undefined;
       if (sent) this.#writer.count(sent.outcome, sent.sent, sent.packed);
       const own = sent && layerOf(node, sent, this.#options.compression);
-      if (own) made?.layer.resolve(own);
+      if (own) this.#made.gotLayer(node, own);
       const { own: found, missing } = await this.#made.ownLayers(planned.layers);
       // If the layer was missing, no earlier run can have pushed the config.
       const isNew = sent?.outcome === "pushed" && !this.#options.force;
       const budget = specBudget(this.#options, this.#prepared.base, node);
       const layers = await this.#dependencies.fit(planned, found, { budget, joiner: this.#joiner, signal });
       const manifest = await this.#writeSpec(planned, layers, isNew);
-      made?.image.resolve();
+      this.#made.gotImage(node);
       this.#failures.succeeded();
       if (sent === undefined) return { ...common, outcome: "completed", manifest, missing };
       const outcome = planned.isRepair ? "repaired" : "pushed";
@@ -177,8 +203,7 @@ export class PushRun {
     } catch (caught) {
       if (!isStaveError(caught)) this.#stop.end(caught);
       // Settle these even for unknown errors, so that no dependent waits forever.
-      made?.layer.reject(caught);
-      made?.image.reject(caught);
+      this.#made.failed(node, caught);
       if (!isStaveError(caught)) throw caught;
       if (signal.aborted) return { ...common, outcome: "failed", error: caught };
       const ending = this.#failures.endedBy(caught);

@@ -97,6 +97,7 @@ function idOf(node: SpecNode, { omit }: Pick<ArchiveJob, "omit">): string {
 export class LayerSender {
   readonly #options: LayerSenderOptions;
   readonly #surveyor: Surveyor;
+  readonly #surveys = new Map<string, Promise<Survey>>();
   readonly #packing: Limit;
   readonly #spool = new Limit(SPOOL);
 
@@ -106,8 +107,24 @@ export class LayerSender {
     this.#packing = new Limit(options.packing);
   }
 
-  // Surveys all prefixes early, so that the total for progress is known.
+  /** Surveys prefixes before they are sent, so that the total for progress is known early. Failures are thrown later. */
+  async survey(nodes: readonly SpecNode[]): Promise<void> {
+    for (const node of nodes) {
+      if (this.#options.signal.aborted) return;
+      await this.#survey(node, undefined).catch(() => {});
+    }
+  }
+
   async #survey(node: SpecNode, cuts: LayerCuts | undefined): Promise<Survey> {
+    const id = idOf(node, cuts ?? {});
+    const known = this.#surveys.get(id);
+    if (known !== undefined) return await known;
+    const survey = this.#surveyNow(node, cuts);
+    this.#surveys.set(id, survey);
+    return await survey;
+  }
+
+  async #surveyNow(node: SpecNode, cuts: LayerCuts | undefined): Promise<Survey> {
     const { progress, signal } = this.#options;
     const survey = await this.#surveyor.survey(() => this.#job(node, cuts), signal);
     progress({ type: "queued", id: idOf(node, cuts ?? {}), size: survey.bytes });

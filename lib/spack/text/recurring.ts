@@ -29,6 +29,8 @@ interface Remembered {
   /** The depth at which it was found: at a deeper level it could exceed the limit. */
   readonly depth: number;
   readonly value: JsonObject;
+  /** It is in the newer of the two generations. */
+  isRecent: boolean;
 }
 
 /** What to share with, and how much to remember. */
@@ -84,22 +86,32 @@ export class Recurring {
     const read = ` ${text}`.slice(1);
     const start = ` ${text.slice(0, START)}`.slice(1);
     exactOf(value).text = { read };
-    this.#remember({ start, text: read, depth, value });
+    this.#remember({ start, text: read, depth, value, isRecent: true });
     return value;
   }
 
   #remember(one: Remembered): void {
-    if (this.#size > this.#most / 2) {
-      this.#older = this.#recent;
-      this.#recent = new Map();
-      this.#size = 0;
-    }
+    if (this.#size > this.#most / 2) this.#age();
+    one.isRecent = true;
     const alike = this.#recent.get(one.start);
     if (alike === undefined) this.#recent.set(one.start, [one]);
     else {
-      if (alike.length === MOST_ALIKE) alike.pop();
+      if (alike.length === MOST_ALIKE) forget(alike.pop());
       alike.push(one);
     }
     this.#size += one.text.length;
   }
+
+  #age(): void {
+    for (const all of this.#older.values()) for (const one of all) if (!one.isRecent) forget(one);
+    for (const all of this.#recent.values()) for (const one of all) one.isRecent = false;
+    this.#older = this.#recent;
+    this.#recent = new Map();
+    this.#size = 0;
+  }
+}
+
+// The object may live on, as a part of a database: its text would, too.
+function forget(one: Remembered | undefined): void {
+  if (one !== undefined) delete exactOf(one.value).text;
 }
