@@ -107,7 +107,7 @@ export class LayerSender {
     this.#packing = new Limit(options.packing);
   }
 
-  /** Surveys prefixes before they are sent, so that the total for progress is known early. Failures are thrown later. */
+  /** Surveys prefixes before they are sent, so that progress knows the total early. `send` throws what fails here. */
   async survey(nodes: readonly SpecNode[]): Promise<void> {
     for (const node of nodes) {
       if (this.#options.signal.aborted) return;
