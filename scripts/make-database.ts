@@ -16,7 +16,9 @@ export interface DatabaseOptions {
   /** The root of the recorded paths. */
   root: string;
   /** The number of consecutive specs that depend only on each other and on externals; default: on all earlier ones. */
-  stack?: number;
+  stack?: number | undefined;
+  /** The share of specs that are installed; default: 0.97. */
+  installed?: number | undefined;
   /** The number of patches of each spec, 67 bytes each; default: none. */
   patches?: number;
 }
@@ -108,7 +110,7 @@ function patchesOf(name: string, count: number): string[] {
 
 /** Creates the text of an `index.json` of version 8. */
 export function makeDatabase(options: DatabaseOptions): string {
-  const { installs, seed, root, stack = Number.POSITIVE_INFINITY, patches = 0 } = options;
+  const { installs, seed, root, stack = Number.POSITIVE_INFINITY, patches = 0, installed = 0.97 } = options;
   const random = dice(seed);
   const below = (limit: number): number => Math.floor(random() * limit);
   const made: Made[] = [];
@@ -157,7 +159,7 @@ export function makeDatabase(options: DatabaseOptions): string {
       spec,
       children,
       refCount: 0,
-      installed: random() < 0.97 || external !== undefined,
+      installed: random() < installed || external !== undefined,
     };
     made.push(one);
     const same = byPackage.get(name);

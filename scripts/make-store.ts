@@ -10,7 +10,7 @@ import { readDatabase } from "../lib/spack/store/database.ts";
 import type { Store } from "../lib/spack/store/store.ts";
 import { dice } from "./dice.ts";
 import { isMain } from "./is-main.ts";
-import { makeDatabase } from "./make-database.ts";
+import { type DatabaseOptions, makeDatabase } from "./make-database.ts";
 import { byteCodeMaker, type Maker, packedMaker, programMaker, textMaker } from "./store-content.ts";
 
 export interface MakeStoreOptions {
@@ -23,6 +23,9 @@ export interface MakeStoreOptions {
   seed: number;
   /** The recorded root; default: the folder itself. */
   root?: string;
+  /** As for makeDatabase: consecutive specs that depend only on each other; the share of specs that are installed. */
+  stack?: number;
+  installed?: number;
 }
 
 /**
@@ -68,9 +71,9 @@ const EXECUTABLE = /^(?:bin|libexec)\//;
 
 /** Writes a store into a folder, and returns how much is in it. */
 export function makeStore(folder: string, options: MakeStoreOptions): { files: number; bytes: number; specs: number } {
-  const { seed, root = folder } = options;
+  const { seed, root = folder, stack, installed: share } = options;
   const random = dice(seed);
-  const text = databaseOf(options.specs, seed, root);
+  const text = databaseOf(options.specs, { seed, root, stack, installed: share });
   const database = readDatabase({ name: "index.json", bytes: Buffer.from(text) });
   const installed = [...database.records.values()].filter(
     (record) => record.installed && record.node.external === undefined,
@@ -85,22 +88,19 @@ export function makeStore(folder: string, options: MakeStoreOptions): { files: n
   const sum = { files: 0, bytes: 0, specs: installed.length };
   for (const [at, { node, path }] of installed.entries()) {
     if (path === null || path === undefined) continue;
-    const share = (weights[at] ?? 0) / total;
     const prefix = `${folder}${path.slice(root.length)}`;
     write(`${prefix}/.spack/spec.json`, Buffer.from(writeSpecFile(node, database.graph)));
-    fillPrefix(prefix, path, share, options, seed * 1000 + at, sum);
+    fillPrefix(prefix, path, (weights[at] ?? 0) / total, options, seed * 1000 + at, sum);
   }
   return sum;
 }
 
 // As many specs as requested: some of those created are externals, or not installed.
-function databaseOf(specs: number, seed: number, root: string): string {
-  for (let installs = specs + 5; ; installs++) {
-    const text = makeDatabase({ installs, seed, root });
+function databaseOf(specs: number, options: Omit<DatabaseOptions, "installs">): string {
+  for (let installs = specs + 5, count = specs; ; installs += Math.max(1, specs - count)) {
+    const text = makeDatabase({ ...options, installs });
     const { records } = readDatabase({ name: "index.json", bytes: Buffer.from(text) });
-    const count = [...records.values()].filter(
-      (record) => record.installed && record.node.external === undefined,
-    ).length;
+    count = [...records.values()].filter((record) => record.installed && record.node.external === undefined).length;
     if (count >= specs) return text;
   }
 }

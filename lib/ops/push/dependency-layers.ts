@@ -9,6 +9,9 @@ import { joinParts } from "./fit-layers.ts";
 import type { LayerJoiner } from "./layer-joiner.ts";
 import { labelOf } from "./spec-config.ts";
 
+/** How many joined layers are remembered, those that were used last; an image may have dozens that no other has. */
+const JOINED = 8000;
+
 // A layer that was joined, and when.
 interface Joined {
   readonly number: number;
@@ -23,6 +26,8 @@ export class DependencyLayers {
   readonly #numbers: ReadonlyMap<string, number>;
   /** The joined layers in the order in which they were made, by the DAG hash of the last spec in each. */
   readonly #joined = new Map<string, Joined[]>();
+  /** All of them, those used last at the end. */
+  readonly #byUse = new Set<Joined>();
   #count = 0;
 
   /** Takes the specs whose images are made and need it, in the order of their turns. */
@@ -47,6 +52,7 @@ export class DependencyLayers {
     if (number === undefined || last === undefined) return [...own.values()];
     await this.#turns.begin(number);
     signal.throwIfAborted();
+    const joined = this.#joinedOf(planned);
     const plan = planImage({
       planned: planned.layers.filter(({ node }) => node.hash !== hash),
       sizeOf(each) {
@@ -54,25 +60,27 @@ export class DependencyLayers {
         return layer && { size: layer.size, isRigid: each.from === "cache" && each.isRigid };
       },
       budget: budget - 1,
-      previous: this.#joinedOf(planned),
+      previous: [...joined.keys()],
     });
     const layers = await joinParts(plan, own, joiner, signal);
     for (const [at, parts] of plan.entries()) {
       const layer = layers[at];
+      const [kept] = parts.map(({ previous }) => previous && joined.get(previous));
       if (parts.length > 1 && layer !== undefined)
         this.#remember(
           parts.flatMap(({ nodes }) => nodes),
           layer,
         );
+      else if (kept !== undefined) this.#use(kept);
     }
     return [...layers, last];
   }
 
   // Of thousands of layers, those that the image may have.
-  #joinedOf({ layers }: PlannedSpec): TaggedLayer[] {
+  #joinedOf({ layers }: PlannedSpec): Map<TaggedLayer, Joined> {
     const found = layers.flatMap(({ node }) => this.#joined.get(node.hash) ?? []);
     found.sort((a, b) => a.number - b.number);
-    return found.map(({ nodes, layer }) => ({ hashes: nodes.map((node) => node.hash), layer }));
+    return new Map(found.map((one) => [{ hashes: one.nodes.map((node) => node.hash), layer: one.layer }, one]));
   }
 
   #remember(nodes: readonly SpecNode[], { mediaType, digest, size, diffId }: ImageLayer): void {
@@ -83,11 +91,21 @@ export class DependencyLayers {
         return nodes.map(labelOf).join(" ");
       },
     };
-    const last = nodes.at(-1)?.hash ?? "";
-    const known = this.#joined.get(last);
     const joined = { number: this.#count++, nodes, layer };
-    if (known === undefined) this.#joined.set(last, [joined]);
-    else known.push(joined);
+    const last = lastOf(joined);
+    this.#joined.set(last, [...(this.#joined.get(last) ?? []), joined]);
+    this.#use(joined);
+    const [oldest] = this.#byUse;
+    if (oldest === undefined || this.#byUse.size <= JOINED) return;
+    this.#byUse.delete(oldest);
+    const left = this.#joined.get(lastOf(oldest))?.filter((one) => one !== oldest) ?? [];
+    if (left.length > 0) this.#joined.set(lastOf(oldest), left);
+    else this.#joined.delete(lastOf(oldest));
+  }
+
+  #use(joined: Joined): void {
+    this.#byUse.delete(joined);
+    this.#byUse.add(joined);
   }
 
   /** Ends the turn of a spec, whether its image was made or not. */
@@ -95,4 +113,8 @@ export class DependencyLayers {
     const number = this.#numbers.get(hash);
     if (number !== undefined) this.#turns.end(number);
   }
+}
+
+function lastOf({ nodes }: Joined): string {
+  return nodes.at(-1)?.hash ?? "";
 }

@@ -11,6 +11,8 @@ const MOST_ALIKE = 8;
 /** Shorter objects are parsed as quickly as they are found, longer ones are not nodes. */
 const SHORTEST = 256;
 const LONGEST = 64 * 1024;
+/** How many forgotten nodes there are at least when those that are not in use any more are removed. */
+const FORGOTTEN = 4096;
 /** How many characters of objects are remembered by default. */
 const MOST_REMEMBERED = 8 * 1024 * 1024;
 
@@ -49,6 +51,9 @@ export class Recurring {
   #recent = new Map<string, Remembered[]>();
   #older = new Map<string, Remembered[]>();
   #size = 0;
+  /** Nodes that are no longer remembered but may be in use, by hash: a document that has one again shares it. */
+  readonly #forgotten = new Map<string, WeakRef<JsonObject>>();
+  #mostForgotten = FORGOTTEN;
 
   constructor({ known = () => undefined, most = MOST_REMEMBERED }: RecurringOptions = {}) {
     this.#known = known;
@@ -79,7 +84,7 @@ export class Recurring {
   add(text: string, depth: number, made: JsonObject): JsonObject {
     if (text.length < SHORTEST || text.length > LONGEST) return made;
     const { hash } = made;
-    const other = typeof hash === "string" ? this.#known(hash) : undefined;
+    const other = typeof hash === "string" ? (this.#known(hash) ?? this.#forgotten.get(hash)?.deref()) : undefined;
     const value = other !== undefined && writeJson(other) === text ? other : made;
     freeze(value);
     // Copies: a slice would keep the whole document in memory.
@@ -96,22 +101,30 @@ export class Recurring {
     const alike = this.#recent.get(one.start);
     if (alike === undefined) this.#recent.set(one.start, [one]);
     else {
-      if (alike.length === MOST_ALIKE) forget(alike.pop());
+      if (alike.length === MOST_ALIKE) this.#forget(alike.pop());
       alike.push(one);
     }
     this.#size += one.text.length;
   }
 
   #age(): void {
-    for (const all of this.#older.values()) for (const one of all) if (!one.isRecent) forget(one);
+    for (const all of this.#older.values()) for (const one of all) if (!one.isRecent) this.#forget(one);
     for (const all of this.#recent.values()) for (const one of all) one.isRecent = false;
     this.#older = this.#recent;
     this.#recent = new Map();
     this.#size = 0;
   }
-}
 
-// The object may live on, as a part of a database: its text would, too.
-function forget(one: Remembered | undefined): void {
-  if (one !== undefined) delete exactOf(one.value).text;
+  #forget(one: Remembered | undefined): void {
+    if (one === undefined) return;
+    const { value } = one;
+    const { hash } = value;
+    // The object may live on, as a part of a database: its text would, too.
+    delete exactOf(value).text;
+    if (typeof hash !== "string") return;
+    this.#forgotten.set(hash, new WeakRef(value));
+    if (this.#forgotten.size < this.#mostForgotten) return;
+    for (const [key, dead] of this.#forgotten) if (dead.deref() === undefined) this.#forgotten.delete(key);
+    this.#mostForgotten = Math.max(FORGOTTEN, 2 * this.#forgotten.size);
+  }
 }

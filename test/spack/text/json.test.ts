@@ -1,6 +1,9 @@
 // Proves that JSON is written back byte for byte, with limits, and that the parser agrees with JSON.parse.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { isStaveError } from "../../../lib/errors.ts";
 import {
@@ -154,13 +157,24 @@ test("what is written otherwise than it was read is so however often", () => {
     assert.equal(writeJson(parseJsonBytes(text, { ...SOURCE, recurring })), `{"nodes":[${node("a")}]}`);
 });
 
-test("the memory of nodes that recur is bounded", () => {
+test("the memory of nodes that recur is bounded, and those that are in use stay shared", async () => {
   const recurring = new Recurring();
   const large = (at: number): string => node(`n${at}`, `,"more":"${"y".repeat(50_000)}"`);
-  const [first] = nodesOf(withNodes(large(0)), recurring);
-  assert.equal(nodesOf(withNodes(large(0)), recurring)[0], first);
-  for (let at = 1; at < 200; at++) nodesOf(withNodes(large(at)), recurring);
-  assert.notEqual(nodesOf(withNodes(large(0)), recurring)[0], first);
+  const read = (at: number): JsonValue => nodesOf(withNodes(large(at)), recurring)[0] ?? null;
+  const used = read(0);
+  const unused = Array.from({ length: 9 }, (_, at) => new WeakRef(read(at + 1) as object));
+  assert.equal(read(1), unused[0]?.deref());
+  for (let at = 10; at < 400; at++) read(at);
+  assert.equal(read(0), used, "one that is in use");
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  // What a weak reference returned lives until the end of the task.
+  await setTimeout(1);
+  collect();
+  assert.deepEqual(
+    unused.map((one) => one.deref()),
+    unused.map(() => undefined),
+  );
   // Nor do many with the same beginning pile up.
   const alike = (at: number): Buffer => withNodes(node("a", `,"at":${at}`));
   const [oldest] = nodesOf(alike(0), recurring);
