@@ -21,7 +21,19 @@ export class Stop {
    * the work may use what the caller is about to close.
    */
   async all<T>(work: readonly Promise<T>[]): Promise<T[]> {
-    return await this.mapInWindow(work, work.length, async (each) => await each);
+    const results: T[] = [];
+    const failures: unknown[] = [];
+    const settled = work.map(async (each, at) => {
+      try {
+        results[at] = await each;
+      } catch (error) {
+        failures.push(error);
+        this.end(error);
+      }
+    });
+    await Promise.all(settled);
+    if (failures.length > 0) throw failures[0];
+    return results;
   }
 
   /**

@@ -1,8 +1,8 @@
 // Bounds how far ordered work runs ahead of its slowest part.
 
 /**
- * Work is numbered from 0; a number may begin once all that are `size` or more below it have ended. So work that waits
- * for lower numbers alone never blocks itself, whatever the size.
+ * Work is numbered from 0; a number may begin once all numbers that are lower by `size` or more have ended. So work
+ * that waits for lower numbers only never blocks itself, whatever the size.
  */
 export class Window {
   readonly #size: number;
@@ -21,7 +21,7 @@ export class Window {
     await new Promise<void>((resolve) => this.#waiting.set(number, resolve));
   }
 
-  /** Ends a number; again for the same one does nothing. */
+  /** Ends a number. Ending it again does nothing. */
   end(number: number): void {
     if (number >= this.#lowest) this.#ended.add(number);
     while (this.#ended.delete(this.#lowest)) {
@@ -34,9 +34,10 @@ export class Window {
 }
 
 /**
- * Runs a function over items in their order, each begun once all that are `size` or more before it are over: it may
- * wait for those before it. An item is over when its work has ended, or has called `over`. Returns the results in the
- * same order. After a failure no further item begins; the first one is thrown once the others have ended.
+ * Runs a function over items in their order. Each begins once all items that are `size` or more places before it are
+ * over; it may wait for any before it. An item is over when its work has ended, or has called `over`. Returns the
+ * results in the same order. After a failure no further item begins; the first failure is thrown once all others have
+ * ended.
  */
 export async function mapInWindow<T, R>(
   items: readonly T[],

@@ -32,8 +32,8 @@ export function isThere(store: Store, node: SpecNode): boolean {
 const SPOOL = 24;
 
 /**
- * How many specs may be in progress, from the first that is not in place: each holds its locks, and the threads and the
- * network have enough to do. Many, so that one large archive does not hold up the others.
+ * How many specs may be in progress, counted from the first that is not in place: each holds locks and what it waits
+ * for. Many, so that one large archive does not hold up the others.
  */
 const SPECS_AHEAD = 400;
 

@@ -9,10 +9,10 @@ import { joinParts } from "./fit-layers.ts";
 import type { LayerJoiner } from "./layer-joiner.ts";
 import { labelOf } from "./spec-config.ts";
 
-/** How many joined layers are remembered, those that were used last; an image may have dozens that no other has. */
-const JOINED = 8000;
+/** How many joined layers to remember, those that were used last: an image may have dozens that no other has. */
+const MOST_JOINED = 8000;
 
-// A layer that was joined, and when.
+// A joined layer, numbered in the order of joining.
 interface Joined {
   readonly number: number;
   readonly nodes: readonly SpecNode[];
@@ -26,7 +26,7 @@ export class DependencyLayers {
   readonly #numbers: ReadonlyMap<string, number>;
   /** The joined layers in the order in which they were made, by the DAG hash of the last spec in each. */
   readonly #joined = new Map<string, Joined[]>();
-  /** All of them, those used last at the end. */
+  /** All of them, the least recently used first. */
   readonly #byUse = new Set<Joined>();
   #count = 0;
 
@@ -96,7 +96,7 @@ export class DependencyLayers {
     this.#joined.set(last, [...(this.#joined.get(last) ?? []), joined]);
     this.#use(joined);
     const [oldest] = this.#byUse;
-    if (oldest === undefined || this.#byUse.size <= JOINED) return;
+    if (oldest === undefined || this.#byUse.size <= MOST_JOINED) return;
     this.#byUse.delete(oldest);
     const left = this.#joined.get(lastOf(oldest))?.filter((one) => one !== oldest) ?? [];
     if (left.length > 0) this.#joined.set(lastOf(oldest), left);

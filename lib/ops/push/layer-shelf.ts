@@ -7,7 +7,7 @@ import { release } from "../../util/free-chunks.ts";
 const SHELF = 16 * 1024 * 1024;
 const ARCHIVES = 8 * 1024 * 1024;
 
-/** Small layers and their archives, at most SHELF bytes together. The largest go first: small ones are joined. */
+/** Small layers and their archives, at most SHELF bytes together. Large ones go first: small ones are joined. */
 export class LayerShelf {
   readonly #layers = new Shelf();
   readonly #archives = new Shelf();
@@ -36,7 +36,7 @@ export class LayerShelf {
 // and a part of a pool would keep the pool.
 class Shelf {
   readonly #kept = new Map<Digest, Buffer>();
-  /** The digests of those of 1 to 2, 2 to 4, 4 to 8 bytes and so on: thousands would take long to look through. */
+  /** Digests by the number of bits of their sizes: a look through thousands of layers would take long. */
   readonly #bySize: Set<Digest>[] = Array.from({ length: 33 }, () => new Set());
   size = 0;
 

@@ -61,20 +61,10 @@ export class MadeSpecs {
     made?.image.reject(cause);
   }
 
-  /** Waits for the layers of those specs that are being packed. Throws the failure of one that was not. */
-  async layersOf(planned: readonly PlannedLayer[]): Promise<void> {
-    for (const { node, from } of planned) {
-      if (from !== "push") continue;
-      const made = this.#made.get(node.hash);
-      if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
-      if (made.own === undefined) await this.#unlessFailed(node, made.layer.promise);
-    }
-  }
-
-  /** The specs' own layers; waits as `layersOf`. */
+  /** The specs' own layers; waits for those that are being packed. Throws the failure of one that was not. */
   async ownLayers(planned: readonly PlannedLayer[]): Promise<OwnLayers> {
-    // First: of hundreds of specs that wait here, each would hold the layers of hundreds that it needs.
-    await this.layersOf(planned);
+    // First: otherwise hundreds of specs that wait here would each hold the layers of hundreds that they need.
+    await this.#waitForLayers(planned);
     const own = new Map<string, ImageLayer>();
     const missing: string[] = [];
     for (const each of planned) {
@@ -84,6 +74,15 @@ export class MadeSpecs {
       else own.set(hash, layer);
     }
     return { own, missing };
+  }
+
+  async #waitForLayers(planned: readonly PlannedLayer[]): Promise<void> {
+    for (const { node, from } of planned) {
+      if (from !== "push") continue;
+      const made = this.#made.get(node.hash);
+      if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
+      if (made.own === undefined) await this.#unlessFailed(node, made.layer.promise);
+    }
   }
 
   /**

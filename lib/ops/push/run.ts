@@ -49,7 +49,7 @@ export interface PushResults extends Pick<PushReport, "specs" | "images" | "find
 const LAYERS_PER_SLOT = 50;
 
 /**
- * How many specs may be in progress, from the first that is not done: each holds the names of its layers, and then its
+ * How many specs may be in progress, counted from the first that is not done: each holds its layers, and then its
  * manifest until those of its dependencies are written. Many, so that one large layer does not hold up the others.
  */
 export const SPECS_AHEAD = 400;
@@ -69,7 +69,7 @@ export class PushRun {
   readonly #failures = new Failures();
   readonly #made = new MadeSpecs(this.#failures);
   readonly #recurring: Recurring;
-  /** Those of the plan, dependencies first: a spec waits for those before it. */
+  /** The specs of the plan, dependencies first: a spec may wait only for those before it. */
   readonly #specs: readonly PlannedSpec[];
 
   /**
@@ -121,8 +121,7 @@ export class PushRun {
       this.#refuseNowhere(packed);
       for (const node of packed) this.#made.add(node);
       const surveyed = this.#sender.survey(packed);
-      const specs = await this.#allSpecs();
-      await surveyed;
+      const specs = await this.#allSpecs().finally(() => surveyed);
       const absent = plan.specs.filter(({ action }) => action === "not installed").map(({ node }) => node);
       if (absent.length > 0) this.#failures.note(notInstalled(absent, this.#options.store));
       const tagged = this.#environmentImage();

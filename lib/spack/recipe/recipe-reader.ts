@@ -19,16 +19,17 @@ const NOTHING: RecipeEffect = { modifications: [], isWhole: true };
 const UNKNOWN: RecipeEffect = { modifications: [], isWhole: false };
 
 /** What is remembered of the copy of a recipe: its text would take 10 kB for each spec of a store. */
-interface Copy {
-  /** Its text may name a method that sets variables for the package, or for its dependents. */
-  readonly isRelevant: boolean;
-  readonly isForDependents: boolean;
+interface CopySummary {
+  /** Its text may name a method that sets variables. */
+  readonly maySetVariables: boolean;
+  /** The same for its dependents. */
+  readonly maySetForDependents: boolean;
 }
 
 /** Reads the recipes of one store. */
 export class RecipeReader implements RecipeVariables {
   readonly #store: Store;
-  readonly #copies = new Map<string, Copy | undefined>();
+  readonly #copies = new Map<string, CopySummary | undefined>();
   readonly #recipes = new Map<string, Recipe | NotUnderstood>();
   /** Effects of recipes that were parsed, by the DAG hash of the spec, and of the dependent. */
   readonly #effects = new Map<string, RecipeEffect>();
@@ -64,7 +65,7 @@ export class RecipeReader implements RecipeVariables {
   ): RecipeEffect {
     const copy = this.#copy(node);
     if (copy === undefined) return UNKNOWN;
-    if (!(dependent === undefined ? copy.isRelevant : copy.isForDependents)) return NOTHING;
+    if (!(dependent === undefined ? copy.maySetVariables : copy.maySetForDependents)) return NOTHING;
     // Only here: a store has hundreds of thousands of dependents, and nearly all recipes set nothing for them.
     const key = `${node.hash} ${dependent?.hash ?? ""}`;
     const known = this.#effects.get(key);
@@ -97,7 +98,7 @@ export class RecipeReader implements RecipeVariables {
   }
 
   // Undefined if there is none.
-  #copy(node: SpecNode): Copy | undefined {
+  #copy(node: SpecNode): CopySummary | undefined {
     const { hash } = node;
     if (this.#copies.has(hash)) return this.#copies.get(hash);
     const text = this.#text(node);
@@ -105,7 +106,7 @@ export class RecipeReader implements RecipeVariables {
     const copy =
       text === undefined
         ? undefined
-        : { isRelevant: names("_run_environment"), isForDependents: names("setup_dependent_run_environment") };
+        : { maySetVariables: names("_run_environment"), maySetForDependents: names("setup_dependent_run_environment") };
     this.#copies.set(hash, copy);
     return copy;
   }

@@ -137,7 +137,7 @@ export function treeLines(roots: Iterable<SpecNode>, filter: EdgeFilter = {}, ev
   for (const node of breadthFirst(given, filter))
     for (const { child } of edgesOf(node, filter)) if (!found.has(child.hash)) found.set(child.hash, node);
   const lines: TreeLine[] = [];
-  // Nodes with their children in the list; a parent may have two edges to a node.
+  // Nodes that were shown with their children. A parent may have two edges to the same node.
   const shown = new Set<string>();
   const stack: { line: TreeLine; parent: SpecNode | undefined }[] = given
     .toReversed()

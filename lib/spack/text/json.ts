@@ -301,7 +301,7 @@ interface Repeat {
   readonly value: JsonValue;
   shared: boolean;
 }
-/** How many different objects are remembered per key; repeated ones move to the front. */
+/** How many different objects are remembered per key; one that repeats moves up one place. */
 const MAX_REPEATS = 16;
 
 const PLAIN = { enumerable: true, configurable: true, writable: true };

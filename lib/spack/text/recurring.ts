@@ -6,13 +6,13 @@ import { writeJson } from "./json-writer.ts";
 
 /** Objects are looked up by this many first characters. */
 const START = 96;
-/** How many different objects with the same start are remembered; those found again move to the front. */
+/** How many different objects with the same start are remembered; one that is found again moves up one place. */
 const MOST_ALIKE = 8;
 /** Shorter objects are parsed as quickly as they are found, longer ones are not nodes. */
 const SHORTEST = 256;
 const LONGEST = 64 * 1024;
-/** How many forgotten nodes there are at least when those that are not in use any more are removed. */
-const FORGOTTEN = 4096;
+/** Forgotten nodes that are no longer in use are removed once there are at least this many. */
+const LEAST_FORGOTTEN = 4096;
 /** How many characters of objects are remembered by default. */
 const MOST_REMEMBERED = 8 * 1024 * 1024;
 
@@ -31,7 +31,7 @@ interface Remembered {
   /** The depth at which it was found: at a deeper level it could exceed the limit. */
   readonly depth: number;
   readonly value: JsonObject;
-  /** It is in the newer of the two generations. */
+  /** It was added to the newer of the two generations, so it outlives the older one. */
   isRecent: boolean;
 }
 
@@ -53,7 +53,7 @@ export class Recurring {
   #size = 0;
   /** Nodes that are no longer remembered but may be in use, by hash: a document that has one again shares it. */
   readonly #forgotten = new Map<string, WeakRef<JsonObject>>();
-  #mostForgotten = FORGOTTEN;
+  #cleanupSize = LEAST_FORGOTTEN;
 
   constructor({ known = () => undefined, most = MOST_REMEMBERED }: RecurringOptions = {}) {
     this.#known = known;
@@ -96,8 +96,8 @@ export class Recurring {
   }
 
   #remember(one: Remembered): void {
-    if (this.#size > this.#most / 2) this.#age();
     one.isRecent = true;
+    if (this.#size > this.#most / 2) this.#age();
     const alike = this.#recent.get(one.start);
     if (alike === undefined) this.#recent.set(one.start, [one]);
     else {
@@ -119,12 +119,12 @@ export class Recurring {
     if (one === undefined) return;
     const { value } = one;
     const { hash } = value;
-    // The object may live on, as a part of a database: its text would, too.
+    // The object may stay in use, as a part of a database; without this, its text would, too.
     delete exactOf(value).text;
     if (typeof hash !== "string") return;
     this.#forgotten.set(hash, new WeakRef(value));
-    if (this.#forgotten.size < this.#mostForgotten) return;
+    if (this.#forgotten.size < this.#cleanupSize) return;
     for (const [key, dead] of this.#forgotten) if (dead.deref() === undefined) this.#forgotten.delete(key);
-    this.#mostForgotten = Math.max(FORGOTTEN, 2 * this.#forgotten.size);
+    this.#cleanupSize = Math.max(LEAST_FORGOTTEN, 2 * this.#forgotten.size);
   }
 }
