@@ -90,10 +90,15 @@ export class InstallRun {
       placed.promise.catch(() => {});
       this.#placed.set(hash, placed);
     }
+    // Then no spec is waited for that might be recorded in the same write.
+    const { signal } = this.#stop;
+    const flush = (): void => this.#registrar.flush();
+    signal.addEventListener("abort", flush, { once: true });
     try {
       const specs = await this.#stop.mapInWindow(this.#nodes, SPECS_AHEAD, (node, over) => this.#spec(node, over));
       return { specs, failures: this.#failures.causes };
     } finally {
+      signal.removeEventListener("abort", flush);
       for (const lock of this.#kept) lock.release();
       await this.#pool[Symbol.asyncDispose]();
     }
@@ -108,6 +113,7 @@ export class InstallRun {
     const over = this.#work(onOver);
     let spec: InstalledSpec;
     try {
+      this.#stop.signal.throwIfAborted();
       spec = node.external ? this.#external(node, common) : await this.#install(node, common, over);
       this.#placed.get(hash)?.resolve();
     } catch (caught) {

@@ -19,7 +19,7 @@ import { askFoundSpack, askSpack, isFoundSpack } from "../../spack/environment/a
 import type { EnvModification } from "../../spack/environment/env-modifications.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import { goArchitectureOf, shortName, specTag } from "../../spack/spec/spec-name.ts";
-import { layerOrder, pushOrder } from "../../spack/spec/spec-orders.ts";
+import { pushOrder } from "../../spack/spec/spec-orders.ts";
 import type { Store } from "../../spack/store/store.ts";
 import { DOCUMENTS_AT_ONCE } from "../../target/target.ts";
 import { forEachLimit } from "../../util/limit.ts";
@@ -329,10 +329,28 @@ export function imageBudget(options: PlanSettings, base: ReadonlyMap<string, Bas
   return specBudget(options, base, options.roots[0]) - extraLayerCount(options);
 }
 
-/** The specs of a plan, each after those that it depends on. */
+/**
+ * The specs of a plan, each after those whose layers it needs, otherwise in the plan's order. Goes by these layers and
+ * not by the graph: specs may come from documents that contradict each other, and would then wait for later ones.
+ */
 export function dependenciesFirst({ specs }: PushPlan): PlannedSpec[] {
-  const places = new Map(layerOrder(specs.map(({ node }) => node)).map(({ hash }, at) => [hash, at]));
-  return specs.toSorted((a, b) => (places.get(a.node.hash) ?? 0) - (places.get(b.node.hash) ?? 0));
+  const pending = new Map(specs.map((planned) => [planned.node.hash, planned]));
+  const ordered: PlannedSpec[] = [];
+  for (const first of specs) {
+    const stack = pending.delete(first.node.hash) ? [{ planned: first, next: 0 }] : [];
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const layer = top.planned.layers[top.next++];
+      const below = layer && pending.get(layer.node.hash);
+      if (below !== undefined) {
+        pending.delete(below.node.hash);
+        stack.push({ planned: below, next: 0 });
+      } else if (layer === undefined) {
+        stack.pop();
+        ordered.push(top.planned);
+      }
+    }
+  }
+  return ordered;
 }
 
 /** True if the image of a spec has more layers than the budget allows, and can have fewer. */

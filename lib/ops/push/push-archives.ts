@@ -176,7 +176,10 @@ class ArchiveRun {
         ...{ store, target: cache.blobs, pool, compression, spackPrefix, memory, clock, progress, signal, force },
         packing: jobs + 1,
       });
-      const specs = await this.#stop.mapInWindow(plan, SPECS_AHEAD, (planned) => this.#spec(planned, sender));
+      const surveyed = sender.survey(plan.filter(({ action }) => action === "pack").map(({ node }) => node));
+      const specs = await this.#stop
+        .mapInWindow(plan, SPECS_AHEAD, (planned) => this.#spec(planned, sender))
+        .finally(() => surveyed);
       const absent = plan.filter(({ action }) => action === "not installed").map(({ node }) => node);
       if (absent.length > 0) this.#failures.note(notInstalled(absent, store));
       this.#causes = this.#failures.causes;

@@ -60,9 +60,12 @@ class Parser {
   // A database repeats the same few targets and edges. Objects with the same key at the same depth are compared with
   // those read before and shared if their text is equal: an edge's `parameters` recur, those of a node do not.
   readonly #repeats: Map<string, Repeat[]>[] = [];
+  // How many more characters may be compared in vain: texts that differ late must not make the work quadratic.
+  #comparable: number;
 
   constructor(text: string, codes: Uint8Array | Uint16Array, source: JsonSource) {
     this.#left = source.values ?? JSON_VALUE_LIMIT;
+    this.#comparable = COMPARED * text.length;
     this.#text = text;
     this.#codes = codes;
     this.#source = source;
@@ -212,7 +215,10 @@ class Parser {
     const { length } = text;
     const differs =
       this.#codes[this.#at + length - 1] !== CLOSE_OBJECT || this.#codes[this.#at + (length >> 1)] !== middle;
-    return !differs && this.#text.startsWith(text, this.#at);
+    if (differs || this.#comparable <= 0) return false;
+    if (this.#text.startsWith(text, this.#at)) return true;
+    this.#comparable -= Math.max(0, length - SHORT);
+    return false;
   }
 
   // If JavaScript would spell a number differently, its container remembers the original spelling.
@@ -303,6 +309,10 @@ interface Repeat {
 }
 /** How many different objects are remembered per key; one that repeats moves up one place. */
 const MAX_REPEATS = 16;
+
+/** How many characters may be compared in vain for each one of a document, those of short texts not counted. */
+const COMPARED = 8;
+const SHORT = 128;
 
 const PLAIN = { enumerable: true, configurable: true, writable: true };
 function pathText(path: readonly (string | number)[]): string {

@@ -120,7 +120,7 @@ export class Recurring {
     const { value } = one;
     const { hash } = value;
     // The object may stay in use, as a part of a database; without this, its text would, too.
-    delete exactOf(value).text;
+    if (exactOf(value).text?.read === one.text) delete exactOf(value).text;
     if (typeof hash !== "string") return;
     this.#forgotten.set(hash, new WeakRef(value));
     if (this.#forgotten.size < this.#cleanupSize) return;

@@ -17,6 +17,7 @@ import {
 } from "../../../lib/spack/text/json.ts";
 import type { JsonValue } from "../../../lib/spack/text/json-value.ts";
 import { Recurring } from "../../../lib/spack/text/recurring.ts";
+import { mustEnd } from "../../support/must-end.ts";
 
 const SOURCE = { name: "a.json" };
 const parse = (text: string): JsonValue => parseJsonText(text, SOURCE);
@@ -74,7 +75,7 @@ test("the parameters of edges are shared between nodes whose own parameters all 
   const kinds = Array.from({ length: 12 }, (_, at) => `{"deptypes":["build"],"virtuals":["v${at}"]}`);
   const edges = kinds.map((kind, at) => `{"name":"d${at}","parameters":${kind}}`).join();
   const nodes = Array.from({ length: 50 }, (_, at) => {
-    const parameters = `{"build_system":"generic","variant":"value ${at}"}`;
+    const parameters = `{"build_system":"generic","variant":"${"v".repeat(at)}"}`;
     return `{"spec":{"parameters":${parameters},"dependencies":[${edges}]}}`;
   });
   const text = `{"installs":[${nodes.join()}]}`;
@@ -89,6 +90,16 @@ test("the parameters of edges are shared between nodes whose own parameters all 
   // One of the first node, which is not known to recur yet, and one that is shared.
   assert.ok(found.size <= 2 * kinds.length, `${found.size} different objects for ${kinds.length} kinds`);
   assert.equal(writeJson(parsed), text);
+});
+
+test("objects that nearly repeat at every level take no longer than their text", () => {
+  const nested = (at: number): string => {
+    const inner = `{"long":"${"x".repeat(3500)}","number":${1e6 + at}}`;
+    return `${'{"a":'.repeat(58)}${inner}${"}".repeat(58)}`;
+  };
+  const text = `[${Array.from({ length: 8000 }, (_, at) => nested(at)).join()}]`;
+  const parsed = mustEnd(() => parseJsonBytes(Buffer.from(text), { ...SOURCE, values: 1e6 }));
+  assert.ok(Array.isArray(parsed) && parsed.length === 8000);
 });
 
 /** A document with nodes that are large enough to be shared. */
