@@ -17,27 +17,8 @@ export class Stop {
   }
 
   /**
-   * As Promise.all, but a failure ends the run, and the first one is thrown only when all work has ended: until then
-   * the work may use what the caller is about to close.
-   */
-  async all<T>(work: readonly Promise<T>[]): Promise<T[]> {
-    const results: T[] = [];
-    const failures: unknown[] = [];
-    const settled = work.map(async (each, at) => {
-      try {
-        results[at] = await each;
-      } catch (error) {
-        failures.push(error);
-        this.end(error);
-      }
-    });
-    await Promise.all(settled);
-    if (failures.length > 0) throw failures[0];
-    return results;
-  }
-
-  /**
-   * As `mapInWindow`, but a failure ends the run.
+   * As `mapInWindow`, but a failure ends the run. It is thrown only when all work has ended: until then the work may
+   * use what the caller is about to close.
    */
   async mapInWindow<T, R>(
     items: readonly T[],

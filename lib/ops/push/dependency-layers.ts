@@ -65,7 +65,8 @@ export class DependencyLayers {
     const layers = await joinParts(plan, own, joiner, signal);
     for (const [at, parts] of plan.entries()) {
       const layer = layers[at];
-      const [kept] = parts.map(({ previous }) => previous && joined.get(previous));
+      const previous = parts[0]?.previous;
+      const kept = previous && joined.get(previous);
       if (parts.length > 1 && layer !== undefined)
         this.#remember(
           parts.flatMap(({ nodes }) => nodes),

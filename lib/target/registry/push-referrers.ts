@@ -102,10 +102,11 @@ async function listUnderTags(
       stop.end(error);
       throw error;
     });
-  await stop.all([
-    forEachLimit(unlisted, DOCUMENTS_AT_ONCE, write, signal),
-    forEachLimit(settling.each(signal), DOCUMENTS_AT_ONCE, lookOrStop, signal),
-  ]);
+  const both = [
+    () => forEachLimit(unlisted, DOCUMENTS_AT_ONCE, write, signal),
+    () => forEachLimit(settling.each(signal), DOCUMENTS_AT_ONCE, lookOrStop, signal),
+  ];
+  await stop.mapInWindow(both, both.length, (run) => run());
 }
 
 /** Referrers with the list that has them all. */
