@@ -96,6 +96,11 @@ function invalidVersion(text: string, problem: string): StaveError {
 function rangeOf(low: Version, high: Version): VersionRange {
   const end = nextVersion(high);
   if (compareVersions(end, low) < 0) throw invalidVersion(`${low.text}:${high.text}`, "is an empty range");
+  return spelled(low, high, end);
+}
+
+// A range of one version has one spelling of it (1.1 or 01.1): it is printed as one.
+function spelled(low: Version, high: Version, end: Version): VersionRange {
   return { kind: "range", low, high: compareVersions(low, high) === 0 ? low : high, end };
 }
 
@@ -187,7 +192,7 @@ function cut(element: VersionElement, range: VersionRange): VersionElement {
   if (element.kind !== "range") return element;
   const low = compareVersions(element.low, range.low) >= 0 ? element.low : range.low;
   const { high, end } = compareVersions(element.end, range.end) <= 0 ? element : range;
-  return { kind: "range", low, high, end };
+  return spelled(low, high, end);
 }
 
 /** Prints a list as Spack does; `parseVersions` reads it back. */

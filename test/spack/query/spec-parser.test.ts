@@ -225,12 +225,13 @@ test("parsing what was printed gives the same query", () => {
   assert.ok(read > 500, `only ${read} texts were specs`);
 });
 
-test("a direct dependency that is named again prints with its own dependencies", () => {
+test("a dependency that is named again prints as one that is parsed the same", () => {
   for (const text of [
     "%%8 ^8 %%b",
     "a %b ^b %c",
     "a %b %d ^b %c ^e %f",
     "a %[deptypes=link,run] b ^[deptypes=link,run] b %c",
+    "a ^b@:1.1 ^b@01.1:1.2",
   ]) {
     const [query] = parseQueries(text);
     assert.ok(query);
