@@ -5,7 +5,7 @@ import type { SpecNode } from "../spack/spec/node.ts";
 import { shortName } from "../spack/spec/spec-name.ts";
 import { nodeDictionary } from "../spack/spec/spec-writer.ts";
 import { sortedEdges } from "../spack/spec/traversal.ts";
-import { type Database, NEWEST_DATABASE, nodeFormat } from "../spack/store/database.ts";
+import { NEWEST_DATABASE, nodeFormat } from "../spack/store/database.ts";
 import { copyObject } from "../spack/text/json.ts";
 import type { JsonObject, JsonValue } from "../spack/text/json-value.ts";
 
@@ -26,6 +26,8 @@ export type Change =
 export interface Surroundings {
   /** Seconds since the epoch, for the records. */
   readonly now: number;
+  /** The node of a record as the database had it before. */
+  nodeOf(hash: string): SpecNode | undefined;
   /** The recorded prefix of a spec. */
   prefixOf(node: SpecNode): string;
   /** True if the prefix of a spec contains it. */
@@ -51,13 +53,15 @@ export class Records {
   readonly #newChildren = new Map<string, readonly string[]>();
 
   /** `installs` is changed in place, its members are not. */
-  constructor(installs: JsonObject, database: Database, around: Surroundings) {
+  constructor(installs: JsonObject, version: number, around: Surroundings) {
     this.#installs = installs;
-    this.#version = database.version;
+    this.#version = version;
     this.#around = around;
     this.#children = (hash) => {
-      const node = database.records.get(hash)?.node;
-      return this.#newChildren.get(hash) ?? (node === undefined ? [] : childrenOf(node));
+      const added = this.#newChildren.get(hash);
+      if (added !== undefined) return added;
+      const node = around.nodeOf(hash);
+      return node === undefined ? [] : childrenOf(node);
     };
   }
 

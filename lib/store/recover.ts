@@ -1,6 +1,6 @@
 // Repairs what killed runs left in a store: the next run that writes finds it by their notes.
 import type { Store } from "../spack/store/store.ts";
-import { LatestStore } from "./latest-store.ts";
+import { LatestStore, type RecordLookup } from "./latest-store.ts";
 import type { SpecLock, StoreLocks } from "./locks.ts";
 import { notedSpecs, readNote, removeNote } from "./notes.ts";
 import { carryOut, recovering } from "./protocol.ts";
@@ -73,8 +73,8 @@ async function recoverSpec(store: Store, locks: StoreLocks, latest: LatestStore,
 }
 
 // True if the database has a spec in this place.
-function isRecorded(store: Store, hash: string, place: Pick<StagedPrefix, "prefix"> | undefined): boolean {
-  const record = store.get(hash);
+function isRecorded(latest: RecordLookup, hash: string, place: Pick<StagedPrefix, "prefix"> | undefined): boolean {
+  const record = latest.get(hash);
   return record?.installed === true && record.database === 0 && record.path === place?.prefix;
 }
 
@@ -82,8 +82,8 @@ function isRecorded(store: Store, hash: string, place: Pick<StagedPrefix, "prefi
  * Brings the place of a spec in line with the database after a failure. The caller holds both locks. Throws
  * FILE_SYSTEM, and as Store.open.
  */
-export async function settle(store: Store, hash: string, place: StagedPrefix): Promise<void> {
-  if (isRecorded(store, hash, place)) await place.moveBack();
+export async function settle(store: Store, latest: RecordLookup, hash: string, place: StagedPrefix): Promise<void> {
+  if (isRecorded(latest, hash, place)) await place.moveBack();
   else await place.moveAside();
   await place.clear();
   removeNote(store, hash);

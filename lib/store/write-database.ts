@@ -4,18 +4,26 @@ import { randomUUID } from "node:crypto";
 import { lstat, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { isStaveError, StaveError } from "../errors.ts";
-import { type Database, NEWEST_DATABASE, readDatabaseDocument } from "../spack/store/database.ts";
+import {
+  type Database,
+  type DatabaseDocument,
+  databaseVersion,
+  linkDatabases,
+  NEWEST_DATABASE,
+  parseDatabase,
+} from "../spack/store/database.ts";
 import { readInstalledSpec } from "../spack/store/prefix-metadata.ts";
 import { DATABASE_FOLDER, DATABASE_LIMIT, type Store } from "../spack/store/store.ts";
 import { objectAt } from "../spack/text/fields.ts";
-import { copyObject, writeJson } from "../spack/text/json.ts";
+import { copyObject, writeJsonInPieces } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
 import type { Recurring } from "../spack/text/recurring.ts";
 import { isGone } from "../util/inspect-path.ts";
-import { readBounded } from "../util/read-file.ts";
+import { readBounded, stampOf } from "../util/read-file.ts";
 import { replaceFile } from "../util/replace-file.ts";
 import type { Clock } from "../util/time.ts";
 import { type Change, Records, type UpdateReport } from "./change-records.ts";
+import type { LatestStore } from "./latest-store.ts";
 import type { Release, StoreLocks } from "./locks.ts";
 
 /** What an update needs besides the store. */
@@ -24,10 +32,14 @@ export interface UpdateOptions {
   readonly locks: StoreLocks;
   /** Shares nodes with earlier readings of the database. */
   readonly recurring?: Recurring | undefined;
+  /** What this process knows of the database: if the file has not changed since, it is not read again. */
+  readonly latest?: LatestStore | undefined;
 }
 
 // Version 7 is that of Spack 0.20 to 0.23; Spack itself refuses to write older ones.
 const OLDEST_DATABASE = 7;
+/** How many characters of a database are written at a time: the whole text of a large one takes tens of megabytes. */
+const PIECE = 256 * 1024;
 const REINDEX_HINT = "run `spack reindex` with the Spack that owns the store";
 
 /**
@@ -45,19 +57,24 @@ export async function updateDatabase(
 
 /** The local database of a store under its exclusive lock. Dispose of it to release the lock. */
 export class LockedDatabase implements AsyncDisposable {
-  /** The database when the lock was taken. */
-  readonly database: Database;
-  readonly #document: JsonObject;
+  readonly #read: DatabaseDocument;
+  #database: Database | undefined;
   readonly #store: Store;
   readonly #options: UpdateOptions;
   readonly #release: Release;
 
   private constructor(read: ReadIndex, store: Store, options: UpdateOptions, release: Release) {
-    this.database = read.database;
-    this.#document = read.document;
+    this.#read = read;
+    this.#database = read.database;
     this.#store = store;
     this.#options = options;
     this.#release = release;
+  }
+
+  /** The database when the lock was taken. */
+  get database(): Database {
+    this.#database ??= linkDatabases([this.#read]);
+    return this.#database;
   }
 
   /**
@@ -67,7 +84,7 @@ export class LockedDatabase implements AsyncDisposable {
   static async open(store: Store, options: UpdateOptions): Promise<LockedDatabase> {
     const release = await options.locks.database("exclusive");
     try {
-      const read = await readIndex(folderOf(store), store.database.version, options.recurring);
+      const read = await readIndex(folderOf(store), store.database.version, options);
       return new LockedDatabase(read, store, options, release);
     } catch (error) {
       release();
@@ -81,14 +98,15 @@ export class LockedDatabase implements AsyncDisposable {
    * represent a spec, FILE_SYSTEM if it cannot be written.
    */
   async write(changes: readonly Change[]): Promise<UpdateReport> {
-    const { clock, locks } = this.#options;
-    const [store, document] = [this.#store, this.#document];
+    const { clock, locks, latest } = this.#options;
+    const [store, { document }] = [this.#store, this.#read];
     const folder = folderOf(store);
     const inner = copyObject(objectAt(document, "database", { source: { name: folder } }));
     const installs = copyObject(objectAt(inner, "installs", { source: { name: folder } }));
     const placed = new Set(changes.flatMap((one) => (one.op === "add" && one.isPlaced ? [one.node.hash] : [])));
-    const records = new Records(installs, this.database, {
+    const records = new Records(installs, databaseVersion(this.#read), {
       now: clock.now() / 1000,
+      nodeOf: (hash) => this.database.records.get(hash)?.node,
       prefixOf: (node) => store.prefixOf(node),
       isThere: async (node) =>
         placed.has(node.hash) ? !isGone(store.prefixOf(node), store.sysroot) : await isThere(store, node),
@@ -100,7 +118,8 @@ export class LockedDatabase implements AsyncDisposable {
     const whole = copyObject(document);
     whole["database"] = Object.assign(inner, { installs });
     if (locks.isEnabled) await removeLeftovers(folder);
-    await writeIndex(folder, writeJson(whole));
+    const stamp = await writeIndex(folder, whole);
+    latest?.wrote({ stamp, document: whole });
     return records.report;
   }
 
@@ -111,20 +130,29 @@ export class LockedDatabase implements AsyncDisposable {
 
 const folderOf = (store: Store): string => store.locate(`${store.root}/${DATABASE_FOLDER}`);
 
-interface ReadIndex {
-  readonly document: JsonObject;
-  readonly database: Database;
+interface ReadIndex extends DatabaseDocument {
+  /** Undefined if the document was known, and its records were checked before. */
+  readonly database: Database | undefined;
 }
 
-async function readIndex(folder: string, emptyVersion: number, recurring: Recurring | undefined): Promise<ReadIndex> {
+async function readIndex(
+  folder: string,
+  emptyVersion: number,
+  { recurring, latest }: UpdateOptions,
+): Promise<ReadIndex> {
   const name = `${folder}/index.json`;
-  const { bytes } = await readBounded(name, DATABASE_LIMIT).catch((error: unknown) => {
+  const source = { name, hint: REINDEX_HINT, ...(recurring && { recurring }) };
+  const known = latest?.local;
+  const read = await readBounded(name, DATABASE_LIMIT, known?.stamp).catch((error: unknown) => {
     if (isStaveError(error, "NOT_FOUND")) return { bytes: emptyIndex(emptyVersion) };
     throw error;
   });
-  const read = readDatabaseDocument({ name, hint: REINDEX_HINT, bytes, ...(recurring && { recurring }) });
-  const { version } = read.database;
-  if (version >= OLDEST_DATABASE) return read;
+  const isKnown = read === undefined && known !== undefined;
+  const parsed = isKnown
+    ? { source, document: known.document }
+    : parseDatabase({ ...source, bytes: read?.bytes ?? emptyIndex(emptyVersion) });
+  const version = databaseVersion(parsed);
+  if (version >= OLDEST_DATABASE) return { ...parsed, database: isKnown ? undefined : linkDatabases([parsed]) };
   const problem = `${name} has version ${version}, expected ${OLDEST_DATABASE} or ${NEWEST_DATABASE}`;
   throw new StaveError("UNSUPPORTED", `cannot change an old database: ${problem}`, {
     subject: name,
@@ -160,10 +188,15 @@ async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
-async function writeIndex(folder: string, text: string): Promise<void> {
+// Returns the stamp of the new file.
+async function writeIndex(folder: string, document: JsonObject): Promise<string> {
   const name = `${folder}/index.json`;
-  await replaceFile(name, { temporary: temporaryOf(name) }, (file) => file.writeFile(text));
+  const stamp = await replaceFile(name, { temporary: temporaryOf(name) }, async (file) => {
+    await file.writeFile(writeJsonInPieces(document, PIECE));
+    return stampOf(await file.stat({ bigint: true }));
+  });
   await writeVerifier(`${folder}/index_verifier`);
+  return stamp;
 }
 
 const temporaryOf = (name: string): string => `${name}.${hostname()}.${process.pid}.temp`;

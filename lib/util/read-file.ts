@@ -15,11 +15,15 @@ export interface FileContent {
  * Reads a whole file of at most `limit` bytes. Throws NOT_FOUND if it does not exist, TOO_LARGE (before reading) if it
  * is larger, CONFLICT if it changed while it was read, FILE_SYSTEM otherwise.
  */
-export async function readBounded(path: string, limit: number): Promise<FileContent> {
+export async function readBounded(path: string, limit: number): Promise<FileContent>;
+/** Undefined if the file is in the state `known`, by its stamp; then it is opened, but not read. */
+export async function readBounded(path: string, limit: number, known?: string): Promise<FileContent | undefined>;
+export async function readBounded(path: string, limit: number, known?: string): Promise<FileContent | undefined> {
   let file: FileHandle | undefined;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const before = await file.stat({ bigint: true });
+    if (stampOf(before) === known) return undefined;
     const bytes = await readUpTo(file, sizeOf(before, path, limit));
     return { bytes, stamp: unchanged(before, await file.stat({ bigint: true }), bytes, path) };
   } catch (error) {

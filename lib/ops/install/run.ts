@@ -5,9 +5,8 @@ import { PlacePool } from "../../relocate/place/place-pool.ts";
 import { LINK, RUN, type SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import { edgesOf } from "../../spack/spec/traversal.ts";
-import type { Store } from "../../spack/store/store.ts";
 import { Recurring } from "../../spack/text/recurring.ts";
-import { LatestStore } from "../../store/latest-store.ts";
+import { LatestStore, type RecordLookup } from "../../store/latest-store.ts";
 import type { SpecLock } from "../../store/locks.ts";
 import { carryOut, installing } from "../../store/protocol.ts";
 import { recoverStore } from "../../store/recover.ts";
@@ -22,10 +21,10 @@ import type { InstalledSpec } from "./report.ts";
 import { type SpecCommon, SpecInstall } from "./spec-install.ts";
 
 /** True if the database has a spec as installed and its prefix exists. */
-export function isThere(store: Store, node: SpecNode): boolean {
-  const record = store.get(node.hash);
+export function isThere(records: RecordLookup, node: SpecNode, sysroot: string | undefined): boolean {
+  const record = records.get(node.hash);
   if (record?.installed !== true) return false;
-  return record.path === null || !isGone(record.path, store.sysroot);
+  return record.path === null || !isGone(record.path, sysroot);
 }
 
 /** How many small archives may be in memory, being fetched or waiting for a thread. */
@@ -36,9 +35,6 @@ const SPOOL = 24;
  * for. Many, so that one large archive does not hold up the others.
  */
 const SPECS_AHEAD = 400;
-
-/** The most characters of database nodes to remember: enough for several thousand specs. */
-const MOST_RECORDED = 32 * 1024 * 1024;
 
 /** One run. */
 export class InstallRun {
@@ -68,10 +64,11 @@ export class InstallRun {
     this.#nodes = nodes;
     this.#pool = new PlacePool(options.jobs);
     const { store, locks, clock } = options;
-    // The database is reread around each write; most of its nodes are also in the images, and share their dictionaries.
-    const recurring = new Recurring({ known: (hash) => this.#known.get(hash)?.node.raw, most: MOST_RECORDED });
-    this.#registrar = new Registrar(store, { clock, locks, recurring });
+    // If others change the database, it is read again; most of its nodes are also in the images, and share their
+    // dictionaries.
+    const recurring = new Recurring({ known: (hash) => this.#known.get(hash)?.node.raw });
     this.#latest = new LatestStore(store, recurring);
+    this.#registrar = new Registrar(store, { clock, locks, recurring, latest: this.#latest });
     this.#explicit = new Set(options.isExplicit ? options.roots.map(({ node }) => node.hash) : []);
     this.#started = options.clock.now();
     for (const { graph } of options.roots)
@@ -210,7 +207,7 @@ export class InstallRun {
     if (isGone(store.prefixOf(node), store.sysroot)) return false;
     const latest = await this.#latest.get();
     const installed = latest.get(node.hash)?.installationTime ?? 0;
-    return isThere(latest, node) && (!force || installed * 1000 > this.#started);
+    return isThere(latest, node, store.sysroot) && (!force || installed * 1000 > this.#started);
   }
 
   async #dependencies(node: SpecNode): Promise<void> {
@@ -227,11 +224,11 @@ export class InstallRun {
   // Keeps an existing dependency that is not itself installed by this run.
   async #guard(node: SpecNode): Promise<void> {
     if (node.external) return;
-    const { locks } = this.#options;
+    const { locks, store } = this.#options;
     const guarded =
       this.#guarded.get(node.hash) ??
       (async () => {
-        if (!isThere(await this.#latest.get(), node)) return;
+        if (!isThere(await this.#latest.get(), node, store.sysroot)) return;
         const lock = await locks.spec("prefix", node, "shared", () => {
           this.#stop.signal.throwIfAborted();
           return false;

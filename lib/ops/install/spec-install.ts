@@ -142,7 +142,7 @@ export class SpecInstall {
     this.#done("failed");
     try {
       if (this.#isNoted && this.#isExclusive)
-        await settle(await this.#around.latest.get(), this.#node.hash, this.#prefix);
+        await settle(this.#around.options.store, await this.#around.latest.get(), this.#node.hash, this.#prefix);
       else if (this.#isNoted) {
         await this.#discard();
         if (!this.#isLeft) this.#unnote();

@@ -148,7 +148,7 @@ class UninstallRun {
       if (this.#places.size > 0) {
         const latest = await new LatestStore(store).get();
         for (const [hash, place] of this.#places)
-          if (readNote(store, hash) !== undefined) await settle(latest, hash, place);
+          if (readNote(store, hash) !== undefined) await settle(store, latest, hash, place);
       }
     } catch {
       // The notes stay, so the next run repairs it.

@@ -256,8 +256,20 @@ function readReferences(raw: JsonObject, format: number, place: Place): readonly
     return Object.keys(dependencies).map((name) => readReference(dependencies[name], name, format, where, name));
   }
   if (!Array.isArray(dependencies)) throw wrong(place, "dependencies", dependencies, "a list");
-  return dependencies.map((item, at) => readReference(item, undefined, format, where, at));
+  const known = references.get(format) ?? new WeakMap<object, Reference>();
+  references.set(format, known);
+  return dependencies.map((item, at) => {
+    const isShared = isObject(item) && Object.isFrozen(item);
+    const found = isShared ? known.get(item) : undefined;
+    if (found !== undefined) return found;
+    const read = readReference(item, undefined, format, where, at);
+    if (isShared) known.set(item, read);
+    return read;
+  });
 }
+
+// By format. The parser shares and freezes equal items, which are read only once.
+const references = new Map<number, WeakMap<object, Reference>>();
 
 // A database has hundreds of thousands of these, so a place is made only for an error.
 function readReference(

@@ -51,6 +51,13 @@ export interface DatabaseSource extends JsonSource {
   readonly bytes: Uint8Array;
 }
 
+/** A parsed database. */
+export interface DatabaseDocument {
+  /** Its name in messages. */
+  readonly source: JsonSource;
+  readonly document: JsonObject;
+}
+
 /** Maximum number of values, for a database of DATABASE_LIMIT bytes. */
 const VALUE_LIMIT = 20_000_000;
 
@@ -75,10 +82,11 @@ export function readDatabase(source: DatabaseSource): Database {
   return readDatabases([source]);
 }
 
-/** Parses one database and also returns its document, for callers that modify it. Throws as `readDatabases`. */
-export function readDatabaseDocument(source: DatabaseSource): { document: JsonObject; database: Database } {
-  const head = readHead(source);
-  return { document: head.document, database: databaseOf([head]) };
+/** Parses the document of a database without its records. Throws CONTENT_INVALID and TOO_LARGE. */
+export function parseDatabase({ bytes, ...source }: DatabaseSource): DatabaseDocument {
+  const document = parseJsonBytes(bytes, { values: VALUE_LIMIT, ...source });
+  if (!isObject(document)) throw wrong({ source }, "", document, "an object");
+  return { source, document };
 }
 
 /**
@@ -87,10 +95,12 @@ export function readDatabaseDocument(source: DatabaseSource): { document: JsonOb
  * not form a DAG; both name the place.
  */
 export function readDatabases(sources: readonly DatabaseSource[]): Database {
-  return databaseOf(sources.map(readHead));
+  return linkDatabases(sources.map(parseDatabase));
 }
 
-function databaseOf(heads: readonly Head[]): Database {
+/** As `readDatabases`, from documents. */
+export function linkDatabases(documents: readonly DatabaseDocument[]): Database {
+  const heads = documents.map(readHead);
   const builder = new GraphBuilder();
   const records = new Map<string, InstallRecord>();
   for (const [at, { version, installs, place }] of heads.entries())
@@ -101,20 +111,22 @@ function databaseOf(heads: readonly Head[]): Database {
 }
 
 interface Head {
-  readonly document: JsonObject;
   readonly version: number;
   readonly installs: JsonObject;
   readonly place: Place;
 }
 
-function readHead(source: DatabaseSource): Head {
+function readHead({ source, document }: DatabaseDocument): Head {
   const root: Place = { source };
-  const document = parseJsonBytes(source.bytes, { values: VALUE_LIMIT, ...source });
-  if (!isObject(document)) throw wrong(root, "", document, "an object");
   const database = objectAt(document, "database", root);
   const place = inside(root, "database");
   const version = readVersion(own(database, "version"), place);
-  return { document, version, installs: objectAt(database, "installs", place), place: inside(place, "installs") };
+  return { version, installs: objectAt(database, "installs", place), place: inside(place, "installs") };
+}
+
+/** The version of a database. Throws CONTENT_INVALID for one that is not supported. */
+export function databaseVersion(document: DatabaseDocument): number {
+  return readHead(document).version;
 }
 
 /** Reads `database.version`, 5 to 8. Throws CONTENT_INVALID with advice for other versions. */
@@ -152,14 +164,14 @@ function readInstalls(
     const where = inside(specs, hash);
     const node = builder.add(own(record, "spec"), format, inside(where, "spec"), hash);
     if (node.hash !== hash) throw wrong(inside(where, "spec"), "hash", node.hash, `the key of the record, ${hash}`);
-    records.set(hash, readRecord(record, node, inside(place, hash), database));
+    records.set(hash, { node, ...readRecord(record, inside(place, hash)), database, raw: record });
   }
 }
 
-function readRecord(record: JsonObject, node: SpecNode, place: Place, database: number): InstallRecord {
+/** Reads what a record says of its installation. Throws CONTENT_INVALID. */
+export function readRecord(record: JsonObject, place: Place): Omit<InstallRecord, "node" | "database" | "raw"> {
   const deprecatedFor = optionalStringAt(record, "deprecated_for", place);
   return {
-    node,
     path: readPath(record, place),
     installed: booleanAt(record, "installed", place, false),
     explicit: booleanAt(record, "explicit", place, false),
@@ -168,8 +180,6 @@ function readRecord(record: JsonObject, node: SpecNode, place: Place, database: 
     deprecatedFor,
     origin: optionalStringAt(record, "origin", place),
     inBuildcache: booleanAt(record, "in_buildcache", place, false),
-    database,
-    raw: record,
   };
 }
 

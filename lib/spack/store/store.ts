@@ -6,14 +6,16 @@ import type { Clock } from "../../util/time.ts";
 import type { SpecGraph, SpecNode } from "../spec/node.ts";
 import { shortName } from "../spec/node-reader.ts";
 import { own } from "../text/fields.ts";
+import type { JsonObject } from "../text/json-value.ts";
 import type { Recurring } from "../text/recurring.ts";
 import {
   type Database,
+  type DatabaseDocument,
   type DatabaseSource,
-  emptyDatabase,
   type InstallRecord,
+  linkDatabases,
   NEWEST_DATABASE,
-  readDatabases,
+  parseDatabase,
 } from "./database.ts";
 import { DEFAULT_LAYOUT, type Layout, projectedPath, type Satisfies } from "./projection.ts";
 
@@ -44,6 +46,13 @@ export interface StoreOptions {
   readonly emptyVersion?: number | undefined;
 }
 
+/** The content of a database file in one state. */
+export interface LocalDatabase {
+  /** Identifies the state of the file (see FileContent). */
+  readonly stamp: string;
+  readonly document: JsonObject;
+}
+
 /** An opened store: a snapshot of its database, and its paths. */
 export class Store {
   /** The root as recorded: absolute, including any padding. */
@@ -52,19 +61,19 @@ export class Store {
   readonly layout: Layout;
   readonly #options: StoreOptions;
   readonly database: Database;
-  /** Identifies this state of the local database; undefined if there was none. */
-  readonly stamp: string | undefined;
+  /** The file of the local database; undefined if there was none. @internal */
+  readonly local: LocalDatabase | undefined;
   #byName: Map<string, InstallRecord[]> | undefined;
   readonly #prefixes = new WeakMap<object, string>();
 
-  private constructor(root: string, options: StoreOptions, database: Database, stamp: string | undefined) {
+  private constructor(root: string, options: StoreOptions, database: Database, local?: LocalDatabase) {
     this.root = root;
     this.sysroot = options.sysroot;
     this.layout = options.layout ?? DEFAULT_LAYOUT;
     this.#options = options;
     const { completeGraph } = options;
     this.database = completeGraph ? { ...database, graph: completeGraph(database.graph) } : database;
-    this.stamp = stamp;
+    this.local = local;
   }
 
   /**
@@ -73,22 +82,28 @@ export class Store {
    */
   static async open(root: string, options: StoreOptions): Promise<Store> {
     const { recurring } = options;
-    const sources: DatabaseSource[] = [];
-    let stamp: string | undefined;
+    const documents: DatabaseDocument[] = [];
+    let local: LocalDatabase | undefined;
     for (const [at, place] of [root, ...(options.upstreams ?? [])].entries()) {
       const mayBeAbsent = at === 0 && options.mayBeEmpty === true;
       const read = await readIndex(place, options, mayBeAbsent);
-      if (at === 0) stamp = read?.stamp;
       // The local database stays first even if it does not exist yet.
-      if (read !== undefined) sources.push({ ...read, ...(recurring && { recurring }) });
-      else sources.push({ name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) });
+      const source = read ?? { name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) };
+      const parsed = parseDatabase({ ...source, ...(recurring && { recurring }) });
+      documents.push(parsed);
+      if (at === 0 && read !== undefined) local = { stamp: read.stamp, document: parsed.document };
     }
-    return new Store(root, options, sources.length === 0 ? emptyDatabase() : readDatabases(sources), stamp);
+    return new Store(root, options, linkDatabases(documents), local);
   }
 
   /** Opens the current state of the same store; `changed` replaces some of its options. Throws as `open`. */
   reread(changed: Partial<StoreOptions> = {}): Promise<Store> {
     return Store.open(this.root, { ...this.#options, ...changed });
+  }
+
+  /** Identifies the state of the local database that was read; undefined if there was none. */
+  get stamp(): string | undefined {
+    return this.local?.stamp;
   }
 
   /** The record with a DAG hash. */

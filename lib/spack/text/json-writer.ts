@@ -19,6 +19,16 @@ export function writeJsonWithout(object: JsonObject, key: string): string {
   return new Writer().without(object, key);
 }
 
+/**
+ * Writes an object as `writeJson` does, in pieces of at least `size` characters, the last one excepted. Objects down to
+ * the third level are written member by member: in a database, its records.
+ */
+export function* writeJsonInPieces(object: JsonObject, size: number): Generator<string, void> {
+  const writer = new Writer();
+  yield* writer.pieces(object, size, 2);
+  yield writer.take();
+}
+
 // Strings that are written as they are: nearly all.
 const PLAIN = /^[ !#-[\]-~]*$/;
 // Short strings, quoted: specs repeat the same names and hashes, in one text and from one to the next.
@@ -86,6 +96,29 @@ class Writer {
     const kept = keptOf(object);
     if (kept?.text === undefined || left !== undefined) this.#members(object, kept, left);
     else this.#out += kept.text.written ?? written(object, kept, kept.text);
+  }
+
+  *pieces(object: JsonObject, size: number, levels: number): Generator<string> {
+    const kept = keptOf(object);
+    let separator = "{";
+    for (const key of orderedKeys(object, kept)) {
+      const value = object[key];
+      if (value === undefined) continue;
+      this.#out += `${separator}${quote(key)}:`;
+      if (levels > 0 && typeof value === "object" && value !== null && !Array.isArray(value))
+        yield* this.pieces(value, size, levels - 1);
+      else this.#member(value, kept?.numbers?.get(key));
+      separator = ",";
+      if (this.#out.length >= size) yield this.take();
+    }
+    this.#out += separator === "{" ? "{}" : "}";
+  }
+
+  /** What was written since the last call. */
+  take(): string {
+    const text = this.#out;
+    this.#out = "";
+    return text;
   }
 
   members(object: JsonObject, kept: Exact): string {

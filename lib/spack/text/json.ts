@@ -7,9 +7,10 @@ import { printable } from "../../printable/printable.ts";
 import { exactOf, freeze } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
 import { isRecurring, type Recurring } from "./recurring.ts";
+import { extentOf, isPart, RecurringParts } from "./recurring-parts.ts";
 
 export { copyObject, keysOf } from "./json-exact.ts";
-export { writeJson, writeJsonWithout } from "./json-writer.ts";
+export { writeJson, writeJsonInPieces, writeJsonWithout } from "./json-writer.ts";
 
 /** The document that a value comes from, for error messages. */
 export interface JsonSource {
@@ -60,12 +61,14 @@ class Parser {
   // A database repeats the same few targets and edges. Objects with the same key at the same depth are compared with
   // those read before and shared if their text is equal: an edge's `parameters` recur, those of a node do not.
   readonly #repeats: Map<string, Repeat[]>[] = [];
+  readonly #parts: RecurringParts;
   // How many more characters may be compared in vain: texts that differ late must not make the work quadratic.
   #comparable: number;
 
   constructor(text: string, codes: Uint8Array | Uint16Array, source: JsonSource) {
     this.#left = source.values ?? JSON_VALUE_LIMIT;
     this.#comparable = COMPARED * text.length;
+    this.#parts = source.recurring?.parts ?? new RecurringParts(text.length);
     this.#text = text;
     this.#codes = codes;
     this.#source = source;
@@ -111,7 +114,9 @@ class Parser {
   #list(depth: number): JsonValue[] {
     const items: JsonValue[] = [];
     const path = this.#path;
-    const recurring = isRecurring(path.at(-1), depth) ? this.#source.recurring : undefined;
+    const key = path.at(-1);
+    const recurring = isRecurring(key, depth) ? this.#source.recurring : undefined;
+    const hasParts = isPart(key);
     this.#at++;
     if (this.#peek() === CLOSE_LIST) {
       this.#at++;
@@ -119,11 +124,10 @@ class Parser {
     }
     for (;;) {
       path.push(items.length);
-      const item =
-        recurring !== undefined && this.#peek() === OPEN_OBJECT
-          ? this.#recurring(recurring, depth + 1)
-          : this.#value(depth + 1, items, items.length);
-      items.push(item);
+      if ((recurring === undefined && !hasParts) || this.#peek() !== OPEN_OBJECT)
+        items.push(this.#value(depth + 1, items, items.length));
+      else if (recurring !== undefined) items.push(this.#recurring(recurring, depth + 1));
+      else items.push(this.#part(depth + 1));
       path.pop();
       const code = this.#peek();
       if (code !== CLOSE_LIST && code !== COMMA) throw this.#error('expected "," or "]"');
@@ -178,9 +182,26 @@ class Parser {
     return recurring.add(this.#text.slice(start, this.#at), depth, value);
   }
 
+  // Reads an object that may be a part of several nodes.
+  #part(depth: number): JsonValue {
+    const start = this.#at;
+    const extent = extentOf(this.#codes, start);
+    if (extent === undefined) return this.#value(depth, this, "");
+    const found = this.#parts.find(this.#text, start, extent, depth);
+    if (found !== undefined) {
+      if (--this.#left < 0) throw tooMany(this.#source);
+      this.#at = extent.end;
+      return found;
+    }
+    const value = this.#value(depth, this, "");
+    if (isObject(value)) this.#parts.add(this.#text.slice(start, this.#at), extent, depth, value);
+    return value;
+  }
+
   #repeated(depth: number, key: string): JsonValue {
     if (this.#source.recurring !== undefined && isRecurring(key, depth))
       return this.#recurring(this.#source.recurring, depth + 1);
+    if (isPart(key)) return this.#part(depth + 1);
     this.#repeats[depth] ??= new Map();
     const repeats = this.#repeats[depth];
     const known = repeats.get(key) ?? [];

@@ -3,6 +3,7 @@
 import { exactOf, freeze } from "./json-exact.ts";
 import type { JsonObject } from "./json-value.ts";
 import { writeJson } from "./json-writer.ts";
+import { RecurringParts } from "./recurring-parts.ts";
 
 /** Objects are looked up by this many first characters. */
 const START = 96;
@@ -45,6 +46,8 @@ export interface RecurringOptions {
 
 /** Shares objects between the documents that are parsed with it. */
 export class Recurring {
+  /** Parts of its objects. */
+  readonly parts: RecurringParts = new RecurringParts();
   readonly #known: (hash: string) => JsonObject | undefined;
   readonly #most: number;
   // When `#recent` is full, it replaces `#older`. Objects found in `#older` are added to `#recent` again.

@@ -13,9 +13,10 @@ import {
   parseJsonBytes,
   parseJsonText,
   writeJson,
+  writeJsonInPieces,
   writeJsonWithout,
 } from "../../../lib/spack/text/json.ts";
-import type { JsonValue } from "../../../lib/spack/text/json-value.ts";
+import type { JsonObject, JsonValue } from "../../../lib/spack/text/json-value.ts";
 import { Recurring } from "../../../lib/spack/text/recurring.ts";
 import { mustEnd } from "../../support/must-end.ts";
 
@@ -90,6 +91,62 @@ test("the parameters of edges are shared between nodes whose own parameters all 
   // One of the first node, which is not known to recur yet, and one that is shared.
   assert.ok(found.size <= 2 * kinds.length, `${found.size} different objects for ${kinds.length} kinds`);
   assert.equal(writeJson(parsed), text);
+});
+
+test("entries of dependencies and architectures are one object in all documents, and cannot be changed", () => {
+  const recurring = new Recurring();
+  const arch = '{"platform":"linux","target":{"name":"zen2","features":["a","b"]}}';
+  const entry = (name: string, type: string): string =>
+    `{"name":"${name}","hash":"${name.repeat(8)}","parameters":{"deptypes":["${type}"],"virtuals":[]}}`;
+  const nodeOf = (name: string, ...entries: string[]): string =>
+    `{"name":"${name}","arch":${arch},"dependencies":[${entries.join()}],"long":"${"x".repeat(300)}"}`;
+  const partsOf = (text: string): JsonValue[] => {
+    const [found] = nodesOf(withNodes(text), recurring);
+    assert.ok(isObject(found));
+    const { arch: described, dependencies } = found;
+    assert.ok(Array.isArray(dependencies));
+    return [described ?? null, ...dependencies];
+  };
+  const [arch1, zlib1, odd1] = partsOf(nodeOf("a", entry("zlib", "build"), entry("cm}ke", "build")));
+  const [arch2, odd2, zlib2, other] = partsOf(
+    nodeOf("b", entry("cm}ke", "build"), entry("zlib", "build"), entry("zlib", "link")),
+  );
+  assert.ok(arch1 === arch2 && zlib1 === zlib2 && odd1 === odd2);
+  assert.notEqual(other, zlib1);
+  assert.ok(isObject(zlib1 ?? null) && Object.isFrozen(zlib1) && Object.isFrozen(arch1));
+  // A string with an escape, a long one, and one that is cut off.
+  const [, escaped, long] = partsOf(nodeOf("c", entry(String.raw`\u00e9`, "run"), entry("n".repeat(900), "run")));
+  assert.ok(isObject(escaped) && escaped["name"] === "é" && isObject(long));
+  assert.throws(() => parse(`{"dependencies":[${entry("zlib", "build").slice(0, -1)}`), { code: "CONTENT_INVALID" });
+  // At a deeper place it is read again, so that it cannot exceed the limit of nesting.
+  const deep = `${'{"x":'.repeat(61)}{"arch":${arch}}${"}".repeat(61)}`;
+  assert.throws(() => parseJsonBytes(Buffer.from(deep), { ...SOURCE, recurring }), /nested deeper/);
+});
+
+test("a value of a document counts, whether it is read or shared", () => {
+  const entry = '{"name":"zlib","hash":"z"}';
+  const text = (count: number): string => `{"dependencies":[${Array(count).fill(entry).join()}]}`;
+  assert.ok(parseJsonBytes(Buffer.from(text(90)), { ...SOURCE, values: 100 }));
+  assert.throws(() => parseJsonBytes(Buffer.from(text(101)), { ...SOURCE, values: 100 }), { code: "TOO_LARGE" });
+});
+
+test(`a document in pieces has the same text as a whole, and no piece is much larger than asked for (seed ${SEED})`, () => {
+  const json = fc.object({ maxDepth: 4, key: fc.string({ maxLength: 3 }) });
+  fc.assert(
+    fc.property(json, fc.integer({ min: 1, max: 40 }), (made, size) => {
+      const value = parse(JSON.stringify(made));
+      assert.ok(isObject(value));
+      const pieces = [...writeJsonInPieces(value, size)];
+      assert.equal(pieces.join(""), writeJson(value));
+      assert.ok(pieces.slice(0, -1).every((piece) => piece.length >= size));
+    }),
+    { seed: SEED },
+  );
+  const installs = Array.from({ length: 500 }, (_, at) => `"${at}":{"spec":{"10":1.50,"9":"x"}}`).join();
+  const text = `{"database":{"version":"8","installs":{${installs}}},"1":1e400}`;
+  const pieces = [...writeJsonInPieces(parse(text) as JsonObject, 100)];
+  assert.equal(pieces.join(""), text);
+  assert.ok(pieces.length > 100 && pieces.every((piece) => piece.length < 160));
 });
 
 test("objects that nearly repeat at every level take no longer than their text", () => {
