@@ -54,7 +54,7 @@ async function joining(store: Store, groups: readonly (readonly string[])[]): Pr
       if (node === undefined) continue;
       const stream = packLayer(pool, archiveJob(node, store, undefined), DEFAULT_COMPRESSION, { keepsArchive });
       layers.set(hash, await readAll(stream, 1e9, "a layer"));
-      if (keepsArchive) archives.set(hash, stream.archive);
+      if (keepsArchive) archives.set(hash, stream.takeArchive());
     }
   };
   await packAll(true);

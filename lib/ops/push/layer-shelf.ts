@@ -12,10 +12,10 @@ export class LayerShelf {
   readonly #layers = new Shelf();
   readonly #archives = new Shelf();
 
-  /** Keeps a layer, and its uncompressed archive if that is at hand. */
+  /** Keeps a copy of a layer, and takes its uncompressed archive if that is at hand. */
   put(digest: Digest, bytes: Buffer, archive?: Buffer): void {
-    this.#layers.put(digest, bytes);
-    if (archive !== undefined) this.#archives.put(digest, archive);
+    if (!this.#layers.has(digest)) this.#layers.take(digest, copyOf(bytes));
+    if (archive !== undefined) this.#archives.take(digest, archive);
     while (this.#archives.size > ARCHIVES) this.#archives.dropLargest();
     // An archive can be had from its layer.
     while (this.#layers.size + this.#archives.size > SHELF) this.#archives.dropLargest() || this.#layers.dropLargest();
@@ -32,20 +32,32 @@ export class LayerShelf {
   }
 }
 
-// Its bytes are copies that are freed as soon as they are dropped: V8 would keep them until it collects the whole heap,
-// and a part of a pool would keep the pool.
+function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
+// Its bytes have memory of their own that is freed as soon as they are dropped: V8 would keep it until it collects the
+// whole heap, and a part of a pool would keep the pool.
 class Shelf {
   readonly #kept = new Map<Digest, Buffer>();
   /** Digests by the number of bits of their sizes: a look through thousands of layers would take long. */
   readonly #bySize: Set<Digest>[] = Array.from({ length: 33 }, () => new Set());
   size = 0;
 
-  put(digest: Digest, bytes: Buffer): void {
-    if (this.#kept.has(digest)) return;
-    const copy = Buffer.allocUnsafeSlow(bytes.length);
-    copy.set(bytes);
-    this.#kept.set(digest, copy);
-    this.#classOf(copy)?.add(digest);
+  has(digest: Digest): boolean {
+    return this.#kept.has(digest);
+  }
+
+  /** Keeps these very bytes, and frees them if it has the same already. */
+  take(digest: Digest, bytes: Buffer): void {
+    if (this.#kept.has(digest)) {
+      release(bytes);
+      return;
+    }
+    this.#kept.set(digest, bytes);
+    this.#classOf(bytes)?.add(digest);
     this.size += bytes.length;
   }
 

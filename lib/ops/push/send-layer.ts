@@ -16,6 +16,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { BlobPusher, PushOutcome } from "../../target/target.ts";
+import { release } from "../../util/free-chunks.ts";
 import { Limit } from "../../util/limit.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
@@ -230,7 +231,8 @@ export class LayerSender {
         signal.throwIfAborted();
         const { layer } = stream;
         const bytes = Buffer.concat(chunks);
-        shelf?.put(layer.digest, bytes, keepsArchive ? stream.archive : undefined);
+        for (const chunk of chunks) release(chunk);
+        shelf?.put(layer.digest, bytes, keepsArchive ? stream.takeArchive() : undefined);
         return { layer, bytes };
       },
       { signal },

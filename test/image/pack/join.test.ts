@@ -188,7 +188,7 @@ test("what was packed just now is not decompressed: its archive gives the diffID
     jobs.map(async (job) => {
       const stream = packLayer(pool, job, GZIP, { keepsArchive: true });
       const bytes = await readAll(stream, 100e6, "layer");
-      return { bytes, archive: stream.archive };
+      return { bytes, archive: stream.takeArchive() };
     }),
   );
   const expected = await joined(parts.map(({ bytes }) => source(bytes)));

@@ -21,6 +21,7 @@ import { Recurring } from "../../../lib/spack/text/recurring.ts";
 import { mustEnd } from "../../support/must-end.ts";
 
 const SOURCE = { name: "a.json" };
+const SEED = 20_261_121;
 const parse = (text: string): JsonValue => parseJsonText(text, SOURCE);
 
 const KEPT: { name: string; given: string }[] = [
@@ -323,7 +324,6 @@ test("bytes that are not UTF-8 are refused, and messages hold no control charact
   assert.equal(error.hint, "do");
 });
 
-const SEED = 20_261_121;
 test(`agrees with JSON.parse and JSON.stringify (seed ${SEED})`, () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
