@@ -125,7 +125,8 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
     records,
     isVerified: true,
     open: (offset = 0) =>
-      giveAway(Readable.from(from(chunks(records, version, Buffer.allocUnsafe), offset), { objectMode: false })),
+      // One chunk after the other: a stream of bytes would join those that wait, which copies them.
+      giveAway(Readable.from(from(chunks(records, version, Buffer.allocUnsafe), offset), { highWaterMark: 1 })),
   };
 }
 

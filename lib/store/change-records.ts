@@ -22,11 +22,11 @@ export type Change =
   /** The prefix is about to be removed. */
   | { readonly op: "remove"; readonly hash: string };
 
-/** What changes depend on besides the database. */
+/** What changes depend on besides the records. */
 export interface Surroundings {
   /** Seconds since the epoch, for the records. */
   readonly now: number;
-  /** The node of a record as the database had it before. */
+  /** The node of a record as it was before the changes; asked for only if records are removed. */
   nodeOf(hash: string): SpecNode | undefined;
   /** The recorded prefix of a spec. */
   prefixOf(node: SpecNode): string;
@@ -49,20 +49,13 @@ export class Records {
   readonly #installs: JsonObject;
   readonly #version: number;
   readonly #around: Surroundings;
-  readonly #children: (hash: string) => readonly string[];
   readonly #newChildren = new Map<string, readonly string[]>();
 
-  /** `installs` is changed in place, its members are not. */
+  /** `installs` is changed in place, its members are not; `version` is that of its database. */
   constructor(installs: JsonObject, version: number, around: Surroundings) {
     this.#installs = installs;
     this.#version = version;
     this.#around = around;
-    this.#children = (hash) => {
-      const added = this.#newChildren.get(hash);
-      if (added !== undefined) return added;
-      const node = around.nodeOf(hash);
-      return node === undefined ? [] : childrenOf(node);
-    };
   }
 
   /**
@@ -144,6 +137,13 @@ export class Records {
         if (left !== undefined && countOf(left) === 0 && left["installed"] !== true) gone.push([other, left]);
       }
     }
+  }
+
+  #children(hash: string): readonly string[] {
+    const added = this.#newChildren.get(hash);
+    if (added !== undefined) return added;
+    const node = this.#around.nodeOf(hash);
+    return node === undefined ? [] : childrenOf(node);
   }
 
   #count(hash: string, by: number): void {

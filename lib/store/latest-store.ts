@@ -1,28 +1,27 @@
-// What the database of a store has now: read again only if another process has changed it.
+// The current records of a store. The database is read again only if another process has changed it.
 import { statSync } from "node:fs";
-import { type InstallRecord, readRecord } from "../spack/store/database.ts";
-import { DATABASE_FOLDER, type LocalDatabase, type Store } from "../spack/store/store.ts";
+import { type RecordFields, readRecordFields } from "../spack/store/database.ts";
+import { DATABASE_FOLDER, type StampedDocument, type Store } from "../spack/store/store.ts";
 import { inside, objectAt, own, type Place } from "../spack/text/fields.ts";
 import { isObject } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
 import type { Recurring } from "../spack/text/recurring.ts";
 import { stampOf } from "../util/read-file.ts";
 
-/** What a record says of its installation. */
-export type RecordFacts = Pick<InstallRecord, "path" | "installed" | "explicit" | "installationTime" | "database">;
-
 /** Finds records by DAG hash; a Store is one. */
 export interface RecordLookup {
-  get(hash: string): RecordFacts | undefined;
+  /** Recorded paths are resolved below this folder. */
+  readonly sysroot: string | undefined;
+  get(hash: string): RecordFields | undefined;
 }
 
-/** The current state of a store. */
+/** Looks up the current records of a store. */
 export class LatestStore {
   #store: Store;
   readonly #recurring: Recurring | undefined;
   #reading: Promise<Store> | undefined;
   /** The local database as this process wrote it last, if that is newer than the store. */
-  #written: LocalDatabase | undefined;
+  #written: StampedDocument | undefined;
 
   /** With `recurring`, unchanged nodes are shared with earlier readings. */
   constructor(store: Store, recurring?: Recurring) {
@@ -34,10 +33,12 @@ export class LatestStore {
   async get(): Promise<RecordLookup> {
     // A read in progress may have begun before the change that this caller has just made or seen.
     await this.#reading;
-    const stamp = this.#stamp();
-    if (this.#written !== undefined && (stamp === undefined || stamp === this.#written.stamp))
-      return new WrittenRecords(this.#written, this.#store);
-    if (stamp === undefined || stamp === this.#store.stamp) return this.#store;
+    // Found anew each time: a link in its place is replaced by a file.
+    const file = this.#store.locate(`${this.#store.root}/${DATABASE_FOLDER}/index.json`);
+    const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+    // A store without a database has not changed: only its first write makes one.
+    if (stats === undefined || stampOf(stats) === this.known?.stamp)
+      return this.#written === undefined ? this.#store : new WrittenRecords(file, this.#written, this.#store);
     // Concurrent callers share one read, because a large database takes a while.
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
@@ -45,26 +46,20 @@ export class LatestStore {
     return await this.#reading;
   }
 
-  /** The newest local database that this process knows. It must be the current one if the file still has its stamp. */
-  get local(): LocalDatabase | undefined {
+  /** The newest local database that this process knows. */
+  get known(): StampedDocument | undefined {
     return this.#written ?? this.#store.local;
   }
 
-  /** Notes what this process has just written. */
-  wrote(written: LocalDatabase): void {
+  /** Remembers the local database that this process has just written, so that it is not read again. */
+  remember(written: StampedDocument): void {
     this.#written = written;
-  }
-
-  #stamp(): string | undefined {
-    const file = this.#store.locate(`${this.#store.root}/${DATABASE_FOLDER}/index.json`);
-    const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
-    return stats && stampOf(stats);
   }
 
   async #read(): Promise<Store> {
     const before = this.#written;
     this.#store = await this.#store.reread({ recurring: this.#recurring });
-    // What was written during the reading is newer.
+    // A database that was written during the read is newer than what was read.
     if (this.#written === before) this.#written = undefined;
     return this.#store;
   }
@@ -76,16 +71,20 @@ class WrittenRecords implements RecordLookup {
   readonly #place: Place;
   readonly #installs: JsonObject;
 
-  constructor({ document }: LocalDatabase, store: Store) {
-    const root: Place = { source: { name: `${store.root}/${DATABASE_FOLDER}/index.json` } };
+  constructor(file: string, { document }: StampedDocument, store: Store) {
+    const root: Place = { source: { name: file } };
     this.#store = store;
     this.#place = inside(root, "database");
     this.#installs = objectAt(objectAt(document, "database", root), "installs", this.#place);
   }
 
-  get(hash: string): RecordFacts | undefined {
+  get sysroot(): string | undefined {
+    return this.#store.sysroot;
+  }
+
+  get(hash: string): RecordFields | undefined {
     const record = own(this.#installs, hash);
-    if (isObject(record)) return { ...readRecord(record, inside(this.#place, hash)), database: 0 };
+    if (isObject(record)) return readRecordFields(record, inside(this.#place, hash), 0);
     const upstream = this.#store.get(hash);
     return upstream !== undefined && upstream.database > 0 ? upstream : undefined;
   }

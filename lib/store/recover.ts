@@ -73,17 +73,17 @@ async function recoverSpec(store: Store, locks: StoreLocks, latest: LatestStore,
 }
 
 // True if the database has a spec in this place.
-function isRecorded(latest: RecordLookup, hash: string, place: Pick<StagedPrefix, "prefix"> | undefined): boolean {
-  const record = latest.get(hash);
+function isRecorded(records: RecordLookup, hash: string, place: Pick<StagedPrefix, "prefix"> | undefined): boolean {
+  const record = records.get(hash);
   return record?.installed === true && record.database === 0 && record.path === place?.prefix;
 }
 
 /**
  * Brings the place of a spec in line with the database after a failure. The caller holds both locks. Throws
- * FILE_SYSTEM, and as Store.open.
+ * FILE_SYSTEM.
  */
-export async function settle(store: Store, latest: RecordLookup, hash: string, place: StagedPrefix): Promise<void> {
-  if (isRecorded(latest, hash, place)) await place.moveBack();
+export async function settle(store: Store, records: RecordLookup, hash: string, place: StagedPrefix): Promise<void> {
+  if (isRecorded(records, hash, place)) await place.moveBack();
   else await place.moveAside();
   await place.clear();
   removeNote(store, hash);

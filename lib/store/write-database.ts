@@ -13,13 +13,19 @@ import {
   parseDatabase,
 } from "../spack/store/database.ts";
 import { readInstalledSpec } from "../spack/store/prefix-metadata.ts";
-import { DATABASE_FOLDER, DATABASE_LIMIT, type Store } from "../spack/store/store.ts";
+import {
+  DATABASE_FOLDER,
+  DATABASE_LIMIT,
+  readVerifier,
+  type StampedDocument,
+  type Store,
+} from "../spack/store/store.ts";
 import { objectAt } from "../spack/text/fields.ts";
 import { copyObject, writeJsonInPieces } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
 import type { Recurring } from "../spack/text/recurring.ts";
 import { isGone } from "../util/inspect-path.ts";
-import { readBounded, stampOf } from "../util/read-file.ts";
+import { hasStamp, readBounded, stampOf } from "../util/read-file.ts";
 import { replaceFile } from "../util/replace-file.ts";
 import type { Clock } from "../util/time.ts";
 import { type Change, Records, type UpdateReport } from "./change-records.ts";
@@ -32,7 +38,7 @@ export interface UpdateOptions {
   readonly locks: StoreLocks;
   /** Shares nodes with earlier readings of the database. */
   readonly recurring?: Recurring | undefined;
-  /** What this process knows of the database: if the file has not changed since, it is not read again. */
+  /** What this process knows of the database; used instead of the file as long as that has not changed. */
   readonly latest?: LatestStore | undefined;
 }
 
@@ -43,49 +49,49 @@ const PIECE = 256 * 1024;
 const REINDEX_HINT = "run `spack reindex` with the Spack that owns the store";
 
 /**
- * Changes the database of a store in one write. `decide` gets the locked local database and returns the changes in
- * order; nothing is written if there are none or if it throws. Throws as LockedDatabase.
+ * Changes the database of a store in one write. `decide` is called under the lock and returns the changes in order;
+ * nothing is written if there are none or if it throws. Throws as LockedDatabase.
  */
 export async function updateDatabase(
   store: Store,
   options: UpdateOptions,
-  decide: (database: Database) => readonly Change[] | Promise<readonly Change[]>,
+  decide: () => readonly Change[] | Promise<readonly Change[]>,
 ): Promise<UpdateReport> {
   await using locked = await LockedDatabase.open(store, options);
-  return await locked.write(await decide(locked.database));
+  return await locked.write(await decide());
 }
 
 /** The local database of a store under its exclusive lock. Dispose of it to release the lock. */
 export class LockedDatabase implements AsyncDisposable {
-  readonly #read: DatabaseDocument;
+  readonly #parsed: ParsedIndex;
   #database: Database | undefined;
   readonly #store: Store;
   readonly #options: UpdateOptions;
   readonly #release: Release;
 
-  private constructor(read: ReadIndex, store: Store, options: UpdateOptions, release: Release) {
-    this.#read = read;
-    this.#database = read.database;
+  private constructor(parsed: ParsedIndex, store: Store, options: UpdateOptions, release: Release) {
+    this.#parsed = parsed;
+    this.#database = parsed.database;
     this.#store = store;
     this.#options = options;
     this.#release = release;
   }
 
-  /** The database when the lock was taken. */
+  /** The database when the lock was taken; linked on first use. */
   get database(): Database {
-    this.#database ??= linkDatabases([this.#read]);
+    this.#database ??= linkDatabases([this.#parsed]);
     return this.#database;
   }
 
   /**
-   * Waits for the lock and reads the database. The store must exist (see createStore). Throws CONFLICT if the lock is
+   * Waits for the lock and reads the database, unless `latest` has its current state. The store must exist (see createStore). Throws CONFLICT if the lock is
    * not available, CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED if the database cannot be changed.
    */
   static async open(store: Store, options: UpdateOptions): Promise<LockedDatabase> {
     const release = await options.locks.database("exclusive");
     try {
-      const read = await readIndex(folderOf(store), store.database.version, options);
-      return new LockedDatabase(read, store, options, release);
+      const parsed = await readIndex(folderOf(store), store.database.version, options);
+      return new LockedDatabase(parsed, store, options, release);
     } catch (error) {
       release();
       throw error;
@@ -99,12 +105,12 @@ export class LockedDatabase implements AsyncDisposable {
    */
   async write(changes: readonly Change[]): Promise<UpdateReport> {
     const { clock, locks, latest } = this.#options;
-    const [store, { document }] = [this.#store, this.#read];
+    const [store, { document, version }] = [this.#store, this.#parsed];
     const folder = folderOf(store);
     const inner = copyObject(objectAt(document, "database", { source: { name: folder } }));
     const installs = copyObject(objectAt(inner, "installs", { source: { name: folder } }));
     const placed = new Set(changes.flatMap((one) => (one.op === "add" && one.isPlaced ? [one.node.hash] : [])));
-    const records = new Records(installs, databaseVersion(this.#read), {
+    const records = new Records(installs, version, {
       now: clock.now() / 1000,
       nodeOf: (hash) => this.database.records.get(hash)?.node,
       prefixOf: (node) => store.prefixOf(node),
@@ -118,8 +124,8 @@ export class LockedDatabase implements AsyncDisposable {
     const whole = copyObject(document);
     whole["database"] = Object.assign(inner, { installs });
     if (locks.isEnabled) await removeLeftovers(folder);
-    const stamp = await writeIndex(folder, whole);
-    latest?.wrote({ stamp, document: whole });
+    const state = await writeIndex(folder, whole);
+    latest?.remember({ ...state, document: whole });
     return records.report;
   }
 
@@ -130,8 +136,9 @@ export class LockedDatabase implements AsyncDisposable {
 
 const folderOf = (store: Store): string => store.locate(`${store.root}/${DATABASE_FOLDER}`);
 
-interface ReadIndex extends DatabaseDocument {
-  /** Undefined if the document was known, and its records were checked before. */
+interface ParsedIndex extends DatabaseDocument {
+  readonly version: number;
+  /** Undefined if the document was already known: its records were checked then. */
   readonly database: Database | undefined;
 }
 
@@ -139,20 +146,30 @@ async function readIndex(
   folder: string,
   emptyVersion: number,
   { recurring, latest }: UpdateOptions,
-): Promise<ReadIndex> {
+): Promise<ParsedIndex> {
   const name = `${folder}/index.json`;
   const source = { name, hint: REINDEX_HINT, ...(recurring && { recurring }) };
-  const known = latest?.local;
-  const read = await readBounded(name, DATABASE_LIMIT, known?.stamp).catch((error: unknown) => {
+  const known = latest?.known;
+  if (known?.verifier !== undefined && (await isUnchanged(folder, known))) {
+    const { document } = known;
+    return { source, document, version: changeableVersion({ source, document }), database: undefined };
+  }
+  const { bytes } = await readBounded(name, DATABASE_LIMIT).catch((error: unknown) => {
     if (isStaveError(error, "NOT_FOUND")) return { bytes: emptyIndex(emptyVersion) };
     throw error;
   });
-  const isKnown = read === undefined && known !== undefined;
-  const parsed = isKnown
-    ? { source, document: known.document }
-    : parseDatabase({ ...source, bytes: read?.bytes ?? emptyIndex(emptyVersion) });
+  const parsed = parseDatabase({ ...source, bytes });
+  return { ...parsed, version: changeableVersion(parsed), database: linkDatabases([parsed]) };
+}
+
+async function isUnchanged(folder: string, { stamp, verifier }: StampedDocument): Promise<boolean> {
+  return (await hasStamp(`${folder}/index.json`, stamp)) && (await readVerifier(folder)) === verifier;
+}
+
+function changeableVersion(parsed: DatabaseDocument): number {
   const version = databaseVersion(parsed);
-  if (version >= OLDEST_DATABASE) return { ...parsed, database: isKnown ? undefined : linkDatabases([parsed]) };
+  if (version >= OLDEST_DATABASE) return version;
+  const { name } = parsed.source;
   const problem = `${name} has version ${version}, expected ${OLDEST_DATABASE} or ${NEWEST_DATABASE}`;
   throw new StaveError("UNSUPPORTED", `cannot change an old database: ${problem}`, {
     subject: name,
@@ -188,33 +205,35 @@ async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
-// Returns the stamp of the new file.
-async function writeIndex(folder: string, document: JsonObject): Promise<string> {
+// Returns the stamp of the new file, which the rename does not change, and the new verifier.
+async function writeIndex(folder: string, document: JsonObject): Promise<Pick<StampedDocument, "stamp" | "verifier">> {
   const name = `${folder}/index.json`;
   const stamp = await replaceFile(name, { temporary: temporaryOf(name) }, async (file) => {
     await file.writeFile(writeJsonInPieces(document, PIECE));
     return stampOf(await file.stat({ bigint: true }));
   });
-  await writeVerifier(`${folder}/index_verifier`);
-  return stamp;
+  return { stamp, verifier: await writeVerifier(`${folder}/index_verifier`) };
 }
 
 const temporaryOf = (name: string): string => `${name}.${hostname()}.${process.pid}.temp`;
 
 // Replaced, not written in place as in Spack: another user of the store may have put a link in its place. The mode
 // stays, because the Spacks of other users write it in place.
-async function writeVerifier(name: string): Promise<void> {
+async function writeVerifier(name: string): Promise<string | undefined> {
+  const verifier = randomUUID();
   try {
     const old = await lstat(name).catch(() => undefined);
     await replaceFile(name, { temporary: temporaryOf(name), isDurable: false }, async (file) => {
       if (old?.isFile()) await file.chmod(old.mode & 0o777);
-      await file.writeFile(randomUUID());
+      await file.writeFile(verifier);
     });
+    return verifier;
   } catch {
     // The database is already replaced, so the update has succeeded. Without a verifier, for example on a full disk,
     // Spack reads the database every time.
     await rm(name, { force: true }).catch(() => {
       // Running Spacks notice the change with the next update.
     });
+    return undefined;
   }
 }

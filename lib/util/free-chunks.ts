@@ -18,6 +18,28 @@ export function release(chunk: Uint8Array): void {
   wholeMemory(chunk)?.transfer(0);
 }
 
+/** A copy that has memory of its own. */
+export function ownCopy(bytes: Uint8Array): Buffer {
+  return joined([bytes]);
+}
+
+/** Joins chunks into one buffer that has memory of its own, and frees them. */
+export function joinAndRelease(chunks: readonly Uint8Array[]): Buffer {
+  const whole = joined(chunks);
+  for (const chunk of chunks) release(chunk);
+  return whole;
+}
+
+function joined(chunks: readonly Uint8Array[]): Buffer {
+  const whole = Buffer.allocUnsafeSlow(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
 const given = new WeakSet<object>();
 
 /** Marks a stream as one whose chunks are of no use to anyone but its reader, who may free them. */

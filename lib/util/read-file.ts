@@ -15,19 +15,33 @@ export interface FileContent {
  * Reads a whole file of at most `limit` bytes. Throws NOT_FOUND if it does not exist, TOO_LARGE (before reading) if it
  * is larger, CONFLICT if it changed while it was read, FILE_SYSTEM otherwise.
  */
-export async function readBounded(path: string, limit: number): Promise<FileContent>;
-/** Undefined if the file is in the state `known`, by its stamp; then it is opened, but not read. */
-export async function readBounded(path: string, limit: number, known?: string): Promise<FileContent | undefined>;
-export async function readBounded(path: string, limit: number, known?: string): Promise<FileContent | undefined> {
+export async function readBounded(path: string, limit: number): Promise<FileContent> {
   let file: FileHandle | undefined;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const before = await file.stat({ bigint: true });
-    if (stampOf(before) === known) return undefined;
     const bytes = await readUpTo(file, sizeOf(before, path, limit));
     return { bytes, stamp: unchanged(before, await file.stat({ bigint: true }), bytes, path) };
   } catch (error) {
     throw fileError(error, "read", path);
+  } finally {
+    await file?.close();
+  }
+}
+
+/**
+ * True if a file exists and is in the state of a stamp. It is opened for that: a network file system may answer from its
+ * cache otherwise. Throws FILE_SYSTEM.
+ */
+export async function hasStamp(path: string, stamp: string): Promise<boolean> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return stampOf(await file.stat({ bigint: true })) === stamp;
+  } catch (cause) {
+    const error = fileError(cause, "read", path);
+    if (error.code === "NOT_FOUND") return false;
+    throw error;
   } finally {
     await file?.close();
   }

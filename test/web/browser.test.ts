@@ -115,7 +115,7 @@ for (const where of ["a folder", "a server"])
       await using opened = await openPage(where === "a folder" ? site.url : served);
       const { page, wrong } = opened;
       await page.waitForSelector(".packages td");
-      // The browser asks for the icon when it has nothing better to do, on a busy machine after the first rows.
+      // The browser requests the icon last: on a busy machine, after the first rows.
       await page.waitForFunction(`performance.getEntriesByType("resource").some(({ name }) => name.endsWith(".svg"))`);
       await page.waitForLoadState("networkidle");
       const loaded = await page.evaluate<[string, string][]>(

@@ -4,7 +4,7 @@
 import { pipeline, Readable, Transform } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import { type Digest, Digester, digestFromHex } from "../../oci/digest.ts";
-import { release } from "../../util/free-chunks.ts";
+import { joinAndRelease } from "../../util/free-chunks.ts";
 import type { Source } from "../../util/stream.ts";
 import type { ArchiveJob, ArchiveSummary } from "../archive/archive.ts";
 import { changed, type SkippedEntry } from "../archive/prefix-walk.ts";
@@ -95,16 +95,12 @@ export class LayerStream extends Readable {
     return this.#layer;
   }
 
-  /** The uncompressed archive, once, in memory of its own, if it was to be kept; empty otherwise. */
+  /**
+   * The uncompressed archive, in memory that then belongs to the caller. Empty without `keepsArchive`, and on a second
+   * call.
+   */
   takeArchive(): Buffer {
-    const parts = this.#archive.splice(0);
-    const whole = Buffer.allocUnsafeSlow(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      at += part.copy(whole, at);
-      release(part);
-    }
-    return whole;
+    return joinAndRelease(this.#archive.splice(0));
   }
 
   /** Takes back a lent chunk, which must not be read any more. */
@@ -164,6 +160,7 @@ export class LayerStream extends Readable {
 
   #finish(summary: ArchiveSummary): void {
     this.#end = undefined;
+    // A copy: what is kept is freed by its taker, and the summary's bytes may be in use elsewhere.
     if (this.#archive.length > 0) this.#archive.push(Buffer.from(summary.end));
     this.#send(Buffer.concat(compressPiece(this.#compression, summary.end)));
     this.#layer = {

@@ -84,7 +84,7 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
         prefix: node.external ? (node.external.path ?? null) : store.prefixOf(node),
       };
       if (node.external) return { ...common, action: "external" };
-      if (isThere(store, node, store.sysroot) && !force) return { ...common, action: "keep" };
+      if (isThere(store, node) && !force) return { ...common, action: "keep" };
       try {
         return await source.use(node, { signal }, ({ cache, image }) => {
           return Promise.resolve({
@@ -114,9 +114,7 @@ export async function planInstall(given: InstallOptions): Promise<InstallPlanRep
 async function warnOfRoot(nodes: readonly SpecNode[], options: InstallPlanSettings): Promise<RootRoom | undefined> {
   const { store, source, force, progress, signal } = options;
   // One image shows the prefixes of its dependencies, too.
-  const wanted = nodes.findLast(
-    (node) => node.external === undefined && (force || !isThere(store, node, store.sysroot)),
-  );
+  const wanted = nodes.findLast((node) => node.external === undefined && (force || !isThere(store, node)));
   if (wanted === undefined) return undefined;
   try {
     const room = rootRoom(store, [await source.readAhead(wanted, { signal })]);

@@ -21,10 +21,10 @@ import type { InstalledSpec } from "./report.ts";
 import { type SpecCommon, SpecInstall } from "./spec-install.ts";
 
 /** True if the database has a spec as installed and its prefix exists. */
-export function isThere(records: RecordLookup, node: SpecNode, sysroot: string | undefined): boolean {
+export function isThere(records: RecordLookup, node: SpecNode): boolean {
   const record = records.get(node.hash);
   if (record?.installed !== true) return false;
-  return record.path === null || !isGone(record.path, sysroot);
+  return record.path === null || !isGone(record.path, records.sysroot);
 }
 
 /** How many small archives may be in memory, being fetched or waiting for a thread. */
@@ -64,8 +64,8 @@ export class InstallRun {
     this.#nodes = nodes;
     this.#pool = new PlacePool(options.jobs);
     const { store, locks, clock } = options;
-    // If others change the database, it is read again; most of its nodes are also in the images, and share their
-    // dictionaries.
+    // If another process changes the database, it is read again. Most of its nodes are also in the images, so they are
+    // shared.
     const recurring = new Recurring({ known: (hash) => this.#known.get(hash)?.node.raw });
     this.#latest = new LatestStore(store, recurring);
     this.#registrar = new Registrar(store, { clock, locks, recurring, latest: this.#latest });
@@ -207,7 +207,7 @@ export class InstallRun {
     if (isGone(store.prefixOf(node), store.sysroot)) return false;
     const latest = await this.#latest.get();
     const installed = latest.get(node.hash)?.installationTime ?? 0;
-    return isThere(latest, node, store.sysroot) && (!force || installed * 1000 > this.#started);
+    return isThere(latest, node) && (!force || installed * 1000 > this.#started);
   }
 
   async #dependencies(node: SpecNode): Promise<void> {
@@ -224,11 +224,11 @@ export class InstallRun {
   // Keeps an existing dependency that is not itself installed by this run.
   async #guard(node: SpecNode): Promise<void> {
     if (node.external) return;
-    const { locks, store } = this.#options;
+    const { locks } = this.#options;
     const guarded =
       this.#guarded.get(node.hash) ??
       (async () => {
-        if (!isThere(await this.#latest.get(), node, store.sysroot)) return;
+        if (!isThere(await this.#latest.get(), node)) return;
         const lock = await locks.spec("prefix", node, "shared", () => {
           this.#stop.signal.throwIfAborted();
           return false;

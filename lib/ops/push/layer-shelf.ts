@@ -1,7 +1,7 @@
 // Keeps small layers in memory to be joined with others: those that were just packed, with their archives, so that
 // nothing is decompressed for the diffID of the joined layer; and those that were just read.
 import type { Digest } from "../../oci/digest.ts";
-import { release } from "../../util/free-chunks.ts";
+import { ownCopy, release } from "../../util/free-chunks.ts";
 
 /** How many bytes of layers and archives are kept, and of archives alone. */
 const SHELF = 16 * 1024 * 1024;
@@ -12,10 +12,10 @@ export class LayerShelf {
   readonly #layers = new Shelf();
   readonly #archives = new Shelf();
 
-  /** Keeps a copy of a layer, and takes its uncompressed archive if that is at hand. */
+  /** Keeps a copy of a layer; its uncompressed archive, if that is at hand, must not be used by the caller any more. */
   put(digest: Digest, bytes: Buffer, archive?: Buffer): void {
-    if (!this.#layers.has(digest)) this.#layers.take(digest, copyOf(bytes));
-    if (archive !== undefined) this.#archives.take(digest, archive);
+    if (!this.#layers.has(digest)) this.#layers.keep(digest, ownCopy(bytes));
+    if (archive !== undefined) this.#archives.keep(digest, archive);
     while (this.#archives.size > ARCHIVES) this.#archives.dropLargest();
     // An archive can be had from its layer.
     while (this.#layers.size + this.#archives.size > SHELF) this.#archives.dropLargest() || this.#layers.dropLargest();
@@ -32,14 +32,8 @@ export class LayerShelf {
   }
 }
 
-function copyOf(bytes: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(bytes.length);
-  copy.set(bytes);
-  return copy;
-}
-
-// Its bytes have memory of their own that is freed as soon as they are dropped: V8 would keep it until it collects the
-// whole heap, and a part of a pool would keep the pool.
+// Each buffer owns its memory, so that it is freed as soon as it is dropped. V8 would free it only when it collects the
+// whole heap, and a part of Node's pool would keep the pool.
 class Shelf {
   readonly #kept = new Map<Digest, Buffer>();
   /** Digests by the number of bits of their sizes: a look through thousands of layers would take long. */
@@ -50,8 +44,8 @@ class Shelf {
     return this.#kept.has(digest);
   }
 
-  /** Keeps these very bytes, and frees them if it has the same already. */
-  take(digest: Digest, bytes: Buffer): void {
+  /** Keeps these very bytes, which have memory of their own; frees them if the digest is already kept. */
+  keep(digest: Digest, bytes: Buffer): void {
     if (this.#kept.has(digest)) {
       release(bytes);
       return;

@@ -16,7 +16,7 @@ import type { SpecNode } from "../../spack/spec/node.ts";
 import { shortName } from "../../spack/spec/spec-name.ts";
 import type { Store } from "../../spack/store/store.ts";
 import type { BlobPusher, PushOutcome } from "../../target/target.ts";
-import { release } from "../../util/free-chunks.ts";
+import { joinAndRelease } from "../../util/free-chunks.ts";
 import { Limit } from "../../util/limit.ts";
 import type { ProgressSink } from "../../util/progress.ts";
 import { bytesSource, type Source } from "../../util/stream.ts";
@@ -230,8 +230,7 @@ export class LayerSender {
         for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
         signal.throwIfAborted();
         const { layer } = stream;
-        const bytes = Buffer.concat(chunks);
-        for (const chunk of chunks) release(chunk);
+        const bytes = joinAndRelease(chunks);
         shelf?.put(layer.digest, bytes, keepsArchive ? stream.takeArchive() : undefined);
         return { layer, bytes };
       },

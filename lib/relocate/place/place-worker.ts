@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { parentPort } from "node:worker_threads";
 import { StaveError } from "../../errors.ts";
 import { Recurring } from "../../spack/text/recurring.ts";
-import { release } from "../../util/free-chunks.ts";
+import { joinAndRelease, release } from "../../util/free-chunks.ts";
 import { plainError } from "../../util/plain-error.ts";
 import { finishPlaced, placeArchive } from "./place.ts";
 import type { PlaceAnswer, PlaceOrder } from "./place-message.ts";
@@ -61,9 +61,7 @@ async function work(order: PlaceOrder & { type: "place" | "finish" }): Promise<v
 function joined(parts: readonly Uint8Array[]): Buffer {
   const [only, ...others] = parts;
   if (only !== undefined && others.length === 0) return asBuffer(only);
-  const whole = Buffer.concat(parts);
-  for (const part of parts) release(part);
-  return whole;
+  return joinAndRelease(parts);
 }
 
 // Messages keep the bytes but not the class.

@@ -96,11 +96,11 @@ function invalidVersion(text: string, problem: string): StaveError {
 function rangeOf(low: Version, high: Version): VersionRange {
   const end = nextVersion(high);
   if (compareVersions(end, low) < 0) throw invalidVersion(`${low.text}:${high.text}`, "is an empty range");
-  return spelled(low, high, end);
+  return makeRange(low, high, end);
 }
 
-// A range of one version has one spelling of it (1.1 or 01.1): it is printed as one.
-function spelled(low: Version, high: Version, end: Version): VersionRange {
+// If both ends are equal, they get one spelling (not 1.1 and 01.1), so that the printed range is parsed the same.
+function makeRange(low: Version, high: Version, end: Version): VersionRange {
   return { kind: "range", low, high: compareVersions(low, high) === 0 ? low : high, end };
 }
 
@@ -124,7 +124,7 @@ function normalise(elements: readonly VersionElement[]): VersionList {
     const last = out.at(-1);
     if (last && element.kind === "range" && last.kind === "range" && compareVersions(element.low, last.end) <= 0) {
       if (compareVersions(element.end, last.end) > 0)
-        out[out.length - 1] = { ...last, high: element.high, end: element.end };
+        out[out.length - 1] = makeRange(last.low, element.high, element.end);
     } else if (!last || element.kind === "range" || !elementSatisfies(element, last)) out.push(element);
   }
   return out;
@@ -192,7 +192,7 @@ function cut(element: VersionElement, range: VersionRange): VersionElement {
   if (element.kind !== "range") return element;
   const low = compareVersions(element.low, range.low) >= 0 ? element.low : range.low;
   const { high, end } = compareVersions(element.end, range.end) <= 0 ? element : range;
-  return spelled(low, high, end);
+  return makeRange(low, high, end);
 }
 
 /** Prints a list as Spack does; `parseVersions` reads it back. */

@@ -247,6 +247,9 @@ export function hashOf(item: JsonObject): [(typeof HASH_KEYS)[number], string] |
   return undefined;
 }
 
+// References that were already read from frozen items, by spec format: the parser shares equal items.
+const sharedReferences = new Map<number, WeakMap<object, Reference>>();
+
 function readReferences(raw: JsonObject, format: number, place: Place): readonly Reference[] {
   const dependencies = own(raw, "dependencies");
   if (dependencies === undefined) return [];
@@ -256,20 +259,17 @@ function readReferences(raw: JsonObject, format: number, place: Place): readonly
     return Object.keys(dependencies).map((name) => readReference(dependencies[name], name, format, where, name));
   }
   if (!Array.isArray(dependencies)) throw wrong(place, "dependencies", dependencies, "a list");
-  const known = references.get(format) ?? new WeakMap<object, Reference>();
-  references.set(format, known);
+  const byItem = sharedReferences.get(format) ?? new WeakMap<object, Reference>();
+  sharedReferences.set(format, byItem);
   return dependencies.map((item, at) => {
     const isShared = isObject(item) && Object.isFrozen(item);
-    const found = isShared ? known.get(item) : undefined;
+    const found = isShared ? byItem.get(item) : undefined;
     if (found !== undefined) return found;
     const read = readReference(item, undefined, format, where, at);
-    if (isShared) known.set(item, read);
+    if (isShared) byItem.set(item, read);
     return read;
   });
 }
-
-// By format. The parser shares and freezes equal items, which are read only once.
-const references = new Map<number, WeakMap<object, Reference>>();
 
 // A database has hundreds of thousands of these, so a place is made only for an error.
 function readReference(

@@ -35,6 +35,9 @@ export interface InstallRecord {
   readonly raw: JsonObject;
 }
 
+/** What a record says about its installation. */
+export type RecordFields = Omit<InstallRecord, "node" | "raw">;
+
 /** One or more databases, linked together. */
 export interface Database {
   /** The version of the first: 5 to 8. */
@@ -51,15 +54,18 @@ export interface DatabaseSource extends JsonSource {
   readonly bytes: Uint8Array;
 }
 
-/** A parsed database. */
+/** The JSON of one database, before its records are read. */
 export interface DatabaseDocument {
-  /** Its name in messages. */
+  /** Where it comes from, for messages. */
   readonly source: JsonSource;
   readonly document: JsonObject;
 }
 
 /** Maximum number of values, for a database of DATABASE_LIMIT bytes. */
 const VALUE_LIMIT = 20_000_000;
+
+/** Two more than JSON_DEPTH_LIMIT: nodes lie deeper here than in a spec file, and what can be read can be recorded. */
+const DEPTH_LIMIT = 66;
 
 // The spec format of the nodes, by version of the database.
 const FORMATS: ReadonlyMap<string, number> = new Map([
@@ -72,19 +78,17 @@ const FORMATS: ReadonlyMap<string, number> = new Map([
 /** The newest supported database version (Spack 1.0 to 1.2). */
 export const NEWEST_DATABASE = 8;
 
-/** A database without records, as of a new store. */
-export function emptyDatabase(): Database {
-  return readDatabases([]);
-}
-
 /** Parses one database or index. Throws as `readDatabases`. */
 export function readDatabase(source: DatabaseSource): Database {
   return readDatabases([source]);
 }
 
-/** Parses the document of a database without its records. Throws CONTENT_INVALID and TOO_LARGE. */
+/**
+ * Parses the JSON of a database; `linkDatabases` reads its records. Throws CONTENT_INVALID, or TOO_LARGE if it has too
+ * many values.
+ */
 export function parseDatabase({ bytes, ...source }: DatabaseSource): DatabaseDocument {
-  const document = parseJsonBytes(bytes, { values: VALUE_LIMIT, ...source });
+  const document = parseJsonBytes(bytes, { values: VALUE_LIMIT, depth: DEPTH_LIMIT, ...source });
   if (!isObject(document)) throw wrong({ source }, "", document, "an object");
   return { source, document };
 }
@@ -92,13 +96,13 @@ export function parseDatabase({ bytes, ...source }: DatabaseSource): DatabaseDoc
 /**
  * Parses a database and its upstreams together: dependencies are resolved across all of them, and of duplicate records
  * the first counts. Throws CONTENT_INVALID unless it is a database of a supported version, SPEC_INVALID if its specs do
- * not form a DAG; both name the place.
+ * not form a DAG, TOO_LARGE if one has too many values; all name the place.
  */
 export function readDatabases(sources: readonly DatabaseSource[]): Database {
   return linkDatabases(sources.map(parseDatabase));
 }
 
-/** As `readDatabases`, from documents. */
+/** Reads the records of parsed databases and links their graphs. Throws as `readDatabases`, except TOO_LARGE. */
 export function linkDatabases(documents: readonly DatabaseDocument[]): Database {
   const heads = documents.map(readHead);
   const builder = new GraphBuilder();
@@ -164,12 +168,12 @@ function readInstalls(
     const where = inside(specs, hash);
     const node = builder.add(own(record, "spec"), format, inside(where, "spec"), hash);
     if (node.hash !== hash) throw wrong(inside(where, "spec"), "hash", node.hash, `the key of the record, ${hash}`);
-    records.set(hash, { node, ...readRecord(record, inside(place, hash)), database, raw: record });
+    records.set(hash, { node, ...readRecordFields(record, inside(place, hash), database), raw: record });
   }
 }
 
-/** Reads what a record says of its installation. Throws CONTENT_INVALID. */
-export function readRecord(record: JsonObject, place: Place): Omit<InstallRecord, "node" | "database" | "raw"> {
+/** Reads what a record says about its installation. Throws CONTENT_INVALID. */
+export function readRecordFields(record: JsonObject, place: Place, database: number): RecordFields {
   const deprecatedFor = optionalStringAt(record, "deprecated_for", place);
   return {
     path: readPath(record, place),
@@ -180,6 +184,7 @@ export function readRecord(record: JsonObject, place: Place): Omit<InstallRecord
     deprecatedFor,
     origin: optionalStringAt(record, "origin", place),
     inBuildcache: booleanAt(record, "in_buildcache", place, false),
+    database,
   };
 }
 

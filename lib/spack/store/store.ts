@@ -46,10 +46,15 @@ export interface StoreOptions {
   readonly emptyVersion?: number | undefined;
 }
 
-/** The content of a database file in one state. */
-export interface LocalDatabase {
+/** The document of a database, and the stamp of its file when it was read or written. */
+export interface StampedDocument {
   /** Identifies the state of the file (see FileContent). */
   readonly stamp: string;
+  /**
+   * The text of `index_verifier`, which is another after every write: where times have whole seconds, two states of a
+   * file may have the same stamp. Undefined if it was missing or was being written.
+   */
+  readonly verifier: string | undefined;
   readonly document: JsonObject;
 }
 
@@ -61,12 +66,12 @@ export class Store {
   readonly layout: Layout;
   readonly #options: StoreOptions;
   readonly database: Database;
-  /** The file of the local database; undefined if there was none. @internal */
-  readonly local: LocalDatabase | undefined;
+  /** The document of the local database; undefined if there was none. @internal */
+  readonly local: StampedDocument | undefined;
   #byName: Map<string, InstallRecord[]> | undefined;
   readonly #prefixes = new WeakMap<object, string>();
 
-  private constructor(root: string, options: StoreOptions, database: Database, local?: LocalDatabase) {
+  private constructor(root: string, options: StoreOptions, database: Database, local?: StampedDocument) {
     this.root = root;
     this.sysroot = options.sysroot;
     this.layout = options.layout ?? DEFAULT_LAYOUT;
@@ -83,7 +88,7 @@ export class Store {
   static async open(root: string, options: StoreOptions): Promise<Store> {
     const { recurring } = options;
     const documents: DatabaseDocument[] = [];
-    let local: LocalDatabase | undefined;
+    let local: StampedDocument | undefined;
     for (const [at, place] of [root, ...(options.upstreams ?? [])].entries()) {
       const mayBeAbsent = at === 0 && options.mayBeEmpty === true;
       const read = await readIndex(place, options, mayBeAbsent);
@@ -91,7 +96,8 @@ export class Store {
       const source = read ?? { name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) };
       const parsed = parseDatabase({ ...source, ...(recurring && { recurring }) });
       documents.push(parsed);
-      if (at === 0 && read !== undefined) local = { stamp: read.stamp, document: parsed.document };
+      if (at === 0 && read !== undefined)
+        local = { stamp: read.stamp, verifier: read.verifier, document: parsed.document };
     }
     return new Store(root, options, linkDatabases(documents), local);
   }
@@ -164,7 +170,7 @@ async function readIndex(
   root: string,
   options: StoreOptions,
   mayBeAbsent: boolean,
-): Promise<(DatabaseSource & { stamp: string }) | undefined> {
+): Promise<(DatabaseSource & Pick<StampedDocument, "stamp" | "verifier">) | undefined> {
   const folder = underSysroot(options.sysroot, `${root}/${DATABASE_FOLDER}`);
   const name = `${folder}/index.json`;
   for (let left = TRIES; ; left--) {
@@ -178,7 +184,10 @@ async function readIndex(
       });
     const settled = before !== undefined && (await readVerifier(folder)) === before;
     if (content !== "changing" && (settled || left <= 1))
-      return { name, hint: REINDEX, bytes: content.bytes, stamp: content.stamp };
+      return {
+        ...{ name, hint: REINDEX, bytes: content.bytes, stamp: content.stamp },
+        verifier: settled && before !== "" ? before : undefined,
+      };
     await options.clock.sleep(PAUSE);
   }
 }
@@ -195,8 +204,11 @@ async function readOnce(path: string, again: boolean): Promise<FileContent | "ab
   }
 }
 
-// Undefined while it is being written. Very old stores have none. Only changes of its content matter.
-async function readVerifier(folder: string): Promise<string | undefined> {
+/**
+ * The text of `index_verifier` in the folder of a database, of which only changes matter: undefined while it is being
+ * written, empty if there is none, as in very old stores.
+ */
+export async function readVerifier(folder: string): Promise<string | undefined> {
   try {
     return (await readBounded(`${folder}/index_verifier`, 4096)).bytes.toString("latin1");
   } catch (error) {

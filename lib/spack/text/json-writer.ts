@@ -19,14 +19,18 @@ export function writeJsonWithout(object: JsonObject, key: string): string {
   return new Writer().without(object, key);
 }
 
+/** The levels of a database above its records: `database` and `installs`. */
+const LEVELS = 2;
+
 /**
- * Writes an object as `writeJson` does, in pieces of at least `size` characters, the last one excepted. Objects down to
- * the third level are written member by member: in a database, its records.
+ * Writes an object as `writeJson` does, in pieces of at least `size` characters, except the last. Only members of the
+ * root, of its objects and of theirs are written one by one (in a database, the records), so that a piece may exceed
+ * `size` by one such member.
  */
 export function* writeJsonInPieces(object: JsonObject, size: number): Generator<string, void> {
   const writer = new Writer();
-  yield* writer.pieces(object, size, 2);
-  yield writer.take();
+  yield* writer.pieces(object, size, LEVELS);
+  yield writer.flush();
 }
 
 // Strings that are written as they are: nearly all.
@@ -98,7 +102,7 @@ class Writer {
     else this.#out += kept.text.written ?? written(object, kept, kept.text);
   }
 
-  *pieces(object: JsonObject, size: number, levels: number): Generator<string> {
+  *pieces(object: JsonObject, size: number, levels: number): Generator<string, void> {
     const kept = keptOf(object);
     let separator = "{";
     for (const key of orderedKeys(object, kept)) {
@@ -109,13 +113,13 @@ class Writer {
         yield* this.pieces(value, size, levels - 1);
       else this.#member(value, kept?.numbers?.get(key));
       separator = ",";
-      if (this.#out.length >= size) yield this.take();
+      if (this.#out.length >= size) yield this.flush();
     }
     this.#out += separator === "{" ? "{}" : "}";
   }
 
-  /** What was written since the last call. */
-  take(): string {
+  /** Returns and forgets what was written. */
+  flush(): string {
     const text = this.#out;
     this.#out = "";
     return text;

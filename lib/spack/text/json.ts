@@ -7,7 +7,7 @@ import { printable } from "../../printable/printable.ts";
 import { exactOf, freeze } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
 import { isRecurring, type Recurring } from "./recurring.ts";
-import { extentOf, isPart, RecurringParts } from "./recurring-parts.ts";
+import { extentOf, isRecurringPart, RecurringParts } from "./recurring-parts.ts";
 
 export { copyObject, keysOf } from "./json-exact.ts";
 export { writeJson, writeJsonInPieces, writeJsonWithout } from "./json-writer.ts";
@@ -22,6 +22,8 @@ export interface JsonSource {
   readonly hint?: string;
   /** Maximum number of values allowed, if more than JSON_VALUE_LIMIT. */
   readonly values?: number;
+  /** Maximum depth of nesting, if not JSON_DEPTH_LIMIT. */
+  readonly depth?: number;
   /** Shares the nodes of specs with other documents, which are parsed only once. */
   readonly recurring?: Recurring;
 }
@@ -44,7 +46,7 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-// Parses one text. Recursion is bounded by JSON_DEPTH_LIMIT.
+// Parses one text. Recursion is bounded by the depth of nesting.
 class Parser {
   readonly #text: string;
   // The text as character codes, which are several times faster to inspect.
@@ -58,17 +60,19 @@ class Parser {
   // Frequent strings (keys, names, hashes) are interned as copies: a slice would keep the whole text in memory. There
   // is one slot per hash, so that no input can make lookups slow.
   readonly #strings: (string | undefined)[];
-  // A database repeats the same few targets and edges. Objects with the same key at the same depth are compared with
-  // those read before and shared if their text is equal: an edge's `parameters` recur, those of a node do not.
+  // Other objects that recur, such as the `parameters` of edges: compared with those read before under the same key at
+  // the same depth, and shared if their text is equal. An edge's `parameters` recur, those of a node do not.
   readonly #repeats: Map<string, Repeat[]>[] = [];
+  // Entries of dependencies and architectures, shared with all documents of the same `recurring`.
   readonly #parts: RecurringParts;
+  #isInPart = false;
   // How many more characters may be compared in vain: texts that differ late must not make the work quadratic.
   #comparable: number;
 
   constructor(text: string, codes: Uint8Array | Uint16Array, source: JsonSource) {
     this.#left = source.values ?? JSON_VALUE_LIMIT;
     this.#comparable = COMPARED * text.length;
-    this.#parts = source.recurring?.parts ?? new RecurringParts(text.length);
+    this.#parts = source.recurring?.parts ?? new RecurringParts({ length: text.length });
     this.#text = text;
     this.#codes = codes;
     this.#source = source;
@@ -96,13 +100,18 @@ class Parser {
     if (--this.#left < 0) throw tooMany(this.#source);
     if (code === QUOTE) return this.#string();
     if (code === OPEN_OBJECT || code === OPEN_LIST) {
-      if (depth >= JSON_DEPTH_LIMIT) throw this.#error(`it is nested deeper than ${JSON_DEPTH_LIMIT} levels`);
+      this.#checkDepth(depth);
       return code === OPEN_OBJECT ? this.#object(depth) : this.#list(depth);
     }
     if (code === MINUS || (code >= ZERO && code <= NINE)) return this.#number(container, key);
     if (code === 0x74) return this.#word("true", true);
     if (code === 0x66) return this.#word("false", false);
     return this.#word("null", null);
+  }
+
+  #checkDepth(depth: number): void {
+    const { depth: limit = JSON_DEPTH_LIMIT } = this.#source;
+    if (depth >= limit) throw this.#error(`it is nested deeper than ${limit} levels`);
   }
 
   #word(word: string, value: JsonValue): JsonValue {
@@ -116,7 +125,7 @@ class Parser {
     const path = this.#path;
     const key = path.at(-1);
     const recurring = isRecurring(key, depth) ? this.#source.recurring : undefined;
-    const hasParts = isPart(key);
+    const hasParts = isRecurringPart(key) && !this.#isInPart;
     this.#at++;
     if (this.#peek() === CLOSE_LIST) {
       this.#at++;
@@ -124,10 +133,10 @@ class Parser {
     }
     for (;;) {
       path.push(items.length);
-      if ((recurring === undefined && !hasParts) || this.#peek() !== OPEN_OBJECT)
-        items.push(this.#value(depth + 1, items, items.length));
-      else if (recurring !== undefined) items.push(this.#recurring(recurring, depth + 1));
-      else items.push(this.#part(depth + 1));
+      const isOpen = this.#peek() === OPEN_OBJECT;
+      if (isOpen && recurring !== undefined) items.push(this.#recurring(recurring, depth + 1));
+      else if (isOpen && hasParts) items.push(this.#part(depth + 1));
+      else items.push(this.#value(depth + 1, items, items.length));
       path.pop();
       const code = this.#peek();
       if (code !== CLOSE_LIST && code !== COMMA) throw this.#error('expected "," or "]"');
@@ -177,31 +186,35 @@ class Parser {
     }
     const start = this.#at;
     if (--this.#left < 0) throw tooMany(this.#source);
-    if (depth >= JSON_DEPTH_LIMIT) throw this.#error(`it is nested deeper than ${JSON_DEPTH_LIMIT} levels`);
+    this.#checkDepth(depth);
     const value = this.#object(depth);
     return recurring.add(this.#text.slice(start, this.#at), depth, value);
   }
 
-  // Reads an object that may be a part of several nodes.
+  // Reads an object that may be a part of several nodes. No parts are looked for inside it: each look takes as long as
+  // its text.
   #part(depth: number): JsonValue {
-    const start = this.#at;
+    const [start, left] = [this.#at, this.#left];
     const extent = extentOf(this.#codes, start);
-    if (extent === undefined) return this.#value(depth, this, "");
-    const found = this.#parts.find(this.#text, start, extent, depth);
-    if (found !== undefined) {
-      if (--this.#left < 0) throw tooMany(this.#source);
+    const found = extent && this.#parts.find(this.#text, start, extent, depth);
+    if (extent !== undefined && found !== undefined) {
+      this.#left -= found.values;
+      if (this.#left < 0) throw tooMany(this.#source);
       this.#at = extent.end;
-      return found;
+      return found.value;
     }
+    this.#isInPart = true;
     const value = this.#value(depth, this, "");
-    if (isObject(value)) this.#parts.add(this.#text.slice(start, this.#at), extent, depth, value);
+    this.#isInPart = false;
+    if (extent !== undefined && isObject(value))
+      this.#parts.add(extent, { text: this.#text.slice(start, this.#at), depth, value, values: left - this.#left });
     return value;
   }
 
   #repeated(depth: number, key: string): JsonValue {
     if (this.#source.recurring !== undefined && isRecurring(key, depth))
       return this.#recurring(this.#source.recurring, depth + 1);
-    if (isPart(key)) return this.#part(depth + 1);
+    if (isRecurringPart(key) && !this.#isInPart) return this.#part(depth + 1);
     this.#repeats[depth] ??= new Map();
     const repeats = this.#repeats[depth];
     const known = repeats.get(key) ?? [];
@@ -251,7 +264,8 @@ class Parser {
     const value = Number(text);
     if (String(value) !== text) {
       const numbers = exactOf(container).numbers ?? new Map<string, string>();
-      numbers.set(String(key), text);
+      // A copy: a slice would keep the whole document in memory.
+      numbers.set(String(key), ` ${text}`.slice(1));
       exactOf(container).numbers = numbers;
     }
     return value;

@@ -5,37 +5,50 @@ import type { JsonObject } from "./json-value.ts";
 
 /** Longer objects are not looked up: the description of an architecture has about 1 000 characters. */
 const LONGEST = 4096;
-/** The bounds on how many places a memory has; a part takes the place of the last one with the same hash. */
-const FEWEST_PLACES = 64;
-const MOST_PLACES = 32_768;
-/** How many characters of parts are remembered: enough for tens of thousands of dependencies. */
-const MOST_PARTS = 4 * 1024 * 1024;
+/** The bounds on the number of slots. A new part replaces the one in its slot. */
+const FEWEST_SLOTS = 64;
+const MOST_SLOTS = 32_768;
+/** How many characters and values are kept, enough for tens of thousands of dependencies; then all are forgotten. */
+const MOST_CHARACTERS = 4 * 1024 * 1024;
+const MOST_VALUES = 256 * 1024;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** The place of an object in a text, and a hash of it. */
+/** The end of an object in a text, and a hash of its characters. */
 export interface Extent {
   readonly end: number;
   readonly hash: number;
 }
 
-interface Part {
+/** An object, and the text that it was read from. */
+export interface Part {
   readonly text: string;
   /** The depth at which it was found: at a deeper level it could exceed the limit. */
   readonly depth: number;
   readonly value: JsonObject;
+  /** The number of values in it, itself included. */
+  readonly values: number;
 }
 
-/** True for objects that may recur: the items of the list `dependencies` and the member `arch` of a node. */
-export function isPart(key: string | number | undefined): boolean {
+/** What parts are remembered of, and how many. */
+export interface RecurringPartsOptions {
+  /** The characters of all texts to be parsed, if known; there is a slot for every 256. */
+  readonly length?: number | undefined;
+  /** The most characters to remember. Default: 4 Mi. */
+  readonly most?: number | undefined;
+}
+
+/** True for objects that often recur: `arch`, and the items of `dependencies`. `key` is that of the member or list. */
+export function isRecurringPart(key: string | number | undefined): boolean {
   return key === "dependencies" || key === "arch";
 }
 
 /**
- * Finds the end of the object that begins at `at`. Undefined if it is longer than any part, or has strings with escapes.
+ * Finds the end of the object that begins at `at`. Undefined if it is longer than any part, does not end, or has a
+ * backslash: escapes are not read here.
  */
 export function extentOf(codes: Uint8Array | Uint16Array, at: number): Extent | undefined {
   const last = Math.min(codes.length, at + LONGEST);
@@ -54,35 +67,44 @@ export function extentOf(codes: Uint8Array | Uint16Array, at: number): Extent | 
   return undefined;
 }
 
-/** Remembers parts by their text. There is one place per hash, so that no input can make it slow or large. */
+/** Remembers parts by their text. One slot per hash value, so that no input can make lookups slow or the table large. */
 export class RecurringParts {
-  readonly #places: (Part | undefined)[];
-  #size = 0;
+  readonly #slots: (Part | undefined)[];
+  readonly #most: number;
+  #characters = 0;
+  #values = 0;
 
-  /** `length` is that of all texts in which parts will be looked up, in characters, if it is known. */
-  constructor(length = Number.POSITIVE_INFINITY) {
-    const places = 2 ** Math.ceil(Math.log2(Math.min(MOST_PLACES, Math.max(FEWEST_PLACES, length / 256))));
-    this.#places = new Array<Part | undefined>(places).fill(undefined);
+  constructor({ length = Number.POSITIVE_INFINITY, most = MOST_CHARACTERS }: RecurringPartsOptions = {}) {
+    const slots = 2 ** Math.ceil(Math.log2(Math.min(MOST_SLOTS, Math.max(FEWEST_SLOTS, length / 256))));
+    this.#slots = new Array<Part | undefined>(slots).fill(undefined);
+    this.#most = most;
   }
 
   /** The object that begins at `at`, frozen, if the same text was added. */
-  find(text: string, at: number, { end, hash }: Extent, depth: number): JsonObject | undefined {
-    const part = this.#places[hash & (this.#places.length - 1)];
+  find(text: string, at: number, { end, hash }: Extent, depth: number): Part | undefined {
+    const part = this.#slots[this.#slotOf(hash)];
     const isSame =
       part !== undefined && part.depth >= depth && part.text.length === end - at && text.startsWith(part.text, at);
-    if (!isSame) return undefined;
-    freeze(part.value);
-    return part.value;
+    return isSame ? part : undefined;
   }
 
-  /** Remembers an object that was read from `text`. */
-  add(text: string, { hash }: Extent, depth: number, value: JsonObject): void {
-    if (this.#size > MOST_PARTS) {
-      this.#places.fill(undefined);
-      this.#size = 0;
+  /** Remembers an object, and freezes it. */
+  add({ hash }: Extent, { text, depth, value, values }: Part): void {
+    freeze(value);
+    const slot = this.#slotOf(hash);
+    const replaced = this.#slots[slot];
+    this.#characters += text.length - (replaced?.text.length ?? 0);
+    this.#values += values - (replaced?.values ?? 0);
+    if (this.#characters > this.#most || this.#values > MOST_VALUES) {
+      this.#slots.fill(undefined);
+      this.#characters = text.length;
+      this.#values = values;
     }
-    this.#size += text.length;
     // A copy: a slice would keep the whole document in memory.
-    this.#places[hash & (this.#places.length - 1)] = { text: ` ${text}`.slice(1), depth, value };
+    this.#slots[slot] = { text: ` ${text}`.slice(1), depth, value, values };
+  }
+
+  #slotOf(hash: number): number {
+    return hash & (this.#slots.length - 1);
   }
 }

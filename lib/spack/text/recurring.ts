@@ -46,8 +46,8 @@ export interface RecurringOptions {
 
 /** Shares objects between the documents that are parsed with it. */
 export class Recurring {
-  /** Parts of its objects. */
-  readonly parts: RecurringParts = new RecurringParts();
+  /** Entries of dependencies and architectures of all documents that are parsed with it. */
+  readonly parts: RecurringParts;
   readonly #known: (hash: string) => JsonObject | undefined;
   readonly #most: number;
   // When `#recent` is full, it replaces `#older`. Objects found in `#older` are added to `#recent` again.
@@ -61,6 +61,7 @@ export class Recurring {
   constructor({ known = () => undefined, most = MOST_REMEMBERED }: RecurringOptions = {}) {
     this.#known = known;
     this.#most = most;
+    this.parts = new RecurringParts({ most: most / 2 });
   }
 
   /** The object whose text begins at `at`, and the length of that text. */
