@@ -44,8 +44,10 @@ export interface UpdateOptions {
 
 // Version 7 is that of Spack 0.20 to 0.23; Spack itself refuses to write older ones.
 const OLDEST_DATABASE = 7;
-/** How many characters of a database are written at a time: the whole text of a large one takes tens of megabytes. */
-const PIECE = 256 * 1024;
+/** How many characters of a database are made at a time: such short texts are soon collected as garbage. */
+const PIECE = 16 * 1024;
+/** How many bytes are written at a time. */
+const BLOCK = 256 * 1024;
 const REINDEX_HINT = "run `spack reindex` with the Spack that owns the store";
 
 /**
@@ -209,10 +211,25 @@ async function removeLeftovers(folder: string): Promise<void> {
 async function writeIndex(folder: string, document: JsonObject): Promise<Pick<StampedDocument, "stamp" | "verifier">> {
   const name = `${folder}/index.json`;
   const stamp = await replaceFile(name, { temporary: temporaryOf(name) }, async (file) => {
-    await file.writeFile(writeJsonInPieces(document, PIECE));
+    await file.writeFile(blocksOf(writeJsonInPieces(document, PIECE)));
     return stampOf(await file.stat({ bigint: true }));
   });
   return { stamp, verifier: await writeVerifier(`${folder}/index_verifier`) };
+}
+
+// Puts ASCII texts together in blocks, which all have the same memory: each must be written before the next is made.
+function* blocksOf(texts: Iterable<string>): Iterable<Buffer> {
+  let memory = Buffer.allocUnsafe(BLOCK);
+  let filled = 0;
+  for (const text of texts) {
+    if (filled + text.length > memory.length) {
+      if (filled > 0) yield memory.subarray(0, filled);
+      filled = 0;
+      if (text.length > memory.length) memory = Buffer.allocUnsafe(text.length);
+    }
+    filled += memory.write(text, filled, "latin1");
+  }
+  yield memory.subarray(0, filled);
 }
 
 const temporaryOf = (name: string): string => `${name}.${hostname()}.${process.pid}.temp`;
