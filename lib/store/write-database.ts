@@ -86,8 +86,9 @@ export class LockedDatabase implements AsyncDisposable {
   }
 
   /**
-   * Waits for the lock and reads the database, unless `latest` has its current state. The store must exist (see createStore). Throws CONFLICT if the lock is
-   * not available, CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED if the database cannot be changed.
+   * Waits for the lock and reads the database, unless `latest` has its current state. The store must exist (see
+   * createStore). Throws CONFLICT if the lock is not available, CONTENT_INVALID, SPEC_INVALID or UNSUPPORTED if the
+   * database cannot be changed.
    */
   static async open(store: Store, options: UpdateOptions): Promise<LockedDatabase> {
     const release = await options.locks.database("exclusive");

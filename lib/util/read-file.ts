@@ -30,8 +30,8 @@ export async function readBounded(path: string, limit: number): Promise<FileCont
 }
 
 /**
- * True if a file exists and is in the state of a stamp. It is opened for that: a network file system may answer from its
- * cache otherwise. Throws FILE_SYSTEM.
+ * True if a file exists and is in the state of a stamp. It is opened for that: otherwise, a network file system may
+ * answer from its cache. Throws FILE_SYSTEM.
  */
 export async function hasStamp(path: string, stamp: string): Promise<boolean> {
   let file: FileHandle | undefined;

@@ -1,6 +1,6 @@
 // The frame of all pages: the name of the cache, the way back, the theme.
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { CatalogueLoader } from "../catalogue-loader.ts";
 import { addressText } from "../how-to-get.ts";
 import type { Route } from "../routes.ts";
@@ -30,7 +30,8 @@ function applyTheme(theme: Theme): void {
 
 function ThemeButton() {
   const [theme, setTheme] = useState(storedTheme);
-  useEffect(() => applyTheme(theme), [theme]);
+  // Before the page is painted: with an effect after it, the old colours would flash up.
+  useLayoutEffect(() => applyTheme(theme), [theme]);
   const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length] ?? "auto";
   return (
     <button type="button" class="quiet" onClick={() => setTheme(next)} title={`Theme: ${theme}. Change to ${next}`}>

@@ -67,7 +67,7 @@ export function extentOf(codes: Uint8Array | Uint16Array, at: number): Extent | 
   return undefined;
 }
 
-/** Remembers parts by their text. One slot per hash value, so that no input can make lookups slow or the table large. */
+/** Remembers parts by their text, one for each hash value, so that no input makes lookups slow or the table large. */
 export class RecurringParts {
   readonly #slots: (Part | undefined)[];
   readonly #most: number;
