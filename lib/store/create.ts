@@ -1,12 +1,12 @@
 // Creates a new store as Spack does: the root and the folder of the database. The files in it are created with the
 // first lock and the first record.
 import { fileError } from "../errors.ts";
-import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
+import { databaseFolder, type Store } from "../spack/store/store.ts";
 import { makeFolder } from "../util/folder.ts";
 
 /** Creates the missing folders of a store. Throws FILE_SYSTEM. */
 export async function createStore(store: Pick<Store, "root" | "locate">): Promise<void> {
-  const folder = store.locate(`${store.root}/${DATABASE_FOLDER}`);
+  const folder = databaseFolder(store);
   try {
     makeFolder(folder);
   } catch (cause) {

@@ -1,7 +1,7 @@
 // The current records of a store. The database is read again only if another process has changed it.
 import { statSync } from "node:fs";
 import { type RecordFields, readRecordFields } from "../spack/store/database.ts";
-import { DATABASE_FOLDER, type StampedDocument, type Store } from "../spack/store/store.ts";
+import { databaseFolder, type StampedDocument, type Store } from "../spack/store/store.ts";
 import { inside, objectAt, own, type Place } from "../spack/text/fields.ts";
 import { isObject } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
@@ -18,23 +18,22 @@ export interface RecordLookup {
 /** Looks up the current records of a store. */
 export class LatestStore {
   #store: Store;
-  readonly #recurring: Recurring | undefined;
+  /** Shares unchanged nodes with earlier readings. */
+  readonly recurring: Recurring | undefined;
   #reading: Promise<Store> | undefined;
   /** The local database as this process wrote it last, if that is newer than the store. */
   #written: StampedDocument | undefined;
 
-  /** With `recurring`, unchanged nodes are shared with earlier readings. */
   constructor(store: Store, recurring?: Recurring) {
     this.#store = store;
-    this.#recurring = recurring;
+    this.recurring = recurring;
   }
 
   /** The current records. Throws as Store.open. */
   async get(): Promise<RecordLookup> {
     // A read in progress may have begun before the change that this caller has just made or seen.
     await this.#reading;
-    // Found anew each time: a link in its place is replaced by a file.
-    const file = this.#store.locate(`${this.#store.root}/${DATABASE_FOLDER}/index.json`);
+    const file = `${databaseFolder(this.#store)}/index.json`;
     const stats = statSync(file, { bigint: true, throwIfNoEntry: false });
     // A store without a database has not changed: only its first write makes one.
     if (stats === undefined || stampOf(stats) === this.known?.stamp)
@@ -58,7 +57,7 @@ export class LatestStore {
 
   async #read(): Promise<Store> {
     const before = this.#written;
-    this.#store = await this.#store.reread({ recurring: this.#recurring });
+    this.#store = await this.#store.reread({ recurring: this.recurring });
     // A database that was written during the read is newer than what was read.
     if (this.#written === before) this.#written = undefined;
     return this.#store;

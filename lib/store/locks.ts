@@ -7,7 +7,7 @@ import type { LockSettings } from "../spack/config/settings.ts";
 import { lockOffset } from "../spack/spec/dag-hash.ts";
 import type { SpecNode } from "../spack/spec/node.ts";
 import { shortName } from "../spack/spec/node-reader.ts";
-import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
+import { databaseFolder, type Store } from "../spack/store/store.ts";
 import { closeAll } from "../util/close-all.ts";
 import { LockFile, type LockMode, type LockOptions, type LockRange } from "../util/file-lock.ts";
 import { Limit } from "../util/limit.ts";
@@ -55,7 +55,7 @@ export class StoreLocks implements AsyncDisposable {
 
   /** The folder of the database must exist before the first lock is taken (see createStore). */
   constructor(store: Pick<Store, "root" | "locate">, options: StoreLockOptions) {
-    this.#folder = store.locate(`${store.root}/${DATABASE_FOLDER}`);
+    this.#folder = databaseFolder(store);
     this.#options = options;
     this.isEnabled = options.settings.isEnabled;
   }

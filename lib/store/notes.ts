@@ -7,7 +7,7 @@
 import { closeSync, constants, openSync, unlinkSync, writeFileSync } from "node:fs";
 import { fileError, isStaveError, systemCode } from "../errors.ts";
 import { isDagHash } from "../spack/spec/node-reader.ts";
-import { DATABASE_FOLDER, type Store } from "../spack/store/store.ts";
+import { DATABASE_FOLDER, databaseFolder, type Store } from "../spack/store/store.ts";
 import { HeldTree } from "../util/held-tree.ts";
 import { makeParents } from "./prefix-place.ts";
 
@@ -28,7 +28,7 @@ export async function writeNote(store: Place, hash: string, prefix: string): Pro
   // A killed run left it. Cut off by another kill or a full disk, it would no longer lead to what lies there.
   if (left === prefix) return true;
   try {
-    using tree = new HeldTree(store.locate(`${store.root}/${DATABASE_FOLDER}`));
+    using tree = new HeldTree(databaseFolder(store));
     makeParents(tree, FOLDER);
     const file = openSync(tree.at(`${FOLDER}/${hash}`), NEW_OR_OLD, 0o666);
     try {
@@ -72,7 +72,7 @@ export function readNote(store: Place, hash: string): string | undefined {
 // Undefined if the note, or a folder that leads to it, does not exist.
 function inDatabase<T>(store: Place, op: string, below: string, work: (tree: HeldTree) => T): T | undefined {
   try {
-    using tree = new HeldTree(store.locate(`${store.root}/${DATABASE_FOLDER}`));
+    using tree = new HeldTree(databaseFolder(store));
     return work(tree);
   } catch (cause) {
     if (systemCode(cause) === "ENOENT" || isStaveError(cause, "NOT_FOUND")) return undefined;

@@ -8,14 +8,16 @@ import {
   type Database,
   type DatabaseDocument,
   databaseVersion,
+  emptyDatabase,
   linkDatabases,
   NEWEST_DATABASE,
   parseDatabase,
+  REINDEX_HINT,
 } from "../spack/store/database.ts";
 import { readInstalledSpec } from "../spack/store/prefix-metadata.ts";
 import {
-  DATABASE_FOLDER,
   DATABASE_LIMIT,
+  databaseFolder,
   readVerifier,
   type StampedDocument,
   type Store,
@@ -23,7 +25,6 @@ import {
 import { objectAt } from "../spack/text/fields.ts";
 import { copyObject, writeJsonInPieces } from "../spack/text/json.ts";
 import type { JsonObject } from "../spack/text/json-value.ts";
-import type { Recurring } from "../spack/text/recurring.ts";
 import { isGone } from "../util/inspect-path.ts";
 import { hasStamp, readBounded, stampOf } from "../util/read-file.ts";
 import { replaceFile } from "../util/replace-file.ts";
@@ -36,8 +37,6 @@ import type { Release, StoreLocks } from "./locks.ts";
 export interface UpdateOptions {
   readonly clock: Clock;
   readonly locks: StoreLocks;
-  /** Shares nodes with earlier readings of the database. */
-  readonly recurring?: Recurring | undefined;
   /** What this process knows of the database; used instead of the file as long as that has not changed. */
   readonly latest?: LatestStore | undefined;
 }
@@ -48,7 +47,6 @@ const OLDEST_DATABASE = 7;
 const PIECE = 16 * 1024;
 /** How many bytes are written at a time. */
 const BLOCK = 256 * 1024;
-const REINDEX_HINT = "run `spack reindex` with the Spack that owns the store";
 
 /**
  * Changes the database of a store in one write. `decide` is called under the lock and returns the changes in order;
@@ -93,7 +91,7 @@ export class LockedDatabase implements AsyncDisposable {
   static async open(store: Store, options: UpdateOptions): Promise<LockedDatabase> {
     const release = await options.locks.database("exclusive");
     try {
-      const parsed = await readIndex(folderOf(store), store.database.version, options);
+      const parsed = await readIndex(databaseFolder(store), store.database.version, options.latest);
       return new LockedDatabase(parsed, store, options, release);
     } catch (error) {
       release();
@@ -109,7 +107,7 @@ export class LockedDatabase implements AsyncDisposable {
   async write(changes: readonly Change[]): Promise<UpdateReport> {
     const { clock, locks, latest } = this.#options;
     const [store, { document, version }] = [this.#store, this.#parsed];
-    const folder = folderOf(store);
+    const folder = databaseFolder(store);
     const inner = copyObject(objectAt(document, "database", { source: { name: folder } }));
     const installs = copyObject(objectAt(inner, "installs", { source: { name: folder } }));
     const placed = new Set(changes.flatMap((one) => (one.op === "add" && one.isPlaced ? [one.node.hash] : [])));
@@ -137,28 +135,22 @@ export class LockedDatabase implements AsyncDisposable {
   }
 }
 
-const folderOf = (store: Store): string => store.locate(`${store.root}/${DATABASE_FOLDER}`);
-
 interface ParsedIndex extends DatabaseDocument {
   readonly version: number;
   /** Undefined if the document was already known: its records were checked then. */
   readonly database: Database | undefined;
 }
 
-async function readIndex(
-  folder: string,
-  emptyVersion: number,
-  { recurring, latest }: UpdateOptions,
-): Promise<ParsedIndex> {
+async function readIndex(folder: string, emptyVersion: number, latest: LatestStore | undefined): Promise<ParsedIndex> {
   const name = `${folder}/index.json`;
-  const source = { name, hint: REINDEX_HINT, ...(recurring && { recurring }) };
+  const source = { name, hint: REINDEX_HINT, ...(latest?.recurring && { recurring: latest.recurring }) };
   const known = latest?.known;
   if (known?.verifier !== undefined && (await isUnchanged(folder, known))) {
     const { document } = known;
     return { source, document, version: changeableVersion({ source, document }), database: undefined };
   }
   const { bytes } = await readBounded(name, DATABASE_LIMIT).catch((error: unknown) => {
-    if (isStaveError(error, "NOT_FOUND")) return { bytes: emptyIndex(emptyVersion) };
+    if (isStaveError(error, "NOT_FOUND")) return { bytes: emptyDatabase(emptyVersion) };
     throw error;
   });
   const parsed = parseDatabase({ ...source, bytes });
@@ -179,8 +171,6 @@ function changeableVersion(parsed: DatabaseDocument): number {
     hint: REINDEX_HINT,
   });
 }
-
-const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
 
 // A prefix that Spack would not accept for this spec counts as absent.
 async function isThere(store: Store, node: Parameters<Store["prefixOf"]>[0]): Promise<boolean> {

@@ -68,7 +68,7 @@ export class InstallRun {
     // shared.
     const recurring = new Recurring({ known: (hash) => this.#known.get(hash)?.node.raw });
     this.#latest = new LatestStore(store, recurring);
-    this.#registrar = new Registrar(store, { clock, locks, recurring, latest: this.#latest });
+    this.#registrar = new Registrar(store, { clock, locks, latest: this.#latest });
     this.#explicit = new Set(options.isExplicit ? options.roots.map(({ node }) => node.hash) : []);
     this.#started = options.clock.now();
     for (const { graph } of options.roots)

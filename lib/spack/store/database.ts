@@ -75,8 +75,16 @@ const FORMATS: ReadonlyMap<string, number> = new Map([
   ["8", 5],
 ]);
 
+/** What to do about a database that cannot be used. */
+export const REINDEX_HINT = "run `spack reindex` with the Spack that owns the store";
+
 /** The newest supported database version (Spack 1.0 to 1.2). */
 export const NEWEST_DATABASE = 8;
+
+/** The text of a database of this version without records. */
+export function emptyDatabase(version: number): Buffer {
+  return Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
+}
 
 /** Parses one database or index. Throws as `readDatabases`. */
 export function readDatabase(source: DatabaseSource): Database {

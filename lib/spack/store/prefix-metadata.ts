@@ -8,7 +8,7 @@ import { inside, own, type Place, wrong } from "../text/fields.ts";
 import { isObject, parseJsonBytes } from "../text/json.ts";
 import type { JsonObject } from "../text/json-value.ts";
 import type { Recurring } from "../text/recurring.ts";
-import type { InstallRecord } from "./database.ts";
+import { type InstallRecord, REINDEX_HINT } from "./database.ts";
 import type { Store } from "./store.ts";
 
 /** The folder of Spack's own files inside a prefix. */
@@ -36,15 +36,13 @@ export async function readInstalledSpec(
   release(bytes);
   if (document.root.hash === record.node.hash) return document;
   const problem = `${file} is the spec ${shortName(document.root)}, but the database has ${shortName(record.node)} there`;
-  throw new StaveError("SPEC_INVALID", problem, { subject: file, hint: REINDEX });
+  throw new StaveError("SPEC_INVALID", problem, { subject: file, hint: REINDEX_HINT });
 }
-
-const REINDEX = "run `spack reindex` with the Spack that owns the store";
 
 function notThere(file: string, { node, installed }: Pick<InstallRecord, "node" | "installed">): StaveError {
   return new StaveError("SPEC_NOT_INSTALLED", `${shortName(node)} is not installed: ${file} does not exist`, {
     subject: node.hash,
-    hint: installed ? `the database is stale; ${REINDEX}` : "install it first",
+    hint: installed ? `the database is stale; ${REINDEX_HINT}` : "install it first",
   });
 }
 

@@ -12,10 +12,12 @@ import {
   type Database,
   type DatabaseDocument,
   type DatabaseSource,
+  emptyDatabase,
   type InstallRecord,
   linkDatabases,
   NEWEST_DATABASE,
   parseDatabase,
+  REINDEX_HINT,
 } from "./database.ts";
 import { DEFAULT_LAYOUT, type Layout, projectedPath, type Satisfies } from "./projection.ts";
 
@@ -24,6 +26,11 @@ export const DATABASE_LIMIT: number = 500_000_000;
 
 /** The folder of the database, relative to the root of a store. */
 export const DATABASE_FOLDER = ".spack-db";
+
+/** The place of that folder on this machine. */
+export function databaseFolder(store: Pick<Store, "root" | "locate">): string {
+  return store.locate(`${store.root}/${DATABASE_FOLDER}`);
+}
 
 /** Options for opening a store. */
 export interface StoreOptions {
@@ -93,7 +100,7 @@ export class Store {
       const mayBeAbsent = at === 0 && options.mayBeEmpty === true;
       const read = await readIndex(place, options, mayBeAbsent);
       // The local database stays first even if it does not exist yet.
-      const source = read ?? { name: place, bytes: emptyIndex(options.emptyVersion ?? NEWEST_DATABASE) };
+      const source = read ?? { name: place, bytes: emptyDatabase(options.emptyVersion ?? NEWEST_DATABASE) };
       const parsed = parseDatabase({ ...source, ...(recurring && { recurring }) });
       documents.push(parsed);
       if (at === 0 && read !== undefined)
@@ -160,7 +167,6 @@ export class Store {
   }
 }
 
-const emptyIndex = (version: number): Buffer => Buffer.from(`{"database":{"version":"${version}","installs":{}}}`);
 const TRIES = 5;
 const PAUSE = 50;
 
@@ -185,14 +191,12 @@ async function readIndex(
     const settled = before !== undefined && (await readVerifier(folder)) === before;
     if (content !== "changing" && (settled || left <= 1))
       return {
-        ...{ name, hint: REINDEX, bytes: content.bytes, stamp: content.stamp },
+        ...{ name, hint: REINDEX_HINT, bytes: content.bytes, stamp: content.stamp },
         verifier: settled && before !== "" ? before : undefined,
       };
     await options.clock.sleep(PAUSE);
   }
 }
-
-const REINDEX = "run `spack reindex` with the Spack that owns the store";
 
 async function readOnce(path: string, again: boolean): Promise<FileContent | "absent" | "changing"> {
   try {
