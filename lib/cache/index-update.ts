@@ -12,7 +12,7 @@ import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
 import { type CacheListing, type IndexedCache, lacks, type ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
-import { type IndexText, indexText } from "./index-write.ts";
+import { type IndexText, indexText, isSameIndex } from "./index-write.ts";
 import { KnownNodes } from "./known-nodes.ts";
 import { newNodesOf } from "./new-nodes.ts";
 import type { NodeRecord } from "./record.ts";
@@ -232,7 +232,7 @@ class IndexUpdate {
    */
   async write(cache: IndexedCache): Promise<"settled" | "unsure" | "refused"> {
     const text = this.#makeText();
-    if ((this.#text ?? this.#old)?.digest === text.digest) {
+    if (isSameIndex(text, this.#text ?? this.#old)) {
       // The refused index is there: the response to the first attempt was lost.
       if (this.#refused === text.digest) this.#text = text;
       return "settled";

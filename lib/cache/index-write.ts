@@ -14,6 +14,7 @@ import { type NodeRecord, recordOfNode } from "./record.ts";
 
 /** An index, ready to be stored; its text is produced while it is read. */
 export interface IndexText extends Source {
+  /** Known once the text was read from its start to its end; to know it before, the text is produced once more. */
   readonly digest: Digest;
   /** The database version: 7 if Spack 0.x wrote all the specs, so that it can read them; otherwise 8. */
   readonly version: 7 | 8;
@@ -104,30 +105,68 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
     const node = reached.get(hash);
     if (node) records.set(hash, node);
   }
-  const version = isOld ? 7 : 8;
-  const digester = new Digester();
-  let memory = Buffer.allocUnsafe(CHUNK);
-  const again = (size: number): Buffer => {
-    if (size > memory.byteLength) memory = Buffer.allocUnsafe(size);
-    return memory;
-  };
-  for (const chunk of chunks(records, version, again)) {
-    digester.update(chunk);
-    if (digester.size > INDEX_LIMIT) throw tooLarge();
+  return new TextOfRecords(records, isOld ? 7 : 8);
+}
+
+/** True if two indexes have the same text. */
+export function isSameIndex(text: IndexText, other: Pick<IndexText, "digest" | "size"> | undefined): boolean {
+  // Most differ in size, which costs nothing.
+  return text.size === other?.size && text.digest === other.digest;
+}
+
+class TextOfRecords implements IndexText {
+  readonly records: ReadonlyMap<string, IndexedNode>;
+  readonly version: 7 | 8;
+  readonly specs: number;
+  readonly size: number;
+  readonly isVerified = true;
+  readonly isHashedAsRead = true;
+  #digest: Digest | undefined;
+
+  constructor(records: ReadonlyMap<string, IndexedNode>, version: 7 | 8) {
+    this.records = records;
+    this.version = version;
+    let [size, specs] = [headOf(version).length + END.length, 0];
+    for (const [hash, record] of records) {
+      size += keyOf(hash).length + record.size + restOf(record).length;
+      if (record.inBuildcache) specs++;
+    }
+    // The last record has no comma.
+    this.size = records.size === 0 ? size : size - 1;
+    this.specs = specs;
+    if (this.size > INDEX_LIMIT) throw tooLarge();
   }
-  const { size } = digester;
-  const specs = records.values().reduce((sum, record) => sum + Number(record.inBuildcache), 0);
-  return {
-    digest: digester.digest(),
-    size,
-    version,
-    specs,
-    records,
-    isVerified: true,
-    open: (offset = 0) =>
-      // One chunk after the other: a stream of bytes would join those that wait, which copies them.
-      giveAway(Readable.from(from(chunks(records, version, Buffer.allocUnsafe), offset), { highWaterMark: 1 })),
-  };
+
+  get digest(): Digest {
+    if (this.#digest !== undefined) return this.#digest;
+    let memory = Buffer.allocUnsafe(CHUNK);
+    const again = (size: number): Buffer => {
+      if (size > memory.byteLength) memory = Buffer.allocUnsafe(size);
+      return memory;
+    };
+    const digester = new Digester();
+    for (const chunk of chunks(this.records, this.version, again)) digester.update(chunk);
+    this.#digest = digester.digest();
+    return this.#digest;
+  }
+
+  open(offset = 0): Readable {
+    const all = chunks(this.records, this.version, Buffer.allocUnsafe);
+    // One chunk after the other: a stream of bytes would join those that wait, which copies them.
+    return giveAway(Readable.from(offset > 0 ? from(all, offset) : this.#hashed(all), { highWaterMark: 1 }));
+  }
+
+  // Learns the digest from what passes.
+  *#hashed(all: Iterable<Buffer>): Generator<Buffer> {
+    if (this.#digest !== undefined) return yield* all;
+    const digester = new Digester();
+    for (const chunk of all) {
+      digester.update(chunk);
+      // Before the last chunk is sent: its reader may not ask for more.
+      if (digester.size === this.size) this.#digest = digester.digest();
+      yield chunk;
+    }
+  }
 }
 
 // All records reachable from some hashes, those included, with the number of edges that lead to each; missing ones are
@@ -182,6 +221,14 @@ function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<s
   return out;
 }
 
+const headOf = (version: number): string => `{"database":{"version":"${version}","installs":{`;
+const END = "}}}";
+
+// What surrounds the text of a record: its key, and everything up to the next key.
+const keyOf = (hash: string): string => `"${hash}":{"spec":`;
+const restOf = ({ refCount, inBuildcache }: WrittenRecord): string =>
+  `,"ref_count":${refCount},"in_buildcache":${inBuildcache}},`;
+
 // The text in chunks; `make` provides the memory of each, which may be the same each time.
 function* chunks(
   records: ReadonlyMap<string, IndexedNode>,
@@ -189,26 +236,26 @@ function* chunks(
   make: (size: number) => Buffer,
 ): Iterable<Buffer> {
   let chunk = make(CHUNK);
-  let filled = chunk.write(`{"database":{"version":"${version}","installs":{`, "latin1");
+  let filled = chunk.write(headOf(version), "latin1");
   // What comes before the next record, with the end of the one before.
   let before = "";
   for (const [hash, record] of records) {
-    const { size, refCount, inBuildcache } = record;
+    const { size } = record;
     const most = size + AROUND;
     if (filled + most > chunk.byteLength) {
       yield chunk.subarray(0, filled);
       chunk = make(Math.max(CHUNK, most));
       filled = 0;
     }
-    filled += chunk.write(`${before}"${hash}":{"spec":`, filled, "latin1");
+    filled += chunk.write(before + keyOf(hash), filled, "latin1");
     record.copyTo(chunk, filled);
     filled += size;
-    before = `,"ref_count":${refCount},"in_buildcache":${inBuildcache}},`;
+    before = restOf(record);
   }
   // The end has no comma.
   filled += chunk.write(before.slice(0, -1), filled, "latin1");
   yield chunk.subarray(0, filled);
-  yield Buffer.from("}}}");
+  yield Buffer.from(END);
 }
 
 function* from(all: Iterable<Buffer>, offset: number): Iterable<Buffer> {

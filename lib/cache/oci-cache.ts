@@ -35,7 +35,7 @@ import type {
 } from "./cache.ts";
 import { readIndexBlob } from "./index-blob.ts";
 import type { CacheIndex, StoredIndex } from "./index-read.ts";
-import type { IndexText } from "./index-write.ts";
+import { type IndexText, isSameIndex } from "./index-write.ts";
 import { isVerifiedIn, type KnownRecords, type NewNodes, newNodesOf, scanDocument } from "./new-nodes.ts";
 import { checkIdentity } from "./spec-identity.ts";
 import type { PrunableCache, SpecStorage } from "./spec-storage.ts";
@@ -216,16 +216,21 @@ export class OciCache extends ReadOciCache<Target> implements ImageCache, Prunab
 
   async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
     const { signal, replaced } = options;
-    const { digest, size } = text;
     const stored = replaced?.stored;
-    // Spack labels the JSON as a compressed layer.
-    const layer = { mediaType: OCI_LAYER_GZIP, digest, size };
-    await this.target.pushBlob(layer, text, { signal, isNew: digest !== replaced?.digest });
+    // Spack labels the JSON as a compressed layer. The digest is asked for as late as possible.
+    const layer = {
+      mediaType: OCI_LAYER_GZIP,
+      size: text.size,
+      get digest() {
+        return text.digest;
+      },
+    };
+    await this.target.pushBlob(layer, text, { signal, isNew: !isSameIndex(text, replaced) });
     // Every writer uses the same config, so it exists wherever an index does.
     const config = describe(EMPTY_CONFIG, OCI_CONFIG);
     if (stored?.configDigest !== config.digest)
       await this.target.pushBlob(config, bytesSource(EMPTY_CONFIG), { signal });
-    const manifest = { mediaType: OCI_MANIFEST, schemaVersion: 2, config, layers: [layer] };
+    const manifest = { mediaType: OCI_MANIFEST, schemaVersion: 2, config, layers: [{ ...layer }] };
     const isObeyed = stored?.obeysConditions === true;
     const condition = isObeyed ? { digest: stored.digest, isObeyed } : undefined;
     await this.target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: INDEX_TAG, condition, signal });

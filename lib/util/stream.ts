@@ -10,6 +10,8 @@ export interface Source {
   readonly size: number;
   /** A stream from the start fails at its end unless the digest matches, so callers need not hash it again. */
   readonly isVerified?: boolean | undefined;
+  /** The digest is computed while they are read for the first time; to know it before, they must be read once more. */
+  readonly isHashedAsRead?: boolean | undefined;
   /** All of them, if they are in memory. */
   readonly bytes?: Uint8Array | undefined;
   /** Opens the bytes from `offset` to the end. The caller must consume or destroy the stream. */

@@ -41,18 +41,23 @@ async function benchSize(specs: number, { scratch, stave, server }: Place): Prom
   const environment = join(scratch, `env-${specs}`);
   writeEnvironment(folder, environment);
   const where = `oci+http://${server.host}/cache`;
-  const restore = restorer(folder);
+  const undo = restorer(folder);
+  const restore = async (): Promise<void> => {
+    undo();
+    // A registry need not read what another program has written: `stave serve` would do that with the next request.
+    await fetch(`http://${server.host}/v2/cache/tags/list?n=1`);
+  };
   const memory = join(scratch, "cache-folder");
   const env = { HOME: join(scratch, "home"), XDG_CACHE_HOME: memory, SPACK_ROOT: "", SPACK_ENV: "" };
   const requests = new Map<string, number[]>();
-  const candidate = (name: string, args: string[], makeReady: () => void = () => {}): Candidate => {
+  const candidate = (name: string, args: string[], makeReady: () => void | Promise<void> = () => {}): Candidate => {
     let before = 0;
     return {
       name,
       env,
       command: () => [process.execPath, stave, ...args],
       prepare: async () => {
-        makeReady();
+        await makeReady();
         before = server.requests();
       },
       finish: () => {
@@ -84,12 +89,12 @@ async function benchSize(specs: number, { scratch, stave, server }: Place): Prom
 }
 
 /** Restores what an update of the index changed. */
-function restorer(folder: string): () => Promise<void> {
+function restorer(folder: string): () => void {
   const blobs = join(folder, "blobs/sha256");
   const present = new Set(readdirSync(blobs));
   const [index, kept] = [join(folder, "index.json"), `${folder}.index.json`];
   copyFileSync(index, kept);
-  return async () => {
+  return () => {
     copyFileSync(kept, index);
     for (const name of readdirSync(blobs)) if (!present.has(name)) rmSync(join(blobs, name));
   };

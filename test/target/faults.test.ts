@@ -415,6 +415,103 @@ test("an upload in chunks goes on after a broken chunk, asking how far it came",
   await registry.close();
 });
 
+describe("bytes whose digest is known once they have been read", () => {
+  const { bytes, descriptor } = blobOf(someBytes(20_000_000, "late"));
+  // The reads from the start, and what is asked of the digest before the first of them has ended.
+  const late = (from: () => AsyncIterable<Uint8Array>) => {
+    let [reads, early, isRead] = [0, 0, false];
+    const source = {
+      size: descriptor.size,
+      isHashedAsRead: true,
+      open: (offset = 0) => {
+        if (offset > 0) return bytesSource(bytes).open(offset);
+        reads++;
+        return Readable.from(from()).once("end", () => {
+          isRead = true;
+        });
+      },
+    };
+    const blob = {
+      ...{ mediaType: descriptor.mediaType, size: descriptor.size },
+      get digest() {
+        if (!isRead) early++;
+        return descriptor.digest;
+      },
+    };
+    return { blob, source, counts: () => ({ reads, early }) };
+  };
+  async function* whole(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < bytes.length; at += 1e6) yield bytes.subarray(at, at + 1e6);
+  }
+  const session = /uploads/;
+  const rows: { name: string; rules: Rule[]; methods: string[]; counts: { reads: number; early: number } }[] = [
+    { name: "go first", rules: [], methods: ["POST", "PATCH", "PUT"], counts: { reads: 1, early: 0 } },
+    ...[400, 405, 411].map((status) => ({
+      name: `go with their digest after status ${status}`,
+      rules: [{ method: "PATCH", path: session, times: 1, fault: { status } }],
+      methods: ["POST", "PATCH", "DELETE", "HEAD", "POST", "PUT"],
+      counts: { reads: 2, early: 2 },
+    })),
+    {
+      name: "go in chunks after status 413",
+      rules: [{ method: "PATCH", path: session, times: 1, fault: { status: 413 } }],
+      methods: ["POST", "PATCH", "DELETE", "HEAD", "POST", "PATCH", "PATCH", "PATCH", "PUT"],
+      counts: { reads: 2, early: 1 },
+    },
+    {
+      name: "are sent again if nothing has arrived when the connection breaks",
+      rules: [{ method: "PATCH", path: session, times: 1, fault: { resetAfter: 12_000_000 } }],
+      methods: ["POST", "PATCH", "HEAD", "GET", "PATCH", "PUT"],
+      counts: { reads: 2, early: 1 },
+    },
+    {
+      name: "are not sent again if they have arrived when the connection breaks",
+      rules: [{ method: "PATCH", path: session, times: 1, fault: "lost commit" }],
+      methods: ["POST", "PATCH", "HEAD", "GET", "PUT"],
+      counts: { reads: 1, early: 0 },
+    },
+    {
+      name: "are there although the response to their digest was lost",
+      rules: [{ method: "PUT", path: session, times: 1, fault: "lost commit" }],
+      methods: ["POST", "PATCH", "PUT", "HEAD"],
+      counts: { reads: 1, early: 0 },
+    },
+  ];
+  for (const { name, rules, methods, counts } of rows)
+    test(name, async () => {
+      const registry = await startRegistry({ rules });
+      const client = connect(registry.host, "r");
+      const { blob, source, counts: counted } = late(whole);
+      assert.equal(await client.target.pushBlob(blob, source, { isNew: true }), "pushed");
+      assert.deepEqual(
+        registry.requests.map(({ method }) => method),
+        methods,
+      );
+      assert.deepEqual(counted(), counts);
+      const stored = await readAll(await client.target.fetchBlob(descriptor), 1e8, "blob");
+      assert.ok(stored.equals(bytes));
+      await client.close();
+      await registry.close();
+    });
+
+  test("leave no session open if their source breaks", async () => {
+    const registry = await startRegistry();
+    const client = connect(registry.host, "r");
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield bytes.subarray(0, 9_000_000);
+      throw new StaveError("NETWORK", "the disk was unplugged");
+    }
+    const { blob, source } = late(broken);
+    await assert.rejects(
+      client.target.pushBlob(blob, source, { isNew: true }),
+      (error) => isStaveError(error, "NETWORK") && error.side === "source",
+    );
+    assert.deepEqual([registry.count("PATCH"), registry.count("DELETE")], [1, 1]);
+    await client.close();
+    await registry.close();
+  });
+});
+
 test("an upload whose session is gone begins again; one whose bytes are gone says so", async () => {
   const registry = await startRegistry({
     rules: [

@@ -194,6 +194,45 @@ export async function commit(
     throw unproved(repository, "push blob", digest, response.status);
 }
 
+/**
+ * Sends bytes to an open upload and advances it. Never retries. Throws NETWORK if the registry says that it has fewer.
+ */
+export async function append(
+  repository: Repository,
+  session: Session,
+  count: number,
+  body: Uint8Array | (() => Promise<Readable>),
+  options: StepOptions,
+): Promise<void> {
+  const { patience, signal } = options;
+  const end = session.offset + count;
+  const response = await repository.send({
+    method: "PATCH",
+    url: session.url,
+    headers: {
+      "content-type": "application/octet-stream",
+      "content-length": String(count),
+      "content-range": `${session.offset}-${end - 1}`,
+    },
+    body,
+    access: "push",
+    accept: [202, 204],
+    traffic: "upload",
+    op: "push chunk",
+    subject: "blob",
+    retry: false,
+    patience,
+    signal,
+  });
+  const next = await sessionOf(repository, response);
+  session.url = next.url;
+  const reached = received(response);
+  if (reached > 0 && reached < end)
+    throw new StaveError("NETWORK", `cannot push chunk: ${repository.name} is missing its last ${end - reached} bytes`);
+  session.offset = end;
+  patience.progress();
+}
+
 /** Sends one chunk from memory; after an interruption asks how much arrived and sends the rest. */
 export async function sendChunk(
   repository: Repository,
@@ -201,7 +240,7 @@ export async function sendChunk(
   chunk: Buffer,
   options: StepOptions,
 ): Promise<void> {
-  const { patience, signal } = options;
+  const { patience } = options;
   const start = session.offset;
   const end = start + chunk.byteLength;
   await withRetry(patience, repository.retryHooks(options.signal), async (attempt): Promise<Outcome<void>> => {
@@ -214,40 +253,13 @@ export async function sendChunk(
     if (session.offset === end) return { done: undefined };
     const body = chunk.subarray(session.offset - start);
     try {
-      const response = await repository.send({
-        method: "PATCH",
-        url: session.url,
-        headers: {
-          "content-type": "application/octet-stream",
-          "content-length": String(body.byteLength),
-          "content-range": `${session.offset}-${end - 1}`,
-        },
-        body,
-        access: "push",
-        accept: [202, 204],
-        traffic: "upload",
-        op: "push chunk",
-        subject: "blob",
-        retry: false,
-        patience,
-        signal,
-      });
-      const next = await sessionOf(repository, response);
-      session.url = next.url;
-      const reached = received(response);
-      if (reached > 0 && reached < end) return { again: truncatedChunk(repository, end - reached) };
-      session.offset = end;
-      patience.progress();
+      await append(repository, session, body.byteLength, body, options);
       return { done: undefined };
     } catch (error) {
       if (isStaveError(error) && (isPassing(error) || error.status === 416)) return { again: error };
       throw error;
     }
   });
-}
-
-function truncatedChunk(repository: Repository, missing: number): StaveError {
-  return new StaveError("NETWORK", `cannot push chunk: ${repository.name} is missing its last ${missing} bytes`);
 }
 
 /** The error for an upload that the registry has lost. */

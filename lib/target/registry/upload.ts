@@ -14,6 +14,7 @@ import { abilitiesOf } from "./host-abilities.ts";
 import type { Repository } from "./repository.ts";
 import { inMemory, mayPostWhole, postWhole, SINGLE_POST } from "./single-post.ts";
 import {
+  append,
   CHUNK,
   cancel,
   commit,
@@ -28,6 +29,9 @@ import {
   uploadLost,
 } from "./upload-session.ts";
 
+/** How a registry refuses chunks of any size, or such large ones. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 405, 411, 415, 416, 501]);
+
 /** Stores a blob of known digest and size: see BlobPusher.pushBlob. */
 export async function pushBlob(
   repository: Repository,
@@ -36,8 +40,7 @@ export async function pushBlob(
   options: PushBlobOptions = {},
 ): Promise<PushOutcome> {
   const steps = { ...options, patience: repository.options.transport.patience() };
-  const { digest, size } = descriptor;
-  if (!options.isNew && (await hasBlob(repository, digest, { ...steps, size, mustProve: true }))) return "present";
+  if (!options.isNew && (await isThere(repository, descriptor, steps))) return "present";
   let session: Session | undefined;
   for (const from of options.mountFrom ?? []) {
     if (from === repository.options.repository) continue;
@@ -50,6 +53,11 @@ export async function pushBlob(
   return "pushed";
 }
 
+/** Asks the registry for the blob. This needs the digest, which may have to be computed first. */
+function isThere(repository: Repository, { digest, size }: Descriptor, options: StepOptions): Promise<boolean> {
+  return hasBlob(repository, digest, { ...options, size, mustProve: true });
+}
+
 /** The upload of one blob, with its retries. */
 class Upload {
   readonly #repository: Repository;
@@ -58,6 +66,8 @@ class Upload {
   readonly #options: PushBlobOptions & StepOptions;
   /** Set when the registry, or a proxy in front of it, finds the blob too large for one request. */
   #inChunks = false;
+  /** The bytes go first, and the digest with the commit: it is known once they have been read. */
+  #digestLast: boolean;
   /** Bytes reported to `onBytes` so far, including bytes that the registry may not have. */
   #told = 0;
 
@@ -66,10 +76,11 @@ class Upload {
     this.#descriptor = descriptor;
     this.#source = source;
     this.#options = options;
+    this.#digestLast = source.isHashedAsRead === true && descriptor.size > CHUNK;
   }
 
   async run(opened: Session | undefined): Promise<void> {
-    const { digest, size } = this.#descriptor;
+    const { size } = this.#descriptor;
     this.#inChunks = size > CHUNK && abilitiesOf(this.#repository).refusesLarge === true;
     let session = opened;
     await withRetry(
@@ -77,8 +88,7 @@ class Upload {
       this.#repository.retryHooks(this.#options.signal),
       async (attempt): Promise<Outcome<void>> => {
         if (attempt > 1) {
-          if (await hasBlob(this.#repository, digest, { ...this.#options, size, mustProve: true }))
-            return { done: undefined };
+          if (await isThere(this.#repository, this.#descriptor, this.#options)) return { done: undefined };
           if (session) session = await status(this.#repository, session, this.#options);
           if (session && session.offset > size) session = undefined;
         }
@@ -106,8 +116,16 @@ class Upload {
             session = undefined;
             return { again: error };
           }
-          if (isSessionLost(error)) session = undefined;
-          else if (!isPassing(error)) throw error;
+          if (this.#digestLast && REFUSALS.has(error.status ?? 0)) {
+            this.#digestLast = false;
+            await cancel(this.#repository, session);
+            session = undefined;
+          } else if (isSessionLost(error)) session = undefined;
+          else if (!isPassing(error)) {
+            // The registry would keep what it has for an hour or longer.
+            if (this.#digestLast && !this.#options.signal?.aborted) await cancel(this.#repository, session);
+            throw error;
+          }
           return { again: error };
         }
       },
@@ -125,6 +143,9 @@ class Upload {
     this.#tell(session.offset - this.#told);
     if (this.#inChunks || session.offset > 0) {
       await sendChunks(this.#repository, session, this.#source, this.#options, (count) => this.#tell(count));
+      await commit(this.#repository, session, this.#descriptor, this.#options);
+    } else if (this.#digestLast) {
+      await append(this.#repository, session, size, () => this.#counted(), this.#options);
       await commit(this.#repository, session, this.#descriptor, this.#options);
     } else {
       // A body in memory costs less than a stream of it, but tells nothing of its progress.
@@ -244,18 +265,16 @@ async function commitStream(
   descriptor: Descriptor,
   options: StepOptions,
 ): Promise<void> {
-  const { digest, size } = descriptor;
-  const isThere = () => hasBlob(repository, digest, { ...options, size, mustProve: true });
   const hooks = repository.retryHooks(options.signal);
   await withRetry(options.patience, hooks, async (attempt): Promise<Outcome<void>> => {
-    if (attempt > 1 && (await isThere())) return { done: undefined };
+    if (attempt > 1 && (await isThere(repository, descriptor, options))) return { done: undefined };
     try {
       await commit(repository, session, descriptor, options);
       return { done: undefined };
     } catch (error) {
       if (!isStaveError(error)) throw error;
       if (isSessionLost(error)) {
-        if (await isThere()) return { done: undefined };
+        if (await isThere(repository, descriptor, options)) return { done: undefined };
         throw uploadLost(repository).with({ cause: error });
       }
       if (!isPassing(error)) throw error;
