@@ -42,7 +42,7 @@ export class OciStorage implements SpecStorage {
     const target = this.#target;
     if (target instanceof LayoutTarget) {
       const descriptor = await target.headManifest(tag, { signal });
-      return descriptor && (await target.blobs.changed(descriptor.digest));
+      return descriptor && target.blobs.changed(descriptor.digest);
     }
     const { age } = await target.fetchManifest(tag, { signal });
     return age === undefined ? (await this.#cache.fetchSpec(tag, { signal })).archivedAt : now - age;

@@ -5,6 +5,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { canonicalBytes, emptyIndex } from "../oci/manifest.ts";
 import { OCI_INDEX } from "../oci/mediatype.ts";
+import { SMALL_BLOB } from "../target/layout/layout-blobs.ts";
 import { answer, type Headers } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
 import { Refusal } from "./refusal.ts";
@@ -16,7 +17,7 @@ const IMMUTABLE = { "cache-control": "max-age=31536000, immutable" };
 export async function handleBlob(exchange: Exchange, text: string): Promise<void> {
   const { layout, request, response } = exchange;
   const digest = parseDigest(text);
-  const size = await layout.blobs.size(digest);
+  const size = layout.blobs.size(digest);
   if (size === undefined) throw new Refusal("BLOB_UNKNOWN", `there is no blob ${digest}`);
   const headers: Headers = {
     "docker-content-digest": digest,
@@ -35,18 +36,21 @@ export async function handleBlob(exchange: Exchange, text: string): Promise<void
       if (isUnchanged(request, digest)) return answer(response, 304, headers);
       const range = parseRange(request.headers.range, size);
       const { start, end } = range ?? { start: 0, end: size };
-      const file = size === 0 ? undefined : await layout.blobs.open(digest, start, end);
+      const status = range ? 206 : 200;
+      const all = {
+        ...headers,
+        "content-length": end - start,
+        ...(range ? { "content-range": `bytes ${start}-${end - 1}/${size}` } : {}),
+      };
+      if (size <= SMALL_BLOB)
+        return answer(response, status, all, layout.blobs.readNow(digest, size).subarray(start, end));
+      const file = layout.blobs.open(digest, start, end);
       try {
-        response.writeHead(range ? 206 : 200, {
-          ...headers,
-          "content-length": end - start,
-          ...(range ? { "content-range": `bytes ${start}-${end - 1}/${size}` } : {}),
-        });
-        if (file === undefined) response.end();
-        else await pipeline(file, response);
+        response.writeHead(status, all);
+        await pipeline(file, response);
       } finally {
         // For a client that has already left, `pipeline` leaves the file open.
-        file?.destroy();
+        file.destroy();
       }
       return;
     }

@@ -56,7 +56,7 @@ async function getManifest({ layout, request, response }: Exchange, reference: s
     throw error;
   });
   const { digest, mediaType, size } = descriptor;
-  const changed = await layout.blobs.changed(digest);
+  const changed = layout.blobs.changed(digest);
   const headers = {
     "content-type": mediaType,
     "docker-content-digest": digest,
@@ -126,7 +126,7 @@ async function checkChildren(layout: LayoutTarget | undefined, document: Manifes
   const missing: Digest[] = [];
   for (const child of children) {
     if (isForeignLayer(child.mediaType) && child.urls?.length) continue;
-    if ((await layout?.blobs.size(child.digest)) === undefined) missing.push(child.digest);
+    if (layout?.blobs.size(child.digest) === undefined) missing.push(child.digest);
   }
   if (missing.length > 0)
     throw new Refusal(

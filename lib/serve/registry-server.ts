@@ -213,7 +213,7 @@ class Registry implements RegistryServer {
     const sources = from === null ? await this.#repositories.names() : [from];
     for (const source of sources) {
       const other = await this.#repositories.get(source, false).catch(() => undefined);
-      if (other === undefined || (await other.blobs.size(digest)) === undefined) continue;
+      if (other === undefined || other.blobs.size(digest) === undefined) continue;
       if (other !== layout && !(await layout.blobs.linkFrom(other.blobs, digest))) continue;
       answer(response, 201, created(name, digest));
       return true;

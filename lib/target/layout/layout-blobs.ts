@@ -1,7 +1,7 @@
 // The blobs of an image layout directory: one file each under `blobs/ALGORITHM/HEX`, written elsewhere and renamed into
 // place, so that a blob under its name is complete.
-import { closeSync, constants, openSync } from "node:fs";
-import { type FileHandle, link, lstat, open, rename, rm, rmdir, utimes } from "node:fs/promises";
+import { closeSync, constants, createReadStream, fstatSync, lstatSync, openSync, type Stats } from "node:fs";
+import { type FileHandle, link, rename, rm, rmdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
@@ -15,6 +15,11 @@ import { enterLayout, leaveLayout, refuseLinks, TEMPORARY_FOLDER } from "./layou
 
 /** The size of reads, in bytes. */
 const PIECE = 256 * 1024;
+/**
+ * Blobs of at most so many bytes are read without waiting. Each wait for a file costs more than such a read: a request
+ * for a small blob takes half as long.
+ */
+export const SMALL_BLOB: number = PIECE;
 
 /** The blob files of one layout directory. */
 export class LayoutBlobs {
@@ -35,24 +40,27 @@ export class LayoutBlobs {
   }
 
   /** The size of a blob in bytes, undefined if it does not exist. A link or folder in its place does not count. */
-  async size(digest: Digest): Promise<number | undefined> {
-    const path = this.path(digest);
-    try {
-      const stats = await lstat(path);
-      return stats.isFile() ? stats.size : undefined;
-    } catch (cause) {
-      const code = systemCode(cause);
-      if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-      throw fileError(cause, "look at", path);
-    }
+  size(digest: Digest): number | undefined {
+    const stats = this.#look(digest);
+    return stats?.isFile() ? stats.size : undefined;
   }
 
   /**
    * When a blob was created, linked or last marked as in use, in milliseconds since the epoch; undefined if it does not
    * exist.
    */
-  async changed(digest: Digest): Promise<number | undefined> {
-    return (await lstat(this.path(digest)).catch(() => undefined))?.ctimeMs;
+  changed(digest: Digest): number | undefined {
+    return this.#look(digest)?.ctimeMs;
+  }
+
+  #look(digest: Digest): Stats | undefined {
+    const path = this.path(digest);
+    try {
+      return lstatSync(path, { throwIfNoEntry: false });
+    } catch (cause) {
+      if (systemCode(cause) === "ENOTDIR") return undefined;
+      throw fileError(cause, "look at", path);
+    }
   }
 
   /** Marks a blob as about to be used, so that it is not removed as garbage. */
@@ -63,36 +71,40 @@ export class LayoutBlobs {
   }
 
   /** Opens the bytes from `start` up to, not including, `end`. Not verified. Throws NOT_FOUND. */
-  async open(digest: Digest, start = 0, end?: number): Promise<Readable> {
+  open(digest: Digest, start = 0, end?: number): Readable {
     const path = this.path(digest);
-    let handle: FileHandle | undefined;
-    try {
-      // A FIFO would otherwise block a thread of the process until somebody writes to it.
-      handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      const stats = await handle.stat();
-      if (!stats.isFile()) throw new StaveError("CONTENT_INVALID", `${path} is not a plain file`, { subject: path });
-      return handle.createReadStream({ start, ...(end === undefined ? {} : { end: end - 1 }), highWaterMark: PIECE });
-    } catch (cause) {
-      await handle?.close();
-      const code = systemCode(cause);
-      if (code === "ELOOP") throw new StaveError("CONTENT_INVALID", `${path} is a link, not a blob`, { subject: path });
-      if (code === "ENOENT" || code === "ENOTDIR")
-        throw new StaveError("NOT_FOUND", `${this.#directory} has no blob ${digest}`, { subject: digest, cause });
-      throw fileError(cause, "read", path);
-    }
+    const fd = this.#open(digest);
+    return createReadStream(path, { fd, start, ...(end === undefined ? {} : { end: end - 1 }), highWaterMark: PIECE });
   }
 
   /** The bytes of a small blob, read without waiting. Not verified. Throws NOT_FOUND, TOO_LARGE, FILE_SYSTEM. */
   readNow(digest: Digest, limit: number): Buffer {
     const path = this.path(digest);
-    let file: number | undefined;
+    const file = this.#open(digest);
     try {
-      file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       return readDescriptor(file, path, limit);
     } catch (cause) {
       throw fileError(cause, "read", path);
     } finally {
+      closeSync(file);
+    }
+  }
+
+  #open(digest: Digest): number {
+    const path = this.path(digest);
+    let file: number | undefined;
+    try {
+      // A FIFO would otherwise block the process until somebody writes to it.
+      file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      if (fstatSync(file).isFile()) return file;
+      throw new StaveError("CONTENT_INVALID", `${path} is not a plain file`, { subject: path });
+    } catch (cause) {
       if (file !== undefined) closeSync(file);
+      const code = systemCode(cause);
+      if (code === "ELOOP") throw new StaveError("CONTENT_INVALID", `${path} is a link, not a blob`, { subject: path });
+      if (code === "ENOENT" || code === "ENOTDIR")
+        throw new StaveError("NOT_FOUND", `${this.#directory} has no blob ${digest}`, { subject: digest, cause });
+      throw fileError(cause, "read", path);
     }
   }
 

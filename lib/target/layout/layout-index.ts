@@ -7,8 +7,8 @@
 // the journal is folded into index.json when no change has come for a moment, when it gets old or long, and on close. A
 // fold renames the new index.json into place and then removes the journal; a kill in between does no harm, because
 // applying the same changes again in the same order changes nothing.
-import { type BigIntStats, constants } from "node:fs";
-import { type FileHandle, lstat, open } from "node:fs/promises";
+import { type BigIntStats, constants, lstatSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { emptyIndex, indexSchema, parseBySchema } from "../../oci/manifest.ts";
@@ -90,19 +90,19 @@ export class LayoutIndex {
   async #read(): Promise<Known> {
     for (;;) {
       // The order matters: if index.json is unchanged after the journal was read, no fold has happened in between.
-      const end = await this.#journal.size();
-      const { key } = await this.#identify();
+      const end = this.#journal.size();
+      const { key } = this.#identify();
       const known = this.#known;
       if (known?.key !== key || end < known.end) {
         const loaded = await this.#loads.run(`${key} ${end}`, () => this.#load());
-        if ((await this.#identify()).key !== loaded.key) continue;
+        if (this.#identify().key !== loaded.key) continue;
         if (this.#known === known) this.#known = loaded;
         return loaded;
       }
       if (end === known.end) return known;
       const start = known.end;
       const more = await this.#journal.read(start);
-      if ((await this.#identify()).key !== key) continue;
+      if (this.#identify().key !== key) continue;
       // Another reader may have been faster.
       if (known.end === start) {
         for (const assignment of more.assignments) known.entries.assign(assignment);
@@ -112,12 +112,12 @@ export class LayoutIndex {
     }
   }
 
-  async #identify(): Promise<{ key: string; size: number }> {
+  // Looked at with each request, and not worth a wait.
+  #identify(): { key: string; size: number } {
     try {
-      const stats = await lstat(this.#path, { bigint: true });
-      return identityOf(stats);
+      const stats = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false });
+      return stats === undefined ? { key: "none", size: 0 } : identityOf(stats);
     } catch (cause) {
-      if (systemCode(cause) === "ENOENT") return { key: "none", size: 0 };
       throw fileError(cause, "read", this.#path);
     }
   }

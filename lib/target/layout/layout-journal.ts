@@ -1,7 +1,7 @@
 // The journal of a layout: changes of a long index.json that are not written to it yet, one line each, in order. An
 // incomplete last line counts as not written.
-import { constants } from "node:fs";
-import { type FileHandle, lstat, open, rm } from "node:fs/promises";
+import { constants, lstatSync } from "node:fs";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import * as z from "zod";
 import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { descriptorSchema } from "../../oci/descriptor.ts";
@@ -30,11 +30,10 @@ export class LayoutJournal {
   }
 
   /** The size in bytes, 0 if there is no journal. */
-  async size(): Promise<number> {
+  size(): number {
     try {
-      return (await lstat(this.path)).size;
+      return lstatSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
     } catch (cause) {
-      if (systemCode(cause) === "ENOENT") return 0;
       throw fileError(cause, "look at", this.path);
     }
   }

@@ -1,6 +1,6 @@
 // An OCI image layout directory as a Target: the default cache, and the storage of `serve`.
 
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.ts";
@@ -26,7 +26,7 @@ import {
   type TagCondition,
   type Target,
 } from "../target.ts";
-import { type BlobWriter, LayoutBlobs } from "./layout-blobs.ts";
+import { type BlobWriter, LayoutBlobs, SMALL_BLOB } from "./layout-blobs.ts";
 import { checkLayout, createLayout, mayBecomeLayout } from "./layout-folder.ts";
 import { type Change, LayoutIndex } from "./layout-index.ts";
 import { LayoutReferrers, SUBJECT_ANNOTATION } from "./layout-referrers.ts";
@@ -84,23 +84,23 @@ export class LayoutTarget implements Target {
   }
 
   async hasBlob(descriptor: Descriptor): Promise<boolean> {
-    return (await this.blobs.size(descriptor.digest)) === descriptor.size;
+    return this.blobs.size(descriptor.digest) === descriptor.size;
   }
 
   async fetchBlob(descriptor: Descriptor, options: OperationOptions = {}): Promise<Readable> {
     const { digest, size } = descriptor;
     const subject = `blob ${digest} in ${this.name}`;
     options.signal?.throwIfAborted();
-    const there = await this.blobs.size(digest);
+    const there = this.blobs.size(digest);
     if (there !== undefined && there !== size) throw sizeMismatch(subject, size, String(there));
-    const file = await this.blobs.open(digest);
+    const file = size > SMALL_BLOB ? this.blobs.open(digest) : Readable.from([this.blobs.readNow(digest, SMALL_BLOB)]);
     return verifiedStream(file, { digest, size }, subject);
   }
 
   async fetchBlobStart({ digest, size }: Descriptor, length: number, options: OperationOptions = {}): Promise<Buffer> {
     options.signal?.throwIfAborted();
     const end = Math.min(size, length);
-    return end === 0 ? Buffer.alloc(0) : await readAll(await this.blobs.open(digest, 0, end), end, `blob ${digest}`);
+    return end === 0 ? Buffer.alloc(0) : await readAll(this.blobs.open(digest, 0, end), end, `blob ${digest}`);
   }
 
   async pushBlob(descriptor: Descriptor, source: Source, options: PushBlobOptions = {}): Promise<PushOutcome> {
@@ -161,7 +161,7 @@ export class LayoutTarget implements Target {
     if (entry && (await this.hasBlob(entry)))
       return { mediaType: entry.mediaType, digest: entry.digest, size: entry.size };
     // A manifest that is reached only through an index, or whose tag has moved on, still exists by digest.
-    if (!isDigest(reference) || (await this.blobs.size(reference)) === undefined) return undefined;
+    if (!isDigest(reference) || this.blobs.size(reference) === undefined) return undefined;
     return (await this.fetchManifest(reference, options)).descriptor;
   }
 
@@ -176,7 +176,7 @@ export class LayoutTarget implements Target {
         hint: `list the tags with \`stave tags ${this.name}\``,
       });
     const subject = `manifest ${digest} in ${this.name}`;
-    const bytes = await readAll(await this.blobs.open(digest), limit, subject);
+    const bytes = this.blobs.readNow(digest, limit);
     const actual = digestOf(bytes, algorithmOf(digest));
     if (actual !== digest) throw digestMismatch(subject, digest, actual);
     const { mediaType } = parseManifest(bytes, entry?.mediaType, subject);
