@@ -211,11 +211,10 @@ class IndexUpdate {
   async #add(tag: string): Promise<void> {
     const { known, signal } = this.#options;
     try {
-      const recordAt = (hash: string): NodeRecord | undefined => this.#nodes.get(hash);
       const given = known?.get(tag);
       const { root, records } = given
-        ? newNodesOf(given, recordAt)
-        : await this.#cache.fetchNewNodes(tag, recordAt, { signal });
+        ? newNodesOf(given, this.#nodes)
+        : await this.#cache.fetchNewNodes(tag, this.#nodes, { signal });
       for (const record of records) checkSize(record);
       for (const record of records)
         this.#nodes.add(record, record.hash === root.hash ? "image of the spec" : "dependency");

@@ -168,6 +168,15 @@ export class JsonScanner {
     return this.#key();
   }
 
+  /** Moves past the value that follows if it has this text, which must be that of an object. */
+  passIf(text: Uint8Array): boolean {
+    this.#peek();
+    const end = this.at + text.byteLength;
+    if (end > this.#text.byteLength || this.#text.compare(text, 0, text.byteLength, this.at, end) !== 0) return false;
+    this.at = end;
+    return true;
+  }
+
   /** Moves past the value that follows and returns its offset. */
   skip(): number {
     this.#peek();

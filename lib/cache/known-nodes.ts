@@ -1,6 +1,7 @@
 // The nodes that an index update knows, each once. A verified record is what its hash says, wherever it was found. Some
 // nodes cannot be verified, because a newer Spack rewrote them after they were hashed; anyone can claim that of a node.
 // Such a record never replaces or hides a verified one, nor the record from the image of the spec itself.
+import type { KnownRecords } from "./new-nodes.ts";
 import type { NodeRecord } from "./record.ts";
 
 /** Where a record is from that cannot be verified. A later one in this list outranks those before it. */
@@ -10,7 +11,8 @@ export const ORIGINS = ["dependency", "dependency in the index", "image of the s
 export type Origin = (typeof ORIGINS)[number];
 
 /** Records by DAG hash. */
-export class KnownNodes {
+export class KnownNodes implements KnownRecords {
+  readonly followers = new Map<string, NodeRecord[]>();
   readonly #records = new Map<string, NodeRecord>();
   readonly #verified: ReadonlyMap<string, NodeRecord>;
   // Only of records that are not verified.

@@ -267,7 +267,7 @@ test("a node with too long a text is skipped, the rest is indexed", async () => 
 });
 
 test("an index that nobody could read is not written", () => {
-  const [record] = newNodesOf(good, () => undefined).records;
+  const [record] = newNodesOf(good, new Map()).records;
   assert.ok(record !== undefined);
   const text = Buffer.alloc(1024 * 1024, "a");
   const hashes = Array.from({ length: 960 }, (_, at) => fakeHash(at));

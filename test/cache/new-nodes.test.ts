@@ -1,7 +1,8 @@
 // Proves that the quick reader of spec documents finds what the full reader finds, and leaves anything unusual to it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newNodesOf, scanDocument } from "../../lib/cache/new-nodes.ts";
+import { KnownNodes } from "../../lib/cache/known-nodes.ts";
+import { type KnownRecords, newNodesOf, scanDocument } from "../../lib/cache/new-nodes.ts";
 import type { NodeRecord } from "../../lib/cache/record.ts";
 import { base32Hash } from "../../lib/spack/spec/dag-hash.ts";
 import { readSpecFile } from "../../lib/spack/spec/spec-file.ts";
@@ -11,8 +12,8 @@ import type { JsonObject } from "../../lib/spack/text/json-value.ts";
 import { imageTexts, specFiles } from "../fuzz/seeds.ts";
 import { madeSpec } from "../support/caches.ts";
 
-const none = (): undefined => undefined;
-const scan = (text: string | Buffer, known: (hash: string) => NodeRecord | undefined = none) =>
+const none = new Map<string, NodeRecord>();
+const scan = (text: string | Buffer, known: KnownRecords = none) =>
   scanDocument(Buffer.from(text), known, { source: { name: "it" } });
 const byHash = (a: NodeRecord, b: NodeRecord): number => (a.hash < b.hash ? -1 : 1);
 const shown = (records: readonly NodeRecord[]): unknown[] =>
@@ -46,12 +47,44 @@ test("known nodes are skipped, with and without spaces", () => {
   const known = new Map(newNodesOf(below, none).records.map((record) => [record.hash, record]));
   const document = { spec: specDocument(top.root, top.graph) };
   for (const text of [writeJson(document), pythonJson(document)]) {
-    const found = scan(text, (hash) => known.get(hash));
+    const found = scan(text, known);
     assert.deepEqual(
       found?.nodes.records.map(({ hash }) => hash),
       [top.root.hash],
     );
   }
+});
+
+test("nodes in a known order are recognised by their texts, and changed ones are not", () => {
+  const [first, second, third] = ["first", "second", "third"].map((name) => madeSpec(name, "1.0"));
+  assert.ok(first && second && third);
+  const known = new KnownNodes();
+  for (const made of [first, second, third])
+    for (const record of newNodesOf(made, none).records) known.add(record, "dependency");
+  for (let round = 0; round < 3; round++)
+    for (const order of ["012", "201", "120", "210"]) {
+      const made = madeSpec(`top${round}${order}`, "1.0", [first, second, third]);
+      const { root, graph } = made;
+      const [top = {}, ...below] = nodesOf(made);
+      const others = [...order].map((at) => below[Number(at)] ?? {});
+      const texts = others.map((node) => writeJson(node));
+      const whole = { ...specDocument(root, graph), nodes: [top, ...others] };
+      const spaced = writeJson({ spec: whole }).replaceAll("},{", "} ,\n {");
+      for (const text of [writeJson({ spec: whole }), spaced]) {
+        const found = scan(text, known);
+        assert.deepEqual(found?.nodes, scan(text, { get: (hash) => known.get(hash) })?.nodes);
+        assert.deepEqual(
+          found?.nodes.records.map(({ hash }) => hash),
+          [root.hash],
+        );
+      }
+      for (const text of texts) {
+        const changed = writeJson({ spec: whole }).replace(text, `${text.slice(0, -1)},"more":1}`);
+        assert.equal(scan(changed, known), undefined);
+      }
+    }
+  assert.ok(known.followers.size >= 3);
+  for (const all of known.followers.values()) assert.ok(all.length > 0 && all.length <= 4);
 });
 
 /** As Python's `json.dumps` writes it, with a space after commas and colons. */

@@ -64,7 +64,7 @@ export const family: Family = {
       share: { of: 0.5, because: "each checks the hashes of some specs" },
       run: (bytes) => {
         const name = "the document";
-        const none = (): undefined => undefined;
+        const none = new Map<string, NodeRecord>();
         const found = scanDocument(Buffer.from(bytes), none, { source: { name } });
         if (found === undefined) return;
         parseJsonBytes(found.rest, { name });
