@@ -122,7 +122,11 @@ class NewNodesReader {
   // Documents list the same nodes in much the same order: most nodes follow one that they have followed before.
   // Comparing their texts is several times faster than looking for the end of a text and the hash in it.
   #follower(before: NodeRecord): NodeRecord | undefined {
-    return this.#known.followers?.get(before.hash)?.find(({ text }) => this.#scanner.passIf(text));
+    const known = this.#known.followers?.get(before.hash);
+    if (known === undefined) return undefined;
+    // A loop: this is done for millions of nodes.
+    for (const record of known) if (this.#scanner.passIf(record.text)) return record;
+    return undefined;
   }
 
   #remember({ hash }: NodeRecord, record: NodeRecord): void {
