@@ -14,7 +14,7 @@ import { type NodeRecord, recordOfNode } from "./record.ts";
 
 /** An index, ready to be stored; its text is produced while it is read. */
 export interface IndexText extends Source {
-  /** Known once the text was read from its start to its end; to know it before, the text is produced once more. */
+  /** Costs nothing once the text has been read to its end; asking earlier produces the text for that alone. */
   readonly digest: Digest;
   /** The database version: 7 if Spack 0.x wrote all the specs, so that it can read them; otherwise 8. */
   readonly version: 7 | 8;
@@ -108,9 +108,11 @@ export function indexText(recordAt: (hash: string) => NodeRecord | undefined, in
   return new TextOfRecords(records, isOld ? 7 : 8);
 }
 
+type Stated = Pick<IndexText, "digest" | "size">;
+
 /** True if two indexes have the same text. */
-export function isSameIndex(text: IndexText, other: Pick<IndexText, "digest" | "size"> | undefined): boolean {
-  // Most differ in size, which costs nothing.
+export function isSameIndex(text: Stated, other: Stated | undefined): boolean {
+  // Sizes first: the digest may not have been computed yet.
   return text.size === other?.size && text.digest === other.digest;
 }
 
@@ -120,7 +122,7 @@ class TextOfRecords implements IndexText {
   readonly specs: number;
   readonly size: number;
   readonly isVerified = true;
-  readonly isHashedAsRead = true;
+  readonly hasLateDigest = true;
   #digest: Digest | undefined;
 
   constructor(records: ReadonlyMap<string, IndexedNode>, version: 7 | 8) {
@@ -128,7 +130,7 @@ class TextOfRecords implements IndexText {
     this.version = version;
     let [size, specs] = [headOf(version).length + END.length, 0];
     for (const [hash, record] of records) {
-      size += keyOf(hash).length + record.size + restOf(record).length;
+      size += keyOf(hash).length + record.size + tailOf(record).length;
       if (record.inBuildcache) specs++;
     }
     // The last record has no comma.
@@ -156,13 +158,13 @@ class TextOfRecords implements IndexText {
     return giveAway(Readable.from(offset > 0 ? from(all, offset) : this.#hashed(all), { highWaterMark: 1 }));
   }
 
-  // Learns the digest from what passes.
+  // Passes chunks through, and computes their digest.
   *#hashed(all: Iterable<Buffer>): Generator<Buffer> {
     if (this.#digest !== undefined) return yield* all;
     const digester = new Digester();
     for (const chunk of all) {
       digester.update(chunk);
-      // Before the last chunk is sent: its reader may not ask for more.
+      // Set before the last chunk is yielded: a reader that has all bytes may not ask for the end.
       if (digester.size === this.size) this.#digest = digester.digest();
       yield chunk;
     }
@@ -224,9 +226,9 @@ function inNewestFormat(records: ReadonlyMap<string, NodeRecord>): ReadonlyMap<s
 const headOf = (version: number): string => `{"database":{"version":"${version}","installs":{`;
 const END = "}}}";
 
-// What surrounds the text of a record: its key, and everything up to the next key.
+// What surrounds the text of a record: its key, and everything up to the next key, with the comma.
 const keyOf = (hash: string): string => `"${hash}":{"spec":`;
-const restOf = ({ refCount, inBuildcache }: WrittenRecord): string =>
+const tailOf = ({ refCount, inBuildcache }: WrittenRecord): string =>
   `,"ref_count":${refCount},"in_buildcache":${inBuildcache}},`;
 
 // The text in chunks; `make` provides the memory of each, which may be the same each time.
@@ -250,7 +252,7 @@ function* chunks(
     filled += chunk.write(before + keyOf(hash), filled, "latin1");
     record.copyTo(chunk, filled);
     filled += size;
-    before = restOf(record);
+    before = tailOf(record);
   }
   // The end has no comma.
   filled += chunk.write(before.slice(0, -1), filled, "latin1");

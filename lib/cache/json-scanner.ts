@@ -168,8 +168,8 @@ export class JsonScanner {
     return this.#key();
   }
 
-  /** Moves past the value that follows if it has this text, which must be that of an object. */
-  passIf(text: Uint8Array): boolean {
+  /** Moves past the object that follows if this is its text. Only for a text in memory. */
+  skipIf(text: Uint8Array): boolean {
     this.#peek();
     const end = this.at + text.byteLength;
     if (end > this.#text.byteLength || this.#text.compare(text, 0, text.byteLength, this.at, end) !== 0) return false;

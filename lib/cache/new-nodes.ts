@@ -20,10 +20,14 @@ export interface NewNodes {
   readonly records: readonly NodeRecord[];
 }
 
-/** The known records, by DAG hash. Only a verified one is taken for any node that claims its hash. */
+/** Records that the caller has. Only a verified one is taken for any node that claims its hash. A Map will do. */
 export interface KnownRecords {
+  /** The record of a DAG hash, if it is known. */
   get(hash: string): NodeRecord | undefined;
-  /** The nodes that came after a node in other documents, by its hash, the latest first. */
+  /**
+   * Filled by the reader, to find known nodes faster; kept between documents. By DAG hash: the records that came next
+   * in other documents, the latest first.
+   */
   readonly followers?: Map<string, NodeRecord[]> | undefined;
 }
 
@@ -34,7 +38,7 @@ export function isVerifiedIn(known: KnownRecords): (hash: string) => boolean {
 
 /** The oldest format whose nodes have DAG hashes, written last. */
 const OLDEST_FORMAT = 4;
-/** How many followers of a node are remembered: four of five nodes are among them. */
+/** How many followers of a node are remembered: enough to recognise four of five nodes. */
 const FOLLOWERS_KEPT = 4;
 /** The number of bytes at the end of a node that hold its hash. */
 const TAIL_LENGTH = `"hash": "${"x".repeat(32)}"}`.length;
@@ -82,7 +86,7 @@ class NewNodesReader {
   readonly #named = new Map<string, string>();
   #format: number | undefined;
   #root: NodeRecord | undefined;
-  #before: NodeRecord | undefined;
+  #previous: NodeRecord | undefined;
   #isUnusual = false;
 
   constructor(text: Buffer, scanner: JsonScanner, known: KnownRecords, place: Place) {
@@ -110,40 +114,41 @@ class NewNodesReader {
   }
 
   readonly #node = (): void => {
-    const before = this.#before;
-    const record = (before && this.#follower(before)) ?? this.#next();
-    this.#before = record;
+    const previous = this.#previous;
+    const record = (previous && this.#follower(previous)) ?? this.#scanned();
+    this.#previous = record;
     this.#root ??= record;
-    // A text in a file would have to be read first. What is new here may still turn out to be unusual.
-    if (before !== undefined && record?.isVerified && !isInFile(record) && !this.#found.has(record.hash))
-      this.#remember(before, record);
+    // Not a record in a file: comparing would read it. Not one that is new: this document may still be refused.
+    if (previous !== undefined && record?.isVerified && !isInFile(record) && !this.#found.has(record.hash))
+      this.#remember(previous, record);
   };
 
   // Documents list the same nodes in much the same order: most nodes follow one that they have followed before.
   // Comparing their texts is several times faster than looking for the end of a text and the hash in it.
-  #follower(before: NodeRecord): NodeRecord | undefined {
-    const known = this.#known.followers?.get(before.hash);
-    if (known === undefined) return undefined;
+  #follower({ hash }: NodeRecord): NodeRecord | undefined {
+    const kept = this.#known.followers?.get(hash);
+    if (kept === undefined) return undefined;
     // A loop: this is done for millions of nodes.
-    for (const record of known) if (this.#scanner.passIf(record.text)) return record;
+    for (const record of kept) if (this.#scanner.skipIf(record.text)) return record;
     return undefined;
   }
 
-  #remember({ hash }: NodeRecord, record: NodeRecord): void {
+  #remember(previous: NodeRecord, record: NodeRecord): void {
     const { followers } = this.#known;
-    const known = followers?.get(hash);
-    if (known === undefined) {
-      followers?.set(hash, [record]);
+    if (followers === undefined) return;
+    const kept = followers.get(previous.hash);
+    if (kept === undefined) {
+      followers.set(previous.hash, [record]);
       return;
     }
-    const at = known.indexOf(record);
+    const at = kept.indexOf(record);
     if (at === 0) return;
-    if (at > 0) known.splice(at, 1);
-    else if (known.length === FOLLOWERS_KEPT) known.pop();
-    known.unshift(record);
+    if (at > 0) kept.splice(at, 1);
+    else if (kept.length === FOLLOWERS_KEPT) kept.pop();
+    kept.unshift(record);
   }
 
-  #next(): NodeRecord | undefined {
+  #scanned(): NodeRecord | undefined {
     const from = this.#scanner.skip();
     const end = this.#scanner.at;
     if (this.#isUnusual) return undefined;

@@ -217,10 +217,11 @@ export class OciCache extends ReadOciCache<Target> implements ImageCache, Prunab
   async writeIndex(text: IndexText, options: WriteIndexOptions = {}): Promise<boolean> {
     const { signal, replaced } = options;
     const stored = replaced?.stored;
-    // Spack labels the JSON as a compressed layer. The digest is asked for as late as possible.
+    // Spack labels the JSON as a compressed layer.
     const layer = {
       mediaType: OCI_LAYER_GZIP,
       size: text.size,
+      // A getter, so that it can be computed while the text is sent.
       get digest() {
         return text.digest;
       },
@@ -230,7 +231,8 @@ export class OciCache extends ReadOciCache<Target> implements ImageCache, Prunab
     const config = describe(EMPTY_CONFIG, OCI_CONFIG);
     if (stored?.configDigest !== config.digest)
       await this.target.pushBlob(config, bytesSource(EMPTY_CONFIG), { signal });
-    const manifest = { mediaType: OCI_MANIFEST, schemaVersion: 2, config, layers: [{ ...layer }] };
+    const { mediaType, digest, size } = layer;
+    const manifest = { mediaType: OCI_MANIFEST, schemaVersion: 2, config, layers: [{ mediaType, digest, size }] };
     const isObeyed = stored?.obeysConditions === true;
     const condition = isObeyed ? { digest: stored.digest, isObeyed } : undefined;
     await this.target.pushManifest(canonicalBytes(manifest), OCI_MANIFEST, { tag: INDEX_TAG, condition, signal });

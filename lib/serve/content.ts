@@ -1,6 +1,7 @@
 // Reads and deletes blobs, and lists tags and referrers (OCI distribution 1.1).
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
+import { StaveError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { canonicalBytes, emptyIndex } from "../oci/manifest.ts";
@@ -37,16 +38,19 @@ export async function handleBlob(exchange: Exchange, text: string): Promise<void
       const range = parseRange(request.headers.range, size);
       const { start, end } = range ?? { start: 0, end: size };
       const status = range ? 206 : 200;
-      const all = {
+      const full = {
         ...headers,
         "content-length": end - start,
         ...(range ? { "content-range": `bytes ${start}-${end - 1}/${size}` } : {}),
       };
-      if (size <= SMALL_BLOB)
-        return answer(response, status, all, layout.blobs.readNow(digest, size).subarray(start, end));
+      if (size <= SMALL_BLOB) {
+        const bytes = layout.blobs.readNow(digest, SMALL_BLOB);
+        if (bytes.byteLength !== size) throw new StaveError("FILE_SYSTEM", `blob ${digest} changed while it was read`);
+        return answer(response, status, full, bytes.subarray(start, end));
+      }
       const file = layout.blobs.open(digest, start, end);
       try {
-        response.writeHead(status, all);
+        response.writeHead(status, full);
         await pipeline(file, response);
       } finally {
         // For a client that has already left, `pipeline` leaves the file open.

@@ -50,15 +50,21 @@ export async function hasStamp(path: string, stamp: string): Promise<boolean> {
 /** Reads the whole file of an open descriptor, as readBounded does. */
 export function readDescriptor(descriptor: number, path: string, limit: number): Buffer {
   const before = fstatSync(descriptor, { bigint: true });
-  const bytes = Buffer.allocUnsafe(sizeOf(before, path, limit));
-  let filled = 0;
-  while (filled < bytes.length) {
-    const size = readSync(descriptor, bytes, filled, bytes.length - filled, filled);
-    if (size === 0) break;
-    filled += size;
-  }
-  unchanged(before, fstatSync(descriptor, { bigint: true }), bytes.subarray(0, filled), path);
+  const bytes = readFirst(descriptor, sizeOf(before, path, limit));
+  unchanged(before, fstatSync(descriptor, { bigint: true }), bytes, path);
   return bytes;
+}
+
+/** Reads the first `size` bytes of an open descriptor, or all if it has fewer. */
+export function readFirst(descriptor: number, size: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  let filled = 0;
+  while (filled < size) {
+    const count = readSync(descriptor, bytes, filled, size - filled, filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return bytes.subarray(0, filled);
 }
 
 function sizeOf(stats: BigIntStats, path: string, limit: number): number {

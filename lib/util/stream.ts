@@ -10,8 +10,11 @@ export interface Source {
   readonly size: number;
   /** A stream from the start fails at its end unless the digest matches, so callers need not hash it again. */
   readonly isVerified?: boolean | undefined;
-  /** The digest is computed while they are read for the first time; to know it before, they must be read once more. */
-  readonly isHashedAsRead?: boolean | undefined;
+  /**
+   * The digest in the blob's descriptor costs nothing once the bytes have been read to the end; asking for it earlier
+   * costs a pass of its own. A registry therefore gets the bytes first.
+   */
+  readonly hasLateDigest?: boolean | undefined;
   /** All of them, if they are in memory. */
   readonly bytes?: Uint8Array | undefined;
   /** Opens the bytes from `offset` to the end. The caller must consume or destroy the stream. */

@@ -66,7 +66,7 @@ async function benchSize(specs: number, { scratch, stave, server }: Place): Prom
   const forget = (): void => rmSync(memory, { recursive: true, force: true });
   const restore = async (): Promise<void> => {
     await undo();
-    // A registry need not read what another program has written: `stave serve` would do that with the next request.
+    // `stave serve` reads index.json again with the next request: now, not while it is measured.
     await fetch(`http://${server.host}/v2/cache/tags/list?n=1`);
   };
   const restoreAndForget = async (): Promise<void> => {
@@ -110,7 +110,7 @@ function restorer(folder: string): () => Promise<void> {
   const [index, kept] = [join(folder, "index.json"), `${folder}.index.json`];
   copyFileSync(index, kept);
   return async () => {
-    // Changes that the server has not written to index.json yet.
+    // Until the server has written its journal to index.json.
     while (existsSync(join(folder, JOURNAL_NAME))) await setTimeout(50);
     copyFileSync(kept, index);
     for (const name of readdirSync(blobs)) if (!present.has(name)) rmSync(join(blobs, name));

@@ -10,6 +10,7 @@ import { IndexFile } from "../../lib/cache/index-file.ts";
 import { type CacheIndex, readIndexText } from "../../lib/cache/index-read.ts";
 import { listIndexed } from "../../lib/cache/index-select.ts";
 import { type IndexText, indexText } from "../../lib/cache/index-write.ts";
+import { OciCache } from "../../lib/cache/oci-cache.ts";
 import type { IndexRecord } from "../../lib/cache/record.ts";
 import type { ErrorCode } from "../../lib/errors.ts";
 import { createTransport } from "../../lib/http/transport.ts";
@@ -21,8 +22,10 @@ import { readAll } from "../../lib/util/stream.ts";
 import { systemClock } from "../../lib/util/time.ts";
 import { makeDatabase } from "../../scripts/make-database.ts";
 import { writeMirrorIndex } from "../../scripts/make-mirror.ts";
+import { connect } from "../support/client.ts";
 import { failsWith } from "../support/errors.ts";
 import { mirrorAt, startWeb } from "../support/mirrors.ts";
+import { startRegistry } from "../support/registry.ts";
 import { temporaryFolder } from "../support/tree.ts";
 
 const source = { name: "the index", digest: digestOf("") };
@@ -249,13 +252,37 @@ for (const { name, index } of origins)
     // A second upload may begin anywhere.
     for (const offset of [1, 300_000, written.size - 2])
       assert.equal(await textOf(written, offset), whole.slice(offset));
-    // Read first, or only in part.
+    // Read before its digest is asked for, and after it was read in part.
     const other = writtenFrom(await index());
     assert.equal(await textOf(other, 10), whole.slice(10));
     for await (const _chunk of await other.open()) break;
     assert.equal(await textOf(other), whole);
     assert.equal(other.digest, expected.digest);
   });
+
+test("a large index is produced once when it is sent to a registry, and its digest comes last", async () => {
+  const { file, index } = inFile(TEXT);
+  let copied = 0;
+  const copy = file.copyText.bind(file);
+  file.copyText = (...text) => {
+    copied++;
+    copy(...text);
+  };
+  const registry = await startRegistry();
+  const client = connect(registry.host, "cache");
+  const cache = new OciCache(client.target);
+  const written = writtenFrom(index);
+  await cache.writeIndex(written, { replaced: index });
+  assert.deepEqual(
+    registry.requests.filter(({ url }) => url.includes("/uploads/")).map(({ method }) => method),
+    ["POST", "PATCH", "PUT", "POST", "PUT"],
+  );
+  assert.equal(copied, index.records.size);
+  const found = await cache.readIndex();
+  assert.deepEqual([found?.digest, found?.size, found?.records.size], [written.digest, written.size, 60]);
+  await client.close();
+  await registry.close();
+});
 
 test("a large index is not written from a damaged file", async () => {
   let damaged = 0;

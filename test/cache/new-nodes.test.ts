@@ -56,23 +56,33 @@ test("known nodes are skipped, with and without spaces", () => {
 });
 
 test("nodes in a known order are recognised by their texts, and changed ones are not", () => {
-  const [first, second, third] = ["first", "second", "third"].map((name) => madeSpec(name, "1.0"));
-  assert.ok(first && second && third);
+  const made = ["a", "b", "c", "d", "e", "f"].map((name) => madeSpec(name, "1.0"));
   const known = new KnownNodes();
-  for (const made of [first, second, third])
-    for (const record of newNodesOf(made, none).records) known.add(record, "dependency");
+  for (const one of made) for (const record of newNodesOf(one, none).records) known.add(record, "dependency");
+  // How often the record of a hash is asked for: once for each node that is not recognised, and for some others.
+  let [asked, askedOfFew, askedOfAll] = [0, 0, 0];
   for (let round = 0; round < 3; round++)
-    for (const order of ["012", "201", "120", "210"]) {
-      const made = madeSpec(`top${round}${order}`, "1.0", [first, second, third]);
-      const { root, graph } = made;
-      const [top = {}, ...below] = nodesOf(made);
+    for (const order of ["012345", "051234", "024135", "035142", "041253"]) {
+      const parent = madeSpec(`top${round}${order}`, "1.0", made);
+      const { root, graph } = parent;
+      const [top = {}, ...below] = nodesOf(parent);
       const others = [...order].map((at) => below[Number(at)] ?? {});
       const texts = others.map((node) => writeJson(node));
       const whole = { ...specDocument(root, graph), nodes: [top, ...others] };
       const spaced = writeJson({ spec: whole }).replaceAll("},{", "} ,\n {");
       for (const text of [writeJson({ spec: whole }), spaced]) {
-        const found = scan(text, known);
-        assert.deepEqual(found?.nodes, scan(text, { get: (hash) => known.get(hash) })?.nodes);
+        const { followers } = known;
+        const get = (hash: string): NodeRecord | undefined => {
+          asked++;
+          return known.get(hash);
+        };
+        const found = scan(text, { get, followers });
+        askedOfFew += asked;
+        asked = 0;
+        const scanned = scan(text, { get });
+        askedOfAll += asked;
+        asked = 0;
+        assert.deepEqual(found?.nodes, scanned?.nodes);
         assert.deepEqual(
           found?.nodes.records.map(({ hash }) => hash),
           [root.hash],
@@ -83,8 +93,26 @@ test("nodes in a known order are recognised by their texts, and changed ones are
         assert.equal(scan(changed, known), undefined);
       }
     }
-  assert.ok(known.followers.size >= 3);
-  for (const all of known.followers.values()) assert.ok(all.length > 0 && all.length <= 4);
+  const nodes = 3 * 5 * 2 * made.length;
+  assert.ok(askedOfAll - askedOfFew > 0.5 * nodes, `${askedOfAll - askedOfFew} of ${nodes}`);
+});
+
+test("at most four followers of a node are kept, the latest first", () => {
+  const made = ["a", "b", "c", "d", "e", "f"].map((name) => madeSpec(name, "1.0"));
+  const known = new KnownNodes();
+  for (const one of made) for (const record of newNodesOf(one, none).records) known.add(record, "dependency");
+  const parent = madeSpec("top", "1.0", made);
+  const { root, graph } = parent;
+  const [top = {}, ...below] = nodesOf(parent);
+  const followers = (): string[] => (known.followers.get(made[0]?.root.hash ?? "") ?? []).map(({ name }) => name);
+  const expected = ["b", "cb", "dcb", "edcb", "fedc", "bfed"];
+  for (const [at, name] of [..."bcdefb"].entries()) {
+    // First a, then the one that follows it.
+    const rank = (node: JsonObject): number => (node["name"] === "a" ? 0 : node["name"] === name ? 1 : 2);
+    const nodes = [top, ...below.toSorted((one, other) => rank(one) - rank(other))];
+    assert.ok(scan(writeJson({ spec: { ...specDocument(root, graph), nodes } }), known));
+    assert.equal(followers().join(""), expected[at]);
+  }
 });
 
 /** As Python's `json.dumps` writes it, with a space after commas and colons. */

@@ -415,14 +415,14 @@ test("an upload in chunks goes on after a broken chunk, asking how far it came",
   await registry.close();
 });
 
-describe("bytes whose digest is known once they have been read", () => {
+describe("a blob whose digest is known only after it has been read", () => {
   const { bytes, descriptor } = blobOf(someBytes(20_000_000, "late"));
   // The reads from the start, and what is asked of the digest before the first of them has ended.
   const late = (from: () => AsyncIterable<Uint8Array>) => {
     let [reads, early, isRead] = [0, 0, false];
     const source = {
       size: descriptor.size,
-      isHashedAsRead: true,
+      hasLateDigest: true,
       open: (offset = 0) => {
         if (offset > 0) return bytesSource(bytes).open(offset);
         reads++;
@@ -443,36 +443,45 @@ describe("bytes whose digest is known once they have been read", () => {
   async function* whole(): AsyncGenerator<Uint8Array> {
     for (let at = 0; at < bytes.length; at += 1e6) yield bytes.subarray(at, at + 1e6);
   }
-  const session = /uploads/;
+  const uploads = /uploads/;
   const rows: { name: string; rules: Rule[]; methods: string[]; counts: { reads: number; early: number } }[] = [
-    { name: "go first", rules: [], methods: ["POST", "PATCH", "PUT"], counts: { reads: 1, early: 0 } },
-    ...[400, 405, 411].map((status) => ({
-      name: `go with their digest after status ${status}`,
-      rules: [{ method: "PATCH", path: session, times: 1, fault: { status } }],
-      methods: ["POST", "PATCH", "DELETE", "HEAD", "POST", "PUT"],
-      counts: { reads: 2, early: 2 },
+    { name: "is sent before its digest", rules: [], methods: ["POST", "PATCH", "PUT"], counts: { reads: 1, early: 0 } },
+    ...[400, 403, 404, 405, 409, 411, 413, 416, 501].map((status) => ({
+      name: `is sent with its digest after status ${status}`,
+      rules: [{ method: "PATCH", path: uploads, fault: { status } }],
+      methods: ["POST", "PATCH", "DELETE", "POST", "PUT"],
+      counts: { reads: 2, early: 1 },
     })),
     {
-      name: "go in chunks after status 413",
-      rules: [{ method: "PATCH", path: session, times: 1, fault: { status: 413 } }],
-      methods: ["POST", "PATCH", "DELETE", "HEAD", "POST", "PATCH", "PATCH", "PATCH", "PUT"],
-      counts: { reads: 2, early: 1 },
+      name: "is sent with its digest if each PATCH breaks",
+      rules: [{ method: "PATCH", path: uploads, fault: { status: 500 } }],
+      methods: ["POST", "PATCH", "HEAD", "GET", "PUT"],
+      counts: { reads: 2, early: 2 },
     },
     {
-      name: "are sent again if nothing has arrived when the connection breaks",
-      rules: [{ method: "PATCH", path: session, times: 1, fault: { resetAfter: 12_000_000 } }],
-      methods: ["POST", "PATCH", "HEAD", "GET", "PATCH", "PUT"],
-      counts: { reads: 2, early: 1 },
+      name: "is sent in chunks if its PUT is too large as well",
+      rules: [
+        { method: "PATCH", path: uploads, times: 1, fault: { status: 413 } },
+        { method: "PUT", path: uploads, times: 1, fault: { status: 413 } },
+      ],
+      methods: ["POST", "PATCH", "DELETE", "POST", "PUT", "DELETE", "HEAD", "POST", "PATCH", "PATCH", "PATCH", "PUT"],
+      counts: { reads: 3, early: 2 },
     },
     {
-      name: "are not sent again if they have arrived when the connection breaks",
-      rules: [{ method: "PATCH", path: session, times: 1, fault: "lost commit" }],
+      name: "is sent again if the registry kept nothing when the connection broke",
+      rules: [{ method: "PATCH", path: uploads, times: 1, fault: { resetAfter: 12_000_000 } }],
+      methods: ["POST", "PATCH", "HEAD", "GET", "PUT"],
+      counts: { reads: 2, early: 2 },
+    },
+    {
+      name: "is not sent again if the registry has all of it when the connection breaks",
+      rules: [{ method: "PATCH", path: uploads, times: 1, fault: "lost commit" }],
       methods: ["POST", "PATCH", "HEAD", "GET", "PUT"],
       counts: { reads: 1, early: 0 },
     },
     {
-      name: "are there although the response to their digest was lost",
-      rules: [{ method: "PUT", path: session, times: 1, fault: "lost commit" }],
+      name: "is not sent again if only the response to its commit was lost",
+      rules: [{ method: "PUT", path: uploads, times: 1, fault: "lost commit" }],
       methods: ["POST", "PATCH", "PUT", "HEAD"],
       counts: { reads: 1, early: 0 },
     },
@@ -494,7 +503,7 @@ describe("bytes whose digest is known once they have been read", () => {
       await registry.close();
     });
 
-  test("leave no session open if their source breaks", async () => {
+  test("leaves no session open if its source breaks", async () => {
     const registry = await startRegistry();
     const client = connect(registry.host, "r");
     async function* broken(): AsyncGenerator<Uint8Array> {

@@ -8,17 +8,14 @@ import { fileError, StaveError, systemCode } from "../../errors.ts";
 import { algorithmOf, type Digest, type DigestAlgorithm, Digester, hexOf } from "../../oci/digest.ts";
 import { makeFolder } from "../../util/folder.ts";
 import { PieceWriter } from "../../util/piece-writer.ts";
-import { readDescriptor } from "../../util/read-file.ts";
+import { readFirst } from "../../util/read-file.ts";
 import { createTemporary } from "../../util/temporary-file.ts";
 import type { Clock } from "../../util/time.ts";
 import { enterLayout, leaveLayout, refuseLinks, TEMPORARY_FOLDER } from "./layout-presence.ts";
 
 /** The size of reads, in bytes. */
 const PIECE = 256 * 1024;
-/**
- * Blobs of at most so many bytes are read without waiting. Each wait for a file costs more than such a read: a request
- * for a small blob takes half as long.
- */
+/** Blobs of at most this many bytes are read synchronously: a wait for the thread pool costs more than the read. */
 export const SMALL_BLOB: number = PIECE;
 
 /** The blob files of one layout directory. */
@@ -70,19 +67,37 @@ export class LayoutBlobs {
     await utimes(this.path(digest), now, now).catch(() => {});
   }
 
-  /** Opens the bytes from `start` up to, not including, `end`. Not verified. Throws NOT_FOUND. */
+  /**
+   * Opens the bytes from `start` up to, not including, `end`. Not verified. Throws NOT_FOUND, CONTENT_INVALID,
+   * FILE_SYSTEM.
+   */
   open(digest: Digest, start = 0, end?: number): Readable {
     const path = this.path(digest);
-    const fd = this.#open(digest);
-    return createReadStream(path, { fd, start, ...(end === undefined ? {} : { end: end - 1 }), highWaterMark: PIECE });
+    const { file: fd } = this.#open(digest);
+    try {
+      return createReadStream(path, {
+        fd,
+        start,
+        ...(end === undefined ? {} : { end: end - 1 }),
+        highWaterMark: PIECE,
+      });
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
   }
 
-  /** The bytes of a small blob, read without waiting. Not verified. Throws NOT_FOUND, TOO_LARGE, FILE_SYSTEM. */
-  readNow(digest: Digest, limit: number): Buffer {
+  /**
+   * The bytes of a blob of at most `limit` bytes, read synchronously. Not verified. Throws as `open`, and TOO_LARGE
+   * with a message that names `subject`.
+   */
+  readNow(digest: Digest, limit: number, subject = `blob ${digest}`): Buffer {
     const path = this.path(digest);
-    const file = this.#open(digest);
+    const { file, size } = this.#open(digest);
     try {
-      return readDescriptor(file, path, limit);
+      if (size > limit)
+        throw new StaveError("TOO_LARGE", `${subject} is larger than the limit of ${limit} bytes`, { subject });
+      return readFirst(file, size);
     } catch (cause) {
       throw fileError(cause, "read", path);
     } finally {
@@ -90,13 +105,14 @@ export class LayoutBlobs {
     }
   }
 
-  #open(digest: Digest): number {
+  #open(digest: Digest): { readonly file: number; readonly size: number } {
     const path = this.path(digest);
     let file: number | undefined;
     try {
       // A FIFO would otherwise block the process until somebody writes to it.
       file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      if (fstatSync(file).isFile()) return file;
+      const stats = fstatSync(file);
+      if (stats.isFile()) return { file, size: stats.size };
       throw new StaveError("CONTENT_INVALID", `${path} is not a plain file`, { subject: path });
     } catch (cause) {
       if (file !== undefined) closeSync(file);

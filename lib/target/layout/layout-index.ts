@@ -112,7 +112,7 @@ export class LayoutIndex {
     }
   }
 
-  // Looked at with each request, and not worth a wait.
+  // Synchronous: done with each request, for which a wait for the thread pool would cost more.
   #identify(): { key: string; size: number } {
     try {
       const stats = lstatSync(this.#path, { bigint: true, throwIfNoEntry: false });

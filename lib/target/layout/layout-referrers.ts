@@ -4,6 +4,7 @@ import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { type ManifestDocument, mayHaveSubject, parseManifest } from "../../oci/manifest.ts";
+import { Turns } from "../../util/turns.ts";
 import { referrerEntry } from "../registry/referrers.ts";
 import { type FetchedManifest, MANIFEST_LIMIT, type OperationOptions } from "../target.ts";
 import type { LayoutBlobs } from "./layout-blobs.ts";
@@ -11,8 +12,6 @@ import type { LayoutEntries } from "./layout-entries.ts";
 
 /** stave's own annotation in index.json, with the subject of a referrer. */
 export const SUBJECT_ANNOTATION = "dev.stave.subject";
-/** How long manifests are looked at before other work of the process has its turn, in milliseconds. */
-const TURN = 5;
 
 /** A manifest that may refer to another one; its own list entry once it was read. */
 interface Claim {
@@ -76,7 +75,7 @@ export class LayoutReferrers {
   /** Finds out which manifests refer to others. False if one could not be read, which may be there the next time. */
   async #examine(listed: readonly Descriptor[], signal: AbortSignal | undefined): Promise<boolean> {
     let isComplete = true;
-    let turn = performance.now() + TURN;
+    const turns = new Turns();
     for (const one of listed) {
       if (this.#known.has(one.digest)) continue;
       const subject = one.annotations?.[SUBJECT_ANNOTATION];
@@ -84,10 +83,7 @@ export class LayoutReferrers {
         this.#claim(subject, one);
         this.#known.add(one.digest);
       } else isComplete = (await this.#look(one)) && isComplete;
-      if (performance.now() < turn) continue;
-      await new Promise((resolve) => setImmediate(resolve));
-      signal?.throwIfAborted();
-      turn = performance.now() + TURN;
+      await turns.next(signal);
     }
     return isComplete;
   }

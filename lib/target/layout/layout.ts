@@ -10,6 +10,7 @@ import { closeAll } from "../../util/close-all.ts";
 import { releaserOf } from "../../util/free-chunks.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifiedStream } from "../../util/stream.ts";
 import type { Clock } from "../../util/time.ts";
+import { Turns } from "../../util/turns.ts";
 import { referrersTag } from "../registry/referrers.ts";
 import {
   type FetchedManifest,
@@ -52,6 +53,8 @@ export class LayoutTarget implements Target {
   /** @internal */
   readonly index: LayoutIndex;
   readonly #referrers: LayoutReferrers;
+  // Small blobs and the state of the index are read without waiting.
+  readonly #turns = new Turns();
   /** Creates the layout, if that is left to the first write. */
   #create: (() => Promise<void>) | undefined;
   #creation: Promise<void> | undefined;
@@ -84,6 +87,7 @@ export class LayoutTarget implements Target {
   }
 
   async hasBlob(descriptor: Descriptor): Promise<boolean> {
+    await this.#turns.next();
     return this.blobs.size(descriptor.digest) === descriptor.size;
   }
 
@@ -91,6 +95,7 @@ export class LayoutTarget implements Target {
     const { digest, size } = descriptor;
     const subject = `blob ${digest} in ${this.name}`;
     options.signal?.throwIfAborted();
+    await this.#turns.next(options.signal);
     const there = this.blobs.size(digest);
     if (there !== undefined && there !== size) throw sizeMismatch(subject, size, String(there));
     const file = size > SMALL_BLOB ? this.blobs.open(digest) : Readable.from([this.blobs.readNow(digest, SMALL_BLOB)]);
@@ -176,7 +181,8 @@ export class LayoutTarget implements Target {
         hint: `list the tags with \`stave tags ${this.name}\``,
       });
     const subject = `manifest ${digest} in ${this.name}`;
-    const bytes = this.blobs.readNow(digest, limit);
+    await this.#turns.next(signal);
+    const bytes = this.blobs.readNow(digest, limit, subject);
     const actual = digestOf(bytes, algorithmOf(digest));
     if (actual !== digest) throw digestMismatch(subject, digest, actual);
     const { mediaType } = parseManifest(bytes, entry?.mediaType, subject);

@@ -195,9 +195,10 @@ export async function commit(
 }
 
 /**
- * Sends bytes to an open upload and advances it. Never retries. Throws NETWORK if the registry says that it has fewer.
+ * Sends bytes to an open upload and advances it. Never retries. Throws NETWORK if the registry reports fewer bytes than
+ * were sent.
  */
-export async function append(
+export async function patch(
   repository: Repository,
   session: Session,
   count: number,
@@ -218,7 +219,7 @@ export async function append(
     access: "push",
     accept: [202, 204],
     traffic: "upload",
-    op: "push chunk",
+    op: "push bytes",
     subject: "blob",
     retry: false,
     patience,
@@ -228,9 +229,8 @@ export async function append(
   session.url = next.url;
   const reached = received(response);
   if (reached > 0 && reached < end)
-    throw new StaveError("NETWORK", `cannot push chunk: ${repository.name} is missing its last ${end - reached} bytes`);
+    throw new StaveError("NETWORK", `cannot push bytes: ${repository.name} is missing its last ${end - reached} bytes`);
   session.offset = end;
-  patience.progress();
 }
 
 /** Sends one chunk from memory; after an interruption asks how much arrived and sends the rest. */
@@ -253,7 +253,8 @@ export async function sendChunk(
     if (session.offset === end) return { done: undefined };
     const body = chunk.subarray(session.offset - start);
     try {
-      await append(repository, session, body.byteLength, body, options);
+      await patch(repository, session, body.byteLength, body, options);
+      patience.progress();
       return { done: undefined };
     } catch (error) {
       if (isStaveError(error) && (isPassing(error) || error.status === 416)) return { again: error };

@@ -1,6 +1,7 @@
-// Pushes the blobs of a repository: mount, monolithic, chunked and streamed uploads, resumed by upload status (OCI
-// distribution 1.1, "Pushing blobs"). Each attempt at an upload opens its source anew; a chunk is retried from memory.
-// After a commit without a response the registry is first asked for the blob, because it often exists.
+// Pushes the blobs of a repository: mount, monolithic, chunked and streamed uploads, and those whose digest comes last,
+// resumed by upload status (OCI distribution 1.1, "Pushing blobs"). Each attempt at an upload opens its source anew; a
+// chunk is retried from memory. After a commit without a response the registry is first asked for the blob, because it
+// often exists.
 import { Readable } from "node:stream";
 import { isStaveError, StaveError } from "../../errors.ts";
 import { type Outcome, withRetry } from "../../http/retry.ts";
@@ -14,7 +15,6 @@ import { abilitiesOf } from "./host-abilities.ts";
 import type { Repository } from "./repository.ts";
 import { inMemory, mayPostWhole, postWhole, SINGLE_POST } from "./single-post.ts";
 import {
-  append,
   CHUNK,
   cancel,
   commit,
@@ -22,15 +22,13 @@ import {
   isSessionLost,
   mount,
   openSession,
+  patch,
   type Session,
   type StepOptions,
   sendChunk,
   status,
   uploadLost,
 } from "./upload-session.ts";
-
-/** How a registry refuses chunks of any size, or such large ones. */
-const REFUSALS: ReadonlySet<number> = new Set([400, 405, 411, 415, 416, 501]);
 
 /** Stores a blob of known digest and size: see BlobPusher.pushBlob. */
 export async function pushBlob(
@@ -58,16 +56,21 @@ function isThere(repository: Repository, { digest, size }: Descriptor, options: 
   return hasBlob(repository, digest, { ...options, size, mustProve: true });
 }
 
+/** An upload that is lost this often ends: each may have sent much before. */
+const LOST_OFTEN = 5;
+
 /** The upload of one blob, with its retries. */
 class Upload {
   readonly #repository: Repository;
   readonly #descriptor: Descriptor;
   readonly #source: Source;
   readonly #options: PushBlobOptions & StepOptions;
+  #session: Session | undefined;
   /** Set when the registry, or a proxy in front of it, finds the blob too large for one request. */
-  #inChunks = false;
-  /** The bytes go first, and the digest with the commit: it is known once they have been read. */
-  #digestLast: boolean;
+  #inChunks: boolean;
+  /** The registry may have a part of the blob. */
+  #isBegun = false;
+  #lost = 0;
   /** Bytes reported to `onBytes` so far, including bytes that the registry may not have. */
   #told = 0;
 
@@ -76,61 +79,87 @@ class Upload {
     this.#descriptor = descriptor;
     this.#source = source;
     this.#options = options;
-    this.#digestLast = source.isHashedAsRead === true && descriptor.size > CHUNK;
+    this.#inChunks = descriptor.size > CHUNK && abilitiesOf(repository).refusesLarge === true;
   }
 
   async run(opened: Session | undefined): Promise<void> {
+    this.#session = opened;
     const { size } = this.#descriptor;
-    this.#inChunks = size > CHUNK && abilitiesOf(this.#repository).refusesLarge === true;
-    let session = opened;
-    await withRetry(
-      this.#options.patience,
-      this.#repository.retryHooks(this.#options.signal),
-      async (attempt): Promise<Outcome<void>> => {
-        if (attempt > 1) {
-          if (await isThere(this.#repository, this.#descriptor, this.#options)) return { done: undefined };
-          if (session) session = await status(this.#repository, session, this.#options);
-          if (session && session.offset > size) session = undefined;
-        }
-        try {
-          if (attempt === 1 && session === undefined) {
-            const posted = await this.#post();
-            if (posted === "stored") return { done: undefined };
-            session = posted;
-          }
-        } catch (error) {
-          if (!isStaveError(error) || !isPassing(error)) throw error;
-          return { again: error };
-        }
-        session ??= await openSession(this.#repository, this.#options);
-        try {
-          await this.#send(session);
-          return { done: undefined };
-        } catch (error) {
-          this.#takeBack(session.offset);
-          if (!isStaveError(error)) throw error;
-          if (error.status === 413 && !this.#inChunks) {
-            this.#inChunks = true;
-            abilitiesOf(this.#repository).refusesLarge = true;
-            await cancel(this.#repository, session);
-            session = undefined;
-            return { again: error };
-          }
-          if (this.#digestLast && REFUSALS.has(error.status ?? 0)) {
-            this.#digestLast = false;
-            await cancel(this.#repository, session);
-            session = undefined;
-          } else if (isSessionLost(error)) session = undefined;
-          else if (!isPassing(error)) {
-            // The registry would keep what it has for an hour or longer.
-            if (this.#digestLast && !this.#options.signal?.aborted) await cancel(this.#repository, session);
-            throw error;
-          }
-          return { again: error };
-        }
-      },
-    );
+    try {
+      const isLate = this.#source.hasLateDigest === true && size > CHUNK && !this.#inChunks;
+      if (!isLate || !(await this.#sendsBytesFirst()))
+        await withRetry(
+          this.#options.patience,
+          this.#repository.retryHooks(this.#options.signal),
+          async (attempt): Promise<Outcome<void>> => await this.#attempt(attempt),
+        );
+    } catch (error) {
+      // The registry would keep what it has for an hour or longer.
+      if (this.#isBegun && this.#session && !this.#options.signal?.aborted)
+        await cancel(this.#repository, this.#session);
+      throw error;
+    }
     this.#tell(size - this.#told);
+  }
+
+  // Sends the bytes, and the digest with the commit: it is known only then. Tried once; true if the blob is stored.
+  // After any failure, the digest is computed, and what the registry has is sent no more.
+  async #sendsBytesFirst(): Promise<boolean> {
+    this.#session ??= await openSession(this.#repository, this.#options);
+    this.#isBegun = true;
+    try {
+      await patch(this.#repository, this.#session, this.#descriptor.size, () => this.#counted(), this.#options);
+      await commit(this.#repository, this.#session, this.#descriptor, this.#options);
+      return true;
+    } catch (error) {
+      this.#takeBack(0);
+      if (!isStaveError(error) || error.side === "source" || this.#options.signal?.aborted) throw error;
+      // Some registries and proxies refuse such requests, but no PUT.
+      if (!isPassing(error)) await this.#drop();
+      return false;
+    }
+  }
+
+  async #drop(): Promise<void> {
+    if (this.#session) await cancel(this.#repository, this.#session);
+    this.#session = undefined;
+    this.#isBegun = false;
+  }
+
+  async #attempt(attempt: number): Promise<Outcome<void>> {
+    const { size } = this.#descriptor;
+    if (attempt > 1 || this.#isBegun) {
+      if (await isThere(this.#repository, this.#descriptor, this.#options)) return { done: undefined };
+      if (this.#session) this.#session = await status(this.#repository, this.#session, this.#options);
+      if (this.#session && this.#session.offset > size) this.#session = undefined;
+    }
+    try {
+      if (attempt === 1 && this.#session === undefined) {
+        const posted = await this.#post();
+        if (posted === "stored") return { done: undefined };
+        this.#session = posted;
+      }
+    } catch (error) {
+      if (!isStaveError(error) || !isPassing(error)) throw error;
+      return { again: error };
+    }
+    this.#session ??= await openSession(this.#repository, this.#options);
+    try {
+      await this.#send(this.#session);
+      return { done: undefined };
+    } catch (error) {
+      this.#takeBack(this.#session.offset);
+      if (!isStaveError(error)) throw error;
+      if (error.status === 413 && !this.#inChunks) {
+        this.#inChunks = true;
+        abilitiesOf(this.#repository).refusesLarge = true;
+        await this.#drop();
+        return { again: error };
+      }
+      if (isSessionLost(error) && ++this.#lost < LOST_OFTEN) this.#session = undefined;
+      else if (!isPassing(error)) throw error;
+      return { again: error };
+    }
   }
 
   async #post(): Promise<"stored" | Session | undefined> {
@@ -142,10 +171,8 @@ class Upload {
     const { size } = this.#descriptor;
     this.#tell(session.offset - this.#told);
     if (this.#inChunks || session.offset > 0) {
+      this.#isBegun = true;
       await sendChunks(this.#repository, session, this.#source, this.#options, (count) => this.#tell(count));
-      await commit(this.#repository, session, this.#descriptor, this.#options);
-    } else if (this.#digestLast) {
-      await append(this.#repository, session, size, () => this.#counted(), this.#options);
       await commit(this.#repository, session, this.#descriptor, this.#options);
     } else {
       // A body in memory costs less than a stream of it, but tells nothing of its progress.
