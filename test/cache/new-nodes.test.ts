@@ -108,8 +108,8 @@ test("at most four followers of a node are kept, the latest first", () => {
   const expected = ["b", "cb", "dcb", "edcb", "fedc", "bfed"];
   for (const [at, name] of [..."bcdefb"].entries()) {
     // First a, then the one that follows it.
-    const rank = (node: JsonObject): number => (node["name"] === "a" ? 0 : node["name"] === name ? 1 : 2);
-    const nodes = [top, ...below.toSorted((one, other) => rank(one) - rank(other))];
+    const rank = (node: JsonObject): number => [name, "a"].indexOf(String(node["name"]));
+    const nodes = [top, ...below.toSorted((one, other) => rank(other) - rank(one))];
     assert.ok(scan(writeJson({ spec: { ...specDocument(root, graph), nodes } }), known));
     assert.equal(followers().join(""), expected[at]);
   }
