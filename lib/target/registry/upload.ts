@@ -88,10 +88,8 @@ class Upload {
     try {
       const isLate = this.#source.hasLateDigest === true && size > CHUNK && !this.#inChunks;
       if (!isLate || !(await this.#sendsBytesFirst()))
-        await withRetry(
-          this.#options.patience,
-          this.#repository.retryHooks(this.#options.signal),
-          async (attempt): Promise<Outcome<void>> => await this.#attempt(attempt),
+        await withRetry(this.#options.patience, this.#repository.retryHooks(this.#options.signal), (attempt) =>
+          this.#attempt(attempt),
         );
     } catch (error) {
       // The registry would keep what it has for an hour or longer.
