@@ -1,4 +1,4 @@
-// Proves that a script does its work, or says why it cannot: it never ends silently.
+// Proves that a script does its work, or says why it cannot: it never ends silently, and leaves nothing behind.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
@@ -26,4 +26,13 @@ test("no script asks import.meta.main, which older Nodes do not have", () => {
   const scripts = globSync("scripts/**/*.ts", { cwd: root }).filter((path) => !path.endsWith("is-main.ts"));
   assert.ok(scripts.length > 10);
   for (const path of scripts) assert.doesNotMatch(readFileSync(join(root, path), "utf8"), /import\.meta\.main/, path);
+});
+
+test("a script or test that makes a temporary folder also removes it", () => {
+  const makers = globSync("{scripts,test}/**/*.ts", { cwd: root })
+    .filter((path) => !path.includes("node_modules"))
+    .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }))
+    .filter(({ text }) => /\bmkdtemp(?:Sync)?\(/.test(text));
+  assert.ok(makers.length > 10);
+  for (const { path, text } of makers) assert.match(text, /\brm(?:Sync)?\(/, path);
 });

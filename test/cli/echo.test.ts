@@ -1,10 +1,9 @@
 // Proves that no secret and no terminal escape sequence gets into the output, even if a registry echoes whatever it
 // receives.
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { digestOf } from "../../lib/oci/digest.ts";
@@ -144,7 +143,7 @@ before(async () => {
 });
 after(() => server.close());
 
-const folder = mkdtempSync(join(tmpdir(), "stave-echo-"));
+const folder = temporaryFolder();
 
 function assertClean(text: string, where: string): void {
   for (const secret of [...secrets, LINK_VALUE]) assert.ok(!text.includes(secret), `${where} shows ${secret}: ${text}`);

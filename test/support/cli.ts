@@ -1,9 +1,9 @@
 // Runs the built command as a user would: in a process and an environment of its own.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { LOADER } from "./loader.ts";
+import { temporaryFolder } from "./tree.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const command = join(root, "dist/stave.js");
@@ -20,7 +20,7 @@ export interface RunOptions {
   cwd?: string;
 }
 
-const home = mkdtempSync(join(tmpdir(), "stave-home-"));
+const home = temporaryFolder();
 
 function build(): void {
   if (!existsSync(command))

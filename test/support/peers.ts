@@ -1,11 +1,11 @@
 // Tests against real programs: skipped with the reason if a program is missing, failed if CI requires all of them.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { freePort, untilUp } from "../../scripts/bench/server.ts";
 import { findProgram, PEERS } from "../../scripts/peers.ts";
+import { temporaryFolder } from "./tree.ts";
 
 /** How podman and buildah are called. */
 export interface ContainerTools {
@@ -61,9 +61,9 @@ export async function runIn(container: string, command: string[], tools: Contain
   }
 }
 
-/** The flags and environment that confine podman and buildah to a folder of their own. */
+/** The flags and environment that confine podman and buildah to a folder of their own, removed when the process ends. */
 export function containerTools(): ContainerTools {
-  const root = mkdtempSync(join(tmpdir(), "stave-storage-"));
+  const root = temporaryFolder();
   const config = join(root, "containers.conf");
   writeFileSync(config, '[containers]\ndefault_ulimits = ["nofile=1000:1000", "nproc=1000:1000"]\n');
   const policy = join(root, "home/.config/containers/policy.json");
@@ -75,7 +75,7 @@ export function containerTools(): ContainerTools {
 
 /** Starts docker's registry on a free port; with `htpasswd` it requires a login. */
 export async function startDistribution(htpasswd?: string): Promise<{ host: string; stop: () => Promise<void> }> {
-  const root = mkdtempSync(join(tmpdir(), "stave-distribution-"));
+  const root = temporaryFolder();
   const port = await freePort();
   const config = join(root, "config.yml");
   let auth = "";
