@@ -61,7 +61,7 @@ export async function runIn(container: string, command: string[], tools: Contain
   }
 }
 
-/** The flags and environment that confine podman and buildah to a folder of their own, removed when the process ends. */
+/** The flags and environment that confine podman and buildah to a folder of their own. */
 export function containerTools(): ContainerTools {
   const root = temporaryFolder();
   const config = join(root, "containers.conf");
