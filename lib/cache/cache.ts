@@ -109,6 +109,15 @@ export interface FetchSpecOptions extends FindSpecOptions {
   readonly archive?: CachedArchive | undefined;
 }
 
+/** Options for reading an index. */
+export interface ReadIndexOptions extends OperationOptions {
+  /**
+   * Called once, before the text of the index is read, as soon as it is certain which one is read: specs that are
+   * listed from then on are at least as new. Not every cache calls it.
+   */
+  readonly onFound?: (() => void) | undefined;
+}
+
 /** A readable build cache. */
 export interface ReadCache {
   /** The name as a user would type it. */
@@ -142,7 +151,7 @@ export interface ReadCache {
    * Reads the index; undefined if there is none. Invalid records are left out and listed in `problems`. Throws
    * CONTENT_INVALID, MEDIA_TYPE or TOO_LARGE if it is not an index at all.
    */
-  readIndex(options?: OperationOptions): Promise<CacheIndex | undefined>;
+  readIndex(options?: ReadIndexOptions): Promise<CacheIndex | undefined>;
   /** What to call a cache that was named as a mirror, but is a repository of a registry; undefined if it is not. */
   readonly asRegistry?: ((options?: OperationOptions) => Promise<string | undefined>) | undefined;
   /** Where to fetch the archive and the other layers of a spec that was read from this cache. */

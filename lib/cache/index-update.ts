@@ -80,8 +80,7 @@ const OLDEST_WRITTEN = 7;
 /** Compares the index with the cache without writing. Throws what listing and reading throw. */
 export async function checkIndex(cache: ReadCache, options: CheckIndexOptions = {}): Promise<IndexReport> {
   const update = new IndexUpdate(cache, options);
-  await update.readIndex();
-  await update.absorb(await cache.list({ signal: options.signal }));
+  await update.absorb(await update.readIndexAndList());
   update.throwFailure();
   return update.report();
 }
@@ -96,13 +95,12 @@ export async function updateIndex(cache: IndexedCache, options: UpdateIndexOptio
   const { signal } = options;
   if (!cache.can.write) throw lacks(cache, "write");
   const update = new IndexUpdate(cache, options);
-  // The index is read before the tags, so that a record without a tag is gone and not merely new.
-  await update.readIndex();
-  while (await update.absorb(await cache.list({ signal }))) {
+  let listing = await update.readIndexAndList();
+  while (await update.absorb(listing)) {
     if (update.rounds > MAX_ROUNDS) throw restless(cache.name);
     const outcome = await update.write(cache);
     if (outcome === "settled") break;
-    if (outcome === "refused") await update.readIndex();
+    listing = outcome === "refused" ? await update.readIndexAndList() : await cache.list({ signal });
   }
   update.throwFailure();
   return update.report();
@@ -150,11 +148,33 @@ class IndexUpdate {
     this.#progress = options.onProgress ?? noProgress;
   }
 
-  /** Takes over what can be kept of the current index. */
-  async readIndex(): Promise<void> {
+  /**
+   * Takes over what can be kept of the current index, and lists the cache. The list is begun only when it is certain
+   * which index is read, so that a record without a tag is gone and not merely new.
+   */
+  async readIndexAndList(): Promise<CacheListing> {
+    const { signal } = this.#options;
+    const stop = new AbortController();
+    let listing: Promise<CacheListing> | undefined;
+    const onFound = (): void => {
+      listing = this.#cache.list({ signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal });
+      // Its failure counts once the index has been read.
+      listing.catch(() => {});
+    };
+    try {
+      await this.#readIndex(onFound);
+    } catch (error) {
+      stop.abort();
+      await listing?.catch(() => {});
+      throw error;
+    }
+    return await (listing ?? this.#cache.list({ signal }));
+  }
+
+  async #readIndex(onFound: () => void): Promise<void> {
     const { full = false, signal } = this.#options;
     this.#unreadable = undefined;
-    this.#old = await this.#cache.readIndex({ signal }).catch((error: unknown) => {
+    this.#old = await this.#cache.readIndex({ signal, onFound }).catch((error: unknown) => {
       if (!isUnfit(error) && !(full && isStaveError(error, "UNSUPPORTED"))) throw error;
       this.#unreadable = error.message;
       return undefined;

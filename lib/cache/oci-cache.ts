@@ -30,6 +30,7 @@ import type {
   FetchSpecOptions,
   ImageCache,
   ReadImageCache,
+  ReadIndexOptions,
   SpecImage,
   WriteIndexOptions,
 } from "./cache.ts";
@@ -164,11 +165,12 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     );
   }
 
-  async readIndex(options: OperationOptions = {}): Promise<CacheIndex | undefined> {
-    const { signal } = options;
+  async readIndex(options: ReadIndexOptions = {}): Promise<CacheIndex | undefined> {
+    const { signal, onFound } = options;
     const found = await this.#indexManifest(signal);
     await this.#guard?.index(found?.descriptor, { signal });
     if (found === undefined) return undefined;
+    onFound?.();
     const { manifest, stored } = found;
     // Spack reads only the first layer, whatever its media type.
     const [layer] = manifest.layers;

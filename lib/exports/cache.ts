@@ -16,6 +16,7 @@ export type {
   OriginalSpec,
   ReadCache,
   ReadImageCache,
+  ReadIndexOptions,
   SpecImage,
   WriteIndexOptions,
 } from "../cache/cache.ts";

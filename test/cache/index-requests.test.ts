@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import type { ReadCache } from "../../lib/cache/cache.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
@@ -89,6 +90,34 @@ test("an index that was read before is not read again", async () => {
   assert.equal(await requests(() => updateIndex(cache)), 2 + 2 * 4 + 3, "2d + 4 and a listing");
   await cache.readIndex();
   assert.equal(await requests(() => updateIndex(cache)), 2, "the index's manifest and the tags");
+  await client.close();
+});
+
+test("tags are listed while the text of the index arrives, but not before it is certain which index is read", async () => {
+  await writeCacheFolder(join(registry.directory, "org/both"), { specs: 30, missing: 0, allImages: false, seed: 11 });
+  const isIndex = /manifests\/index\.spack$/;
+  registry.rules.splice(0, registry.rules.length, { path: isIndex, fault: { delay: 300 } });
+  registry.rules.push({ path: /\/blobs\//, fault: "hang" });
+  const client = connect(registry.host, "org/both");
+  const stop = new AbortController();
+  const first = registry.requests.length;
+  const updated = updateIndex(new OciCache(client.target), { signal: stop.signal });
+  const asked = (path: RegExp) => registry.requests.slice(first).find((one) => path.test(one.path));
+  for (let waited = 0; asked(/tags\/list/) === undefined && waited < 500; waited++) await setTimeout(20);
+  assert.deepEqual([asked(/tags\/list/) !== undefined, asked(isIndex)?.status], [true, 200]);
+  stop.abort();
+  await assert.rejects(updated, { name: "AbortError" });
+  registry.rules.length = 0;
+  await client.close();
+});
+
+test("an index that cannot be read does not wait for the tags", async () => {
+  await writeCacheFolder(join(registry.directory, "org/denied"), { specs: 30, missing: 0, allImages: false, seed: 13 });
+  registry.rules.splice(0, registry.rules.length, { path: /tags\/list/, fault: "hang" });
+  registry.rules.push({ path: /\/blobs\//, fault: { status: 403 } });
+  const client = connect(registry.host, "org/denied", { timeout: 300_000 });
+  await assert.rejects(updateIndex(new OciCache(client.target)), { code: "DENIED" });
+  registry.rules.length = 0;
   await client.close();
 });
 
