@@ -7,6 +7,7 @@ import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.t
 import { describe } from "../../oci/manifest.ts";
 import { ACCEPT_MANIFEST, bareMediaType, OCI_MANIFEST } from "../../oci/mediatype.ts";
 import { imageName, parseTag } from "../../oci/reference.ts";
+import { CONDITIONS_HEADER } from "../../oci/tag-conditions.ts";
 import { digestMismatch } from "../../util/stream.ts";
 import { rereadDamaged } from "../refetch.ts";
 import {
@@ -20,12 +21,6 @@ import {
 import { untilBlobsAreSeen } from "./late-blobs.ts";
 import type { Repository } from "./repository.ts";
 import { isProof, unproved } from "./write-proof.ts";
-
-/**
- * The header with which `stave serve` announces support for If-Match; there is no standard one, so other registries are
- * probed.
- */
-export const CONDITIONS_HEADER = "stave-tag-conditions";
 
 // A layout may have tags of any text, which could lead elsewhere in a URL.
 const path = (reference: string): string => `manifests/${isDigest(reference) ? reference : parseTag(reference)}`;

@@ -5,12 +5,13 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { canonicalBytes, emptyIndex, parseManifest } from "../../oci/manifest.ts";
 import { OCI_INDEX } from "../../oci/mediatype.ts";
+import { referrerEntry, referrersTag } from "../../oci/referrer-list.ts";
 import { forEachLimit, Limit, unlessAborted } from "../../util/limit.ts";
 import { Stop } from "../../util/stop.ts";
 import type { Clock } from "../../util/time.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions, type ReferrerManifest } from "../target.ts";
 import { headManifest, putManifest } from "./manifests.ts";
-import { overwritten, readFallback, referrerEntry, referrersTag, UPDATE_TRIES } from "./referrers.ts";
+import { overwritten, readFallback, UPDATE_TRIES } from "./referrers.ts";
 import type { Repository } from "./repository.ts";
 import { tagPages } from "./tags.ts";
 

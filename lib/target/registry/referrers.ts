@@ -3,17 +3,10 @@
 import { isStaveError, StaveError } from "../../errors.ts";
 import { backoff } from "../../http/retry.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
-import { algorithmOf, type Digest, hexOf } from "../../oci/digest.ts";
-import {
-  canonicalBytes,
-  emptyIndex,
-  type Index,
-  indexSchema,
-  type Manifest,
-  parseBySchema,
-  parseManifest,
-} from "../../oci/manifest.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { canonicalBytes, emptyIndex, indexSchema, parseBySchema, parseManifest } from "../../oci/manifest.ts";
 import { OCI_INDEX } from "../../oci/mediatype.ts";
+import { referrersTag } from "../../oci/referrer-list.ts";
 import type { OperationOptions, ReferrersOptions } from "../target.ts";
 import { fetchManifest, putManifest } from "./manifests.ts";
 import type { Repository } from "./repository.ts";
@@ -22,11 +15,6 @@ import { pages } from "./tags.ts";
 const INDEX_LIMIT = 16 * 1024 * 1024;
 /** Maximum number of attempts to update the fallback index while others write to it. */
 export const UPDATE_TRIES = 20;
-
-/** The fallback tag of a digest: `sha256-<hex>`, at most 64 hex digits. */
-export function referrersTag(digest: Digest): string {
-  return `${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`;
-}
 
 /** The manifests whose subject is `digest`. A registry with neither API nor fallback tag has no referrers. */
 export async function listReferrers(
@@ -74,17 +62,6 @@ export async function readFallback(
     if (isStaveError(error, "NOT_FOUND")) return { manifests: [], present: undefined };
     throw error;
   }
-}
-
-/** The descriptor with which a manifest is listed as a referrer. */
-export function referrerEntry(descriptor: Descriptor, manifest: Manifest | Index): Descriptor {
-  const artifactType =
-    manifest.artifactType ?? ("config" in manifest ? (manifest as Manifest).config.mediaType : undefined);
-  return {
-    ...descriptor,
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(manifest.annotations ? { annotations: manifest.annotations } : {}),
-  };
 }
 
 /**

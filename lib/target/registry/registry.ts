@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { mayHaveSubject, parseManifest } from "../../oci/manifest.ts";
+import { referrerEntry } from "../../oci/referrer-list.ts";
 import type { Source } from "../../util/stream.ts";
 import type {
   FetchBlobOptions,
@@ -21,10 +22,9 @@ import type {
 import { deleteBlob, fetchBlob, fetchBlobStart, hasBlob } from "./blobs.ts";
 import { deleteManifest, fetchManifest, headManifest, putManifest } from "./manifests.ts";
 import { pushReferrers } from "./push-referrers.ts";
-import { addFallbackReferrer, listReferrers, referrerEntry } from "./referrers.ts";
+import { addFallbackReferrer, listReferrers } from "./referrers.ts";
 import { Repository, type RepositoryOptions } from "./repository.ts";
 import { listTags } from "./tags.ts";
-import { pushBlob, pushStream } from "./upload.ts";
 
 /** One repository of one registry. The transport is shared; its creator closes it. */
 export class RegistryTarget implements Target {
@@ -54,12 +54,15 @@ export class RegistryTarget implements Target {
     return fetchBlobStart(this.#repository, descriptor, length, options);
   }
 
-  pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<PushOutcome> {
-    return pushBlob(this.#repository, descriptor, source, options);
+  // What sends blobs is a large part of the library, and most programs only read.
+  async pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<PushOutcome> {
+    const { pushBlob } = await import("./upload.ts");
+    return await pushBlob(this.#repository, descriptor, source, options);
   }
 
-  pushStream(stream: Readable, mediaType: string, options?: PushStreamOptions): Promise<Descriptor> {
-    return pushStream(this.#repository, stream, mediaType, options);
+  async pushStream(stream: Readable, mediaType: string, options?: PushStreamOptions): Promise<Descriptor> {
+    const { pushStream } = await import("./upload.ts");
+    return await pushStream(this.#repository, stream, mediaType, options);
   }
 
   async headManifest(reference: string, options?: OperationOptions): Promise<Descriptor | undefined> {
