@@ -11,6 +11,15 @@ const OPEN = 0x5b;
 const CLOSE = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
+const LITERALS = [
+  { text: "true", value: true },
+  { text: "false", value: false },
+  { text: "null", value: null },
+];
+/** Longer numbers are left to the parser, which is exact. */
+const PLAIN_DIGITS = 9;
 
 /** A JSON text that is too large for memory. */
 export interface LongText {
@@ -166,6 +175,31 @@ export class JsonScanner {
   string(): string {
     if (this.#peek() !== QUOTE) throw this.#error("a string");
     return this.#key();
+  }
+
+  /**
+   * Reads the value that follows if it is true, false, null or a whole number of at most nine digits. Returns undefined
+   * for every other value, which must then be read.
+   */
+  plain(): boolean | number | null | undefined {
+    const code = this.#peek();
+    const bytes = this.#bytes;
+    let at = this.at;
+    let value: boolean | number | null = 0;
+    if (code === DIGIT_0) at++;
+    else if (code > DIGIT_0 && code <= DIGIT_9)
+      for (let digit = code; digit >= DIGIT_0 && digit <= DIGIT_9; digit = bytes[++at] ?? 0)
+        value = 10 * value + digit - DIGIT_0;
+    else {
+      const literal = LITERALS.find(({ text }) => isAt(bytes, at, text));
+      if (literal === undefined) return undefined;
+      at += literal.text.length;
+      value = literal.value;
+    }
+    const next = bytes[at];
+    if (at - this.at > PLAIN_DIGITS || (next !== COMMA && next !== CLOSE_OBJECT && next !== CLOSE)) return undefined;
+    this.at = at;
+    return value;
   }
 
   /** Moves past the object that follows if this is its text. Only for a text in memory. */

@@ -5,6 +5,7 @@ import { isStaveError } from "../errors.ts";
 import { base32 } from "../spack/spec/dag-hash.ts";
 import { isDagHash } from "../spack/spec/node-reader.ts";
 import { type JsonSource, parseJsonBytes } from "../spack/text/json.ts";
+import type { JsonValue } from "../spack/text/json-value.ts";
 import type { JsonScanner } from "./json-scanner.ts";
 import type { IndexRecord } from "./record.ts";
 
@@ -74,11 +75,16 @@ export class RecordScanner {
       this.#text = scanner.since(from);
       return;
     }
-    const from = scanner.skip();
-    const value = parseJsonBytes(scanner.since(from), this.#source);
+    const plain = scanner.plain();
+    const value = plain === undefined ? this.#parse() : plain;
     if (key === "in_buildcache") this.#inBuildcache = value === true;
     else if (key === "ref_count" && typeof value === "number") this.#refCount = value;
   };
+
+  #parse(): JsonValue {
+    const from = this.#scanner.skip();
+    return parseJsonBytes(this.#scanner.since(from), this.#source);
+  }
 
   readonly #ofNode = (key: string): void => {
     const scanner = this.#scanner;

@@ -41,6 +41,26 @@ function native(input: Buffer): unknown {
   }
 }
 
+const plainText = fc.oneof(
+  fc.constantFrom(
+    "true",
+    "false",
+    "null",
+    "0",
+    "00",
+    "01",
+    "-0",
+    "truex",
+    "nul",
+    "1e5",
+    "1.5",
+    "999999999",
+    "1234567890",
+  ),
+  fc.maxSafeNat().map(String),
+  fc.jsonValue().map((given) => JSON.stringify(given)),
+);
+
 // Objects without a prototype, so that members of any name compare.
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
@@ -98,6 +118,19 @@ export const family: Family = {
     },
   ],
   properties: [
+    {
+      name: "plain values are what the parser reads, and no others are taken",
+      check: (parameters) =>
+        fc.assert(
+          fc.property(plainText, fc.constantFrom(",1", "}", "]", " ", ""), (text, rest) => {
+            const scanner = new JsonScanner(Buffer.from(text + rest), SOURCE);
+            const found = scanner.plain();
+            const isPlain = /^(?:true|false|null|0|[1-9][0-9]{0,8})$/.test(text) && /^[,}\]]/.test(rest);
+            assert.deepEqual([found, scanner.at], isPlain ? [native(Buffer.from(text)), text.length] : [undefined, 0]);
+          }),
+          parameters,
+        ),
+    },
     {
       name: "json is read as it was written",
       check: (parameters) =>
