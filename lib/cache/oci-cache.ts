@@ -125,7 +125,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
     const what = `the config of ${subject}`;
     // Not remembered: an index takes each image in once.
     const bytes = inflated(await this.#fetchBlob(config, CONFIG_LIMIT, what, signal), what);
-    const found = scanDocument(bytes, known, { source: { name: what } });
+    const found = scanDocument(bytes, known, { source: { name: what, recurring: this.#recurring } });
     if (found !== undefined && specTag(found.nodes.root) === tag) {
       readConfig(parseConfig(found.rest, what), image);
       // The nodes have copies of their texts.
