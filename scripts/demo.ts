@@ -82,11 +82,11 @@ stave("push", ...store, ...base, "--tag", "app", "fleet");
 stave("inspect", "oci-layout:./stave-cache:app");
 // Strings in programs cannot grow, so the new root is short.
 const elsewhere = mkdtempSync("/tmp/st");
+process.on("exit", () => rmSync(elsewhere, { recursive: true, force: true }));
 stave("install", "oci-layout:./stave-cache", "--store", elsewhere, "--otherarch", "voyage");
 const voyage = globSync(`${elsewhere}/*/voyage-*/bin/voyage`)[0] ?? "";
 console.log(`\n$ ${voyage}`);
 run(voyage, []);
-rmSync(elsewhere, { recursive: true });
 if (!(hasBase && runImage("app", "voyage")))
   console.log("\nWith buildah on the PATH, the demo also runs the program in the image.");
 console.log(`

@@ -48,7 +48,7 @@ const ORDER: Record<string, string[]> = {
   relocate: ["unpack", "prefix", "file", "tree", "place"],
   objects: [".", "s3"],
   cache: [".", "mirror"],
-  target: [".", "registry", "layout"],
+  target: [".", "layout", "registry"],
   sign: ["key", "statement", "identity", "signature", "policy", "keyless"],
   ops: ["image", "store", "cache", "sign", "push", "install", "sync"],
   api: ["machine", "project", "from-spack", "places", "signers", "functions"],

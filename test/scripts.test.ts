@@ -1,4 +1,5 @@
-// Proves that a script does its work, or says why it cannot: it never ends silently, and leaves nothing behind.
+// Proves that scripts do their work or say why they cannot, and checks that scripts and tests remove their temporary
+// folders.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
@@ -28,7 +29,7 @@ test("no script asks import.meta.main, which older Nodes do not have", () => {
   for (const path of scripts) assert.doesNotMatch(readFileSync(join(root, path), "utf8"), /import\.meta\.main/, path);
 });
 
-test("a script or test that makes a temporary folder also removes it", () => {
+test("a file that makes a temporary folder also removes one", () => {
   const makers = globSync("{scripts,test}/**/*.ts", { cwd: root })
     .filter((path) => !path.includes("node_modules"))
     .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }))

@@ -112,10 +112,10 @@ export interface FetchSpecOptions extends FindSpecOptions {
 /** Options for reading an index. */
 export interface ReadIndexOptions extends OperationOptions {
   /**
-   * Called once, before the text of the index is read, as soon as it is certain which one is read: specs that are
-   * listed from then on are at least as new. Not every cache calls it.
+   * Called at most once, when it is certain which index will be read and before its text is. A listing that is started
+   * then cannot be older than the index. Optional for a cache.
    */
-  readonly onFound?: (() => void) | undefined;
+  readonly onIdentified?: (() => void) | undefined;
 }
 
 /** A readable build cache. */

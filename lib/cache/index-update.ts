@@ -10,6 +10,7 @@ import { specTag } from "../spack/spec/spec-name.ts";
 import { DOCUMENTS_AT_ONCE, type OperationOptions } from "../target/target.ts";
 import { forEachLimit } from "../util/limit.ts";
 import { noProgress, type ProgressSink } from "../util/progress.ts";
+import { Stop } from "../util/stop.ts";
 import { type CacheListing, type IndexedCache, lacks, type ReadCache } from "./cache.ts";
 import type { CacheIndex, IndexProblem } from "./index-read.ts";
 import { type IndexText, indexText, isSameIndex } from "./index-write.ts";
@@ -149,32 +150,33 @@ class IndexUpdate {
   }
 
   /**
-   * Takes over what can be kept of the current index, and lists the cache. The list is begun only when it is certain
-   * which index is read, so that a record without a tag is gone and not merely new.
+   * Keeps what it can of the current index, and lists the cache while the index is downloaded. The listing starts only
+   * once it is certain which index is read, so that a record without a tag is a removed spec, and not a new one.
    */
   async readIndexAndList(): Promise<CacheListing> {
     const { signal } = this.#options;
-    const stop = new AbortController();
+    const stop = new Stop(signal);
     let listing: Promise<CacheListing> | undefined;
-    const onFound = (): void => {
-      listing = this.#cache.list({ signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal });
-      // Its failure counts once the index has been read.
+    const onIdentified = (): void => {
+      listing = this.#cache.list({ signal: stop.signal });
+      // Its failure is thrown below, after that of the index; until then it must not count as unhandled.
       listing.catch(() => {});
     };
     try {
-      await this.#readIndex(onFound);
+      await this.#readIndex(onIdentified);
     } catch (error) {
-      stop.abort();
+      stop.end(error);
+      // No request outlives this call.
       await listing?.catch(() => {});
       throw error;
     }
     return await (listing ?? this.#cache.list({ signal }));
   }
 
-  async #readIndex(onFound: () => void): Promise<void> {
+  async #readIndex(onIdentified: () => void): Promise<void> {
     const { full = false, signal } = this.#options;
     this.#unreadable = undefined;
-    this.#old = await this.#cache.readIndex({ signal, onFound }).catch((error: unknown) => {
+    this.#old = await this.#cache.readIndex({ signal, onIdentified }).catch((error: unknown) => {
       if (!isUnfit(error) && !(full && isStaveError(error, "UNSUPPORTED"))) throw error;
       this.#unreadable = error.message;
       return undefined;

@@ -18,8 +18,8 @@ const LITERALS = [
   { text: "false", value: false },
   { text: "null", value: null },
 ];
-/** Longer numbers are left to the parser, which is exact. */
-const PLAIN_DIGITS = 9;
+/** Longer numbers are left to the parser, which reads them exactly. */
+const EXACT_DIGITS = 9;
 
 /** A JSON text that is too large for memory. */
 export interface LongText {
@@ -178,10 +178,10 @@ export class JsonScanner {
   }
 
   /**
-   * Reads the value that follows if it is true, false, null or a whole number of at most nine digits. Returns undefined
-   * for every other value, which must then be read.
+   * Reads the value that follows if it is true, false, null or a whole number of one to nine digits, directly followed
+   * by `,`, `}` or `]`. Otherwise returns undefined and does not move past the value: the caller must parse it.
    */
-  plain(): boolean | number | null | undefined {
+  literalOrInteger(): boolean | number | null | undefined {
     const code = this.#peek();
     const bytes = this.#bytes;
     let at = this.at;
@@ -197,7 +197,7 @@ export class JsonScanner {
       value = literal.value;
     }
     const next = bytes[at];
-    if (at - this.at > PLAIN_DIGITS || (next !== COMMA && next !== CLOSE_OBJECT && next !== CLOSE)) return undefined;
+    if (at - this.at > EXACT_DIGITS || (next !== COMMA && next !== CLOSE_OBJECT && next !== CLOSE)) return undefined;
     this.at = at;
     return value;
   }

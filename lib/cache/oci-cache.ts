@@ -72,6 +72,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   readonly target: T;
   readonly #memory: DiskCache | undefined;
   readonly #guard: ContentGuard | undefined;
+  // Parts that images share, parsed once.
   readonly #recurring = new Recurring();
   readonly #images = new WeakMap<CachedArchive, ReadImage>();
 
@@ -133,7 +134,7 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
       return found.nodes;
     }
     const isKnown = isVerifiedIn(known);
-    return newNodesOf(specImage(tag, image, parseConfig(bytes, what), isKnown).document, known);
+    return newNodesOf(specImage(tag, image, parseConfig(bytes, what, this.#recurring), isKnown).document, known);
   }
 
   blobsOf(): T {
@@ -166,11 +167,11 @@ export class ReadOciCache<T extends ReadTarget = ReadTarget> implements ReadImag
   }
 
   async readIndex(options: ReadIndexOptions = {}): Promise<CacheIndex | undefined> {
-    const { signal, onFound } = options;
+    const { signal, onIdentified } = options;
     const found = await this.#indexManifest(signal);
     await this.#guard?.index(found?.descriptor, { signal });
     if (found === undefined) return undefined;
-    onFound?.();
+    onIdentified?.();
     const { manifest, stored } = found;
     // Spack reads only the first layer, whatever its media type.
     const [layer] = manifest.layers;

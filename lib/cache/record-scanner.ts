@@ -75,8 +75,8 @@ export class RecordScanner {
       this.#text = scanner.since(from);
       return;
     }
-    const plain = scanner.plain();
-    const value = plain === undefined ? this.#parse() : plain;
+    const simple = scanner.literalOrInteger();
+    const value = simple === undefined ? this.#parse() : simple;
     if (key === "in_buildcache") this.#inBuildcache = value === true;
     else if (key === "ref_count" && typeof value === "number") this.#refCount = value;
   };

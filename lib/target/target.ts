@@ -147,6 +147,12 @@ export interface PushManifestOptions extends OperationOptions {
  */
 export type TagCondition = { absent: true } | { digest: Digest; isObeyed?: boolean | undefined };
 
+/**
+ * The header with which `stave serve` announces support for If-Match; there is no standard one, so other registries are
+ * probed.
+ */
+export const CONDITIONS_HEADER = "stave-tag-conditions";
+
 /** The result of pushing a manifest. */
 export interface PushedManifest {
   descriptor: Descriptor;

@@ -37,7 +37,7 @@ function loaded(file: string, program = ""): Loaded[] {
   return JSON.parse(stdout);
 }
 
-// About a tenth more than they load today; a dependency that is loaded too early costs far more.
+// Up to a tenth more than they load today; a dependency that is loaded too early costs far more.
 const MOST = [
   { part: "stave", file: "lib/index.js", files: 5, kilobytes: 15 },
   { part: "stave/oci", file: "lib/exports/oci.js", files: 33, kilobytes: 460 },

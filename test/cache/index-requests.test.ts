@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout } from "node:timers/promises";
-import type { ReadCache } from "../../lib/cache/cache.ts";
+import { setImmediate } from "node:timers/promises";
+import type { CacheListing, ReadCache } from "../../lib/cache/cache.ts";
 import { checkIndex, updateIndex } from "../../lib/cache/index-update.ts";
 import { OciCache } from "../../lib/cache/oci-cache.ts";
 import { StaveError } from "../../lib/errors.ts";
@@ -20,6 +20,19 @@ before(async () => {
   registry = await startRegistry();
 });
 after(() => registry.close());
+
+const NOTHING_LISTED: CacheListing = { specs: new Map(), foreign: [], others: [], hasIndex: false };
+const emptyCache: ReadCache = {
+  name: "the cache",
+  can: { list: true, write: false, delete: false, images: false, sign: false },
+  blobsOf: () => assert.fail("no blob is needed"),
+  list: () => Promise.resolve(NOTHING_LISTED),
+  has: () => Promise.resolve(true),
+  fetchSpec: () => assert.fail("no spec is needed"),
+  locateArchive: () => assert.fail("no spec is needed"),
+  fetchNewNodes: () => assert.fail("no spec is needed"),
+  readIndex: () => Promise.resolve(undefined),
+};
 
 // A listing has one page per 1 000 tags. Without conditional tag updates, the registry is listed once more.
 const sizes = [
@@ -93,30 +106,62 @@ test("an index that was read before is not read again", async () => {
   await client.close();
 });
 
-test("tags are listed while the text of the index arrives, but not before it is certain which index is read", async () => {
+test("tags are listed while the index is downloaded, but only once it is certain which index that is", async () => {
+  const calls: string[] = [];
+  let identify: (() => void) | undefined;
+  let read: (() => void) | undefined;
+  const cache: ReadCache = {
+    ...emptyCache,
+    list: () => {
+      calls.push("list");
+      return Promise.resolve(NOTHING_LISTED);
+    },
+    readIndex: (options) => {
+      identify = options?.onIdentified;
+      return new Promise((resolve) => {
+        read = () => resolve(undefined);
+      });
+    },
+  };
+  const checked = checkIndex(cache);
+  await setImmediate();
+  assert.deepEqual(calls, []);
+  identify?.();
+  assert.deepEqual(calls, ["list"]);
+  read?.();
+  await checked;
+  assert.deepEqual(calls, ["list"]);
+});
+
+test("an index is certain once its manifest is there and trusted, before its text is requested", async () => {
   await writeCacheFolder(join(registry.directory, "org/both"), { specs: 30, missing: 0, allImages: false, seed: 11 });
-  const isIndex = /manifests\/index\.spack$/;
-  registry.rules.splice(0, registry.rules.length, { path: isIndex, fault: { delay: 300 } });
-  registry.rules.push({ path: /\/blobs\//, fault: "hang" });
   const client = connect(registry.host, "org/both");
-  const stop = new AbortController();
   const first = registry.requests.length;
-  const updated = updateIndex(new OciCache(client.target), { signal: stop.signal });
-  const asked = (path: RegExp) => registry.requests.slice(first).find((one) => path.test(one.path));
-  for (let waited = 0; asked(/tags\/list/) === undefined && waited < 500; waited++) await setTimeout(20);
-  assert.deepEqual([asked(/tags\/list/) !== undefined, asked(isIndex)?.status], [true, 200]);
-  stop.abort();
-  await assert.rejects(updated, { name: "AbortError" });
-  registry.rules.length = 0;
+  const seen: string[] = [];
+  const guard = {
+    image: () => assert.fail("no image is needed"),
+    index: async () => {
+      await setImmediate();
+      seen.push("trusted");
+    },
+  };
+  const onIdentified = (): void => {
+    seen.push(...registry.requests.slice(first).map(({ path }) => path));
+  };
+  await new OciCache(client.target, { guard }).readIndex({ onIdentified });
+  assert.deepEqual(seen, ["trusted", "/v2/org/both/manifests/index.spack"]);
   await client.close();
 });
 
-test("an index that cannot be read does not wait for the tags", async () => {
+test("a failure to read the index ends the listing of tags", { timeout: 30_000 }, async () => {
   await writeCacheFolder(join(registry.directory, "org/denied"), { specs: 30, missing: 0, allImages: false, seed: 13 });
   registry.rules.splice(0, registry.rules.length, { path: /tags\/list/, fault: "hang" });
   registry.rules.push({ path: /\/blobs\//, fault: { status: 403 } });
   const client = connect(registry.host, "org/denied", { timeout: 300_000 });
+  const first = registry.requests.length;
   await assert.rejects(updateIndex(new OciCache(client.target)), { code: "DENIED" });
+  const asked = registry.requests.slice(first).map(({ path }) => path.replace(/^.*(tags|blobs|manifests).*$/, "$1"));
+  assert.deepEqual(asked.toSorted(), ["blobs", "manifests", "tags"]);
   registry.rules.length = 0;
   await client.close();
 });
@@ -136,15 +181,9 @@ test("how far it is, is told every 2 000 specs", async () => {
   const tags = Array.from({ length: 4100 }, (_, at) => `p-1.0-${base32Hash(String(at))}.spack`);
   const specs = new Map(tags.map((tag) => [tag, { tag, name: "p", version: "1.0", hash: tag.slice(6, 38) }]));
   const cache: ReadCache = {
-    name: "the cache",
-    can: { list: true, write: false, delete: false, images: false, sign: false },
-    blobsOf: () => assert.fail("no blob is needed"),
-    list: () => Promise.resolve({ specs, foreign: [], others: [], hasIndex: false }),
-    has: () => Promise.resolve(true),
-    fetchSpec: () => assert.fail("no spec is needed"),
-    locateArchive: () => assert.fail("no spec is needed"),
+    ...emptyCache,
+    list: () => Promise.resolve({ ...NOTHING_LISTED, specs }),
     fetchNewNodes: (tag) => Promise.reject(new StaveError("NOT_FOUND", `${tag} is gone`)),
-    readIndex: () => Promise.resolve(undefined),
   };
   const told: string[] = [];
   await checkIndex(cache, { onProgress: (event) => event.type === "note" && told.push(event.text) });

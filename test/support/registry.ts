@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CONDITIONS_HEADER } from "../../lib/oci/tag-conditions.ts";
 import { createRegistry, type RegistryOptions } from "../../lib/serve/registry-server.ts";
+import { CONDITIONS_HEADER } from "../../lib/target/target.ts";
 import { systemClock } from "../../lib/util/time.ts";
 
 /** A fault. */

@@ -8,6 +8,7 @@ import { compareNodes } from "../../spack/query/select.ts";
 import { fitsHost, type HostArchitecture } from "../../spack/spec/fits-host.ts";
 import type { SpecNode } from "../../spack/spec/node.ts";
 import type { OperationOptions } from "../../target/target.ts";
+import { Stop } from "../../util/stop.ts";
 import { type SpecRow, specRow } from "../store/spec-row.ts";
 import { askInOrder, throwUnasked } from "./ask-in-order.ts";
 import { isToldByTags, notTold, tagSatisfies } from "./find-cached.ts";
@@ -144,13 +145,13 @@ async function listBeside(
 ): Promise<{ report: ListReport; missing: readonly string[] }> {
   const { fromTags, signal } = options;
   if (fromTags) return { report: await list(cache, options), missing: [] };
-  const enough = new AbortController();
-  const listed = listOrRefusal(cache, signal ? AbortSignal.any([signal, enough.signal]) : enough.signal);
+  const stop = new Stop(signal);
+  const listed = listOrRefusal(cache, stop.signal);
   // Its failure counts only where the list is needed.
   listed.catch(() => {});
   const index = await cache.readIndex({ signal });
   if (index !== undefined && index.records.size > COMPARED) {
-    enough.abort();
+    stop.end(new Error("the index answers alone"));
     return { report: listRecords(cache.name, index, options), missing: [] };
   }
   const listing = await listed;

@@ -4,7 +4,7 @@ import { StaveError } from "../../errors.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { type ManifestDocument, mayHaveSubject, parseManifest } from "../../oci/manifest.ts";
-import { referrerEntry } from "../../oci/referrer-list.ts";
+import { referrerEntry } from "../../oci/referrer.ts";
 import { Turns } from "../../util/turns.ts";
 import { type FetchedManifest, MANIFEST_LIMIT, type OperationOptions } from "../target.ts";
 import type { LayoutBlobs } from "./layout-blobs.ts";

@@ -6,7 +6,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.ts";
 import { describe, type ManifestDocument, parseManifest, successors } from "../../oci/manifest.ts";
 import { imageName } from "../../oci/reference.ts";
-import { referrersTag } from "../../oci/referrer-list.ts";
+import { referrersTag } from "../../oci/referrer.ts";
 import { closeAll } from "../../util/close-all.ts";
 import { releaserOf } from "../../util/free-chunks.ts";
 import { digestMismatch, readAll, type Source, sizeMismatch, verifiedStream } from "../../util/stream.ts";

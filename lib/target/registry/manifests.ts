@@ -7,10 +7,10 @@ import { algorithmOf, type Digest, digestOf, isDigest } from "../../oci/digest.t
 import { describe } from "../../oci/manifest.ts";
 import { ACCEPT_MANIFEST, bareMediaType, OCI_MANIFEST } from "../../oci/mediatype.ts";
 import { imageName, parseTag } from "../../oci/reference.ts";
-import { CONDITIONS_HEADER } from "../../oci/tag-conditions.ts";
 import { digestMismatch } from "../../util/stream.ts";
 import { rereadDamaged } from "../refetch.ts";
 import {
+  CONDITIONS_HEADER,
   type FetchedManifest,
   type FetchManifestOptions,
   MANIFEST_LIMIT,

@@ -5,7 +5,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { canonicalBytes, emptyIndex, parseManifest } from "../../oci/manifest.ts";
 import { OCI_INDEX } from "../../oci/mediatype.ts";
-import { referrerEntry, referrersTag } from "../../oci/referrer-list.ts";
+import { referrerEntry, referrersTag } from "../../oci/referrer.ts";
 import { forEachLimit, Limit, unlessAborted } from "../../util/limit.ts";
 import { Stop } from "../../util/stop.ts";
 import type { Clock } from "../../util/time.ts";

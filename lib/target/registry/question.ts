@@ -6,7 +6,7 @@ import type { HttpResponse } from "../../http/types.ts";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import { canonicalBytes, describe } from "../../oci/manifest.ts";
 import { ACCEPT_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../../oci/mediatype.ts";
-import { CONDITIONS_HEADER } from "../../oci/tag-conditions.ts";
+import { CONDITIONS_HEADER } from "../target.ts";
 import type { Repository, RepositoryRequest } from "./repository.ts";
 import { cancel, sessionOf } from "./upload-session.ts";
 

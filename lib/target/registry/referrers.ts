@@ -6,7 +6,7 @@ import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { canonicalBytes, emptyIndex, indexSchema, parseBySchema, parseManifest } from "../../oci/manifest.ts";
 import { OCI_INDEX } from "../../oci/mediatype.ts";
-import { referrersTag } from "../../oci/referrer-list.ts";
+import { referrersTag } from "../../oci/referrer.ts";
 import type { OperationOptions, ReferrersOptions } from "../target.ts";
 import { fetchManifest, putManifest } from "./manifests.ts";
 import type { Repository } from "./repository.ts";

@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { Descriptor } from "../../oci/descriptor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { mayHaveSubject, parseManifest } from "../../oci/manifest.ts";
-import { referrerEntry } from "../../oci/referrer-list.ts";
+import { referrerEntry } from "../../oci/referrer.ts";
 import type { Source } from "../../util/stream.ts";
 import type {
   FetchBlobOptions,
@@ -54,7 +54,7 @@ export class RegistryTarget implements Target {
     return fetchBlobStart(this.#repository, descriptor, length, options);
   }
 
-  // What sends blobs is a large part of the library, and most programs only read.
+  // Loaded with the first push: most programs only read.
   async pushBlob(descriptor: Descriptor, source: Source, options?: PushBlobOptions): Promise<PushOutcome> {
     const { pushBlob } = await import("./upload.ts");
     return await pushBlob(this.#repository, descriptor, source, options);

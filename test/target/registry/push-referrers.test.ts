@@ -10,7 +10,7 @@ import type { Descriptor } from "../../../lib/oci/descriptor.ts";
 import { digestOf } from "../../../lib/oci/digest.ts";
 import { canonicalBytes, describe, emptyIndex } from "../../../lib/oci/manifest.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "../../../lib/oci/mediatype.ts";
-import { referrersTag } from "../../../lib/oci/referrer-list.ts";
+import { referrersTag } from "../../../lib/oci/referrer.ts";
 import type { ReferrerManifest } from "../../../lib/target/target.ts";
 import type { Clock } from "../../../lib/util/time.ts";
 import { connect, HandClock, jumpingClock } from "../../support/client.ts";

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { after, test } from "node:test";
 import { z } from "zod";
-import { referrersTag } from "../../../lib/oci/referrer-list.ts";
+import { referrersTag } from "../../../lib/oci/referrer.ts";
 import { parseNextLink } from "../../../lib/target/registry/tags.ts";
 import { giveAway } from "../../../lib/util/free-chunks.ts";
 import { bytesSource, readAll } from "../../../lib/util/stream.ts";

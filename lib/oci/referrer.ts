@@ -1,5 +1,5 @@
-// How manifests are listed that refer to another one, in a registry and in a layout directory (OCI distribution 1.1,
-// "Listing Referrers" and "Referrers Tag Schema").
+// The fallback tag and the list entry of a referrer, the same in registries and layout directories (OCI distribution
+// 1.1, "Listing Referrers" and "Referrers Tag Schema").
 import type { Descriptor } from "./descriptor.ts";
 import { algorithmOf, type Digest, hexOf } from "./digest.ts";
 import type { Index, Manifest } from "./manifest.ts";
@@ -9,7 +9,7 @@ export function referrersTag(digest: Digest): string {
   return `${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`;
 }
 
-/** The descriptor with which a manifest is listed as a referrer. */
+/** The descriptor that lists a manifest among the referrers of its subject. */
 export function referrerEntry(descriptor: Descriptor, manifest: Manifest | Index): Descriptor {
   const artifactType =
     manifest.artifactType ?? ("config" in manifest ? (manifest as Manifest).config.mediaType : undefined);
