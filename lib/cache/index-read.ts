@@ -15,7 +15,7 @@ import { JsonScanner } from "./json-scanner.ts";
 import { arrange, closure, dictionaryOf, type IndexRecord, type NodeRecord, recordOf } from "./record.ts";
 import { RecordScanner } from "./record-scanner.ts";
 
-/** Maximum number of bytes of an index; one of 50 000 specs has 140 MB. */
+/** Maximum number of bytes of an index; one of 50 000 specs has 118 MB. */
 export const INDEX_LIMIT = 1_000_000_000;
 
 /** A record that was left out, and why. */

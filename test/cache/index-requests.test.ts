@@ -153,6 +153,39 @@ test("an index is certain once its manifest is there and trusted, before its tex
   await client.close();
 });
 
+test("a failure to list, before the index is read, is thrown after it", async () => {
+  const cache: ReadCache = {
+    ...emptyCache,
+    list: () => Promise.reject(new StaveError("DENIED", "no list")),
+    readIndex: async (options) => {
+      options?.onIdentified?.();
+      await setImmediate();
+      return undefined;
+    },
+  };
+  await assert.rejects(checkIndex(cache), { code: "DENIED" });
+});
+
+test("a failure to read the index is thrown once the listing has ended", async () => {
+  let isOver = false;
+  const cache: ReadCache = {
+    ...emptyCache,
+    list: async (options) => {
+      const signal = options?.signal;
+      if (signal?.aborted !== true) await new Promise((done) => signal?.addEventListener("abort", done));
+      await setImmediate();
+      isOver = true;
+      throw signal?.reason;
+    },
+    readIndex: (options) => {
+      options?.onIdentified?.();
+      return Promise.reject(new StaveError("DENIED", "no index"));
+    },
+  };
+  await assert.rejects(checkIndex(cache), { code: "DENIED", message: "no index" });
+  assert.equal(isOver, true);
+});
+
 test("a failure to read the index ends the listing of tags", { timeout: 30_000 }, async () => {
   await writeCacheFolder(join(registry.directory, "org/denied"), { specs: 30, missing: 0, allImages: false, seed: 13 });
   registry.rules.splice(0, registry.rules.length, { path: /tags\/list/, fault: "hang" });

@@ -61,8 +61,14 @@ export class RegistryTarget implements Target {
   }
 
   async pushStream(stream: Readable, mediaType: string, options?: PushStreamOptions): Promise<Descriptor> {
-    const { pushStream } = await import("./upload.ts");
-    return await pushStream(this.#repository, stream, mediaType, options);
+    // It may fail before there is a reader, which then reports the error.
+    stream.once("error", () => {});
+    try {
+      const { pushStream } = await import("./upload.ts");
+      return await pushStream(this.#repository, stream, mediaType, options);
+    } finally {
+      stream.destroy();
+    }
   }
 
   async headManifest(reference: string, options?: OperationOptions): Promise<Descriptor | undefined> {

@@ -5,6 +5,7 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
 import { referrersTag } from "../../../lib/oci/referrer.ts";
 import { parseNextLink } from "../../../lib/target/registry/tags.ts";
@@ -136,6 +137,22 @@ test("streams of unknown length: one chunk, several, exactly a chunk", async () 
     assert.deepEqual(descriptor, { ...blobOf(bytes, "x/y").descriptor });
     assert.equal(told, size);
     assert.ok((await readAll(await target.fetchBlob(descriptor), 1e8, "b")).equals(bytes));
+  }
+});
+
+test("a stream that fails before anybody reads it ends the push with its error", async () => {
+  const { host } = await registry();
+  const { target } = client(host, "a");
+  for (let times = 0; times < 2; times++) {
+    // Outside of a promise's callback, where the failure comes before what the push waits for.
+    await setTimeout(1);
+    await new Promise<void>((done, failed) => {
+      process.nextTick(() => {
+        const stream = new Readable({ read() {} });
+        stream.destroy(new Error("the source failed"));
+        assert.rejects(target.pushStream(stream, "x/y"), /the source failed/).then(done, failed);
+      });
+    });
   }
 });
 
