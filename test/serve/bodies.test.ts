@@ -244,6 +244,25 @@ test("a body that is no longer wanted has a bound", async () => {
   assert.ok(sent < 200_000_000, `${sent} bytes were read`);
 });
 
+test("a body in chunks of one byte does not take hundreds of times its bytes", async () => {
+  const socket = connect(open.port, "127.0.0.1");
+  const answered = new Promise<string>((resolve) => socket.once("data", (chunk) => resolve(chunk.toString())));
+  const before = process.memoryUsage().heapUsed;
+  let most = 0;
+  const header = `content-type: ${OCI_MANIFEST}\r\ntransfer-encoding: chunked`;
+  await written(socket, Buffer.from(`PUT /v2/r/manifests/x HTTP/1.1\r\nhost: localhost\r\n${header}\r\n\r\n`));
+  const bytes = Buffer.from("1\r\nx\r\n".repeat(10_000));
+  const look = setInterval(() => {
+    most = Math.max(most, process.memoryUsage().heapUsed - before);
+  }, 5);
+  for (let times = 0; times < 70; times++) await written(socket, bytes);
+  await written(socket, Buffer.from("0\r\n\r\n"));
+  assert.match(await answered, /^HTTP\/1\.1 400 /);
+  clearInterval(look);
+  socket.destroy();
+  assert.ok(most < 300e6, `${most} bytes`);
+});
+
 test("a full disk: an answer, a line in the log, and the upload is gone at once", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "stave-serve-"));
   if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", directory]).status !== 0) {

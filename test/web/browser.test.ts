@@ -116,7 +116,10 @@ for (const where of ["a folder", "a server"])
       const { page, wrong } = opened;
       await page.waitForSelector(".packages td");
       // The browser requests the icon last: on a busy machine, after the first rows.
-      await page.waitForFunction(`performance.getEntriesByType("resource").some(({ name }) => name.endsWith(".svg"))`);
+      // Not a string: the page forbids evaluating one again.
+      await page.waitForFunction(() =>
+        performance.getEntriesByType("resource").some(({ name }) => name.endsWith(".svg")),
+      );
       await page.waitForLoadState("networkidle");
       const loaded = await page.evaluate<[string, string][]>(
         `performance.getEntriesByType("resource").map(({ name, initiatorType }) => [name, initiatorType])`,
