@@ -1,6 +1,7 @@
 // Reads request bodies: at the client's pace, but not indefinitely, and without losing the connection over which a
 // refusal must still be sent.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { joined } from "../util/stream.ts";
 import { Refusal } from "./refusal.ts";
 
 /** How long a client may send nothing, or almost nothing, in milliseconds. */
@@ -105,21 +106,11 @@ export async function readBody(request: IncomingMessage, limit: number, patience
   const announced = Number(request.headers["content-length"] ?? "0");
   if (announced > limit)
     throw new Refusal("TOO_LARGE", `the body has ${announced} bytes, more than the limit of ${limit}`);
-  // Copied at once: a client may send single bytes, and an object for each would take hundreds of times their size.
-  let body = Buffer.allocUnsafeSlow(LEAST);
-  let size = 0;
-  for await (const chunk of bodyOf(request, patience)) {
-    const end = size + chunk.byteLength;
-    if (end > limit) throw new Refusal("TOO_LARGE", `the body has more than the limit of ${limit} bytes`);
-    if (end > body.byteLength) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(end, 2 * body.byteLength));
-      body.copy(larger, 0, 0, size);
-      body = larger;
-    }
-    chunk.copy(body, size);
-    size = end;
-  }
-  return body.subarray(0, size);
+  return await joined(
+    bodyOf(request, patience),
+    limit,
+    () => new Refusal("TOO_LARGE", `the body has more than the limit of ${limit} bytes`),
+  );
 }
 
 /**

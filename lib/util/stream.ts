@@ -135,15 +135,30 @@ export function sizeMismatch(subject: string, expected: number, actual: string):
 
 /** Reads a whole stream of at most `limit` bytes. Throws TOO_LARGE beyond that, and destroys the stream. */
 export async function readAll(stream: AsyncIterable<Uint8Array>, limit: number, subject: string): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
+  return await joined(
+    stream,
+    limit,
+    () => new StaveError("TOO_LARGE", `${subject} is larger than the limit of ${limit} bytes`, { subject }),
+  );
+}
+
+/** Reads a stream of at most `limit` bytes into one buffer. Throws what `tooLarge` makes if there are more. */
+export async function joined(stream: AsyncIterable<Uint8Array>, limit: number, tooLarge: () => Error): Promise<Buffer> {
+  // Chunks are copied at once: there may be one for each byte, and such an object has hundreds of times its size.
+  let memory = Buffer.alloc(0);
   let size = 0;
   for await (const chunk of stream) {
-    size += chunk.byteLength;
-    if (size > limit)
-      throw new StaveError("TOO_LARGE", `${subject} is larger than the limit of ${limit} bytes`, { subject });
-    chunks.push(chunk);
+    const end = size + chunk.byteLength;
+    if (end > limit) throw tooLarge();
+    if (end > memory.byteLength) {
+      const larger = Buffer.allocUnsafe(Math.max(end, 2 * memory.byteLength));
+      memory.copy(larger, 0, 0, size);
+      memory = larger;
+    }
+    memory.set(chunk, size);
+    size = end;
   }
-  return Buffer.concat(chunks);
+  return size === memory.byteLength ? memory : Buffer.from(memory.subarray(0, size));
 }
 
 /** Reads a stream of exactly `size` bytes into one buffer. Throws SIZE_MISMATCH, and destroys the stream. */

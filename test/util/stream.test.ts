@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { ErrorCode } from "../../lib/errors.ts";
 import { digestOf } from "../../lib/oci/digest.ts";
 import { giveAway, release, releaserOf } from "../../lib/util/free-chunks.ts";
-import { unjoined, verifiedStream } from "../../lib/util/stream.ts";
+import { readAll, unjoined, verifiedStream } from "../../lib/util/stream.ts";
 import { failsWith } from "../support/errors.ts";
 
 const PIECES = Array.from({ length: 20 }, (_, at) => Buffer.alloc(1000 + at, at));
@@ -87,4 +87,14 @@ test("memory is freed only of whole chunks, and only of streams that gave them a
   const stream = Readable.from([]);
   assert.equal(releaserOf(stream), undefined);
   assert.equal(releaserOf(giveAway(stream)), release);
+});
+
+test("a whole stream has all its bytes, whatever its chunks, and no more than its limit", async () => {
+  for (const sizes of [[], [0], [7], [1, 1, 1, 1, 1], [1, 0, 5000, 1, 1], [4096, 4096], [3, 70_000, 2]]) {
+    const chunks = sizes.map((size, at) => Buffer.alloc(size, at + 1));
+    const whole = Buffer.concat(chunks);
+    assert.deepEqual(await readAll(Readable.from(chunks), whole.byteLength, "it"), whole);
+    const more = Readable.from([...chunks, Buffer.alloc(1)]);
+    await failsWith("TOO_LARGE", readAll(more, whole.byteLength, "it"));
+  }
 });
