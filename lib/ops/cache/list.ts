@@ -149,19 +149,22 @@ async function listBeside(
   const listed = listOrRefusal(cache, stop.signal);
   // Its failure counts only where the list is needed.
   listed.catch(() => {});
-  const index = await cache.readIndex({ signal });
-  if (index !== undefined && index.records.size > COMPARED) {
-    stop.end(new Error("the index answers alone"));
-    return { report: listRecords(cache.name, index, options), missing: [] };
+  try {
+    const index = await cache.readIndex({ signal });
+    if (index !== undefined && index.records.size > COMPARED)
+      return { report: listRecords(cache.name, index, options), missing: [] };
+    const listing = await listed;
+    if (listing instanceof StaveError) {
+      if (index === undefined) throw await orRegistry(cache, listing, { signal });
+      return { report: listRecords(cache.name, index, options), missing: [] };
+    }
+    if (index === undefined) return { report: listTagged(cache.name, listing, options), missing: [] };
+    const missing = [...listing.specs.values()].filter(({ hash }) => index.records.get(hash)?.inBuildcache !== true);
+    return { report: listRecords(cache.name, index, options), missing: missing.map(({ tag }) => tag) };
+  } finally {
+    // Pages that nobody waits for any more.
+    stop.end(new Error("the list is not needed"));
   }
-  const listing = await listed;
-  if (listing instanceof StaveError) {
-    if (index === undefined) throw await orRegistry(cache, listing, { signal });
-    return { report: listRecords(cache.name, index, options), missing: [] };
-  }
-  if (index === undefined) return { report: listTagged(cache.name, listing, options), missing: [] };
-  const missing = [...listing.specs.values()].filter(({ hash }) => index.records.get(hash)?.inBuildcache !== true);
-  return { report: listRecords(cache.name, index, options), missing: missing.map(({ tag }) => tag) };
 }
 
 async function listOrRefusal(cache: ReadCache, signal: AbortSignal): Promise<CacheListing | StaveError> {
