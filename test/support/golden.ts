@@ -1,9 +1,9 @@
 // The golden data made by real Spack (testdata/golden/README.md), and the vectors; archives are unpacked once per run.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { Unpack } from "tar";
+import { temporaryFolder } from "./tree.ts";
 
 const data = resolve(import.meta.dirname, "../../testdata");
 
@@ -34,8 +34,7 @@ export function goldenSysroot(generation: "spack-1.2" | "spack-0.23"): Promise<s
 
 async function unpack(name: string, below: string): Promise<string> {
   const archive = zstdDecompressSync(readFileSync(golden(`${name}.tar.zst`)));
-  const folder = mkdtempSync(join(tmpdir(), "stave-golden-"));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
   const cwd = join(folder, below);
   mkdirSync(cwd, { recursive: true });
   await new Promise<void>((done, failed) => {

@@ -1,12 +1,11 @@
 // stave's own registry on a free loopback port, with scripted faults and a record of every request.
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createRegistry, type RegistryOptions } from "../../lib/serve/registry-server.ts";
 import { CONDITIONS_HEADER } from "../../lib/target/target.ts";
 import { systemClock } from "../../lib/util/time.ts";
+import { temporaryFolder } from "./tree.ts";
 
 /** A fault. */
 export type Fault =
@@ -116,13 +115,7 @@ export async function startRegistry(
     takesWholePosts?: boolean;
   } = {},
 ): Promise<TestRegistry> {
-  const {
-    rules = [],
-    login,
-    takesWholePosts = false,
-    directory = mkdtempSync(join(tmpdir(), "stave-registry-")),
-    ...rest
-  } = options;
+  const { rules = [], login, takesWholePosts = false, directory = temporaryFolder(), ...rest } = options;
   const inner = await createRegistry({ ...rest, directory, clock: systemClock });
   const requests: Recorded[] = [];
   const tokens: TestRegistry["tokens"] = [];
