@@ -162,7 +162,7 @@ async function listBeside(
     const missing = [...listing.specs.values()].filter(({ hash }) => index.records.get(hash)?.inBuildcache !== true);
     return { report: listRecords(cache.name, index, options), missing: missing.map(({ tag }) => tag) };
   } finally {
-    // Pages that nobody waits for any more.
+    // Ends the listing if it still runs.
     stop.end(new Error("the list is not needed"));
   }
 }
