@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { StaveError } from "../errors.ts";
 import { algorithmOf, Digester } from "../oci/digest.ts";
 import { giveAway } from "../util/free-chunks.ts";
-import { digestMismatch, type Expectation, sizeMismatch, unjoined, withoutFirst } from "../util/stream.ts";
+import { digestMismatch, type Expectation, readAll, sizeMismatch, unjoined, withoutFirst } from "../util/stream.ts";
 import { type AheadBudget, boundaryAfter, isLarge, isWorthAhead, RangesAhead } from "./ranges-ahead.ts";
 import { headerOf, networkError, saysHtml, webPageError } from "./response.ts";
 import { mayPass, type Patience, type RetryHooks, withRetry } from "./retry.ts";
@@ -53,10 +53,9 @@ export async function downloadStart(download: Download, length: number): Promise
   const end = Math.min(length, download.size);
   if (end === 0) return Buffer.alloc(0);
   const part: PartialDownload = { ...download, end, ahead: undefined };
-  const parts: Buffer[] = [];
-  for await (const chunk of read(part, await openAt(part, 0))) parts.push(chunk);
+  const bytes = await readAll(read(part, await openAt(part, 0)), download.size, download.subject);
   // A server that ignores ranges sends more.
-  return Buffer.concat(parts).subarray(0, end);
+  return bytes.subarray(0, end);
 }
 
 /** A download that ends before the end of the content, if it has an `end`. */
