@@ -12,12 +12,14 @@ export interface OwnLayers {
   readonly missing: string[];
 }
 
-// A spec to pack: its layer, once that is in the target, and the end of writing its image.
+// A spec to pack: its layer, once that is in the target, and whether its image is written. It holds promises only while
+// others wait for it: thousands of specs stay here until the end.
 interface Making {
-  readonly layer: PromiseWithResolvers<void>;
-  readonly image: PromiseWithResolvers<void>;
   own: ImageLayer | undefined;
   hasImage: boolean;
+  failure: { readonly cause: unknown } | undefined;
+  layer: PromiseWithResolvers<void> | undefined;
+  image: PromiseWithResolvers<void> | undefined;
 }
 
 /** The specs to pack, by DAG hash. */
@@ -31,11 +33,7 @@ export class MadeSpecs {
 
   /** Adds a spec that will be packed. */
   add({ hash }: SpecNode): void {
-    const layer = Promise.withResolvers<void>();
-    const image = Promise.withResolvers<void>();
-    // Dependents may await these; without any, a rejection must not count as unhandled.
-    for (const { promise } of [layer, image]) promise.catch(() => {});
-    this.#made.set(hash, { layer, image, own: undefined, hasImage: false });
+    this.#made.set(hash, { own: undefined, hasImage: false, failure: undefined, layer: undefined, image: undefined });
   }
 
   /** The layer of a spec is in the target now. */
@@ -43,7 +41,8 @@ export class MadeSpecs {
     const made = this.#made.get(hash);
     if (made === undefined) return;
     made.own = layer;
-    made.layer.resolve();
+    made.layer?.resolve();
+    made.layer = undefined;
   }
 
   /** The image of a spec is written. */
@@ -51,14 +50,17 @@ export class MadeSpecs {
     const made = this.#made.get(hash);
     if (made === undefined) return;
     made.hasImage = true;
-    made.image.resolve();
+    made.image?.resolve();
+    made.image = undefined;
   }
 
   /** A spec gets no image; its dependents fail too. */
   failed({ hash }: SpecNode, cause: unknown): void {
     const made = this.#made.get(hash);
-    made?.layer.reject(cause);
-    made?.image.reject(cause);
+    if (made === undefined) return;
+    made.failure ??= { cause };
+    made.layer?.reject(cause);
+    made.image?.reject(cause);
   }
 
   /** The specs' own layers; waits for those that are being packed. Throws the failure of one that was not. */
@@ -81,7 +83,7 @@ export class MadeSpecs {
       if (from !== "push") continue;
       const made = this.#made.get(node.hash);
       if (made === undefined) throw new StaveError("INTERNAL", `nothing packs ${shortName(node)}`);
-      if (made.own === undefined) await this.#unlessFailed(node, made.layer.promise);
+      if (made.own === undefined) await this.#unlessFailed(node, made, "layer");
     }
   }
 
@@ -92,12 +94,14 @@ export class MadeSpecs {
   async imagesBelow(planned: readonly PlannedLayer[], self?: SpecNode): Promise<void> {
     for (const { node } of planned) {
       const made = node.hash === self?.hash ? undefined : this.#made.get(node.hash);
-      if (made !== undefined && !made.hasImage) await this.#unlessFailed(node, made.image.promise);
+      if (made !== undefined && !made.hasImage) await this.#unlessFailed(node, made, "image");
     }
   }
 
-  async #unlessFailed<T>(node: SpecNode, made: Promise<T>): Promise<T> {
-    return await made.catch((cause: unknown) => {
+  async #unlessFailed(node: SpecNode, made: Making, part: "layer" | "image"): Promise<void> {
+    if (made.failure !== undefined) throw this.#failures.following(shortName(node), made.failure.cause);
+    made[part] ??= Promise.withResolvers<void>();
+    await made[part].promise.catch((cause: unknown) => {
       throw this.#failures.following(shortName(node), cause);
     });
   }

@@ -98,7 +98,8 @@ function idOf(node: SpecNode, { omit }: Pick<ArchiveJob, "omit">): string {
 export class LayerSender {
   readonly #options: LayerSenderOptions;
   readonly #surveyor: Surveyor;
-  readonly #surveys = new Map<string, Promise<Survey>>();
+  /** Undefined once the layer was sent: thousands of specs stay here until the end. */
+  readonly #surveys = new Map<string, Promise<Survey> | undefined>();
   readonly #packing: Limit;
   readonly #spool = new Limit(SPOOL);
 
@@ -112,7 +113,7 @@ export class LayerSender {
   async survey(nodes: readonly SpecNode[]): Promise<void> {
     for (const node of nodes) {
       if (this.#options.signal.aborted) return;
-      await this.#survey(node, undefined).catch(() => {});
+      if (!this.#surveys.has(idOf(node, {}))) await this.#survey(node, undefined).catch(() => {});
     }
   }
 
@@ -178,6 +179,8 @@ export class LayerSender {
     } catch (error) {
       if (started !== undefined) done("failed");
       throw error;
+    } finally {
+      this.#surveys.set(id, undefined);
     }
   }
 
