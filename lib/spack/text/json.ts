@@ -6,6 +6,7 @@ import { JSON_DEPTH_LIMIT, JSON_VALUE_LIMIT } from "../../oci/json-limits.ts";
 import { printable } from "../../printable/printable.ts";
 import { exactOf, freeze } from "./json-exact.ts";
 import type { JsonObject, JsonValue } from "./json-value.ts";
+import { ownText } from "./own-text.ts";
 import { isRecurring, type Recurring } from "./recurring.ts";
 import { extentOf, isRecurringPart, RecurringParts } from "./recurring-parts.ts";
 
@@ -265,7 +266,7 @@ class Parser {
     if (String(value) !== text) {
       const numbers = exactOf(container).numbers ?? new Map<string, string>();
       // A copy: a slice would keep the whole document in memory.
-      numbers.set(String(key), ` ${text}`.slice(1));
+      numbers.set(String(key), ownText(text));
       exactOf(container).numbers = numbers;
     }
     return value;
@@ -287,7 +288,7 @@ class Parser {
     const known = this.#strings[place];
     if (known !== undefined && known.length === at - start && this.#text.startsWith(known, start)) return known;
     const slice = this.#text.slice(start, at);
-    const own = slice.length < 13 ? slice : ` ${slice}`.slice(1);
+    const own = slice.length < 13 ? slice : ownText(slice);
     this.#strings[place] = own;
     return own;
   }

@@ -2,6 +2,7 @@
 // an environment has few architectures. They are parsed once, and all nodes share one frozen object.
 import { freeze } from "./json-exact.ts";
 import type { JsonObject } from "./json-value.ts";
+import { ownText } from "./own-text.ts";
 
 /** Longer objects are not looked up: the description of an architecture has about 1 000 characters. */
 const LONGEST = 4096;
@@ -101,7 +102,7 @@ export class RecurringParts {
       this.#values = values;
     }
     // A copy: a slice would keep the whole document in memory.
-    this.#slots[slot] = { text: ` ${text}`.slice(1), depth, value, values };
+    this.#slots[slot] = { text: ownText(text), depth, value, values };
   }
 
   #slotOf(hash: number): number {

@@ -3,6 +3,7 @@
 import { exactOf, freeze } from "./json-exact.ts";
 import type { JsonObject } from "./json-value.ts";
 import { writeJson } from "./json-writer.ts";
+import { ownText } from "./own-text.ts";
 import { RecurringParts } from "./recurring-parts.ts";
 
 /** Objects are looked up by this many first characters. */
@@ -92,8 +93,8 @@ export class Recurring {
     const value = other !== undefined && writeJson(other) === text ? other : made;
     freeze(value);
     // Copies: a slice would keep the whole document in memory.
-    const read = ` ${text}`.slice(1);
-    const start = ` ${text.slice(0, START)}`.slice(1);
+    const read = ownText(text);
+    const start = ownText(text.slice(0, START));
     exactOf(value).text = { read };
     this.#remember({ start, text: read, depth, value, isRecent: true });
     return value;
